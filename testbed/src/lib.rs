@@ -1,1 +1,4 @@
-//! The pretend world.
+//! The pretend world: a real control plane, a Secrets Manager emulator that follows AWS's rules, faults, and the demo. Everything that the
+//! operator meets here speaks the real wire protocols, so that the unmodified binary runs against it.
+
+pub mod gate;
