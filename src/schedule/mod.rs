@@ -1,0 +1,194 @@
+//! A schedule: from an expression to its due moments. Pure: what time it is, is an argument, and the same arguments always give the same
+//! moment, so that every replica, early or late, means the same rotation.
+//!
+//! `rate( )` and a number of days count from the last change of the value; the two forms of cron name moments in UTC. All moments are whole
+//! seconds. AWS opens a window at the moment and rotates somewhere within it; here a due moment is its very start.
+
+mod aws_cron;
+mod calendar;
+mod error;
+mod field;
+mod five_field;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use calendar::Calendar;
+pub use error::{Field, Quoted, ScheduleError};
+
+/// AWS's longest rate.
+const LONGEST_RATE: SignedDuration = SignedDuration::from_hours(999 * 24);
+/// Nobody reads a larger number of missed rotations.
+const MOST_MISSED: u32 = 10_000;
+
+/// When rotations are due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schedule {
+    /// `rate(30 days)`: so long after each change.
+    Rate(Period),
+    /// `cron(0 8 1 * ? *)`: six fields as AWS has them.
+    AwsCron(Calendar),
+    /// `0 8 1 * *`: five fields as crontab has them.
+    FiveField(Calendar),
+    /// `automaticallyAfterDays`: so many days after each change.
+    AfterDays(Period),
+}
+
+/// The time between two due moments; at least a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(SignedDuration);
+
+impl Schedule {
+    /// Reads `rate(N seconds|minutes|hours|days)`, `cron( )` with six fields, or five-field cron, in UTC.
+    pub fn parse(expression: &str) -> Result<Self, ScheduleError> {
+        Self::parse_in(expression, None)
+    }
+
+    /// As [`Schedule::parse`], with the IANA time zone of a five-field expression. Only UTC is known yet.
+    pub fn parse_in(expression: &str, time_zone: Option<&str>) -> Result<Self, ScheduleError> {
+        if !matches!(time_zone, None | Some("UTC" | "Etc/UTC")) {
+            return Err(ScheduleError::TimeZone);
+        }
+        if expression.len() > error::MAX_LENGTH {
+            return Err(ScheduleError::TooLong);
+        }
+        let expression = expression.trim();
+        if let Some(inside) = call("rate", expression) {
+            return parse_rate(inside, expression).map(Self::Rate);
+        }
+        if let Some(inside) = call("cron", expression) {
+            return aws_cron::parse(inside).map(Self::AwsCron);
+        }
+        let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
+        match fields.as_slice() {
+            [] => Err(ScheduleError::Empty),
+            _ if expression.contains(['(', ')']) => {
+                Err(ScheduleError::Unknown(Quoted::new(expression)))
+            }
+            [_, _, _, _, _, _, ..] => Err(ScheduleError::Bare(fields.len())),
+            fields => match <[&str; 5]>::try_from(fields) {
+                Ok(fields) => five_field::parse(fields).map(Self::FiveField),
+                Err(_) => Err(ScheduleError::Unknown(Quoted::new(expression))),
+            },
+        }
+    }
+
+    /// Due this many days after each change; 1 to 1000, as in AWS.
+    pub fn after_days(days: u32) -> Result<Self, ScheduleError> {
+        if (1..=1000).contains(&days) {
+            let period = SignedDuration::from_hours(i64::from(days) * 24);
+            Ok(Self::AfterDays(Period(period)))
+        } else {
+            Err(ScheduleError::DaysOutOfRange(days))
+        }
+    }
+
+    /// The first due moment strictly after `t`; for a rate one period after it. `None` only at the end of time.
+    pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
+                whole(t)?.checked_add(*period).ok()
+            }
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.next_after(t),
+        }
+    }
+
+    /// The slot: the first due moment after the last change of the value.
+    ///
+    /// `since` is when this expression was configured. An edit can put a moment of the new expression into the past, and must not rotate by
+    /// that alone: such a moment counts only if, at the edit, the value was already older than one new period. A rate counts from the
+    /// change anyway and needs no such care.
+    pub fn due_after(&self, change: Timestamp, since: Option<Timestamp>) -> Option<Timestamp> {
+        let change = whole(change)?;
+        let first = self.next_after(change)?;
+        let (Self::AwsCron(_) | Self::FiveField(_), Some(since)) = (self, since) else {
+            return Some(first);
+        };
+        let since = whole(since)?;
+        if first >= since {
+            return Some(first);
+        }
+        let period = self.next_after(first)?.duration_since(first);
+        if since.duration_since(change) > period {
+            Some(first)
+        } else {
+            self.next_after(since)
+        }
+    }
+
+    /// How many due moments from `due` to `now` have passed for good: a later one has come since, or half the time until it is over. On time
+    /// that is 0, after an outage of k periods it is k. At most 10,000.
+    pub fn missed(&self, due: Timestamp, now: Timestamp) -> u32 {
+        if now <= due {
+            return 0;
+        }
+        match self {
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
+                let late = now.duration_since(due).as_millis();
+                let period = period.as_millis().max(1);
+                // All k from 0 with late - k * period > period / 2.
+                let passed = (2 * late + period - 1) / (2 * period);
+                u32::try_from(passed).map_or(MOST_MISSED, |passed| passed.min(MOST_MISSED))
+            }
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => missed_on(calendar, due, now),
+        }
+    }
+
+    /// The least distance between two due moments that can ever occur.
+    pub fn shortest_interval(&self) -> SignedDuration {
+        match self {
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => *period,
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.shortest_interval(),
+        }
+    }
+}
+
+fn missed_on(calendar: &Calendar, due: Timestamp, now: Timestamp) -> u32 {
+    let mut moment = due;
+    for count in 0..MOST_MISSED {
+        let Some(later) = calendar.next_after(moment) else {
+            return count;
+        };
+        if now.duration_since(moment) <= later.duration_since(now) {
+            return count;
+        }
+        moment = later;
+    }
+    MOST_MISSED
+}
+
+/// Rounded down to a second: AWS gives milliseconds, the status seconds, and both must lead to the same slot.
+fn whole(t: Timestamp) -> Option<Timestamp> {
+    let before = i64::from(t.subsec_nanosecond() < 0);
+    Timestamp::from_second(t.as_second().checked_sub(before)?).ok()
+}
+
+/// What stands inside of `name( )`.
+fn call<'a>(name: &str, expression: &'a str) -> Option<&'a str> {
+    expression
+        .strip_prefix(name)?
+        .strip_prefix('(')?
+        .strip_suffix(')')
+}
+
+fn parse_rate(inside: &str, expression: &str) -> Result<Period, ScheduleError> {
+    let refused = || ScheduleError::Rate(Quoted::new(expression));
+    let (number, unit) = inside.trim().split_once(' ').ok_or_else(refused)?;
+    let seconds: i64 = match unit.trim_start() {
+        "second" | "seconds" => 1,
+        "minute" | "minutes" => 60,
+        "hour" | "hours" => 60 * 60,
+        "day" | "days" => 24 * 60 * 60,
+        _ => return Err(refused()),
+    };
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(refused());
+    }
+    let number: u32 = number.parse().map_err(|_| ScheduleError::RateOutOfRange)?;
+    let period = SignedDuration::from_secs(i64::from(number) * seconds);
+    if period.is_zero() || period > LONGEST_RATE {
+        return Err(ScheduleError::RateOutOfRange);
+    }
+    Ok(Period(period))
+}
