@@ -1,0 +1,157 @@
+//! Endpoints for tests in another process. They are not part of AWS and not counted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::error::AwsError;
+use super::faults::FaultPlan;
+use super::http::Sent;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Advance {
+    advance_seconds: u64,
+}
+
+/// An act of the outsider, named by `act`.
+#[derive(Deserialize)]
+#[serde(
+    tag = "act",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+enum Act {
+    Create {
+        name: String,
+        value: String,
+        #[serde(default)]
+        tags: BTreeMap<String, String>,
+    },
+    PutValue {
+        name: String,
+        value: String,
+    },
+    PutPending {
+        name: String,
+        value: String,
+    },
+    MoveLabel {
+        name: String,
+        label: String,
+        to: Option<String>,
+    },
+    SetTag {
+        name: String,
+        key: String,
+        value: String,
+    },
+    Untag {
+        name: String,
+        key: String,
+    },
+    Delete {
+        name: String,
+        window_days: u32,
+    },
+    Restore {
+        name: String,
+    },
+    Purge {
+        name: String,
+    },
+    Describe {
+        name: String,
+    },
+}
+
+/// Answers a request below `/_emulator/`.
+pub(super) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u8]) -> Sent {
+    let outcome = match (method.as_str(), path.trim_start_matches("/_emulator/")) {
+        ("GET", "counters") => Ok(counters(emulator)),
+        ("GET", "log") => Ok(json!(emulator.log())),
+        ("POST", "reset") => {
+            emulator.counters().reset();
+            emulator.clear_log();
+            Ok(json!({}))
+        }
+        ("POST", "clock") => parse::<Advance>(body).map(|advance| {
+            emulator
+                .clock()
+                .advance(Duration::from_secs(advance.advance_seconds));
+            json!({"now": emulator.clock().now()})
+        }),
+        ("POST", "faults") => parse::<FaultPlan>(body).map(|plan| {
+            emulator.set_faults(plan);
+            json!({})
+        }),
+        ("POST", "outsider") => parse::<Act>(body)
+            .and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
+        _ => {
+            return send(
+                StatusCode::NOT_FOUND,
+                &json!({"error": "there is no such endpoint"}),
+            );
+        }
+    };
+    match outcome {
+        Ok(value) => send(StatusCode::OK, &value),
+        Err(error) => send(StatusCode::BAD_REQUEST, &json!({"error": error})),
+    }
+}
+
+fn perform(emulator: &Emulator, act: Act) -> Result<Value, AwsError> {
+    let outsider = emulator.outsider();
+    let version = |id: String| json!({"versionId": id});
+    let done = |()| json!({});
+    match act {
+        Act::Create { name, value, tags } => outsider
+            .create(&name, &value, &tags)
+            .map(|arn| json!({"arn": arn})),
+        Act::PutValue { name, value } => outsider.put_value(&name, &value).map(version),
+        Act::PutPending { name, value } => outsider.put_pending(&name, &value).map(version),
+        Act::MoveLabel { name, label, to } => {
+            outsider.move_label(&name, &label, to.as_deref()).map(done)
+        }
+        Act::SetTag { name, key, value } => outsider.set_tag(&name, &key, &value).map(done),
+        Act::Untag { name, key } => outsider.untag(&name, &key).map(done),
+        Act::Delete { name, window_days } => outsider.delete(&name, window_days).map(done),
+        Act::Restore { name } => outsider.restore(&name).map(done),
+        Act::Purge { name } => Ok(json!({"purged": outsider.purge(&name)})),
+        Act::Describe { name } => outsider.describe(&name),
+    }
+}
+
+fn counters(emulator: &Emulator) -> Value {
+    let counters = emulator.counters();
+    let calls: Vec<Value> = counters
+        .all()
+        .into_iter()
+        .map(|((operation, outcome), count)| json!({"operation": operation, "outcome": outcome, "count": count}))
+        .collect();
+    json!({"calls": calls, "total": counters.calls(), "writes": counters.writes()})
+}
+
+/// What does not fit is told by place only: a body may hold a value, and serde quotes what it could not read.
+fn parse<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| {
+        format!(
+            "the request cannot be read, line {} column {}",
+            error.line(),
+            error.column()
+        )
+    })
+}
+
+fn send(status: StatusCode, body: &Value) -> Sent {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,197 @@
+//! The wire: AWS JSON 1.1 over HTTP/1.1. The signature is read for the Region it names and not verified.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
+
+use super::error::AwsError;
+use super::{Emulator, Reply, control};
+
+/// More than any request that AWS accepts.
+const LONGEST_BODY: usize = 1 << 20;
+
+/// What an endpoint sends back.
+pub(super) type Sent = Response<Full<Bytes>>;
+
+/// A served emulator. Stops, and closes its connections, when dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    accepting: JoinHandle<Infallible>,
+}
+
+/// A fault closes this connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost")]
+struct Severed;
+
+impl Server {
+    pub(super) async fn start(emulator: Emulator, address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(listener, emulator));
+        Ok(Self { address, accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What SDKs take as endpoint.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, emulator: Emulator) -> Infallible {
+    // Dropped together with this task, which closes every connection.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                connections.spawn(serve(stream, emulator.clone()));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, emulator: Emulator) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let emulator = emulator.clone();
+        async move { handle(&emulator, request).await }
+    });
+    // An error here is a caller that hung up, or an answer lost on purpose.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent, Severed> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, LONGEST_BODY).collect().await else {
+        return Ok(send(
+            413,
+            &Err(AwsError::new(
+                "RequestEntityTooLarge",
+                "The request is too long.",
+            )),
+        ));
+    };
+    let body = body.to_bytes();
+    if head.uri.path().starts_with("/_emulator/") {
+        return Ok(control::handle(
+            emulator,
+            &head.method,
+            head.uri.path(),
+            &body,
+        ));
+    }
+    if head.method != Method::POST {
+        return Ok(send(
+            405,
+            &Err(AwsError::new(
+                "UnknownOperationException",
+                "Only POST is known.",
+            )),
+        ));
+    }
+    let called = read_head(&head.headers).and_then(|(region, operation)| {
+        let body = match body.len() {
+            0 => json!({}),
+            _ => serde_json::from_slice(&body)
+                .map_err(|_| AwsError::new("SerializationException", "The body is no JSON."))?,
+        };
+        Ok((region, operation, body))
+    });
+    let (region, operation, body) = match called {
+        Ok(called) => called,
+        Err(error) => return Ok(send(400, &Err(error))),
+    };
+    match emulator.answer(region, operation, &body).await {
+        Reply::Answer(status, answer) => Ok(send(status, &answer)),
+        Reply::Severed => Err(Severed),
+    }
+}
+
+/// The Region and the operation of a request.
+fn read_head(headers: &HeaderMap) -> Result<(&str, &str), AwsError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let operation = text("x-amz-target").and_then(|target| target.strip_prefix("secretsmanager."));
+    let operation = operation.ok_or_else(|| {
+        AwsError::new(
+            "UnknownOperationException",
+            "X-Amz-Target names no operation.",
+        )
+    })?;
+    let authorization = text("authorization").ok_or_else(|| {
+        AwsError::new(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        )
+    })?;
+    let incomplete = || {
+        AwsError::new(
+            "IncompleteSignatureException",
+            "Authorization header requires 'Credential' parameter.",
+        )
+    };
+    let (_, credential) = authorization
+        .split_once("Credential=")
+        .ok_or_else(incomplete)?;
+    let scope: Vec<&str> = credential
+        .split(',')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .split('/')
+        .collect();
+    let [_, _, region, service, _] = scope.as_slice() else {
+        return Err(incomplete());
+    };
+    if *service != "secretsmanager" {
+        return Err(AwsError::new(
+            "InvalidSignatureException",
+            "Credential should be scoped to correct service: 'secretsmanager'.",
+        ));
+    }
+    Ok((region, operation))
+}
+
+/// An answer as AWS sends it: whatever AWS refuses, it refuses with 400.
+fn send(status: u16, answer: &Result<Value, AwsError>) -> Sent {
+    let body = match answer {
+        Ok(value) => value.to_string(),
+        Err(error) => json!({"__type": error.code, "Message": error.message}).to_string(),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/x-amz-json-1.1"),
+    );
+    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    response
+}

@@ -1,0 +1,270 @@
+//! AWS Secrets Manager, emulated: the wire protocol (AWS JSON 1.1) around a store that follows AWS's rules, with a clock, quotas, faults, a
+//! gate around writes, counters and a second principal that tests act as.
+
+pub mod args;
+pub mod clock;
+mod control;
+mod error;
+mod faults;
+mod http;
+pub mod moto;
+mod outsider;
+mod payload;
+mod quota;
+mod records;
+mod snapshot;
+pub mod store;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::gate::{Gate, Moment};
+
+pub use args::{EmulatorArgs, run};
+pub use clock::Clock;
+pub use error::AwsError;
+pub use faults::{Fault, FaultPlan, FaultRule, When};
+pub use http::Server;
+pub use outsider::Outsider;
+pub use payload::Payload;
+pub use quota::Quotas;
+pub use records::{CallRecord, Counters};
+pub use snapshot::{SecretSnapshot, VersionSnapshot};
+pub use store::{ACCOUNT, RotationFunction, RotationRequest, is_write};
+
+use faults::{Mishap, Trouble};
+use quota::Meter;
+use records::Journal;
+use store::{Answer, Caller, Lags, Store};
+
+/// How an emulator is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What tells it the time.
+    pub clock: Clock,
+    /// How strictly requests are counted.
+    pub quotas: Quotas,
+    /// Where ARN suffixes and passwords come from.
+    pub seed: u64,
+    /// How far `ListSecrets` lags behind (AWS: up to five minutes).
+    pub list_lag: Duration,
+    /// For how long a name stays taken after a forced deletion (AWS: some seconds).
+    pub forced_deletion_lag: Duration,
+    /// The Region in which an [`Outsider`] acts unless told otherwise.
+    pub region: String,
+    /// How many calls the log keeps.
+    pub log_room: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            clock: Clock::real(),
+            quotas: Quotas::Off,
+            seed: 0,
+            list_lag: Duration::ZERO,
+            forced_deletion_lag: Duration::from_secs(5),
+            region: "us-east-1".to_owned(),
+            log_room: 100_000,
+        }
+    }
+}
+
+/// One emulated service with all its Regions. Clones are the same service.
+#[derive(Clone)]
+pub struct Emulator(Arc<Parts>);
+
+struct Parts {
+    clock: Clock,
+    region: String,
+    store: Mutex<Store>,
+    meter: Mutex<Meter>,
+    trouble: Mutex<Trouble>,
+    journal: Mutex<Journal>,
+    gate: Mutex<Option<Arc<dyn Gate>>>,
+    counters: Counters,
+}
+
+/// What a caller gets.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// An answer with its HTTP status.
+    Answer(u16, Answer),
+    /// The connection closes without one.
+    Severed,
+}
+
+impl Emulator {
+    /// An empty service.
+    pub fn new(config: Config) -> Self {
+        let lags = Lags {
+            list: config.list_lag,
+            forced_deletion: config.forced_deletion_lag,
+        };
+        Self(Arc::new(Parts {
+            clock: config.clock,
+            region: config.region,
+            store: Mutex::new(Store::new(config.seed, lags)),
+            meter: Mutex::new(Meter::new(config.quotas)),
+            trouble: Mutex::new(Trouble::default()),
+            journal: Mutex::new(Journal::new(config.log_room)),
+            gate: Mutex::new(None),
+            counters: Counters::default(),
+        }))
+    }
+
+    /// Serves it over HTTP until the server is dropped. Port 0 takes a free one.
+    pub async fn serve(&self, address: SocketAddr) -> anyhow::Result<Server> {
+        Server::start(self.clone(), address).await
+    }
+
+    /// Its clock, to read and to move.
+    pub fn clock(&self) -> Clock {
+        self.0.clock.clone()
+    }
+
+    /// Sets what every write passes, before it is applied and after it was applied but before its answer is given.
+    pub fn set_gate(&self, gate: Option<Arc<dyn Gate>>) {
+        *lock(&self.0.gate) = gate;
+    }
+
+    /// Sets what goes wrong, and begins to count anew.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        *lock(&self.0.trouble) = Trouble::new(plan);
+    }
+
+    /// Changes the quotas; all buckets are full again.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        lock(&self.0.meter).set(quotas);
+    }
+
+    /// Changes how far `ListSecrets` lags behind.
+    pub fn set_list_lag(&self, lag: Duration) {
+        self.store().set_list_lag(lag);
+    }
+
+    /// Sets what `RotateSecret` invokes.
+    pub fn set_rotation_function(&self, function: Option<Arc<dyn RotationFunction>>) {
+        self.store().set_rotation_function(function);
+    }
+
+    /// How often what was called, and how it went. The outsider's acts are not counted.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.clone()
+    }
+
+    /// Somebody else with access to the same account.
+    pub fn outsider(&self) -> Outsider {
+        Outsider::new(self.clone(), self.0.region.clone())
+    }
+
+    /// Everything there is, for invariants.
+    pub fn secrets(&self) -> Vec<SecretSnapshot> {
+        self.store()
+            .all()
+            .map(|(region, secret)| SecretSnapshot::of(region, secret))
+            .collect()
+    }
+
+    /// The calls so far in the order in which they took effect.
+    pub fn log(&self) -> Vec<CallRecord> {
+        lock(&self.0.journal).all()
+    }
+
+    /// Forgets the calls so far; the numbering goes on.
+    pub fn clear_log(&self) {
+        lock(&self.0.journal).clear();
+    }
+
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.0.store)
+    }
+
+    /// One call, with all that surrounds the store: faults, quota, gate, count, log.
+    pub(crate) async fn answer(&self, region: &str, operation: &str, body: &Value) -> Reply {
+        let mishap = lock(&self.0.trouble).strike(operation);
+        if !mishap.delay.is_zero() {
+            tokio::time::sleep(mishap.delay).await;
+        }
+        if let Some((status, error)) = self.refusal(&mishap, region, operation) {
+            self.note(region, operation, body, &Err(error.clone()), true);
+            return Reply::Answer(status, Err(error));
+        }
+        self.pass(operation, Moment::Before).await;
+        let age = if is_write(operation) {
+            Duration::ZERO
+        } else {
+            mishap.age
+        };
+        let answer = {
+            // Applied and logged under one lock, so that the log's order is the order of effect.
+            let mut store = self.store();
+            let caller = Caller {
+                region,
+                now: self.0.clock.now(),
+                age,
+            };
+            let answer = store.call(caller, operation, body);
+            self.note(region, operation, body, &answer, !mishap.lose_answer);
+            answer
+        };
+        self.pass(operation, Moment::After).await;
+        if mishap.lose_answer {
+            return Reply::Severed;
+        }
+        Reply::Answer(if answer.is_ok() { 200 } else { 400 }, answer)
+    }
+
+    fn refusal(&self, mishap: &Mishap, region: &str, operation: &str) -> Option<(u16, AwsError)> {
+        if let Some(refusal) = &mishap.refusal {
+            return Some(refusal.clone());
+        }
+        let admitted = lock(&self.0.meter).admit(region, operation, self.0.clock.now());
+        (!admitted).then(|| (400, AwsError::throttled()))
+    }
+
+    async fn pass(&self, operation: &str, moment: Moment) {
+        if is_write(operation) {
+            let gate = lock(&self.0.gate).clone();
+            if let Some(gate) = gate {
+                gate.pass(operation, moment).await;
+            }
+        }
+    }
+
+    fn note(&self, region: &str, operation: &str, body: &Value, answer: &Answer, answered: bool) {
+        let outcome = answer
+            .as_ref()
+            .map_or_else(|error| error.code.as_ref(), |_| "ok");
+        self.0.counters.note(operation, outcome);
+        lock(&self.0.journal).note(
+            self.0.clock.now(),
+            region,
+            operation,
+            body,
+            outcome,
+            answered,
+        );
+        tracing::trace!(region, operation, outcome, "call");
+    }
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").finish_non_exhaustive()
+    }
+}
+
+impl Default for Emulator {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+/// A poisoned lock guards a store that every write replaces whole, so what it holds is sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
