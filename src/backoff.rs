@@ -1,0 +1,196 @@
+//! How long to wait after a failure: a pure function of its class, of how often in a row it failed, and of the object, so that a restart or
+//! another replica comes to the same moment and a thousand objects do not come back at once.
+
+use jiff::SignedDuration;
+
+/// What kind of failure it was, which is to say: how we react.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Something that passes by itself (no answer, 5xx): again in seconds, ever more rarely.
+    Retry,
+    /// AWS or the API server asks for patience: as `Retry`, from further back.
+    Throttled,
+    /// Somebody else wrote in between, or we looked too early: look again at once.
+    Conflict,
+    /// Not allowed. A person must act, and permissions take minutes to spread: from a minute to an hour.
+    Denied,
+    /// The object or a value is wrong. Its change wakes us; the wait is only a safety net.
+    Invalid,
+    /// Our own fault. Seldom, so that it does no harm until it is fixed.
+    Bug,
+    /// A quota that only a person or time can lift: no sooner than in an hour.
+    Limit,
+}
+
+impl Class {
+    /// The first wait and the longest, in milliseconds, before jitter.
+    const fn bounds(self) -> (u64, u64) {
+        const SECOND: u64 = 1000;
+        const MINUTE: u64 = 60 * SECOND;
+        match self {
+            Self::Conflict => (SECOND, 30 * SECOND),
+            Self::Retry => (5 * SECOND, 10 * MINUTE),
+            Self::Throttled => (15 * SECOND, 10 * MINUTE),
+            Self::Denied => (MINUTE, 60 * MINUTE),
+            Self::Invalid => (10 * MINUTE, 10 * MINUTE),
+            Self::Bug => (10 * MINUTE, 60 * MINUTE),
+            // With the jitter off, an hour is left.
+            Self::Limit => (75 * MINUTE, 75 * MINUTE),
+        }
+    }
+}
+
+/// How fast time passes. Tests set it, so that they see many failures in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    times_faster: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { times_faster: 1 }
+    }
+}
+
+impl Pace {
+    /// All waits divided by `times`.
+    pub fn faster(times: u32) -> Self {
+        Self {
+            times_faster: u64::from(times.max(1)),
+        }
+    }
+
+    /// As [`delay`], at this pace. Never less than a millisecond.
+    pub fn delay(self, class: Class, count: u32, seed: u128) -> SignedDuration {
+        let millis = jittered(wait(class, count), count, seed) / self.times_faster;
+        SignedDuration::from_millis(i64::try_from(millis.max(1)).unwrap_or(i64::MAX))
+    }
+}
+
+/// How long to wait after the `count`-th failure in a row (from 1), within 20 percent. `seed` tells objects apart: their uid.
+pub fn delay(class: Class, count: u32, seed: u128) -> SignedDuration {
+    Pace::default().delay(class, count, seed)
+}
+
+/// In milliseconds: doubled with each failure, up to the longest.
+fn wait(class: Class, count: u32) -> u64 {
+    let (first, longest) = class.bounds();
+    // 2^16 exceeds every longest.
+    let doublings = count.saturating_sub(1).min(16);
+    (first << doublings).min(longest)
+}
+
+fn jittered(millis: u64, count: u32, seed: u128) -> u64 {
+    let per_mille = 800 + mix(seed, count) % 401;
+    millis * per_mille / 1000
+}
+
+/// Spreads the bits of its arguments; `SplitMix64` by Steele, Lea and Flood.
+fn mix(seed: u128, count: u32) -> u64 {
+    let bytes = seed.to_le_bytes();
+    let (low, high) = bytes.split_at(8);
+    let half = |half: &[u8]| half.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    [half(low), half(high), u64::from(count)]
+        .into_iter()
+        .fold(0, |state: u64, word| {
+            let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ z >> 31
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Class; 7] = [
+        Class::Retry,
+        Class::Throttled,
+        Class::Conflict,
+        Class::Denied,
+        Class::Invalid,
+        Class::Bug,
+        Class::Limit,
+    ];
+
+    #[test]
+    fn waits_double_from_the_first_to_the_longest() {
+        let table: [(Class, &[u64]); 7] = [
+            (Class::Conflict, &[1, 2, 4, 8, 16, 30, 30]),
+            (Class::Retry, &[5, 10, 20, 40, 80, 160, 320, 600, 600]),
+            (Class::Throttled, &[15, 30, 60, 120, 240, 480, 600, 600]),
+            (Class::Denied, &[60, 120, 240, 480, 960, 1920, 3600, 3600]),
+            (Class::Invalid, &[600, 600]),
+            (Class::Bug, &[600, 1200, 2400, 3600, 3600]),
+            (Class::Limit, &[4500, 4500]),
+        ];
+        for (class, seconds) in table {
+            for (count, expected) in (1..).zip(seconds) {
+                assert_eq!(wait(class, count), expected * 1000, "{class:?} {count}");
+            }
+            assert_eq!(wait(class, 0), wait(class, 1));
+            assert_eq!(wait(class, u32::MAX), seconds.last().unwrap() * 1000);
+        }
+    }
+
+    #[test]
+    fn jitter_stays_within_a_fifth_and_is_spread_over_all_of_it() {
+        for class in ALL {
+            for count in [1, 3, 100] {
+                let base = i64::try_from(wait(class, count)).unwrap();
+                let delays = (0..1000_u128).map(|seed| delay(class, count, seed << 64 | 7));
+                let delays: Vec<i64> = delays
+                    .map(|d| i64::try_from(d.as_millis()).unwrap())
+                    .collect();
+                let (least, most) = (delays.iter().min().unwrap(), delays.iter().max().unwrap());
+                assert!(*least >= base * 8 / 10 && *most <= base * 12 / 10);
+                assert!(*least < base * 82 / 100 && *most > base * 118 / 100);
+                let mean = delays.iter().sum::<i64>() / 1000;
+                assert!((mean - base).abs() < base / 50, "{class:?} {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_is_never_shorter_than_the_one_before_until_it_is_at_its_longest() {
+        for class in ALL {
+            for seed in 0..100 {
+                for count in 1..20 {
+                    let grows = wait(class, count + 1) == 2 * wait(class, count);
+                    let (now, next) = (delay(class, count, seed), delay(class, count + 1, seed));
+                    assert!(!grows || next > now, "{class:?} {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_failure_of_the_same_object_waits_the_same() {
+        let seed = 0x1234_5678_9abc_def0_1234_5678_9abc_def0;
+        assert_eq!(delay(Class::Retry, 3, seed), delay(Class::Retry, 3, seed));
+        assert_ne!(
+            delay(Class::Retry, 3, seed),
+            delay(Class::Retry, 3, seed + 1)
+        );
+    }
+
+    #[test]
+    fn a_limit_is_left_alone_for_an_hour() {
+        for seed in 0..10_000 {
+            assert!(delay(Class::Limit, 1, seed) >= SignedDuration::from_hours(1));
+        }
+    }
+
+    #[test]
+    fn tests_may_set_the_pace() {
+        let (slow, fast) = (
+            delay(Class::Retry, 1, 1),
+            Pace::faster(100).delay(Class::Retry, 1, 1),
+        );
+        assert_eq!(fast.as_millis(), slow.as_millis() / 100);
+        let least = Pace::faster(u32::MAX).delay(Class::Conflict, 1, 1);
+        assert_eq!(least, SignedDuration::from_millis(1));
+        assert_eq!(Pace::faster(0), Pace::default());
+    }
+}
