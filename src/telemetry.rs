@@ -1,0 +1,268 @@
+//! Logs, and what must never be in them.
+//!
+//! A log level is a user's wish, and some libraries write whole requests and answers at a level that a user may well wish for: kube-client
+//! 5.0 logs the body of an answer at WARN when it does not deserialize, and such a body can be a Secret. So the user's filter is joined by
+//! one that he cannot widen, and a panic is logged by its place only, since its message can hold a value.
+
+use std::panic::PanicHookInfo;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry};
+
+/// The crates that we write: all that they say may be shown.
+const OURS: [&str; 1] = ["rotated_secrets"];
+/// What others may say at most; the first that fits counts. Whoever is not named here may warn, and not more: a new dependency is not
+/// trusted until somebody has looked at what it logs.
+const CAPS: [(&str, LevelFilter); 3] = [
+    // The body of an answer that does not deserialize, at WARN.
+    ("kube_client::client", LevelFilter::ERROR),
+    ("kube_client", LevelFilter::INFO),
+    ("kube_runtime", LevelFilter::INFO),
+];
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For eyes.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("the log filter is not understood; write for example info or rotated_secrets=debug")]
+    Filter(#[source] ParseError),
+    /// Called twice.
+    #[error("logging was set up before")]
+    Twice,
+}
+
+/// Logs to standard error from now on, and panics by their place only. Once per process. What follows a panic is not decided here: the
+/// caller's unwinding ends the task or, in `main`, the process with a failure.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let subscriber = subscriber(format, filter, std::io::stderr)?;
+    // Not `init()`, which would bring in the records of the `log` crate, too: nobody has looked at those.
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
+    std::panic::set_hook(Box::new(log_place));
+    Ok(())
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: &str,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = match format {
+        LogFormat::Human => layer.with_ansi(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    Ok(Registry::default().with(layer.with_filter(filters(filter)?)))
+}
+
+/// What the user wishes, as far as it may be.
+fn filters<S>(wish: &str) -> Result<impl Filter<S> + use<S>, TelemetryError>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let wish = EnvFilter::builder()
+        .parse(wish)
+        .map_err(TelemetryError::Filter)?;
+    Ok(wish.and(filter_fn(may_be_said)))
+}
+
+fn may_be_said(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= cap(metadata.target())
+}
+
+fn cap(target: &str) -> LevelFilter {
+    if OURS.iter().any(|ours| is_within(target, ours)) {
+        return LevelFilter::TRACE;
+    }
+    let cap = CAPS.iter().find(|(theirs, _)| is_within(target, theirs));
+    cap.map_or(LevelFilter::WARN, |(_, cap)| *cap)
+}
+
+/// Whether a target is a module or something inside of it.
+fn is_within(target: &str, module: &str) -> bool {
+    target
+        .strip_prefix(module)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn log_place(panic: &PanicHookInfo<'_>) {
+    let (file, line) = panic
+        .location()
+        .map_or(("?", 0), |place| (place.file(), place.line()));
+    tracing::error!(file, line, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Written {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, speak: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, speak);
+        written.text()
+    }
+
+    macro_rules! speak {
+        ($($target:literal)+) => {{
+            $(
+                tracing::trace!(target: $target, "{}@trace", $target);
+                tracing::debug!(target: $target, "{}@debug", $target);
+                tracing::info!(target: $target, "{}@info", $target);
+                tracing::warn!(target: $target, "{}@warn", $target);
+                tracing::error!(target: $target, "{}@error", $target);
+            )+
+        }};
+    }
+
+    fn everybody() {
+        speak!("kube_client" "kube_client::client" "kube_client::client::builder" "kube_runtime::controller" "hyper" "hyper::proto::h1" "hyper_util"
+            "h2::codec" "rustls::client" "tower" "tower_http::trace" "aws_config" "aws_runtime" "aws_sdk_secretsmanager" "aws_smithy_runtime::client"
+            "aws_smithy_http_client" "serde_json" "rotated_secrets_impostor" "kube_clientele");
+    }
+
+    /// The least severe level at which `target` was heard.
+    fn heard(text: &str, target: &str) -> Option<&'static str> {
+        ["trace", "debug", "info", "warn", "error"]
+            .into_iter()
+            .find(|level| text.contains(&format!(" {target}@{level}")))
+    }
+
+    #[test]
+    fn nobody_is_louder_than_his_cap_whatever_the_user_says() {
+        let wishes = [
+            "trace",
+            "hyper=trace,kube_client=trace,trace",
+            "trace,hyper::proto::h1=trace,kube_client::client=trace,aws_smithy_runtime::client=trace,h2::codec=trace",
+            "trace,[{object}]=trace",
+        ];
+        for wish in wishes {
+            let text = logged(LogFormat::Human, wish, everybody);
+            for quiet in ["kube_client::client", "kube_client::client::builder"] {
+                assert_eq!(heard(&text, quiet), Some("error"), "{wish}: {quiet}");
+            }
+            for known in ["kube_client", "kube_runtime::controller"] {
+                assert_eq!(heard(&text, known), Some("info"), "{wish}: {known}");
+            }
+            for other in [
+                "hyper",
+                "hyper::proto::h1",
+                "hyper_util",
+                "h2::codec",
+                "rustls::client",
+                "tower",
+                "tower_http::trace",
+                "aws_config",
+                "aws_runtime",
+                "aws_sdk_secretsmanager",
+                "aws_smithy_runtime::client",
+                "aws_smithy_http_client",
+                "serde_json",
+                "rotated_secrets_impostor",
+                "kube_clientele",
+            ] {
+                assert_eq!(heard(&text, other), Some("warn"), "{wish}: {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_wish_does_not_open_what_is_capped() {
+        let text = logged(LogFormat::Human, "[turn]=trace", || {
+            let span = tracing::error_span!(target: "rotated_secrets::reconcile", "turn");
+            span.in_scope(|| speak!("hyper" "rotated_secrets"));
+        });
+        assert_eq!(heard(&text, "hyper"), Some("warn"));
+        assert_eq!(heard(&text, "rotated_secrets"), Some("trace"));
+    }
+
+    #[test]
+    fn our_own_words_follow_the_user() {
+        for (wish, expected) in [
+            ("rotated_secrets=trace", Some("trace")),
+            ("info,rotated_secrets=debug", Some("debug")),
+            ("warn", Some("warn")),
+            ("off", None),
+        ] {
+            let text = logged(LogFormat::Human, wish, || speak!("rotated_secrets"));
+            assert_eq!(heard(&text, "rotated_secrets"), expected, "{wish}");
+        }
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = logged(LogFormat::Json, "info", || {
+            tracing::info!(target: "rotated_secrets", step = "Stage", "done");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.starts_with('{') && text.contains("\"step\":\"Stage\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_filter_that_does_not_parse_is_refused_with_an_example() {
+        let Err(error) = filters::<Registry>("rotated_secrets=loud") else {
+            panic!("accepted")
+        };
+        assert!(error.to_string().contains("write for example info"));
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_and_not_by_its_words() {
+        let text = logged(LogFormat::Human, "trace", || {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_place));
+            let caught = std::panic::catch_unwind(|| panic!("canary {}", 1));
+            std::panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        assert!(
+            text.contains("panic") && text.contains("telemetry.rs"),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
