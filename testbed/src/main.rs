@@ -1,2 +1,17 @@
-//! The `testbed` command.
-fn main() {}
+//! The `testbed` command: sets the pretend world up, runs the tests in it, or just keeps it running. `cargo provision`, `cargo verify`, ... call it.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -125,6 +125,29 @@ impl Family {
         Ok(id)
     }
 
+    /// Runs a program to its end; calls `tick` now and then meanwhile.
+    pub fn run(&self, name: &str, command: &Command, mut tick: impl FnMut()) -> Result<ExitStatus> {
+        self.start(name, command)?;
+        loop {
+            if let Some(status) = self.status(name)? {
+                self.stop(name, Duration::ZERO)?;
+                return Ok(status);
+            }
+            tick();
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How a member has ended; `None` while it runs.
+    fn status(&self, name: &str) -> Result<Option<ExitStatus>> {
+        let mut members = lock(&self.members);
+        let member = members
+            .iter_mut()
+            .find(|member| member.name == name)
+            .with_context(|| format!("nobody started {name}"))?;
+        Ok(member.child.try_wait()?)
+    }
+
     /// The process ids of the members, in the order of their start.
     pub fn ids(&self) -> Vec<u32> {
         lock(&self.members)

@@ -138,7 +138,7 @@ async fn discover(
                     && kind.group.contains('.')
                     && !kind.group.ends_with(".k8s.io") =>
             {
-                sleep(POLL).await
+                sleep(POLL).await;
             }
             Err(error) => {
                 return Err(error).with_context(|| {

@@ -20,7 +20,7 @@ rules:
   - level: Metadata
 ";
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// One answered request. Fields that do not apply are empty.

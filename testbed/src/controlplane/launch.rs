@@ -32,7 +32,7 @@ pub(super) const CONTROLLERS: &str = "kube-controller-manager";
 /// Other processes take ports, too; a second try nearly always has luck.
 const ATTEMPTS: u32 = 5;
 /// Far above what a start takes on a slow, busy machine (seconds).
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
 
 const ISSUER: &str = "https://kubernetes.default.svc";

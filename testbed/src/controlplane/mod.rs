@@ -71,10 +71,11 @@ impl ControlPlane {
     }
 
     /// A new client with all rights. Must be called in a tokio runtime, like everything of kube's.
-    #[expect(
-        clippy::expect_used,
-        reason = "a client was made of this very configuration when the control plane started"
-    )]
+    ///
+    /// # Panics
+    ///
+    /// Never: a client was made of the same configuration when the control plane started.
+    #[expect(clippy::expect_used, reason = "as its documentation says")]
     pub fn admin(&self) -> Client {
         Client::try_from(self.admin.clone()).expect("a configuration that worked before")
     }

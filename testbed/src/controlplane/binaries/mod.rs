@@ -1,21 +1,37 @@
 //! The programs of a control plane, of one pinned version. Looked for in `KUBEBUILDER_ASSETS`, then in this project's cache; fetched from the
 //! official releases or built from their published Go modules when somebody asks for that (`cargo provision`).
 
+mod build;
+mod progress;
+mod releases;
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::process::Family;
+use progress::Progress;
+use releases::Releases;
 
 /// The version of Kubernetes.
 pub const KUBERNETES: &str = "1.36.2";
 /// The version of etcd that goes with it.
 pub const ETCD: &str = "3.6.13";
 
-pub(super) const NAMES: [&str; 4] = [
+const NAMES: [&str; 4] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kubectl",
 ];
+
+/// The beginning of the names of what is not finished.
+const STAGING: &str = ".new-";
+/// How often a long step looks whether it is done.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Where the programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +57,82 @@ pub fn find() -> Result<Binaries> {
         );
     }
     places.binaries()
+}
+
+/// Finds the programs and makes those that are missing, which can take minutes and says so on stderr. Silent when nothing is missing. Two
+/// processes may call this at once, and one that was killed goes on where it was.
+pub fn provision() -> Result<Binaries> {
+    let places = Places::of_this_machine()?;
+    if !places.missing().is_empty() {
+        provision_in(&places, Releases::official())?;
+    }
+    places.binaries()
+}
+
+fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
+    fs::create_dir_all(&places.cache).with_context(|| {
+        format!(
+            "cannot make {}: set XDG_CACHE_HOME to a place that is writable",
+            places.cache.display()
+        )
+    })?;
+    let _lock = lock(&places.cache)?;
+    remove_leftovers(&places.cache)?;
+    let workshop = Family::new("testbed-provision-")?;
+    // Asked again: another process may have made them while this one waited for the lock.
+    for name in places.missing() {
+        let staging = tempfile::Builder::new()
+            .prefix(STAGING)
+            .tempdir_in(&places.cache)?;
+        let program = staging.path().join(name);
+        if !releases.fetch(&workshop, name, &program) {
+            build::build(&workshop, name, &program)?;
+        }
+        make_executable(&program)?;
+        // In one step, so that nobody ever sees half a program.
+        fs::rename(&program, places.cache.join(name))?;
+    }
+    Ok(())
+}
+
+/// One process makes programs at a time. The lock goes with the file handle, however the process ends.
+fn lock(cache: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(cache.join(".lock"))?;
+    let mut line: Option<Progress> = None;
+    loop {
+        match file.try_lock() {
+            Ok(()) => {
+                if let Some(line) = line {
+                    line.finish("it is done");
+                }
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => {
+                line.get_or_insert_with(|| {
+                    Progress::start(
+                        "waiting for another process that makes the control plane's programs",
+                    )
+                })
+                .tick();
+                std::thread::sleep(TICK);
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a killed process was working on. Only called under the lock.
+fn remove_leftovers(cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(STAGING) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The directories to look into.
@@ -91,7 +183,6 @@ impl Places {
 }
 
 fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
     path.metadata()
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
@@ -107,4 +198,85 @@ pub fn cache_dir() -> Result<PathBuf> {
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .map(|dir| dir.join("rotated-secrets"))
         .context("no place for the cache: set HOME or XDG_CACHE_HOME")
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(dir: &Path, name: &str) {
+        fs::create_dir_all(dir).unwrap();
+        fs::write(dir.join(name), "#!/bin/sh\n").unwrap();
+        make_executable(&dir.join(name)).unwrap();
+    }
+
+    #[test]
+    fn programs_of_kubebuilder_assets_go_before_those_of_the_cache_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (assets, cache) = (dir.path().join("assets"), dir.path().join("cache"));
+        for name in NAMES {
+            put(&cache, name);
+        }
+        put(&assets, "kube-apiserver");
+        let places = Places {
+            assets: Some(assets.clone()),
+            cache: cache.clone(),
+        };
+        let binaries = places.binaries().unwrap();
+        assert_eq!(binaries.kube_apiserver, assets.join("kube-apiserver"));
+        assert_eq!(binaries.etcd, cache.join("etcd"));
+    }
+
+    #[test]
+    fn what_is_not_there_or_cannot_be_run_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "etcd");
+        fs::write(dir.path().join("kubectl"), "half").unwrap();
+        let places = Places {
+            assets: None,
+            cache: dir.path().to_owned(),
+        };
+        assert_eq!(
+            places.missing(),
+            ["kube-apiserver", "kube-controller-manager", "kubectl"]
+        );
+    }
+
+    #[test]
+    fn provisioning_takes_released_programs_and_clears_away_what_a_killed_one_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        fs::create_dir_all(cache.join(".new-killed")).unwrap();
+        let places = Places {
+            assets: None,
+            cache: cache.clone(),
+        };
+        provision_in(
+            &places,
+            releases::tests::pretend(&dir.path().join("official")),
+        )
+        .unwrap();
+        assert!(places.missing().is_empty());
+        assert!(!cache.join(".new-killed").exists());
+        let mut names: Vec<_> = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                ".lock",
+                "etcd",
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kubectl"
+            ]
+        );
+    }
 }

@@ -1,0 +1,53 @@
+//! The subcommands.
+
+mod provision;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use testbed::emulator::{self, EmulatorArgs};
+
+/// The pretend world of Rotated Secrets: a real Kubernetes control plane and an emulated AWS Secrets Manager.
+#[derive(Debug, Parser)]
+#[command(name = "testbed", max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make what the tests need and this machine does not have yet: fetched or built once, then kept in the cache
+    Provision,
+    /// Provision, then run all tests; what follows `--` goes to `cargo test`
+    Verify {
+        #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Run a control plane and an emulator until Ctrl-C
+    Up,
+    /// Run only the emulator until Ctrl-C
+    Emulator(EmulatorArgs),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Provision => provision::provision_and_tell()?,
+            Command::Verify { arguments } => return verify::verify(&arguments),
+            Command::Up => in_runtime(up::up())?,
+            Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}

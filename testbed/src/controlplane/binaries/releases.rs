@@ -1,0 +1,249 @@
+//! The official releases, where the internet is there. Each program is checked against the SHA-256 that its publisher puts beside it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::progress::Progress;
+use super::{ETCD, KUBERNETES};
+use crate::process::Family;
+
+/// Where releases are; forgets about them at the first failure.
+pub(super) struct Releases {
+    kubernetes: String,
+    etcd: String,
+    reachable: bool,
+}
+
+impl Releases {
+    pub(super) fn official() -> Self {
+        Self {
+            kubernetes: format!(
+                "https://dl.k8s.io/release/v{KUBERNETES}/bin/{}/{}",
+                std::env::consts::OS,
+                architecture()
+            ),
+            etcd: format!("https://github.com/etcd-io/etcd/releases/download/v{ETCD}"),
+            reachable: true,
+        }
+    }
+
+    /// Downloads a program; `false` when it cannot be had from here, and from then on always.
+    pub(super) fn fetch(&mut self, workshop: &Family, name: &str, program: &Path) -> bool {
+        if !self.reachable {
+            return false;
+        }
+        let progress = Progress::start(&format!("fetching {name}"));
+        let fetched = if name == "etcd" {
+            self.fetch_etcd(workshop, progress, program)
+        } else {
+            self.fetch_kubernetes(workshop, progress, name, program)
+        };
+        if let Err(reason) = fetched {
+            eprintln!(
+                "the official releases cannot be used from here ({reason:#}), so the programs are built from source"
+            );
+            self.reachable = false;
+        }
+        self.reachable
+    }
+
+    fn fetch_kubernetes(
+        &self,
+        workshop: &Family,
+        mut progress: Progress,
+        name: &str,
+        program: &Path,
+    ) -> Result<()> {
+        let url = format!("{}/{name}", self.kubernetes);
+        let sum = read(workshop, &mut progress, &format!("{url}.sha256"))?;
+        download(workshop, &mut progress, &url, program)?;
+        verify(program, sum.split_whitespace().next().unwrap_or_default())?;
+        progress.finish("fetched and verified");
+        Ok(())
+    }
+
+    fn fetch_etcd(&self, workshop: &Family, mut progress: Progress, program: &Path) -> Result<()> {
+        let folder = format!("etcd-v{ETCD}-{}-{}", std::env::consts::OS, architecture());
+        let archive = format!("{folder}.tar.gz");
+        let sums = read(
+            workshop,
+            &mut progress,
+            &format!("{}/SHA256SUMS", self.etcd),
+        )?;
+        let sum = sums
+            .lines()
+            .filter_map(|line| line.split_once(char::is_whitespace))
+            .find(|(_, file)| file.trim_start_matches([' ', '*']) == archive)
+            .with_context(|| format!("SHA256SUMS does not name {archive}"))?
+            .0;
+        let file = workshop.dir().join(&archive);
+        download(
+            workshop,
+            &mut progress,
+            &format!("{}/{archive}", self.etcd),
+            &file,
+        )?;
+        verify(&file, sum)?;
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf")
+            .arg(&file)
+            .arg("-C")
+            .arg(workshop.dir())
+            .arg(format!("{folder}/etcd"));
+        run(workshop, &mut progress, "tar", &tar)?;
+        fs::copy(workshop.dir().join(folder).join("etcd"), program)?;
+        progress.finish("fetched and verified");
+        Ok(())
+    }
+}
+
+/// A small text. It is asked for before the program itself and within seconds, which tells whether the internet is there.
+fn read(workshop: &Family, progress: &mut Progress, url: &str) -> Result<String> {
+    let file = workshop.dir().join("answer");
+    let mut curl = curl(url, &file);
+    curl.args(["--max-time", "15"]);
+    run(workshop, progress, "curl", &curl)?;
+    Ok(fs::read_to_string(file)?)
+}
+
+fn download(workshop: &Family, progress: &mut Progress, url: &str, file: &Path) -> Result<()> {
+    let mut curl = curl(url, file);
+    // A connection that has died is noticed; one that is slow is not punished.
+    curl.args(["--speed-limit", "1024", "--speed-time", "20"]);
+    run(workshop, progress, "curl", &curl)
+}
+
+fn curl(url: &str, file: &Path) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--fail",
+        "--silent",
+        "--show-error",
+        "--location",
+        "--connect-timeout",
+        "3",
+        "--output",
+    ])
+    .arg(file)
+    .arg(url);
+    curl
+}
+
+fn run(workshop: &Family, progress: &mut Progress, name: &str, command: &Command) -> Result<()> {
+    let status = workshop.run(name, command, || progress.tick())?;
+    let log = workshop.log_tail(name);
+    anyhow::ensure!(status.success(), "{}", log.lines().last().unwrap_or(name));
+    Ok(())
+}
+
+fn verify(file: &Path, expected: &str) -> Result<()> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(file)?, &mut HashWriter(&mut hash))?;
+    let actual = hex::encode(hash.finalize());
+    anyhow::ensure!(
+        actual == expected,
+        "the SHA-256 of {} is not the published one",
+        file.file_name().unwrap_or_default().display()
+    );
+    Ok(())
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Go's name of this machine's architecture, which the publishers use.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Releases in a directory, with tiny programs.
+    pub(in super::super) fn pretend(dir: &Path) -> Releases {
+        let folder = format!("etcd-v{ETCD}-{}-{}", std::env::consts::OS, architecture());
+        fs::create_dir_all(dir.join(&folder)).unwrap();
+        fs::write(dir.join(&folder).join("etcd"), "pretend etcd").unwrap();
+        let archive = dir.join(format!("{folder}.tar.gz"));
+        assert!(
+            Command::new("tar")
+                .arg("-czf")
+                .arg(&archive)
+                .arg("-C")
+                .arg(dir)
+                .arg(&folder)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let sum = hex::encode(Sha256::digest(fs::read(&archive).unwrap()));
+        fs::write(
+            dir.join("SHA256SUMS"),
+            format!("{}  other.zip\n{sum}  {folder}.tar.gz\n", "0".repeat(64)),
+        )
+        .unwrap();
+        for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
+            fs::write(dir.join(name), name).unwrap();
+            fs::write(
+                dir.join(format!("{name}.sha256")),
+                hex::encode(Sha256::digest(name)),
+            )
+            .unwrap();
+        }
+        let url = format!("file://{}", dir.display());
+        Releases {
+            kubernetes: url.clone(),
+            etcd: url,
+            reachable: true,
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_the_published_one_is_refused_and_no_other_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let workshop = Family::new("testbed-test-").unwrap();
+        let mut releases = pretend(dir.path());
+        let program = dir.path().join("program");
+        assert!(releases.fetch(&workshop, "kubectl", &program));
+        assert_eq!(fs::read_to_string(&program).unwrap(), "kubectl");
+
+        fs::write(dir.path().join("kube-apiserver"), "changed on the way").unwrap();
+        assert!(!releases.fetch(&workshop, "kube-apiserver", &program));
+        assert!(
+            !releases.fetch(&workshop, "kubectl", &program),
+            "asked again"
+        );
+    }
+
+    #[test]
+    fn releases_that_cannot_be_reached_are_no_error() {
+        let workshop = Family::new("testbed-test-").unwrap();
+        let nowhere = "file:///nowhere/at/all".to_owned();
+        let mut releases = Releases {
+            kubernetes: nowhere.clone(),
+            etcd: nowhere,
+            reachable: true,
+        };
+        assert!(!releases.fetch(&workshop, "etcd", Path::new("/nowhere/etcd")));
+    }
+}
