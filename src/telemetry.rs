@@ -255,7 +255,7 @@ mod tests {
         let text = logged(LogFormat::Human, "trace", || {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(log_place));
-            let caught = std::panic::catch_unwind(|| panic!("canary {}", 1));
+            let caught = std::panic::catch_unwind(|| panic!("{}", String::from("canary")));
             std::panic::set_hook(before);
             assert!(caught.is_err());
         });
