@@ -292,3 +292,72 @@ pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     }
     Ok(ports)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_alive(id: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    }
+
+    #[test]
+    fn grandchildren_and_files_go_with_the_family_also_after_a_panic() {
+        let seen = std::thread::spawn(|| {
+            let family = Family::new("testbed-test-").unwrap();
+            let mut command = Command::new("sh");
+            command
+                .current_dir(family.dir())
+                .args(["-c", "sleep 1000 & echo $! > made; mv made told; wait"]);
+            family.start("parent", &command).unwrap();
+            let told = family.dir().join("told");
+            while !told.exists() {
+                family.check().unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+            let grandchild = std::fs::read_to_string(&told).unwrap().trim().to_owned();
+            assert!(is_alive(&grandchild));
+            std::panic::panic_any((family.dir().to_owned(), grandchild));
+        })
+        .join()
+        .unwrap_err();
+        let (dir, grandchild) = seen.downcast_ref::<(PathBuf, String)>().unwrap();
+        assert!(!dir.exists());
+        while is_alive(grandchild) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_member_that_ends_by_itself_is_reported_with_its_last_words() {
+        let family = Family::new("testbed-test-").unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo farewell; exit 3"]);
+        family.start("short", &command).unwrap();
+        let error = loop {
+            if let Err(error) = family.check() {
+                break error.to_string();
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert!(
+            error.contains("short ended (exit status: 3)") && error.contains("farewell"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn who_ignores_the_polite_signal_is_killed() {
+        let family = Family::new("testbed-test-").unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]);
+        let id = family.start("deaf", &command).unwrap();
+        while !family.log_tail("deaf").contains("ready") {
+            thread::sleep(Duration::from_millis(5));
+        }
+        family.stop("deaf", Duration::from_millis(50)).unwrap();
+        assert!(!is_alive(&id.to_string()));
+    }
+}

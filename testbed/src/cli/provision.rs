@@ -1,5 +1,6 @@
 //! `provision`: what the tests need, made once per machine.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -10,8 +11,23 @@ use testbed::emulator::moto;
 /// Silent when everything is there.
 pub(crate) fn provision() -> Result<Binaries> {
     let binaries = binaries::provision()?;
-    moto::provision()?;
+    if moto::find()?.is_none() {
+        let _lock = lock()?;
+        moto::provision()?;
+    }
     Ok(binaries)
+}
+
+/// One process installs moto at a time. The lock goes with the file handle, however the process ends.
+fn lock() -> Result<File> {
+    let cache = binaries::cache_dir()?;
+    fs::create_dir_all(&cache)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(cache.join(".lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 pub(crate) fn provision_and_tell() -> Result<()> {
