@@ -57,14 +57,7 @@ pub fn router(metrics: Metrics, readiness: Readiness) -> Router {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
-    if readiness.is_set() {
-        (StatusCode::OK, "ok")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the watches are not in sync yet",
-        )
-    }
+    if readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not in sync yet") }
 }
 
 async fn render(State(metrics): State<Metrics>) -> Response {

@@ -55,9 +55,7 @@ impl Default for Pace {
 impl Pace {
     /// All waits divided by `times`.
     pub fn faster(times: u32) -> Self {
-        Self {
-            times_faster: u64::from(times.max(1)),
-        }
+        Self { times_faster: u64::from(times.max(1)) }
     }
 
     /// As [`delay`], at this pace. Never less than a millisecond.
@@ -90,29 +88,19 @@ fn mix(seed: u128, count: u32) -> u64 {
     let bytes = seed.to_le_bytes();
     let (low, high) = bytes.split_at(8);
     let half = |half: &[u8]| half.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-    [half(low), half(high), u64::from(count)]
-        .into_iter()
-        .fold(0, |state: u64, word| {
-            let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        })
+    [half(low), half(high), u64::from(count)].into_iter().fold(0, |state: u64, word| {
+        let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: [Class; 7] = [
-        Class::Retry,
-        Class::Throttled,
-        Class::Conflict,
-        Class::Denied,
-        Class::Invalid,
-        Class::Bug,
-        Class::Limit,
-    ];
+    const ALL: [Class; 7] = [Class::Retry, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
 
     #[test]
     fn waits_double_from_the_first_to_the_longest() {
@@ -140,9 +128,7 @@ mod tests {
             for count in [1, 3, 100] {
                 let base = i64::try_from(wait(class, count)).unwrap();
                 let delays = (0..1000_u128).map(|seed| delay(class, count, seed << 64 | 7));
-                let delays: Vec<i64> = delays
-                    .map(|d| i64::try_from(d.as_millis()).unwrap())
-                    .collect();
+                let delays: Vec<i64> = delays.map(|d| i64::try_from(d.as_millis()).unwrap()).collect();
                 let (least, most) = (delays.iter().min().unwrap(), delays.iter().max().unwrap());
                 assert!(*least >= base * 8 / 10 && *most <= base * 12 / 10);
                 assert!(*least < base * 82 / 100 && *most > base * 118 / 100);
@@ -169,10 +155,7 @@ mod tests {
     fn the_same_failure_of_the_same_object_waits_the_same() {
         let seed = 0x1234_5678_9abc_def0_1234_5678_9abc_def0;
         assert_eq!(delay(Class::Retry, 3, seed), delay(Class::Retry, 3, seed));
-        assert_ne!(
-            delay(Class::Retry, 3, seed),
-            delay(Class::Retry, 3, seed + 1)
-        );
+        assert_ne!(delay(Class::Retry, 3, seed), delay(Class::Retry, 3, seed + 1));
     }
 
     #[test]
@@ -184,10 +167,7 @@ mod tests {
 
     #[test]
     fn tests_may_set_the_pace() {
-        let (slow, fast) = (
-            delay(Class::Retry, 1, 1),
-            Pace::faster(100).delay(Class::Retry, 1, 1),
-        );
+        let (slow, fast) = (delay(Class::Retry, 1, 1), Pace::faster(100).delay(Class::Retry, 1, 1));
         assert_eq!(fast.as_millis(), slow.as_millis() / 100);
         let least = Pace::faster(u32::MAX).delay(Class::Conflict, 1, 1);
         assert_eq!(least, SignedDuration::from_millis(1));

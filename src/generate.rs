@@ -27,10 +27,7 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
 /// What a password is made of; the names and meanings are AWS's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the options of GetRandomPassword are what they are"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "the options of GetRandomPassword are what they are")]
 pub struct PasswordRules {
     /// How many characters, 1 to 4096.
     pub length: u32,
@@ -89,9 +86,7 @@ pub enum GenerateError {
     )]
     ClassExcluded(CharacterClass),
     /// Fewer characters than classes.
-    #[error(
-        "passwordLength is less than the {0} classes that requireEachIncludedType asks for; set at least {0}"
-    )]
+    #[error("passwordLength is less than the {0} classes that requireEachIncludedType asks for; set at least {0}")]
     TooShort(u32),
     /// Could be found by trying.
     #[error("the password would have {bits} bits of entropy, fewer than 64; {advice}")]
@@ -158,10 +153,7 @@ impl PasswordRules {
         }
         let bits = self.entropy_bits();
         if bits < LEAST_BITS {
-            return Err(GenerateError::TooWeak {
-                bits: whole(bits.floor()),
-                advice: self.advice(bits),
-            });
+            return Err(GenerateError::TooWeak { bits: whole(bits.floor()), advice: self.advice(bits) });
         }
         Ok(())
     }
@@ -209,11 +201,7 @@ impl PasswordRules {
             (CharacterClass::Uppercase, UPPERCASE, self.exclude_uppercase),
             (CharacterClass::Lowercase, LOWERCASE, self.exclude_lowercase),
             (CharacterClass::Numbers, NUMBERS, self.exclude_numbers),
-            (
-                CharacterClass::Punctuation,
-                PUNCTUATION,
-                self.exclude_punctuation,
-            ),
+            (CharacterClass::Punctuation, PUNCTUATION, self.exclude_punctuation),
         ]
         .into_iter()
         .filter(|(_, _, excluded)| !excluded)
@@ -221,36 +209,23 @@ impl PasswordRules {
     }
 
     fn required(&self) -> Vec<(CharacterClass, Vec<char>)> {
-        if self.require_each_included_type {
-            self.classes().collect()
-        } else {
-            Vec::new()
-        }
+        if self.require_each_included_type { self.classes().collect() } else { Vec::new() }
     }
 
     fn alphabet(&self) -> Vec<char> {
         let space = if self.include_space { " " } else { "" };
-        self.classes()
-            .flat_map(|(_, left)| left)
-            .chain(self.left_of(space))
-            .collect()
+        self.classes().flat_map(|(_, left)| left).chain(self.left_of(space)).collect()
     }
 
     fn left_of(&self, all: &str) -> Vec<char> {
-        all.chars()
-            .filter(|c| !self.exclude_characters.contains(*c))
-            .collect()
+        all.chars().filter(|c| !self.exclude_characters.contains(*c)).collect()
     }
 
     fn advice(&self, bits: f64) -> Advice {
         let per_character = bits_of(&self.alphabet());
         let missing = whole(((LEAST_BITS - bits) / per_character).ceil());
         let length = self.length.saturating_add(missing);
-        if per_character > 0.0 && length <= LONGEST {
-            Advice::Lengthen(length)
-        } else {
-            Advice::ExcludeLess
-        }
+        if per_character > 0.0 && length <= LONGEST { Advice::Lengthen(length) } else { Advice::ExcludeLess }
     }
 }
 

@@ -1,1 +1,24 @@
-//! Rotated Secrets.
+//! Rotated Secrets: a Kubernetes operator that owns the whole life of a credential in AWS Secrets Manager.
+//!
+//! One turn for one object: **observe** (reads, no plaintext) -> **plan** (pure: facts -> at most one step, or rest until t) -> **act** (one
+//! effect) -> look again, and when nothing is left to do -> **report** (status, event, metric). Nothing is remembered in the process.
+
+pub mod admin;
+pub mod api;
+pub mod aws;
+pub mod backoff;
+pub mod cli;
+pub mod cluster;
+pub mod controller;
+pub mod desired;
+pub mod failure;
+pub mod generate;
+pub mod ids;
+pub mod metrics;
+pub mod plaintext;
+pub mod plan;
+pub mod reconcile;
+pub mod report;
+pub mod schedule;
+pub mod telemetry;
+pub mod value;

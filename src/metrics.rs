@@ -51,21 +51,8 @@ impl Metrics {
         registry.register("steps", "Changes made, by kind", steps.clone());
         registry.register("aws_calls", "Calls of AWS", aws_calls.clone());
         registry.register("rotations", "New versions by cause", rotations.clone());
-        registry.register_with_unit(
-            "reconcile_duration",
-            "How long a look at an object took",
-            Unit::Seconds,
-            reconcile_duration.clone(),
-        );
-        Self(Arc::new(Inner {
-            registry,
-            reconciles,
-            errors,
-            steps,
-            aws_calls,
-            rotations,
-            reconcile_duration,
-        }))
+        registry.register_with_unit("reconcile_duration", "How long a look at an object took", Unit::Seconds, reconcile_duration.clone());
+        Self(Arc::new(Inner { registry, reconciles, errors, steps, aws_calls, rotations, reconcile_duration }))
     }
 
     /// A look at an object has ended: `changed`, `unchanged` or `error`.

@@ -56,11 +56,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn subscriber<W>(
-    format: LogFormat,
-    filter: &str,
-    writer: W,
-) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -77,9 +73,7 @@ fn filters<S>(wish: &str) -> Result<impl Filter<S> + use<S>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let wish = EnvFilter::builder()
-        .parse(wish)
-        .map_err(TelemetryError::Filter)?;
+    let wish = EnvFilter::builder().parse(wish).map_err(TelemetryError::Filter)?;
     Ok(wish.and(filter_fn(may_be_said)))
 }
 
@@ -97,15 +91,11 @@ fn cap(target: &str) -> LevelFilter {
 
 /// Whether a target is a module or something inside of it.
 fn is_within(target: &str, module: &str) -> bool {
-    target
-        .strip_prefix(module)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 fn log_place(panic: &PanicHookInfo<'_>) {
-    let (file, line) = panic
-        .location()
-        .map_or(("?", 0), |place| (place.file(), place.line()));
+    let (file, line) = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
     tracing::error!(file, line, "panic");
 }
 
@@ -164,9 +154,7 @@ mod tests {
 
     /// The least severe level at which `target` was heard.
     fn heard(text: &str, target: &str) -> Option<&'static str> {
-        ["trace", "debug", "info", "warn", "error"]
-            .into_iter()
-            .find(|level| text.contains(&format!(" {target}@{level}")))
+        ["trace", "debug", "info", "warn", "error"].into_iter().find(|level| text.contains(&format!(" {target}@{level}")))
     }
 
     #[test]
@@ -219,12 +207,9 @@ mod tests {
 
     #[test]
     fn our_own_words_follow_the_user() {
-        for (wish, expected) in [
-            ("rotated_secrets=trace", Some("trace")),
-            ("info,rotated_secrets=debug", Some("debug")),
-            ("warn", Some("warn")),
-            ("off", None),
-        ] {
+        for (wish, expected) in
+            [("rotated_secrets=trace", Some("trace")), ("info,rotated_secrets=debug", Some("debug")), ("warn", Some("warn")), ("off", None)]
+        {
             let text = logged(LogFormat::Human, wish, || speak!("rotated_secrets"));
             assert_eq!(heard(&text, "rotated_secrets"), expected, "{wish}");
         }
@@ -236,17 +221,12 @@ mod tests {
             tracing::info!(target: "rotated_secrets", step = "Stage", "done");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(
-            text.starts_with('{') && text.contains("\"step\":\"Stage\""),
-            "{text}"
-        );
+        assert!(text.starts_with('{') && text.contains("\"step\":\"Stage\""), "{text}");
     }
 
     #[test]
     fn a_filter_that_does_not_parse_is_refused_with_an_example() {
-        let Err(error) = filters::<Registry>("rotated_secrets=loud") else {
-            panic!("accepted")
-        };
+        let Err(error) = filters::<Registry>("rotated_secrets=loud") else { panic!("accepted") };
         assert!(error.to_string().contains("write for example info"));
     }
 
@@ -259,10 +239,7 @@ mod tests {
             std::panic::set_hook(before);
             assert!(caught.is_err());
         });
-        assert!(
-            text.contains("panic") && text.contains("telemetry.rs"),
-            "{text}"
-        );
+        assert!(text.contains("panic") && text.contains("telemetry.rs"), "{text}");
         assert!(!text.contains("canary"), "{text}");
     }
 }

@@ -27,16 +27,8 @@ fn the_options_say_which_characters_and_how_many() {
         (rules(|r| r.length = 4096), all.clone(), 4096),
         (rules(|r| r.length = 12), all.clone(), 12),
         (rules(|r| r.include_space = true), format!("{all} "), 32),
-        (
-            rules(|r| r.exclude_punctuation = true),
-            format!("{upper_lower}{NUMBERS}"),
-            32,
-        ),
-        (
-            rules(|r| (r.exclude_numbers, r.exclude_punctuation) = (true, true)),
-            upper_lower,
-            32,
-        ),
+        (rules(|r| r.exclude_punctuation = true), format!("{upper_lower}{NUMBERS}"), 32),
+        (rules(|r| (r.exclude_numbers, r.exclude_punctuation) = (true, true)), upper_lower, 32),
         (
             rules(|r| {
                 r.exclude_uppercase = true;
@@ -46,16 +38,8 @@ fn the_options_say_which_characters_and_how_many() {
             NUMBERS.to_owned(),
             32,
         ),
-        (
-            rules(|r| r.exclude_characters = "\"@/\\".to_owned()),
-            all.replace(['"', '@', '/', '\\'], ""),
-            32,
-        ),
-        (
-            rules(|r| (r.include_space, r.exclude_characters) = (true, " é".to_owned())),
-            all,
-            32,
-        ),
+        (rules(|r| r.exclude_characters = "\"@/\\".to_owned()), all.replace(['"', '@', '/', '\\'], ""), 32),
+        (rules(|r| (r.include_space, r.exclude_characters) = (true, " é".to_owned())), all, 32),
     ];
     let mut rng = rng();
     for (rules, alphabet, length) in table {
@@ -90,22 +74,10 @@ fn impossible_and_weak_rules_are_refused_with_what_to_change() {
             }),
             GenerateError::NoCharacters,
         ),
-        (
-            rules(|r| r.exclude_characters.clone_from(&all)),
-            GenerateError::NoCharacters,
-        ),
-        (
-            rules(|r| r.exclude_characters = NUMBERS.to_owned()),
-            GenerateError::ClassExcluded(CharacterClass::Numbers),
-        ),
+        (rules(|r| r.exclude_characters.clone_from(&all)), GenerateError::NoCharacters),
+        (rules(|r| r.exclude_characters = NUMBERS.to_owned()), GenerateError::ClassExcluded(CharacterClass::Numbers)),
         (rules(|r| r.length = 3), GenerateError::TooShort(4)),
-        (
-            rules(|r| r.length = 8),
-            GenerateError::TooWeak {
-                bits: 43,
-                advice: Advice::Lengthen(12),
-            },
-        ),
+        (rules(|r| r.length = 8), GenerateError::TooWeak { bits: 43, advice: Advice::Lengthen(12) }),
         (
             rules(|r| {
                 r.length = 12;
@@ -113,20 +85,14 @@ fn impossible_and_weak_rules_are_refused_with_what_to_change() {
                 r.exclude_lowercase = true;
                 r.exclude_punctuation = true;
             }),
-            GenerateError::TooWeak {
-                bits: 39,
-                advice: Advice::Lengthen(20),
-            },
+            GenerateError::TooWeak { bits: 39, advice: Advice::Lengthen(20) },
         ),
         (
             rules(|r| {
                 r.require_each_included_type = false;
                 r.exclude_characters = all.replace('x', "");
             }),
-            GenerateError::TooWeak {
-                bits: 0,
-                advice: Advice::ExcludeLess,
-            },
+            GenerateError::TooWeak { bits: 0, advice: Advice::ExcludeLess },
         ),
     ];
     for (rules, expected) in table {
@@ -138,24 +104,14 @@ fn impossible_and_weak_rules_are_refused_with_what_to_change() {
 
 #[test]
 fn the_advised_length_is_the_least_that_is_accepted() {
-    for (numbers, punctuation, required) in [
-        (false, false, true),
-        (true, true, true),
-        (true, false, false),
-    ] {
+    for (numbers, punctuation, required) in [(false, false, true), (true, true, true), (true, false, false)] {
         let mut rules = rules(|r| {
             r.exclude_numbers = numbers;
             r.exclude_punctuation = punctuation;
             r.require_each_included_type = required;
             r.length = 4;
         });
-        let Err(GenerateError::TooWeak {
-            advice: Advice::Lengthen(length),
-            ..
-        }) = rules.validate()
-        else {
-            panic!("{rules:?}")
-        };
+        let Err(GenerateError::TooWeak { advice: Advice::Lengthen(length), .. }) = rules.validate() else { panic!("{rules:?}") };
         rules.length = length - 1;
         assert!(rules.validate().is_err());
         rules.length = length;
@@ -193,10 +149,7 @@ fn every_position_can_hold_every_class() {
     for _ in 0..1000 {
         let password = rules.generate(&mut rng);
         for (position, c) in password.expose().chars().enumerate() {
-            for (class, of) in [UPPERCASE, LOWERCASE, NUMBERS, PUNCTUATION]
-                .iter()
-                .enumerate()
-            {
+            for (class, of) in [UPPERCASE, LOWERCASE, NUMBERS, PUNCTUATION].iter().enumerate() {
                 seen[position][class] |= of.contains(c);
             }
         }
@@ -207,10 +160,7 @@ fn every_position_can_hold_every_class() {
 /// Chi-square of counts against a uniform distribution.
 fn chi_square(counts: &[u32]) -> f64 {
     let expected = f64::from(counts.iter().sum::<u32>()) / counts.iter().fold(0.0, |n, _| n + 1.0);
-    counts
-        .iter()
-        .map(|count| (f64::from(*count) - expected).powi(2) / expected)
-        .sum()
+    counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum()
 }
 
 #[test]
@@ -270,8 +220,7 @@ fn rules_that_were_not_validated_neither_panic_nor_hang() {
     let mut rng = rng();
     for length in [0, 1, 3, u32::MAX] {
         rules(|r| r.length = length).generate(&mut rng);
-        rules(|r| (r.length, r.exclude_numbers, r.exclude_characters) = (length, true, "x".into()))
-            .generate(&mut rng);
+        rules(|r| (r.length, r.exclude_numbers, r.exclude_characters) = (length, true, "x".into())).generate(&mut rng);
     }
     let none = rules(|r| {
         r.exclude_characters = format!("{UPPERCASE}{LOWERCASE}{NUMBERS}{PUNCTUATION}");

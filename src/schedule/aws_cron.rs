@@ -74,10 +74,7 @@ impl AwsDays {
                 self.last_of_month = true;
             } else if let Some(name) = element.strip_suffix('L') {
                 // A number would be ambiguous here: AWS speaks of a *named* day.
-                let day = DAY_OF_WEEK
-                    .value(name)
-                    .filter(|_| WEEKDAYS.contains(&name))
-                    .ok_or_else(|| DAY_OF_MONTH.refuse(text))?;
+                let day = DAY_OF_WEEK.value(name).filter(|_| WEEKDAYS.contains(&name)).ok_or_else(|| DAY_OF_MONTH.refuse(text))?;
                 self.last_weekdays |= bit(day);
             } else {
                 let span = DAY_OF_MONTH.span(element);
@@ -89,8 +86,7 @@ impl AwsDays {
 
     fn add_days_of_week(&mut self, text: &str) -> Result<(), ScheduleError> {
         for element in text.split(',') {
-            self.add_weekday(element)
-                .ok_or_else(|| DAY_OF_WEEK.refuse(text))?;
+            self.add_weekday(element).ok_or_else(|| DAY_OF_WEEK.refuse(text))?;
         }
         Ok(())
     }
@@ -118,10 +114,7 @@ fn bits(value: i8) -> u64 {
 /// What stands inside of `cron( )`.
 pub(super) fn parse(inside: &str) -> Result<Calendar, ScheduleError> {
     let inside = inside.to_ascii_uppercase();
-    let fields: Vec<&str> = inside
-        .split(' ')
-        .filter(|field| !field.is_empty())
-        .collect();
+    let fields: Vec<&str> = inside.split(' ').filter(|field| !field.is_empty()).collect();
     let &[minutes, hours, day_of_month, month, day_of_week, year] = fields.as_slice() else {
         return Err(ScheduleError::FieldCount(fields.len()));
     };
@@ -132,10 +125,7 @@ pub(super) fn parse(inside: &str) -> Result<Calendar, ScheduleError> {
         return Err(fixed(Field::Year, year, "AWS has no years here; write *"));
     }
     let hours = parse_hours(hours)?;
-    let mut days = AwsDays {
-        months: MONTH.list(month)?,
-        ..AwsDays::default()
-    };
+    let mut days = AwsDays { months: MONTH.list(month)?, ..AwsDays::default() };
     match (day_of_month, day_of_week) {
         ("?", "?") => return Err(ScheduleError::QuestionMark),
         (_, "?") => days.add_days_of_month(day_of_month)?,
@@ -145,25 +135,16 @@ pub(super) fn parse(inside: &str) -> Result<Calendar, ScheduleError> {
     Calendar::new(bit(0), hours, Days::Aws(days))
 }
 
-const MINUTES_HINT: &str =
-    "AWS rotates on the hour; write 0, or for other minutes five-field cron such as 30 8 1 * *";
+const MINUTES_HINT: &str = "AWS rotates on the hour; write 0, or for other minutes five-field cron such as 30 8 1 * *";
 
 fn fixed(field: Field, text: &str, hint: &'static str) -> ScheduleError {
-    ScheduleError::Field {
-        field,
-        value: super::error::Quoted::new(text),
-        hint,
-    }
+    ScheduleError::Field { field, value: super::error::Quoted::new(text), hint }
 }
 
 fn parse_hours(text: &str) -> Result<u64, ScheduleError> {
     // AWS's table knows a slash here and no star, although a star would be clear.
     if let Some(rest) = text.strip_prefix('*') {
-        let hint = if rest.is_empty() {
-            "write 0/1 for every hour"
-        } else {
-            "write the first hour before the step, such as 0/4"
-        };
+        let hint = if rest.is_empty() { "write 0/1 for every hour" } else { "write the first hour before the step, such as 0/4" };
         return Err(HOURS.refuse_with(text, hint));
     }
     if text.contains([',', '-']) {

@@ -54,10 +54,7 @@ impl Calendar {
                 return instant(today, *time);
             }
         }
-        instant(
-            self.days.next(today.tomorrow().ok()?)?,
-            *self.times.first()?,
-        )
+        instant(self.days.next(today.tomorrow().ok()?)?, *self.times.first()?)
     }
 
     /// The least distance between two moments that ever occurs.
@@ -116,11 +113,7 @@ impl Days {
             let next = self.next(day.tomorrow().ok()?)?;
             let distance = day.until(next).ok()?.get_days();
             least = least.min(distance);
-            let end = if least <= 366 {
-                ALL_KINDS_OF_YEARS
-            } else {
-                CYCLE_END
-            };
+            let end = if least <= 366 { ALL_KINDS_OF_YEARS } else { CYCLE_END };
             if least <= 1 || next > end {
                 return Some(least);
             }
@@ -132,17 +125,11 @@ impl Days {
 /// The day of a moment and the minute within it, rounded down. A time zone other than UTC would begin here and in [`instant`].
 fn civil(t: Timestamp) -> (Date, i16) {
     let now = Offset::UTC.to_datetime(t);
-    (
-        now.date(),
-        i16::from(now.hour()) * 60 + i16::from(now.minute()),
-    )
+    (now.date(), i16::from(now.hour()) * 60 + i16::from(now.minute()))
 }
 
 fn instant(day: Date, minute: i16) -> Option<Timestamp> {
-    let (hour, minute) = (
-        i8::try_from(minute / 60).ok()?,
-        i8::try_from(minute % 60).ok()?,
-    );
+    let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
     let time = jiff::civil::Time::new(hour, minute, 0, 0).ok()?;
     Offset::UTC.to_timestamp(day.to_datetime(time)).ok()
 }

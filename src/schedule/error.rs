@@ -10,27 +10,19 @@ pub(super) const MAX_LENGTH: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// Nothing but white space.
-    #[error(
-        "the schedule is empty; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *"
-    )]
+    #[error("the schedule is empty; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
     Empty,
     /// More than 256 characters.
     #[error("the schedule is longer than {MAX_LENGTH} characters; write a shorter one")]
     TooLong,
     /// None of the three forms.
-    #[error(
-        "{0} is not a schedule; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *"
-    )]
+    #[error("{0} is not a schedule; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
     Unknown(Quoted),
     /// Six fields or more without `cron( )`.
-    #[error(
-        "a schedule of {0} fields is not known; write six fields inside cron( ), such as cron(0 8 1 * ? *), or five without it"
-    )]
+    #[error("a schedule of {0} fields is not known; write six fields inside cron( ), such as cron(0 8 1 * ? *), or five without it")]
     Bare(usize),
     /// `rate( )` with something else than a number and a unit inside.
-    #[error(
-        "{0} is not a rate; write a whole number and seconds, minutes, hours or days, such as rate(30 days)"
-    )]
+    #[error("{0} is not a rate; write a whole number and seconds, minutes, hours or days, such as rate(30 days)")]
     Rate(Quoted),
     /// A rate of zero, or of more than AWS's 999 days.
     #[error("a rate must be more than 0 and at most 999 days; write for example rate(30 days)")]
@@ -54,9 +46,7 @@ pub enum ScheduleError {
         hint: &'static str,
     },
     /// AWS wants one of the two day fields, and a question mark for the other.
-    #[error(
-        "exactly one of day of month and day of week must be ?; write for example cron(0 8 1 * ? *) or cron(0 8 ? * MON *)"
-    )]
+    #[error("exactly one of day of month and day of week must be ?; write for example cron(0 8 1 * ? *) or cron(0 8 ? * MON *)")]
     QuestionMark,
     /// `*/2` in one day field beside days in the other: crons disagree whether both must hold or one is enough.
     #[error(
@@ -109,9 +99,7 @@ impl Quoted {
     const LONGEST: usize = 40;
 
     pub(super) fn new(text: &str) -> Self {
-        let fit = !text.is_empty()
-            && text.len() <= Self::LONGEST
-            && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        let fit = !text.is_empty() && text.len() <= Self::LONGEST && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
         Self(fit.then(|| text.to_owned()))
     }
 }

@@ -3,9 +3,7 @@
 
 use super::error::{Field, Quoted, ScheduleError};
 
-pub(super) const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+pub(super) const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 pub(super) const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// What a field may hold. Text is expected in upper case.
@@ -54,9 +52,7 @@ impl Spec {
 
     /// A list of [`Spec::span`]s.
     pub(super) fn list(&self, text: &str) -> Result<u64, ScheduleError> {
-        text.split(',')
-            .try_fold(0, |set, element| Some(set | self.span(element)?))
-            .ok_or_else(|| self.refuse(text))
+        text.split(',').try_fold(0, |set, element| Some(set | self.span(element)?)).ok_or_else(|| self.refuse(text))
     }
 
     pub(super) fn refuse(&self, text: &str) -> ScheduleError {
@@ -64,11 +60,7 @@ impl Spec {
     }
 
     pub(super) fn refuse_with(&self, text: &str, hint: &'static str) -> ScheduleError {
-        ScheduleError::Field {
-            field: self.field,
-            value: Quoted::new(text),
-            hint,
-        }
+        ScheduleError::Field { field: self.field, value: Quoted::new(text), hint }
     }
 }
 

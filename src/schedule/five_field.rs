@@ -10,20 +10,8 @@ use super::error::{Field, Quoted, ScheduleError};
 use super::field::{MONTHS, Spec, WEEKDAYS, bit, number};
 
 const FIELDS: [Spec; 5] = [
-    Spec {
-        field: Field::Minutes,
-        min: 0,
-        max: 59,
-        names: &[],
-        hint: "write minutes from 0 to 59, such as 30 or 0,30 or */15",
-    },
-    Spec {
-        field: Field::Hours,
-        min: 0,
-        max: 23,
-        names: &[],
-        hint: "write hours from 0 to 23, such as 8 or 8,20 or */6, or *",
-    },
+    Spec { field: Field::Minutes, min: 0, max: 59, names: &[], hint: "write minutes from 0 to 59, such as 30 or 0,30 or */15" },
+    Spec { field: Field::Hours, min: 0, max: 23, names: &[], hint: "write hours from 0 to 23, such as 8 or 8,20 or */6, or *" },
     Spec {
         field: Field::DayOfMonth,
         min: 1,
@@ -58,20 +46,13 @@ impl CronDays {
     }
 
     pub(super) fn has(&self, date: Date) -> bool {
-        let (Ok(month), Ok(day), Ok(weekday)) = (
-            u32::try_from(date.month()),
-            u32::try_from(date.day()),
-            u32::try_from(date.weekday().to_sunday_zero_offset()),
-        ) else {
+        let (Ok(month), Ok(day), Ok(weekday)) =
+            (u32::try_from(date.month()), u32::try_from(date.day()), u32::try_from(date.weekday().to_sunday_zero_offset()))
+        else {
             return false;
         };
         let weekday = Weekday::from_days_from_sunday(weekday);
-        let matched = |date: Date| {
-            self.0
-                .pattern
-                .day_match(i32::from(date.year()), month, day, weekday)
-                .unwrap_or(false)
-        };
+        let matched = |date: Date| self.0.pattern.day_match(i32::from(date.year()), month, day, weekday).unwrap_or(false);
         self.has_month(date.month()) && matched(date)
     }
 }
@@ -94,11 +75,7 @@ pub(super) fn parse(fields: [&str; 5]) -> Result<Calendar, ScheduleError> {
         .parse(&expression)
         .map_err(|_| ScheduleError::Unknown(Quoted::new(&expression)))?;
     let set = |values: Vec<u16>| values.into_iter().fold(0, |set, v| set | bit(v.into()));
-    Calendar::new(
-        set(cron.pattern.minutes.values()),
-        set(cron.pattern.hours.values()),
-        Days::FiveField(CronDays(Box::new(cron))),
-    )
+    Calendar::new(set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), Days::FiveField(CronDays(Box::new(cron))))
 }
 
 /// `*/2` counts as "every day" for crontab and as "some days" for others, which makes "and" or "or" of the two fields.
@@ -112,9 +89,7 @@ fn check(spec: &Spec, text: &str) -> Result<(), ScheduleError> {
         return Ok(());
     }
     let alone = !text.contains(',');
-    let fits = text
-        .split(',')
-        .all(|element| fits(spec, element) && (alone || !element.starts_with('*')));
+    let fits = text.split(',').all(|element| fits(spec, element) && (alone || !element.starts_with('*')));
     if fits { Ok(()) } else { Err(spec.refuse(text)) }
 }
 
@@ -126,8 +101,7 @@ fn fits(spec: &Spec, element: &str) -> bool {
                 return spec.value(day).is_some();
             }
             if let Some((day, nth)) = element.split_once('#') {
-                return spec.value(day).is_some()
-                    && number(nth).is_some_and(|n| (1..=5).contains(&n));
+                return spec.value(day).is_some() && number(nth).is_some_and(|n| (1..=5).contains(&n));
             }
             // Sunday ends a week as well as it begins one.
             if let Some(first) = element.strip_suffix("-SUN") {
@@ -137,7 +111,6 @@ fn fits(spec: &Spec, element: &str) -> bool {
         _ => {}
     }
     // A step after a single value is read in two ways by different crons.
-    let stepped_value =
-        element.contains('/') && !element.contains('-') && !element.starts_with("*/");
+    let stepped_value = element.contains('/') && !element.contains('-') && !element.starts_with("*/");
     !stepped_value && spec.span(element).is_some()
 }

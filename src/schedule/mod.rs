@@ -63,9 +63,7 @@ impl Schedule {
         let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
         match fields.as_slice() {
             [] => Err(ScheduleError::Empty),
-            _ if expression.contains(['(', ')']) => {
-                Err(ScheduleError::Unknown(Quoted::new(expression)))
-            }
+            _ if expression.contains(['(', ')']) => Err(ScheduleError::Unknown(Quoted::new(expression))),
             [_, _, _, _, _, _, ..] => Err(ScheduleError::Bare(fields.len())),
             fields => match <[&str; 5]>::try_from(fields) {
                 Ok(fields) => five_field::parse(fields).map(Self::FiveField),
@@ -87,9 +85,7 @@ impl Schedule {
     /// The first due moment strictly after `t`; for a rate one period after it. `None` only at the end of time.
     pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
-                whole(t)?.checked_add(*period).ok()
-            }
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => whole(t)?.checked_add(*period).ok(),
             Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.next_after(t),
         }
     }
@@ -110,11 +106,7 @@ impl Schedule {
             return Some(first);
         }
         let period = self.next_after(first)?.duration_since(first);
-        if since.duration_since(change) > period {
-            Some(first)
-        } else {
-            self.next_after(since)
-        }
+        if since.duration_since(change) > period { Some(first) } else { self.next_after(since) }
     }
 
     /// How many due moments from `due` to `now` have passed for good: a later one has come since, or half the time until it is over. On time
@@ -166,10 +158,7 @@ fn whole(t: Timestamp) -> Option<Timestamp> {
 
 /// What stands inside of `name( )`.
 fn call<'a>(name: &str, expression: &'a str) -> Option<&'a str> {
-    expression
-        .strip_prefix(name)?
-        .strip_prefix('(')?
-        .strip_suffix(')')
+    expression.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
 }
 
 fn parse_rate(inside: &str, expression: &str) -> Result<Period, ScheduleError> {

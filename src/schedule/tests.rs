@@ -95,11 +95,7 @@ fn moments_are_those_of_the_table() {
         ("rate(1 hour)", "2025-12-31T23:30:00Z", &["2026-01-01T00:30"]),
     ];
     for (expression, after, expected) in table {
-        assert_eq!(
-            &moments(expression, after, expected.len()),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(&moments(expression, after, expected.len()), expected, "{expression}");
     }
 }
 
@@ -162,9 +158,7 @@ fn a_refusal_says_what_to_write_instead() {
         ("0 8 1 * */2", "step over all days"),
     ];
     for (expression, hint) in table {
-        let message = Schedule::parse(expression)
-            .expect_err(expression)
-            .to_string();
+        let message = Schedule::parse(expression).expect_err(expression).to_string();
         assert!(message.contains(hint), "{expression}: {message}");
         assert!(message.len() < 250, "{message}");
         assert!(!message.ends_with('.'), "{message}");
@@ -185,14 +179,8 @@ fn long_and_unprintable_text_is_not_repeated() {
 fn days_are_bound_as_in_aws() {
     assert!(Schedule::after_days(1).is_ok());
     assert!(Schedule::after_days(1000).is_ok());
-    assert_eq!(
-        Schedule::after_days(0),
-        Err(ScheduleError::DaysOutOfRange(0))
-    );
-    assert_eq!(
-        Schedule::after_days(1001),
-        Err(ScheduleError::DaysOutOfRange(1001))
-    );
+    assert_eq!(Schedule::after_days(0), Err(ScheduleError::DaysOutOfRange(0)));
+    assert_eq!(Schedule::after_days(1001), Err(ScheduleError::DaysOutOfRange(1001)));
 }
 
 #[test]
@@ -294,11 +282,7 @@ fn the_shortest_interval_is_the_densest_place_of_all_years() {
         ("cron(0 8 29 FEB ? *)", SignedDuration::from_hours((4 * 365 + 1) * 24)),
     ];
     for (expression, expected) in table {
-        assert_eq!(
-            schedule(expression).shortest_interval(),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(schedule(expression).shortest_interval(), expected, "{expression}");
     }
 }
 
@@ -314,10 +298,7 @@ fn moments_rise_and_none_lies_closer_than_the_shortest_interval() {
             let next = schedule.next_after(t).unwrap();
             assert!(next > t, "{expression}");
             assert_eq!(next.subsec_nanosecond(), 0);
-            assert!(
-                before.is_none_or(|before| next.duration_since(before) >= least),
-                "{expression}"
-            );
+            assert!(before.is_none_or(|before| next.duration_since(before) >= least), "{expression}");
             before = Some(next);
             t = next;
         }
@@ -335,34 +316,22 @@ fn every_change_between_two_moments_means_the_same_slot() {
         for _ in 0..50 {
             let change = rng.random_range(first.as_millisecond()..second.as_millisecond());
             let change = Timestamp::from_millisecond(change).unwrap();
-            assert_eq!(
-                schedule.due_after(change, None),
-                Some(second),
-                "{expression}"
-            );
+            assert_eq!(schedule.due_after(change, None), Some(second), "{expression}");
         }
-        assert_ne!(
-            schedule.due_after(second, None),
-            Some(second),
-            "{expression}"
-        );
+        assert_ne!(schedule.due_after(second, None), Some(second), "{expression}");
     }
 }
 
 #[test]
 fn no_text_makes_the_parser_panic() {
     let mut rng = StdRng::seed_from_u64(3);
-    let alphabet: Vec<char> = "0123456789*/,-?#L()W@+ \t\nSUNMFRIJAEBrateconds\u{e9}\u{1F600}\0"
-        .chars()
-        .collect();
+    let alphabet: Vec<char> = "0123456789*/,-?#L()W@+ \t\nSUNMFRIJAEBrateconds\u{e9}\u{1F600}\0".chars().collect();
     let ends = [Timestamp::MIN, Timestamp::MAX, at("2025-01-01T00:00:00Z")];
     let mut accepted = 0;
     for round in 0..6_000 {
         let mut text: Vec<char> = if round % 3 == 0 {
             let length = rng.random_range(0..60);
-            (0..length)
-                .map(|_| *alphabet.choose(&mut rng).unwrap())
-                .collect()
+            (0..length).map(|_| *alphabet.choose(&mut rng).unwrap()).collect()
         } else {
             VALID.choose(&mut rng).unwrap().chars().collect()
         };

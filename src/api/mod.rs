@@ -1,0 +1,58 @@
+//! The object that users write, and the names that we leave on what we own.
+
+mod bounds;
+pub mod condition;
+pub mod v1alpha1;
+
+pub use v1alpha1::*;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::CustomResourceExt as _;
+
+/// The definition as the API server gets it. `None` never happens for the types as they are.
+pub fn definition() -> Option<CustomResourceDefinition> {
+    let mut tree = serde_json::to_value(RotatedSecret::crd()).ok()?;
+    // schemars marks every `Option` nullable. Without that mark the API server drops a null before the rules see it, as for every Go type.
+    forget_nullable(&mut tree);
+    serde_json::from_value(tree).ok()
+}
+
+fn forget_nullable(tree: &mut serde_json::Value) {
+    match tree {
+        serde_json::Value::Object(object) => {
+            object.remove("nullable");
+            object.values_mut().for_each(forget_nullable);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(forget_nullable),
+        _ => {}
+    }
+}
+
+/// The API group, and the prefix of every name below.
+pub const GROUP: &str = "rotated-secrets.io";
+/// On a RotatedSecret: there is something to clean up when it goes.
+pub const FINALIZER: &str = "rotated-secrets.io/cleanup";
+/// Our name in `managedFields`.
+pub const FIELD_MANAGER: &str = "rotated-secrets";
+/// Label on every mirrored Secret.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rotated-secrets");
+/// Annotation on the mirrored Secret: the version that its data is.
+pub const VERSION_ID: &str = "rotated-secrets.io/version-id";
+/// Annotation on the mirrored Secret: the AWS secret that it mirrors.
+pub const SECRET_ARN: &str = "rotated-secrets.io/secret-arn";
+/// Annotation on the mirrored Secret: a hash of how it was laid out (type, mapping, names of keys; never values).
+pub const RENDERING: &str = "rotated-secrets.io/rendering";
+/// Request by a person, on the RotatedSecret: rotate now.
+pub const ROTATE: &str = "rotated-secrets.io/rotate";
+/// Request by a person, on the RotatedSecret: look now, write only what differs.
+pub const REFRESH: &str = "rotated-secrets.io/refresh";
+/// On a Namespace, by an administrator: further AWS names that objects there may own or mirror.
+pub const ALLOWED_NAMES: &str = "rotated-secrets.io/allowed-names";
+/// Tag on the AWS secret: the cluster of its owner.
+pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
+/// Tag on the AWS secret: the namespace of its owner.
+pub const TAG_NAMESPACE: &str = "rotated-secrets.io/namespace";
+/// Tag on the AWS secret: the name of its owner.
+pub const TAG_NAME: &str = "rotated-secrets.io/name";
+/// Tag on the AWS secret: the uid of its owner.
+pub const TAG_UID: &str = "rotated-secrets.io/uid";

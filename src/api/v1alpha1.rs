@@ -1,0 +1,546 @@
+//! `RotatedSecret` v1alpha1. Doc comments here are the texts of `kubectl explain`; the rules are CEL, so that a mistake is refused at apply.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+
+/// One credential's whole life: created in AWS Secrets Manager, rotated on schedule, mirrored into a Secret.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "rotated-secrets.io",
+    version = "v1alpha1",
+    kind = "RotatedSecret",
+    plural = "rotatedsecrets",
+    shortname = "rsec",
+    namespaced,
+    status = "RotatedSecretStatus",
+    derive = "PartialEq",
+    doc = "One credential's whole life: created in AWS Secrets Manager, rotated on schedule, mirrored into a Secret.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Last rotated", type_ = "date", json_path = ".status.lastRotationTime"),
+    printcolumn(name = "Next rotation", type_ = "string", json_path = ".status.nextRotationTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.mirror.secretName", priority = 1),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.aws.currentVersionId", priority = 1),
+    printcolumn(name = "ARN", type_ = "string", json_path = ".status.aws.arn", priority = 1),
+    validation = Rule::new("size(self.metadata.name) <= 200").message(
+        "metadata.name: at most 200 characters, since it becomes part of the AWS name and, unless spec.target.name says otherwise, the name of the Secret"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.rotation) || has(self.value)").message(
+    "spec.rotation needs spec.value: without spec.value the value is somebody else's and is only mirrored; say what to generate, or remove spec.rotation"
+))]
+#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
+    "spec.rotation needs a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
+))]
+pub struct RotatedSecretSpec {
+    /// True: nothing is written anywhere until it is false again.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Where the secret lives in AWS.
+    #[serde(default)]
+    pub aws: AwsSpec,
+    /// What the value is. Absent: the value is somebody else's, and is only mirrored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ValueSpec>,
+    /// When the value changes. Absent: created and mirrored, never rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
+    /// Where the value is mirrored.
+    #[serde(default)]
+    pub target: TargetSpec,
+}
+
+/// Where the secret lives in AWS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message(
+    "spec.aws.region is immutable, since a credential is never moved: make a new RotatedSecret with the other region, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
+))]
+#[x_kube(validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message(
+    "spec.aws.secretName is immutable, since a credential is never moved: make a new RotatedSecret with the other name, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
+))]
+pub struct AwsSpec {
+    /// The region; default: the operator's. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
+    pub region: Option<String>,
+    /// The name of the AWS secret; default `<prefix>/<namespace>/<name>`. Other names need the administrator's leave on the Namespace. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9/_+=.@-]+$')").message(
+        "spec.aws.secretName: only letters, digits and / _ + = . @ - are allowed by AWS; an ARN is not a name"
+    ))]
+    pub secret_name: Option<String>,
+    /// The description of the AWS secret. Absent: never touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub description: Option<String>,
+    /// The KMS key: alias, id or ARN; default: aws/secretsmanager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub kms_key_id: Option<String>,
+    /// Tags beside ours. Tags of others stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "bounds::tags")]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(
+        "spec.aws.tags: keys have 1 to 128 characters and start neither with aws: (AWS keeps those) nor with rotated-secrets.io/ (they say whose the secret is)"
+    ))]
+    pub tags: BTreeMap<String, String>,
+    /// What becomes of the AWS secret when this object is deleted. Delete: scheduled for deletion with the recovery window; never forced.
+    #[serde(default)]
+    pub deletion_policy: AwsDeletionPolicy,
+    /// For how many days a deleted AWS secret can be restored.
+    #[serde(default = "recovery_window")]
+    #[schemars(range(min = 7, max = 30))]
+    pub recovery_window_in_days: i32,
+}
+
+impl Default for AwsSpec {
+    fn default() -> Self {
+        Self {
+            region: None,
+            secret_name: None,
+            description: None,
+            kms_key_id: None,
+            tags: BTreeMap::new(),
+            deletion_policy: AwsDeletionPolicy::default(),
+            recovery_window_in_days: recovery_window(),
+        }
+    }
+}
+
+fn recovery_window() -> i32 {
+    30
+}
+
+/// What becomes of the AWS secret.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AwsDeletionPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It is scheduled for deletion.
+    Delete,
+}
+
+/// What the value is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.plainText) ? (!has(self.data) || size(self.data) == 0) && (!has(self.generate) || size(self.generate) == 0) : (has(self.data) && size(self.data) > 0) || (has(self.generate) && size(self.generate) > 0)").message(
+    "spec.value: either plainText alone, or at least one field in data or generate"
+))]
+#[x_kube(validation = Rule::new("!has(self.data) || !has(self.generate) || self.generate.all(k, !(k in self.data))").message(
+    "spec.value: a field is either fixed (data) or generated (generate), never both"
+))]
+pub struct ValueSpec {
+    /// Fixed fields. Not secret: everybody who can read this object can read them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "bounds::fields")]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+        "spec.value.data: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
+    ))]
+    pub data: BTreeMap<String, String>,
+    /// Generated fields, one value each, new at every rotation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+        "spec.value.generate: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
+    ))]
+    pub generate: BTreeMap<String, GeneratorSpec>,
+    /// Instead of data and generate: the whole value is one generated string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_text: Option<GeneratorSpec>,
+}
+
+/// How a field is generated. The options are those of AWS's GetRandomPassword.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(self.excludeNumbers && self.excludePunctuation && self.excludeUppercase && self.excludeLowercase)").message(
+    "a password needs characters: at least one of excludeNumbers, excludePunctuation, excludeUppercase and excludeLowercase must be false"
+))]
+#[allow(clippy::struct_excessive_bools, reason = "the names and the shape are AWS's")]
+pub struct GeneratorSpec {
+    /// The kind of value.
+    #[serde(default, rename = "type")]
+    pub kind: GeneratorType,
+    /// How many characters.
+    #[serde(default = "password_length")]
+    #[schemars(range(min = 8, max = 4096))]
+    pub password_length: i32,
+    /// Characters that never occur.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub exclude_characters: String,
+    /// No digits.
+    #[serde(default)]
+    pub exclude_numbers: bool,
+    /// No punctuation.
+    #[serde(default)]
+    pub exclude_punctuation: bool,
+    /// No capital letters.
+    #[serde(default)]
+    pub exclude_uppercase: bool,
+    /// No small letters.
+    #[serde(default)]
+    pub exclude_lowercase: bool,
+    /// The space may occur.
+    #[serde(default)]
+    pub include_space: bool,
+    /// Every kind of character that is not excluded occurs at least once.
+    #[serde(default = "yes")]
+    pub require_each_included_type: bool,
+}
+
+impl Default for GeneratorSpec {
+    fn default() -> Self {
+        Self {
+            kind: GeneratorType::Password,
+            password_length: password_length(),
+            exclude_characters: String::new(),
+            exclude_numbers: false,
+            exclude_punctuation: false,
+            exclude_uppercase: false,
+            exclude_lowercase: false,
+            include_space: false,
+            require_each_included_type: true,
+        }
+    }
+}
+
+fn password_length() -> i32 {
+    32
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The kind of a generated value.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum GeneratorType {
+    /// Random characters.
+    #[default]
+    Password,
+}
+
+/// When the value changes.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.schedule) != has(self.automaticallyAfterDays)").message(
+    "spec.rotation: exactly one of schedule and automaticallyAfterDays"
+))]
+pub struct RotationSpec {
+    /// `rate(30 days)`, `cron(0 8 1 * ? *)` in UTC as AWS has it, or a five-field cron expression in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(r"self.matches('^rate\\([1-9][0-9]{0,8} (second|minute|hour|day)s?\\)$') || self.matches('^cron\\(( *[^ ()]+){6} *\\)$') || self.matches('^ *[^ ()]+( +[^ ()]+){4} *$')").message(
+        "spec.rotation.schedule: write rate(30 days), or cron(0 8 1 * ? *) with AWS's six fields, or five cron fields such as 0 8 1 * *"
+    ))]
+    pub schedule: Option<String>,
+    /// Instead of schedule: days after the last change of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub automatically_after_days: Option<i32>,
+    /// True: only rotation stops.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Where the value is mirrored.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)").message(
+    "spec.target.name is immutable, since pods mount the Secret by name: make a second RotatedSecret without spec.value that mirrors the same spec.aws.secretName under the other name"
+))]
+pub struct TargetSpec {
+    /// Owner: the Secret is ours. None: no mirror.
+    #[serde(default)]
+    pub creation_policy: CreationPolicy,
+    /// The name of the Secret; default: the name of this object. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(
+        "spec.target.name: small letters, digits, dashes and dots, as every name of a Secret"
+    ))]
+    pub name: Option<String>,
+    /// The type of the Secret.
+    #[serde(default, rename = "type")]
+    pub kind: SecretType,
+    /// Labels of the Secret beside ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "bounds::labels")]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
+        "spec.target.labels: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ carry rights or ownership and are not for users"
+    ))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the Secret beside ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "bounds::annotations")]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
+        "spec.target.annotations: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ carry rights or ownership and are not for users"
+    ))]
+    pub annotations: BTreeMap<String, String>,
+    /// Key of the Secret <- field of the value. Absent: every field under its own name, a plain string under `value`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "bounds::keys")]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+        "spec.target.keys: keys of a Secret have at most 253 letters, digits, dots, dashes and underscores"
+    ))]
+    pub keys: BTreeMap<String, String>,
+    /// What becomes of the Secret when this object is deleted. Retain: it stays, without its owner reference.
+    #[serde(default)]
+    pub deletion_policy: SecretDeletionPolicy,
+}
+
+/// Whether there is a mirror.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CreationPolicy {
+    /// The Secret is ours.
+    #[default]
+    Owner,
+    /// No mirror.
+    None,
+}
+
+/// The types of Secrets that we write. Others carry rights (a service account's token, a bootstrap token).
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SecretType {
+    /// Any keys.
+    #[default]
+    Opaque,
+    /// `username`, `password`, or both.
+    #[serde(rename = "kubernetes.io/basic-auth")]
+    BasicAuth,
+    /// `ssh-privatekey`.
+    #[serde(rename = "kubernetes.io/ssh-auth")]
+    SshAuth,
+    /// `tls.crt` and `tls.key`.
+    #[serde(rename = "kubernetes.io/tls")]
+    Tls,
+    /// `.dockerconfigjson`.
+    #[serde(rename = "kubernetes.io/dockerconfigjson")]
+    DockerConfigJson,
+}
+
+impl SecretType {
+    /// The type as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opaque => "Opaque",
+            Self::BasicAuth => "kubernetes.io/basic-auth",
+            Self::SshAuth => "kubernetes.io/ssh-auth",
+            Self::Tls => "kubernetes.io/tls",
+            Self::DockerConfigJson => "kubernetes.io/dockerconfigjson",
+        }
+    }
+}
+
+/// What becomes of the Secret.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SecretDeletionPolicy {
+    /// It goes with its owner.
+    #[default]
+    Delete,
+    /// It stays, without its owner reference.
+    Retain,
+}
+
+/// What is, as of the last look. A report, not a memory: all of it can be found again.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct RotatedSecretStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Provisioned, Rotated, Mirrored; Stalled when a person must act; Reconciling while something is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The AWS secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsStatus>,
+    /// The mirrored Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorStatus>,
+    /// What was declared when the operator last made a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<DeclaredStatus>,
+    /// The schedule in force and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleStatus>,
+    /// When the value last changed, whoever changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rotation_time: Option<Time>,
+    /// When the operator will rotate next; absent when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation_time: Option<Time>,
+    /// How many due times passed unserved before the last rotation.
+    #[serde(default)]
+    pub missed_rotations: i32,
+    /// What became of the last versions, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<HistoryEntry>,
+    /// Failures in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<FailureStatus>,
+    /// Requests that were handled: the token of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestStatus>,
+}
+
+/// The AWS secret, as last seen.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsStatus {
+    /// The full ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The version labelled AWSCURRENT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version_id: Option<String>,
+    /// The version labelled AWSPREVIOUS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version_id: Option<String>,
+    /// The version labelled AWSPENDING.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_version_id: Option<String>,
+}
+
+/// The mirrored Secret, as last seen.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct MirrorStatus {
+    /// Its name.
+    #[serde(default)]
+    pub secret_name: String,
+    /// The version that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// When the operator last wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_write_time: Option<Time>,
+}
+
+/// What was declared when the operator last made a version.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DeclaredStatus {
+    /// A hash of the fixed fields and of the names of the generated ones.
+    #[serde(default)]
+    pub hash: String,
+    /// The names of all declared fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 80))]
+    pub fields: Vec<String>,
+}
+
+/// The schedule in force.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleStatus {
+    /// The expression.
+    #[serde(default)]
+    pub expression: String,
+    /// When the operator first saw it; absent when it was there from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// One version and what became of it.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The version.
+    pub version_id: String,
+    /// When it became current.
+    pub time: Time,
+    /// Why.
+    pub cause: Cause,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// More, where the outcome has a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a version came to be.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The first value.
+    Created,
+    /// A due time.
+    Scheduled,
+    /// A person asked.
+    Requested,
+    /// Somebody changed it in AWS.
+    External,
+    /// Somebody went back to an older version.
+    RolledBack,
+    /// The declared fields changed.
+    SpecChanged,
+}
+
+impl Cause {
+    /// The word, for events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "Created",
+            Self::Scheduled => "Scheduled",
+            Self::Requested => "Requested",
+            Self::External => "External",
+            Self::RolledBack => "RolledBack",
+            Self::SpecChanged => "SpecChanged",
+        }
+    }
+}
+
+/// What became of a version.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It became the current value.
+    Succeeded,
+    /// It did not.
+    Failed,
+    /// Somebody else's value came first.
+    Abandoned,
+}
+
+/// Failures in a row, kept here so that a restart keeps the backoff.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// How many.
+    #[serde(default)]
+    pub count: i32,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// When the operator tries again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+}
+
+/// Requests that were handled.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestStatus {
+    /// The token of the last rotate request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate: Option<String>,
+    /// The token of the last refresh request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+}

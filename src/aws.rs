@@ -1,0 +1,431 @@
+//! Secrets Manager through the SDK: our words in, our words out. Errors become a class (how we react) and a reason (what we say); their
+//! texts stay here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::RequestId;
+use aws_sdk_secretsmanager::types::Tag;
+use jiff::Timestamp;
+
+use crate::api::condition::{ConditionType, Reason};
+use crate::backoff::Class;
+use crate::failure::Failure;
+use crate::ids::VersionId;
+use crate::metrics::Metrics;
+use crate::plaintext::{Plaintext, SecretBytes};
+use crate::value::Payload;
+
+/// Secrets Manager in every region, with one client for each.
+#[derive(Clone)]
+pub struct SecretsManager {
+    config: SdkConfig,
+    clients: Arc<Mutex<HashMap<String, Client>>>,
+    metrics: Metrics,
+}
+
+/// One AWS secret: where, and the name or full ARN that addresses it. Never an ARN without its suffix, which AWS would guess at.
+#[derive(Debug, Clone, Copy)]
+pub struct Address<'a> {
+    /// The region.
+    pub region: &'a str,
+    /// A name or a full ARN.
+    pub id: &'a str,
+}
+
+/// What DescribeSecret shows.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The full ARN.
+    pub arn: String,
+    /// The name.
+    pub name: String,
+    /// Description, if any.
+    pub description: Option<String>,
+    /// Key, unless it is the default one.
+    pub kms_key_id: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Scheduled for deletion.
+    pub deleted: bool,
+    /// Rotation by AWS is on.
+    pub rotation_enabled: bool,
+    /// The AWS service that owns it.
+    pub owning_service: Option<String>,
+    /// Label to version.
+    pub labels: BTreeMap<String, VersionId>,
+    /// Any modification.
+    pub last_changed: Option<Timestamp>,
+}
+
+/// A secret to create.
+pub struct NewSecret<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The id of its first version.
+    pub version: &'a VersionId,
+    /// The first value.
+    pub value: &'a Plaintext,
+    /// Description.
+    pub description: Option<&'a str>,
+    /// Key; absent: the default one.
+    pub kms_key_id: Option<&'a str>,
+    /// Tags.
+    pub tags: &'a BTreeMap<String, String>,
+}
+
+/// What became of a write that names its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Applied now, or before with the same value.
+    Applied,
+    /// AWS knows the name or the version already, with another value: somebody was before us.
+    Exists,
+}
+
+/// A version's value.
+pub struct Version {
+    /// Its id.
+    pub id: VersionId,
+    /// The value.
+    pub value: Payload,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Which version to read. AWS's default is never used: it may lag behind the labels.
+#[derive(Debug, Clone, Copy)]
+pub enum Selector<'a> {
+    /// This one.
+    Version(&'a VersionId),
+    /// Whichever is labelled AWSCURRENT.
+    Current,
+}
+
+impl SecretsManager {
+    /// With the default credential chain (IRSA, Pod Identity, environment, profile). `region`: instead of the one that the environment names;
+    /// `endpoint`: instead of AWS's own.
+    pub async fn load(region: Option<&str>, endpoint: Option<&str>, metrics: Metrics) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(15))
+            .operation_timeout(Duration::from_secs(45))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts);
+        if let Ok(name) = AppName::new(concat!("rotated-secrets-", env!("CARGO_PKG_VERSION"))) {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(endpoint) = endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        Self::new(loader.load().await, metrics)
+    }
+
+    /// With a configuration that is there already.
+    pub fn new(config: SdkConfig, metrics: Metrics) -> Self {
+        Self { config, clients: Arc::default(), metrics }
+    }
+
+    /// The region of the configuration.
+    pub fn region(&self) -> Option<String> {
+        self.config.region().map(ToString::to_string)
+    }
+
+    fn client(&self, region: &str) -> Client {
+        // The map is whole after every insert, so a poisoned lock is as good as any.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients
+            .entry(region.to_owned())
+            .or_insert_with(|| {
+                let config = aws_sdk_secretsmanager::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();
+                Client::from_conf(config)
+            })
+            .clone()
+    }
+
+    /// Labels, tags and dates, or `None` when there is no such secret.
+    ///
+    /// # Errors
+    /// Any answer but that.
+    pub async fn describe(&self, at: Address<'_>) -> Result<Option<Description>, Failure> {
+        const OPERATION: &str = "DescribeSecret";
+        let answer = self.client(at.region).describe_secret().secret_id(at.id).send().await;
+        let output = match self.count(OPERATION, answer) {
+            Ok(output) => output,
+            Err(fault) if fault.code.as_deref() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(fault) => return Err(fault.into_failure()),
+        };
+        let mut labels = BTreeMap::new();
+        for (version, stages) in output.version_ids_to_stages().into_iter().flatten() {
+            for stage in stages {
+                labels.insert(stage.clone(), VersionId::from(version.clone()));
+            }
+        }
+        Ok(Some(Description {
+            arn: output.arn().unwrap_or_default().to_owned(),
+            name: output.name().unwrap_or_default().to_owned(),
+            description: output.description().map(str::to_owned),
+            kms_key_id: output.kms_key_id().map(str::to_owned),
+            tags: output
+                .tags()
+                .iter()
+                .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+                .collect(),
+            deleted: output.deleted_date().is_some(),
+            rotation_enabled: output.rotation_enabled().unwrap_or(false),
+            owning_service: output.owning_service().map(str::to_owned),
+            labels,
+            last_changed: output.last_changed_date().and_then(timestamp),
+        }))
+    }
+
+    /// Reads one version.
+    ///
+    /// # Errors
+    /// Also when there is no such version (reason `Progressing`: it may not be visible yet).
+    pub async fn read(&self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
+        const OPERATION: &str = "GetSecretValue";
+        let request = self.client(at.region).get_secret_value().secret_id(at.id);
+        let request = match which {
+            Selector::Version(version) => request.version_id(version.as_str()),
+            Selector::Current => request.version_stage("AWSCURRENT"),
+        };
+        let output = self.count(OPERATION, request.send().await).map_err(|fault| match fault.code.as_deref() {
+            Some("ResourceNotFoundException") => Failure {
+                of: ConditionType::Provisioned,
+                class: Class::Conflict,
+                reason: Reason::Progressing,
+                message: "AWS does not show the version yet".to_owned(),
+            },
+            _ => fault.into_failure(),
+        })?;
+        let id = VersionId::from(output.version_id().unwrap_or_default());
+        let created = output.created_date().and_then(timestamp).ok_or_else(|| Failure::bug("GetSecretValue gave no creation date"))?;
+        let value = match (output.secret_string, output.secret_binary) {
+            (Some(text), _) => Payload::Text(Plaintext::from(text)),
+            (None, Some(blob)) => Payload::Binary(SecretBytes::from(blob.into_inner())),
+            (None, None) => return Err(Failure::bug("GetSecretValue gave no value")),
+        };
+        Ok(Version { id, value, created })
+    }
+
+    /// Creates a secret with its first value, so that a lost answer can be told from a foreign secret.
+    ///
+    /// # Errors
+    /// Any answer but the two of [`Written`].
+    pub async fn create(&self, region: &str, new: NewSecret<'_>) -> Result<Written, Failure> {
+        const OPERATION: &str = "CreateSecret";
+        let tags = new.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let request = self
+            .client(region)
+            .create_secret()
+            .name(new.name)
+            .client_request_token(new.version.as_str())
+            .secret_string(new.value.expose())
+            .set_description(new.description.map(str::to_owned))
+            .set_kms_key_id(new.kms_key_id.map(str::to_owned))
+            .set_tags(Some(tags));
+        written(self.count(OPERATION, request.send().await))
+    }
+
+    /// Writes a new current version. AWS moves AWSCURRENT and AWSPREVIOUS.
+    ///
+    /// # Errors
+    /// Any answer but the two of [`Written`].
+    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Plaintext) -> Result<Written, Failure> {
+        const OPERATION: &str = "PutSecretValue";
+        let request =
+            self.client(at.region).put_secret_value().secret_id(at.id).client_request_token(version.as_str()).secret_string(value.expose());
+        written(self.count(OPERATION, request.send().await))
+    }
+
+    /// Sets the description.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub async fn set_description(&self, at: Address<'_>, description: &str) -> Result<(), Failure> {
+        let request = self.client(at.region).update_secret().secret_id(at.id).description(description);
+        self.count("UpdateSecret", request.send().await).map(drop).map_err(Fault::into_failure)
+    }
+
+    /// Sets the KMS key; empty: back to the default key.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub async fn set_key(&self, at: Address<'_>, key: &str) -> Result<(), Failure> {
+        let request = self.client(at.region).update_secret().secret_id(at.id).kms_key_id(key);
+        self.count("UpdateSecret", request.send().await).map(drop).map_err(Fault::into_failure)
+    }
+
+    /// Adds or changes tags; others stay.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub async fn tag(&self, at: Address<'_>, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let request = self.client(at.region).tag_resource().secret_id(at.id).set_tags(Some(tags));
+        self.count("TagResource", request.send().await).map(drop).map_err(Fault::into_failure)
+    }
+
+    /// Schedules the secret for deletion; `window` in days, 7 to 30. Never forced. A secret that is gone already counts as success.
+    ///
+    /// # Errors
+    /// Any other refusal.
+    pub async fn delete(&self, at: Address<'_>, window: i32) -> Result<(), Failure> {
+        let request = self.client(at.region).delete_secret().secret_id(at.id).recovery_window_in_days(i64::from(window));
+        match self.count("DeleteSecret", request.send().await) {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.code.as_deref() == Some("ResourceNotFoundException") => Ok(()),
+            Err(fault) => Err(fault.into_failure()),
+        }
+    }
+
+    fn count<T, E>(&self, operation: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
+    where
+        E: ProvideErrorMetadata,
+        SdkError<E>: RequestId,
+    {
+        match answer {
+            Ok(output) => {
+                self.metrics.aws_call(operation, "ok");
+                Ok(output)
+            }
+            Err(error) => {
+                let fault = Fault::read(operation, &error);
+                self.metrics.aws_call(operation, fault.reason.as_str());
+                tracing::debug!(
+                    operation,
+                    code = fault.code.as_deref().unwrap_or("none"),
+                    request_id = error.request_id().unwrap_or("none"),
+                    reason = %fault.reason,
+                    "AWS did not do it"
+                );
+                Err(fault)
+            }
+        }
+    }
+}
+
+fn written<T>(answer: Result<T, Fault>) -> Result<Written, Failure> {
+    match answer {
+        Ok(_) => Ok(Written::Applied),
+        Err(fault) if fault.code.as_deref() == Some("ResourceExistsException") => Ok(Written::Exists),
+        Err(fault) => Err(fault.into_failure()),
+    }
+}
+
+fn timestamp(at: &aws_sdk_secretsmanager::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
+}
+
+/// An error of AWS, reduced to what may be said of it.
+struct Fault {
+    operation: &'static str,
+    code: Option<String>,
+    class: Class,
+    reason: Reason,
+}
+
+impl Fault {
+    fn read<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let (code, class, reason) = match error {
+            SdkError::ServiceError(answer) => {
+                let code = answer.err().code().map(bounded_code);
+                let server_side = answer.raw().status().is_server_error();
+                let (class, reason) = classify(code.as_deref(), answer.err().message().unwrap_or_default(), server_side);
+                (code, class, reason)
+            }
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                (None, Class::Retry, Reason::AwsUnavailable)
+            }
+            _ => (None, Class::Bug, Reason::InternalError),
+        };
+        Self { operation, code, class, reason }
+    }
+
+    fn into_failure(self) -> Failure {
+        let operation = self.operation;
+        let answered = self.code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code}"));
+        let advice = match self.reason {
+            Reason::Throttled => "the operator slows down and goes on by itself",
+            Reason::AccessDenied => "check the operator's IAM policy, and the key policy if a KMS key is named; it tries again by itself",
+            Reason::KeyUnusable => "check that the KMS key is enabled and that the operator may use it; it tries again by itself",
+            Reason::LimitExceeded => "a quota is used up (versions of one secret: about 100 in 24 hours); rotate more rarely, or wait",
+            Reason::ScheduledForDeletion => "restore the secret with aws secretsmanager restore-secret",
+            Reason::AwsUnavailable => "the operator tries again by itself; check the endpoint, the network and the credentials if it lasts",
+            Reason::AwsRefused => "compare spec.aws with what AWS accepts",
+            _ => "please report this",
+        };
+        Failure {
+            of: ConditionType::Provisioned,
+            class: self.class,
+            reason: self.reason,
+            message: format!("{operation}: AWS {answered}: {advice}"),
+        }
+    }
+}
+
+/// A code as it may be shown: AWS's are words, whatever a proxy puts there is cut.
+fn bounded_code(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
+}
+
+/// How to react to an error code. Texts are looked at in one case only: AWS has no code for a secret that is scheduled for deletion.
+fn classify(code: Option<&str>, text: &str, server_side: bool) -> (Class, Reason) {
+    match code {
+        Some(
+            "ThrottlingException"
+            | "Throttling"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "ProvisionedThroughputExceededException"
+            | "SlowDown",
+        ) => (Class::Throttled, Reason::Throttled),
+        Some("LimitExceededException") => (Class::Limit, Reason::LimitExceeded),
+        Some(
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "IncompleteSignature"
+            | "InvalidClientTokenId"
+            | "ExpiredTokenException"
+            | "ExpiredToken"
+            | "NotAuthorized"
+            | "OptInRequired",
+        ) => (Class::Denied, Reason::AccessDenied),
+        Some("EncryptionFailure" | "EncryptionFailureException" | "DecryptionFailure" | "DecryptionFailureException") => {
+            (Class::Denied, Reason::KeyUnusable)
+        }
+        Some("InvalidRequestException") if text.contains("for deletion") || text.contains("was deleted") => {
+            (Class::Denied, Reason::ScheduledForDeletion)
+        }
+        Some("InternalServiceError" | "InternalServiceErrorException" | "InternalFailure" | "ServiceUnavailable") => {
+            (Class::Retry, Reason::AwsUnavailable)
+        }
+        Some("ResourceNotFoundException") => (Class::Conflict, Reason::Progressing),
+        _ if server_side => (Class::Retry, Reason::AwsUnavailable),
+        Some("RequestTimeout" | "RequestTimeoutException" | "PriorRequestNotComplete" | "TransactionInProgressException") => {
+            (Class::Retry, Reason::AwsUnavailable)
+        }
+        Some(_) => (Class::Invalid, Reason::AwsRefused),
+        None => (Class::Retry, Reason::AwsUnavailable),
+    }
+}
+
+#[cfg(test)]
+mod tests;

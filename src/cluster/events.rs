@@ -1,0 +1,52 @@
+//! Events: one line for each thing that matters to the owner of an object. Losing one never fails a turn.
+
+use kube::Resource as _;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+use crate::api::RotatedSecret;
+
+/// One thing that happened. Made of closed words and version ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// Warning, or normal.
+    pub warning: bool,
+    /// The word.
+    pub reason: String,
+    /// What the operator was doing.
+    pub action: &'static str,
+    /// The sentence.
+    pub note: String,
+}
+
+/// Publishes Events.
+#[derive(Clone)]
+pub struct Events(Recorder);
+
+impl Events {
+    /// With this client, in the operator's name.
+    pub fn new(client: kube::Client) -> Self {
+        let reporter = Reporter { controller: crate::api::FIELD_MANAGER.to_owned(), instance: None };
+        Self(Recorder::new(client, reporter))
+    }
+
+    /// Publishes one Event about `object`.
+    pub async fn publish(&self, object: &RotatedSecret, happening: &Happening) {
+        let event = Event {
+            type_: if happening.warning { EventType::Warning } else { EventType::Normal },
+            reason: happening.reason.clone(),
+            note: Some(happening.note.chars().take(900).collect()),
+            action: happening.action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.0.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(reason = happening.reason, code = code(&error), "an Event could not be published");
+        }
+    }
+}
+
+fn code(error: &kube::Error) -> u16 {
+    match error {
+        kube::Error::Api(status) => status.code,
+        _ => 0,
+    }
+}

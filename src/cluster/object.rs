@@ -1,0 +1,61 @@
+//! The RotatedSecret itself: finalizer and status, both under optimistic locks.
+
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::{Client, ResourceExt};
+use serde_json::json;
+
+use k8s_openapi::api::core::v1::Namespace;
+
+use super::failed;
+use crate::api::condition::ConditionType;
+use crate::api::{ALLOWED_NAMES, FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
+use crate::failure::Failure;
+
+fn api(client: &Client, object: &RotatedSecret) -> Api<RotatedSecret> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+/// Puts our finalizer on (`true`) or takes it off, leaving others. Gives the object as it is then.
+///
+/// # Errors
+/// Also when the object changed since it was read: then the turn starts anew.
+pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: bool) -> Result<RotatedSecret, Failure> {
+    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    if present {
+        finalizers.push(FINALIZER);
+    }
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "uid": object.uid(), "finalizers": finalizers}});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api(client, object)
+        .patch(&object.name_any(), &params, &Patch::Merge(patch))
+        .await
+        .map_err(|error| failed(ConditionType::Ready, "writing the finalizer", &error))
+}
+
+/// Writes the status. Gives the object as it is then.
+///
+/// # Errors
+/// Also when the object changed since it was read: then the turn starts anew.
+pub async fn write_status(client: &Client, object: &RotatedSecret, status: &RotatedSecretStatus) -> Result<RotatedSecret, Failure> {
+    let mut next = object.clone();
+    next.metadata.managed_fields = None;
+    next.status = Some(status.clone());
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    api(client, object)
+        .replace_status(&object.name_any(), &params, &next)
+        .await
+        .map_err(|error| failed(ConditionType::Ready, "writing the status", &error))
+}
+
+/// The globs of AWS names that an administrator allows to a namespace beyond its own prefix.
+///
+/// # Errors
+/// When the Namespace cannot be read.
+pub async fn allowed_names(client: &Client, namespace: &str) -> Result<String, Failure> {
+    let found: Option<PartialObjectMeta<Namespace>> = Api::<Namespace>::all(client.clone())
+        .get_metadata_opt(namespace)
+        .await
+        .map_err(|error| failed(ConditionType::Provisioned, "reading the Namespace", &error))?;
+    Ok(found.and_then(|namespace| namespace.annotations().get(ALLOWED_NAMES).cloned()).unwrap_or_default())
+}

@@ -1,0 +1,311 @@
+//! Parse, don't validate: the object as users wrote it becomes what the operator wants, or a refusal that says what to write instead.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+use crate::api::condition::Reason;
+use crate::api::{
+    AwsDeletionPolicy, CreationPolicy, GeneratorSpec, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
+    TAG_NAMESPACE, TAG_UID,
+};
+use crate::generate::PasswordRules;
+use crate::ids::Tokens;
+use crate::schedule::Schedule;
+use crate::value::{Declared, Layout, short_hash};
+
+/// What the administrator decides for every object.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The region of objects that name none.
+    pub default_region: String,
+    /// The regions that objects may name; empty: any.
+    pub allowed_regions: Vec<String>,
+    /// AWS names lie under `<prefix>/<namespace>/` unless the Namespace says otherwise.
+    pub name_prefix: String,
+    /// Which cluster owns what this operator creates.
+    pub cluster: String,
+    /// The least time between two due moments.
+    pub minimum_interval: SignedDuration,
+}
+
+/// A refusal: what is wrong and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The word.
+    pub reason: Reason,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this sentence.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What the operator wants for one object.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Derives version ids.
+    pub tokens: Tokens,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// Nothing is written while true.
+    pub suspended: bool,
+    /// Where in AWS.
+    pub region: String,
+    /// The name of the AWS secret.
+    pub secret_name: String,
+    /// Whether that name lies under the namespace's own prefix.
+    pub own_prefix: bool,
+    /// Absent: never touched.
+    pub description: Option<String>,
+    /// Absent: the default key.
+    pub kms_key_id: Option<String>,
+    /// Ours and the user's.
+    pub tags: BTreeMap<String, String>,
+    /// Scheduled for deletion with this window (days) when the object goes; `None`: it stays.
+    pub delete_after_days: Option<i32>,
+    /// Absent: mirror only.
+    pub value: Option<Declared>,
+    /// When it changes.
+    pub rotation: Rotation,
+    /// Absent: no mirror.
+    pub target: Option<Target>,
+    /// The token of a person's request to rotate.
+    pub rotate_request: Option<String>,
+    /// The token of a person's request to look now.
+    pub refresh_request: Option<String>,
+}
+
+/// When the value changes.
+#[derive(Debug, Clone)]
+pub enum Rotation {
+    /// Never.
+    Never,
+    /// By schedule.
+    Scheduled {
+        /// When.
+        schedule: Schedule,
+        /// As written.
+        expression: String,
+        /// Only looked at, not carried out.
+        suspended: bool,
+    },
+    /// The schedule cannot be carried out; everything else goes on.
+    Refused(Refusal),
+}
+
+/// The mirrored Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Type and keys.
+    pub layout: Layout,
+    /// Labels, ours included.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations beside ours.
+    pub annotations: BTreeMap<String, String>,
+    /// It stays when the object goes.
+    pub retained: bool,
+}
+
+impl Target {
+    /// A hash of everything about the Secret but its values: it tells whether the Secret was laid out as asked, given the keys it has.
+    pub fn rendering<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> String {
+        let mut names: Vec<&str> = keys.into_iter().collect();
+        names.sort_unstable();
+        let shape = serde_json::json!([self.layout.kind.as_str(), self.layout.keys, names, self.labels, self.annotations]);
+        short_hash(shape.to_string().as_bytes())
+    }
+}
+
+impl Desired {
+    /// Reads the object. CEL has refused most mistakes at apply; what is found here is what only the operator can know.
+    ///
+    /// # Errors
+    /// A refusal with reason and sentence.
+    pub fn parse(object: &RotatedSecret, policy: &Policy) -> Result<Self, Refusal> {
+        let invalid = |message: &str| Refusal::new(Reason::InvalidSpec, message);
+        let uid = object.uid().ok_or_else(|| invalid("the object has no uid; it was never stored"))?;
+        let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
+        let name = object.name_any();
+        let aws = &object.spec.aws;
+
+        let region = aws.region.clone().unwrap_or_else(|| policy.default_region.clone());
+        if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(&region) {
+            return Err(Refusal::new(
+                Reason::RegionNotAllowed,
+                format!(
+                    "the region {region} is none of those that the operator may use ({}): write one of them in spec.aws.region of a new \
+                     object, or ask the administrator for --allowed-regions",
+                    policy.allowed_regions.join(", ")
+                ),
+            ));
+        }
+
+        let own = format!("{}/{namespace}/", policy.name_prefix);
+        let secret_name = aws.secret_name.clone().unwrap_or_else(|| format!("{own}{name}"));
+        let own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
+        if secret_name.len() > 512 {
+            return Err(invalid("the name of the AWS secret would have more than 512 characters: set a shorter spec.aws.secretName"));
+        }
+
+        let value = object.spec.value.as_ref().map(|spec| match &spec.plain_text {
+            Some(generator) => password_rules(generator).map(Declared::PlainText),
+            None => spec
+                .generate
+                .iter()
+                .map(|(field, generator)| password_rules(generator).map(|rules| (field.clone(), rules)))
+                .collect::<Result<_, _>>()
+                .map(|generate| Declared::Fields { data: spec.data.clone(), generate }),
+        });
+
+        let mut tags = aws.tags.clone();
+        for (key, value) in [(TAG_CLUSTER, &policy.cluster), (TAG_NAMESPACE, &namespace), (TAG_NAME, &name), (TAG_UID, &uid)] {
+            tags.insert(key.to_owned(), value.clone());
+        }
+
+        let annotation = |key: &str| object.annotations().get(key).filter(|token| !token.is_empty()).map(|token| bounded(token));
+        Ok(Self {
+            tokens: Tokens::of(&uid),
+            suspended: object.spec.suspend,
+            region,
+            own_prefix,
+            description: aws.description.clone(),
+            kms_key_id: aws.kms_key_id.clone(),
+            tags,
+            delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
+            value: value.transpose()?,
+            rotation: rotation(object, policy),
+            target: target(object, &name),
+            rotate_request: annotation(ROTATE),
+            refresh_request: annotation(REFRESH),
+            uid,
+            namespace,
+            name,
+            secret_name,
+        })
+    }
+
+    /// Whether something must be cleaned up when the object goes.
+    pub fn needs_finalizer(&self) -> bool {
+        (self.value.is_some() && self.delete_after_days.is_some()) || self.target.as_ref().is_some_and(|target| target.retained)
+    }
+}
+
+/// A request's token as it is kept in status: annotations can be long, the status must not be.
+pub(crate) fn bounded(token: &str) -> String {
+    if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
+}
+
+fn password_rules(spec: &GeneratorSpec) -> Result<PasswordRules, Refusal> {
+    let rules = PasswordRules {
+        length: u32::try_from(spec.password_length).unwrap_or(0),
+        exclude_characters: spec.exclude_characters.clone(),
+        exclude_numbers: spec.exclude_numbers,
+        exclude_punctuation: spec.exclude_punctuation,
+        exclude_uppercase: spec.exclude_uppercase,
+        exclude_lowercase: spec.exclude_lowercase,
+        include_space: spec.include_space,
+        require_each_included_type: spec.require_each_included_type,
+    };
+    rules.validate().map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.value: {error}")))?;
+    Ok(rules)
+}
+
+fn rotation(object: &RotatedSecret, policy: &Policy) -> Rotation {
+    let Some(spec) = &object.spec.rotation else { return Rotation::Never };
+    let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
+    let (parsed, expression) = match (&spec.schedule, spec.automatically_after_days) {
+        (Some(expression), _) => (Schedule::parse(expression), expression.clone()),
+        (None, Some(days)) => (Schedule::after_days(u32::try_from(days).unwrap_or(0)), format!("rate({days} days)")),
+        (None, None) => {
+            return refused(Reason::InvalidSpec, "spec.rotation: exactly one of schedule and automaticallyAfterDays".to_owned());
+        }
+    };
+    let schedule = match parsed {
+        Ok(schedule) => schedule,
+        Err(error) => return refused(Reason::InvalidSpec, format!("spec.rotation.schedule: {error}")),
+    };
+    let shortest = schedule.shortest_interval();
+    if shortest < policy.minimum_interval {
+        return refused(
+            Reason::IntervalTooShort,
+            format!(
+                "spec.rotation.schedule: {} between two rotations is less than the {} that this operator allows; write a rarer schedule, \
+                 or ask the administrator for --minimum-rotation-interval",
+                span(shortest),
+                span(policy.minimum_interval)
+            ),
+        );
+    }
+    Rotation::Scheduled { schedule, expression, suspended: spec.suspend }
+}
+
+/// A duration as people say it: the two largest units.
+fn span(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+    let text: Vec<String> = parts.iter().filter(|(_, n)| *n > 0).take(2).map(|(unit, n)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text.join("") }
+}
+
+fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
+    let spec = &object.spec.target;
+    if spec.creation_policy == CreationPolicy::None {
+        return None;
+    }
+    let mut labels = spec.labels.clone();
+    labels.insert(crate::api::MANAGED_BY.0.to_owned(), crate::api::MANAGED_BY.1.to_owned());
+    Some(Target {
+        name: spec.name.clone().unwrap_or_else(|| name.to_owned()),
+        layout: Layout { kind: spec.kind, keys: spec.keys.clone() },
+        labels,
+        annotations: spec.annotations.clone(),
+        retained: spec.deletion_policy == SecretDeletionPolicy::Retain,
+    })
+}
+
+/// Whether one of the administrator's globs (`*` any run of characters, `?` one) allows `name`.
+pub fn glob_allows(globs: &str, name: &str) -> bool {
+    globs.split([',', '\n', ' ']).map(str::trim).filter(|glob| !glob.is_empty()).any(|glob| matches(glob.as_bytes(), name.as_bytes()))
+}
+
+/// Linear-time glob match with one point of return, so that a tenant's name cannot make it slow.
+fn matches(glob: &[u8], name: &[u8]) -> bool {
+    let (mut g, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                retry = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == b'?' || name.get(n) == Some(&c) => {
+                g += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    g = star + 1;
+                    n = from + 1;
+                    retry = Some((star, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    glob.get(g..).is_none_or(|rest| rest.iter().all(|&c| c == b'*'))
+}
+
+#[cfg(test)]
+mod tests;

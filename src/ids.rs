@@ -1,0 +1,104 @@
+//! Version ids and how they follow from their cause. The id of a version that we write is its `ClientRequestToken`, so two processes, or one
+//! before and after a crash, that mean the same change name the same version, and AWS refuses the second.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// The id of one immutable version of an AWS secret. Not secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VersionId(String);
+
+impl VersionId {
+    /// The id as AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<T: Into<String>> From<T> for VersionId {
+    fn from(id: T) -> Self {
+        Self(id.into())
+    }
+}
+
+/// Derives the version ids of one object from its uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens(Uuid);
+
+impl Tokens {
+    /// `uid` is `metadata.uid`. One that is no UUID (it always is) is hashed into one.
+    pub fn of(uid: &str) -> Self {
+        Self(Uuid::parse_str(uid).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, uid.as_bytes())))
+    }
+
+    /// The first version of the secret.
+    pub fn creation(&self) -> VersionId {
+        self.derive("create")
+    }
+
+    /// The rotation of one due time.
+    pub fn slot(&self, due: Timestamp) -> VersionId {
+        self.derive(&format!("slot:{}", due.as_second()))
+    }
+
+    /// A rotation that a person asked for with this token.
+    pub fn request(&self, token: &str) -> VersionId {
+        self.derive(&format!("rotate:{token}"))
+    }
+
+    /// A change of the declared fields, made from this predecessor. `declared` is the hash of the new declaration.
+    pub fn declaration(&self, predecessor: &VersionId, declared: &str) -> VersionId {
+        self.derive(&format!("declare:{predecessor}:{declared}"))
+    }
+
+    fn derive(self, cause: &str) -> VersionId {
+        VersionId(Uuid::new_v5(&self.0, cause.as_bytes()).to_string())
+    }
+
+    /// A number for spreading work that is the same for the same object.
+    pub fn seed(&self) -> u128 {
+        self.0.as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+
+    #[test]
+    fn the_same_cause_of_the_same_object_names_the_same_version() {
+        let due = Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(Tokens::of(UID).slot(due), Tokens::of(UID).slot(due));
+        assert_eq!(Tokens::of(UID).creation().as_str().len(), 36, "AWS wants 32 to 64 characters");
+    }
+
+    #[test]
+    fn different_causes_and_different_objects_never_share_a_version() {
+        let due = Timestamp::from_second(1_800_000_000).unwrap();
+        let (one, other) = (Tokens::of(UID), Tokens::of("7d0d1fd1-6e0b-4a43-8e5c-0f3f0cbe1c9b"));
+        let ids = [
+            one.creation(),
+            one.slot(due),
+            one.request("1800000000"),
+            one.request("now"),
+            one.declaration(&one.creation(), "abc"),
+            one.declaration(&one.slot(due), "abc"),
+            one.declaration(&one.creation(), "abd"),
+            other.creation(),
+            other.slot(due),
+            other.request("now"),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

@@ -1,0 +1,615 @@
+//! The heart: facts -> at most one step, or rest until something is due. Pure, synchronous, total.
+//!
+//! ```text
+//!             absent --Create--> current C --Mirror--> mirrored C --(due, asked, declared anew)--> Write N --> current N, previous C --Mirror--> ...
+//!   refusals: not ours, not allowed, scheduled for deletion, foreign pending, Secret not ours: say so, write nothing
+//! ```
+//!
+//! 1. *Total*: every combination of facts has an answer; facts that should be impossible lead to a refusal, never to a panic.
+//! 2. *Finish before start*: the current version is mirrored before a new one is made.
+//! 3. *Record before destroy*: a value is durable in AWS before anything depends on it; the old one keeps AWSPREVIOUS.
+//! 4. *Idempotent by name*: the id of the version to write follows from its cause ([`crate::ids`]).
+//! 5. *Nothing that is not ours is written.*
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::Cause;
+use crate::api::condition::Reason;
+use crate::desired::{Desired, Refusal, Rotation};
+use crate::ids::VersionId;
+
+/// How long AWS may show an old state after a change (field reports: up to two minutes).
+pub const SETTLING: SignedDuration = SignedDuration::from_secs(120);
+
+/// The one next mutation. Names and version ids only, never secret material.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Put our finalizer on the object.
+    AddFinalizer,
+    /// Take it away.
+    RemoveFinalizer,
+    /// Create the AWS secret with its first value.
+    Create {
+        /// The id of that first version.
+        version: VersionId,
+    },
+    /// Write a new current version.
+    Write {
+        /// Its id.
+        version: VersionId,
+        /// The version whose fields are carried along.
+        predecessor: Option<VersionId>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Set the description.
+    Describe {
+        /// To this.
+        description: String,
+    },
+    /// Set the KMS key.
+    Rekey {
+        /// Empty: back to the default key, as AWS writes it.
+        key: String,
+    },
+    /// Add tags that are missing or differ.
+    Tag {
+        /// These.
+        tags: BTreeMap<String, String>,
+    },
+    /// Make the mirrored Secret.
+    CreateMirror {
+        /// Holding this version.
+        version: VersionId,
+    },
+    /// Write the mirrored Secret anew.
+    ReplaceMirror {
+        /// Holding this version.
+        version: VersionId,
+        /// Ask AWS a second time whether this version really is current, since it may be older than what the mirror holds.
+        confirm: bool,
+    },
+    /// Take our owner reference off the Secret, so that it stays.
+    ReleaseMirror,
+    /// Schedule the AWS secret for deletion.
+    Delete {
+        /// Days for which it can be restored.
+        window: i32,
+    },
+}
+
+impl Step {
+    /// Every kind of step. A crash plan must exist for each.
+    pub const KINDS: [&'static str; 11] = [
+        "AddFinalizer",
+        "RemoveFinalizer",
+        "Create",
+        "Write",
+        "Describe",
+        "Rekey",
+        "Tag",
+        "CreateMirror",
+        "ReplaceMirror",
+        "ReleaseMirror",
+        "Delete",
+    ];
+
+    /// The kind, for metrics and logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "AddFinalizer",
+            Self::RemoveFinalizer => "RemoveFinalizer",
+            Self::Create { .. } => "Create",
+            Self::Write { .. } => "Write",
+            Self::Describe { .. } => "Describe",
+            Self::Rekey { .. } => "Rekey",
+            Self::Tag { .. } => "Tag",
+            Self::CreateMirror { .. } => "CreateMirror",
+            Self::ReplaceMirror { .. } => "ReplaceMirror",
+            Self::ReleaseMirror => "ReleaseMirror",
+            Self::Delete { .. } => "Delete",
+        }
+    }
+}
+
+/// What was seen. No plaintext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether the namespace may use this AWS name.
+    pub name_allowed: bool,
+    /// Our finalizer is on the object.
+    pub finalizer: bool,
+    /// The AWS secret.
+    pub remote: Option<Remote>,
+    /// The mirrored Secret.
+    pub mirror: Mirror,
+    /// What the status reports of earlier turns.
+    pub reported: Reported,
+    /// Version ids that AWS said are used up, found in this turn, and when those versions were made.
+    pub spent: BTreeMap<VersionId, Timestamp>,
+    /// The mirror was already written in this turn.
+    pub mirror_written: bool,
+}
+
+/// The AWS secret, as DescribeSecret shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The full ARN.
+    pub arn: String,
+    /// Whose it is, by its tags.
+    pub ownership: Ownership,
+    /// Scheduled for deletion.
+    pub deleted: bool,
+    /// AWS itself (a rotation function, or the service that owns it) changes the value.
+    pub driven_by_aws: bool,
+    /// AWSCURRENT and when the value became current.
+    pub current: Option<Current>,
+    /// AWSPREVIOUS.
+    pub previous: Option<VersionId>,
+    /// AWSPENDING.
+    pub pending: Option<VersionId>,
+    /// Declared tags that are missing or differ.
+    pub missing_tags: BTreeMap<String, String>,
+    /// A description is declared and differs.
+    pub description_differs: bool,
+    /// The declared key is not the one in use, and the declaration is new.
+    pub key_differs: bool,
+    /// Any modification.
+    pub last_changed: Option<Timestamp>,
+}
+
+/// The current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its id.
+    pub version: VersionId,
+    /// When the value became this one.
+    pub changed: Timestamp,
+    /// Whether its fields are as declared; asked only where the status does not know.
+    pub fits: Option<bool>,
+}
+
+/// Whose an AWS secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Our cluster, namespace, name and uid.
+    Ours,
+    /// Another object's.
+    Another,
+    /// Nobody says.
+    Nobody,
+}
+
+/// The Secret of the target's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mirror {
+    /// None is asked for.
+    Unwanted,
+    /// Not there.
+    Absent,
+    /// Somebody else's.
+    Foreign,
+    /// Ours.
+    Ours {
+        /// The version that it holds.
+        version: Option<VersionId>,
+        /// Nobody but us wrote it, and it is laid out as asked.
+        intact: bool,
+        /// When we last wrote it.
+        written: Option<Timestamp>,
+    },
+}
+
+/// What the status reports of earlier turns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reported {
+    /// Hash of what was declared when a version was last made.
+    pub declared: Option<String>,
+    /// Since when the present schedule is in force, if it was edited.
+    pub schedule_since: Option<Timestamp>,
+    /// Rotate requests that were handled.
+    pub rotate_handled: Option<String>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// This, then look again.
+    Do(Step),
+    /// Nothing, until something changes or this moment comes.
+    Rest(Rest),
+}
+
+/// Nothing to do, and how things stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rest {
+    /// `spec.suspend`: the last truth stays.
+    pub suspended: bool,
+    /// Why the AWS secret is not as it should be.
+    pub provisioned: Option<Refusal>,
+    /// Why the value is not as young as it should be. `Err` only where something rotates.
+    pub rotated: Option<Refusal>,
+    /// Whether anything rotates at all.
+    pub rotates: bool,
+    /// Why the mirror does not hold the current version.
+    pub mirrored: Option<Refusal>,
+    /// Whether the look came as far as the mirror and the schedule; otherwise what was said of them stays.
+    pub mirror_seen: bool,
+    /// When the next rotation will happen.
+    pub next_rotation: Option<Timestamp>,
+    /// Look again at this moment at the latest.
+    pub wake: Option<Timestamp>,
+    /// Something is under way; what is seen now is not the end.
+    pub unsettled: bool,
+    /// The rotate request that was handled, now or earlier.
+    pub rotate_handled: Option<String>,
+}
+
+impl Rest {
+    fn provisioned(reason: Reason, message: impl Into<String>) -> Next {
+        Next::Rest(Self { provisioned: Some(Refusal::new(reason, message)), ..Self::default() })
+    }
+}
+
+/// What to do next for an object that is to live.
+pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
+    if want.suspended {
+        return Next::Rest(Rest { suspended: true, ..Rest::default() });
+    }
+    if !seen.name_allowed {
+        return Rest::provisioned(
+            Reason::NameNotAllowed,
+            format!(
+                "the AWS name {} lies outside what namespace {} may use: leave out spec.aws.secretName, or ask the administrator to put the \
+                 annotation {} on the Namespace",
+                want.secret_name,
+                want.namespace,
+                crate::api::ALLOWED_NAMES
+            ),
+        );
+    }
+    if seen.finalizer != want.needs_finalizer() {
+        return Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer });
+    }
+    let Some(remote) = &seen.remote else { return absent(want, seen) };
+    if let Some(refusal) = refuse_remote(want, remote) {
+        return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
+    }
+    if want.value.is_some()
+        && let Some(step) = drift(want, remote)
+    {
+        return Next::Do(step);
+    }
+    let Some(current) = &remote.current else { return valueless(want, remote) };
+    let mirror = match mirror(want, seen, remote, current, now) {
+        Ok(settled) => settled,
+        Err(step) => return Next::Do(step),
+    };
+    renew(want, seen, remote, current, mirror, now)
+}
+
+/// What to do next for an object that is to go.
+pub fn plan_cleanup(want: &Desired, seen: &Observed) -> Next {
+    if want.suspended {
+        return Next::Rest(Rest { suspended: true, ..Rest::default() });
+    }
+    if !seen.finalizer {
+        return Next::Rest(Rest::default());
+    }
+    if want.target.as_ref().is_some_and(|target| target.retained) && matches!(seen.mirror, Mirror::Ours { .. }) {
+        return Next::Do(Step::ReleaseMirror);
+    }
+    if let (Some(window), Some(_), Some(remote)) = (want.delete_after_days, &want.value, &seen.remote)
+        && seen.name_allowed
+        && remote.ownership == Ownership::Ours
+        && !remote.deleted
+    {
+        return Next::Do(Step::Delete { window });
+    }
+    Next::Do(Step::RemoveFinalizer)
+}
+
+fn absent(want: &Desired, seen: &Observed) -> Next {
+    if want.value.is_none() {
+        return Rest::provisioned(
+            Reason::SecretNotFound,
+            format!(
+                "there is no AWS secret {} in {}: create it, or say in spec.value what the operator shall create",
+                want.secret_name, want.region
+            ),
+        );
+    }
+    if seen.mirror == Mirror::Foreign {
+        // Nothing is made that could not be delivered.
+        return Next::Rest(Rest {
+            provisioned: Some(Refusal::new(Reason::Creating, "waits until the Secret can be written (see Mirrored)")),
+            mirrored: Some(secret_not_owned(want)),
+            ..Rest::default()
+        });
+    }
+    let version = want.tokens.creation();
+    if seen.spent.contains_key(&version) {
+        // AWS knows the secret already; this look was too early.
+        return Next::Rest(Rest {
+            provisioned: Some(Refusal::new(Reason::Creating, "created; AWS does not show it yet")),
+            unsettled: true,
+            ..Rest::default()
+        });
+    }
+    Next::Do(Step::Create { version })
+}
+
+fn refuse_remote(want: &Desired, remote: &Remote) -> Option<Refusal> {
+    if want.value.is_some() {
+        match remote.ownership {
+            Ownership::Ours => {}
+            Ownership::Another => {
+                return Some(Refusal::new(
+                    Reason::NotOwned,
+                    format!(
+                        "the AWS secret {} belongs to another object (see its tags {}*): choose another spec.aws.secretName in a new object, or \
+                         remove spec.value to mirror it only",
+                        want.secret_name, "rotated-secrets.io/"
+                    ),
+                ));
+            }
+            Ownership::Nobody => {
+                return Some(Refusal::new(
+                    Reason::AlreadyExists,
+                    format!(
+                        "an AWS secret {} exists already and the operator did not create it: choose another spec.aws.secretName in a new object, \
+                         or remove spec.value to mirror it only",
+                        want.secret_name
+                    ),
+                ));
+            }
+        }
+    }
+    remote.deleted.then(|| {
+        Refusal::new(
+            Reason::ScheduledForDeletion,
+            format!(
+                "the AWS secret {} is scheduled for deletion: restore it with aws secretsmanager restore-secret --secret-id {}",
+                want.secret_name, want.secret_name
+            ),
+        )
+    })
+}
+
+/// Where the AWS secret is not as declared. Only what the spec mentions.
+fn drift(want: &Desired, remote: &Remote) -> Option<Step> {
+    if !remote.missing_tags.is_empty() {
+        return Some(Step::Tag { tags: remote.missing_tags.clone() });
+    }
+    match &want.description {
+        Some(description) if remote.description_differs => return Some(Step::Describe { description: description.clone() }),
+        _ => {}
+    }
+    remote.key_differs.then(|| Step::Rekey { key: want.kms_key_id.clone().unwrap_or_default() })
+}
+
+/// The AWS secret exists without a value.
+fn valueless(want: &Desired, remote: &Remote) -> Next {
+    if want.value.is_none() {
+        return Rest::provisioned(
+            Reason::SecretNotFound,
+            format!("the AWS secret {} has no value yet: put one, it is mirrored then", want.secret_name),
+        );
+    }
+    if let Some(refusal) = held(want, remote) {
+        return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
+    }
+    Next::Do(Step::Write { version: want.tokens.creation(), predecessor: None, cause: Cause::Created })
+}
+
+/// How the mirror stands once there is nothing to do for it now.
+struct Settled {
+    refusal: Option<Refusal>,
+    wake: Option<Timestamp>,
+    unsettled: bool,
+}
+
+fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, now: Timestamp) -> Result<Settled, Step> {
+    let version = current.version.clone();
+    let fine = Settled { refusal: None, wake: None, unsettled: false };
+    match &seen.mirror {
+        Mirror::Unwanted => Ok(fine),
+        Mirror::Foreign => Ok(Settled { refusal: Some(secret_not_owned(want)), wake: None, unsettled: false }),
+        Mirror::Absent => Err(Step::CreateMirror { version }),
+        Mirror::Ours { version: Some(held), intact, .. } if *held == version => {
+            // Written a moment ago and still not as asked: somebody owns fields in a way that a write cannot mend. Once a turn is enough.
+            if *intact || seen.mirror_written { Ok(fine) } else { Err(Step::ReplaceMirror { version, confirm: false }) }
+        }
+        Mirror::Ours { version: None, .. } => Err(Step::ReplaceMirror { version, confirm: false }),
+        Mirror::Ours { written, .. } => {
+            // Another version than the mirror's. AWS may be showing an old state: only a change that is younger than the mirror goes at once.
+            let Some(written) = *written else { return Err(Step::ReplaceMirror { version, confirm: true }) };
+            // Kubernetes keeps whole seconds.
+            let settled_at = written + SETTLING;
+            if remote.last_changed.is_some_and(|changed| changed > written + SignedDuration::from_secs(1)) {
+                Err(Step::ReplaceMirror { version, confirm: false })
+            } else if now >= settled_at {
+                Err(Step::ReplaceMirror { version, confirm: true })
+            } else {
+                Ok(Settled { refusal: None, wake: Some(settled_at), unsettled: true })
+            }
+        }
+    }
+}
+
+fn secret_not_owned(want: &Desired) -> Refusal {
+    let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
+    Refusal::new(
+        Reason::SecretNotOwned,
+        format!(
+            "the Secret {name} exists and is not ours; it is left as it is: delete it (kubectl delete secret {name}), or choose another \
+             spec.target.name in a new object"
+        ),
+    )
+}
+
+/// Why nothing may be written as the current value now.
+fn held(want: &Desired, remote: &Remote) -> Option<Refusal> {
+    if remote.driven_by_aws {
+        return Some(Refusal::new(
+            Reason::RotatedByAws,
+            format!(
+                "AWS rotates {} itself: turn that off with aws secretsmanager cancel-rotate-secret, or remove spec.value and spec.rotation to \
+                 mirror it only",
+                want.secret_name
+            ),
+        ));
+    }
+    let foreign = remote.pending.as_ref().filter(|pending| remote.current.as_ref().is_none_or(|current| current.version != **pending))?;
+    Some(Refusal::new(
+        Reason::ForeignPending,
+        format!(
+            "version {foreign} of {} is labelled AWSPENDING by another rotation, which a write would abandon: let it finish, or take the label \
+             away with aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id {foreign}",
+            want.secret_name
+        ),
+    ))
+}
+
+/// Whether a new version is wanted, and why; else rest.
+fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mirror: Settled, now: Timestamp) -> Next {
+    let mut rest = Rest {
+        mirrored: mirror.refusal,
+        wake: mirror.wake,
+        unsettled: mirror.unsettled,
+        mirror_seen: true,
+        rotates: !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
+        ..Rest::default()
+    };
+    if want.value.is_none() {
+        return Next::Rest(rest);
+    }
+    if let Some(made) = unseen(seen, remote, current, now) {
+        // AWS has a version of ours that this look does not show: the look is old.
+        rest.unsettled = true;
+        rest.wake = rest.wake.into_iter().chain([made + SETTLING]).min();
+        return Next::Rest(rest);
+    }
+    // A version is only made when it can be delivered, and nobody else is in the middle of making one.
+    let obstacle = held(want, remote)
+        .or_else(|| rest.mirrored.is_some().then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
+    let write = |version, cause| Next::Do(Step::Write { version, predecessor: Some(current.version.clone()), cause });
+
+    match declared_anew(want, seen, remote, current) {
+        Declaration::Kept => {}
+        Declaration::Unreported => {
+            // The labels remember this one change only as long as no other version follows: report it first.
+            rest.wake = Some(now);
+            return Next::Rest(rest);
+        }
+        Declaration::Changed(version) => match &obstacle {
+            None if mirror.unsettled => return Next::Rest(rest),
+            None => return write(version, Cause::SpecChanged),
+            Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
+        },
+    }
+    if let Some(version) = asked(want, seen, remote, current) {
+        match &obstacle {
+            None if mirror.unsettled => return Next::Rest(rest),
+            None => return write(version, Cause::Requested),
+            Some(refusal) if rest.rotates => rest.rotated = Some(refusal.clone()),
+            Some(refusal) => rest.provisioned = Some(refusal.clone()),
+        }
+    }
+    if asked(want, seen, remote, current).is_none() {
+        rest.rotate_handled.clone_from(&want.rotate_request);
+    }
+    match &want.rotation {
+        Rotation::Never => {}
+        Rotation::Refused(refusal) => rest.rotated = Some(refusal.clone()),
+        Rotation::Scheduled { schedule, suspended, .. } => {
+            let due = slot(want, seen, remote, current, schedule);
+            match due {
+                Some(due) if due <= now => match (&obstacle, suspended) {
+                    (_, true) => {
+                        rest.rotated = Some(Refusal::new(
+                            Reason::Suspended,
+                            "a rotation is due and spec.rotation.suspend is true: set it to false to rotate",
+                        ));
+                    }
+                    (None, false) if mirror.unsettled => {}
+                    (None, false) => return write(want.tokens.slot(due), Cause::Scheduled),
+                    (Some(refusal), false) => {
+                        rest.next_rotation = Some(due);
+                        rest.rotated = Some(refusal.clone());
+                    }
+                },
+                Some(due) => {
+                    rest.next_rotation = (!suspended).then_some(due);
+                    rest.wake = rest.wake.into_iter().chain([due]).min();
+                }
+                None => {}
+            }
+        }
+    }
+    Next::Rest(rest)
+}
+
+/// Whether the declared fields changed since a version was last made.
+enum Declaration {
+    Kept,
+    /// They did, and this version is to be written.
+    Changed(VersionId),
+    /// They did, the version is written, and the status does not say so yet.
+    Unreported,
+}
+
+fn declared_anew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Declaration {
+    let Some(declared) = want.value.as_ref().map(crate::value::Declared::hash) else { return Declaration::Kept };
+    match &seen.reported.declared {
+        Some(reported) if *reported == declared => return Declaration::Kept,
+        Some(_) => {}
+        // The status does not know. Only the first version is certain to be ours and to be meant; whatever else is there is the truth.
+        None if current.fits != Some(false) || current.version != want.tokens.creation() => return Declaration::Kept,
+        None => {}
+    }
+    if remote.previous.as_ref().is_some_and(|previous| want.tokens.declaration(previous, &declared) == current.version) {
+        return Declaration::Unreported;
+    }
+    let version = want.tokens.declaration(&current.version, &declared);
+    if seen.spent.contains_key(&version) { Declaration::Kept } else { Declaration::Changed(version) }
+}
+
+/// A person asked for a rotation that has not happened.
+fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Option<VersionId> {
+    let token = want.rotate_request.as_ref()?;
+    if seen.reported.rotate_handled.as_ref() == Some(token) || !want.value.as_ref()?.generates() {
+        return None;
+    }
+    let version = want.tokens.request(token);
+    (!known(&version, seen, remote, current)).then_some(version)
+}
+
+/// The due time that comes next (or is past): the first moment after the last change of the value whose version was not made yet.
+fn slot(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, schedule: &crate::schedule::Schedule) -> Option<Timestamp> {
+    let mut due = schedule.due_after(current.changed, seen.reported.schedule_since)?;
+    // A slot whose version exists although another one is current was served, and somebody went back since. Each such slot has a version
+    // that AWS showed in this turn, so there are few.
+    while known(&want.tokens.slot(due), seen, remote, current) {
+        due = schedule.next_after(due)?;
+    }
+    Some(due)
+}
+
+/// When a version was made that AWS has, and that is too young for its absence from the labels to mean anything.
+fn unseen(seen: &Observed, remote: &Remote, current: &Current, now: Timestamp) -> Option<Timestamp> {
+    let labelled = |version: &VersionId| *version == current.version || remote.previous.as_ref() == Some(version);
+    seen.spent.iter().filter(|(version, made)| !labelled(version) && now < **made + SETTLING).map(|(_, made)| *made).max()
+}
+
+fn known(version: &VersionId, seen: &Observed, remote: &Remote, current: &Current) -> bool {
+    *version == current.version
+        || remote.previous.as_ref() == Some(version)
+        || remote.pending.as_ref() == Some(version)
+        || seen.spent.contains_key(version)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,506 @@
+//! Every combination of facts that the plan tells apart, against rules that do not look at how the plan is written; and each step carried out
+//! on a model of the world until the plan rests.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::desired::Target;
+use crate::generate::PasswordRules;
+use crate::ids::Tokens;
+use crate::schedule::Schedule;
+use crate::value::{Declared, Layout};
+
+const NOW: i64 = 1_800_000_000;
+const PERIOD: i64 = 3600;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn tokens() -> Tokens {
+    Tokens::of("0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")
+}
+
+fn id(name: &str) -> VersionId {
+    VersionId::from(name)
+}
+
+fn declared(username: &str) -> Declared {
+    let rules = PasswordRules {
+        length: 32,
+        exclude_characters: String::new(),
+        exclude_numbers: false,
+        exclude_punctuation: false,
+        exclude_uppercase: false,
+        exclude_lowercase: false,
+        include_space: false,
+        require_each_included_type: true,
+    };
+    Declared::Fields {
+        data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
+        generate: BTreeMap::from([("password".to_owned(), rules)]),
+    }
+}
+
+fn want() -> Desired {
+    Desired {
+        tokens: tokens(),
+        uid: "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11".to_owned(),
+        namespace: "shop".to_owned(),
+        name: "db-admin".to_owned(),
+        suspended: false,
+        region: "eu-central-1".to_owned(),
+        secret_name: "k8s/shop/db-admin".to_owned(),
+        own_prefix: true,
+        description: None,
+        kms_key_id: None,
+        tags: BTreeMap::new(),
+        delete_after_days: None,
+        value: Some(declared("admin")),
+        rotation: scheduled(false),
+        target: Some(Target {
+            name: "db-admin".to_owned(),
+            layout: Layout { kind: crate::api::SecretType::Opaque, keys: BTreeMap::new() },
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            retained: false,
+        }),
+        rotate_request: None,
+        refresh_request: None,
+    }
+}
+
+fn scheduled(suspended: bool) -> Rotation {
+    Rotation::Scheduled { schedule: Schedule::parse("rate(1 hour)").unwrap(), expression: "rate(1 hour)".to_owned(), suspended }
+}
+
+fn current(age: i64) -> Current {
+    Current { version: id("current"), changed: at(NOW - age), fits: None }
+}
+
+fn remote() -> Remote {
+    Remote {
+        arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf".to_owned(),
+        ownership: Ownership::Ours,
+        deleted: false,
+        driven_by_aws: false,
+        current: Some(current(60)),
+        previous: Some(id("previous")),
+        pending: None,
+        missing_tags: BTreeMap::new(),
+        description_differs: false,
+        key_differs: false,
+        last_changed: Some(at(NOW - 60)),
+    }
+}
+
+fn mirrored(version: &str) -> Mirror {
+    Mirror::Ours { version: Some(id(version)), intact: true, written: Some(at(NOW - 50)) }
+}
+
+fn seen() -> Observed {
+    Observed {
+        name_allowed: true,
+        finalizer: false,
+        remote: Some(remote()),
+        mirror: mirrored("current"),
+        reported: Reported { declared: Some(declared("admin").hash()), schedule_since: None, rotate_handled: None },
+        spent: BTreeMap::new(),
+        mirror_written: false,
+    }
+}
+
+/// All values of the facts that the plan tells apart once name and finalizer are settled.
+fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
+    let mut count = 0;
+    let mut remotes = vec![None];
+    for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
+        for deleted in [false, true] {
+            for driven_by_aws in [false, true] {
+                for age in [None, Some(60), Some(PERIOD + 60)] {
+                    for pending in [None, Some("current"), Some("foreign")] {
+                        for drifted in [false, true] {
+                            for last_changed in [NOW - 300, NOW - 5] {
+                                remotes.push(Some(Remote {
+                                    ownership,
+                                    deleted,
+                                    driven_by_aws,
+                                    current: age.map(current),
+                                    pending: pending.map(id),
+                                    missing_tags: if drifted {
+                                        BTreeMap::from([("a".to_owned(), "b".to_owned())])
+                                    } else {
+                                        BTreeMap::new()
+                                    },
+                                    last_changed: Some(at(last_changed)),
+                                    ..remote()
+                                }));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut mirrors = vec![Mirror::Unwanted, Mirror::Absent, Mirror::Foreign];
+    for version in [None, Some("current"), Some("other")] {
+        for intact in [false, true] {
+            for written in [None, Some(NOW - 200), Some(NOW - 50)] {
+                mirrors.push(Mirror::Ours { version: version.map(id), intact, written: written.map(at) });
+            }
+        }
+    }
+    let refused = Rotation::Refused(Refusal::new(Reason::IntervalTooShort, "too short"));
+    let mut wants = Vec::new();
+    for rotation in [Rotation::Never, scheduled(false), scheduled(true), refused] {
+        for request in [None, Some("now")] {
+            for owned in [true, false] {
+                wants.push(Desired {
+                    value: owned.then(|| declared("admin")),
+                    description: Some("declared".to_owned()),
+                    rotation: rotation.clone(),
+                    rotate_request: request.map(str::to_owned),
+                    ..want()
+                });
+            }
+        }
+    }
+    let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
+    for remote in &remotes {
+        for mirror in &mirrors {
+            for reported in [None, Some("admin"), Some("other")] {
+                let reported = Reported { declared: reported.map(|name| declared(name).hash()), ..Reported::default() };
+                let seen = Observed { remote: remote.clone(), mirror: mirror.clone(), reported, ..seen() };
+                for want in if *mirror == Mirror::Unwanted { &unmirrored } else { &wants } {
+                    check(want, &seen);
+                    count += 1;
+                }
+            }
+        }
+    }
+    count
+}
+
+#[test]
+fn no_combination_of_facts_breaks_a_rule() {
+    let count = every(|want, seen| {
+        let next = plan(want, seen, at(NOW));
+        let facts = || format!("{next:?}\n{want:?}\n{seen:?}");
+        match &next {
+            Next::Do(step) => check_step(want, seen, step, &facts),
+            Next::Rest(rest) => check_rest(want, seen, rest, &facts),
+        }
+    });
+    println!("{count} combinations of facts");
+    assert!(count > 400_000);
+}
+
+fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> String) {
+    let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. });
+    match &seen.remote {
+        None => assert!(matches!(step, Step::Create { version } if *version == tokens().creation()), "{}", facts()),
+        Some(remote) => {
+            assert!(!remote.deleted, "a secret that is scheduled for deletion is left alone: {}", facts());
+            assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
+            assert!(!matches!(step, Step::Create { .. }), "{}", facts());
+            if let Step::Write { version, predecessor, cause } = step {
+                assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
+                assert!(!remote.driven_by_aws, "AWS rotates it: {}", facts());
+                assert!(remote.pending.is_none() || remote.pending == *predecessor, "a foreign rotation is not abandoned: {}", facts());
+                if predecessor.is_some() {
+                    let delivered = match &seen.mirror {
+                        Mirror::Unwanted => true,
+                        Mirror::Ours { version, intact, .. } => *version == *predecessor && *intact,
+                        Mirror::Absent | Mirror::Foreign => false,
+                    };
+                    assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
+                }
+                if *cause == Cause::Scheduled {
+                    let due = at(NOW - 60);
+                    assert_eq!(*version, tokens().slot(due), "{}", facts());
+                    assert!(matches!(want.rotation, Rotation::Scheduled { suspended: false, .. }), "{}", facts());
+                }
+            }
+        }
+    }
+    assert!(want.value.is_some() || mirror_step, "what is somebody else's is only mirrored: {}", facts());
+    assert!(seen.mirror != Mirror::Foreign || !mirror_step, "a foreign Secret is left alone: {}", facts());
+    assert!(
+        seen.mirror != Mirror::Foreign || !matches!(step, Step::Create { .. } | Step::Write { predecessor: Some(_), .. }),
+        "{}",
+        facts()
+    );
+    if let Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } = step {
+        let remote = seen.remote.as_ref().unwrap();
+        assert_eq!(Some(version), remote.current.as_ref().map(|c| &c.version), "only what is current is mirrored: {}", facts());
+        if let (Mirror::Ours { version: Some(held), written: Some(written), .. }, Step::ReplaceMirror { confirm: false, .. }) =
+            (&seen.mirror, step)
+            && held != version
+        {
+            assert!(remote.last_changed.unwrap() > *written, "backwards only after a second look: {}", facts());
+        }
+    }
+}
+
+fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> String) {
+    let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.unsettled && !rest.suspended;
+    if fine {
+        let remote = seen.remote.as_ref().unwrap_or_else(|| panic!("nothing is fine without a secret: {}", facts()));
+        let current = remote.current.as_ref().unwrap_or_else(|| panic!("nor without a value: {}", facts()));
+        let held = match &seen.mirror {
+            Mirror::Unwanted => want.target.is_none(),
+            Mirror::Ours { version, intact, .. } => version.as_ref() == Some(&current.version) && *intact,
+            Mirror::Absent | Mirror::Foreign => false,
+        };
+        assert!(held, "Ready is never a lie: {}", facts());
+        if let (Rotation::Scheduled { suspended: false, .. }, Some(_)) = (&want.rotation, &want.value) {
+            assert!(rest.next_rotation.is_some_and(|next| next > at(NOW)), "nothing due is left undone: {}", facts());
+        }
+    }
+    assert!(
+        fine || rest.unsettled || [&rest.provisioned, &rest.mirrored, &rest.rotated].iter().any(|refusal| refusal.is_some()),
+        "{}",
+        facts()
+    );
+}
+
+#[test]
+fn every_combination_comes_to_rest_and_stays_there() {
+    every(|want, seen| {
+        let mut world = seen.clone();
+        let mut writes = 0;
+        let mut turns = 0;
+        for _ in 0..12 {
+            match plan(want, &world, at(NOW)) {
+                // A turn ends with its report, which the next one reads.
+                Next::Rest(_) if turns == 2 => break,
+                Next::Rest(rest) => {
+                    turns += 1;
+                    if rest.mirror_seen && rest.provisioned.is_none() && !rest.unsettled {
+                    }
+                }
+                Next::Do(step) => {
+                    writes += u32::from(matches!(step, Step::Write { .. }));
+                    carry_out(want, &mut world, &step);
+                }
+            }
+        }
+        let end = plan(want, &world, at(NOW));
+        assert!(matches!(end, Next::Rest(_)), "{end:?}\nfrom {seen:?}\nto {world:?}");
+        // A value where there was none, a changed declaration, a request.
+        assert!(writes <= 3, "{writes} writes from {seen:?}");
+        //: {writes} from {seen:?}");
+    });
+}
+
+/// What each step does to the world, as AWS and Kubernetes do it.
+fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
+    match step {
+        Step::AddFinalizer => world.finalizer = true,
+        Step::RemoveFinalizer => world.finalizer = false,
+        Step::Create { version } => {
+            let first = Current { version: version.clone(), changed: at(NOW), fits: Some(true) };
+            world.remote = Some(Remote { current: Some(first), previous: None, ..remote() });
+        }
+        Step::Write { version, cause, .. } => {
+            let remote = world.remote.as_mut().unwrap();
+            remote.previous = remote.current.take().map(|current| current.version);
+            remote.current = Some(Current { version: version.clone(), changed: at(NOW), fits: Some(true) });
+            remote.pending = None;
+            remote.last_changed = Some(at(NOW));
+            if *cause == Cause::Requested {
+                world.reported.rotate_handled.clone_from(&want.rotate_request);
+            }
+        }
+        Step::Describe { .. } => world.remote.as_mut().unwrap().description_differs = false,
+        Step::Rekey { .. } => world.remote.as_mut().unwrap().key_differs = false,
+        Step::Tag { .. } => world.remote.as_mut().unwrap().missing_tags.clear(),
+        Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } => {
+            world.mirror = Mirror::Ours { version: Some(version.clone()), intact: true, written: Some(at(NOW)) };
+            world.mirror_written = true;
+        }
+        Step::ReleaseMirror => world.mirror = Mirror::Foreign,
+        Step::Delete { .. } => world.remote.as_mut().unwrap().deleted = true,
+    }
+}
+
+#[test]
+fn nothing_is_done_while_suspended_or_for_a_name_that_is_not_allowed() {
+    let suspended = Desired { suspended: true, ..want() };
+    let forbidden = Observed { name_allowed: false, ..seen() };
+    every(|want, seen| {
+        assert!(matches!(plan(want, &Observed { name_allowed: false, ..seen.clone() }, at(NOW)), Next::Rest(_)));
+        assert!(matches!(plan(&suspended, seen, at(NOW)), Next::Rest(Rest { suspended: true, .. })));
+    });
+    assert!(matches!(plan_cleanup(&suspended, &Observed { finalizer: true, ..seen() }), Next::Rest(Rest { suspended: true, .. })));
+    let Next::Rest(rest) = plan(&want(), &forbidden, at(NOW)) else { panic!() };
+    assert_eq!(rest.provisioned.unwrap().reason, Reason::NameNotAllowed);
+}
+
+#[test]
+fn the_finalizer_is_there_exactly_when_there_is_something_to_clean_up() {
+    let deletes = Desired { delete_after_days: Some(30), ..want() };
+    let mut retains = want();
+    retains.target.as_mut().unwrap().retained = true;
+    for (want, needed) in [(want(), false), (deletes, true), (retains, true)] {
+        for finalizer in [false, true] {
+            let next = plan(&want, &Observed { finalizer, ..seen() }, at(NOW));
+            let expected = match (needed, finalizer) {
+                (true, false) => Some(Step::AddFinalizer),
+                (false, true) => Some(Step::RemoveFinalizer),
+                _ => None,
+            };
+            match expected {
+                Some(step) => assert_eq!(next, Next::Do(step)),
+                None => assert!(matches!(next, Next::Rest(_))),
+            }
+        }
+    }
+}
+
+#[test]
+fn cleaning_up_touches_only_what_is_ours_and_always_ends() {
+    let mut want = Desired { delete_after_days: Some(7), ..want() };
+    want.target.as_mut().unwrap().retained = true;
+    let mirrors = [Mirror::Absent, Mirror::Foreign, mirrored("current")];
+    let mut remotes = vec![None];
+    for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
+        for deleted in [false, true] {
+            remotes.push(Some(Remote { ownership, deleted, ..remote() }));
+        }
+    }
+    for remote in remotes {
+        for mirror in &mirrors {
+            for name_allowed in [true, false] {
+                let mut world = Observed { finalizer: true, remote: remote.clone(), mirror: mirror.clone(), name_allowed, ..seen() };
+                let mut steps = Vec::new();
+                while let Next::Do(step) = plan_cleanup(&want, &world) {
+                    carry_out(&want, &mut world, &step);
+                    steps.push(step);
+                    assert!(steps.len() <= 3);
+                }
+                let ours = remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours && !remote.deleted) && name_allowed;
+                assert_eq!(steps.contains(&Step::Delete { window: 7 }), ours);
+                assert_eq!(steps.contains(&Step::ReleaseMirror), matches!(mirror, Mirror::Ours { .. }));
+                assert_eq!(steps.last(), Some(&Step::RemoveFinalizer));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_was_served_is_not_served_again_after_a_rollback() {
+    let old = PERIOD + 60;
+    let due = at(NOW - 60);
+    let served = Remote { current: Some(current(old)), previous: Some(tokens().slot(due)), ..remote() };
+    let Next::Rest(rest) = plan(&want(), &Observed { remote: Some(served), ..seen() }, at(NOW)) else { panic!() };
+    assert_eq!(rest.next_rotation, Some(due + SignedDuration::from_secs(PERIOD)));
+}
+
+#[test]
+fn a_version_that_aws_has_but_does_not_show_is_waited_for() {
+    let old = PERIOD + 60;
+    let due = at(NOW - 60);
+    let mut facts = Observed { remote: Some(Remote { current: Some(current(old)), ..remote() }), ..seen() };
+    assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Write { cause: Cause::Scheduled, .. })));
+    facts.spent.insert(tokens().slot(due), at(NOW - 3));
+    let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
+    assert!(rest.unsettled);
+}
+
+#[test]
+fn a_changed_declaration_is_written_once_also_when_its_report_was_lost() {
+    let hash = declared("admin").hash();
+    let mut facts = seen();
+    facts.reported.declared = Some(declared("root").hash());
+    let Next::Do(Step::Write { version, cause, .. }) = plan(&want(), &facts, at(NOW)) else { panic!() };
+    assert_eq!((cause, &version), (Cause::SpecChanged, &tokens().declaration(&id("current"), &hash)));
+    let remote = facts.remote.as_mut().unwrap();
+    remote.previous = Some(id("current"));
+    remote.current = Some(Current { version, ..current(0) });
+    facts.mirror = mirrored(remote.current.as_ref().unwrap().version.as_str());
+    assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(_)), "the labels say that it is done");
+}
+
+#[test]
+fn a_value_that_somebody_else_put_is_not_overwritten_because_the_status_was_lost() {
+    let mut facts = seen();
+    facts.reported.declared = None;
+    facts.remote.as_mut().unwrap().current.as_mut().unwrap().fits = Some(false);
+    assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(_)));
+    let first = tokens().creation();
+    facts.remote.as_mut().unwrap().current.as_mut().unwrap().version = first.clone();
+    facts.mirror = mirrored(first.as_str());
+    assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Write { cause: Cause::SpecChanged, .. })));
+}
+
+#[test]
+fn what_differs_from_the_declaration_is_mended_one_thing_at_a_time_and_tags_first() {
+    let want = Desired { description: Some("declared".to_owned()), kms_key_id: Some("alias/shop".to_owned()), ..want() };
+    let tags = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
+    let mut world = Observed {
+        remote: Some(Remote { missing_tags: tags.clone(), description_differs: true, key_differs: true, ..remote() }),
+        ..seen()
+    };
+    let mut steps = Vec::new();
+    while let Next::Do(step) = plan(&want, &world, at(NOW)) {
+        carry_out(&want, &mut world, &step);
+        steps.push(step);
+    }
+    let expected =
+        [Step::Tag { tags }, Step::Describe { description: "declared".to_owned() }, Step::Rekey { key: "alias/shop".to_owned() }];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn a_request_waits_until_a_changed_declaration_is_reported() {
+    let asking = Desired { rotate_request: Some("a".to_owned()), ..want() };
+    let mut world = seen();
+    world.reported.declared = Some(declared("root").hash());
+    for expected in ["Write", "ReplaceMirror"] {
+        let Next::Do(step) = plan(&asking, &world, at(NOW)) else { panic!() };
+        assert_eq!(step.kind(), expected);
+        carry_out(&asking, &mut world, &step);
+    }
+    let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
+    assert_eq!((rest.wake, rest.rotate_handled), (Some(at(NOW)), None));
+    world.reported.declared = Some(declared("admin").hash());
+    assert!(matches!(plan(&asking, &world, at(NOW)), Next::Do(Step::Write { cause: Cause::Requested, .. })));
+}
+
+#[test]
+fn a_request_is_handled_once_for_each_token() {
+    let asking = |token: &str| Desired { rotate_request: Some(token.to_owned()), ..want() };
+    let Next::Do(Step::Write { version, cause, .. }) = plan(&asking("a"), &seen(), at(NOW)) else { panic!() };
+    assert_eq!((cause, &version), (Cause::Requested, &tokens().request("a")));
+    // Acknowledged in status; or not, but AWS knows the version: as current, previous, or used up.
+    let mut acknowledged = seen();
+    acknowledged.reported.rotate_handled = Some("a".to_owned());
+    let mut previous = seen();
+    previous.remote.as_mut().unwrap().previous = Some(version.clone());
+    let mut spent = seen();
+    spent.spent.insert(version, at(NOW - 1000));
+    for facts in [acknowledged, previous, spent] {
+        let Next::Rest(rest) = plan(&asking("a"), &facts, at(NOW)) else { panic!("{facts:?}") };
+        assert_eq!(rest.rotate_handled.as_deref(), Some("a"));
+        assert!(matches!(plan(&asking("b"), &facts, at(NOW)), Next::Do(Step::Write { cause: Cause::Requested, .. })));
+    }
+}
+
+#[test]
+fn every_kind_of_step_is_listed() {
+    let steps = [
+        Step::AddFinalizer,
+        Step::RemoveFinalizer,
+        Step::Create { version: id("a") },
+        Step::Write { version: id("a"), predecessor: None, cause: Cause::Created },
+        Step::Describe { description: String::new() },
+        Step::Rekey { key: String::new() },
+        Step::Tag { tags: BTreeMap::new() },
+        Step::CreateMirror { version: id("a") },
+        Step::ReplaceMirror { version: id("a"), confirm: false },
+        Step::ReleaseMirror,
+        Step::Delete { window: 7 },
+    ];
+    assert_eq!(steps.iter().map(Step::kind).collect::<Vec<_>>(), Step::KINDS);
+}

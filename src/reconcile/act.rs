@@ -1,0 +1,143 @@
+//! One step -> one effect. The only place beside the adapters where plaintext is alive, and it never outlives its step.
+
+use super::Work;
+use super::observe::Sight;
+use crate::api::Cause;
+use crate::api::condition::{ConditionType, Reason};
+use crate::aws::{Address, NewSecret, Selector, Version, Written};
+use crate::backoff::Class;
+use crate::cluster::events::Happening;
+use crate::cluster::{mirror, object};
+use crate::desired::Desired;
+use crate::failure::Failure;
+use crate::ids::VersionId;
+use crate::plaintext::Plaintext;
+use crate::plan::Step;
+use crate::value::{LayoutError, Payload};
+
+impl Work<'_> {
+    pub(super) async fn act(&mut self, want: &Desired, sight: &Sight, step: &Step) -> Result<(), Failure> {
+        let arn = sight.seen.remote.as_ref().map(|remote| remote.arn.as_str());
+        let at = Address { region: &want.region, id: arn.unwrap_or(&want.secret_name) };
+        let aws = &self.ctx.aws;
+        match step {
+            Step::AddFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, true).await?,
+            Step::RemoveFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, false).await?,
+            Step::Create { version } => {
+                let value = compose(want, None, Cause::Created, &[])?;
+                let new = NewSecret {
+                    name: &want.secret_name,
+                    version,
+                    value: &value,
+                    description: want.description.as_deref(),
+                    kms_key_id: want.kms_key_id.as_deref(),
+                    tags: &want.tags,
+                };
+                if aws.create(&want.region, new).await? == Written::Exists {
+                    self.spent.insert(version.clone(), (self.ctx.clock)());
+                }
+            }
+            Step::Write { version, predecessor, cause } => self.write(want, at, version, predecessor.as_ref(), *cause).await?,
+            Step::Describe { description } => aws.set_description(at, description).await?,
+            Step::Rekey { key } => aws.set_key(at, key).await?,
+            Step::Tag { tags } => aws.tag(at, tags).await?,
+            Step::CreateMirror { version } => self.mirror(want, sight, at, version, false).await?,
+            Step::ReplaceMirror { version, confirm } => self.mirror(want, sight, at, version, *confirm).await?,
+            Step::ReleaseMirror => {
+                if let (Some(target), Some(found)) = (&want.target, &sight.mirror) {
+                    mirror::release(&self.ctx.client, &self.object, target, found).await?;
+                }
+            }
+            Step::Delete { window } => {
+                aws.delete(at, *window).await?;
+                self.happenings.push(Happening {
+                    warning: false,
+                    reason: "DeletionScheduled".to_owned(),
+                    action: "Delete",
+                    note: format!("the AWS secret {} will be deleted in {window} days; until then it can be restored", want.secret_name),
+                });
+                // The object goes with its finalizer, so this Event cannot wait for a status.
+                for happening in std::mem::take(&mut self.happenings) {
+                    self.ctx.events.publish(&self.object, &happening).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a version. When AWS has it already, with another value, that value is the one: only what is read back is ever used.
+    async fn write(
+        &mut self,
+        want: &Desired,
+        at: Address<'_>,
+        version: &VersionId,
+        predecessor: Option<&VersionId>,
+        cause: Cause,
+    ) -> Result<(), Failure> {
+        let before = match predecessor {
+            Some(predecessor) => Some(self.ctx.aws.read(at, Selector::Version(predecessor)).await?.value),
+            None => None,
+        };
+        let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
+        let value = compose(want, before.as_ref(), cause, &dropped.unwrap_or_default())?;
+        if self.ctx.aws.put(at, version, &value).await? == Written::Exists {
+            let made = self.ctx.aws.read(at, Selector::Version(version)).await?.created;
+            self.spent.insert(version.clone(), made);
+        }
+        Ok(())
+    }
+
+    async fn mirror(&mut self, want: &Desired, sight: &Sight, at: Address<'_>, version: &VersionId, confirm: bool) -> Result<(), Failure> {
+        let (Some(target), Some(remote)) = (&want.target, &sight.seen.remote) else { return Ok(()) };
+        let read: Version = if confirm {
+            let read = self.ctx.aws.read(at, Selector::Current).await?;
+            if read.id != *version {
+                return Err(Failure::conflict("AWS shows two current versions in two reads; the operator looks again"));
+            }
+            read
+        } else {
+            self.ctx.aws.read(at, Selector::Version(version)).await?
+        };
+        let data = target.layout.render(&read.value).map_err(layout_failure)?;
+        mirror::write(&self.ctx.client, &self.object, target, sight.mirror.as_ref(), &remote.arn, version, data).await?;
+        self.mirror_written = true;
+        Ok(())
+    }
+}
+
+fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[String]) -> Result<Plaintext, Failure> {
+    let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
+    // The thread's generator is ChaCha seeded, and seeded anew, by the operating system.
+    declared.compose(before, cause != Cause::SpecChanged, dropped, &mut rand::rng()).map_err(|error| Failure {
+        of: ConditionType::Provisioned,
+        class: Class::Invalid,
+        reason: Reason::InvalidSpec,
+        message: format!("spec.value: {error}"),
+    })
+}
+
+fn layout_failure(error: LayoutError) -> Failure {
+    let (reason, message) = match error {
+        LayoutError::FieldMissing(field) => (
+            Reason::FieldMissing,
+            format!("spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in AWS"),
+        ),
+        LayoutError::KeyMissing(key) => (
+            Reason::TypeMismatch,
+            format!("a Secret of this spec.target.type needs the key {key}: map a field to it in spec.target.keys, or choose another type"),
+        ),
+        LayoutError::NotAnObject => (
+            Reason::FieldMissing,
+            "spec.target.keys asks for fields, and the value is no JSON object: leave spec.target.keys out, or map one key to the field `value`"
+                .to_owned(),
+        ),
+        LayoutError::UnusableKey => (
+            Reason::FieldMissing,
+            "a field of the value has a name that cannot be the key of a Secret: name the fields to mirror in spec.target.keys".to_owned(),
+        ),
+        LayoutError::Malformed(key) => {
+            (Reason::TypeMismatch, format!("a Secret of this spec.target.type needs JSON under the key {key}: put it in AWS, or choose another type"))
+        }
+    };
+    Failure { of: ConditionType::Mirrored, class: Class::Invalid, reason, message }
+}

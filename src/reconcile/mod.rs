@@ -1,0 +1,195 @@
+//! One turn for one object: observe, plan, act, until there is nothing left to do; then report once.
+
+mod act;
+mod observe;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{Client, ResourceExt};
+
+use crate::api::{FINALIZER, RotatedSecret};
+use crate::aws::SecretsManager;
+use crate::backoff::Class;
+use crate::cluster::events::{Events, Happening};
+use crate::cluster::object;
+use crate::desired::{Desired, Policy};
+use crate::failure::Failure;
+use crate::ids::VersionId;
+use crate::metrics::Metrics;
+use crate::plan::{Next, Observed, Rest, Step, plan, plan_cleanup};
+use crate::report::{self, Outcome};
+
+/// The most steps that one turn may take. The longest story needs six; more means two facts that never agree.
+const MOST_STEPS: usize = 12;
+/// How soon to look again while AWS is settling.
+const SOON: SignedDuration = SignedDuration::from_secs(5);
+
+/// What every turn needs.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// AWS.
+    pub aws: SecretsManager,
+    /// The administrator's decisions.
+    pub policy: Policy,
+    /// The time, in whole seconds: the API server keeps no more.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// For the owners of objects.
+    pub events: Events,
+    /// For the owners of the operator.
+    pub metrics: Metrics,
+    /// How long an object without news may go without a look.
+    pub refresh_interval: SignedDuration,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// When to look again; `None`: when something changes.
+    pub again: Option<Duration>,
+    /// Whether anything was written.
+    pub changed: bool,
+    /// Whether it ended in a failure.
+    pub failed: bool,
+}
+
+/// Runs one turn. Never fails: a failure is reported in the object's status and leads to another turn.
+pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
+    let now = (ctx.clock)();
+    if let Some(until) = report::backing_off(object, now) {
+        return Turn { again: Some(wait(until, now)), changed: false, failed: false };
+    }
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    if deleting && !object.finalizers().iter().any(|name| name == FINALIZER) {
+        return Turn { again: None, changed: false, failed: false };
+    }
+    let mut work =
+        Work { ctx, object: object.clone(), spent: BTreeMap::new(), mirror_written: false, steps: Vec::new(), happenings: Vec::new() };
+    let want = match Desired::parse(object, &ctx.policy) {
+        Ok(want) => want,
+        Err(refusal) => return work.finish(None, &Outcome::Invalid(refusal), now).await,
+    };
+    match work.drive(&want, deleting).await {
+        Ok(None) => Turn { again: None, changed: true, failed: false },
+        Ok(Some((seen, rest))) => {
+            let outcome = Outcome::Rested { seen: Box::new(seen), rest: Box::new(rest) };
+            work.finish(Some(&want), &outcome, now).await
+        }
+        Err(failure) => {
+            tracing::warn!(reason = %failure.reason, message = failure.message, "the turn failed");
+            ctx.metrics.failure(failure.reason.as_str());
+            work.finish(Some(&want), &Outcome::Failed(failure), now).await
+        }
+    }
+}
+
+/// One turn under way.
+struct Work<'a> {
+    ctx: &'a Context,
+    object: RotatedSecret,
+    /// Version ids that AWS said are used up, and when those versions were made.
+    spent: BTreeMap<VersionId, Timestamp>,
+    mirror_written: bool,
+    steps: Vec<&'static str>,
+    happenings: Vec<Happening>,
+}
+
+impl Work<'_> {
+    /// Until there is nothing to do. `None`: the object is gone.
+    async fn drive(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observed, Rest)>, Failure> {
+        for _ in 0..MOST_STEPS {
+            let sight = self.observe(want).await?;
+            let now = (self.ctx.clock)();
+            let next = if deleting { plan_cleanup(want, &sight.seen) } else { plan(want, &sight.seen, now) };
+            let step = match next {
+                Next::Rest(rest) => return Ok(Some((sight.seen, rest))),
+                Next::Do(step) => step,
+            };
+            tracing::info!(step = step.kind(), version = version_of(&step), "acting");
+            self.act(want, &sight, &step).await?;
+            self.ctx.metrics.step(step.kind());
+            self.steps.push(step.kind());
+            if deleting && step == Step::RemoveFinalizer {
+                return Ok(None);
+            }
+        }
+        Err(Failure::bug("the plan does not come to rest"))
+    }
+
+    /// Reports, and says when to look again.
+    async fn finish(&mut self, want: Option<&Desired>, outcome: &Outcome, started: Timestamp) -> Turn {
+        let now = (self.ctx.clock)();
+        let before = self.object.status.clone().unwrap_or_default();
+        let status = report::report(&self.object, want, outcome, now);
+        let failed = matches!(outcome, Outcome::Failed(_));
+        if status != before {
+            match object::write_status(&self.ctx.client, &self.object, &status).await {
+                Ok(written) => {
+                    self.steps.push("WriteStatus");
+                    self.object = written;
+                }
+                Err(failure) => {
+                    // The cache was behind, or the API server is away. Nothing is lost: the report is made again from the facts.
+                    tracing::debug!(reason = %failure.reason, message = failure.message, "the status could not be written");
+                    let delay = if failure.class == Class::Conflict { Duration::from_secs(1) } else { Duration::from_secs(15) };
+                    return Turn { again: Some(delay), changed: !self.steps.is_empty(), failed };
+                }
+            }
+            for entry in report::news(&before, &status) {
+                self.ctx.metrics.rotation(entry.cause.as_str(), "Succeeded");
+            }
+            let mut happenings = std::mem::take(&mut self.happenings);
+            happenings.extend(report::happenings(&before, &status, &self.steps));
+            for happening in happenings {
+                self.ctx.events.publish(&self.object, &happening).await;
+            }
+        } else {
+            for happening in std::mem::take(&mut self.happenings).into_iter().chain(report::happenings(&before, &status, &self.steps)) {
+                self.ctx.events.publish(&self.object, &happening).await;
+            }
+        }
+        let again = match outcome {
+            Outcome::Failed(_) => status
+                .failures
+                .as_ref()
+                .and_then(|failures| failures.next_attempt_time.as_ref())
+                .map_or(SOON, |at| at.0.duration_since(now)),
+            Outcome::Invalid(_) => self.refresh(),
+            Outcome::Rested { rest, .. } => {
+                let soonest = if rest.unsettled { SOON } else { self.refresh() };
+                rest.wake.map_or(soonest, |wake| wake.duration_since(now).min(soonest))
+            }
+        };
+        tracing::debug!(steps = ?self.steps, took = %now.duration_since(started), "turn done");
+        Turn { again: Some(positive(again)), changed: !self.steps.is_empty(), failed }
+    }
+
+    /// The refresh interval, each object at its own pace within ten percent, so that a thousand do not look at once.
+    fn refresh(&self) -> SignedDuration {
+        let seed = crate::ids::Tokens::of(&self.object.uid().unwrap_or_default()).seed();
+        let spread = i32::try_from(seed % 201).unwrap_or(100) - 100;
+        let interval = self.ctx.refresh_interval;
+        interval + interval / 1000 * spread
+    }
+}
+
+fn version_of(step: &Step) -> &str {
+    match step {
+        Step::Create { version } | Step::Write { version, .. } | Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } => {
+            version.as_str()
+        }
+        _ => "",
+    }
+}
+
+fn wait(until: Timestamp, now: Timestamp) -> Duration {
+    positive(until.duration_since(now))
+}
+
+/// At least a second: a wait of nothing would spin while caches catch up.
+fn positive(wait: SignedDuration) -> Duration {
+    Duration::try_from(wait.max(SignedDuration::from_secs(1))).unwrap_or(Duration::from_secs(1))
+}

@@ -1,0 +1,409 @@
+//! Facts and outcome -> the status, once at the end of a turn. Pure. The status is a report: losing it costs reads, never a rotation.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+
+use crate::api::condition::{ConditionType, Reason, Statement, merge};
+use crate::api::{
+    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, REFRESH, RequestStatus, RotatedSecret,
+    RotatedSecretStatus, ScheduleStatus,
+};
+use crate::backoff;
+use crate::cluster::events::Happening;
+use crate::desired::{Desired, Refusal, Rotation};
+use crate::failure::Failure;
+use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest};
+
+/// How many versions the history keeps.
+const HISTORY: usize = 10;
+
+/// How a turn ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing left to do, or nothing that may be done.
+    Rested {
+        /// The last facts.
+        seen: Box<Observed>,
+        /// How things stand.
+        rest: Box<Rest>,
+    },
+    /// The spec cannot be carried out.
+    Invalid(Refusal),
+    /// Something failed on the way.
+    Failed(Failure),
+}
+
+/// Until when the object waits after failures; `None`: it does not, or something new came in since.
+pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
+    let status = object.status.as_ref()?;
+    let until = status.failures.as_ref()?.next_attempt_time.as_ref()?.0;
+    let handled = status.requests.as_ref().and_then(|requests| requests.refresh.as_ref());
+    let asked = object.annotations().get(REFRESH).filter(|token| !token.is_empty());
+    // A refresh request is acknowledged by failures too, so each ends the wait once.
+    let news = status.observed_generation != object.metadata.generation
+        || asked.is_some_and(|token| Some(&crate::desired::bounded(token)) != handled);
+    (until > now && !news).then_some(until)
+}
+
+/// What the status reports of earlier turns, as facts for the plan.
+pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reported {
+    let status = object.status.clone().unwrap_or_default();
+    Reported {
+        declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
+        schedule_since: schedule_since(&status, want, now),
+        rotate_handled: status.requests.and_then(|requests| requests.rotate),
+    }
+}
+
+/// Since when the schedule is in force: `None` for one that was there before the first version.
+fn schedule_since(status: &RotatedSecretStatus, want: &Desired, now: Timestamp) -> Option<Timestamp> {
+    let Rotation::Scheduled { expression, .. } = &want.rotation else { return None };
+    match &status.schedule {
+        Some(before) if before.expression == *expression => before.since.as_ref().map(|since| since.0),
+        Some(_) => Some(now),
+        None => (!status.history.is_empty()).then_some(now),
+    }
+}
+
+/// The status after a turn.
+pub fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    let mut after = RotatedSecretStatus { observed_generation: generation, ..before.clone() };
+    let statements = match outcome {
+        Outcome::Invalid(refusal) => {
+            after.failures = None;
+            refused(&before, ConditionType::Provisioned, refusal)
+        }
+        Outcome::Failed(failure) => {
+            after.failures = Some(count_failure(&before, want, failure, now));
+            if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
+                after.requests.get_or_insert_default().refresh = Some(refresh);
+            }
+            failed(&before, failure, now)
+        }
+        Outcome::Rested { rest, .. } if rest.suspended => {
+            after.failures = None;
+            suspended(&before)
+        }
+        Outcome::Rested { seen, rest } => {
+            after.failures = None;
+            if let Some(want) = want {
+                look(&mut after, &before, want, seen, rest, now);
+            }
+            rested(&before, &after, want, seen, rest, now)
+        }
+    };
+    after.conditions = merge(&before.conditions, &statements, generation, now);
+    after
+}
+
+/// The parts of the status that say what is.
+fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &Desired, seen: &Observed, rest: &Rest, now: Timestamp) {
+    let mut requests = before.requests.clone().unwrap_or_default();
+    if want.refresh_request.is_some() {
+        requests.refresh.clone_from(&want.refresh_request);
+    }
+    if rest.rotate_handled.is_some() {
+        requests.rotate.clone_from(&rest.rotate_handled);
+    }
+    after.requests = (requests != RequestStatus::default()).then_some(requests);
+    if rest.unsettled {
+        return;
+    }
+    after.next_rotation_time = rest.next_rotation.map(Time);
+    let Some(remote) = seen.remote.as_ref() else {
+        after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
+        return;
+    };
+    if rest.provisioned.is_some() && !rest.mirror_seen {
+        return;
+    }
+    after.aws = Some(AwsStatus {
+        arn: Some(remote.arn.clone()),
+        region: Some(want.region.clone()),
+        current_version_id: remote.current.as_ref().map(|current| current.version.to_string()),
+        previous_version_id: remote.previous.as_ref().map(ToString::to_string),
+        pending_version_id: remote.pending.as_ref().map(ToString::to_string),
+    });
+    after.mirror = match (&seen.mirror, &want.target) {
+        (Mirror::Ours { version, written, .. }, Some(target)) => Some(MirrorStatus {
+            secret_name: target.name.clone(),
+            version_id: version.as_ref().map(ToString::to_string),
+            last_write_time: written.map(Time),
+        }),
+        _ => None,
+    };
+    if let Some(declared) = want.value.as_ref().filter(|_| rest.provisioned.is_none()) {
+        after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
+    }
+    after.schedule = match &want.rotation {
+        Rotation::Scheduled { expression, .. } => {
+            Some(ScheduleStatus { expression: expression.clone(), since: schedule_since(before, want, now).map(Time) })
+        }
+        Rotation::Never | Rotation::Refused(_) => None,
+    };
+    if let Some(current) = &remote.current {
+        record(after, before, want, remote, current);
+    }
+}
+
+/// The history and what follows from it.
+fn record(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current) {
+    after.last_rotation_time = Some(Time(current.changed));
+    match after.history.first_mut() {
+        Some(head) if head.version_id == current.version.as_str() => head.time = Time(current.changed),
+        _ => {
+            let cause = cause(before, want, remote, current);
+            if cause == Cause::Scheduled {
+                after.missed_rotations = missed(before, want, current);
+            }
+            after.history.insert(
+                0,
+                HistoryEntry {
+                    version_id: current.version.to_string(),
+                    time: Time(current.changed),
+                    cause,
+                    outcome: crate::api::Outcome::Succeeded,
+                    reason: None,
+                },
+            );
+            after.history.truncate(HISTORY);
+        }
+    }
+}
+
+/// Why the current version is current: our own ids follow from their cause, so the cause follows from the id.
+fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current) -> Cause {
+    let tokens = &want.tokens;
+    let head = before.history.first();
+    if before.history.iter().skip(1).any(|entry| entry.version_id == current.version.as_str()) {
+        return Cause::RolledBack;
+    }
+    if current.version == tokens.creation() {
+        return Cause::Created;
+    }
+    if want.rotate_request.as_ref().is_some_and(|token| tokens.request(token) == current.version) {
+        return Cause::Requested;
+    }
+    if let (Some(declared), Some(previous)) = (&want.value, &remote.previous)
+        && tokens.declaration(previous, &declared.hash()) == current.version
+    {
+        return Cause::SpecChanged;
+    }
+    // The slot of the version before it; where the status lost that version's time, the slots around the version's own time.
+    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
+    if let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, head) {
+        let mut due = schedule.due_after(head.time.0, since);
+        for _ in 0..HISTORY {
+            let Some(slot) = due else { break };
+            if tokens.slot(slot) == current.version {
+                return Cause::Scheduled;
+            }
+            due = schedule.next_after(slot);
+        }
+    }
+    Cause::External
+}
+
+fn missed(before: &RotatedSecretStatus, want: &Desired, current: &Current) -> i32 {
+    let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, before.history.first()) else { return 0 };
+    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
+    let due = schedule.due_after(head.time.0, since).filter(|due| *due <= current.changed);
+    due.map_or(0, |due| i32::try_from(schedule.missed(due, current.changed)).unwrap_or(i32::MAX))
+}
+
+fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {
+    match refusal {
+        Some(refusal) => Statement { of, holds: false, reason: refusal.reason, message: refusal.message.clone() },
+        None => Statement { of, holds: true, reason: Reason::Succeeded, message: fine() },
+    }
+}
+
+fn rested(
+    before: &RotatedSecretStatus,
+    after: &RotatedSecretStatus,
+    want: Option<&Desired>,
+    seen: &Observed,
+    rest: &Rest,
+    now: Timestamp,
+) -> Vec<Statement> {
+    if !rest.mirror_seen {
+        // The look ended before the mirror: what was said of it stays.
+        let Some(refusal) = &rest.provisioned else { return kept(before, &[]) };
+        let mut statements = refused(before, ConditionType::Provisioned, refusal);
+        if let Some(mirrored) = &rest.mirrored {
+            statements.retain(|s| s.of != ConditionType::Mirrored);
+            statements.push(statement(ConditionType::Mirrored, Some(mirrored), String::new));
+            // The mirror is what a person can mend here.
+            summarise(&mut statements, mirrored, false);
+        }
+        if rest.unsettled {
+            statements.push(reconciling(refusal.reason));
+        }
+        overdue(&mut statements, before, now);
+        return statements;
+    }
+    let version = seen.remote.as_ref().and_then(|remote| remote.current.as_ref()).map_or_else(String::new, |c| c.version.to_string());
+    let moving = Refusal::new(Reason::Progressing, "AWS may be showing an old state; the operator confirms it before it writes");
+    let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
+    let mut statements =
+        vec![statement(ConditionType::Provisioned, rest.provisioned.as_ref(), || "the AWS secret is there and as declared".to_owned())];
+    if want.is_some_and(|want| want.target.is_some()) {
+        statements.push(statement(ConditionType::Mirrored, mirrored, || format!("the Secret holds version {version}")));
+    }
+    if rest.rotates {
+        statements.push(statement(ConditionType::Rotated, rest.rotated.as_ref(), || {
+            after.next_rotation_time.as_ref().map_or_else(|| "nothing is due".to_owned(), |next| format!("next rotation at {}", next.0))
+        }));
+    }
+    let worst = rest.provisioned.as_ref().or(mirrored).or(rest.rotated.as_ref());
+    match worst {
+        Some(refusal) => summarise(&mut statements, refusal, false),
+        None => statements.push(Statement {
+            of: ConditionType::Ready,
+            holds: true,
+            reason: Reason::Succeeded,
+            message: format!("version {version} is current and mirrored"),
+        }),
+    }
+    if rest.unsettled {
+        statements.push(reconciling(Reason::Progressing));
+    }
+    statements
+}
+
+/// One aspect is refused; what was said of the others stays.
+fn refused(before: &RotatedSecretStatus, of: ConditionType, refusal: &Refusal) -> Vec<Statement> {
+    let mut statements = kept(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    statements.push(statement(of, Some(refusal), String::new));
+    summarise(&mut statements, refusal, false);
+    statements
+}
+
+fn failed(before: &RotatedSecretStatus, failure: &Failure, now: Timestamp) -> Vec<Statement> {
+    let refusal = Refusal::new(failure.reason, failure.message.clone());
+    let of = failure.of;
+    let mut statements = kept(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    if of != ConditionType::Ready {
+        statements.push(statement(of, Some(&refusal), String::new));
+    }
+    summarise(&mut statements, &refusal, true);
+    overdue(&mut statements, before, now);
+    statements
+}
+
+fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
+    let held = before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
+    let mut statements = kept(before, &[ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    statements.push(Statement {
+        of: ConditionType::Ready,
+        holds: held,
+        reason: Reason::Suspended,
+        message: "spec.suspend is true: nothing is written anywhere until it is false".to_owned(),
+    });
+    statements
+}
+
+/// `Ready=False`, and `Stalled` or `Reconciling` beside it. `retried`: the operator tries again by itself.
+fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) {
+    statements.retain(|s| !matches!(s.of, ConditionType::Ready | ConditionType::Stalled | ConditionType::Reconciling));
+    statements.push(Statement { of: ConditionType::Ready, holds: false, reason: refusal.reason, message: refusal.message.clone() });
+    if refusal.reason.needs_a_person() {
+        statements.push(Statement { of: ConditionType::Stalled, holds: true, reason: refusal.reason, message: refusal.message.clone() });
+    } else if retried {
+        statements.push(reconciling(refusal.reason));
+    }
+}
+
+fn reconciling(reason: Reason) -> Statement {
+    Statement { of: ConditionType::Reconciling, holds: true, reason, message: "the operator looks again by itself".to_owned() }
+}
+
+/// A rotation that was announced and could not happen.
+fn overdue(statements: &mut Vec<Statement>, before: &RotatedSecretStatus, now: Timestamp) {
+    let late = before.next_rotation_time.as_ref().filter(|next| next.0 <= now);
+    if let Some(next) = late
+        && statements.iter().all(|s| s.of != ConditionType::Rotated || s.holds)
+    {
+        statements.retain(|s| s.of != ConditionType::Rotated);
+        statements.push(Statement {
+            of: ConditionType::Rotated,
+            holds: false,
+            reason: Reason::Overdue,
+            message: format!("a rotation was due at {}", next.0),
+        });
+    }
+}
+
+/// The conditions that are there, but for some, as statements to make again.
+fn kept(before: &RotatedSecretStatus, but: &[ConditionType]) -> Vec<Statement> {
+    let types = [ConditionType::Ready, ConditionType::Provisioned, ConditionType::Rotated, ConditionType::Mirrored];
+    types
+        .into_iter()
+        .filter(|of| !but.contains(of))
+        .filter_map(|of| {
+            let found: &Condition = before.conditions.iter().find(|c| c.type_ == of.to_string())?;
+            let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == found.reason)?;
+            Some(Statement { of, holds: found.status == "True", reason, message: found.message.clone() })
+        })
+        .collect()
+}
+
+fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: &Failure, now: Timestamp) -> FailureStatus {
+    let so_far = before.failures.as_ref();
+    let count = so_far.map_or(0, |failures| failures.count).saturating_add(1);
+    let seed = want.map_or(0, |want| want.tokens.seed());
+    let delay = backoff::delay(failure.class, u32::try_from(count).unwrap_or(1), seed);
+    let whole = SignedDuration::from_secs(delay.as_secs().max(1));
+    FailureStatus {
+        count,
+        since: so_far.and_then(|failures| failures.since.clone()).or(Some(Time(now))),
+        next_attempt_time: Some(Time(now + whole)),
+    }
+}
+
+/// The version that became current in this turn, if one did.
+pub fn news<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a HistoryEntry> {
+    after.history.first().filter(|head| before.history.first().is_none_or(|old| old.version_id != head.version_id))
+}
+
+/// What the owner of the object should hear of a turn. `steps`: the kinds of what was done.
+pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[&'static str]) -> Vec<Happening> {
+    let mut happenings = Vec::new();
+    let normal = |reason: &str, action, note| Happening { warning: false, reason: reason.to_owned(), action, note };
+    let mirrored = steps.iter().any(|step| matches!(*step, "CreateMirror" | "ReplaceMirror"));
+    if let Some(entry) = news(before, after) {
+        let version = &entry.version_id;
+        happenings.push(match entry.cause {
+            Cause::Created => normal("Created", "Create", format!("the AWS secret holds its first version {version}")),
+            Cause::External => {
+                normal("ChangedInAws", "Mirror", format!("version {version} was put in AWS by somebody else and is the truth now"))
+            }
+            Cause::RolledBack => normal("RolledBack", "Mirror", format!("version {version} is current again")),
+            Cause::Scheduled => normal("Rotated", "Rotate", format!("version {version} is current; it was due by schedule")),
+            Cause::Requested => normal("Rotated", "Rotate", format!("version {version} is current; a person asked for it")),
+            Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
+        });
+    } else if mirrored && before.mirror.is_some() {
+        happenings.push(normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as it should be again".to_owned()));
+    }
+    let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
+    match (ready(before), ready(after)) {
+        (old, Some(new))
+            if new.status == "False" && old.as_ref().is_none_or(|old| (&old.status, &old.reason) != (&new.status, &new.reason)) =>
+        {
+            let warning = new.reason != Reason::Progressing.as_str() && new.reason != Reason::Suspended.as_str();
+            happenings.push(Happening { warning, reason: new.reason, action: "Reconcile", note: new.message });
+        }
+        (Some(old), Some(new)) if old.status == "False" && new.status == "True" => {
+            happenings.push(normal("Recovered", "Reconcile", new.message));
+        }
+        _ => {}
+    }
+    happenings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! What a value is made of: the next SecretString from the declared fields and the predecessor's value, and the mirror's data from a value.
+//! Pure; the only decisions that see plaintext.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::CryptoRng;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::api::SecretType;
+use crate::generate::PasswordRules;
+use crate::plaintext::{Plaintext, SecretBytes};
+
+/// The largest value that AWS holds, in bytes.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
+pub const LARGEST_VALUE: usize = 65_536;
+
+/// The key under which a value without fields is mirrored.
+pub const WHOLE_VALUE_KEY: &str = "value";
+
+/// What the user declares of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Declared {
+    /// A JSON object.
+    Fields {
+        /// Fixed fields.
+        data: BTreeMap<String, String>,
+        /// Generated fields.
+        generate: BTreeMap<String, PasswordRules>,
+    },
+    /// One generated string.
+    PlainText(PasswordRules),
+}
+
+impl Declared {
+    /// A hash of what makes a new version when it changes: the fixed fields and the names of the generated ones. Options of generators are
+    /// not in it, since they take effect at the next rotation.
+    pub fn hash(&self) -> String {
+        let shape = match self {
+            Self::Fields { data, generate } => serde_json::json!({"data": data, "generate": generate.keys().collect::<Vec<_>>()}),
+            Self::PlainText(_) => serde_json::json!("plainText"),
+        };
+        short_hash(shape.to_string().as_bytes())
+    }
+
+    /// The names of all declared fields.
+    pub fn field_names(&self) -> Vec<String> {
+        match self {
+            Self::Fields { data, generate } => data.keys().chain(generate.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            Self::PlainText(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a rotation has anything to generate.
+    pub fn generates(&self) -> bool {
+        match self {
+            Self::Fields { generate, .. } => !generate.is_empty(),
+            Self::PlainText(_) => true,
+        }
+    }
+
+    /// Whether `value` has every declared field, and the fixed ones as declared.
+    pub fn fits(&self, value: &Payload) -> bool {
+        match (self, value) {
+            (Self::PlainText(_), Payload::Text(_)) => true,
+            (Self::Fields { data, generate }, Payload::Text(text)) => parse_object(text).is_some_and(|object| {
+                data.iter().all(|(name, fixed)| object.0.get(name).and_then(Value::as_str) == Some(fixed))
+                    && generate.keys().all(|name| object.0.contains_key(name))
+            }),
+            (_, Payload::Binary(_)) => false,
+        }
+    }
+
+    /// The next value. `predecessor` is the value that is current; its foreign fields are carried along. `fresh`: every generated field is
+    /// new (a rotation); otherwise those that exist keep their value (a change of the declaration). `dropped`: fields that used to be declared
+    /// and are not any more.
+    ///
+    /// # Errors
+    /// When a generator cannot work, or the value is larger than AWS holds.
+    pub fn compose(
+        &self,
+        predecessor: Option<&Payload>,
+        fresh: bool,
+        dropped: &[String],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Plaintext, ComposeError> {
+        let text = match self {
+            Self::PlainText(rules) => match (fresh, predecessor) {
+                (false, Some(Payload::Text(kept))) => Plaintext::from(kept.expose().to_owned()),
+                _ => rules.generate(rng),
+            },
+            Self::Fields { data, generate } => {
+                let mut object = match predecessor {
+                    Some(Payload::Text(text)) => parse_object(text).unwrap_or_default(),
+                    _ => Object::default(),
+                };
+                for name in dropped.iter().filter(|name| !data.contains_key(*name) && !generate.contains_key(*name)) {
+                    object.0.remove(name);
+                }
+                for (name, fixed) in data {
+                    object.0.insert(name.clone(), Value::String(fixed.clone()));
+                }
+                for (name, rules) in generate {
+                    if fresh || !object.0.contains_key(name) {
+                        object.0.insert(name.clone(), Value::String(rules.generate(rng).expose().to_owned()));
+                    }
+                }
+                Plaintext::from(serde_json::to_string(&object.0).map_err(|_| ComposeError::TooLarge)?)
+            }
+        };
+        if text.len() > LARGEST_VALUE {
+            return Err(ComposeError::TooLarge);
+        }
+        Ok(text)
+    }
+}
+
+/// Why no value could be made. Carries no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// More bytes than AWS holds in one value.
+    #[error("the value would have more than 65,536 bytes, which is the most that AWS holds")]
+    TooLarge,
+}
+
+/// A value as it came from AWS.
+pub enum Payload {
+    /// `SecretString`.
+    Text(Plaintext),
+    /// `SecretBinary`.
+    Binary(SecretBytes),
+}
+
+/// How a value is laid out in a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The type of the Secret.
+    pub kind: SecretType,
+    /// Key <- field; empty: every field under its own name.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// Why a value cannot be mirrored. Carries names only, and only those that the user wrote or Kubernetes fixed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayoutError {
+    /// A field that `target.keys` asks for is not in the value.
+    FieldMissing(String),
+    /// A key that the type of the Secret demands is not there.
+    KeyMissing(&'static str),
+    /// The value is no JSON object, but `target.keys` asks for fields.
+    NotAnObject,
+    /// A field's name cannot be the key of a Secret.
+    UnusableKey,
+    /// The value of a key does not have the form that the type demands.
+    Malformed(&'static str),
+}
+
+impl Layout {
+    /// The data of the Secret.
+    ///
+    /// # Errors
+    /// When a field is missing or the type demands something else.
+    pub fn render(&self, value: &Payload) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
+        let data = match value {
+            Payload::Binary(bytes) => self.whole(bytes.expose())?,
+            Payload::Text(text) => match parse_object(text) {
+                Some(object) => self.fields(&object.0)?,
+                None => self.whole(text.expose().as_bytes())?,
+            },
+        };
+        self.check(&data)?;
+        Ok(data)
+    }
+
+    fn whole(&self, bytes: &[u8]) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
+        let key = match self.keys.iter().next() {
+            None => WHOLE_VALUE_KEY,
+            Some((key, field)) if self.keys.len() == 1 && field == WHOLE_VALUE_KEY => key,
+            Some(_) => return Err(LayoutError::NotAnObject),
+        };
+        Ok(BTreeMap::from([(key.to_owned(), SecretBytes::from(bytes.to_vec()))]))
+    }
+
+    fn fields(&self, object: &Map<String, Value>) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
+        if self.keys.is_empty() {
+            return object
+                .iter()
+                .map(
+                    |(name, value)| {
+                        if is_secret_key(name) { Ok((name.clone(), field_bytes(value))) } else { Err(LayoutError::UnusableKey) }
+                    },
+                )
+                .collect();
+        }
+        self.keys
+            .iter()
+            .map(|(key, field)| match object.get(field) {
+                Some(value) => Ok((key.clone(), field_bytes(value))),
+                None => Err(LayoutError::FieldMissing(field.clone())),
+            })
+            .collect()
+    }
+
+    /// What the API server demands of each type, seen before it can put a byte of the value into its answer.
+    /// <https://kubernetes.io/docs/concepts/configuration/secret/#secret-types>
+    fn check(&self, data: &BTreeMap<String, SecretBytes>) -> Result<(), LayoutError> {
+        let demand = |key: &'static str| if data.contains_key(key) { Ok(()) } else { Err(LayoutError::KeyMissing(key)) };
+        match self.kind {
+            SecretType::Opaque => Ok(()),
+            SecretType::BasicAuth => demand("username").or_else(|_| demand("password")),
+            SecretType::SshAuth => demand("ssh-privatekey"),
+            SecretType::Tls => demand("tls.crt").and_then(|()| demand("tls.key")),
+            SecretType::DockerConfigJson => {
+                const KEY: &str = ".dockerconfigjson";
+                demand(KEY)?;
+                let json = data.get(KEY).is_some_and(|bytes| serde_json::from_slice::<serde::de::IgnoredAny>(bytes.expose()).is_ok());
+                if json { Ok(()) } else { Err(LayoutError::Malformed(KEY)) }
+            }
+        }
+    }
+}
+
+/// A JSON object whose strings are wiped when it goes.
+#[derive(Default)]
+struct Object(Map<String, Value>);
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => zeroize::Zeroize::zeroize(text),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(object) => object.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn parse_object(text: &Plaintext) -> Option<Object> {
+    // The error of serde_json quotes the value, so it is dropped here and never seen.
+    serde_json::from_str::<Map<String, Value>>(text.expose()).ok().map(Object)
+}
+
+/// A string as it is; anything else as JSON, so that numbers and nested objects arrive too.
+fn field_bytes(value: &Value) -> SecretBytes {
+    SecretBytes::from(match value {
+        Value::String(text) => text.as_bytes().to_vec(),
+        other => other.to_string().into_bytes(),
+    })
+}
+
+fn is_secret_key(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 253
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// Sixteen hex digits of a SHA-256. Never of a value: a hash of a weak secret can be searched.
+pub fn short_hash(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests;
