@@ -26,12 +26,8 @@ pub struct EmulatorArgs {
 
 /// Serves until interrupted. Prints the endpoint as its first line.
 pub async fn run(args: EmulatorArgs) -> anyhow::Result<()> {
-    let emulator = Emulator::new(Config {
-        quotas: args.quotas,
-        seed: args.seed,
-        list_lag: Duration::from_secs(args.list_lag),
-        ..Config::default()
-    });
+    let emulator =
+        Emulator::new(Config { quotas: args.quotas, seed: args.seed, list_lag: Duration::from_secs(args.list_lag), ..Config::default() });
     let server = emulator.serve(args.listen).await?;
     say(&server.endpoint_url())?;
     tokio::signal::ctrl_c().await?;

@@ -24,9 +24,7 @@ impl Default for Clock {
 impl Clock {
     /// Follows real time.
     pub fn real() -> Self {
-        Self(Arc::new(Mutex::new(Reading::Real {
-            offset: SignedDuration::ZERO,
-        })))
+        Self(Arc::new(Mutex::new(Reading::Real { offset: SignedDuration::ZERO })))
     }
 
     /// Stands still at `now` until moved. Token buckets do not refill meanwhile.
@@ -47,9 +45,7 @@ impl Clock {
         let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
         let mut reading = self.reading();
         *reading = match *reading {
-            Reading::Real { offset } => Reading::Real {
-                offset: offset.saturating_add(by),
-            },
+            Reading::Real { offset } => Reading::Real { offset: offset.saturating_add(by) },
             Reading::Fixed(now) => Reading::Fixed(shift(now, by)),
         };
     }
@@ -58,9 +54,7 @@ impl Clock {
     pub fn set(&self, to: Timestamp) {
         let mut reading = self.reading();
         *reading = match *reading {
-            Reading::Real { .. } => Reading::Real {
-                offset: to.duration_since(Timestamp::now()),
-            },
+            Reading::Real { .. } => Reading::Real { offset: to.duration_since(Timestamp::now()) },
             Reading::Fixed(_) => Reading::Fixed(to),
         };
     }
@@ -72,11 +66,7 @@ impl Clock {
 
 /// `at` moved by `by`, held at the ends of time.
 pub(crate) fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(if by.is_negative() {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 /// `at` less `by`.
@@ -87,10 +77,7 @@ pub(crate) fn before(at: Timestamp, by: Duration) -> Timestamp {
 
 /// `at` plus `by`.
 pub(crate) fn after(at: Timestamp, by: Duration) -> Timestamp {
-    shift(
-        at,
-        SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX),
-    )
+    shift(at, SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
 }
 
 #[cfg(test)]

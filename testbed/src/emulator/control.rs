@@ -22,12 +22,7 @@ struct Advance {
 
 /// An act of the outsider, named by `act`.
 #[derive(Deserialize)]
-#[serde(
-    tag = "act",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(tag = "act", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Act {
     Create {
         name: String,
@@ -83,22 +78,16 @@ pub(super) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u
             Ok(json!({}))
         }
         ("POST", "clock") => parse::<Advance>(body).map(|advance| {
-            emulator
-                .clock()
-                .advance(Duration::from_secs(advance.advance_seconds));
+            emulator.clock().advance(Duration::from_secs(advance.advance_seconds));
             json!({"now": emulator.clock().now()})
         }),
         ("POST", "faults") => parse::<FaultPlan>(body).map(|plan| {
             emulator.set_faults(plan);
             json!({})
         }),
-        ("POST", "outsider") => parse::<Act>(body)
-            .and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
+        ("POST", "outsider") => parse::<Act>(body).and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
         _ => {
-            return send(
-                StatusCode::NOT_FOUND,
-                &json!({"error": "there is no such endpoint"}),
-            );
+            return send(StatusCode::NOT_FOUND, &json!({"error": "there is no such endpoint"}));
         }
     };
     match outcome {
@@ -112,14 +101,10 @@ fn perform(emulator: &Emulator, act: Act) -> Result<Value, AwsError> {
     let version = |id: String| json!({"versionId": id});
     let done = |()| json!({});
     match act {
-        Act::Create { name, value, tags } => outsider
-            .create(&name, &value, &tags)
-            .map(|arn| json!({"arn": arn})),
+        Act::Create { name, value, tags } => outsider.create(&name, &value, &tags).map(|arn| json!({"arn": arn})),
         Act::PutValue { name, value } => outsider.put_value(&name, &value).map(version),
         Act::PutPending { name, value } => outsider.put_pending(&name, &value).map(version),
-        Act::MoveLabel { name, label, to } => {
-            outsider.move_label(&name, &label, to.as_deref()).map(done)
-        }
+        Act::MoveLabel { name, label, to } => outsider.move_label(&name, &label, to.as_deref()).map(done),
         Act::SetTag { name, key, value } => outsider.set_tag(&name, &key, &value).map(done),
         Act::Untag { name, key } => outsider.untag(&name, &key).map(done),
         Act::Delete { name, window_days } => outsider.delete(&name, window_days).map(done),
@@ -141,13 +126,7 @@ fn counters(emulator: &Emulator) -> Value {
 
 /// What does not fit is told by place only: a body may hold a value, and serde quotes what it could not read.
 fn parse<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| {
-        format!(
-            "the request cannot be read, line {} column {}",
-            error.line(),
-            error.column()
-        )
-    })
+    serde_json::from_slice(body).map_err(|error| format!("the request cannot be read, line {} column {}", error.line(), error.column()))
 }
 
 fn send(status: StatusCode, body: &Value) -> Sent {

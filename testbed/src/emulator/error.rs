@@ -15,10 +15,7 @@ pub struct AwsError {
 impl AwsError {
     /// Any code with any text; faults use it.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { code: code.into(), message: message.into() }
     }
 
     pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
@@ -47,43 +44,27 @@ impl AwsError {
     }
 
     pub(crate) fn bad_next_token() -> Self {
-        Self::new(
-            "InvalidNextTokenException",
-            "The NextToken value is invalid.",
-        )
+        Self::new("InvalidNextTokenException", "The NextToken value is invalid.")
     }
 
     /// The secret itself is unknown (recorded text).
     pub(crate) fn no_secret() -> Self {
-        Self::new(
-            "ResourceNotFoundException",
-            "Secrets Manager can't find the specified secret.",
-        )
+        Self::new("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
     }
 
     /// The secret is there, the label is on none of its versions (recorded text).
     pub(crate) fn no_label(label: &str) -> Self {
-        Self::new(
-            "ResourceNotFoundException",
-            format!(
-                "Secrets Manager can't find the specified secret value for staging label: {label}"
-            ),
-        )
+        Self::new("ResourceNotFoundException", format!("Secrets Manager can't find the specified secret value for staging label: {label}"))
     }
 
     /// The secret is there, the version is not, or holds no value yet (recorded text).
     pub(crate) fn no_version(id: &str) -> Self {
-        Self::new(
-            "ResourceNotFoundException",
-            format!("Secrets Manager can't find the specified secret value for VersionId: {id}"),
-        )
+        Self::new("ResourceNotFoundException", format!("Secrets Manager can't find the specified secret value for VersionId: {id}"))
     }
 
     /// The secret waits for its deletion (recorded text).
     pub(crate) fn marked_for_deletion() -> Self {
-        Self::invalid_request(
-            "You can't perform this operation on the secret because it was marked for deletion.",
-        )
+        Self::invalid_request("You can't perform this operation on the secret because it was marked for deletion.")
     }
 
     /// The token names a version that holds other data (recorded text).

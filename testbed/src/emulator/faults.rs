@@ -86,20 +86,13 @@ impl FaultPlan {
 
     /// A plan with this seed and no rule yet.
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            seed,
-            rules: Vec::new(),
-        }
+        Self { seed, rules: Vec::new() }
     }
 
     /// This plan and one more rule; `operation` may be `"*"` for every operation.
     #[must_use]
     pub fn with(mut self, operation: &str, when: When, fault: Fault) -> Self {
-        self.rules.push(FaultRule {
-            operation: (operation != "*").then(|| operation.to_owned()),
-            when,
-            fault,
-        });
+        self.rules.push(FaultRule { operation: (operation != "*").then(|| operation.to_owned()), when, fault });
         self
     }
 }
@@ -130,11 +123,7 @@ impl Trouble {
     pub(crate) fn strike(&mut self, operation: &str) -> Mishap {
         let mut mishap = Mishap::default();
         for (index, (rule, seen)) in self.plan.rules.iter().zip(&mut self.seen).enumerate() {
-            if rule
-                .operation
-                .as_deref()
-                .is_some_and(|only| only != operation)
-            {
+            if rule.operation.as_deref().is_some_and(|only| only != operation) {
                 continue;
             }
             *seen += 1;
@@ -160,15 +149,8 @@ impl Mishap {
             }
             Fault::Throttle => self.refuse(400, AwsError::throttled()),
             Fault::ServerError { status } => {
-                let code = if *status == 503 {
-                    "ServiceUnavailable"
-                } else {
-                    "InternalServiceError"
-                };
-                self.refuse(
-                    *status,
-                    AwsError::new(code, "An error occurred on the server side."),
-                );
+                let code = if *status == 503 { "ServiceUnavailable" } else { "InternalServiceError" };
+                self.refuse(*status, AwsError::new(code, "An error occurred on the server side."));
             }
             Fault::LoseAnswer => self.lose_answer = true,
             Fault::Delay { millis } => self.delay += Duration::from_millis(*millis),
@@ -183,15 +165,9 @@ impl Mishap {
 
 /// A number in [0, 1) that depends on these three only.
 fn draw(seed: u64, rule: usize, nth: u64) -> f64 {
-    let digest = Sha256::new()
-        .chain_update(seed.to_le_bytes())
-        .chain_update((rule as u64).to_le_bytes())
-        .chain_update(nth.to_le_bytes())
-        .finalize();
-    let drawn = digest
-        .iter()
-        .take(4)
-        .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+    let digest =
+        Sha256::new().chain_update(seed.to_le_bytes()).chain_update((rule as u64).to_le_bytes()).chain_update(nth.to_le_bytes()).finalize();
+    let drawn = digest.iter().take(4).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
     f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
 }
 
@@ -201,24 +177,17 @@ mod tests {
 
     #[test]
     fn a_rule_counts_only_the_calls_it_looks_at() {
-        let mut trouble =
-            Trouble::new(FaultPlan::none().with("PutSecretValue", When::Nth(2), Fault::LoseAnswer));
-        let hits: Vec<bool> = [
-            "PutSecretValue",
-            "GetSecretValue",
-            "PutSecretValue",
-            "PutSecretValue",
-        ]
-        .iter()
-        .map(|operation| trouble.strike(operation).lose_answer)
-        .collect();
+        let mut trouble = Trouble::new(FaultPlan::none().with("PutSecretValue", When::Nth(2), Fault::LoseAnswer));
+        let hits: Vec<bool> = ["PutSecretValue", "GetSecretValue", "PutSecretValue", "PutSecretValue"]
+            .iter()
+            .map(|operation| trouble.strike(operation).lose_answer)
+            .collect();
         assert_eq!(hits, [false, false, true, false]);
     }
 
     #[test]
     fn chance_is_the_same_for_the_same_seed_whatever_else_is_called() {
-        let plan =
-            FaultPlan::seeded(7).with("PutSecretValue", When::Probability(0.3), Fault::Throttle);
+        let plan = FaultPlan::seeded(7).with("PutSecretValue", When::Probability(0.3), Fault::Throttle);
         let (mut alone, mut among) = (Trouble::new(plan.clone()), Trouble::new(plan));
         let mut hits = 0;
         for _ in 0..1000 {

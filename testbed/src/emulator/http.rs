@@ -80,45 +80,25 @@ async fn serve(stream: TcpStream, emulator: Emulator) {
         async move { handle(&emulator, request).await }
     });
     // An error here is a caller that hung up, or an answer lost on purpose.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent, Severed> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LONGEST_BODY).collect().await else {
-        return Ok(send(
-            413,
-            &Err(AwsError::new(
-                "RequestEntityTooLarge",
-                "The request is too long.",
-            )),
-        ));
+        return Ok(send(413, &Err(AwsError::new("RequestEntityTooLarge", "The request is too long."))));
     };
     let body = body.to_bytes();
     if head.uri.path().starts_with("/_emulator/") {
-        return Ok(control::handle(
-            emulator,
-            &head.method,
-            head.uri.path(),
-            &body,
-        ));
+        return Ok(control::handle(emulator, &head.method, head.uri.path(), &body));
     }
     if head.method != Method::POST {
-        return Ok(send(
-            405,
-            &Err(AwsError::new(
-                "UnknownOperationException",
-                "Only POST is known.",
-            )),
-        ));
+        return Ok(send(405, &Err(AwsError::new("UnknownOperationException", "Only POST is known."))));
     }
     let called = read_head(&head.headers).and_then(|(region, operation)| {
         let body = match body.len() {
             0 => json!({}),
-            _ => serde_json::from_slice(&body)
-                .map_err(|_| AwsError::new("SerializationException", "The body is no JSON."))?,
+            _ => serde_json::from_slice(&body).map_err(|_| AwsError::new("SerializationException", "The body is no JSON."))?,
         };
         Ok((region, operation, body))
     });
@@ -136,42 +116,17 @@ async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent,
 fn read_head(headers: &HeaderMap) -> Result<(&str, &str), AwsError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let operation = text("x-amz-target").and_then(|target| target.strip_prefix("secretsmanager."));
-    let operation = operation.ok_or_else(|| {
-        AwsError::new(
-            "UnknownOperationException",
-            "X-Amz-Target names no operation.",
-        )
-    })?;
-    let authorization = text("authorization").ok_or_else(|| {
-        AwsError::new(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        )
-    })?;
-    let incomplete = || {
-        AwsError::new(
-            "IncompleteSignatureException",
-            "Authorization header requires 'Credential' parameter.",
-        )
-    };
-    let (_, credential) = authorization
-        .split_once("Credential=")
-        .ok_or_else(incomplete)?;
-    let scope: Vec<&str> = credential
-        .split(',')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .split('/')
-        .collect();
+    let operation = operation.ok_or_else(|| AwsError::new("UnknownOperationException", "X-Amz-Target names no operation."))?;
+    let authorization =
+        text("authorization").ok_or_else(|| AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token"))?;
+    let incomplete = || AwsError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
+    let (_, credential) = authorization.split_once("Credential=").ok_or_else(incomplete)?;
+    let scope: Vec<&str> = credential.split(',').next().unwrap_or_default().trim().split('/').collect();
     let [_, _, region, service, _] = scope.as_slice() else {
         return Err(incomplete());
     };
     if *service != "secretsmanager" {
-        return Err(AwsError::new(
-            "InvalidSignatureException",
-            "Credential should be scoped to correct service: 'secretsmanager'.",
-        ));
+        return Err(AwsError::new("InvalidSignatureException", "Credential should be scoped to correct service: 'secretsmanager'."));
     }
     Ok((region, operation))
 }
@@ -183,13 +138,9 @@ fn send(status: u16, answer: &Result<Value, AwsError>) -> Sent {
         Err(error) => json!({"__type": error.code, "Message": error.message}).to_string(),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-amz-json-1.1"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
     if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
         headers.insert("x-amzn-requestid", id);
     }

@@ -100,10 +100,7 @@ pub(crate) enum Reply {
 impl Emulator {
     /// An empty service.
     pub fn new(config: Config) -> Self {
-        let lags = Lags {
-            list: config.list_lag,
-            forced_deletion: config.forced_deletion_lag,
-        };
+        let lags = Lags { list: config.list_lag, forced_deletion: config.forced_deletion_lag };
         Self(Arc::new(Parts {
             clock: config.clock,
             region: config.region,
@@ -163,10 +160,7 @@ impl Emulator {
 
     /// Everything there is, for invariants.
     pub fn secrets(&self) -> Vec<SecretSnapshot> {
-        self.store()
-            .all()
-            .map(|(region, secret)| SecretSnapshot::of(region, secret))
-            .collect()
+        self.store().all().map(|(region, secret)| SecretSnapshot::of(region, secret)).collect()
     }
 
     /// The calls so far in the order in which they took effect.
@@ -194,19 +188,11 @@ impl Emulator {
             return Reply::Answer(status, Err(error));
         }
         self.pass(operation, Moment::Before).await;
-        let age = if is_write(operation) {
-            Duration::ZERO
-        } else {
-            mishap.age
-        };
+        let age = if is_write(operation) { Duration::ZERO } else { mishap.age };
         let answer = {
             // Applied and logged under one lock, so that the log's order is the order of effect.
             let mut store = self.store();
-            let caller = Caller {
-                region,
-                now: self.0.clock.now(),
-                age,
-            };
+            let caller = Caller { region, now: self.0.clock.now(), age };
             let answer = store.call(caller, operation, body);
             self.note(region, operation, body, &answer, !mishap.lose_answer);
             answer
@@ -236,18 +222,9 @@ impl Emulator {
     }
 
     fn note(&self, region: &str, operation: &str, body: &Value, answer: &Answer, answered: bool) {
-        let outcome = answer
-            .as_ref()
-            .map_or_else(|error| error.code.as_ref(), |_| "ok");
+        let outcome = answer.as_ref().map_or_else(|error| error.code.as_ref(), |_| "ok");
         self.0.counters.note(operation, outcome);
-        lock(&self.0.journal).note(
-            self.0.clock.now(),
-            region,
-            operation,
-            body,
-            outcome,
-            answered,
-        );
+        lock(&self.0.journal).note(self.0.clock.now(), region, operation, body, outcome, answered);
         tracing::trace!(region, operation, outcome, "call");
     }
 }

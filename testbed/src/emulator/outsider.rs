@@ -30,20 +30,9 @@ impl Outsider {
     }
 
     /// Makes a secret; answers with its ARN.
-    pub fn create(
-        &self,
-        name: &str,
-        value: &str,
-        tags: &BTreeMap<String, String>,
-    ) -> Result<String, AwsError> {
-        let tags: Vec<Value> = tags
-            .iter()
-            .map(|(key, value)| json!({"Key": key, "Value": value}))
-            .collect();
-        let made = self.act(
-            "CreateSecret",
-            &json!({"Name": name, "SecretString": value, "ClientRequestToken": token(), "Tags": tags}),
-        )?;
+    pub fn create(&self, name: &str, value: &str, tags: &BTreeMap<String, String>) -> Result<String, AwsError> {
+        let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+        let made = self.act("CreateSecret", &json!({"Name": name, "SecretString": value, "ClientRequestToken": token(), "Tags": tags}))?;
         Ok(text(&made, "ARN"))
     }
 
@@ -68,17 +57,9 @@ impl Outsider {
     /// Moves a label to a version, from wherever it is; to none takes it off.
     pub fn move_label(&self, name: &str, label: &str, to: Option<&str>) -> Result<(), AwsError> {
         let described = self.describe(name)?;
-        let holders = described
-            .get("VersionIdsToStages")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
+        let holders = described.get("VersionIdsToStages").and_then(Value::as_object).into_iter().flatten();
         let holder = holders
-            .filter(|(_, labels)| {
-                labels
-                    .as_array()
-                    .is_some_and(|labels| labels.iter().any(|on| on == label))
-            })
+            .filter(|(_, labels)| labels.as_array().is_some_and(|labels| labels.iter().any(|on| on == label)))
             .map(|(id, _)| id.clone())
             .next();
         let mut body = json!({"SecretId": name, "VersionStage": label});
@@ -91,42 +72,28 @@ impl Outsider {
 
     /// Adds or changes a tag.
     pub fn set_tag(&self, name: &str, key: &str, value: &str) -> Result<(), AwsError> {
-        self.act(
-            "TagResource",
-            &json!({"SecretId": name, "Tags": [{"Key": key, "Value": value}]}),
-        )
-        .map(drop)
+        self.act("TagResource", &json!({"SecretId": name, "Tags": [{"Key": key, "Value": value}]})).map(drop)
     }
 
     /// Takes a tag away.
     pub fn untag(&self, name: &str, key: &str) -> Result<(), AwsError> {
-        self.act(
-            "UntagResource",
-            &json!({"SecretId": name, "TagKeys": [key]}),
-        )
-        .map(drop)
+        self.act("UntagResource", &json!({"SecretId": name, "TagKeys": [key]})).map(drop)
     }
 
     /// Changes the description.
     pub fn set_description(&self, name: &str, description: &str) -> Result<(), AwsError> {
-        let body =
-            json!({"SecretId": name, "Description": description, "ClientRequestToken": token()});
+        let body = json!({"SecretId": name, "Description": description, "ClientRequestToken": token()});
         self.act("UpdateSecret", &body).map(drop)
     }
 
     /// Plans the deletion after so many days (7 to 30).
     pub fn delete(&self, name: &str, window_days: u32) -> Result<(), AwsError> {
-        self.act(
-            "DeleteSecret",
-            &json!({"SecretId": name, "RecoveryWindowInDays": window_days}),
-        )
-        .map(drop)
+        self.act("DeleteSecret", &json!({"SecretId": name, "RecoveryWindowInDays": window_days})).map(drop)
     }
 
     /// Takes a planned deletion back.
     pub fn restore(&self, name: &str) -> Result<(), AwsError> {
-        self.act("RestoreSecret", &json!({"SecretId": name}))
-            .map(drop)
+        self.act("RestoreSecret", &json!({"SecretId": name})).map(drop)
     }
 
     /// Takes the secret away at once and without a trace: its name is free. `false` if it was not there.
@@ -142,20 +109,13 @@ impl Outsider {
 
     /// The current value as text.
     pub fn value(&self, name: &str) -> Result<String, AwsError> {
-        let got = self.act(
-            "GetSecretValue",
-            &json!({"SecretId": name, "VersionStage": "AWSCURRENT"}),
-        )?;
+        let got = self.act("GetSecretValue", &json!({"SecretId": name, "VersionStage": "AWSCURRENT"}))?;
         Ok(text(&got, "SecretString"))
     }
 
     /// Any operation.
     pub fn act(&self, operation: &str, body: &Value) -> Result<Value, AwsError> {
-        let caller = Caller {
-            region: &self.region,
-            now: self.emulator.clock().now(),
-            age: Duration::ZERO,
-        };
+        let caller = Caller { region: &self.region, now: self.emulator.clock().now(), age: Duration::ZERO };
         self.emulator.store().call(caller, operation, body)
     }
 }
@@ -165,9 +125,5 @@ fn token() -> String {
 }
 
 fn text(answer: &Value, member: &str) -> String {
-    answer
-        .get(member)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    answer.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -25,9 +25,7 @@ impl std::str::FromStr for Quotas {
             "real" => Ok(Self::Real),
             factor => match factor.parse::<f64>() {
                 Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Self::Scaled(factor)),
-                _ => Err(format!(
-                    "'{factor}' is none of: off, real, a factor above zero"
-                )),
+                _ => Err(format!("'{factor}' is none of: off, real, a factor above zero")),
             },
         }
     }
@@ -47,10 +45,7 @@ fn charge(operation: &str) -> (&'static str, f64) {
         "GetRandomPassword" => ("password", 50.0),
         "RotateSecret" | "CancelRotateSecret" => ("rotate", 50.0),
         "TagResource" | "UntagResource" => ("tag", 50.0),
-        "PutResourcePolicy"
-        | "GetResourcePolicy"
-        | "DeleteResourcePolicy"
-        | "ValidateResourcePolicy" => ("policy", 50.0),
+        "PutResourcePolicy" | "GetResourcePolicy" | "DeleteResourcePolicy" | "ValidateResourcePolicy" => ("policy", 50.0),
         // PutSecretValue, UpdateSecret, UpdateSecretVersionStage and the replication operations share one.
         _ => ("update", 50.0),
     }
@@ -71,10 +66,7 @@ struct Bucket {
 
 impl Meter {
     pub(crate) fn new(quotas: Quotas) -> Self {
-        Self {
-            quotas,
-            buckets: BTreeMap::new(),
-        }
+        Self { quotas, buckets: BTreeMap::new() }
     }
 
     pub(crate) fn set(&mut self, quotas: Quotas) {
@@ -90,13 +82,7 @@ impl Meter {
             Quotas::Scaled(factor) => rate * factor,
         };
         let size = rate.max(1.0);
-        let bucket = self
-            .buckets
-            .entry((region.to_owned(), group))
-            .or_insert(Bucket {
-                left: size,
-                filled: now,
-            });
+        let bucket = self.buckets.entry((region.to_owned(), group)).or_insert(Bucket { left: size, filled: now });
         let passed = now.duration_since(bucket.filled).as_secs_f64().max(0.0);
         bucket.left = (bucket.left + passed * rate).min(size);
         bucket.filled = now;
@@ -119,18 +105,11 @@ mod tests {
         let mut meter = Meter::new(Quotas::Real);
         let start = Timestamp::UNIX_EPOCH;
         for nth in 0..50 {
-            let operation = if nth % 2 == 0 {
-                "PutSecretValue"
-            } else {
-                "UpdateSecretVersionStage"
-            };
+            let operation = if nth % 2 == 0 { "PutSecretValue" } else { "UpdateSecretVersionStage" };
             assert!(meter.admit("r", operation, start), "{nth}");
         }
         assert!(!meter.admit("r", "UpdateSecret", start));
-        assert!(
-            meter.admit("other", "UpdateSecret", start),
-            "each Region has its own"
-        );
+        assert!(meter.admit("other", "UpdateSecret", start), "each Region has its own");
         assert!(meter.admit("r", "CreateSecret", start), "another group");
         assert!(meter.admit("r", "UpdateSecret", after(start, Duration::from_millis(25))));
     }

@@ -45,18 +45,11 @@ impl Counters {
     }
 
     pub(crate) fn note(&self, operation: &str, outcome: &str) {
-        *self
-            .cells()
-            .entry((operation.to_owned(), outcome.to_owned()))
-            .or_default() += 1;
+        *self.cells().entry((operation.to_owned(), outcome.to_owned())).or_default() += 1;
     }
 
     fn sum(&self, fits: impl Fn(&(String, String)) -> bool) -> u64 {
-        self.cells()
-            .iter()
-            .filter(|(key, _)| fits(key))
-            .map(|(_, count)| count)
-            .sum()
+        self.cells().iter().filter(|(key, _)| fits(key)).map(|(_, count)| count).sum()
     }
 
     fn cells(&self) -> MutexGuard<'_, BTreeMap<(String, String), u64>> {
@@ -122,33 +115,12 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(room: usize) -> Self {
-        Self {
-            next: 0,
-            room,
-            records: VecDeque::new(),
-        }
+        Self { next: 0, room, records: VecDeque::new() }
     }
 
-    pub(crate) fn note(
-        &mut self,
-        at: Timestamp,
-        region: &str,
-        operation: &str,
-        request: &Value,
-        outcome: &str,
-        answered: bool,
-    ) {
-        let shown = |(key, value): (&String, &Value)| {
-            SHOWN
-                .contains(&key.as_str())
-                .then(|| (key.clone(), value.clone()))
-        };
-        let request = request
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(shown)
-            .collect();
+    pub(crate) fn note(&mut self, at: Timestamp, region: &str, operation: &str, request: &Value, outcome: &str, answered: bool) {
+        let shown = |(key, value): (&String, &Value)| SHOWN.contains(&key.as_str()).then(|| (key.clone(), value.clone()));
+        let request = request.as_object().into_iter().flatten().filter_map(shown).collect();
         self.records.push_back(CallRecord {
             order: self.next,
             at,

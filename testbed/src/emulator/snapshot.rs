@@ -59,11 +59,7 @@ impl SecretSnapshot {
         versions.sort_by_key(|(_, version)| (version.created, version.serial));
         let versions = versions
             .into_iter()
-            .map(|(id, version)| VersionSnapshot {
-                id: id.clone(),
-                created: version.created,
-                value: version.value.clone(),
-            })
+            .map(|(id, version)| VersionSnapshot { id: id.clone(), created: version.created, value: version.value.clone() })
             .collect();
         Self {
             region: region.to_owned(),

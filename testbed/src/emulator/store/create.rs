@@ -24,9 +24,7 @@ impl Store {
         let tags = fields.tags()?;
         let replicas = super::replicate::parse_regions(fields)?;
         if fields.has("CrossAccountPrimaryARN") {
-            return Err(AwsError::invalid_parameter(
-                "The emulator has one account and no cross-account replicas.",
-            ));
+            return Err(AwsError::invalid_parameter("The emulator has one account and no cross-account replicas."));
         }
         super::replicate::refuse_own_region(caller.region, &replicas)?;
 
@@ -41,18 +39,12 @@ impl Store {
 
         let suffix = self.draw_suffix();
         let mut secret = Secret::empty(name, caller.region, &suffix, caller.now);
-        secret.description = description
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned);
+        secret.description = description.filter(|text| !text.is_empty()).map(str::to_owned);
         secret.kms_key = kms_key.and_then(super::values::own_key);
         secret.kind = kind.map(str::to_owned);
         secret.tags = tags;
         if value.is_some() {
-            let version = Version {
-                value,
-                created: caller.now,
-                serial: 0,
-            };
+            let version = Version { value, created: caller.now, serial: 0 };
             secret.versions.insert(token.to_owned(), Arc::new(version));
             secret.labels.insert(CURRENT.to_owned(), token.to_owned());
         }
@@ -67,11 +59,7 @@ impl Store {
 
     /// The six characters that AWS ends an ARN with.
     pub(super) fn draw_suffix(&mut self) -> String {
-        (&mut self.chance)
-            .sample_iter(Alphanumeric)
-            .take(6)
-            .map(char::from)
-            .collect()
+        (&mut self.chance).sample_iter(Alphanumeric).take(6).map(char::from).collect()
     }
 }
 
@@ -83,17 +71,12 @@ fn replay(there: &Secret, token: &str, value: Option<&crate::emulator::Payload>)
     match there.versions.get(token) {
         Some(version) if version.value.as_ref() == value => Ok(render(there, token)),
         Some(_) => Err(AwsError::token_in_use(token, &there.arn)),
-        None => Err(AwsError::exists(format!(
-            "The operation failed because the secret {} already exists.",
-            there.name
-        ))),
+        None => Err(AwsError::exists(format!("The operation failed because the secret {} already exists.", there.name))),
     }
 }
 
 fn scheduled() -> AwsError {
-    AwsError::invalid_request(
-        "You can't create this secret because a secret with this name is already scheduled for deletion.",
-    )
+    AwsError::invalid_request("You can't create this secret because a secret with this name is already scheduled for deletion.")
 }
 
 fn render(secret: &Secret, token: &str) -> Value {

@@ -17,26 +17,13 @@ impl Store {
         let window = fields.integer("RecoveryWindowInDays")?;
         let force = fields.bool("ForceDeleteWithoutRecovery")?;
         if force && window.is_some() {
-            return Err(AwsError::invalid_parameter(
-                "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.",
-            ));
+            return Err(AwsError::invalid_parameter("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."));
         }
         let days = window.unwrap_or(30);
-        let Some(days) = u64::try_from(days)
-            .ok()
-            .filter(|days| (7..=30).contains(days))
-        else {
-            return Err(AwsError::invalid_parameter(
-                "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).",
-            ));
+        let Some(days) = u64::try_from(days).ok().filter(|days| (7..=30).contains(days)) else {
+            return Err(AwsError::invalid_parameter("The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."));
         };
-        let found = self.find(
-            Caller {
-                age: Duration::ZERO,
-                ..caller
-            },
-            id,
-        );
+        let found = self.find(Caller { age: Duration::ZERO, ..caller }, id);
         let secret = match found {
             Err(error) if force && error == AwsError::no_secret() => {
                 return self.delete_nothing(caller, id);
@@ -57,33 +44,22 @@ impl Store {
             let held = after(caller.now, self.lags.forced_deletion);
             self.replace(caller.region, &secret.name, None, caller.now);
             self.shelf_mut(caller.region, &secret.name).held = Some(held);
-            return Ok(
-                json!({"ARN": secret.arn, "Name": secret.name, "DeletionDate": epoch(caller.now)}),
-            );
+            return Ok(json!({"ARN": secret.arn, "Name": secret.name, "DeletionDate": epoch(caller.now)}));
         }
         if secret.deletion.is_some() {
             return Err(AwsError::marked_for_deletion());
         }
         let mut secret = Secret::clone(&secret);
         let planned = after(caller.now, Duration::from_secs(days * 24 * 3600));
-        secret.deletion = Some(Deletion {
-            requested: caller.now,
-            planned,
-        });
-        let answer =
-            json!({"ARN": secret.arn, "Name": secret.name, "DeletionDate": epoch(planned)});
+        secret.deletion = Some(Deletion { requested: caller.now, planned });
+        let answer = json!({"ARN": secret.arn, "Name": secret.name, "DeletionDate": epoch(planned)});
         self.save(caller, secret);
         Ok(answer)
     }
 
     /// AWS answers with an ARN that it makes up.
     fn delete_nothing(&mut self, caller: Caller<'_>, id: &str) -> Answer {
-        let name = parse_secret_id(id, caller.region)?
-            .names()
-            .first()
-            .copied()
-            .unwrap_or(id)
-            .to_owned();
+        let name = parse_secret_id(id, caller.region)?.names().first().copied().unwrap_or(id).to_owned();
         let arn = if id.starts_with("arn:") {
             id.to_owned()
         } else {
@@ -95,13 +71,7 @@ impl Store {
 
     /// Takes a planned deletion back; versions and labels are as before.
     pub(super) fn restore(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
-        let secret = self.find(
-            Caller {
-                age: Duration::ZERO,
-                ..caller
-            },
-            fields.secret_id()?,
-        )?;
+        let secret = self.find(Caller { age: Duration::ZERO, ..caller }, fields.secret_id()?)?;
         secret.refuse_if_replica()?;
         let answer = json!({"ARN": secret.arn, "Name": secret.name});
         if secret.deletion.is_some() {

@@ -39,18 +39,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn str(self, name: &str) -> Result<Option<&'a str>, AwsError> {
-        self.get(name)
-            .map(|value| value.as_str().ok_or_else(|| serialization(name)))
-            .transpose()
+        self.get(name).map(|value| value.as_str().ok_or_else(|| serialization(name))).transpose()
     }
 
     /// A text of `min` to `max` characters.
-    pub(super) fn text(
-        self,
-        name: &str,
-        min: usize,
-        max: usize,
-    ) -> Result<Option<&'a str>, AwsError> {
+    pub(super) fn text(self, name: &str, min: usize, max: usize) -> Result<Option<&'a str>, AwsError> {
         let text = self.str(name)?;
         if let Some(text) = text {
             check_length(name, text, min, max)?;
@@ -68,15 +61,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn optional_bool(self, name: &str) -> Result<Option<bool>, AwsError> {
-        self.get(name)
-            .map(|value| value.as_bool().ok_or_else(|| serialization(name)))
-            .transpose()
+        self.get(name).map(|value| value.as_bool().ok_or_else(|| serialization(name))).transpose()
     }
 
     pub(super) fn integer(self, name: &str) -> Result<Option<i64>, AwsError> {
-        self.get(name)
-            .map(|value| value.as_i64().ok_or_else(|| serialization(name)))
-            .transpose()
+        self.get(name).map(|value| value.as_i64().ok_or_else(|| serialization(name))).transpose()
     }
 
     /// A page size between one and `max`; `max` when absent.
@@ -85,52 +74,30 @@ impl<'a> Fields<'a> {
         usize::try_from(size)
             .ok()
             .filter(|size| (1..=usize::from(max)).contains(size))
-            .ok_or_else(|| {
-                AwsError::validation(format!(
-                    "1 validation error detected: 'maxResults' must be between 1 and {max}"
-                ))
-            })
+            .ok_or_else(|| AwsError::validation(format!("1 validation error detected: 'maxResults' must be between 1 and {max}")))
     }
 
     fn array(self, name: &str) -> Result<Option<&'a Vec<Value>>, AwsError> {
-        self.get(name)
-            .map(|value| value.as_array().ok_or_else(|| serialization(name)))
-            .transpose()
+        self.get(name).map(|value| value.as_array().ok_or_else(|| serialization(name))).transpose()
     }
 
     /// A list of `min` to `max` texts.
-    pub(super) fn texts(
-        self,
-        name: &str,
-        min: usize,
-        max: usize,
-    ) -> Result<Option<Vec<&'a str>>, AwsError> {
+    pub(super) fn texts(self, name: &str, min: usize, max: usize) -> Result<Option<Vec<&'a str>>, AwsError> {
         let Some(items) = self.array(name)? else {
             return Ok(None);
         };
         check_count(name, items.len(), min, max)?;
-        let texts = items
-            .iter()
-            .map(|item| item.as_str().ok_or_else(|| serialization(name)));
+        let texts = items.iter().map(|item| item.as_str().ok_or_else(|| serialization(name)));
         texts.collect::<Result<_, _>>().map(Some)
     }
 
     /// A list of at most `max` structures.
-    pub(super) fn structures(
-        self,
-        name: &str,
-        min: usize,
-        max: usize,
-    ) -> Result<Option<Vec<Fields<'a>>>, AwsError> {
+    pub(super) fn structures(self, name: &str, min: usize, max: usize) -> Result<Option<Vec<Fields<'a>>>, AwsError> {
         let Some(items) = self.array(name)? else {
             return Ok(None);
         };
         check_count(name, items.len(), min, max)?;
-        items
-            .iter()
-            .map(Fields::of)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        items.iter().map(Fields::of).collect::<Result<_, _>>().map(Some)
     }
 
     pub(super) fn structure(self, name: &str) -> Result<Option<Fields<'a>>, AwsError> {
@@ -165,9 +132,7 @@ impl<'a> Fields<'a> {
             }
             (Some(text), None) => Payload::String(text.into()),
             (None, Some(encoded)) => {
-                let bytes = STANDARD
-                    .decode(encoded)
-                    .map_err(|_| serialization("SecretBinary"))?;
+                let bytes = STANDARD.decode(encoded).map_err(|_| serialization("SecretBinary"))?;
                 Payload::Binary(bytes.into())
             }
             (None, None) => return Ok(None),
@@ -192,9 +157,7 @@ impl<'a> Fields<'a> {
             let value = item.text("Value", 0, 256)?.unwrap_or_default();
             check_tag_key(key)?;
             if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(AwsError::invalid_parameter(
-                    "The tag list has the same key more than once.",
-                ));
+                return Err(AwsError::invalid_parameter("The tag list has the same key more than once."));
             }
         }
         check_tag_count(tags.len())?;
@@ -203,24 +166,19 @@ impl<'a> Fields<'a> {
 }
 
 /// The text for a missing token (recorded; the code differs between operations).
-pub(super) const NO_TOKEN: &str =
-    "You must provide a ClientRequestToken value. We recommend a UUID-type value.";
+pub(super) const NO_TOKEN: &str = "You must provide a ClientRequestToken value. We recommend a UUID-type value.";
 
 /// A token is 32 to 64 characters long (API model).
 pub(super) fn check_token(token: &str) -> Result<(), AwsError> {
     match token.chars().count() {
         32..=64 => Ok(()),
-        _ => Err(AwsError::invalid_parameter(
-            "ClientRequestToken must be 32-64 characters long.",
-        )),
+        _ => Err(AwsError::invalid_parameter("ClientRequestToken must be 32-64 characters long.")),
     }
 }
 
 pub(super) fn check_tag_count(count: usize) -> Result<(), AwsError> {
     if count > TAGS {
-        return Err(AwsError::invalid_parameter(format!(
-            "A secret can have at most {TAGS} tags."
-        )));
+        return Err(AwsError::invalid_parameter(format!("A secret can have at most {TAGS} tags.")));
     }
     Ok(())
 }
@@ -228,9 +186,7 @@ pub(super) fn check_tag_count(count: usize) -> Result<(), AwsError> {
 /// Keys that begin with `aws:` are AWS's own.
 pub(super) fn check_tag_key(key: &str) -> Result<(), AwsError> {
     if key.to_ascii_lowercase().starts_with("aws:") {
-        return Err(AwsError::invalid_parameter(
-            "Tag keys that start with aws: are reserved.",
-        ));
+        return Err(AwsError::invalid_parameter("Tag keys that start with aws: are reserved."));
     }
     Ok(())
 }
@@ -254,11 +210,7 @@ fn check_count(name: &str, count: usize, min: usize, max: usize) -> Result<(), A
     if (min..=max).contains(&count) {
         return Ok(());
     }
-    let (bound, word) = if count < min {
-        (min, "greater")
-    } else {
-        (max, "less")
-    };
+    let (bound, word) = if count < min { (min, "greater") } else { (max, "less") };
     Err(AwsError::validation(format!(
         "1 validation error detected: Value at '{}' failed to satisfy constraint: Member must have length {word} than or equal to {bound}",
         lower_first(name)
@@ -273,20 +225,12 @@ pub(super) fn missing(name: &str) -> AwsError {
 }
 
 fn serialization(name: &str) -> AwsError {
-    AwsError::new(
-        "SerializationException",
-        format!("{name} has the wrong type."),
-    )
+    AwsError::new("SerializationException", format!("{name} has the wrong type."))
 }
 
 fn lower_first(name: &str) -> String {
     let mut chars = name.chars();
-    chars
-        .next()
-        .map(|first| first.to_ascii_lowercase())
-        .into_iter()
-        .chain(chars)
-        .collect()
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
 }
 
 /// What a `SecretId` means.
@@ -348,6 +292,5 @@ impl<'a> SecretId<'a> {
 /// The name before something that looks like an ARN's suffix.
 fn split_suffix(rest: &str) -> Option<&str> {
     let (name, suffix) = rest.rsplit_once('-')?;
-    (suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric()) && !name.is_empty())
-        .then_some(name)
+    (suffix.len() == 6 && suffix.chars().all(|c| c.is_ascii_alphanumeric()) && !name.is_empty()).then_some(name)
 }

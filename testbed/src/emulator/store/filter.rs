@@ -4,15 +4,7 @@ use super::fields::{Fields, check_length};
 use super::secret::{Replication, Secret};
 use crate::emulator::error::AwsError;
 
-const KEYS: &[&str] = &[
-    "description",
-    "name",
-    "tag-key",
-    "tag-value",
-    "primary-region",
-    "owning-service",
-    "all",
-];
+const KEYS: &[&str] = &["description", "name", "tag-key", "tag-value", "primary-region", "owning-service", "all"];
 
 /// All of them must fit; of one filter's values one must.
 #[derive(Debug)]
@@ -30,9 +22,7 @@ impl Filters {
                     KEYS.join(", ")
                 )));
             }
-            let values = filter
-                .texts("Values", 1, 10)?
-                .ok_or_else(|| super::fields::missing("Values"))?;
+            let values = filter.texts("Values", 1, 10)?.ok_or_else(|| super::fields::missing("Values"))?;
             for value in &values {
                 check_length("Values", value, 0, 512)?;
                 let fits = |c: char| c.is_ascii_alphanumeric() || " :_@/+=.-!".contains(c);
@@ -40,20 +30,13 @@ impl Filters {
                     return Err(AwsError::invalid_parameter("Invalid filter values."));
                 }
             }
-            filters.push((
-                key.to_owned(),
-                values.into_iter().map(str::to_owned).collect(),
-            ));
+            filters.push((key.to_owned(), values.into_iter().map(str::to_owned).collect()));
         }
         Ok(Self(filters))
     }
 
     pub(super) fn fit(&self, secret: &Secret, region: &str) -> bool {
-        self.0.iter().all(|(key, patterns)| {
-            patterns
-                .iter()
-                .any(|pattern| fits(key, pattern, secret, region))
-        })
+        self.0.iter().all(|(key, patterns)| patterns.iter().any(|pattern| fits(key, pattern, secret, region)))
     }
 }
 
@@ -68,10 +51,7 @@ fn fits(key: &str, pattern: &str, secret: &Secret, region: &str) -> bool {
         "tag-key" => tags().any(|(key, _)| key.starts_with(pattern)),
         "tag-value" => tags().any(|(_, value)| value.starts_with(pattern)),
         // Documented as a prefix of the whole text; recorded to go word by word and without case.
-        "description" => secret
-            .description
-            .as_deref()
-            .is_some_and(|text| has_words(text, pattern)),
+        "description" => secret.description.as_deref().is_some_and(|text| has_words(text, pattern)),
         "primary-region" => match &secret.replication {
             Replication::Alone => false,
             Replication::Primary(_) => region.starts_with(pattern),
@@ -80,14 +60,8 @@ fn fits(key: &str, pattern: &str, secret: &Secret, region: &str) -> bool {
         // No service of AWS owns a secret here.
         "owning-service" => false,
         _ => {
-            let tagged =
-                tags().any(|(key, value)| has_words(key, pattern) || has_words(value, pattern));
-            tagged
-                || has_words(&secret.name, pattern)
-                || secret
-                    .description
-                    .as_deref()
-                    .is_some_and(|text| has_words(text, pattern))
+            let tagged = tags().any(|(key, value)| has_words(key, pattern) || has_words(value, pattern));
+            tagged || has_words(&secret.name, pattern) || secret.description.as_deref().is_some_and(|text| has_words(text, pattern))
         }
     }
 }
@@ -96,11 +70,9 @@ fn fits(key: &str, pattern: &str, secret: &Secret, region: &str) -> bool {
 fn has_words(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
     let mut wanted = words(&pattern).peekable();
-    wanted.peek().is_some()
-        && wanted.all(|wanted| words(&text).any(|word| word.starts_with(wanted)))
+    wanted.peek().is_some() && wanted.all(|wanted| words(&text).any(|word| word.starts_with(wanted)))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }

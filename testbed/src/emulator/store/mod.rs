@@ -130,13 +130,7 @@ impl Shelf {
 impl Store {
     /// An empty store. ARN suffixes and passwords follow from the seed.
     pub fn new(seed: u64, lags: Lags) -> Self {
-        Self {
-            shelves: BTreeMap::new(),
-            due: BTreeSet::new(),
-            lags,
-            chance: ChaCha12Rng::seed_from_u64(seed),
-            function: None,
-        }
+        Self { shelves: BTreeMap::new(), due: BTreeSet::new(), lags, chance: ChaCha12Rng::seed_from_u64(seed), function: None }
     }
 
     /// Changes how far `ListSecrets` lags behind.
@@ -177,27 +171,20 @@ impl Store {
             "StopReplicationToReplica" => self.promote_replica(caller, fields),
             "RotateSecret" => self.rotate(caller, fields),
             "CancelRotateSecret" => self.cancel_rotation(caller, fields),
-            _ => Err(AwsError::new(
-                "UnknownOperationException",
-                "The operation is not known.",
-            )),
+            _ => Err(AwsError::new("UnknownOperationException", "The operation is not known.")),
         }
     }
 
     /// Every secret there is, with its Region.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Arc<Secret>)> {
-        self.shelves.iter().flat_map(|(region, names)| {
-            names
-                .values()
-                .filter_map(move |shelf| Some((region.as_str(), shelf.secret.as_ref()?)))
-        })
+        self.shelves
+            .iter()
+            .flat_map(|(region, names)| names.values().filter_map(move |shelf| Some((region.as_str(), shelf.secret.as_ref()?))))
     }
 
     /// Takes a secret away at once and without a trace, as if it had been purged long ago. `false` if it was not there.
     pub(crate) fn purge(&mut self, region: &str, name: &str, now: Timestamp) -> bool {
-        let there = self
-            .shelf(region, name)
-            .is_some_and(|shelf| shelf.secret.is_some());
+        let there = self.shelf(region, name).is_some_and(|shelf| shelf.secret.is_some());
         if there {
             self.replace(region, name, None, now);
         }
@@ -209,11 +196,7 @@ impl Store {
     }
 
     fn shelf_mut(&mut self, region: &str, name: &str) -> &mut Shelf {
-        self.shelves
-            .entry(region.to_owned())
-            .or_default()
-            .entry(name.to_owned())
-            .or_default()
+        self.shelves.entry(region.to_owned()).or_default().entry(name.to_owned()).or_default()
     }
 
     /// The secret that a `SecretId` means, as the caller sees it.
@@ -221,23 +204,14 @@ impl Store {
         let wanted = fields::parse_secret_id(id, caller.region)?;
         let found = self.shelves.get(caller.region).and_then(|names| {
             let candidates = wanted.names();
-            candidates
-                .into_iter()
-                .filter_map(|name| names.get(name)?.at(caller.sees()))
-                .find(|secret| wanted.means(secret))
+            candidates.into_iter().filter_map(|name| names.get(name)?.at(caller.sees())).find(|secret| wanted.means(secret))
         });
         found.cloned().ok_or_else(AwsError::no_secret)
     }
 
     /// A copy of the newest state, to change and [`Self::save`]. Refuses a secret that waits for deletion, and a replica.
     fn open(&self, caller: Caller<'_>, id: &str) -> Result<Secret, AwsError> {
-        let secret = self.find(
-            Caller {
-                age: Duration::ZERO,
-                ..caller
-            },
-            id,
-        )?;
+        let secret = self.find(Caller { age: Duration::ZERO, ..caller }, id)?;
         if secret.deletion.is_some() {
             return Err(AwsError::marked_for_deletion());
         }
@@ -260,11 +234,9 @@ impl Store {
     /// Changes what is kept under a name and remembers what was there.
     fn replace(&mut self, region: &str, name: &str, secret: Option<Secret>, now: Timestamp) {
         let forget = after(now, MEMORY);
-        self.due
-            .insert((forget, region.to_owned(), name.to_owned()));
+        self.due.insert((forget, region.to_owned(), name.to_owned()));
         if let Some(deletion) = secret.as_ref().and_then(|secret| secret.deletion) {
-            self.due
-                .insert((deletion.planned, region.to_owned(), name.to_owned()));
+            self.due.insert((deletion.planned, region.to_owned(), name.to_owned()));
         }
         let place = self.shelf_mut(region, name);
         let past = std::mem::replace(&mut place.secret, secret.map(Arc::new));
@@ -294,11 +266,7 @@ impl Store {
             let Some(place) = names.get_mut(&name) else {
                 continue;
             };
-            while place
-                .past
-                .front()
-                .is_some_and(|(until, _)| *until <= horizon)
-            {
+            while place.past.front().is_some_and(|(until, _)| *until <= horizon) {
                 place.past.pop_front();
             }
             if place.secret.is_none() && place.past.is_empty() {

@@ -14,14 +14,9 @@ impl Store {
         let text = fields.required("ResourcePolicy", 1, LONGEST)?;
         let block = fields.bool("BlockPublicPolicy")?;
         let mut secret = self.open(caller, id)?;
-        let policy = parse(text).ok_or_else(|| {
-            AwsError::malformed_policy("This resource policy contains a syntax error.")
-        })?;
+        let policy = parse(text).ok_or_else(|| AwsError::malformed_policy("This resource policy contains a syntax error."))?;
         if block && is_public(&policy) {
-            return Err(AwsError::new(
-                "PublicPolicyException",
-                "The resource policy grants broad access, and BlockPublicPolicy is set.",
-            ));
+            return Err(AwsError::new("PublicPolicyException", "The resource policy grants broad access, and BlockPublicPolicy is set."));
         }
         secret.policy = Some(text.to_owned());
         let answer = json!({"ARN": secret.arn, "Name": secret.name});
@@ -56,19 +51,12 @@ impl Store {
             self.find(caller, fields.secret_id()?)?;
         }
         let finding = match parse(text) {
-            None => Some((
-                "POLICY_SYNTAX",
-                "This resource policy contains a syntax error.",
-            )),
-            Some(policy) if is_public(&policy) => {
-                Some(("PUBLIC_ACCESS", "The resource policy grants broad access."))
-            }
+            None => Some(("POLICY_SYNTAX", "This resource policy contains a syntax error.")),
+            Some(policy) if is_public(&policy) => Some(("PUBLIC_ACCESS", "The resource policy grants broad access.")),
             Some(_) => None,
         };
-        let findings: Vec<Value> = finding
-            .into_iter()
-            .map(|(check, message)| json!({"CheckName": check, "ErrorMessage": message}))
-            .collect();
+        let findings: Vec<Value> =
+            finding.into_iter().map(|(check, message)| json!({"CheckName": check, "ErrorMessage": message})).collect();
         Ok(json!({"PolicyValidationPassed": findings.is_empty(), "ValidationErrors": findings}))
     }
 }
@@ -81,12 +69,9 @@ fn parse(text: &str) -> Option<Vec<Value>> {
         statement => vec![statement.clone()],
     };
     let complete = |statement: &Value| {
-        let has =
-            |one: &str, other: &str| statement.get(one).is_some() != statement.get(other).is_some();
-        matches!(
-            statement.get("Effect").and_then(Value::as_str),
-            Some("Allow" | "Deny")
-        ) && has("Action", "NotAction")
+        let has = |one: &str, other: &str| statement.get(one).is_some() != statement.get(other).is_some();
+        matches!(statement.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny"))
+            && has("Action", "NotAction")
             && has("Principal", "NotPrincipal")
             && has("Resource", "NotResource")
     };
@@ -98,8 +83,7 @@ fn is_public(statements: &[Value]) -> bool {
     statements.iter().any(|statement| {
         statement.get("Effect").and_then(Value::as_str) == Some("Allow")
             && statement.get("Condition").is_none()
-            && (statement.get("NotPrincipal").is_some()
-                || statement.get("Principal").is_some_and(is_anybody))
+            && (statement.get("NotPrincipal").is_some() || statement.get("Principal").is_some_and(is_anybody))
     })
 }
 

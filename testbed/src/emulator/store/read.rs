@@ -25,9 +25,7 @@ impl Store {
 
     pub(super) fn describe(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let secret = self.find(caller, fields.secret_id()?)?;
-        let accessed = self
-            .shelf(caller.region, &secret.name)
-            .and_then(|shelf| shelf.accessed);
+        let accessed = self.shelf(caller.region, &secret.name).and_then(|shelf| shelf.accessed);
         let mut answer = secret.details(caller.region, "VersionIdsToStages", accessed);
         if let Some(deletion) = secret.deletion {
             answer.insert("DeletedDate".into(), epoch(deletion.planned));
@@ -57,24 +55,16 @@ impl Secret {
                     return Err(AwsError::no_version(id));
                 }
                 if stage.is_some_and(|stage| self.labelled(stage) != Some(id)) {
-                    return Err(AwsError::invalid_request(
-                        "You provided a VersionStage that is not associated to the provided VersionId.",
-                    ));
+                    return Err(AwsError::invalid_request("You provided a VersionStage that is not associated to the provided VersionId."));
                 }
                 id
             }
             (None, stage) => {
                 let stage = stage.unwrap_or(CURRENT);
-                self.labelled(stage)
-                    .ok_or_else(|| AwsError::no_label(stage))?
+                self.labelled(stage).ok_or_else(|| AwsError::no_label(stage))?
             }
         };
-        let unknown = || {
-            version.map_or_else(
-                || AwsError::no_label(stage.unwrap_or(CURRENT)),
-                AwsError::no_version,
-            )
-        };
+        let unknown = || version.map_or_else(|| AwsError::no_label(stage.unwrap_or(CURRENT)), AwsError::no_version);
         let version = self.versions.get(id).ok_or_else(unknown)?;
         let (member, value) = version.value.as_ref().ok_or_else(unknown)?.render();
         let labels = self.labels_of(id);

@@ -26,27 +26,16 @@ impl Store {
     }
 
     /// A name that is taken in the other Region makes that replica fail, unless it may be overwritten.
-    pub(super) fn add_replicas(
-        &self,
-        caller: Caller<'_>,
-        secret: &mut Secret,
-        added: Vec<ReplicaRow>,
-        force: bool,
-    ) {
+    pub(super) fn add_replicas(&self, caller: Caller<'_>, secret: &mut Secret, added: Vec<ReplicaRow>, force: bool) {
         let mut rows = match &secret.replication {
             Replication::Primary(rows) => rows.clone(),
             _ => Vec::new(),
         };
         for mut row in added {
-            let taken = self
-                .shelf(&row.region, &secret.name)
-                .and_then(|shelf| shelf.secret.as_ref());
+            let taken = self.shelf(&row.region, &secret.name).and_then(|shelf| shelf.secret.as_ref());
             let ours = |there: &Secret| matches!(&there.replication, Replication::Replica { primary } if primary == caller.region);
             if taken.is_some_and(|there| !ours(there)) && !force {
-                row.failure = Some(format!(
-                    "Replication failed: Secret name {} already exists in region {}.",
-                    secret.name, row.region
-                ));
+                row.failure = Some(format!("Replication failed: Secret name {} already exists in region {}.", secret.name, row.region));
             }
             rows.retain(|there| there.region != row.region);
             rows.push(row);
@@ -56,34 +45,25 @@ impl Store {
 
     pub(super) fn unreplicate(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let id = fields.secret_id()?;
-        let regions = fields
-            .texts("RemoveReplicaRegions", 1, 100)?
-            .ok_or_else(|| missing("RemoveReplicaRegions"))?;
+        let regions = fields.texts("RemoveReplicaRegions", 1, 100)?.ok_or_else(|| missing("RemoveReplicaRegions"))?;
         let mut secret = self.open(caller, id)?;
         let Replication::Primary(mut rows) = secret.replication.clone() else {
-            return Err(AwsError::invalid_parameter(
-                "The secret has no replica in these Regions.",
-            ));
+            return Err(AwsError::invalid_parameter("The secret has no replica in these Regions."));
         };
-        if !regions
-            .iter()
-            .all(|region| rows.iter().any(|row| row.region == *region))
-        {
-            return Err(AwsError::invalid_parameter(
-                "The secret has no replica in these Regions.",
-            ));
+        if !regions.iter().all(|region| rows.iter().any(|row| row.region == *region)) {
+            return Err(AwsError::invalid_parameter("The secret has no replica in these Regions."));
         }
         for row in rows.extract_if(.., |row| regions.contains(&row.region.as_str())) {
             if row.failure.is_none() {
                 self.replace(&row.region, &secret.name, None, caller.now);
             }
         }
-        let status = json!(rows.iter().map(|row| json!({"Region": row.region, "Status": if row.failure.is_some() { "Failed" } else { "InSync" }})).collect::<Vec<_>>());
-        secret.replication = if rows.is_empty() {
-            Replication::Alone
-        } else {
-            Replication::Primary(rows)
-        };
+        let status = json!(
+            rows.iter()
+                .map(|row| json!({"Region": row.region, "Status": if row.failure.is_some() { "Failed" } else { "InSync" }}))
+                .collect::<Vec<_>>()
+        );
+        secret.replication = if rows.is_empty() { Replication::Alone } else { Replication::Primary(rows) };
         let answer = json!({"ARN": secret.arn, "ReplicationStatus": status});
         self.save(caller, secret);
         Ok(answer)
@@ -91,13 +71,7 @@ impl Store {
 
     /// Makes a replica a secret of its own. Called in the replica's Region.
     pub(super) fn promote_replica(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
-        let found = self.find(
-            Caller {
-                age: Duration::ZERO,
-                ..caller
-            },
-            fields.secret_id()?,
-        )?;
+        let found = self.find(Caller { age: Duration::ZERO, ..caller }, fields.secret_id()?)?;
         if found.deletion.is_some() {
             return Err(AwsError::marked_for_deletion());
         }
@@ -107,25 +81,13 @@ impl Store {
         let mut secret = Secret::clone(&found);
         secret.replication = Replication::Alone;
         let answer = json!({"ARN": secret.arn});
-        let there = self
-            .shelf(&primary, &secret.name)
-            .and_then(|shelf| shelf.secret.clone());
+        let there = self.shelf(&primary, &secret.name).and_then(|shelf| shelf.secret.clone());
         if let Some(there) = there {
             let mut original = Secret::clone(&there);
             if let Replication::Primary(mut rows) = original.replication.clone() {
                 rows.retain(|row| row.region != caller.region);
-                original.replication = if rows.is_empty() {
-                    Replication::Alone
-                } else {
-                    Replication::Primary(rows)
-                };
-                self.save(
-                    Caller {
-                        region: &primary,
-                        ..caller
-                    },
-                    original,
-                );
+                original.replication = if rows.is_empty() { Replication::Alone } else { Replication::Primary(rows) };
+                self.save(Caller { region: &primary, ..caller }, original);
             }
         }
         self.save(caller, secret);
@@ -136,11 +98,7 @@ impl Store {
 /// The Regions of a request.
 pub(super) fn parse_regions(fields: Fields<'_>) -> Result<Vec<ReplicaRow>, AwsError> {
     let mut rows = Vec::new();
-    for item in fields
-        .structures("AddReplicaRegions", 1, 100)?
-        .into_iter()
-        .flatten()
-    {
+    for item in fields.structures("AddReplicaRegions", 1, 100)?.into_iter().flatten() {
         let region = item.required("Region", 1, 128)?;
         let number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
         let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
@@ -150,9 +108,7 @@ pub(super) fn parse_regions(fields: Fields<'_>) -> Result<Vec<ReplicaRow>, AwsEr
         }
         rows.push(ReplicaRow {
             region: region.to_owned(),
-            kms_key: item
-                .text("KmsKeyId", 0, 2048)?
-                .and_then(super::values::own_key),
+            kms_key: item.text("KmsKeyId", 0, 2048)?.and_then(super::values::own_key),
             failure: None,
         });
     }

@@ -36,30 +36,19 @@ impl Store {
     pub(super) fn rotate(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let id = fields.secret_id()?;
         // The same text as elsewhere under another code (recorded).
-        let token = fields
-            .str("ClientRequestToken")?
-            .ok_or_else(|| AwsError::invalid_parameter(NO_TOKEN))?;
+        let token = fields.str("ClientRequestToken")?.ok_or_else(|| AwsError::invalid_parameter(NO_TOKEN))?;
         check_token(token)?;
-        let function = fields
-            .text("RotationLambdaARN", 0, 2048)?
-            .filter(|arn| !arn.is_empty());
+        let function = fields.text("RotationLambdaARN", 0, 2048)?.filter(|arn| !arn.is_empty());
         let rules = fields.structure("RotationRules")?;
         rules.map(check_rules).transpose()?;
         let immediately = fields.optional_bool("RotateImmediately")?.unwrap_or(true);
         let mut secret = self.open(caller, id)?;
-        let Some(function) = function
-            .map(str::to_owned)
-            .or_else(|| secret.rotation.function.clone())
-        else {
-            return Err(AwsError::invalid_request(
-                "No Lambda rotation function ARN is associated with this secret.",
-            ));
+        let Some(function) = function.map(str::to_owned).or_else(|| secret.rotation.function.clone()) else {
+            return Err(AwsError::invalid_request("No Lambda rotation function ARN is associated with this secret."));
         };
         let pending = secret.labelled(PENDING);
         if pending.is_some() && pending != secret.labelled(CURRENT) {
-            return Err(AwsError::invalid_request(
-                "A previous rotation isn't complete. That rotation will be reattempted.",
-            ));
+            return Err(AwsError::invalid_request("A previous rotation isn't complete. That rotation will be reattempted."));
         }
         let request = RotationRequest {
             function_arn: function.clone(),
@@ -67,11 +56,7 @@ impl Store {
             token: token.to_owned(),
             test_only: !immediately,
         };
-        if !self
-            .function
-            .as_ref()
-            .is_some_and(|function| function.start(&request))
-        {
+        if !self.function.as_ref().is_some_and(|function| function.start(&request)) {
             return Err(AwsError::new(
                 "AccessDeniedException",
                 "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com.",
@@ -80,9 +65,7 @@ impl Store {
         secret.rotation.enabled = Some(true);
         secret.rotation.function = Some(function);
         if let Some(rules) = fields.value("RotationRules") {
-            secret.rotation.next = rules
-                .get("AutomaticallyAfterDays")
-                .and_then(|days| next(caller.now, days.as_u64()?));
+            secret.rotation.next = rules.get("AutomaticallyAfterDays").and_then(|days| next(caller.now, days.as_u64()?));
             secret.rotation.rules = Some(rules.clone());
         }
         let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
@@ -93,12 +76,7 @@ impl Store {
             let version = Version {
                 value: None,
                 created: caller.now,
-                serial: secret
-                    .versions
-                    .values()
-                    .map(|version| version.serial + 1)
-                    .max()
-                    .unwrap_or(0),
+                serial: secret.versions.values().map(|version| version.serial + 1).max().unwrap_or(0),
             };
             secret.versions.insert(token.to_owned(), Arc::new(version));
             secret.labels.insert(PENDING.to_owned(), token.to_owned());
@@ -115,9 +93,7 @@ impl Store {
     pub(super) fn cancel_rotation(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let mut secret = self.open(caller, fields.secret_id()?)?;
         if secret.rotation.enabled.is_none() {
-            return Err(AwsError::invalid_request(
-                "Rotation was never turned on for this secret.",
-            ));
+            return Err(AwsError::invalid_request("Rotation was never turned on for this secret."));
         }
         secret.rotation.enabled = Some(false);
         secret.rotation.next = None;
@@ -131,8 +107,5 @@ impl Store {
 }
 
 fn next(now: Timestamp, days: u64) -> Option<Timestamp> {
-    Some(after(
-        now,
-        Duration::from_secs(days.checked_mul(24 * 3600)?),
-    ))
+    Some(after(now, Duration::from_secs(days.checked_mul(24 * 3600)?)))
 }

@@ -7,29 +7,22 @@ use crate::emulator::error::AwsError;
 pub(super) fn check_rules(rules: Fields<'_>) -> Result<(), AwsError> {
     let days = rules.integer("AutomaticallyAfterDays")?;
     if days.is_some_and(|days| !(1..=1000).contains(&days)) {
-        return Err(AwsError::invalid_parameter(
-            "RotationRules.AutomaticallyAfterDays must be within 1-1000.",
-        ));
+        return Err(AwsError::invalid_parameter("RotationRules.AutomaticallyAfterDays must be within 1-1000."));
     }
     let expression = rules.str("ScheduleExpression")?;
     if days.is_some() && expression.is_some() {
-        return Err(AwsError::invalid_parameter(
-            "You can't use both AutomaticallyAfterDays and ScheduleExpression.",
-        ));
+        return Err(AwsError::invalid_parameter("You can't use both AutomaticallyAfterDays and ScheduleExpression."));
     }
     let window = rules.str("Duration")?.map(parse_window).transpose()?;
     if let Some(expression) = expression {
         check_length("ScheduleExpression", expression, 1, 256)?;
-        let schedule = parse(expression)
-            .ok_or_else(|| AwsError::invalid_parameter("Invalid schedule expression."))?;
+        let schedule = parse(expression).ok_or_else(|| AwsError::invalid_parameter("Invalid schedule expression."))?;
         let room = match schedule {
             Schedule::Hours(hours) => hours,
             Schedule::Days { from_hour } => 24 - from_hour,
         };
         if window.is_some_and(|window| window > room) {
-            return Err(AwsError::invalid_parameter(
-                "The rotation window reaches into the next one, or into the next day.",
-            ));
+            return Err(AwsError::invalid_parameter("The rotation window reaches into the next one, or into the next day."));
         }
     }
     Ok(())
@@ -45,20 +38,12 @@ enum Schedule {
 }
 
 fn parse_window(text: &str) -> Result<u32, AwsError> {
-    let hours = text
-        .strip_suffix('h')
-        .filter(|digits| (1..=2).contains(&digits.len()))
-        .and_then(number);
-    hours.filter(|hours| *hours > 0).ok_or_else(|| {
-        AwsError::invalid_parameter("Invalid Duration: a number of hours followed by h.")
-    })
+    let hours = text.strip_suffix('h').filter(|digits| (1..=2).contains(&digits.len())).and_then(number);
+    hours.filter(|hours| *hours > 0).ok_or_else(|| AwsError::invalid_parameter("Invalid Duration: a number of hours followed by h."))
 }
 
 fn parse(expression: &str) -> Option<Schedule> {
-    if let Some(rate) = expression
-        .strip_prefix("rate(")
-        .and_then(|rest| rest.strip_suffix(')'))
-    {
+    if let Some(rate) = expression.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')')) {
         let (count, unit) = rate.split_once(' ')?;
         let count = number(count)?;
         return match unit {
@@ -75,9 +60,8 @@ fn parse(expression: &str) -> Option<Schedule> {
     if (*day_of_month == "?") == (*day_of_week == "?") {
         return None;
     }
-    let fits = days_fit(day_of_month, 1..=31, &[], "L")
-        && days_fit(month, 1..=12, &MONTHS, "")
-        && days_fit(day_of_week, 1..=7, &DAYS, "L#");
+    let fits =
+        days_fit(day_of_month, 1..=31, &[], "L") && days_fit(month, 1..=12, &MONTHS, "") && days_fit(day_of_week, 1..=7, &DAYS, "L#");
     fits.then(|| parse_hours(hours)).flatten()
 }
 
@@ -96,51 +80,23 @@ fn parse_hours(text: &str) -> Option<Schedule> {
     }
 }
 
-const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// Whether a list of days or months is well formed: numbers or names, ranges, steps, and the letters in `marks`.
 fn days_fit(text: &str, range: std::ops::RangeInclusive<u32>, names: &[&str], marks: &str) -> bool {
-    let one = |item: &str| {
-        number(item).is_some_and(|n| range.contains(&n))
-            || names.contains(&item.to_ascii_uppercase().as_str())
-    };
-    let last = |item: &str| {
-        marks.contains('L')
-            && item
-                .strip_suffix('L')
-                .is_some_and(|day| day.is_empty() || one(day))
-    };
+    let one = |item: &str| number(item).is_some_and(|n| range.contains(&n)) || names.contains(&item.to_ascii_uppercase().as_str());
+    let last = |item: &str| marks.contains('L') && item.strip_suffix('L').is_some_and(|day| day.is_empty() || one(day));
     let nth = |item: &str| {
-        marks.contains('#')
-            && item.split_once('#').is_some_and(|(day, nth)| {
-                one(day) && number(nth).is_some_and(|n| (1..=5).contains(&n))
-            })
+        marks.contains('#') && item.split_once('#').is_some_and(|(day, nth)| one(day) && number(nth).is_some_and(|n| (1..=5).contains(&n)))
     };
-    let span = |item: &str| {
-        item == "*"
-            || one(item)
-            || item
-                .split_once('-')
-                .is_some_and(|(from, to)| one(from) && one(to))
-    };
-    let stepped = |item: &str| {
-        item.split_once('/')
-            .is_some_and(|(from, step)| span(from) && number(step).is_some_and(|n| n > 0))
-    };
-    text == "?"
-        || text
-            .split(',')
-            .all(|item| span(item) || stepped(item) || last(item) || nth(item))
+    let span = |item: &str| item == "*" || one(item) || item.split_once('-').is_some_and(|(from, to)| one(from) && one(to));
+    let stepped = |item: &str| item.split_once('/').is_some_and(|(from, step)| span(from) && number(step).is_some_and(|n| n > 0));
+    text == "?" || text.split(',').all(|item| span(item) || stepped(item) || last(item) || nth(item))
 }
 
 fn number(text: &str) -> Option<u32> {
-    text.chars()
-        .all(|c| c.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.chars().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

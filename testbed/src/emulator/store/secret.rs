@@ -106,11 +106,7 @@ impl Secret {
 
     /// The labels of a version.
     pub(crate) fn labels_of(&self, id: &str) -> Vec<&str> {
-        self.labels
-            .iter()
-            .filter(|(_, on)| *on == id)
-            .map(|(label, _)| label.as_str())
-            .collect()
+        self.labels.iter().filter(|(_, on)| *on == id).map(|(label, _)| label.as_str()).collect()
     }
 
     /// The ids of versions that have a label.
@@ -121,9 +117,9 @@ impl Secret {
     /// Writes to a replica are refused; only its primary can be changed.
     pub(crate) fn refuse_if_replica(&self) -> Result<(), AwsError> {
         match self.replication {
-            Replication::Replica { .. } => Err(AwsError::invalid_request(
-                "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
-            )),
+            Replication::Replica { .. } => {
+                Err(AwsError::invalid_request("Operation not permitted on a replica secret. Call must be made in primary secret's region."))
+            }
             _ => Ok(()),
         }
     }
@@ -131,11 +127,7 @@ impl Secret {
     /// Where its replicas in sync are.
     pub(crate) fn replica_regions(&self) -> Vec<String> {
         match &self.replication {
-            Replication::Primary(rows) => rows
-                .iter()
-                .filter(|row| row.failure.is_none())
-                .map(|row| row.region.clone())
-                .collect(),
+            Replication::Primary(rows) => rows.iter().filter(|row| row.failure.is_none()).map(|row| row.region.clone()).collect(),
             _ => Vec::new(),
         }
     }
@@ -143,20 +135,13 @@ impl Secret {
     /// What stands in another Region: the same secret with that Region in its ARN.
     pub(crate) fn likeness(&self, from: &str, to: &str) -> Self {
         let own_key = match &self.replication {
-            Replication::Primary(rows) => rows
-                .iter()
-                .find(|row| row.region == to)
-                .and_then(|row| row.kms_key.clone()),
+            Replication::Primary(rows) => rows.iter().find(|row| row.region == to).and_then(|row| row.kms_key.clone()),
             _ => None,
         };
         Self {
-            arn: self
-                .arn
-                .replacen(&format!(":{from}:"), &format!(":{to}:"), 1),
+            arn: self.arn.replacen(&format!(":{from}:"), &format!(":{to}:"), 1),
             kms_key: own_key,
-            replication: Replication::Replica {
-                primary: from.to_owned(),
-            },
+            replication: Replication::Replica { primary: from.to_owned() },
             rotation: Rotation::default(),
             ..self.clone()
         }
@@ -182,12 +167,7 @@ impl Secret {
     }
 
     /// The members that `DescribeSecret` and an entry of `ListSecrets` share. They call the map of labels by different names.
-    pub(crate) fn details(
-        &self,
-        own_region: &str,
-        map_name: &str,
-        accessed: Option<Timestamp>,
-    ) -> Map<String, Value> {
+    pub(crate) fn details(&self, own_region: &str, map_name: &str, accessed: Option<Timestamp>) -> Map<String, Value> {
         let mut out = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -200,10 +180,7 @@ impl Secret {
         put("Description", self.description.clone().map(Value::from));
         put("KmsKeyId", self.kms_key.clone().map(Value::from));
         put("RotationEnabled", self.rotation.enabled.map(Value::from));
-        put(
-            "RotationLambdaARN",
-            self.rotation.function.clone().map(Value::from),
-        );
+        put("RotationLambdaARN", self.rotation.function.clone().map(Value::from));
         put("RotationRules", self.rotation.rules.clone());
         put("LastRotatedDate", self.rotation.last.map(epoch));
         put("NextRotationDate", self.rotation.next.map(epoch));
@@ -229,9 +206,7 @@ impl Secret {
 
 /// A list of tags on the wire.
 fn render_tags(tags: &BTreeMap<String, String>) -> Value {
-    tags.iter()
-        .map(|(key, value)| json!({"Key": key, "Value": value}))
-        .collect()
+    tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
 }
 
 /// A moment on the wire: seconds since 1970 with milliseconds.

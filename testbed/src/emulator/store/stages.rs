@@ -19,9 +19,7 @@ impl Store {
         let answer = json!({"ARN": secret.arn, "Name": secret.name});
 
         if to.is_none() && from.is_none() {
-            return Err(AwsError::invalid_parameter(
-                "You must provide MoveToVersionId, RemoveFromVersionId, or both.",
-            ));
+            return Err(AwsError::invalid_parameter("You must provide MoveToVersionId, RemoveFromVersionId, or both."));
         }
         match (holder.as_deref(), from) {
             (Some(holder), Some(from)) if holder != from => {
@@ -30,9 +28,7 @@ impl Store {
                 )));
             }
             (None, Some(from)) => {
-                return Err(AwsError::invalid_parameter(format!(
-                    "Staging label {stage} is not attached to version {from}."
-                )));
+                return Err(AwsError::invalid_parameter(format!("Staging label {stage} is not attached to version {from}.")));
             }
             (Some(holder), None) if to != Some(holder) => {
                 return Err(AwsError::invalid_parameter(format!(

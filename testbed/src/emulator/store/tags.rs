@@ -21,9 +21,7 @@ impl Store {
     /// Takes tags away; a key that is not there is no error.
     pub(super) fn untag(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let id = fields.secret_id()?;
-        let keys = fields
-            .texts("TagKeys", 0, usize::MAX)?
-            .ok_or_else(|| missing("TagKeys"))?;
+        let keys = fields.texts("TagKeys", 0, usize::MAX)?.ok_or_else(|| missing("TagKeys"))?;
         for key in &keys {
             check_length("TagKeys", key, 1, 128)?;
         }

@@ -15,38 +15,23 @@ impl Store {
     pub(super) fn list_versions(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let id = fields.secret_id()?;
         let size = fields.page_size(100)?;
-        let after = fields
-            .text("NextToken", 1, 4096)?
-            .map(|token| decode_token("versions", token))
-            .transpose()?;
+        let after = fields.text("NextToken", 1, 4096)?.map(|token| decode_token("versions", token)).transpose()?;
         let deprecated = fields.bool("IncludeDeprecated")?;
         let secret = self.find(caller, id)?;
         let labelled = secret.labelled_ids();
         let mut rows: Vec<(String, &String, &Arc<Version>)> = secret
             .versions
             .iter()
-            .filter(|(id, version)| {
-                version.value.is_some() && (deprecated || labelled.contains(id.as_str()))
-            })
+            .filter(|(id, version)| version.value.is_some() && (deprecated || labelled.contains(id.as_str())))
             .map(|(id, version)| (position(version.created, version.serial), id, version))
             .collect();
         rows.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        let rows: Vec<_> = rows
-            .into_iter()
-            .filter(|(place, ..)| after.as_ref().is_none_or(|after| place > after))
-            .collect();
+        let rows: Vec<_> = rows.into_iter().filter(|(place, ..)| after.as_ref().is_none_or(|after| place > after)).collect();
         let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
-        let page: Vec<Value> = rows
-            .iter()
-            .take(size)
-            .map(|(_, id, version)| render(id, version, &secret.labels_of(id)))
-            .collect();
+        let page: Vec<Value> = rows.iter().take(size).map(|(_, id, version)| render(id, version, &secret.labels_of(id))).collect();
         if let Some(answer) = answer.as_object_mut() {
             answer.insert("Versions".into(), page.into());
-            if let Some((place, ..)) = rows
-                .get(size.saturating_sub(1))
-                .filter(|_| rows.len() > size)
-            {
+            if let Some((place, ..)) = rows.get(size.saturating_sub(1)).filter(|_| rows.len() > size) {
                 answer.insert("NextToken".into(), encode_token("versions", place).into());
             }
         }
