@@ -65,12 +65,7 @@ impl Family {
             .tempdir()
             .context("cannot make a temporary directory: set TMPDIR to one that is writable")?;
         let mut watcher = Command::new("sh")
-            .args([
-                OsStr::new("-c"),
-                OsStr::new(WATCHER),
-                OsStr::new("watcher"),
-                dir.path().as_os_str(),
-            ])
+            .args([OsStr::new("-c"), OsStr::new(WATCHER), OsStr::new("watcher"), dir.path().as_os_str()])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -79,12 +74,7 @@ impl Family {
             .spawn()
             .context("cannot start sh, which every POSIX system has: check PATH")?;
         let pipe = watcher.stdin.take();
-        Ok(Self {
-            dir,
-            watcher,
-            pipe: Mutex::new(pipe),
-            members: Mutex::default(),
-        })
+        Ok(Self { dir, watcher, pipe: Mutex::new(pipe), members: Mutex::default() })
     }
 
     /// The directory that goes away with the family.
@@ -99,10 +89,7 @@ impl Family {
 
     /// Starts a program under a name of its own; its output goes to `log(name)`. Returns its process id, which is that of its group, too.
     pub fn start(&self, name: &str, command: &Command) -> Result<u32> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log(name))?;
+        let log = File::options().create(true).append(true).open(self.log(name))?;
         let mut gated = gated(command);
         let mut child = gated
             .stdin(Stdio::piped())
@@ -113,14 +100,10 @@ impl Family {
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let id = child.id();
         let gate = child.stdin.take();
-        lock(&self.members).push(Member {
-            name: name.to_owned(),
-            child,
-        });
+        lock(&self.members).push(Member { name: name.to_owned(), child });
         self.tell("hold", id)?;
         if let Some(mut gate) = gate {
-            gate.write_all(b"go\n")
-                .with_context(|| format!("{name} ended before it began"))?;
+            gate.write_all(b"go\n").with_context(|| format!("{name} ended before it began"))?;
         }
         Ok(id)
     }
@@ -141,19 +124,13 @@ impl Family {
     /// How a member has ended; `None` while it runs.
     fn status(&self, name: &str) -> Result<Option<ExitStatus>> {
         let mut members = lock(&self.members);
-        let member = members
-            .iter_mut()
-            .find(|member| member.name == name)
-            .with_context(|| format!("nobody started {name}"))?;
+        let member = members.iter_mut().find(|member| member.name == name).with_context(|| format!("nobody started {name}"))?;
         Ok(member.child.try_wait()?)
     }
 
     /// The process ids of the members, in the order of their start.
     pub fn ids(&self) -> Vec<u32> {
-        lock(&self.members)
-            .iter()
-            .map(|member| member.child.id())
-            .collect()
+        lock(&self.members).iter().map(|member| member.child.id()).collect()
     }
 
     /// The first member that has ended by itself: its name and how it ended.
@@ -179,22 +156,14 @@ impl Family {
         let text = std::fs::read(self.log(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(TAIL_LINES))
-            .copied()
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)).copied().collect::<Vec<_>>().join("\n")
     }
 
     /// Ends one member: asks it to (SIGTERM), and kills it when it has not ended after `patience`. Blocks; does nothing for an unknown name.
     pub fn stop(&self, name: &str, patience: Duration) -> Result<()> {
         let found = {
             let mut members = lock(&self.members);
-            members
-                .iter()
-                .position(|member| member.name == name)
-                .map(|at| members.remove(at))
+            members.iter().position(|member| member.name == name).map(|at| members.remove(at))
         };
         found.map_or(Ok(()), |member| self.end(member, patience))
     }
@@ -212,10 +181,7 @@ impl Family {
     /// Sends a signal to a member's whole group.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
         let members = lock(&self.members);
-        let member = members
-            .iter()
-            .find(|member| member.name == name)
-            .with_context(|| format!("{name} is not running"))?;
+        let member = members.iter().find(|member| member.name == name).with_context(|| format!("{name} is not running"))?;
         Ok(kill_process_group(Pid::from_child(&member.child), signal)?)
     }
 
@@ -236,12 +202,8 @@ impl Family {
     fn tell(&self, verb: &str, id: u32) -> Result<()> {
         lock(&self.pipe)
             .as_mut()
-            .map_or(Ok(()), |pipe| {
-                pipe.write_all(format!("{verb} {id}\n").as_bytes())
-            })
-            .context(
-                "the watcher of the child processes is gone: somebody killed it, so start again",
-            )
+            .map_or(Ok(()), |pipe| pipe.write_all(format!("{verb} {id}\n").as_bytes()))
+            .context("the watcher of the child processes is gone: somebody killed it, so start again")
     }
 }
 
@@ -259,10 +221,7 @@ impl Drop for Family {
 /// The same command, behind the gate.
 fn gated(command: &Command) -> Command {
     let mut gated = Command::new("sh");
-    gated
-        .args(["-c", GATE, "gate"])
-        .arg(command.get_program())
-        .args(command.get_args());
+    gated.args(["-c", GATE, "gate"]).arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => gated.env(key, value),
@@ -299,8 +258,7 @@ mod tests {
 
     fn is_alive(id: &str) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
     }
 
     #[test]
@@ -308,9 +266,7 @@ mod tests {
         let seen = std::thread::spawn(|| {
             let family = Family::new("testbed-test-").unwrap();
             let mut command = Command::new("sh");
-            command
-                .current_dir(family.dir())
-                .args(["-c", "sleep 1000 & echo $! > made; mv made told; wait"]);
+            command.current_dir(family.dir()).args(["-c", "sleep 1000 & echo $! > made; mv made told; wait"]);
             family.start("parent", &command).unwrap();
             let told = family.dir().join("told");
             while !told.exists() {
@@ -342,10 +298,7 @@ mod tests {
             }
             thread::sleep(Duration::from_millis(5));
         };
-        assert!(
-            error.contains("short ended (exit status: 3)") && error.contains("farewell"),
-            "{error}"
-        );
+        assert!(error.contains("short ended (exit status: 3)") && error.contains("farewell"), "{error}");
     }
 
     #[test]

@@ -22,31 +22,21 @@ pub(crate) fn provision() -> Result<Binaries> {
 fn lock() -> Result<File> {
     let cache = binaries::cache_dir()?;
     fs::create_dir_all(&cache)?;
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(cache.join(".lock"))?;
+    let file = File::options().create(true).append(true).open(cache.join(".lock"))?;
     file.lock()?;
     Ok(file)
 }
 
 pub(crate) fn provision_and_tell() -> Result<()> {
     let binaries = provision()?;
-    for program in [
-        &binaries.etcd,
-        &binaries.kube_apiserver,
-        &binaries.kube_controller_manager,
-        &binaries.kubectl,
-    ] {
+    for program in [&binaries.etcd, &binaries.kube_apiserver, &binaries.kube_controller_manager, &binaries.kubectl] {
         println!("{}", program.display());
     }
     println!("{}", moto::home()?.display());
     if let Some(version) = version(&binaries.kube_apiserver)
         && version != format!("Kubernetes v{KUBERNETES}")
     {
-        println!(
-            "KUBEBUILDER_ASSETS holds {version}; the tests are written for {KUBERNETES} and may fail with another"
-        );
+        println!("KUBEBUILDER_ASSETS holds {version}; the tests are written for {KUBERNETES} and may fail with another");
     }
     Ok(())
 }

@@ -18,37 +18,14 @@ impl ControlPlane {
     /// default.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), namespace);
-        let spec = TokenRequestSpec {
-            expiration_seconds: Some(TOKEN_SECONDS),
-            ..TokenRequestSpec::default()
-        };
+        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
         let answer = accounts
-            .create_token_request(
-                name,
-                &PostParams::default(),
-                &TokenRequest {
-                    spec,
-                    ..TokenRequest::default()
-                },
-            )
+            .create_token_request(name, &PostParams::default(), &TokenRequest { spec, ..TokenRequest::default() })
             .await
-            .with_context(|| {
-                format!(
-                    "no token for the service account {namespace}/{name}: apply its manifest first"
-                )
-            })?;
-        let token = answer
-            .status
-            .context("the API server answered a token request without a token")?
-            .token;
+            .with_context(|| format!("no token for the service account {namespace}/{name}: apply its manifest first"))?;
+        let token = answer.status.context("the API server answered a token request without a token")?.token;
         let url = self.admin.cluster_url.to_string();
-        launch::write_kubeconfig(
-            self.dir(),
-            &format!("{namespace}.{name}"),
-            url.trim_end_matches('/'),
-            &token,
-            namespace,
-        )
+        launch::write_kubeconfig(self.dir(), &format!("{namespace}.{name}"), url.trim_end_matches('/'), &token, namespace)
     }
 
     /// The client configuration of the same.

@@ -44,9 +44,7 @@ impl ControlPlane {
         let mut applied = Applied::default();
         for object in parse(yaml)? {
             let what = describe(&object);
-            let (answer, warnings) = apply(&client, namespace, object)
-                .await
-                .with_context(|| format!("cannot apply {what}"))?;
+            let (answer, warnings) = apply(&client, namespace, object).await.with_context(|| format!("cannot apply {what}"))?;
             applied.warnings.extend(warnings);
             applied.objects.push(answer);
         }
@@ -55,35 +53,22 @@ impl ControlPlane {
 }
 
 fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
-    let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple(yaml).context("this is no YAML")?;
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(yaml).context("this is no YAML")?;
     documents
         .into_iter()
         .filter(|document| !document.is_null())
         .map(|document| {
-            DynamicObject::deserialize(document).context(
-                "a document is no Kubernetes object: it needs apiVersion, kind and metadata",
-            )
+            DynamicObject::deserialize(document).context("a document is no Kubernetes object: it needs apiVersion, kind and metadata")
         })
         .collect()
 }
 
 fn describe(object: &DynamicObject) -> String {
-    let kind = object
-        .types
-        .as_ref()
-        .map_or("an object without a kind", |types| types.kind.as_str());
-    format!(
-        "{kind} {}",
-        object.metadata.name.as_deref().unwrap_or("without a name")
-    )
+    let kind = object.types.as_ref().map_or("an object without a kind", |types| types.kind.as_str());
+    format!("{kind} {}", object.metadata.name.as_deref().unwrap_or("without a name"))
 }
 
-async fn apply(
-    client: &Client,
-    namespace: &str,
-    mut object: DynamicObject,
-) -> Result<(DynamicObject, Vec<String>)> {
+async fn apply(client: &Client, namespace: &str, mut object: DynamicObject) -> Result<(DynamicObject, Vec<String>)> {
     let types = object.types.clone().context("it has no kind")?;
     let name = object.metadata.name.clone().context("it has no name")?;
     let (resource, capabilities) = discover(client, &GroupVersionKind::try_from(&types)?).await?;
@@ -103,19 +88,13 @@ async fn apply(
             return Ok((serde_json::from_slice(&body)?, warnings));
         }
         // The path of a definition that is being taken up answers like one that never was.
-        if status == http::StatusCode::NOT_FOUND
-            && is_custom(&resource)
-            && start.elapsed() < DEADLINE
-        {
+        if status == http::StatusCode::NOT_FOUND && is_custom(&resource) && start.elapsed() < DEADLINE {
             sleep(POLL).await;
             continue;
         }
         match serde_json::from_slice::<Status>(&body) {
             Ok(answer) => bail!("{}", answer.message),
-            Err(_) => bail!(
-                "the API server answered {status}: {}",
-                String::from_utf8_lossy(&body)
-            ),
+            Err(_) => bail!("the API server answered {status}: {}", String::from_utf8_lossy(&body)),
         }
     }
 }
@@ -125,29 +104,16 @@ fn is_custom(resource: &ApiResource) -> bool {
     resource.group.contains('.') && !resource.group.ends_with(".k8s.io")
 }
 
-async fn discover(
-    client: &Client,
-    kind: &GroupVersionKind,
-) -> Result<(ApiResource, ApiCapabilities)> {
+async fn discover(client: &Client, kind: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
     let start = Instant::now();
     loop {
         match pinned_kind(client, kind).await {
             Ok(found) => return Ok(found),
-            Err(_)
-                if start.elapsed() < DEADLINE
-                    && kind.group.contains('.')
-                    && !kind.group.ends_with(".k8s.io") =>
-            {
+            Err(_) if start.elapsed() < DEADLINE && kind.group.contains('.') && !kind.group.ends_with(".k8s.io") => {
                 sleep(POLL).await;
             }
             Err(error) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "the API server knows no {} of {}",
-                        kind.kind,
-                        kind.api_version()
-                    )
-                });
+                return Err(error).with_context(|| format!("the API server knows no {} of {}", kind.kind, kind.api_version()));
             }
         }
     }
@@ -155,34 +121,19 @@ async fn discover(
 
 async fn await_established(client: &Client, name: &str) -> Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    timeout(
-        DEADLINE,
-        await_condition(definitions, name, conditions::is_crd_established()),
-    )
-    .await
-    .with_context(|| format!("the definition {name} was accepted and is not served"))??;
+    timeout(DEADLINE, await_condition(definitions, name, conditions::is_crd_established()))
+        .await
+        .with_context(|| format!("the definition {name} was accepted and is not served"))??;
     Ok(())
 }
 
 /// The request as it is: kube's own calls hide the headers of the answer.
-async fn send(
-    client: &Client,
-    request: http::Request<Vec<u8>>,
-) -> Result<(http::StatusCode, Vec<String>, Vec<u8>)> {
+async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<(http::StatusCode, Vec<String>, Vec<u8>)> {
     let answer = client.send(request.map(Body::from)).await?;
-    let warnings = answer
-        .headers()
-        .get_all(http::header::WARNING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .map(warning_text)
-        .collect();
+    let warnings =
+        answer.headers().get_all(http::header::WARNING).iter().filter_map(|value| value.to_str().ok()).map(warning_text).collect();
     let status = answer.status();
-    Ok((
-        status,
-        warnings,
-        answer.into_body().collect().await?.to_bytes().to_vec(),
-    ))
+    Ok((status, warnings, answer.into_body().collect().await?.to_bytes().to_vec()))
 }
 
 /// The words of `299 - "words"`, where quotes and backslashes are escaped.
@@ -208,10 +159,7 @@ mod tests {
 
     #[test]
     fn a_warning_header_is_read_without_its_quotes() {
-        assert_eq!(
-            warning_text(r#"299 - "unknown field \"spec.x\"""#),
-            r#"unknown field "spec.x""#
-        );
+        assert_eq!(warning_text(r#"299 - "unknown field \"spec.x\"""#), r#"unknown field "spec.x""#);
         assert_eq!(warning_text("nonsense"), "nonsense");
     }
 

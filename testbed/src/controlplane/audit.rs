@@ -53,15 +53,11 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// Whether the request was one that changes something and was answered with success.
     pub fn is_write(&self) -> bool {
-        matches!(
-            self.verb.as_str(),
-            "create" | "update" | "patch" | "delete" | "deletecollection"
-        ) && (200..300).contains(&self.code)
+        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection") && (200..300).contains(&self.code)
     }
 
     fn parse(line: &str) -> Result<Self> {
-        let parsed: Line = serde_json::from_str(line)
-            .with_context(|| format!("cannot read the audit line {line}"))?;
+        let parsed: Line = serde_json::from_str(line).with_context(|| format!("cannot read the audit line {line}"))?;
         let object = parsed.object_ref.unwrap_or_default();
         Ok(Self {
             user: parsed.user.username,
@@ -71,10 +67,7 @@ impl AuditEvent {
             subresource: object.subresource,
             namespace: object.namespace,
             name: object.name,
-            code: parsed
-                .response_status
-                .map(|status| status.code)
-                .unwrap_or_default(),
+            code: parsed.response_status.map(|status| status.code).unwrap_or_default(),
             uri: parsed.request_uri,
             received: parsed.request_received_timestamp,
             raw: line.to_owned(),
@@ -122,9 +115,7 @@ impl ControlPlane {
     pub async fn audit(&self) -> Result<Vec<AuditEvent>> {
         let path = self.dir().join(LOG);
         if !path.exists() {
-            bail!(
-                "this control plane keeps no audit log: start it with Options {{ audit: true, .. }}"
-            );
+            bail!("this control plane keeps no audit log: start it with Options {{ audit: true, .. }}");
         }
         // A line is written just after its answer, so the end of the log is where a later request of our own stands.
         let marker = format!("/version?audit-marker={}", Uuid::new_v4().simple());
@@ -133,10 +124,7 @@ impl ControlPlane {
         let start = Instant::now();
         loop {
             let text = fs::read_to_string(&path)?;
-            let lines: Vec<&str> = text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'))
-                .collect();
+            let lines: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
             if let Some(end) = lines.iter().position(|line| line.contains(&marker)) {
                 return lines
                     .iter()
@@ -146,10 +134,7 @@ impl ControlPlane {
                     .collect();
             }
             if start.elapsed() > DEADLINE {
-                bail!(
-                    "the API server does not write its audit log {}",
-                    path.display()
-                );
+                bail!("the API server does not write its audit log {}", path.display());
             }
             sleep(POLL).await;
         }

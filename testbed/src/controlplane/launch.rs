@@ -46,12 +46,7 @@ pub(super) async fn launch(options: &Options, binaries: &Binaries) -> Result<Con
         let family = Family::new("testbed-controlplane-")?;
         match launch_in(&family, options, binaries).await {
             Ok((admin, kubeconfig)) => {
-                return Ok(ControlPlane {
-                    family,
-                    admin,
-                    kubeconfig,
-                    kubectl: binaries.kubectl.clone(),
-                });
+                return Ok(ControlPlane { family, admin, kubeconfig, kubectl: binaries.kubectl.clone() });
             }
             Err(_) if attempt < ATTEMPTS && port_was_taken(&family) => attempt += 1,
             Err(error) => return Err(error.context("the control plane did not start")),
@@ -59,38 +54,21 @@ pub(super) async fn launch(options: &Options, binaries: &Binaries) -> Result<Con
     }
 }
 
-async fn launch_in(
-    family: &Family,
-    options: &Options,
-    binaries: &Binaries,
-) -> Result<(Config, PathBuf)> {
+async fn launch_in(family: &Family, options: &Options, binaries: &Binaries) -> Result<(Config, PathBuf)> {
     let dir = family.dir();
     let [etcd_clients, etcd_peers, apiserver, controllers] = free_ports()?;
     let token = Uuid::new_v4().simple().to_string();
-    write_private(
-        &dir.join("tokens.csv"),
-        format!("{token},admin,1,\"system:masters\"\n").as_bytes(),
-    )?;
+    write_private(&dir.join("tokens.csv"), format!("{token},admin,1,\"system:masters\"\n").as_bytes())?;
     write_signing_key(dir)?;
 
     family.start(ETCD, &etcd_command(binaries, dir, etcd_clients, etcd_peers))?;
     // An API server that comes too early waits longer than etcd needs.
-    wait(family, "etcd listens", async || {
-        TcpStream::connect(("127.0.0.1", etcd_clients)).is_ok()
-    })
-    .await?;
-    family.start(
-        APISERVER,
-        &apiserver_command(binaries, dir, options, etcd_clients, apiserver)?,
-    )?;
+    wait(family, "etcd listens", async || TcpStream::connect(("127.0.0.1", etcd_clients)).is_ok()).await?;
+    family.start(APISERVER, &apiserver_command(binaries, dir, options, etcd_clients, apiserver)?)?;
 
     let certificate = dir.join("certs/apiserver.crt");
-    wait(
-        family,
-        "the API server has made its certificate",
-        async || certificate.exists() && dir.join("certs/apiserver.key").exists(),
-    )
-    .await?;
+    wait(family, "the API server has made its certificate", async || certificate.exists() && dir.join("certs/apiserver.key").exists())
+        .await?;
     let url = format!("https://127.0.0.1:{apiserver}");
     wait(family, "the API server is ready", async || {
         // The certificate may be half written on the first rounds: read it again on each.
@@ -107,19 +85,9 @@ async fn launch_in(
     let admin = read_config(&kubeconfig).await?;
 
     if options.controllers {
-        family.start(
-            CONTROLLERS,
-            &controllers_command(binaries, dir, &kubeconfig, controllers),
-        )?;
-        let accounts: Api<ServiceAccount> =
-            Api::namespaced(Client::try_from(admin.clone())?, "default");
-        wait(family, "the controllers work", async || {
-            accounts
-                .get_opt("default")
-                .await
-                .is_ok_and(|account| account.is_some())
-        })
-        .await?;
+        family.start(CONTROLLERS, &controllers_command(binaries, dir, &kubeconfig, controllers))?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(Client::try_from(admin.clone())?, "default");
+        wait(family, "the controllers work", async || accounts.get_opt("default").await.is_ok_and(|account| account.is_some())).await?;
     }
     Ok((admin, kubeconfig))
 }
@@ -130,15 +98,9 @@ async fn wait(family: &Family, what: &str, done: impl AsyncFn() -> bool) -> Resu
     while !done().await {
         family.check()?;
         if start.elapsed() > DEADLINE {
-            let tails: Vec<String> = [ETCD, APISERVER, CONTROLLERS]
-                .iter()
-                .map(|name| format!("{name}:\n{}", family.log_tail(name)))
-                .collect();
-            bail!(
-                "waited {} s until {what}, in vain\n{}",
-                DEADLINE.as_secs(),
-                tails.join("\n")
-            );
+            let tails: Vec<String> =
+                [ETCD, APISERVER, CONTROLLERS].iter().map(|name| format!("{name}:\n{}", family.log_tail(name))).collect();
+            bail!("waited {} s until {what}, in vain\n{}", DEADLINE.as_secs(), tails.join("\n"));
         }
         sleep(POLL).await;
     }
@@ -156,9 +118,7 @@ async fn is_ready(config: Config) -> bool {
 }
 
 fn port_was_taken(family: &Family) -> bool {
-    [ETCD, APISERVER, CONTROLLERS]
-        .iter()
-        .any(|name| family.log_tail(name).contains("address already in use"))
+    [ETCD, APISERVER, CONTROLLERS].iter().any(|name| family.log_tail(name).contains("address already in use"))
 }
 
 fn etcd_command(binaries: &Binaries, dir: &Path, clients: u16, peers: u16) -> Command {
@@ -168,64 +128,28 @@ fn etcd_command(binaries: &Binaries, dir: &Path, clients: u16, peers: u16) -> Co
     command
         .arg("--data-dir")
         .arg(dir.join("etcd"))
-        .args([
-            "--listen-client-urls",
-            &clients,
-            "--advertise-client-urls",
-            &clients,
-        ])
-        .args([
-            "--listen-peer-urls",
-            &peers,
-            "--initial-advertise-peer-urls",
-            &peers,
-            "--initial-cluster",
-            &format!("default={peers}"),
-        ])
+        .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+        .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers, "--initial-cluster", &format!("default={peers}")])
         .args(["--unsafe-no-fsync", "--log-level", "warn"]);
     command
 }
 
-fn apiserver_command(
-    binaries: &Binaries,
-    dir: &Path,
-    options: &Options,
-    etcd: u16,
-    port: u16,
-) -> Result<Command> {
+fn apiserver_command(binaries: &Binaries, dir: &Path, options: &Options, etcd: u16, port: u16) -> Result<Command> {
     let mut command = Command::new(&binaries.kube_apiserver);
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
         .arg(format!("--secure-port={port}"))
-        .args([
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
-        ])
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
         .arg(flag("--cert-dir", &dir.join("certs")))
         .arg(flag("--token-auth-file", &dir.join("tokens.csv")))
-        .args([
-            "--authorization-mode=RBAC",
-            "--allow-privileged=true",
-            "--profiling=false",
-            "--service-cluster-ip-range=10.0.0.0/24",
-        ])
-        .args([
-            format!("--service-account-issuer={ISSUER}"),
-            format!("--api-audiences={ISSUER}"),
-        ])
-        .args([
-            flag("--service-account-key-file", &dir.join("sa.pub")),
-            flag("--service-account-signing-key-file", &dir.join("sa.key")),
-        ]);
+        .args(["--authorization-mode=RBAC", "--allow-privileged=true", "--profiling=false", "--service-cluster-ip-range=10.0.0.0/24"])
+        .args([format!("--service-account-issuer={ISSUER}"), format!("--api-audiences={ISSUER}")])
+        .args([flag("--service-account-key-file", &dir.join("sa.pub")), flag("--service-account-signing-key-file", &dir.join("sa.key"))]);
     if options.audit {
         let policy = dir.join("audit-policy.yaml");
         fs::write(&policy, audit::POLICY)?;
         command
-            .args([
-                flag("--audit-policy-file", &policy),
-                flag("--audit-log-path", &dir.join(audit::LOG)),
-            ])
+            .args([flag("--audit-policy-file", &policy), flag("--audit-log-path", &dir.join(audit::LOG))])
             // A rotated log would be read only in part; the default is 100 MB.
             .args(["--audit-log-maxsize=100000", "--audit-log-mode=blocking"]);
     }
@@ -236,26 +160,11 @@ fn apiserver_command(
 fn controllers_command(binaries: &Binaries, dir: &Path, kubeconfig: &Path, port: u16) -> Command {
     let mut command = Command::new(&binaries.kube_controller_manager);
     command
-        .args(
-            [
-                "--kubeconfig",
-                "--authentication-kubeconfig",
-                "--authorization-kubeconfig",
-            ]
-            .map(|name| flag(name, kubeconfig)),
-        )
-        .args([
-            "--bind-address=127.0.0.1",
-            "--leader-elect=false",
-            "--use-service-account-credentials=true",
-            "--profiling=false",
-        ])
+        .args(["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"].map(|name| flag(name, kubeconfig)))
+        .args(["--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=true", "--profiling=false"])
         .arg(format!("--secure-port={port}"))
         .arg(flag("--cert-dir", &dir.join("controller-certs")))
-        .arg(flag(
-            "--service-account-private-key-file",
-            &dir.join("sa.key"),
-        ))
+        .arg(flag("--service-account-private-key-file", &dir.join("sa.key")))
         .arg(flag("--root-ca-file", &dir.join("certs/apiserver.crt")))
         .arg(format!("--controllers={CONTROLLER_NAMES}"));
     command
@@ -268,41 +177,21 @@ fn flag(name: &str, path: &Path) -> String {
 /// Writes the key of the service-account tokens, `sa.key`, and its public half, `sa.pub`. Elliptic: made in no time, where an RSA key takes up
 /// to a second; but unlike with RSA the API server does not find the public half in the private one.
 fn write_signing_key(dir: &Path) -> Result<()> {
-    let pair =
-        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).context("cannot make a key")?;
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).context("cannot make a key")?;
     let private = pair.to_pkcs8v1().context("cannot encode a key")?;
     let public = pair.public_key().as_der().context("cannot encode a key")?;
-    write_private(
-        &dir.join("sa.key"),
-        pem("PRIVATE KEY", private.as_ref()).as_bytes(),
-    )?;
-    write_private(
-        &dir.join("sa.pub"),
-        pem("PUBLIC KEY", public.as_ref()).as_bytes(),
-    )
+    write_private(&dir.join("sa.key"), pem("PRIVATE KEY", private.as_ref()).as_bytes())?;
+    write_private(&dir.join("sa.pub"), pem("PUBLIC KEY", public.as_ref()).as_bytes())
 }
 
 fn pem(label: &str, bytes: &[u8]) -> String {
     let text = STANDARD.encode(bytes);
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(64)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
+    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// Writes `NAME.kubeconfig` into the directory of the control plane: one cluster, one user with a token.
-pub(super) fn write_kubeconfig(
-    dir: &Path,
-    name: &str,
-    url: &str,
-    token: &str,
-    namespace: &str,
-) -> Result<PathBuf> {
+pub(super) fn write_kubeconfig(dir: &Path, name: &str, url: &str, token: &str, namespace: &str) -> Result<PathBuf> {
     let authority = STANDARD.encode(fs::read(dir.join("certs/apiserver.crt"))?);
     let kubeconfig = json!({
         "apiVersion": "v1",
@@ -320,21 +209,13 @@ pub(super) fn write_kubeconfig(
 
 /// The client configuration in a kubeconfig.
 pub(super) async fn read_config(path: &Path) -> Result<Config> {
-    let mut config =
-        Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default())
-            .await?;
+    let mut config = Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?;
     // The server is on the loopback interface; a proxy of the environment is not for it.
     config.proxy_url = None;
     Ok(config)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(bytes)?;
+    fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)?;
     Ok(())
 }

@@ -38,11 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            controllers: true,
-            audit: true,
-            apiserver_flags: Vec::new(),
-        }
+        Self { controllers: true, audit: true, apiserver_flags: Vec::new() }
     }
 }
 
@@ -65,9 +61,7 @@ impl ControlPlane {
     /// one where it is used.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        SHARED
-            .get_or_try_init(|| Self::start(Options::default()))
-            .await
+        SHARED.get_or_try_init(|| Self::start(Options::default())).await
     }
 
     /// A new client with all rights. Must be called in a tokio runtime, like everything of kube's.
@@ -108,13 +102,7 @@ impl ControlPlane {
     /// Creates a fresh namespace `PREFIX-xxxxx` and returns its name. Deleting one takes seconds: let it go with the control plane.
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
         let name = format!("{prefix}-{}", random_characters(5));
-        let namespace = Namespace {
-            metadata: ObjectMeta {
-                name: Some(name.clone()),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
+        let namespace = Namespace { metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() }, ..Namespace::default() };
         Api::all(self.admin())
             .create(&PostParams::default(), &namespace)
             .await
@@ -124,14 +112,12 @@ impl ControlPlane {
 
     /// Makes the API server fall silent: it takes connections and answers nothing, until [`ControlPlane::resume_apiserver`].
     pub fn pause_apiserver(&self) -> Result<()> {
-        self.family
-            .signal(launch::APISERVER, rustix::process::Signal::STOP)
+        self.family.signal(launch::APISERVER, rustix::process::Signal::STOP)
     }
 
     /// Lets a paused API server go on.
     pub fn resume_apiserver(&self) -> Result<()> {
-        self.family
-            .signal(launch::APISERVER, rustix::process::Signal::CONT)
+        self.family.signal(launch::APISERVER, rustix::process::Signal::CONT)
     }
 
     /// Ends the processes in good order (the API server before etcd) and returns when they are gone.
@@ -142,10 +128,5 @@ impl ControlPlane {
 
 /// Lower-case hexadecimal digits, which every Kubernetes name may hold.
 fn random_characters(count: usize) -> String {
-    Uuid::new_v4()
-        .simple()
-        .to_string()
-        .chars()
-        .take(count)
-        .collect()
+    Uuid::new_v4().simple().to_string().chars().take(count).collect()
 }

@@ -14,36 +14,22 @@ const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools");
 
 pub(super) fn build(workshop: &Family, name: &str, program: &Path) -> Result<()> {
     let tools = Path::new(TOOLS);
-    ensure!(
-        tools.join("go.mod").exists(),
-        "{TOOLS} is gone, the recipe for {name}: type `cargo provision` in a clone of the repository"
-    );
+    ensure!(tools.join("go.mod").exists(), "{TOOLS} is gone, the recipe for {name}: type `cargo provision` in a clone of the repository");
     if !has_go() {
         bail!(
             "go is not on the PATH, and {name} must be built: install Go 1.26 or later, or set KUBEBUILDER_ASSETS to a directory with {}",
             NAMES.join(", ")
         );
     }
-    let mut progress = Progress::start(&format!(
-        "building {name} (once per machine, up to 5 minutes)"
-    ));
+    let mut progress = Progress::start(&format!("building {name} (once per machine, up to 5 minutes)"));
     let status = workshop.run(name, &command(name, tools, program), || progress.tick())?;
-    ensure!(
-        status.success(),
-        "go could not build {name}:\n{}",
-        workshop.log_tail(name)
-    );
+    ensure!(status.success(), "go could not build {name}:\n{}", workshop.log_tail(name));
     progress.finish("built");
     Ok(())
 }
 
 fn has_go() -> bool {
-    Command::new("go")
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    Command::new("go").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 fn command(name: &str, tools: &Path, program: &Path) -> Command {
@@ -52,34 +38,20 @@ fn command(name: &str, tools: &Path, program: &Path) -> Command {
         .current_dir(tools)
         // A workspace file further up must not change what is built.
         .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")])
-        .args([
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            &link_flags(),
-            "-o",
-        ])
+        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &link_flags(), "-o"])
         .arg(program)
         .arg(package(name));
     command
 }
 
 fn package(name: &str) -> String {
-    if name == "etcd" {
-        "go.etcd.io/etcd/server/v3".to_owned()
-    } else {
-        format!("k8s.io/kubernetes/cmd/{name}")
-    }
+    if name == "etcd" { "go.etcd.io/etcd/server/v3".to_owned() } else { format!("k8s.io/kubernetes/cmd/{name}") }
 }
 
 /// Without its version the API server calls itself v0.0.0, and clients that ask for one refuse to work with it.
 fn link_flags() -> String {
     let mut numbers = KUBERNETES.split('.');
-    let (major, minor) = (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
-    );
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     let component = "k8s.io/component-base/version";
     format!(
         "-s -w -X {component}.gitVersion=v{KUBERNETES} -X {component}.gitMajor={major} -X {component}.gitMinor={minor} \
@@ -95,9 +67,6 @@ mod tests {
     fn the_recipe_names_the_versions_that_are_asked_for() {
         let recipe = std::fs::read_to_string(Path::new(TOOLS).join("go.mod")).unwrap();
         assert!(recipe.contains(&format!("k8s.io/kubernetes v{KUBERNETES} ")));
-        assert!(recipe.contains(&format!(
-            "go.etcd.io/etcd/server/v3 v{} ",
-            super::super::ETCD
-        )));
+        assert!(recipe.contains(&format!("go.etcd.io/etcd/server/v3 v{} ", super::super::ETCD)));
     }
 }

@@ -21,12 +21,7 @@ pub const KUBERNETES: &str = "1.36.2";
 /// The version of etcd that goes with it.
 pub const ETCD: &str = "3.6.13";
 
-const NAMES: [&str; 4] = [
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kubectl",
-];
+const NAMES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
 
 /// The beginning of the names of what is not finished.
 const STAGING: &str = ".new-";
@@ -70,20 +65,14 @@ pub fn provision() -> Result<Binaries> {
 }
 
 fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
-    fs::create_dir_all(&places.cache).with_context(|| {
-        format!(
-            "cannot make {}: set XDG_CACHE_HOME to a place that is writable",
-            places.cache.display()
-        )
-    })?;
+    fs::create_dir_all(&places.cache)
+        .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", places.cache.display()))?;
     let _lock = lock(&places.cache)?;
     remove_leftovers(&places.cache)?;
     let workshop = Family::new("testbed-provision-")?;
     // Asked again: another process may have made them while this one waited for the lock.
     for name in places.missing() {
-        let staging = tempfile::Builder::new()
-            .prefix(STAGING)
-            .tempdir_in(&places.cache)?;
+        let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&places.cache)?;
         let program = staging.path().join(name);
         if !releases.fetch(&workshop, name, &program) {
             build::build(&workshop, name, &program)?;
@@ -97,10 +86,7 @@ fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
 
 /// One process makes programs at a time. The lock goes with the file handle, however the process ends.
 fn lock(cache: &Path) -> Result<File> {
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(cache.join(".lock"))?;
+    let file = File::options().create(true).append(true).open(cache.join(".lock"))?;
     let mut line: Option<Progress> = None;
     loop {
         match file.try_lock() {
@@ -111,12 +97,7 @@ fn lock(cache: &Path) -> Result<File> {
                 return Ok(file);
             }
             Err(TryLockError::WouldBlock) => {
-                line.get_or_insert_with(|| {
-                    Progress::start(
-                        "waiting for another process that makes the control plane's programs",
-                    )
-                })
-                .tick();
+                line.get_or_insert_with(|| Progress::start("waiting for another process that makes the control plane's programs")).tick();
                 std::thread::sleep(TICK);
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -144,35 +125,20 @@ struct Places {
 
 impl Places {
     fn of_this_machine() -> Result<Self> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS")
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from);
-        Ok(Self {
-            assets,
-            cache: cache_dir()?.join("controlplane").join(KUBERNETES),
-        })
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
+        Ok(Self { assets, cache: cache_dir()?.join("controlplane").join(KUBERNETES) })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
-        self.assets
-            .iter()
-            .chain([&self.cache])
-            .map(|dir| dir.join(name))
-            .find(|path| is_program(path))
+        self.assets.iter().chain([&self.cache]).map(|dir| dir.join(name)).find(|path| is_program(path))
     }
 
     fn missing(&self) -> Vec<&'static str> {
-        NAMES
-            .into_iter()
-            .filter(|name| self.path(name).is_none())
-            .collect()
+        NAMES.into_iter().filter(|name| self.path(name).is_none()).collect()
     }
 
     fn binaries(&self) -> Result<Binaries> {
-        let path = |name| {
-            self.path(name)
-                .with_context(|| format!("{name} has just been removed: type `cargo provision`"))
-        };
+        let path = |name| self.path(name).with_context(|| format!("{name} has just been removed: type `cargo provision`"));
         Ok(Binaries {
             etcd: path("etcd")?,
             kube_apiserver: path("kube-apiserver")?,
@@ -183,17 +149,12 @@ impl Places {
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// What this project keeps between runs, shared by all clones: `$XDG_CACHE_HOME/rotated-secrets` or `~/.cache/rotated-secrets`.
 pub fn cache_dir() -> Result<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .map(|dir| dir.join("rotated-secrets"))
@@ -223,10 +184,7 @@ mod tests {
             put(&cache, name);
         }
         put(&assets, "kube-apiserver");
-        let places = Places {
-            assets: Some(assets.clone()),
-            cache: cache.clone(),
-        };
+        let places = Places { assets: Some(assets.clone()), cache: cache.clone() };
         let binaries = places.binaries().unwrap();
         assert_eq!(binaries.kube_apiserver, assets.join("kube-apiserver"));
         assert_eq!(binaries.etcd, cache.join("etcd"));
@@ -237,14 +195,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "etcd");
         fs::write(dir.path().join("kubectl"), "half").unwrap();
-        let places = Places {
-            assets: None,
-            cache: dir.path().to_owned(),
-        };
-        assert_eq!(
-            places.missing(),
-            ["kube-apiserver", "kube-controller-manager", "kubectl"]
-        );
+        let places = Places { assets: None, cache: dir.path().to_owned() };
+        assert_eq!(places.missing(), ["kube-apiserver", "kube-controller-manager", "kubectl"]);
     }
 
     #[test]
@@ -252,31 +204,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
         fs::create_dir_all(cache.join(".new-killed")).unwrap();
-        let places = Places {
-            assets: None,
-            cache: cache.clone(),
-        };
-        provision_in(
-            &places,
-            releases::tests::pretend(&dir.path().join("official")),
-        )
-        .unwrap();
+        let places = Places { assets: None, cache: cache.clone() };
+        provision_in(&places, releases::tests::pretend(&dir.path().join("official"))).unwrap();
         assert!(places.missing().is_empty());
         assert!(!cache.join(".new-killed").exists());
-        let mut names: Vec<_> = fs::read_dir(&cache)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
-        assert_eq!(
-            names,
-            [
-                ".lock",
-                "etcd",
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kubectl"
-            ]
-        );
+        assert_eq!(names, [".lock", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl"]);
     }
 }

@@ -17,18 +17,8 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn start(label: &str) -> Self {
         let terminal = io::stderr().is_terminal();
-        let step = if terminal {
-            Duration::from_secs(1)
-        } else {
-            REPEAT
-        };
-        let progress = Self {
-            label: label.to_owned(),
-            start: Instant::now(),
-            shown: Duration::ZERO,
-            step,
-            terminal,
-        };
+        let step = if terminal { Duration::from_secs(1) } else { REPEAT };
+        let progress = Self { label: label.to_owned(), start: Instant::now(), shown: Duration::ZERO, step, terminal };
         progress.show("");
         progress
     }

@@ -22,11 +22,7 @@ pub(super) struct Releases {
 impl Releases {
     pub(super) fn official() -> Self {
         Self {
-            kubernetes: format!(
-                "https://dl.k8s.io/release/v{KUBERNETES}/bin/{}/{}",
-                std::env::consts::OS,
-                architecture()
-            ),
+            kubernetes: format!("https://dl.k8s.io/release/v{KUBERNETES}/bin/{}/{}", std::env::consts::OS, architecture()),
             etcd: format!("https://github.com/etcd-io/etcd/releases/download/v{ETCD}"),
             reachable: true,
         }
@@ -44,21 +40,13 @@ impl Releases {
             self.fetch_kubernetes(workshop, progress, name, program)
         };
         if let Err(reason) = fetched {
-            eprintln!(
-                "the official releases cannot be used from here ({reason:#}), so the programs are built from source"
-            );
+            eprintln!("the official releases cannot be used from here ({reason:#}), so the programs are built from source");
             self.reachable = false;
         }
         self.reachable
     }
 
-    fn fetch_kubernetes(
-        &self,
-        workshop: &Family,
-        mut progress: Progress,
-        name: &str,
-        program: &Path,
-    ) -> Result<()> {
+    fn fetch_kubernetes(&self, workshop: &Family, mut progress: Progress, name: &str, program: &Path) -> Result<()> {
         let url = format!("{}/{name}", self.kubernetes);
         let sum = read(workshop, &mut progress, &format!("{url}.sha256"))?;
         download(workshop, &mut progress, &url, program)?;
@@ -70,11 +58,7 @@ impl Releases {
     fn fetch_etcd(&self, workshop: &Family, mut progress: Progress, program: &Path) -> Result<()> {
         let folder = format!("etcd-v{ETCD}-{}-{}", std::env::consts::OS, architecture());
         let archive = format!("{folder}.tar.gz");
-        let sums = read(
-            workshop,
-            &mut progress,
-            &format!("{}/SHA256SUMS", self.etcd),
-        )?;
+        let sums = read(workshop, &mut progress, &format!("{}/SHA256SUMS", self.etcd))?;
         let sum = sums
             .lines()
             .filter_map(|line| line.split_once(char::is_whitespace))
@@ -82,19 +66,10 @@ impl Releases {
             .with_context(|| format!("SHA256SUMS does not name {archive}"))?
             .0;
         let file = workshop.dir().join(&archive);
-        download(
-            workshop,
-            &mut progress,
-            &format!("{}/{archive}", self.etcd),
-            &file,
-        )?;
+        download(workshop, &mut progress, &format!("{}/{archive}", self.etcd), &file)?;
         verify(&file, sum)?;
         let mut tar = Command::new("tar");
-        tar.arg("-xzf")
-            .arg(&file)
-            .arg("-C")
-            .arg(workshop.dir())
-            .arg(format!("{folder}/etcd"));
+        tar.arg("-xzf").arg(&file).arg("-C").arg(workshop.dir()).arg(format!("{folder}/etcd"));
         run(workshop, &mut progress, "tar", &tar)?;
         fs::copy(workshop.dir().join(folder).join("etcd"), program)?;
         progress.finish("fetched and verified");
@@ -120,17 +95,7 @@ fn download(workshop: &Family, progress: &mut Progress, url: &str, file: &Path) 
 
 fn curl(url: &str, file: &Path) -> Command {
     let mut curl = Command::new("curl");
-    curl.args([
-        "--fail",
-        "--silent",
-        "--show-error",
-        "--location",
-        "--connect-timeout",
-        "3",
-        "--output",
-    ])
-    .arg(file)
-    .arg(url);
+    curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "3", "--output"]).arg(file).arg(url);
     curl
 }
 
@@ -145,11 +110,7 @@ fn verify(file: &Path, expected: &str) -> Result<()> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(file)?, &mut HashWriter(&mut hash))?;
     let actual = hex::encode(hash.finalize());
-    anyhow::ensure!(
-        actual == expected,
-        "the SHA-256 of {} is not the published one",
-        file.file_name().unwrap_or_default().display()
-    );
+    anyhow::ensure!(actual == expected, "the SHA-256 of {} is not the published one", file.file_name().unwrap_or_default().display());
     Ok(())
 }
 
@@ -185,37 +146,15 @@ pub(super) mod tests {
         fs::create_dir_all(dir.join(&folder)).unwrap();
         fs::write(dir.join(&folder).join("etcd"), "pretend etcd").unwrap();
         let archive = dir.join(format!("{folder}.tar.gz"));
-        assert!(
-            Command::new("tar")
-                .arg("-czf")
-                .arg(&archive)
-                .arg("-C")
-                .arg(dir)
-                .arg(&folder)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(dir).arg(&folder).status().unwrap().success());
         let sum = hex::encode(Sha256::digest(fs::read(&archive).unwrap()));
-        fs::write(
-            dir.join("SHA256SUMS"),
-            format!("{}  other.zip\n{sum}  {folder}.tar.gz\n", "0".repeat(64)),
-        )
-        .unwrap();
+        fs::write(dir.join("SHA256SUMS"), format!("{}  other.zip\n{sum}  {folder}.tar.gz\n", "0".repeat(64))).unwrap();
         for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
             fs::write(dir.join(name), name).unwrap();
-            fs::write(
-                dir.join(format!("{name}.sha256")),
-                hex::encode(Sha256::digest(name)),
-            )
-            .unwrap();
+            fs::write(dir.join(format!("{name}.sha256")), hex::encode(Sha256::digest(name))).unwrap();
         }
         let url = format!("file://{}", dir.display());
-        Releases {
-            kubernetes: url.clone(),
-            etcd: url,
-            reachable: true,
-        }
+        Releases { kubernetes: url.clone(), etcd: url, reachable: true }
     }
 
     #[test]
@@ -229,21 +168,14 @@ pub(super) mod tests {
 
         fs::write(dir.path().join("kube-apiserver"), "changed on the way").unwrap();
         assert!(!releases.fetch(&workshop, "kube-apiserver", &program));
-        assert!(
-            !releases.fetch(&workshop, "kubectl", &program),
-            "asked again"
-        );
+        assert!(!releases.fetch(&workshop, "kubectl", &program), "asked again");
     }
 
     #[test]
     fn releases_that_cannot_be_reached_are_no_error() {
         let workshop = Family::new("testbed-test-").unwrap();
         let nowhere = "file:///nowhere/at/all".to_owned();
-        let mut releases = Releases {
-            kubernetes: nowhere.clone(),
-            etcd: nowhere,
-            reachable: true,
-        };
+        let mut releases = Releases { kubernetes: nowhere.clone(), etcd: nowhere, reachable: true };
         assert!(!releases.fetch(&workshop, "etcd", Path::new("/nowhere/etcd")));
     }
 }
