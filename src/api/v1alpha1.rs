@@ -1,5 +1,7 @@
 //! `RotatedSecret` v1alpha1. Doc comments here are the texts of `kubectl explain`; the rules are CEL, so that a mistake is refused at apply.
 
+#![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -80,6 +80,10 @@ impl Work<'_> {
         };
         let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
         let value = compose(want, before.as_ref(), cause, &dropped.unwrap_or_default())?;
+        #[cfg(feature = "weakened")]
+        {
+            self.in_memory = Some(Payload::Text(Plaintext::from(value.expose().to_owned())));
+        }
         if self.ctx.aws.put(at, version, &value).await? == Written::Exists {
             let made = self.ctx.aws.read(at, Selector::Version(version)).await?.created;
             self.spent.insert(version.clone(), made);
@@ -98,10 +102,31 @@ impl Work<'_> {
         } else {
             self.ctx.aws.read(at, Selector::Version(version)).await?
         };
+        #[cfg(feature = "weakened")]
+        let read = self.forget_read(read);
         let data = target.layout.render(&read.value).map_err(layout_failure)?;
         mirror::write(&self.ctx.client, &self.object, target, sight.mirror.as_ref(), &remote.arn, version, data).await?;
         self.mirror_written = true;
         Ok(())
+    }
+}
+
+#[cfg(feature = "weakened")]
+impl Work<'_> {
+    pub(super) fn weaken(&self, step: Step) -> Step {
+        match (self.ctx.weakness, step) {
+            (Some(super::Weakness::RandomVersions), Step::Write { predecessor, cause, .. }) => {
+                Step::Write { version: VersionId::from(uuid::Uuid::new_v4().to_string()), predecessor, cause }
+            }
+            (_, step) => step,
+        }
+    }
+
+    fn forget_read(&mut self, read: Version) -> Version {
+        match self.in_memory.take() {
+            Some(value) if self.ctx.weakness == Some(super::Weakness::NoReadBack) => Version { value, ..read },
+            _ => read,
+        }
     }
 }
 

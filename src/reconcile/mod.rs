@@ -43,6 +43,19 @@ pub struct Context {
     pub metrics: Metrics,
     /// How long an object without news may go without a look.
     pub refresh_interval: SignedDuration,
+    /// A mechanism to leave out.
+    #[cfg(feature = "weakened")]
+    pub weakness: Option<Weakness>,
+}
+
+/// Mechanisms that a test takes away to show that the crash plans notice.
+#[cfg(feature = "weakened")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weakness {
+    /// A version's id does not follow from its cause.
+    RandomVersions,
+    /// The mirror gets the value that was made here, not the one that AWS holds.
+    NoReadBack,
 }
 
 /// How a turn ended.
@@ -66,8 +79,16 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
     if deleting && !object.finalizers().iter().any(|name| name == FINALIZER) {
         return Turn { again: None, changed: false, failed: false };
     }
-    let mut work =
-        Work { ctx, object: object.clone(), spent: BTreeMap::new(), mirror_written: false, steps: Vec::new(), happenings: Vec::new() };
+    let mut work = Work {
+        ctx,
+        object: object.clone(),
+        spent: BTreeMap::new(),
+        mirror_written: false,
+        steps: Vec::new(),
+        happenings: Vec::new(),
+        #[cfg(feature = "weakened")]
+        in_memory: None,
+    };
     let want = match Desired::parse(object, &ctx.policy) {
         Ok(want) => want,
         Err(refusal) => return work.finish(None, &Outcome::Invalid(refusal), now).await,
@@ -95,6 +116,8 @@ struct Work<'a> {
     mirror_written: bool,
     steps: Vec<&'static str>,
     happenings: Vec<Happening>,
+    #[cfg(feature = "weakened")]
+    in_memory: Option<crate::value::Payload>,
 }
 
 impl Work<'_> {
@@ -108,6 +131,8 @@ impl Work<'_> {
                 Next::Rest(rest) => return Ok(Some((sight.seen, rest))),
                 Next::Do(step) => step,
             };
+            #[cfg(feature = "weakened")]
+            let step = self.weaken(step);
             tracing::info!(step = step.kind(), version = version_of(&step), "acting");
             self.act(want, &sight, &step).await?;
             self.ctx.metrics.step(step.kind());
@@ -138,7 +163,7 @@ impl Work<'_> {
                     return Turn { again: Some(delay), changed: !self.steps.is_empty(), failed };
                 }
             }
-            for entry in report::news(&before, &status) {
+            if let Some(entry) = report::news(&before, &status) {
                 self.ctx.metrics.rotation(entry.cause.as_str(), "Succeeded");
             }
             let mut happenings = std::mem::take(&mut self.happenings);

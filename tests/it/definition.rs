@@ -1,0 +1,148 @@
+//! The definition: pinned, accepted by the real API server without a warning, and its rules with their sentences.
+
+use anyhow::Result;
+use kube::api::PostParams;
+use rotated_secrets::api::RotatedSecret;
+use serde_json::{Value, json};
+
+use crate::support::{World, control_plane, spec};
+
+#[test]
+fn the_shipped_definition_is_the_one_that_the_types_say() {
+    let generated = rotated_secrets::cli::crd().unwrap();
+    assert!(generated == include_str!("../../crds/rotatedsecrets.yaml"), "type: cargo run --bin rotated-secrets -- crd > crds/rotatedsecrets.yaml");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
+    let cluster = control_plane().await?;
+    let namespace = cluster.namespace("shipped").await?;
+    for yaml in [
+        include_str!("../../crds/rotatedsecrets.yaml"),
+        include_str!("../../deploy/rbac.yaml"),
+        include_str!("../../examples/database-admin.yaml"),
+        include_str!("../../examples/api-key.yaml"),
+        include_str!("../../examples/mirror-only.yaml"),
+        include_str!("../../examples/deployment.yaml"),
+    ] {
+        let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
+        assert!(!applied.objects.is_empty());
+        assert_eq!(applied.warnings, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_defaults_are_shown() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("defaults").await?).await?;
+    let object = serde_json::to_value(world.create("plain", json!({"value": {"generate": {"password": {}}}})).await?)?;
+    for (path, expected) in [
+        ("/spec/suspend", json!(false)),
+        ("/spec/aws/deletionPolicy", json!("Retain")),
+        ("/spec/aws/recoveryWindowInDays", json!(30)),
+        ("/spec/target/creationPolicy", json!("Owner")),
+        ("/spec/target/type", json!("Opaque")),
+        ("/spec/target/deletionPolicy", json!("Delete")),
+        ("/spec/value/generate/password/type", json!("Password")),
+        ("/spec/value/generate/password/passwordLength", json!(32)),
+        ("/spec/value/generate/password/requireEachIncludedType", json!(true)),
+    ] {
+        assert_eq!(object.pointer(path), Some(&expected), "{path}");
+    }
+    Ok(())
+}
+
+/// A valid spec with one mutation, and the words that the refusal must have.
+fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
+    let with = |path: &str, value: Value| {
+        let mut spec = spec();
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        let parent = if parent.is_empty() { &mut spec } else { spec.pointer_mut(parent).unwrap() };
+        parent.as_object_mut().unwrap().insert(key.to_owned(), value);
+        spec
+    };
+    vec![
+        ("a schedule of nothing", with("/rotation/schedule", json!("soon")), "write rate(30 days)"),
+        ("a rate of zero", with("/rotation/schedule", json!("rate(0 days)")), "write rate(30 days)"),
+        ("a rate of weeks", with("/rotation/schedule", json!("rate(2 weeks)")), "write rate(30 days)"),
+        ("a cron of four fields", with("/rotation/schedule", json!("0 8 1 *")), "write rate(30 days)"),
+        ("two schedules", with("/rotation/automaticallyAfterDays", json!(30)), "exactly one of schedule and automaticallyAfterDays"),
+        ("no schedule", with("/rotation", json!({})), "exactly one of schedule and automaticallyAfterDays"),
+        ("a rotation of nothing", json!({"rotation": {"schedule": "rate(30 days)"}}), "spec.rotation needs spec.value"),
+        (
+            "a rotation of fixed fields",
+            json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}),
+            "spec.rotation needs a generated field",
+        ),
+        ("an empty value", json!({"value": {}}), "at least one field in data or generate"),
+        ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),
+        ("a field both fixed and generated", with("/value/data", json!({"password": "x"})), "either fixed (data) or generated (generate)"),
+        ("a field that is no key", with("/value/data", json!({"user name": "x"})), "letters, digits, dots"),
+        ("a password of no characters", with("/value/generate", json!({"password": {
+            "excludeNumbers": true, "excludePunctuation": true, "excludeUppercase": true, "excludeLowercase": true,
+        }})), "a password needs characters"),
+        ("a short password", with("/value/generate", json!({"password": {"passwordLength": 7}})), "greater than or equal to 8"),
+        ("an ARN as a name", with("/aws", json!({"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"})), "an ARN is not a name"),
+        ("a window of six days", with("/aws", json!({"recoveryWindowInDays": 6})), "greater than or equal to 7"),
+        ("a tag of AWS", with("/aws", json!({"tags": {"aws:x": "y"}})), "start neither with aws:"),
+        ("a tag of ours", with("/aws", json!({"tags": {"rotated-secrets.io/uid": "y"}})), "start neither with aws:"),
+        ("a service account's token", with("/target", json!({"type": "kubernetes.io/service-account-token"})), "Unsupported value"),
+        ("a label of Kubernetes", with("/target", json!({"labels": {"kubernetes.io/x": "y"}})), "not for users"),
+        ("an annotation of ours", with("/target", json!({"annotations": {"rotated-secrets.io/version-id": "y"}})), "not for users"),
+        ("a Secret's name in capitals", with("/target", json!({"name": "Admin"})), "small letters"),
+        ("a key that is no key", with("/target", json!({"keys": {"DB PASSWORD": "password"}})), "keys of a Secret"),
+        ("a namespace to write into", with("/target", json!({"namespace": "other"})), "field not declared in schema"),
+        ("an endpoint", with("/aws", json!({"endpoint": "http://127.0.0.1"})), "field not declared in schema"),
+        ("a role", with("/aws", json!({"roleArn": "arn:aws:iam::1:role/x"})), "field not declared in schema"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
+    let cluster = control_plane().await?;
+    let namespace = cluster.namespace("mistakes").await?;
+    for (number, (what, spec, words)) in mistakes().into_iter().enumerate() {
+        let object = json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
+            "metadata": {"name": format!("mistake-{number}")}, "spec": spec,
+        });
+        let refusal = cluster.apply_yaml_in(&namespace, &object.to_string()).await.map(|_| ()).expect_err(what);
+        let text = format!("{refusal:#}");
+        assert!(text.contains(words), "{what}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_immutable_is_refused_with_how_to_get_there_instead() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("immutable").await?).await?;
+    world.create("set", json!({"aws": {"region": "eu-west-1", "secretName": "k8s/a/b"}, "target": {"name": "a"}, "value": {"data": {"a": "b"}}})).await?;
+    world.create("unset", json!({"value": {"data": {"a": "b"}}})).await?;
+    for (name, patch, words) in [
+        ("set", json!({"spec": {"aws": {"region": "eu-west-2"}}}), "spec.aws.region is immutable"),
+        ("set", json!({"spec": {"aws": {"secretName": "k8s/a/c"}}}), "spec.aws.secretName is immutable"),
+        ("set", json!({"spec": {"target": {"name": "b"}}}), "spec.target.name is immutable"),
+        ("set", json!({"spec": {"aws": {"region": null}}}), "spec.aws.region is immutable"),
+        ("unset", json!({"spec": {"aws": {"region": "eu-west-2"}}}), "spec.aws.region is immutable"),
+        ("unset", json!({"spec": {"aws": {"secretName": "k8s/a/c"}}}), "spec.aws.secretName is immutable"),
+        ("unset", json!({"spec": {"target": {"name": "b"}}}), "spec.target.name is immutable"),
+    ] {
+        let refusal = world.patch(name, patch.clone()).await.expect_err("an immutable field").to_string();
+        assert!(refusal.contains(words) && refusal.contains("new RotatedSecret") || refusal.contains("second RotatedSecret"), "{patch}: {refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_ending_in_a_hyphen_and_six_characters_are_ordinary() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("names").await?).await?;
+    let object: RotatedSecret = serde_json::from_value(json!({
+        "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
+        "metadata": {"name": "app-secret"}, "spec": spec(),
+    }))?;
+    world.objects().create(&PostParams::default(), &object).await?;
+    Ok(())
+}
