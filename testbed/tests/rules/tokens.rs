@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::wire::{name, text, token};
-use super::{Rule, must, rule, same};
+use super::{Rule, must, rule, same, timed};
 
 const EXISTS: &[&str] = &["ResourceExistsException"];
 
@@ -91,7 +91,7 @@ pub(crate) const RULES: &[Rule] = &[
         let body = json!({"SecretId": made.name, "ClientRequestToken": made.first, "SecretBinary": "Zmlyc3Q="});
         w.refused_as("PutSecretValue", body, EXISTS).map(drop)
     }),
-    rule("of eight racing creations of one name one wins", "M CreateSecret", |w| {
+    timed("of eight racing creations of one name one wins", "M CreateSecret", |w, _| {
         let name = name();
         let racers: Vec<_> = (0..8)
             .map(|_| {
@@ -107,7 +107,7 @@ pub(crate) const RULES: &[Rule] = &[
         }
         same(won, 1)
     }),
-    rule("eight racing puts leave one current and one previous version", "M PutSecretValue", |w| {
+    timed("eight racing puts leave one current and one previous version", "M PutSecretValue", |w, _| {
         let made = w.make()?;
         let racers: Vec<_> = (0..8)
             .map(|_| {
