@@ -1,4 +1,4 @@
-//! UpdateSecretVersionStage: moving labels, and refusing to.
+//! `UpdateSecretVersionStage`: moving labels, and refusing to.
 
 use super::wire::{name, token};
 use super::{Rule, must, rule, same, timed};

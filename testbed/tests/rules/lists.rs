@@ -1,4 +1,4 @@
-//! ListSecrets: filters, order, pages.
+//! `ListSecrets`: filters, order, pages.
 
 use serde_json::{Value, json};
 

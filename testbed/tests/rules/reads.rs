@@ -1,4 +1,4 @@
-//! GetSecretValue, DescribeSecret, ListSecretVersionIds, BatchGetSecretValue, and what a SecretId may be.
+//! `GetSecretValue`, `DescribeSecret`, `ListSecretVersionIds`, `BatchGetSecretValue`, and what a `SecretId` may be.
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,11 @@ fn batch(w: &Wire, body: Value) -> Result<(Vec<Value>, Vec<Value>), Broken> {
     let answer = w.ok("BatchGetSecretValue", body)?;
     let list = |member: &str| answer[member].as_array().cloned().unwrap_or_default();
     Ok((list("SecretValues"), list("Errors")))
+}
+
+/// An ARN ends with a hyphen and six characters.
+fn without_end(text: &str, count: usize) -> &str {
+    &text[..text.len().saturating_sub(count)]
 }
 
 fn versions(w: &Wire, body: Value) -> Result<Vec<Value>, Broken> {
@@ -63,23 +68,23 @@ pub(crate) const RULES: &[Rule] = &[
     }),
     rule("an ARN without its suffix finds the secret", "M SecretId", |w| {
         let made = w.make()?;
-        let partial = &made.arn[..made.arn.len() - 7];
+        let partial = without_end(&made.arn, 7);
         same(text(&w.describe(partial)?, "ARN"), made.arn.clone())
     }),
     rule("an ARN with another suffix does not", "M SecretId", |w| {
         let made = w.make()?;
-        let other = format!("{}AAAAAA", &made.arn[..made.arn.len() - 6]);
+        let other = format!("{}AAAAAA", without_end(&made.arn, 6));
         w.refused_as("DescribeSecret", json!({"SecretId": other}), &["ResourceNotFoundException"]).map(drop)
     }),
     rule("a name that ends like a suffix is accepted and cannot be found by an ARN without its suffix", "UG troubleshooting", |w| {
         let made = w.make_as(&format!("{}-abcdef", name()), json!({}))?;
         w.describe(&made.name)?;
-        let partial = &made.arn[..made.arn.len() - 7];
+        let partial = without_end(&made.arn, 7);
         w.refused_as("DescribeSecret", json!({"SecretId": partial}), &["ResourceNotFoundException"]).map(drop)
     }),
     rule("a part of a name finds nothing", "M SecretId", |w| {
         let made = w.make()?;
-        let part = &made.name[..made.name.len() - 1];
+        let part = without_end(&made.name, 1);
         w.refused_as("DescribeSecret", json!({"SecretId": part}), &["ResourceNotFoundException"]).map(drop)
     }),
     rule("a description shows only versions that have a label", "R-LS test_deprecated_secret_version_stage", |w| {

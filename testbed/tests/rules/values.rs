@@ -1,4 +1,4 @@
-//! New versions and the labels that PutSecretValue and UpdateSecret move.
+//! New versions and the labels that `PutSecretValue` and `UpdateSecret` move.
 
 use serde_json::json;
 

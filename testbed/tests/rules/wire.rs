@@ -1,6 +1,7 @@
 //! Speaks AWS JSON 1.1 to an endpoint by hand, without an SDK that would mend or refuse what we want to send.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -70,7 +71,7 @@ impl Wire {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).map_err(io)?;
         let mut answer = Vec::new();
@@ -162,7 +163,7 @@ impl Wire {
         self.ok("DescribeSecret", json!({"SecretId": secret}))
     }
 
-    /// Version to labels, as DescribeSecret shows them. Versions without a label are left out, for the sake of rules about other things.
+    /// Version to labels, as `DescribeSecret` shows them. Versions without a label are left out, for the sake of rules about other things.
     pub(crate) fn labels(&self, secret: &str) -> Result<BTreeMap<String, Vec<String>>, Broken> {
         let described = self.describe(secret)?;
         let mut map = BTreeMap::new();
