@@ -18,7 +18,7 @@ use crate::api::{MANAGED_BY, RotatedSecret};
 use crate::reconcile::{Context, turn};
 
 /// The longest that one turn may take; AWS and the API server have shorter limits of their own.
-const TURN: Duration = Duration::from_secs(180);
+const TURN: Duration = Duration::from_mins(3);
 
 /// An object that may not be readable: one such object must not stop the others.
 type Guarded = DeserializeGuard<RotatedSecret>;
@@ -86,10 +86,10 @@ pub async fn run(ctx: Arc<Context>, concurrency: u16, readiness: Readiness, stop
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(controller::Error::ReconcilerFailed(_, object)) => {
-                    tracing::error!(%object, "the turn was cut short; it is tried again")
+                    tracing::error!(%object, "the turn was cut short; it is tried again");
                 }
                 Err(controller::Error::QueueError(error)) => {
-                    tracing::warn!(kind = watch_error(&error), "a watch was interrupted; it goes on")
+                    tracing::warn!(kind = watch_error(&error), "a watch was interrupted; it goes on");
                 }
                 Err(_) => tracing::error!("the controller's queue failed; it goes on"),
             }

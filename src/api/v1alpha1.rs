@@ -168,7 +168,6 @@ pub struct ValueSpec {
 #[x_kube(validation = Rule::new("!(self.excludeNumbers && self.excludePunctuation && self.excludeUppercase && self.excludeLowercase)").message(
     "a password needs characters: at least one of excludeNumbers, excludePunctuation, excludeUppercase and excludeLowercase must be false"
 ))]
-#[allow(clippy::struct_excessive_bools, reason = "the names and the shape are AWS's")]
 pub struct GeneratorSpec {
     /// The kind of value.
     #[serde(default, rename = "type")]

@@ -150,13 +150,13 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
     let namespace = object.namespace().unwrap_or_default();
     let owners: Vec<OwnerReference> =
         seen.metadata.owner_references.iter().flatten().filter(|owner| Some(&owner.uid) != object.uid().as_ref()).cloned().collect();
-    let patch = json!({"metadata": {
+    let released = json!({"metadata": {
         "uid": seen.metadata.uid,
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name);
-    let body = serde_json::to_vec(&patch).map_err(|_| Failure::bug("the patch could not be serialised"))?;
+    let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;
     send(client, Method::PATCH, &path, "application/merge-patch+json", body, "releasing the Secret").await
 }
 

@@ -563,12 +563,13 @@ enum Declaration {
 
 fn declared_anew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Declaration {
     let Some(declared) = want.value.as_ref().map(crate::value::Declared::hash) else { return Declaration::Kept };
-    match &seen.reported.declared {
-        Some(reported) if *reported == declared => return Declaration::Kept,
-        Some(_) => {}
+    let unchanged = match &seen.reported.declared {
+        Some(reported) => *reported == declared,
         // The status does not know. Only the first version is certain to be ours and to be meant; whatever else is there is the truth.
-        None if current.fits != Some(false) || current.version != want.tokens.creation() => return Declaration::Kept,
-        None => {}
+        None => current.fits != Some(false) || current.version != want.tokens.creation(),
+    };
+    if unchanged {
+        return Declaration::Kept;
     }
     if remote.previous.as_ref().is_some_and(|previous| want.tokens.declaration(previous, &declared) == current.version) {
         return Declaration::Unreported;

@@ -276,8 +276,7 @@ fn every_combination_comes_to_rest_and_stays_there() {
                 Next::Rest(_) if turns == 2 => break,
                 Next::Rest(rest) => {
                     turns += 1;
-                    if rest.mirror_seen && rest.provisioned.is_none() && !rest.unsettled {
-                    }
+                    if rest.mirror_seen && rest.provisioned.is_none() && !rest.unsettled {}
                 }
                 Next::Do(step) => {
                     writes += u32::from(matches!(step, Step::Write { .. }));

@@ -150,7 +150,11 @@ impl Work<'_> {
         let before = self.object.status.clone().unwrap_or_default();
         let status = report::report(&self.object, want, outcome, now);
         let failed = matches!(outcome, Outcome::Failed(_));
-        if status != before {
+        if status == before {
+            for happening in std::mem::take(&mut self.happenings).into_iter().chain(report::happenings(&before, &status, &self.steps)) {
+                self.ctx.events.publish(&self.object, &happening).await;
+            }
+        } else {
             match object::write_status(&self.ctx.client, &self.object, &status).await {
                 Ok(written) => {
                     self.steps.push("WriteStatus");
@@ -169,10 +173,6 @@ impl Work<'_> {
             let mut happenings = std::mem::take(&mut self.happenings);
             happenings.extend(report::happenings(&before, &status, &self.steps));
             for happening in happenings {
-                self.ctx.events.publish(&self.object, &happening).await;
-            }
-        } else {
-            for happening in std::mem::take(&mut self.happenings).into_iter().chain(report::happenings(&before, &status, &self.steps)) {
                 self.ctx.events.publish(&self.object, &happening).await;
             }
         }

@@ -123,7 +123,9 @@ fn a_predecessor_that_is_no_object_or_binary_leaves_nothing_behind() {
 fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
     let declared = Declared::PlainText(PasswordRules { length: 20, ..PasswordRules::default() });
     assert_eq!(composed(&declared, Some(&text("kept")), false, &[]), "kept");
-    for (before, fresh) in [(None, true), (None, false), (Some(text("old")), true), (Some(binary(b"old")), true), (Some(binary(b"old")), false)] {
+    for (before, fresh) in
+        [(None, true), (None, false), (Some(text("old")), true), (Some(binary(b"old")), true), (Some(binary(b"old")), false)]
+    {
         assert_eq!(composed(&declared, before.as_ref(), fresh, &[]).len(), 20, "fresh: {fresh}");
     }
 }
@@ -197,12 +199,13 @@ fn the_hash_follows_the_fixed_fields_and_the_names_of_the_generated_ones_and_not
     assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
 
     let other = PasswordRules { length: 64, exclude_punctuation: true, ..PasswordRules::default() };
-    let longer = Declared::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
+    let longer =
+        Declared::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
     assert_eq!(longer.hash(), distinct[0].hash(), "options of generators take effect at the next rotation");
     assert_eq!(Declared::PlainText(other).hash(), Declared::PlainText(PasswordRules::default()).hash());
     // Statuses in clusters hold these: another way to hash would give every object a new version.
-    assert_eq!(distinct[0].hash(), "HASH0");
-    assert_eq!(Declared::PlainText(PasswordRules::default()).hash(), "HASHP");
+    assert_eq!(distinct[0].hash(), "9e7c11c437a18532");
+    assert_eq!(Declared::PlainText(PasswordRules::default()).hash(), "ffeeac1f82f417b6");
 }
 
 #[test]
@@ -316,7 +319,11 @@ fn each_type_of_secret_demands_its_keys() {
 #[ignore = "defect: the API server unmarshals .dockerconfigjson into a map, so other JSON is refused by it and not by us; its answer quotes a character of the value"]
 fn a_docker_config_that_is_json_but_no_object_is_malformed() {
     let malformed = || Err(LayoutError::Malformed(".dockerconfigjson"));
-    check(["[]", "7", "\"x\""].map(|json| (DockerConfigJson, &[] as &[_], json_text(&json!({".dockerconfigjson": json})), malformed())).into());
+    check(
+        ["[]", "7", "\"x\""]
+            .map(|json| (DockerConfigJson, &[] as &[_], json_text(&json!({".dockerconfigjson": json})), malformed()))
+            .into(),
+    );
 }
 
 #[test]
@@ -328,7 +335,7 @@ fn an_empty_ssh_key_is_no_key() {
 #[test]
 fn a_field_whose_name_cannot_be_a_key_is_refused_unless_it_is_mapped_or_left_out() {
     let longest = "a".repeat(253);
-    for usable in ["a", "A.b-c_9", ".a", "...a".trim_start_matches(".."), "-", longest.as_str()] {
+    for usable in ["a", "A.b-c_9", ".a", "a..b", "-", longest.as_str()] {
         assert!(is_secret_key(usable), "{usable}");
     }
     let too_long = "a".repeat(254);
