@@ -13,7 +13,7 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -84,6 +84,11 @@ async fn launch_in(family: &Family, options: &Options, binaries: &Binaries) -> R
     let kubeconfig = dir.join("admin.kubeconfig");
     let admin = read_config(&kubeconfig).await?;
 
+    // Ready means that it serves, not that it has made what every cluster has.
+    let namespaces: Api<Namespace> = Api::all(Client::try_from(admin.clone())?);
+    for name in ["default", "kube-system"] {
+        wait(family, "the first namespaces are there", async || namespaces.get_opt(name).await.is_ok_and(|found| found.is_some())).await?;
+    }
     if options.controllers {
         family.start(CONTROLLERS, &controllers_command(binaries, dir, &kubeconfig, controllers))?;
         let accounts: Api<ServiceAccount> = Api::namespaced(Client::try_from(admin.clone())?, "default");
