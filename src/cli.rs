@@ -168,6 +168,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         clock: Arc::new(now),
         metrics,
         refresh_interval,
+        #[cfg(feature = "weakened")]
+        weakness: None,
     });
     let watching = tokio::spawn(controller::run(ctx, concurrency, readiness, until(stopped)));
     signalled().await?;

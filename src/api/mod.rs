@@ -2,8 +2,10 @@
 
 mod bounds;
 pub mod condition;
+pub mod status;
 pub mod v1alpha1;
 
+pub use status::*;
 pub use v1alpha1::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -297,7 +297,7 @@ fn a_schedule_denser_than_the_operator_allows_is_refused_in_words_that_people_re
         ("rate(3599 seconds)", hour, "59m59s between", "the 1h that"),
         ("rate(1 second)", SignedDuration::from_secs(90_061), "1s between", "the 1d1h that"),
         ("*/30 * * * *", hour, "30m between", "the 1h that"),
-        ("cron(0 8,9 * * ? *)", day, "1h between", "the 1d that"),
+        ("cron(0 0/6 * * ? *)", day, "6h between", "the 1d that"),
         ("rate(23 hours)", day, "23h between", "the 1d that"),
         ("rate(1 day)", day + SignedDuration::from_secs(60), "1d between", "the 1d1m that"),
     ];
@@ -401,7 +401,7 @@ fn no_name_makes_a_glob_slow() {
     let glob = format!("{}b", "a*".repeat(100));
     assert!(!glob_allows(&glob, &name));
     assert!(glob_allows(&glob, &format!("{name}b")));
-    assert!(!glob_allows(&"*".repeat(1000), &name) || glob_allows("*", &name));
+    assert!(glob_allows(&"*".repeat(1000), &name));
     assert!(!glob_allows(&format!("{}b", "*a".repeat(100)), &name));
 }
 

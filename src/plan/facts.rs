@@ -1,0 +1,106 @@
+//! What the plan decides on: facts of AWS and Kubernetes, small and printable.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::ids::VersionId;
+
+/// What was seen. No plaintext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Whether the namespace may use this AWS name.
+    pub name_allowed: bool,
+    /// Our finalizer is on the object.
+    pub finalizer: bool,
+    /// The AWS secret.
+    pub remote: Option<Remote>,
+    /// The mirrored Secret.
+    pub mirror: Mirror,
+    /// What the status reports of earlier turns.
+    pub reported: Reported,
+    /// Version ids that AWS said are used up, found in this turn, and when those versions were made.
+    pub spent: BTreeMap<VersionId, Timestamp>,
+    /// The mirror was already written in this turn.
+    pub mirror_written: bool,
+}
+
+/// The AWS secret, as DescribeSecret shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The full ARN.
+    pub arn: String,
+    /// Whose it is, by its tags.
+    pub ownership: Ownership,
+    /// Scheduled for deletion.
+    pub deleted: bool,
+    /// AWS itself (a rotation function, or the service that owns it) changes the value.
+    pub driven_by_aws: bool,
+    /// AWSCURRENT and when the value became current.
+    pub current: Option<Current>,
+    /// AWSPREVIOUS.
+    pub previous: Option<VersionId>,
+    /// AWSPENDING.
+    pub pending: Option<VersionId>,
+    /// Declared tags that are missing or differ.
+    pub missing_tags: BTreeMap<String, String>,
+    /// A description is declared and differs.
+    pub description_differs: bool,
+    /// The declared key is not the one in use, and the declaration is new.
+    pub key_differs: bool,
+    /// Any modification.
+    pub last_changed: Option<Timestamp>,
+}
+
+/// The current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its id.
+    pub version: VersionId,
+    /// When the value became this one.
+    pub changed: Timestamp,
+    /// Whether its fields are as declared; asked only where the status does not know.
+    pub fits: Option<bool>,
+}
+
+/// Whose an AWS secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Our cluster, namespace, name and uid.
+    Ours,
+    /// Another object's.
+    Another,
+    /// Nobody says.
+    Nobody,
+}
+
+/// The Secret of the target's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mirror {
+    /// None is asked for.
+    Unwanted,
+    /// Not there.
+    Absent,
+    /// Somebody else's.
+    Foreign,
+    /// Ours.
+    Ours {
+        /// The version that it holds.
+        version: Option<VersionId>,
+        /// Nobody but us wrote it, and it is laid out as asked.
+        intact: bool,
+        /// When we last wrote it.
+        written: Option<Timestamp>,
+    },
+}
+
+/// What the status reports of earlier turns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reported {
+    /// Hash of what was declared when a version was last made.
+    pub declared: Option<String>,
+    /// Since when the present schedule is in force, if it was edited.
+    pub schedule_since: Option<Timestamp>,
+    /// Rotate requests that were handled.
+    pub rotate_handled: Option<String>,
+}

@@ -1,0 +1,97 @@
+//! The mutations that the operator knows. Each has its crash plans.
+
+use std::collections::BTreeMap;
+
+use crate::api::Cause;
+use crate::ids::VersionId;
+
+/// The one next mutation. Names and version ids only, never secret material.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Put our finalizer on the object.
+    AddFinalizer,
+    /// Take it away.
+    RemoveFinalizer,
+    /// Create the AWS secret with its first value.
+    Create {
+        /// The id of that first version.
+        version: VersionId,
+    },
+    /// Write a new current version.
+    Write {
+        /// Its id.
+        version: VersionId,
+        /// The version whose fields are carried along.
+        predecessor: Option<VersionId>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Set the description.
+    Describe {
+        /// To this.
+        description: String,
+    },
+    /// Set the KMS key.
+    Rekey {
+        /// Empty: back to the default key, as AWS writes it.
+        key: String,
+    },
+    /// Add tags that are missing or differ.
+    Tag {
+        /// These.
+        tags: BTreeMap<String, String>,
+    },
+    /// Make the mirrored Secret.
+    CreateMirror {
+        /// Holding this version.
+        version: VersionId,
+    },
+    /// Write the mirrored Secret anew.
+    ReplaceMirror {
+        /// Holding this version.
+        version: VersionId,
+        /// Ask AWS a second time whether this version really is current, since it may be older than what the mirror holds.
+        confirm: bool,
+    },
+    /// Take our owner reference off the Secret, so that it stays.
+    ReleaseMirror,
+    /// Schedule the AWS secret for deletion.
+    Delete {
+        /// Days for which it can be restored.
+        window: i32,
+    },
+}
+
+impl Step {
+    /// Every kind of step. A crash plan must exist for each.
+    pub const KINDS: [&'static str; 11] = [
+        "AddFinalizer",
+        "RemoveFinalizer",
+        "Create",
+        "Write",
+        "Describe",
+        "Rekey",
+        "Tag",
+        "CreateMirror",
+        "ReplaceMirror",
+        "ReleaseMirror",
+        "Delete",
+    ];
+
+    /// The kind, for metrics and logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "AddFinalizer",
+            Self::RemoveFinalizer => "RemoveFinalizer",
+            Self::Create { .. } => "Create",
+            Self::Write { .. } => "Write",
+            Self::Describe { .. } => "Describe",
+            Self::Rekey { .. } => "Rekey",
+            Self::Tag { .. } => "Tag",
+            Self::CreateMirror { .. } => "CreateMirror",
+            Self::ReplaceMirror { .. } => "ReplaceMirror",
+            Self::ReleaseMirror => "ReleaseMirror",
+            Self::Delete { .. } => "Delete",
+        }
+    }
+}
