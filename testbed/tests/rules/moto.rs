@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use testbed::emulator::moto::Moto;
 
 use super::wire::Wire;
-use super::{Check, rules};
+use super::{Check, rules, tell};
 
 /// `rule name | reason`, one per line.
 const LIST: &str = include_str!("../moto/deviations.txt");
@@ -18,7 +18,7 @@ fn listed() -> BTreeMap<&'static str, &'static str> {
 
 #[test]
 fn moto_deviates_only_where_listed() {
-    let moto = Moto::start().unwrap();
+    let moto = Moto::start().unwrap_or_else(|error| panic!("{error:#}"));
     let wire = Wire::to(&moto.endpoint_url());
     let mut listed = listed();
     let (mut count, mut deviations, mut wrong) = (0, 0, Vec::new());
@@ -34,6 +34,6 @@ fn moto_deviates_only_where_listed() {
         }
     }
     wrong.extend(listed.keys().map(|name| format!("is listed and is no rule: {name}")));
-    println!("moto {}: {count} rules, {deviations} deviations", testbed::emulator::moto::VERSION);
+    tell(&format!("moto {}: {count} rules, {deviations} deviations", testbed::emulator::moto::VERSION));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
