@@ -1,5 +1,7 @@
 //! What the status says after a turn, by tables; the facts are built by hand, so that a report is judged without the plan.
 
+mod history;
+
 use std::collections::BTreeMap;
 
 use super::*;

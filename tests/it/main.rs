@@ -3,4 +3,6 @@
 
 mod crash;
 mod definition;
+mod replicas;
+mod story;
 mod support;
