@@ -53,10 +53,12 @@ pub fn provision() -> Result<PathBuf> {
     let wanted = home.join("requirements.txt");
     fs::write(&wanted, REQUIREMENTS)?;
     let count = REQUIREMENTS.lines().filter(|line| line.contains("==")).count();
-    eprintln!("moto {VERSION}: installing {count} packages");
+    eprintln!("moto {VERSION}: installing {count} packages, about a minute");
     let python = python_of(&home);
     perform(
-        Command::new(&python).args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--requirement"]).arg(&wanted),
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--requirement"])
+            .arg(&wanted),
         "pip install",
     )?;
     fs::write(home.join(DONE), REQUIREMENTS)?;
