@@ -1,1 +1,264 @@
+//! What the metadata of a Secret tells, from `managedFields` as an API server writes them.
 
+use super::*;
+use crate::api::{AwsSpec, RotatedSecretSpec, SecretType, TargetSpec};
+use crate::value::Layout;
+
+const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
+const WRITTEN: &str = "2026-11-24T00:30:00Z";
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn target() -> Target {
+    Target {
+        name: "db-admin".to_owned(),
+        layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
+        labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("team", "shop")]),
+        annotations: map(&[("note", "ours")]),
+        retained: false,
+    }
+}
+
+fn object() -> RotatedSecret {
+    let spec = RotatedSecretSpec { suspend: false, aws: AwsSpec::default(), value: None, rotation: None, target: TargetSpec::default() };
+    let mut object = RotatedSecret::new("db-admin", spec);
+    object.metadata.uid = Some(UID.to_owned());
+    object.metadata.namespace = Some("shop".to_owned());
+    object
+}
+
+/// An entry of `managedFields`, with these keys of `data` and what else it owns.
+fn entry(manager: &str, operation: &str, time: &str, keys: &[&str], more: &Value) -> Value {
+    let data: serde_json::Map<String, Value> = keys.iter().map(|key| (format!("f:{key}"), json!({}))).collect();
+    let mut fields = json!({"f:data": data});
+    if keys.is_empty() {
+        fields = json!({});
+    }
+    fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields, "manager": manager, "operation": operation, "time": time})
+}
+
+/// Our own entry after a write.
+fn ours(keys: &[&str]) -> Value {
+    let metadata = json!({
+        "f:annotations": {".": {}, "f:note": {}, "f:rotated-secrets.io/rendering": {}, "f:rotated-secrets.io/secret-arn": {}, "f:rotated-secrets.io/version-id": {}},
+        "f:labels": {".": {}, "f:app.kubernetes.io/managed-by": {}, "f:team": {}},
+        "f:ownerReferences": {".": {}, "k:{\"uid\":\"0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11\"}": {}},
+    });
+    let mut entry = entry(FIELD_MANAGER, "Update", WRITTEN, keys, &json!({"f:metadata": metadata, "f:type": {}}));
+    entry["fieldsV1"]["f:data"]["."] = json!({});
+    entry
+}
+
+fn kubectl_edit(keys: &[&str]) -> Value {
+    entry("kubectl-edit", "Update", "2026-11-24T09:00:00Z", keys, &json!({}))
+}
+
+/// The metadata of a Secret that we wrote with the keys `password` and `username`, and then `change`.
+fn found(entries: &[Value], change: impl FnOnce(&mut Value)) -> MirrorMetadata {
+    let mut annotations = target().annotations;
+    annotations.insert(VERSION_ID.to_owned(), "v1".to_owned());
+    annotations.insert(SECRET_ARN.to_owned(), ARN.to_owned());
+    annotations.insert(RENDERING.to_owned(), target().rendering(["password", "username"]));
+    let mut metadata = json!({
+        "name": "db-admin", "namespace": "shop", "uid": "5ec", "resourceVersion": "7", "creationTimestamp": "2026-11-23T00:00:00Z",
+        "labels": target().labels,
+        "annotations": annotations,
+        "ownerReferences": [{"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": "db-admin", "uid": UID, "controller": true}],
+        "managedFields": entries,
+    });
+    change(&mut metadata);
+    read_metadata(serde_json::from_value(metadata).unwrap(), UID, &target(), Some(ARN))
+}
+
+const BOTH: [&str; 2] = ["password", "username"];
+
+#[test]
+fn a_secret_that_only_we_wrote_is_ours_and_intact() {
+    let found = found(&[ours(&BOTH)], |_| ());
+    assert!(found.ours && found.intact);
+    assert_eq!((found.version, found.written), (Some(VersionId::from("v1")), Some(WRITTEN.parse().unwrap())));
+}
+
+#[test]
+fn an_edit_of_the_data_shows_in_who_owns_its_keys() {
+    let table = [
+        ("a value edited: its key is the editor's now", vec![ours(&["username"]), kubectl_edit(&["password"])], false),
+        ("all values edited", vec![ours(&[]), kubectl_edit(&BOTH)], false),
+        ("a key added", vec![ours(&BOTH), kubectl_edit(&["extra"])], false),
+        ("a key removed", vec![ours(&["username"])], false),
+        ("a key replaced", vec![ours(&["username"]), kubectl_edit(&["pass"])], false),
+        (
+            "a value edited by one and taken over by another",
+            vec![ours(&["username"]), entry("argocd", "Apply", WRITTEN, &["password"], &json!({}))],
+            false,
+        ),
+        ("nobody of that name ever wrote", vec![kubectl_edit(&BOTH)], false),
+        ("no record at all", vec![], false),
+        ("the same value applied by another too", vec![ours(&BOTH), entry("argocd", "Apply", WRITTEN, &["password"], &json!({}))], true),
+        ("ours in two entries", vec![ours(&["username"]), entry(FIELD_MANAGER, "Apply", WRITTEN, &["password"], &json!({}))], true),
+        ("made immutable", vec![ours(&BOTH), entry("kubectl-patch", "Update", WRITTEN, &[], &json!({"f:immutable": {}}))], false),
+        (
+            "a foreign label",
+            vec![ours(&BOTH), entry("kubectl-label", "Update", WRITTEN, &[], &json!({"f:metadata": {"f:labels": {"f:x": {}}}}))],
+            true,
+        ),
+        ("an entry without fields", vec![ours(&BOTH), json!({"manager": "old", "operation": "Update"})], true),
+        ("fields of no known form", vec![ours(&BOTH), json!({"manager": "x", "fieldsV1": {"f:data": "odd", "f:metadata": []}})], true),
+    ];
+    for (case, entries, intact) in table {
+        let found = found(&entries, |_| ());
+        assert_eq!(found.intact, intact, "{case}");
+        assert!(found.ours, "{case}");
+    }
+}
+
+#[test]
+#[ignore = "defect: data written through stringData by server-side apply is recorded under f:stringData, which is not looked at"]
+fn a_value_applied_as_string_data_is_an_edit_too() {
+    let apply = entry("kubectl", "Apply", "2026-11-24T09:00:00Z", &[], &json!({"f:stringData": {"f:password": {}}}));
+    assert!(!found(&[ours(&BOTH), apply], |_| ()).intact);
+}
+
+#[test]
+fn metadata_that_is_not_as_we_wrote_it_is_an_edit_and_what_others_add_is_not() {
+    type Change = fn(&mut Value);
+    let table: [(&str, Change, bool); 13] = [
+        ("label changed", |m| m["labels"]["team"] = json!("other"), false),
+        ("label gone", |m| drop(m["labels"].as_object_mut().unwrap().remove("team")), false),
+        ("our label changed", |m| m["labels"]["app.kubernetes.io/managed-by"] = json!("Helm"), false),
+        ("no labels", |m| m["labels"] = Value::Null, false),
+        ("foreign label", |m| m["labels"]["x"] = json!("y"), true),
+        ("annotation changed", |m| m["annotations"]["note"] = json!("theirs"), false),
+        ("annotation gone", |m| drop(m["annotations"].as_object_mut().unwrap().remove("note")), false),
+        ("no annotations", |m| m["annotations"] = Value::Null, false),
+        ("foreign annotation", |m| m["annotations"]["x"] = json!("y"), true),
+        ("another ARN", |m| m["annotations"][SECRET_ARN] = json!("arn:other"), false),
+        ("no ARN", |m| drop(m["annotations"].as_object_mut().unwrap().remove(SECRET_ARN)), false),
+        ("another rendering", |m| m["annotations"][RENDERING] = json!("0123456789abcdef"), false),
+        ("no rendering", |m| drop(m["annotations"].as_object_mut().unwrap().remove(RENDERING)), false),
+    ];
+    for (case, change, intact) in table {
+        assert_eq!(found(&[ours(&BOTH)], change).intact, intact, "{case}");
+    }
+}
+
+#[test]
+fn a_secret_laid_out_for_another_target_is_not_intact_for_this_one() {
+    let metadata = || found(&[ours(&BOTH)], |_| ()).metadata;
+    let intact = |target: &Target, arn| read_metadata(metadata(), UID, target, arn).intact;
+    assert!(intact(&target(), Some(ARN)) && intact(&target(), None), "an ARN that is not known is not asked for");
+    assert!(!intact(&target(), Some("arn:other")));
+    let fewer = Target { labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]), ..target() };
+    let without = Target { annotations: BTreeMap::new(), ..target() };
+    let mapped =
+        Target { layout: Layout { keys: map(&[("password", "password"), ("username", "username")]), ..target().layout }, ..target() };
+    let typed = Target { layout: Layout { kind: SecretType::BasicAuth, ..target().layout }, ..target() };
+    for changed in [fewer, without, mapped, typed] {
+        assert!(!intact(&changed, Some(ARN)), "{changed:?}");
+    }
+}
+
+#[test]
+fn only_a_secret_whose_controller_is_this_very_object_is_ours() {
+    let owner =
+        |uid: &str, controller: Value| json!({"apiVersion": "a/v1", "kind": "K", "name": "db-admin", "uid": uid, "controller": controller});
+    let table = [
+        (json!([owner(UID, json!(true))]), true),
+        (json!([owner("other", json!(false)), owner(UID, json!(true))]), true),
+        (json!([owner("other", json!(true))]), false),
+        (json!([owner("other", json!(true)), owner(UID, json!(false))]), false),
+        (json!([owner(UID, json!(false))]), false),
+        (json!([owner(UID, Value::Null)]), false),
+        (json!([owner("", json!(true))]), false),
+        (json!([]), false),
+        (Value::Null, false),
+    ];
+    for (owners, expected) in table {
+        assert_eq!(found(&[ours(&BOTH)], |m| m["ownerReferences"] = owners.clone()).ours, expected, "{owners}");
+    }
+}
+
+#[test]
+fn the_version_and_the_time_are_those_of_our_last_write() {
+    let entries = [
+        entry(FIELD_MANAGER, "Apply", "2026-11-24T02:00:00Z", &[], &json!({})),
+        ours(&BOTH),
+        entry("kubectl-label", "Update", "2026-11-24T05:00:00Z", &[], &json!({})),
+    ];
+    assert_eq!(found(&entries, |_| ()).written, Some("2026-11-24T02:00:00Z".parse().unwrap()));
+    let unknown = found(&[kubectl_edit(&BOTH)], |m| m["annotations"] = json!({}));
+    assert_eq!((unknown.version, unknown.written), (None, None));
+}
+
+/// The annotations that a write of version `v2` adds.
+const STAMPS: [(&str, &str); 3] = [(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, "r2")];
+
+fn stamped(more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    map(&[&STAMPS, more].concat())
+}
+
+#[test]
+fn a_new_secret_has_what_is_asked_for_and_our_object_as_its_controller() {
+    let made = metadata(&object(), &target(), None, &STAMPS);
+    assert_eq!((made.labels, made.annotations), (Some(target().labels), Some(stamped(&[("note", "ours")]))));
+    assert_eq!((made.uid, made.resource_version), (None, None));
+    let owners = made.owner_references.unwrap();
+    let expected =
+        json!([{"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": "db-admin", "uid": UID, "controller": true}]);
+    assert_eq!(serde_json::to_value(owners).unwrap(), expected);
+}
+
+#[test]
+fn a_write_takes_away_what_we_wrote_once_and_do_not_want_and_leaves_what_is_of_others() {
+    let before = found(
+        &[
+            ours(&BOTH),
+            entry(
+                "helm",
+                "Update",
+                WRITTEN,
+                &[],
+                &json!({"f:metadata": {"f:labels": {"f:theirs": {}}, "f:annotations": {"f:theirs": {}}}}),
+            ),
+        ],
+        |m| {
+            m["labels"]["theirs"] = json!("stays");
+            m["annotations"]["theirs"] = json!("stays");
+            m["finalizers"] = json!(["example.org/theirs"]);
+        },
+    );
+    let fewer = Target { labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]), annotations: BTreeMap::new(), ..target() };
+    let next = metadata(&object(), &fewer, Some(&before), &STAMPS);
+    assert_eq!(next.labels, Some(map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("theirs", "stays")])));
+    assert_eq!(next.annotations, Some(stamped(&[("theirs", "stays")])));
+    assert_eq!(next.finalizers, Some(vec!["example.org/theirs".to_owned()]));
+    assert_eq!(next.owner_references, before.metadata.owner_references);
+    assert_eq!(next.managed_fields, None, "an empty list would wipe the record of who wrote what");
+}
+
+#[test]
+fn a_write_wins_over_a_changed_label_and_only_replaces_the_secret_that_was_seen() {
+    let before = found(&[ours(&BOTH)], |m| {
+        m["labels"]["team"] = json!("edited");
+        m["annotations"]["note"] = json!("edited");
+        m["annotations"][VERSION_ID] = json!("edited");
+    });
+    let next = metadata(&object(), &target(), Some(&before), &STAMPS);
+    assert_eq!((next.labels, next.annotations), (Some(target().labels), Some(stamped(&[("note", "ours")]))));
+    assert_eq!((next.uid.as_deref(), next.resource_version.as_deref()), (Some("5ec"), Some("7")));
+}
+
+#[test]
+fn what_was_written_reads_as_intact() {
+    let keys = ["password", "username"];
+    let rendering = target().rendering(keys);
+    let mut made = metadata(&object(), &target(), None, &[(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, &rendering)]);
+    made.managed_fields = Some(vec![serde_json::from_value(ours(&keys)).unwrap()]);
+    let read = read_metadata(made, UID, &target(), Some(ARN));
+    assert!(read.ours && read.intact);
+    assert_eq!(read.version, Some(VersionId::from("v2")));
+}
