@@ -10,7 +10,10 @@ use crate::support::{World, control_plane, spec};
 #[test]
 fn the_shipped_definition_is_the_one_that_the_types_say() {
     let generated = rotated_secrets::cli::crd().unwrap();
-    assert!(generated == include_str!("../../crds/rotatedsecrets.yaml"), "type: cargo run --bin rotated-secrets -- crd > crds/rotatedsecrets.yaml");
+    assert!(
+        generated == include_str!("../../crds/rotatedsecrets.yaml"),
+        "type: cargo run --bin rotated-secrets -- crd > crds/rotatedsecrets.yaml"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,9 +82,16 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),
         ("a field both fixed and generated", with("/value/data", json!({"password": "x"})), "either fixed (data) or generated (generate)"),
         ("a field that is no key", with("/value/data", json!({"user name": "x"})), "letters, digits, dots"),
-        ("a password of no characters", with("/value/generate", json!({"password": {
-            "excludeNumbers": true, "excludePunctuation": true, "excludeUppercase": true, "excludeLowercase": true,
-        }})), "a password needs characters"),
+        (
+            "a password of no characters",
+            with(
+                "/value/generate",
+                json!({"password": {
+                    "excludeNumbers": true, "excludePunctuation": true, "excludeUppercase": true, "excludeLowercase": true,
+                }}),
+            ),
+            "a password needs characters",
+        ),
         ("a short password", with("/value/generate", json!({"password": {"passwordLength": 7}})), "greater than or equal to 8"),
         ("an ARN as a name", with("/aws", json!({"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"})), "an ARN is not a name"),
         ("a window of six days", with("/aws", json!({"recoveryWindowInDays": 6})), "greater than or equal to 7"),
@@ -118,7 +128,12 @@ async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Resul
 async fn what_is_immutable_is_refused_with_how_to_get_there_instead() -> Result<()> {
     let cluster = control_plane().await?;
     let world = World::new(&cluster.namespace("immutable").await?).await?;
-    world.create("set", json!({"aws": {"region": "eu-west-1", "secretName": "k8s/a/b"}, "target": {"name": "a"}, "value": {"data": {"a": "b"}}})).await?;
+    world
+        .create(
+            "set",
+            json!({"aws": {"region": "eu-west-1", "secretName": "k8s/a/b"}, "target": {"name": "a"}, "value": {"data": {"a": "b"}}}),
+        )
+        .await?;
     world.create("unset", json!({"value": {"data": {"a": "b"}}})).await?;
     for (name, patch, words) in [
         ("set", json!({"spec": {"aws": {"region": "eu-west-2"}}}), "spec.aws.region is immutable"),
@@ -130,7 +145,10 @@ async fn what_is_immutable_is_refused_with_how_to_get_there_instead() -> Result<
         ("unset", json!({"spec": {"target": {"name": "b"}}}), "spec.target.name is immutable"),
     ] {
         let refusal = world.patch(name, patch.clone()).await.expect_err("an immutable field").to_string();
-        assert!(refusal.contains(words) && refusal.contains("new RotatedSecret") || refusal.contains("second RotatedSecret"), "{patch}: {refusal}");
+        assert!(
+            refusal.contains(words) && refusal.contains("new RotatedSecret") || refusal.contains("second RotatedSecret"),
+            "{patch}: {refusal}"
+        );
     }
     Ok(())
 }

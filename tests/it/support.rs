@@ -57,7 +57,8 @@ impl World {
     pub(crate) async fn new(namespace: &str) -> Result<Self> {
         let cluster = control_plane().await?;
         let now = Timestamp::from_second(Timestamp::now().as_second() + 600)?;
-        let emulator = Emulator::new(emulator::Config { clock: Clock::fixed(now), region: REGION.to_owned(), ..emulator::Config::default() });
+        let emulator =
+            Emulator::new(emulator::Config { clock: Clock::fixed(now), region: REGION.to_owned(), ..emulator::Config::default() });
         let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         Ok(Self { cluster, admin: cluster.admin(), namespace: namespace.to_owned(), emulator, server })
     }
@@ -136,8 +137,7 @@ impl World {
             let Turn { again, changed, .. } = turn(&object, ctx).await;
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
-                Some(_) if !changed => return Ok(Some(object)),
-                None if !changed => return Ok(Some(object)),
+                _ if !changed => return Ok(Some(object)),
                 _ => {}
             }
         }
@@ -161,7 +161,10 @@ impl World {
         let ready = status.conditions.iter().find(|c| c.type_ == "Ready").context("it has a Ready condition")?;
         anyhow::ensure!(ready.status == "True", "it is Ready, not {}: {}", ready.reason, ready.message);
         anyhow::ensure!(status.observed_generation == object.metadata.generation, "the status is of this generation");
-        anyhow::ensure!(status.aws.as_ref().and_then(|aws| aws.current_version_id.as_ref()) == Some(current), "the status names the version");
+        anyhow::ensure!(
+            status.aws.as_ref().and_then(|aws| aws.current_version_id.as_ref()) == Some(current),
+            "the status names the version"
+        );
         anyhow::ensure!(status.failures.is_none(), "no failure is left over");
         Ok(())
     }
