@@ -254,4 +254,11 @@ mod tests {
             assert_eq!(reason.as_str(), format!("{reason:?}"));
         }
     }
+    #[test]
+    fn every_reason_has_its_line_in_the_runbook() {
+        let runbook = include_str!("../../docs/runbook.md");
+        for reason in Reason::ALL {
+            assert!(runbook.contains(&format!("\n| `{reason}` | ")), "docs/runbook.md says nothing of {reason}");
+        }
+    }
 }
