@@ -14,8 +14,9 @@ use kube::{Client, Resource as _, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{failed, refused};
-use crate::api::condition::ConditionType;
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::backoff::Class;
 use crate::desired::Target;
 use crate::failure::Failure;
 use crate::ids::VersionId;
@@ -139,7 +140,21 @@ pub async fn write(
         None => (Method::POST, format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}")),
         Some(_) => (Method::PUT, format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name)),
     };
-    send(client, method, &path, "application/json", body, "writing the Secret").await
+    let replaced = method == Method::PUT;
+    match send(client, method, &path, "application/json", body).await? {
+        // Keys and form were checked before, so what is left is what Kubernetes never lets change.
+        StatusCode::UNPROCESSABLE_ENTITY if replaced => Err(Failure {
+            of: ConditionType::Mirrored,
+            class: Class::Invalid,
+            reason: Reason::TypeMismatch,
+            message: format!(
+                "the Secret {0} has another type, or is immutable, which Kubernetes does not let change: kubectl delete secret {0}, it is made anew \
+                 at once",
+                target.name
+            ),
+        }),
+        status => accepted(status, "writing the Secret"),
+    }
 }
 
 /// Takes our owner reference off the Secret, so that it stays when its owner goes.
@@ -157,7 +172,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name);
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;
-    send(client, Method::PATCH, &path, "application/merge-patch+json", body, "releasing the Secret").await
+    accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?, "releasing the Secret")
 }
 
 /// What was there, less what we wrote once and do not want any more, plus what we want.
@@ -187,14 +202,12 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
     next
 }
 
-async fn send(
-    client: &Client,
-    method: Method,
-    path: &str,
-    content: &'static str,
-    body: Vec<u8>,
-    what: &'static str,
-) -> Result<(), Failure> {
+fn accepted(status: StatusCode, what: &'static str) -> Result<(), Failure> {
+    if status.is_success() { Ok(()) } else { Err(refused(ConditionType::Mirrored, what, status)) }
+}
+
+/// The body of the answer is never read.
+async fn send(client: &Client, method: Method, path: &str, content: &'static str, body: Vec<u8>) -> Result<StatusCode, Failure> {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -202,8 +215,8 @@ async fn send(
         .header(header::ACCEPT, METADATA_ONLY)
         .body(Body::from(body))
         .map_err(|_| Failure::bug("the request could not be built"))?;
-    let status: StatusCode = client.send(request).await.map_err(|error| failed(ConditionType::Mirrored, what, &error))?.status();
-    if status.is_success() { Ok(()) } else { Err(refused(ConditionType::Mirrored, what, status)) }
+    let answer = client.send(request).await.map_err(|error| failed(ConditionType::Mirrored, "writing the Secret", &error))?;
+    Ok(answer.status())
 }
 
 #[cfg(test)]
