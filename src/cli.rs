@@ -176,7 +176,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     tracing::info!("stopping: turns under way are finished first");
     let _ = stop.send(true);
     let _ = watching.await;
-    let _ = serving.await;
+    // Somebody who scrapes slowly must not hold up the end.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use crate::api::condition::Reason;
 use crate::api::{
     AwsDeletionPolicy, CreationPolicy, GeneratorSpec, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
-    TAG_NAMESPACE, TAG_UID,
+    TAG_NAMESPACE, TAG_UID, ValueSpec,
 };
 use crate::generate::PasswordRules;
 use crate::ids::Tokens;
@@ -159,15 +159,14 @@ impl Desired {
             return Err(invalid("the name of the AWS secret would have more than 512 characters: set a shorter spec.aws.secretName"));
         }
 
-        let value = object.spec.value.as_ref().map(|spec| match &spec.plain_text {
-            Some(generator) => password_rules(generator).map(Declared::PlainText),
-            None => spec
-                .generate
-                .iter()
-                .map(|(field, generator)| password_rules(generator).map(|rules| (field.clone(), rules)))
-                .collect::<Result<_, _>>()
-                .map(|generate| Declared::Fields { data: spec.data.clone(), generate }),
-        });
+        let value = match &object.spec.value {
+            None => None,
+            // Nothing is generated any more, so a generator that could not work must not keep the object from going.
+            Some(_) if object.metadata.deletion_timestamp.is_some() => {
+                Some(Declared::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
+            }
+            Some(spec) => Some(declared(spec)?),
+        };
 
         let mut tags = aws.tags.clone();
         for (key, value) in [(TAG_CLUSTER, &policy.cluster), (TAG_NAMESPACE, &namespace), (TAG_NAME, &name), (TAG_UID, &uid)] {
@@ -184,7 +183,7 @@ impl Desired {
             kms_key_id: aws.kms_key_id.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            value: value.transpose()?,
+            value,
             rotation: rotation(object, policy),
             target: target(object, &name),
             rotate_request: annotation(ROTATE),
@@ -205,6 +204,14 @@ impl Desired {
 /// A request's token as it is kept in status: annotations can be long, the status must not be.
 pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
+}
+
+fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
+    if let Some(generator) = &spec.plain_text {
+        return password_rules(generator).map(Declared::PlainText);
+    }
+    let rules = spec.generate.iter().map(|(field, generator)| password_rules(generator).map(|rules| (field.clone(), rules)));
+    Ok(Declared::Fields { data: spec.data.clone(), generate: rules.collect::<Result<_, _>>()? })
 }
 
 fn password_rules(spec: &GeneratorSpec) -> Result<PasswordRules, Refusal> {

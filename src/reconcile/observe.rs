@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::Work;
-use crate::api::{FINALIZER, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::{Address, Description, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::cluster::object;
@@ -109,7 +109,9 @@ impl Work<'_> {
         version: VersionId,
         now: Timestamp,
     ) -> Result<Current, Failure> {
-        let head = self.object.status.as_ref().and_then(|status| status.history.first());
+        // The first version of a secret that was lost and made anew has the id of the one before: another ARN, another secret.
+        let same = |status: &&RotatedSecretStatus| status.aws.as_ref().and_then(|aws| aws.arn.as_ref()) == Some(&description.arn);
+        let head = self.object.status.as_ref().filter(same).and_then(|status| status.history.first());
         let reported = head.filter(|head| head.version_id == version.as_str()).map(|head| head.time.0);
         let unsure = want.value.is_some() && seen.reported.declared.is_none();
         let (changed, fits) = match reported {
