@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod demo;
 mod provision;
 mod up;
 mod verify;
@@ -27,6 +28,8 @@ enum Command {
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// Show the whole life of one credential, from nothing, on this machine alone
+    Demo(demo::DemoArgs),
     /// Run a control plane and an emulator until Ctrl-C
     Up,
     /// Run only the emulator until Ctrl-C
@@ -38,6 +41,7 @@ impl Cli {
         match self.command {
             Command::Provision => provision::provision_and_tell()?,
             Command::Verify { arguments } => return verify::verify(&arguments),
+            Command::Demo(arguments) => return demo::demo(&arguments),
             Command::Up => in_runtime(up::up())?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
         }

@@ -1,0 +1,108 @@
+//! Step 1: the control plane's programs and the operator's binary, made where they are missing.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testbed::controlplane::binaries::{self, KUBERNETES};
+use testbed::process::Family;
+
+use super::screen::{Progress, Screen, seconds};
+
+const BUILD: &str = "cargo";
+
+/// The clone of the repository that this command was compiled in; the examples and manifests are in it.
+pub(super) fn repository() -> &'static Path {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
+    testbed.parent().unwrap_or(testbed)
+}
+
+/// Makes what is missing. Gives the operator's binary.
+pub(super) async fn prepare(screen: &Screen) -> Result<PathBuf> {
+    let missing = binaries::find().is_err();
+    let start = Instant::now();
+    // Says itself what it fetches or builds. The demo needs no moto, which `cargo provision` makes, too.
+    tokio::task::spawn_blocking(binaries::provision).await??;
+    let how = if missing { format!("made in {} s, kept for the next time", start.elapsed().as_secs()) } else { "were here".to_owned() };
+    screen.ok(&format!("etcd, kube-apiserver, kube-controller-manager and kubectl of Kubernetes {KUBERNETES} ({how})"))?;
+
+    let start = Instant::now();
+    let progress = screen.progress("cargo builds the operator");
+    let operator = tokio::task::spawn_blocking(move || build(progress)).await??;
+    let shown = operator.strip_prefix(repository()).unwrap_or(&operator).display();
+    screen.ok(&format!("the operator's binary {shown} (cargo build: {})", seconds(start.elapsed())))?;
+    Ok(operator)
+}
+
+/// In a family, so that an early Ctrl-C ends cargo and its compilers, too.
+fn build(mut progress: Progress) -> Result<PathBuf> {
+    let family = Family::new("rotated-secrets-build-")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(repository())
+        .args(["build", "--locked", "--package", "rotated-secrets", "--bin", "rotated-secrets"])
+        .arg("--message-format=json-render-diagnostics")
+        // The output goes to a file; the count of finished units in it is what the progress shows.
+        .envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "120"), ("CARGO_TERM_COLOR", "never")]);
+    let status = family.run(BUILD, &command, || progress.tick(&detail(&family.log_tail(BUILD))))?;
+    let log = String::from_utf8_lossy(&fs::read(family.log(BUILD))?).into_owned();
+    ensure!(status.success(), "expected that the operator can be built; cargo says:\n{}", said(&log));
+    executable(&log).context("expected that cargo names the binary that it has built; it names none")
+}
+
+/// What cargo printed for people.
+fn said(log: &str) -> String {
+    let lines: Vec<&str> = log.split(['\n', '\r']).filter(|line| !line.starts_with('{') && !line.contains("Building [")).collect();
+    lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
+}
+
+/// ` (12/345)` out of `Building [==>   ] 12/345: serde`.
+fn detail(tail: &str) -> String {
+    if tail.trim_end().ends_with("file lock on build directory") {
+        return " (another cargo is building; this one waits)".to_owned();
+    }
+    let last = tail.rsplit(['\n', '\r']).find_map(|line| line.trim().strip_prefix("Building ["));
+    let count = last.and_then(|line| line.split_once("] ")).and_then(|(_, rest)| rest.split(':').next());
+    count.map(|count| format!(" ({})", count.trim())).unwrap_or_default()
+}
+
+fn executable(log: &str) -> Option<PathBuf> {
+    let messages = log.split(['\n', '\r']).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .filter(|message| message.pointer("/target/name").and_then(Value::as_str) == Some("rotated-secrets"))
+        .filter_map(|message| message.get("executable").and_then(Value::as_str).map(PathBuf::from))
+        .next_back()
+}
+
+/// The program of this name in `PATH`.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_of_cargo_is_read_from_its_last_words() {
+        assert_eq!(
+            detail("   Compiling kube v5.0.0\n    Building [===>      ] 7/31: kube\r    Building [====>     ] 8/31: http, tower\r"),
+            " (8/31)"
+        );
+        assert_eq!(detail("   Compiling kube v5.0.0\n"), "");
+        assert!(detail("    Blocking waiting for file lock on build directory\n").contains("another cargo"));
+    }
+
+    #[test]
+    fn the_binary_is_the_one_that_cargo_names() {
+        let log = "   Compiling\n{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"serde\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"rotated-secrets\"},\"executable\":\"/t/debug/rotated-secrets\"}\n";
+        assert_eq!(executable(log), Some(PathBuf::from("/t/debug/rotated-secrets")));
+    }
+}
