@@ -133,6 +133,18 @@ fn a_generator_that_cannot_work_is_refused_with_what_to_write_instead() {
 }
 
 #[test]
+fn an_object_that_goes_is_read_although_its_generator_cannot_work() {
+    let spec = |length: i32| json!({"value": {"generate": {"password": {"passwordLength": length}}}, "aws": {"deletionPolicy": "Delete"}});
+    for length in [2, 32] {
+        let mut going = object(spec(length));
+        going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        let want = Desired::parse(&going, &policy()).unwrap();
+        assert!(want.value.is_some() && want.needs_finalizer(), "what it owns is still cleaned up");
+    }
+    assert!(parse(spec(2)).is_err());
+}
+
+#[test]
 fn only_names_below_the_namespaces_own_prefix_are_its_own() {
     let table = [
         ("k8s/shop/x", true),
