@@ -1,0 +1,223 @@
+//! What somebody else does in AWS is the truth, and what they have under way is not disturbed.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use rotated_secrets::api::Cause;
+use serde_json::json;
+use testbed::emulator::{RotationFunction, RotationRequest};
+
+use super::stage::{HOUR, MINUTE, Stage};
+use crate::support::spec;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_due_time() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    stage.advance(30 * MINUTE);
+    let theirs = json!({"username": "root", "password": "theirs", "port": 5432, "more": {"x": [1, null]}});
+    stage.outsider().put_value(&stage.aws_name("app"), &theirs.to_string())?;
+    let put = stage.now();
+    let before = stage.aws();
+    stage.settle("app").await?;
+
+    stage.world.aws_secret("app").unwrap();
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    assert_eq!(stage.aws(), before, "the truth is not mended");
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    assert_eq!(stage.data("app").await?["port"], "5432");
+    assert_eq!(stage.causes("app").await?, [Cause::External, Cause::Created]);
+    assert_eq!(stage.told("app", "Normal", "ChangedInAws").await?, 1);
+    assert_eq!(stage.next_rotation("app").await?, Some(put + HOUR), "the schedule counts from their change");
+    stage.assert_silence("app").await?;
+
+    // The due time that there was before it comes and goes.
+    stage.advance(59 * MINUTE);
+    stage.settle("app").await?;
+    assert_eq!(stage.aws(), before);
+
+    stage.advance(MINUTE);
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 3);
+    let value = stage.value("app");
+    ensure!(value["password"] != "theirs", "rotated");
+    assert_eq!((&value["port"], &value["more"]), (&theirs["port"], &theirs["more"]), "what they added is carried along");
+    assert_eq!(value["username"], "admin", "declared fields are as declared again");
+    assert_eq!(stage.causes("app").await?, [Cause::Scheduled, Cause::External, Cause::Created]);
+    assert_eq!(stage.data("app").await?["port"], "5432");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_another_form_is_the_truth_too() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    stage.advance(MINUTE);
+    stage.outsider().put_value(&stage.aws_name("app"), "no object")?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?.into_iter().collect::<Vec<_>>(), [("value".to_owned(), "no object".to_owned())]);
+    assert_eq!(stage.versions("app"), 2);
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.value("app")["username"], "admin");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_put_in_aws_before_the_due_rotation_is_noticed_puts_it_off() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    // Nobody looked for an hour, and the value is a minute old.
+    stage.advance(HOUR);
+    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.advance(MINUTE);
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_due_rotation_waits_for_somebody_elses_pending_version() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"half way"}"#)?;
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    stage.advance(HOUR);
+    let before = stage.aws();
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "ForeignPending").await?;
+    ensure!(message.contains("aws secretsmanager update-secret-version-stage") && message.contains(&pending), "{message}");
+    stage.expect("app", "Ready", "False", "ForeignPending").await?;
+    stage.expect("app", "Stalled", "True", "ForeignPending").await?;
+    stage.expect("app", "Mirrored", "True", "Succeeded").await?;
+    assert_eq!(stage.told("app", "Warning", "ForeignPending").await?, 1);
+    assert_eq!(stage.aws(), before);
+    stage.assert_silence("app").await?;
+
+    stage.outsider().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.versions("app"), 3);
+    assert_eq!(stage.causes("app").await?, [Cause::Scheduled, Cause::Created]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_declared_changes_wait_for_somebody_elses_pending_version_too() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("asked", spec()).await?;
+    stage.settled("declared", spec()).await?;
+    for name in ["asked", "declared"] {
+        stage.outsider().put_pending(&stage.aws_name(name), r#"{"password":"half way"}"#)?;
+    }
+    stage.world.request_rotation("asked", "now").await?;
+    stage.world.patch("declared", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?;
+    let before = stage.aws();
+    for name in ["asked", "declared"] {
+        stage.settle(name).await?;
+        stage.expect(name, "Ready", "False", "ForeignPending").await?;
+    }
+    assert_eq!(stage.aws(), before);
+    assert_eq!(stage.status("asked").await?.requests, None, "not handled yet");
+    for name in ["asked", "declared"] {
+        stage.outsider().move_label(&stage.aws_name(name), "AWSPENDING", None)?;
+        stage.settle(name).await?;
+        stage.world.check_agreement(name).await?;
+        assert_eq!(stage.versions(name), 3);
+    }
+    assert_eq!(stage.value("declared")["host"], "db");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_pending_version_that_becomes_current_is_the_truth() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.outsider().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?["password"], "whole");
+    assert_eq!(stage.versions("app"), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_became_current_late_starts_its_period_then() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    stage.advance(2 * HOUR);
+    stage.outsider().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
+    stage.outsider().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    let changed = stage.now();
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?["password"], "whole");
+    assert_eq!(stage.versions("app"), 2, "the value that somebody made current a moment ago is not overwritten");
+    assert_eq!(stage.next_rotation("app").await?, Some(changed + HOUR));
+    Ok(())
+}
+
+/// A function that takes every rotation up and never does anything.
+struct Lambda;
+
+impl RotationFunction for Lambda {
+    fn start(&self, _: &RotationRequest) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.world.emulator.set_rotation_function(Some(Arc::new(Lambda)));
+    stage.settled("app", spec()).await?;
+    let rotate = json!({
+        "SecretId": stage.aws_name("app"),
+        "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11",
+        "RotationLambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:rotate",
+        "RotationRules": {"AutomaticallyAfterDays": 30},
+        "RotateImmediately": false,
+    });
+    stage.outsider().act("RotateSecret", &rotate)?;
+    stage.advance(HOUR);
+    let before = stage.aws();
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "RotatedByAws").await?;
+    ensure!(message.contains("cancel-rotate-secret"), "{message}");
+    stage.expect("app", "Stalled", "True", "RotatedByAws").await?;
+    assert_eq!(stage.aws(), before);
+    stage.assert_silence("app").await?;
+
+    stage.outsider().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_tag_and_describe_stays_unless_it_is_declared() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    let mut spec = spec();
+    spec["aws"] = json!({"tags": {"team": "shop"}});
+    stage.settled("app", spec).await?;
+    stage.outsider().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
+    stage.outsider().set_description(&stage.aws_name("app"), "theirs")?;
+    let before = stage.aws();
+    stage.settle("app").await?;
+    assert_eq!(stage.aws(), before);
+
+    stage.outsider().set_tag(&stage.aws_name("app"), "team", "another")?;
+    stage.writes.take();
+    stage.settle("app").await?;
+    let aws = stage.world.aws_secret("app").unwrap();
+    assert_eq!((aws.tags["team"].as_str(), aws.tags["cost-centre"].as_str()), ("shop", "7"));
+    assert_eq!(stage.writes.take(), ["TagResource"]);
+    stage.assert_silence("app").await?;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! An object is its uid: neither its name nor its namespace alone.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use kube::ResourceExt;
+use rotated_secrets::api::TAG_UID;
+
+use super::stage::{HOUR, Stage};
+use crate::support::{control_plane, spec};
+
+/// Longer than the garbage collector needs to find out about a new kind.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_made_anew_under_the_same_name_does_not_own_what_its_predecessor_left() -> Result<()> {
+    let stage = Stage::new("identity").await?;
+    stage.settled("app", spec()).await?;
+    let old = stage.secret("app").await?;
+    stage.delete_object("app").await?;
+    let before = stage.aws();
+    let anew = stage.settled("app", spec()).await?;
+    stage.expect("app", "Provisioned", "False", "NotOwned").await?;
+    stage.expect("app", "Ready", "False", "NotOwned").await?;
+    assert_eq!(stage.aws(), before);
+
+    // What the predecessor mirrored is garbage, and neither touched nor taken over.
+    let waiting = std::time::Instant::now();
+    while let Some(secret) = stage.world.secrets().get_opt("app").await? {
+        assert_eq!((secret.uid(), secret.data), (old.uid(), old.data.clone()));
+        ensure!(waiting.elapsed() < PATIENCE, "the garbage is not collected");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    ensure!(stage.no_secret("app").await?, "mirrored what is not ours");
+    assert_eq!(stage.aws(), before);
+    stage.assert_silence("app").await?;
+
+    // An administrator hands it over.
+    stage.outsider().set_tag(&stage.aws_name("app"), TAG_UID, &anew.uid().unwrap_or_default())?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_one_name_in_two_namespaces_do_not_touch_each_other() -> Result<()> {
+    let mut stage = Stage::new("identity").await?;
+    let first = stage.world.namespace.clone();
+    let second = control_plane().await?.namespace("identity").await?;
+    stage.settled("app", spec()).await?;
+    let before = (stage.aws(), stage.secret("app").await?, stage.status("app").await?);
+
+    stage.world.namespace.clone_from(&second);
+    stage.settled("app", spec()).await?;
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    stage.edit_secret("app", serde_json::json!({"stringData": {"password": "edited"}})).await?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    stage.delete_object("app").await?;
+
+    stage.world.namespace = first;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.versions("app"), 1);
+    assert_eq!((stage.secret("app").await?, stage.status("app").await?), (before.1, before.2));
+    ensure!(stage.aws().starts_with(&before.0) || stage.aws().ends_with(&before.0), "the first one's AWS secret changed");
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! What users were promised, a sentence for each promise: the operator in process, turn by turn, against the real API server and the emulator.
+//! Tests look at states, conditions, Events and counts of writes, never at how long something took.
+
+mod aws_trouble;
+mod changed_in_aws;
+mod concurrent;
+mod declared;
+mod foreign_aws_secret;
+mod foreign_secret;
+mod identity;
+mod layout;
+mod mirror;
+mod mirror_only;
+mod names;
+mod requests;
+mod rollback;
+mod schedule;
+mod stage;
+mod stale;
+mod status_lost;
+mod suspend;

@@ -1,0 +1,115 @@
+//! What a person asks for by an annotation happens once.
+
+use anyhow::{Result, ensure};
+use rotated_secrets::api::{Cause, REFRESH, ROTATE};
+use serde_json::json;
+
+use super::stage::{HOUR, MINUTE, Stage, unscheduled};
+use crate::support::spec;
+
+async fn ask(stage: &Stage, token: &str) -> Result<()> {
+    stage.advance(MINUTE);
+    stage.world.request_rotation("app", token).await?;
+    stage.settle("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_token_rotates_once_and_is_acknowledged() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", unscheduled()).await?;
+    let mut passwords = vec![stage.value("app")["password"].clone()];
+    for (token, versions) in [("a", 2), ("a", 2), ("b", 3), ("c", 4), ("a", 4), ("b", 4), ("d", 5)] {
+        ask(&stage, token).await?;
+        assert_eq!(stage.versions("app"), versions, "after {token}");
+        assert_eq!(stage.status("app").await?.requests.unwrap_or_default().rotate.as_deref(), Some(token));
+        stage.world.check_agreement("app").await?;
+        stage.assert_silence("app").await?;
+        let password = stage.value("app")["password"].clone();
+        if passwords.last() != Some(&password) {
+            ensure!(!passwords.contains(&password), "an old password");
+            passwords.push(password);
+        }
+    }
+    assert_eq!(passwords.len(), 5, "a new password each time");
+    assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Requested, Cause::Requested, Cause::Requested, Cause::Created]);
+    assert_eq!(stage.told("app", "Normal", "Rotated").await?, 4);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_with_the_annotation_and_without_status_does_not_rotate_again() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", unscheduled()).await?;
+    ask(&stage, "old").await?;
+    for lookback in 0..3 {
+        let before = stage.aws();
+        stage.lose_status("app").await?;
+        stage.world.request_rotation("app", "old").await?;
+        stage.settle("app").await?;
+        assert_eq!(stage.aws(), before, "the request's version lies {lookback} versions back");
+        assert_eq!(stage.status("app").await?.requests.unwrap_or_default().rotate.as_deref(), Some("old"));
+        stage.world.check_agreement("app").await?;
+        ask(&stage, &format!("new-{lookback}")).await?;
+        stage.advance(3 * MINUTE);
+    }
+    assert_eq!(stage.versions("app"), 5);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_while_a_rotation_is_due_makes_one_version() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", spec()).await?;
+    stage.advance(HOUR);
+    stage.world.request_rotation("app", "now").await?;
+    let asked = stage.now();
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    assert_eq!(stage.next_rotation("app").await?, Some(asked + HOUR));
+    stage.world.check_agreement("app").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_a_value_in_which_nothing_is_generated_is_acknowledged_and_changes_nothing() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", json!({"value": {"data": {"username": "admin"}}})).await?;
+    let before = stage.aws();
+    ask(&stage, "now").await?;
+    assert_eq!(stage.aws(), before);
+    assert_eq!(stage.status("app").await?.requests.unwrap_or_default().rotate.as_deref(), Some("now"));
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_tokens_are_tokens() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", unscheduled()).await?;
+    ask(&stage, "").await?;
+    assert_eq!(stage.versions("app"), 1, "an empty one asks for nothing");
+    let long = "x".repeat(5000);
+    for (number, token) in ["2026-01-01T00:00:00Z", "zwölf / ümläute", long.as_str(), &format!("{long}y")].into_iter().enumerate() {
+        ask(&stage, token).await?;
+        assert_eq!(stage.versions("app"), number + 2, "{number}");
+        stage.assert_silence("app").await?;
+    }
+    stage.world.patch("app", json!({"metadata": {"annotations": {ROTATE: null}}})).await?;
+    stage.assert_silence("app").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_refresh_is_acknowledged_and_writes_only_what_differs() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", spec()).await?;
+    let (before, mirror) = (stage.aws(), stage.secret("app").await?);
+    stage.world.patch("app", json!({"metadata": {"annotations": {REFRESH: "one"}}})).await?;
+    stage.writes.take();
+    stage.settle("app").await?;
+    assert_eq!(stage.writes.take(), ["PUT rotatedsecrets/status"]);
+    assert_eq!(stage.status("app").await?.requests.unwrap_or_default().refresh.as_deref(), Some("one"));
+    assert_eq!((stage.aws(), stage.secret("app").await?), (before, mirror));
+    stage.assert_silence("app").await?;
+    Ok(())
+}
