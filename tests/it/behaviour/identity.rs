@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use rotated_secrets::api::TAG_UID;
+use serde_json::json;
 
 use super::stage::{HOUR, Stage};
 use crate::support::{control_plane, spec};
@@ -56,7 +57,7 @@ async fn objects_of_one_name_in_two_namespaces_do_not_touch_each_other() -> Resu
     stage.settled("app", spec()).await?;
     stage.world.request_rotation("app", "now").await?;
     stage.settle("app").await?;
-    stage.edit_secret("app", serde_json::json!({"stringData": {"password": "edited"}})).await?;
+    stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.versions("app"), 2);
@@ -68,5 +69,33 @@ async fn objects_of_one_name_in_two_namespaces_do_not_touch_each_other() -> Resu
     assert_eq!(stage.versions("app"), 1);
     assert_eq!((stage.secret("app").await?, stage.status("app").await?), (before.1, before.2));
     ensure!(stage.aws().starts_with(&before.0) || stage.aws().ends_with(&before.0), "the first one's AWS secret changed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_objects_that_name_the_same_aws_secret_or_the_same_secret_only_the_first_has_it() -> Result<()> {
+    let stage = Stage::new("identity").await?;
+    stage.settled("first", spec()).await?;
+    let before = (stage.aws(), stage.secret("first").await?);
+
+    let mut same_aws = spec();
+    same_aws["aws"] = json!({"secretName": stage.aws_name("first"), "deletionPolicy": "Delete"});
+    stage.settled("same-aws", same_aws).await?;
+    stage.expect("same-aws", "Provisioned", "False", "NotOwned").await?;
+    ensure!(stage.no_secret("same-aws").await?, "mirrored what is not its own");
+
+    let mut same_target = spec();
+    same_target["target"] = json!({"name": "first", "deletionPolicy": "Retain"});
+    stage.settled("same-target", same_target).await?;
+    stage.expect("same-target", "Mirrored", "False", "SecretNotOwned").await?;
+
+    for name in ["same-aws", "same-target"] {
+        stage.delete_object(name).await?;
+        stage.settle(name).await?;
+        ensure!(stage.world.objects().get_opt(name).await?.is_none(), "{name} is held back");
+    }
+    assert_eq!((stage.aws(), stage.secret("first").await?), before);
+    stage.settle("first").await?;
+    stage.world.check_agreement("first").await?;
     Ok(())
 }

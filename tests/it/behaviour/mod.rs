@@ -19,3 +19,4 @@ mod stage;
 mod stale;
 mod status_lost;
 mod suspend;
+mod vanished;

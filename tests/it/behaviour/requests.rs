@@ -113,3 +113,18 @@ async fn a_request_to_refresh_is_acknowledged_and_writes_only_what_differs() -> 
     stage.assert_silence("app").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_keeps_the_ten_newest_versions() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.settled("app", unscheduled()).await?;
+    for token in 0..12 {
+        ask(&stage, &token.to_string()).await?;
+    }
+    let aws = stage.world.aws_secret("app").unwrap();
+    let newest: Vec<&str> = aws.versions.iter().rev().take(10).map(|version| version.id.as_str()).collect();
+    let status = stage.status("app").await?;
+    assert_eq!(status.history.iter().map(|entry| entry.version_id.as_str()).collect::<Vec<_>>(), newest);
+    stage.assert_silence("app").await?;
+    Ok(())
+}

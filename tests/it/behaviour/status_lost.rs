@@ -34,6 +34,9 @@ async fn a_lost_status_comes_back_the_same_and_nothing_else_is_written() -> Resu
 /// A life with rotations; then the status is lost in the middle of a period.
 async fn rotated_thrice(schedule: &str) -> Result<(Stage, RotatedSecretStatus)> {
     let stage = Stage::new("status-lost").await?;
+    // Far from the moment that the cron expression below names.
+    let half_past = Timestamp::from_second((stage.now().as_second() / 3600 + 1) * 3600 + 1800)?;
+    stage.world.emulator.clock().set(half_past);
     let mut spec = spec();
     spec["rotation"] = json!({"schedule": schedule});
     stage.settled("app", spec).await?;
@@ -60,11 +63,6 @@ async fn a_status_lost_after_rotations_costs_no_rotation_and_comes_back_but_for_
         expected.history.truncate(1);
         // Who made it is looked at below.
         expected.history[0].cause = after.history[0].cause;
-        if let Some(minutes) = schedule.strip_suffix(" * * * *") {
-            // That moments before the edit do not count is forgotten; this schedule was never edited.
-            assert_eq!(minutes, "7");
-        }
-        expected.schedule = after.schedule.clone();
         assert_eq!(comparable(after), expected, "{schedule}");
         stage.assert_silence("app").await?;
     }
@@ -113,5 +111,23 @@ async fn a_status_lost_with_somebody_elses_value_current_overwrites_nothing() ->
     assert_eq!(stage.causes("app").await?, [Cause::External]);
     assert_eq!(stage.next_rotation("app").await?, Some(put + HOUR));
     assert_eq!(stage.data("app").await?["password"], "theirs");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "defect: without a status only the first version is compared with what is declared, and Ready is said all the same"]
+async fn a_change_of_the_spec_that_comes_with_the_loss_of_the_status_is_not_overlooked() -> Result<()> {
+    for rotations in [0, 1] {
+        let stage = Stage::new("status-lost").await?;
+        stage.settled("app", spec()).await?;
+        for _ in 0..rotations {
+            stage.advance(HOUR);
+            stage.settle("app").await?;
+        }
+        stage.lose_status("app").await?;
+        stage.world.patch("app", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?;
+        stage.settle("app").await?;
+        assert_eq!(stage.value("app")["host"], "db", "Ready without what is declared, after {rotations} rotations");
+    }
     Ok(())
 }
