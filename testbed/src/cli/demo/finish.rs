@@ -132,6 +132,7 @@ async fn search_for_values(tale: &Tale<'_>, last: &State) -> Result<()> {
         let escaped = json!(password).to_string();
         values.push([password.to_owned(), escaped.trim_matches('"').to_owned(), STANDARD.encode(password)]);
     }
+    ensure!(!values.is_empty(), "expected that AWS still has the versions; it has none");
     let audit = stage.control_plane.audit().await?;
     let audit: Vec<&str> = audit.iter().map(|event| event.raw.as_str()).collect();
     let log = fs::read_to_string(stage.family.log(OPERATOR))?;

@@ -22,9 +22,10 @@ use clap::Args;
 use testbed::controlplane::binaries::KUBERNETES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use kubelet::Kubelet;
 use screen::{Screen, seconds};
 use stage::{KEY, OPERATOR, REGION, Stage};
-use tale::{AWS_NAME, NAME, Tale};
+use tale::{AWS_NAME, NAME, NAMESPACE, Tale};
 use tools::on_path;
 
 /// As shells say it of a program that Ctrl-C has ended.
@@ -110,7 +111,7 @@ async fn play(arguments: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn interrupted(screen: &Screen) -> Result<ExitCode> {
-    screen.line("\nStopped by Ctrl-C.")?;
+    screen.line("\nInterrupted.")?;
     Ok(ExitCode::from(INTERRUPTED))
 }
 
@@ -151,7 +152,8 @@ async fn tell(screen: &Screen, stage: &Stage, binary: &Path, keep: bool) -> Resu
 /// Waits for Ctrl-C, with everything running.
 async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<()> {
     screen.headline("Everything goes on until Ctrl-C")?;
-    screen.say("In another shell:\n\n")?;
+    let _kubelet = Kubelet::start(stage.control_plane.admin(), NAMESPACE);
+    screen.say("In another shell:\n ")?;
     screen.line(&format!("export KUBECONFIG={}", stage.kubeconfig().display()))?;
     screen.line(&format!("export AWS_ENDPOINT_URL={}", stage.server.endpoint_url()))?;
     screen.line(&format!("export AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} AWS_ACCESS_KEY_ID={KEY} AWS_SECRET_ACCESS_KEY={KEY}"))?;
@@ -170,7 +172,7 @@ async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<(
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(1)) => stage.family.check()?,
+            () = tokio::time::sleep(Duration::from_secs(1)) => stage.expect_operator()?,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Screen {
 
     /// An explanation.
     pub(super) fn say(&self, text: &str) -> Result<()> {
-        text.lines().try_for_each(|line| self.line(&format!("    {line}")))
+        text.lines().try_for_each(|line| self.line(format!("    {line}").trim_end()))
     }
 
     /// Something that has just been checked.

@@ -87,7 +87,7 @@ impl Stage {
         screen
             .during("the operator starts", async {
                 while !http.get(url.clone()).await.is_ok_and(|answer| answer.status().is_success()) {
-                    self.family.check()?;
+                    self.expect_operator()?;
                     ensure!(start.elapsed() < Duration::from_mins(1), "expected that the operator is ready within a minute; it is not");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -95,6 +95,14 @@ impl Stage {
             })
             .await?;
         Ok((id, start.elapsed()))
+    }
+
+    /// Fails when the operator has ended by itself.
+    pub(super) fn expect_operator(&self) -> Result<()> {
+        match self.family.ended()? {
+            Some((_, status)) => bail!("expected that the operator runs; it has ended ({status})"),
+            None => Ok(()),
+        }
     }
 
     /// What makes an AWS SDK or aws-cli use the emulator.
@@ -140,7 +148,7 @@ impl Stage {
         let left = ids.iter().filter(|id| alive(id)).count();
         ensure!(left == 0, "expected that all {} processes have ended; {left} have not", ids.len());
         ensure!(!dirs.iter().any(|dir| dir.exists()), "expected that the temporary directories are gone; they are not");
-        screen.ok(&format!("the operator, the emulator and the control plane are stopped, their files gone ({})", seconds(start.elapsed())))
+        screen.ok(&format!("everything that the demo started is stopped, its files are gone ({})", seconds(start.elapsed())))
     }
 }
 
@@ -159,13 +167,14 @@ pub(super) fn isolated(program: &Path) -> Command {
     command
 }
 
-/// Runs a program to its end. It ends with us, too. Gives its standard output; its standard error only when it fails.
+/// Runs a program to its end. It ends with us, too, and not before: the Ctrl-C of a terminal reaches only us. Gives its standard output; its standard error only when it fails.
 pub(super) async fn run(command: Command, input: Option<&str>) -> Result<String> {
     let mut command = tokio::process::Command::from(command);
     command
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn()?;
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {

@@ -100,7 +100,7 @@ impl<'a> Tale<'a> {
                 Ok(None) => None,
                 Err(error) => Some(error),
             };
-            self.stage.family.check()?;
+            self.stage.expect_operator()?;
             if start.elapsed() > patience {
                 let expected = format!("expected: {expected}; it did not come within {} s", patience.as_secs());
                 return Err(match reason {

@@ -63,7 +63,7 @@ fn said(log: &str) -> String {
 
 /// ` (12/345)` out of `Building [==>   ] 12/345: serde`.
 fn detail(tail: &str) -> String {
-    if tail.trim_end().ends_with("file lock on build directory") {
+    if tail.trim_end().rsplit('\n').next().is_some_and(|line| line.contains("waiting for file lock")) {
         return " (another cargo is building; this one waits)".to_owned();
     }
     let last = tail.rsplit(['\n', '\r']).find_map(|line| line.trim().strip_prefix("Building ["));
