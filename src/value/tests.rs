@@ -317,7 +317,7 @@ fn each_type_of_secret_demands_its_keys() {
 }
 
 #[test]
-#[ignore = "defect: the API server unmarshals .dockerconfigjson into a map, so other JSON is refused by it and not by us; its answer quotes a character of the value"]
+#[ignore = "defect: the API server unmarshals .dockerconfigjson into a map, so other JSON is refused by it and not by us"]
 fn a_docker_config_that_is_json_but_no_object_is_malformed() {
     let malformed = || Err(LayoutError::Malformed(".dockerconfigjson"));
     check(
