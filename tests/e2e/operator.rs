@@ -1,0 +1,136 @@
+//! The operator's process: started as a user would start it, observed from outside, gone with its value.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use testbed::process::{Family, free_ports};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::stage::{REGION, Stage, until};
+
+const NAME: &str = "operator";
+
+pub(crate) struct Operator {
+    family: Family,
+    address: SocketAddr,
+}
+
+impl Operator {
+    /// Starts it and waits until its watches are in sync.
+    pub(crate) async fn start(stage: &Stage) -> Result<Self> {
+        Self::start_with(stage, &[]).await
+    }
+
+    /// The same, with further flags, or other values of the flags of every test.
+    pub(crate) async fn start_with(stage: &Stage, flags: &[&str]) -> Result<Self> {
+        let operator = Self::launch(stage, flags).await?;
+        until("the operator is ready", async || {
+            operator.check()?;
+            Ok(operator.get("/readyz").await.ok().filter(|(status, _)| *status == 200).map(drop))
+        })
+        .await?;
+        Ok(operator)
+    }
+
+    /// Starts it and waits until it is alive. Somebody else may have taken the port meanwhile; then with another one.
+    pub(crate) async fn launch(stage: &Stage, flags: &[&str]) -> Result<Self> {
+        loop {
+            let [port] = free_ports()?;
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let family = Family::new("e2e-operator-")?;
+            let mut command = command(&stage.kubeconfig);
+            command
+                .args(["run", "--aws-region", REGION, "--aws-endpoint-url", &stage.endpoint(), "--development"])
+                .args(["--minimum-rotation-interval", "1s", "--http-address", &address.to_string()])
+                .args(flags);
+            for default in [["--refresh-interval", "10s"], ["--log", "trace"]] {
+                if !flags.contains(&default[0]) {
+                    command.args(default);
+                }
+            }
+            family.start(NAME, &command)?;
+            let operator = Self { family, address };
+            let alive = until("the operator is alive", async || {
+                if operator.ended()?.is_some() {
+                    return Ok(Some(false));
+                }
+                Ok(operator.get("/livez").await.ok().map(|(status, _)| status == 200))
+            })
+            .await?;
+            if alive {
+                return Ok(operator);
+            }
+            ensure!(operator.output()?.contains("cannot be listened on"), "the operator ended: {}", operator.output()?);
+        }
+    }
+
+    /// What it has said so far, on either stream.
+    pub(crate) fn output(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.family.log(NAME))?)
+    }
+
+    /// A page of its own port: status and body.
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an HTTP answer")?;
+        let status = head.split(' ').nth(1).context("a status line")?.parse()?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// Fails when it has ended.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.family.check()
+    }
+
+    fn ended(&self) -> Result<Option<ExitStatus>> {
+        Ok(self.family.ended()?.map(|(_, status)| status))
+    }
+
+    /// SIGKILL: no goodbye, no memory.
+    pub(crate) async fn kill(&self) -> Result<()> {
+        self.family.signal(NAME, Signal::KILL)?;
+        until("the operator is dead", async || self.ended()).await?;
+        Ok(())
+    }
+
+    /// SIGTERM, as the kubelet does; and how it ended.
+    pub(crate) async fn terminate(&self) -> Result<ExitStatus> {
+        self.ask_to_stop()?;
+        until("the operator stops", async || self.ended()).await
+    }
+
+    pub(crate) fn ask_to_stop(&self) -> Result<()> {
+        self.family.signal(NAME, Signal::TERM)
+    }
+}
+
+/// The binary, with nothing of this machine's environment that would matter to it.
+fn command(kubeconfig: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rotated-secrets"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("AWS_") || name.starts_with("ROTATED_SECRETS_") || name.to_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "not-checked-by-the-emulator")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// Runs the binary until it ends by itself, which it must.
+pub(crate) async fn run_to_end(kubeconfig: &Path, args: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::from(command(kubeconfig));
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it does not end by itself")?.map_err(Into::into)
+}
