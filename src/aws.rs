@@ -250,6 +250,21 @@ impl SecretsManager {
         written(self.count(OPERATION, request.send().await))
     }
 
+    /// Makes `to` current, if `from` still is: AWS's only compare-and-swap.
+    ///
+    /// # Errors
+    /// Also when `from` is not current any more.
+    pub async fn move_current(&self, at: Address<'_>, to: &VersionId, from: &VersionId) -> Result<(), Failure> {
+        let request = self
+            .client(at.region)
+            .update_secret_version_stage()
+            .secret_id(at.id)
+            .version_stage("AWSCURRENT")
+            .move_to_version_id(to.as_str())
+            .remove_from_version_id(from.as_str());
+        self.count("UpdateSecretVersionStage", request.send().await).map(drop).map_err(Fault::into_failure)
+    }
+
     /// Sets the description.
     ///
     /// # Errors
@@ -341,7 +356,7 @@ impl Fault {
     fn read<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
         let (code, class, reason) = match error {
             SdkError::ServiceError(answer) => {
-                let code = answer.err().code().map(bounded_code);
+                let code = answer.err().code().map(bounded_code).filter(|code| !code.is_empty());
                 let server_side = answer.raw().status().is_server_error();
                 let (class, reason) = classify(code.as_deref(), answer.err().message().unwrap_or_default(), server_side);
                 (code, class, reason)
@@ -406,6 +421,9 @@ fn classify(code: Option<&str>, text: &str, server_side: bool) -> (Class, Reason
             | "ExpiredTokenException"
             | "ExpiredToken"
             | "NotAuthorized"
+            | "RequestExpired"
+            | "SignatureDoesNotMatch"
+            | "MissingAuthenticationTokenException"
             | "OptInRequired",
         ) => (Class::Denied, Reason::AccessDenied),
         Some("EncryptionFailure" | "EncryptionFailureException" | "DecryptionFailure" | "DecryptionFailureException") => {

@@ -11,6 +11,11 @@ use uuid::Uuid;
 pub struct VersionId(String);
 
 impl VersionId {
+    /// Whether it can be one of ours: others' tokens are random (UUID version 4), ours follow from a cause (version 5).
+    pub fn is_derived(&self) -> bool {
+        Uuid::parse_str(&self.0).is_ok_and(|id| id.get_version_num() == 5)
+    }
+
     /// The id as AWS writes it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,7 +9,7 @@ use crate::api::{
     AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, REFRESH, RequestStatus, RotatedSecret,
     RotatedSecretStatus, ScheduleStatus,
 };
-use crate::backoff;
+use crate::backoff::{self, Class};
 use crate::cluster::events::Happening;
 use crate::desired::{Desired, Refusal, Rotation};
 use crate::failure::Failure;
@@ -31,7 +31,12 @@ pub enum Outcome {
     /// The spec cannot be carried out.
     Invalid(Refusal),
     /// Something failed on the way.
-    Failed(Failure),
+    Failed {
+        /// What.
+        failure: Failure,
+        /// Whether there was a Secret of the target's name.
+        secret_seen: bool,
+    },
 }
 
 /// Until when the object waits after failures; `None`: it does not, or something new came in since.
@@ -49,7 +54,13 @@ pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> 
 /// What the status reports of earlier turns, as facts for the plan.
 pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reported {
     let status = object.status.clone().unwrap_or_default();
+    let edited = match (&status.schedule, &want.rotation) {
+        (Some(before), Rotation::Scheduled { expression, .. }) => before.expression != *expression,
+        (None, Rotation::Scheduled { .. }) => !status.history.is_empty(),
+        _ => false,
+    };
     Reported {
+        schedule_edited: edited,
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
         rotate_handled: status.requests.and_then(|requests| requests.rotate),
@@ -76,7 +87,8 @@ pub fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome,
             after.failures = None;
             refused(&before, ConditionType::Provisioned, refusal)
         }
-        Outcome::Failed(failure) => {
+        Outcome::Failed { failure, secret_seen } => {
+            after.mirror = after.mirror.filter(|_| *secret_seen || failure.of != ConditionType::Mirrored);
             after.failures = Some(count_failure(&before, want, failure, now));
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
@@ -112,14 +124,15 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
     if rest.unsettled {
         return;
     }
-    after.next_rotation_time = rest.next_rotation.map(Time);
     let Some(remote) = seen.remote.as_ref() else {
         after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
         return;
     };
-    if rest.provisioned.is_some() && !rest.mirror_seen {
+    // What was announced stays announced, so that it becomes overdue; and a stranger's ARN is not ours to report.
+    if !rest.mirror_seen {
         return;
     }
+    after.next_rotation_time = rest.next_rotation.map(Time);
     after.aws = Some(AwsStatus {
         arn: Some(remote.arn.clone()),
         region: Some(want.region.clone()),
@@ -132,6 +145,7 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
             secret_name: target.name.clone(),
             version_id: version.as_ref().map(ToString::to_string),
             last_write_time: written.map(Time),
+            confirmed_resource_version: confirmed(before, seen),
         }),
         _ => None,
     };
@@ -145,19 +159,26 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         Rotation::Never | Rotation::Refused(_) => None,
     };
     if let Some(current) = &remote.current {
-        record(after, before, want, remote, current);
+        record(after, before, want, seen, remote, current);
     }
 }
 
 /// The history and what follows from it.
-fn record(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current) {
-    after.last_rotation_time = Some(Time(current.changed));
+fn record(
+    after: &mut RotatedSecretStatus,
+    before: &RotatedSecretStatus,
+    want: &Desired,
+    seen: &Observed,
+    remote: &Remote,
+    current: &Current,
+) {
+    after.last_rotation_time = Some(Time(current.anchor));
     match after.history.first_mut() {
         Some(head) if head.version_id == current.version.as_str() => head.time = Time(current.changed),
         _ => {
-            let cause = cause(before, want, remote, current);
+            let cause = cause(before, want, seen, remote, current);
             if cause == Cause::Scheduled {
-                after.missed_rotations = missed(before, want, current);
+                after.missed_rotations = missed(before, want, seen, current);
             }
             after.history.insert(
                 0,
@@ -175,10 +196,11 @@ fn record(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &
 }
 
 /// Why the current version is current: our own ids follow from their cause, so the cause follows from the id.
-fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current) -> Cause {
+fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Cause {
     let tokens = &want.tokens;
-    let head = before.history.first();
-    if before.history.iter().skip(1).any(|entry| entry.version_id == current.version.as_str()) {
+    let known = before.history.iter().any(|entry| entry.version_id == current.version.as_str());
+    let same_secret = before.aws.as_ref().and_then(|aws| aws.arn.as_ref()).is_none_or(|arn| *arn == remote.arn);
+    if known && same_secret {
         return Cause::RolledBack;
     }
     if current.version == tokens.creation() {
@@ -192,26 +214,40 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current:
     {
         return Cause::SpecChanged;
     }
-    // The slot of the version before it; where the status lost that version's time, the slots around the version's own time.
-    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
-    if let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, head) {
-        let mut due = schedule.due_after(head.time.0, since);
-        for _ in 0..HISTORY {
-            let Some(slot) = due else { break };
-            if tokens.slot(slot) == current.version {
-                return Cause::Scheduled;
-            }
-            due = schedule.next_after(slot);
+    let Rotation::Scheduled { schedule, .. } = &want.rotation else { return Cause::External };
+    let Some(anchor) = counted_from(before) else {
+        // The status was lost, and with it what the slot counts from. An id that follows from a cause is ours, and no other cause is left.
+        return if current.version.is_derived() { Cause::Scheduled } else { Cause::External };
+    };
+    let mut due = schedule.due_after(anchor, seen.reported.schedule_since);
+    for _ in 0..HISTORY {
+        let Some(slot) = due else { break };
+        if tokens.slot(slot) == current.version {
+            return Cause::Scheduled;
         }
+        due = schedule.next_after(slot);
     }
     Cause::External
 }
 
-fn missed(before: &RotatedSecretStatus, want: &Desired, current: &Current) -> i32 {
-    let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, before.history.first()) else { return 0 };
-    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
-    let due = schedule.due_after(head.time.0, since).filter(|due| *due <= current.changed);
+/// What the schedule counted from, as reported.
+fn counted_from(before: &RotatedSecretStatus) -> Option<Timestamp> {
+    before.last_rotation_time.as_ref().or(before.history.first().map(|head| &head.time)).map(|time| time.0)
+}
+
+fn missed(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, current: &Current) -> i32 {
+    let (Rotation::Scheduled { schedule, .. }, Some(anchor)) = (&want.rotation, counted_from(before)) else { return 0 };
+    let due = schedule.due_after(anchor, seen.reported.schedule_since).filter(|due| *due <= current.changed);
     due.map_or(0, |due| i32::try_from(schedule.missed(due, current.changed)).unwrap_or(i32::MAX))
+}
+
+/// A write of this turn changed nothing, although another manager claims fields: at this revision all is well.
+fn confirmed(before: &RotatedSecretStatus, seen: &Observed) -> Option<String> {
+    let earlier = before.mirror.as_ref().and_then(|mirror| mirror.confirmed_resource_version.clone());
+    match &seen.mirror {
+        Mirror::Ours { intact: false, .. } if seen.mirror_written => seen.mirror_revision.clone(),
+        _ => earlier.filter(|earlier| seen.mirror_revision.as_ref() == Some(earlier)),
+    }
 }
 
 fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {
@@ -258,7 +294,9 @@ fn rested(
             after.next_rotation_time.as_ref().map_or_else(|| "nothing is due".to_owned(), |next| format!("next rotation at {}", next.0))
         }));
     }
-    let worst = rest.provisioned.as_ref().or(mirrored).or(rest.rotated.as_ref());
+    // What a person must mend comes first: the rest may follow from it.
+    let aspects = [rest.provisioned.as_ref(), mirrored, rest.rotated.as_ref()];
+    let worst = aspects.iter().flatten().find(|refusal| refusal.reason.needs_a_person()).or(aspects.iter().flatten().next()).copied();
     match worst {
         Some(refusal) => summarise(&mut statements, refusal, false),
         None => statements.push(Statement {
@@ -286,12 +324,23 @@ fn failed(before: &RotatedSecretStatus, failure: &Failure, now: Timestamp) -> Ve
     let refusal = Refusal::new(failure.reason, failure.message.clone());
     let of = failure.of;
     let mut statements = kept(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    if failure.class == Class::Conflict && after_moments(before) {
+        // Somebody was faster, and the next look is a second away: no reason to take back what was said.
+        statements = kept(before, &[]);
+        statements.push(reconciling(failure.reason));
+        return statements;
+    }
     if of != ConditionType::Ready {
         statements.push(statement(of, Some(&refusal), String::new));
     }
     summarise(&mut statements, &refusal, true);
     overdue(&mut statements, before, now);
     statements
+}
+
+/// Whether the failures in a row are few, so far.
+fn after_moments(before: &RotatedSecretStatus) -> bool {
+    !before.conditions.is_empty() && before.failures.as_ref().is_none_or(|failures| failures.count < 4)
 }
 
 fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
@@ -386,7 +435,7 @@ pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, ste
             Cause::Requested => normal("Rotated", "Rotate", format!("version {version} is current; a person asked for it")),
             Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
         });
-    } else if mirrored && before.mirror.is_some() {
+    } else if mirrored && before.mirror.is_some() && before.observed_generation == after.observed_generation {
         happenings.push(normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as it should be again".to_owned()));
     }
     let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();

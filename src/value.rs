@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::CryptoRng;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::api::SecretType;
@@ -63,8 +63,8 @@ impl Declared {
     pub fn fits(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
-            (Self::Fields { data, generate }, Payload::Text(text)) => parse_object(text).is_some_and(|object| {
-                data.iter().all(|(name, fixed)| object.0.get(name).and_then(Value::as_str) == Some(fixed))
+            (Self::Fields { data, generate }, Payload::Text(text)) => Object::parse(text).is_some_and(|object| {
+                data.iter().all(|(name, fixed)| object.text(name).is_some_and(|text| text.expose() == fixed))
                     && generate.keys().all(|name| object.0.contains_key(name))
             }),
             (_, Payload::Binary(_)) => false,
@@ -91,18 +91,18 @@ impl Declared {
             },
             Self::Fields { data, generate } => {
                 let mut object = match predecessor {
-                    Some(Payload::Text(text)) => parse_object(text).unwrap_or_default(),
+                    Some(Payload::Text(text)) => Object::parse(text).unwrap_or_default(),
                     _ => Object::default(),
                 };
                 for name in dropped.iter().filter(|name| !data.contains_key(*name) && !generate.contains_key(*name)) {
-                    object.0.remove(name);
+                    wipe(object.0.remove(name));
                 }
                 for (name, fixed) in data {
-                    object.0.insert(name.clone(), Value::String(fixed.clone()));
+                    object.set(name, fixed)?;
                 }
                 for (name, rules) in generate {
                     if fresh || !object.0.contains_key(name) {
-                        object.0.insert(name.clone(), Value::String(rules.generate(rng).expose().to_owned()));
+                        object.set(name, rules.generate(rng).expose())?;
                     }
                 }
                 Plaintext::from(serde_json::to_string(&object.0).map_err(|_| ComposeError::TooLarge)?)
@@ -163,7 +163,7 @@ impl Layout {
     pub fn render(&self, value: &Payload) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
         let data = match value {
             Payload::Binary(bytes) => self.whole(bytes.expose())?,
-            Payload::Text(text) => match parse_object(text) {
+            Payload::Text(text) => match Object::parse(text) {
                 Some(object) => self.fields(&object.0)?,
                 None => self.whole(text.expose().as_bytes())?,
             },
@@ -181,7 +181,7 @@ impl Layout {
         Ok(BTreeMap::from([(key.to_owned(), SecretBytes::from(bytes.to_vec()))]))
     }
 
-    fn fields(&self, object: &Map<String, Value>) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
+    fn fields(&self, object: &BTreeMap<String, Box<RawValue>>) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
         if self.keys.is_empty() {
             return object
                 .iter()
@@ -208,47 +208,69 @@ impl Layout {
         match self.kind {
             SecretType::Opaque => Ok(()),
             SecretType::BasicAuth => demand("username").or_else(|_| demand("password")),
-            SecretType::SshAuth => demand("ssh-privatekey"),
+            SecretType::SshAuth => {
+                const KEY: &str = "ssh-privatekey";
+                demand(KEY)?;
+                let filled = data.get(KEY).is_some_and(|bytes| !bytes.expose().is_empty());
+                if filled { Ok(()) } else { Err(LayoutError::KeyMissing(KEY)) }
+            }
             SecretType::Tls => demand("tls.crt").and_then(|()| demand("tls.key")),
             SecretType::DockerConfigJson => {
                 const KEY: &str = ".dockerconfigjson";
                 demand(KEY)?;
-                let json = data.get(KEY).is_some_and(|bytes| serde_json::from_slice::<serde::de::IgnoredAny>(bytes.expose()).is_ok());
+                let json = data
+                    .get(KEY)
+                    .is_some_and(|bytes| serde_json::from_slice::<BTreeMap<String, serde::de::IgnoredAny>>(bytes.expose()).is_ok());
                 if json { Ok(()) } else { Err(LayoutError::Malformed(KEY)) }
             }
         }
     }
 }
 
-/// A JSON object whose strings are wiped when it goes.
+/// A JSON object, each field as it was written: a number keeps its digits and whatever is nested its form. Wiped when it goes.
 #[derive(Default)]
-struct Object(Map<String, Value>);
+struct Object(BTreeMap<String, Box<RawValue>>);
+
+impl Object {
+    /// `None` when the text is no JSON object. The error of serde_json quotes the value, so it is dropped here and never seen.
+    fn parse(text: &Plaintext) -> Option<Self> {
+        serde_json::from_str(text.expose()).ok().map(Self)
+    }
+
+    fn set(&mut self, name: &str, text: &str) -> Result<(), ComposeError> {
+        let value = serde_json::value::to_raw_value(text).map_err(|_| ComposeError::TooLarge)?;
+        wipe(self.0.insert(name.to_owned(), value));
+        Ok(())
+    }
+
+    fn text(&self, name: &str) -> Option<Plaintext> {
+        text_of(self.0.get(name)?)
+    }
+}
 
 impl Drop for Object {
     fn drop(&mut self) {
-        self.0.values_mut().for_each(wipe);
+        std::mem::take(&mut self.0).into_values().for_each(|value| wipe(Some(value)));
     }
 }
 
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => zeroize::Zeroize::zeroize(text),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(object) => object.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+fn wipe(value: Option<Box<RawValue>>) {
+    if let Some(value) = value {
+        let text: Box<str> = value.into();
+        zeroize::Zeroize::zeroize(&mut String::from(text));
     }
 }
 
-fn parse_object(text: &Plaintext) -> Option<Object> {
-    // The error of serde_json quotes the value, so it is dropped here and never seen.
-    serde_json::from_str::<Map<String, Value>>(text.expose()).ok().map(Object)
+/// The text of a JSON string.
+fn text_of(value: &RawValue) -> Option<Plaintext> {
+    serde_json::from_str::<String>(value.get()).ok().map(Plaintext::from)
 }
 
-/// A string as it is; anything else as JSON, so that numbers and nested objects arrive too.
-fn field_bytes(value: &Value) -> SecretBytes {
-    SecretBytes::from(match value {
-        Value::String(text) => text.as_bytes().to_vec(),
-        other => other.to_string().into_bytes(),
+/// A string as it is; anything else as the JSON that it was, so that numbers and nested objects arrive too.
+fn field_bytes(value: &RawValue) -> SecretBytes {
+    SecretBytes::from(match text_of(value) {
+        Some(text) => text.expose().as_bytes().to_vec(),
+        None => value.get().as_bytes().to_vec(),
     })
 }
 
@@ -256,7 +278,7 @@ fn is_secret_key(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 253
         && name != "."
-        && name != ".."
+        && !name.starts_with("..")
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 

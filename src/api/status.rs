@@ -86,6 +86,9 @@ pub struct MirrorStatus {
     /// When the operator last wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_write_time: Option<Time>,
+    /// The resourceVersion at which a write of the operator changed nothing although another manager claims fields: then all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_resource_version: Option<String>,
 }
 
 /// What was declared when the operator last made a version.

@@ -146,14 +146,14 @@ pub struct ValueSpec {
     /// Fixed fields. Not secret: everybody who can read this object can read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::fields")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
         "spec.value.data: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
     ))]
     pub data: BTreeMap<String, String>,
     /// Generated fields, one value each, new at every rotation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
         "spec.value.generate: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
     ))]
     pub generate: BTreeMap<String, GeneratorSpec>,
@@ -292,7 +292,7 @@ pub struct TargetSpec {
     /// Key of the Secret <- field of the value. Absent: every field under its own name, a plain string under `value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::keys")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
         "spec.target.keys: keys of a Secret have at most 253 letters, digits, dots, dashes and underscores"
     ))]
     pub keys: BTreeMap<String, String>,

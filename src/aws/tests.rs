@@ -159,7 +159,7 @@ fn a_code_is_a_word_of_at_most_64_characters() {
     ];
     for (code, expected) in table {
         assert_eq!(bounded_code(code), expected);
-        assert_eq!(fault(Some(code), 400).code.as_deref(), Some(expected));
+        assert_eq!(fault(Some(code), 400).code.as_deref(), Some(expected).filter(|code| !code.is_empty()));
     }
 }
 

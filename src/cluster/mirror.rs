@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use kube::api::Api;
 use kube::client::Body;
 use kube::{Client, Resource as _, ResourceExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{failed, refused};
@@ -38,6 +39,13 @@ pub struct MirrorMetadata {
     metadata: ObjectMeta,
 }
 
+impl MirrorMetadata {
+    /// The resourceVersion.
+    pub fn revision(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+}
+
 /// Looks at the Secret's metadata.
 ///
 /// # Errors
@@ -61,6 +69,7 @@ fn read_metadata(metadata: ObjectMeta, uid: &str, target: &Target, arn: Option<&
     let intact = annotation(RENDERING) == Some(target.rendering(writers.our_keys.iter().map(String::as_str)).as_str())
         && writers.foreign_keys.is_subset(&writers.our_keys)
         && !writers.foreign_form
+        && writers.string_data.is_none_or(|applied| writers.written.is_some_and(|written| applied < written))
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
@@ -74,6 +83,8 @@ struct Writers {
     our_keys: BTreeSet<String>,
     foreign_keys: BTreeSet<String>,
     foreign_form: bool,
+    /// When somebody last applied `stringData`, which changes a value without owning its key.
+    string_data: Option<Timestamp>,
     our_labels: BTreeSet<String>,
     our_annotations: BTreeSet<String>,
     written: Option<Timestamp>,
@@ -93,6 +104,9 @@ impl Writers {
             } else {
                 writers.foreign_keys.extend(keys);
                 writers.foreign_form |= fields.get("f:immutable").is_some();
+                if fields.get("f:stringData").is_some() {
+                    writers.string_data = writers.string_data.max(entry.time.as_ref().map(|time| time.0));
+                }
             }
         }
         writers
@@ -140,21 +154,21 @@ pub async fn write(
         None => (Method::POST, format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}")),
         Some(_) => (Method::PUT, format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name)),
     };
-    let replaced = method == Method::PUT;
-    match send(client, method, &path, "application/json", body).await? {
-        // Keys and form were checked before, so what is left is what Kubernetes never lets change.
-        StatusCode::UNPROCESSABLE_ENTITY if replaced => Err(Failure {
+    let answer = send(client, method, &path, "application/json", body).await?;
+    let status = answer.status();
+    if status == StatusCode::UNPROCESSABLE_ENTITY && unchangeable(answer).await {
+        return Err(Failure {
             of: ConditionType::Mirrored,
             class: Class::Invalid,
             reason: Reason::TypeMismatch,
             message: format!(
-                "the Secret {0} has another type, or is immutable, which Kubernetes does not let change: kubectl delete secret {0}, it is made anew \
-                 at once",
+                "the Secret {0} has another type, or is immutable, which Kubernetes does not let change: kubectl delete secret {0}, it is made \
+                 anew at once",
                 target.name
             ),
-        }),
-        status => accepted(status, "writing the Secret"),
+        });
     }
+    accepted(status, "writing the Secret")
 }
 
 /// Takes our owner reference off the Secret, so that it stays when its owner goes.
@@ -172,7 +186,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name);
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;
-    accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?, "releasing the Secret")
+    accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?.status(), "releasing the Secret")
 }
 
 /// What was there, less what we wrote once and do not want any more, plus what we want.
@@ -206,8 +220,29 @@ fn accepted(status: StatusCode, what: &'static str) -> Result<(), Failure> {
     if status.is_success() { Ok(()) } else { Err(refused(ConditionType::Mirrored, what, status)) }
 }
 
-/// The body of the answer is never read.
-async fn send(client: &Client, method: Method, path: &str, content: &'static str, body: Vec<u8>) -> Result<StatusCode, Failure> {
+/// Whether the API server refuses a field that never changes: the type, or anything of an immutable Secret. Only the names of the fields are
+/// taken from its answer, whose sentences may quote what was sent; an admission policy names none.
+async fn unchangeable(answer: Response<Body>) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal {
+        details: Details,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        #[serde(default)]
+        causes: Vec<Cause>,
+    }
+    #[derive(Deserialize)]
+    struct Cause {
+        #[serde(default)]
+        field: String,
+    }
+    let Ok(body) = answer.into_body().collect_bytes().await else { return false };
+    serde_json::from_slice::<Refusal>(&body)
+        .is_ok_and(|refusal| refusal.details.causes.iter().any(|cause| matches!(cause.field.as_str(), "type" | "data" | "immutable")))
+}
+
+async fn send(client: &Client, method: Method, path: &str, content: &'static str, body: Vec<u8>) -> Result<Response<Body>, Failure> {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -215,8 +250,7 @@ async fn send(client: &Client, method: Method, path: &str, content: &'static str
         .header(header::ACCEPT, METADATA_ONLY)
         .body(Body::from(body))
         .map_err(|_| Failure::bug("the request could not be built"))?;
-    let answer = client.send(request).await.map_err(|error| failed(ConditionType::Mirrored, "writing the Secret", &error))?;
-    Ok(answer.status())
+    client.send(request).await.map_err(|error| failed(ConditionType::Mirrored, "writing the Secret", &error))
 }
 
 #[cfg(test)]

@@ -21,8 +21,12 @@ pub struct Observed {
     pub reported: Reported,
     /// Version ids that AWS said are used up, found in this turn, and when those versions were made.
     pub spent: BTreeMap<VersionId, Timestamp>,
+    /// The resourceVersion of the Secret.
+    pub mirror_revision: Option<String>,
     /// The mirror was already written in this turn.
     pub mirror_written: bool,
+    /// The version that was written in this turn, and the one that it was meant to follow.
+    pub wrote: Option<(VersionId, VersionId)>,
 }
 
 /// The AWS secret, as DescribeSecret shows it.
@@ -59,6 +63,8 @@ pub struct Current {
     pub version: VersionId,
     /// When the value became this one.
     pub changed: Timestamp,
+    /// What the schedule counts from: as `changed`, but a change of the declared fields is no rotation and does not move it.
+    pub anchor: Timestamp,
     /// Whether its fields are as declared; asked only where the status does not know.
     pub fits: Option<bool>,
 }
@@ -101,6 +107,8 @@ pub struct Reported {
     pub declared: Option<String>,
     /// Since when the present schedule is in force, if it was edited.
     pub schedule_since: Option<Timestamp>,
+    /// The schedule is another one than reported: what it makes due is announced before it happens.
+    pub schedule_edited: bool,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
 }

@@ -96,7 +96,10 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
     {
         return Next::Do(step);
     }
-    let Some(current) = &remote.current else { return valueless(want, remote) };
+    let Some(current) = &remote.current else { return valueless(want, seen, remote) };
+    if let Some(step) = give_back(seen, remote, current) {
+        return Next::Do(step);
+    }
     let mirror = match mirror(want, seen, remote, current, now) {
         Ok(settled) => settled,
         Err(step) => return Next::Do(step),
@@ -145,14 +148,26 @@ fn absent(want: &Desired, seen: &Observed) -> Next {
     }
     let version = want.tokens.creation();
     if seen.spent.contains_key(&version) {
-        // AWS knows the secret already; this look was too early.
-        return Next::Rest(Rest {
-            provisioned: Some(Refusal::new(Reason::Creating, "created; AWS does not show it yet")),
-            unsettled: true,
-            ..Rest::default()
-        });
+        return created_unseen();
     }
     Next::Do(Step::Create { version })
+}
+
+/// AWS knows the version already; this look was too early.
+fn created_unseen() -> Next {
+    Next::Rest(Rest {
+        provisioned: Some(Refusal::new(Reason::Creating, "created; AWS does not show it yet")),
+        unsettled: true,
+        ..Rest::default()
+    })
+}
+
+/// PutSecretValue moves AWSCURRENT whatever version it is on. When AWSPREVIOUS is not the version that ours was meant to follow, somebody's
+/// value lies between, and theirs is the truth.
+fn give_back(seen: &Observed, remote: &Remote, current: &Current) -> Option<Step> {
+    let (written, predecessor) = seen.wrote.as_ref()?;
+    let overtaken = remote.previous.as_ref().filter(|previous| *previous != predecessor)?;
+    (current.version == *written).then(|| Step::GiveBack { to: overtaken.clone(), from: written.clone() })
 }
 
 fn refuse_remote(want: &Desired, remote: &Remote) -> Option<Refusal> {
@@ -205,7 +220,7 @@ fn drift(want: &Desired, remote: &Remote) -> Option<Step> {
 }
 
 /// The AWS secret exists without a value.
-fn valueless(want: &Desired, remote: &Remote) -> Next {
+fn valueless(want: &Desired, seen: &Observed, remote: &Remote) -> Next {
     if want.value.is_none() {
         return Rest::provisioned(
             Reason::SecretNotFound,
@@ -215,7 +230,11 @@ fn valueless(want: &Desired, remote: &Remote) -> Next {
     if let Some(refusal) = held(want, remote) {
         return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
     }
-    Next::Do(Step::Write { version: want.tokens.creation(), predecessor: None, cause: Cause::Created })
+    let version = want.tokens.creation();
+    if seen.spent.contains_key(&version) {
+        return created_unseen();
+    }
+    Next::Do(Step::Write { version, predecessor: None, cause: Cause::Created })
 }
 
 /// How the mirror stands once there is nothing to do for it now.
@@ -242,7 +261,8 @@ fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, n
             let Some(written) = *written else { return Err(Step::ReplaceMirror { version, confirm: true }) };
             // Kubernetes keeps whole seconds.
             let settled_at = written + SETTLING;
-            if remote.last_changed.is_some_and(|changed| changed > written + SignedDuration::from_secs(1)) {
+            let ours = seen.wrote.as_ref().is_some_and(|(wrote, _)| *wrote == version);
+            if ours || remote.last_changed.is_some_and(|changed| changed > written + SignedDuration::from_secs(1)) {
                 Err(Step::ReplaceMirror { version, confirm: false })
             } else if now >= settled_at {
                 Err(Step::ReplaceMirror { version, confirm: true })
@@ -309,7 +329,11 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     // A version is only made when it can be delivered, and nobody else is in the middle of making one.
     let obstacle = held(want, remote)
         .or_else(|| rest.mirrored.is_some().then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
-    let write = |version, cause| Next::Do(Step::Write { version, predecessor: Some(current.version.clone()), cause });
+    // One version a turn, so that each is reported before the next.
+    let write = |rest: Rest, version, cause| match &seen.wrote {
+        Some(_) => Next::Rest(Rest { wake: Some(now), ..rest }),
+        None => Next::Do(Step::Write { version, predecessor: Some(current.version.clone()), cause }),
+    };
 
     match declared_anew(want, seen, remote, current) {
         Declaration::Kept => {}
@@ -320,14 +344,14 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         }
         Declaration::Changed(version) => match &obstacle {
             None if mirror.unsettled => return Next::Rest(rest),
-            None => return write(version, Cause::SpecChanged),
+            None => return write(Rest { unsettled: seen.wrote.is_some(), ..rest }, version, Cause::SpecChanged),
             Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
         },
     }
     if let Some(version) = asked(want, seen, remote, current) {
         match &obstacle {
             None if mirror.unsettled => return Next::Rest(rest),
-            None => return write(version, Cause::Requested),
+            None => return write(rest, version, Cause::Requested),
             Some(refusal) if rest.rotates => rest.rotated = Some(refusal.clone()),
             Some(refusal) => rest.provisioned = Some(refusal.clone()),
         }
@@ -349,7 +373,11 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
                         ));
                     }
                     (None, false) if mirror.unsettled => {}
-                    (None, false) => return write(want.tokens.slot(due), Cause::Scheduled),
+                    (None, false) if seen.reported.schedule_edited => {
+                        rest.next_rotation = Some(due);
+                        rest.wake = Some(now);
+                    }
+                    (None, false) => return write(rest, want.tokens.slot(due), Cause::Scheduled),
                     (Some(refusal), false) => {
                         rest.next_rotation = Some(due);
                         rest.rotated = Some(refusal.clone());
@@ -379,8 +407,8 @@ fn declared_anew(want: &Desired, seen: &Observed, remote: &Remote, current: &Cur
     let Some(declared) = want.value.as_ref().map(crate::value::Declared::hash) else { return Declaration::Kept };
     let unchanged = match &seen.reported.declared {
         Some(reported) => *reported == declared,
-        // The status does not know. Only the first version is certain to be ours and to be meant; whatever else is there is the truth.
-        None => current.fits != Some(false) || current.version != want.tokens.creation(),
+        // The status does not know. What somebody else put is the truth; a version that can only be ours is to be as declared.
+        None => current.fits != Some(false) || !current.version.is_derived(),
     };
     if unchanged {
         return Declaration::Kept;
@@ -404,7 +432,7 @@ fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) ->
 
 /// The due time that comes next (or is past): the first moment after the last change of the value whose version was not made yet.
 fn slot(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, schedule: &crate::schedule::Schedule) -> Option<Timestamp> {
-    let mut due = schedule.due_after(current.changed, seen.reported.schedule_since)?;
+    let mut due = schedule.due_after(current.anchor, seen.reported.schedule_since)?;
     // A slot whose version exists although another one is current was served, and somebody went back since. Each such slot has a version
     // that AWS showed in this turn, so there are few.
     while known(&want.tokens.slot(due), seen, remote, current) {

@@ -26,6 +26,13 @@ pub enum Step {
         /// Why.
         cause: Cause,
     },
+    /// Somebody else's value came between our look and our write, which AWS cannot refuse: make it current again.
+    GiveBack {
+        /// Theirs.
+        to: VersionId,
+        /// Ours, which must still be current.
+        from: VersionId,
+    },
     /// Set the description.
     Describe {
         /// To this.
@@ -64,11 +71,12 @@ pub enum Step {
 
 impl Step {
     /// Every kind of step. A crash plan must exist for each.
-    pub const KINDS: [&'static str; 11] = [
+    pub const KINDS: [&'static str; 12] = [
         "AddFinalizer",
         "RemoveFinalizer",
         "Create",
         "Write",
+        "GiveBack",
         "Describe",
         "Rekey",
         "Tag",
@@ -85,6 +93,7 @@ impl Step {
             Self::RemoveFinalizer => "RemoveFinalizer",
             Self::Create { .. } => "Create",
             Self::Write { .. } => "Write",
+            Self::GiveBack { .. } => "GiveBack",
             Self::Describe { .. } => "Describe",
             Self::Rekey { .. } => "Rekey",
             Self::Tag { .. } => "Tag",

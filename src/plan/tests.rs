@@ -75,7 +75,7 @@ fn scheduled(suspended: bool) -> Rotation {
 }
 
 fn current(age: i64) -> Current {
-    Current { version: id("current"), changed: at(NOW - age), fits: None }
+    Current { version: id("current"), changed: at(NOW - age), anchor: at(NOW - age), fits: None }
 }
 
 fn remote() -> Remote {
@@ -104,9 +104,11 @@ fn seen() -> Observed {
         finalizer: false,
         remote: Some(remote()),
         mirror: mirrored("current"),
-        reported: Reported { declared: Some(declared("admin").hash()), schedule_since: None, rotate_handled: None },
+        reported: Reported { declared: Some(declared("admin").hash()), rotate_handled: None, ..Reported::default() },
         spent: BTreeMap::new(),
+        mirror_revision: None,
         mirror_written: false,
+        wrote: None,
     }
 }
 
@@ -298,18 +300,24 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
         Step::AddFinalizer => world.finalizer = true,
         Step::RemoveFinalizer => world.finalizer = false,
         Step::Create { version } => {
-            let first = Current { version: version.clone(), changed: at(NOW), fits: Some(true) };
+            let first = Current { version: version.clone(), changed: at(NOW), anchor: at(NOW), fits: Some(true) };
             world.remote = Some(Remote { current: Some(first), previous: None, ..remote() });
         }
         Step::Write { version, cause, .. } => {
             let remote = world.remote.as_mut().unwrap();
             remote.previous = remote.current.take().map(|current| current.version);
-            remote.current = Some(Current { version: version.clone(), changed: at(NOW), fits: Some(true) });
+            remote.current = Some(Current { version: version.clone(), changed: at(NOW), anchor: at(NOW), fits: Some(true) });
             remote.pending = None;
             remote.last_changed = Some(at(NOW));
             if *cause == Cause::Requested {
                 world.reported.rotate_handled.clone_from(&want.rotate_request);
             }
+        }
+        Step::GiveBack { to, from } => {
+            let remote = world.remote.as_mut().unwrap();
+            assert_eq!(remote.current.as_ref().map(|current| &current.version), Some(from));
+            remote.current = Some(Current { version: to.clone(), ..current(0) });
+            remote.previous = Some(from.clone());
         }
         Step::Describe { .. } => world.remote.as_mut().unwrap().description_differs = false,
         Step::Rekey { .. } => world.remote.as_mut().unwrap().key_differs = false,
@@ -427,6 +435,7 @@ fn a_value_that_somebody_else_put_is_not_overwritten_because_the_status_was_lost
     facts.reported.declared = None;
     facts.remote.as_mut().unwrap().current.as_mut().unwrap().fits = Some(false);
     assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(_)));
+    // An id that follows from a cause can only be ours.
     let first = tokens().creation();
     facts.remote.as_mut().unwrap().current.as_mut().unwrap().version = first.clone();
     facts.mirror = mirrored(first.as_str());
@@ -487,12 +496,47 @@ fn a_request_is_handled_once_for_each_token() {
 }
 
 #[test]
+fn a_value_that_came_between_look_and_write_is_given_back_before_anything_is_mirrored() {
+    let ours = tokens().request("a");
+    let mut facts = seen();
+    facts.wrote = Some((ours.clone(), id("current")));
+    let remote = facts.remote.as_mut().unwrap();
+    remote.current = Some(Current { version: ours.clone(), ..current(0) });
+    remote.previous = Some(id("theirs"));
+    let expected = Step::GiveBack { to: id("theirs"), from: ours.clone() };
+    assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(expected));
+    facts.remote.as_mut().unwrap().previous = Some(id("current"));
+    assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::ReplaceMirror { version: ours, confirm: false }), "nobody came between");
+}
+
+#[test]
+fn a_turn_makes_one_version_and_reports_it_before_the_next() {
+    let asking = Desired { rotate_request: Some("b".to_owned()), ..want() };
+    let mut facts = seen();
+    facts.wrote = Some((id("current"), id("previous")));
+    let Next::Rest(rest) = plan(&asking, &facts, at(NOW)) else { panic!() };
+    assert_eq!(rest.wake, Some(at(NOW)));
+}
+
+#[test]
+fn what_an_edit_of_the_schedule_makes_due_is_announced_first() {
+    let mut facts = seen();
+    facts.remote.as_mut().unwrap().current = Some(current(PERIOD + 60));
+    facts.reported.schedule_edited = true;
+    let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
+    assert_eq!((rest.next_rotation, rest.wake), (Some(at(NOW - 60)), Some(at(NOW))));
+    facts.reported.schedule_edited = false;
+    assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Write { cause: Cause::Scheduled, .. })));
+}
+
+#[test]
 fn every_kind_of_step_is_listed() {
     let steps = [
         Step::AddFinalizer,
         Step::RemoveFinalizer,
         Step::Create { version: id("a") },
         Step::Write { version: id("a"), predecessor: None, cause: Cause::Created },
+        Step::GiveBack { to: id("a"), from: id("b") },
         Step::Describe { description: String::new() },
         Step::Rekey { key: String::new() },
         Step::Tag { tags: BTreeMap::new() },

@@ -33,11 +33,15 @@ impl Work<'_> {
                     kms_key_id: want.kms_key_id.as_deref(),
                     tags: &want.tags,
                 };
-                if aws.create(&want.region, new).await? == Written::Exists {
-                    self.spent.insert(version.clone(), (self.ctx.clock)());
-                }
+                aws.create(&want.region, new).await?;
+                // Created now or before: either way AWS has it, also while a look does not show it.
+                self.spent.insert(version.clone(), (self.ctx.clock)());
             }
             Step::Write { version, predecessor, cause } => self.write(want, at, version, predecessor.as_ref(), *cause).await?,
+            Step::GiveBack { to, from } => {
+                aws.move_current(at, to, from).await?;
+                self.wrote = None;
+            }
             Step::Describe { description } => aws.set_description(at, description).await?,
             Step::Rekey { key } => aws.set_key(at, key).await?,
             Step::Tag { tags } => aws.tag(at, tags).await?,
@@ -84,10 +88,14 @@ impl Work<'_> {
         {
             self.in_memory = Some(Payload::Text(Plaintext::from(value.expose().to_owned())));
         }
-        if self.ctx.aws.put(at, version, &value).await? == Written::Exists {
-            let made = self.ctx.aws.read(at, Selector::Version(version)).await?.created;
-            self.spent.insert(version.clone(), made);
-        }
+        let made = match self.ctx.aws.put(at, version, &value).await? {
+            Written::Applied => {
+                self.wrote = predecessor.map(|predecessor| (version.clone(), predecessor.clone()));
+                (self.ctx.clock)()
+            }
+            Written::Exists => self.ctx.aws.read(at, Selector::Version(version)).await?.created,
+        };
+        self.spent.insert(version.clone(), made);
         Ok(())
     }
 
@@ -161,7 +169,7 @@ fn layout_failure(error: LayoutError) -> Failure {
             "a field of the value has a name that cannot be the key of a Secret: name the fields to mirror in spec.target.keys".to_owned(),
         ),
         LayoutError::Malformed(key) => {
-            (Reason::TypeMismatch, format!("a Secret of this spec.target.type needs JSON under the key {key}: put it in AWS, or choose another type"))
+            (Reason::TypeMismatch, format!("a Secret of this spec.target.type needs something else under the key {key} (a JSON object, or a key that is not empty): put it in AWS, or choose another type"))
         }
     };
     Failure { of: ConditionType::Mirrored, class: Class::Invalid, reason, message }

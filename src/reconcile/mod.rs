@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
 
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::SecretsManager;
 use crate::backoff::Class;
 use crate::cluster::events::{Events, Happening};
-use crate::cluster::object;
+use crate::cluster::{mirror, object};
 use crate::desired::{Desired, Policy};
 use crate::failure::Failure;
 use crate::ids::VersionId;
@@ -72,7 +73,9 @@ pub struct Turn {
 /// Runs one turn. Never fails: a failure is reported in the object's status and leads to another turn.
 pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
     let now = (ctx.clock)();
-    if let Some(until) = report::backing_off(object, now) {
+    if let Some(until) = report::backing_off(object, now)
+        && !mirror_gone(object, ctx).await
+    {
         return Turn { again: Some(wait(until, now)), changed: false, failed: false };
     }
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -84,6 +87,8 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         object: object.clone(),
         spent: BTreeMap::new(),
         mirror_written: false,
+        wrote: None,
+        secret_seen: false,
         steps: Vec::new(),
         happenings: Vec::new(),
         #[cfg(feature = "weakened")]
@@ -102,9 +107,21 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         Err(failure) => {
             tracing::warn!(reason = %failure.reason, message = failure.message, "the turn failed");
             ctx.metrics.failure(failure.reason.as_str());
-            work.finish(Some(&want), &Outcome::Failed(failure), now).await
+            let outcome = Outcome::Failed { failure, secret_seen: work.secret_seen };
+            work.finish(Some(&want), &outcome, now).await
         }
     }
+}
+
+/// Whether the Secret that could not be written was deleted, as the message may have asked: then there is nothing to wait for.
+async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
+    let refused = |c: &Condition| c.type_ == "Mirrored" && c.status == "False";
+    // Without a Secret in the status there was none when the write failed: its absence is no news.
+    if !object.status.as_ref().is_some_and(|status| status.mirror.is_some() && status.conditions.iter().any(refused)) {
+        return false;
+    }
+    let Ok(Desired { target: Some(target), .. }) = Desired::parse(object, &ctx.policy) else { return false };
+    matches!(mirror::look(&ctx.client, object, &target, None).await, Ok(None))
 }
 
 /// One turn under way.
@@ -114,6 +131,9 @@ struct Work<'a> {
     /// Version ids that AWS said are used up, and when those versions were made.
     spent: BTreeMap<VersionId, Timestamp>,
     mirror_written: bool,
+    wrote: Option<(VersionId, VersionId)>,
+    /// Whether there was a Secret when last looked.
+    secret_seen: bool,
     steps: Vec<&'static str>,
     happenings: Vec<Happening>,
     #[cfg(feature = "weakened")]
@@ -125,6 +145,7 @@ impl Work<'_> {
     async fn drive(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observed, Rest)>, Failure> {
         for _ in 0..MOST_STEPS {
             let sight = self.observe(want).await?;
+            self.secret_seen = sight.mirror.is_some();
             let now = (self.ctx.clock)();
             let next = if deleting { plan_cleanup(want, &sight.seen) } else { plan(want, &sight.seen, now) };
             let step = match next {
@@ -149,7 +170,7 @@ impl Work<'_> {
         let now = (self.ctx.clock)();
         let before = self.object.status.clone().unwrap_or_default();
         let status = report::report(&self.object, want, outcome, now);
-        let failed = matches!(outcome, Outcome::Failed(_));
+        let failed = matches!(outcome, Outcome::Failed { .. });
         if status == before {
             for happening in std::mem::take(&mut self.happenings).into_iter().chain(report::happenings(&before, &status, &self.steps)) {
                 self.ctx.events.publish(&self.object, &happening).await;
@@ -177,7 +198,7 @@ impl Work<'_> {
             }
         }
         let again = match outcome {
-            Outcome::Failed(_) => status
+            Outcome::Failed { .. } => status
                 .failures
                 .as_ref()
                 .and_then(|failures| failures.next_attempt_time.as_ref())

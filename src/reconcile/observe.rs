@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::Work;
-use crate::api::{FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::{Address, Description, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::cluster::object;
@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING};
 use crate::report;
+use crate::value::Declared;
 
 /// The facts, and what acting on them needs.
 pub(super) struct Sight {
@@ -34,7 +35,9 @@ impl Work<'_> {
             mirror: Mirror::Unwanted,
             reported: report::recall(&self.object, want, now),
             spent: self.spent.clone(),
+            mirror_revision: None,
             mirror_written: self.mirror_written,
+            wrote: self.wrote.clone(),
         };
         // A name that is not allowed is not even looked at: whether it exists is nobody's business. Suspended: nothing to decide.
         if !name_allowed || want.suspended {
@@ -50,12 +53,23 @@ impl Work<'_> {
             (None, _) => Mirror::Unwanted,
             (Some(_), None) => Mirror::Absent,
             (Some(_), Some(found)) if !found.ours => Mirror::Foreign,
-            (Some(_), Some(found)) => Mirror::Ours { version: found.version.clone(), intact: found.intact, written: found.written },
+            (Some(_), Some(found)) => Mirror::Ours {
+                version: found.version.clone(),
+                intact: found.intact || self.confirmed(found.revision()),
+                written: found.written,
+            },
         };
+        seen.mirror_revision = mirror.as_ref().and_then(MirrorMetadata::revision).map(str::to_owned);
         if let Some(description) = description {
             seen.remote = Some(self.remote(want, &seen, description, now).await?);
         }
         Ok(Sight { seen, mirror })
+    }
+
+    /// Whether a write of ours changed nothing at this revision of the Secret.
+    fn confirmed(&self, revision: Option<&str>) -> bool {
+        let mirror = self.object.status.as_ref().and_then(|status| status.mirror.as_ref());
+        revision.is_some() && mirror.and_then(|mirror| mirror.confirmed_resource_version.as_deref()) == revision
     }
 
     /// By full ARN once it is known; by name before, and when the ARN is gone.
@@ -76,7 +90,7 @@ impl Work<'_> {
         let readable = !description.deleted && (want.value.is_none() || ownership == Ownership::Ours);
         let current = match label("AWSCURRENT") {
             Some(version) if readable => Some(self.current(want, seen, &description, version, now).await?),
-            Some(version) => Some(Current { version, changed: now, fits: None }),
+            Some(version) => Some(Current { version, changed: now, anchor: now, fits: None }),
             None => None,
         };
         let declared_anew = status.and_then(|status| status.observed_generation) != self.object.metadata.generation
@@ -139,7 +153,39 @@ impl Work<'_> {
             })
             .map(|(_, made)| whole_seconds(*made))
             .max();
-        Ok(Current { version, changed: passed.map_or(changed, |passed| passed.max(changed)), fits })
+        let changed = passed.map_or(changed, |passed| passed.max(changed));
+        let anchor = self.anchor(want, description, &version, changed, reported.is_some()).await?;
+        Ok(Current { version, changed, anchor, fits })
+    }
+
+    /// What the schedule counts from: the change to this version, unless that only changed declared fields; then what it counted from before.
+    async fn anchor(
+        &self,
+        want: &Desired,
+        description: &Description,
+        version: &VersionId,
+        changed: Timestamp,
+        reported: bool,
+    ) -> Result<Timestamp, Failure> {
+        let status = self.object.status.as_ref();
+        let before = status.and_then(|status| status.last_rotation_time.as_ref()).map(|time| time.0);
+        let newest = status.and_then(|status| status.history.first());
+        let previous = description.labels.get("AWSPREVIOUS");
+        let redeclared = if reported {
+            newest.is_some_and(|newest| newest.cause == Cause::SpecChanged)
+        } else {
+            let hash = want.value.as_ref().map(Declared::hash).unwrap_or_default();
+            previous.is_some_and(|previous| want.tokens.declaration(previous, &hash) == *version)
+        };
+        match (redeclared, before, previous) {
+            (true, Some(before), _) => Ok(before),
+            // The status does not know: the version before has a date of its own.
+            (true, None, Some(previous)) => {
+                let at = Address { region: &want.region, id: &description.arn };
+                Ok(whole_seconds(self.ctx.aws.read(at, Selector::Version(previous)).await?.created))
+            }
+            _ => Ok(changed),
+        }
     }
 }
 

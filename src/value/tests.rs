@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::api::SecretType::{BasicAuth, DockerConfigJson, Opaque, SshAuth, Tls};
@@ -77,7 +77,6 @@ fn a_rotation_renews_each_generated_field_and_carries_every_other_one_along() {
 }
 
 #[test]
-#[ignore = "defect: a number that serde_json cannot hold makes the rotation lose every foreign field, one with many digits loses some of them"]
 fn a_rotation_carries_along_foreign_numbers_of_any_size_digit_by_digit() {
     let numbers = ["1e400", "123456789012345678901234567890", "0.1000000000000000055511151231257827"];
     let kept = |number: &&str| {
@@ -317,7 +316,6 @@ fn each_type_of_secret_demands_its_keys() {
 }
 
 #[test]
-#[ignore = "defect: the API server unmarshals .dockerconfigjson into a map, so other JSON is refused by it and not by us"]
 fn a_docker_config_that_is_json_but_no_object_is_malformed() {
     let malformed = || Err(LayoutError::Malformed(".dockerconfigjson"));
     check(
@@ -328,7 +326,6 @@ fn a_docker_config_that_is_json_but_no_object_is_malformed() {
 }
 
 #[test]
-#[ignore = "defect: the API server demands an ssh-privatekey that is not empty"]
 fn an_empty_ssh_key_is_no_key() {
     check(vec![(SshAuth, &[], json_text(&json!({"ssh-privatekey": ""})), Err(LayoutError::KeyMissing("ssh-privatekey")))]);
 }
@@ -352,7 +349,6 @@ fn a_field_whose_name_cannot_be_a_key_is_refused_unless_it_is_mapped_or_left_out
 }
 
 #[test]
-#[ignore = "defect: the API server refuses every key that starts with two dots, not only the two dots themselves"]
 fn a_field_whose_name_starts_with_two_dots_cannot_be_a_key() {
     check(vec![(Opaque, &[], json_text(&json!({"..data": "x"})), Err(LayoutError::UnusableKey))]);
 }

@@ -15,7 +15,6 @@ async fn one_credential(stage: &Stage) -> Result<Operator> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: a failure of class Invalid waits ten minutes, which the deletion of the Secret does not end, although the message promises it"]
 async fn an_immutable_secret_that_somebody_deletes_is_made_anew_at_once() -> Result<()> {
     let stage = Stage::enter("immutable").await?;
     let operator = one_credential(&stage).await?;
@@ -28,7 +27,6 @@ async fn an_immutable_secret_that_somebody_deletes_is_made_anew_at_once() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: a 422 to the PUT of a Secret is always called an immutable Secret, also when an admission policy refused it"]
 async fn a_secret_that_a_policy_refuses_is_not_to_be_deleted() -> Result<()> {
     let stage = Stage::enter("policy").await?;
     let operator = one_credential(&stage).await?;

@@ -117,7 +117,6 @@ fn an_edit_of_the_data_shows_in_who_owns_its_keys() {
 }
 
 #[test]
-#[ignore = "defect: data written through stringData by server-side apply is recorded under f:stringData, which is not looked at"]
 fn a_value_applied_as_string_data_is_an_edit_too() {
     let apply = entry("kubectl", "Apply", "2026-11-24T09:00:00Z", &[], &json!({"f:stringData": {"f:password": {}}}));
     assert!(!found(&[ours(&BOTH), apply], |_| ()).intact);

@@ -229,7 +229,6 @@ async fn overtaken(stage: &Stage) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: PutSecretValue moves AWSCURRENT whatever it is on; only UpdateSecretVersionStage compares"]
 async fn a_value_put_in_aws_between_look_and_rotation_is_not_overwritten() -> Result<()> {
     let stage = Stage::new("concurrent").await?;
     stage.settled("app", spec()).await?;
@@ -240,7 +239,6 @@ async fn a_value_put_in_aws_between_look_and_rotation_is_not_overwritten() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: PutSecretValue moves AWSCURRENT whatever it is on; only UpdateSecretVersionStage compares"]
 async fn a_value_put_in_aws_between_look_and_a_change_of_the_spec_keeps_its_fields() -> Result<()> {
     let stage = Stage::new("concurrent").await?;
     stage.settled("app", unscheduled()).await?;

@@ -72,7 +72,6 @@ async fn several_changes_at_once_make_one_version() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: the schedule counts from the version that the change made"]
 async fn a_change_of_the_declared_fields_is_no_rotation_and_moves_no_schedule() -> Result<()> {
     let stage = Stage::new("declared").await?;
     stage.settled("app", spec()).await?;
@@ -105,7 +104,6 @@ async fn a_change_of_the_declared_fields_rotates_nothing_that_is_not_due() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: the change counts as the rotation that was due"]
 async fn a_change_while_a_rotation_is_due_makes_both_and_nothing_more() -> Result<()> {
     let stage = Stage::new("declared").await?;
     stage.settled("app", spec()).await?;

@@ -153,7 +153,6 @@ async fn another_type_is_refused_with_what_to_do_and_taking_it_back_cures_it() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: the wait after TypeMismatch is not ended by the deletion of the Secret"]
 async fn a_secret_of_another_type_that_was_deleted_as_told_is_made_anew_at_once() -> Result<()> {
     let stage = Stage::new("layout").await?;
     with_another_type_asked_for(&stage).await?;

@@ -81,7 +81,6 @@ async fn an_edit_rotates_at_once_only_a_value_that_is_older_than_the_new_period(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: it happens in the turn that first sees the edit"]
 async fn a_rotation_that_an_edit_makes_due_is_announced_before_it_happens() -> Result<()> {
     let (stage, _) = at_ten("schedule").await?;
     stage.settled("app", scheduled("rate(30 days)")).await?;

@@ -76,7 +76,6 @@ async fn a_version_that_aws_does_not_show_yet_is_written_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: AWS accepts the same value under the same token again, which is not remembered within the turn, so the plan does not come to rest"]
 async fn a_version_with_nothing_random_in_it_that_aws_does_not_show_yet_is_written_once() -> Result<()> {
     written_and_not_shown(&["fixed"]).await
 }

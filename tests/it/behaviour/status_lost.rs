@@ -70,7 +70,6 @@ async fn a_status_lost_after_rotations_costs_no_rotation_and_comes_back_but_for_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: without the time of the version before it, a slot is not recognised"]
 async fn our_own_rotation_is_not_called_somebody_elses_change_when_the_status_was_lost() -> Result<()> {
     for schedule in ["rate(1 hour)", "7 * * * *"] {
         let (stage, _) = rotated_thrice(schedule).await?;
@@ -115,7 +114,6 @@ async fn a_status_lost_with_somebody_elses_value_current_overwrites_nothing() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: without a status only the first version is compared with what is declared, and Ready is said all the same"]
 async fn a_change_of_the_spec_that_comes_with_the_loss_of_the_status_is_not_overlooked() -> Result<()> {
     for rotations in [0, 1] {
         let stage = Stage::new("status-lost").await?;

@@ -66,7 +66,6 @@ async fn the_period_of_a_value_made_anew_starts_then() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "defect: its id is that of the first version, so the history takes it for a rollback to that"]
 async fn a_value_made_anew_is_not_called_a_rollback() -> Result<()> {
     for rotations in [0, 1, 2] {
         let stage = gone(rotations).await?;
