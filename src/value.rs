@@ -218,9 +218,8 @@ impl Layout {
             SecretType::DockerConfigJson => {
                 const KEY: &str = ".dockerconfigjson";
                 demand(KEY)?;
-                let json = data
-                    .get(KEY)
-                    .is_some_and(|bytes| serde_json::from_slice::<BTreeMap<String, serde::de::IgnoredAny>>(bytes.expose()).is_ok());
+                let json =
+                    data.get(KEY).is_some_and(|bytes| serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(bytes.expose()).is_ok());
                 if json { Ok(()) } else { Err(LayoutError::Malformed(KEY)) }
             }
         }
@@ -232,7 +231,7 @@ impl Layout {
 struct Object(BTreeMap<String, Box<RawValue>>);
 
 impl Object {
-    /// `None` when the text is no JSON object. The error of serde_json quotes the value, so it is dropped here and never seen.
+    /// `None` when the text is no JSON object. The parser's error quotes the value, so it is dropped here and never seen.
     fn parse(text: &Plaintext) -> Option<Self> {
         serde_json::from_str(text.expose()).ok().map(Self)
     }
@@ -250,7 +249,9 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        std::mem::take(&mut self.0).into_values().for_each(|value| wipe(Some(value)));
+        for value in std::mem::take(&mut self.0).into_values() {
+            wipe(Some(value));
+        }
     }
 }
 
