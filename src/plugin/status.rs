@@ -157,8 +157,11 @@ fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: 
         let mut table = Table::new(&["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"]);
         for condition in conditions {
             let since = ages::since(condition.last_transition_time.0, now);
-            let cells = [&condition.type_, &condition.status, &condition.reason, &since, &condition.message];
-            table.row(cells.into_iter().map(|word| word.as_str().into()).collect());
+            // Ready, Stalled and the aspect at fault say the same sentence; it stands above.
+            let repeated = standing.message.as_ref() == Some(&condition.message);
+            let message = if repeated { "as above" } else { condition.message.as_str() };
+            let cells = [condition.type_.as_str(), &condition.status, &condition.reason, &since, message];
+            table.row(cells.into_iter().map(Cell::from).collect());
         }
         let _ = write!(text, "\n{}", table.render(colours));
     }
@@ -237,6 +240,8 @@ mod tests {
             "Mirror:          Secret db, of this version",
             "Last rotated:    24h ago (2026-05-31T12:00:00Z)",
             "Next rotation:   in 24h (2026-06-02T12:00:00Z)",
+            "about Ready",
+            "Ready       False    NotOwned   60m     as above",
             "Stalled     True     NotOwned   60m     about Stalled",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
