@@ -178,7 +178,7 @@ mod tests {
         "2026-06-01T12:00:00Z".parse().unwrap()
     }
 
-    fn standing(name: &str, conditions: serde_json::Value, next: &str) -> (RotatedSecret, Standing) {
+    fn standing(name: &str, conditions: &serde_json::Value, next: &str) -> (RotatedSecret, Standing) {
         let object: RotatedSecret = serde_json::from_value(json!({
             "apiVersion": "rotated-secrets.io/v1alpha1",
             "kind": "RotatedSecret",
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn the_screen_shows_one_line_each_then_the_sentences_then_a_sum() {
         let mut standings = vec![
-            standing("api", json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
+            standing("api", &json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
             standing(
                 "db",
-                json!([condition("Ready", "False", "AwsUnavailable"), condition("Rotated", "False", "Overdue")]),
+                &json!([condition("Ready", "False", "AwsUnavailable"), condition("Rotated", "False", "Overdue")]),
                 "2026-06-01T09:00:00Z",
             )
             .1,
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn one_object_is_shown_with_its_conditions() {
         let conditions = json!([condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")]);
-        let (object, standing) = standing("db", conditions, "2026-06-02T12:00:00Z");
+        let (object, standing) = standing("db", &conditions, "2026-06-02T12:00:00Z");
         let text = detail(&object, &standing, now(), false);
         for line in [
             "Name:            shop/db",

@@ -78,7 +78,7 @@ async fn who_has_no_rights_is_told_which() -> Result<()> {
     for item in rights["items"].as_array().expect("items") {
         cluster.apply_yaml_in(&namespace, &item.to_string()).await?;
     }
-    let scene = scene.as_user(cluster.service_account_kubeconfig(&namespace, "viewer").await?);
+    let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "viewer").await?);
     scene.run("status").await?.ends(0);
     scene.run("rotate db").await?.ends(3).in_one_sentence().says("you may not patch RotatedSecrets in namespace");
     scene.run("suspend db").await?.ends(3).in_one_sentence().says("you may not patch");
@@ -86,7 +86,7 @@ async fn who_has_no_rights_is_told_which() -> Result<()> {
     let answer = scene.run("doctor -o json").await?.ends(1).json();
     assert_eq!(result(&answer, "access"), ["Ok", "Ok", "Problem", "Note"]);
 
-    let scene = scene.as_user(cluster.service_account_kubeconfig(&namespace, "stranger").await?);
+    let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "stranger").await?);
     scene.run("status").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
     scene.run("status db").await?.ends(3).in_one_sentence().says("you may not get RotatedSecrets");
     scene.run("doctor").await?.ends(1).says("which status needs");

@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// As another user.
-    pub(crate) fn as_user(mut self, kubeconfig: PathBuf) -> Self {
+    pub(crate) fn by_user(mut self, kubeconfig: PathBuf) -> Self {
         self.kubeconfig = kubeconfig;
         self
     }
@@ -118,7 +118,7 @@ impl Scene {
         if self.credentials {
             command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "example");
         }
-        let ended = tokio::time::timeout(Duration::from_secs(120), command.output()).await??;
+        let ended = tokio::time::timeout(Duration::from_mins(2), command.output()).await??;
         let ran = Ran {
             code: ended.status.code().context("it ended by itself")?,
             out: String::from_utf8(ended.stdout)?,
