@@ -211,7 +211,7 @@ async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
         .ok_or_else(|| Fatal("the uid of the namespace kube-system, which names the cluster, cannot be read: set --cluster-id".to_owned()))
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "write a duration such as 90m or 36h".to_owned())?;
     if parsed < SignedDuration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(parsed) }
 }
@@ -225,7 +225,7 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 /// Credentials and values go there, so it is AWS's own, or TLS, or this machine.
-fn endpoint(text: &str) -> Result<String, String> {
+pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|_| "write a URL such as https://secretsmanager.eu-central-1.amazonaws.com".to_owned())?;
     let loopback = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match uri.scheme_str() {

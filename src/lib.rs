@@ -17,6 +17,7 @@ pub mod ids;
 pub mod metrics;
 pub mod plaintext;
 pub mod plan;
+pub mod plugin;
 pub mod reconcile;
 pub mod report;
 pub mod schedule;

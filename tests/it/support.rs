@@ -63,6 +63,11 @@ impl World {
         Ok(Self { cluster, admin: cluster.admin(), namespace: namespace.to_owned(), emulator, server })
     }
 
+    /// Where AWS is.
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint_url()
+    }
+
     /// What the operator holds in memory, made anew for each of its lives.
     pub(crate) async fn operator(&self, gate: Option<Arc<dyn Gate>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
         let builder = ClientBuilder::try_from(self.cluster.admin_config())?;
@@ -73,7 +78,7 @@ impl World {
         let credentials = aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test");
         let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
             .region(aws_config::Region::new(REGION))
-            .endpoint_url(self.server.endpoint_url())
+            .endpoint_url(self.endpoint())
             .credentials_provider(credentials)
             .load()
             .await;

@@ -1,0 +1,153 @@
+//! AWS with the caller's own credentials, and what its refusals mean to a person.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_sdk_secretsmanager::config::ProvideCredentials as _;
+
+use super::args::AwsArgs;
+use crate::api::RotatedSecret;
+use crate::api::condition::Reason;
+use crate::aws::{Address, Description, SecretsManager};
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+
+/// AWS as the caller sees it.
+pub(super) struct Caller {
+    config: SdkConfig,
+    /// Secrets Manager.
+    pub(super) manager: SecretsManager,
+}
+
+impl Caller {
+    /// With the default credential chain: environment, profile, SSO, instance.
+    pub(super) async fn load(args: &AwsArgs) -> Self {
+        // A person is waiting.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(10))
+            .operation_timeout(Duration::from_secs(20))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .timeout_config(timeouts);
+        if let Ok(name) = AppName::new(concat!("kubectl-rotatedsecret-", env!("CARGO_PKG_VERSION"))) {
+            loader = loader.app_name(name);
+        }
+        if let Some(endpoint) = &args.aws_endpoint_url {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let config = loader.load().await;
+        Self { manager: SecretsManager::new(config.clone(), Metrics::new()), config }
+    }
+
+    /// The region of the environment or profile.
+    pub(super) fn region(&self) -> Option<String> {
+        self.manager.region()
+    }
+
+    /// Whether there are credentials at all; nothing of them is kept.
+    pub(super) async fn has_credentials(&self) -> bool {
+        match self.config.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// DescribeSecret. `None`: there is no such secret.
+    ///
+    /// # Errors
+    /// Why AWS could not be asked, as a sentence.
+    pub(super) async fn describe(&self, place: &Place) -> Result<Option<Description>, String> {
+        if !self.has_credentials().await {
+            return Err("there are no AWS credentials here: type aws sso login, or set AWS_PROFILE".to_owned());
+        }
+        self.manager.describe(place.address()).await.map_err(|failure| refused("DescribeSecret", place, &failure))
+    }
+}
+
+/// Where an object's secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The region.
+    pub(super) region: String,
+    /// The full ARN, or the name where the operator has not told the ARN yet.
+    pub(super) id: String,
+}
+
+impl Place {
+    /// As the status says, otherwise as the spec says.
+    ///
+    /// # Errors
+    /// What is missing, as a sentence.
+    pub(super) fn of(object: &RotatedSecret, own_region: Option<String>) -> Result<Self, String> {
+        let aws = object.status.as_ref().and_then(|status| status.aws.clone()).unwrap_or_default();
+        let spec = &object.spec.aws;
+        let id = aws
+            .arn
+            .or_else(|| spec.secret_name.clone())
+            .ok_or("the operator has not said yet which AWS secret it is: kubectl rotatedsecret status shows why")?;
+        let region = aws.region.or_else(|| spec.region.clone()).or(own_region).ok_or("the AWS region is not known: set AWS_REGION")?;
+        Ok(Self { region, id })
+    }
+
+    /// For the adapter.
+    pub(super) fn address(&self) -> Address<'_> {
+        Address { region: &self.region, id: &self.id }
+    }
+}
+
+/// The adapter's sentences speak to the operator's administrator; these speak to the caller.
+pub(super) fn refused(operation: &str, place: &Place, failure: &Failure) -> String {
+    let id = &place.id;
+    match failure.reason {
+        Reason::AccessDenied => format!("AWS denies you {operation}: ask for secretsmanager:{operation} on {id}, or log in anew"),
+        Reason::KeyUnusable => format!("the KMS key cannot be used by you: ask for kms:Decrypt on the key of {id}"),
+        Reason::Throttled => "AWS throttles this account: try again in a minute".to_owned(),
+        Reason::AwsUnavailable => format!("AWS does not answer in {}: check the network and AWS_ENDPOINT_URL", place.region),
+        Reason::ScheduledForDeletion => format!("{id} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {id}"),
+        Reason::Progressing => "AWS does not show the version yet: try again in a minute".to_owned(),
+        _ => format!("AWS refuses {operation} of {id}: aws secretsmanager describe-secret --secret-id {id} says more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::condition::ConditionType;
+    use crate::backoff::Class;
+
+    fn object(spec: &serde_json::Value, status: &serde_json::Value) -> RotatedSecret {
+        let object = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": "db"}, "spec": spec,
+            "status": status});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn the_status_knows_the_secret_best_then_the_spec_and_nobody_guesses() {
+        let named = json!({"aws": {"secretName": "shared/key", "region": "eu-west-1"}});
+        let known = json!({"aws": {"arn": "arn:x", "region": "eu-central-1"}});
+        let place = |region: &str, id: &str| Ok(Place { region: region.to_owned(), id: id.to_owned() });
+        assert_eq!(Place::of(&object(&named, &known), None), place("eu-central-1", "arn:x"));
+        assert_eq!(Place::of(&object(&named, &json!({})), None), place("eu-west-1", "shared/key"));
+        let elsewhere = Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), Some("us-east-1".to_owned()));
+        assert_eq!(elsewhere, place("us-east-1", "n"));
+        assert!(Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), None).unwrap_err().contains("AWS_REGION"));
+        assert!(Place::of(&object(&json!({}), &json!({})), Some("us-east-1".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_refusal_of_aws_speaks_to_the_caller() {
+        let place = Place { region: "eu-central-1".to_owned(), id: "arn:x".to_owned() };
+        for reason in Reason::ALL {
+            let failure =
+                Failure { of: ConditionType::Provisioned, class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
+            let sentence = refused("GetSecretValue", &place, &failure);
+            assert!(!sentence.contains("operator") && sentence.contains(':') && !sentence.contains('\n'), "{reason}: {sentence}");
+        }
+    }
+}

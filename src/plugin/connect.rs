@@ -1,0 +1,156 @@
+//! The cluster, as kubectl would reach it, and what its refusals mean to a person.
+
+use std::time::Duration;
+
+use kube::api::Api;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use super::args::ClusterArgs;
+use super::{Exit, Trouble};
+use crate::api::RotatedSecret;
+
+/// Our name in `managedFields`.
+pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
+
+/// The cluster that the user means.
+pub(super) struct Session {
+    /// With the user's rights.
+    pub(super) client: Client,
+    /// Of the flag, or of the context.
+    pub(super) namespace: String,
+}
+
+impl Session {
+    /// Reads the kubeconfig. Nothing is asked yet.
+    pub(super) async fn open(args: &ClusterArgs) -> Result<Self, Trouble> {
+        let mut config = configuration(args).await?;
+        // A person is waiting.
+        config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(Duration::from_secs(30));
+        config.default_retry = false;
+        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|_| {
+            Trouble::unreachable("the kubeconfig cannot be used: check its certificates and its login with kubectl auth whoami")
+        })?;
+        Ok(Self { client, namespace })
+    }
+
+    /// The objects of the namespace.
+    pub(super) fn objects(&self) -> Api<RotatedSecret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// One object.
+    pub(super) async fn object(&self, name: &str) -> Result<RotatedSecret, Trouble> {
+        self.objects().get(name).await.map_err(|error| self.trouble("get", name, &error))
+    }
+
+    /// What an error means. `verb`: as RBAC calls it; `name`: of one object, or empty.
+    pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
+        explain(verb, &self.namespace, name, error)
+    }
+}
+
+async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let found = match &args.kubeconfig {
+        Some(path) => match Kubeconfig::read_from(path) {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
+            Err(error) => Err(error),
+        },
+        None => Config::from_kubeconfig(&options).await,
+    };
+    found.or_else(|error| {
+        // In a pod, as kubectl does.
+        let asked = args.context.is_some() || args.kubeconfig.is_some();
+        if asked { Err(unusable(&error)) } else { Config::incluster().map_err(|_| unusable(&error)) }
+    })
+}
+
+fn unusable(error: &KubeconfigError) -> Trouble {
+    Trouble::unreachable(match error {
+        KubeconfigError::CurrentContextNotSet => {
+            "no context is chosen: type kubectl config use-context NAME, or add --context NAME".to_owned()
+        }
+        KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}: kubectl config get-contexts shows them"),
+        KubeconfigError::ReadConfig(_, path) => {
+            format!("the kubeconfig {} cannot be read: set KUBECONFIG, or add --kubeconfig PATH", path.display())
+        }
+        KubeconfigError::FindPath => "there is no kubeconfig: set KUBECONFIG, or add --kubeconfig PATH".to_owned(),
+        _ => "the kubeconfig cannot be used: kubectl config view shows what is in it".to_owned(),
+    })
+}
+
+fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error) -> Trouble {
+    let kube::Error::Api(status) = error else {
+        return match error {
+            kube::Error::Auth(_) => Trouble::unreachable("the login of the kubeconfig failed: try kubectl auth whoami"),
+            kube::Error::SerdeError(_) => {
+                Trouble::unreachable("the API server's answer is not understood: is this plugin as new as the operator's definition?")
+            }
+            _ => Trouble::unreachable("the API server does not answer: check the network, and the context with kubectl cluster-info"),
+        };
+    };
+    let what = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
+    match status.code {
+        401 => Trouble::unreachable("the API server does not know you: log in anew, then try kubectl auth whoami"),
+        // Admission webhooks and policies say 403 too, in words of their own, which the user needs.
+        403 if !status.message.contains("denied") => Trouble::unreachable(format!(
+            "you may not {verb} RotatedSecrets {what}: ask for that right; kubectl auth can-i {verb} rsec shows whether you have it"
+        )),
+        // An object that is not there is named in the answer; a definition that is not there is not.
+        404 if status.details.as_ref().is_some_and(|details| details.name == name && !name.is_empty()) => {
+            Trouble::wrong(format!("there is no RotatedSecret {name} {what}: kubectl rotatedsecret status -A shows all"))
+        }
+        404 => Trouble::unreachable("RotatedSecret is not defined in this cluster: kubectl apply -f crds/, or choose another --context"),
+        // What was sent holds no value, so the answer cannot quote one.
+        400..=499 => Trouble { exit: Exit::Wrong, message: format!("the API server refuses it: {}", one_line(&status.message)) },
+        code => Trouble::unreachable(format!("the API server answers {code}: try again, then ask its administrators")),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str, name: Option<&str>) -> kube::Error {
+        let details = name.map(|name| serde_json::from_value(serde_json::json!({"name": name})).unwrap());
+        let mut status = Status::failure("some\nwords", reason).with_code(code);
+        status.details = details;
+        kube::Error::Api(status.boxed())
+    }
+
+    #[test]
+    fn refusals_say_what_to_type_and_end_as_the_help_says() {
+        for (error, exit, words) in [
+            (answer(401, "Unauthorized", None), Exit::Unreachable, "kubectl auth whoami"),
+            (answer(403, "Forbidden", None), Exit::Unreachable, "you may not patch RotatedSecrets in namespace shop"),
+            (answer(404, "NotFound", Some("db")), Exit::Wrong, "there is no RotatedSecret db in namespace shop"),
+            (answer(404, "NotFound", None), Exit::Unreachable, "kubectl apply -f crds/"),
+            (answer(422, "Invalid", Some("db")), Exit::Wrong, "some words"),
+            (answer(503, "ServiceUnavailable", None), Exit::Unreachable, "503"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, Exit::Unreachable, "does not answer"),
+        ] {
+            let trouble = explain("patch", "shop", "db", &error);
+            assert_eq!(trouble.exit, exit, "{trouble}");
+            assert!(trouble.to_string().contains(words), "{trouble}");
+            assert_eq!(trouble.to_string().lines().count(), 1, "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_used_says_which_and_why() {
+        let missing = KubeconfigError::ReadConfig(std::io::Error::from(std::io::ErrorKind::NotFound), "/nowhere".into());
+        assert!(unusable(&missing).to_string().contains("/nowhere"));
+        assert!(unusable(&KubeconfigError::LoadContext("prod".to_owned())).to_string().contains("no context prod"));
+        assert!(unusable(&KubeconfigError::CurrentContextNotSet).to_string().contains("--context"));
+        assert_eq!(unusable(&KubeconfigError::FindPath).exit, Exit::Unreachable);
+    }
+}

@@ -1,0 +1,227 @@
+//! `doctor`: would it all work? Asked before there is trouble.
+
+use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::api::{Api, PostParams};
+use serde::Serialize;
+
+use super::args::DoctorArgs;
+use super::aws::{Caller, Place};
+use super::connect::Session;
+use super::standing::neglect;
+use super::table::{Cell, Table, Tone};
+use super::{Exit, Trouble, output, status};
+use crate::api::{GROUP, RotatedSecret};
+
+const VERSION: &str = "v1alpha1";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum Finding {
+    Ok,
+    /// Not as it could be, and only some commands need it.
+    Note,
+    Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Line {
+    check: &'static str,
+    result: Finding,
+    message: String,
+}
+
+/// The fields of `doctor -o json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    checks: Vec<Line>,
+}
+
+impl Report {
+    fn add(&mut self, check: &'static str, result: Finding, message: impl Into<String>) {
+        self.checks.push(Line { check, result, message: message.into() });
+    }
+}
+
+pub(super) async fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, Trouble> {
+    let mut report = Report { checks: Vec::new() };
+    let reached = cluster(session, args, &mut report).await;
+    aws(session, args, reached, &mut report).await;
+    output::emit(args.out.output, &report, || screen(&report, output::colours()))?;
+    let problems = report.checks.iter().any(|check| check.result == Finding::Problem);
+    Ok(if reached { Exit::fine_if(!problems) } else { Exit::Unreachable })
+}
+
+/// The cluster's half. `false`: it cannot be reached.
+async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> bool {
+    match session.client.apiserver_version().await {
+        Ok(version) => report.add("apiServer", Finding::Ok, format!("answers, Kubernetes {}", version.git_version)),
+        Err(error) => {
+            report.add("apiServer", Finding::Problem, session.trouble("get", "", &error).to_string());
+            return false;
+        }
+    }
+    let defined = session.client.list_api_group_resources(&format!("{GROUP}/{VERSION}")).await;
+    match &defined {
+        Ok(list) if list.resources.iter().any(|resource| resource.kind == "RotatedSecret") => {
+            report.add("definition", Finding::Ok, format!("RotatedSecret {VERSION} is served, plugin {}", env!("CARGO_PKG_VERSION")));
+        }
+        _ => {
+            let advice = "as administrator: kubectl apply -f crds/ -f deploy/";
+            report.add("definition", Finding::Problem, format!("RotatedSecret {VERSION} is not served by this cluster: {advice}"));
+            return true;
+        }
+    }
+    let place = if args.all_namespaces { "" } else { session.namespace.as_str() };
+    for (verb, group, resource, commands, without) in [
+        ("list", GROUP, "rotatedsecrets", "status", Finding::Problem),
+        ("get", GROUP, "rotatedsecrets", "every command", Finding::Problem),
+        ("patch", GROUP, "rotatedsecrets", "rotate, refresh, suspend and resume", Finding::Problem),
+        ("get", "", "secrets", "verify", Finding::Note),
+    ] {
+        let (result, message) = access(session, place, (verb, group, resource), commands, without).await;
+        report.add("access", result, message);
+    }
+    match status::list(session, args.all_namespaces).await {
+        Ok(objects) => {
+            let (result, message) = operator(&objects, Timestamp::now());
+            report.add("operator", result, message);
+        }
+        Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so nothing is known of the operator"),
+    }
+    true
+}
+
+async fn access(session: &Session, namespace: &str, what: (&str, &str, &str), commands: &str, without: Finding) -> (Finding, String) {
+    let (verb, group, resource) = what;
+    let asked = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                namespace: Some(namespace.to_owned()),
+                verb: Some(verb.to_owned()),
+                group: Some(group.to_owned()),
+                resource: Some(resource.to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let place = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
+    let answer = Api::<SelfSubjectAccessReview>::all(session.client.clone()).create(&PostParams::default(), &asked).await;
+    match answer.ok().and_then(|answer| answer.status) {
+        Some(status) if status.allowed => (Finding::Ok, format!("you may {verb} {resource} {place}")),
+        Some(_) => (without, format!("you may not {verb} {resource} {place}, which {commands} needs: ask for that right")),
+        None => (Finding::Note, format!("whether you may {verb} {resource} cannot be found out: try kubectl auth can-i {verb} {resource}")),
+    }
+}
+
+/// Whether somebody works on the objects, by what should have been written to them by now.
+fn operator(objects: &[RotatedSecret], now: Timestamp) -> (Finding, String) {
+    if objects.is_empty() {
+        return (Finding::Note, "there is no object to judge by: try -A".to_owned());
+    }
+    let left: Vec<(&RotatedSecret, String)> = objects.iter().filter_map(|object| Some((object, neglect(object, now)?))).collect();
+    match left.first() {
+        None => (Finding::Ok, format!("it keeps up with {}", count(objects.len()))),
+        Some((object, why)) => {
+            let why = why.split(": ").next().unwrap_or_default();
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+            (
+                Finding::Problem,
+                format!(
+                    "it leaves {} of {} alone ({namespace}/{name}: {why}): kubectl get pods -A | grep rotated-secrets, then its logs",
+                    left.len(),
+                    count(objects.len())
+                ),
+            )
+        }
+    }
+}
+
+fn count(objects: usize) -> String {
+    if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
+}
+
+/// AWS's half: only `verify` needs it, unless an object was named.
+async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut Report) {
+    let caller = Caller::load(&args.aws).await;
+    let without = if args.name.is_some() { Finding::Problem } else { Finding::Note };
+    match caller.region() {
+        Some(region) => report.add("awsRegion", Finding::Ok, format!("{region} (an object's own region goes before it)")),
+        None => report.add("awsRegion", Finding::Note, "none is set, the objects' own are used: set AWS_REGION to have one"),
+    }
+    if !caller.has_credentials().await {
+        report.add("awsCredentials", without, "none are found, which verify needs: type aws sso login, or set AWS_PROFILE");
+        return;
+    }
+    report.add("awsCredentials", Finding::Ok, "found");
+    let Some(name) = args.name.as_deref().filter(|_| reached) else { return };
+    let place = match session.object(name).await {
+        Ok(object) => Place::of(&object, caller.region()),
+        Err(trouble) => Err(trouble.to_string()),
+    };
+    let described = match place {
+        Ok(place) => caller.describe(&place).await.map(|found| (place, found)),
+        Err(why) => Err(why),
+    };
+    match described {
+        Ok((place, Some(_))) => report.add("awsSecret", Finding::Ok, format!("you may DescribeSecret of {}", place.id)),
+        Ok((place, None)) => {
+            report.add("awsSecret", Finding::Problem, format!("there is no {} in {}: look at its status", place.id, place.region));
+        }
+        Err(why) => report.add("awsSecret", Finding::Problem, why),
+    }
+}
+
+fn screen(report: &Report, colours: bool) -> String {
+    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    for check in &report.checks {
+        let tone = match check.result {
+            Finding::Ok => Tone::Good,
+            Finding::Note => Tone::Caution,
+            Finding::Problem => Tone::Bad,
+        };
+        table.row(vec![check.check.into(), Cell(format!("{:?}", check.result), tone), check.message.as_str().into()]);
+    }
+    table.render(colours)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, observed: i64) -> RotatedSecret {
+        serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": name, "namespace": "shop", "generation": 2, "creationTimestamp": "2026-06-01T11:00:00Z"},
+            "spec": {},
+            "status": {"observedGeneration": observed},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_operator_is_judged_by_what_it_leaves_alone() {
+        let now = "2026-06-01T12:00:00Z".parse().unwrap();
+        assert_eq!(operator(&[], now).0, Finding::Note);
+        assert_eq!(operator(&[object("a", 2)], now), (Finding::Ok, "it keeps up with 1 object".to_owned()));
+        let (result, message) = operator(&[object("a", 2), object("b", 1)], now);
+        assert_eq!(result, Finding::Problem);
+        assert!(message.starts_with("it leaves 1 of 2 objects alone (shop/b: the operator has not looked at the spec"), "{message}");
+    }
+
+    #[test]
+    fn machines_get_stable_fields() {
+        let mut report = Report { checks: Vec::new() };
+        report.add("apiServer", Finding::Ok, "answers");
+        assert_eq!(
+            serde_json::to_value(&report).unwrap(),
+            json!({"checks": [{"check": "apiServer", "result": "Ok", "message": "answers"}]})
+        );
+        assert_eq!(screen(&report, false), "CHECK       RESULT   WHAT\napiServer   Ok       answers\n");
+    }
+}

@@ -1,0 +1,140 @@
+//! `history`: the last versions and why each was made.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+
+use super::args::ObjectArgs;
+use super::connect::Session;
+use super::table::{Cell, Table, Tone};
+use super::{Exit, Trouble, ages, output};
+use crate::api::{Cause, Outcome, RotatedSecret};
+
+/// The fields of `history -o json`.
+#[derive(Debug, Serialize)]
+struct History {
+    namespace: String,
+    name: String,
+    items: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    version_id: String,
+    time: Time,
+    cause: Cause,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What AWS calls it now.
+    labels: Vec<&'static str>,
+    /// The Secret holds it.
+    mirrored: bool,
+}
+
+pub(super) async fn run(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
+    let object = session.object(&args.name).await?;
+    let history = collect(session.namespace.clone(), args.name.clone(), &object);
+    output::emit(args.out.output, &history, || screen(&history, Timestamp::now(), output::colours()))?;
+    Ok(Exit::Fine)
+}
+
+fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
+    let status = object.status.clone().unwrap_or_default();
+    let aws = status.aws.unwrap_or_default();
+    let mirrored = status.mirror.and_then(|mirror| mirror.version_id);
+    let labelled =
+        [("AWSCURRENT", aws.current_version_id), ("AWSPREVIOUS", aws.previous_version_id), ("AWSPENDING", aws.pending_version_id)];
+    let items = status
+        .history
+        .into_iter()
+        .map(|entry| {
+            let carries = |version: &Option<String>| version.as_ref() == Some(&entry.version_id);
+            Entry {
+                labels: labelled.iter().filter(|(_, version)| carries(version)).map(|(label, _)| *label).collect(),
+                mirrored: carries(&mirrored),
+                version_id: entry.version_id,
+                time: entry.time,
+                cause: entry.cause,
+                outcome: entry.outcome,
+                reason: entry.reason,
+            }
+        })
+        .collect();
+    History { namespace, name, items }
+}
+
+fn screen(history: &History, now: Timestamp, colours: bool) -> String {
+    if history.items.is_empty() {
+        return format!("No version of {} is known yet: kubectl rotatedsecret status {0}\n", history.name);
+    }
+    let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW"]);
+    for entry in &history.items {
+        let mut place = entry.labels.clone();
+        if entry.mirrored {
+            place.push("mirrored");
+        }
+        let outcome =
+            entry.reason.as_ref().map_or_else(|| format!("{:?}", entry.outcome), |reason| format!("{:?}: {reason}", entry.outcome));
+        let tone = if entry.outcome == Outcome::Succeeded { Tone::Plain } else { Tone::Bad };
+        table.row(vec![
+            ages::since(entry.time.0, now).into(),
+            entry.time.0.to_string().into(),
+            entry.cause.as_str().into(),
+            Cell(outcome, tone),
+            entry.version_id.as_str().into(),
+            place.join(", ").into(),
+        ]);
+    }
+    table.render(colours)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn history() -> History {
+        let object: RotatedSecret = serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": "db"},
+            "spec": {},
+            "status": {
+                "aws": {"currentVersionId": "v3", "previousVersionId": "v1"},
+                "mirror": {"secretName": "db", "versionId": "v3"},
+                "history": [
+                    {"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "Requested", "outcome": "Succeeded"},
+                    {"versionId": "v2", "time": "2026-05-30T12:00:00Z", "cause": "Scheduled", "outcome": "Abandoned", "reason": "ForeignPending"},
+                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "Created", "outcome": "Succeeded"},
+                ],
+            },
+        }))
+        .unwrap();
+        collect("shop".to_owned(), "db".to_owned(), &object)
+    }
+
+    #[test]
+    fn the_table_says_when_why_and_what_each_version_is_now() {
+        assert_eq!(
+            screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false),
+            "AGE   TIME                   CAUSE       OUTCOME                     VERSION   NOW\n\
+             60m   2026-06-01T11:00:00Z   Requested   Succeeded                   v3        AWSCURRENT, mirrored\n\
+             2d    2026-05-30T12:00:00Z   Scheduled   Abandoned: ForeignPending   v2\n\
+             31d   2026-05-01T12:00:00Z   Created     Succeeded                   v1        AWSPREVIOUS\n"
+        );
+    }
+
+    #[test]
+    fn machines_get_the_same() {
+        let written = serde_json::to_value(history()).unwrap();
+        assert_eq!(
+            written["items"][0],
+            json!({"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "Requested", "outcome": "Succeeded",
+                "labels": ["AWSCURRENT"], "mirrored": true})
+        );
+        assert_eq!(written["items"][1]["reason"], "ForeignPending");
+    }
+}

@@ -1,0 +1,278 @@
+//! How far a request has come, by what the status says. Pure.
+//!
+//! The version that a rotate request makes is known before it is made ([`crate::ids`]), so another rotation is never taken for it.
+
+use serde::Serialize;
+
+use super::standing::{condition, holds, lags};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{CreationPolicy, RotatedSecret};
+use crate::ids::Tokens;
+
+/// The steps of a rotation, as `rotate -o json` has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(super) struct Steps {
+    /// The request is on the object.
+    pub(super) requested: bool,
+    /// The new version became current in AWS.
+    pub(super) current: bool,
+    /// The Secret holds what is current (also: none is asked for).
+    pub(super) mirrored: bool,
+    /// The object is Ready, and speaks of this.
+    pub(super) ready: bool,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It happened.
+    Done,
+    /// It may still happen.
+    Wait,
+    /// It will not happen by itself: why, and what to type.
+    Refused(String),
+}
+
+/// How far the rotation with this token is.
+pub(super) fn rotation(object: &RotatedSecret, token: &str) -> (Steps, Verdict) {
+    let expected = Tokens::of(object.metadata.uid.as_deref().unwrap_or_default()).request(token);
+    let status = object.status.clone().unwrap_or_default();
+    let current = status.aws.and_then(|aws| aws.current_version_id);
+    let made = current.as_deref() == Some(expected.as_str()) || status.history.iter().any(|entry| entry.version_id == expected.as_str());
+    let mirrored = made
+        && (object.spec.target.creation_policy == CreationPolicy::None
+            || (current.is_some() && status.mirror.and_then(|mirror| mirror.version_id) == current));
+    let ready = mirrored && !lags(object) && holds(object, ConditionType::Ready);
+    let steps = Steps { requested: true, current: made, mirrored, ready };
+    let handled = status.requests.and_then(|requests| requests.rotate).as_deref() == Some(token);
+    let verdict = match refusal(object, token) {
+        _ if ready => Verdict::Done,
+        Some(sentence) => Verdict::Refused(sentence),
+        None if handled && !made => Verdict::Refused(
+            "the operator has acknowledged the request without a new version: kubectl rotatedsecret history shows why".to_owned(),
+        ),
+        None => Verdict::Wait,
+    };
+    (steps, verdict)
+}
+
+/// Whether the operator has looked since the refresh with this token was asked for, and found all in order.
+pub(super) fn look(object: &RotatedSecret, token: &str) -> Verdict {
+    if !acknowledged(object, token) {
+        return refusal(object, token).map_or(Verdict::Wait, Verdict::Refused);
+    }
+    match condition(object, ConditionType::Ready) {
+        Some(ready) if ready.status == "True" => Verdict::Done,
+        // It looked, and is in the middle of something.
+        Some(ready) if ready.reason == Reason::Progressing.as_str() || ready.reason == Reason::Creating.as_str() => Verdict::Wait,
+        Some(ready) => Verdict::Refused(ready.message.clone()),
+        None => Verdict::Wait,
+    }
+}
+
+/// The operator has looked since: it acknowledges a refresh also where it fails.
+pub(super) fn acknowledged(object: &RotatedSecret, token: &str) -> bool {
+    let requests = object.status.as_ref().and_then(|status| status.requests.as_ref());
+    requests.and_then(|requests| requests.refresh.as_deref()) == Some(token)
+}
+
+/// What stands in the way until a person acts, said after the request was made.
+fn refusal(object: &RotatedSecret, token: &str) -> Option<String> {
+    let stalled = condition(object, ConditionType::Stalled).filter(|stalled| stalled.status == "True")?;
+    // A spec that cannot be carried out is reported without a look at the requests.
+    let invalid = [Reason::InvalidSpec, Reason::RegionNotAllowed].iter().any(|reason| reason.as_str() == stalled.reason) && !lags(object);
+    (acknowledged(object, token) || invalid).then(|| stalled.message.clone())
+}
+
+/// Why a request cannot be carried out as the object is, before it is made.
+pub(super) fn obstacle(object: &RotatedSecret, rotate: bool) -> Option<String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        return Some(format!("{name} is being deleted"));
+    }
+    if object.spec.suspend {
+        return Some(format!("{name} is suspended, so nothing would happen: kubectl rotatedsecret resume {name}"));
+    }
+    if !rotate {
+        return None;
+    }
+    match &object.spec.value {
+        None => Some(format!("{name} only mirrors somebody else's value (it has no spec.value): rotate it where it is made")),
+        Some(value) if value.plain_text.is_none() && value.generate.is_empty() => {
+            Some(format!("{name} has fixed fields only, so there is nothing to renew: add a field to spec.value.generate"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Why it did not happen in time.
+pub(super) fn late(object: &RotatedSecret, token: &str, waited: &str) -> String {
+    let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False");
+    match ready {
+        _ if !acknowledged(object, token) => {
+            format!("the operator has not looked at the request within {waited} (it stays): is it running? kubectl rotatedsecret doctor")
+        }
+        Some(ready) => format!("it did not happen within {waited} (the request stays): {}", ready.message),
+        None => format!("it did not happen within {waited} (the request stays): kubectl rotatedsecret status shows more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+
+    fn expected() -> String {
+        Tokens::of(UID).request("t").to_string()
+    }
+
+    fn object(spec: &Value, status: &Value) -> RotatedSecret {
+        serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": "db", "uid": UID, "generation": 1},
+            "spec": spec,
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn conditions(ready: &str, reason: &str, stalled: bool) -> Value {
+        let one = |of: &str, status: &str| json!({"type": of, "status": status, "reason": reason, "message": "why", "lastTransitionTime": "2026-06-01T12:00:00Z"});
+        if stalled { json!([one("Ready", ready), one("Stalled", "True")]) } else { json!([one("Ready", ready)]) }
+    }
+
+    #[test]
+    fn a_rotation_is_done_when_its_own_version_is_current_mirrored_and_ready() {
+        let version = expected();
+        let fine = conditions("True", "Succeeded", false);
+        let refused = || Verdict::Refused("why".to_owned());
+        for (what, status, reached, verdict) in [
+            ("nothing yet", json!({"observedGeneration": 1, "conditions": fine}), (false, false, false), Verdict::Wait),
+            (
+                "another version came first",
+                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": "x"}, "mirror": {"versionId": "x"}}),
+                (false, false, false),
+                Verdict::Wait,
+            ),
+            (
+                "current",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "Progressing", false), "aws": {"currentVersionId": version},
+                    "mirror": {"versionId": "x"}}),
+                (true, false, false),
+                Verdict::Wait,
+            ),
+            (
+                "done",
+                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": version}, "mirror": {"versionId": version}}),
+                (true, true, true),
+                Verdict::Done,
+            ),
+            (
+                "done, and another rotation followed",
+                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": "y"}, "mirror": {"versionId": "y"},
+                    "history": [{"versionId": "y", "time": "2026-06-01T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded"},
+                        {"versionId": version, "time": "2026-06-01T12:00:00Z", "cause": "Requested", "outcome": "Succeeded"}]}),
+                (true, true, true),
+                Verdict::Done,
+            ),
+            (
+                "stalled before the request",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "NotOwned", true)}),
+                (false, false, false),
+                Verdict::Wait,
+            ),
+            (
+                "stalled after it",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "NotOwned", true), "requests": {"refresh": "t"}}),
+                (false, false, false),
+                refused(),
+            ),
+            (
+                "the spec is invalid, which nobody acknowledges",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "InvalidSpec", true)}),
+                (false, false, false),
+                refused(),
+            ),
+            (
+                "current, and the Secret is somebody else's",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "SecretNotOwned", true), "requests": {"refresh": "t"},
+                    "aws": {"currentVersionId": version}}),
+                (true, false, false),
+                refused(),
+            ),
+            (
+                "throttled: the operator goes on by itself",
+                json!({"observedGeneration": 1, "conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}}),
+                (false, false, false),
+                Verdict::Wait,
+            ),
+        ] {
+            let (steps, found) = rotation(&object(&json!({}), &status), "t");
+            assert_eq!(((steps.current, steps.mirrored, steps.ready), found), (reached, verdict), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_version_is_not_waited_on() {
+        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}});
+        assert!(matches!(rotation(&object(&json!({}), &status), "t").1, Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn without_a_mirror_nothing_waits_for_one() {
+        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false),
+            "aws": {"currentVersionId": expected()}});
+        assert_eq!(rotation(&object(&json!({"target": {"creationPolicy": "None"}}), &status), "t").1, Verdict::Done);
+    }
+
+    #[test]
+    fn a_look_ends_when_it_is_acknowledged_whatever_it_found() {
+        for (status, expected) in [
+            (json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false)}), Verdict::Wait),
+            (
+                json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"refresh": "t"}}),
+                Verdict::Done,
+            ),
+            (
+                json!({"observedGeneration": 1, "conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}}),
+                Verdict::Refused("why".to_owned()),
+            ),
+            (
+                json!({"observedGeneration": 1, "conditions": conditions("False", "Progressing", false), "requests": {"refresh": "t"}}),
+                Verdict::Wait,
+            ),
+        ] {
+            assert_eq!(look(&object(&json!({}), &status), "t"), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_happen_is_said_before_it_is_asked_for() {
+        let generated = json!({"value": {"generate": {"password": {}}}});
+        for (spec, rotate, refresh) in [
+            (generated, None, None),
+            (json!({"value": {"plainText": {}}}), None, None),
+            (json!({}), Some("only mirrors"), None),
+            (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None),
+            (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db")),
+        ] {
+            for (asked, expected) in [(true, rotate), (false, refresh)] {
+                let found = obstacle(&object(&spec, &json!({})), asked);
+                assert_eq!(found.is_some(), expected.is_some(), "{spec} {found:?}");
+                assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{spec}");
+            }
+        }
+    }
+
+    #[test]
+    fn being_late_names_the_condition_or_asks_whether_the_operator_runs() {
+        let silent = object(&json!({}), &json!({"conditions": conditions("False", "Throttled", false)}));
+        assert!(late(&silent, "t", "3m").contains("doctor"));
+        let failing = json!({"conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}});
+        assert!(late(&object(&json!({}), &failing), "t", "3m").ends_with("why"));
+    }
+}

@@ -1,0 +1,254 @@
+//! One object and the time -> how it stands, in one word. Pure.
+//!
+//! The operator says most of it in the conditions. What it cannot say is that it is not there: that is seen by what it should have written
+//! by now.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+use serde::Serialize;
+
+use super::table::Tone;
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{FIELD_MANAGER, FailureStatus, REFRESH, ROTATE, RotatedSecret, RotatedSecretStatus};
+
+/// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+
+/// How an object stands, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) enum State {
+    /// A person must act.
+    Stalled,
+    /// A rotation was due and did not happen.
+    Overdue,
+    /// The operator did not do what it does by itself: is it running?
+    Unattended,
+    /// Not as it should be; the operator tries again.
+    Failing,
+    /// Under way.
+    Progressing,
+    /// Paused by a person.
+    Suspended,
+    /// A rotation is due this minute.
+    Due,
+    /// All is well.
+    Ready,
+}
+
+impl State {
+    /// Every state, worst first.
+    pub(super) const ALL: [Self; 8] =
+        [Self::Stalled, Self::Overdue, Self::Unattended, Self::Failing, Self::Progressing, Self::Suspended, Self::Due, Self::Ready];
+
+    pub(super) fn tone(self) -> Tone {
+        match self {
+            Self::Stalled | Self::Overdue | Self::Unattended | Self::Failing => Tone::Bad,
+            Self::Progressing | Self::Suspended | Self::Due => Tone::Caution,
+            Self::Ready => Tone::Good,
+        }
+    }
+}
+
+/// How one object stands. These are the fields of `status -o json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Standing {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) state: State,
+    /// Of the condition Ready: True, False, or Unknown when there is none yet.
+    pub(super) ready: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// What, why and what to type; absent when all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    pub(super) suspended: bool,
+    pub(super) rotation_suspended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) creation_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_rotation_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_rotation_time: Option<Time>,
+    /// For how long a rotation has been due; absent when none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) overdue_seconds: Option<i64>,
+    pub(super) missed_rotations: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failures: Option<FailureStatus>,
+    /// Requests that the operator has not acknowledged: rotate, refresh.
+    pub(super) pending_requests: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) current_version_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror_secret_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror_version_id: Option<String>,
+}
+
+impl Standing {
+    /// Whether all is as it should be: what was paused in good order is.
+    pub(super) fn is_fine(&self) -> bool {
+        match self.state {
+            State::Ready | State::Due => true,
+            State::Suspended => self.ready == "True",
+            _ => false,
+        }
+    }
+}
+
+/// Worst first; then what is due first; then by name.
+pub(super) fn sort(standings: &mut [Standing]) {
+    let key = |standing: &Standing| {
+        let next = standing.next_rotation_time.as_ref().map_or(Timestamp::MAX, |next| next.0);
+        (standing.state, next, standing.namespace.clone(), standing.name.clone())
+    };
+    standings.sort_by_key(key);
+}
+
+pub(super) fn condition(object: &RotatedSecret, of: ConditionType) -> Option<&Condition> {
+    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == of.to_string())
+}
+
+/// The condition holds.
+pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
+    condition(object, of).is_some_and(|condition| condition.status == "True")
+}
+
+/// How `object` stands at `now`.
+pub(super) fn judge(object: &RotatedSecret, now: Timestamp) -> Standing {
+    let status = object.status.clone().unwrap_or_default();
+    let ready = condition(object, ConditionType::Ready);
+    let neglect = neglect(object, now);
+    let state = state(object, &status, neglect.is_some(), now);
+    let said = || ready.map(|ready| ready.message.clone());
+    let message = match state {
+        State::Ready => None,
+        State::Overdue | State::Unattended if neglect.is_some() => neglect,
+        State::Overdue => condition(object, ConditionType::Rotated)
+            .filter(|rotated| rotated.status == "False")
+            .map(|rotated| rotated.message.clone())
+            .or_else(said),
+        State::Due => Some("a rotation is due now".to_owned()),
+        State::Progressing if ready.is_none() => Some("the operator has not looked at it yet".to_owned()),
+        State::Progressing if lags(object) => Some("the operator has not looked at the latest spec yet".to_owned()),
+        State::Progressing if object.metadata.deletion_timestamp.is_some() => Some("it is being deleted".to_owned()),
+        _ => said(),
+    };
+    let paused = object.spec.suspend || object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
+    let overdue = status.next_rotation_time.as_ref().filter(|next| next.0 <= now && !paused).map(|next| now.duration_since(next.0));
+    let aws = status.aws.clone().unwrap_or_default();
+    Standing {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        state,
+        ready: ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone()),
+        reason: ready.map(|ready| ready.reason.clone()),
+        message,
+        suspended: object.spec.suspend,
+        rotation_suspended: object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend),
+        creation_time: object.metadata.creation_timestamp.clone(),
+        overdue_seconds: overdue.map(|overdue| overdue.as_secs()),
+        missed_rotations: status.missed_rotations,
+        pending_requests: pending(object),
+        secret_arn: aws.arn,
+        current_version_id: aws.current_version_id,
+        mirror_secret_name: status.mirror.as_ref().map(|mirror| mirror.secret_name.clone()),
+        mirror_version_id: status.mirror.and_then(|mirror| mirror.version_id),
+        last_rotation_time: status.last_rotation_time,
+        next_rotation_time: status.next_rotation_time,
+        failures: status.failures,
+    }
+}
+
+fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, now: Timestamp) -> State {
+    let reason_of = |of| condition(object, of).filter(|condition| condition.status == "False").map(|condition| condition.reason.as_str());
+    let is = |found: Option<&str>, reason: Reason| found == Some(reason.as_str());
+    let rotated = reason_of(ConditionType::Rotated);
+    let unready = reason_of(ConditionType::Ready);
+    let next = status.next_rotation_time.as_ref().map(|next| next.0);
+    let paused = object.spec.suspend || is(rotated, Reason::Suspended);
+    let under_way = is(unready, Reason::Progressing) || (is(unready, Reason::Creating) && status.failures.is_none());
+    match () {
+        // Even a pause is only in force once somebody saw it.
+        () if object.spec.suspend && !neglected => State::Suspended,
+        () if holds(object, ConditionType::Stalled) => State::Stalled,
+        () if is(rotated, Reason::Overdue) || (!paused && next.is_some_and(|next| next + PATIENCE < now)) => State::Overdue,
+        () if neglected => State::Unattended,
+        () if is(unready, Reason::Suspended) => State::Suspended,
+        () if under_way || condition(object, ConditionType::Ready).is_none() => State::Progressing,
+        () if unready.is_some() => State::Failing,
+        () if object.metadata.deletion_timestamp.is_some() || lags(object) => State::Progressing,
+        () if holds(object, ConditionType::Reconciling) => State::Progressing,
+        () if !paused && next.is_some_and(|next| next <= now) => State::Due,
+        () => State::Ready,
+    }
+}
+
+/// What the operator should have written by now and did not, as a sentence. `None`: nothing.
+pub(super) fn neglect(object: &RotatedSecret, now: Timestamp) -> Option<String> {
+    let status = object.status.clone().unwrap_or_default();
+    let waiting = |since: Timestamp| since + PATIENCE < now;
+    let asks = "is it running? kubectl rotatedsecret doctor";
+    let written = last_write(object);
+    if lags(object) && written.is_some_and(waiting) {
+        return Some(format!("the operator has not looked at the spec since it was changed: {asks}"));
+    }
+    if object.spec.suspend {
+        return None;
+    }
+    // An invalid spec is reported without a look at the requests.
+    let looks = !condition(object, ConditionType::Provisioned).is_some_and(|c| {
+        c.status == "False" && (c.reason == Reason::InvalidSpec.as_str() || c.reason == Reason::RegionNotAllowed.as_str())
+    });
+    if looks && pending(object).contains(&"refresh") && written.is_some_and(waiting) {
+        return Some(format!("the operator has not acknowledged a refresh request: {asks}"));
+    }
+    let attempt = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref()).map(|at| at.0);
+    if attempt.is_some_and(waiting) {
+        return Some(format!("the operator meant to try again and did not: {asks}"));
+    }
+    let rotates = !object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
+    let next = status.next_rotation_time.as_ref().map(|next| next.0);
+    // Ready: the operator that had seen the due time pass would have said that it is overdue.
+    if rotates && next.is_some_and(waiting) && holds(object, ConditionType::Ready) {
+        return Some(format!("a rotation is due and the operator says nothing of it: {asks}"));
+    }
+    None
+}
+
+/// The status speaks of an older spec.
+pub(super) fn lags(object: &RotatedSecret) -> bool {
+    object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
+}
+
+/// When somebody but the operator last wrote the object.
+fn last_write(object: &RotatedSecret) -> Option<Timestamp> {
+    let people =
+        object.managed_fields().iter().filter(|entry| entry.subresource.is_none() && entry.manager.as_deref() != Some(FIELD_MANAGER));
+    people.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().or(object
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0))
+}
+
+/// Requests that are not acknowledged.
+fn pending(object: &RotatedSecret) -> Vec<&'static str> {
+    let handled = object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default();
+    [("rotate", ROTATE, handled.rotate), ("refresh", REFRESH, handled.refresh)]
+        .into_iter()
+        .filter(|(_, annotation, handled)| {
+            let asked = object.annotations().get(*annotation).filter(|token| !token.is_empty());
+            asked.is_some_and(|token| Some(crate::desired::bounded(token)) != *handled)
+        })
+        .map(|(request, _, _)| request)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! `status`: what is due, overdue or failing, in one screen.
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{Api, ListParams};
+use serde::Serialize;
+
+use super::args::StatusArgs;
+use super::connect::Session;
+use super::standing::{Standing, State, judge, sort};
+use super::table::{Cell, Table, Tone, paint};
+use super::{Exit, Trouble, ages, output};
+use crate::api::RotatedSecret;
+
+#[derive(Serialize)]
+struct List<'a> {
+    items: &'a [Standing],
+}
+
+pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+    let now = Timestamp::now();
+    let colours = output::colours();
+    if let Some(name) = &args.name {
+        let object = session.object(name).await?;
+        let standing = judge(&object, now);
+        output::emit(args.out.output, &standing, || detail(&object, &standing, now, colours))?;
+        return Ok(Exit::fine_if(standing.is_fine()));
+    }
+    let mut standings: Vec<Standing> = list(session, args.all_namespaces).await?.iter().map(|object| judge(object, now)).collect();
+    sort(&mut standings);
+    output::emit(args.out.output, &List { items: &standings }, || {
+        let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
+        screen(&standings, args.all_namespaces, place, now, colours)
+    })?;
+    Ok(Exit::fine_if(standings.iter().all(Standing::is_fine)))
+}
+
+/// All objects, in pages: a cluster can hold thousands.
+pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<RotatedSecret>, Trouble> {
+    let api = if everywhere { Api::all(session.client.clone()) } else { session.objects() };
+    let mut params = ListParams::default().limit(500);
+    let mut found = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(|error| session.trouble("list", "", &error))?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
+fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> String {
+    if standings.is_empty() {
+        return format!("No RotatedSecrets in {place}.\n");
+    }
+    let mut headers = vec!["NAME", "STATE", "REASON", "LAST ROTATED", "NEXT ROTATION", "AGE"];
+    if everywhere {
+        headers.insert(0, "NAMESPACE");
+    }
+    let mut table = Table::new(&headers);
+    for standing in standings {
+        let mut row: Vec<Cell> = Vec::new();
+        if everywhere {
+            row.push(standing.namespace.as_str().into());
+        }
+        row.push(standing.name.as_str().into());
+        row.push(Cell(format!("{:?}", standing.state), standing.state.tone()));
+        row.push(standing.reason.as_deref().unwrap_or("-").into());
+        row.push(standing.last_rotation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
+        row.push(next(standing, now));
+        row.push(standing.creation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
+        table.row(row);
+    }
+    let mut text = table.render(colours);
+    let mut told = false;
+    for standing in standings {
+        if let (Some(message), true) = (&standing.message, standing.state != State::Due) {
+            let name = if everywhere { format!("{}/{}", standing.namespace, standing.name) } else { standing.name.clone() };
+            let _ = writeln!(text, "{}{name}: {message}", if told { "" } else { "\n" });
+            told = true;
+        }
+    }
+    let _ = writeln!(text, "\n{}", summary(standings, now));
+    text
+}
+
+/// `3 objects: 1 Stalled, 2 Ready; 1 rotates within 24h`.
+fn summary(standings: &[Standing], now: Timestamp) -> String {
+    let counts: Vec<String> = State::ALL
+        .into_iter()
+        .map(|state| (state, standings.iter().filter(|standing| standing.state == state).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {state:?}"))
+        .collect();
+    let day = SignedDuration::from_hours(24);
+    let soon = standings
+        .iter()
+        .filter(|standing| matches!(standing.state, State::Ready | State::Due))
+        .filter(|standing| standing.next_rotation_time.as_ref().is_some_and(|next| next.0 <= now + day))
+        .count();
+    let objects = if standings.len() == 1 { "1 object".to_owned() } else { format!("{} objects", standings.len()) };
+    let rotating = match soon {
+        0 => String::new(),
+        1 => "; 1 rotates within 24h".to_owned(),
+        many => format!("; {many} rotate within 24h"),
+    };
+    format!("{objects}: {}{rotating}", counts.join(", "))
+}
+
+fn next(standing: &Standing, now: Timestamp) -> Cell {
+    match (&standing.next_rotation_time, standing.overdue_seconds) {
+        _ if standing.suspended || standing.rotation_suspended => "suspended".into(),
+        (None, _) => "-".into(),
+        (Some(at), None) => ages::until(at.0, now).into(),
+        (Some(_), Some(seconds)) if standing.state == State::Due => Cell(format!("due {}s", seconds.max(0)), Tone::Caution),
+        (Some(_), Some(seconds)) => Cell(format!("overdue {}", ages::human(SignedDuration::from_secs(seconds))), Tone::Bad),
+    }
+}
+
+fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: bool) -> String {
+    let mut table = Table::bare();
+    let mut line = |label: &str, cell: Cell| table.row(vec![label.into(), cell]);
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    line("Name:", format!("{}/{}", standing.namespace, standing.name).into());
+    line("State:", Cell(format!("{:?}", standing.state), standing.state.tone()));
+    line("AWS secret:", or_none(&standing.secret_arn).into());
+    line("Version:", or_none(&standing.current_version_id).into());
+    let mirror = match (&standing.mirror_secret_name, &standing.mirror_version_id) {
+        (Some(name), version) if *version == standing.current_version_id => format!("Secret {name}, of this version"),
+        (Some(name), version) => format!("Secret {name}, of version {}", or_none(version)),
+        (None, _) => "-".to_owned(),
+    };
+    line("Mirror:", mirror.into());
+    let rotated = standing.last_rotation_time.as_ref();
+    line("Last rotated:", rotated.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", ages::until(at.0, now), at.0)).into());
+    let Cell(words, tone) = next(standing, now);
+    let words = standing.next_rotation_time.as_ref().map_or(words.clone(), |at| format!("{words} ({})", at.0));
+    line("Next rotation:", Cell(words, tone));
+    if standing.missed_rotations > 0 {
+        line("Missed:", format!("{} due times before the last rotation", standing.missed_rotations).into());
+    }
+    if let Some(failures) = &standing.failures {
+        let again = failures.next_attempt_time.as_ref().map_or_else(String::new, |at| format!(", next attempt {}", ages::until(at.0, now)));
+        line("Failures:", Cell(format!("{} in a row{again}", failures.count), Tone::Bad));
+    }
+    if !standing.pending_requests.is_empty() {
+        line("Asked for:", Cell(standing.pending_requests.join(", "), Tone::Caution));
+    }
+    let mut text = table.render(colours);
+    if let Some(message) = &standing.message {
+        let _ = writeln!(text, "\n{}", paint(message, standing.state.tone(), colours));
+    }
+    let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if !conditions.is_empty() {
+        let mut table = Table::new(&["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"]);
+        for condition in conditions {
+            let since = ages::since(condition.last_transition_time.0, now);
+            // Ready, Stalled and the aspect at fault say the same sentence; it stands above.
+            let repeated = standing.message.as_ref() == Some(&condition.message);
+            let message = if repeated { "as above" } else { condition.message.as_str() };
+            let cells = [condition.type_.as_str(), &condition.status, &condition.reason, &since, message];
+            table.row(cells.into_iter().map(Cell::from).collect());
+        }
+        let _ = write!(text, "\n{}", table.render(colours));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-06-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn standing(name: &str, conditions: &serde_json::Value, next: &str) -> (RotatedSecret, Standing) {
+        let object: RotatedSecret = serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-05-20T12:00:00Z"},
+            "spec": {},
+            "status": {
+                "conditions": conditions,
+                "aws": {"arn": "arn:x", "currentVersionId": "v2"},
+                "mirror": {"secretName": name, "versionId": "v2"},
+                "lastRotationTime": "2026-05-31T12:00:00Z",
+                "nextRotationTime": next,
+            },
+        }))
+        .unwrap();
+        let standing = judge(&object, now());
+        (object, standing)
+    }
+
+    fn condition(of: &str, status: &str, reason: &str) -> serde_json::Value {
+        json!({"type": of, "status": status, "reason": reason, "message": format!("about {of}"), "lastTransitionTime": "2026-06-01T11:00:00Z"})
+    }
+
+    #[test]
+    fn the_screen_shows_one_line_each_then_the_sentences_then_a_sum() {
+        let mut standings = vec![
+            standing("api", &json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
+            standing(
+                "db",
+                &json!([condition("Ready", "False", "AwsUnavailable"), condition("Rotated", "False", "Overdue")]),
+                "2026-06-01T09:00:00Z",
+            )
+            .1,
+        ];
+        sort(&mut standings);
+        assert_eq!(
+            screen(&standings, true, "shop", now(), false),
+            "NAMESPACE   NAME   STATE     REASON           LAST ROTATED   NEXT ROTATION   AGE\n\
+             shop        db     Overdue   AwsUnavailable   24h            overdue 3h      12d\n\
+             shop        api    Ready     Succeeded        24h            in 12h          12d\n\
+             \n\
+             shop/db: about Rotated\n\
+             \n\
+             2 objects: 1 Overdue, 1 Ready; 1 rotates within 24h\n"
+        );
+        let narrow = screen(&standings, false, "shop", now(), false);
+        assert!(narrow.starts_with("NAME   STATE") && narrow.contains("\ndb: about Rotated\n"), "{narrow}");
+        assert_eq!(screen(&[], false, "shop", now(), false), "No RotatedSecrets in shop.\n");
+    }
+
+    #[test]
+    fn one_object_is_shown_with_its_conditions() {
+        let conditions = json!([condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")]);
+        let (object, standing) = standing("db", &conditions, "2026-06-02T12:00:00Z");
+        let text = detail(&object, &standing, now(), false);
+        for line in [
+            "Name:            shop/db",
+            "State:           Stalled",
+            "Version:         v2",
+            "Mirror:          Secret db, of this version",
+            "Last rotated:    24h ago (2026-05-31T12:00:00Z)",
+            "Next rotation:   in 24h (2026-06-02T12:00:00Z)",
+            "about Ready",
+            "Ready       False    NotOwned   60m     as above",
+            "Stalled     True     NotOwned   60m     about Stalled",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `suspend` and `resume`: two fields of the spec.
+
+use kube::api::{Patch, PatchParams};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::{ObjectArgs, SuspendArgs};
+use super::connect::{FIELD_MANAGER, Session};
+use super::{Exit, Trouble, output};
+use crate::api::RotatedSecret;
+
+/// The fields of `suspend -o json` and `resume -o json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    namespace: String,
+    name: String,
+    suspended: bool,
+    rotation_suspended: bool,
+    /// Whether anything was written.
+    changed: bool,
+    message: String,
+}
+
+pub(super) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<Exit, Trouble> {
+    let object = session.object(&args.name).await?;
+    let name = &args.name;
+    let (patch, message) = if args.rotation_only {
+        if object.spec.rotation.is_none() {
+            return Err(Trouble::wrong(format!(
+                "{name} has no spec.rotation, so nothing rotates: leave out --rotation-only to suspend all"
+            )));
+        }
+        (
+            json!({"spec": {"rotation": {"suspend": true}}}),
+            format!("{name} does not rotate any more; the mirror is still kept: kubectl rotatedsecret resume {name} ends it"),
+        )
+    } else {
+        (
+            json!({"spec": {"suspend": true}}),
+            format!("{name} is suspended, nothing is written anywhere: kubectl rotatedsecret resume {name} ends it"),
+        )
+    };
+    write(session, args.out.output, &object, name, &patch, message).await
+}
+
+pub(super) async fn resume(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
+    let object = session.object(&args.name).await?;
+    let name = &args.name;
+    let late =
+        object.status.as_ref().and_then(|status| status.next_rotation_time.as_ref()).is_some_and(|next| next.0 <= jiff::Timestamp::now());
+    let follows = if late { "; a rotation is due and follows now" } else { "" };
+    // A rotation that the object does not have must not be made by the patch.
+    let patch = if object.spec.rotation.is_some() {
+        json!({"spec": {"suspend": false, "rotation": {"suspend": false}}})
+    } else {
+        json!({"spec": {"suspend": false}})
+    };
+    write(session, args.out.output, &object, name, &patch, format!("{name} goes on{follows}: kubectl rotatedsecret status {name} shows it"))
+        .await
+}
+
+async fn write(
+    session: &Session,
+    format: Option<super::args::Format>,
+    before: &RotatedSecret,
+    name: &str,
+    patch: &Value,
+    message: String,
+) -> Result<Exit, Trouble> {
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let written =
+        session.objects().patch(name, &params, &Patch::Merge(patch)).await.map_err(|error| session.trouble("patch", name, &error))?;
+    let changed = flags(before) != flags(&written);
+    let (suspended, rotation_suspended) = flags(&written);
+    let answer = Answer {
+        namespace: session.namespace.clone(),
+        name: name.to_owned(),
+        suspended,
+        rotation_suspended,
+        changed,
+        message: if changed { message } else { format!("{name} was so already, nothing was written") },
+    };
+    output::emit(format, &answer, || format!("{}\n", answer.message))?;
+    Ok(Exit::Fine)
+}
+
+fn flags(object: &RotatedSecret) -> (bool, bool) {
+    (object.spec.suspend, object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend))
+}

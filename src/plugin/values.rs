@@ -1,0 +1,73 @@
+//! The one place of the plugin where values are: read from AWS and from the Secret, laid out as the operator would, compared, wiped. What comes
+//! out is one word.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::Api;
+
+use super::aws::{Caller, Place, refused};
+use crate::aws::Selector;
+use crate::desired::Target;
+use crate::ids::VersionId;
+use crate::plaintext::SecretBytes;
+
+/// Whether the Secret holds what this version holds.
+///
+/// # Errors
+/// Why it could not be compared, as a sentence without a value in it.
+pub(super) async fn agree(
+    client: &Client,
+    caller: &Caller,
+    place: &Place,
+    version: &VersionId,
+    namespace: &str,
+    target: &Target,
+) -> Result<bool, String> {
+    let read = caller
+        .manager
+        .read(place.address(), Selector::Version(version))
+        .await
+        .map_err(|failure| refused("GetSecretValue", place, &failure))?;
+    let Ok(expected) = target.layout.render(&read.value) else { return Ok(false) };
+    let name = &target.name;
+    // The texts of these errors are not looked at: a parser quotes what it cannot read.
+    let secret = Api::<Secret>::namespaced(client.clone(), namespace).get(name).await.map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("you may not read the Secret {name}: ask for get on secrets, or leave out --values")
+        }
+        kube::Error::Api(status) if status.code == 404 => format!("there is no Secret {name}: kubectl rotatedsecret refresh"),
+        _ => format!("the Secret {name} cannot be read: try again"),
+    })?;
+    let found: BTreeMap<String, SecretBytes> =
+        secret.data.into_iter().flatten().map(|(key, value)| (key, SecretBytes::from(value.0))).collect();
+    Ok(same(&expected, &found))
+}
+
+/// The same keys with the same bytes. Takes as long for any two values of one length.
+fn same(one: &BTreeMap<String, SecretBytes>, other: &BTreeMap<String, SecretBytes>) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|((key, value), (name, found))| {
+            let (value, found) = (value.expose(), found.expose());
+            let differing = value.iter().zip(found).fold(0_u8, |sum, (a, b)| sum | (a ^ b));
+            key == name && value.len() == found.len() && differing == 0
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_agree_when_keys_and_bytes_do() {
+        let data = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), SecretBytes::from(value.as_bytes().to_vec()))).collect::<BTreeMap<_, _>>()
+        };
+        let one = data(&[("a", "1"), ("b", "22")]);
+        assert!(same(&one, &data(&[("b", "22"), ("a", "1")])));
+        for other in [&[("a", "1")][..], &[("a", "1"), ("b", "23")], &[("a", "1"), ("b", "2")], &[("a", "1"), ("c", "22")], &[]] {
+            assert!(!same(&one, &data(other)), "{other:?}");
+        }
+    }
+}

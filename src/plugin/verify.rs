@@ -1,0 +1,286 @@
+//! `verify`: do AWS, the mirrored Secret and the status say the same?
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use super::args::VerifyArgs;
+use super::aws::{Caller, Place};
+use super::connect::Session;
+use super::standing::lags;
+use super::table::{Cell, Table, Tone};
+use super::values;
+use super::{Exit, Trouble, output};
+use crate::api::condition::Reason;
+use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::aws::Description;
+use crate::cluster::mirror::{self, MirrorMetadata};
+use crate::desired::{Desired, Policy, Target};
+
+/// A rotation may be on its way while we look: a difference is looked at twice before it is told.
+const SECOND_LOOK: Duration = Duration::from_secs(3);
+
+/// What was found of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) enum Finding {
+    Agree,
+    Differ,
+    /// It could not be found out.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Line {
+    pub(super) check: &'static str,
+    pub(super) result: Finding,
+    pub(super) message: String,
+}
+
+/// The fields of `verify -o json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    namespace: String,
+    name: String,
+    /// The worst of the checks.
+    result: Finding,
+    /// Whether AWS, the Secret's metadata and the values could be looked at.
+    checked_aws: bool,
+    checked_mirror: bool,
+    checked_values: bool,
+    checks: Vec<Line>,
+}
+
+/// What was seen.
+struct Sight {
+    object: RotatedSecret,
+    /// `None`: not asked.
+    aws: Option<Result<Option<Description>, String>>,
+    mirror: Mirror,
+    /// `None`: not asked for.
+    values: Option<Result<bool, String>>,
+}
+
+enum Mirror {
+    Unwanted,
+    /// Why not.
+    Unknown(String),
+    Absent(String),
+    Found(String, Box<MirrorMetadata>),
+}
+
+pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Trouble> {
+    let caller = if args.no_aws { None } else { Some(Caller::load(&args.aws).await) };
+    let mut sight = look(session, args, caller.as_ref()).await?;
+    let mut checks = compare(&sight);
+    if worst(&checks) == Finding::Differ {
+        tokio::time::sleep(SECOND_LOOK).await;
+        sight = look(session, args, caller.as_ref()).await?;
+        checks = compare(&sight);
+    }
+    let result = worst(&checks);
+    let report = Report {
+        namespace: session.namespace.clone(),
+        name: args.name.clone(),
+        result,
+        checked_aws: matches!(sight.aws, Some(Ok(_))),
+        checked_mirror: !matches!(sight.mirror, Mirror::Unknown(_)),
+        checked_values: matches!(sight.values, Some(Ok(_))),
+        checks,
+    };
+    output::emit(args.out.output, &report, || screen(&report, args.no_aws, output::colours()))?;
+    Ok(match result {
+        Finding::Agree => Exit::Fine,
+        Finding::Differ => Exit::Wrong,
+        Finding::Unknown => Exit::Unreachable,
+    })
+}
+
+async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> Result<Sight, Trouble> {
+    let object = session.object(&args.name).await?;
+    let target = target(&object);
+    let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone());
+    let mirror = match &target {
+        Ok(None) => Mirror::Unwanted,
+        Ok(Some(target)) => match mirror::look(&session.client, &object, target, arn.as_deref()).await {
+            Ok(Some(found)) => Mirror::Found(target.name.clone(), Box::new(found)),
+            Ok(None) => Mirror::Absent(target.name.clone()),
+            Err(failure) if failure.reason == Reason::AccessDenied => {
+                Mirror::Unknown(format!("you may not read the Secret {}: ask for get on secrets", target.name))
+            }
+            Err(_) => Mirror::Unknown("the API server does not answer: try again".to_owned()),
+        },
+        Err(why) => Mirror::Unknown(why.clone()),
+    };
+    let mut values = None;
+    let aws = match caller {
+        None => None,
+        Some(caller) => Some(match Place::of(&object, caller.region()) {
+            Err(why) => Err(why),
+            Ok(place) => {
+                let described = caller.describe(&place).await;
+                let version = described.as_ref().ok().and_then(|found| found.as_ref()?.labels.get("AWSCURRENT"));
+                if let (true, Some(version), Ok(Some(target))) = (args.values, version, &target) {
+                    values = Some(values::agree(&session.client, caller, &place, version, &session.namespace, target).await);
+                }
+                described
+            }
+        }),
+    };
+    if args.values && values.is_none() {
+        values = Some(Err("there is nothing to compare: the other checks say why".to_owned()));
+    }
+    Ok(Sight { object, aws, mirror, values })
+}
+
+/// How the operator would lay out the Secret. What only its administrator decides plays no part in that.
+fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
+    let policy = Policy {
+        default_region: "unknown".to_owned(),
+        allowed_regions: Vec::new(),
+        name_prefix: "unknown".to_owned(),
+        cluster: "unknown".to_owned(),
+        minimum_interval: SignedDuration::ZERO,
+    };
+    Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
+}
+
+fn worst(checks: &[Line]) -> Finding {
+    let any = |finding| checks.iter().any(|check| check.result == finding);
+    match () {
+        () if any(Finding::Differ) => Finding::Differ,
+        () if any(Finding::Unknown) => Finding::Unknown,
+        () => Finding::Agree,
+    }
+}
+
+fn compare(sight: &Sight) -> Vec<Line> {
+    let object = &sight.object;
+    let status = object.status.clone().unwrap_or_default();
+    let reported = status.aws.clone().unwrap_or_default();
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let mut checks = Vec::new();
+    let mut check = |check, result, message: String| checks.push(Line { check, result, message });
+    let refresh = format!("kubectl rotatedsecret refresh {name}");
+
+    if lags(object) {
+        check("status", Finding::Differ, "it speaks of an older spec: is the operator running? kubectl rotatedsecret doctor".to_owned());
+    } else {
+        check("status", Finding::Agree, "it speaks of the present spec".to_owned());
+    }
+
+    let mut current = reported.current_version_id.clone();
+    match &sight.aws {
+        None => {}
+        Some(Err(why)) => check("aws", Finding::Unknown, why.clone()),
+        Some(Ok(None)) => check("aws", Finding::Differ, format!("there is no such secret in AWS: {refresh}, then look at its status")),
+        Some(Ok(Some(found))) => {
+            current = found.labels.get("AWSCURRENT").map(ToString::to_string);
+            let (result, message) = secret(object, reported.arn.as_ref(), found);
+            check("aws", result, message);
+            let said = reported.current_version_id.as_deref().unwrap_or("none");
+            match &current {
+                Some(current) if current == said => {
+                    check("awsVersion", Finding::Agree, format!("AWSCURRENT is {current}, as the status says"));
+                }
+                other => {
+                    let is = other.as_deref().unwrap_or("on no version");
+                    check("awsVersion", Finding::Differ, format!("AWSCURRENT is {is}, the status says {said}: {refresh}"));
+                }
+            }
+        }
+    }
+
+    match &sight.mirror {
+        Mirror::Unwanted => {}
+        Mirror::Unknown(why) => check("mirror", Finding::Unknown, why.clone()),
+        Mirror::Absent(secret) => check("mirror", Finding::Differ, format!("there is no Secret {secret}: {refresh}")),
+        Mirror::Found(secret, found) if !found.ours => {
+            check(
+                "mirror",
+                Finding::Differ,
+                format!("the Secret {secret} is not owned by {name}: kubectl rotatedsecret status {name} says more"),
+            );
+        }
+        Mirror::Found(secret, found) => {
+            if found.intact {
+                check("mirror", Finding::Agree, format!("the Secret {secret} is laid out as asked, and nobody else wrote it"));
+            } else {
+                check("mirror", Finding::Differ, format!("the Secret {secret} was edited, or is not laid out as asked: {refresh}"));
+            }
+            let holds = found.version.as_ref().map(ToString::to_string);
+            let held = holds.as_deref().unwrap_or("no version");
+            match &current {
+                Some(current) if holds.as_ref() == Some(current) => {
+                    check("mirrorVersion", Finding::Agree, format!("the Secret {secret} holds {held}"));
+                }
+                other => {
+                    let wanted = other.as_deref().unwrap_or("none");
+                    check("mirrorVersion", Finding::Differ, format!("the Secret {secret} holds {held}, current is {wanted}: {refresh}"));
+                }
+            }
+            let said = status.mirror.as_ref().and_then(|mirror| mirror.version_id.clone());
+            if said != holds {
+                let said = said.as_deref().unwrap_or("none");
+                check("mirrorStatus", Finding::Differ, format!("the Secret {secret} holds {held}, the status says {said}: {refresh}"));
+            }
+        }
+    }
+
+    match &sight.values {
+        None => {}
+        Some(Ok(true)) => check("values", Finding::Agree, "agree".to_owned()),
+        Some(Ok(false)) => check("values", Finding::Differ, format!("differ: {refresh}")),
+        Some(Err(why)) => check("values", Finding::Unknown, why.clone()),
+    }
+    checks
+}
+
+/// Whether the secret in AWS is the one, and whose it is.
+fn secret(object: &RotatedSecret, arn: Option<&String>, found: &Description) -> (Finding, String) {
+    let is = |key: &str, value: Option<&String>| value.is_some() && found.tags.get(key) == value;
+    let metadata = &object.metadata;
+    let ours = is(TAG_NAMESPACE, metadata.namespace.as_ref()) && is(TAG_NAME, metadata.name.as_ref()) && is(TAG_UID, metadata.uid.as_ref());
+    match () {
+        () if found.deleted => {
+            (Finding::Differ, format!("the secret is scheduled for deletion: aws secretsmanager restore-secret --secret-id {}", found.arn))
+        }
+        () if arn != Some(&found.arn) => {
+            (Finding::Differ, format!("the secret is {}, the status says {}", found.arn, arn.map_or("none", String::as_str)))
+        }
+        () if object.spec.value.is_some() && !ours => {
+            (Finding::Differ, "the secret does not carry the tags of this object: docs/runbook.md, NotOwned".to_owned())
+        }
+        () if object.spec.value.is_some() => (Finding::Agree, format!("{} is there, with the tags of this object", found.arn)),
+        () => (Finding::Agree, format!("{} is there", found.arn)),
+    }
+}
+
+fn screen(report: &Report, no_aws: bool, colours: bool) -> String {
+    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    for check in &report.checks {
+        let tone = match check.result {
+            Finding::Agree => Tone::Good,
+            Finding::Differ => Tone::Bad,
+            Finding::Unknown => Tone::Caution,
+        };
+        table.row(vec![check.check.into(), Cell(format!("{:?}", check.result), tone), check.message.as_str().into()]);
+    }
+    let half = match (report.checked_aws, report.checked_mirror) {
+        (true, true) => "",
+        (false, true) if no_aws => " (the mirror and the status; AWS was not asked)",
+        (false, true) => " (only the mirror and the status were compared; AWS could not be asked)",
+        (true, false) => " (only AWS and the status were compared; the mirror could not be read)",
+        (false, false) => " (neither AWS nor the mirror could be read)",
+    };
+    let verdict = match report.result {
+        Finding::Agree => "all agree",
+        Finding::Differ => "not all agree",
+        Finding::Unknown => "not all could be checked",
+    };
+    format!("{}\n{}: {verdict}{half}\n", table.render(colours), report.name)
+}
+
+#[cfg(test)]
+mod tests;

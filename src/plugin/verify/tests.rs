@@ -1,0 +1,113 @@
+//! Tables of what was seen and what is said of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+
+const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+
+fn object() -> RotatedSecret {
+    serde_json::from_value(json!({
+        "apiVersion": "rotated-secrets.io/v1alpha1",
+        "kind": "RotatedSecret",
+        "metadata": {"name": "db", "namespace": "shop", "uid": UID, "generation": 1},
+        "spec": {"value": {"generate": {"password": {}}}},
+        "status": {"observedGeneration": 1, "aws": {"arn": "arn:x", "currentVersionId": "v2"}, "mirror": {"secretName": "db", "versionId": "v2"}},
+    }))
+    .unwrap()
+}
+
+fn description() -> Description {
+    let tags = [(TAG_NAMESPACE, "shop"), (TAG_NAME, "db"), (TAG_UID, UID)];
+    Description {
+        arn: "arn:x".to_owned(),
+        name: "k8s/shop/db".to_owned(),
+        description: None,
+        kms_key_id: None,
+        tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        deleted: false,
+        rotation_enabled: false,
+        owning_service: None,
+        labels: BTreeMap::from([("AWSCURRENT".to_owned(), "v2".into())]),
+        last_changed: None,
+    }
+}
+
+fn sight() -> Sight {
+    Sight { object: object(), aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
+}
+
+fn differing(sight: &Sight) -> Vec<&'static str> {
+    compare(sight).iter().filter(|check| check.result != Finding::Agree).map(|check| check.check).collect()
+}
+
+#[test]
+fn what_agrees_agrees() {
+    assert_eq!(differing(&sight()), Vec::<&str>::new());
+    assert_eq!(worst(&compare(&sight())), Finding::Agree);
+}
+
+#[test]
+fn each_difference_is_told_under_its_own_name() {
+    let with = |change: fn(&mut Description)| {
+        let mut sight = sight();
+        let mut found = description();
+        change(&mut found);
+        sight.aws = Some(Ok(Some(found)));
+        differing(&sight)
+    };
+    assert_eq!(with(|found| found.deleted = true), ["aws"]);
+    assert_eq!(with(|found| found.arn = "arn:y".to_owned()), ["aws"]);
+    assert_eq!(with(|found| drop(found.tags.remove(TAG_UID))), ["aws"]);
+    assert_eq!(with(|found| drop(found.labels.insert("AWSCURRENT".to_owned(), "v3".into()))), ["awsVersion"]);
+    assert_eq!(with(|found| found.labels.clear()), ["awsVersion"]);
+    assert_eq!(differing(&Sight { aws: Some(Ok(None)), ..sight() }), ["aws"]);
+    assert_eq!(differing(&Sight { mirror: Mirror::Absent("db".to_owned()), ..sight() }), ["mirror"]);
+    assert_eq!(differing(&Sight { values: Some(Ok(false)), ..sight() }), ["values"]);
+    let mut lagging = sight();
+    lagging.object.metadata.generation = Some(2);
+    assert_eq!(differing(&lagging), ["status"]);
+}
+
+#[test]
+fn somebody_elses_secret_needs_no_tags_of_ours() {
+    let mut sight = sight();
+    sight.object.spec.value = None;
+    sight.aws = Some(Ok(Some(Description { tags: BTreeMap::new(), ..description() })));
+    assert_eq!(differing(&sight), Vec::<&str>::new());
+}
+
+#[test]
+fn what_could_not_be_asked_is_unknown_and_a_difference_is_worse() {
+    let blind = || Sight { aws: Some(Err("denied".to_owned())), ..sight() };
+    assert_eq!(worst(&compare(&blind())), Finding::Unknown);
+    assert_eq!(worst(&compare(&Sight { mirror: Mirror::Absent("db".to_owned()), ..blind() })), Finding::Differ);
+    assert_eq!(worst(&compare(&Sight { aws: None, ..sight() })), Finding::Agree, "not asked for is not unknown");
+}
+
+#[test]
+fn the_screen_says_which_half_was_looked_at() {
+    let report = |checked_aws, checked_mirror| Report {
+        namespace: "shop".to_owned(),
+        name: "db".to_owned(),
+        result: Finding::Unknown,
+        checked_aws,
+        checked_mirror,
+        checked_values: false,
+        checks: vec![Line { check: "aws", result: Finding::Unknown, message: "denied".to_owned() }],
+    };
+    assert_eq!(
+        screen(&report(false, true), false, false),
+        "CHECK   RESULT    WHAT\naws     Unknown   denied\n\ndb: not all could be checked (only the mirror and the status were compared; AWS could not \
+         be asked)\n"
+    );
+    assert!(screen(&report(false, true), true, false).contains("AWS was not asked"));
+    assert!(screen(&report(true, false), false, false).contains("the mirror could not be read"));
+    assert_eq!(
+        serde_json::to_value(report(true, true)).unwrap(),
+        json!({"namespace": "shop", "name": "db", "result": "Unknown", "checkedAws": true, "checkedMirror": true, "checkedValues": false,
+            "checks": [{"check": "aws", "result": "Unknown", "message": "denied"}]})
+    );
+}

@@ -1,0 +1,94 @@
+//! Asking before there is trouble.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use testbed::emulator::{Fault, FaultPlan, When};
+
+use crate::scene::Scene;
+use crate::support::{control_plane, spec};
+
+fn result<'a>(answer: &'a Value, check: &str) -> Vec<&'a str> {
+    let checks = answer["checks"].as_array().expect("checks");
+    checks.iter().filter(|found| found["check"] == check).filter_map(|found| found["result"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_all_in_order() -> Result<()> {
+    let scene = Scene::new("healthy").await?;
+    scene.run("doctor").await?.ends(0).says("no object to judge by");
+    scene.settled("db", spec()).await?;
+    let ran = scene.run("doctor db").await?.ends(0).says("v1alpha1 is served").says("you may DescribeSecret of arn:aws:secretsmanager");
+    let ran = ran.says("it keeps up with 1 object").says("you may patch rotatedsecrets");
+    assert!(!ran.out.contains("Problem") && !ran.out.contains("AKIA"), "{ran:#?}");
+    let answer = scene.run("doctor db -o json").await?.ends(0).json();
+    for check in ["apiServer", "definition", "operator", "awsCredentials", "awsRegion", "awsSecret"] {
+        assert_eq!(result(&answer, check), ["Ok"], "{check}");
+    }
+    assert_eq!(result(&answer, "access"), ["Ok"; 4]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_notices_an_operator_that_does_not_come() -> Result<()> {
+    let scene = Scene::new("abandoned").await?;
+    scene.settled("db", spec()).await?;
+    let _ = scene
+        .world
+        .objects()
+        .patch_status(
+            "db",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(json!({"status": {"nextRotationTime": "2020-01-01T00:00:00Z"}})),
+        )
+        .await?;
+    scene.run("doctor").await?.ends(1).says("it leaves 1 of 1 object alone").says("/db: a rotation is due");
+    scene.run("status").await?.ends(1).says("Overdue").says("kubectl rotatedsecret doctor");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_what_aws_denies() -> Result<()> {
+    let mut scene = Scene::new("denied").await?;
+    scene.settled("db", spec()).await?;
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    scene.world.emulator.set_faults(FaultPlan::none().with("*", When::Always, denied));
+    scene.run("doctor db").await?.ends(1).says("ask for secretsmanager:DescribeSecret");
+    scene.run("doctor").await?.ends(0);
+    scene.credentials = false;
+    scene.run("doctor").await?.ends(0).says("Note").says("aws sso login");
+    scene.run("doctor db").await?.ends(1).says("aws sso login");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_rights_is_told_which() -> Result<()> {
+    let scene = Scene::new("rights").await?;
+    scene.settled("db", spec()).await?;
+    let namespace = scene.world.namespace.clone();
+    let cluster = control_plane().await?;
+    let rights = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "viewer"}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stranger"}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "viewer"},
+            "rules": [{"apiGroups": ["rotated-secrets.io"], "resources": ["rotatedsecrets"], "verbs": ["get", "list"]}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "viewer"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "viewer"},
+            "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": namespace}]},
+    ]});
+    for item in rights["items"].as_array().expect("items") {
+        cluster.apply_yaml_in(&namespace, &item.to_string()).await?;
+    }
+    let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "viewer").await?);
+    scene.run("status").await?.ends(0);
+    scene.run("rotate db").await?.ends(3).in_one_sentence().says("you may not patch RotatedSecrets in namespace");
+    scene.run("suspend db").await?.ends(3).in_one_sentence().says("you may not patch");
+    scene.run("verify db").await?.ends(3).says("ask for get on secrets").says("only AWS and the status were compared");
+    let answer = scene.run("doctor -o json").await?.ends(1).json();
+    assert_eq!(result(&answer, "access"), ["Ok", "Ok", "Problem", "Note"]);
+
+    let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "stranger").await?);
+    scene.run("status").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
+    scene.run("status db").await?.ends(3).in_one_sentence().says("you may not get RotatedSecrets");
+    scene.run("doctor").await?.ends(1).says("which status needs");
+    Ok(())
+}

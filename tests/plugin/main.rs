@@ -1,0 +1,14 @@
+//! The kubectl plugin end to end: its own process against the real API server and the emulator, while the operator runs in this one. Whatever
+//! it writes is searched for the values.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![allow(clippy::large_futures, reason = "a story is a large future")]
+
+mod doctor;
+mod requests;
+mod scene;
+mod status;
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+#[path = "../it/support.rs"]
+mod support;
+mod verify;

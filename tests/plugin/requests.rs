@@ -1,0 +1,120 @@
+//! Asking: rotate, refresh, suspend, resume.
+
+use anyhow::{Context as _, Result};
+use rotated_secrets::api::{REFRESH, ROTATE, TAG_UID};
+use serde_json::json;
+
+use crate::scene::Scene;
+use crate::support::spec;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_waits_until_the_new_version_is_current_mirrored_and_ready() -> Result<()> {
+    let scene = Scene::new("rotate").await?;
+    scene.settled("db", spec()).await?;
+    let before = scene.world.aws_secret("db").context("a secret")?.versions.len();
+    let _operator = scene.operator().await?;
+    let ran = scene.run("rotate db").await?.ends(0);
+    let steps: Vec<&str> = ran.out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(steps, ["requested", "current", "mirrored", "ready"], "{ran:#?}");
+    scene.world.check_agreement("db").await?;
+
+    let answer = scene.run("rotate db -o json").await?.ends(0).json();
+    assert_eq!(answer["outcome"], "Done");
+    assert_eq!(answer["steps"], json!({"requested": true, "current": true, "mirrored": true, "ready": true}));
+    let aws = scene.world.aws_secret("db").context("a secret")?;
+    assert_eq!(Some(&answer["versionId"]), aws.labels.get("AWSCURRENT").map(|version| json!(version)).as_ref());
+    assert_eq!(aws.versions.len(), before + 2, "each request made one version");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_that_is_not_waited_on_leaves_a_request() -> Result<()> {
+    let scene = Scene::new("nowait").await?;
+    scene.settled("db", spec()).await?;
+    let answer = scene.run("rotate db --no-wait -o json").await?.ends(0).json();
+    assert_eq!(answer["outcome"], "Requested");
+    let annotations = scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default();
+    assert_eq!(Some(&answer["token"]), annotations.get(ROTATE).map(|token| json!(token)).as_ref());
+    scene.run("status db").await?.says("rotate, refresh");
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
+    scene.run("rotate db --no-wait").await?.ends(0).says("kubectl rotatedsecret status db");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_and_refresh_say_when_nobody_carries_them_out() -> Result<()> {
+    let scene = Scene::new("nobody").await?;
+    scene.settled("db", spec()).await?;
+    scene.run("rotate db --timeout 2s").await?.ends(1).in_one_sentence().says("the operator has not looked").says("doctor");
+    let answer = scene.run("refresh db --timeout 1s -o json").await?.ends(1).json();
+    assert_eq!(answer["outcome"], "TimedOut");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_gives_the_sentence_of_the_condition_when_it_is_refused() -> Result<()> {
+    let scene = Scene::new("refused").await?;
+    scene.settled("db", spec()).await?;
+    let name = scene.world.aws_secret("db").context("a secret")?.name;
+    scene.world.emulator.outsider().set_tag(&name, TAG_UID, "somebody-else").map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let _operator = scene.operator().await?;
+    let ran = scene.run("rotate db").await?.ends(1).in_one_sentence();
+    let object = scene.world.objects().get("db").await?;
+    let conditions = object.status.unwrap_or_default().conditions;
+    let stalled = conditions.iter().find(|condition| condition.type_ == "Stalled").context("it is stalled")?;
+    assert!(ran.err.contains(&stalled.message), "{ran:#?}");
+    let answer = scene.run("rotate db -o json").await?.ends(1).json();
+    assert_eq!((&answer["outcome"], &answer["steps"]["current"]), (&json!("Refused"), &json!(false)));
+    scene.run("refresh db").await?.ends(1).in_one_sentence().says(&stalled.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_rotate_is_not_asked_to() -> Result<()> {
+    let scene = Scene::new("cannot").await?;
+    scene.world.create("mirror", json!({"aws": {"secretName": "shared/key"}})).await?;
+    scene.world.create("fixed", json!({"value": {"data": {"username": "admin"}}})).await?;
+    scene.world.create("paused", json!({"suspend": true, "value": {"generate": {"password": {}}}})).await?;
+    scene.run("rotate mirror").await?.ends(1).in_one_sentence().says("only mirrors");
+    scene.run("rotate fixed").await?.ends(1).in_one_sentence().says("fixed fields only");
+    scene.run("rotate paused").await?.ends(1).in_one_sentence().says("kubectl rotatedsecret resume paused");
+    scene.run("refresh paused").await?.ends(1).in_one_sentence().says("resume paused");
+    for object in scene.world.objects().list(&kube::api::ListParams::default()).await? {
+        let annotations = object.metadata.annotations.unwrap_or_default();
+        assert!(!annotations.contains_key(ROTATE) && !annotations.contains_key(REFRESH), "{annotations:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_has_the_operator_look_and_mends_the_mirror() -> Result<()> {
+    let scene = Scene::new("refresh").await?;
+    scene.settled("db", spec()).await?;
+    scene.world.secrets().delete("db", &kube::api::DeleteParams::default()).await?;
+    let _operator = scene.operator().await?;
+    scene.run("refresh db").await?.ends(0).says("ready");
+    scene.world.check_agreement("db").await?;
+    assert_eq!(scene.run("refresh db -o json").await?.ends(0).json()["outcome"], "Done");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspend_and_resume_write_two_fields_and_nothing_else() -> Result<()> {
+    let scene = Scene::new("suspend").await?;
+    let before = scene.settled("db", spec()).await?.spec;
+    let _operator = scene.operator().await?;
+    scene.run("suspend db").await?.ends(0).says("resume db");
+    assert!(scene.world.objects().get("db").await?.spec.suspend);
+    assert_eq!(scene.run("suspend db -o json").await?.ends(0).json()["changed"], false);
+    let answer = scene.run("suspend db --rotation-only -o json").await?.ends(0).json();
+    assert_eq!((&answer["suspended"], &answer["rotationSuspended"]), (&json!(true), &json!(true)));
+    scene.run("resume db").await?.ends(0).says("goes on");
+    assert_eq!(scene.world.objects().get("db").await?.spec, before);
+
+    scene.settled("still", json!({"value": {"plainText": {}}})).await?;
+    scene.run("suspend still --rotation-only").await?.ends(1).in_one_sentence().says("no spec.rotation");
+    scene.run("suspend still").await?.ends(0);
+    scene.run("resume still").await?.ends(0);
+    assert_eq!(scene.world.objects().get("still").await?.spec.rotation, None);
+    Ok(())
+}

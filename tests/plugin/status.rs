@@ -1,0 +1,115 @@
+//! Looking: status, history, help, completion, and kubectl itself.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::scene::{PLUGIN, Ran, Scene};
+use crate::support::spec;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_the_worst_first_and_ends_with_1_while_something_is_wrong() -> Result<()> {
+    let scene = Scene::new("status").await?;
+    scene.run("status").await?.ends(0).says("No RotatedSecrets");
+    let fine = scene.settled("fine", spec()).await?;
+    let version = fine.status.unwrap_or_default().aws.unwrap_or_default().current_version_id.context("a version")?;
+    scene.run("status").await?.ends(0).says("1 object: 1 Ready; 1 rotates within 24h");
+
+    scene.settled("refused", json!({"aws": {"secretName": "elsewhere/key"}})).await?;
+    let ran = scene.run("status").await?.ends(1).says("2 objects: 1 Stalled, 1 Ready").says("allowed-names");
+    let names: Vec<&str> = ran.out.lines().skip(1).take(2).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["refused", "fine"]);
+
+    let list = scene.run("status -o json").await?.ends(1).json();
+    assert_eq!(list["items"][0]["state"], "Stalled");
+    assert_eq!(list["items"][0]["reason"], "NameNotAllowed");
+    assert_eq!(list["items"][1]["currentVersionId"], version);
+    assert_eq!(list["items"][1]["mirrorSecretName"], "fine");
+    scene.run("status -o yaml").await?.ends(1).says("state: Stalled");
+    scene.run("status -A").await?.says("NAMESPACE").says(&scene.world.namespace);
+
+    scene.run("status fine").await?.ends(0).says("State:").says("Ready").says(&version).says("Secret fine, of this version");
+    scene.run("status refused").await?.ends(1).says("Stalled").says("outside what namespace");
+    assert_eq!(scene.run("status fine -o json").await?.ends(0).json()["ready"], "True");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_and_what_cannot_be_reached_end_differently() -> Result<()> {
+    let scene = Scene::new("missing").await?;
+    for command in ["status", "history", "rotate", "refresh", "suspend", "resume", "verify"] {
+        scene.run(&format!("{command} nobody")).await?.ends(1).in_one_sentence().says("there is no RotatedSecret nobody");
+    }
+    scene.run("status --kubeconfig /nowhere/config").await?.ends(3).in_one_sentence().says("/nowhere/config");
+    scene.run("status --context nowhere").await?.ends(3).in_one_sentence().says("no context nowhere");
+    scene.run("rotate").await?.ends(2);
+    scene.run("status -o xml").await?.ends(2);
+    let away = scene.world.cluster.dir().join("away.kubeconfig");
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a"}}]});
+    std::fs::write(&away, kubeconfig.to_string())?;
+    scene.run(&format!("status --kubeconfig {}", away.display())).await?.ends(3).in_one_sentence().says("does not answer");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_tells_versions_and_causes() -> Result<()> {
+    let scene = Scene::new("history").await?;
+    scene.settled("db", spec()).await?;
+    let _operator = scene.operator().await?;
+    scene.run("rotate db").await?.ends(0);
+    let ran = scene.run("history db").await?.ends(0);
+    let causes: Vec<&str> = ran.out.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)).collect();
+    assert_eq!(causes, ["Requested", "Created"], "{ran:#?}");
+    let items = scene.run("history db -o json").await?.ends(0).json()["items"].clone();
+    assert_eq!((&items[0]["labels"], &items[0]["mirrored"]), (&json!(["AWSCURRENT"]), &json!(true)));
+    assert_eq!((&items[1]["labels"], &items[1]["mirrored"]), (&json!(["AWSPREVIOUS"]), &json!(false)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_completion_of_each_shell_knows_the_commands() -> Result<()> {
+    let scene = Scene::new("completion").await?;
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = scene.run(&format!("completion {shell}")).await?.ends(0);
+        for command in ["status", "rotate", "verify", "doctor"] {
+            assert!(ran.out.contains(command), "{shell} does not know {command}");
+        }
+    }
+    scene.run("completion tcsh").await?.ends(2);
+    Ok(())
+}
+
+/// As a user types it. kubectl looks for the plugin on PATH, which is the directory of the binary.
+async fn kubectl(scene: &Scene, line: &str) -> Result<Ran> {
+    let mut command = Command::new(scene.world.cluster.kubectl());
+    command.arg("rotatedsecret").args(line.split_whitespace());
+    scene.finish(command).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_finds_the_plugin_and_passes_its_flags_and_its_exit_code() -> Result<()> {
+    let scene = Scene::new("kubectl").await?;
+    scene.settled("db", spec()).await?;
+    assert!(Path::new(PLUGIN).ends_with("kubectl-rotatedsecret"));
+    let namespace = &scene.world.namespace;
+    kubectl(&scene, "--help").await?.ends(0).says("kubectl rotatedsecret").says("Exit codes").says("rotate");
+    kubectl(&scene, &format!("status db -n {namespace}")).await?.ends(0).says("Ready");
+    kubectl(&scene, &format!("-n {namespace} status nobody")).await?.ends(1).says("there is no RotatedSecret nobody");
+    kubectl(&scene, "status --bogus").await?.ends(2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_search_for_values_would_find_one() -> Result<()> {
+    let scene = Scene::new("search").await?;
+    scene.settled("db", spec()).await?;
+    let mut command = Command::new(scene.world.cluster.kubectl());
+    command.args(["get", "secret", "db", "-o", "yaml", "-n", &scene.world.namespace]);
+    let found = scene.finish(command).await;
+    assert!(found.unwrap_err().to_string().starts_with("a value was printed"));
+    Ok(())
+}
