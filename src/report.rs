@@ -52,6 +52,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
     Reported {
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
+        unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         rotate_handled: status.requests.and_then(|requests| requests.rotate),
     }
 }
@@ -139,10 +140,14 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
     }
     after.schedule = match &want.rotation {
+        // The schedule comes into force with the first rotation; until then the absence says that it is to come.
+        _ if rest.first_pending => before.schedule.clone(),
         Rotation::Scheduled { expression, .. } => {
             Some(ScheduleStatus { expression: expression.clone(), since: schedule_since(before, want, now).map(Time) })
         }
-        Rotation::Never | Rotation::Refused(_) => None,
+        // A slip of the pen that is corrected is no new beginning.
+        Rotation::Refused(_) => before.schedule.clone(),
+        Rotation::Never => None,
     };
     if let Some(current) = &remote.current {
         record(after, before, want, remote, current);
@@ -155,9 +160,10 @@ fn record(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &
     match after.history.first_mut() {
         Some(head) if head.version_id == current.version.as_str() => head.time = Time(current.changed),
         _ => {
-            let cause = cause(before, want, remote, current);
+            let since = after.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
+            let cause = cause(before, want, remote, current, since);
             if cause == Cause::Scheduled {
-                after.missed_rotations = missed(before, want, current);
+                after.missed_rotations = missed(before, want, current, since);
             }
             after.history.insert(
                 0,
@@ -175,7 +181,7 @@ fn record(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &
 }
 
 /// Why the current version is current: our own ids follow from their cause, so the cause follows from the id.
-fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current) -> Cause {
+fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current: &Current, since: Option<Timestamp>) -> Cause {
     let tokens = &want.tokens;
     let head = before.history.first();
     if before.history.iter().skip(1).any(|entry| entry.version_id == current.version.as_str()) {
@@ -192,26 +198,31 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, remote: &Remote, current:
     {
         return Cause::SpecChanged;
     }
+    if current.version == tokens.first() {
+        return Cause::Scheduled;
+    }
     // The slot of the version before it; where the status lost that version's time, the slots around the version's own time.
-    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
-    if let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, head) {
-        let mut due = schedule.due_after(head.time.0, since);
+    if let (Rotation::Scheduled { clock, .. }, Some(head)) = (&want.rotation, head) {
+        let mut due = clock.due_after(head.time.0, since);
         for _ in 0..HISTORY {
             let Some(slot) = due else { break };
             if tokens.slot(slot) == current.version {
                 return Cause::Scheduled;
             }
-            due = schedule.next_after(slot);
+            due = clock.next_after(slot);
         }
     }
     Cause::External
 }
 
-fn missed(before: &RotatedSecretStatus, want: &Desired, current: &Current) -> i32 {
-    let (Rotation::Scheduled { schedule, .. }, Some(head)) = (&want.rotation, before.history.first()) else { return 0 };
-    let since = before.schedule.as_ref().and_then(|schedule| schedule.since.as_ref()).map(|since| since.0);
-    let due = schedule.due_after(head.time.0, since).filter(|due| *due <= current.changed);
-    due.map_or(0, |due| i32::try_from(schedule.missed(due, current.changed)).unwrap_or(i32::MAX))
+fn missed(before: &RotatedSecretStatus, want: &Desired, current: &Current, since: Option<Timestamp>) -> i32 {
+    let (Rotation::Scheduled { clock, .. }, Some(head)) = (&want.rotation, before.history.first()) else { return 0 };
+    // Before the first rotation there was no due time to miss.
+    if current.version == want.tokens.first() {
+        return 0;
+    }
+    let due = clock.due_after(head.time.0, since).filter(|due| *due <= current.changed);
+    due.map_or(0, |due| i32::try_from(clock.missed(due, current.changed)).unwrap_or(i32::MAX))
 }
 
 fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {

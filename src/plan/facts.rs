@@ -101,6 +101,8 @@ pub struct Reported {
     pub declared: Option<String>,
     /// Since when the present schedule is in force, if it was edited.
     pub schedule_since: Option<Timestamp>,
+    /// Versions were reported, a schedule never: rotation is new on an object that has a value.
+    pub unscheduled: bool,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
 }

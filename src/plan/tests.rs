@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::api::OnMissedWindow;
 use crate::desired::Target;
 use crate::generate::PasswordRules;
 use crate::ids::Tokens;
-use crate::schedule::Schedule;
+use crate::schedule::{Clock, Schedule};
 use crate::value::{Declared, Layout};
 
 const NOW: i64 = 1_800_000_000;
@@ -71,7 +72,14 @@ fn want() -> Desired {
 }
 
 fn scheduled(suspended: bool) -> Rotation {
-    Rotation::Scheduled { schedule: Schedule::parse("rate(1 hour)").unwrap(), expression: "rate(1 hour)".to_owned(), suspended }
+    on_clock(0, OnMissedWindow::RotateNow, suspended, false)
+}
+
+/// Every hour after the last change, with a window of so many minutes.
+fn on_clock(window: i64, on_missed: OnMissedWindow, suspended: bool, immediately: bool) -> Rotation {
+    let schedule = Schedule::parse("rate(1 hour)").unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, tokens()).unwrap();
+    Rotation::Scheduled { expression: clock.describe("rate(1 hour)"), clock, suspended, immediately }
 }
 
 fn current(age: i64) -> Current {
@@ -104,7 +112,7 @@ fn seen() -> Observed {
         finalizer: false,
         remote: Some(remote()),
         mirror: mirrored("current"),
-        reported: Reported { declared: Some(declared("admin").hash()), schedule_since: None, rotate_handled: None },
+        reported: Reported { declared: Some(declared("admin").hash()), ..Reported::default() },
         spent: BTreeMap::new(),
         mirror_written: false,
     }
@@ -117,7 +125,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
         for deleted in [false, true] {
             for driven_by_aws in [false, true] {
-                for age in [None, Some(60), Some(PERIOD + 60)] {
+                for age in [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)] {
                     for pending in [None, Some("current"), Some("foreign")] {
                         for drifted in [false, true] {
                             for last_changed in [NOW - 300, NOW - 5] {
@@ -152,9 +160,20 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     }
     let refused = Rotation::Refused(Refusal::new(Reason::IntervalTooShort, "too short"));
     let mut wants = Vec::new();
-    for rotation in [Rotation::Never, scheduled(false), scheduled(true), refused] {
+    // By the age of the value, the turn in the window of half an hour lies ahead or behind, and the window of five minutes is open or over.
+    let windows = [
+        on_clock(30, OnMissedWindow::RotateNow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, true, false),
+        on_clock(0, OnMissedWindow::RotateNow, false, true),
+        on_clock(0, OnMissedWindow::RotateNow, true, true),
+    ];
+    for rotation in [Rotation::Never, scheduled(false), scheduled(true), refused].into_iter().chain(windows) {
         for request in [None, Some("now")] {
-            for owned in [true, false] {
+            // The definition refuses a rotation of what is only mirrored; one clock is enough to see that it does not matter here.
+            let windowed =
+                matches!(&rotation, Rotation::Scheduled { expression, immediately, .. } if *immediately || expression.contains(';'));
+            for owned in if windowed { &[true][..] } else { &[true, false][..] } {
                 wants.push(Desired {
                     value: owned.then(|| declared("admin")),
                     description: Some("declared".to_owned()),
@@ -168,8 +187,8 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
     for remote in &remotes {
         for mirror in &mirrors {
-            for reported in [None, Some("admin"), Some("other")] {
-                let reported = Reported { declared: reported.map(|name| declared(name).hash()), ..Reported::default() };
+            for (reported, unscheduled) in [(None, false), (Some("admin"), false), (Some("other"), false), (Some("admin"), true)] {
+                let reported = Reported { declared: reported.map(|name| declared(name).hash()), unscheduled, ..Reported::default() };
                 let seen = Observed { remote: remote.clone(), mirror: mirror.clone(), reported, ..seen() };
                 for want in if *mirror == Mirror::Unwanted { &unmirrored } else { &wants } {
                     check(want, &seen);
@@ -192,7 +211,7 @@ fn no_combination_of_facts_breaks_a_rule() {
         }
     });
     println!("{count} combinations of facts");
-    assert!(count > 400_000);
+    assert!(count > 1_000_000);
 }
 
 fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> String) {
@@ -216,9 +235,7 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
                 }
                 if *cause == Cause::Scheduled {
-                    let due = at(NOW - 60);
-                    assert_eq!(*version, tokens().slot(due), "{}", facts());
-                    assert!(matches!(want.rotation, Rotation::Scheduled { suspended: false, .. }), "{}", facts());
+                    assert!(due(want, seen, remote.current.as_ref().unwrap(), version), "{}", facts());
                 }
             }
         }
@@ -240,6 +257,23 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
             assert!(remote.last_changed.unwrap() > *written, "backwards only after a second look: {}", facts());
         }
     }
+}
+
+/// Whether the clock asks for this version now.
+fn due(want: &Desired, seen: &Observed, current: &Current, version: &VersionId) -> bool {
+    let Rotation::Scheduled { suspended: false, expression, immediately, .. } = &want.rotation else { return false };
+    if *immediately && seen.reported.unscheduled {
+        return *version == tokens().first();
+    }
+    let place = |seconds: u64| i64::try_from(tokens().place(seconds)).unwrap();
+    let late = NOW - current.changed.as_second() - PERIOD;
+    let turn = match expression.as_str() {
+        "rate(1 hour)" => late >= 0,
+        "rate(1 hour); duration: 30m" => late >= place(1620),
+        "rate(1 hour); duration: 5m; onMissedWindow: NextWindow" => (place(270)..300).contains(&late),
+        other => panic!("{other}"),
+    };
+    turn && *version == tokens().slot(at(NOW - late))
 }
 
 fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> String) {
@@ -321,6 +355,93 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
         Step::ReleaseMirror => world.mirror = Mirror::Foreign,
         Step::Delete { .. } => world.remote.as_mut().unwrap().deleted = true,
     }
+}
+
+/// A value that was due so long ago, and what the plan says.
+fn late(want: &Desired, late: i64) -> Next {
+    plan(want, &Observed { remote: Some(Remote { current: Some(current(PERIOD + late)), ..remote() }), ..seen() }, at(NOW))
+}
+
+#[test]
+fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever_it_happens() {
+    let place = i64::try_from(tokens().place(1620)).unwrap();
+    let wide = Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, false, false), ..want() };
+    for late_by in [-1, 0, place - 1, place, 1799, 1800, 100_000] {
+        let due = at(NOW - late_by);
+        let turn = due + SignedDuration::from_secs(place);
+        match late(&wide, late_by) {
+            Next::Rest(rest) => {
+                assert!(late_by < place);
+                assert_eq!((rest.next_rotation, rest.wake, rest.rotated), (Some(turn), Some(turn), None), "{late_by}");
+            }
+            Next::Do(Step::Write { version, .. }) => {
+                assert!(late_by >= place);
+                assert_eq!(version, tokens().slot(due), "without the place: an edit of the window is no other rotation");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_missed_window_is_told_of_until_the_next_one() {
+    let place = i64::try_from(tokens().place(270)).unwrap();
+    let strict = |suspended| Desired { rotation: on_clock(5, OnMissedWindow::NextWindow, suspended, false), ..want() };
+    for (late_by, windows, next) in
+        [(300, "1 window ", PERIOD), (PERIOD - 1, "1 window ", PERIOD), (2 * PERIOD + 300, "3 windows ", 3 * PERIOD)]
+    {
+        let Next::Rest(rest) = late(&strict(false), late_by) else { panic!("{late_by}") };
+        let turn = Some(at(NOW - late_by + next + place));
+        assert_eq!((rest.next_rotation, rest.wake), (turn, turn), "{late_by}");
+        let refusal = rest.rotated.unwrap();
+        assert_eq!(refusal.reason, Reason::MissedWindow);
+        assert!(refusal.message.contains(windows) && refusal.message.contains("rotated-secrets.io/rotate="), "{}", refusal.message);
+        let Next::Rest(rest) = late(&strict(true), late_by) else { panic!("{late_by}") };
+        let refusal = rest.rotated.unwrap();
+        assert_eq!((refusal.reason, rest.next_rotation), (Reason::Suspended, None));
+        assert!(refusal.message.contains("next window"), "{}", refusal.message);
+    }
+    let Next::Do(Step::Write { version, .. }) = late(&strict(false), 2 * PERIOD + place) else { panic!() };
+    assert_eq!(version, tokens().slot(at(NOW - 2 * PERIOD - place)), "of the first due moment, two windows later");
+    assert!(matches!(late(&strict(false), 2 * PERIOD + 299), Next::Do(Step::Write { .. })), "late, and still within the window");
+}
+
+#[test]
+fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
+    let asking = |suspended| Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, suspended, true), ..want() };
+    let mut world = seen();
+    assert!(matches!(plan(&asking(false), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not new");
+    world.reported.unscheduled = true;
+    assert!(matches!(plan(&want(), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not asked");
+    let Next::Rest(rest) = plan(&asking(true), &world, at(NOW)) else { panic!() };
+    assert_eq!((rest.first_pending, rest.rotated.map(|refusal| refusal.reason)), (true, Some(Reason::Suspended)), "it waits");
+    let Next::Do(step @ Step::Write { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+    let Step::Write { version, cause: Cause::Scheduled, .. } = &step else { panic!() };
+    assert_eq!(*version, tokens().first());
+
+    // Another rotation in between, or an answer that was lost: AWS knows the version, and that is enough.
+    let mut previous = world.clone();
+    previous.remote.as_mut().unwrap().previous = Some(version.clone());
+    let mut spent = world.clone();
+    spent.spent.insert(version.clone(), at(NOW - 1000));
+    for facts in [previous, spent] {
+        assert!(matches!(plan(&asking(false), &facts, at(NOW)), Next::Rest(Rest { first_pending: false, .. })));
+    }
+    carry_out(&asking(false), &mut world, &step);
+    let Next::Do(mirror @ Step::ReplaceMirror { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+    carry_out(&asking(false), &mut world, &mirror);
+    for report in [true, false] {
+        world.reported.unscheduled = report;
+        let Next::Rest(rest) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+        assert!(rest.next_rotation >= Some(at(NOW + PERIOD)) && !rest.first_pending, "then by schedule, also when the report was lost");
+    }
+    // Held up, it neither happens nor is forgotten.
+    let mut held = seen();
+    held.reported.unscheduled = true;
+    held.remote.as_mut().unwrap().pending = Some(id("foreign"));
+    let Next::Rest(rest) = plan(&asking(false), &held, at(NOW)) else { panic!() };
+    assert_eq!((rest.first_pending, rest.next_rotation), (true, None));
+    assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
 }
 
 #[test]
