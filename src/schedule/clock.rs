@@ -35,9 +35,12 @@ impl Clock {
     /// # Errors
     /// A window that reaches the next one, or that is too short to be kept.
     pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, tokens: Tokens) -> Result<Self, ScheduleError> {
-        let shortest = schedule.shortest_interval();
-        if duration > shortest {
-            return Err(ScheduleError::WindowTooLong(Span(duration), Span(shortest)));
+        // Asked only where it matters: the answer takes a look at decades.
+        if !duration.is_zero() {
+            let shortest = schedule.shortest_interval();
+            if duration > shortest {
+                return Err(ScheduleError::WindowTooLong(Span(duration), Span(shortest)));
+            }
         }
         if on_missed == OnMissedWindow::NextWindow && duration < SHORTEST_STRICT_WINDOW {
             return Err(ScheduleError::WindowTooShort(Span(SHORTEST_STRICT_WINDOW)));
@@ -51,17 +54,11 @@ impl Clock {
     /// Everything about this clock that decides when it is time, for the eye and for telling an edit; `expression` is the schedule as written.
     /// What is at its default is left out.
     pub fn describe(&self, expression: &str) -> String {
-        let mut text = expression.to_owned();
-        if let Some(zone) = self.schedule.time_zone() {
-            text.push_str(&format!("; timeZone: {zone}"));
-        }
-        if !self.duration.is_zero() {
-            text.push_str(&format!("; duration: {}", Span(self.duration)));
-        }
-        if self.on_missed == OnMissedWindow::NextWindow {
-            text.push_str("; onMissedWindow: NextWindow");
-        }
-        text
+        let zone = self.schedule.time_zone().map(|zone| format!("timeZone: {zone}"));
+        let duration = (!self.duration.is_zero()).then(|| format!("duration: {}", Span(self.duration)));
+        let on_missed = (self.on_missed == OnMissedWindow::NextWindow).then(|| "onMissedWindow: NextWindow".to_owned());
+        let parts: Vec<String> = std::iter::once(expression.to_owned()).chain([zone, duration, on_missed].into_iter().flatten()).collect();
+        parts.join("; ")
     }
 
     /// The slot: the first due moment after the last change of the value; see [`Schedule::due_after`].
