@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::generate::PasswordRules;
 use crate::ids::Tokens;
-use crate::schedule::Schedule;
+use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
 
 /// What the administrator decides for every object.
@@ -93,11 +93,13 @@ pub enum Rotation {
     /// By schedule.
     Scheduled {
         /// When.
-        schedule: Schedule,
-        /// As written.
+        clock: Clock,
+        /// The clock in words: the schedule as written, and what of the rest is not at its default. Another text is an edit.
         expression: String,
         /// Only looked at, not carried out.
         suspended: bool,
+        /// Where rotation begins on a value that was there before: at once.
+        immediately: bool,
     },
     /// The schedule cannot be carried out; everything else goes on.
     Refused(Refusal),
@@ -184,7 +186,7 @@ impl Desired {
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
             value,
-            rotation: rotation(object, policy),
+            rotation: rotation(object, policy, Tokens::of(&uid)),
             target: target(object, &name),
             rotate_request: annotation(ROTATE),
             refresh_request: annotation(REFRESH),
@@ -229,11 +231,14 @@ fn password_rules(spec: &GeneratorSpec) -> Result<PasswordRules, Refusal> {
     Ok(rules)
 }
 
-fn rotation(object: &RotatedSecret, policy: &Policy) -> Rotation {
+fn rotation(object: &RotatedSecret, policy: &Policy, tokens: Tokens) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
+    let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));
+    let zone = spec.time_zone.as_deref();
     let (parsed, expression) = match (&spec.schedule, spec.automatically_after_days) {
-        (Some(expression), _) => (Schedule::parse(expression), expression.clone()),
+        (Some(expression), _) => (Schedule::parse_in(expression, zone), expression.clone()),
+        (None, Some(_)) if zone.is_some() => (Err(ScheduleError::ZoneWithoutCron), String::new()),
         (None, Some(days)) => (Schedule::after_days(u32::try_from(days).unwrap_or(0)), format!("rate({days} days)")),
         (None, None) => {
             return refused(Reason::InvalidSpec, "spec.rotation: exactly one of schedule and automaticallyAfterDays".to_owned());
@@ -241,29 +246,32 @@ fn rotation(object: &RotatedSecret, policy: &Policy) -> Rotation {
     };
     let schedule = match parsed {
         Ok(schedule) => schedule,
-        Err(error) => return refused(Reason::InvalidSpec, format!("spec.rotation.schedule: {error}")),
+        Err(error @ (ScheduleError::TimeZone(_) | ScheduleError::ZoneWithoutCron)) => return invalid("timeZone", error),
+        Err(error) => return invalid("schedule", error),
     };
     let shortest = schedule.shortest_interval();
     if shortest < policy.minimum_interval {
+        let leap = if schedule.time_zone().is_some() { " (in the night when the clocks leap forward, if not always)" } else { "" };
         return refused(
             Reason::IntervalTooShort,
             format!(
-                "spec.rotation.schedule: {} between two rotations is less than the {} that this operator allows; write a rarer schedule, \
+                "spec.rotation.schedule: {}{leap} between two rotations is less than the {} that this operator allows; write a rarer schedule, \
                  or ask the administrator for --minimum-rotation-interval",
-                span(shortest),
-                span(policy.minimum_interval)
+                Span(shortest),
+                Span(policy.minimum_interval)
             ),
         );
     }
-    Rotation::Scheduled { schedule, expression, suspended: spec.suspend }
-}
-
-/// A duration as people say it: the two largest units.
-fn span(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs();
-    let parts = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
-    let text: Vec<String> = parts.iter().filter(|(_, n)| *n > 0).take(2).map(|(unit, n)| format!("{n}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text.join("") }
+    let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, tokens));
+    match clock {
+        Ok(clock) => Rotation::Scheduled {
+            expression: clock.describe(&expression),
+            clock,
+            suspended: spec.suspend,
+            immediately: spec.rotate_immediately,
+        },
+        Err(error) => invalid("duration", error),
+    }
 }
 
 fn target(object: &RotatedSecret, name: &str) -> Option<Target> {

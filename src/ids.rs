@@ -54,6 +54,12 @@ impl Tokens {
         self.derive(&format!("slot:{}", due.as_second()))
     }
 
+    /// The rotation with which rotation begins on an object that had a value before. Of the uid alone: whatever is edited while it is under
+    /// way, it is one.
+    pub fn first(&self) -> VersionId {
+        self.derive("first")
+    }
+
     /// A rotation that a person asked for with this token.
     pub fn request(&self, token: &str) -> VersionId {
         self.derive(&format!("rotate:{token}"))
@@ -66,6 +72,14 @@ impl Tokens {
 
     fn derive(self, cause: &str) -> VersionId {
         VersionId(Uuid::new_v5(&self.0, cause.as_bytes()).to_string())
+    }
+
+    /// The object's own place among the numbers below `count`, each as likely as any other. A fraction that is stretched, not a remainder, so
+    /// that a longer window keeps the order of the objects.
+    pub fn place(&self, count: u64) -> u64 {
+        // Hashed, since not everything about a uid is random; the upper 48 bits, since UUIDs fix some of the lower ones.
+        let fraction = Uuid::new_v5(&self.0, b"place").as_u128() >> 80;
+        u64::try_from((fraction * u128::from(count)) >> 48).unwrap_or_default()
     }
 
     /// A number for spreading work that is the same for the same object.
@@ -93,6 +107,7 @@ mod tests {
         let (one, other) = (Tokens::of(UID), Tokens::of("7d0d1fd1-6e0b-4a43-8e5c-0f3f0cbe1c9b"));
         let ids = [
             one.creation(),
+            one.first(),
             one.slot(due),
             one.request("1800000000"),
             one.request("now"),
@@ -105,5 +120,17 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn places_are_uniform_over_all_seconds_and_keep_their_order_when_the_window_grows() {
+        let mut seconds = [0_u32; 60];
+        let objects: Vec<Tokens> = (0..60_000).map(|n| Tokens::of(&format!("object {n}"))).collect();
+        for tokens in &objects {
+            assert_eq!((tokens.place(0), tokens.place(1)), (0, 0));
+            seconds[usize::try_from(tokens.place(60)).unwrap()] += 1;
+            assert!((2 * tokens.place(1800)..2 * tokens.place(1800) + 2).contains(&tokens.place(3600)));
+        }
+        assert!(seconds.iter().all(|count| (850..1150).contains(count)), "{seconds:?}");
     }
 }

@@ -63,6 +63,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         schedule_edited: edited,
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
+        unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         rotate_handled: status.requests.and_then(|requests| requests.rotate),
     }
 }
@@ -153,10 +154,14 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
     }
     after.schedule = match &want.rotation {
+        // The schedule comes into force with the first rotation; until then the absence says that it is to come.
+        _ if rest.first_pending => before.schedule.clone(),
         Rotation::Scheduled { expression, .. } => {
             Some(ScheduleStatus { expression: expression.clone(), since: schedule_since(before, want, now).map(Time) })
         }
-        Rotation::Never | Rotation::Refused(_) => None,
+        // A slip of the pen that is corrected is no new beginning.
+        Rotation::Refused(_) => before.schedule.clone(),
+        Rotation::Never => None,
     };
     if let Some(current) = &remote.current {
         record(after, before, want, seen, remote, current);
@@ -214,18 +219,21 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: 
     {
         return Cause::SpecChanged;
     }
-    let Rotation::Scheduled { schedule, .. } = &want.rotation else { return Cause::External };
+    if current.version == tokens.first() {
+        return Cause::Scheduled;
+    }
+    let Rotation::Scheduled { clock, .. } = &want.rotation else { return Cause::External };
     let Some(anchor) = counted_from(before) else {
         // The status was lost, and with it what the slot counts from. An id that follows from a cause is ours, and no other cause is left.
         return if current.version.is_derived() { Cause::Scheduled } else { Cause::External };
     };
-    let mut due = schedule.due_after(anchor, seen.reported.schedule_since);
+    let mut due = clock.due_after(anchor, seen.reported.schedule_since);
     for _ in 0..HISTORY {
         let Some(slot) = due else { break };
         if tokens.slot(slot) == current.version {
             return Cause::Scheduled;
         }
-        due = schedule.next_after(slot);
+        due = clock.next_after(slot);
     }
     Cause::External
 }
@@ -236,9 +244,13 @@ fn counted_from(before: &RotatedSecretStatus) -> Option<Timestamp> {
 }
 
 fn missed(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, current: &Current) -> i32 {
-    let (Rotation::Scheduled { schedule, .. }, Some(anchor)) = (&want.rotation, counted_from(before)) else { return 0 };
-    let due = schedule.due_after(anchor, seen.reported.schedule_since).filter(|due| *due <= current.changed);
-    due.map_or(0, |due| i32::try_from(schedule.missed(due, current.changed)).unwrap_or(i32::MAX))
+    let (Rotation::Scheduled { clock, .. }, Some(anchor)) = (&want.rotation, counted_from(before)) else { return 0 };
+    // Before the first rotation there was no due time to miss.
+    if current.version == want.tokens.first() {
+        return 0;
+    }
+    let due = clock.due_after(anchor, seen.reported.schedule_since).filter(|due| *due <= current.changed);
+    due.map_or(0, |due| i32::try_from(clock.missed(due, current.changed)).unwrap_or(i32::MAX))
 }
 
 /// A write of this turn changed nothing, although another manager claims fields: at this revision all is well.

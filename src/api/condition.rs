@@ -67,6 +67,8 @@ pub enum Reason {
     AwsRefused,
     /// A due rotation has not happened.
     Overdue,
+    /// The window of a rotation passed without it, and it waits for the next one.
+    MissedWindow,
     /// The schedule is denser than the operator allows.
     IntervalTooShort,
     /// Somebody else's AWSPENDING is in the way.
@@ -87,7 +89,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Succeeded,
         Self::Suspended,
         Self::InvalidSpec,
@@ -106,6 +108,7 @@ impl Reason {
         Self::LimitExceeded,
         Self::AwsRefused,
         Self::Overdue,
+        Self::MissedWindow,
         Self::IntervalTooShort,
         Self::ForeignPending,
         Self::RotatedByAws,
@@ -137,6 +140,7 @@ impl Reason {
             Self::LimitExceeded => "LimitExceeded",
             Self::AwsRefused => "AwsRefused",
             Self::Overdue => "Overdue",
+            Self::MissedWindow => "MissedWindow",
             Self::IntervalTooShort => "IntervalTooShort",
             Self::ForeignPending => "ForeignPending",
             Self::RotatedByAws => "RotatedByAws",

@@ -108,7 +108,7 @@ pub struct DeclaredStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleStatus {
-    /// The expression.
+    /// The schedule as written, and what else of spec.rotation decides when it is time, unless it is at its default.
     #[serde(default)]
     pub expression: String,
     /// When the operator first saw it; absent when it was there from the start.

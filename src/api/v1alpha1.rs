@@ -233,13 +233,19 @@ pub enum GeneratorType {
 }
 
 /// When the value changes.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.schedule) != has(self.automaticallyAfterDays)").message(
     "spec.rotation: exactly one of schedule and automaticallyAfterDays"
 ))]
+#[x_kube(validation = Rule::new("!has(self.timeZone) || (has(self.schedule) && !self.schedule.contains('('))").message(
+    "spec.rotation.timeZone goes with five-field cron only, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is in UTC as AWS has it"
+))]
+#[x_kube(validation = Rule::new("self.onMissedWindow != 'NextWindow' || !self.duration.matches('^[0-9hms]+$') || duration(self.duration) >= duration('5m')").message(
+    "spec.rotation.onMissedWindow: NextWindow needs a window that can be met: write a duration of at least 5m"
+))]
 pub struct RotationSpec {
-    /// `rate(30 days)`, `cron(0 8 1 * ? *)` in UTC as AWS has it, or a five-field cron expression in UTC.
+    /// `rate(30 days)`, `cron(0 8 1 * ? *)` in UTC as AWS has it, or a five-field cron expression in UTC or in timeZone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^rate\\([1-9][0-9]{0,8} (second|minute|hour|day)s?\\)$') || self.matches('^cron\\(( *[^ ()]+){6} *\\)$') || self.matches('^ *[^ ()]+( +[^ ()]+){4} *$')").message(
@@ -250,9 +256,57 @@ pub struct RotationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub automatically_after_days: Option<i32>,
+    /// The IANA time zone of a five-field cron expression, such as Europe/Berlin; default: UTC. A time that the clocks leap over comes right after the leap; one that they show twice comes once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')").message(
+        "spec.rotation.timeZone: write an IANA name such as Europe/Berlin or America/New_York"
+    ))]
+    pub time_zone: Option<String>,
+    /// The window that opens at each due time, in hours, minutes and seconds such as 1h or 90m. Each object has its own fixed place in it, by its uid; 0s: at its very start.
+    #[serde(default = "no_window")]
+    #[schemars(length(min = 2, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,5}s)?$|^[0-9]{1,5}m([0-9]{1,5}s)?$|^[0-9]{1,5}s$')").message(
+        "spec.rotation.duration: write hours, minutes and seconds in this order, such as 1h, 90m or 1h30m (a day is 24h), or 0s for no window"
+    ))]
+    pub duration: String,
+    /// What becomes of a rotation whose window passed without it, after an outage for example.
+    #[serde(default)]
+    pub on_missed_window: OnMissedWindow,
+    /// True: when rotation is first configured on an object that has a value already, rotate once at once; then by schedule.
+    #[serde(default)]
+    pub rotate_immediately: bool,
     /// True: only rotation stops.
     #[serde(default)]
     pub suspend: bool,
+}
+
+impl Default for RotationSpec {
+    fn default() -> Self {
+        Self {
+            schedule: None,
+            automatically_after_days: None,
+            time_zone: None,
+            duration: no_window(),
+            on_missed_window: OnMissedWindow::default(),
+            rotate_immediately: false,
+            suspend: false,
+        }
+    }
+}
+
+fn no_window() -> String {
+    "0s".to_owned()
+}
+
+/// What becomes of a rotation whose window passed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnMissedWindow {
+    /// It happens at once, outside of the window.
+    #[default]
+    RotateNow,
+    /// It waits for the next window.
+    NextWindow,
 }
 
 /// Where the value is mirrored.

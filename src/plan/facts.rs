@@ -109,6 +109,8 @@ pub struct Reported {
     pub schedule_since: Option<Timestamp>,
     /// The schedule is another one than reported: what it makes due is announced before it happens.
     pub schedule_edited: bool,
+    /// Versions were reported, a schedule never: rotation is new on an object that has a value.
+    pub unscheduled: bool,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
 }

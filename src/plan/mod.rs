@@ -11,6 +11,7 @@
 //! 4. *Idempotent by name*: the id of the version to write follows from its cause ([`crate::ids`]).
 //! 5. *Nothing that is not ours is written.*
 
+mod due;
 mod facts;
 mod step;
 
@@ -59,6 +60,8 @@ pub struct Rest {
     pub unsettled: bool,
     /// The rotate request that was handled, now or earlier.
     pub rotate_handled: Option<String>,
+    /// `spec.rotation.rotateImmediately` asks for a first rotation that has not happened: the schedule is not in force before it.
+    pub first_pending: bool,
 }
 
 impl Rest {
@@ -315,6 +318,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         unsettled: mirror.unsettled,
         mirror_seen: true,
         rotates: !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
+        first_pending: due::first_pending(want, seen, remote, current),
         ..Rest::default()
     };
     if want.value.is_none() {
@@ -359,39 +363,10 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     if asked(want, seen, remote, current).is_none() {
         rest.rotate_handled.clone_from(&want.rotate_request);
     }
-    match &want.rotation {
-        Rotation::Never => {}
-        Rotation::Refused(refusal) => rest.rotated = Some(refusal.clone()),
-        Rotation::Scheduled { schedule, suspended, .. } => {
-            let due = slot(want, seen, remote, current, schedule);
-            match due {
-                Some(due) if due <= now => match (&obstacle, suspended) {
-                    (_, true) => {
-                        rest.rotated = Some(Refusal::new(
-                            Reason::Suspended,
-                            "a rotation is due and spec.rotation.suspend is true: set it to false to rotate",
-                        ));
-                    }
-                    (None, false) if mirror.unsettled => {}
-                    (None, false) if seen.reported.schedule_edited => {
-                        rest.next_rotation = Some(due);
-                        rest.wake = Some(now);
-                    }
-                    (None, false) => return write(rest, want.tokens.slot(due), Cause::Scheduled),
-                    (Some(refusal), false) => {
-                        rest.next_rotation = Some(due);
-                        rest.rotated = Some(refusal.clone());
-                    }
-                },
-                Some(due) => {
-                    rest.next_rotation = (!suspended).then_some(due);
-                    rest.wake = rest.wake.into_iter().chain([due]).min();
-                }
-                None => {}
-            }
-        }
+    match due::by_clock(&due::Look { want, seen, remote, current, now }, obstacle.as_ref(), &mut rest) {
+        Some(version) => write(rest, version, Cause::Scheduled),
+        None => Next::Rest(rest),
     }
-    Next::Rest(rest)
 }
 
 /// Whether the declared fields changed since a version was last made.
@@ -428,17 +403,6 @@ fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) ->
     }
     let version = want.tokens.request(token);
     (!known(&version, seen, remote, current)).then_some(version)
-}
-
-/// The due time that comes next (or is past): the first moment after the last change of the value whose version was not made yet.
-fn slot(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, schedule: &crate::schedule::Schedule) -> Option<Timestamp> {
-    let mut due = schedule.due_after(current.anchor, seen.reported.schedule_since)?;
-    // A slot whose version exists although another one is current was served, and somebody went back since. Each such slot has a version
-    // that AWS showed in this turn, so there are few.
-    while known(&want.tokens.slot(due), seen, remote, current) {
-        due = schedule.next_after(due)?;
-    }
-    Some(due)
 }
 
 /// When a version was made that AWS has, and that is too young for its absence from the labels to mean anything.

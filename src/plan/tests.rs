@@ -1,13 +1,16 @@
 //! Every combination of facts that the plan tells apart, against rules that do not look at how the plan is written; and each step carried out
 //! on a model of the world until the plan rests.
 
+mod clock;
+
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::api::OnMissedWindow;
 use crate::desired::Target;
 use crate::generate::PasswordRules;
 use crate::ids::Tokens;
-use crate::schedule::Schedule;
+use crate::schedule::{Clock, Schedule};
 use crate::value::{Declared, Layout};
 
 const NOW: i64 = 1_800_000_000;
@@ -71,7 +74,14 @@ fn want() -> Desired {
 }
 
 fn scheduled(suspended: bool) -> Rotation {
-    Rotation::Scheduled { schedule: Schedule::parse("rate(1 hour)").unwrap(), expression: "rate(1 hour)".to_owned(), suspended }
+    on_clock(0, OnMissedWindow::RotateNow, suspended, false)
+}
+
+/// Every hour after the last change, with a window of so many minutes.
+fn on_clock(window: i64, on_missed: OnMissedWindow, suspended: bool, immediately: bool) -> Rotation {
+    let schedule = Schedule::parse("rate(1 hour)").unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, tokens()).unwrap();
+    Rotation::Scheduled { expression: clock.describe("rate(1 hour)"), clock, suspended, immediately }
 }
 
 fn current(age: i64) -> Current {
@@ -104,7 +114,7 @@ fn seen() -> Observed {
         finalizer: false,
         remote: Some(remote()),
         mirror: mirrored("current"),
-        reported: Reported { declared: Some(declared("admin").hash()), rotate_handled: None, ..Reported::default() },
+        reported: Reported { declared: Some(declared("admin").hash()), ..Reported::default() },
         spent: BTreeMap::new(),
         mirror_revision: None,
         mirror_written: false,
@@ -119,7 +129,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
         for deleted in [false, true] {
             for driven_by_aws in [false, true] {
-                for age in [None, Some(60), Some(PERIOD + 60)] {
+                for age in [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)] {
                     for pending in [None, Some("current"), Some("foreign")] {
                         for drifted in [false, true] {
                             for last_changed in [NOW - 300, NOW - 5] {
@@ -154,7 +164,15 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     }
     let refused = Rotation::Refused(Refusal::new(Reason::IntervalTooShort, "too short"));
     let mut wants = Vec::new();
-    for rotation in [Rotation::Never, scheduled(false), scheduled(true), refused] {
+    // By the age of the value, the turn in the window of half an hour lies ahead or behind, and the window of five minutes is open or over.
+    let windows = [
+        on_clock(30, OnMissedWindow::RotateNow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, true, false),
+        on_clock(0, OnMissedWindow::RotateNow, false, true),
+        on_clock(0, OnMissedWindow::RotateNow, true, true),
+    ];
+    for rotation in [Rotation::Never, scheduled(false), scheduled(true), refused].into_iter().chain(windows) {
         for request in [None, Some("now")] {
             for owned in [true, false] {
                 wants.push(Desired {
@@ -170,17 +188,32 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
     for remote in &remotes {
         for mirror in &mirrors {
-            for reported in [None, Some("admin"), Some("other")] {
-                let reported = Reported { declared: reported.map(|name| declared(name).hash()), ..Reported::default() };
+            for (reported, unscheduled) in [(None, false), (Some("admin"), false), (Some("other"), false), (Some("admin"), true)] {
+                let reported = Reported { declared: reported.map(|name| declared(name).hash()), unscheduled, ..Reported::default() };
                 let seen = Observed { remote: remote.clone(), mirror: mirror.clone(), reported, ..seen() };
                 for want in if *mirror == Mirror::Unwanted { &unmirrored } else { &wants } {
-                    check(want, &seen);
-                    count += 1;
+                    if matter(want, &seen) {
+                        check(want, &seen);
+                        count += 1;
+                    }
                 }
             }
         }
     }
     count
+}
+
+/// A clock with more than a schedule is told apart only where a value of ours may rotate, and what only such a clock tells apart only there.
+fn matter(want: &Desired, seen: &Observed) -> bool {
+    let more = matches!(&want.rotation, Rotation::Scheduled { expression, immediately, .. } if *immediately || expression.contains(';'));
+    let age = |current: &Current| NOW - current.changed.as_second() - PERIOD;
+    match seen.remote.as_ref().and_then(|remote| Some((remote, age(remote.current.as_ref()?)))) {
+        _ if !more && seen.reported.unscheduled => false,
+        Some((remote, _)) if more => want.value.is_some() && remote.ownership == Ownership::Ours && !remote.deleted,
+        None if more => false,
+        Some((_, late)) => late <= 60,
+        None => true,
+    }
 }
 
 #[test]
@@ -194,7 +227,7 @@ fn no_combination_of_facts_breaks_a_rule() {
         }
     });
     println!("{count} combinations of facts");
-    assert!(count > 400_000);
+    assert!(count > 500_000);
 }
 
 fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> String) {
@@ -218,9 +251,7 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
                 }
                 if *cause == Cause::Scheduled {
-                    let due = at(NOW - 60);
-                    assert_eq!(*version, tokens().slot(due), "{}", facts());
-                    assert!(matches!(want.rotation, Rotation::Scheduled { suspended: false, .. }), "{}", facts());
+                    assert!(due(want, seen, remote.current.as_ref().unwrap(), version), "{}", facts());
                 }
             }
         }
@@ -242,6 +273,23 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
             assert!(remote.last_changed.unwrap() > *written, "backwards only after a second look: {}", facts());
         }
     }
+}
+
+/// Whether the clock asks for this version now.
+fn due(want: &Desired, seen: &Observed, current: &Current, version: &VersionId) -> bool {
+    let Rotation::Scheduled { suspended: false, expression, immediately, .. } = &want.rotation else { return false };
+    if *immediately && seen.reported.unscheduled {
+        return *version == tokens().first();
+    }
+    let place = |seconds: u64| i64::try_from(tokens().place(seconds)).unwrap();
+    let late = NOW - current.changed.as_second() - PERIOD;
+    let turn = match expression.as_str() {
+        "rate(1 hour)" => late >= 0,
+        "rate(1 hour); duration: 30m" => late >= place(1620),
+        "rate(1 hour); duration: 5m; onMissedWindow: NextWindow" => (place(270)..300).contains(&late),
+        other => panic!("{other}"),
+    };
+    turn && *version == tokens().slot(at(NOW - late))
 }
 
 fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> String) {

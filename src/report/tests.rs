@@ -5,13 +5,13 @@ mod history;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{AwsSpec, RotatedSecretSpec, SecretType, TargetSpec};
+use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
 use crate::backoff::Class;
 use crate::desired::Target;
 use crate::generate::PasswordRules;
 use crate::ids::{Tokens, VersionId};
 use crate::plan::{Next, Ownership};
-use crate::schedule::Schedule;
+use crate::schedule::{Clock, Schedule};
 use crate::value::{Declared, Layout};
 
 /// 2026-11-24 00:30:00 UTC.
@@ -40,7 +40,14 @@ fn declared(username: &str) -> Declared {
 }
 
 fn scheduled(expression: &str) -> Rotation {
-    Rotation::Scheduled { schedule: Schedule::parse(expression).unwrap(), expression: expression.to_owned(), suspended: false }
+    on_clock(expression, 0, OnMissedWindow::RotateNow)
+}
+
+/// With a window of so many minutes.
+fn on_clock(expression: &str, window: i64, on_missed: OnMissedWindow) -> Rotation {
+    let schedule = Schedule::parse(expression).unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, tokens()).unwrap();
+    Rotation::Scheduled { expression: clock.describe(expression), clock, suspended: false, immediately: false }
 }
 
 fn want() -> Desired {

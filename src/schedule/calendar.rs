@@ -1,14 +1,14 @@
-//! Moments on a calendar: a set of times of the day on a set of days, in UTC. All questions are answered by going over months and days, not
+//! Moments on a calendar: a set of times of the day on a set of days, in a time zone. All questions are answered by going over months and days, not
 //! over seconds, so that the rarest schedule (29 February) costs no more than some hundred steps.
 
 use jiff::civil::{Date, date};
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::aws_cron::AwsDays;
 use super::error::ScheduleError;
 use super::field::bit;
 use super::five_field::CronDays;
+use super::zone::Zone;
 
 /// The Gregorian calendar repeats after 400 years: what does not happen in these months never happens.
 const CYCLE_MONTHS: u32 = 400 * 12;
@@ -23,6 +23,7 @@ pub struct Calendar {
     /// Minutes of the day, ascending, never empty.
     times: Vec<i16>,
     days: Days,
+    zone: Zone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) enum Days {
 }
 
 impl Calendar {
-    /// The minutes (0-59) and hours (0-23) as sets of bits. Refuses what never happens.
+    /// The minutes (0-59) and hours (0-23) as sets of bits, in UTC. Refuses what never happens.
     pub(super) fn new(minutes: u64, hours: u64, days: Days) -> Result<Self, ScheduleError> {
         let members = |set: u64, end: u32| (0..end).filter(move |v| set & bit(*v) != 0);
         let times: Vec<i16> = members(hours, 24)
@@ -42,23 +43,53 @@ impl Calendar {
         if times.is_empty() || days.next(CYCLE_START).is_none() {
             return Err(ScheduleError::Never);
         }
-        Ok(Self { times, days })
+        Ok(Self { times, days, zone: Zone::utc() })
+    }
+
+    /// The same times of the day on the clocks of this zone.
+    pub(super) fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// The zone's name; `None` for UTC.
+    pub(super) fn zone(&self) -> Option<&str> {
+        self.zone.name()
     }
 
     /// The first moment strictly after `t`.
     pub(super) fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
-        let (today, minute) = civil(t);
-        if self.days.has(today) {
-            let later = self.times.iter().find(|time| **time > minute);
-            if let Some(time) = later {
-                return instant(today, *time);
+        let (today, minute) = self.zone.civil(t);
+        // A time that the clock shows for the second time after `t` was there before: hence the look at what comes out.
+        let later = |day: Date, from: i16| {
+            let times = self.times.iter().filter(move |time| **time > from);
+            times.filter_map(move |time| self.zone.instant(day, *time)).find(|moment| *moment > t)
+        };
+        let mut day = today;
+        if self.days.has(today)
+            && let Some(moment) = later(today, minute)
+        {
+            return Some(moment);
+        }
+        loop {
+            day = self.days.next(day.tomorrow().ok()?)?;
+            if let Some(moment) = later(day, -1) {
+                return Some(moment);
             }
         }
-        instant(self.days.next(today.tomorrow().ok()?)?, *self.times.first()?)
     }
 
     /// The least distance between two moments that ever occurs.
     pub(super) fn shortest_interval(&self) -> SignedDuration {
+        let least = self.shortest_on_the_wall();
+        if least >= SignedDuration::from_hours(24) {
+            let farthest = self.zone.leaps().map(|(_, by)| by).max().unwrap_or_default();
+            return least - farthest.min(least / 2);
+        }
+        self.zone.leaps().filter_map(|(leap, _)| self.shortest_around(leap)).fold(least, SignedDuration::min)
+    }
+
+    /// As the clock on the wall has it, which never leaps.
+    fn shortest_on_the_wall(&self) -> SignedDuration {
         let within = self.times.iter().zip(self.times.iter().skip(1));
         let within = within.map(|(a, b)| i64::from(b - a)).min();
         let across = self
@@ -70,6 +101,21 @@ impl Calendar {
         let minutes = within.into_iter().chain(across).min();
         // Neither is there only if a day comes once in 400 years.
         SignedDuration::from_mins(minutes.unwrap_or(i64::from(CYCLE_MONTHS) * 30 * 24 * 60))
+    }
+
+    /// The least distance between moments on both sides of a leap of the clock, and at it.
+    fn shortest_around(&self, leap: Timestamp) -> Option<SignedDuration> {
+        let from = |back: SignedDuration| self.next_after(leap.checked_sub(back).ok()?);
+        // There is no way backwards, so the last moment before the leap is looked for from nearer, then from farther away.
+        let before = [1, 6, 25].into_iter().find_map(|hours| from(SignedDuration::from_hours(hours)).filter(|moment| *moment < leap));
+        let mut moment = before.or_else(|| from(SignedDuration::from_secs(1)))?;
+        let mut least = SignedDuration::MAX;
+        while moment <= leap {
+            let next = self.next_after(moment)?;
+            least = least.min(next.duration_since(moment));
+            moment = next;
+        }
+        Some(least)
     }
 }
 
@@ -120,16 +166,4 @@ impl Days {
             day = next;
         }
     }
-}
-
-/// The day of a moment and the minute within it, rounded down. A time zone other than UTC would begin here and in [`instant`].
-fn civil(t: Timestamp) -> (Date, i16) {
-    let now = Offset::UTC.to_datetime(t);
-    (now.date(), i16::from(now.hour()) * 60 + i16::from(now.minute()))
-}
-
-fn instant(day: Date, minute: i16) -> Option<Timestamp> {
-    let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
-    let time = jiff::civil::Time::new(hour, minute, 0, 0).ok()?;
-    Offset::UTC.to_timestamp(day.to_datetime(time)).ok()
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
+
 /// The longest expression that is read, as in AWS.
 pub(super) const MAX_LENGTH: usize = 256;
 
@@ -56,9 +58,23 @@ pub enum ScheduleError {
     /// Such as 31 February.
     #[error("the schedule never comes; write a day that exists in one of its months")]
     Never,
-    /// A time zone other than UTC.
-    #[error("only the time zone UTC is known; leave the time zone out")]
-    TimeZone,
+    /// No IANA time zone.
+    #[error("{0} is no time zone that is known; write an IANA name such as Europe/Berlin or America/New_York")]
+    TimeZone(Quoted),
+    /// A time zone beside something else than five-field cron.
+    #[error(
+        "a time zone goes with five-field cron only, such as 0 8 1 * *; a rate counts from the last change, and cron( ) is in UTC as AWS has it"
+    )]
+    ZoneWithoutCron,
+    /// Not as Go writes durations.
+    #[error("{0} is no duration; write hours, minutes and seconds such as 1h, 90m or 1h30m, or 0s for the very start")]
+    Duration(Quoted),
+    /// A window that is longer than the time to the next.
+    #[error("a window of {0} reaches the next one, which may open {1} later; write at most {1}, or a rarer schedule")]
+    WindowTooLong(Span, Span),
+    /// A window that may be missed for good, and is too short to be met.
+    #[error("onMissedWindow: NextWindow needs a window that can be met; write a duration of at least {0}")]
+    WindowTooShort(Span),
 }
 
 /// A field of a cron expression.
@@ -88,6 +104,21 @@ impl fmt::Display for Field {
             Self::DayOfWeek => "day of week",
             Self::Year => "year",
         })
+    }
+}
+
+/// A duration as people say it: hours, minutes and seconds, as Go writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub SignedDuration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let parts = [("h", seconds / 3600), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+        for (unit, n) in parts.iter().filter(|(_, n)| *n > 0) {
+            write!(f, "{n}{unit}")?;
+        }
+        if seconds > 0 { Ok(()) } else { f.write_str("0s") }
     }
 }
 

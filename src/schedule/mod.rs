@@ -1,24 +1,28 @@
 //! A schedule: from an expression to its due moments. Pure: what time it is, is an argument, and the same arguments always give the same
 //! moment, so that every replica, early or late, means the same rotation.
 //!
-//! `rate( )` and a number of days count from the last change of the value; the two forms of cron name moments in UTC. All moments are whole
-//! seconds. AWS opens a window at the moment and rotates somewhere within it; here a due moment is its very start.
+//! `rate( )` and a number of days count from the last change of the value; the two forms of cron name moments, in UTC or, with five fields, in a
+//! time zone. All moments are whole seconds. A due moment is the start of a window; the [`Clock`] says when within it an object has its turn.
 
 mod aws_cron;
 mod calendar;
+mod clock;
 mod error;
 mod field;
 mod five_field;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use calendar::Calendar;
-pub use error::{Field, Quoted, ScheduleError};
+pub use clock::{Appointment, Clock, parse_duration};
+pub use error::{Field, Quoted, ScheduleError, Span};
 
 /// AWS's longest rate.
 const LONGEST_RATE: SignedDuration = SignedDuration::from_hours(999 * 24);
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// Nobody reads a larger number of missed rotations.
 const MOST_MISSED: u32 = 10_000;
 
@@ -45,11 +49,16 @@ impl Schedule {
         Self::parse_in(expression, None)
     }
 
-    /// As [`Schedule::parse`], with the IANA time zone of a five-field expression. Only UTC is known yet.
+    /// As [`Schedule::parse`], with the IANA time zone of a five-field expression.
     pub fn parse_in(expression: &str, time_zone: Option<&str>) -> Result<Self, ScheduleError> {
-        if !matches!(time_zone, None | Some("UTC" | "Etc/UTC")) {
-            return Err(ScheduleError::TimeZone);
+        match (Self::parse_in_utc(expression)?, time_zone) {
+            (schedule, None) => Ok(schedule),
+            (Self::FiveField(calendar), Some(name)) => Ok(Self::FiveField(calendar.in_zone(zone::Zone::parse(name)?))),
+            (_, Some(_)) => Err(ScheduleError::ZoneWithoutCron),
         }
+    }
+
+    fn parse_in_utc(expression: &str) -> Result<Self, ScheduleError> {
         if expression.len() > error::MAX_LENGTH {
             return Err(ScheduleError::TooLong);
         }
@@ -92,26 +101,51 @@ impl Schedule {
 
     /// The slot: the first due moment after the last change of the value.
     ///
-    /// `since` is when this expression was configured. An edit can put a moment of the new expression into the past, and must not rotate by
-    /// that alone: such a moment counts only if, at the edit, the value was already older than one new period. A rate counts from the
-    /// change anyway and needs no such care.
-    pub fn due_after(&self, change: Timestamp, since: Option<Timestamp>) -> Option<Timestamp> {
+    /// `since` is when this clock was configured, and `place` how long after a due moment the object has its turn. An edit can put a turn of
+    /// the new clock into the past, and must not rotate by that alone: such a turn counts only if, at the edit, the value was already older
+    /// than one new period. A rate counts from the change anyway and needs no such care.
+    pub fn due_after(&self, change: Timestamp, since: Option<Timestamp>, place: SignedDuration) -> Option<Timestamp> {
         let change = whole(change)?;
         let first = self.next_after(change)?;
         let (Self::AwsCron(_) | Self::FiveField(_), Some(since)) = (self, since) else {
             return Some(first);
         };
         let since = whole(since)?;
-        if first >= since {
+        // The first due moment whose turn does not lie before the edit.
+        let from = since.checked_sub(place).ok()?;
+        if first >= from {
             return Some(first);
         }
         let period = self.next_after(first)?.duration_since(first);
-        if since.duration_since(change) > period { Some(first) } else { self.next_after(since) }
+        if since.duration_since(change) > period { Some(first) } else { self.next_after(from.checked_sub(SECOND).ok()?) }
     }
 
-    /// How many due moments from `due` to `now` have passed for good: a later one has come since, or half the time until it is over. On time
-    /// that is 0, after an outage of k periods it is k. At most 10,000.
-    pub fn missed(&self, due: Timestamp, now: Timestamp) -> u32 {
+    /// The first moment strictly after `t` in the row that begins with the due moment `due`, and how many come before it (at most 10,000).
+    pub fn in_row(&self, due: Timestamp, t: Timestamp) -> Option<(Timestamp, u32)> {
+        if due > t {
+            return Some((due, 0));
+        }
+        match self {
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
+                let before = t.duration_since(due).as_secs() / period.as_secs().max(1) + 1;
+                let moment = due.checked_add(SignedDuration::from_secs(period.as_secs().checked_mul(before)?)).ok()?;
+                Some((moment, u32::try_from(before).map_or(MOST_MISSED, |before| before.min(MOST_MISSED))))
+            }
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => {
+                let found = calendar.next_after(t)?;
+                let (mut moment, mut before) = (due, 0);
+                while moment < found && before < MOST_MISSED {
+                    moment = calendar.next_after(moment)?;
+                    before += 1;
+                }
+                Some((found, before))
+            }
+        }
+    }
+
+    /// How many due moments from `due` to `now` have passed for good: the window of so long that opened there is over, and a later moment
+    /// has come since, or half the time until it is over. On time that is 0, after an outage of k periods it is k. At most 10,000.
+    pub fn missed(&self, due: Timestamp, now: Timestamp, window: SignedDuration) -> u32 {
         if now <= due {
             return 0;
         }
@@ -119,11 +153,21 @@ impl Schedule {
             Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
                 let late = now.duration_since(due).as_millis();
                 let period = period.as_millis().max(1);
-                // All k from 0 with late - k * period > period / 2.
+                // All k from 0 with late - k * period > period / 2, and those with late - k * period >= window.
                 let passed = (2 * late + period - 1) / (2 * period);
-                u32::try_from(passed).map_or(MOST_MISSED, |passed| passed.min(MOST_MISSED))
+                let over = late - window.as_millis();
+                let closed = if over < 0 { 0 } else { over / period + 1 };
+                u32::try_from(passed.min(closed)).map_or(MOST_MISSED, |passed| passed.min(MOST_MISSED))
             }
-            Self::AwsCron(calendar) | Self::FiveField(calendar) => missed_on(calendar, due, now),
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => missed_on(calendar, due, now, window),
+        }
+    }
+
+    /// The time zone by name; `None` for UTC.
+    pub fn time_zone(&self) -> Option<&str> {
+        match self {
+            Self::Rate(_) | Self::AfterDays(_) => None,
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.zone(),
         }
     }
 
@@ -136,13 +180,14 @@ impl Schedule {
     }
 }
 
-fn missed_on(calendar: &Calendar, due: Timestamp, now: Timestamp) -> u32 {
+fn missed_on(calendar: &Calendar, due: Timestamp, now: Timestamp, window: SignedDuration) -> u32 {
     let mut moment = due;
     for count in 0..MOST_MISSED {
         let Some(later) = calendar.next_after(moment) else {
             return count;
         };
-        if now.duration_since(moment) <= later.duration_since(now) {
+        let late = now.duration_since(moment);
+        if late < window || late <= later.duration_since(now) {
             return count;
         }
         moment = later;

@@ -26,6 +26,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/database-admin.yaml"),
         include_str!("../../examples/api-key.yaml"),
         include_str!("../../examples/mirror-only.yaml"),
+        include_str!("../../examples/office-hours.yaml"),
         include_str!("../../examples/deployment.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
@@ -39,7 +40,8 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
 async fn the_defaults_are_shown() -> Result<()> {
     let cluster = control_plane().await?;
     let world = World::new(&cluster.namespace("defaults").await?).await?;
-    let object = serde_json::to_value(world.create("plain", json!({"value": {"generate": {"password": {}}}})).await?)?;
+    let spec = json!({"value": {"generate": {"password": {}}}, "rotation": {"automaticallyAfterDays": 30}});
+    let object = serde_json::to_value(world.create("plain", spec).await?)?;
     for (path, expected) in [
         ("/spec/suspend", json!(false)),
         ("/spec/aws/deletionPolicy", json!("Retain")),
@@ -47,6 +49,10 @@ async fn the_defaults_are_shown() -> Result<()> {
         ("/spec/target/creationPolicy", json!("Owner")),
         ("/spec/target/type", json!("Opaque")),
         ("/spec/target/deletionPolicy", json!("Delete")),
+        ("/spec/rotation/duration", json!("0s")),
+        ("/spec/rotation/onMissedWindow", json!("RotateNow")),
+        ("/spec/rotation/rotateImmediately", json!(false)),
+        ("/spec/rotation/suspend", json!(false)),
         ("/spec/value/generate/password/type", json!("Password")),
         ("/spec/value/generate/password/passwordLength", json!(32)),
         ("/spec/value/generate/password/requireEachIncludedType", json!(true)),
@@ -70,6 +76,33 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("a rate of zero", with("/rotation/schedule", json!("rate(0 days)")), "write rate(30 days)"),
         ("a rate of weeks", with("/rotation/schedule", json!("rate(2 weeks)")), "write rate(30 days)"),
         ("a cron of four fields", with("/rotation/schedule", json!("0 8 1 *")), "write rate(30 days)"),
+        ("a zone beside a rate", with("/rotation/timeZone", json!("Europe/Berlin")), "goes with five-field cron only"),
+        (
+            "a zone beside AWS's cron",
+            with("/rotation", json!({"schedule": "cron(0 8 1 * ? *)", "timeZone": "Europe/Berlin"})),
+            "goes with five-field cron only",
+        ),
+        (
+            "a zone beside days",
+            with("/rotation", json!({"automaticallyAfterDays": 30, "timeZone": "Europe/Berlin"})),
+            "goes with five-field cron only",
+        ),
+        (
+            "a zone that is an offset",
+            with("/rotation", json!({"schedule": "0 8 1 * *", "timeZone": "+02:00"})),
+            "write an IANA name such as Europe/Berlin",
+        ),
+        ("a window of a day as one says it", with("/rotation/duration", json!("1d")), "a day is 24h"),
+        ("a window backwards", with("/rotation/duration", json!("30m1h")), "in this order"),
+        ("a window of fractions", with("/rotation/duration", json!("1.5h")), "in this order"),
+        ("a window without a unit", with("/rotation/duration", json!("30")), "in this order"),
+        ("a policy that nobody knows", with("/rotation/onMissedWindow", json!("Skip")), "Unsupported value"),
+        ("a strict window of no length", with("/rotation/onMissedWindow", json!("NextWindow")), "a duration of at least 5m"),
+        (
+            "a strict window of four minutes",
+            with("/rotation", json!({"schedule": "rate(1 hour)", "duration": "4m59s", "onMissedWindow": "NextWindow"})),
+            "a duration of at least 5m",
+        ),
         ("two schedules", with("/rotation/automaticallyAfterDays", json!(30)), "exactly one of schedule and automaticallyAfterDays"),
         ("no schedule", with("/rotation", json!({})), "exactly one of schedule and automaticallyAfterDays"),
         ("a rotation of nothing", json!({"rotation": {"schedule": "rate(30 days)"}}), "spec.rotation needs spec.value"),
@@ -120,6 +153,26 @@ async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Resul
         let refusal = cluster.apply_yaml_in(&namespace, &object.to_string()).await.map(|_| ()).expect_err(what);
         let text = format!("{refusal:#}");
         assert!(text.contains(words), "{what}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_a_clock_is_taken() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("clocks").await?).await?;
+    for (number, rotation) in [
+        json!({"schedule": "0 8 1 * *", "timeZone": "America/Argentina/Buenos_Aires"}),
+        json!({"schedule": "0 8 1 * *", "timeZone": "Etc/GMT+5", "duration": "1h30m"}),
+        json!({"schedule": "rate(30 days)", "duration": "36h", "onMissedWindow": "NextWindow"}),
+        json!({"automaticallyAfterDays": 30, "duration": "90m", "onMissedWindow": "RotateNow", "rotateImmediately": true}),
+        json!({"schedule": "cron(0 8 1 * ? *)", "duration": "5m", "onMissedWindow": "NextWindow"}),
+        json!({"schedule": "cron(0 8 1 * ? *)", "duration": "5m0s"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.create(&format!("clock-{number}"), json!({"value": {"generate": {"password": {}}}, "rotation": rotation})).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod behaviour;
+mod clock;
 mod crash;
 mod definition;
 mod replicas;

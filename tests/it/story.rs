@@ -15,6 +15,7 @@ pub(crate) enum Story {
     Create,
     Rotate,
     RotateAfterOutage,
+    BeginRotation,
     Request,
     ChangeDeclaration,
     Describe,
@@ -24,10 +25,11 @@ pub(crate) enum Story {
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Create,
         Self::Rotate,
         Self::RotateAfterOutage,
+        Self::BeginRotation,
         Self::Request,
         Self::ChangeDeclaration,
         Self::Describe,
@@ -40,7 +42,7 @@ impl Story {
     pub(crate) fn versions(self) -> usize {
         match self {
             Self::Create | Self::Describe | Self::EditMirror | Self::DeleteMirror | Self::Delete => 1,
-            Self::Rotate | Self::RotateAfterOutage | Self::Request | Self::ChangeDeclaration => 2,
+            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::ChangeDeclaration => 2,
         }
     }
 
@@ -49,6 +51,9 @@ impl Story {
         if self == Self::Delete || self == Self::Create {
             spec["aws"] = json!({"deletionPolicy": "Delete", "recoveryWindowInDays": 7});
             spec["target"] = json!({"deletionPolicy": "Retain"});
+        }
+        if self == Self::BeginRotation {
+            spec["rotation"] = serde_json::Value::Null;
         }
         world.create(name, spec).await?;
         if self == Self::Create {
@@ -65,6 +70,10 @@ impl Story {
             Self::Rotate => world.emulator.clock().advance(hours(1)),
             // Three quarters into the eighth hour: seven due times passed by.
             Self::RotateAfterOutage => world.emulator.clock().advance(hours(7) + std::time::Duration::from_mins(45)),
+            Self::BeginRotation => {
+                let rotation = json!({"schedule": "rate(1 hour)", "duration": "30m", "rotateImmediately": true});
+                drop(world.patch(name, json!({"spec": {"rotation": rotation}})).await?);
+            }
             Self::Request => drop(world.request_rotation(name, "please").await?),
             Self::ChangeDeclaration => {
                 drop(world.patch(name, json!({"spec": {"value": {"data": {"host": "db"}, "generate": {"key": {}}}}})).await?);
@@ -103,7 +112,7 @@ impl Story {
         ensure!(value["username"] == "admin", "the user name stays");
         let old: Option<serde_json::Value> = aws.labelled("AWSPREVIOUS").and_then(|v| serde_json::from_str(v.value()?.as_str()?).ok());
         match self {
-            Self::Rotate | Self::RotateAfterOutage | Self::Request => {
+            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request => {
                 let old = old.context("the old value can be read")?;
                 ensure!(old["password"] != value["password"], "the password is new");
             }

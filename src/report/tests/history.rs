@@ -153,8 +153,8 @@ fn a_rotation_that_is_due_by_the_edit_of_its_schedule_is_scheduled() {
     let want = cron("0 * * * *");
     let before =
         RotatedSecretStatus { schedule: Some(in_force("0 12 * * *", Some(MADE + HOUR))), ..knows(&[(&tokens().creation(), MADE)]) };
-    let Rotation::Scheduled { schedule, .. } = &want.rotation else { panic!() };
-    let due = schedule.due_after(at(MADE), recall(&object(&before), &want, at(edited)).schedule_since).unwrap();
+    let Rotation::Scheduled { clock, .. } = &want.rotation else { panic!() };
+    let due = clock.due_after(at(MADE), recall(&object(&before), &want, at(edited)).schedule_since).unwrap();
     assert_eq!(due, at(MADE + 1800), "as the plan finds it: due and overdue");
     let status = sees(&before, &want, &tokens().slot(due), Some(&tokens().creation()), edited);
     assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 4));
@@ -195,6 +195,12 @@ fn after_an_outage_of_so_many_periods_so_many_rotations_were_missed() {
         let full = MADE + 1800;
         assert_eq!(missed(&cron("0 * * * *"), full, full + i64::from(periods) * HOUR + 10), periods, "cron");
     }
+    let in_window = |on_missed| Desired { rotation: on_clock("rate(1 hour)", 50, on_missed), ..want() };
+    for on_missed in [OnMissedWindow::RotateNow, OnMissedWindow::NextWindow] {
+        for (late, expected) in [(44 * 60, 0), (50 * 60 - 1, 0), (HOUR + 44 * 60, 1), (3 * HOUR, 3)] {
+            assert_eq!(missed(&in_window(on_missed), first, first + late), expected, "a window of fifty minutes");
+        }
+    }
     let late = RotatedSecretStatus { missed_rotations: 3, ..before.clone() };
     assert_eq!(sees(&late, &want(), &tokens().slot(at(first)), None, first).missed_rotations, 0, "on time again");
     assert_eq!(sees(&late, &want(), &id("foreign"), None, first).missed_rotations, 3, "not the operator's rotation");
@@ -224,12 +230,46 @@ fn a_schedule_is_in_force_since_its_edit_or_from_the_start() {
         let since = since.map(at);
         assert_eq!(recall(&object(&before), &want, at(now)).schedule_since, since, "{case}");
         let status = report(&object(&before), Some(&want), &rested(rest()), at(now));
-        let expected = matches!(want.rotation, Rotation::Scheduled { .. }).then(|| in_force(rate, since.map(Timestamp::as_second)));
-        assert_eq!(status.schedule, expected, "{case}");
+        let expected = (!matches!(want.rotation, Rotation::Never)).then(|| in_force(rate, since.map(Timestamp::as_second)));
+        assert_eq!(status.schedule, expected, "{case}: what cannot be carried out leaves in force what was");
         assert_eq!(recall(&object(&status), &want, at(now + 60)).schedule_since, since, "{case}: a minute later");
     }
     let unsettled = rested(Rest { unsettled: true, ..rest() });
     assert_eq!(after(&known(None), &unsettled, now).schedule, None, "nothing is said of what is not settled");
+}
+
+#[test]
+fn every_edit_of_the_clock_is_an_edit_and_a_suspension_is_none() {
+    let now = MADE + 9 * HOUR;
+    let Rotation::Scheduled { clock, expression, .. } = on_clock("0 8 * * *", 60, OnMissedWindow::NextWindow) else { panic!() };
+    let before = RotatedSecretStatus { schedule: Some(in_force(&expression, Some(MADE + 5))), ..knows(&[(&id("v0"), MADE)]) };
+    let since = |rotation| recall(&object(&before), &Desired { rotation, ..want() }, at(now)).schedule_since;
+    let same =
+        |suspended, immediately| Rotation::Scheduled { clock: clock.clone(), expression: expression.clone(), suspended, immediately };
+    for rotation in [same(false, false), same(true, false), same(false, true)] {
+        assert_eq!(since(rotation), Some(at(MADE + 5)));
+    }
+    for (expression, window, on_missed) in [
+        ("0 9 * * *", 60, OnMissedWindow::NextWindow),
+        ("0 8 * * *", 61, OnMissedWindow::NextWindow),
+        ("0 8 * * *", 60, OnMissedWindow::RotateNow),
+    ] {
+        assert_eq!(since(on_clock(expression, window, on_missed)), Some(at(now)), "{expression} {window}");
+    }
+}
+
+#[test]
+fn the_schedule_comes_into_force_after_the_first_rotation_that_was_asked_for() {
+    let before = knows(&[(&id("v0"), MADE)]);
+    let pending = rested(Rest { first_pending: true, ..rest() });
+    let status = report(&object(&before), Some(&want()), &pending, at(MADE + 60));
+    assert_eq!(status.schedule, None);
+    assert!(recall(&object(&status), &want(), at(MADE + 120)).unscheduled, "so it is still to come");
+    let status = sees(&before, &want(), &tokens().first(), Some(&id("v0")), MADE + 9 * HOUR);
+    assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 0), "there was no due time to miss");
+    assert_eq!(status.schedule, Some(in_force("rate(1 hour)", Some(MADE + 9 * HOUR + 5))));
+    assert!(!recall(&object(&status), &want(), at(MADE + 10 * HOUR)).unscheduled);
+    assert!(!recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)).unscheduled, "a status that was lost asks for nothing");
 }
 
 #[test]
@@ -238,6 +278,8 @@ fn the_plan_gets_back_what_the_status_reports() {
     let status = RotatedSecretStatus { requests, ..live() };
     let expected = Reported { declared: Some(declared("admin").hash()), rotate_handled: Some("r1".to_owned()), ..Reported::default() };
     assert_eq!(recall(&object(&status), &want(), at(MADE)), expected);
+    let begun = RotatedSecretStatus { schedule: None, ..status };
+    assert_eq!(recall(&object(&begun), &want(), at(MADE)).unscheduled, !begun.history.is_empty());
     assert_eq!(recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)), Reported::default());
 }
 

@@ -1,0 +1,90 @@
+//! What the clock asks for: places in windows, windows that were missed, and how rotation begins.
+
+use super::*;
+
+/// A value that was due so long ago, and what the plan says.
+fn late(want: &Desired, late: i64) -> Next {
+    plan(want, &Observed { remote: Some(Remote { current: Some(current(PERIOD + late)), ..remote() }), ..seen() }, at(NOW))
+}
+
+#[test]
+fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever_it_happens() {
+    let place = i64::try_from(tokens().place(1620)).unwrap();
+    let wide = Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, false, false), ..want() };
+    for late_by in [-1, 0, place - 1, place, 1799, 1800, 100_000] {
+        let due = at(NOW - late_by);
+        let turn = due + SignedDuration::from_secs(place);
+        match late(&wide, late_by) {
+            Next::Rest(rest) => {
+                assert!(late_by < place);
+                assert_eq!((rest.next_rotation, rest.wake, rest.rotated), (Some(turn), Some(turn), None), "{late_by}");
+            }
+            Next::Do(Step::Write { version, .. }) => {
+                assert!(late_by >= place);
+                assert_eq!(version, tokens().slot(due), "without the place: an edit of the window is no other rotation");
+            }
+            Next::Do(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_missed_window_is_told_of_until_the_next_one() {
+    let place = i64::try_from(tokens().place(270)).unwrap();
+    let strict = |suspended| Desired { rotation: on_clock(5, OnMissedWindow::NextWindow, suspended, false), ..want() };
+    for (late_by, windows, next) in
+        [(300, "1 window ", PERIOD), (PERIOD - 1, "1 window ", PERIOD), (2 * PERIOD + 300, "3 windows ", 3 * PERIOD)]
+    {
+        let Next::Rest(rest) = late(&strict(false), late_by) else { panic!("{late_by}") };
+        let turn = Some(at(NOW - late_by + next + place));
+        assert_eq!((rest.next_rotation, rest.wake), (turn, turn), "{late_by}");
+        let refusal = rest.rotated.unwrap();
+        assert_eq!(refusal.reason, Reason::MissedWindow);
+        assert!(refusal.message.contains(windows) && refusal.message.contains("rotated-secrets.io/rotate="), "{}", refusal.message);
+        let Next::Rest(rest) = late(&strict(true), late_by) else { panic!("{late_by}") };
+        let refusal = rest.rotated.unwrap();
+        assert_eq!((refusal.reason, rest.next_rotation), (Reason::Suspended, None));
+        assert!(refusal.message.contains("next window"), "{}", refusal.message);
+    }
+    let Next::Do(Step::Write { version, .. }) = late(&strict(false), 2 * PERIOD + place) else { panic!() };
+    assert_eq!(version, tokens().slot(at(NOW - 2 * PERIOD - place)), "of the first due moment, two windows later");
+    assert!(matches!(late(&strict(false), 2 * PERIOD + 299), Next::Do(Step::Write { .. })), "late, and still within the window");
+}
+
+#[test]
+fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
+    let asking = |suspended| Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, suspended, true), ..want() };
+    let mut world = seen();
+    assert!(matches!(plan(&asking(false), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not new");
+    world.reported.unscheduled = true;
+    assert!(matches!(plan(&want(), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not asked");
+    let Next::Rest(rest) = plan(&asking(true), &world, at(NOW)) else { panic!() };
+    assert_eq!((rest.first_pending, rest.rotated.map(|refusal| refusal.reason)), (true, Some(Reason::Suspended)), "it waits");
+    let Next::Do(step @ Step::Write { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+    let Step::Write { version, cause: Cause::Scheduled, .. } = &step else { panic!() };
+    assert_eq!(*version, tokens().first());
+
+    // Another rotation in between, or an answer that was lost: AWS knows the version, and that is enough.
+    let mut previous = world.clone();
+    previous.remote.as_mut().unwrap().previous = Some(version.clone());
+    let mut spent = world.clone();
+    spent.spent.insert(version.clone(), at(NOW - 1000));
+    for facts in [previous, spent] {
+        assert!(matches!(plan(&asking(false), &facts, at(NOW)), Next::Rest(Rest { first_pending: false, .. })));
+    }
+    carry_out(&asking(false), &mut world, &step);
+    let Next::Do(mirror @ Step::ReplaceMirror { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+    carry_out(&asking(false), &mut world, &mirror);
+    for report in [true, false] {
+        world.reported.unscheduled = report;
+        let Next::Rest(rest) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+        assert!(rest.next_rotation >= Some(at(NOW + PERIOD)) && !rest.first_pending, "then by schedule, also when the report was lost");
+    }
+    // Held up, it neither happens nor is forgotten.
+    let mut held = seen();
+    held.reported.unscheduled = true;
+    held.remote.as_mut().unwrap().pending = Some(id("foreign"));
+    let Next::Rest(rest) = plan(&asking(false), &held, at(NOW)) else { panic!() };
+    assert_eq!((rest.first_pending, rest.next_rotation), (true, None));
+    assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
+}

@@ -1,0 +1,85 @@
+//! Windows and beginnings, as an object on the real API server lives through them.
+
+use anyhow::{Context as _, Result};
+use jiff::SignedDuration;
+use kube::api::{Patch, PatchParams};
+use rotated_secrets::api::{RotatedSecret, RotatedSecretStatus};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::{World, control_plane, spec};
+
+async fn world(namespace: &str) -> Result<World> {
+    World::new(&control_plane().await?.namespace(namespace).await?).await
+}
+
+fn status(object: Option<RotatedSecret>) -> Result<RotatedSecretStatus> {
+    object.and_then(|object| object.status).context("a status")
+}
+
+fn condition(status: &RotatedSecretStatus, of: &str) -> (String, String) {
+    let found = status.conditions.iter().find(|c| c.type_ == of);
+    found.map(|c| (c.status.clone(), c.reason.clone())).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_window_is_waited_for_and_said_so() -> Result<()> {
+    let world = world("windows").await?;
+    let mut spec = spec();
+    spec["rotation"] = json!({"schedule": "rate(1 hour)", "duration": "10m", "onMissedWindow": "NextWindow"});
+    world.create("a", spec).await?;
+    let operator = world.operator(None, Arc::default()).await?;
+    let made = status(world.settle(&operator, "a").await?)?;
+    let first = made.next_rotation_time.clone().context("a next rotation")?.0;
+    let due = made.last_rotation_time.clone().context("a value")?.0 + SignedDuration::from_hours(1);
+    assert!(first >= due && first < due + SignedDuration::from_mins(9), "the moment of the turn, its place included");
+
+    // Away for an hour and a half.
+    world.emulator.clock().advance(Duration::from_mins(90));
+    let missed = status(world.settle(&operator, "a").await?)?;
+    assert_eq!(condition(&missed, "Rotated"), ("False".to_owned(), "MissedWindow".to_owned()));
+    assert_eq!(condition(&missed, "Ready"), ("False".to_owned(), "MissedWindow".to_owned()));
+    let next = missed.next_rotation_time.clone().context("a next rotation")?.0;
+    assert_eq!((next, missed.history.len()), (first + SignedDuration::from_hours(1), 1));
+
+    world.emulator.clock().set(next);
+    let rotated = status(world.settle(&operator, "a").await?)?;
+    assert_eq!((rotated.history.len(), rotated.missed_rotations), (2, 1));
+    assert_eq!(condition(&rotated, "Ready").0, "True");
+    world.check_agreement("a").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_the_clock_rotates_nothing_and_a_lost_status_begins_nothing_anew() -> Result<()> {
+    let world = world("clock-edits").await?;
+    // Half a year away from today, whenever that is.
+    let month = (world.emulator.clock().now().to_zoned(jiff::tz::TimeZone::UTC).month() + 5) % 12 + 1;
+    let mut spec = spec();
+    spec["rotation"] = json!({"schedule": format!("0 8 1 {month} *")});
+    world.create("a", spec).await?;
+    let operator = world.operator(None, Arc::default()).await?;
+    world.settle(&operator, "a").await?;
+    for rotation in [
+        json!({"timeZone": "Pacific/Kiritimati"}),
+        json!({"duration": "24h"}),
+        json!({"onMissedWindow": "NextWindow"}),
+        json!({"suspend": true}),
+        json!({"suspend": false, "rotateImmediately": true}),
+        json!({"schedule": format!("0 9 1 {month} *")}),
+        json!({"timeZone": "Europe/Bonn"}),
+        json!({"timeZone": "Europe/Berlin", "onMissedWindow": null, "duration": null}),
+    ] {
+        world.emulator.clock().advance(Duration::from_mins(1));
+        world.patch("a", json!({"spec": {"rotation": rotation}})).await?;
+        let object = world.settle(&operator, "a").await?.context("the object")?;
+        assert_eq!(world.aws_secret("a").context("a secret")?.versions.len(), 1, "{rotation}");
+        let wrong_zone = object.spec.rotation.and_then(|rotation| rotation.time_zone).is_some_and(|zone| zone == "Europe/Bonn");
+        let said = condition(&object.status.unwrap_or_default(), "Rotated");
+        assert_eq!(said.1, if wrong_zone { "InvalidSpec" } else { "Succeeded" }, "{rotation}");
+    }
+    world.objects().patch_status("a", &PatchParams::default(), &Patch::Merge(json!({"status": null}))).await?;
+    world.settle(&operator, "a").await?;
+    assert_eq!(world.aws_secret("a").context("a secret")?.versions.len(), 1);
+    world.check_agreement("a").await
+}
