@@ -7,13 +7,13 @@ use kube::ResourceExt;
 
 use crate::api::condition::Reason;
 use crate::api::{
-    AwsDeletionPolicy, CreationPolicy, GeneratorSpec, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
-    TAG_NAMESPACE, TAG_UID,
+    AwsDeletionPolicy, CreationPolicy, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
-use crate::generate::PasswordRules;
 use crate::ids::Tokens;
 use crate::schedule::Schedule;
 use crate::value::{Declared, Layout, short_hash};
+
+mod generators;
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -159,15 +159,7 @@ impl Desired {
             return Err(invalid("the name of the AWS secret would have more than 512 characters: set a shorter spec.aws.secretName"));
         }
 
-        let value = object.spec.value.as_ref().map(|spec| match &spec.plain_text {
-            Some(generator) => password_rules(generator).map(Declared::PlainText),
-            None => spec
-                .generate
-                .iter()
-                .map(|(field, generator)| password_rules(generator).map(|rules| (field.clone(), rules)))
-                .collect::<Result<_, _>>()
-                .map(|generate| Declared::Fields { data: spec.data.clone(), generate }),
-        });
+        let value = object.spec.value.as_ref().map(generators::declared).transpose()?;
 
         let mut tags = aws.tags.clone();
         for (key, value) in [(TAG_CLUSTER, &policy.cluster), (TAG_NAMESPACE, &namespace), (TAG_NAME, &name), (TAG_UID, &uid)] {
@@ -184,8 +176,8 @@ impl Desired {
             kms_key_id: aws.kms_key_id.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            value: value.transpose()?,
-            rotation: rotation(object, policy),
+            rotation: generators::outliving(rotation(object, policy), value.as_ref()),
+            value,
             target: target(object, &name),
             rotate_request: annotation(ROTATE),
             refresh_request: annotation(REFRESH),
@@ -205,21 +197,6 @@ impl Desired {
 /// A request's token as it is kept in status: annotations can be long, the status must not be.
 pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
-}
-
-fn password_rules(spec: &GeneratorSpec) -> Result<PasswordRules, Refusal> {
-    let rules = PasswordRules {
-        length: u32::try_from(spec.password_length).unwrap_or(0),
-        exclude_characters: spec.exclude_characters.clone(),
-        exclude_numbers: spec.exclude_numbers,
-        exclude_punctuation: spec.exclude_punctuation,
-        exclude_uppercase: spec.exclude_uppercase,
-        exclude_lowercase: spec.exclude_lowercase,
-        include_space: spec.include_space,
-        require_each_included_type: spec.require_each_included_type,
-    };
-    rules.validate().map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.value: {error}")))?;
-    Ok(rules)
 }
 
 fn rotation(object: &RotatedSecret, policy: &Policy) -> Rotation {

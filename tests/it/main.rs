@@ -5,6 +5,7 @@
 
 mod crash;
 mod definition;
+mod generators;
 mod replicas;
 mod story;
 mod support;
