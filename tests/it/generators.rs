@@ -1,6 +1,9 @@
 //! The rules of `spec.value` on the real API server: what each type of generator takes, and the sentence for everything else.
 
-use anyhow::Result;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use rotated_secrets::api::RotatedSecret;
 use rotated_secrets::generate::PasswordRules;
 use serde_json::{Value, json};
 
@@ -128,6 +131,35 @@ async fn the_api_server_knows_a_weak_password_as_the_operator_does() -> Result<(
             });
             let created = world.create(&format!("p-{mask}-{length}"), json!({"value": {"plainText": options}})).await;
             assert_eq!(created.is_ok(), length == least, "{options}");
+        }
+    }
+    Ok(())
+}
+
+/// Each shipped pair becomes a Secret of its type, and a rotation renews every part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pairs_in_the_examples_are_mirrored_and_rotated_as_a_whole() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("pairs").await?).await?;
+    let operator = world.operator(None, Arc::default()).await?;
+    for (yaml, kind, keys) in [
+        (include_str!("../../examples/ssh-deploy-key.yaml"), "kubernetes.io/ssh-auth", &["ssh-privatekey", "ssh-publickey"][..]),
+        (include_str!("../../examples/webhook-tls.yaml"), "kubernetes.io/tls", &["ca.crt", "tls.crt", "tls.key"]),
+    ] {
+        cluster.apply_yaml_in(&world.namespace, yaml).await?;
+        let object: RotatedSecret = serde_saphyr::from_str(yaml)?;
+        let name = object.metadata.name.context("a name")?;
+        world.settle(&operator, &name).await?;
+        let first = world.secrets().get(&name).await?;
+        assert_eq!(first.type_.as_deref(), Some(kind));
+        let first = first.data.context("data")?;
+        assert_eq!(first.keys().collect::<Vec<_>>(), keys);
+
+        world.request_rotation(&name, "now").await?;
+        world.settle(&operator, &name).await?;
+        let second = world.secrets().get(&name).await?.data.context("data")?;
+        for key in keys {
+            assert_ne!(first[*key].0, second[*key].0, "{key}");
         }
     }
     Ok(())

@@ -1,14 +1,15 @@
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::schedule::Schedule;
 
-fn parse(value: Value) -> Result<Declared, Refusal> {
-    declared(&serde_json::from_value(value).unwrap())
+fn parse(value: &Value) -> Result<Declared, Refusal> {
+    declared(&ValueSpec::deserialize(value).unwrap())
 }
 
-fn one(options: Value) -> Generator {
-    match parse(json!({"generate": {"field": options}})) {
+fn one(options: &Value) -> Generator {
+    match parse(&json!({"generate": {"field": options}})) {
         Ok(Declared::Fields { generate, .. }) => generate["field"].clone(),
         other => panic!("{other:?}"),
     }
@@ -53,8 +54,8 @@ fn each_type_has_its_own_options_and_defaults() {
         ),
     ];
     for (options, generator) in table {
-        assert_eq!(one(options.clone()), generator, "{options}");
-        let plain = parse(json!({"plainText": options}));
+        assert_eq!(one(&options), generator, "{options}");
+        let plain = parse(&json!({"plainText": options}));
         if generator.companions().is_empty() {
             assert_eq!(plain.unwrap(), Declared::PlainText(generator));
         } else {
@@ -73,7 +74,7 @@ fn rules_by_which_nothing_can_be_made_are_refused_with_what_to_set() {
         json!({"type": "TlsKeyPair", "dnsNames": ["-a"]}),
         json!({"type": "TlsKeyPair", "commonName": "a", "validityDays": 0}),
     ] {
-        let refusal = parse(json!({"generate": {"field": options}})).unwrap_err();
+        let refusal = parse(&json!({"generate": {"field": options}})).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidSpec);
         assert!(refusal.message.starts_with("spec.value: ") && refusal.message.contains("set "), "{}", refusal.message);
     }
@@ -92,11 +93,11 @@ fn two_declarations_never_fill_the_same_field() {
         (json!({"generate": {"ca.crt": {"type": "Uuid"}, "b": tls}}), "ca.crt"),
     ];
     for (value, field) in table {
-        let refusal = parse(value.clone()).unwrap_err();
+        let refusal = parse(&value).unwrap_err();
         assert!(refusal.message.contains(&format!("the field {field}:")), "{value}: {}", refusal.message);
     }
     let apart = json!({"generate": {"a": {"type": "SshKeyPair"}, "b": {"type": "SshKeyPair", "publicKeyField": "b.pub"}, "c": tls}});
-    assert!(parse(apart).is_ok());
+    assert!(parse(&apart).is_ok());
 }
 
 #[test]
