@@ -7,13 +7,13 @@ use kube::ResourceExt;
 
 use crate::api::condition::Reason;
 use crate::api::{
-    AwsDeletionPolicy, CreationPolicy, GeneratorSpec, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
-    TAG_NAMESPACE, TAG_UID, ValueSpec,
+    AwsDeletionPolicy, CreationPolicy, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
-use crate::generate::PasswordRules;
 use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
+
+mod generators;
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ impl Desired {
             Some(_) if object.metadata.deletion_timestamp.is_some() => {
                 Some(Declared::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
             }
-            Some(spec) => Some(declared(spec)?),
+            Some(spec) => Some(generators::declared(spec)?),
         };
 
         let mut tags = aws.tags.clone();
@@ -185,8 +185,8 @@ impl Desired {
             kms_key_id: aws.kms_key_id.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
+            rotation: generators::outliving(rotation(object, policy, Tokens::of(&uid)), value.as_ref()),
             value,
-            rotation: rotation(object, policy, Tokens::of(&uid)),
             target: target(object, &name),
             rotate_request: annotation(ROTATE),
             refresh_request: annotation(REFRESH),
@@ -206,29 +206,6 @@ impl Desired {
 /// A request's token as it is kept in status: annotations can be long, the status must not be.
 pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
-}
-
-fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
-    if let Some(generator) = &spec.plain_text {
-        return password_rules(generator).map(Declared::PlainText);
-    }
-    let rules = spec.generate.iter().map(|(field, generator)| password_rules(generator).map(|rules| (field.clone(), rules)));
-    Ok(Declared::Fields { data: spec.data.clone(), generate: rules.collect::<Result<_, _>>()? })
-}
-
-fn password_rules(spec: &GeneratorSpec) -> Result<PasswordRules, Refusal> {
-    let rules = PasswordRules {
-        length: u32::try_from(spec.password_length).unwrap_or(0),
-        exclude_characters: spec.exclude_characters.clone(),
-        exclude_numbers: spec.exclude_numbers,
-        exclude_punctuation: spec.exclude_punctuation,
-        exclude_uppercase: spec.exclude_uppercase,
-        exclude_lowercase: spec.exclude_lowercase,
-        include_space: spec.include_space,
-        require_each_included_type: spec.require_each_included_type,
-    };
-    rules.validate().map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.value: {error}")))?;
-    Ok(rules)
 }
 
 fn rotation(object: &RotatedSecret, policy: &Policy, tokens: Tokens) -> Rotation {

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use rand::CryptoRng;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::api::SecretType;
-use crate::generate::PasswordRules;
+use crate::generate::{Fields, Generator, Kept, NotMade};
 use crate::plaintext::{Plaintext, SecretBytes};
 
 /// The largest value that AWS holds, in bytes.
@@ -26,18 +27,18 @@ pub enum Declared {
         /// Fixed fields.
         data: BTreeMap<String, String>,
         /// Generated fields.
-        generate: BTreeMap<String, PasswordRules>,
+        generate: BTreeMap<String, Generator>,
     },
     /// One generated string.
-    PlainText(PasswordRules),
+    PlainText(Generator),
 }
 
 impl Declared {
-    /// A hash of what makes a new version when it changes: the fixed fields and the names of the generated ones. Options of generators are
-    /// not in it, since they take effect at the next rotation.
+    /// A hash of what makes a new version when it changes: the fixed fields and the names of the generated ones, companions among them.
+    /// Options of generators are not in it, since they take effect at the next rotation.
     pub fn hash(&self) -> String {
         let shape = match self {
-            Self::Fields { data, generate } => serde_json::json!({"data": data, "generate": generate.keys().collect::<Vec<_>>()}),
+            Self::Fields { data, generate } => serde_json::json!({"data": data, "generate": generated_names(generate)}),
             Self::PlainText(_) => serde_json::json!("plainText"),
         };
         short_hash(shape.to_string().as_bytes())
@@ -45,10 +46,11 @@ impl Declared {
 
     /// The names of all declared fields.
     pub fn field_names(&self) -> Vec<String> {
-        match self {
-            Self::Fields { data, generate } => data.keys().chain(generate.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect(),
-            Self::PlainText(_) => Vec::new(),
-        }
+        let names: BTreeSet<&str> = match self {
+            Self::Fields { data, generate } => generated_names(generate).into_iter().chain(data.keys().map(String::as_str)).collect(),
+            Self::PlainText(_) => BTreeSet::new(),
+        };
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// Whether a rotation has anything to generate.
@@ -65,15 +67,15 @@ impl Declared {
             (Self::PlainText(_), Payload::Text(_)) => true,
             (Self::Fields { data, generate }, Payload::Text(text)) => Object::parse(text).is_some_and(|object| {
                 data.iter().all(|(name, fixed)| object.text(name).is_some_and(|text| text.expose() == fixed))
-                    && generate.keys().all(|name| object.0.contains_key(name))
+                    && generated_names(generate).into_iter().all(|name| object.has(name))
             }),
             (_, Payload::Binary(_)) => false,
         }
     }
 
     /// The next value. `predecessor` is the value that is current; its foreign fields are carried along. `fresh`: every generated field is
-    /// new (a rotation); otherwise those that exist keep their value (a change of the declaration). `dropped`: fields that used to be declared
-    /// and are not any more.
+    /// new (a rotation); otherwise those that exist keep their value (a change of the declaration), pairs as a whole. `dropped`: fields that
+    /// used to be declared and are not any more. `now`: when a certificate begins.
     ///
     /// # Errors
     /// When a generator cannot work, or the value is larger than AWS holds.
@@ -83,26 +85,37 @@ impl Declared {
         fresh: bool,
         dropped: &[String],
         rng: &mut impl CryptoRng,
+        now: Timestamp,
     ) -> Result<Plaintext, ComposeError> {
         let text = match self {
-            Self::PlainText(rules) => match (fresh, predecessor) {
+            Self::PlainText(generator) => match (fresh, predecessor) {
                 (false, Some(Payload::Text(kept))) => Plaintext::from(kept.expose().to_owned()),
-                _ => rules.generate(rng),
+                _ => generator.generate(rng, now)?.own,
             },
             Self::Fields { data, generate } => {
                 let mut object = match predecessor {
                     Some(Payload::Text(text)) => Object::parse(text).unwrap_or_default(),
                     _ => Object::default(),
                 };
-                for name in dropped.iter().filter(|name| !data.contains_key(*name) && !generate.contains_key(*name)) {
+                let declared = self.field_names();
+                for name in dropped.iter().filter(|name| !declared.contains(name)) {
                     wipe(object.0.remove(name));
                 }
                 for (name, fixed) in data {
                     object.set(name, fixed)?;
                 }
-                for (name, rules) in generate {
-                    if fresh || !object.0.contains_key(name) {
-                        object.set(name, rules.generate(rng).expose())?;
+                for (name, generator) in generate {
+                    let companions = match if fresh { Kept::Nothing } else { generator.keep(name, &object) } {
+                        Kept::Whole => continue,
+                        Kept::Completed(companions) => companions,
+                        Kept::Nothing => {
+                            let made = generator.generate(rng, now)?;
+                            object.set(name, made.own.expose())?;
+                            made.companions
+                        }
+                    };
+                    for (name, companion) in companions {
+                        object.set(&name, companion.expose())?;
                     }
                 }
                 Plaintext::from(serde_json::to_string(&object.0).map_err(|_| ComposeError::TooLarge)?)
@@ -121,6 +134,14 @@ pub enum ComposeError {
     /// More bytes than AWS holds in one value.
     #[error("the value would have more than 65,536 bytes, which is the most that AWS holds")]
     TooLarge,
+    /// The library of cryptography refused to work.
+    #[error(transparent)]
+    NotMade(#[from] NotMade),
+}
+
+/// The names of the generated fields and of their companions.
+fn generated_names(generate: &BTreeMap<String, Generator>) -> BTreeSet<&str> {
+    generate.iter().flat_map(|(name, generator)| generator.companions().into_iter().chain([name.as_str()])).collect()
 }
 
 /// A value as it came from AWS.
@@ -241,6 +262,12 @@ impl Object {
         wipe(self.0.insert(name.to_owned(), value));
         Ok(())
     }
+}
+
+impl Fields for Object {
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
 
     fn text(&self, name: &str) -> Option<Plaintext> {
         text_of(self.0.get(name)?)
@@ -292,5 +319,7 @@ pub fn short_hash(bytes: &[u8]) -> String {
     })
 }
 
+#[cfg(test)]
+mod pair_tests;
 #[cfg(test)]
 mod tests;

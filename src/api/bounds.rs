@@ -35,3 +35,18 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
     map(32, 4096)
 }
+
+/// `dnsNames` of a certificate. The form of each is the schema's, since a rule over all of them would cost too much.
+pub(super) fn dns_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 253,
+            "pattern": "^(\\*\\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+        },
+    })
+}

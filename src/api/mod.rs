@@ -4,9 +4,11 @@ mod bounds;
 pub mod condition;
 pub mod status;
 pub mod v1alpha1;
+pub mod value;
 
 pub use status::*;
 pub use v1alpha1::*;
+pub use value::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt as _;

@@ -95,12 +95,12 @@ pub struct MirrorStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredStatus {
-    /// A hash of the fixed fields and of the names of the generated ones.
+    /// A hash of the fixed fields and of the names of the generated ones, companions among them.
     #[serde(default)]
     pub hash: String,
     /// The names of all declared fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 80))]
+    #[schemars(length(max = 112))]
     pub fields: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds;
 use super::status::RotatedSecretStatus;
+use super::value::ValueSpec;
 
 /// One credential's whole life: created in AWS Secrets Manager, rotated on schedule, mirrored into a Secret.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -41,6 +42,9 @@ use super::status::RotatedSecretStatus;
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
     "spec.rotation needs a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
+))]
+#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.automaticallyAfterDays) || !has(self.value) || !has(self.value.generate) || self.value.generate.all(k, self.value.generate[k].type != 'TlsKeyPair' || (has(self.value.generate[k].validityDays) ? self.value.generate[k].validityDays : 90) > self.rotation.automaticallyAfterDays)").message(
+    "spec.value.generate: a certificate must be valid for longer than the time between two rotations: set a greater validityDays (twice the time leaves room for an outage), or rotate more often"
 ))]
 pub struct RotatedSecretSpec {
     /// True: nothing is written anywhere until it is false again.
@@ -131,105 +135,6 @@ pub enum AwsDeletionPolicy {
     Retain,
     /// It is scheduled for deletion.
     Delete,
-}
-
-/// What the value is.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.plainText) ? (!has(self.data) || size(self.data) == 0) && (!has(self.generate) || size(self.generate) == 0) : (has(self.data) && size(self.data) > 0) || (has(self.generate) && size(self.generate) > 0)").message(
-    "spec.value: either plainText alone, or at least one field in data or generate"
-))]
-#[x_kube(validation = Rule::new("!has(self.data) || !has(self.generate) || self.generate.all(k, !(k in self.data))").message(
-    "spec.value: a field is either fixed (data) or generated (generate), never both"
-))]
-pub struct ValueSpec {
-    /// Fixed fields. Not secret: everybody who can read this object can read them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "bounds::fields")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
-        "spec.value.data: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
-    ))]
-    pub data: BTreeMap<String, String>,
-    /// Generated fields, one value each, new at every rotation.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
-        "spec.value.generate: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
-    ))]
-    pub generate: BTreeMap<String, GeneratorSpec>,
-    /// Instead of data and generate: the whole value is one generated string.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plain_text: Option<GeneratorSpec>,
-}
-
-/// How a field is generated. The options are those of AWS's GetRandomPassword.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(self.excludeNumbers && self.excludePunctuation && self.excludeUppercase && self.excludeLowercase)").message(
-    "a password needs characters: at least one of excludeNumbers, excludePunctuation, excludeUppercase and excludeLowercase must be false"
-))]
-pub struct GeneratorSpec {
-    /// The kind of value.
-    #[serde(default, rename = "type")]
-    pub kind: GeneratorType,
-    /// How many characters.
-    #[serde(default = "password_length")]
-    #[schemars(range(min = 8, max = 4096))]
-    pub password_length: i32,
-    /// Characters that never occur.
-    #[serde(default)]
-    #[schemars(length(max = 256))]
-    pub exclude_characters: String,
-    /// No digits.
-    #[serde(default)]
-    pub exclude_numbers: bool,
-    /// No punctuation.
-    #[serde(default)]
-    pub exclude_punctuation: bool,
-    /// No capital letters.
-    #[serde(default)]
-    pub exclude_uppercase: bool,
-    /// No small letters.
-    #[serde(default)]
-    pub exclude_lowercase: bool,
-    /// The space may occur.
-    #[serde(default)]
-    pub include_space: bool,
-    /// Every kind of character that is not excluded occurs at least once.
-    #[serde(default = "yes")]
-    pub require_each_included_type: bool,
-}
-
-impl Default for GeneratorSpec {
-    fn default() -> Self {
-        Self {
-            kind: GeneratorType::Password,
-            password_length: password_length(),
-            exclude_characters: String::new(),
-            exclude_numbers: false,
-            exclude_punctuation: false,
-            exclude_uppercase: false,
-            exclude_lowercase: false,
-            include_space: false,
-            require_each_included_type: true,
-        }
-    }
-}
-
-fn password_length() -> i32 {
-    32
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// The kind of a generated value.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum GeneratorType {
-    /// Random characters.
-    #[default]
-    Password,
 }
 
 /// When the value changes.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{RotatedSecretSpec, SecretType};
+use crate::generate::{Generator, PasswordRules};
 
 const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 
@@ -89,7 +90,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!(want.description.as_deref(), Some(""), "an empty description is declared too");
     assert_eq!((want.kms_key_id.as_deref(), want.delete_after_days), (Some("alias/shop"), Some(7)));
     let rules = PasswordRules { length: 20, exclude_punctuation: true, ..PasswordRules::default() };
-    let generate = BTreeMap::from([("password".to_owned(), rules)]);
+    let generate = BTreeMap::from([("password".to_owned(), Generator::Password(rules))]);
     assert_eq!(want.value, Some(Declared::Fields { data: map(&[("username", "admin")]), generate }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
@@ -101,7 +102,7 @@ fn what_the_object_says_comes_before_every_default() {
 #[test]
 fn every_option_of_a_generator_arrives_in_its_own_place() {
     let of = |options: Value| match want(json!({"value": {"plainText": options}})).value {
-        Some(Declared::PlainText(rules)) => rules,
+        Some(Declared::PlainText(Generator::Password(rules))) => rules,
         other => panic!("{other:?}"),
     };
     let all = PasswordRules::default();

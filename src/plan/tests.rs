@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::OnMissedWindow;
 use crate::desired::Target;
-use crate::generate::PasswordRules;
+use crate::generate::Generator;
 use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule};
 use crate::value::{Declared, Layout};
@@ -29,19 +29,9 @@ fn id(name: &str) -> VersionId {
 }
 
 fn declared(username: &str) -> Declared {
-    let rules = PasswordRules {
-        length: 32,
-        exclude_characters: String::new(),
-        exclude_numbers: false,
-        exclude_punctuation: false,
-        exclude_uppercase: false,
-        exclude_lowercase: false,
-        include_space: false,
-        require_each_included_type: true,
-    };
     Declared::Fields {
         data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
-        generate: BTreeMap::from([("password".to_owned(), rules)]),
+        generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
     }
 }
 

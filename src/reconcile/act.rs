@@ -1,5 +1,7 @@
 //! One step -> one effect. The only place beside the adapters where plaintext is alive, and it never outlives its step.
 
+use jiff::Timestamp;
+
 use super::Work;
 use super::observe::Sight;
 use crate::api::Cause;
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
 use crate::plan::Step;
-use crate::value::{LayoutError, Payload};
+use crate::value::{ComposeError, LayoutError, Payload};
 
 impl Work<'_> {
     pub(super) async fn act(&mut self, want: &Desired, sight: &Sight, step: &Step) -> Result<(), Failure> {
@@ -24,7 +26,7 @@ impl Work<'_> {
             Step::AddFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, true).await?,
             Step::RemoveFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, false).await?,
             Step::Create { version } => {
-                let value = compose(want, None, Cause::Created, &[])?;
+                let value = compose(want, None, Cause::Created, &[], (self.ctx.clock)())?;
                 let new = NewSecret {
                     name: &want.secret_name,
                     version,
@@ -83,7 +85,7 @@ impl Work<'_> {
             None => None,
         };
         let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
-        let value = compose(want, before.as_ref(), cause, &dropped.unwrap_or_default())?;
+        let value = compose(want, before.as_ref(), cause, &dropped.unwrap_or_default(), (self.ctx.clock)())?;
         #[cfg(feature = "weakened")]
         {
             self.in_memory = Some(Payload::Text(Plaintext::from(value.expose().to_owned())));
@@ -138,14 +140,17 @@ impl Work<'_> {
     }
 }
 
-fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[String]) -> Result<Plaintext, Failure> {
+fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[String], now: Timestamp) -> Result<Plaintext, Failure> {
     let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
     // The thread's generator is ChaCha seeded, and seeded anew, by the operating system.
-    declared.compose(before, cause != Cause::SpecChanged, dropped, &mut rand::rng()).map_err(|error| Failure {
-        of: ConditionType::Provisioned,
-        class: Class::Invalid,
-        reason: Reason::InvalidSpec,
-        message: format!("spec.value: {error}"),
+    declared.compose(before, cause != Cause::SpecChanged, dropped, &mut rand::rng(), now).map_err(|error| match error {
+        ComposeError::TooLarge => Failure {
+            of: ConditionType::Provisioned,
+            class: Class::Invalid,
+            reason: Reason::InvalidSpec,
+            message: format!("spec.value: {error}"),
+        },
+        ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })
 }
 

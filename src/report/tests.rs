@@ -8,7 +8,7 @@ use super::*;
 use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
 use crate::backoff::Class;
 use crate::desired::Target;
-use crate::generate::PasswordRules;
+use crate::generate::Generator;
 use crate::ids::{Tokens, VersionId};
 use crate::plan::{Next, Ownership};
 use crate::schedule::{Clock, Schedule};
@@ -35,7 +35,7 @@ fn id(name: &str) -> VersionId {
 fn declared(username: &str) -> Declared {
     Declared::Fields {
         data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
-        generate: BTreeMap::from([("password".to_owned(), PasswordRules::default())]),
+        generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
     }
 }
 

@@ -117,6 +117,19 @@ impl Calendar {
         }
         Some(least)
     }
+
+    /// The greatest distance between two moments in the thirty years that hold every kind of year.
+    pub(super) fn longest_interval(&self) -> SignedDuration {
+        let within = self.times.iter().zip(self.times.iter().skip(1));
+        let within = within.map(|(a, b)| i64::from(b - a)).max();
+        let across = self
+            .times
+            .first()
+            .zip(self.times.last())
+            .zip(self.days.longest_distance())
+            .map(|((first, last), days)| i64::from(days) * 24 * 60 + i64::from(first - last));
+        SignedDuration::from_mins(within.into_iter().chain(across).max().unwrap_or(i64::from(CYCLE_MONTHS) * 30 * 24 * 60))
+    }
 }
 
 impl Days {
@@ -165,5 +178,17 @@ impl Days {
             }
             day = next;
         }
+    }
+
+    /// The greatest number of days from one day to the next.
+    fn longest_distance(&self) -> Option<i32> {
+        let mut greatest = 0;
+        let mut day = self.next(CYCLE_START)?;
+        while day <= ALL_KINDS_OF_YEARS {
+            let next = self.next(day.tomorrow().ok()?)?;
+            greatest = greatest.max(day.until(next).ok()?.get_days());
+            day = next;
+        }
+        Some(greatest)
     }
 }

@@ -51,6 +51,11 @@ impl Clock {
         Ok(Self { schedule, duration, place, on_missed })
     }
 
+    /// The greatest distance between two rotations on time: whoever is first in one window may be last in the next.
+    pub fn longest_interval(&self) -> SignedDuration {
+        self.schedule.longest_interval() + self.duration
+    }
+
     /// Everything about this clock that decides when it is time, for the eye and for telling an edit; `expression` is the schedule as written.
     /// What is at its default is left out.
     pub fn describe(&self, expression: &str) -> String {

@@ -178,6 +178,14 @@ impl Schedule {
             Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.shortest_interval(),
         }
     }
+
+    /// The greatest distance between two due moments: what is generated must live longer.
+    pub fn longest_interval(&self) -> SignedDuration {
+        match self {
+            Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => *period,
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.longest_interval(),
+        }
+    }
 }
 
 fn missed_on(calendar: &Calendar, due: Timestamp, now: Timestamp, window: SignedDuration) -> u32 {

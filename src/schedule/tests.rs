@@ -359,3 +359,19 @@ fn no_text_makes_the_parser_panic() {
     }
     assert!(accepted > 500, "only {accepted} were valid");
 }
+
+#[test]
+fn the_longest_interval_is_the_greatest_distance_between_two_moments() {
+    for (expression, hours) in [
+        ("rate(30 days)", 30 * 24),
+        ("rate(5 hours)", 5),
+        ("cron(0 8 * * ? *)", 24),
+        ("0 8,20 * * *", 12),
+        ("cron(0 8 1 * ? *)", 31 * 24),
+        ("0 8 1 1 *", 366 * 24),
+        ("0 0 * * 1-5", 3 * 24),
+        ("0 6,18 * * 1", 6 * 24 + 12),
+    ] {
+        assert_eq!(Schedule::parse(expression).unwrap().longest_interval(), SignedDuration::from_hours(hours), "{expression}");
+    }
+}

@@ -6,9 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::api::SecretType::{BasicAuth, DockerConfigJson, Opaque, SshAuth, Tls};
+use crate::generate::PasswordRules;
 
 /// Stands for a secret: it must be in no message.
 const CANARY: &str = "canary-6f1d";
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn rng() -> StdRng {
     StdRng::seed_from_u64(42)
@@ -19,7 +22,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn fields(data: &[(&str, &str)], generate: &[&str]) -> Declared {
-    let generate = generate.iter().map(|name| ((*name).to_owned(), PasswordRules::default())).collect();
+    let generate = generate.iter().map(|name| ((*name).to_owned(), Generator::default())).collect();
     Declared::Fields { data: map(data), generate }
 }
 
@@ -38,7 +41,7 @@ fn binary(bytes: &[u8]) -> Payload {
 /// What is composed, as text. Passwords of tests are no secrets.
 fn composed(declared: &Declared, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> String {
     let dropped: Vec<String> = dropped.iter().map(|name| (*name).to_owned()).collect();
-    declared.compose(before, fresh, &dropped, &mut rng()).ok().unwrap().expose().to_owned()
+    declared.compose(before, fresh, &dropped, &mut rng(), NOW).ok().unwrap().expose().to_owned()
 }
 
 fn object(declared: &Declared, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> Map<String, Value> {
@@ -120,7 +123,7 @@ fn a_predecessor_that_is_no_object_or_binary_leaves_nothing_behind() {
 
 #[test]
 fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
-    let declared = Declared::PlainText(PasswordRules { length: 20, ..PasswordRules::default() });
+    let declared = Declared::PlainText(Generator::Password(PasswordRules { length: 20, ..PasswordRules::default() }));
     assert_eq!(composed(&declared, Some(&text("kept")), false, &[]), "kept");
     for (before, fresh) in
         [(None, true), (None, false), (Some(text("old")), true), (Some(binary(b"old")), true), (Some(binary(b"old")), false)]
@@ -133,20 +136,20 @@ fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
 fn a_value_may_be_as_large_as_aws_holds_and_not_a_byte_larger() {
     assert_eq!(LARGEST_VALUE, 65_536);
     let frame = r#"{"a":""}"#.len();
-    let of = |bytes: usize| fields(&[("a", &"x".repeat(bytes - frame))], &[]).compose(None, true, &[], &mut rng());
+    let of = |bytes: usize| fields(&[("a", &"x".repeat(bytes - frame))], &[]).compose(None, true, &[], &mut rng(), NOW);
     assert_eq!(of(65_536).ok().unwrap().len(), 65_536);
     assert_eq!(of(65_537).err(), Some(ComposeError::TooLarge));
     // Bytes, not characters.
     let wide = fields(&[("a", &"é".repeat((65_536 - frame) / 2 + 1))], &[]);
-    assert_eq!(wide.compose(None, true, &[], &mut rng()).err(), Some(ComposeError::TooLarge));
+    assert_eq!(wide.compose(None, true, &[], &mut rng(), NOW).err(), Some(ComposeError::TooLarge));
     let carried = json_text(&json!({"foreign": "x".repeat(65_500)}));
-    assert_eq!(fields(&[], &["password"]).compose(Some(&carried), true, &[], &mut rng()).err(), Some(ComposeError::TooLarge));
+    assert_eq!(fields(&[], &["password"]).compose(Some(&carried), true, &[], &mut rng(), NOW).err(), Some(ComposeError::TooLarge));
 }
 
 #[test]
 fn a_value_fits_when_every_declared_field_is_there_and_the_fixed_ones_are_as_declared() {
     let both = fields(&[("username", "admin")], &["password"]);
-    let plain = Declared::PlainText(PasswordRules::default());
+    let plain = Declared::PlainText(Generator::default());
     let table = [
         (&both, json_text(&json!({"username": "admin", "password": "p"})), true),
         (&both, json_text(&json!({"username": "admin", "password": "p", "foreign": 1})), true),
@@ -170,7 +173,7 @@ fn a_value_fits_when_every_declared_field_is_there_and_the_fixed_ones_are_as_dec
 #[test]
 fn what_is_composed_fits_its_own_declaration() {
     let before = json_text(&json!({"username": 7, "foreign": 1}));
-    for declared in [fields(&[("username", "admin")], &["password"]), Declared::PlainText(PasswordRules::default())] {
+    for declared in [fields(&[("username", "admin")], &["password"]), Declared::PlainText(Generator::default())] {
         for before in [None, Some(&before)] {
             assert!(declared.fits(&text(composed(&declared, before, true, &[]))));
         }
@@ -191,20 +194,20 @@ fn the_hash_follows_the_fixed_fields_and_the_names_of_the_generated_ones_and_not
         fields(&[], &["password,username"]),
         fields(&[("a", "b\",\"c\":\"d")], &[]),
         fields(&[("a", "b"), ("c", "d")], &[]),
-        Declared::PlainText(PasswordRules::default()),
+        Declared::PlainText(Generator::default()),
     ];
     let hashes: BTreeSet<String> = distinct.iter().map(Declared::hash).collect();
     assert_eq!(hashes.len(), distinct.len());
     assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
 
-    let other = PasswordRules { length: 64, exclude_punctuation: true, ..PasswordRules::default() };
+    let other = Generator::Password(PasswordRules { length: 64, exclude_punctuation: true, ..PasswordRules::default() });
     let longer =
         Declared::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
     assert_eq!(longer.hash(), distinct[0].hash(), "options of generators take effect at the next rotation");
-    assert_eq!(Declared::PlainText(other).hash(), Declared::PlainText(PasswordRules::default()).hash());
+    assert_eq!(Declared::PlainText(other).hash(), Declared::PlainText(Generator::default()).hash());
     // Statuses in clusters hold these: another way to hash would give every object a new version.
     assert_eq!(distinct[0].hash(), "9e7c11c437a18532");
-    assert_eq!(Declared::PlainText(PasswordRules::default()).hash(), "ffeeac1f82f417b6");
+    assert_eq!(Declared::PlainText(Generator::default()).hash(), "ffeeac1f82f417b6");
 }
 
 #[test]
@@ -212,7 +215,7 @@ fn a_declaration_knows_its_fields_and_whether_it_generates() {
     let table = [
         (fields(&[("username", "admin"), ("a", "b")], &["password"]), vec!["a", "password", "username"], true),
         (fields(&[("username", "admin")], &[]), vec!["username"], false),
-        (Declared::PlainText(PasswordRules::default()), vec![], true),
+        (Declared::PlainText(Generator::default()), vec![], true),
     ];
     for (declared, names, generates) in table {
         assert_eq!(declared.field_names(), names);
@@ -371,7 +374,7 @@ fn no_error_carries_a_value_or_a_name_that_the_user_did_not_write() {
         }
     }
     let large = json_text(&json!({"foreign": CANARY.repeat(6000)}));
-    let error = fields(&[], &["password"]).compose(Some(&large), true, &[], &mut rng()).err().unwrap();
+    let error = fields(&[], &["password"]).compose(Some(&large), true, &[], &mut rng(), NOW).err().unwrap();
     errors.extend([format!("{error:?}"), error.to_string()]);
     for kind in ["FieldMissing", "KeyMissing", "NotAnObject", "UnusableKey", "Malformed", "TooLarge", "65,536"] {
         assert!(errors.iter().any(|error| error.contains(kind)), "{kind} is among the errors");

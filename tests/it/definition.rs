@@ -28,6 +28,8 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/mirror-only.yaml"),
         include_str!("../../examples/office-hours.yaml"),
         include_str!("../../examples/deployment.yaml"),
+        include_str!("../../examples/ssh-deploy-key.yaml"),
+        include_str!("../../examples/webhook-tls.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
         assert!(!applied.objects.is_empty());
@@ -124,6 +126,11 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
                 }}),
             ),
             "a password needs characters",
+        ),
+        (
+            "a password that is too weak",
+            with("/value/generate", json!({"password": {"passwordLength": 11}})),
+            "a password of fewer than 64 bits",
         ),
         ("a short password", with("/value/generate", json!({"password": {"passwordLength": 7}})), "greater than or equal to 8"),
         ("an ARN as a name", with("/aws", json!({"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"})), "an ARN is not a name"),

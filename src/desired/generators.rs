@@ -1,0 +1,113 @@
+//! `spec.value` as users wrote it becomes generators, or a refusal. CEL has refused most of this at apply; the definition in a cluster may be
+//! older than the operator.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::{Refusal, Rotation};
+use crate::api::condition::Reason;
+use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
+use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
+use crate::schedule::Span;
+use crate::value::Declared;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
+    if let Some(plain) = &spec.plain_text {
+        let generator = generator(plain)?;
+        if !generator.companions().is_empty() {
+            return Err(invalid("plainText is one string, and a pair has several: put it under a name in spec.value.generate"));
+        }
+        return Ok(Declared::PlainText(generator));
+    }
+    let generate = spec
+        .generate
+        .iter()
+        .map(|(field, spec)| generator(spec).map(|generator| (field.clone(), generator)))
+        .collect::<Result<std::collections::BTreeMap<_, _>, _>>()?;
+    let companions = generate.values().flat_map(Generator::companions);
+    let mut names: BTreeSet<&str> = spec.data.keys().chain(generate.keys()).map(String::as_str).collect();
+    for companion in companions {
+        if !names.insert(companion) {
+            return Err(invalid(&format!(
+                "two declarations fill the field {companion}: give the fields that a pair adds (publicKeyField, certificateField, caField) \
+                 names of their own"
+            )));
+        }
+    }
+    Ok(Declared::Fields { data: spec.data.clone(), generate })
+}
+
+/// A certificate that ends before its successor is made is refused with the schedule, so that everything else goes on.
+pub(super) fn outliving(rotation: Rotation, declared: Option<&Declared>) -> Rotation {
+    let (Rotation::Scheduled { clock, .. }, Some(Declared::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
+    let certificates = generate.iter().filter_map(|(field, generator)| match generator {
+        Generator::TlsKeyPair(rules) => Some((field, rules.validity())),
+        _ => None,
+    });
+    let Some((field, validity)) = certificates.min_by_key(|(_, validity)| *validity) else { return rotation };
+    let longest = clock.longest_interval();
+    if validity > longest {
+        return rotation;
+    }
+    // In whole days, and more than the interval.
+    let days = longest.as_secs() / SignedDuration::from_hours(24).as_secs() + 1;
+    Rotation::Refused(Refusal::new(
+        Reason::InvalidSpec,
+        format!(
+            "spec.rotation: up to {} pass between two rotations, and the certificate of the field {field} is valid for {} only; set \
+             validityDays to {days} or more (twice the time leaves room for an outage), or write a denser schedule",
+            Span(longest),
+            Span(validity)
+        ),
+    ))
+}
+
+fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
+    let field = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
+    // A number below zero is out of every range.
+    let number = |number: i32| u32::try_from(number).unwrap_or(0);
+    let generator = match spec.kind {
+        GeneratorType::Password => Generator::Password(PasswordRules {
+            length: number(spec.password_length),
+            exclude_characters: spec.exclude_characters.clone(),
+            exclude_numbers: spec.exclude_numbers,
+            exclude_punctuation: spec.exclude_punctuation,
+            exclude_uppercase: spec.exclude_uppercase,
+            exclude_lowercase: spec.exclude_lowercase,
+            include_space: spec.include_space,
+            require_each_included_type: spec.require_each_included_type,
+        }),
+        GeneratorType::Uuid => Generator::Uuid,
+        GeneratorType::Bytes => Generator::Bytes(BytesRules {
+            length: number(spec.length.unwrap_or(32)),
+            encoding: match spec.encoding.unwrap_or_default() {
+                BytesEncoding::Hex => Encoding::Hex,
+                BytesEncoding::Base64 => Encoding::Base64,
+                BytesEncoding::Base64Url => Encoding::Base64Url,
+            },
+        }),
+        GeneratorType::SshKeyPair => Generator::SshKeyPair(SshRules {
+            algorithm: match spec.algorithm.unwrap_or_default() {
+                SshKeyAlgorithm::Ed25519 => SshAlgorithm::Ed25519,
+            },
+            public_key_field: field(&spec.public_key_field, "ssh.pub"),
+        }),
+        GeneratorType::TlsKeyPair => Generator::TlsKeyPair(TlsRules {
+            certificate_field: field(&spec.certificate_field, "tls.crt"),
+            ca_field: field(&spec.ca_field, "ca.crt"),
+            common_name: spec.common_name.clone().unwrap_or_default(),
+            dns_names: spec.dns_names.clone().unwrap_or_default(),
+            validity_days: number(spec.validity_days.unwrap_or(90)),
+        }),
+    };
+    generator.validate().map_err(|error| invalid(&error.to_string()))?;
+    Ok(generator)
+}
+
+fn invalid(sentence: &str) -> Refusal {
+    Refusal::new(Reason::InvalidSpec, format!("spec.value: {sentence}"))
+}

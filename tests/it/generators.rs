@@ -1,0 +1,166 @@
+//! The rules of `spec.value` on the real API server: what each type of generator takes, and the sentence for everything else.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use rotated_secrets::api::RotatedSecret;
+use rotated_secrets::generate::PasswordRules;
+use serde_json::{Value, json};
+
+use crate::support::{World, control_plane};
+
+fn ssh() -> Value {
+    json!({"type": "SshKeyPair", "algorithm": "Ed25519", "publicKeyField": "key.pub"})
+}
+
+fn tls() -> Value {
+    json!({"type": "TlsKeyPair", "certificateField": "crt", "caField": "ca", "commonName": "a", "dnsNames": ["a.example", "*.b.example"],
+           "validityDays": 90})
+}
+
+/// An option too many or another one.
+fn but(mut options: Value, name: &str, value: Value) -> Value {
+    options[name] = value;
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_the_options_of_each_type() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("generators").await?).await?;
+    let bytes = json!({"type": "Bytes", "length": 8, "encoding": "Base64Url"});
+    let fields: Vec<Value> = vec![
+        json!({"generate": {"id": {"type": "Uuid"}, "key": bytes, "ssh": ssh(), "tls": tls(), "password": {}}}),
+        json!({"generate": {"ssh": {"type": "SshKeyPair"}, "tls": {"type": "TlsKeyPair", "commonName": "robot"}}, "data": {"user": "git"}}),
+        json!({"generate": {"bytes": {"type": "Bytes"}, "most": {"type": "Bytes", "length": 4096, "encoding": "Hex"}}}),
+        json!({"plainText": {"type": "Uuid"}}),
+        json!({"plainText": bytes}),
+        json!({"plainText": {"type": "Password"}}),
+    ];
+    for (number, value) in fields.into_iter().enumerate() {
+        world.create(&format!("taken-{number}"), json!({"value": value})).await?;
+    }
+    Ok(())
+}
+
+/// A valid value with one mutation, and the words that the refusal must have.
+fn mistakes() -> Vec<(Value, &'static str)> {
+    let field = |options: Value| json!({"generate": {"field": options}});
+    let bytes = || json!({"type": "Bytes", "length": 32, "encoding": "Hex"});
+    let named = || json!({"type": "TlsKeyPair", "commonName": "a"});
+    vec![
+        (field(json!({"type": "Bytes", "passwordLength": 20})), "belong to type: Password"),
+        (field(json!({"type": "Uuid", "excludeNumbers": true})), "belong to type: Password"),
+        (field(but(ssh(), "requireEachIncludedType", json!(false))), "belong to type: Password"),
+        (field(json!({"length": 32})), "belong to type: Bytes"),
+        (field(but(json!({"type": "Uuid"}), "encoding", json!("Hex"))), "belong to type: Bytes"),
+        (field(json!({"publicKeyField": "x"})), "belong to type: SshKeyPair"),
+        (field(but(bytes(), "algorithm", json!("Ed25519"))), "belong to type: SshKeyPair"),
+        (field(but(ssh(), "validityDays", json!(90))), "belong to type: TlsKeyPair"),
+        (field(json!({"dnsNames": ["a.example"]})), "belong to type: TlsKeyPair"),
+        (field(but(ssh(), "algorithm", json!("Rsa"))), "Unsupported value"),
+        (field(but(bytes(), "encoding", json!("Base32"))), "Unsupported value"),
+        (field(but(bytes(), "length", json!(7))), "could be found by trying"),
+        (field(but(bytes(), "length", json!(4097))), "less than or equal to 4096"),
+        (field(json!({"type": "TlsKeyPair"})), "a certificate needs a name"),
+        (field(but(tls(), "dnsNames", json!([]))), "at least 1 items"),
+        (field(but(tls(), "dnsNames", json!(["a b"]))), "dnsNames"),
+        (field(but(tls(), "dnsNames", json!(["a", "a"]))), "duplicate entries"),
+        (field(but(tls(), "validityDays", json!(0))), "greater than or equal to 1"),
+        (field(but(tls(), "caField", json!("a b"))), "caField: field names have letters"),
+        (field(but(tls(), "certificateField", json!("a/b"))), "certificateField: field names have letters"),
+        (field(but(ssh(), "publicKeyField", json!("a b"))), "publicKeyField: field names have letters"),
+        (field(but(ssh(), "publicKeyField", json!("field"))), "must differ from every other field"),
+        (field(but(tls(), "caField", json!("crt"))), "must differ from every other field"),
+        (json!({"generate": {"a": {"type": "SshKeyPair"}, "b": {"type": "SshKeyPair"}}}), "must differ from every other field"),
+        (json!({"generate": {"a": named(), "ca.crt": {}}}), "must differ from every other field"),
+        (json!({"generate": {"a": named(), "b": but(ssh(), "publicKeyField", json!("tls.crt"))}}), "must differ from every other field"),
+        (json!({"generate": {"a": {"type": "SshKeyPair"}}, "data": {"ssh.pub": "x"}}), "must differ from every other field"),
+        (json!({"plainText": ssh()}), "put SshKeyPair and TlsKeyPair under a name"),
+        (json!({"plainText": named()}), "put SshKeyPair and TlsKeyPair under a name"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_in_a_generator_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
+    let cluster = control_plane().await?;
+    let namespace = cluster.namespace("generator-mistakes").await?;
+    let mut specs: Vec<(Value, &str)> = mistakes().into_iter().map(|(value, words)| (json!({"value": value}), words)).collect();
+    let short = |days: u32| json!({"generate": {"tls": but(tls(), "validityDays", json!(days))}});
+    specs.push((json!({"value": short(30), "rotation": {"automaticallyAfterDays": 30}}), "valid for longer than the time between"));
+    for (number, (spec, words)) in specs.into_iter().enumerate() {
+        let object = json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
+            "metadata": {"name": format!("mistake-{number}")}, "spec": spec,
+        });
+        let refusal = cluster.apply_yaml_in(&namespace, &object.to_string()).await.map(|_| ()).expect_err(words);
+        let text = format!("{refusal:#}");
+        assert!(text.contains(words), "{spec}: {text}");
+    }
+    Ok(())
+}
+
+/// The rule computes entropy from the classes alone, rounded; it must draw the line where the operator does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_knows_a_weak_password_as_the_operator_does() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("weak").await?).await?;
+    for mask in 0..64_u32 {
+        let [numbers, punctuation, uppercase, lowercase, space, each] = [0, 1, 2, 3, 4, 5].map(|bit| mask & (1 << bit) != 0);
+        if numbers && punctuation && uppercase && lowercase {
+            continue;
+        }
+        let strong = |length: u32| {
+            let rules = PasswordRules {
+                length,
+                exclude_characters: String::new(),
+                exclude_numbers: numbers,
+                exclude_punctuation: punctuation,
+                exclude_uppercase: uppercase,
+                exclude_lowercase: lowercase,
+                include_space: space,
+                require_each_included_type: each,
+            };
+            rules.validate().is_ok()
+        };
+        let least = (8..64).find(|length| strong(*length)).unwrap();
+        for length in [least - 1, least] {
+            let options = json!({
+                "passwordLength": length, "excludeNumbers": numbers, "excludePunctuation": punctuation, "excludeUppercase": uppercase,
+                "excludeLowercase": lowercase, "includeSpace": space, "requireEachIncludedType": each,
+            });
+            let created = world.create(&format!("p-{mask}-{length}"), json!({"value": {"plainText": options}})).await;
+            assert_eq!(created.is_ok(), length == least, "{options}");
+        }
+    }
+    Ok(())
+}
+
+/// Each shipped pair becomes a Secret of its type, and a rotation renews every part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pairs_in_the_examples_are_mirrored_and_rotated_as_a_whole() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("pairs").await?).await?;
+    let operator = world.operator(None, Arc::default()).await?;
+    for (yaml, kind, keys) in [
+        (include_str!("../../examples/ssh-deploy-key.yaml"), "kubernetes.io/ssh-auth", &["ssh-privatekey", "ssh-publickey"][..]),
+        (include_str!("../../examples/webhook-tls.yaml"), "kubernetes.io/tls", &["ca.crt", "tls.crt", "tls.key"]),
+    ] {
+        cluster.apply_yaml_in(&world.namespace, yaml).await?;
+        let object: RotatedSecret = serde_saphyr::from_str(yaml)?;
+        let name = object.metadata.name.context("a name")?;
+        world.settle(&operator, &name).await?;
+        let first = world.secrets().get(&name).await?;
+        assert_eq!(first.type_.as_deref(), Some(kind));
+        let first = first.data.context("data")?;
+        assert_eq!(first.keys().collect::<Vec<_>>(), keys);
+
+        world.request_rotation(&name, "now").await?;
+        world.settle(&operator, &name).await?;
+        let second = world.secrets().get(&name).await?.data.context("data")?;
+        for key in keys {
+            assert_ne!(first[*key].0, second[*key].0, "{key}");
+        }
+    }
+    Ok(())
+}
