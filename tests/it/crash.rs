@@ -181,6 +181,8 @@ async fn the_crash_plans_notice_an_operator_whose_version_ids_are_random() -> Re
     let namespace = control_plane().await?.namespace("weakened").await?;
     let weaken = |ctx: &mut Context| ctx.weakness = Some(rotated_secrets::reconcile::Weakness::RandomVersions);
     let caught = campaign(&namespace, Story::Request, weaken).await.map(|_| ()).expect_err("the plans must notice");
-    assert!(format!("{caught:#}").contains("versions instead of 2"), "{caught:#}");
+    // Without an id that follows from it, a request cannot be recognised as handled: it is handled again and again.
+    let text = format!("{caught:#}");
+    assert!(text.contains("versions instead of 2") || text.contains("does not settle"), "{text}");
     Ok(())
 }
