@@ -4,19 +4,7 @@ use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::api::RotatedSecret;
-
-/// One thing that happened. Made of closed words and version ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
-    /// Warning, or normal.
-    pub warning: bool,
-    /// The word.
-    pub reason: String,
-    /// What the operator was doing.
-    pub action: &'static str,
-    /// The sentence.
-    pub note: String,
-}
+use crate::report::Happening;
 
 /// Publishes Events.
 #[derive(Clone)]

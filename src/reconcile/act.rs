@@ -8,13 +8,13 @@ use crate::api::Cause;
 use crate::api::condition::{ConditionType, Reason};
 use crate::aws::{Address, NewSecret, Selector, Version, Written};
 use crate::backoff::Class;
-use crate::cluster::events::Happening;
 use crate::cluster::{mirror, object};
 use crate::desired::Desired;
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
 use crate::plan::Step;
+use crate::report::Happening;
 use crate::value::{ComposeError, LayoutError, Payload};
 
 impl Work<'_> {

@@ -14,14 +14,14 @@ use kube::{Client, ResourceExt};
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::SecretsManager;
 use crate::backoff::Class;
-use crate::cluster::events::{Events, Happening};
+use crate::cluster::events::Events;
 use crate::cluster::{mirror, object};
 use crate::desired::{Desired, Policy};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::metrics::Metrics;
 use crate::plan::{Next, Observed, Rest, Step, plan, plan_cleanup};
-use crate::report::{self, Outcome};
+use crate::report::{self, Happening, Outcome};
 
 /// The most steps that one turn may take. The longest story needs six; more means two facts that never agree.
 const MOST_STEPS: usize = 12;

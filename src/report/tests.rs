@@ -4,6 +4,8 @@ mod history;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::*;
 use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
 use crate::backoff::Class;

@@ -1,6 +1,7 @@
 //! What the status remembers: failures, requests, versions and their causes, schedules, and what is told of a turn.
 
 use super::*;
+use crate::api::condition::Statement;
 
 fn entry(version: &VersionId, time: i64, cause: Cause) -> HistoryEntry {
     HistoryEntry { version_id: version.to_string(), time: Time(at(time)), cause, outcome: crate::api::Outcome::Succeeded, reason: None }
