@@ -16,7 +16,7 @@ use rotated_secrets::reconcile::Context;
 use testbed::gate::{Gate, Moment};
 use tokio::sync::Notify;
 
-use crate::story::{Story, check_history};
+use crate::story::{Story, THEIRS, check_history};
 use crate::support::{World, control_plane};
 
 /// Where a life ends: at its n-th write.
@@ -33,6 +33,8 @@ struct Fuse {
     writes: AtomicUsize,
     effects: Mutex<Vec<String>>,
     died: Notify,
+    /// Somebody who puts a value in AWS between the operator's look and its first write of one.
+    overtaker: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Fuse {
@@ -56,6 +58,11 @@ impl Gate for Fuse {
             if moment == Moment::Before {
                 self.writes.fetch_add(1, Ordering::SeqCst);
                 self.effects.lock().unwrap().push(effect.to_owned());
+                if effect == "PutSecretValue"
+                    && let Some(overtake) = self.overtaker.lock().unwrap().take()
+                {
+                    overtake();
+                }
             }
             let here = Death { write: self.writes.load(Ordering::SeqCst) - 1, moment };
             let dies = {
@@ -81,6 +88,10 @@ struct Run {
 async fn run(world: &World, story: Story, name: &str, deaths: &[Death], weaken: fn(&mut Context)) -> Result<Run> {
     story.begin(world, name).await?;
     let fuse = Fuse::new(deaths);
+    if story == Story::Overtaken {
+        let (outsider, secret) = (world.emulator.outsider(), world.aws_name(name));
+        *fuse.overtaker.lock().unwrap() = Some(Box::new(move || drop(outsider.put_value(&secret, THEIRS).unwrap())));
+    }
     let mirrored = Arc::new(Mutex::new(Vec::new()));
     world.emulator.set_gate(Some(Arc::clone(&fuse) as Arc<dyn Gate>));
     loop {
@@ -169,6 +180,7 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
         "PutSecretValue",
         "TagResource",
         "UpdateSecret",
+        "UpdateSecretVersionStage",
     ];
     assert_eq!(effects.iter().map(String::as_str).collect::<Vec<_>>(), known);
     Ok(())

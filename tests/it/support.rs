@@ -129,9 +129,13 @@ impl World {
         self.patch(name, json!({"metadata": {"annotations": {ROTATE: token}}})).await
     }
 
+    pub(crate) fn aws_name(&self, name: &str) -> String {
+        format!("{PREFIX}/{}/{name}", self.namespace)
+    }
+
     /// The AWS secret `<prefix>/<namespace>/<name>`.
     pub(crate) fn aws_secret(&self, name: &str) -> Option<SecretSnapshot> {
-        let full = format!("{PREFIX}/{}/{name}", self.namespace);
+        let full = self.aws_name(name);
         self.emulator.secrets().into_iter().find(|secret| secret.name == full)
     }
 
