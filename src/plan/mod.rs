@@ -352,16 +352,12 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
             Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
         },
     }
-    if let Some(version) = asked(want, seen, remote, current) {
-        match &obstacle {
-            None if mirror.unsettled => return Next::Rest(rest),
-            None => return write(rest, version, Cause::Requested),
-            Some(refusal) if rest.rotates => rest.rotated = Some(refusal.clone()),
-            Some(refusal) => rest.provisioned = Some(refusal.clone()),
-        }
-    }
-    if asked(want, seen, remote, current).is_none() {
-        rest.rotate_handled.clone_from(&want.rotate_request);
+    match (asked(want, seen, remote, current), &obstacle) {
+        (None, _) => rest.rotate_handled.clone_from(&want.rotate_request),
+        (Some(_), None) if mirror.unsettled => return Next::Rest(rest),
+        (Some(version), None) => return write(rest, version, Cause::Requested),
+        (Some(_), Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
+        (Some(_), Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
     match due::by_clock(&due::Look { want, seen, remote, current, now }, obstacle.as_ref(), &mut rest) {
         Some(version) => write(rest, version, Cause::Scheduled),

@@ -171,11 +171,7 @@ impl Work<'_> {
         let before = self.object.status.clone().unwrap_or_default();
         let status = report::report(&self.object, want, outcome, now);
         let failed = matches!(outcome, Outcome::Failed { .. });
-        if status == before {
-            for happening in std::mem::take(&mut self.happenings).into_iter().chain(report::happenings(&before, &status, &self.steps)) {
-                self.ctx.events.publish(&self.object, &happening).await;
-            }
-        } else {
+        if status != before {
             match object::write_status(&self.ctx.client, &self.object, &status).await {
                 Ok(written) => {
                     self.steps.push("WriteStatus");
@@ -191,11 +187,11 @@ impl Work<'_> {
             if let Some(entry) = report::news(&before, &status) {
                 self.ctx.metrics.rotation(entry.cause.as_str(), "Succeeded");
             }
-            let mut happenings = std::mem::take(&mut self.happenings);
-            happenings.extend(report::happenings(&before, &status, &self.steps));
-            for happening in happenings {
-                self.ctx.events.publish(&self.object, &happening).await;
-            }
+        }
+        let mut happenings = std::mem::take(&mut self.happenings);
+        happenings.extend(report::happenings(&before, &status, &self.steps));
+        for happening in happenings {
+            self.ctx.events.publish(&self.object, &happening).await;
         }
         let again = match outcome {
             Outcome::Failed { .. } => status
