@@ -1,0 +1,61 @@
+{{- define "rotated-secrets.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* 52 characters: the longest suffix below has 11. */}}
+{{- define "rotated-secrets.fullname" -}}
+{{- $name := include "rotated-secrets.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "rotated-secrets.serviceAccountName" -}}
+{{- default (include "rotated-secrets.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "rotated-secrets.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "rotated-secrets.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* Not the label app.kubernetes.io/managed-by=rotated-secrets: that is the mirrored Secrets'. */}}
+{{- define "rotated-secrets.labels" -}}
+{{ include "rotated-secrets.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "rotated-secrets.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* The flags: each key of `operator`, from camelCase to --kebab-case. */}}
+{{- define "rotated-secrets.flags" -}}
+{{- range $key, $value := .Values.operator }}
+{{- $flag := printf "--%s" (kebabcase $key) }}
+{{- if kindIs "slice" $value }}
+{{- with $value }}
+- {{ printf "%s=%s" $flag (join "," .) | quote }}
+{{- end }}
+{{- else if kindIs "bool" $value }}
+{{- if $value }}
+- {{ $flag }}
+{{- end }}
+{{- else if and (not (kindIs "invalid" $value)) (ne (toString $value) "") }}
+- {{ printf "%s=%v" $flag $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,35 @@
+{{- /* What the schema cannot say in a sentence that a person understands. */}}
+{{- define "rotated-secrets.validate" -}}
+{{- range $key := list "minimumRotationInterval" "refreshInterval" }}
+{{- $value := get $.Values.operator $key }}
+{{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}
+{{- fail (printf "operator.%s is %q: write a duration such as 90m or 36h" $key $value) }}
+{{- end }}
+{{- end }}
+{{- with .Values.operator.awsEndpointUrl }}
+{{- if not (regexMatch "^(https://.+|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:[0-9]+)?(/.*)?)$" .) }}
+{{- fail (printf "operator.awsEndpointUrl is %q: it must be https, or http on loopback, since secret values go there" .) }}
+{{- end }}
+{{- end }}
+{{- range .Values.namespaces }}
+{{- if not (and (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) (le (len .) 63)) }}
+{{- fail (printf "namespaces: %q is no name of a namespace: list names, one by one, without patterns" .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.image.digest }}
+{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}
+{{- fail (printf "image.digest is %q: write sha256: and 64 hexadecimal digits" .) }}
+{{- end }}
+{{- end }}
+{{- if regexMatch "(:[^/]*|@.*)$" .Values.image.repository }}
+{{- fail (printf "image.repository is %q: put what follows the colon into image.tag or image.digest" .Values.image.repository) }}
+{{- end }}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.create is false: name an existing one in serviceAccount.name, not the default one, which others use too" }}
+{{- end }}
+{{- range $name, $file := dict "prometheusRule" "files/alerts.yaml" "dashboard" "files/dashboard.json" }}
+{{- if and (get $.Values.metrics $name).enabled (not ($.Files.Get $file)) }}
+{{- fail (printf "metrics.%s.enabled is true, but this chart has no %s" $name $file) }}
+{{- end }}
+{{- end }}
+{{- end }}
