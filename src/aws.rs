@@ -1,18 +1,20 @@
 //! Secrets Manager through the SDK: our words in, our words out. Errors become a class (how we react) and a reason (what we say); their
 //! texts stay here.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod acting;
+mod assume;
 
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::retry::RetryConfig;
-use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use aws_sdk_secretsmanager::types::Tag;
 use jiff::Timestamp;
+
+pub use acting::{Aws, Reach};
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
@@ -22,12 +24,11 @@ use crate::metrics::Metrics;
 use crate::plaintext::{Plaintext, SecretBytes};
 use crate::value::Payload;
 
-/// Secrets Manager in every region, with one client for each.
+/// Secrets Manager in every region, as one identity.
 #[derive(Clone)]
 pub struct SecretsManager {
-    config: SdkConfig,
-    clients: Arc<Mutex<HashMap<String, Client>>>,
-    metrics: Metrics,
+    aws: Aws,
+    session: Arc<acting::Session>,
 }
 
 /// One AWS secret: where, and the name or full ARN that addresses it. Never an ARN without its suffix, which AWS would guess at.
@@ -109,49 +110,8 @@ pub enum Selector<'a> {
 }
 
 impl SecretsManager {
-    /// With the default credential chain (IRSA, Pod Identity, environment, profile). `region`: instead of the one that the environment names;
-    /// `endpoint`: instead of AWS's own.
-    pub async fn load(region: Option<&str>, endpoint: Option<&str>, metrics: Metrics) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(Duration::from_secs(15))
-            .operation_timeout(Duration::from_secs(45))
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts);
-        if let Ok(name) = AppName::new(concat!("rotated-secrets-", env!("CARGO_PKG_VERSION"))) {
-            loader = loader.app_name(name);
-        }
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        if let Some(endpoint) = endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        Self::new(loader.load().await, metrics)
-    }
-
-    /// With a configuration that is there already.
-    pub fn new(config: SdkConfig, metrics: Metrics) -> Self {
-        Self { config, clients: Arc::default(), metrics }
-    }
-
-    /// The region of the configuration.
-    pub fn region(&self) -> Option<String> {
-        self.config.region().map(ToString::to_string)
-    }
-
     fn client(&self, region: &str) -> Client {
-        // The map is whole after every insert, so a poisoned lock is as good as any.
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients
-            .entry(region.to_owned())
-            .or_insert_with(|| {
-                let config = aws_sdk_secretsmanager::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();
-                Client::from_conf(config)
-            })
-            .clone()
+        self.session.client(&self.aws, region)
     }
 
     /// Labels, tags and dates, or `None` when there is no such secret.
@@ -308,26 +268,40 @@ impl SecretsManager {
 
     fn count<T, E>(&self, operation: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
     where
-        E: ProvideErrorMetadata,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
-        match answer {
-            Ok(output) => {
-                self.metrics.aws_call(operation, "ok");
-                Ok(output)
+        counted(self.aws.metrics(), operation, answer).map_err(|fault| {
+            if matches!(fault.code.as_deref(), Some("ExpiredTokenException" | "ExpiredToken")) {
+                self.session.forget();
             }
-            Err(error) => {
-                let fault = Fault::read(operation, &error);
-                self.metrics.aws_call(operation, fault.reason.as_str());
-                tracing::debug!(
-                    operation,
-                    code = fault.code.as_deref().unwrap_or("none"),
-                    request_id = error.request_id().unwrap_or("none"),
-                    reason = %fault.reason,
-                    "AWS did not do it"
-                );
-                Err(fault)
-            }
+            Fault { role: self.session.role().map(ToString::to_string), ..fault }
+        })
+    }
+}
+
+/// Counts an answer, and reduces an error to what may be said of it.
+fn counted<T, E>(metrics: &Metrics, operation: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    SdkError<E>: RequestId,
+{
+    match answer {
+        Ok(output) => {
+            metrics.aws_call(operation, "ok");
+            Ok(output)
+        }
+        Err(error) => {
+            let fault = Fault::read(operation, &error);
+            metrics.aws_call(operation, fault.reason.as_str());
+            tracing::debug!(
+                operation,
+                code = fault.code.as_deref().unwrap_or("none"),
+                request_id = error.request_id().unwrap_or("none"),
+                reason = %fault.reason,
+                "AWS did not do it"
+            );
+            Err(fault)
         }
     }
 }
@@ -350,10 +324,15 @@ struct Fault {
     code: Option<String>,
     class: Class,
     reason: Reason,
+    /// The role that acted, unless it was the operator itself.
+    role: Option<String>,
 }
 
 impl Fault {
-    fn read<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+    fn read<E>(operation: &'static str, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
         let (code, class, reason) = match error {
             SdkError::ServiceError(answer) => {
                 let code = answer.err().code().map(bounded_code).filter(|code| !code.is_empty());
@@ -361,18 +340,35 @@ impl Fault {
                 let (class, reason) = classify(code.as_deref(), answer.err().message().unwrap_or_default(), server_side);
                 (code, class, reason)
             }
+            // Nobody gave the operator credentials, so AWS was not even asked.
+            _ if without_credentials(error) => (None, Class::Denied, Reason::IdentityRefused),
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
                 (None, Class::Retry, Reason::AwsUnavailable)
             }
             _ => (None, Class::Bug, Reason::InternalError),
         };
-        Self { operation, code, class, reason }
+        Self { operation, code, class, reason, role: None }
     }
 
     fn into_failure(self) -> Failure {
         let operation = self.operation;
         let answered = self.code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code}"));
         let advice = match self.reason {
+            Reason::AccessDenied if self.role.is_some() => {
+                let role = self.role.as_deref().unwrap_or_default();
+                return Failure {
+                    of: ConditionType::Provisioned,
+                    class: self.class,
+                    reason: self.reason,
+                    message: format!(
+                        "{operation}: AWS {answered}: check the IAM policy of the role {role}, and the key policy if a KMS key is named; the \
+                         operator tries again by itself"
+                    ),
+                };
+            }
+            Reason::IdentityRefused => {
+                "the operator has no AWS credentials: give its ServiceAccount a role (docs/security.md, Who acts); it tries again by itself"
+            }
             Reason::Throttled => "the operator slows down and goes on by itself",
             Reason::AccessDenied => "check the operator's IAM policy, and the key policy if a KMS key is named; it tries again by itself",
             Reason::KeyUnusable => "check that the KMS key is enabled and that the operator may use it; it tries again by itself",
@@ -389,6 +385,19 @@ impl Fault {
             message: format!("{operation}: AWS {answered}: {advice}"),
         }
     }
+}
+
+/// Whether the call failed for want of credentials, by what lies under the error.
+fn without_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<CredentialsError>() {
+            // What did not answer in time may answer yet.
+            return !matches!(error, CredentialsError::ProviderTimedOut(_));
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A code as it may be shown: AWS's are words, whatever a proxy puts there is cut.

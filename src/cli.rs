@@ -10,7 +10,7 @@ use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
 use crate::admin::{self, Readiness};
-use crate::aws::SecretsManager;
+use crate::aws::{Aws, Reach};
 use crate::cluster::events::Events;
 use crate::controller;
 use crate::desired::Policy;
@@ -53,11 +53,18 @@ pub struct RunArgs {
     /// Speak to this endpoint instead of AWS's own; https, or http on loopback.
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", value_parser = endpoint)]
     aws_endpoint_url: Option<String>,
+    /// Use AWS's FIPS endpoints (as AWS_USE_FIPS_ENDPOINT does).
+    #[arg(long, env = "ROTATED_SECRETS_AWS_USE_FIPS_ENDPOINT")]
+    aws_use_fips_endpoint: bool,
+    /// Let objects act in AWS as a ServiceAccount of their own namespace (spec.aws.serviceAccountRef). Needs further rights:
+    /// deploy/optional/service-accounts.yaml.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOW_SERVICE_ACCOUNT_IDENTITY")]
+    allow_service_account_identity: bool,
     /// AWS names are `<prefix>/<namespace>/<name>`.
     #[arg(long, env = "ROTATED_SECRETS_NAME_PREFIX", value_name = "PREFIX", default_value = "k8s", value_parser = prefix)]
     name_prefix: String,
     /// The cluster's name in the ownership tags of AWS secrets; default: the uid of the namespace kube-system.
-    #[arg(long, env = "ROTATED_SECRETS_CLUSTER_ID", value_name = "ID")]
+    #[arg(long, env = "ROTATED_SECRETS_CLUSTER_ID", value_name = "ID", value_parser = tag_value)]
     cluster_id: Option<String>,
     /// Schedules may not ask for rotations closer than this. AWS bears no less than 10m for one secret.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_ROTATION_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -117,6 +124,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         aws_region,
         allowed_regions,
         aws_endpoint_url,
+        aws_use_fips_endpoint,
+        allow_service_account_identity,
         name_prefix,
         cluster_id,
         minimum_rotation_interval,
@@ -150,7 +159,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         Some(id) => id,
         None => cluster_uid(&client).await?,
     };
-    let aws = SecretsManager::load(aws_region.as_deref(), aws_endpoint_url.as_deref(), metrics.clone()).await;
+    let reach = Reach { region: aws_region, endpoint: aws_endpoint_url, fips: aws_use_fips_endpoint };
+    let aws = Aws::load(&reach, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -164,7 +174,14 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         events: Events::new(client.clone()),
         client,
         aws,
-        policy: Policy { default_region, allowed_regions, name_prefix, cluster, minimum_interval: minimum_rotation_interval },
+        policy: Policy {
+            default_region,
+            allowed_regions,
+            name_prefix,
+            cluster,
+            minimum_interval: minimum_rotation_interval,
+            service_accounts: allow_service_account_identity,
+        },
         clock: Arc::new(now),
         metrics,
         refresh_interval,
@@ -214,6 +231,15 @@ async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "write a duration such as 90m or 36h".to_owned())?;
     if parsed < SignedDuration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(parsed) }
+}
+
+/// A value of a tag of an AWS secret and of a session, in a form that both take.
+fn tag_value(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || " _.:/=+@-".contains(c);
+    if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
+        return Err("1 to 128 letters, digits, spaces and _ . : / = + @ -".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn prefix(text: &str) -> Result<String, String> {

@@ -9,6 +9,7 @@ use crate::api::condition::Reason;
 use crate::api::{
     AwsDeletionPolicy, CreationPolicy, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
+use crate::identity::Session;
 use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
@@ -28,6 +29,8 @@ pub struct Policy {
     pub cluster: String,
     /// The least time between two due moments.
     pub minimum_interval: SignedDuration,
+    /// Whether objects may name a ServiceAccount of their namespace to act for them.
+    pub service_accounts: bool,
 }
 
 /// A refusal: what is wrong and what to write instead.
@@ -65,6 +68,10 @@ pub struct Desired {
     pub secret_name: String,
     /// Whether that name lies under the namespace's own prefix.
     pub own_prefix: bool,
+    /// For whom a session of a role is begun.
+    pub session: Session,
+    /// The ServiceAccount that is to act.
+    pub service_account: Option<String>,
     /// Absent: never touched.
     pub description: Option<String>,
     /// Absent: the default key.
@@ -181,6 +188,8 @@ impl Desired {
             suspended: object.spec.suspend,
             region,
             own_prefix,
+            session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
+            service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             description: aws.description.clone(),
             kms_key_id: aws.kms_key_id.clone(),
             tags,

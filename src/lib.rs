@@ -13,6 +13,7 @@ pub mod controller;
 pub mod desired;
 pub mod failure;
 pub mod generate;
+pub mod identity;
 pub mod ids;
 pub mod metrics;
 pub mod plaintext;

@@ -49,6 +49,10 @@ pub enum Reason {
     NameNotAllowed,
     /// The region is none of those that the administrator allows.
     RegionNotAllowed,
+    /// Who is to act is not the object's choice: the administrator has not enabled it.
+    IdentityNotAllowed,
+    /// Who is to act cannot: no credentials, or a role that does not trust the operator or the ServiceAccount.
+    IdentityRefused,
     /// The AWS secret to mirror does not exist.
     SecretNotFound,
     /// The AWS secret is scheduled for deletion.
@@ -89,7 +93,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Succeeded,
         Self::Suspended,
         Self::InvalidSpec,
@@ -99,6 +103,8 @@ impl Reason {
         Self::AlreadyExists,
         Self::NameNotAllowed,
         Self::RegionNotAllowed,
+        Self::IdentityNotAllowed,
+        Self::IdentityRefused,
         Self::SecretNotFound,
         Self::ScheduledForDeletion,
         Self::AccessDenied,
@@ -131,6 +137,8 @@ impl Reason {
             Self::AlreadyExists => "AlreadyExists",
             Self::NameNotAllowed => "NameNotAllowed",
             Self::RegionNotAllowed => "RegionNotAllowed",
+            Self::IdentityNotAllowed => "IdentityNotAllowed",
+            Self::IdentityRefused => "IdentityRefused",
             Self::SecretNotFound => "SecretNotFound",
             Self::ScheduledForDeletion => "ScheduledForDeletion",
             Self::AccessDenied => "AccessDenied",
@@ -161,6 +169,8 @@ impl Reason {
                 | Self::AlreadyExists
                 | Self::NameNotAllowed
                 | Self::RegionNotAllowed
+                | Self::IdentityNotAllowed
+                | Self::IdentityRefused
                 | Self::ScheduledForDeletion
                 | Self::AccessDenied
                 | Self::KeyUnusable

@@ -52,6 +52,12 @@ pub const ROTATE: &str = "rotated-secrets.io/rotate";
 pub const REFRESH: &str = "rotated-secrets.io/refresh";
 /// On a Namespace, by an administrator: further AWS names that objects there may own or mirror.
 pub const ALLOWED_NAMES: &str = "rotated-secrets.io/allowed-names";
+/// On a Namespace, by an administrator: the IAM role that is assumed for objects there; absent: the operator's own identity.
+pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
+/// On a Namespace, by an administrator: the external id that the trust policy of that role asks for.
+pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
+/// On a ServiceAccount that objects name in `spec.aws.serviceAccountRef`: its IAM role, where EKS has it too.
+pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// Tag on the AWS secret: the cluster of its owner.
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
 /// Tag on the AWS secret: the namespace of its owner.

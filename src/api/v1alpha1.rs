@@ -100,6 +100,10 @@ pub struct AwsSpec {
         "spec.aws.tags: keys have 1 to 128 characters and start neither with aws: (AWS keeps those) nor with rotated-secrets.io/ (they say whose the secret is)"
     ))]
     pub tags: BTreeMap<String, String>,
+    /// The ServiceAccount of this namespace that acts in AWS, by the role in its annotation eks.amazonaws.com/role-arn; default: whom the administrator
+    /// chose. Needs the administrator's leave for the whole cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_ref: Option<ServiceAccountRef>,
     /// What becomes of the AWS secret when this object is deleted. Delete: scheduled for deletion with the recovery window; never forced.
     #[serde(default)]
     pub deletion_policy: AwsDeletionPolicy,
@@ -117,6 +121,7 @@ impl Default for AwsSpec {
             description: None,
             kms_key_id: None,
             tags: BTreeMap::new(),
+            service_account_ref: None,
             deletion_policy: AwsDeletionPolicy::default(),
             recovery_window_in_days: recovery_window(),
         }
@@ -125,6 +130,15 @@ impl Default for AwsSpec {
 
 fn recovery_window() -> i32 {
     30
+}
+
+/// A ServiceAccount of the object's own namespace.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
 }
 
 /// What becomes of the AWS secret.

@@ -168,7 +168,7 @@ fn a_failure_says_what_and_what_to_do_for_every_reason_and_nothing_of_what_aws_w
     for reason in Reason::ALL {
         for code in [None, Some("SomethingException")] {
             let Fault { operation, .. } = fault(None, 400);
-            let fault = Fault { operation, code: code.map(str::to_owned), class: Class::Denied, reason };
+            let fault = Fault { operation, code: code.map(str::to_owned), class: Class::Denied, reason, role: None };
             let failure = fault.into_failure();
             let start =
                 code.map_or("PutSecretValue: AWS did not answer: ".to_owned(), |code| format!("PutSecretValue: AWS answered {code}: "));

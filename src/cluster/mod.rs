@@ -2,7 +2,9 @@
 
 pub mod events;
 pub mod mirror;
+pub mod namespace;
 pub mod object;
+pub mod service_account;
 
 use http::StatusCode;
 

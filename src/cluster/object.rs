@@ -1,15 +1,12 @@
 //! The RotatedSecret itself: finalizer and status, both under optimistic locks.
 
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
-use k8s_openapi::api::core::v1::Namespace;
-
 use super::failed;
 use crate::api::condition::ConditionType;
-use crate::api::{ALLOWED_NAMES, FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
+use crate::api::{FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
 use crate::failure::Failure;
 
 fn api(client: &Client, object: &RotatedSecret) -> Api<RotatedSecret> {
@@ -46,16 +43,4 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
         .replace_status(&object.name_any(), &params, &next)
         .await
         .map_err(|error| failed(ConditionType::Ready, "writing the status", &error))
-}
-
-/// The globs of AWS names that an administrator allows to a namespace beyond its own prefix.
-///
-/// # Errors
-/// When the Namespace cannot be read.
-pub async fn allowed_names(client: &Client, namespace: &str) -> Result<String, Failure> {
-    let found: Option<PartialObjectMeta<Namespace>> = Api::<Namespace>::all(client.clone())
-        .get_metadata_opt(namespace)
-        .await
-        .map_err(|error| failed(ConditionType::Provisioned, "reading the Namespace", &error))?;
-    Ok(found.and_then(|namespace| namespace.annotations().get(ALLOWED_NAMES).cloned()).unwrap_or_default())
 }

@@ -17,6 +17,7 @@ fn policy() -> Policy {
         name_prefix: "k8s".to_owned(),
         cluster: "c1".to_owned(),
         minimum_interval: SignedDuration::from_hours(1),
+        service_accounts: false,
     }
 }
 

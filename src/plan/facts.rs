@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::desired::Refusal;
 use crate::ids::VersionId;
 
 /// What was seen. No plaintext.
@@ -11,6 +12,8 @@ use crate::ids::VersionId;
 pub struct Observed {
     /// Whether the namespace may use this AWS name.
     pub name_allowed: bool,
+    /// Why nobody may act in AWS for this object.
+    pub refused: Option<Refusal>,
     /// Our finalizer is on the object.
     pub finalizer: bool,
     /// The AWS secret.

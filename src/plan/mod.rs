@@ -87,6 +87,9 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
             ),
         );
     }
+    if let Some(refusal) = &seen.refused {
+        return Next::Rest(Rest { provisioned: Some(refusal.clone()), ..Rest::default() });
+    }
     if seen.finalizer != want.needs_finalizer() {
         return Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer });
     }
@@ -123,6 +126,7 @@ pub fn plan_cleanup(want: &Desired, seen: &Observed) -> Next {
     }
     if let (Some(window), Some(_), Some(remote)) = (want.delete_after_days, &want.value, &seen.remote)
         && seen.name_allowed
+        && seen.refused.is_none()
         && remote.ownership == Ownership::Ours
         && !remote.deleted
     {

@@ -46,6 +46,8 @@ fn want() -> Desired {
         region: "eu-central-1".to_owned(),
         secret_name: "k8s/shop/db-admin".to_owned(),
         own_prefix: true,
+        session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
+        service_account: None,
         description: None,
         kms_key_id: None,
         tags: BTreeMap::new(),
@@ -102,6 +104,7 @@ fn mirrored(version: &str) -> Mirror {
 fn seen() -> Observed {
     Observed {
         name_allowed: true,
+        refused: None,
         finalizer: false,
         remote: Some(remote()),
         mirror: mirrored("current"),
@@ -371,16 +374,21 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
 }
 
 #[test]
-fn nothing_is_done_while_suspended_or_for_a_name_that_is_not_allowed() {
+fn nothing_is_done_while_suspended_or_for_a_name_that_is_not_allowed_or_where_nobody_may_act() {
     let suspended = Desired { suspended: true, ..want() };
     let forbidden = Observed { name_allowed: false, ..seen() };
+    let refused = Some(Refusal::new(Reason::IdentityRefused, "nobody"));
+    let nobody = Observed { refused: refused.clone(), ..seen() };
     every(|want, seen| {
         assert!(matches!(plan(want, &Observed { name_allowed: false, ..seen.clone() }, at(NOW)), Next::Rest(_)));
+        assert!(matches!(plan(want, &Observed { refused: refused.clone(), ..seen.clone() }, at(NOW)), Next::Rest(_)));
         assert!(matches!(plan(&suspended, seen, at(NOW)), Next::Rest(Rest { suspended: true, .. })));
     });
     assert!(matches!(plan_cleanup(&suspended, &Observed { finalizer: true, ..seen() }), Next::Rest(Rest { suspended: true, .. })));
     let Next::Rest(rest) = plan(&want(), &forbidden, at(NOW)) else { panic!() };
     assert_eq!(rest.provisioned.unwrap().reason, Reason::NameNotAllowed);
+    let Next::Rest(rest) = plan(&want(), &nobody, at(NOW)) else { panic!() };
+    assert_eq!(rest.provisioned.unwrap().reason, Reason::IdentityRefused);
 }
 
 #[test]
@@ -417,15 +425,18 @@ fn cleaning_up_touches_only_what_is_ours_and_always_ends() {
     }
     for remote in remotes {
         for mirror in &mirrors {
-            for name_allowed in [true, false] {
-                let mut world = Observed { finalizer: true, remote: remote.clone(), mirror: mirror.clone(), name_allowed, ..seen() };
+            for (name_allowed, acting) in [(true, true), (true, false), (false, true), (false, false)] {
+                let refused = (!acting).then(|| Refusal::new(Reason::IdentityRefused, "nobody"));
+                let mut world =
+                    Observed { finalizer: true, remote: remote.clone(), mirror: mirror.clone(), name_allowed, refused, ..seen() };
                 let mut steps = Vec::new();
                 while let Next::Do(step) = plan_cleanup(&want, &world) {
                     carry_out(&want, &mut world, &step);
                     steps.push(step);
                     assert!(steps.len() <= 3);
                 }
-                let ours = remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours && !remote.deleted) && name_allowed;
+                let ours = remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours && !remote.deleted);
+                let ours = ours && name_allowed && acting;
                 assert_eq!(steps.contains(&Step::Delete { window: 7 }), ours);
                 assert_eq!(steps.contains(&Step::ReleaseMirror), matches!(mirror, Mirror::Ours { .. }));
                 assert_eq!(steps.last(), Some(&Step::RemoveFinalizer));

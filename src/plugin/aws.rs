@@ -10,7 +10,7 @@ use aws_sdk_secretsmanager::config::ProvideCredentials as _;
 use super::args::AwsArgs;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
-use crate::aws::{Address, Description, SecretsManager};
+use crate::aws::{Address, Aws, Description, SecretsManager};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
@@ -40,12 +40,12 @@ impl Caller {
             loader = loader.endpoint_url(endpoint);
         }
         let config = loader.load().await;
-        Self { manager: SecretsManager::new(config.clone(), Metrics::new()), config }
+        Self { manager: Aws::new(config.clone(), Metrics::new()).operator(), config }
     }
 
     /// The region of the environment or profile.
     pub(super) fn region(&self) -> Option<String> {
-        self.manager.region()
+        self.config.region().map(ToString::to_string)
     }
 
     /// Whether there are credentials at all; nothing of them is kept.

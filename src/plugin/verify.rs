@@ -142,6 +142,7 @@ fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
         name_prefix: "unknown".to_owned(),
         cluster: "unknown".to_owned(),
         minimum_interval: SignedDuration::ZERO,
+        service_accounts: true,
     };
     Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
 }

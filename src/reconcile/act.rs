@@ -21,7 +21,6 @@ impl Work<'_> {
     pub(super) async fn act(&mut self, want: &Desired, sight: &Sight, step: &Step) -> Result<(), Failure> {
         let arn = sight.seen.remote.as_ref().map(|remote| remote.arn.as_str());
         let at = Address { region: &want.region, id: arn.unwrap_or(&want.secret_name) };
-        let aws = &self.ctx.aws;
         match step {
             Step::AddFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, true).await?,
             Step::RemoveFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, false).await?,
@@ -35,18 +34,18 @@ impl Work<'_> {
                     kms_key_id: want.kms_key_id.as_deref(),
                     tags: &want.tags,
                 };
-                aws.create(&want.region, new).await?;
+                self.aws()?.create(&want.region, new).await?;
                 // Created now or before: either way AWS has it, also while a look does not show it.
                 self.spent.insert(version.clone(), (self.ctx.clock)());
             }
             Step::Write { version, predecessor, cause } => self.write(want, at, version, predecessor.as_ref(), *cause).await?,
             Step::GiveBack { to, from } => {
-                aws.move_current(at, to, from).await?;
+                self.aws()?.move_current(at, to, from).await?;
                 self.wrote = None;
             }
-            Step::Describe { description } => aws.set_description(at, description).await?,
-            Step::Rekey { key } => aws.set_key(at, key).await?,
-            Step::Tag { tags } => aws.tag(at, tags).await?,
+            Step::Describe { description } => self.aws()?.set_description(at, description).await?,
+            Step::Rekey { key } => self.aws()?.set_key(at, key).await?,
+            Step::Tag { tags } => self.aws()?.tag(at, tags).await?,
             Step::CreateMirror { version } => self.mirror(want, sight, at, version, false).await?,
             Step::ReplaceMirror { version, confirm } => self.mirror(want, sight, at, version, *confirm).await?,
             Step::ReleaseMirror => {
@@ -55,7 +54,7 @@ impl Work<'_> {
                 }
             }
             Step::Delete { window } => {
-                aws.delete(at, *window).await?;
+                self.aws()?.delete(at, *window).await?;
                 self.happenings.push(Happening {
                     warning: false,
                     reason: "DeletionScheduled".to_owned(),
@@ -81,7 +80,7 @@ impl Work<'_> {
         cause: Cause,
     ) -> Result<(), Failure> {
         let before = match predecessor {
-            Some(predecessor) => Some(self.ctx.aws.read(at, Selector::Version(predecessor)).await?.value),
+            Some(predecessor) => Some(self.aws()?.read(at, Selector::Version(predecessor)).await?.value),
             None => None,
         };
         let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
@@ -90,12 +89,12 @@ impl Work<'_> {
         {
             self.in_memory = Some(Payload::Text(Plaintext::from(value.expose().to_owned())));
         }
-        let made = match self.ctx.aws.put(at, version, &value).await? {
+        let made = match self.aws()?.put(at, version, &value).await? {
             Written::Applied => {
                 self.wrote = predecessor.map(|predecessor| (version.clone(), predecessor.clone()));
                 (self.ctx.clock)()
             }
-            Written::Exists => self.ctx.aws.read(at, Selector::Version(version)).await?.created,
+            Written::Exists => self.aws()?.read(at, Selector::Version(version)).await?.created,
         };
         self.spent.insert(version.clone(), made);
         Ok(())
@@ -104,13 +103,13 @@ impl Work<'_> {
     async fn mirror(&mut self, want: &Desired, sight: &Sight, at: Address<'_>, version: &VersionId, confirm: bool) -> Result<(), Failure> {
         let (Some(target), Some(remote)) = (&want.target, &sight.seen.remote) else { return Ok(()) };
         let read: Version = if confirm {
-            let read = self.ctx.aws.read(at, Selector::Current).await?;
+            let read = self.aws()?.read(at, Selector::Current).await?;
             if read.id != *version {
                 return Err(Failure::conflict("AWS shows two current versions in two reads; the operator looks again"));
             }
             read
         } else {
-            self.ctx.aws.read(at, Selector::Version(version)).await?
+            self.aws()?.read(at, Selector::Version(version)).await?
         };
         #[cfg(feature = "weakened")]
         let read = self.forget_read(read);

@@ -1,6 +1,7 @@
 //! One turn for one object: observe, plan, act, until there is nothing left to do; then report once.
 
 mod act;
+mod identify;
 mod observe;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
 
 use crate::api::{FINALIZER, RotatedSecret};
-use crate::aws::SecretsManager;
+use crate::aws::{Aws, SecretsManager};
 use crate::backoff::Class;
 use crate::cluster::events::Events;
 use crate::cluster::{mirror, object};
@@ -33,7 +34,7 @@ pub struct Context {
     /// Kubernetes.
     pub client: Client,
     /// AWS.
-    pub aws: SecretsManager,
+    pub aws: Aws,
     /// The administrator's decisions.
     pub policy: Policy,
     /// The time, in whole seconds: the API server keeps no more.
@@ -85,6 +86,8 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
     let mut work = Work {
         ctx,
         object: object.clone(),
+        permit: None,
+        acting: None,
         spent: BTreeMap::new(),
         mirror_written: false,
         wrote: None,
@@ -128,6 +131,10 @@ async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
 struct Work<'a> {
     ctx: &'a Context,
     object: RotatedSecret,
+    /// What the namespace may; found out at the first look.
+    permit: Option<identify::Permit>,
+    /// AWS, as whoever acts for this object.
+    acting: Option<SecretsManager>,
     /// Version ids that AWS said are used up, and when those versions were made.
     spent: BTreeMap<VersionId, Timestamp>,
     mirror_written: bool,
@@ -144,7 +151,7 @@ impl Work<'_> {
     /// Until there is nothing to do. `None`: the object is gone.
     async fn drive(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observed, Rest)>, Failure> {
         for _ in 0..MOST_STEPS {
-            let sight = self.observe(want).await?;
+            let sight = self.observe(want, deleting).await?;
             self.secret_seen = sight.mirror.is_some();
             let now = (self.ctx.clock)();
             let next = if deleting { plan_cleanup(want, &sight.seen) } else { plan(want, &sight.seen, now) };
@@ -159,10 +166,18 @@ impl Work<'_> {
             self.ctx.metrics.step(step.kind());
             self.steps.push(step.kind());
             if deleting && step == Step::RemoveFinalizer {
+                if let Some(happening) = identify::farewell(want, &sight.seen) {
+                    self.ctx.events.publish(&self.object, &happening).await;
+                }
                 return Ok(None);
             }
         }
         Err(Failure::bug("the plan does not come to rest"))
+    }
+
+    /// AWS, as whoever acts for this object.
+    fn aws(&self) -> Result<&SecretsManager, Failure> {
+        self.acting.as_ref().ok_or_else(|| Failure::bug("AWS was asked before it was known who acts"))
     }
 
     /// Reports, and says when to look again.

@@ -9,8 +9,7 @@ use super::Work;
 use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::{Address, Description, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
-use crate::cluster::object;
-use crate::desired::{Desired, glob_allows};
+use crate::desired::Desired;
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING};
@@ -24,12 +23,12 @@ pub(super) struct Sight {
 }
 
 impl Work<'_> {
-    pub(super) async fn observe(&self, want: &Desired) -> Result<Sight, Failure> {
+    pub(super) async fn observe(&mut self, want: &Desired, deleting: bool) -> Result<Sight, Failure> {
         let now = (self.ctx.clock)();
-        let name_allowed =
-            want.own_prefix || glob_allows(&object::allowed_names(&self.ctx.client, &want.namespace).await?, &want.secret_name);
+        let permit = self.permit(want).await?;
         let mut seen = Observed {
-            name_allowed,
+            name_allowed: permit.name_allowed,
+            refused: permit.refused,
             finalizer: self.object.finalizers().iter().any(|name| name == FINALIZER),
             remote: None,
             mirror: Mirror::Unwanted,
@@ -40,10 +39,12 @@ impl Work<'_> {
             wrote: self.wrote.clone(),
         };
         // A name that is not allowed is not even looked at: whether it exists is nobody's business. Suspended: nothing to decide.
-        if !name_allowed || want.suspended {
+        let barred = !seen.name_allowed || seen.refused.is_some();
+        if want.suspended || (barred && !deleting) {
             return Ok(Sight { seen, mirror: None });
         }
-        let description = self.describe(want).await?;
+        // An object that goes still lets go of its Secret.
+        let description = if barred { None } else { self.describe(want).await? };
         let arn = description.as_ref().map(|description| description.arn.clone());
         let mirror = match &want.target {
             Some(target) => mirror::look(&self.ctx.client, &self.object, target, arn.as_deref()).await?,
@@ -76,11 +77,11 @@ impl Work<'_> {
     async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
         let known = self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.as_deref());
         if let Some(arn) = known
-            && let Some(found) = self.ctx.aws.describe(Address { region: &want.region, id: arn }).await?
+            && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: arn }).await?
         {
             return Ok(Some(found));
         }
-        self.ctx.aws.describe(Address { region: &want.region, id: &want.secret_name }).await
+        self.aws()?.describe(Address { region: &want.region, id: &want.secret_name }).await
     }
 
     async fn remote(&self, want: &Desired, seen: &Observed, description: Description, now: Timestamp) -> Result<Remote, Failure> {
@@ -132,7 +133,7 @@ impl Work<'_> {
             Some(time) if !unsure => (time, None),
             _ => {
                 let at = Address { region: &want.region, id: &description.arn };
-                let read = self.ctx.aws.read(at, Selector::Version(&version)).await?;
+                let read = self.aws()?.read(at, Selector::Version(&version)).await?;
                 let fits = want.value.as_ref().map(|declared| declared.fits(&read.value));
                 let made = whole_seconds(read.created);
                 let moved = match (reported, head) {
@@ -182,7 +183,7 @@ impl Work<'_> {
             // The status does not know: the version before has a date of its own.
             (true, None, Some(previous)) => {
                 let at = Address { region: &want.region, id: &description.arn };
-                Ok(whole_seconds(self.ctx.aws.read(at, Selector::Version(previous)).await?.created))
+                Ok(whole_seconds(self.aws()?.read(at, Selector::Version(previous)).await?.created))
             }
             _ => Ok(changed),
         }

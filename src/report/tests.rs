@@ -62,6 +62,8 @@ fn want() -> Desired {
         region: "eu-central-1".to_owned(),
         secret_name: "k8s/shop/db-admin".to_owned(),
         own_prefix: true,
+        session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
+        service_account: None,
         description: None,
         kms_key_id: None,
         tags: BTreeMap::new(),
@@ -94,6 +96,7 @@ fn object(status: &RotatedSecretStatus) -> RotatedSecret {
 fn seen(version: &VersionId, changed: i64) -> Observed {
     Observed {
         name_allowed: true,
+        refused: None,
         finalizer: false,
         remote: Some(Remote {
             arn: ARN.to_owned(),

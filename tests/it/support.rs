@@ -14,7 +14,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, ResourceExt};
 use rotated_secrets::api::{ROTATE, RotatedSecret, VERSION_ID};
-use rotated_secrets::aws::SecretsManager;
+use rotated_secrets::aws::Aws;
 use rotated_secrets::cluster::events::Events;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::metrics::Metrics;
@@ -84,18 +84,21 @@ impl World {
             .await;
         let metrics = Metrics::new();
         let clock = self.emulator.clock();
+        let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
+            Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
             events: Events::new(client.clone()),
             client,
-            aws: SecretsManager::new(config, metrics.clone()),
+            aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
             policy: Policy {
                 default_region: REGION.to_owned(),
                 allowed_regions: Vec::new(),
                 name_prefix: PREFIX.to_owned(),
                 cluster: "test".to_owned(),
                 minimum_interval: SignedDuration::from_mins(10),
+                service_accounts: false,
             },
-            clock: Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default()),
+            clock: time,
             metrics,
             refresh_interval: SignedDuration::from_mins(5),
             #[cfg(feature = "weakened")]

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt};
 use rotated_secrets::api::{ALLOWED_NAMES, Cause, RotatedSecret, RotatedSecretStatus, VERSION_ID};
-use rotated_secrets::aws::SecretsManager;
+use rotated_secrets::aws::Aws;
 use rotated_secrets::reconcile::{Context, Turn, turn};
 use serde_json::{Value, json};
 use testbed::emulator::{Fault, FaultPlan, Outsider, Server, When, is_write};
@@ -319,7 +319,7 @@ async fn operator(world: &World, server: &Server, gate: Arc<dyn Gate>, mirrored:
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .load()
         .await;
-    ctx.aws = SecretsManager::new(config, ctx.metrics.clone());
+    ctx.aws = Aws::with_clock(config, ctx.metrics.clone(), Arc::clone(&ctx.clock));
     Ok(ctx)
 }
 

@@ -1,0 +1,82 @@
+//! What the namespace may, and who acts for it: asked once a turn, before AWS is asked anything.
+
+use super::Work;
+use crate::api::{ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
+use crate::cluster::namespace::Leave;
+use crate::cluster::service_account;
+use crate::desired::{Desired, Refusal, glob_allows};
+use crate::failure::Failure;
+use crate::identity::{self, Identity, NamespaceSays};
+use crate::plan::Observed;
+use crate::report::Happening;
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(super) struct Permit {
+    /// Whether the namespace may use the AWS name.
+    pub(super) name_allowed: bool,
+    /// Why nobody may act.
+    pub(super) refused: Option<Refusal>,
+}
+
+/// What is to be said where an object goes, its AWS secret was to go too, and nobody may touch that. A namespace that goes takes its
+/// ServiceAccounts along in any order, so this must not hold it up.
+pub(super) fn farewell(want: &Desired, seen: &Observed) -> Option<Happening> {
+    let barred = seen.refused.is_some() || !seen.name_allowed;
+    (barred && want.value.is_some() && want.delete_after_days.is_some()).then(|| Happening {
+        warning: true,
+        reason: "AwsSecretKept".to_owned(),
+        action: "Delete",
+        note: format!(
+            "the AWS secret {} stays: nobody may delete it for this object any more; type: aws secretsmanager delete-secret --secret-id {}",
+            want.secret_name, want.secret_name
+        ),
+    })
+}
+
+impl Work<'_> {
+    /// Finds out, and prepares AWS for whoever acts.
+    pub(super) async fn permit(&mut self, want: &Desired) -> Result<Permit, Failure> {
+        if let Some(permit) = &self.permit {
+            return Ok(permit.clone());
+        }
+        let permit = self.ask(want).await?;
+        self.permit = Some(permit.clone());
+        Ok(permit)
+    }
+
+    async fn ask(&mut self, want: &Desired) -> Result<Permit, Failure> {
+        if want.suspended {
+            return Ok(Permit { name_allowed: want.own_prefix, refused: None });
+        }
+        let leave = Leave::of(&self.ctx.client, &want.namespace).await?;
+        if !want.own_prefix && !glob_allows(leave.get(ALLOWED_NAMES).unwrap_or_default(), &want.secret_name) {
+            return Ok(Permit { name_allowed: false, refused: None });
+        }
+        match self.identity(want, &leave).await? {
+            Err(refusal) => Ok(Permit { name_allowed: true, refused: Some(refusal) }),
+            Ok(identity) => {
+                self.acting = Some(self.ctx.aws.acting(&identity, async || self.token(want).await).await?);
+                Ok(Permit { name_allowed: true, refused: None })
+            }
+        }
+    }
+
+    async fn identity(&self, want: &Desired, leave: &Leave) -> Result<Result<Identity, Refusal>, Failure> {
+        let session = want.session.clone();
+        let Some(name) = &want.service_account else {
+            let says = NamespaceSays { role_arn: leave.get(ROLE_ARN), external_id: leave.get(EXTERNAL_ID) };
+            return Ok(identity::of_namespace(session, says));
+        };
+        if !self.ctx.policy.service_accounts {
+            return Ok(Err(identity::accounts_not_allowed()));
+        }
+        let account = service_account::look(&self.ctx.client, &want.namespace, name).await?;
+        Ok(identity::of_account(session, name, account))
+    }
+
+    async fn token(&self, want: &Desired) -> Result<crate::plaintext::Plaintext, Failure> {
+        let name = want.service_account.as_deref().ok_or_else(|| Failure::bug("a token of no ServiceAccount"))?;
+        service_account::token(&self.ctx.client, &want.namespace, name).await
+    }
+}
