@@ -122,6 +122,22 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
     }
 
+    /// Another derivation in a newer version would rotate everything once more.
+    #[test]
+    fn ids_and_places_are_what_they_were_in_every_version_before() {
+        let tokens = Tokens::of(UID);
+        for (id, was) in [
+            (tokens.creation(), "d63d7504-0eef-5209-97f4-422353ddc6cb"),
+            (tokens.slot(Timestamp::from_second(1_800_000_000).unwrap()), "26913685-739d-5659-a163-79d4e95d5af6"),
+            (tokens.first(), "c9cb0038-2e70-54d4-a591-c948eff0768c"),
+            (tokens.request("now"), "02c8aff8-573a-588e-af99-b828982b4703"),
+            (tokens.declaration(&tokens.creation(), "abc"), "52806b4c-40fc-5f43-94d5-5518f40f2742"),
+        ] {
+            assert_eq!(id.as_str(), was);
+        }
+        assert_eq!(tokens.place(3600), 186);
+    }
+
     #[test]
     fn places_are_uniform_over_all_seconds_and_keep_their_order_when_the_window_grows() {
         let mut seconds = [0_u32; 60];

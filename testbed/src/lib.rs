@@ -5,3 +5,4 @@ pub mod controlplane;
 pub mod emulator;
 pub mod gate;
 pub mod process;
+pub mod reference;

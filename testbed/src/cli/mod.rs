@@ -30,6 +30,11 @@ enum Command {
     },
     /// Show the whole life of one credential, from nothing, on this machine alone
     Demo(demo::DemoArgs),
+    /// Print docs/reference.md, made of the definition in crds/
+    Reference {
+        #[arg(default_value = "crds/rotatedsecrets.yaml", value_name = "DEFINITION")]
+        definition: std::path::PathBuf,
+    },
     /// Run a control plane and an emulator until Ctrl-C
     Up,
     /// Run only the emulator until Ctrl-C
@@ -42,6 +47,7 @@ impl Cli {
             Command::Provision => provision::provision_and_tell()?,
             Command::Verify { arguments } => return verify::verify(&arguments),
             Command::Demo(arguments) => return demo::demo(&arguments),
+            Command::Reference { definition } => print!("{}", testbed::reference::markdown(&std::fs::read_to_string(definition)?)?),
             Command::Up => in_runtime(up::up())?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
         }
