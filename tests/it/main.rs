@@ -7,6 +7,7 @@ mod behaviour;
 mod clock;
 mod crash;
 mod definition;
+mod documents;
 mod generators;
 mod replicas;
 mod story;
