@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod demo;
+mod image;
 mod provision;
 mod up;
 mod verify;
@@ -39,6 +40,10 @@ enum Command {
     Up,
     /// Run only the emulator until Ctrl-C
     Emulator(EmulatorArgs),
+    /// Write the operator's image as an archive, without a container engine
+    Image(image::ImageArgs),
+    /// Write what the operator is made of: a bill of materials in the format of `CycloneDX`
+    Sbom(image::SbomArgs),
 }
 
 impl Cli {
@@ -50,6 +55,8 @@ impl Cli {
             Command::Reference { definition } => print!("{}", testbed::reference::markdown(&std::fs::read_to_string(definition)?)?),
             Command::Up => in_runtime(up::up())?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
+            Command::Image(arguments) => image::image(&arguments)?,
+            Command::Sbom(arguments) => image::sbom(&arguments)?,
         }
         Ok(ExitCode::SUCCESS)
     }
