@@ -18,6 +18,10 @@ use crate::metrics::Metrics;
 use crate::reconcile::Context;
 use crate::telemetry::{self, LogFormat};
 
+mod availability;
+
+use availability::AvailabilityArgs;
+
 /// The least that AWS bears: one write of a secret in ten minutes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 const LEAST_INTERVAL: SignedDuration = SignedDuration::from_mins(10);
@@ -87,6 +91,8 @@ pub struct RunArgs {
     /// What to log: a level, or directives as in `info,rotated_secrets=debug`. Libraries that could log a value stay quiet whatever is said here.
     #[arg(long, env = "ROTATED_SECRETS_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
+    #[command(flatten)]
+    availability: AvailabilityArgs,
 }
 
 /// Why the operator stopped before it was asked to. One sentence, with what to do.
@@ -135,6 +141,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         http_address,
         log_format,
         log,
+        availability,
     } = args;
     telemetry::init(log_format, &log).map_err(|error| Fatal(format!("--log: {error}")))?;
     if minimum_rotation_interval < LEAST_INTERVAL && !development {
@@ -142,6 +149,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             "--minimum-rotation-interval: AWS bears no less than 10m for one secret; against an emulator add --development".to_owned(),
         ));
     }
+    availability.check()?;
     let metrics = Metrics::new();
     let readiness = Readiness::default();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -153,8 +161,9 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         kube::Config::infer().await.map_err(|_| Fatal("no cluster to work for: set KUBECONFIG, or run in a pod".to_owned()))?;
     // The queue tries again, with everybody else's turn in between.
     config.default_retry = false;
-    let client = Client::try_from(config).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;
-    controller::check(&client).await.map_err(|error| Fatal(error.to_string()))?;
+    let client = Client::try_from(config.clone()).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;
+    let scope = availability.scope();
+    controller::check(&client, &scope).await.map_err(|error| Fatal(error.to_string()))?;
     let cluster = match cluster_id {
         Some(id) => id,
         None => cluster_uid(&client).await?,
@@ -172,7 +181,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     );
     let ctx = Arc::new(Context {
         events: Events::new(client.clone()),
-        client,
+        client: client.clone(),
         aws,
         policy: Policy {
             default_region,
@@ -188,11 +197,23 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         #[cfg(feature = "weakened")]
         weakness: None,
     });
-    let watching = tokio::spawn(controller::run(ctx, concurrency, readiness, until(stopped)));
-    signalled().await?;
+    let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
+    let (ended, all_ended) = tokio::sync::watch::channel(false);
+    let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
+    let mut watching = tokio::spawn(controller::run(ctx, &scope, concurrency, leadership, readiness, until(stopped)));
+    tokio::select! {
+        signalled = signalled() => signalled?,
+        // Alive and idle would look like health.
+        _ = &mut watching => return Err(Fatal("the watches have ended by a defect; please report it with the log".to_owned())),
+    }
     tracing::info!("stopping: turns under way are finished first");
     let _ = stop.send(true);
     let _ = watching.await;
+    // Not before: who takes the Lease finds nothing under way.
+    let _ = ended.send(true);
+    if let Some(electing) = electing {
+        let _ = electing.await;
+    }
     // Somebody who scrapes slowly must not hold up the end.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");

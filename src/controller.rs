@@ -4,17 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
+use tokio::sync::Semaphore;
 
 use crate::admin::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
+use crate::election::Leadership;
 use crate::reconcile::{Context, turn};
 
 /// The longest that one turn may take; AWS and the API server have shorter limits of their own.
@@ -28,6 +30,45 @@ type Guarded = DeserializeGuard<RotatedSecret>;
 #[error("the turn was cut short")]
 struct CutShort;
 
+/// Which objects an operator looks after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// In these namespaces; empty: in all.
+    namespaces: Vec<String>,
+    /// With these labels.
+    selector: Option<String>,
+}
+
+impl Scope {
+    /// In `namespaces` (empty: all), with the labels that `selector` asks for.
+    pub fn new(mut namespaces: Vec<String>, selector: Option<String>) -> Self {
+        // Two watches of one namespace would be two turns at once for one object.
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        Self { namespaces, selector: selector.filter(|selector| !selector.trim().is_empty()) }
+    }
+
+    /// One part for each watch: a namespace, or all of them.
+    fn parts(&self) -> Vec<Option<&str>> {
+        if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() }
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Our Secrets, by label.
+fn ours() -> String {
+    format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
 /// Why the operator cannot start. One sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -35,53 +76,127 @@ pub enum StartError {
     #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; type: kubectl apply -f crds/")]
     NoDefinition,
     /// The API server refuses.
-    #[error("the API server does not let the operator list RotatedSecrets (HTTP {0}); check the ServiceAccount and its ClusterRoleBinding")]
-    Denied(u16),
+    #[error(
+        "the API server does not let the operator list {what} {place} (HTTP {code}); check the ServiceAccount, its roles and their bindings"
+    )]
+    Denied {
+        /// Plural kind.
+        what: &'static str,
+        /// Where.
+        place: String,
+        /// The answer.
+        code: u16,
+    },
+    /// The selector does not parse.
+    #[error("--object-selector: the API server does not understand it; write for example shard=blue")]
+    Selector,
     /// The API server does not answer.
     #[error("the API server does not answer; check KUBECONFIG or the pod's network")]
     Unreachable,
 }
 
-/// Asks the API server for one RotatedSecret, so that a missing CRD or permission is said at once and in words.
+/// Asks the API server for one of each that is watched, so that a missing CRD or right is said at once and in words.
 ///
 /// # Errors
 /// When it would be no use to start.
-pub async fn check(client: &Client) -> Result<(), StartError> {
-    match Api::<PartialObjectMeta<RotatedSecret>>::all(client.clone()).list_metadata(&ListParams::default().limit(1)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Err(StartError::NoDefinition),
-        Err(kube::Error::Api(status)) => Err(StartError::Denied(status.code)),
+pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
+    let one = ListParams::default().limit(1);
+    for part in scope.parts() {
+        let denied = |what, code| StartError::Denied {
+            what,
+            place: part.map_or_else(|| "in all namespaces".to_owned(), |namespace| format!("in namespace {namespace}")),
+            code,
+        };
+        let selected = ListParams { label_selector: scope.selector.clone(), ..one.clone() };
+        match code(api::<PartialObjectMeta<RotatedSecret>>(client, part).list_metadata(&selected).await)? {
+            None => {}
+            Some(404) => return Err(StartError::NoDefinition),
+            Some(400) if scope.selector.is_some() => return Err(StartError::Selector),
+            Some(code) => return Err(denied("RotatedSecrets", code)),
+        }
+        if let Some(code) = code(api::<PartialObjectMeta<Secret>>(client, part).list_metadata(&one.clone().labels(&ours())).await)? {
+            return Err(denied("Secrets", code));
+        }
+    }
+    if scope.namespaces.is_empty()
+        && let Some(code) = code(Api::<PartialObjectMeta<Namespace>>::all(client.clone()).list_metadata(&one).await)?
+    {
+        return Err(StartError::Denied { what: "Namespaces", place: "of the cluster".to_owned(), code });
+    }
+    Ok(())
+}
+
+/// The code of a refusal; `None`: it was none.
+fn code<T>(answer: Result<T, kube::Error>) -> Result<Option<u16>, StartError> {
+    match answer {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) => Ok(Some(status.code)),
         Err(_) => Err(StartError::Unreachable),
     }
 }
 
-/// Runs until `stop` resolves and the turns under way have ended. `concurrency`: the most turns at once.
-pub async fn run(ctx: Arc<Context>, concurrency: u16, readiness: Readiness, stop: impl Future<Output = ()> + Send + Sync + 'static) {
-    let client = ctx.client.clone();
-    let controller = Controller::new(Api::<Guarded>::all(client.clone()), watcher::Config::default());
-    let store = controller.store();
-    let objects_of = {
-        let store = store.clone();
-        move |namespace: PartialObjectMeta<Namespace>| -> Vec<ObjectRef<Guarded>> {
-            let name = Some(namespace.name_any());
-            store.state().iter().filter(|object| object.namespace() == name).map(|object| ObjectRef::from_obj(&**object)).collect()
-        }
-    };
-    let ready = {
-        let store = store.clone();
-        async move {
-            if store.wait_until_ready().await.is_ok() {
+/// What every turn needs, and whether it may begin.
+struct Stage {
+    ctx: Arc<Context>,
+    leadership: Leadership,
+    /// So many turns at once, in all namespaces together.
+    places: Semaphore,
+}
+
+/// Runs until `stop` resolves and the turns under way have ended. `concurrency`: the most turns at once. Before `leadership` allows it, and
+/// after, objects are known and nothing is done.
+pub fn run<S>(
+    ctx: Arc<Context>,
+    scope: &Scope,
+    concurrency: u16,
+    leadership: Leadership,
+    readiness: Readiness,
+    stop: S,
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(concurrency)) });
+    let stop = stop.boxed().shared();
+    let watches: Vec<_> = scope.parts().into_iter().map(|part| watch(&stage, scope, part, concurrency, stop.clone())).collect();
+    let (turns, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+    async move {
+        let ready = async {
+            if future::try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {
                 readiness.set();
             }
-        }
-    };
-    let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
-    let turns = controller
+        };
+        futures::join!(future::join_all(turns), ready);
+    }
+}
+
+/// The turns of the objects in one namespace, or in all, and the objects themselves.
+fn watch(
+    stage: &Arc<Stage>,
+    scope: &Scope,
+    part: Option<&str>,
+    concurrency: u16,
+    stop: future::Shared<future::BoxFuture<'static, ()>>,
+) -> (impl Future<Output = ()> + Send + use<>, Store<Guarded>) {
+    let client = &stage.ctx.client;
+    let selected = scope.selector.as_ref().map_or_else(watcher::Config::default, |selector| watcher::Config::default().labels(selector));
+    let mut controller = Controller::new(api::<Guarded>(client, part), selected)
         .with_config(controller::Config::default().concurrency(concurrency))
-        .owns(Api::<PartialObjectMeta<Secret>>::all(client.clone()), watcher::Config::default().labels(&ours))
-        .watches(Api::<PartialObjectMeta<Namespace>>::all(client), watcher::Config::default(), objects_of)
+        .owns(api::<PartialObjectMeta<Secret>>(client, part), watcher::Config::default().labels(&ours()))
+        .reconcile_all_on(stage.leadership.begins());
+    let store = controller.store();
+    if part.is_none() {
+        let store = store.clone();
+        let objects_of = move |namespace: PartialObjectMeta<Namespace>| -> Vec<ObjectRef<Guarded>> {
+            let name = Some(namespace.name_any());
+            store.state().iter().filter(|object| object.namespace() == name).map(|object| ObjectRef::from_obj(&**object)).collect()
+        };
+        // One Namespace alone can be read with a Role in it, but not watched: there, its annotations are seen at the next look.
+        controller = controller.watches(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default(), objects_of);
+    }
+    let turns = controller
         .graceful_shutdown_on(stop)
-        .run(look_at, |_, _, _| Action::requeue(Duration::from_secs(30)), ctx)
+        .run(look_at, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::clone(stage))
         .for_each(|result| async move {
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
@@ -94,7 +209,7 @@ pub async fn run(ctx: Arc<Context>, concurrency: u16, readiness: Readiness, stop
                 Err(_) => tracing::error!("the controller's queue failed; it goes on"),
             }
         });
-    futures::join!(turns, ready);
+    (turns, store)
 }
 
 fn watch_error(error: &watcher::Error) -> &'static str {
@@ -107,14 +222,29 @@ fn watch_error(error: &watcher::Error) -> &'static str {
     }
 }
 
-async fn look_at(object: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, CutShort> {
+async fn look_at(object: Arc<Guarded>, stage: Arc<Stage>) -> Result<Action, CutShort> {
     let Ok(object) = &object.0 else {
         // Its text may quote anything; the API server's own validation has told the author more than we could.
         tracing::error!("a RotatedSecret cannot be read with this version of the operator; it is left alone");
         return Ok(Action::await_change());
     };
+    // Never closed.
+    let Ok(_place) = stage.places.acquire().await else { return Err(CutShort) };
+    // Whoever begins to lead looks at everything.
+    if !stage.leadership.may_begin() {
+        return Ok(Action::await_change());
+    }
+    let ctx = &stage.ctx;
     let started = std::time::Instant::now();
-    let ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, &ctx)).catch_unwind()).await;
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, ctx)).catch_unwind()) => ended,
+        // As if it had crashed, which the next leader's turn can take.
+        () = stage.leadership.over() => {
+            tracing::warn!("the turn was cut short: the Lease has run out");
+            ctx.metrics.reconcile("error", started.elapsed());
+            return Ok(Action::await_change());
+        }
+    };
     let Ok(Ok(turn)) = ended else {
         ctx.metrics.reconcile("error", started.elapsed());
         return Err(CutShort);

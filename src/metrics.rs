@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -28,6 +29,7 @@ struct Inner {
     aws_calls: Family<[Label; 2], Counter>,
     rotations: Family<[Label; 2], Counter>,
     reconcile_duration: Histogram,
+    leader: Gauge,
 }
 
 impl Default for Metrics {
@@ -51,8 +53,10 @@ impl Metrics {
         registry.register("steps", "Changes made, by kind", steps.clone());
         registry.register("aws_calls", "Calls of AWS", aws_calls.clone());
         registry.register("rotations", "New versions by cause", rotations.clone());
+        let leader = Gauge::default();
+        registry.register("leader", "Whether this replica acts: 1 or 0", leader.clone());
         registry.register_with_unit("reconcile_duration", "How long a look at an object took", Unit::Seconds, reconcile_duration.clone());
-        Self(Arc::new(Inner { registry, reconciles, errors, steps, aws_calls, rotations, reconcile_duration }))
+        Self(Arc::new(Inner { registry, reconciles, errors, steps, aws_calls, rotations, reconcile_duration, leader }))
     }
 
     /// A look at an object has ended: `changed`, `unchanged` or `error`.
@@ -81,6 +85,11 @@ impl Metrics {
     pub fn rotation(&self, cause: &'static str, outcome: &'static str) {
         let labels = [("cause", cause), ("outcome", outcome)];
         count(&self.0.rotations, labels);
+    }
+
+    /// This replica acts from now on, or does not.
+    pub fn leads(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
     }
 
     /// All of it as `OpenMetrics` text.

@@ -6,7 +6,9 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use rustix::process::Signal;
+use serde_json::Value;
 use testbed::process::{Family, free_ports};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -85,6 +87,25 @@ impl Operator {
         Ok((status, body.to_owned()))
     }
 
+    /// The value of a series, by its name and labels as it writes them; 0 when there is none.
+    pub(crate) async fn metric(&self, series: &str) -> Result<f64> {
+        let page = self.get("/metrics").await?.1;
+        let found = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        found.map_or(Ok(0.0), |value| value.parse().context("a number"))
+    }
+
+    /// Its log, line by line, as JSON.
+    pub(crate) fn log(&self) -> Result<Vec<Value>> {
+        Ok(self.output()?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// When it last said this.
+    pub(crate) fn said(&self, message: &str) -> Result<Timestamp> {
+        let log = self.log()?;
+        let line = log.iter().rev().find(|line| line["message"] == message).with_context(|| format!("it said: {message}"))?;
+        Ok(line["timestamp"].as_str().context("a time")?.parse()?)
+    }
+
     /// Fails when it has ended.
     pub(crate) fn check(&self) -> Result<()> {
         self.family.check()
@@ -116,7 +137,11 @@ impl Operator {
 fn command(kubeconfig: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rotated-secrets"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("AWS_") || name.starts_with("ROTATED_SECRETS_") || name.to_lowercase().ends_with("_proxy") {
+        if name.starts_with("AWS_")
+            || name.starts_with("ROTATED_SECRETS_")
+            || name.starts_with("POD_")
+            || name.to_lowercase().ends_with("_proxy")
+        {
             command.env_remove(name);
         }
     }

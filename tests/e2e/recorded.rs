@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::operator::Operator;
 use crate::scan::Scanner;
-use crate::stage::{Stage, USER};
+use crate::stage::{NAMESPACE, Stage, USER};
 use crate::{story, troubles};
 
 pub(crate) struct Recorded {
@@ -41,14 +41,17 @@ async fn play() -> Result<Recorded> {
     let states = Arc::new(Mutex::new(Vec::new()));
     let watching = tokio::spawn(watch(stage.dynamic(), Arc::clone(&states)));
 
-    let first = Operator::start(&stage).await?;
+    let lease = |name| ["--leader-elect", "--lease-namespace", NAMESPACE, "--lease-identity", name];
+    let first = Operator::start_with(&stage, &lease("first")).await?;
     story::tell(&stage).await.context("the story")?;
     troubles::policies(&stage).await.context("policies")?;
     pages(&first, "first life", &mut texts).await?;
+    // As in a rollout: the next one stands by before the first one goes.
+    let flags = ["--log-format", "human", "--refresh-interval", "3s"];
+    let second = Operator::start_with(&stage, &[flags.as_slice(), &lease("second")].concat()).await?;
     first.terminate().await?;
     texts.insert("what the first life said".to_owned(), first.output()?);
 
-    let second = Operator::start_with(&stage, &["--log-format", "human", "--refresh-interval", "3s"]).await?;
     troubles::mirror_only(&stage).await.context("mirror only")?;
     troubles::suffer(&stage).await.context("troubles")?;
     pages(&second, "second life", &mut texts).await?;

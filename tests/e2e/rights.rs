@@ -5,24 +5,42 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
+use testbed::controlplane::AuditEvent;
 
 use crate::operator::Operator;
 use crate::recorded::recorded;
 use crate::stage::{Stage, pause};
 
-/// (verb, resource) of every rule.
-fn granted(role: &DynamicObject) -> Result<BTreeSet<(String, String)>> {
+/// (verb, resource) of every rule of every role among the objects.
+pub(crate) fn granted_by(objects: &[DynamicObject]) -> Result<BTreeSet<(String, String)>> {
     let words = |rule: &Value, key: &str| -> Result<Vec<String>> {
         let words = rule[key].as_array().with_context(|| format!("a rule has {key}"))?;
         Ok(words.iter().filter_map(Value::as_str).map(str::to_owned).collect())
     };
+    let is_role =
+        |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| matches!(types.kind.as_str(), "ClusterRole" | "Role"));
     let mut granted = BTreeSet::new();
-    for rule in role.data["rules"].as_array().context("rules")? {
-        for resource in words(rule, "resources")? {
-            granted.extend(words(rule, "verbs")?.into_iter().map(|verb| (verb, resource.clone())));
+    for role in objects.iter().filter(is_role) {
+        for rule in role.data["rules"].as_array().context("rules")? {
+            for resource in words(rule, "resources")? {
+                granted.extend(words(rule, "verbs")?.into_iter().map(|verb| (verb, resource.clone())));
+            }
         }
     }
+    ensure!(!granted.is_empty(), "there are roles");
     Ok(granted)
+}
+
+/// The same of what was asked. A path that is no resource (discovery, version) needs no rule.
+pub(crate) fn asked_of(events: &[AuditEvent]) -> BTreeSet<(String, String)> {
+    let resources = events.iter().filter(|event| !event.resource.is_empty());
+    resources
+        .map(|event| {
+            let resource =
+                if event.subresource.is_empty() { event.resource.clone() } else { format!("{}/{}", event.resource, event.subresource) };
+            (event.verb.clone(), resource)
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,22 +48,11 @@ async fn every_right_is_used_and_no_other_is_asked_for() -> Result<()> {
     let recorded = recorded().await?;
     let stage = Stage::enter("rights").await?;
     let applied = stage.plane().apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
-    let role = applied.objects.iter().find(|object| object.types.as_ref().is_some_and(|types| types.kind == "ClusterRole"));
-    let granted = granted(role.context("a ClusterRole")?)?;
+    let granted = granted_by(&applied.objects)?;
 
     let refused: Vec<_> = recorded.asked.iter().filter(|event| matches!(event.code, 401 | 403)).map(|event| &event.uri).collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
-    // A path that is no resource (discovery, version) needs no rule.
-    let asked: BTreeSet<(String, String)> = recorded
-        .asked
-        .iter()
-        .filter(|event| !event.resource.is_empty())
-        .map(|event| {
-            let resource =
-                if event.subresource.is_empty() { event.resource.clone() } else { format!("{}/{}", event.resource, event.subresource) };
-            (event.verb.clone(), resource)
-        })
-        .collect();
+    let asked = asked_of(&recorded.asked);
     println!("rights: {asked:?}");
     println!(
         "rights: paths without a resource: {:?}",

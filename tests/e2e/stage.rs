@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
@@ -19,6 +20,8 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 pub(crate) const REGION: &str = "eu-central-1";
 /// Who the operator is to the API server.
 pub(crate) const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
+/// Where it would run.
+pub(crate) const NAMESPACE: &str = "rotated-secrets";
 
 /// Far above what anything takes on a slow, busy machine.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -259,6 +262,9 @@ async fn prepare(plane: &ControlPlane) -> Result<()> {
 
 /// Takes away every object, also those whose operator is gone.
 async fn sweep(admin: &Client) -> Result<()> {
+    // A leader that was killed left its name in it.
+    let leases: Api<Lease> = Api::namespaced(admin.clone(), NAMESPACE);
+    let _ = leases.delete("rotated-secrets", &DeleteParams::default()).await;
     let all: Api<RotatedSecret> = Api::all(admin.clone());
     until("the objects of the test before are gone", async || {
         let left = all.list_metadata(&kube::api::ListParams::default()).await?.items;

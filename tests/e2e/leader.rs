@@ -1,0 +1,215 @@
+//! Several replicas with a Lease between them: one acts, the next one takes over at once, and nothing is lost or doubled on the way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::stage::{Agreed, NAMESPACE, Stage, pause, until};
+use crate::story::check_chain;
+
+const PERIOD: i64 = 3;
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A replica of this name, with a Lease of three seconds.
+async fn replica(stage: &Stage, name: &str) -> Result<Operator> {
+    let flags = ["--leader-elect", "--lease-namespace", NAMESPACE, "--lease-identity", name];
+    let short = ["--lease-duration", "3s", "--lease-renew-deadline", "2s", "--lease-retry-period", "1s", "--log", "info"];
+    Operator::start_with(stage, &[flags.as_slice(), &short].concat()).await
+}
+
+fn leases(stage: &Stage) -> Api<Lease> {
+    Api::namespaced(stage.plane().admin(), NAMESPACE)
+}
+
+async fn holder(stage: &Stage) -> Result<Option<String>> {
+    Ok(leases(stage).get_opt("rotated-secrets").await?.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity))
+}
+
+async fn held_by(stage: &Stage, name: &str) -> Result<()> {
+    until(&format!("{name} holds the Lease"), async || Ok((holder(stage).await?.as_deref() == Some(name)).then_some(()))).await
+}
+
+async fn leads(operator: &Operator) -> Result<bool> {
+    Ok(operator.metric("rotated_secrets_leader").await? >= 1.0)
+}
+
+fn spec(schedule: &str) -> Value {
+    json!({"value": {"data": {"username": "admin"}, "generate": {"password": {}}}, "rotation": {"schedule": schedule}})
+}
+
+/// Stops the rotations, and says of each object that every version follows from the one before.
+async fn settled(stage: &Stage) -> Result<Vec<Agreed>> {
+    for name in NAMES {
+        stage.patch(name, json!({"spec": {"rotation": {"schedule": "rate(30 days)"}}})).await?;
+    }
+    let mut ends = Vec::new();
+    for name in NAMES {
+        let agreed = stage.ready(name).await?;
+        check_chain(&agreed.object, &agreed.aws, PERIOD).with_context(|| format!("object {name}"))?;
+        ends.push(agreed);
+    }
+    Ok(ends)
+}
+
+/// How late the latest rotation was, in seconds.
+fn latest(ends: &[Agreed]) -> i64 {
+    let pairs = ends.iter().flat_map(|end| end.aws.versions.windows(2));
+    pairs.map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - PERIOD).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_hands_the_lease_over_at_once_and_neither_loses_nor_doubles_a_rotation() -> Result<()> {
+    let stage = Stage::enter("rollout").await?;
+    let mut leader = replica(&stage, "replica-0").await?;
+    held_by(&stage, "replica-0").await?;
+    for name in NAMES {
+        stage.create(name, spec(&format!("rate({PERIOD} seconds)"))).await?;
+    }
+    let mut gaps = Vec::new();
+    for round in 1..=5 {
+        let before: Vec<usize> = NAMES.iter().map(|name| stage.versions(name)).collect();
+        // As a Deployment does: the next pod must be ready before the old one is told to go. A standby is.
+        let next = replica(&stage, &format!("replica-{round}")).await?;
+        ensure!(leads(&leader).await? && !leads(&next).await?, "ready, and not acting");
+        until("all have rotated", async || {
+            Ok(NAMES.iter().zip(&before).all(|(name, before)| stage.versions(name) > *before).then_some(()))
+        })
+        .await?;
+        ensure!(leader.terminate().await?.success(), "the old leader ends with code 0");
+        let (released, ended) = (leader.said("the Lease is released")?, Instant::now());
+        held_by(&stage, &format!("replica-{round}")).await?;
+        let taken = next.said("leading from now on")?;
+        gaps.push(taken.duration_since(released).as_millis());
+        println!("leader: round {round}: seen {:?} after the old leader's end", ended.elapsed());
+        leader = next;
+    }
+    let ends = settled(&stage).await?;
+    println!("leader: handed over after {gaps:?} ms; the latest rotation was {} s late", latest(&ends));
+    let spec = leases(&stage).get("rotated-secrets").await?.spec.context("a spec")?;
+    ensure!(spec.lease_transitions == Some(5), "five times: {spec:?}");
+    let calls = stage.emulator.counters();
+    let refused = calls.count("PutSecretValue", "ResourceExistsException") + calls.count("CreateSecret", "ResourceExistsException");
+    ensure!(refused == 0, "never did two of them begin the same: {refused}");
+    leader.terminate().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_killed_leader_the_standby_takes_over_when_the_lease_has_run_out() -> Result<()> {
+    let stage = Stage::enter("killed-leader").await?;
+    let mut leader = replica(&stage, "replica-0").await?;
+    held_by(&stage, "replica-0").await?;
+    for name in NAMES {
+        stage.create(name, spec(&format!("rate({PERIOD} seconds)"))).await?;
+    }
+    let mut gaps = Vec::new();
+    for round in 1..=3 {
+        let next = replica(&stage, &format!("replica-{round}")).await?;
+        let before: Vec<usize> = NAMES.iter().map(|name| stage.versions(name)).collect();
+        until("all have rotated", async || {
+            Ok(NAMES.iter().zip(&before).all(|(name, before)| stage.versions(name) > *before).then_some(()))
+        })
+        .await?;
+        let killed = Timestamp::now();
+        leader.kill().await?;
+        held_by(&stage, &format!("replica-{round}")).await?;
+        gaps.push(next.said("leading from now on")?.duration_since(killed).as_millis());
+        leader = next;
+    }
+    let ends = settled(&stage).await?;
+    println!("leader: with a Lease of 3 s, taken over after {gaps:?} ms; the latest rotation was {} s late", latest(&ends));
+    leader.terminate().await?;
+    Ok(())
+}
+
+/// Keeps a Lease alive in somebody else's name until it is dropped.
+struct Stranger(tokio::task::JoinHandle<()>);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Stranger {
+    async fn holds(api: Api<Lease>) -> Result<Self> {
+        let spec = LeaseSpec {
+            holder_identity: Some("somebody".to_owned()),
+            lease_duration_seconds: Some(3),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            ..LeaseSpec::default()
+        };
+        let metadata = ObjectMeta { name: Some("rotated-secrets".to_owned()), ..ObjectMeta::default() };
+        api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await?;
+        Ok(Self(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let renewal = json!({"spec": {"renewTime": MicroTime(Timestamp::now())}});
+                let _ = api.patch("rotated-secrets", &PatchParams::default(), &Patch::Merge(renewal)).await;
+            }
+        })))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_leads() -> Result<()> {
+    let stage = Stage::enter("standby").await?;
+    let (_, from) = stage.asked(0).await?;
+    let stranger = Stranger::holds(leases(&stage)).await?;
+    let standby = replica(&stage, "standby").await?;
+    stage.create("a", spec("rate(30 days)")).await?;
+    pause(8).await;
+    standby.check()?;
+    let (asked, _) = stage.asked(from).await?;
+    let wrote: Vec<&String> =
+        asked.iter().filter(|event| !matches!(event.verb.as_str(), "get" | "list" | "watch")).map(|e| &e.uri).collect();
+    ensure!(wrote.is_empty(), "a standby writes nothing, not even the Lease: {wrote:?}");
+    ensure!(stage.emulator.counters().all().is_empty(), "nor does it ask AWS: {:?}", stage.emulator.counters().all());
+    ensure!(!leads(&standby).await?, "and says so");
+
+    drop(stranger);
+    held_by(&stage, "standby").await?;
+    let agreed = stage.ready("a").await?;
+    ensure!(agreed.aws.versions.len() == 1, "what it knew all the time is made");
+    ensure!(leads(&standby).await?, "it leads");
+    standby.terminate().await?;
+    ensure!(holder(&stage).await?.is_none(), "and leaves the Lease behind, free");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> Result<()> {
+    // Alone: rights are taken away.
+    let stage = Stage::alone("no-renewal").await?;
+    let operator = replica(&stage, "replica-0").await?;
+    held_by(&stage, "replica-0").await?;
+    stage.create("a", spec("rate(30 days)")).await?;
+    stage.ready("a").await?;
+
+    let bindings: Api<RoleBinding> = Api::namespaced(stage.plane().admin(), NAMESPACE);
+    bindings.delete("rotated-secrets-leader", &DeleteParams::default()).await?;
+    until("it leads no more", async || Ok((!leads(&operator).await?).then_some(()))).await?;
+    let renewed = leases(&stage).get("rotated-secrets").await?.spec.and_then(|spec| spec.renew_time).context("a renewal")?;
+    ensure!(Timestamp::now() < renewed.0 + Duration::from_secs(3), "it stopped before the Lease had run out");
+    let (_, from) = stage.asked(0).await?;
+    stage.emulator.counters().reset();
+    stage.create("b", spec("rate(30 days)")).await?;
+    stage.patch("a", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": "please"}}})).await?;
+    pause(6).await;
+    let (asked, _) = stage.asked(from).await?;
+    let wrote = asked.iter().filter(|event| event.is_write()).count();
+    ensure!(wrote == 0 && stage.emulator.counters().all().is_empty(), "nothing is begun: {:?}", stage.emulator.counters().all());
+    ensure!(operator.get("/livez").await?.0 == 200 && operator.get("/readyz").await?.0 == 200, "alive and ready: a restart would not help");
+
+    stage.plane().apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
+    ensure!(stage.acknowledged("a", "please").await?.aws.versions.len() == 2, "the request is carried out, once");
+    ensure!(stage.ready("b").await?.aws.versions.len() == 1, "and the new object made");
+    operator.check()
+}
