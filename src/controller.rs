@@ -84,6 +84,8 @@ pub enum StartError {
         what: &'static str,
         /// Where.
         place: String,
+        /// Which kind of binding would give the right.
+        binding: &'static str,
         /// The answer.
         code: u16,
     },
@@ -105,6 +107,7 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
         let denied = |what, code| StartError::Denied {
             what,
             place: part.map_or_else(|| "in all namespaces".to_owned(), |namespace| format!("in namespace {namespace}")),
+            binding: if part.is_none() { "ClusterRoleBinding" } else { "RoleBinding there" },
             code,
         };
         let selected = ListParams { label_selector: scope.selector.clone(), ..one.clone() };
@@ -121,7 +124,7 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
     if scope.namespaces.is_empty()
         && let Some(code) = code(Api::<PartialObjectMeta<Namespace>>::all(client.clone()).list_metadata(&one).await)?
     {
-        return Err(StartError::Denied { what: "Namespaces", place: "of the cluster".to_owned(), code });
+        return Err(StartError::Denied { what: "Namespaces", place: "of the cluster".to_owned(), binding: "ClusterRoleBinding", code });
     }
     Ok(())
 }
