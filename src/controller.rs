@@ -76,9 +76,7 @@ pub enum StartError {
     #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; type: kubectl apply -f crds/")]
     NoDefinition,
     /// The API server refuses.
-    #[error(
-        "the API server does not let the operator list {what} {place} (HTTP {code}); check the ServiceAccount, its roles and their bindings"
-    )]
+    #[error("the API server does not let the operator list {what} {place} (HTTP {code}); check the ServiceAccount and its {binding}")]
     Denied {
         /// Plural kind.
         what: &'static str,
