@@ -105,8 +105,8 @@ pub struct Version {
 pub enum Selector<'a> {
     /// This one.
     Version(&'a VersionId),
-    /// Whichever is labelled AWSCURRENT.
-    Current,
+    /// Whichever carries this label.
+    Labelled(&'a str),
 }
 
 impl SecretsManager {
@@ -155,21 +155,30 @@ impl SecretsManager {
     /// # Errors
     /// Also when there is no such version (reason `Progressing`: it may not be visible yet).
     pub async fn read(&self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
+        self.find(at, which).await?.ok_or_else(|| Failure {
+            of: ConditionType::Provisioned,
+            class: Class::Conflict,
+            reason: Reason::Progressing,
+            message: "AWS does not show the version yet".to_owned(),
+        })
+    }
+
+    /// Reads one version, or `None` when there is none.
+    ///
+    /// # Errors
+    /// Any answer but that.
+    pub async fn find(&self, at: Address<'_>, which: Selector<'_>) -> Result<Option<Version>, Failure> {
         const OPERATION: &str = "GetSecretValue";
         let request = self.client(at.region).get_secret_value().secret_id(at.id);
         let request = match which {
             Selector::Version(version) => request.version_id(version.as_str()),
-            Selector::Current => request.version_stage("AWSCURRENT"),
+            Selector::Labelled(label) => request.version_stage(label),
         };
-        let output = self.count(OPERATION, request.send().await).map_err(|fault| match fault.code.as_deref() {
-            Some("ResourceNotFoundException") => Failure {
-                of: ConditionType::Provisioned,
-                class: Class::Conflict,
-                reason: Reason::Progressing,
-                message: "AWS does not show the version yet".to_owned(),
-            },
-            _ => fault.into_failure(),
-        })?;
+        let output = match self.count(OPERATION, request.send().await) {
+            Ok(output) => output,
+            Err(fault) if fault.code.as_deref() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(fault) => return Err(fault.into_failure()),
+        };
         let id = VersionId::from(output.version_id().unwrap_or_default());
         let created = output.created_date().and_then(timestamp).ok_or_else(|| Failure::bug("GetSecretValue gave no creation date"))?;
         let value = match (output.secret_string, output.secret_binary) {
@@ -177,7 +186,7 @@ impl SecretsManager {
             (None, Some(blob)) => Payload::Binary(SecretBytes::from(blob.into_inner())),
             (None, None) => return Err(Failure::bug("GetSecretValue gave no value")),
         };
-        Ok(Version { id, value, created })
+        Ok(Some(Version { id, value, created }))
     }
 
     /// Creates a secret with its first value, so that a lost answer can be told from a foreign secret.
@@ -197,32 +206,6 @@ impl SecretsManager {
             .set_kms_key_id(new.kms_key_id.map(str::to_owned))
             .set_tags(Some(tags));
         written(self.count(OPERATION, request.send().await))
-    }
-
-    /// Writes a new current version. AWS moves AWSCURRENT and AWSPREVIOUS.
-    ///
-    /// # Errors
-    /// Any answer but the two of [`Written`].
-    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Plaintext) -> Result<Written, Failure> {
-        const OPERATION: &str = "PutSecretValue";
-        let request =
-            self.client(at.region).put_secret_value().secret_id(at.id).client_request_token(version.as_str()).secret_string(value.expose());
-        written(self.count(OPERATION, request.send().await))
-    }
-
-    /// Makes `to` current, if `from` still is: AWS's only compare-and-swap.
-    ///
-    /// # Errors
-    /// Also when `from` is not current any more.
-    pub async fn move_current(&self, at: Address<'_>, to: &VersionId, from: &VersionId) -> Result<(), Failure> {
-        let request = self
-            .client(at.region)
-            .update_secret_version_stage()
-            .secret_id(at.id)
-            .version_stage("AWSCURRENT")
-            .move_to_version_id(to.as_str())
-            .remove_from_version_id(from.as_str());
-        self.count("UpdateSecretVersionStage", request.send().await).map(drop).map_err(Fault::into_failure)
     }
 
     /// Sets the description.
@@ -453,6 +436,10 @@ fn classify(code: Option<&str>, text: &str, server_side: bool) -> (Class, Reason
         None => (Class::Retry, Reason::AwsUnavailable),
     }
 }
+
+mod versions;
+
+pub use versions::Moved;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use kube::ResourceExt;
 
 use crate::api::condition::Reason;
 use crate::api::{
-    AwsDeletionPolicy, CreationPolicy, REFRESH, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
+    AwsDeletionPolicy, CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
+    TAG_NAMESPACE, TAG_UID,
 };
 use crate::identity::Session;
 use crate::ids::Tokens;
@@ -15,6 +16,9 @@ use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
 
 mod generators;
+mod versions;
+
+pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -86,8 +90,12 @@ pub struct Desired {
     pub rotation: Rotation,
     /// Absent: no mirror.
     pub target: Option<Target>,
+    /// How many of our versions keep a staging label, 0 to 10.
+    pub keep_versions: u32,
     /// The token of a person's request to rotate.
     pub rotate_request: Option<String>,
+    /// A person's request to go back to an older value.
+    pub rollback_request: Option<RollbackRequest>,
     /// The token of a person's request to look now.
     pub refresh_request: Option<String>,
 }
@@ -123,6 +131,8 @@ pub struct Target {
     pub labels: BTreeMap<String, String>,
     /// Annotations beside ours.
     pub annotations: BTreeMap<String, String>,
+    /// Which version it holds.
+    pub pin: Pin,
     /// It stays when the object goes.
     pub retained: bool,
 }
@@ -197,7 +207,9 @@ impl Desired {
             rotation: generators::outliving(rotation(object, policy, Tokens::of(&uid)), value.as_ref()),
             value,
             target: target(object, &name),
+            keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
             rotate_request: annotation(ROTATE),
+            rollback_request: object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text)),
             refresh_request: annotation(REFRESH),
             uid,
             namespace,
@@ -272,6 +284,7 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
         layout: Layout { kind: spec.kind, keys: spec.keys.clone() },
         labels,
         annotations: spec.annotations.clone(),
+        pin: Pin::of(spec),
         retained: spec.deletion_policy == SecretDeletionPolicy::Retain,
     })
 }

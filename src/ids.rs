@@ -65,6 +65,11 @@ impl Tokens {
         self.derive(&format!("rotate:{token}"))
     }
 
+    /// The copy of an older value that a person asked for with this token.
+    pub fn rollback(&self, token: &str) -> VersionId {
+        self.derive(&format!("rollback:{token}"))
+    }
+
     /// A change of the declared fields, made from this predecessor. `declared` is the hash of the new declaration.
     pub fn declaration(&self, predecessor: &VersionId, declared: &str) -> VersionId {
         self.derive(&format!("declare:{predecessor}:{declared}"))
@@ -111,6 +116,7 @@ mod tests {
             one.slot(due),
             one.request("1800000000"),
             one.request("now"),
+            one.rollback("now"),
             one.declaration(&one.creation(), "abc"),
             one.declaration(&one.slot(due), "abc"),
             one.declaration(&one.creation(), "abd"),

@@ -1,20 +1,21 @@
 //! Facts and outcome -> the status, once at the end of a turn. Pure. The status is a report: losing it costs reads, never a rotation.
 
 mod conditions;
+mod requests;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 
 use crate::api::condition::{ConditionType, Reason, merge};
 use crate::api::{
-    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, REFRESH, RequestStatus, RotatedSecret,
-    RotatedSecretStatus, ScheduleStatus,
+    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
+    ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
-use crate::desired::{Desired, Refusal, Rotation};
+use crate::desired::{Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
-use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest};
+use crate::ids::VersionId;
+use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, SETTLING, kept};
 
 /// How many versions the history keeps.
 const HISTORY: usize = 10;
@@ -57,11 +58,7 @@ pub enum Outcome {
 pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
     let status = object.status.as_ref()?;
     let until = status.failures.as_ref()?.next_attempt_time.as_ref()?.0;
-    let handled = status.requests.as_ref().and_then(|requests| requests.refresh.as_ref());
-    let asked = object.annotations().get(REFRESH).filter(|token| !token.is_empty());
-    // A refresh request is acknowledged by failures too, so each ends the wait once.
-    let news = status.observed_generation != object.metadata.generation
-        || asked.is_some_and(|token| Some(&crate::desired::bounded(token)) != handled);
+    let news = status.observed_generation != object.metadata.generation || requests::news(object);
     (until > now && !news).then_some(until)
 }
 
@@ -78,6 +75,8 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
         unscheduled: status.schedule.is_none() && !status.history.is_empty(),
+        history: status.history.iter().map(|entry| VersionId::from(entry.version_id.clone())).collect(),
+        rollback_handled: status.requests.as_ref().and_then(|requests| Some((requests.rollback.clone()?, requests.rollback_refused))),
         rotate_handled: status.requests.and_then(|requests| requests.rotate),
     }
 }
@@ -104,7 +103,8 @@ pub fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome,
         }
         Outcome::Failed { failure, secret_seen } => {
             after.mirror = after.mirror.filter(|_| *secret_seen || failure.of != ConditionType::Mirrored);
-            after.failures = Some(count_failure(&before, want, failure, now));
+            let requests = requests::present(object);
+            after.failures = Some(FailureStatus { requests, ..count_failure(&before, want, failure, now) });
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
@@ -135,8 +135,16 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
     if rest.rotate_handled.is_some() {
         requests.rotate.clone_from(&rest.rotate_handled);
     }
+    if let Some((token, refused)) = &rest.rollback_handled {
+        requests.rollback = Some(token.clone());
+        requests.rollback_refused = *refused;
+    }
     after.requests = (requests != RequestStatus::default()).then_some(requests);
     if rest.unsettled {
+        let unseen = unseen(seen, now);
+        if unseen.is_some() || after.aws.as_ref().is_some_and(|aws| aws.unseen.is_some()) {
+            after.aws.get_or_insert_with(|| AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() }).unseen = unseen;
+        }
         return;
     }
     let Some(remote) = seen.remote.as_ref() else {
@@ -154,6 +162,8 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         current_version_id: remote.current.as_ref().map(|current| current.version.to_string()),
         previous_version_id: remote.previous.as_ref().map(ToString::to_string),
         pending_version_id: remote.pending.as_ref().map(ToString::to_string),
+        kept_version_ids: if want.value.is_some() { kept::kept(remote).iter().map(ToString::to_string).collect() } else { Vec::new() },
+        unseen: None,
     });
     after.mirror = match (&seen.mirror, &want.target) {
         (Mirror::Ours { version, written, .. }, Some(target)) => Some(MirrorStatus {
@@ -182,6 +192,18 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
     }
 }
 
+/// The youngest version that AWS has and does not show, so that the next turn waits for it instead of writing it again.
+fn unseen(seen: &Observed, now: Timestamp) -> Option<UnseenVersion> {
+    let shown = |version: &VersionId| seen.remote.as_ref().is_some_and(|remote| remote.labels.values().any(|shown| shown == version));
+    let young = seen.spent.iter().filter(|(version, made)| !shown(version) && now < **made + SETTLING);
+    young.max_by_key(|(_, made)| **made).map(|(version, made)| UnseenVersion { version_id: version.to_string(), time: Time(whole(*made)) })
+}
+
+/// Kubernetes keeps whole seconds.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// The history and what follows from it.
 fn record(
     after: &mut RotatedSecretStatus,
@@ -207,10 +229,24 @@ fn record(
                     cause,
                     outcome: crate::api::Outcome::Succeeded,
                     reason: None,
+                    copy_of: if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None },
                 },
             );
             after.history.truncate(HISTORY);
         }
+    }
+}
+
+/// The version whose value the current one has again: as this turn wrote it, or as the request names it.
+fn copy_of(want: &Desired, seen: &Observed, current: &Current) -> Option<String> {
+    if let Some((_, to)) = seen.rolled_back.as_ref().filter(|(version, _)| *version == current.version) {
+        return Some(to.to_string());
+    }
+    match want.rollback_request.as_ref() {
+        Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) if want.tokens.rollback(token) == current.version => {
+            Some(to.to_string())
+        }
+        _ => None,
     }
 }
 
@@ -224,6 +260,9 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: 
     }
     if current.version == tokens.creation() {
         return Cause::Created;
+    }
+    if want.rollback_request.as_ref().is_some_and(|request| tokens.rollback(&request.token) == current.version) {
+        return Cause::RolledBack;
     }
     if want.rotate_request.as_ref().is_some_and(|token| tokens.request(token) == current.version) {
         return Cause::Requested;
@@ -286,12 +325,20 @@ fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: 
         count,
         since: so_far.and_then(|failures| failures.since.clone()).or(Some(Time(now))),
         next_attempt_time: Some(Time(now + whole)),
+        requests: None,
     }
 }
 
 /// The version that became current in this turn, if one did.
 pub fn news<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a HistoryEntry> {
     after.history.first().filter(|head| before.history.first().is_none_or(|old| old.version_id != head.version_id))
+}
+
+/// The version that the Secret went to, if it went to another one.
+fn moved<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a str> {
+    let held = |status: &'a RotatedSecretStatus| status.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref());
+    let earlier = before.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref())?;
+    held(after).filter(|held| *held != earlier)
 }
 
 /// What the owner of the object should hear of a turn. `steps`: the kinds of what was done.
@@ -306,14 +353,24 @@ pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, ste
             Cause::External => {
                 normal("ChangedInAws", "Mirror", format!("version {version} was put in AWS by somebody else and is the truth now"))
             }
-            Cause::RolledBack => normal("RolledBack", "Mirror", format!("version {version} is current again")),
+            Cause::RolledBack => normal(
+                "RolledBack",
+                "Mirror",
+                match &entry.copy_of {
+                    Some(older) => format!("version {version} is current and has the value of version {older}; a person asked for it"),
+                    None => format!("version {version} is current again"),
+                },
+            ),
             Cause::Scheduled => normal("Rotated", "Rotate", format!("version {version} is current; it was due by schedule")),
             Cause::Requested => normal("Rotated", "Rotate", format!("version {version} is current; a person asked for it")),
             Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
         });
+    } else if let (true, Some(held)) = (mirrored, moved(before, after)) {
+        happenings.push(normal("Mirrored", "Mirror", format!("the Secret holds version {held}")));
     } else if mirrored && before.mirror.is_some() && before.observed_generation == after.observed_generation {
         happenings.push(normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as it should be again".to_owned()));
     }
+    happenings.extend(requests::refused(before, after));
     let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
     match (ready(before), ready(after)) {
         (old, Some(new))

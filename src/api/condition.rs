@@ -33,6 +33,8 @@ impl fmt::Display for ConditionType {
 pub enum Reason {
     /// All is well.
     Succeeded,
+    /// All is well, and the Secret is held at a version that need not be the current one.
+    Pinned,
     /// `spec.suspend` is true.
     Suspended,
     /// The spec cannot be carried out as written.
@@ -81,6 +83,8 @@ pub enum Reason {
     RotatedByAws,
     /// The Kubernetes Secret belongs to somebody else.
     SecretNotOwned,
+    /// The version that the Secret is pinned to is not there.
+    VersionNotFound,
     /// A field that a key asks for is not in the value.
     FieldMissing,
     /// The value does not fit the type of the Secret, or the Secret has another type.
@@ -93,8 +97,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Succeeded,
+        Self::Pinned,
         Self::Suspended,
         Self::InvalidSpec,
         Self::Creating,
@@ -119,6 +124,7 @@ impl Reason {
         Self::ForeignPending,
         Self::RotatedByAws,
         Self::SecretNotOwned,
+        Self::VersionNotFound,
         Self::FieldMissing,
         Self::TypeMismatch,
         Self::WriteRefused,
@@ -129,6 +135,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "Succeeded",
+            Self::Pinned => "Pinned",
             Self::Suspended => "Suspended",
             Self::InvalidSpec => "InvalidSpec",
             Self::Creating => "Creating",
@@ -153,6 +160,7 @@ impl Reason {
             Self::ForeignPending => "ForeignPending",
             Self::RotatedByAws => "RotatedByAws",
             Self::SecretNotOwned => "SecretNotOwned",
+            Self::VersionNotFound => "VersionNotFound",
             Self::FieldMissing => "FieldMissing",
             Self::TypeMismatch => "TypeMismatch",
             Self::WriteRefused => "WriteRefused",
@@ -180,6 +188,7 @@ impl Reason {
                 | Self::ForeignPending
                 | Self::RotatedByAws
                 | Self::SecretNotOwned
+                | Self::VersionNotFound
                 | Self::FieldMissing
                 | Self::TypeMismatch
                 | Self::WriteRefused

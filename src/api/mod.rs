@@ -48,6 +48,8 @@ pub const SECRET_ARN: &str = "rotated-secrets.io/secret-arn";
 pub const RENDERING: &str = "rotated-secrets.io/rendering";
 /// Request by a person, on the RotatedSecret: rotate now.
 pub const ROTATE: &str = "rotated-secrets.io/rotate";
+/// Request by a person, on the RotatedSecret: `<token>:<version id>` or `<token>:AWSPREVIOUS`, the value of that version again.
+pub const ROLLBACK: &str = "rotated-secrets.io/rollback";
 /// Request by a person, on the RotatedSecret: look now, write only what differs.
 pub const REFRESH: &str = "rotated-secrets.io/refresh";
 /// On a Namespace, by an administrator: further AWS names that objects there may own or mirror.
@@ -58,6 +60,8 @@ pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
 pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 /// On a ServiceAccount that objects name in `spec.aws.serviceAccountRef`: its IAM role, where EKS has it too.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
+/// Staging labels on versions of the AWS secret, followed by a number from 1: AWS never removes a version that carries one.
+pub const KEPT_LABEL: &str = "rotated-secrets/";
 /// Tag on the AWS secret: the cluster of its owner.
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
 /// Tag on the AWS secret: the namespace of its owner.

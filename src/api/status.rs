@@ -71,6 +71,23 @@ pub struct AwsStatus {
     /// The version labelled AWSPENDING.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_version_id: Option<String>,
+    /// The versions that carry a staging label of ours, in the order of the labels: AWS never removes them, so one can go back to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub kept_version_ids: Vec<String>,
+    /// A version that the operator wrote and AWS does not show yet: it is waited for, not written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<UnseenVersion>,
+}
+
+/// A version that was written and is not shown yet.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UnseenVersion {
+    /// Its id.
+    pub version_id: String,
+    /// When it was made.
+    pub time: Time,
 }
 
 /// The mirrored Secret, as last seen.
@@ -131,6 +148,9 @@ pub struct HistoryEntry {
     /// More, where the outcome has a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// After a request to roll back: the version whose value this one has again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
 }
 
 /// Why a version came to be.
@@ -188,6 +208,9 @@ pub struct FailureStatus {
     /// When the operator tries again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
+    /// The requests that were there at the last failure: a new one ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestStatus>,
 }
 
 /// Requests that were handled.
@@ -197,7 +220,43 @@ pub struct RequestStatus {
     /// The token of the last rotate request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<String>,
+    /// The token of the last rollback request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<String>,
+    /// Why that rollback was not carried out; absent when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_refused: Option<RollbackRefusal>,
     /// The token of the last refresh request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
+}
+
+/// Why a request to roll back is not carried out.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollbackRefusal {
+    /// It is not of the form `<token>:<version id>` or `<token>:AWSPREVIOUS`.
+    Malformed,
+    /// AWS has no such version, or has removed it.
+    VersionNotFound,
+    /// There is no previous version.
+    NoPreviousVersion,
+    /// The object only mirrors somebody else's value.
+    MirrorOnly,
+}
+
+impl RollbackRefusal {
+    /// What is wrong and what to write instead; to follow a colon.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Malformed => "it must be <token>:<version id> or <token>:AWSPREVIOUS; ask again with a new token",
+            Self::VersionNotFound => {
+                "AWS has no such version, or has removed it since no label was on it; choose another (kubectl rotatedsecret history) and ask \
+                 again with a new token"
+            }
+            Self::NoPreviousVersion => "there is no previous version yet",
+            Self::MirrorOnly => {
+                "this object has no spec.value and only mirrors: go back where the value is made, or pin the Secret with spec.target.versionId"
+            }
+        }
+    }
 }

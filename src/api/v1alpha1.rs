@@ -111,6 +111,14 @@ pub struct AwsSpec {
     #[serde(default = "recovery_window")]
     #[schemars(range(min = 7, max = 30))]
     pub recovery_window_in_days: i32,
+    /// How many of the newest versions keep a staging label of ours (rotated-secrets/1, ...), so that AWS never removes them and one can go back
+    /// to them. 0: none.
+    #[serde(default = "keep_versions")]
+    #[schemars(range(min = 0, max = 10))]
+    #[x_kube(validation = Rule::new("self == 0 || self >= 3").message(
+        "spec.aws.keepVersions: 3 or more (AWS itself keeps the current and the previous version), or 0 for none"
+    ))]
+    pub keep_versions: i32,
 }
 
 impl Default for AwsSpec {
@@ -124,12 +132,17 @@ impl Default for AwsSpec {
             service_account_ref: None,
             deletion_policy: AwsDeletionPolicy::default(),
             recovery_window_in_days: recovery_window(),
+            keep_versions: keep_versions(),
         }
     }
 }
 
 fn recovery_window() -> i32 {
     30
+}
+
+fn keep_versions() -> i32 {
+    5
 }
 
 /// A ServiceAccount of the object's own namespace.
@@ -229,8 +242,11 @@ pub enum OnMissedWindow {
 }
 
 /// Where the value is mirrored.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.versionId) || self.versionStage == 'AWSCURRENT'").message(
+    "spec.target: versionId pins the Secret to one version, versionStage to whatever carries a label: remove one of the two"
+))]
 #[x_kube(validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)").message(
     "spec.target.name is immutable, since pods mount the Secret by name: make a second RotatedSecret without spec.value that mirrors the same spec.aws.secretName under the other name"
 ))]
@@ -269,9 +285,44 @@ pub struct TargetSpec {
         "spec.target.keys: keys of a Secret have at most 253 letters, digits, dots, dashes and underscores"
     ))]
     pub keys: BTreeMap<String, String>,
+    /// The staging label of the version that the Secret holds. Another one than AWSCURRENT pins the Secret: rotation goes on in AWS, and the Secret
+    /// follows the label.
+    #[serde(default = "current")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self != 'AWSPENDING' && !self.startsWith('rotated-secrets/')").message(
+        "spec.target.versionStage: a version labelled AWSPENDING may not work yet, and the labels rotated-secrets/ move with every rotation: write AWSCURRENT, AWSPREVIOUS or a label of your own, or pin a version by versionId"
+    ))]
+    pub version_stage: String,
+    /// Pins the Secret to this version of the AWS secret, whatever is current. Rotation goes on in AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 32, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message(
+        "spec.target.versionId: a version id as kubectl rotatedsecret history shows it; labels go to versionStage"
+    ))]
+    pub version_id: Option<String>,
     /// What becomes of the Secret when this object is deleted. Retain: it stays, without its owner reference.
     #[serde(default)]
     pub deletion_policy: SecretDeletionPolicy,
+}
+
+impl Default for TargetSpec {
+    fn default() -> Self {
+        Self {
+            creation_policy: CreationPolicy::default(),
+            name: None,
+            kind: SecretType::default(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            version_stage: current(),
+            version_id: None,
+            deletion_policy: SecretDeletionPolicy::default(),
+        }
+    }
+}
+
+fn current() -> String {
+    "AWSCURRENT".to_owned()
 }
 
 /// Whether there is a mirror.

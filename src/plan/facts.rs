@@ -1,9 +1,10 @@
 //! What the plan decides on: facts of AWS and Kubernetes, small and printable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::api::RollbackRefusal;
 use crate::desired::Refusal;
 use crate::ids::VersionId;
 
@@ -30,6 +31,10 @@ pub struct Observed {
     pub mirror_written: bool,
     /// The version that was written in this turn, and the one that it was meant to follow.
     pub wrote: Option<(VersionId, VersionId)>,
+    /// The version that was written in this turn for a rollback, and the one whose value it has.
+    pub rolled_back: Option<(VersionId, VersionId)>,
+    /// Versions that a person names and AWS does not have, found in this turn.
+    pub missing: BTreeSet<VersionId>,
 }
 
 /// The AWS secret, as DescribeSecret shows it.
@@ -49,6 +54,8 @@ pub struct Remote {
     pub previous: Option<VersionId>,
     /// AWSPENDING.
     pub pending: Option<VersionId>,
+    /// Every staging label, these three among them.
+    pub labels: BTreeMap<String, VersionId>,
     /// Declared tags that are missing or differ.
     pub missing_tags: BTreeMap<String, String>,
     /// A description is declared and differs.
@@ -116,4 +123,8 @@ pub struct Reported {
     pub unscheduled: bool,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
+    /// Rollback requests that were handled, and why the last one was not carried out.
+    pub rollback_handled: Option<(String, Option<RollbackRefusal>)>,
+    /// The versions of the history, newest first.
+    pub history: Vec<VersionId>,
 }

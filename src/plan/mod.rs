@@ -13,6 +13,10 @@
 
 mod due;
 mod facts;
+pub mod kept;
+mod overtaken;
+mod pin;
+mod rollback;
 mod step;
 
 pub use facts::{Current, Mirror, Observed, Ownership, Remote, Reported};
@@ -20,8 +24,8 @@ pub use step::Step;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::api::{Cause, RollbackRefusal};
 use crate::desired::{Desired, Refusal, Rotation};
 use crate::ids::VersionId;
 
@@ -60,6 +64,8 @@ pub struct Rest {
     pub unsettled: bool,
     /// The rotate request that was handled, now or earlier.
     pub rotate_handled: Option<String>,
+    /// The rollback request that was handled, now or earlier, and why it was not carried out.
+    pub rollback_handled: Option<(String, Option<RollbackRefusal>)>,
     /// `spec.rotation.rotateImmediately` asks for a first rotation that has not happened: the schedule is not in force before it.
     pub first_pending: bool,
 }
@@ -103,7 +109,12 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
         return Next::Do(step);
     }
     let Some(current) = &remote.current else { return valueless(want, seen, remote) };
-    if let Some(step) = give_back(seen, remote, current) {
+    if let Some(step) = overtaken::give_back(want, seen, remote, current) {
+        return Next::Do(step);
+    }
+    if want.value.is_some()
+        && let Some(step) = kept::tidy(want, seen, remote)
+    {
         return Next::Do(step);
     }
     let mirror = match mirror(want, seen, remote, current, now) {
@@ -167,14 +178,6 @@ fn created_unseen() -> Next {
         unsettled: true,
         ..Rest::default()
     })
-}
-
-/// PutSecretValue moves AWSCURRENT whatever version it is on. When AWSPREVIOUS is not the version that ours was meant to follow, somebody's
-/// value lies between, and theirs is the truth.
-fn give_back(seen: &Observed, remote: &Remote, current: &Current) -> Option<Step> {
-    let (written, predecessor) = seen.wrote.as_ref()?;
-    let overtaken = remote.previous.as_ref().filter(|previous| *previous != predecessor)?;
-    (current.version == *written).then(|| Step::GiveBack { to: overtaken.clone(), from: written.clone() })
 }
 
 fn refuse_remote(want: &Desired, remote: &Remote) -> Option<Refusal> {
@@ -252,17 +255,25 @@ struct Settled {
 }
 
 fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, now: Timestamp) -> Result<Settled, Step> {
-    let version = current.version.clone();
     let fine = Settled { refusal: None, wake: None, unsettled: false };
     match &seen.mirror {
-        Mirror::Unwanted => Ok(fine),
-        Mirror::Foreign => Ok(Settled { refusal: Some(secret_not_owned(want)), wake: None, unsettled: false }),
+        Mirror::Unwanted => return Ok(fine),
+        Mirror::Foreign => return Ok(Settled { refusal: Some(secret_not_owned(want)), ..fine }),
+        Mirror::Absent | Mirror::Ours { .. } => {}
+    }
+    let version = match pin::wanted(want, seen, remote, current) {
+        Ok(version) => version,
+        Err(refusal) => return Ok(Settled { refusal: Some(refusal), ..fine }),
+    };
+    match &seen.mirror {
+        Mirror::Unwanted | Mirror::Foreign => Ok(fine),
         Mirror::Absent => Err(Step::CreateMirror { version }),
         Mirror::Ours { version: Some(held), intact, .. } if *held == version => {
             // Written a moment ago and still not as asked: somebody owns fields in a way that a write cannot mend. Once a turn is enough.
             if *intact || seen.mirror_written { Ok(fine) } else { Err(Step::ReplaceMirror { version, confirm: false }) }
         }
         Mirror::Ours { version: None, .. } => Err(Step::ReplaceMirror { version, confirm: false }),
+        Mirror::Ours { .. } if pin::by_id(want) => Err(Step::ReplaceMirror { version, confirm: false }),
         Mirror::Ours { written, .. } => {
             // Another version than the mirror's. AWS may be showing an old state: only a change that is younger than the mirror goes at once.
             let Some(written) = *written else { return Err(Step::ReplaceMirror { version, confirm: true }) };
@@ -326,6 +337,9 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         ..Rest::default()
     };
     if want.value.is_none() {
+        if let rollback::Asked::Handled(token, refused) = rollback::asked(want, seen, remote, current) {
+            rest.rollback_handled = Some((token, refused));
+        }
         return Next::Rest(rest);
     }
     if let Some(made) = unseen(seen, remote, current, now) {
@@ -334,14 +348,17 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         rest.wake = rest.wake.into_iter().chain([made + SETTLING]).min();
         return Next::Rest(rest);
     }
-    // A version is only made when it can be delivered, and nobody else is in the middle of making one.
+    // A version is only made when it can be delivered, and nobody else is in the middle of making one. A mirror that is pinned to what is not
+    // there waits for none.
+    let undelivered = rest.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound);
     let obstacle = held(want, remote)
-        .or_else(|| rest.mirrored.is_some().then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
+        .or_else(|| undelivered.then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
     // One version a turn, so that each is reported before the next.
-    let write = |rest: Rest, version, cause| match &seen.wrote {
+    let step = |rest: Rest, step| match &seen.wrote {
         Some(_) => Next::Rest(Rest { wake: Some(now), ..rest }),
-        None => Next::Do(Step::Write { version, predecessor: Some(current.version.clone()), cause }),
+        None => Next::Do(kept::before_write(want, seen, remote, current).unwrap_or(step)),
     };
+    let write = |rest: Rest, version, cause| step(rest, Step::Write { version, predecessor: Some(current.version.clone()), cause });
 
     match declared_anew(want, seen, remote, current) {
         Declaration::Kept => {}
@@ -355,6 +372,20 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
             None => return write(Rest { unsettled: seen.wrote.is_some(), ..rest }, version, Cause::SpecChanged),
             Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
         },
+    }
+    match (rollback::asked(want, seen, remote, current), &obstacle) {
+        (rollback::Asked::Nothing, _) => {}
+        (rollback::Asked::Handled(token, refused), _) => rest.rollback_handled = Some((token, refused)),
+        (rollback::Asked::Wanted { .. }, None) if mirror.unsettled => return Next::Rest(rest),
+        (rollback::Asked::Wanted { version, to }, None) => {
+            return step(rest, Step::RollBack { version, to, predecessor: current.version.clone() });
+        }
+        (rollback::Asked::Unsure, _) => {
+            rest.unsettled = true;
+            return Next::Rest(rest);
+        }
+        (rollback::Asked::Wanted { .. }, Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
+        (rollback::Asked::Wanted { .. }, Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
     match (asked(want, seen, remote, current), &obstacle) {
         (None, _) => rest.rotate_handled.clone_from(&want.rotate_request),
@@ -415,6 +446,7 @@ fn known(version: &VersionId, seen: &Observed, remote: &Remote, current: &Curren
     *version == current.version
         || remote.previous.as_ref() == Some(version)
         || remote.pending.as_ref() == Some(version)
+        || remote.labels.values().any(|labelled| labelled == version)
         || seen.spent.contains_key(version)
 }
 

@@ -26,6 +26,24 @@ pub enum Step {
         /// Why.
         cause: Cause,
     },
+    /// Write the value of an older version as a new current version: a person asked for it.
+    RollBack {
+        /// The id of the new version.
+        version: VersionId,
+        /// The one whose value it gets.
+        to: VersionId,
+        /// The one that it follows.
+        predecessor: VersionId,
+    },
+    /// Move a staging label of ours.
+    Label {
+        /// Which.
+        label: String,
+        /// The version that carries it now; `None`: none does.
+        from: Option<VersionId>,
+        /// The version that is to carry it; `None`: none.
+        to: Option<VersionId>,
+    },
     /// Somebody else's value came between our look and our write, which AWS cannot refuse: make it current again.
     GiveBack {
         /// Theirs.
@@ -71,11 +89,13 @@ pub enum Step {
 
 impl Step {
     /// Every kind of step. A crash plan must exist for each.
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 14] = [
         "AddFinalizer",
         "RemoveFinalizer",
         "Create",
         "Write",
+        "RollBack",
+        "Label",
         "GiveBack",
         "Describe",
         "Rekey",
@@ -93,6 +113,8 @@ impl Step {
             Self::RemoveFinalizer => "RemoveFinalizer",
             Self::Create { .. } => "Create",
             Self::Write { .. } => "Write",
+            Self::RollBack { .. } => "RollBack",
+            Self::Label { .. } => "Label",
             Self::GiveBack { .. } => "GiveBack",
             Self::Describe { .. } => "Describe",
             Self::Rekey { .. } => "Rekey",

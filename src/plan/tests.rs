@@ -3,12 +3,13 @@
 
 mod cases;
 mod clock;
+mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::api::OnMissedWindow;
-use crate::desired::Target;
+use crate::desired::{Pin, Target};
 use crate::generate::Generator;
 use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule};
@@ -59,9 +60,12 @@ fn want() -> Desired {
             layout: Layout { kind: crate::api::SecretType::Opaque, keys: BTreeMap::new() },
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            pin: Pin::Current,
             retained: false,
         }),
+        keep_versions: 5,
         rotate_request: None,
+        rollback_request: None,
         refresh_request: None,
     }
 }
@@ -81,6 +85,10 @@ fn current(age: i64) -> Current {
     Current { version: id("current"), changed: at(NOW - age), anchor: at(NOW - age), fits: None }
 }
 
+fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, VersionId> {
+    labels.iter().map(|(label, version)| ((*label).to_owned(), id(version))).collect()
+}
+
 fn remote() -> Remote {
     Remote {
         arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf".to_owned(),
@@ -90,6 +98,7 @@ fn remote() -> Remote {
         current: Some(current(60)),
         previous: Some(id("previous")),
         pending: None,
+        labels: labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "previous"), ("rotated-secrets/1", "previous")]),
         missing_tags: BTreeMap::new(),
         description_differs: false,
         key_differs: false,
@@ -113,6 +122,8 @@ fn seen() -> Observed {
         mirror_revision: None,
         mirror_written: false,
         wrote: None,
+        rolled_back: None,
+        missing: BTreeSet::new(),
     }
 }
 
@@ -336,6 +347,11 @@ fn every_combination_comes_to_rest_and_stays_there() {
     });
 }
 
+fn relabel(remote: &mut Remote, current: &VersionId) {
+    let left = remote.labels.insert("AWSCURRENT".to_owned(), current.clone());
+    remote.labels.extend(left.map(|left| ("AWSPREVIOUS".to_owned(), left)));
+}
+
 /// What each step does to the world, as AWS and Kubernetes do it.
 fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
     match step {
@@ -343,21 +359,34 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
         Step::RemoveFinalizer => world.finalizer = false,
         Step::Create { version } => {
             let first = Current { version: version.clone(), changed: at(NOW), anchor: at(NOW), fits: Some(true) };
-            world.remote = Some(Remote { current: Some(first), previous: None, ..remote() });
+            let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]);
+            world.remote = Some(Remote { current: Some(first), previous: None, labels, ..remote() });
         }
-        Step::Write { version, cause, .. } => {
+        Step::RollBack { version, .. } | Step::Write { version, .. } => {
+            let slot = kept::next(want, world, world.remote.as_ref().unwrap());
             let remote = world.remote.as_mut().unwrap();
+            relabel(remote, version);
+            remote.labels.extend(slot.map(|slot| (slot.label, version.clone())));
             remote.previous = remote.current.take().map(|current| current.version);
             remote.current = Some(Current { version: version.clone(), changed: at(NOW), anchor: at(NOW), fits: Some(true) });
             remote.pending = None;
             remote.last_changed = Some(at(NOW));
-            if *cause == Cause::Requested {
+            if matches!(step, Step::Write { cause: Cause::Requested, .. }) {
                 world.reported.rotate_handled.clone_from(&want.rotate_request);
+            }
+        }
+        Step::Label { label, from, to } => {
+            let remote = world.remote.as_mut().unwrap();
+            assert_eq!(remote.labels.get(label), from.as_ref(), "labels are moved from where they are");
+            match to {
+                Some(to) => drop(remote.labels.insert(label.clone(), to.clone())),
+                None => drop(remote.labels.remove(label)),
             }
         }
         Step::GiveBack { to, from } => {
             let remote = world.remote.as_mut().unwrap();
             assert_eq!(remote.current.as_ref().map(|current| &current.version), Some(from));
+            relabel(remote, to);
             remote.current = Some(Current { version: to.clone(), ..current(0) });
             remote.previous = Some(from.clone());
         }

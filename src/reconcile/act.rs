@@ -6,14 +6,14 @@ use super::Work;
 use super::observe::Sight;
 use crate::api::Cause;
 use crate::api::condition::{ConditionType, Reason};
-use crate::aws::{Address, NewSecret, Selector, Version, Written};
+use crate::aws::{Address, Moved, NewSecret, Selector, Version, Written};
 use crate::backoff::Class;
 use crate::cluster::{mirror, object};
-use crate::desired::Desired;
+use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
-use crate::plan::Step;
+use crate::plan::{SETTLING, Step, kept};
 use crate::report::Happening;
 use crate::value::{ComposeError, LayoutError, Payload};
 
@@ -38,7 +38,9 @@ impl Work<'_> {
                 // Created now or before: either way AWS has it, also while a look does not show it.
                 self.spent.insert(version.clone(), (self.ctx.clock)());
             }
-            Step::Write { version, predecessor, cause } => self.write(want, at, version, predecessor.as_ref(), *cause).await?,
+            Step::Write { version, predecessor, cause } => self.write(want, sight, at, version, predecessor.as_ref(), *cause).await?,
+            Step::RollBack { version, to, predecessor } => self.roll_back(want, sight, at, version, to, predecessor).await?,
+            Step::Label { label, from, to } => self.label(at, label, from.as_ref(), to.as_ref()).await?,
             Step::GiveBack { to, from } => {
                 self.aws()?.move_current(at, to, from).await?;
                 self.wrote = None;
@@ -74,13 +76,14 @@ impl Work<'_> {
     async fn write(
         &mut self,
         want: &Desired,
+        sight: &Sight,
         at: Address<'_>,
         version: &VersionId,
         predecessor: Option<&VersionId>,
         cause: Cause,
     ) -> Result<(), Failure> {
         let before = match predecessor {
-            Some(predecessor) => Some(self.aws()?.read(at, Selector::Version(predecessor)).await?.value),
+            Some(predecessor) => Some(self.read(at, Selector::Version(predecessor)).await?.value),
             None => None,
         };
         let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
@@ -89,27 +92,84 @@ impl Work<'_> {
         {
             self.in_memory = Some(Payload::Text(Plaintext::from(value.expose().to_owned())));
         }
-        let made = match self.aws()?.put(at, version, &value).await? {
+        let label = kept_label(want, sight);
+        let made = match self.aws()?.put(at, version, &Payload::Text(value), label.as_deref()).await? {
             Written::Applied => {
                 self.wrote = predecessor.map(|predecessor| (version.clone(), predecessor.clone()));
                 (self.ctx.clock)()
             }
-            Written::Exists => self.aws()?.read(at, Selector::Version(version)).await?.created,
+            Written::Exists => self.read(at, Selector::Version(version)).await?.created,
         };
         self.spent.insert(version.clone(), made);
         Ok(())
     }
 
+    /// Writes an older value as a new version. AWS takes the same value under the same token for the same request, and moves nothing then: when
+    /// the version was made tells.
+    async fn roll_back(
+        &mut self,
+        want: &Desired,
+        sight: &Sight,
+        at: Address<'_>,
+        version: &VersionId,
+        to: &VersionId,
+        predecessor: &VersionId,
+    ) -> Result<(), Failure> {
+        let Some(older) = self.find(at, Selector::Version(to)).await? else {
+            self.vain(to);
+            return Ok(());
+        };
+        let label = kept_label(want, sight);
+        let now = (self.ctx.clock)();
+        let made = match self.aws()?.put(at, version, &older.value, label.as_deref()).await? {
+            Written::Applied => {
+                let made = self.find(at, Selector::Version(version)).await?.map_or(now, |read| read.created);
+                if now < made + SETTLING {
+                    self.wrote = Some((version.clone(), predecessor.clone()));
+                    self.rolled_back = Some((version.clone(), to.clone()));
+                }
+                made
+            }
+            Written::Exists => self.read(at, Selector::Version(version)).await?.created,
+        };
+        self.spent.insert(version.clone(), made);
+        Ok(())
+    }
+
+    /// There is no such version.
+    fn vain(&mut self, version: &VersionId) {
+        self.missing.insert(version.clone());
+        self.in_vain = true;
+    }
+
+    /// Moves a label of ours. Labels are for convenience: where somebody else was faster, or the version is gone, the turn goes on.
+    async fn label(&mut self, at: Address<'_>, label: &str, from: Option<&VersionId>, to: Option<&VersionId>) -> Result<(), Failure> {
+        let moved = self.aws()?.move_label(at, label, from, to).await?;
+        tracing::debug!(label, from = from.map(VersionId::as_str), to = to.map(VersionId::as_str), ?moved, "label");
+        self.in_vain = moved == Moved::Refused;
+        self.labelled.insert(label.to_owned(), to.cloned());
+        Ok(())
+    }
+
     async fn mirror(&mut self, want: &Desired, sight: &Sight, at: Address<'_>, version: &VersionId, confirm: bool) -> Result<(), Failure> {
         let (Some(target), Some(remote)) = (&want.target, &sight.seen.remote) else { return Ok(()) };
-        let read: Version = if confirm {
-            let read = self.aws()?.read(at, Selector::Current).await?;
-            if read.id != *version {
-                return Err(Failure::conflict("AWS shows two current versions in two reads; the operator looks again"));
+        let read: Version = match &target.pin {
+            Pin::Version(_) => {
+                let Some(read) = self.find(at, Selector::Version(version)).await? else {
+                    self.vain(version);
+                    return Ok(());
+                };
+                read
             }
-            read
-        } else {
-            self.aws()?.read(at, Selector::Version(version)).await?
+            Pin::Current | Pin::Stage(_) if !confirm => self.read(at, Selector::Version(version)).await?,
+            pin => {
+                let label = if let Pin::Stage(stage) = pin { stage } else { "AWSCURRENT" };
+                let read = self.read(at, Selector::Labelled(label)).await?;
+                if read.id != *version {
+                    return Err(Failure::conflict("AWS shows two versions under one label in two reads; the operator looks again"));
+                }
+                read
+            }
         };
         #[cfg(feature = "weakened")]
         let read = self.forget_read(read);
@@ -118,6 +178,12 @@ impl Work<'_> {
         self.mirror_written = true;
         Ok(())
     }
+}
+
+/// The label of ours that a version takes along.
+fn kept_label(want: &Desired, sight: &Sight) -> Option<String> {
+    let remote = sight.seen.remote.as_ref()?;
+    kept::next(want, &sight.seen, remote).map(|slot| slot.label)
 }
 
 #[cfg(feature = "weakened")]

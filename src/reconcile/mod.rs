@@ -4,7 +4,7 @@ mod act;
 mod identify;
 mod observe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
 
 use crate::api::{FINALIZER, RotatedSecret};
-use crate::aws::{Aws, SecretsManager};
+use crate::aws::{Address, Aws, SecretsManager, Selector, Version};
 use crate::backoff::Class;
 use crate::cluster::events::Events;
 use crate::cluster::{mirror, object};
@@ -91,6 +91,11 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         spent: BTreeMap::new(),
         mirror_written: false,
         wrote: None,
+        rolled_back: None,
+        missing: BTreeSet::new(),
+        in_vain: false,
+        labelled: BTreeMap::new(),
+        made: BTreeMap::new(),
         secret_seen: false,
         steps: Vec::new(),
         happenings: Vec::new(),
@@ -139,6 +144,16 @@ struct Work<'a> {
     spent: BTreeMap<VersionId, Timestamp>,
     mirror_written: bool,
     wrote: Option<(VersionId, VersionId)>,
+    /// The version that has an older one's value, and that one.
+    rolled_back: Option<(VersionId, VersionId)>,
+    /// Versions that a person names and AWS does not have.
+    missing: BTreeSet<VersionId>,
+    /// The last step wrote nothing, since what it was about is not there.
+    in_vain: bool,
+    /// Labels of ours that were moved, and where: a look may still show them where they were.
+    labelled: BTreeMap<String, Option<VersionId>>,
+    /// When versions were made, of those that were read.
+    made: BTreeMap<VersionId, Timestamp>,
     /// Whether there was a Secret when last looked.
     secret_seen: bool,
     steps: Vec<&'static str>,
@@ -148,6 +163,22 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Reads a version, and remembers when it was made.
+    async fn read(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
+        let read = self.aws()?.read(at, which).await?;
+        self.made.insert(read.id.clone(), read.created);
+        Ok(read)
+    }
+
+    /// As `read`; `None` when there is none.
+    async fn find(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Option<Version>, Failure> {
+        let found = self.aws()?.find(at, which).await?;
+        if let Some(read) = &found {
+            self.made.insert(read.id.clone(), read.created);
+        }
+        Ok(found)
+    }
+
     /// Until there is nothing to do. `None`: the object is gone.
     async fn drive(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observed, Rest)>, Failure> {
         for _ in 0..MOST_STEPS {
@@ -164,7 +195,10 @@ impl Work<'_> {
             tracing::info!(step = step.kind(), version = version_of(&step), "acting");
             self.act(want, &sight, &step).await?;
             self.ctx.metrics.step(step.kind());
-            self.steps.push(step.kind());
+            // What turned out to have no object wrote nothing.
+            if !std::mem::take(&mut self.in_vain) {
+                self.steps.push(step.kind());
+            }
             if deleting && step == Step::RemoveFinalizer {
                 if let Some(happening) = identify::farewell(want, &sight.seen) {
                     self.ctx.events.publish(&self.object, &happening).await;
@@ -235,9 +269,11 @@ impl Work<'_> {
 
 fn version_of(step: &Step) -> &str {
     match step {
-        Step::Create { version } | Step::Write { version, .. } | Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } => {
-            version.as_str()
-        }
+        Step::Create { version }
+        | Step::Write { version, .. }
+        | Step::RollBack { version, .. }
+        | Step::CreateMirror { version }
+        | Step::ReplaceMirror { version, .. } => version.as_str(),
         _ => "",
     }
 }

@@ -9,7 +9,7 @@ use super::Work;
 use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::{Address, Description, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
-use crate::desired::Desired;
+use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING};
@@ -37,14 +37,20 @@ impl Work<'_> {
             mirror_revision: None,
             mirror_written: self.mirror_written,
             wrote: self.wrote.clone(),
+            rolled_back: self.rolled_back.clone(),
+            missing: self.missing.clone(),
         };
+        seen.spent.extend(self.unseen());
         // A name that is not allowed is not even looked at: whether it exists is nobody's business. Suspended: nothing to decide.
         let barred = !seen.name_allowed || seen.refused.is_some();
         if want.suspended || (barred && !deleting) {
             return Ok(Sight { seen, mirror: None });
         }
         // An object that goes still lets go of its Secret.
-        let description = if barred { None } else { self.describe(want).await? };
+        let mut description = if barred { None } else { self.describe(want).await? };
+        if let Some(description) = &mut description {
+            self.overlay(description);
+        }
         let arn = description.as_ref().map(|description| description.arn.clone());
         let mirror = match &want.target {
             Some(target) => mirror::look(&self.ctx.client, &self.object, target, arn.as_deref()).await?,
@@ -84,8 +90,23 @@ impl Work<'_> {
         self.aws()?.describe(Address { region: &want.region, id: &want.secret_name }).await
     }
 
-    async fn remote(&self, want: &Desired, seen: &Observed, description: Description, now: Timestamp) -> Result<Remote, Failure> {
-        let status = self.object.status.as_ref();
+    /// What a turn before this one wrote and AWS did not show. A version can only be unseen of the secret that was looked at then.
+    fn unseen(&self) -> Option<(VersionId, Timestamp)> {
+        let unseen = self.object.status.as_ref()?.aws.as_ref()?.unseen.as_ref()?;
+        Some((VersionId::from(unseen.version_id.clone()), unseen.time.0))
+    }
+
+    /// Labels that this turn moved are where it moved them, also while a look is older.
+    fn overlay(&self, description: &mut Description) {
+        for (label, version) in &self.labelled {
+            match version {
+                Some(version) => description.labels.insert(label.clone(), version.clone()),
+                None => description.labels.remove(label),
+            };
+        }
+    }
+
+    async fn remote(&mut self, want: &Desired, seen: &Observed, description: Description, now: Timestamp) -> Result<Remote, Failure> {
         let ownership = ownership(want, &description.tags);
         let label = |name: &str| description.labels.get(name).cloned();
         let readable = !description.deleted && (want.value.is_none() || ownership == Ownership::Ours);
@@ -94,6 +115,7 @@ impl Work<'_> {
             Some(version) => Some(Current { version, changed: now, anchor: now, fits: None }),
             None => None,
         };
+        let status = self.object.status.as_ref();
         let declared_anew = status.and_then(|status| status.observed_generation) != self.object.metadata.generation
             || status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == "Provisioned" && c.status == "False"));
         Ok(Remote {
@@ -111,13 +133,14 @@ impl Work<'_> {
             key_differs: declared_anew
                 && want.kms_key_id.as_ref().is_some_and(|wanted| !same_key(wanted, description.kms_key_id.as_deref())),
             last_changed: description.last_changed,
+            labels: description.labels,
             arn: description.arn,
         })
     }
 
     /// The current version and when the value became it. The status is asked first: it is a cache of facts that never change.
     async fn current(
-        &self,
+        &mut self,
         want: &Desired,
         seen: &Observed,
         description: &Description,
@@ -126,16 +149,24 @@ impl Work<'_> {
     ) -> Result<Current, Failure> {
         // The first version of a secret that was lost and made anew has the id of the one before: another ARN, another secret.
         let same = |status: &&RotatedSecretStatus| status.aws.as_ref().and_then(|aws| aws.arn.as_ref()) == Some(&description.arn);
-        let head = self.object.status.as_ref().filter(same).and_then(|status| status.history.first());
+        let head = self.object.status.as_ref().filter(same).and_then(|status| status.history.first()).cloned();
+        let head = head.as_ref();
         let reported = head.filter(|head| head.version_id == version.as_str()).map(|head| head.time.0);
         let unsure = want.value.is_some() && seen.reported.declared.is_none();
         let (changed, fits) = match reported {
             Some(time) if !unsure => (time, None),
+            // The mirror's read-back, which comes next, tells when it was made.
+            _ if !unsure && self.to_be_read(want, seen, &version) => (now, None),
             _ => {
-                let at = Address { region: &want.region, id: &description.arn };
-                let read = self.aws()?.read(at, Selector::Version(&version)).await?;
-                let fits = want.value.as_ref().map(|declared| declared.fits(&read.value));
-                let made = whole_seconds(read.created);
+                let known = self.made.get(&version).copied().filter(|_| !unsure);
+                let (created, fits) = if let Some(created) = known {
+                    (created, None)
+                } else {
+                    let at = Address { region: &want.region, id: &description.arn };
+                    let read = self.read(at, Selector::Version(&version)).await?;
+                    (read.created, want.value.as_ref().map(|declared| declared.fits(&read.value)))
+                };
+                let made = whole_seconds(created);
                 let moved = match (reported, head) {
                     (Some(time), _) => time,
                     // An older version became current again: that happened when the secret was last touched.
@@ -146,7 +177,7 @@ impl Work<'_> {
             }
         };
         // A version of ours that was made later and carries no label any more: this one became current again after it.
-        let passed = self
+        let passed = seen
             .spent
             .iter()
             .filter(|(spent, made)| {
@@ -159,9 +190,20 @@ impl Work<'_> {
         Ok(Current { version, changed, anchor, fits })
     }
 
+    /// This turn wrote the version, and the mirror is to have it: whatever the plan decides, it is not by its date.
+    fn to_be_read(&self, want: &Desired, seen: &Observed, version: &VersionId) -> bool {
+        let wrote = self.wrote.as_ref().is_some_and(|(wrote, _)| wrote == version) && !self.made.contains_key(version);
+        let behind = match &seen.mirror {
+            Mirror::Absent => true,
+            Mirror::Ours { version: held, .. } => held.as_ref() != Some(version),
+            Mirror::Unwanted | Mirror::Foreign => false,
+        };
+        wrote && behind && want.target.as_ref().is_some_and(|target| target.pin == Pin::Current)
+    }
+
     /// What the schedule counts from: the change to this version, unless that only changed declared fields; then what it counted from before.
     async fn anchor(
-        &self,
+        &mut self,
         want: &Desired,
         description: &Description,
         version: &VersionId,
@@ -183,7 +225,11 @@ impl Work<'_> {
             // The status does not know: the version before has a date of its own.
             (true, None, Some(previous)) => {
                 let at = Address { region: &want.region, id: &description.arn };
-                Ok(whole_seconds(self.aws()?.read(at, Selector::Version(previous)).await?.created))
+                let created = match self.made.get(previous) {
+                    Some(created) => *created,
+                    None => self.read(at, Selector::Version(previous)).await?.created,
+                };
+                Ok(whole_seconds(created))
             }
             _ => Ok(changed),
         }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::api::RotatedSecretStatus;
 use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::backoff::Class;
-use crate::desired::{Desired, Refusal};
+use crate::desired::{Desired, Pin, Refusal};
 use crate::failure::Failure;
 use crate::plan::{Observed, Rest};
 
@@ -46,8 +46,12 @@ pub(super) fn rested(
     let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
     let mut statements =
         vec![statement(ConditionType::Provisioned, rest.provisioned.as_ref(), || "the AWS secret is there and as declared".to_owned())];
+    let pinned = want.and_then(|want| pinned(want, after, &version));
     if want.is_some_and(|want| want.target.is_some()) {
-        statements.push(statement(ConditionType::Mirrored, mirrored, || format!("the Secret holds version {version}")));
+        statements.push(match (mirrored, &pinned) {
+            (None, Some(pinned)) => Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone() },
+            _ => statement(ConditionType::Mirrored, mirrored, || format!("the Secret holds version {version}")),
+        });
     }
     if rest.rotates {
         statements.push(statement(ConditionType::Rotated, rest.rotated.as_ref(), || {
@@ -62,14 +66,37 @@ pub(super) fn rested(
         None => statements.push(Statement {
             of: ConditionType::Ready,
             holds: true,
-            reason: Reason::Succeeded,
-            message: format!("version {version} is current and mirrored"),
+            reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
+            message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + &refused_rollback(after, want),
         }),
     }
     if rest.unsettled {
         statements.push(reconciling(Reason::Progressing));
     }
     statements
+}
+
+/// The Secret holds what it is to hold, and that need not be what is current: said, since it is easily forgotten.
+fn pinned(want: &Desired, after: &RotatedSecretStatus, current: &str) -> Option<String> {
+    let field = match &want.target.as_ref()?.pin {
+        Pin::Current => return None,
+        Pin::Stage(stage) => format!("spec.target.versionStage: {stage}"),
+        Pin::Version(_) => "spec.target.versionId".to_owned(),
+    };
+    let held = after.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref()).unwrap_or("none");
+    Some(if held == current {
+        format!("the Secret is pinned ({field}) to version {held}, which is current in AWS too")
+    } else {
+        format!("the Secret is pinned ({field}) to version {held}; current in AWS is {current}")
+    })
+}
+
+/// A rollback that was asked for and is not carried out, for as long as the annotation is there.
+fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> String {
+    let asked = want.and_then(|want| want.rollback_request.as_ref()).map(|request| &request.token);
+    let requests = after.requests.as_ref().filter(|requests| requests.rollback.as_ref() == asked && asked.is_some());
+    let refusal = requests.and_then(|requests| requests.rollback_refused);
+    refusal.map_or_else(String::new, |refusal| format!("; the request to roll back is not carried out: {}", refusal.sentence()))
 }
 
 /// One aspect is refused; what was said of the others stays.

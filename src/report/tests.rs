@@ -2,14 +2,14 @@
 
 mod history;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
 use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
 use crate::backoff::Class;
-use crate::desired::Target;
+use crate::desired::{Pin, Target};
 use crate::generate::Generator;
 use crate::ids::{Tokens, VersionId};
 use crate::plan::{Next, Ownership};
@@ -75,9 +75,12 @@ fn want() -> Desired {
             layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            pin: Pin::Current,
             retained: false,
         }),
+        keep_versions: 5,
         rotate_request: None,
+        rollback_request: None,
         refresh_request: None,
     }
 }
@@ -106,6 +109,7 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
             current: Some(Current { version: version.clone(), changed: at(changed), anchor: at(changed), fits: None }),
             previous: None,
             pending: None,
+            labels: BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]),
             missing_tags: BTreeMap::new(),
             description_differs: false,
             key_differs: false,
@@ -116,6 +120,8 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
         spent: BTreeMap::new(),
         mirror_revision: None,
         wrote: None,
+        rolled_back: None,
+        missing: BTreeSet::new(),
         mirror_written: false,
     }
 }
@@ -198,7 +204,8 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 time: Time(at(MADE)),
                 cause: Cause::Created,
                 outcome: crate::api::Outcome::Succeeded,
-                reason: None
+                reason: None,
+                copy_of: None,
             }],
             failures: None,
             requests: None,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use rotated_secrets::api::{Cause, KEPT_LABEL, ROLLBACK, VERSION_ID};
+use rotated_secrets::ids::Tokens;
 use serde_json::json;
 
 use crate::support::{World, spec};
@@ -21,6 +24,9 @@ pub(crate) enum Story {
     BeginRotation,
     Overtaken,
     Request,
+    RotateAgain,
+    RollBack,
+    Pin,
     ChangeDeclaration,
     Describe,
     EditMirror,
@@ -29,13 +35,16 @@ pub(crate) enum Story {
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Create,
         Self::Rotate,
         Self::RotateAfterOutage,
         Self::BeginRotation,
         Self::Overtaken,
         Self::Request,
+        Self::RotateAgain,
+        Self::RollBack,
+        Self::Pin,
         Self::ChangeDeclaration,
         Self::Describe,
         Self::EditMirror,
@@ -47,9 +56,9 @@ impl Story {
     pub(crate) fn versions(self) -> usize {
         match self {
             Self::Create | Self::Describe | Self::EditMirror | Self::DeleteMirror | Self::Delete => 1,
-            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::ChangeDeclaration => 2,
-            // Theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
-            Self::Overtaken => 3,
+            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::ChangeDeclaration | Self::Pin => 2,
+            // When it is overtaken: theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
+            Self::RotateAgain | Self::RollBack | Self::Overtaken => 3,
         }
     }
 
@@ -69,6 +78,11 @@ impl Story {
         let peace = world.operator(None, Arc::default()).await?;
         world.settle(&peace, name).await?;
         world.check_agreement(name).await?;
+        if matches!(self, Self::RotateAgain | Self::RollBack | Self::Pin) {
+            drop(world.request_rotation(name, "first").await?);
+            world.settle(&peace, name).await?;
+            world.check_agreement(name).await?;
+        }
         // The status tells when the mirror was written, in whole seconds: a repair within the same second would be one write less.
         tokio::time::sleep(std::time::Duration::from_millis(1001)).await;
         let hours = |n: u64| std::time::Duration::from_secs(n * 3600 + 5);
@@ -82,6 +96,13 @@ impl Story {
                 drop(world.patch(name, json!({"spec": {"rotation": rotation}})).await?);
             }
             Self::Request => drop(world.request_rotation(name, "please").await?),
+            // The first version has no label of ours yet, and is about to lose AWSPREVIOUS.
+            Self::RotateAgain => drop(world.request_rotation(name, "second").await?),
+            Self::RollBack => drop(world.annotate(name, ROLLBACK, "undo:AWSPREVIOUS").await?),
+            Self::Pin => {
+                let first = world.aws_secret(name).context("a secret")?.versions[0].id.clone();
+                drop(world.patch(name, json!({"spec": {"target": {"versionId": first}}})).await?);
+            }
             Self::ChangeDeclaration => {
                 drop(world.patch(name, json!({"spec": {"value": {"data": {"host": "db"}, "generate": {"key": {}}}}})).await?);
             }
@@ -107,9 +128,7 @@ impl Story {
         let fewer = usize::from(self == Self::Overtaken && aws.versions.len() == 2);
         ensure!(aws.versions.len() + fewer == self.versions(), "{} versions instead of {}", aws.versions.len(), self.versions());
         if self == Self::Overtaken {
-            // Current again; or, when the operator died right after its write, one move of a label away.
-            let theirs = ["AWSCURRENT", "AWSPREVIOUS"].into_iter().filter_map(|label| aws.labelled(label)?.value()?.as_str());
-            ensure!(theirs.into_iter().any(|value| value == THEIRS), "what somebody else put is not lost");
+            ensure!(aws.current() == Some(THEIRS), "what somebody else put is current again, also where the operator died after its write");
         }
         if self == Self::Delete {
             ensure!(world.objects().get_opt(name).await?.is_none(), "the object is gone");
@@ -120,6 +139,13 @@ impl Story {
             return Ok(());
         }
         ensure!(aws.deletion_date.is_none(), "nothing is deleted");
+        if self == Self::Pin {
+            let secret = world.secrets().get(name).await?;
+            ensure!(secret.annotations().get(VERSION_ID) == Some(&aws.versions[0].id), "the Secret holds the pinned version");
+            let labelled = aws.labels.iter().any(|(label, version)| label.starts_with(KEPT_LABEL) && *version == aws.versions[0].id);
+            ensure!(labelled || aws.labels.get("AWSPREVIOUS") == Some(&aws.versions[0].id), "AWS keeps it");
+            return Ok(());
+        }
         world.check_agreement(name).await?;
         let value: serde_json::Value = serde_json::from_str(aws.current().context("a value")?)?;
         ensure!(value["username"] == "admin", "the user name stays");
@@ -133,6 +159,21 @@ impl Story {
                 let old = old.context("the old value can be read")?;
                 ensure!(old["password"] == value["password"], "the password stays");
                 ensure!(value["host"] == "db" && value["key"].is_string(), "the new fields are there");
+            }
+            Self::RotateAgain => {
+                let kept = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(KEPT_LABEL) && *version == id).count();
+                for version in &aws.versions {
+                    ensure!(kept(&version.id) == 1, "every version has one label of ours: {:?}", aws.labels);
+                }
+            }
+            Self::RollBack => {
+                ensure!(aws.current() == aws.versions[0].value().and_then(|value| value.as_str()), "the value is the first one again");
+                let object = world.objects().get(name).await?;
+                let status = object.status.clone().unwrap_or_default();
+                let expected = Tokens::of(&object.uid().unwrap_or_default()).rollback("undo").to_string();
+                ensure!(aws.labels.get("AWSCURRENT") == Some(&expected), "under the id that follows from the token");
+                ensure!(status.requests.and_then(|requests| requests.rollback).as_deref() == Some("undo"), "acknowledged");
+                ensure!(status.history.first().map(|head| head.cause) == Some(Cause::RolledBack), "recorded: {:?}", status.history);
             }
             Self::Describe => {
                 ensure!(aws.description.as_deref() == Some("new") && aws.kms_key.as_deref() == Some("alias/shop"), "as declared");

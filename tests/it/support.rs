@@ -129,7 +129,11 @@ impl World {
     }
 
     pub(crate) async fn request_rotation(&self, name: &str, token: &str) -> Result<RotatedSecret> {
-        self.patch(name, json!({"metadata": {"annotations": {ROTATE: token}}})).await
+        self.annotate(name, ROTATE, token).await
+    }
+
+    pub(crate) async fn annotate(&self, name: &str, annotation: &str, text: &str) -> Result<RotatedSecret> {
+        self.patch(name, json!({"metadata": {"annotations": {annotation: text}}})).await
     }
 
     pub(crate) fn aws_name(&self, name: &str) -> String {

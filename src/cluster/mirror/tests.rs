@@ -18,6 +18,7 @@ fn target() -> Target {
         layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
         labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("team", "shop")]),
         annotations: map(&[("note", "ours")]),
+        pin: crate::desired::Pin::Current,
         retained: false,
     }
 }

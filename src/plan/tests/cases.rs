@@ -80,6 +80,8 @@ fn a_request_waits_until_a_changed_declaration_is_reported() {
     let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.wake, rest.rotate_handled), (Some(at(NOW)), None));
     world.reported.declared = Some(declared("admin").hash());
+    let Next::Do(label @ Step::Label { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
+    carry_out(&asking, &mut world, &label);
     assert!(matches!(plan(&asking, &world, at(NOW)), Next::Do(Step::Write { cause: Cause::Requested, .. })));
 }
 
@@ -92,7 +94,9 @@ fn a_request_is_handled_once_for_each_token() {
     let mut acknowledged = seen();
     acknowledged.reported.rotate_handled = Some("a".to_owned());
     let mut previous = seen();
-    previous.remote.as_mut().unwrap().previous = Some(version.clone());
+    let remote = previous.remote.as_mut().unwrap();
+    remote.labels.insert("rotated-secrets/2".to_owned(), version.clone());
+    remote.previous = Some(version.clone());
     let mut spent = seen();
     spent.spent.insert(version, at(NOW - 1000));
     for facts in [acknowledged, previous, spent] {
@@ -143,6 +147,8 @@ fn every_kind_of_step_is_listed() {
         Step::RemoveFinalizer,
         Step::Create { version: id("a") },
         Step::Write { version: id("a"), predecessor: None, cause: Cause::Created },
+        Step::RollBack { version: id("a"), to: id("b"), predecessor: id("c") },
+        Step::Label { label: String::new(), from: None, to: None },
         Step::GiveBack { to: id("a"), from: id("b") },
         Step::Describe { description: String::new() },
         Step::Rekey { key: String::new() },

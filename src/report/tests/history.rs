@@ -1,10 +1,18 @@
 //! What the status remembers: failures, requests, versions and their causes, schedules, and what is told of a turn.
 
 use super::*;
+use crate::api::REFRESH;
 use crate::api::condition::Statement;
 
 fn entry(version: &VersionId, time: i64, cause: Cause) -> HistoryEntry {
-    HistoryEntry { version_id: version.to_string(), time: Time(at(time)), cause, outcome: crate::api::Outcome::Succeeded, reason: None }
+    HistoryEntry {
+        version_id: version.to_string(),
+        time: Time(at(time)),
+        cause,
+        outcome: crate::api::Outcome::Succeeded,
+        reason: None,
+        copy_of: None,
+    }
 }
 
 /// A status that knows these versions, newest first.
@@ -42,7 +50,8 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
         let now = MADE + 100 * i64::from(count);
         status = after(&status, &failure(ConditionType::Provisioned, class, Reason::AwsUnavailable), now);
         let wait = backoff::delay(class, u32::try_from(count).unwrap(), tokens().seed()).as_secs();
-        let expected = FailureStatus { count, since: Some(Time(at(MADE + 100))), next_attempt_time: Some(Time(at(now + wait))) };
+        let expected =
+            FailureStatus { count, since: Some(Time(at(MADE + 100))), next_attempt_time: Some(Time(at(now + wait))), requests: None };
         assert_eq!(status.failures, Some(expected));
     }
     for end in [rested(rest()), rested(Rest { suspended: true, ..Rest::default() }), Outcome::Invalid(refusal(Reason::InvalidSpec))] {
@@ -99,7 +108,7 @@ fn requests_are_acknowledged_when_they_are_handled_and_then_remembered() {
         let requests = report(&object(before), Some(&asked(refresh)), &rested(rest), at(MADE)).requests.unwrap_or_default();
         (requests.refresh, requests.rotate)
     };
-    let both = Some(RequestStatus { rotate: Some("r1".to_owned()), refresh: Some("f1".to_owned()) });
+    let both = Some(RequestStatus { rotate: Some("r1".to_owned()), refresh: Some("f1".to_owned()), ..RequestStatus::default() });
     let before = RotatedSecretStatus { requests: both, ..live() };
     let handled = |token: &str| Rest { rotate_handled: Some(token.to_owned()), ..rest() };
     let some = |token: &str| Some(token.to_owned());
@@ -275,9 +284,14 @@ fn the_schedule_comes_into_force_after_the_first_rotation_that_was_asked_for() {
 
 #[test]
 fn the_plan_gets_back_what_the_status_reports() {
-    let requests = Some(RequestStatus { rotate: Some("r1".to_owned()), refresh: Some("f1".to_owned()) });
+    let requests = Some(RequestStatus { rotate: Some("r1".to_owned()), refresh: Some("f1".to_owned()), ..RequestStatus::default() });
     let status = RotatedSecretStatus { requests, ..live() };
-    let expected = Reported { declared: Some(declared("admin").hash()), rotate_handled: Some("r1".to_owned()), ..Reported::default() };
+    let expected = Reported {
+        declared: Some(declared("admin").hash()),
+        rotate_handled: Some("r1".to_owned()),
+        history: vec![tokens().creation()],
+        ..Reported::default()
+    };
     assert_eq!(recall(&object(&status), &want(), at(MADE)), expected);
     let begun = RotatedSecretStatus { schedule: None, ..status };
     assert_eq!(recall(&object(&begun), &want(), at(MADE)).unscheduled, !begun.history.is_empty());

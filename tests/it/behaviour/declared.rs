@@ -14,7 +14,12 @@ async fn change(stage: &Stage, name: &str, value: Value, changed: &[&str]) -> Re
     stage.world.patch(name, json!({"spec": {"value": value}})).await?;
     stage.writes.take();
     stage.settle(name).await?;
-    assert_eq!(stage.writes.take(), ["PutSecretValue", "PUT secrets", "PUT rotatedsecrets/status"], "{value}");
+    let mut writes = stage.writes.take();
+    if versions == 2 {
+        // Once in a secret's life: the first version, which CreateSecret cannot label, is about to lose AWSPREVIOUS.
+        assert_eq!(writes.remove(0), "UpdateSecretVersionStage");
+    }
+    assert_eq!(writes, ["PutSecretValue", "PUT secrets", "PUT rotatedsecrets/status"], "{value}");
     assert_eq!(stage.versions(name), versions + 1, "{value}");
     let after = stage.value(name);
     let fields: std::collections::BTreeSet<&String> =

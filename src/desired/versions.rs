@@ -1,0 +1,100 @@
+//! Which version the Secret holds, and which value a person wants back.
+
+use super::bounded;
+use crate::api::TargetSpec;
+use crate::ids::VersionId;
+
+/// Which version of the AWS secret the mirrored Secret holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The current one.
+    Current,
+    /// The one that carries this staging label.
+    Stage(String),
+    /// This one.
+    Version(VersionId),
+}
+
+impl Pin {
+    pub(super) fn of(spec: &TargetSpec) -> Self {
+        match (&spec.version_id, spec.version_stage.as_str()) {
+            (Some(version), _) => Self::Version(VersionId::from(version.clone())),
+            (None, "AWSCURRENT") => Self::Current,
+            (None, stage) => Self::Stage(stage.to_owned()),
+        }
+    }
+}
+
+/// The annotation `rotated-secrets.io/rollback`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackRequest {
+    /// What tells this request from every other.
+    pub token: String,
+    /// `None`: what was written is no version.
+    pub to: Option<RollbackTo>,
+}
+
+/// Which value is wanted back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RollbackTo {
+    /// That of the version labelled AWSPREVIOUS when the request is carried out.
+    Previous,
+    /// That of this version.
+    Version(VersionId),
+}
+
+impl RollbackRequest {
+    /// `<token>:<version id>` or `<token>:AWSPREVIOUS`. The token may hold colons, as a time does; the rest is after the last one. An empty
+    /// annotation asks for nothing. What cannot be understood is a request too, so that it can be answered: its token is all of it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return None;
+        }
+        let malformed = || Self { token: bounded(text), to: None };
+        let Some((token, to)) = text.rsplit_once(':').filter(|(token, _)| !token.is_empty()) else { return Some(malformed()) };
+        let to = match to {
+            "AWSPREVIOUS" => RollbackTo::Previous,
+            // The lengths that AWS allows.
+            id if (32..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                RollbackTo::Version(VersionId::from(id))
+            }
+            _ => return Some(malformed()),
+        };
+        Some(Self { token: bounded(token), to: Some(to) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f";
+
+    #[test]
+    fn a_request_names_a_token_and_a_version_after_the_last_colon() {
+        let parsed = |text: &str| RollbackRequest::parse(text).unwrap();
+        let to = Some(RollbackTo::Version(VersionId::from(ID)));
+        assert_eq!(parsed(&format!("t:{ID}")), RollbackRequest { token: "t".to_owned(), to: to.clone() });
+        assert_eq!(parsed(&format!("2026-01-01T00:00:00Z:{ID}")), RollbackRequest { token: "2026-01-01T00:00:00Z".to_owned(), to });
+        assert_eq!(parsed("t:AWSPREVIOUS").to, Some(RollbackTo::Previous));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_a_request_to_be_refused_and_nothing_is_none() {
+        assert_eq!(RollbackRequest::parse(""), None);
+        for text in ["t", ":AWSPREVIOUS", "t:", "t:AWSCURRENT", "t:too-short", &format!("t:{}", "x".repeat(65)), ID, &format!("t: {ID}")] {
+            assert_eq!(RollbackRequest::parse(text), Some(RollbackRequest { token: text.to_owned(), to: None }), "{text}");
+        }
+        let long = RollbackRequest::parse(&"x".repeat(5000)).unwrap();
+        assert!(long.token.len() <= 128 && long.to.is_none());
+    }
+
+    #[test]
+    fn the_secret_holds_the_current_version_unless_it_is_pinned() {
+        assert_eq!(Pin::of(&TargetSpec::default()), Pin::Current);
+        let stage = TargetSpec { version_stage: "AWSPREVIOUS".to_owned(), ..TargetSpec::default() };
+        assert_eq!(Pin::of(&stage), Pin::Stage("AWSPREVIOUS".to_owned()));
+        let version = TargetSpec { version_id: Some(ID.to_owned()), ..TargetSpec::default() };
+        assert_eq!(Pin::of(&version), Pin::Version(VersionId::from(ID)));
+    }
+}
