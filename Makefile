@@ -44,6 +44,10 @@ chart: ## The Helm chart
 audit: ## Known vulnerabilities of dependencies
 	bash .ci/run advisories
 
+.PHONY: deny
+deny: ## Licences, sources and bans of dependencies
+	bash .ci/run dependencies
+
 .PHONY: ci
 ci: ## Everything
 	bash .ci/run
