@@ -10,6 +10,7 @@ mod killed;
 mod leader;
 mod names;
 mod operator;
+mod pages;
 mod recorded;
 mod refused;
 mod replicas;

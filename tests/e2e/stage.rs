@@ -197,6 +197,18 @@ impl Stage {
         self.explained(name, waited).await
     }
 
+    /// The AWS secret of this name, once the object is Ready and says that it holds its current version.
+    pub(crate) async fn ready_in(&self, name: &str, secret: &str) -> Result<SecretSnapshot> {
+        until(&format!("{name} is Ready and in step with {secret}"), async || {
+            let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
+            let aws = self.emulator.secrets().into_iter().find(|found| found.name == secret);
+            let told = object.status.as_ref().and_then(|status| status.aws.as_ref()?.current_version_id.clone());
+            let ready = ready_reason(&object).is_some_and(|(status, _)| status == "True");
+            Ok(aws.filter(|aws| ready && told.is_some() && aws.labels.get("AWSCURRENT") == told.as_ref()))
+        })
+        .await
+    }
+
     /// Waits for a reason of Ready=False.
     pub(crate) async fn refused(&self, name: &str, reason: &str) -> Result<()> {
         self.refused_for_one_of(name, &[reason]).await
