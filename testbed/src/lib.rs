@@ -5,6 +5,7 @@ pub mod controlplane;
 pub mod emulator;
 pub mod gate;
 pub mod image;
+pub mod node;
 pub mod process;
 pub mod reference;
 pub mod sbom;

@@ -18,13 +18,14 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-/// Reads `hold PID` and `gone PID`; at the end of its input kills what it holds, the newest first, and removes the directory `$1`. The second
-/// try is for a file that a process made while it was dying.
+/// Reads `hold PID`, `gone PID` and `tree CGROUP`; at the end of its input kills what it holds, the newest first, removes the cgroups, which it
+/// can as soon as the last process in them is dead, and the directory `$1`. The second try is for a file that a process made while it was dying.
 const WATCHER: &str = r#"
 trap '' HUP INT QUIT TERM PIPE
-groups=
+groups= trees=
 while read -r verb group; do
   case $verb in
+    tree) trees="$trees $group" ;;
     hold) groups="$group $groups" ;;
     gone)
       rest=
@@ -33,6 +34,13 @@ while read -r verb group; do
   esac
 done
 for each in $groups; do kill -KILL "-$each" 2>/dev/null; done
+for each in $trees; do
+  tries=0
+  while [ -d "$each" ] && [ $tries -lt 100 ]; do
+    find "$each" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
+    tries=$((tries + 1))
+  done
+done
 rm -rf -- "$1" 2>/dev/null || { sleep 1; rm -rf -- "$1"; }
 "#;
 
@@ -106,6 +114,11 @@ impl Family {
             gate.write_all(b"go\n").with_context(|| format!("{name} ended before it began"))?;
         }
         Ok(id)
+    }
+
+    /// A cgroup, which need not exist yet, that is removed with all below it when the members are dead.
+    pub(crate) fn remove_at_end(&self, cgroup: &Path) -> Result<()> {
+        self.tell("tree", cgroup.display())
     }
 
     /// Runs a program to its end; calls `tick` now and then meanwhile.
@@ -199,10 +212,10 @@ impl Family {
         self.tell("gone", member.child.id())
     }
 
-    fn tell(&self, verb: &str, id: u32) -> Result<()> {
+    fn tell(&self, verb: &str, what: impl std::fmt::Display) -> Result<()> {
         lock(&self.pipe)
             .as_mut()
-            .map_or(Ok(()), |pipe| pipe.write_all(format!("{verb} {id}\n").as_bytes()))
+            .map_or(Ok(()), |pipe| pipe.write_all(format!("{verb} {what}\n").as_bytes()))
             .context("the watcher of the child processes is gone: somebody killed it, so start again")
     }
 }

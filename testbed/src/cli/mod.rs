@@ -37,7 +37,11 @@ enum Command {
         definition: std::path::PathBuf,
     },
     /// Run a control plane and an emulator until Ctrl-C
-    Up,
+    Up {
+        /// Also a real node, on which pods run; takes root
+        #[arg(long)]
+        node: bool,
+    },
     /// Run only the emulator until Ctrl-C
     Emulator(EmulatorArgs),
     /// Write the operator's image as an archive, without a container engine
@@ -53,7 +57,7 @@ impl Cli {
             Command::Verify { arguments } => return verify::verify(&arguments),
             Command::Demo(arguments) => return demo::demo(&arguments),
             Command::Reference { definition } => print!("{}", testbed::reference::markdown(&std::fs::read_to_string(definition)?)?),
-            Command::Up => in_runtime(up::up())?,
+            Command::Up { node } => in_runtime(up::up(node))?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
             Command::Image(arguments) => image::image(&arguments)?,
             Command::Sbom(arguments) => image::sbom(&arguments)?,

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES};
 use testbed::emulator::moto;
+use testbed::node;
 
 /// Silent when everything is there.
 pub(crate) fn provision() -> Result<Binaries> {
@@ -14,6 +15,10 @@ pub(crate) fn provision() -> Result<Binaries> {
     if moto::find()?.is_none() {
         let _lock = lock()?;
         moto::provision()?;
+    }
+    match node::obstacle() {
+        None => drop(node::provision()?),
+        Some(obstacle) => eprintln!("no real node here: {obstacle}; what the tests do on one, they do on the control plane alone"),
     }
     Ok(binaries)
 }

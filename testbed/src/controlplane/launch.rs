@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::binaries::Binaries;
+use super::place::Place;
 use super::{ControlPlane, Options, audit};
+use crate::node::{Authority, Pair};
 use crate::process::{Family, free_ports};
 
 pub(super) const ETCD: &str = "etcd";
@@ -35,18 +36,24 @@ const ATTEMPTS: u32 = 5;
 const DEADLINE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
 
+pub(super) const INSIDE_KUBECONFIG: &str = "inside.kubeconfig";
+pub(super) const KUBELET_CLIENT_AUTHORITY: &str = "kubelet-client-authority.crt";
+
 const ISSUER: &str = "https://kubernetes.default.svc";
 const CONTROLLER_NAMES: &str = "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,\
     serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller,daemonset-controller,\
     statefulset-controller,job-controller,cronjob-controller,clusterrole-aggregation-controller";
+/// The first takes the taint of a new node away.
+const NODE_CONTROLLER_NAMES: &str = "node-lifecycle-controller,pod-garbage-collector-controller";
 
 pub(super) async fn launch(options: &Options, binaries: &Binaries) -> Result<ControlPlane> {
     let mut attempt = 1;
     loop {
         let family = Family::new("testbed-controlplane-")?;
-        match launch_in(&family, options, binaries).await {
+        let mut place = Place::choose(options.node, &family)?;
+        match launch_in(&family, &mut place, options, binaries).await {
             Ok((admin, kubeconfig)) => {
-                return Ok(ControlPlane { family, admin, kubeconfig, kubectl: binaries.kubectl.clone() });
+                return Ok(ControlPlane { family, place, admin, kubeconfig, kubectl: binaries.kubectl.clone() });
             }
             Err(_) if attempt < ATTEMPTS && port_was_taken(&family) => attempt += 1,
             Err(error) => return Err(error.context("the control plane did not start")),
@@ -54,22 +61,26 @@ pub(super) async fn launch(options: &Options, binaries: &Binaries) -> Result<Con
     }
 }
 
-async fn launch_in(family: &Family, options: &Options, binaries: &Binaries) -> Result<(Config, PathBuf)> {
+async fn launch_in(family: &Family, place: &mut Place, options: &Options, binaries: &Binaries) -> Result<(Config, PathBuf)> {
     let dir = family.dir();
     let [etcd_clients, etcd_peers, apiserver, controllers] = free_ports()?;
     let token = Uuid::new_v4().simple().to_string();
     write_private(&dir.join("tokens.csv"), format!("{token},admin,1,\"system:masters\"\n").as_bytes())?;
     write_signing_key(dir)?;
 
-    family.start(ETCD, &etcd_command(binaries, dir, etcd_clients, etcd_peers))?;
+    family.start(ETCD, &place.enter(etcd_command(binaries, dir, etcd_clients, etcd_peers)))?;
     // An API server that comes too early waits longer than etcd needs.
-    wait(family, "etcd listens", async || TcpStream::connect(("127.0.0.1", etcd_clients)).is_ok()).await?;
-    family.start(APISERVER, &apiserver_command(binaries, dir, options, etcd_clients, apiserver)?)?;
+    wait(family, "etcd listens", async || place.connect(([127, 0, 0, 1], etcd_clients).into()).is_ok()).await?;
+    if options.node {
+        write_kubelet_client(dir)?;
+    }
+    let apiserver_flags = place.apiserver_flags(apiserver);
+    family.start(APISERVER, &place.enter(apiserver_command(binaries, dir, options, etcd_clients, &apiserver_flags)?))?;
 
     let certificate = dir.join("certs/apiserver.crt");
     wait(family, "the API server has made its certificate", async || certificate.exists() && dir.join("certs/apiserver.key").exists())
         .await?;
-    let url = format!("https://127.0.0.1:{apiserver}");
+    let url = place.apiserver_url(apiserver)?;
     wait(family, "the API server is ready", async || {
         // The certificate may be half written on the first rounds: read it again on each.
         let Ok(kubeconfig) = write_kubeconfig(dir, "admin", &url, &token, "default") else {
@@ -82,6 +93,10 @@ async fn launch_in(family: &Family, options: &Options, binaries: &Binaries) -> R
     })
     .await?;
     let kubeconfig = dir.join("admin.kubeconfig");
+    let inside = match place.apiserver_url_inside() {
+        Some(url) => write_kubeconfig(dir, INSIDE_KUBECONFIG.trim_end_matches(".kubeconfig"), url, &token, "default")?,
+        None => kubeconfig.clone(),
+    };
     let admin = read_config(&kubeconfig).await?;
 
     // Ready means that it serves, not that it has made what every cluster has.
@@ -90,7 +105,7 @@ async fn launch_in(family: &Family, options: &Options, binaries: &Binaries) -> R
         wait(family, "the first namespaces are there", async || namespaces.get_opt(name).await.is_ok_and(|found| found.is_some())).await?;
     }
     if options.controllers {
-        family.start(CONTROLLERS, &controllers_command(binaries, dir, &kubeconfig, controllers))?;
+        family.start(CONTROLLERS, &place.enter(controllers_command(binaries, dir, options, &inside, controllers)))?;
         let accounts: Api<ServiceAccount> = Api::namespaced(Client::try_from(admin.clone())?, "default");
         wait(family, "the controllers work", async || accounts.get_opt("default").await.is_ok_and(|account| account.is_some())).await?;
     }
@@ -139,12 +154,12 @@ fn etcd_command(binaries: &Binaries, dir: &Path, clients: u16, peers: u16) -> Co
     command
 }
 
-fn apiserver_command(binaries: &Binaries, dir: &Path, options: &Options, etcd: u16, port: u16) -> Result<Command> {
+fn apiserver_command(binaries: &Binaries, dir: &Path, options: &Options, etcd: u16, place: &[String]) -> Result<Command> {
     let mut command = Command::new(&binaries.kube_apiserver);
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
-        .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+        .args(place)
+        .arg("--endpoint-reconciler-type=none")
         .arg(flag("--cert-dir", &dir.join("certs")))
         .arg(flag("--token-auth-file", &dir.join("tokens.csv")))
         .args(["--authorization-mode=RBAC", "--allow-privileged=true", "--profiling=false", "--service-cluster-ip-range=10.0.0.0/24"])
@@ -158,11 +173,19 @@ fn apiserver_command(binaries: &Binaries, dir: &Path, options: &Options, etcd: u
             // A rotated log would be read only in part; the default is 100 MB.
             .args(["--audit-log-maxsize=100000", "--audit-log-mode=blocking"]);
     }
+    if options.node {
+        command
+            // Its name is known to nobody.
+            .arg("--kubelet-preferred-address-types=InternalIP")
+            .args([flag("--kubelet-client-certificate", &dir.join("kubelet-client.crt"))])
+            .args([flag("--kubelet-client-key", &dir.join("kubelet-client.key"))]);
+    }
     command.args(&options.apiserver_flags);
     Ok(command)
 }
 
-fn controllers_command(binaries: &Binaries, dir: &Path, kubeconfig: &Path, port: u16) -> Command {
+fn controllers_command(binaries: &Binaries, dir: &Path, options: &Options, kubeconfig: &Path, port: u16) -> Command {
+    let more = if options.node { format!(",{NODE_CONTROLLER_NAMES}") } else { String::new() };
     let mut command = Command::new(&binaries.kube_controller_manager);
     command
         .args(["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"].map(|name| flag(name, kubeconfig)))
@@ -171,7 +194,7 @@ fn controllers_command(binaries: &Binaries, dir: &Path, kubeconfig: &Path, port:
         .arg(flag("--cert-dir", &dir.join("controller-certs")))
         .arg(flag("--service-account-private-key-file", &dir.join("sa.key")))
         .arg(flag("--root-ca-file", &dir.join("certs/apiserver.crt")))
-        .arg(format!("--controllers={CONTROLLER_NAMES}"));
+        .arg(format!("--controllers={CONTROLLER_NAMES}{more}"));
     command
 }
 
@@ -187,6 +210,15 @@ fn write_signing_key(dir: &Path) -> Result<()> {
     let public = pair.public_key().as_der().context("cannot encode a key")?;
     write_private(&dir.join("sa.key"), pem("PRIVATE KEY", private.as_ref()).as_bytes())?;
     write_private(&dir.join("sa.pub"), pem("PUBLIC KEY", public.as_ref()).as_bytes())
+}
+
+/// What the API server shows when it asks a kubelet for a log, and what the kubelet checks it against.
+fn write_kubelet_client(dir: &Path) -> Result<()> {
+    let authority = Authority::new()?;
+    let Pair { certificate, key } = authority.client("kube-apiserver", "system:masters")?;
+    write_private(&dir.join(KUBELET_CLIENT_AUTHORITY), authority.pem().as_bytes())?;
+    write_private(&dir.join("kubelet-client.crt"), certificate.as_bytes())?;
+    write_private(&dir.join("kubelet-client.key"), key.as_bytes())
 }
 
 fn pem(label: &str, bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 pub mod binaries;
 mod launch;
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +21,9 @@ use uuid::Uuid;
 pub use apply::Applied;
 pub use audit::AuditEvent;
 
+use crate::node::Namespaces;
 use crate::process::Family;
+use place::Place;
 
 /// How long a process may take to end when asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,11 +37,13 @@ pub struct Options {
     pub audit: bool,
     /// More flags for the API server.
     pub apiserver_flags: Vec<String>,
+    /// In namespaces of its own, which a [`crate::node::Node`] is going to join; that one sets it.
+    pub node: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { controllers: true, audit: true, apiserver_flags: Vec::new() }
+        Self { controllers: true, audit: true, apiserver_flags: Vec::new(), node: false }
     }
 }
 
@@ -46,6 +51,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct ControlPlane {
     family: Family,
+    place: Place,
     admin: Config,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
@@ -92,6 +98,25 @@ impl ControlPlane {
     /// The directory that goes away with the control plane; the logs are in it.
     pub fn dir(&self) -> &Path {
         self.family.dir()
+    }
+
+    pub(crate) fn family(&self) -> &Family {
+        &self.family
+    }
+
+    /// The namespaces of a control plane that was started for a node.
+    pub(crate) fn inside(&self) -> Result<&Namespaces> {
+        self.place.inside().context("this control plane was not started for a node")
+    }
+
+    /// A kubeconfig with all rights for programs in those namespaces.
+    pub(crate) fn kubeconfig_inside(&self) -> PathBuf {
+        self.dir().join(launch::INSIDE_KUBECONFIG)
+    }
+
+    /// The certificate of who vouches for the API server when it asks a kubelet.
+    pub(crate) fn kubelet_client_authority(&self) -> PathBuf {
+        self.dir().join(launch::KUBELET_CLIENT_AUTHORITY)
     }
 
     /// The process ids, in the order of their start: etcd, the API server, the controller manager.

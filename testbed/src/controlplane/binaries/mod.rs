@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::process::Family;
-use progress::Progress;
+pub(crate) use progress::Progress;
 use releases::Releases;
 
 /// The version of Kubernetes.
@@ -22,6 +22,7 @@ pub const KUBERNETES: &str = "1.36.2";
 pub const ETCD: &str = "3.6.13";
 
 const NAMES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+const NODE_NAMES: [&str; 2] = ["kubelet", "kube-scheduler"];
 
 /// The beginning of the names of what is not finished.
 const STAGING: &str = ".new-";
@@ -62,6 +63,40 @@ pub fn provision() -> Result<Binaries> {
         provision_in(&places, Releases::official())?;
     }
     places.binaries()
+}
+
+/// Finds the kubelet and the scheduler; never downloads or builds.
+pub(crate) fn find_node() -> Result<(PathBuf, PathBuf)> {
+    let places = Places::of_node()?;
+    let path = |name| places.path(name).with_context(|| format!("{name} of Kubernetes {KUBERNETES} is not on this machine yet"));
+    Ok((path("kubelet")?, path("kube-scheduler")?))
+}
+
+/// The same as [`provision`], for these two.
+pub(crate) fn provision_node() -> Result<()> {
+    let places = Places::of_node()?;
+    if !places.missing().is_empty() {
+        provision_in(&places, Releases::official())?;
+    }
+    Ok(())
+}
+
+/// Makes a whole directory of programs of the cache by `make`, which is given a workshop and where to put them. Nobody ever sees half of it.
+pub(crate) fn provide(directory: &Path, make: impl FnOnce(&Family, &Path) -> Result<()>) -> Result<()> {
+    let cache = directory.parent().context("a directory of the cache lies in another")?;
+    fs::create_dir_all(cache)
+        .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", cache.display()))?;
+    let _lock = lock(cache)?;
+    remove_leftovers(cache)?;
+    if directory.exists() {
+        // Another process made it while this one waited for the lock.
+        return Ok(());
+    }
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(cache)?;
+    let whole = staging.path().join("whole");
+    fs::create_dir(&whole)?;
+    make(&Family::new("testbed-provision-")?, &whole)?;
+    Ok(fs::rename(whole, directory)?)
 }
 
 fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
@@ -116,9 +151,10 @@ fn remove_leftovers(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The directories to look into.
+/// What to look for, and the directories to look into.
 #[derive(Debug)]
 struct Places {
+    names: &'static [&'static str],
     assets: Option<PathBuf>,
     cache: PathBuf,
 }
@@ -126,7 +162,11 @@ struct Places {
 impl Places {
     fn of_this_machine() -> Result<Self> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
-        Ok(Self { assets, cache: cache_dir()?.join("controlplane").join(KUBERNETES) })
+        Ok(Self { names: &NAMES, assets, cache: cache_dir()?.join("controlplane").join(KUBERNETES) })
+    }
+
+    fn of_node() -> Result<Self> {
+        Ok(Self { names: &NODE_NAMES, ..Self::of_this_machine()? })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -134,7 +174,7 @@ impl Places {
     }
 
     fn missing(&self) -> Vec<&'static str> {
-        NAMES.into_iter().filter(|name| self.path(name).is_none()).collect()
+        self.names.iter().copied().filter(|name| self.path(name).is_none()).collect()
     }
 
     fn binaries(&self) -> Result<Binaries> {
@@ -184,7 +224,7 @@ mod tests {
             put(&cache, name);
         }
         put(&assets, "kube-apiserver");
-        let places = Places { assets: Some(assets.clone()), cache: cache.clone() };
+        let places = Places { names: &NAMES, assets: Some(assets.clone()), cache: cache.clone() };
         let binaries = places.binaries().unwrap();
         assert_eq!(binaries.kube_apiserver, assets.join("kube-apiserver"));
         assert_eq!(binaries.etcd, cache.join("etcd"));
@@ -195,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "etcd");
         fs::write(dir.path().join("kubectl"), "half").unwrap();
-        let places = Places { assets: None, cache: dir.path().to_owned() };
+        let places = Places { names: &NAMES, assets: None, cache: dir.path().to_owned() };
         assert_eq!(places.missing(), ["kube-apiserver", "kube-controller-manager", "kubectl"]);
     }
 
@@ -204,7 +244,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
         fs::create_dir_all(cache.join(".new-killed")).unwrap();
-        let places = Places { assets: None, cache: cache.clone() };
+        let places = Places { names: &NAMES, assets: None, cache: cache.clone() };
         provision_in(&places, releases::tests::pretend(&dir.path().join("official"))).unwrap();
         assert!(places.missing().is_empty());
         assert!(!cache.join(".new-killed").exists());

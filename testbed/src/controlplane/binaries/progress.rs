@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Often enough for the reader of a log to see that something goes on.
 const REPEAT: Duration = Duration::from_secs(15);
 
-pub(super) struct Progress {
+pub(crate) struct Progress {
     label: String,
     start: Instant,
     shown: Duration,
@@ -15,7 +15,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn start(label: &str) -> Self {
+    pub(crate) fn start(label: &str) -> Self {
         let terminal = io::stderr().is_terminal();
         let step = if terminal { Duration::from_secs(1) } else { REPEAT };
         let progress = Self { label: label.to_owned(), start: Instant::now(), shown: Duration::ZERO, step, terminal };
@@ -24,14 +24,14 @@ impl Progress {
     }
 
     /// To be called often; shows the seconds when it is time to.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         if self.start.elapsed() >= self.shown + self.step {
             self.shown = self.start.elapsed();
             self.show(&format!(" {} s", self.shown.as_secs()));
         }
     }
 
-    pub(super) fn finish(self, how: &str) {
+    pub(crate) fn finish(self, how: &str) {
         self.show(&format!(": {how} ({} s)", self.start.elapsed().as_secs()));
     }
 
