@@ -26,10 +26,10 @@ demo: ## The whole life of one credential, on this machine
 	bash .ci/run demo
 
 .PHONY: generate
-generate: ## Write the generated files anew: the definition, its copy in the chart, its reference
+generate: ## Write the generated files anew: the definition, its reference, what is made from the chart
 	cargo build --workspace --bins
 	cargo run --quiet --bin rotated-secrets -- crd > crds/.new && mv crds/.new crds/rotatedsecrets.yaml
-	cp crds/rotatedsecrets.yaml charts/rotated-secrets/files/crds/
+	cargo run --quiet --bin testbed -- chart
 	cargo run --quiet --bin testbed -- reference > docs/.new && mv docs/.new docs/reference.md
 
 .PHONY: generated

@@ -66,7 +66,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
             report.add("definition", Finding::Ok, format!("RotatedSecret {VERSION} is served, plugin {}", env!("CARGO_PKG_VERSION")));
         }
         _ => {
-            let advice = "as administrator: kubectl apply -f crds/ -f deploy/";
+            let advice = "as administrator: kubectl apply -f crds/ -f deploy/install.yaml";
             report.add("definition", Finding::Problem, format!("RotatedSecret {VERSION} is not served by this cluster: {advice}"));
             return true;
         }

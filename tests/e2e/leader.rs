@@ -208,7 +208,7 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     ensure!(wrote == 0 && stage.emulator.counters().all().is_empty(), "nothing is begun: {:?}", stage.emulator.counters().all());
     ensure!(operator.get("/livez").await?.0 == 200 && operator.get("/readyz").await?.0 == 200, "alive and ready: a restart would not help");
 
-    stage.plane().apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
+    stage.plane().apply_yaml(include_str!("../../deploy/install.yaml")).await?;
     ensure!(stage.acknowledged("a", "please").await?.aws.versions.len() == 2, "the request is carried out, once");
     ensure!(stage.ready("b").await?.aws.versions.len() == 1, "and the new object made");
     operator.check()

@@ -1,26 +1,35 @@
-//! The rights in deploy/rbac.yaml: enough, and none to spare.
+//! The rights in deploy/install.yaml, which are the chart's defaults: enough, and none to spare.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use testbed::controlplane::AuditEvent;
 
 use crate::operator::Operator;
 use crate::recorded::recorded;
-use crate::stage::{Stage, pause};
+use crate::stage::{NAMESPACE, Stage, pause};
 
-/// (verb, resource) of every rule of every role among the objects.
+/// (verb, resource) of every rule of every role that the objects bind to the operator's account. Other roles among them are for people.
 pub(crate) fn granted_by(objects: &[DynamicObject]) -> Result<BTreeSet<(String, String)>> {
     let words = |rule: &Value, key: &str| -> Result<Vec<String>> {
         let words = rule[key].as_array().with_context(|| format!("a rule has {key}"))?;
         Ok(words.iter().filter_map(Value::as_str).map(str::to_owned).collect())
     };
-    let is_role =
-        |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| matches!(types.kind.as_str(), "ClusterRole" | "Role"));
+    let kind = |object: &DynamicObject| object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
+    let account = json!([{"kind": "ServiceAccount", "name": "rotated-secrets", "namespace": NAMESPACE}]);
+    let bound: BTreeSet<(String, String, String)> = objects
+        .iter()
+        .filter(|object| matches!(kind(object).as_str(), "ClusterRoleBinding" | "RoleBinding") && object.data["subjects"] == account)
+        .map(|binding| {
+            let reference = |key: &str| binding.data["roleRef"][key].as_str().unwrap_or_default().to_owned();
+            (reference("kind"), reference("name"), binding.namespace().unwrap_or_default())
+        })
+        .collect();
     let mut granted = BTreeSet::new();
-    for role in objects.iter().filter(is_role) {
+    for role in objects.iter().filter(|role| bound.contains(&(kind(role), role.name_any(), role.namespace().unwrap_or_default()))) {
         for rule in role.data["rules"].as_array().context("rules")? {
             for resource in words(rule, "resources")? {
                 granted.extend(words(rule, "verbs")?.into_iter().map(|verb| (verb, resource.clone())));
@@ -47,7 +56,7 @@ pub(crate) fn asked_of(events: &[AuditEvent]) -> BTreeSet<(String, String)> {
 async fn every_right_is_used_and_no_other_is_asked_for() -> Result<()> {
     let recorded = recorded().await?;
     let stage = Stage::enter("rights").await?;
-    let applied = stage.plane().apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
+    let applied = stage.plane().apply_yaml(include_str!("../../deploy/install.yaml")).await?;
     let granted = granted_by(&applied.objects)?;
 
     let refused: Vec<_> = recorded.asked.iter().filter(|event| matches!(event.code, 401 | 403)).map(|event| &event.uri).collect();

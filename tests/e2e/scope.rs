@@ -7,6 +7,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::RotatedSecret;
 use serde_json::json;
+use testbed::chart;
 
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};
@@ -19,7 +20,8 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     // No right beyond the namespace, but for the Lease.
     Api::<ClusterRoleBinding>::all(admin.clone()).delete("rotated-secrets", &DeleteParams::default()).await?;
     Api::<ClusterRole>::all(admin.clone()).delete("rotated-secrets", &DeleteParams::default()).await?;
-    let roles = include_str!("../../deploy/namespaced/rbac.yaml").replace("shop", &stage.namespace);
+    let values = format!("replicas=1,namespaces={{{}}}", stage.namespace);
+    let roles = chart::render(&chart::dir(), &["--set", &values, "--show-only", "templates/rbac.yaml"])?;
     let applied = stage.plane().apply_yaml(&roles).await?;
     let elsewhere = stage.plane().namespace("elsewhere").await?;
     let foreign: RotatedSecret = serde_json::from_value(json!({
@@ -30,7 +32,7 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     api.create(&PostParams::default(), &foreign).await?;
 
     let (_, from) = stage.asked(0).await?;
-    let flags = ["--namespaces", &stage.namespace, "--cluster-id", "test", "--refresh-interval", "3s"];
+    let flags = ["--namespaces", &stage.namespace, "--refresh-interval", "3s"];
     let operator = Operator::start_with(&stage, &flags).await?;
     // Everything for which there is a right: create, mirror, repair, a name beyond the prefix, an Event twice, retain the Secret, delete.
     stage.create("own", json!({"value": {"generate": {"password": {}}}, "target": {"deletionPolicy": "Retain"}})).await?;
@@ -68,7 +70,9 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     let unused: Vec<_> = granted.difference(&asked).collect();
     ensure!(unused.is_empty(), "granted and never used: {unused:?}");
     let places: BTreeSet<&str> = events.iter().filter(|event| !event.resource.is_empty()).map(|event| event.namespace.as_str()).collect();
-    ensure!(places == BTreeSet::from([stage.namespace.as_str()]), "in its namespace and nowhere else: {places:?}");
+    ensure!(places == BTreeSet::from([stage.namespace.as_str(), "kube-system"]), "in its namespace and nowhere else: {places:?}");
+    let of_cluster: Vec<_> = events.iter().filter(|event| event.namespace == "kube-system").map(|event| event.uri.as_str()).collect();
+    ensure!(of_cluster.iter().all(|uri| *uri == "/api/v1/namespaces/kube-system"), "of kube-system nothing but its uid: {of_cluster:?}");
     let foreign = api.get("foreign").await?;
     ensure!(foreign.status.is_none() && foreign.metadata.finalizers.is_none(), "what lies elsewhere is not touched");
     Ok(())

@@ -78,6 +78,11 @@ impl Stage {
         Self::on(Cluster::Own(Box::new(plane)), prefix).await
     }
 
+    /// A control plane of its own where our definition and account were made by other means.
+    pub(crate) async fn prepared(plane: ControlPlane, prefix: &str) -> Result<Self> {
+        Self::on(Cluster::Own(Box::new(plane)), prefix).await
+    }
+
     async fn on(cluster: Cluster, prefix: &str) -> Result<Self> {
         let plane = match &cluster {
             Cluster::Shared { plane, .. } => *plane,
@@ -268,7 +273,7 @@ impl Stage {
 
 async fn prepare(plane: &ControlPlane) -> Result<()> {
     plane.apply_yaml(include_str!("../../crds/rotatedsecrets.yaml")).await?;
-    plane.apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
+    plane.apply_yaml(include_str!("../../deploy/install.yaml")).await?;
     Ok(())
 }
 

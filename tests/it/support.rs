@@ -36,7 +36,7 @@ pub(crate) async fn control_plane() -> Result<&'static ControlPlane> {
     PREPARED
         .get_or_try_init(|| async {
             shared.apply_yaml(include_str!("../../crds/rotatedsecrets.yaml")).await?;
-            shared.apply_yaml(include_str!("../../deploy/rbac.yaml")).await?;
+            shared.apply_yaml(include_str!("../../deploy/install.yaml")).await?;
             anyhow::Ok(())
         })
         .await?;

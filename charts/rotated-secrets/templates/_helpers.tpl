@@ -42,6 +42,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- /* "true" or "". */}}
+{{- define "rotated-secrets.leaderElection" -}}
+{{- if kindIs "bool" .Values.leaderElection.enabled }}
+{{- ternary "true" "" .Values.leaderElection.enabled }}
+{{- else }}
+{{- ternary "true" "" (gt (int .Values.replicas) 1) }}
+{{- end }}
+{{- end }}
+
 {{- /* The flags: each key of `operator`, from camelCase to --kebab-case. */}}
 {{- define "rotated-secrets.flags" -}}
 {{- range $key, $value := .Values.operator }}

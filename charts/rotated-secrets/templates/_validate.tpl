@@ -1,9 +1,11 @@
 {{- /* What the schema cannot say in a sentence that a person understands. */}}
 {{- define "rotated-secrets.validate" -}}
-{{- range $key := list "minimumRotationInterval" "refreshInterval" }}
-{{- $value := get $.Values.operator $key }}
+{{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "refreshInterval") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
+{{- range $key := $keys }}
+{{- $value := get (get $.Values $block) $key }}
 {{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}
-{{- fail (printf "operator.%s is %q: write a duration such as 90m or 36h" $key $value) }}
+{{- fail (printf "%s.%s is %q: write a duration such as 90m or 36h" $block $key $value) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.operator.awsEndpointUrl }}
@@ -11,9 +13,18 @@
 {{- fail (printf "operator.awsEndpointUrl is %q: it must be https, or http on loopback, since secret values go there" .) }}
 {{- end }}
 {{- end }}
-{{- range .Values.namespaces }}
+{{- range $key, $names := dict "namespaces" .Values.namespaces "serviceAccountIdentity.namespaces" .Values.serviceAccountIdentity.namespaces }}
+{{- range $names }}
 {{- if not (and (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) (le (len .) 63)) }}
-{{- fail (printf "namespaces: %q is no name of a namespace: list names, one by one, without patterns" .) }}
+{{- fail (printf "%s: %q is no name of a namespace: list names, one by one, without patterns" $key .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.namespaces }}
+{{- range .Values.serviceAccountIdentity.namespaces }}
+{{- if not (has . $.Values.namespaces) }}
+{{- fail (printf "serviceAccountIdentity.namespaces: %q is not among namespaces, so nothing is done there" .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.image.digest }}

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod chart;
 mod demo;
 mod image;
 mod provision;
@@ -36,6 +37,17 @@ enum Command {
         #[arg(default_value = "crds/rotatedsecrets.yaml", value_name = "DEFINITION")]
         definition: std::path::PathBuf,
     },
+    /// Write what is made from the chart: its copy of the definition, its README, deploy/install.yaml
+    Chart {
+        /// Write nothing; fail when a file is not as it should be
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the helm that the tests use, made if this machine does not have it yet
+    Helm {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "HELM ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// Run a control plane and an emulator until Ctrl-C
     Up {
         /// Also a real node, on which pods run; takes root
@@ -57,6 +69,8 @@ impl Cli {
             Command::Verify { arguments } => return verify::verify(&arguments),
             Command::Demo(arguments) => return demo::demo(&arguments),
             Command::Reference { definition } => print!("{}", testbed::reference::markdown(&std::fs::read_to_string(definition)?)?),
+            Command::Chart { check } => chart::chart(check)?,
+            Command::Helm { arguments } => return chart::helm(&arguments),
             Command::Up { node } => in_runtime(up::up(node))?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
             Command::Image(arguments) => image::image(&arguments)?,

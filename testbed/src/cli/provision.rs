@@ -1,7 +1,7 @@
 //! `provision`: what the tests need, made once per machine.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -9,9 +9,10 @@ use testbed::controlplane::binaries::{self, Binaries, KUBERNETES};
 use testbed::emulator::moto;
 use testbed::node;
 
-/// Silent when everything is there.
-pub(crate) fn provision() -> Result<Binaries> {
+/// The control plane's programs, and helm. Silent when everything is there.
+pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     let binaries = binaries::provision()?;
+    let helm = binaries::provision_helm()?;
     if moto::find()?.is_none() {
         let _lock = lock()?;
         moto::provision()?;
@@ -20,7 +21,7 @@ pub(crate) fn provision() -> Result<Binaries> {
         None => drop(node::provision()?),
         Some(obstacle) => eprintln!("no real node here: {obstacle}; what the tests do on one, they do on the control plane alone"),
     }
-    Ok(binaries)
+    Ok((binaries, helm))
 }
 
 /// One process installs moto at a time. The lock goes with the file handle, however the process ends.
@@ -33,8 +34,8 @@ fn lock() -> Result<File> {
 }
 
 pub(crate) fn provision_and_tell() -> Result<()> {
-    let binaries = provision()?;
-    for program in [&binaries.etcd, &binaries.kube_apiserver, &binaries.kube_controller_manager, &binaries.kubectl] {
+    let (binaries, helm) = provision()?;
+    for program in [&binaries.etcd, &binaries.kube_apiserver, &binaries.kube_controller_manager, &binaries.kubectl, &helm] {
         println!("{}", program.display());
     }
     println!("{}", moto::home()?.display());

@@ -40,11 +40,22 @@ impl ControlPlane {
 
     /// The same, with another namespace for objects that name none.
     pub async fn apply_yaml_in(&self, namespace: &str, yaml: &str) -> Result<Applied> {
+        self.apply_all(namespace, yaml, PatchParams::apply(MANAGER)).await
+    }
+
+    /// The same without a trace: the API server checks and answers, and stores nothing. A custom resource needs its definition, and an object
+    /// its namespace.
+    pub async fn try_yaml_in(&self, namespace: &str, yaml: &str) -> Result<Applied> {
+        self.apply_all(namespace, yaml, PatchParams::apply(MANAGER).dry_run()).await
+    }
+
+    async fn apply_all(&self, namespace: &str, yaml: &str, params: PatchParams) -> Result<Applied> {
+        let params = params.force().validation_strict();
         let client = self.admin();
         let mut applied = Applied::default();
         for object in parse(yaml)? {
             let what = describe(&object);
-            let (answer, warnings) = apply(&client, namespace, object).await.with_context(|| format!("cannot apply {what}"))?;
+            let (answer, warnings) = apply(&client, namespace, object, &params).await.with_context(|| format!("cannot apply {what}"))?;
             applied.warnings.extend(warnings);
             applied.objects.push(answer);
         }
@@ -68,7 +79,7 @@ fn describe(object: &DynamicObject) -> String {
     format!("{kind} {}", object.metadata.name.as_deref().unwrap_or("without a name"))
 }
 
-async fn apply(client: &Client, namespace: &str, mut object: DynamicObject) -> Result<(DynamicObject, Vec<String>)> {
+async fn apply(client: &Client, namespace: &str, mut object: DynamicObject, params: &PatchParams) -> Result<(DynamicObject, Vec<String>)> {
     let types = object.types.clone().context("it has no kind")?;
     let name = object.metadata.name.clone().context("it has no name")?;
     let (resource, capabilities) = discover(client, &GroupVersionKind::try_from(&types)?).await?;
@@ -76,13 +87,12 @@ async fn apply(client: &Client, namespace: &str, mut object: DynamicObject) -> R
         object.metadata.namespace = Some(namespace.to_owned());
     }
     let path = DynamicObject::url_path(&resource, object.metadata.namespace.as_deref());
-    let params = PatchParams::apply(MANAGER).force().validation_strict();
     let start = Instant::now();
     loop {
-        let request = Request::new(&path).patch(&name, &params, &Patch::Apply(&object))?;
+        let request = Request::new(&path).patch(&name, params, &Patch::Apply(&object))?;
         let (status, warnings, body) = send(client, request).await?;
         if status.is_success() {
-            if resource.kind == "CustomResourceDefinition" {
+            if resource.kind == "CustomResourceDefinition" && !params.dry_run {
                 await_established(client, &name).await?;
             }
             return Ok((serde_json::from_slice(&body)?, warnings));

@@ -17,8 +17,9 @@ pub(super) const MINIMUM: &str = "10s";
 pub(super) async fn install(tale: &Tale<'_>, binary: &Path) -> Result<()> {
     let screen = tale.screen;
     screen.headline("The operator is installed, and runs with few rights")?;
-    tale.kubectl(&["apply", "-f", "crds/", "-f", "deploy/rbac.yaml"]).await?;
+    tale.kubectl(&["apply", "-f", "crds/", "-f", "deploy/install.yaml"]).await?;
     tale.kubectl(&["wait", "--for=condition=Established", "crd/rotatedsecrets.rotated-secrets.io", "--timeout=60s"]).await?;
+    screen.say("There is no node here for the operator's pods: it runs as a process, with the token of their account.")?;
     explain_intervals(tale, binary).await?;
 
     let kubeconfig = tale.stage.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT).await?;

@@ -1,12 +1,13 @@
-//! Builds a program from its published Go modules; `testbed/tools/go.mod` says which.
+//! Builds a program from its published Go modules; `testbed/tools/go.mod` says which. helm, which needs other versions of the same modules, is
+//! built by its own.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::progress::Progress;
-use super::{KUBERNETES, NAMES};
+use super::{HELM, HELM_NAME, KUBERNETES, NAMES};
 use crate::process::Family;
 
 /// In the clone that this command was compiled in.
@@ -16,13 +17,13 @@ pub(super) fn build(workshop: &Family, name: &str, program: &Path) -> Result<()>
     let tools = Path::new(TOOLS);
     ensure!(tools.join("go.mod").exists(), "{TOOLS} is gone, the recipe for {name}: type `cargo provision` in a clone of the repository");
     if !has_go() {
-        bail!(
-            "go is not on the PATH, and {name} must be built: install Go 1.26 or later, or set KUBEBUILDER_ASSETS to a directory with {}",
-            NAMES.join(", ")
-        );
+        let instead = format!(", or set KUBEBUILDER_ASSETS to a directory with {}", NAMES.join(", "));
+        let instead = if name == HELM_NAME { "" } else { &instead };
+        bail!("go is not on the PATH, and {name} must be built: install Go 1.26 or later{instead}");
     }
     let mut progress = Progress::start(&format!("building {name} (once per machine, up to 5 minutes)"));
-    let status = workshop.run(name, &command(name, tools, program), || progress.tick())?;
+    let command = if name == HELM_NAME { helm_command(program)? } else { command(name, tools, program) };
+    let status = workshop.run(name, &command, || progress.tick())?;
     ensure!(status.success(), "go could not build {name}:\n{}", workshop.log_tail(name));
     progress.finish("built");
     Ok(())
@@ -42,6 +43,17 @@ fn command(name: &str, tools: &Path, program: &Path) -> Command {
         .arg(program)
         .arg(package(name));
     command
+}
+
+/// Into the directory of `program`, under its own name.
+fn helm_command(program: &Path) -> Result<Command> {
+    let mut command = Command::new("go");
+    command
+        .envs([("CGO_ENABLED", "0"), ("GOWORK", "off")])
+        .env("GOBIN", program.parent().context("a program lies in a directory")?)
+        .args(["install", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"])
+        .arg(format!("helm.sh/helm/v4/cmd/helm@v{HELM}"));
+    Ok(command)
 }
 
 fn package(name: &str) -> String {

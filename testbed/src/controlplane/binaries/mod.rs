@@ -1,5 +1,5 @@
-//! The programs of a control plane, of one pinned version. Looked for in `KUBEBUILDER_ASSETS`, then in this project's cache; fetched from the
-//! official releases or built from their published Go modules when somebody asks for that (`cargo provision`).
+//! The programs of a control plane, and helm, each of one pinned version. Looked for in `KUBEBUILDER_ASSETS` (not helm), then in this project's
+//! cache; fetched from the official releases or built from their published Go modules when somebody asks for that (`cargo provision`).
 
 mod build;
 mod progress;
@@ -20,9 +20,12 @@ use releases::Releases;
 pub const KUBERNETES: &str = "1.36.2";
 /// The version of etcd that goes with it.
 pub const ETCD: &str = "3.6.13";
+/// The version of helm.
+pub const HELM: &str = "4.2.4";
 
 const NAMES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
 const NODE_NAMES: [&str; 2] = ["kubelet", "kube-scheduler"];
+const HELM_NAME: &str = "helm";
 
 /// The beginning of the names of what is not finished.
 const STAGING: &str = ".new-";
@@ -99,6 +102,20 @@ pub(crate) fn provide(directory: &Path, make: impl FnOnce(&Family, &Path) -> Res
     Ok(fs::rename(whole, directory)?)
 }
 
+/// Finds helm; never downloads or builds.
+pub fn find_helm() -> Result<PathBuf> {
+    Places::of_helm()?.path(HELM_NAME).with_context(|| format!("helm {HELM} is not on this machine yet: type `cargo provision`"))
+}
+
+/// The same as [`provision`], for helm.
+pub fn provision_helm() -> Result<PathBuf> {
+    let places = Places::of_helm()?;
+    if !places.missing().is_empty() {
+        provision_in(&places, Releases::official())?;
+    }
+    find_helm()
+}
+
 fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
     fs::create_dir_all(&places.cache)
         .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", places.cache.display()))?;
@@ -132,7 +149,7 @@ fn lock(cache: &Path) -> Result<File> {
                 return Ok(file);
             }
             Err(TryLockError::WouldBlock) => {
-                line.get_or_insert_with(|| Progress::start("waiting for another process that makes the control plane's programs")).tick();
+                line.get_or_insert_with(|| Progress::start("waiting for another process that makes the same programs")).tick();
                 std::thread::sleep(TICK);
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -167,6 +184,10 @@ impl Places {
 
     fn of_node() -> Result<Self> {
         Ok(Self { names: &NODE_NAMES, ..Self::of_this_machine()? })
+    }
+
+    fn of_helm() -> Result<Self> {
+        Ok(Self { names: &[HELM_NAME], assets: None, cache: cache_dir()?.join(HELM_NAME).join(HELM) })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -251,5 +272,14 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, [".lock", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl"]);
+    }
+
+    #[test]
+    fn helm_is_taken_from_its_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        let places = Places { names: &[HELM_NAME], assets: None, cache: cache.clone() };
+        provision_in(&places, releases::tests::pretend(&dir.path().join("official"))).unwrap();
+        assert_eq!(fs::read_to_string(cache.join("helm")).unwrap(), "pretend helm");
     }
 }

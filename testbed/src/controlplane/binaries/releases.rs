@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::progress::Progress;
-use super::{ETCD, KUBERNETES};
+use super::{ETCD, HELM, HELM_NAME, KUBERNETES};
 use crate::process::Family;
 
 /// Where releases are; forgets about them at the first failure.
 pub(super) struct Releases {
     kubernetes: String,
     etcd: String,
+    helm: String,
     reachable: bool,
 }
 
@@ -24,6 +25,7 @@ impl Releases {
         Self {
             kubernetes: format!("https://dl.k8s.io/release/v{KUBERNETES}/bin/{}/{}", std::env::consts::OS, architecture()),
             etcd: format!("https://github.com/etcd-io/etcd/releases/download/v{ETCD}"),
+            helm: "https://get.helm.sh".to_owned(),
             reachable: true,
         }
     }
@@ -34,10 +36,10 @@ impl Releases {
             return false;
         }
         let progress = Progress::start(&format!("fetching {name}"));
-        let fetched = if name == "etcd" {
-            self.fetch_etcd(workshop, progress, program)
-        } else {
-            self.fetch_kubernetes(workshop, progress, name, program)
+        let fetched = match name {
+            "etcd" => self.fetch_etcd(workshop, progress, program),
+            HELM_NAME => self.fetch_helm(workshop, progress, program),
+            _ => self.fetch_kubernetes(workshop, progress, name, program),
         };
         if let Err(reason) = fetched {
             eprintln!("the official releases cannot be used from here ({reason:#}), so the programs are built from source");
@@ -65,16 +67,29 @@ impl Releases {
             .find(|(_, file)| file.trim_start_matches([' ', '*']) == archive)
             .with_context(|| format!("SHA256SUMS does not name {archive}"))?
             .0;
-        let file = workshop.dir().join(&archive);
-        download(workshop, &mut progress, &format!("{}/{archive}", self.etcd), &file)?;
-        verify(&file, sum)?;
-        let mut tar = Command::new("tar");
-        tar.arg("-xzf").arg(&file).arg("-C").arg(workshop.dir()).arg(format!("{folder}/etcd"));
-        run(workshop, &mut progress, "tar", &tar)?;
-        fs::copy(workshop.dir().join(folder).join("etcd"), program)?;
-        progress.finish("fetched and verified");
-        Ok(())
+        fetch_from_archive(workshop, progress, &format!("{}/{archive}", self.etcd), sum, &format!("{folder}/etcd"), program)
     }
+
+    fn fetch_helm(&self, workshop: &Family, mut progress: Progress, program: &Path) -> Result<()> {
+        let folder = format!("{}-{}", std::env::consts::OS, architecture());
+        let url = format!("{}/helm-v{HELM}-{folder}.tar.gz", self.helm);
+        let sum = read(workshop, &mut progress, &format!("{url}.sha256sum"))?;
+        let sum = sum.split_whitespace().next().unwrap_or_default();
+        fetch_from_archive(workshop, progress, &url, sum, &format!("{folder}/helm"), program)
+    }
+}
+
+/// Takes `member` out of the archive at `url`, whose SHA-256 is `sum`.
+fn fetch_from_archive(workshop: &Family, mut progress: Progress, url: &str, sum: &str, member: &str, program: &Path) -> Result<()> {
+    let file = workshop.dir().join("archive.tar.gz");
+    download(workshop, &mut progress, url, &file)?;
+    verify(&file, sum)?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xzf").arg(&file).arg("-C").arg(workshop.dir()).arg(member);
+    run(workshop, &mut progress, "tar", &tar)?;
+    fs::copy(workshop.dir().join(member), program)?;
+    progress.finish("fetched and verified");
+    Ok(())
 }
 
 /// A small text. It is asked for before the program itself and within seconds, which tells whether the internet is there.
@@ -142,19 +157,28 @@ pub(super) mod tests {
 
     /// Releases in a directory, with tiny programs.
     pub(in super::super) fn pretend(dir: &Path) -> Releases {
-        let folder = format!("etcd-v{ETCD}-{}-{}", std::env::consts::OS, architecture());
-        fs::create_dir_all(dir.join(&folder)).unwrap();
-        fs::write(dir.join(&folder).join("etcd"), "pretend etcd").unwrap();
-        let archive = dir.join(format!("{folder}.tar.gz"));
-        assert!(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(dir).arg(&folder).status().unwrap().success());
-        let sum = hex::encode(Sha256::digest(fs::read(&archive).unwrap()));
-        fs::write(dir.join("SHA256SUMS"), format!("{}  other.zip\n{sum}  {folder}.tar.gz\n", "0".repeat(64))).unwrap();
+        let machine = format!("{}-{}", std::env::consts::OS, architecture());
+        let etcd = format!("etcd-v{ETCD}-{machine}");
+        let sum = pack(dir, &etcd, "etcd", &format!("{etcd}.tar.gz"));
+        fs::write(dir.join("SHA256SUMS"), format!("{}  other.zip\n{sum}  {etcd}.tar.gz\n", "0".repeat(64))).unwrap();
+        let helm = format!("helm-v{HELM}-{machine}.tar.gz");
+        let sum = pack(dir, &machine, "helm", &helm);
+        fs::write(dir.join(format!("{helm}.sha256sum")), format!("{sum}  {helm}\n")).unwrap();
         for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
             fs::write(dir.join(name), name).unwrap();
             fs::write(dir.join(format!("{name}.sha256")), hex::encode(Sha256::digest(name))).unwrap();
         }
         let url = format!("file://{}", dir.display());
-        Releases { kubernetes: url.clone(), etcd: url, reachable: true }
+        Releases { kubernetes: url.clone(), etcd: url.clone(), helm: url, reachable: true }
+    }
+
+    /// An archive with one program in a folder; its SHA-256.
+    fn pack(dir: &Path, folder: &str, name: &str, archive: &str) -> String {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+        fs::write(dir.join(folder).join(name), format!("pretend {name}")).unwrap();
+        let archive = dir.join(archive);
+        assert!(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(dir).arg(folder).status().unwrap().success());
+        hex::encode(Sha256::digest(fs::read(&archive).unwrap()))
     }
 
     #[test]
@@ -175,7 +199,7 @@ pub(super) mod tests {
     fn releases_that_cannot_be_reached_are_no_error() {
         let workshop = Family::new("testbed-test-").unwrap();
         let nowhere = "file:///nowhere/at/all".to_owned();
-        let mut releases = Releases { kubernetes: nowhere.clone(), etcd: nowhere, reachable: true };
+        let mut releases = Releases { kubernetes: nowhere.clone(), etcd: nowhere.clone(), helm: nowhere, reachable: true };
         assert!(!releases.fetch(&workshop, "etcd", Path::new("/nowhere/etcd")));
     }
 }

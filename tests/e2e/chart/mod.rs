@@ -1,0 +1,14 @@
+//! The Helm chart, by the real helm, against a real API server.
+
+mod files;
+mod flags;
+mod installed;
+mod rendered;
+mod wrong;
+
+use std::path::PathBuf;
+
+/// A file beside these tests.
+fn values(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/chart/values").join(name)
+}

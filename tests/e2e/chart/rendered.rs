@@ -1,0 +1,233 @@
+//! Many sets of values: what comes out is taken by the API server, by Pod Security `restricted` and by the operator's own command line.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser as _;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::DynamicObject;
+use rotated_secrets::cli::Cli;
+use serde_json::{Value, json};
+use testbed::chart;
+use testbed::controlplane::ControlPlane;
+
+use super::values;
+use crate::stage::Stage;
+
+/// The namespace of the release; in that of the shared control plane there are an account and a Deployment already.
+const PLACE: &str = "rendered";
+
+/// What each set is about, and the arguments of helm.
+fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
+    let set = |arguments: &[&str]| arguments.iter().flat_map(|argument| ["--set".to_owned(), (*argument).to_owned()]).collect();
+    let everything = values("everything.yaml").to_str().context("a path in UTF-8")?.to_owned();
+    Ok(vec![
+        ("defaults", Vec::new()),
+        ("everything", vec!["--values".to_owned(), everything]),
+        ("two namespaces", set(&["namespaces={default,kube-public}"])),
+        ("two namespaces and a name for the cluster", set(&["namespaces={default,kube-public}", "operator.clusterId=production"])),
+        ("accounts of two namespaces", set(&["serviceAccountIdentity.namespaces={default,kube-public}"])),
+        ("a service monitor", set(&["metrics.monitor.enabled=true", "metrics.monitor.kind=ServiceMonitor"])),
+        ("a closed network", set(&["networkPolicy.enabled=true"])),
+        (
+            "a network without anything outside",
+            set(&["networkPolicy.enabled=true", "networkPolicy.egressPorts=null", "networkPolicy.podIdentityAgent=false"]),
+        ),
+        ("the platform's user", set(&["podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null"])),
+        ("one replica", set(&["replicas=1"])),
+        ("one replica with a Lease", set(&["replicas=1", "leaderElection.enabled=true"])),
+        ("replicas without a Lease", set(&["leaderElection.enabled=false"])),
+        ("none", set(&["replicas=0"])),
+        ("a shard by labels", set(&["fullnameOverride=blue", "operator.objectSelector=shard=blue"])),
+        ("by digest", set(&["image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"])),
+        (
+            "rights made by others",
+            set(&["crds.install=false", "rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=theirs"]),
+        ),
+        ("a long name", set(&["fullnameOverride=a-name-that-is-longer-than-a-kubernetes-name-of-a-label-may-ever-be-in-all-the-world"])),
+        ("another name", set(&["nameOverride=secrets"])),
+    ])
+}
+
+fn render(arguments: &[String]) -> Result<String> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--namespace", PLACE]).collect();
+    chart::render(&chart::dir(), &arguments)
+}
+
+fn documents(yaml: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml)?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// The release's namespace, where nothing but `restricted` is let in and everything else is told.
+async fn restricted(plane: &ControlPlane) -> Result<()> {
+    let labels: Value = ["enforce", "warn", "audit"]
+        .map(|mode| (format!("pod-security.kubernetes.io/{mode}"), json!("restricted")))
+        .into_iter()
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE, "labels": labels}});
+    plane.apply_yaml(&namespace.to_string()).await?;
+    plane.apply_yaml(&std::fs::read_to_string(values("monitoring.yaml"))?).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_set_of_values_is_taken_without_a_warning_where_pod_security_is_restricted() -> Result<()> {
+    let stage = Stage::enter("rendered").await?;
+    restricted(stage.plane()).await?;
+    let mut kinds = BTreeSet::new();
+    for (about, arguments) in sets()? {
+        let yaml = render(&arguments).with_context(|| about.to_owned())?;
+        let applied = stage.plane().try_yaml_in(PLACE, &yaml).await.with_context(|| about.to_owned())?;
+        ensure!(applied.warnings.is_empty(), "{about}: {:?}", applied.warnings);
+        for object in &applied.objects {
+            let kind = object.types.as_ref().context("a kind")?.kind.clone();
+            if kind == "Deployment" {
+                admitted(&stage, object).await.with_context(|| about.to_owned())?;
+            }
+            kinds.insert(kind);
+        }
+    }
+    println!("chart: {} sets of values, kinds {kinds:?}", sets()?.len());
+    for kind in ["NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "Role", "ClusterRole", "CustomResourceDefinition"]
+    {
+        ensure!(kinds.contains(kind), "no set makes a {kind}");
+    }
+    ensure!(!kinds.contains("Secret"), "the chart holds no secret");
+    Ok(())
+}
+
+/// A Deployment is warned about; only its pods are refused.
+async fn admitted(stage: &Stage, deployment: &DynamicObject) -> Result<()> {
+    let template = &deployment.data["spec"]["template"];
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try"}, "spec": template["spec"]});
+    // Admission of a pod asks for its account and its priority class, too.
+    let account = template["spec"]["serviceAccountName"].as_str().context("an account")?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
+    stage.plane().apply_yaml_in(PLACE, &account.to_string()).await?;
+    let applied = stage.plane().try_yaml_in(PLACE, &pod.to_string()).await?;
+    ensure!(applied.warnings.is_empty(), "{:?}", applied.warnings);
+
+    // And the same API server would refuse it otherwise.
+    let pods: Api<DynamicObject> =
+        Api::namespaced_with(stage.plane().admin(), PLACE, &kube::api::ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()));
+    let mut open = pod;
+    open["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let refused = pods.patch("try", &PatchParams::apply("test").dry_run(), &Patch::Apply(&open)).await;
+    ensure!(refused.is_err_and(|error| error.to_string().contains("restricted")), "Pod Security is awake");
+    Ok(())
+}
+
+#[test]
+fn the_operator_takes_every_command_line_that_the_chart_gives_it() -> Result<()> {
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let deployment = manifests.iter().find(|document| document["kind"] == "Deployment").context("a Deployment")?;
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let words = container["args"].as_array().context("args")?.iter().filter_map(Value::as_str);
+        let line: Vec<&str> = ["rotated-secrets"].into_iter().chain(words).collect();
+        Cli::try_parse_from(&line).with_context(|| format!("{about}: {line:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_list_of_namespaces_reaches_no_further_and_needs_no_cluster_role() -> Result<()> {
+    for (about, arguments) in sets()?.into_iter().filter(|(about, _)| about.starts_with("two namespaces")) {
+        let manifests = documents(&render(&arguments)?)?;
+        let of = |kind: &str| manifests.iter().filter(|document| document["kind"] == kind).collect::<Vec<_>>();
+        ensure!(of("ClusterRole").is_empty() && of("ClusterRoleBinding").is_empty(), "{about}");
+        let rights = |role: &&&Value| role["metadata"]["name"] != "rotated-secrets-leader";
+        let places: BTreeSet<&str> = of("Role").iter().filter(rights).filter_map(|role| role["metadata"]["namespace"].as_str()).collect();
+        let mut expected = BTreeSet::from(["default", "kube-public"]);
+        if !about.ends_with("cluster") {
+            expected.insert("kube-system");
+        }
+        ensure!(places == expected, "{about}: {places:?}");
+        // In kube-system nothing but the uid of that very namespace may be read.
+        for role in of("Role").iter().filter(|role| role["metadata"]["namespace"] == "kube-system") {
+            let rules = json!([{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}]);
+            ensure!(role["rules"] == rules, "{}", role["rules"]);
+        }
+        for binding in of("RoleBinding") {
+            ensure!(binding["roleRef"]["kind"] == "Role", "{binding}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn tokens_of_accounts_are_made_only_where_that_is_allowed_and_by_the_rules_that_are_tested() -> Result<()> {
+    let tested = documents(include_str!("../../../deploy/optional/service-accounts.yaml"))?;
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let roles: Vec<&Value> = manifests.iter().filter(|document| document["rules"].to_string().contains("serviceaccounts")).collect();
+        let places: Vec<&str> = roles.iter().filter_map(|role| role["metadata"]["namespace"].as_str()).collect();
+        let expected: &[&str] = match about {
+            "accounts of two namespaces" => &["default", "kube-public"],
+            "everything" => &["default"],
+            _ => &[],
+        };
+        ensure!(places == expected && roles.len() == expected.len(), "{about}: {places:?}");
+        for role in roles {
+            ensure!(role["kind"] == "Role" && role["rules"] == tested[0]["rules"], "{about}: {role}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn replicas_share_a_lease_of_the_releases_name_and_one_alone_has_no_right_to_any() -> Result<()> {
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let deployment = manifests.iter().find(|document| document["kind"] == "Deployment").context("a Deployment")?;
+        let name = deployment["metadata"]["name"].as_str().context("a name")?;
+        let words = deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+        let elects = !matches!(about, "one replica" | "none" | "replicas without a Lease");
+        ensure!(words.contains("\"--leader-elect\"") == elects, "{about}: {words}");
+        ensure!(words.contains(&format!("\"--lease-name={name}\"")) == elects, "{about}: {words}");
+        let roles: Vec<&Value> = manifests.iter().filter(|document| document["rules"].to_string().contains("leases")).collect();
+        ensure!(roles.len() == usize::from(elects && about != "rights made by others"), "{about}");
+        for role in roles {
+            ensure!(role["kind"] == "Role" && role["metadata"]["namespace"] == PLACE, "{about}: in the release's namespace");
+            ensure!(role["rules"][1]["resourceNames"] == json!([name]), "{about}: by name");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_rule_has_a_wildcard_or_reaches_what_makes_rights() -> Result<()> {
+    for (about, arguments) in sets()? {
+        for role in
+            documents(&render(&arguments)?)?.iter().filter(|document| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")))
+        {
+            let rules = role["rules"].to_string();
+            for word in
+                ["\"*\"", "escalate", "bind", "impersonate", "pods/exec", "nodes", "rbac.authorization.k8s.io", "webhookconfigurations"]
+            {
+                ensure!(!rules.contains(word), "{about}: {word} in {rules}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn everything_carries_the_releases_labels_and_the_pods_those_of_the_selector() -> Result<()> {
+    for (about, arguments) in sets()? {
+        for document in documents(&render(&arguments)?)? {
+            let labels = &document["metadata"]["labels"];
+            ensure!(labels["app.kubernetes.io/instance"] == chart::NAME, "{about}: {} has {labels}", document["kind"]);
+            if document["kind"] == "Deployment" {
+                let (selector, labels) =
+                    (&document["spec"]["selector"]["matchLabels"], &document["spec"]["template"]["metadata"]["labels"]);
+                for (name, value) in selector.as_object().context("a selector")? {
+                    ensure!(&labels[name] == value, "{about}: {name}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
