@@ -1,10 +1,12 @@
 //! The operator's own HTTP port: `/livez`, `/readyz`, `/metrics`. Neither health page asks AWS or the cluster: an outage there is reported
-//! in conditions, and restarting the pod would not end it.
+//! in conditions, and restarting the pod would not end it. The pages have a thread of their own, so that they answer also when the
+//! operator's threads do not.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -12,10 +14,14 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
+
+/// How often the operator's runtime says that it moves.
+const BEAT: Duration = Duration::from_secs(1);
+/// A runtime that has not moved for so long is stuck: nothing in it may hold a thread for a fraction of this.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Whether the watches have seen every object once. Not before, and for good afterwards.
 #[derive(Debug, Clone, Default)]
@@ -33,36 +39,94 @@ impl Readiness {
     }
 }
 
-/// Listens on `address`, and answers in a task until `stop` resolves and the requests under way are answered.
+/// Whether the operator's runtime moves.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    epoch: Instant,
+    /// Milliseconds after the epoch.
+    last: Arc<AtomicU64>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { epoch: Instant::now(), last: Arc::default() }
+    }
+}
+
+impl Pulse {
+    /// Beats for ever, in the runtime that it is about.
+    pub async fn beat(self) {
+        loop {
+            self.last.store(self.now(), Ordering::Release);
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long ago the last beat was.
+    fn age(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.last.load(Ordering::Acquire)))
+    }
+}
+
+/// What the pages tell of.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// `/metrics`
+    pub metrics: Metrics,
+    /// `/readyz`
+    pub readiness: Readiness,
+    /// `/livez`
+    pub pulse: Pulse,
+}
+
+/// Listens on `address`, and answers in a thread of its own until `stop` resolves and the requests under way are answered; then what is given
+/// resolves.
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(
-    address: SocketAddr,
-    metrics: Metrics,
-    readiness: Readiness,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<JoinHandle<io::Result<()>>> {
-    let listener = TcpListener::bind(address).await?;
-    let serving = axum::serve(listener, router(metrics, readiness)).with_graceful_shutdown(stop);
-    Ok(tokio::spawn(serving.into_future()))
+pub fn serve(address: SocketAddr, pages: Pages, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, ending) = oneshot::channel();
+    std::thread::Builder::new().name("pages".to_owned()).spawn(move || {
+        let served = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router(pages)).with_graceful_shutdown(stop).await
+        });
+        if served.is_err() {
+            tracing::error!("the pages are not served any more");
+        }
+        let _ = ended.send(());
+    })?;
+    Ok(ending)
 }
 
 /// The pages.
-pub fn router(metrics: Metrics, readiness: Readiness) -> Router {
-    Router::new()
-        .route("/livez", get(async || "ok"))
-        .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(render).with_state(metrics))
+pub fn router(pages: Pages) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(render)).with_state(pages)
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
-    if readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not in sync yet") }
+async fn livez(State(pages): State<Pages>) -> (StatusCode, String) {
+    let age = pages.pulse.age();
+    if age < STUCK {
+        (StatusCode::OK, "ok".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("the runtime has not moved for {} s", age.as_secs()))
+    }
 }
 
-async fn render(State(metrics): State<Metrics>) -> Response {
+async fn readyz(State(pages): State<Pages>) -> (StatusCode, &'static str) {
+    if pages.readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not in sync yet") }
+}
+
+async fn render(State(pages): State<Pages>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.render() {
+    match pages.metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -77,6 +141,10 @@ mod tests {
 
     use super::*;
 
+    fn pages() -> Pages {
+        Pages { metrics: Metrics::new(), readiness: Readiness::default(), pulse: Pulse::default() }
+    }
+
     async fn ask(router: Router, method: Method, path: &str) -> (StatusCode, String, String) {
         let request = Request::builder().method(method).uri(path);
         let request = request.body(Body::empty()).unwrap();
@@ -90,8 +158,9 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_alive_before_it_is_ready() {
-        let readiness = Readiness::default();
-        let router = router(Metrics::new(), readiness.clone());
+        let pages = pages();
+        let readiness = pages.readiness.clone();
+        let router = router(pages);
         let (status, _, _) = ask(router.clone(), Method::GET, "/livez").await;
         assert_eq!(status, StatusCode::OK);
         let (status, _, body) = ask(router.clone(), Method::GET, "/readyz").await;
@@ -104,18 +173,18 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_open_metrics() {
-        let metrics = Metrics::new();
-        metrics.step("Create");
-        let router = router(metrics, Readiness::default());
+        let pages = pages();
+        pages.metrics.step("Create", "ok");
+        let router = router(pages);
         let (status, kind, body) = ask(router, Method::GET, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-        assert!(body.contains("rotated_secrets_steps_total{step=\"Create\"} 1"));
+        assert!(body.contains("rotated_secrets_steps_total{step=\"Create\",outcome=\"ok\"} 1"));
     }
 
     #[tokio::test]
     async fn nothing_else_is_there_and_nothing_can_be_written() {
-        let router = router(Metrics::new(), Readiness::default());
+        let router = router(pages());
         let (status, _, _) = ask(router.clone(), Method::GET, "/").await;
         assert_eq!(status, StatusCode::NOT_FOUND);
         let (status, _, _) = ask(router, Method::POST, "/livez").await;
@@ -125,13 +194,12 @@ mod tests {
     #[tokio::test]
     async fn it_answers_until_it_is_told_to_stop() {
         // A port that was free a moment ago: `serve` takes an address, as the operator has one.
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let until = async { drop(stopped.await) };
-        let serving = serve(address, Metrics::new(), Readiness::default(), until);
-        let serving = serving.await.unwrap();
+        let serving = serve(address, pages(), until).unwrap();
         let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         client.write_all(request).await.unwrap();
@@ -139,6 +207,34 @@ mod tests {
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         stop.send(()).unwrap();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
+    }
+
+    #[test]
+    fn a_runtime_that_is_stuck_is_told_by_a_thread_that_is_not() {
+        let pulse = Pulse { epoch: Instant::now().checked_sub(2 * STUCK).unwrap(), last: Arc::default() };
+        let pages = Pages { pulse: pulse.clone(), ..pages() };
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let _serving = serve(address, pages, std::future::pending()).unwrap();
+        let livez = || {
+            use std::io::{Read as _, Write as _};
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            client.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        // No runtime beats: this thread, where it would, is busy.
+        let answer = livez();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not moved for 6"), "{answer}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tokio::spawn(pulse.beat());
+            tokio::task::yield_now().await;
+        });
+        let answer = livez();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

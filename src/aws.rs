@@ -3,6 +3,7 @@
 
 mod acting;
 mod assume;
+mod meter;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

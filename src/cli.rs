@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, Pages, Pulse, Readiness};
 use crate::aws::{Aws, Reach};
 use crate::cluster::events::Events;
-use crate::controller;
+use crate::controller::{self, Working};
 use crate::desired::Policy;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;
@@ -85,6 +85,9 @@ pub struct RunArgs {
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "ROTATED_SECRETS_HTTP_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     http_address: SocketAddr,
+    /// Also tell metrics of each object, with its namespace and name: five series each.
+    #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
+    metrics_per_object: bool,
     /// For people or for machines.
     #[arg(long, env = "ROTATED_SECRETS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
@@ -139,6 +142,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         refresh_interval,
         concurrency,
         http_address,
+        metrics_per_object,
         log_format,
         log,
         availability,
@@ -151,10 +155,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     }
     availability.check()?;
     let metrics = Metrics::new();
-    let readiness = Readiness::default();
+    let (readiness, pulse) = (Readiness::default(), Pulse::default());
+    tokio::spawn(pulse.clone().beat());
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let serving = admin::serve(http_address, metrics.clone(), readiness.clone(), until(stopped.clone()))
-        .await
+    let pages = Pages { metrics: metrics.clone(), readiness: readiness.clone(), pulse };
+    let serving = admin::serve(http_address, pages, until(stopped.clone()))
         .map_err(|_| Fatal(format!("--http-address: {http_address} cannot be listened on; is another operator running there?")))?;
 
     let mut config =
@@ -169,7 +174,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         None => cluster_uid(&client).await?,
     };
     let reach = Reach { region: aws_region, endpoint: aws_endpoint_url, fips: aws_use_fips_endpoint };
-    let aws = Aws::load(&reach, metrics.clone()).await;
+    let aws = Aws::load(&reach, &cluster, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -200,7 +205,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
-    let mut watching = tokio::spawn(controller::run(ctx, &scope, concurrency, leadership, readiness, until(stopped)));
+    let mut watching =
+        tokio::spawn(controller::run(ctx, &scope, Working { concurrency, metrics_per_object }, leadership, readiness, until(stopped)));
     tokio::select! {
         signalled = signalled() => signalled?,
         // Alive and idle would look like health.

@@ -13,9 +13,11 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::admin::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
+use crate::census::Census;
 use crate::election::Leadership;
 use crate::reconcile::{Context, turn};
 
@@ -76,9 +78,9 @@ pub enum StartError {
     #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; type: kubectl apply -f crds/")]
     NoDefinition,
     /// The API server refuses.
-    #[error("the API server does not let the operator list {what} {place} (HTTP {code}); check the ServiceAccount and its {binding}")]
+    #[error("the API server does not let the operator {what} {place} (HTTP {code}); check the ServiceAccount and its {binding}")]
     Denied {
-        /// Plural kind.
+        /// Verb and kind.
         what: &'static str,
         /// Where.
         place: String,
@@ -113,16 +115,28 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
             None => {}
             Some(404) => return Err(StartError::NoDefinition),
             Some(400) if scope.selector.is_some() => return Err(StartError::Selector),
-            Some(code) => return Err(denied("RotatedSecrets", code)),
+            Some(code) => return Err(denied("list RotatedSecrets", code)),
         }
         if let Some(code) = code(api::<PartialObjectMeta<Secret>>(client, part).list_metadata(&one.clone().labels(&ours())).await)? {
-            return Err(denied("Secrets", code));
+            return Err(denied("list Secrets", code));
+        }
+    }
+    for namespace in &scope.namespaces {
+        // What an administrator allows to the namespace is asked at each look.
+        let leave = Api::<PartialObjectMeta<Namespace>>::all(client.clone()).get_metadata_opt(namespace).await;
+        if let Some(code) = code(leave)? {
+            return Err(StartError::Denied { what: "get the Namespace", place: namespace.clone(), binding: "RoleBinding there", code });
         }
     }
     if scope.namespaces.is_empty()
         && let Some(code) = code(Api::<PartialObjectMeta<Namespace>>::all(client.clone()).list_metadata(&one).await)?
     {
-        return Err(StartError::Denied { what: "Namespaces", place: "of the cluster".to_owned(), binding: "ClusterRoleBinding", code });
+        return Err(StartError::Denied {
+            what: "list the Namespaces",
+            place: "of the cluster".to_owned(),
+            binding: "ClusterRoleBinding",
+            code,
+        });
     }
     Ok(())
 }
@@ -144,12 +158,20 @@ struct Stage {
     places: Semaphore,
 }
 
-/// Runs until `stop` resolves and the turns under way have ended. `concurrency`: the most turns at once. Before `leadership` allows it, and
-/// after, objects are known and nothing is done.
+/// How an operator works.
+#[derive(Debug, Clone, Copy)]
+pub struct Working {
+    /// The most turns at once.
+    pub concurrency: u16,
+    /// Whether metrics tell of each object by name.
+    pub metrics_per_object: bool,
+}
+
+/// Runs until `stop` resolves and the turns under way have ended. Before `leadership` allows it, and after, objects are known and nothing is done.
 pub fn run<S>(
     ctx: Arc<Context>,
     scope: &Scope,
-    concurrency: u16,
+    working: Working,
     leadership: Leadership,
     readiness: Readiness,
     stop: S,
@@ -157,10 +179,23 @@ pub fn run<S>(
 where
     S: Future<Output = ()> + Send + 'static,
 {
-    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(concurrency)) });
+    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(working.concurrency)) });
     let stop = stop.boxed().shared();
-    let watches: Vec<_> = scope.parts().into_iter().map(|part| watch(&stage, scope, part, concurrency, stop.clone())).collect();
+    let watches: Vec<_> = scope.parts().into_iter().map(|part| watch(&stage, scope, part, working.concurrency, stop.clone())).collect();
     let (turns, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+    stage.ctx.metrics.count_objects({
+        let (stores, clock) = (stores.clone(), Arc::clone(&stage.ctx.clock));
+        move || {
+            let mut census = Census::default();
+            let now = clock();
+            for object in stores.iter().flat_map(Store::state) {
+                if let Ok(object) = &object.0 {
+                    census.count(object, now, working.metrics_per_object);
+                }
+            }
+            census
+        }
+    });
     async move {
         let ready = async {
             if future::try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {
@@ -195,20 +230,23 @@ fn watch(
         // One Namespace alone can be read with a Role in it, but not watched: there, its annotations are seen at the next look.
         controller = controller.watches(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default(), objects_of);
     }
+    let metrics = stage.ctx.metrics.clone();
     let turns = controller
         .graceful_shutdown_on(stop)
         .run(look_at, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::clone(stage))
-        .for_each(|result| async move {
+        .for_each(move |result| {
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(controller::Error::ReconcilerFailed(_, object)) => {
                     tracing::error!(%object, "the turn was cut short; it is tried again");
                 }
                 Err(controller::Error::QueueError(error)) => {
+                    metrics.watch_error(watch_error(&error));
                     tracing::warn!(kind = watch_error(&error), "a watch was interrupted; it goes on");
                 }
                 Err(_) => tracing::error!("the controller's queue failed; it goes on"),
             }
+            future::ready(())
         });
     (turns, store)
 }
@@ -236,9 +274,11 @@ async fn look_at(object: Arc<Guarded>, stage: Arc<Stage>) -> Result<Action, CutS
         return Ok(Action::await_change());
     }
     let ctx = &stage.ctx;
+    let _under_way = ctx.metrics.reconcile_begins();
     let started = std::time::Instant::now();
+    let span = tracing::info_span!("turn", namespace = object.namespace(), name = object.name_any());
     let ended = tokio::select! {
-        ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, ctx)).catch_unwind()) => ended,
+        ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, ctx)).catch_unwind().instrument(span)) => ended,
         // As if it had crashed, which the next leader's turn can take.
         () = stage.leadership.over() => {
             tracing::warn!("the turn was cut short: the Lease has run out");

@@ -148,6 +148,11 @@ impl Target {
 }
 
 impl Desired {
+    /// How the value comes to be, as metrics name it: `Generate`, or `None` where somebody else makes it.
+    pub fn strategy(&self) -> &'static str {
+        if self.value.is_some() { "Generate" } else { "None" }
+    }
+
     /// Reads the object. CEL has refused most mistakes at apply; what is found here is what only the operator can know.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod api;
 pub mod aws;
 pub mod backoff;
+pub mod census;
 pub mod cli;
 pub mod cluster;
 pub mod controller;

@@ -9,11 +9,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
-use aws_sdk_secretsmanager::config::{Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_secretsmanager::config::{Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider, SharedInterceptor};
 use jiff::{SignedDuration, Timestamp};
 
 use super::SecretsManager;
 use super::assume;
+use super::meter::Meter;
 use crate::failure::Failure;
 use crate::identity::{Identity, RoleArn};
 use crate::metrics::Metrics;
@@ -80,8 +81,8 @@ impl Sessions {
 }
 
 impl Aws {
-    /// With the default credential chain (IRSA, Pod Identity, environment, profile).
-    pub async fn load(reach: &Reach, metrics: Metrics) -> Self {
+    /// With the default credential chain (IRSA, Pod Identity, environment, profile). `cluster` names the caller in CloudTrail.
+    pub async fn load(reach: &Reach, cluster: &str, metrics: Metrics) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(15))
@@ -90,7 +91,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             .timeout_config(timeouts);
-        if let Ok(name) = AppName::new(concat!("rotated-secrets-", env!("CARGO_PKG_VERSION"))) {
+        if let Ok(name) = AppName::new(app_name(cluster)) {
             loader = loader.app_name(name);
         }
         if let Some(region) = &reach.region {
@@ -177,12 +178,20 @@ impl Aws {
     }
 
     fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.0.config)
+        let config = aws_sdk_sts::config::Builder::from(&self.0.config).interceptor(Meter(self.0.metrics.clone()));
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
+}
+
+/// What the user agent of every request calls us: program, version and cluster. Cut at 50 characters, beyond which the SDK warns: of a cluster's uid that
+/// leaves enough to know it by.
+fn app_name(cluster: &str) -> String {
+    let name = format!("rotated-secrets-{}-{cluster}", env!("CARGO_PKG_VERSION"));
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(50).collect()
 }
 
 /// What is kept of one identity.
@@ -213,6 +222,7 @@ impl Session {
             clients.clear();
         }
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&aws.0.config).region(Region::new(region.to_owned()));
+        config.push_interceptor(SharedInterceptor::new(Meter(aws.0.metrics.clone())));
         if self.identity != Identity::Operator {
             // Kept here, and nowhere else: what a session holds is asked anew by every request.
             config.set_identity_cache(IdentityCache::no_cache());

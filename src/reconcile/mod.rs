@@ -1,5 +1,6 @@
 //! One turn for one object: observe, plan, act, until there is nothing left to do; then report once.
 
+mod account;
 mod act;
 mod identify;
 mod observe;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
+use tracing::Instrument as _;
 
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::{Address, Aws, SecretsManager, Selector, Version};
@@ -192,13 +194,19 @@ impl Work<'_> {
             };
             #[cfg(feature = "weakened")]
             let step = self.weaken(step);
-            tracing::info!(step = step.kind(), version = version_of(&step), "acting");
-            self.act(want, &sight, &step).await?;
-            self.ctx.metrics.step(step.kind());
+            // All that is said on the way carries the version.
+            let span = tracing::info_span!("step", step = step.kind(), version = account::version_of(&step));
+            let acted = async {
+                tracing::info!("acting");
+                self.act(want, &sight, &step).await
+            };
+            let acted = acted.instrument(span).await;
             // What turned out to have no object wrote nothing.
             if !std::mem::take(&mut self.in_vain) {
+                self.account(want, &step, acted.is_ok());
                 self.steps.push(step.kind());
             }
+            acted?;
             if deleting && step == Step::RemoveFinalizer {
                 if let Some(happening) = identify::farewell(want, &sight.seen) {
                     self.ctx.events.publish(&self.object, &happening).await;
@@ -234,7 +242,7 @@ impl Work<'_> {
                 }
             }
             if let Some(entry) = report::news(&before, &status) {
-                self.ctx.metrics.rotation(entry.cause.as_str(), "Succeeded");
+                self.news(want, entry);
             }
         }
         let mut happenings = std::mem::take(&mut self.happenings);
@@ -264,17 +272,6 @@ impl Work<'_> {
         let spread = i32::try_from(seed % 201).unwrap_or(100) - 100;
         let interval = self.ctx.refresh_interval;
         interval + interval / 1000 * spread
-    }
-}
-
-fn version_of(step: &Step) -> &str {
-    match step {
-        Step::Create { version }
-        | Step::Write { version, .. }
-        | Step::RollBack { version, .. }
-        | Step::CreateMirror { version }
-        | Step::ReplaceMirror { version, .. } => version.as_str(),
-        _ => "",
     }
 }
 

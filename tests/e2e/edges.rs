@@ -171,7 +171,7 @@ async fn health_is_served_and_every_line_of_the_log_is_json() -> Result<()> {
     stage.create("one", json!({"value": {"generate": {"password": {}}}})).await?;
     stage.ready("one").await?;
     let (status, metrics) = operator.get("/metrics").await?;
-    ensure!(status == 200 && metrics.contains("rotated_secrets_steps_total{step=\"Create\"} 1"), "{metrics}");
+    ensure!(status == 200 && metrics.contains("rotated_secrets_steps_total{step=\"Create\",outcome=\"ok\"} 1"), "{metrics}");
 
     // An API server that falls silent makes the operator neither dead nor unready, and nothing is lost.
     stage.plane().pause_apiserver()?;

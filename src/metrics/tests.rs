@@ -1,0 +1,147 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::*;
+
+/// Every verb once.
+fn used() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.reconcile("changed", Duration::from_millis(20));
+    metrics.failure("AccessDenied");
+    metrics.step("Write", "ok");
+    metrics.rotation("Generate", "Scheduled", "Succeeded");
+    metrics.mirror_write("NewVersion");
+    metrics.drift_repair("Tag");
+    metrics.aws_call("DescribeSecret", "ok");
+    metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
+    metrics.aws_request("DescribeSecret", "ok");
+    metrics.watch_error("list");
+    metrics.leads(true);
+    metrics.count_objects(|| Census {
+        ready: BTreeMap::from([(("False", "NotOwned"), 2)]),
+        overdue: 1,
+        failing: 2,
+        stalled: 3,
+        suspended: 4,
+        out_of_step: 5,
+        overdue_max: SignedDuration::from_secs(60),
+        oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),
+        next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
+        each: vec![One {
+            namespace: "shop".to_owned(),
+            name: "db".to_owned(),
+            ready: true,
+            failures: 0,
+            overdue: SignedDuration::ZERO,
+            version_since: Some(Timestamp::from_second(1_700_000_000).unwrap()),
+            next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
+        }],
+    });
+    metrics
+}
+
+/// Name as Prometheus stores it -> type and names of labels, of everything on a page.
+fn families(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut families = BTreeMap::new();
+    let mut family = String::new();
+    for line in page.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = typed.split_once(' ').unwrap();
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            family = format!("{name}{suffix}");
+            let kind = if kind == "info" { "gauge" } else { kind };
+            families.insert(family.clone(), (kind.to_owned(), BTreeSet::new()));
+        } else if !line.starts_with('#') {
+            let labels = line.split_once('{').map_or("", |(_, rest)| rest.rsplit_once('}').unwrap().0);
+            let names = labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
+            families.get_mut(&family).unwrap().1.extend(names.filter(|name| name != "le"));
+        }
+    }
+    families
+}
+
+#[test]
+fn the_page_of_metrics_tells_of_every_metric_with_its_type_and_labels() {
+    let page = include_str!("../../docs/metrics.md");
+    let mut told = BTreeMap::new();
+    for row in page.lines().filter(|line| line.starts_with("| `rotated_secrets_")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let labels = cells[3].split(',').map(|label| label.trim().trim_matches('`').to_owned()).filter(|label| !label.is_empty());
+        told.insert(cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels.collect::<BTreeSet<_>>()));
+    }
+    assert_eq!(
+        families(&used().render().unwrap()),
+        told,
+        "docs/metrics.md against /metrics; a name is a promise: change it only with a reason"
+    );
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    for (name, (kind, labels)) in families(&used().render().unwrap()) {
+        assert!(name.starts_with("rotated_secrets_"), "{name}");
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: counters and only they end with total");
+        for word in ["duration", "overdue_max", "timestamp", "object_overdue"] {
+            assert!(!name.contains(word) || name.ends_with("_seconds"), "{name}: times are in seconds, and say so");
+        }
+        // Prometheus itself gives these to what it scrapes.
+        assert!(["job", "instance", "namespace", "pod", "service"].iter().all(|taken| !labels.contains(*taken)), "{name}: {labels:?}");
+    }
+}
+
+#[test]
+fn counts_and_standings_are_what_was_told() {
+    let metrics = used();
+    metrics.reconcile("changed", Duration::from_secs(100));
+    let under_way = metrics.reconcile_begins();
+    let text = metrics.render().unwrap();
+    for line in [
+        "rotated_secrets_reconciles_total{outcome=\"changed\"} 2",
+        "rotated_secrets_errors_total{reason=\"AccessDenied\"} 1",
+        "rotated_secrets_steps_total{step=\"Write\",outcome=\"ok\"} 1",
+        "rotated_secrets_rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"} 1",
+        "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.01\"} 0",
+        "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.05\"} 1",
+        "rotated_secrets_reconcile_duration_seconds_bucket{le=\"+Inf\"} 2",
+        "rotated_secrets_reconcile_duration_seconds_count 2",
+        "rotated_secrets_reconciles_in_progress 1",
+        "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
+        "rotated_secrets_objects_out_of_step 5",
+        "rotated_secrets_overdue_max_seconds 60",
+        "rotated_secrets_next_rotation_timestamp_seconds{} 1800000000",
+        "rotated_secrets_object_version_timestamp_seconds{object_namespace=\"shop\",object_name=\"db\"} 1700000000",
+        concat!("rotated_secrets_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    drop(under_way);
+    assert!(metrics.render().unwrap().contains("rotated_secrets_reconciles_in_progress 0"));
+}
+
+#[test]
+fn what_is_not_there_any_more_is_not_shown_any_more() {
+    let there = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let metrics = Metrics::new();
+    metrics.count_objects({
+        let there = Arc::clone(&there);
+        move || {
+            let mut census = Census::default();
+            if there.load(std::sync::atomic::Ordering::Relaxed) {
+                census.ready.insert(("True", "Succeeded"), 1);
+                census.next_rotation = Some(Timestamp::UNIX_EPOCH);
+            }
+            census
+        }
+    });
+    let page = metrics.render().unwrap();
+    assert!(page.contains("rotated_secrets_objects{") && page.contains("rotated_secrets_next_rotation_timestamp_seconds{} 0"), "{page}");
+    there.store(false, std::sync::atomic::Ordering::Relaxed);
+    let page = metrics.render().unwrap();
+    assert!(!page.contains("rotated_secrets_objects{") && !page.contains("rotated_secrets_next_rotation_timestamp_seconds{} 0"), "{page}");
+}
