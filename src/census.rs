@@ -123,7 +123,9 @@ mod tests {
 
     fn census(objects: &[RotatedSecret]) -> Census {
         let mut census = Census::default();
-        objects.iter().for_each(|object| census.count(object, NOW.parse().unwrap(), true));
+        for object in objects {
+            census.count(object, NOW.parse().unwrap(), true);
+        }
         census
     }
 

@@ -202,13 +202,15 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         #[cfg(feature = "weakened")]
         weakness: None,
     });
+    // Heard from here on: a signal that comes before ends the process as it is, with nothing under way.
+    let signalled = signalled()?;
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
     let mut watching =
         tokio::spawn(controller::run(ctx, &scope, Working { concurrency, metrics_per_object }, leadership, readiness, until(stopped)));
     tokio::select! {
-        signalled = signalled() => signalled?,
+        () = signalled => {}
         // Alive and idle would look like health.
         _ = &mut watching => return Err(Fatal("the watches have ended by a defect; please report it with the log".to_owned())),
     }
@@ -237,14 +239,16 @@ async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn signalled() -> Result<(), Fatal> {
+fn signalled() -> Result<impl Future<Output = ()>, Fatal> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(|_| Fatal("signals cannot be received".to_owned()))?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    Ok(())
+    let heard = |kind| signal(kind).map_err(|_| Fatal("signals cannot be received".to_owned()));
+    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 async fn cluster_uid(client: &Client) -> Result<String, Fatal> {

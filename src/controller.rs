@@ -276,7 +276,7 @@ async fn look_at(object: Arc<Guarded>, stage: Arc<Stage>) -> Result<Action, CutS
     let ctx = &stage.ctx;
     let _under_way = ctx.metrics.reconcile_begins();
     let started = std::time::Instant::now();
-    let span = tracing::info_span!("turn", namespace = object.namespace(), name = object.name_any());
+    let span = tracing::info_span!("turn", object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()));
     let ended = tokio::select! {
         ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, ctx)).catch_unwind().instrument(span)) => ended,
         // As if it had crashed, which the next leader's turn can take.

@@ -269,7 +269,9 @@ impl Standing {
         for family in [&self.object_ready, &self.object_failures, &self.object_overdue, &self.object_version, &self.object_next] {
             family.clear();
         }
-        census.each.iter().for_each(|one| self.show_one(one));
+        for one in &census.each {
+            self.show_one(one);
+        }
     }
 
     fn show_one(&self, one: &One) {

@@ -202,11 +202,14 @@ impl Work<'_> {
             };
             let acted = acted.instrument(span).await;
             // What turned out to have no object wrote nothing.
-            if !std::mem::take(&mut self.in_vain) {
+            let in_vain = std::mem::take(&mut self.in_vain);
+            if !in_vain {
                 self.account(want, &step, acted.is_ok());
-                self.steps.push(step.kind());
             }
             acted?;
+            if !in_vain {
+                self.steps.push(step.kind());
+            }
             if deleting && step == Step::RemoveFinalizer {
                 if let Some(happening) = identify::farewell(want, &sight.seen) {
                     self.ctx.events.publish(&self.object, &happening).await;

@@ -10,6 +10,7 @@ mod hygiene;
 mod killed;
 mod leader;
 mod names;
+mod observed;
 mod operator;
 mod pages;
 mod recorded;

@@ -95,6 +95,9 @@ async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent,
     if head.method != Method::POST {
         return Ok(send(405, &Err(AwsError::new("UnknownOperationException", "Only POST is known."))));
     }
+    if let Some(user_agent) = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()) {
+        emulator.called_by(user_agent);
+    }
     let called = read_head(&head.headers).and_then(|(region, operation)| {
         let body = match body.len() {
             0 => json!({}),

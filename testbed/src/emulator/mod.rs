@@ -15,6 +15,7 @@ mod records;
 mod snapshot;
 pub mod store;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,6 +87,7 @@ struct Parts {
     journal: Mutex<Journal>,
     gate: Mutex<Option<Arc<dyn Gate>>>,
     counters: Counters,
+    callers: Mutex<BTreeSet<String>>,
 }
 
 /// What a caller gets.
@@ -110,6 +112,7 @@ impl Emulator {
             journal: Mutex::new(Journal::new(config.log_room)),
             gate: Mutex::new(None),
             counters: Counters::default(),
+            callers: Mutex::default(),
         }))
     }
 
@@ -146,6 +149,15 @@ impl Emulator {
     /// Sets what `RotateSecret` invokes.
     pub fn set_rotation_function(&self, function: Option<Arc<dyn RotationFunction>>) {
         self.store().set_rotation_function(function);
+    }
+
+    /// As whom callers over HTTP have named themselves: their user agents, which CloudTrail shows.
+    pub fn callers(&self) -> BTreeSet<String> {
+        lock(&self.0.callers).clone()
+    }
+
+    pub(crate) fn called_by(&self, user_agent: &str) {
+        lock(&self.0.callers).insert(user_agent.to_owned());
     }
 
     /// How often what was called, and how it went. The outsider's acts are not counted.

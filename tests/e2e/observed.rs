@@ -1,0 +1,87 @@
+//! What is seen from outside of one rotation: the log, the metrics, the user agent that CloudTrail shows.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testbed::emulator::{Fault, FaultPlan, When};
+
+use crate::operator::Operator;
+use crate::stage::{Stage, pause, until};
+
+/// A line's field, wherever the spans have it.
+fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
+    let spans = line["spans"].as_array().into_iter().flatten();
+    spans.chain([&line["span"], line]).filter_map(|place| place[name].as_str()).next_back()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_and_cluster() -> Result<()> {
+    let stage = Stage::enter("traced").await?;
+    let operator = Operator::start_with(&stage, &["--log", "info"]).await?;
+    stage.create("db", json!({"value": {"generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)"}})).await?;
+    stage.ready("db").await?;
+    let agreed = stage.rotate("db", "please").await?;
+    let version = agreed.aws.labels.get("AWSCURRENT").context("a current version")?.clone();
+    let log = operator.log()?;
+    let traced: Vec<&Value> = log.iter().filter(|line| field(line, "version") == Some(&version)).collect();
+    let steps: Vec<&str> = traced.iter().filter(|line| line["message"] == "acting").filter_map(|line| field(line, "step")).collect();
+    ensure!(steps == ["Write", "ReplaceMirror"], "each step, in its order: {steps:?}");
+    let end = traced.last().context("lines")?;
+    ensure!(end["message"] == "version is current" && end["cause"] == "Requested", "and what came of it: {end}");
+    for line in traced {
+        ensure!(field(line, "object") == Some(&format!("{}/db", stage.namespace)), "each names the object: {line}");
+    }
+
+    let uid = stage.kubectl(&["get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}"]).await?;
+    let name = format!("app/rotated-secrets-{}-{uid}", env!("CARGO_PKG_VERSION"));
+    let (name, callers) = (&name[.."app/".len() + 50], stage.emulator.callers());
+    ensure!(!callers.is_empty() && callers.iter().all(|caller| caller.contains(name)), "{name} in {callers:?}");
+    operator.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked_of_each_object() -> Result<()> {
+    let stage = Stage::enter("measured").await?;
+    let operator = Operator::start_with(&stage, &["--metrics-per-object", "--log", "info"]).await?;
+    stage.emulator.set_faults(FaultPlan::none().with("CreateSecret", When::First(1), Fault::Throttle));
+    let spec = json!({
+        "aws": {"description": "ours"}, "value": {"generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)"},
+    });
+    stage.create("db", spec).await?;
+    stage.ready("db").await?;
+    let at = async |series: &str| operator.metric(&format!("rotated_secrets_{series}")).await.map(|value| format!("{value}"));
+    ensure!(at("aws_requests_total{operation=\"CreateSecret\",outcome=\"throttled\"}").await? == "1", "one was throttled");
+    ensure!(at("aws_requests_total{operation=\"CreateSecret\",outcome=\"ok\"}").await? == "1", "and sent again");
+    ensure!(at("aws_calls_total{operation=\"CreateSecret\",outcome=\"ok\"}").await? == "1", "which was one call");
+    ensure!(at("aws_call_duration_seconds_count{operation=\"CreateSecret\"}").await? == "1", "measured as one");
+    ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Created\",outcome=\"Succeeded\"}").await? == "1", "one version");
+    ensure!(at("mirror_writes_total{cause=\"NewVersion\"}").await? == "1", "mirrored once");
+    ensure!(at("objects{ready=\"True\",reason=\"Succeeded\"}").await? == "1", "one object, Ready");
+    let labels = format!("{{object_namespace=\"{}\",object_name=\"db\"}}", stage.namespace);
+    ensure!(at(&format!("object_ready{labels}")).await? == "1" && at(&format!("object_overdue_seconds{labels}")).await? == "0", "by name");
+
+    pause(2).await;
+    stage.kubectl(&["delete", "secret", "db"]).await?;
+    until("the Secret is back", async || Ok(stage.secrets().get_opt("db").await?.map(drop))).await?;
+    stage.emulator.outsider().set_description(&stage.aws_name("db"), "theirs")?;
+    stage.refresh("db", "look").await?;
+    until("the description is ours again", async || {
+        Ok((stage.aws("db").and_then(|aws| aws.description).as_deref() == Some("ours")).then_some(()))
+    })
+    .await?;
+    stage.ready("db").await?;
+    ensure!(at("mirror_writes_total{cause=\"Repair\"}").await? == "1", "one repair of the mirror");
+    ensure!(at("drift_repairs_total{step=\"CreateMirror\"}").await? == "1", "which is drift");
+    ensure!(at("drift_repairs_total{step=\"Describe\"}").await? == "1", "as is the description");
+
+    stage.emulator.set_faults(FaultPlan::none().with(
+        "PutSecretValue",
+        When::Always,
+        Fault::Refuse { code: "AccessDeniedException".to_owned(), message: String::new() },
+    ));
+    stage.ask_rotation("db", "please").await?;
+    stage.refused("db", "AccessDenied").await?;
+    ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Requested\",outcome=\"Failed\"}").await? == "1", "an attempt that failed");
+    ensure!(at("steps_total{step=\"Write\",outcome=\"failed\"}").await? == "1", "at its step");
+    ensure!(at("errors_total{reason=\"AccessDenied\"}").await? == "1" && at("objects_failing").await? == "1", "for its reason");
+    operator.check()
+}
