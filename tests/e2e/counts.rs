@@ -27,6 +27,7 @@ async fn a_quiet_minute_and_a_restart_write_nothing_and_a_rotation_writes_three_
     let stage = Stage::alone("counts").await?;
     let counters = stage.emulator.counters();
     let operator = Operator::start_with(&stage, &FLAGS).await?;
+    used(&operator, "at start")?;
     let started = std::time::Instant::now();
     stream::iter(0..OBJECTS)
         .map(|number| {
@@ -43,6 +44,7 @@ async fn a_quiet_minute_and_a_restart_write_nothing_and_a_rotation_writes_three_
     all_ready(&stage).await?;
     println!("counts: {OBJECTS} objects are Ready after {:.1?}", started.elapsed());
     settle(&stage).await?;
+    used(&operator, "with all of them")?;
     let (asked, mut from) = stage.asked(0).await?;
     report("creation", &asked, &stage);
     ensure!(counters.writes() == OBJECTS as u64 && counters.count("CreateSecret", "ok") == OBJECTS as u64, "one AWS write for each");
@@ -50,6 +52,7 @@ async fn a_quiet_minute_and_a_restart_write_nothing_and_a_rotation_writes_three_
     counters.reset();
     pause(60).await;
     from = quiet(&stage, "a quiet minute", from).await?;
+    used(&operator, "a minute later")?;
     ensure!(counters.total("DescribeSecret") >= 2 * OBJECTS as u64, "every object was looked at twice");
 
     ensure!(operator.terminate().await?.success(), "the operator stops with code 0");
@@ -75,6 +78,13 @@ async fn a_quiet_minute_and_a_restart_write_nothing_and_a_rotation_writes_three_
     ensure!(of("secrets", "") == 1 && of("rotatedsecrets", "status") == 1 && changes.len() == 2, "two state writes: {:?}", said(&changes));
     ensure!(reports.len() <= 1, "at most one Event: {:?}", said(&reports));
     operator.check()
+}
+
+/// Told and not asserted: a debug build on a busy machine is no measure of speed.
+fn used(operator: &Operator, when: &str) -> Result<()> {
+    let (memory, time) = operator.used()?;
+    println!("counts: the operator {when}: {memory} KiB of its own, {time} ms of processor time so far");
+    Ok(())
 }
 
 async fn all_ready(stage: &Stage) -> Result<()> {

@@ -111,6 +111,19 @@ impl Operator {
         self.family.check()
     }
 
+    /// What it holds and has used so far: memory of its own in KiB (without the program's pages), processor time in milliseconds.
+    pub(crate) fn used(&self) -> Result<(u64, u64)> {
+        let id = *self.family.ids().first().context("a process")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("RssAnon")?;
+        let memory = memory.trim().trim_end_matches(" kB").parse()?;
+        // User and system time are the 14th and 15th field, in hundredths of a second; the second one may hold spaces.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let after = stat.rsplit_once(") ").context("a stat line")?.1;
+        let times: Vec<u64> = after.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok((memory, times.iter().sum::<u64>() * 10))
+    }
+
     fn ended(&self) -> Result<Option<ExitStatus>> {
         Ok(self.family.ended()?.map(|(_, status)| status))
     }
