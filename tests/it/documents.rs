@@ -196,6 +196,26 @@ fn every_recipe_that_is_named_exists() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_file_to_apply_is_there() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for (page, text) in pages()? {
+        for command in commands(&text) {
+            let Some(words) = ours(&command, &["kubectl"]) else { continue };
+            for file in words.windows(2).filter(|pair| matches!(pair[0].as_str(), "-f" | "--filename")).map(|pair| &pair[1]) {
+                // A name alone is a file that the reader has just written.
+                if file.contains('/') && !file.contains("://") {
+                    seen += 1;
+                    ensure!(root.join(file).exists(), "{}: {command}: there is no {file}", page.display());
+                }
+            }
+        }
+    }
+    ensure!(seen > 3, "files are found: {seen}");
+    Ok(())
+}
+
 /// The schema at `spec.aws.tags` and the like: fields, values of maps, items of lists. `*` and `[]` may be written or left out.
 fn schema_at<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
     let mut at = root;
