@@ -46,9 +46,11 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Rotate now, and wait until the new version is current in AWS and mirrored.
     Rotate(RequestArgs),
+    /// Bring an older value back, and wait until it is current in AWS and mirrored.
+    Rollback(RollbackArgs),
     /// Look at AWS and the mirror now, and write only what differs.
     Refresh(RequestArgs),
-    /// The last versions and why each was made.
+    /// The last versions, why each was made, and which one can go back to.
     History(ObjectArgs),
     /// Pause: nothing is written anywhere until resume.
     Suspend(SuspendArgs),
@@ -125,7 +127,7 @@ pub(super) struct ObjectArgs {
     pub(super) out: OutputArgs,
 }
 
-/// Of `rotate` and `refresh`.
+/// Of `rotate`, `rollback` and `refresh`.
 #[derive(Debug, Args)]
 pub(super) struct RequestArgs {
     /// The RotatedSecret.
@@ -138,6 +140,16 @@ pub(super) struct RequestArgs {
     pub(super) timeout: SignedDuration,
     #[command(flatten)]
     pub(super) out: OutputArgs,
+}
+
+/// Of `rollback`.
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// Whose value: a version id as `history` shows it, or as much of its beginning as tells it from the others; or AWSPREVIOUS.
+    #[arg(long, value_name = "VERSION", default_value = "AWSPREVIOUS")]
+    pub(super) to: String,
 }
 
 /// Of `suspend`.

@@ -1,4 +1,4 @@
-//! `history`: the last versions and why each was made.
+//! `history`: the last versions, why each was made, and which one can go back to.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +31,31 @@ struct Entry {
     labels: Vec<&'static str>,
     /// The Secret holds it.
     mirrored: bool,
+    /// After a rollback: the version whose value it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
+    can_go_back: GoBack,
+}
+
+/// Whether `rollback --to` can bring the value back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum GoBack {
+    /// It is the current one.
+    Current,
+    /// A label keeps it in AWS.
+    Yes,
+    /// No label keeps it: as long as AWS has it.
+    Perhaps,
+}
+
+impl GoBack {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Current => "-",
+            Self::Yes => "yes",
+            Self::Perhaps => "while AWS has it",
+        }
+    }
 }
 
 pub(super) async fn run(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
@@ -46,12 +71,20 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     let mirrored = status.mirror.and_then(|mirror| mirror.version_id);
     let labelled =
         [("AWSCURRENT", aws.current_version_id), ("AWSPREVIOUS", aws.previous_version_id), ("AWSPENDING", aws.pending_version_id)];
+    let kept = aws.kept_version_ids;
     let items = status
         .history
         .into_iter()
         .map(|entry| {
             let carries = |version: &Option<String>| version.as_ref() == Some(&entry.version_id);
+            let can_go_back = match () {
+                () if carries(&labelled[0].1) => GoBack::Current,
+                () if carries(&labelled[1].1) || kept.contains(&entry.version_id) => GoBack::Yes,
+                () => GoBack::Perhaps,
+            };
             Entry {
+                can_go_back,
+                copy_of: entry.copy_of,
                 labels: labelled.iter().filter(|(_, version)| carries(version)).map(|(label, _)| *label).collect(),
                 mirrored: carries(&mirrored),
                 version_id: entry.version_id,
@@ -69,11 +102,14 @@ fn screen(history: &History, now: Timestamp, colours: bool) -> String {
     if history.items.is_empty() {
         return format!("No version of {} is known yet: kubectl rotatedsecret status {0}\n", history.name);
     }
-    let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW"]);
+    let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]);
     for entry in &history.items {
-        let mut place = entry.labels.clone();
+        let mut place: Vec<String> = entry.labels.iter().map(|label| (*label).to_owned()).collect();
         if entry.mirrored {
-            place.push("mirrored");
+            place.push("mirrored".to_owned());
+        }
+        if let Some(older) = &entry.copy_of {
+            place.push(format!("value of {}", older.get(..8).unwrap_or(older)));
         }
         let outcome =
             entry.reason.as_ref().map_or_else(|| format!("{:?}", entry.outcome), |reason| format!("{:?}: {reason}", entry.outcome));
@@ -85,6 +121,7 @@ fn screen(history: &History, now: Timestamp, colours: bool) -> String {
             Cell(outcome, tone),
             entry.version_id.as_str().into(),
             place.join(", ").into(),
+            entry.can_go_back.words().into(),
         ]);
     }
     table.render(colours)
@@ -103,12 +140,13 @@ mod tests {
             "metadata": {"name": "db"},
             "spec": {},
             "status": {
-                "aws": {"currentVersionId": "v3", "previousVersionId": "v1"},
+                "aws": {"currentVersionId": "v3", "previousVersionId": "v1", "keptVersionIds": ["v0"]},
                 "mirror": {"secretName": "db", "versionId": "v3"},
                 "history": [
-                    {"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "Requested", "outcome": "Succeeded"},
+                    {"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "RolledBack", "outcome": "Succeeded", "copyOf": "57c54e0c-0b7a"},
                     {"versionId": "v2", "time": "2026-05-30T12:00:00Z", "cause": "Scheduled", "outcome": "Abandoned", "reason": "ForeignPending"},
-                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "Created", "outcome": "Succeeded"},
+                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded"},
+                    {"versionId": "v0", "time": "2026-04-01T12:00:00Z", "cause": "Created", "outcome": "Succeeded"},
                 ],
             },
         }))
@@ -120,10 +158,11 @@ mod tests {
     fn the_table_says_when_why_and_what_each_version_is_now() {
         assert_eq!(
             screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false),
-            "AGE   TIME                   CAUSE       OUTCOME                     VERSION   NOW\n\
-             60m   2026-06-01T11:00:00Z   Requested   Succeeded                   v3        AWSCURRENT, mirrored\n\
-             2d    2026-05-30T12:00:00Z   Scheduled   Abandoned: ForeignPending   v2\n\
-             31d   2026-05-01T12:00:00Z   Created     Succeeded                   v1        AWSPREVIOUS\n"
+            "AGE   TIME                   CAUSE        OUTCOME                     VERSION   NOW                                       BACK\n\
+             60m   2026-06-01T11:00:00Z   RolledBack   Succeeded                   v3        AWSCURRENT, mirrored, value of 57c54e0c   -\n\
+             2d    2026-05-30T12:00:00Z   Scheduled    Abandoned: ForeignPending   v2                                                  while AWS has it\n\
+             31d   2026-05-01T12:00:00Z   Scheduled    Succeeded                   v1        AWSPREVIOUS                               yes\n\
+             61d   2026-04-01T12:00:00Z   Created      Succeeded                   v0                                                  yes\n"
         );
     }
 
@@ -132,8 +171,8 @@ mod tests {
         let written = serde_json::to_value(history()).unwrap();
         assert_eq!(
             written["items"][0],
-            json!({"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "Requested", "outcome": "Succeeded",
-                "labels": ["AWSCURRENT"], "mirrored": true})
+            json!({"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "RolledBack", "outcome": "Succeeded",
+                "labels": ["AWSCURRENT"], "mirrored": true, "copyOf": "57c54e0c-0b7a", "canGoBack": "Current"})
         );
         assert_eq!(written["items"][1]["reason"], "ForeignPending");
     }

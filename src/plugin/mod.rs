@@ -12,6 +12,7 @@ mod history;
 mod output;
 mod progress;
 mod request;
+mod rollback;
 mod standing;
 mod status;
 mod suspend;
@@ -94,6 +95,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     match cli.command {
         Command::Status(args) => status::run(&session, &args).await,
         Command::Rotate(args) => request::rotate(&session, &args).await,
+        Command::Rollback(args) => rollback::run(&session, &args).await,
         Command::Refresh(args) => request::refresh(&session, &args).await,
         Command::History(args) => history::run(&session, &args).await,
         Command::Suspend(args) => suspend::suspend(&session, &args).await,

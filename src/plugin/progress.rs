@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{CreationPolicy, RotatedSecret};
-use crate::ids::Tokens;
+use crate::api::{CreationPolicy, RequestStatus, RollbackRefusal, RotatedSecret};
+use crate::ids::{Tokens, VersionId};
 
 /// The steps of a rotation, as `rotate -o json` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -33,20 +33,54 @@ pub(super) enum Verdict {
     Refused(String),
 }
 
+/// What a person asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// A new value.
+    Rotate,
+    /// An older value.
+    RollBack,
+    /// A look.
+    Refresh,
+}
+
 /// How far the rotation with this token is.
 pub(super) fn rotation(object: &RotatedSecret, token: &str) -> (Steps, Verdict) {
-    let expected = Tokens::of(object.metadata.uid.as_deref().unwrap_or_default()).request(token);
+    let requests = requests(object);
+    let handled = requests.rotate.as_deref() == Some(token);
+    follow(object, token, &tokens(object).request(token), handled, None)
+}
+
+/// How far the rollback with this token is.
+pub(super) fn rollback(object: &RotatedSecret, token: &str) -> (Steps, Verdict) {
+    let requests = requests(object);
+    let handled = requests.rollback.as_deref() == Some(token);
+    let refused = requests.rollback_refused.filter(|_| handled);
+    follow(object, token, &tokens(object).rollback(token), handled, refused.map(RollbackRefusal::sentence))
+}
+
+fn tokens(object: &RotatedSecret) -> Tokens {
+    Tokens::of(object.metadata.uid.as_deref().unwrap_or_default())
+}
+
+fn requests(object: &RotatedSecret) -> RequestStatus {
+    object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default()
+}
+
+/// How far the way to the version `expected` is. `refused`: why it will not be made.
+fn follow(object: &RotatedSecret, token: &str, expected: &VersionId, handled: bool, refused: Option<&str>) -> (Steps, Verdict) {
     let status = object.status.clone().unwrap_or_default();
     let current = status.aws.and_then(|aws| aws.current_version_id);
     let made = current.as_deref() == Some(expected.as_str()) || status.history.iter().any(|entry| entry.version_id == expected.as_str());
     let mirrored = made
         && (object.spec.target.creation_policy == CreationPolicy::None
+            || pinned(object)
             || (current.is_some() && status.mirror.and_then(|mirror| mirror.version_id) == current));
     let ready = mirrored && !lags(object) && holds(object, ConditionType::Ready);
     let steps = Steps { requested: true, current: made, mirrored, ready };
-    let handled = status.requests.and_then(|requests| requests.rotate).as_deref() == Some(token);
     let verdict = match refusal(object, token) {
         _ if ready => Verdict::Done,
+        _ if refused.is_some() => Verdict::Refused(refused.unwrap_or_default().to_owned()),
         Some(sentence) => Verdict::Refused(sentence),
         None if handled && !made => Verdict::Refused(
             "the operator has acknowledged the request without a new version: kubectl rotatedsecret history shows why".to_owned(),
@@ -54,6 +88,11 @@ pub(super) fn rotation(object: &RotatedSecret, token: &str) -> (Steps, Verdict) 
         None => Verdict::Wait,
     };
     (steps, verdict)
+}
+
+/// The Secret is held at a version that need not be the current one.
+pub(super) fn pinned(object: &RotatedSecret) -> bool {
+    object.spec.target.version_id.is_some() || object.spec.target.version_stage != "AWSCURRENT"
 }
 
 /// Whether the operator has looked since the refresh with this token was asked for, and found all in order.
@@ -85,7 +124,7 @@ fn refusal(object: &RotatedSecret, token: &str) -> Option<String> {
 }
 
 /// Why a request cannot be carried out as the object is, before it is made.
-pub(super) fn obstacle(object: &RotatedSecret, rotate: bool) -> Option<String> {
+pub(super) fn obstacle(object: &RotatedSecret, asking: Asking) -> Option<String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
         return Some(format!("{name} is being deleted"));
@@ -93,10 +132,13 @@ pub(super) fn obstacle(object: &RotatedSecret, rotate: bool) -> Option<String> {
     if object.spec.suspend {
         return Some(format!("{name} is suspended, so nothing would happen: kubectl rotatedsecret resume {name}"));
     }
-    if !rotate {
-        return None;
-    }
     match &object.spec.value {
+        _ if asking == Asking::Refresh => None,
+        None if asking == Asking::RollBack => Some(format!(
+            "{name} only mirrors somebody else's value (it has no spec.value): go back where it is made, or pin the Secret with \
+             spec.target.versionId"
+        )),
+        Some(_) if asking == Asking::RollBack => None,
         None => Some(format!("{name} only mirrors somebody else's value (it has no spec.value): rotate it where it is made")),
         Some(value) if value.plain_text.is_none() && value.generate.is_empty() => {
             Some(format!("{name} has fixed fields only, so there is nothing to renew: add a field to spec.value.generate"))
@@ -223,6 +265,36 @@ mod tests {
     }
 
     #[test]
+    fn a_rollback_is_done_by_its_own_version_or_refused_by_its_own_answer() {
+        let version = Tokens::of(UID).rollback("t").to_string();
+        let fine = conditions("True", "Succeeded", false);
+        let status = |current: &str, requests: Value| {
+            json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": current}, "mirror": {"versionId": current},
+                "requests": requests})
+        };
+        for (status, expected) in [
+            (status("x", json!({})), Verdict::Wait),
+            (status(&version, json!({"rollback": "t"})), Verdict::Done),
+            (
+                status("x", json!({"rollback": "t", "rollbackRefused": "VersionNotFound"})),
+                Verdict::Refused(RollbackRefusal::VersionNotFound.sentence().to_owned()),
+            ),
+            (status("x", json!({"rollback": "earlier", "rollbackRefused": "VersionNotFound"})), Verdict::Wait),
+        ] {
+            assert_eq!(rollback(&object(&json!({}), &status), "t").1, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_pinned_secret_is_not_waited_for() {
+        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Pinned", false),
+            "aws": {"currentVersionId": expected()}, "mirror": {"versionId": "old"}});
+        for target in [json!({"versionId": "0".repeat(36)}), json!({"versionStage": "AWSPREVIOUS"})] {
+            assert_eq!(rotation(&object(&json!({"target": target}), &status), "t").1, Verdict::Done);
+        }
+    }
+
+    #[test]
     fn without_a_mirror_nothing_waits_for_one() {
         let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false),
             "aws": {"currentVersionId": expected()}});
@@ -253,14 +325,14 @@ mod tests {
     #[test]
     fn what_cannot_happen_is_said_before_it_is_asked_for() {
         let generated = json!({"value": {"generate": {"password": {}}}});
-        for (spec, rotate, refresh) in [
-            (generated, None, None),
-            (json!({"value": {"plainText": {}}}), None, None),
-            (json!({}), Some("only mirrors"), None),
-            (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None),
-            (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db")),
+        for (spec, rotate, rollback, refresh) in [
+            (generated, None, None, None),
+            (json!({"value": {"plainText": {}}}), None, None, None),
+            (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
+            (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
+            (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
         ] {
-            for (asked, expected) in [(true, rotate), (false, refresh)] {
+            for (asked, expected) in [(Asking::Rotate, rotate), (Asking::RollBack, rollback), (Asking::Refresh, refresh)] {
                 let found = obstacle(&object(&spec, &json!({})), asked);
                 assert_eq!(found.is_some(), expected.is_some(), "{spec} {found:?}");
                 assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{spec}");

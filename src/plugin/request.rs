@@ -1,4 +1,4 @@
-//! `rotate` and `refresh`: an annotation with a fresh token, and then a wait until the status says that it was carried out.
+//! `rotate`, `rollback` and `refresh`: an annotation with a fresh token, and then a wait until the status says that it was carried out.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::args::RequestArgs;
 use super::connect::{FIELD_MANAGER, Session};
-use super::progress::{self, Steps, Verdict};
+use super::progress::{self, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages, output};
-use crate::api::{CreationPolicy, REFRESH, ROTATE, RotatedSecret};
+use crate::api::{CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret};
 use crate::ids::Tokens;
 
 /// How often the status is read. A status is written once in a turn, so there is little to miss.
@@ -32,7 +32,7 @@ enum Outcome {
     TimedOut,
 }
 
-/// The fields of `rotate -o json` and `refresh -o json`.
+/// The fields of `-o json` of the three.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -40,49 +40,38 @@ struct Answer {
     name: String,
     token: String,
     outcome: Outcome,
-    /// The version that a rotate request makes.
+    /// The version that a rotate or rollback request makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_id: Option<String>,
-    /// Of a rotate request.
+    /// Of a rotate or rollback request.
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Steps>,
     message: String,
 }
 
 pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    let before = ready_for(session, args, true).await?;
+    let before = ready_for(session, args, Asking::Rotate).await?;
     let token = token();
     let version = Tokens::of(&before.uid().unwrap_or_default()).request(&token).to_string();
-    // The refresh ends a pause after failures, and its acknowledgement tells that the operator has looked since, also where it fails.
+    // The refresh's acknowledgement tells that the operator has looked since, also where it fails.
     ask(session, &args.name, json!({ROTATE: token, REFRESH: token})).await?;
-    let mut wait = Wait::new(args, &token, Some(version.clone()));
+    let wait = Wait::new(args, &token, Some(version));
     wait.tell("requested", &format!("with token {token}"))?;
-    let mut told = Steps { requested: true, ..Steps::default() };
-    let ended = wait
-        .until(session, |object, wait| {
-            let (steps, verdict) = progress::rotation(object, &token);
-            if steps.current && !told.current {
-                wait.tell("current", &format!("AWS holds version {version}"))?;
-            }
-            if steps.mirrored && !told.mirrored {
-                let secret = object.status.as_ref().and_then(|status| status.mirror.as_ref()).map(|mirror| mirror.secret_name.as_str());
-                match secret {
-                    Some(secret) if object.spec.target.creation_policy == CreationPolicy::Owner => {
-                        wait.tell("mirrored", &format!("Secret {secret} holds it"))?;
-                    }
-                    _ => wait.tell("mirrored", "no Secret is asked for")?,
-                }
-            }
-            told = steps;
-            wait.steps = Some(steps);
-            Ok(verdict)
-        })
-        .await?;
-    wait.finish(session, args, ended, &format!("{} is rotated", args.name))
+    wait.for_version(session, args, progress::rotation, &format!("{} is rotated", args.name)).await
+}
+
+/// Asks for the value of the version `to`, which is one that was found.
+pub(super) async fn roll_back(session: &Session, args: &RequestArgs, object: &RotatedSecret, to: &str) -> Result<Exit, Trouble> {
+    let token = token();
+    let version = Tokens::of(&object.uid().unwrap_or_default()).rollback(&token).to_string();
+    ask(session, &args.name, json!({ROLLBACK: format!("{token}:{to}"), REFRESH: token})).await?;
+    let wait = Wait::new(args, &token, Some(version));
+    wait.tell("requested", &format!("the value of version {to}, with token {token}"))?;
+    wait.for_version(session, args, progress::rollback, &format!("{} has the value of version {to} again", args.name)).await
 }
 
 pub(super) async fn refresh(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    ready_for(session, args, false).await?;
+    ready_for(session, args, Asking::Refresh).await?;
     let token = token();
     ask(session, &args.name, json!({REFRESH: token})).await?;
     let mut wait = Wait::new(args, &token, None);
@@ -91,9 +80,10 @@ pub(super) async fn refresh(session: &Session, args: &RequestArgs) -> Result<Exi
     wait.finish(session, args, ended, &format!("the operator has looked, and {} is as it should be", args.name))
 }
 
-async fn ready_for(session: &Session, args: &RequestArgs, rotate: bool) -> Result<RotatedSecret, Trouble> {
+/// The object, if what is asked for can happen as it is.
+pub(super) async fn ready_for(session: &Session, args: &RequestArgs, asking: Asking) -> Result<RotatedSecret, Trouble> {
     let object = session.object(&args.name).await?;
-    progress::obstacle(&object, rotate).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
+    progress::obstacle(&object, asking).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
 }
 
 /// Readable in a status, and never the same twice.
@@ -120,6 +110,41 @@ struct Wait {
 }
 
 impl Wait {
+    /// Waits for the version that the request makes, and tells each step.
+    async fn for_version(
+        mut self,
+        session: &Session,
+        args: &RequestArgs,
+        progress: fn(&RotatedSecret, &str) -> (Steps, Verdict),
+        done: &str,
+    ) -> Result<Exit, Trouble> {
+        let mut told = Steps { requested: true, ..Steps::default() };
+        let ended = self
+            .until(session, |object, wait| {
+                let (steps, verdict) = progress(object, &wait.token);
+                if steps.current && !told.current {
+                    wait.tell("current", &format!("AWS holds version {}", wait.version.as_deref().unwrap_or_default()))?;
+                }
+                if steps.mirrored && !told.mirrored {
+                    let secret = object.status.as_ref().and_then(|status| status.mirror.as_ref()).map(|mirror| mirror.secret_name.as_str());
+                    match secret {
+                        Some(secret) if progress::pinned(object) => {
+                            wait.tell("mirrored", &format!("Secret {secret} is pinned and stays as it is"))?;
+                        }
+                        Some(secret) if object.spec.target.creation_policy == CreationPolicy::Owner => {
+                            wait.tell("mirrored", &format!("Secret {secret} holds it"))?;
+                        }
+                        _ => wait.tell("mirrored", "no Secret is asked for")?,
+                    }
+                }
+                told = steps;
+                wait.steps = Some(steps);
+                Ok(verdict)
+            })
+            .await?;
+        self.finish(session, args, ended, done)
+    }
+
     fn new(args: &RequestArgs, token: &str, version: Option<String>) -> Self {
         Self {
             name: args.name.clone(),

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{FIELD_MANAGER, FailureStatus, REFRESH, ROTATE, RotatedSecret, RotatedSecretStatus};
+use crate::api::{FIELD_MANAGER, FailureStatus, REFRESH, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
+use crate::desired::RollbackRequest;
 
 /// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -78,7 +79,7 @@ pub(super) struct Standing {
     pub(super) missed_rotations: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failures: Option<FailureStatus>,
-    /// Requests that the operator has not acknowledged: rotate, refresh.
+    /// Requests that the operator has not acknowledged: rotate, rollback, refresh.
     pub(super) pending_requests: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret_arn: Option<String>,
@@ -240,12 +241,12 @@ fn last_write(object: &RotatedSecret) -> Option<Timestamp> {
 /// Requests that are not acknowledged.
 fn pending(object: &RotatedSecret) -> Vec<&'static str> {
     let handled = object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default();
-    [("rotate", ROTATE, handled.rotate), ("refresh", REFRESH, handled.refresh)]
+    let asked = |annotation: &str| object.annotations().get(annotation).filter(|token| !token.is_empty());
+    let token = |annotation: &str| asked(annotation).map(|token| crate::desired::bounded(token));
+    let rollback = asked(ROLLBACK).and_then(|text| RollbackRequest::parse(text)).map(|request| request.token);
+    [("rotate", token(ROTATE), handled.rotate), ("rollback", rollback, handled.rollback), ("refresh", token(REFRESH), handled.refresh)]
         .into_iter()
-        .filter(|(_, annotation, handled)| {
-            let asked = object.annotations().get(*annotation).filter(|token| !token.is_empty());
-            asked.is_some_and(|token| Some(crate::desired::bounded(token)) != *handled)
-        })
+        .filter(|(_, asked, handled)| asked.is_some() && asked != handled)
         .map(|(request, _, _)| request)
         .collect()
 }

@@ -16,7 +16,8 @@ use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::Description;
 use crate::cluster::mirror::{self, MirrorMetadata};
-use crate::desired::{Desired, Policy, Target};
+use crate::desired::{Desired, Pin, Policy, Target};
+use crate::ids::VersionId;
 
 /// A rotation may be on its way while we look: a difference is looked at twice before it is told.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
@@ -120,9 +121,11 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
             Err(why) => Err(why),
             Ok(place) => {
                 let described = caller.describe(&place).await;
-                let version = described.as_ref().ok().and_then(|found| found.as_ref()?.labels.get("AWSCURRENT"));
-                if let (true, Some(version), Ok(Some(target))) = (args.values, version, &target) {
-                    values = Some(values::agree(&session.client, caller, &place, version, &session.namespace, target).await);
+                let found = described.as_ref().ok().and_then(Option::as_ref);
+                if let (true, Some(found), Ok(Some(target))) = (args.values, found, &target)
+                    && let Some(version) = labelled(&target.pin, found)
+                {
+                    values = Some(values::agree(&session.client, caller, &place, &version, &session.namespace, target).await);
                 }
                 described
             }
@@ -132,6 +135,15 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
         values = Some(Err("there is nothing to compare: the other checks say why".to_owned()));
     }
     Ok(Sight { object, aws, mirror, values })
+}
+
+/// The version that a Secret with this pin holds.
+fn labelled(pin: &Pin, found: &Description) -> Option<VersionId> {
+    match pin {
+        Pin::Current => found.labels.get("AWSCURRENT").cloned(),
+        Pin::Stage(stage) => found.labels.get(stage).cloned(),
+        Pin::Version(version) => Some(version.clone()),
+    }
 }
 
 /// How the operator would lay out the Secret. What only its administrator decides plays no part in that.
@@ -171,13 +183,20 @@ fn compare(sight: &Sight) -> Vec<Line> {
         check("status", Finding::Agree, "it speaks of the present spec".to_owned());
     }
 
-    let mut current = reported.current_version_id.clone();
+    // Without AWS: what the status says of it.
+    let pin = target(object).ok().flatten().map_or(Pin::Current, |target| target.pin);
+    let mut wanted = match &pin {
+        Pin::Current => reported.current_version_id.clone(),
+        Pin::Stage(_) => status.mirror.as_ref().and_then(|mirror| mirror.version_id.clone()),
+        Pin::Version(version) => Some(version.to_string()),
+    };
     match &sight.aws {
         None => {}
         Some(Err(why)) => check("aws", Finding::Unknown, why.clone()),
         Some(Ok(None)) => check("aws", Finding::Differ, format!("there is no such secret in AWS: {refresh}, then look at its status")),
         Some(Ok(Some(found))) => {
-            current = found.labels.get("AWSCURRENT").map(ToString::to_string);
+            let current = found.labels.get("AWSCURRENT").map(ToString::to_string);
+            wanted = labelled(&pin, found).map(|version| version.to_string());
             let (result, message) = secret(object, reported.arn.as_ref(), found);
             check("aws", result, message);
             let said = reported.current_version_id.as_deref().unwrap_or("none");
@@ -212,13 +231,14 @@ fn compare(sight: &Sight) -> Vec<Line> {
             }
             let holds = found.version.as_ref().map(ToString::to_string);
             let held = holds.as_deref().unwrap_or("no version");
-            match &current {
-                Some(current) if holds.as_ref() == Some(current) => {
-                    check("mirrorVersion", Finding::Agree, format!("the Secret {secret} holds {held}"));
+            let (as_pinned, should) = if pin == Pin::Current { ("", "current is") } else { (", as it is pinned", "pinned is") };
+            match &wanted {
+                Some(wanted) if holds.as_ref() == Some(wanted) => {
+                    check("mirrorVersion", Finding::Agree, format!("the Secret {secret} holds {held}{as_pinned}"));
                 }
                 other => {
                     let wanted = other.as_deref().unwrap_or("none");
-                    check("mirrorVersion", Finding::Differ, format!("the Secret {secret} holds {held}, current is {wanted}: {refresh}"));
+                    check("mirrorVersion", Finding::Differ, format!("the Secret {secret} holds {held}, {should} {wanted}: {refresh}"));
                 }
             }
             let said = status.mirror.as_ref().and_then(|mirror| mirror.version_id.clone());

@@ -6,6 +6,7 @@
 
 mod doctor;
 mod requests;
+mod rollback;
 mod scene;
 mod status;
 #[allow(dead_code, reason = "the other test binary uses the rest")]

@@ -72,6 +72,20 @@ fn each_difference_is_told_under_its_own_name() {
 }
 
 #[test]
+fn a_pinned_secret_is_to_hold_what_it_is_pinned_to() {
+    let mut found = description();
+    found.labels.insert("golden".to_owned(), "v1".into());
+    for (pin, version) in [
+        (Pin::Current, Some("v2")),
+        (Pin::Stage("golden".to_owned()), Some("v1")),
+        (Pin::Stage("nowhere".to_owned()), None),
+        (Pin::Version("v0".into()), Some("v0")),
+    ] {
+        assert_eq!(labelled(&pin, &found), version.map(VersionId::from), "{pin:?}");
+    }
+}
+
+#[test]
 fn somebody_elses_secret_needs_no_tags_of_ours() {
     let mut sight = sight();
     sight.object.spec.value = None;

@@ -1,0 +1,103 @@
+//! Going back by the plugin, and what it says of a pinned Secret.
+
+use anyhow::{Context as _, Result};
+use rotated_secrets::api::ROLLBACK;
+use serde_json::json;
+
+use crate::scene::Scene;
+use crate::support::spec;
+
+fn values(scene: &Scene) -> Vec<String> {
+    let secret = scene.world.aws_secret("db").unwrap();
+    secret.versions.iter().map(|version| version.value().unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_waits_until_the_older_value_is_current_mirrored_and_ready() -> Result<()> {
+    let scene = Scene::new("rollback").await?;
+    scene.settled("db", spec()).await?;
+    let _operator = scene.operator().await?;
+    for _ in 0..2 {
+        scene.run("rotate db").await?.ends(0);
+    }
+    let ran = scene.run("rollback db").await?.ends(0);
+    let steps: Vec<&str> = ran.out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(steps, ["requested", "current", "mirrored", "ready"], "{ran:#?}");
+    scene.world.check_agreement("db").await?;
+    let made = values(&scene);
+    assert_eq!((made.len(), made.last()), (4, made.get(1)), "the value before");
+
+    // The first version, by the beginning of its id.
+    let first = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    let answer = scene.run(&format!("rollback db --to {} -o json", &first[..8])).await?.ends(0).json();
+    assert_eq!((&answer["outcome"], &answer["steps"]["mirrored"]), (&json!("Done"), &json!(true)));
+    let aws = scene.world.aws_secret("db").context("a secret")?;
+    assert_eq!(Some(&answer["versionId"]), aws.labels.get("AWSCURRENT").map(|version| json!(version)).as_ref());
+    let made = values(&scene);
+    assert_eq!((made.len(), made.last()), (5, made.first()));
+
+    let history = scene.run("history db -o json").await?.ends(0).json();
+    assert_eq!((&history["items"][0]["cause"], &history["items"][0]["copyOf"]), (&json!("RolledBack"), &json!(first)));
+    let back: Vec<&str> = history["items"].as_array().context("items")?.iter().filter_map(|item| item["canGoBack"].as_str()).collect();
+    assert_eq!(back, ["Current", "Yes", "Yes", "Yes", "Yes"]);
+    scene.run("history db").await?.ends(0).says(&format!("value of {}", &first[..8]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_says_what_cannot_be_and_asks_for_nothing_then() -> Result<()> {
+    let scene = Scene::new("noback").await?;
+    scene.settled("db", spec()).await?;
+    scene.run("rollback db").await?.ends(1).in_one_sentence().says("no previous version yet");
+    let current = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    scene.run(&format!("rollback db --to {current}")).await?.ends(1).in_one_sentence().says("is current already");
+    scene.run("rollback db --to zzz").await?.ends(1).in_one_sentence().says("history db");
+    scene.world.create("mirror", json!({"aws": {"secretName": "shared/key"}})).await?;
+    scene.run("rollback mirror").await?.ends(1).in_one_sentence().says("spec.target.versionId");
+    for name in ["db", "mirror"] {
+        assert!(!scene.world.objects().get(name).await?.metadata.annotations.unwrap_or_default().contains_key(ROLLBACK));
+    }
+    // What only AWS can know is asked for, and answered by the operator.
+    let _operator = scene.operator().await?;
+    let unknown = "00000000-0000-0000-0000-000000000000";
+    scene.run(&format!("rollback db --to {unknown}")).await?.ends(1).in_one_sentence().says("AWS has no such version");
+    assert_eq!(scene.run(&format!("rollback db --to {unknown} -o json")).await?.ends(1).json()["outcome"], "Refused");
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_that_is_not_waited_on_leaves_a_request() -> Result<()> {
+    let scene = Scene::new("nowaitback").await?;
+    scene.settled("db", spec()).await?;
+    let previous = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rotate db").await?.ends(0);
+    }
+    let answer = scene.run("rollback db --no-wait -o json").await?.ends(0).json();
+    let annotations = scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default();
+    let asked = annotations.get(ROLLBACK).context("the request")?;
+    assert_eq!(asked, &format!("{}:{previous}", answer["token"].as_str().context("a token")?), "the version, whatever comes in between");
+    scene.run("status db").await?.says("rollback, refresh");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_secret_is_in_order_and_rotation_does_not_wait_for_it() -> Result<()> {
+    let scene = Scene::new("pinned").await?;
+    scene.settled("db", spec()).await?;
+    let first = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    let _operator = scene.operator().await?;
+    scene.world.patch("db", json!({"spec": {"target": {"versionId": first}}})).await?;
+    scene.run("refresh db").await?.ends(0);
+    scene.run("rotate db").await?.ends(0).says("is pinned and stays as it is");
+    let verified = scene.run("verify db --values").await?.ends(0);
+    assert!(verified.out.contains(&format!("holds {first}, as it is pinned")), "{verified:#?}");
+    scene.run("status db").await?.ends(0).says("Pinned").says(&format!("of version {first}"));
+    scene.run("verify db --no-aws").await?.ends(0);
+    scene.world.patch("db", json!({"spec": {"target": {"versionId": null, "versionStage": "AWSPREVIOUS"}}})).await?;
+    scene.run("refresh db").await?.ends(0);
+    scene.run("verify db --values").await?.ends(0);
+    Ok(())
+}
