@@ -7,6 +7,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Config;
 use kube::api::{Api, PostParams};
+use serde_json::Value;
 
 use super::{ControlPlane, launch};
 
@@ -26,6 +27,29 @@ impl ControlPlane {
         let token = answer.status.context("the API server answered a token request without a token")?.token;
         let url = self.admin.cluster_url.to_string();
         launch::write_kubeconfig(self.dir(), &format!("{namespace}.{name}"), url.trim_end_matches('/'), &token, namespace)
+    }
+
+    /// A token of a service account for one audience, as it would lie in a pod.
+    pub async fn service_account_token(&self, namespace: &str, name: &str, audience: &str) -> Result<String> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), namespace);
+        let spec = TokenRequestSpec {
+            audiences: vec![audience.to_owned()],
+            expiration_seconds: Some(TOKEN_SECONDS),
+            ..TokenRequestSpec::default()
+        };
+        let answer = accounts.create_token_request(name, &PostParams::default(), &TokenRequest { spec, ..TokenRequest::default() }).await?;
+        Ok(answer.status.context("the API server answered a token request without a token")?.token)
+    }
+
+    /// The issuer of the tokens of service accounts, and the keys that it publishes.
+    pub async fn issuer(&self) -> Result<(String, Value)> {
+        let get = async |path: &str| -> Result<Value> {
+            let request = http::Request::get(path).body(Vec::new())?;
+            Ok(serde_json::from_str(&self.admin().request_text(request).await?)?)
+        };
+        let configuration = get("/.well-known/openid-configuration").await?;
+        let issuer = configuration.get("issuer").and_then(Value::as_str).context("an issuer")?;
+        Ok((issuer.to_owned(), get("/openid/v1/jwks").await?))
     }
 
     /// The client configuration of the same.

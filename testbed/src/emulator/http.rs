@@ -1,8 +1,10 @@
-//! The wire: AWS JSON 1.1 over HTTP/1.1. The signature is read for the Region it names and not verified.
+//! The wire: AWS JSON 1.1 over HTTP/1.1, and STS's query protocol at the same address. The signature is read for the Region it names, and verified
+//! where its key is a registered one.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -15,6 +17,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use super::error::AwsError;
+use super::iam::sts::Form;
+use super::iam::{Authorization, Principal};
 use super::{Emulator, Reply, control};
 
 /// More than any request that AWS accepts.
@@ -92,46 +96,114 @@ async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent,
     if head.uri.path().starts_with("/_emulator/") {
         return Ok(control::handle(emulator, &head.method, head.uri.path(), &body));
     }
+    if head.method == Method::GET && head.uri.path() == "/v1/credentials" {
+        let token = text(&head.headers, "authorization").unwrap_or_default();
+        let answer = emulator.iam().pod_credentials(token, emulator.clock().now());
+        return Ok(send(if answer.is_ok() { 200 } else { 403 }, &answer));
+    }
     if head.method != Method::POST {
         return Ok(send(405, &Err(AwsError::new("UnknownOperationException", "Only POST is known."))));
     }
     if let Some(user_agent) = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()) {
         emulator.called_by(user_agent);
     }
-    let called = read_head(&head.headers).and_then(|(region, operation)| {
+    if text(&head.headers, "content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+        return handle_sts(emulator, &head, &body).await;
+    }
+    let called = read_head(&head.headers).and_then(|(authorization, operation)| {
+        let who = authenticate(emulator, &authorization, &head, &body)?;
         let body = match body.len() {
             0 => json!({}),
             _ => serde_json::from_slice(&body).map_err(|_| AwsError::new("SerializationException", "The body is no JSON."))?,
         };
-        Ok((region, operation, body))
+        Ok((who, authorization.region, operation, body))
     });
-    let (region, operation, body) = match called {
+    let (who, region, operation, body) = match called {
         Ok(called) => called,
         Err(error) => return Ok(send(400, &Err(error))),
     };
-    match emulator.answer(region, operation, &body).await {
+    match emulator.answer(&who, region, operation, &body).await {
         Reply::Answer(status, answer) => Ok(send(status, &answer)),
         Reply::Severed => Err(Severed),
     }
 }
 
-/// The Region and the operation of a request.
-fn read_head(headers: &HeaderMap) -> Result<(&str, &str), AwsError> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let operation = text("x-amz-target").and_then(|target| target.strip_prefix("secretsmanager."));
-    let operation = operation.ok_or_else(|| AwsError::new("UnknownOperationException", "X-Amz-Target names no operation."))?;
-    let authorization =
-        text("authorization").ok_or_else(|| AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token"))?;
-    let incomplete = || AwsError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
-    let (_, credential) = authorization.split_once("Credential=").ok_or_else(incomplete)?;
-    let scope: Vec<&str> = credential.split(',').next().unwrap_or_default().trim().split('/').collect();
-    let [_, _, region, service, _] = scope.as_slice() else {
-        return Err(incomplete());
+/// AssumeRoleWithWebIdentity is not signed: the token is the proof.
+async fn handle_sts(emulator: &Emulator, head: &Parts, body: &[u8]) -> Result<Sent, Severed> {
+    let form = Form::parse(body);
+    let authorization = text(&head.headers, "authorization").and_then(Authorization::parse);
+    let region = authorization.as_ref().map_or("", |authorization| authorization.region);
+    let who = match &authorization {
+        None => None,
+        Some(authorization) if authorization.service != "sts" => {
+            let error = AwsError::new("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'.");
+            return Ok(send_sts(403, &form, &Err(error)));
+        }
+        Some(authorization) => match authenticate(emulator, authorization, head, body) {
+            Ok(who) => Some(who),
+            // STS has older names for the same refusals.
+            Err(error) => {
+                let code = match error.code.as_ref() {
+                    "UnrecognizedClientException" => "InvalidClientTokenId",
+                    "InvalidSignatureException" => "SignatureDoesNotMatch",
+                    _ => "ExpiredToken",
+                };
+                return Ok(send_sts(403, &form, &Err(AwsError::new(code, error.message))));
+            }
+        },
     };
-    if *service != "secretsmanager" {
+    match emulator.answer_sts(who.as_ref(), region, &form).await {
+        Some((status, answer)) => Ok(send_sts(status, &form, &answer)),
+        None => Err(Severed),
+    }
+}
+
+fn authenticate(emulator: &Emulator, authorization: &Authorization<'_>, head: &Parts, body: &[u8]) -> Result<Principal, AwsError> {
+    emulator.iam().authenticate(authorization, &head.method, &head.uri, &head.headers, body, emulator.clock().now())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The signature and the operation of a request.
+fn read_head(headers: &HeaderMap) -> Result<(Authorization<'_>, &str), AwsError> {
+    let operation = text(headers, "x-amz-target").and_then(|target| target.strip_prefix("secretsmanager."));
+    let operation = operation.ok_or_else(|| AwsError::new("UnknownOperationException", "X-Amz-Target names no operation."))?;
+    let authorization = text(headers, "authorization")
+        .ok_or_else(|| AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token"))?;
+    let incomplete = || AwsError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
+    let authorization = Authorization::parse(authorization).ok_or_else(incomplete)?;
+    if authorization.service != "secretsmanager" {
         return Err(AwsError::new("InvalidSignatureException", "Credential should be scoped to correct service: 'secretsmanager'."));
     }
-    Ok((region, operation))
+    Ok((authorization, operation))
+}
+
+/// An answer of STS.
+fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> Sent {
+    const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+    let id = Uuid::new_v4();
+    let xml = match answer {
+        Ok(result) => {
+            let operation = form.get("Action").unwrap_or_default();
+            format!(
+                "<{operation}Response xmlns=\"{NAMESPACE}\">{result}<ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{operation}Response>"
+            )
+        }
+        Err(error) => {
+            let message = error.message.replace('&', "&amp;").replace('<', "&lt;");
+            format!(
+                "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{}</Code><Message>{message}</Message></Error>\
+                 <RequestId>{id}</RequestId></ErrorResponse>",
+                error.code
+            )
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(xml)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
 }
 
 /// An answer as AWS sends it: whatever AWS refuses, it refuses with 400.

@@ -7,6 +7,7 @@ mod control;
 mod error;
 mod faults;
 mod http;
+mod iam;
 pub mod moto;
 mod outsider;
 mod payload;
@@ -29,6 +30,7 @@ pub use clock::Clock;
 pub use error::AwsError;
 pub use faults::{Fault, FaultPlan, FaultRule, When};
 pub use http::Server;
+pub use iam::{AccessKey, Decision, Iam, SessionRecord};
 pub use outsider::Outsider;
 pub use payload::Payload;
 pub use quota::Quotas;
@@ -37,6 +39,8 @@ pub use snapshot::{SecretSnapshot, VersionSnapshot};
 pub use store::{ACCOUNT, RotationFunction, RotationRequest, is_write};
 
 use faults::{Mishap, Trouble};
+use iam::Principal;
+use iam::sts::Form;
 use quota::Meter;
 use records::Journal;
 use store::{Answer, Caller, Lags, Store};
@@ -88,6 +92,7 @@ struct Parts {
     gate: Mutex<Option<Arc<dyn Gate>>>,
     counters: Counters,
     callers: Mutex<BTreeSet<String>>,
+    iam: Iam,
 }
 
 /// What a caller gets.
@@ -113,6 +118,7 @@ impl Emulator {
             gate: Mutex::new(None),
             counters: Counters::default(),
             callers: Mutex::default(),
+            iam: Iam::default(),
         }))
     }
 
@@ -165,6 +171,11 @@ impl Emulator {
         self.0.counters.clone()
     }
 
+    /// Roles, users, policies, and what they decided.
+    pub fn iam(&self) -> Iam {
+        self.0.iam.clone()
+    }
+
     /// Somebody else with access to the same account.
     pub fn outsider(&self) -> Outsider {
         Outsider::new(self.clone(), self.0.region.clone())
@@ -190,7 +201,7 @@ impl Emulator {
     }
 
     /// One call, with all that surrounds the store: faults, quota, gate, count, log.
-    pub(crate) async fn answer(&self, region: &str, operation: &str, body: &Value) -> Reply {
+    pub(crate) async fn answer(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
         let mishap = lock(&self.0.trouble).strike(operation);
         if !mishap.delay.is_zero() {
             tokio::time::sleep(mishap.delay).await;
@@ -198,6 +209,15 @@ impl Emulator {
         if let Some((status, error)) = self.refusal(&mishap, region, operation) {
             self.note(region, operation, body, &Err(error.clone()), true);
             return Reply::Answer(status, Err(error));
+        }
+        let refused = {
+            let store = self.store();
+            let caller = Caller { region, now: self.0.clock.now(), age: Duration::ZERO };
+            self.0.iam.authorise(who, caller, operation, body, &store).err()
+        };
+        if let Some(error) = refused {
+            self.note(region, operation, body, &Err(error.clone()), true);
+            return Reply::Answer(400, Err(error));
         }
         self.pass(operation, Moment::Before).await;
         let age = if is_write(operation) { Duration::ZERO } else { mishap.age };
@@ -214,6 +234,26 @@ impl Emulator {
             return Reply::Severed;
         }
         Reply::Answer(if answer.is_ok() { 200 } else { 400 }, answer)
+    }
+
+    /// One call of STS: the operation, and its result as XML. `None`: the connection closes without an answer.
+    pub(crate) async fn answer_sts(&self, who: Option<&Principal>, region: &str, form: &Form) -> Option<(u16, Result<String, AwsError>)> {
+        let operation = form.get("Action").unwrap_or("none").to_owned();
+        let mishap = lock(&self.0.trouble).strike(&operation);
+        if !mishap.delay.is_zero() {
+            tokio::time::sleep(mishap.delay).await;
+        }
+        let (status, answer) = match self.refusal(&mishap, region, &operation) {
+            Some((status, error)) => (status, Err(error)),
+            None => match self.0.iam.sts(who, region, form, self.0.clock.now()) {
+                Ok(result) => (200, Ok(result)),
+                Err(error) if error.code.starts_with("AccessDenied") => (403, Err(error)),
+                Err(error) => (400, Err(error)),
+            },
+        };
+        let noted = answer.as_ref().map(|_| Value::Null).map_err(Clone::clone);
+        self.note(region, &operation, &form.shown(), &noted, !mishap.lose_answer);
+        (!mishap.lose_answer).then_some((status, answer))
     }
 
     fn refusal(&self, mishap: &Mishap, region: &str, operation: &str) -> Option<(u16, AwsError)> {

@@ -103,6 +103,8 @@ const SHOWN: &[&str] = &[
     "RotateImmediately",
     "RotationLambdaARN",
     "RotationRules",
+    "RoleArn",
+    "RoleSessionName",
 ];
 
 /// The newest calls; older ones are dropped when there are too many.

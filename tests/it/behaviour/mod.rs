@@ -1,6 +1,7 @@
 //! What users were promised, a sentence for each promise: the operator in process, turn by turn, against the real API server and the emulator.
 //! Tests look at states, conditions, Events and counts of writes, never at how long something took.
 
+mod acting;
 mod aws_trouble;
 mod changed_in_aws;
 mod concurrent;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use aws_credential_types::provider::{self, ProvideCredentials};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
@@ -15,7 +16,7 @@ use rotated_secrets::api::{ALLOWED_NAMES, Cause, RotatedSecret, RotatedSecretSta
 use rotated_secrets::aws::Aws;
 use rotated_secrets::reconcile::{Context, Turn, turn};
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, Outsider, Server, When, is_write};
+use testbed::emulator::{AccessKey, Fault, FaultPlan, Iam, Outsider, Server, When, is_write};
 use testbed::gate::{Gate, Moment};
 
 use crate::support::{PREFIX, REGION, World, control_plane};
@@ -69,6 +70,8 @@ pub(super) struct Stage {
     /// The versions that were mirrored, in order.
     pub(super) mirrored: Arc<Mutex<Vec<String>>>,
     server: Server,
+    /// The operator's own.
+    key: Option<AccessKey>,
 }
 
 impl Stage {
@@ -79,7 +82,7 @@ impl Stage {
         let mirrored = Arc::new(Mutex::new(Vec::new()));
         world.emulator.set_gate(Some(Arc::clone(&writes) as Arc<dyn Gate>));
         let ctx = operator(&world, &server, Arc::clone(&writes) as Arc<dyn Gate>, &mirrored).await?;
-        Ok(Self { world, ctx, writes, mirrored, server })
+        Ok(Self { world, ctx, writes, mirrored, server, key: Some(anybody()) })
     }
 
     /// AWS's clock is the API server's, to the second.
@@ -96,7 +99,20 @@ impl Stage {
 
     /// The same, whose Kubernetes writes pass this gate.
     pub(super) async fn operator_through(&self, gate: Arc<dyn Gate>) -> Result<Context> {
-        operator(&self.world, &self.server, gate, &self.mirrored).await
+        let mut ctx = operator(&self.world, &self.server, gate, &self.mirrored).await?;
+        ctx.policy = self.ctx.policy.clone();
+        ctx.aws = aws(&ctx, &self.server, self.key.as_ref()).await;
+        Ok(ctx)
+    }
+
+    pub(super) fn iam(&self) -> Iam {
+        self.world.emulator.iam()
+    }
+
+    /// From now on the operator's own credentials are these; `None`: it has none.
+    pub(super) async fn act_with(&mut self, key: Option<&AccessKey>) {
+        self.key = key.cloned();
+        self.ctx.aws = aws(&self.ctx, &self.server, key).await;
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -302,7 +318,12 @@ impl Stage {
 
     /// The administrator's leave for further names; `None` takes it back.
     pub(super) async fn allow_names(&self, globs: Option<&str>) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {ALLOWED_NAMES: globs}}});
+        self.annotate_namespace(json!({ALLOWED_NAMES: globs})).await
+    }
+
+    /// The administrator writes on the Namespace; null takes away.
+    pub(super) async fn annotate_namespace(&self, annotations: Value) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": annotations}});
         let namespaces: Api<Namespace> = Api::all(self.world.admin.clone());
         namespaces.patch(&self.world.namespace, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
@@ -312,15 +333,40 @@ impl Stage {
 /// As [`World::operator`], but the SDK does not try again by itself: its waits are real time.
 async fn operator(world: &World, server: &Server, gate: Arc<dyn Gate>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
     let mut ctx = world.operator(Some(gate), Arc::clone(mirrored)).await?;
-    let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+    ctx.aws = aws(&ctx, server, Some(&anybody())).await;
+    Ok(ctx)
+}
+
+/// A key that nobody registered, which may do everything.
+fn anybody() -> AccessKey {
+    AccessKey { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned() }
+}
+
+/// As the default chain where there are no credentials.
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        provider::future::ProvideCredentials::ready(Err(provider::error::CredentialsError::not_loaded("nobody gave any")))
+    }
+}
+
+async fn aws(ctx: &Context, server: &Server, key: Option<&AccessKey>) -> Aws {
+    let mut config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
         .region(aws_config::Region::new(REGION))
         .endpoint_url(server.endpoint_url())
-        .credentials_provider(aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test"))
-        .retry_config(aws_config::retry::RetryConfig::disabled())
-        .load()
-        .await;
-    ctx.aws = Aws::with_clock(config, ctx.metrics.clone(), Arc::clone(&ctx.clock));
-    Ok(ctx)
+        .retry_config(aws_config::retry::RetryConfig::disabled());
+    config = match key {
+        Some(key) => {
+            config.credentials_provider(aws_sdk_secretsmanager::config::Credentials::new(&key.id, &key.secret, None, None, "test"))
+        }
+        None => config.credentials_provider(Nobody),
+    };
+    Aws::with_clock(config.load().await, ctx.metrics.clone(), Arc::clone(&ctx.clock))
 }
 
 /// A value without a schedule.

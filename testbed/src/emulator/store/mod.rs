@@ -39,6 +39,15 @@ pub(crate) use secret::Secret;
 /// The one account there is.
 pub const ACCOUNT: &str = "123456789012";
 
+/// The partition that a Region is in, as ARNs name it.
+pub(crate) fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
 /// How far back a stale read can see. Older states are forgotten.
 pub(crate) const MEMORY: Duration = Duration::from_hours(1);
 
@@ -189,6 +198,11 @@ impl Store {
             self.replace(region, name, None, now);
         }
         there
+    }
+
+    /// The secret that a `SecretId` means, whatever state it is in.
+    pub(crate) fn peek(&self, caller: Caller<'_>, id: &str) -> Option<Arc<Secret>> {
+        self.find(caller, id).ok()
     }
 
     fn shelf(&self, region: &str, name: &str) -> Option<&Shelf> {

@@ -83,7 +83,7 @@ impl Secret {
     pub(crate) fn empty(name: &str, region: &str, suffix: &str, now: Timestamp) -> Self {
         Self {
             name: name.to_owned(),
-            arn: format!("arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}-{suffix}"),
+            arn: format!("arn:{}:secretsmanager:{region}:{ACCOUNT}:secret:{name}-{suffix}", super::partition(region)),
             description: None,
             kms_key: None,
             tags: None,
