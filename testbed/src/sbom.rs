@@ -82,7 +82,7 @@ impl Crate {
         let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let version = version.strip_prefix('v').with_context(|| format!("cargo tree's `{line}` names no version"))?;
         // Some crates still write the slash of earlier days.
-        let licence = licence.trim_end_matches("(*)").trim().replace('/', " OR ");
+        let licence = licence.trim_end_matches("(*)").replace('/', " OR ").split_whitespace().collect::<Vec<_>>().join(" ");
         Ok(Self { name: name.to_owned(), version: version.to_owned(), licence })
     }
 }

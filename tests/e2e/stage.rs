@@ -15,6 +15,7 @@ use rotated_secrets::api::{FINALIZER, REFRESH, ROTATE, RotatedSecret, VERSION_ID
 use serde_json::{Value, json};
 use testbed::controlplane::{AuditEvent, ControlPlane, Options};
 use testbed::emulator::{self, Emulator, SecretSnapshot};
+use testbed::node::Node;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 pub(crate) const REGION: &str = "eu-central-1";
@@ -48,13 +49,24 @@ pub(crate) async fn pause(seconds: u64) {
 enum Cluster {
     Shared { plane: &'static ControlPlane, _turn: MutexGuard<'static, ()> },
     Own(Box<ControlPlane>),
+    Node(Box<Node>),
+}
+
+impl Cluster {
+    fn plane(&self) -> &ControlPlane {
+        match self {
+            Self::Shared { plane, .. } => plane,
+            Self::Own(plane) => plane,
+            Self::Node(node) => node.plane(),
+        }
+    }
 }
 
 pub(crate) struct Stage {
     cluster: Cluster,
     pub(crate) namespace: String,
     pub(crate) emulator: Emulator,
-    /// The operator's, with its own rights.
+    /// The operator's, with its own rights. On a node: the administrator's.
     pub(crate) kubeconfig: PathBuf,
     server: emulator::Server,
 }
@@ -83,23 +95,37 @@ impl Stage {
         Self::on(Cluster::Own(Box::new(plane)), prefix).await
     }
 
+    /// A node, on which the operator is going to run as pods.
+    pub(crate) async fn on_node(node: Node, prefix: &str) -> Result<Self> {
+        Self::on(Cluster::Node(Box::new(node)), prefix).await
+    }
+
     async fn on(cluster: Cluster, prefix: &str) -> Result<Self> {
-        let plane = match &cluster {
-            Cluster::Shared { plane, .. } => *plane,
-            Cluster::Own(plane) => plane,
-        };
+        let plane = cluster.plane();
         let namespace = plane.namespace(prefix).await?;
-        let kubeconfig = plane.service_account_kubeconfig("rotated-secrets", "rotated-secrets").await?;
+        let kubeconfig = match &cluster {
+            // Nothing outside acts for the operator.
+            Cluster::Node(_) => plane.kubeconfig().to_owned(),
+            _ => plane.service_account_kubeconfig("rotated-secrets", "rotated-secrets").await?,
+        };
         let emulator = Emulator::new(emulator::Config { region: REGION.to_owned(), ..emulator::Config::default() });
         let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         Ok(Self { cluster, namespace, emulator, kubeconfig, server })
     }
 
     pub(crate) fn plane(&self) -> &ControlPlane {
+        self.cluster.plane()
+    }
+
+    pub(crate) fn node(&self) -> Option<&Node> {
         match &self.cluster {
-            Cluster::Shared { plane, .. } => plane,
-            Cluster::Own(plane) => plane,
+            Cluster::Node(node) => Some(node),
+            _ => None,
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     pub(crate) fn endpoint(&self) -> String {

@@ -1,5 +1,5 @@
 //! Installed, upgraded, uninstalled and installed again by helm, with the operator at work all the while: as a process outside the cluster, with
-//! the rights of the account that the chart has made. There is no node here for its pod.
+//! the rights of the account that the chart has made. Its pod, on a node, is [`super::on_node`]'s.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const DEFINITION: &str = "rotatedsecrets.rotated-secrets.io";
 const COLUMN: &str = "    - jsonPath: .status.aws.arn\n      name: ARN\n      priority: 1\n      type: string\n";
 
 /// helm against one control plane; its own files go with it.
-struct Helm<'a>(&'a ControlPlane);
+pub(super) struct Helm<'a>(pub(super) &'a ControlPlane);
 
 impl Helm<'_> {
     fn command(&self, arguments: &[&str]) -> Result<Command> {
@@ -37,7 +37,7 @@ impl Helm<'_> {
     }
 
     /// Succeeds, and has nothing to warn of.
-    fn run(&self, arguments: &[&str]) -> Result<String> {
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command(arguments)?.output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && !errors.to_lowercase().contains("warn"), "helm {}: {errors}", arguments.join(" "));
@@ -53,7 +53,7 @@ impl Helm<'_> {
 }
 
 /// The chart as it may have been one version ago: an older definition, an older version, one right less that nobody needs yet.
-fn previous_chart(dir: &Path) -> Result<PathBuf> {
+pub(super) fn previous_chart(dir: &Path) -> Result<PathBuf> {
     let chart = dir.join("previous");
     copy(&chart::dir(), &chart)?;
     let edit = |file: &str, from: &str, to: &str| -> Result<()> {
@@ -83,7 +83,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The release's namespace, where nothing but `restricted` is let in and all else is told.
-async fn make_namespace(plane: &ControlPlane) -> Result<()> {
+pub(super) async fn make_namespace(plane: &ControlPlane) -> Result<()> {
     let restricted = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), "restricted".to_owned());
     let namespace = Namespace {
         metadata: kube::api::ObjectMeta {
@@ -97,7 +97,7 @@ async fn make_namespace(plane: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
-async fn definition(plane: &ControlPlane) -> Result<CustomResourceDefinition> {
+pub(super) async fn definition(plane: &ControlPlane) -> Result<CustomResourceDefinition> {
     Ok(Api::all(plane.admin()).get(DEFINITION).await?)
 }
 

@@ -3,6 +3,7 @@
 mod files;
 mod flags;
 mod installed;
+mod on_node;
 mod rendered;
 mod wrong;
 
