@@ -68,7 +68,7 @@ pub(super) fn previous_chart(dir: &Path) -> Result<PathBuf> {
     Ok(chart)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -139,6 +139,14 @@ async fn an_upgrade_brings_the_definition_and_no_uninstall_takes_a_credential() 
     let edit: ClusterRole = Api::all(plane.admin()).get("rotated-secrets-edit").await?;
     let verbs = edit.rules.into_iter().flatten().flat_map(|rule| rule.verbs).collect::<Vec<_>>();
     ensure!(verbs.contains(&"deletecollection".to_owned()), "the upgrade brought a right: {verbs:?}");
+
+    // Back, and up again: the definition goes with the release, the object stays.
+    helm.run(&[&["rollback", chart::NAME, "1"], base.as_slice()].concat())?;
+    ensure!(!has_column(&definition(plane).await?), "the definition of the previous chart is back");
+    stage.refresh("kept", "rolled-back").await?;
+    ensure!(stage.ready("kept").await?.object.uid() == before.object.uid(), "the object stays");
+    helm.run(&[&["upgrade", chart::NAME, current], base.as_slice()].concat())?;
+    ensure!(has_column(&definition(plane).await?), "and up again");
 
     // Somebody else takes over the definition.
     helm.run(&[&["upgrade", chart::NAME, current, "--set", "crds.install=false"], base.as_slice()].concat())?;

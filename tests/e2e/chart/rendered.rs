@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
+use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use rotated_secrets::cli::Cli;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use testbed::chart;
 use testbed::controlplane::ControlPlane;
 
+use super::installed::copy;
 use super::values;
 use crate::stage::Stage;
 
@@ -116,6 +118,44 @@ async fn admitted(stage: &Stage, deployment: &DynamicObject) -> Result<()> {
     open["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
     let refused = pods.patch("try", &PatchParams::apply("test").dry_run(), &Patch::Apply(&open)).await;
     ensure!(refused.is_err_and(|error| error.to_string().contains("restricted")), "Pod Security is awake");
+    Ok(())
+}
+
+/// Rules as Prometheus has them, with what Prometheus, not helm, is to fill in.
+const RULES: &str = "# Alerts.
+groups:
+  - name: rotated-secrets
+    rules:
+      - alert: RotatedSecretsDown
+        expr: absent(up{job=\"rotated-secrets\"})
+        for: 10m
+        labels: {severity: warning}
+        annotations:
+          summary: \"{{ $labels.job }} is down, {{ $value | humanize }}\"
+";
+const DASHBOARD: &str = "{\n  \"title\": \"Rotated Secrets\",\n  \"panels\": [{\"legendFormat\": \"{{outcome}}\"}]\n}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alert_rules_and_the_dashboard_reach_the_cluster_word_for_word() -> Result<()> {
+    let stage = Stage::enter("observed").await?;
+    restricted(stage.plane()).await?;
+    let chart = stage.plane().dir().join("chart-with-rules");
+    copy(&chart::dir(), &chart)?;
+    for (name, text) in [("alerts.yaml", RULES), ("dashboard.json", DASHBOARD)] {
+        std::fs::write(chart.join("files").join(name), text)?;
+    }
+    let set = "metrics.prometheusRule.enabled=true,metrics.prometheusRule.labels.release=prometheus,metrics.dashboard.enabled=true";
+    let yaml = chart::render(&chart, &["--namespace", PLACE, "--set", set])?;
+    let applied = stage.plane().try_yaml_in(PLACE, &yaml).await?;
+    ensure!(applied.warnings.is_empty(), "{:?}", applied.warnings);
+
+    let of = |kind: &str| applied.objects.iter().find(|object| object.types.as_ref().is_some_and(|types| types.kind == kind));
+    let rule = of("PrometheusRule").context("a PrometheusRule")?;
+    ensure!(rule.data["spec"] == serde_saphyr::from_str::<Value>(RULES)?, "{}", rule.data["spec"]);
+    ensure!(rule.labels()["release"] == "prometheus" && rule.labels()["app.kubernetes.io/instance"] == chart::NAME, "labelled");
+    let map = of("ConfigMap").context("a ConfigMap")?;
+    ensure!(map.data["data"]["rotated-secrets.json"] == DASHBOARD, "{}", map.data);
+    ensure!(map.labels()["grafana_dashboard"] == "1", "labelled for Grafana's sidecar");
     Ok(())
 }
 
