@@ -36,6 +36,10 @@ generate: ## Write the generated files anew: the definition, its reference, what
 generated: ## Are the generated files those of the code?
 	bash .ci/run generated
 
+.PHONY: image
+image: ## The image as an archive, target/image.tar, without a container engine
+	cargo run --quiet --locked --bin testbed -- image --binary "$$(image/build)" --out target/image.tar
+
 .PHONY: chart
 chart: ## The Helm chart
 	bash .ci/run chart

@@ -263,7 +263,10 @@ impl<'a> Scene<'a> {
         let before = until("everything agrees", async || self.stage.agreed(OBJECT).await).await?;
         check_chain(&before.object, &before.aws, PERIOD)?;
         let missed = before.object.status.as_ref().map(|status| status.missed_rotations).unwrap_or_default();
-        println!("on_node: {} versions, each of its own due time; {missed} due times passed while nobody led", before.aws.versions.len());
+        println!(
+            "on_node: {} versions, each of its own due time; {missed} more due times passed while a new leader was awaited",
+            before.aws.versions.len()
+        );
         let application = self.application().await?;
         self.has_followed(&application, before.aws.current()).await?;
         self.keep_logs(CURRENT).await?;
