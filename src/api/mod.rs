@@ -3,6 +3,7 @@
 mod bounds;
 pub mod condition;
 pub mod status;
+mod strength;
 pub mod v1alpha1;
 pub mod value;
 

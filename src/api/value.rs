@@ -12,7 +12,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
+use super::{bounds, strength};
 
 /// What the value is.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -73,8 +73,11 @@ pub struct ValueSpec {
 #[x_kube(validation = Rule::new("!has(self.length) || self.length >= 8").message(
     "fewer than 8 bytes (64 bits) could be found by trying: set length to 8 or more"
 ))]
-#[x_kube(validation = Rule::new("self.type != 'Password' || [(self.excludeUppercase ? 0 : 26) + (self.excludeLowercase ? 0 : 26) + (self.excludeNumbers ? 0 : 10) + (self.excludePunctuation ? 0 : 32) + (self.includeSpace ? 1 : 0)].all(n, n < 10 || (self.requireEachIncludedType ? (self.excludeUppercase ? 0 : 4701) + (self.excludeLowercase ? 0 : 4701) + (self.excludeNumbers ? 0 : 3322) + (self.excludePunctuation ? 0 : 5000) : 0) + (self.passwordLength - (self.requireEachIncludedType ? (self.excludeUppercase ? 0 : 1) + (self.excludeLowercase ? 0 : 1) + (self.excludeNumbers ? 0 : 1) + (self.excludePunctuation ? 0 : 1) : 0)) * {10: 3322, 11: 3460, 26: 4701, 27: 4755, 32: 5000, 33: 5045, 36: 5170, 37: 5210, 42: 5393, 43: 5427, 52: 5701, 53: 5728, 58: 5858, 59: 5883, 62: 5955, 63: 5978, 68: 6088, 69: 6109, 84: 6393, 85: 6410, 94: 6555, 95: 6570}[n] >= 64000)").message(
+#[x_kube(validation = Rule::new(strength::enough()).message(
     "a password of fewer than 64 bits could be found by trying: raise passwordLength (12 is enough for all characters, 20 for digits alone), or exclude less"
+))]
+#[x_kube(validation = Rule::new(strength::every_kind()).message(
+    "requireEachIncludedType asks for one of each kind, and excludeCharacters leaves none of one: set excludeUppercase, excludeLowercase, excludeNumbers or excludePunctuation for that kind, or requireEachIncludedType: false"
 ))]
 pub struct GeneratorSpec {
     /// The kind of value.

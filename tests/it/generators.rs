@@ -58,6 +58,12 @@ fn mistakes() -> Vec<(Value, &'static str)> {
         (field(but(bytes(), "algorithm", json!("Ed25519"))), "belong to type: SshKeyPair"),
         (field(but(ssh(), "validityDays", json!(90))), "belong to type: TlsKeyPair"),
         (field(json!({"dnsNames": ["a.example"]})), "belong to type: TlsKeyPair"),
+        (field(json!({"excludeCharacters": "0123456789"})), "excludeCharacters leaves none of one"),
+        (
+            field(json!({"excludeCharacters": "0123456789abcdefghijklmnopqrstuvwxy", "excludePunctuation": true, "excludeUppercase": true,
+                "requireEachIncludedType": false})),
+            "a password of fewer than 64 bits",
+        ),
         (field(but(ssh(), "algorithm", json!("Rsa"))), "Unsupported value"),
         (field(but(bytes(), "encoding", json!("Base32"))), "Unsupported value"),
         (field(but(bytes(), "length", json!(7))), "could be found by trying"),
@@ -131,6 +137,48 @@ async fn the_api_server_knows_a_weak_password_as_the_operator_does() -> Result<(
             });
             let created = world.create(&format!("p-{mask}-{length}"), json!({"value": {"plainText": options}})).await;
             assert_eq!(created.is_ok(), length == least, "{options}");
+        }
+    }
+    Ok(())
+}
+
+/// Random sets of excluded characters, with the shortest password that is strong enough and the longest that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_knows_what_excluded_characters_leave_as_the_operator_does() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("excluded").await?).await?;
+    let printable: Vec<char> = (' '..='~').collect();
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(7);
+    let mut drawn = || usize::try_from(rand::Rng::next_u32(&mut rng)).unwrap();
+    for number in 0..120 {
+        let left = 1 + drawn() % printable.len();
+        let mut exclude_characters: String = printable.iter().filter(|_| drawn() % printable.len() >= left).collect();
+        exclude_characters.extend((number % 3 == 0).then_some('\u{fc}'));
+        let [numbers, punctuation, uppercase, space, each] = [4, 4, 4, 2, 2].map(|of| drawn() % of == 0);
+        let rules = |length| PasswordRules {
+            length,
+            exclude_characters: exclude_characters.clone(),
+            exclude_numbers: numbers,
+            exclude_punctuation: punctuation,
+            exclude_uppercase: uppercase,
+            exclude_lowercase: false,
+            include_space: space,
+            require_each_included_type: each,
+        };
+        let options = |length| {
+            let rules = rules(length);
+            json!({"plainText": {
+                "passwordLength": length, "excludeCharacters": rules.exclude_characters, "excludeNumbers": rules.exclude_numbers,
+                "excludePunctuation": rules.exclude_punctuation, "excludeUppercase": rules.exclude_uppercase,
+                "excludeLowercase": rules.exclude_lowercase, "includeSpace": rules.include_space,
+                "requireEachIncludedType": rules.require_each_included_type,
+            }})
+        };
+        let least = (8..=4096).find(|length| rules(*length).validate().is_ok());
+        let lengths = least.map_or_else(|| vec![8, 4096], |least| if least > 8 { vec![least - 1, least] } else { vec![8] });
+        for length in lengths {
+            let created = world.create(&format!("e-{number}-{length}"), json!({"value": options(length)})).await;
+            assert_eq!(created.is_ok(), rules(length).validate().is_ok(), "{}: {created:?}", options(length));
         }
     }
     Ok(())
