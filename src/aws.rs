@@ -23,7 +23,10 @@ use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::metrics::Metrics;
 use crate::plaintext::{Plaintext, SecretBytes};
+use crate::plan::Replica;
 use crate::value::Payload;
+
+mod settings;
 
 /// Secrets Manager in every region, as one identity.
 #[derive(Clone)]
@@ -64,6 +67,10 @@ pub struct Description {
     pub labels: BTreeMap<String, VersionId>,
     /// Any modification.
     pub last_changed: Option<Timestamp>,
+    /// Its replicas.
+    pub replicas: Vec<Replica>,
+    /// Where the primary is, if it is replicated or a replica.
+    pub primary_region: Option<String>,
 }
 
 /// A secret to create.
@@ -148,6 +155,8 @@ impl SecretsManager {
             owning_service: output.owning_service().map(str::to_owned),
             labels,
             last_changed: output.last_changed_date().and_then(timestamp),
+            replicas: output.replication_status().iter().filter_map(settings::replica).collect(),
+            primary_region: output.primary_region().map(str::to_owned),
         }))
     }
 
@@ -359,6 +368,10 @@ impl Fault {
             Reason::LimitExceeded => "a quota is used up (versions of one secret: about 100 in 24 hours); rotate more rarely, or wait",
             Reason::ScheduledForDeletion => "restore the secret with aws secretsmanager restore-secret",
             Reason::AwsUnavailable => "the operator tries again by itself; check the endpoint, the network and the credentials if it lasts",
+            Reason::PolicyRefused => {
+                "spec.aws.resourcePolicy is no policy that AWS takes here: look at its principals, and whether it grants access to anybody \
+                 (spec.aws.blockPublicPolicy)"
+            }
             Reason::AwsRefused => "compare spec.aws with what AWS accepts",
             _ => "please report this",
         };
@@ -425,6 +438,7 @@ fn classify(code: Option<&str>, text: &str, server_side: bool) -> (Class, Reason
         Some("InvalidRequestException") if text.contains("for deletion") || text.contains("was deleted") => {
             (Class::Denied, Reason::ScheduledForDeletion)
         }
+        Some("MalformedPolicyDocumentException" | "PublicPolicyException") => (Class::Invalid, Reason::PolicyRefused),
         Some("InternalServiceError" | "InternalServiceErrorException" | "InternalFailure" | "ServiceUnavailable") => {
             (Class::Retry, Reason::AwsUnavailable)
         }

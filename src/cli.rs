@@ -54,6 +54,12 @@ pub struct RunArgs {
     /// The regions that objects may name; default: any.
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_REGIONS", value_name = "REGION,...", value_delimiter = ',')]
     allowed_regions: Vec<String>,
+    /// The KMS keys that objects may name in spec.aws, as globs over alias, id or ARN, whichever they write; default: any.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOWED_KMS_KEYS", value_name = "GLOB,...", value_delimiter = ',')]
+    allowed_kms_keys: Vec<String>,
+    /// Let objects say with spec.aws.resourcePolicy who else may use their AWS secret. Whoever may write such an object can then grant access to it.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOW_RESOURCE_POLICIES")]
+    allow_resource_policies: bool,
     /// Speak to this endpoint instead of AWS's own; https, or http on loopback.
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", value_parser = endpoint)]
     aws_endpoint_url: Option<String>,
@@ -132,6 +138,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let RunArgs {
         aws_region,
         allowed_regions,
+        allowed_kms_keys,
+        allow_resource_policies,
         aws_endpoint_url,
         aws_use_fips_endpoint,
         allow_service_account_identity,
@@ -195,6 +203,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             cluster,
             minimum_interval: minimum_rotation_interval,
             service_accounts: allow_service_account_identity,
+            allowed_kms_keys,
+            allow_resource_policies,
         },
         clock: Arc::new(now),
         metrics,

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use crate::api::condition::Reason;
 use crate::api::{
-    AwsDeletionPolicy, CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME,
-    TAG_NAMESPACE, TAG_UID,
+    AwsDeletionPolicy, CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret, SecretAdoptionPolicy, SecretDeletionPolicy, TAG_CLUSTER,
+    TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
 use crate::identity::Session;
 use crate::ids::Tokens;
@@ -16,8 +16,12 @@ use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
 
 mod generators;
+pub mod key;
+pub mod resource_policy;
+mod settings;
 mod versions;
 
+pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 /// What the administrator decides for every object.
@@ -35,6 +39,10 @@ pub struct Policy {
     pub minimum_interval: SignedDuration,
     /// Whether objects may name a ServiceAccount of their namespace to act for them.
     pub service_accounts: bool,
+    /// The KMS keys that objects may name, as globs over what they write; empty: any.
+    pub allowed_kms_keys: Vec<String>,
+    /// Whether objects may say who else may use their AWS secret.
+    pub allow_resource_policies: bool,
 }
 
 /// A refusal: what is wrong and what to write instead.
@@ -78,8 +86,8 @@ pub struct Desired {
     pub service_account: Option<String>,
     /// Absent: never touched.
     pub description: Option<String>,
-    /// Absent: the default key.
-    pub kms_key_id: Option<String>,
+    /// Key, resource policy, replicas, adoption.
+    pub settings: Settings,
     /// Ours and the user's.
     pub tags: BTreeMap<String, String>,
     /// Scheduled for deletion with this window (days) when the object goes; `None`: it stays.
@@ -135,6 +143,8 @@ pub struct Target {
     pub pin: Pin,
     /// It stays when the object goes.
     pub retained: bool,
+    /// A Secret that was there before may be taken over, if it carries our annotation.
+    pub adopts: bool,
 }
 
 impl Target {
@@ -201,12 +211,12 @@ impl Desired {
         Ok(Self {
             tokens: Tokens::of(&uid),
             suspended: object.spec.suspend,
+            settings: Settings::read(aws, &region, policy),
             region,
             own_prefix,
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             description: aws.description.clone(),
-            kms_key_id: aws.kms_key_id.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
             rotation: generators::outliving(rotation(object, policy, Tokens::of(&uid)), value.as_ref()),
@@ -291,6 +301,7 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
         annotations: spec.annotations.clone(),
         pin: Pin::of(spec),
         retained: spec.deletion_policy == SecretDeletionPolicy::Retain,
+        adopts: spec.adoption_policy == SecretAdoptionPolicy::IfAnnotated,
     })
 }
 

@@ -24,6 +24,11 @@ impl Failure {
         Self { of: ConditionType::Ready, class: Class::Bug, reason: Reason::InternalError, message: message.to_owned() }
     }
 
+    /// Whether it stays until a person or much time changes something.
+    pub fn lasts(&self) -> bool {
+        matches!(self.class, Class::Denied | Class::Invalid | Class::Limit)
+    }
+
     /// Somebody else was faster; look again.
     pub fn conflict(message: &'static str) -> Self {
         Self { of: ConditionType::Ready, class: Class::Conflict, reason: Reason::Progressing, message: message.to_owned() }

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod requests;
+mod settings;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -74,6 +75,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         schedule_edited: edited,
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
+        adopting: status.history.first().filter(|head| head.cause == Cause::Adopted).map(|head| head.version_id.as_str().into()),
         unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         history: status.history.iter().map(|entry| VersionId::from(entry.version_id.clone())).collect(),
         rollback_handled: status.requests.as_ref().and_then(|requests| Some((requests.rollback.clone()?, requests.rollback_refused))),
@@ -147,6 +149,10 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         }
         return;
     }
+    if let (true, Some(current)) = (rest.adopting, seen.remote.as_ref().and_then(|remote| remote.current.as_ref())) {
+        adopt(after, want, current);
+        return;
+    }
     let Some(remote) = seen.remote.as_ref() else {
         after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
         return;
@@ -164,6 +170,8 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         pending_version_id: remote.pending.as_ref().map(ToString::to_string),
         kept_version_ids: if want.value.is_some() { kept::kept(remote).iter().map(ToString::to_string).collect() } else { Vec::new() },
         unseen: None,
+        replicas: settings::replicas(remote),
+        kept: settings::kept(before.aws.as_ref(), want, remote),
     });
     after.mirror = match (&seen.mirror, &want.target) {
         (Mirror::Ours { version, written, .. }, Some(target)) => Some(MirrorStatus {
@@ -204,6 +212,28 @@ fn whole(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
+/// An AWS secret that was there before is about to become ours. It is not ours yet, so its ARN is not reported; rotation is new on it.
+fn adopt(after: &mut RotatedSecretStatus, want: &Desired, current: &Current) {
+    after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
+    after.declared = None;
+    after.schedule = None;
+    after.last_rotation_time = Some(Time(current.anchor));
+    remember(after, current, Cause::Adopted, None);
+}
+
+fn remember(after: &mut RotatedSecretStatus, current: &Current, cause: Cause, copy_of: Option<String>) {
+    let entry = HistoryEntry {
+        version_id: current.version.to_string(),
+        time: Time(current.changed),
+        cause,
+        outcome: crate::api::Outcome::Succeeded,
+        reason: None,
+        copy_of,
+    };
+    after.history.insert(0, entry);
+    after.history.truncate(HISTORY);
+}
+
 /// The history and what follows from it.
 fn record(
     after: &mut RotatedSecretStatus,
@@ -221,18 +251,8 @@ fn record(
             if cause == Cause::Scheduled {
                 after.missed_rotations = missed(before, want, seen, current);
             }
-            after.history.insert(
-                0,
-                HistoryEntry {
-                    version_id: current.version.to_string(),
-                    time: Time(current.changed),
-                    cause,
-                    outcome: crate::api::Outcome::Succeeded,
-                    reason: None,
-                    copy_of: if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None },
-                },
-            );
-            after.history.truncate(HISTORY);
+            let copy = if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None };
+            remember(after, current, cause, copy);
         }
     }
 }
@@ -350,6 +370,9 @@ pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, ste
         let version = &entry.version_id;
         happenings.push(match entry.cause {
             Cause::Created => normal("Created", "Create", format!("the AWS secret holds its first version {version}")),
+            Cause::Adopted => {
+                normal("Adopted", "Adopt", format!("the AWS secret was there before; it becomes ours and keeps version {version}"))
+            }
             Cause::External => {
                 normal("ChangedInAws", "Mirror", format!("version {version} was put in AWS by somebody else and is the truth now"))
             }

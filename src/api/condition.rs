@@ -71,6 +71,16 @@ pub enum Reason {
     LimitExceeded,
     /// AWS refuses the request as invalid.
     AwsRefused,
+    /// The AWS secret that was ours is gone, and somebody else made another one of its name.
+    Recreated,
+    /// The KMS key is none of those that the administrator allows.
+    KeyNotAllowed,
+    /// The administrator does not let objects set resource policies.
+    PolicyNotAllowed,
+    /// AWS refuses the resource policy.
+    PolicyRefused,
+    /// A replica could not be made.
+    ReplicaFailed,
     /// A due rotation has not happened.
     Overdue,
     /// The window of a rotation passed without it, and it waits for the next one.
@@ -97,7 +107,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -118,6 +128,11 @@ impl Reason {
         Self::AwsUnavailable,
         Self::LimitExceeded,
         Self::AwsRefused,
+        Self::Recreated,
+        Self::KeyNotAllowed,
+        Self::PolicyNotAllowed,
+        Self::PolicyRefused,
+        Self::ReplicaFailed,
         Self::Overdue,
         Self::MissedWindow,
         Self::IntervalTooShort,
@@ -154,6 +169,11 @@ impl Reason {
             Self::AwsUnavailable => "AwsUnavailable",
             Self::LimitExceeded => "LimitExceeded",
             Self::AwsRefused => "AwsRefused",
+            Self::Recreated => "Recreated",
+            Self::KeyNotAllowed => "KeyNotAllowed",
+            Self::PolicyNotAllowed => "PolicyNotAllowed",
+            Self::PolicyRefused => "PolicyRefused",
+            Self::ReplicaFailed => "ReplicaFailed",
             Self::Overdue => "Overdue",
             Self::MissedWindow => "MissedWindow",
             Self::IntervalTooShort => "IntervalTooShort",
@@ -184,6 +204,11 @@ impl Reason {
                 | Self::KeyUnusable
                 | Self::LimitExceeded
                 | Self::AwsRefused
+                | Self::Recreated
+                | Self::KeyNotAllowed
+                | Self::PolicyNotAllowed
+                | Self::PolicyRefused
+                | Self::ReplicaFailed
                 | Self::IntervalTooShort
                 | Self::ForeignPending
                 | Self::RotatedByAws

@@ -1,5 +1,6 @@
 //! The object that users write, and the names that we leave on what we own.
 
+pub mod aws;
 mod bounds;
 pub mod condition;
 pub mod status;
@@ -7,6 +8,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
+pub use aws::{AwsAdoptionPolicy, KeptStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use status::*;
 pub use v1alpha1::*;
 pub use value::*;
@@ -63,6 +65,8 @@ pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// Staging labels on versions of the AWS secret, followed by a number from 1: AWS never removes a version that carries one.
 pub const KEPT_LABEL: &str = "rotated-secrets/";
+/// Tag on an AWS secret, by whoever may write it: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: the name of that object.
+pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";
 /// Tag on the AWS secret: the cluster of its owner.
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
 /// Tag on the AWS secret: the namespace of its owner.

@@ -7,6 +7,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aws::{KeptStatus, ReplicaStatus};
+
 /// What is, as of the last look. A report, not a memory: all of it can be found again.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -53,7 +55,7 @@ pub struct RotatedSecretStatus {
 }
 
 /// The AWS secret, as last seen.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsStatus {
     /// The full ARN.
@@ -78,6 +80,14 @@ pub struct AwsStatus {
     /// A version that the operator wrote and AWS does not show yet: it is waited for, not written again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<UnseenVersion>,
+    /// The replicas in other regions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
+    pub replicas: Vec<ReplicaStatus>,
+    /// What the operator set because the spec mentioned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptStatus>,
 }
 
 /// A version that was written and is not shown yet.
@@ -158,6 +168,8 @@ pub struct HistoryEntry {
 pub enum Cause {
     /// The first value.
     Created,
+    /// The AWS secret had it when it became ours.
+    Adopted,
     /// A due time.
     Scheduled,
     /// A person asked.
@@ -175,6 +187,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "Created",
+            Self::Adopted => "Adopted",
             Self::Scheduled => "Scheduled",
             Self::Requested => "Requested",
             Self::External => "External",

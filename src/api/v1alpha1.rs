@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy, resource_policy};
 use super::bounds;
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
@@ -46,6 +47,9 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.automaticallyAfterDays) || !has(self.value) || !has(self.value.generate) || self.value.generate.all(k, self.value.generate[k].type != 'TlsKeyPair' || (has(self.value.generate[k].validityDays) ? self.value.generate[k].validityDays : 90) > self.rotation.automaticallyAfterDays)").message(
     "spec.value.generate: a certificate must be valid for longer than the time between two rotations: set a greater validityDays (twice the time leaves room for an outage), or rotate more often"
 ))]
+#[x_kube(validation = Rule::new("has(self.value) || !has(self.aws) || (!has(self.aws.resourcePolicy) && !has(self.aws.replicaRegions) && (!has(self.aws.adoptionPolicy) || self.aws.adoptionPolicy == 'Never'))").message(
+    "spec.aws.resourcePolicy, replicaRegions and adoptionPolicy need spec.value: without spec.value the AWS secret is somebody else's and is only mirrored"
+))]
 pub struct RotatedSecretSpec {
     /// True: nothing is written anywhere until it is false again.
     #[serde(default)]
@@ -73,6 +77,9 @@ pub struct RotatedSecretSpec {
 #[x_kube(validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message(
     "spec.aws.secretName is immutable, since a credential is never moved: make a new RotatedSecret with the other name, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
 ))]
+#[x_kube(validation = Rule::new("!has(self.region) || !has(self.replicaRegions) || self.replicaRegions.all(r, r.region != self.region)").message(
+    "spec.aws.replicaRegions: the secret itself lives in spec.aws.region; name other regions only"
+))]
 pub struct AwsSpec {
     /// The region; default: the operator's. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,11 +96,11 @@ pub struct AwsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub description: Option<String>,
-    /// The KMS key: alias, id or ARN; default: aws/secretsmanager.
+    /// The KMS key: alias, id or ARN; default: aws/secretsmanager. Absent: never touched, unless the operator set it; then it goes back to the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
-    /// Tags beside ours. Tags of others stay.
+    /// Tags beside ours. Tags of others stay; one that is removed here is removed there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::tags")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(
@@ -104,6 +111,22 @@ pub struct AwsSpec {
     /// chose. Needs the administrator's leave for the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
+    /// Who else may use the AWS secret: an IAM policy, written as an object. Absent: never touched, unless the operator set it; then it is taken away.
+    /// Needs the administrator's leave (--allow-resource-policies).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "resource_policy")]
+    pub resource_policy: Option<serde_json::Value>,
+    /// True: AWS refuses a resourcePolicy that grants access to anybody.
+    #[serde(default = "yes")]
+    pub block_public_policy: bool,
+    /// The regions that the AWS secret is replicated to. Absent: never touched. Empty: none; a replica of another region is removed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
+    pub replica_regions: Option<Vec<ReplicaRegion>>,
+    /// Whether an AWS secret of this name that exists already becomes ours. Its value stays until a rotation is due.
+    #[serde(default)]
+    pub adoption_policy: AwsAdoptionPolicy,
     /// What becomes of the AWS secret when this object is deleted. Delete: scheduled for deletion with the recovery window; never forced.
     #[serde(default)]
     pub deletion_policy: AwsDeletionPolicy,
@@ -130,11 +153,19 @@ impl Default for AwsSpec {
             kms_key_id: None,
             tags: BTreeMap::new(),
             service_account_ref: None,
+            resource_policy: None,
+            block_public_policy: yes(),
+            replica_regions: None,
+            adoption_policy: AwsAdoptionPolicy::default(),
             deletion_policy: AwsDeletionPolicy::default(),
             recovery_window_in_days: recovery_window(),
             keep_versions: keep_versions(),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn recovery_window() -> i32 {
@@ -300,6 +331,9 @@ pub struct TargetSpec {
         "spec.target.versionId: a version id as kubectl rotatedsecret history shows it; labels go to versionStage"
     ))]
     pub version_id: Option<String>,
+    /// Whether a Secret of this name that exists already becomes ours.
+    #[serde(default)]
+    pub adoption_policy: SecretAdoptionPolicy,
     /// What becomes of the Secret when this object is deleted. Retain: it stays, without its owner reference.
     #[serde(default)]
     pub deletion_policy: SecretDeletionPolicy,
@@ -316,6 +350,7 @@ impl Default for TargetSpec {
             keys: BTreeMap::new(),
             version_stage: current(),
             version_id: None,
+            adoption_policy: SecretAdoptionPolicy::default(),
             deletion_policy: SecretDeletionPolicy::default(),
         }
     }

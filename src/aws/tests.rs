@@ -27,7 +27,7 @@ fn fault(code: Option<&str>, status: u16) -> Fault {
 
 #[test]
 fn every_code_has_its_class_and_its_reason_whatever_the_status() {
-    let table: [((Class, Reason), &[&str]); 6] = [
+    let table: [((Class, Reason), &[&str]); 7] = [
         (
             (Class::Throttled, Reason::Throttled),
             &[
@@ -43,6 +43,7 @@ fn every_code_has_its_class_and_its_reason_whatever_the_status() {
             ],
         ),
         ((Class::Limit, Reason::LimitExceeded), &["LimitExceededException"]),
+        ((Class::Invalid, Reason::PolicyRefused), &["MalformedPolicyDocumentException", "PublicPolicyException"]),
         (
             (Class::Denied, Reason::AccessDenied),
             &[
@@ -90,8 +91,7 @@ fn every_code_has_its_class_and_its_reason_whatever_the_status() {
 
 #[test]
 fn what_has_no_known_code_is_refused_for_good_below_500_and_tried_again_from_there() {
-    let unknown =
-        ["InvalidParameterException", "ValidationException", "MalformedPolicyDocumentException", "SomethingNew", "throttlingexception"];
+    let unknown = ["InvalidParameterException", "ValidationException", "SomethingNew", "throttlingexception"];
     for code in unknown.into_iter().chain(["InvalidRequestException", "PreconditionNotMetException", "ResourceExistsException"]) {
         for (status, expected) in [
             (400, (Class::Invalid, Reason::AwsRefused)),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{failed, refused};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
 use crate::desired::Target;
 use crate::failure::Failure;
@@ -30,6 +30,8 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 pub struct MirrorMetadata {
     /// Our object is its controller.
     pub ours: bool,
+    /// It has no controller, and its annotation names our object as the one that may take it over.
+    pub adoptable: bool,
     /// The version that it says to hold.
     pub version: Option<VersionId>,
     /// Laid out as `target` asks, and nobody else wrote into it.
@@ -55,12 +57,14 @@ pub async fn look(client: &Client, object: &RotatedSecret, target: &Target, arn:
         .get_metadata_opt(&target.name)
         .await
         .map_err(|error| failed(ConditionType::Mirrored, "reading the Secret's metadata", &error))?;
-    Ok(found.map(|found| read_metadata(found.metadata, &object.uid().unwrap_or_default(), target, arn)))
+    Ok(found.map(|found| read_metadata(found.metadata, object, target, arn)))
 }
 
-fn read_metadata(metadata: ObjectMeta, uid: &str, target: &Target, arn: Option<&str>) -> MirrorMetadata {
-    let ours = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid);
+fn read_metadata(metadata: ObjectMeta, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> MirrorMetadata {
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
     let annotation = |key: &str| metadata.annotations.iter().flatten().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
+    let adoptable = controller.is_none() && annotation(ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
     let version = annotation(VERSION_ID).map(VersionId::from);
     let writers = Writers::read(metadata.managed_fields.as_deref().unwrap_or_default());
     let has = |wanted: &BTreeMap<String, String>, found: &Option<BTreeMap<String, String>>| {
@@ -73,7 +77,7 @@ fn read_metadata(metadata: ObjectMeta, uid: &str, target: &Target, arn: Option<&
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    MirrorMetadata { ours, version, intact, written: writers.written, metadata }
+    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, metadata }
 }
 
 /// Who wrote what, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without reading the
@@ -203,15 +207,15 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
     annotations.extend(ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     next.labels = Some(labels);
     next.annotations = Some(annotations);
-    if before.is_none() {
-        next.owner_references = Some(vec![OwnerReference {
+    if before.is_none_or(|before| !before.ours) {
+        next.owner_references.get_or_insert_default().push(OwnerReference {
             api_version: RotatedSecret::api_version(&()).into_owned(),
             kind: RotatedSecret::kind(&()).into_owned(),
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
             controller: Some(true),
             block_owner_deletion: None,
-        }]);
+        });
     }
     next
 }

@@ -1,6 +1,6 @@
 //! The RotatedSecret itself: finalizer and status, both under optimistic locks.
 
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -43,4 +43,17 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
         .replace_status(&object.name_any(), &params, &next)
         .await
         .map_err(|error| failed(ConditionType::Ready, "writing the status", &error))
+}
+
+/// Whether the object is still there and is not being deleted, by a fresh look.
+///
+/// # Errors
+/// When it is not, or the API server does not answer.
+pub async fn alive(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
+    // A list of one: the operator has the right to list, and no other use for the one to get.
+    let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
+    let found =
+        api(client, object).list_metadata(&params).await.map_err(|error| failed(ConditionType::Ready, "reading the object", &error))?;
+    let lives = found.iter().any(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none());
+    if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator looks again")) }
 }

@@ -18,6 +18,8 @@ fn policy() -> Policy {
         cluster: "c1".to_owned(),
         minimum_interval: SignedDuration::from_hours(1),
         service_accounts: false,
+        allowed_kms_keys: Vec::new(),
+        allow_resource_policies: true,
     }
 }
 
@@ -65,7 +67,7 @@ fn the_smallest_object_takes_everything_else_from_its_name_and_the_policy() {
     assert_eq!((want.namespace.as_str(), want.name.as_str(), want.uid.as_str()), ("shop", "db-admin", UID));
     assert_eq!((want.region.as_str(), want.secret_name.as_str()), ("eu-central-1", "k8s/shop/db-admin"));
     assert!(want.own_prefix && !want.suspended);
-    assert_eq!((want.description, want.kms_key_id, want.value, want.delete_after_days), (None, None, None, None));
+    assert_eq!((want.description, want.settings, want.value, want.delete_after_days), (None, Settings::default(), None, None));
     assert_eq!((want.rotate_request, want.refresh_request), (None, None));
     assert!(matches!(want.rotation, Rotation::Never));
     assert_eq!(want.tokens, Tokens::of(UID));
@@ -89,7 +91,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert!(want.suspended && !want.own_prefix);
     assert_eq!((want.region.as_str(), want.secret_name.as_str()), ("eu-west-1", "shared/key"));
     assert_eq!(want.description.as_deref(), Some(""), "an empty description is declared too");
-    assert_eq!((want.kms_key_id.as_deref(), want.delete_after_days), (Some("alias/shop"), Some(7)));
+    assert_eq!((want.settings.key.asked().map(String::as_str), want.delete_after_days), (Some("alias/shop"), Some(7)));
     let rules = PasswordRules { length: 20, exclude_punctuation: true, ..PasswordRules::default() };
     let generate = BTreeMap::from([("password".to_owned(), Generator::Password(rules))]);
     assert_eq!(want.value, Some(Declared::Fields { data: map(&[("username", "admin")]), generate }));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::settings::Settings;
 use crate::api::RollbackRefusal;
 use crate::desired::Refusal;
 use crate::ids::VersionId;
@@ -35,6 +36,8 @@ pub struct Observed {
     pub rolled_back: Option<(VersionId, VersionId)>,
     /// Versions that a person names and AWS does not have, found in this turn.
     pub missing: BTreeSet<VersionId>,
+    /// Settings of the AWS secret that were tried in this turn, and what AWS said if it refused.
+    pub tried: BTreeMap<String, Option<Refusal>>,
 }
 
 /// The AWS secret, as DescribeSecret shows it.
@@ -60,8 +63,12 @@ pub struct Remote {
     pub missing_tags: BTreeMap<String, String>,
     /// A description is declared and differs.
     pub description_differs: bool,
-    /// The declared key is not the one in use, and the declaration is new.
-    pub key_differs: bool,
+    /// What else is not as declared.
+    pub settings: Settings,
+    /// An AWS service owns it.
+    pub service_owned: bool,
+    /// The ARN that was ours; another secret has the name now.
+    pub replaced: Option<String>,
     /// Any modification.
     pub last_changed: Option<Timestamp>,
 }
@@ -84,10 +91,15 @@ pub struct Current {
 pub enum Ownership {
     /// Our cluster, namespace, name and uid.
     Ours,
+    /// Our cluster, namespace and name with another uid, and this object has had no AWS secret yet: an object of this name was deleted, and ours
+    /// came in its place.
+    Former,
     /// Another object's.
     Another,
     /// Nobody says.
     Nobody,
+    /// Nobody says, and the object may adopt it.
+    Adoptable,
 }
 
 /// The Secret of the target's name.
@@ -99,6 +111,8 @@ pub enum Mirror {
     Absent,
     /// Somebody else's.
     Foreign,
+    /// Somebody else's, and the object may adopt it.
+    Adoptable,
     /// Ours.
     Ours {
         /// The version that it holds.
@@ -121,6 +135,8 @@ pub struct Reported {
     pub schedule_edited: bool,
     /// Versions were reported, a schedule never: rotation is new on an object that has a value.
     pub unscheduled: bool,
+    /// The version with which an AWS secret is being adopted, as the history says.
+    pub adopting: Option<VersionId>,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
     /// Rollback requests that were handled, and why the last one was not carried out.

@@ -11,16 +11,21 @@
 //! 4. *Idempotent by name*: the id of the version to write follows from its cause ([`crate::ids`]).
 //! 5. *Nothing that is not ours is written.*
 
+mod adoption;
 mod due;
 mod facts;
 pub mod kept;
 mod overtaken;
 mod pin;
 mod rollback;
+mod settings;
 mod step;
 
 pub use facts::{Current, Mirror, Observed, Ownership, Remote, Reported};
+pub use settings::{KeyFacts, PolicyState, Replica, ReplicaFacts, ReplicaState, Settings, rekey};
 pub use step::Step;
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -31,6 +36,9 @@ use crate::ids::VersionId;
 
 /// How long AWS may show an old state after a change (field reports: up to two minutes).
 pub const SETTLING: SignedDuration = SignedDuration::from_secs(120);
+
+/// How soon to look again at a setting that AWS is still carrying out.
+const SETTINGS_SHOW: SignedDuration = SignedDuration::from_secs(15);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +62,10 @@ pub struct Rest {
     pub rotates: bool,
     /// Why the mirror does not hold the current version.
     pub mirrored: Option<Refusal>,
+    /// Why the AWS secret is not as declared beside its value, which does not hold up the credential.
+    pub settings: Option<Refusal>,
+    /// An AWS secret that was there before is about to become ours.
+    pub adopting: bool,
     /// Whether the look came as far as the mirror and the schedule; otherwise what was said of them stays.
     pub mirror_seen: bool,
     /// When the next rotation will happen.
@@ -100,11 +112,11 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
         return Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer });
     }
     let Some(remote) = &seen.remote else { return absent(want, seen) };
-    if let Some(refusal) = refuse_remote(want, remote) {
-        return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
+    if let Some(next) = adoption::admission(want, seen, remote, now) {
+        return next;
     }
     if want.value.is_some()
-        && let Some(step) = drift(want, remote)
+        && let Some(step) = settings::drift(want, seen, remote)
     {
         return Next::Do(step);
     }
@@ -141,6 +153,11 @@ pub fn plan_cleanup(want: &Desired, seen: &Observed) -> Next {
         && remote.ownership == Ownership::Ours
         && !remote.deleted
     {
+        // AWS refuses to delete a secret that has replicas. They can be made again as long as it can be restored.
+        let regions: BTreeSet<String> = remote.settings.replicas.iter().map(|replica| replica.region.clone()).collect();
+        if !regions.is_empty() {
+            return Next::Do(Step::StopReplicating { regions });
+        }
         return Next::Do(Step::Delete { window });
     }
     Next::Do(Step::RemoveFinalizer)
@@ -164,6 +181,9 @@ fn absent(want: &Desired, seen: &Observed) -> Next {
             ..Rest::default()
         });
     }
+    if let Some(refusal) = want.settings.key.refused() {
+        return Next::Rest(Rest { provisioned: Some(refusal.clone()), ..Rest::default() });
+    }
     let version = want.tokens.creation();
     if seen.spent.contains_key(&version) {
         return created_unseen();
@@ -178,55 +198,6 @@ fn created_unseen() -> Next {
         unsettled: true,
         ..Rest::default()
     })
-}
-
-fn refuse_remote(want: &Desired, remote: &Remote) -> Option<Refusal> {
-    if want.value.is_some() {
-        match remote.ownership {
-            Ownership::Ours => {}
-            Ownership::Another => {
-                return Some(Refusal::new(
-                    Reason::NotOwned,
-                    format!(
-                        "the AWS secret {} belongs to another object (see its tags {}*): choose another spec.aws.secretName in a new object, or \
-                         remove spec.value to mirror it only",
-                        want.secret_name, "rotated-secrets.io/"
-                    ),
-                ));
-            }
-            Ownership::Nobody => {
-                return Some(Refusal::new(
-                    Reason::AlreadyExists,
-                    format!(
-                        "an AWS secret {} exists already and the operator did not create it: choose another spec.aws.secretName in a new object, \
-                         or remove spec.value to mirror it only",
-                        want.secret_name
-                    ),
-                ));
-            }
-        }
-    }
-    remote.deleted.then(|| {
-        Refusal::new(
-            Reason::ScheduledForDeletion,
-            format!(
-                "the AWS secret {} is scheduled for deletion: restore it with aws secretsmanager restore-secret --secret-id {}",
-                want.secret_name, want.secret_name
-            ),
-        )
-    })
-}
-
-/// Where the AWS secret is not as declared. Only what the spec mentions.
-fn drift(want: &Desired, remote: &Remote) -> Option<Step> {
-    if !remote.missing_tags.is_empty() {
-        return Some(Step::Tag { tags: remote.missing_tags.clone() });
-    }
-    match &want.description {
-        Some(description) if remote.description_differs => return Some(Step::Describe { description: description.clone() }),
-        _ => {}
-    }
-    remote.key_differs.then(|| Step::Rekey { key: want.kms_key_id.clone().unwrap_or_default() })
 }
 
 /// The AWS secret exists without a value.
@@ -259,7 +230,7 @@ fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, n
     match &seen.mirror {
         Mirror::Unwanted => return Ok(fine),
         Mirror::Foreign => return Ok(Settled { refusal: Some(secret_not_owned(want)), ..fine }),
-        Mirror::Absent | Mirror::Ours { .. } => {}
+        Mirror::Absent | Mirror::Adoptable | Mirror::Ours { .. } => {}
     }
     let version = match pin::wanted(want, seen, remote, current) {
         Ok(version) => version,
@@ -268,6 +239,7 @@ fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, n
     match &seen.mirror {
         Mirror::Unwanted | Mirror::Foreign => Ok(fine),
         Mirror::Absent => Err(Step::CreateMirror { version }),
+        Mirror::Adoptable => Err(Step::AdoptMirror { version }),
         Mirror::Ours { version: Some(held), intact, .. } if *held == version => {
             // Written a moment ago and still not as asked: somebody owns fields in a way that a write cannot mend. Once a turn is enough.
             if *intact || seen.mirror_written { Ok(fine) } else { Err(Step::ReplaceMirror { version, confirm: false }) }
@@ -296,8 +268,22 @@ fn secret_not_owned(want: &Desired) -> Refusal {
     Refusal::new(
         Reason::SecretNotOwned,
         format!(
-            "the Secret {name} exists and is not ours; it is left as it is: delete it (kubectl delete secret {name}), or choose another \
-             spec.target.name in a new object"
+            "the Secret {name} exists and is not ours; it is left as it is: delete it (kubectl delete secret {name}), choose another \
+             spec.target.name in a new object, or let the object adopt it: spec.target.adoptionPolicy IfAnnotated, and kubectl annotate secret \
+             {name} {}={}",
+            crate::api::ADOPT_BY,
+            want.name
+        ),
+    )
+}
+
+fn rotated_by_aws(want: &Desired) -> Refusal {
+    Refusal::new(
+        Reason::RotatedByAws,
+        format!(
+            "AWS rotates {} itself: turn that off with aws secretsmanager cancel-rotate-secret, or remove spec.value and spec.rotation to \
+             mirror it only",
+            want.secret_name
         ),
     )
 }
@@ -305,14 +291,7 @@ fn secret_not_owned(want: &Desired) -> Refusal {
 /// Why nothing may be written as the current value now.
 fn held(want: &Desired, remote: &Remote) -> Option<Refusal> {
     if remote.driven_by_aws {
-        return Some(Refusal::new(
-            Reason::RotatedByAws,
-            format!(
-                "AWS rotates {} itself: turn that off with aws secretsmanager cancel-rotate-secret, or remove spec.value and spec.rotation to \
-                 mirror it only",
-                want.secret_name
-            ),
-        ));
+        return Some(rotated_by_aws(want));
     }
     let foreign = remote.pending.as_ref().filter(|pending| remote.current.as_ref().is_none_or(|current| current.version != **pending))?;
     Some(Refusal::new(
@@ -341,6 +320,10 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
             rest.rollback_handled = Some((token, refused));
         }
         return Next::Rest(rest);
+    }
+    rest.settings = settings::refusal(want, seen, remote);
+    if rest.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
+        rest.wake = rest.wake.into_iter().chain([now + SETTINGS_SHOW]).min();
     }
     if let Some(made) = unseen(seen, remote, current, now) {
         // AWS has a version of ours that this look does not show: the look is old.

@@ -1,6 +1,6 @@
 //! The mutations that the operator knows. Each has its crash plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::Cause;
 use crate::ids::VersionId;
@@ -66,6 +66,39 @@ pub enum Step {
         /// These.
         tags: BTreeMap<String, String>,
     },
+    /// Take tags away that the operator set and nobody asks for any more.
+    Untag {
+        /// Their keys.
+        keys: BTreeSet<String>,
+    },
+    /// Put the declared resource policy.
+    PutPolicy,
+    /// Take the operator's resource policy away.
+    DeletePolicy,
+    /// Replicate the AWS secret to further regions, or once more to one where that failed.
+    Replicate {
+        /// Regions and their keys; no key: the default one of that region.
+        replicas: BTreeMap<String, Option<String>>,
+    },
+    /// Remove replicas.
+    StopReplicating {
+        /// Of these regions.
+        regions: BTreeSet<String>,
+    },
+    /// Set the KMS key of one replica.
+    RekeyReplica {
+        /// Its region.
+        region: String,
+        /// To this.
+        key: String,
+    },
+    /// Take back that our AWS secret is scheduled for deletion.
+    Restore,
+    /// Tag an AWS secret that was there before as ours.
+    Adopt {
+        /// Ours and the user's.
+        tags: BTreeMap<String, String>,
+    },
     /// Make the mirrored Secret.
     CreateMirror {
         /// Holding this version.
@@ -78,6 +111,11 @@ pub enum Step {
         /// Ask AWS a second time whether this version really is current, since it may be older than what the mirror holds.
         confirm: bool,
     },
+    /// Take over a Secret that was there before: its data is replaced.
+    AdoptMirror {
+        /// By this version.
+        version: VersionId,
+    },
     /// Take our owner reference off the Secret, so that it stays.
     ReleaseMirror,
     /// Schedule the AWS secret for deletion.
@@ -89,7 +127,7 @@ pub enum Step {
 
 impl Step {
     /// Every kind of step. A crash plan must exist for each.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 23] = [
         "AddFinalizer",
         "RemoveFinalizer",
         "Create",
@@ -100,8 +138,17 @@ impl Step {
         "Describe",
         "Rekey",
         "Tag",
+        "Untag",
+        "PutPolicy",
+        "DeletePolicy",
+        "Replicate",
+        "StopReplicating",
+        "RekeyReplica",
+        "Restore",
+        "Adopt",
         "CreateMirror",
         "ReplaceMirror",
+        "AdoptMirror",
         "ReleaseMirror",
         "Delete",
     ];
@@ -119,10 +166,42 @@ impl Step {
             Self::Describe { .. } => "Describe",
             Self::Rekey { .. } => "Rekey",
             Self::Tag { .. } => "Tag",
+            Self::Untag { .. } => "Untag",
+            Self::PutPolicy => "PutPolicy",
+            Self::DeletePolicy => "DeletePolicy",
+            Self::Replicate { .. } => "Replicate",
+            Self::StopReplicating { .. } => "StopReplicating",
+            Self::RekeyReplica { .. } => "RekeyReplica",
+            Self::Restore => "Restore",
+            Self::Adopt { .. } => "Adopt",
+            Self::AdoptMirror { .. } => "AdoptMirror",
             Self::CreateMirror { .. } => "CreateMirror",
             Self::ReplaceMirror { .. } => "ReplaceMirror",
             Self::ReleaseMirror => "ReleaseMirror",
             Self::Delete { .. } => "Delete",
+        }
+    }
+
+    /// Whether it keeps a setting of the AWS secret, beside its value: AWS's refusal is said and does not end the turn.
+    pub fn keeps_a_setting(&self) -> bool {
+        self.once().is_some() && !matches!(self, Self::Restore | Self::Adopt { .. })
+    }
+
+    /// A step that AWS may not show at once is done once a turn: what tells it from others.
+    pub fn once(&self) -> Option<String> {
+        match self {
+            Self::Describe { .. }
+            | Self::Rekey { .. }
+            | Self::Tag { .. }
+            | Self::Untag { .. }
+            | Self::PutPolicy
+            | Self::DeletePolicy
+            | Self::Replicate { .. }
+            | Self::StopReplicating { .. }
+            | Self::Restore
+            | Self::Adopt { .. } => Some(self.kind().to_owned()),
+            Self::RekeyReplica { region, .. } => Some(format!("{} {region}", self.kind())),
+            _ => None,
         }
     }
 }

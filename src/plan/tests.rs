@@ -1,12 +1,15 @@
 //! Every combination of facts that the plan tells apart, against rules that do not look at how the plan is written; and each step carried out
 //! on a model of the world until the plan rests.
 
+mod adoption;
 mod cases;
 mod clock;
+mod settings;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settings::Settings;
 use super::*;
 use crate::api::OnMissedWindow;
 use crate::desired::{Pin, Target};
@@ -50,7 +53,7 @@ fn want() -> Desired {
         session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
         service_account: None,
         description: None,
-        kms_key_id: None,
+        settings: crate::desired::Settings::default(),
         tags: BTreeMap::new(),
         delete_after_days: None,
         value: Some(declared("admin")),
@@ -62,6 +65,7 @@ fn want() -> Desired {
             annotations: BTreeMap::new(),
             pin: Pin::Current,
             retained: false,
+            adopts: false,
         }),
         keep_versions: 5,
         rotate_request: None,
@@ -101,8 +105,25 @@ fn remote() -> Remote {
         labels: labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "previous"), ("rotated-secrets/1", "previous")]),
         missing_tags: BTreeMap::new(),
         description_differs: false,
-        key_differs: false,
+        settings: Settings::default(),
+        service_owned: false,
+        replaced: None,
         last_changed: Some(at(NOW - 60)),
+    }
+}
+
+/// Every setting is another one than declared.
+fn all_differs() -> Settings {
+    let (here, there) = ("eu-west-1".to_owned(), "eu-north-1".to_owned());
+    Settings {
+        surplus_tags: ["old".to_owned()].into(),
+        rekey: Some("alias/shop".to_owned()),
+        policy: PolicyState::Differs,
+        add: [(there, None)].into(),
+        stop: [here.clone()].into(),
+        rekey_replicas: [("eu-south-1".to_owned(), "alias/dr".to_owned())].into(),
+        replicas: vec![Replica { region: here, key: None, state: ReplicaState::InSync, why: None }],
+        ..Settings::default()
     }
 }
 
@@ -124,6 +145,7 @@ fn seen() -> Observed {
         wrote: None,
         rolled_back: None,
         missing: BTreeSet::new(),
+        tried: BTreeMap::new(),
     }
 }
 
@@ -131,7 +153,7 @@ fn seen() -> Observed {
 fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let mut count = 0;
     let mut remotes = vec![None];
-    for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
+    for ownership in [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable] {
         for deleted in [false, true] {
             for driven_by_aws in [false, true] {
                 for age in [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)] {
@@ -149,6 +171,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
                                     } else {
                                         BTreeMap::new()
                                     },
+                                    settings: if drifted { all_differs() } else { Settings::default() },
                                     last_changed: Some(at(last_changed)),
                                     ..remote()
                                 }));
@@ -159,7 +182,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
             }
         }
     }
-    let mut mirrors = vec![Mirror::Unwanted, Mirror::Absent, Mirror::Foreign];
+    let mut mirrors = vec![Mirror::Unwanted, Mirror::Absent, Mirror::Foreign, Mirror::Adoptable];
     for version in [None, Some("current"), Some("other")] {
         for intact in [false, true] {
             for written in [None, Some(NOW - 200), Some(NOW - 50)] {
@@ -193,8 +216,16 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
     for remote in &remotes {
         for mirror in &mirrors {
-            for (reported, unscheduled) in [(None, false), (Some("admin"), false), (Some("other"), false), (Some("admin"), true)] {
-                let reported = Reported { declared: reported.map(|name| declared(name).hash()), unscheduled, ..Reported::default() };
+            let nothing = (None, false, false);
+            for (reported, unscheduled, adopting) in
+                [nothing, (Some("admin"), false, false), (Some("other"), false, false), (Some("admin"), true, false), (None, true, true)]
+            {
+                let reported = Reported {
+                    declared: reported.map(|name| declared(name).hash()),
+                    unscheduled,
+                    adopting: adopting.then(|| id("current")),
+                    ..Reported::default()
+                };
                 let seen = Observed { remote: remote.clone(), mirror: mirror.clone(), reported, ..seen() };
                 for want in if *mirror == Mirror::Unwanted { &unmirrored } else { &wants } {
                     if matter(want, &seen) {
@@ -212,6 +243,18 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
 fn matter(want: &Desired, seen: &Observed) -> bool {
     let more = matches!(&want.rotation, Rotation::Scheduled { expression, immediately, .. } if *immediately || expression.contains(';'));
     let age = |current: &Current| NOW - current.changed.as_second() - PERIOD;
+    let adoptable = |remote: &Remote| matches!(remote.ownership, Ownership::Former | Ownership::Adoptable);
+    // What is about to become ours is not mirrored before it is: how exactly the mirror stands is told apart afterwards.
+    let plain = match &seen.mirror {
+        Mirror::Ours { version, intact, written } => *intact && *version == Some(id("current")) && *written == Some(at(NOW - 50)),
+        Mirror::Unwanted | Mirror::Absent | Mirror::Foreign | Mirror::Adoptable => true,
+    };
+    if !plain && seen.remote.as_ref().is_some_and(adoptable) {
+        return false;
+    }
+    if seen.reported.adopting.is_some() {
+        return !more && seen.remote.as_ref().is_some_and(adoptable);
+    }
     match seen.remote.as_ref().and_then(|remote| Some((remote, age(remote.current.as_ref()?)))) {
         _ if !more && seen.reported.unscheduled => false,
         Some((remote, _)) if more => want.value.is_some() && remote.ownership == Ownership::Ours && !remote.deleted,
@@ -236,12 +279,24 @@ fn no_combination_of_facts_breaks_a_rule() {
 }
 
 fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> String) {
-    let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. });
+    let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. });
     match &seen.remote {
         None => assert!(matches!(step, Step::Create { version } if *version == tokens().creation()), "{}", facts()),
         Some(remote) => {
-            assert!(!remote.deleted, "a secret that is scheduled for deletion is left alone: {}", facts());
-            assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
+            if *step == Step::Restore {
+                assert!(remote.deleted, "{}", facts());
+                assert!(matches!(remote.ownership, Ownership::Ours | Ownership::Former), "only ours is restored: {}", facts());
+            } else {
+                assert!(!remote.deleted, "a secret that is scheduled for deletion is left alone: {}", facts());
+            }
+            if let Step::Adopt { .. } = step {
+                assert!(matches!(remote.ownership, Ownership::Former | Ownership::Adoptable), "{}", facts());
+                let said = remote.current.is_none() || seen.reported.adopting.is_some();
+                assert!(said, "the status says so before the tags do: {}", facts());
+                assert!(remote.ownership == Ownership::Former || !remote.driven_by_aws, "AWS rotates it: {}", facts());
+            } else if *step != Step::Restore {
+                assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
+            }
             assert!(!matches!(step, Step::Create { .. }), "{}", facts());
             if let Step::Write { version, predecessor, cause } = step {
                 assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
@@ -251,7 +306,7 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
                     let delivered = match &seen.mirror {
                         Mirror::Unwanted => true,
                         Mirror::Ours { version, intact, .. } => *version == *predecessor && *intact,
-                        Mirror::Absent | Mirror::Foreign => false,
+                        Mirror::Absent | Mirror::Foreign | Mirror::Adoptable => false,
                     };
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
                 }
@@ -263,12 +318,14 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
     }
     assert!(want.value.is_some() || mirror_step, "what is somebody else's is only mirrored: {}", facts());
     assert!(seen.mirror != Mirror::Foreign || !mirror_step, "a foreign Secret is left alone: {}", facts());
+    let adopts = matches!(step, Step::AdoptMirror { .. });
+    assert!((seen.mirror == Mirror::Adoptable) == adopts || !mirror_step, "{}", facts());
     assert!(
         seen.mirror != Mirror::Foreign || !matches!(step, Step::Create { .. } | Step::Write { predecessor: Some(_), .. }),
         "{}",
         facts()
     );
-    if let Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } = step {
+    if let Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } = step {
         let remote = seen.remote.as_ref().unwrap();
         assert_eq!(Some(version), remote.current.as_ref().map(|c| &c.version), "only what is current is mirrored: {}", facts());
         if let (Mirror::Ours { version: Some(held), written: Some(written), .. }, Step::ReplaceMirror { confirm: false, .. }) =
@@ -298,14 +355,19 @@ fn due(want: &Desired, seen: &Observed, current: &Current, version: &VersionId) 
 }
 
 fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> String) {
-    let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.unsettled && !rest.suspended;
+    let fine = rest.provisioned.is_none()
+        && rest.settings.is_none()
+        && rest.mirrored.is_none()
+        && rest.rotated.is_none()
+        && !rest.unsettled
+        && !rest.suspended;
     if fine {
         let remote = seen.remote.as_ref().unwrap_or_else(|| panic!("nothing is fine without a secret: {}", facts()));
         let current = remote.current.as_ref().unwrap_or_else(|| panic!("nor without a value: {}", facts()));
         let held = match &seen.mirror {
             Mirror::Unwanted => want.target.is_none(),
             Mirror::Ours { version, intact, .. } => version.as_ref() == Some(&current.version) && *intact,
-            Mirror::Absent | Mirror::Foreign => false,
+            Mirror::Absent | Mirror::Foreign | Mirror::Adoptable => false,
         };
         assert!(held, "Ready is never a lie: {}", facts());
         if let (Rotation::Scheduled { suspended: false, .. }, Some(_)) = (&want.rotation, &want.value) {
@@ -313,7 +375,8 @@ fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> 
         }
     }
     assert!(
-        fine || rest.unsettled || [&rest.provisioned, &rest.mirrored, &rest.rotated].iter().any(|refusal| refusal.is_some()),
+        fine || rest.unsettled
+            || [&rest.provisioned, &rest.settings, &rest.mirrored, &rest.rotated].iter().any(|refusal| refusal.is_some()),
         "{}",
         facts()
     );
@@ -325,13 +388,17 @@ fn every_combination_comes_to_rest_and_stays_there() {
         let mut world = seen.clone();
         let mut writes = 0;
         let mut turns = 0;
-        for _ in 0..12 {
+        for _ in 0..32 {
             match plan(want, &world, at(NOW)) {
                 // A turn ends with its report, which the next one reads.
                 Next::Rest(_) if turns == 2 => break,
                 Next::Rest(rest) => {
                     turns += 1;
-                    if rest.mirror_seen && rest.provisioned.is_none() && !rest.unsettled {}
+                    world.tried.clear();
+                    if rest.adopting {
+                        world.reported.adopting =
+                            world.remote.as_ref().and_then(|remote| remote.current.as_ref()).map(|c| c.version.clone());
+                    }
                 }
                 Next::Do(step) => {
                     writes += u32::from(matches!(step, Step::Write { .. }));
@@ -343,7 +410,6 @@ fn every_combination_comes_to_rest_and_stays_there() {
         assert!(matches!(end, Next::Rest(_)), "{end:?}\nfrom {seen:?}\nto {world:?}");
         // A value where there was none, a changed declaration, a request.
         assert!(writes <= 3, "{writes} writes from {seen:?}");
-        //: {writes} from {seen:?}");
     });
 }
 
@@ -354,6 +420,10 @@ fn relabel(remote: &mut Remote, current: &VersionId) {
 
 /// What each step does to the world, as AWS and Kubernetes do it.
 fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
+    if let Some(key) = step.once() {
+        world.tried.insert(key, None);
+    }
+    let settings = world.remote.as_mut().map(|remote| &mut remote.settings);
     match step {
         Step::AddFinalizer => world.finalizer = true,
         Step::RemoveFinalizer => world.finalizer = false,
@@ -391,9 +461,25 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
             remote.previous = Some(from.clone());
         }
         Step::Describe { .. } => world.remote.as_mut().unwrap().description_differs = false,
-        Step::Rekey { .. } => world.remote.as_mut().unwrap().key_differs = false,
+        Step::Rekey { .. } => settings.unwrap().rekey = None,
         Step::Tag { .. } => world.remote.as_mut().unwrap().missing_tags.clear(),
-        Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } => {
+        Step::Untag { .. } => settings.unwrap().surplus_tags.clear(),
+        Step::PutPolicy => settings.unwrap().policy = PolicyState::AsDeclared("declared".to_owned()),
+        Step::DeletePolicy => settings.unwrap().policy = PolicyState::Unmentioned,
+        Step::Replicate { .. } => settings.unwrap().add.clear(),
+        Step::StopReplicating { .. } => {
+            let settings = settings.unwrap();
+            settings.stop.clear();
+            settings.replicas.clear();
+        }
+        Step::RekeyReplica { region, .. } => drop(settings.unwrap().rekey_replicas.remove(region)),
+        Step::Restore => world.remote.as_mut().unwrap().deleted = false,
+        Step::Adopt { .. } => {
+            let remote = world.remote.as_mut().unwrap();
+            remote.ownership = Ownership::Ours;
+            remote.missing_tags.clear();
+        }
+        Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } => {
             world.mirror = Mirror::Ours { version: Some(version.clone()), intact: true, written: Some(at(NOW)) };
             world.mirror_written = true;
         }
@@ -445,11 +531,13 @@ fn the_finalizer_is_there_exactly_when_there_is_something_to_clean_up() {
 fn cleaning_up_touches_only_what_is_ours_and_always_ends() {
     let mut want = Desired { delete_after_days: Some(7), ..want() };
     want.target.as_mut().unwrap().retained = true;
-    let mirrors = [Mirror::Absent, Mirror::Foreign, mirrored("current")];
+    let mirrors = [Mirror::Absent, Mirror::Foreign, Mirror::Adoptable, mirrored("current")];
     let mut remotes = vec![None];
-    for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
+    for ownership in [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable] {
         for deleted in [false, true] {
-            remotes.push(Some(Remote { ownership, deleted, ..remote() }));
+            for settings in [Settings::default(), all_differs()] {
+                remotes.push(Some(Remote { ownership, deleted, settings, ..remote() }));
+            }
         }
     }
     for remote in remotes {
@@ -462,11 +550,13 @@ fn cleaning_up_touches_only_what_is_ours_and_always_ends() {
                 while let Next::Do(step) = plan_cleanup(&want, &world) {
                     carry_out(&want, &mut world, &step);
                     steps.push(step);
-                    assert!(steps.len() <= 3);
+                    assert!(steps.len() <= 4);
                 }
                 let ours = remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours && !remote.deleted);
                 let ours = ours && name_allowed && acting;
                 assert_eq!(steps.contains(&Step::Delete { window: 7 }), ours);
+                let replicated = remote.as_ref().is_some_and(|remote| !remote.settings.replicas.is_empty());
+                assert_eq!(steps.iter().any(|step| matches!(step, Step::StopReplicating { .. })), ours && replicated);
                 assert_eq!(steps.contains(&Step::ReleaseMirror), matches!(mirror, Mirror::Ours { .. }));
                 assert_eq!(steps.last(), Some(&Step::RemoveFinalizer));
             }

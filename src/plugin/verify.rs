@@ -155,6 +155,8 @@ fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
         cluster: "unknown".to_owned(),
         minimum_interval: SignedDuration::ZERO,
         service_accounts: true,
+        allowed_kms_keys: Vec::new(),
+        allow_resource_policies: true,
     };
     Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
 }

@@ -23,7 +23,7 @@ impl Work<'_> {
         // What was declared when the status was written is declared still: then somebody else has changed something.
         let declared_before = status.and_then(|status| status.observed_generation) == self.object.metadata.generation;
         match step {
-            Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } => {
+            Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } => {
                 let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
                 if held != Some(version.as_str()) {
                     metrics.mirror_write("NewVersion");
@@ -48,7 +48,7 @@ impl Work<'_> {
 
 /// Whether a step makes the AWS secret's settings as declared.
 fn declares(step: &Step) -> bool {
-    matches!(step, Step::Describe { .. } | Step::Rekey { .. } | Step::Tag { .. })
+    step.keeps_a_setting()
 }
 
 /// The version that a step is about; empty where it is about none.
@@ -60,6 +60,7 @@ pub(super) fn version_of(step: &Step) -> &str {
         | Step::GiveBack { to: version, .. }
         | Step::Label { to: Some(version), .. }
         | Step::CreateMirror { version }
+        | Step::AdoptMirror { version }
         | Step::ReplaceMirror { version, .. } => version.as_str(),
         _ => "",
     }

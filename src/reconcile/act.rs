@@ -31,7 +31,7 @@ impl Work<'_> {
                     version,
                     value: &value,
                     description: want.description.as_deref(),
-                    kms_key_id: want.kms_key_id.as_deref(),
+                    kms_key_id: want.settings.key.asked().map(String::as_str),
                     tags: &want.tags,
                 };
                 self.aws()?.create(&want.region, new).await?;
@@ -47,8 +47,40 @@ impl Work<'_> {
             }
             Step::Describe { description } => self.aws()?.set_description(at, description).await?,
             Step::Rekey { key } => self.aws()?.set_key(at, key).await?,
-            Step::Tag { tags } => self.aws()?.tag(at, tags).await?,
-            Step::CreateMirror { version } => self.mirror(want, sight, at, version, false).await?,
+            Step::Tag { tags } | Step::Adopt { tags } => self.aws()?.tag(at, tags).await?,
+            Step::Untag { keys } => self.aws()?.untag(at, keys).await?,
+            Step::PutPolicy => {
+                self.policy_seen = None;
+                if let Some(policy) = want.settings.policy.asked() {
+                    self.aws()?.put_policy(at, &policy.text, policy.block_public).await?;
+                }
+            }
+            Step::DeletePolicy => {
+                self.policy_seen = None;
+                self.aws()?.delete_policy(at).await?;
+            }
+            Step::Replicate { replicas } => self.aws()?.replicate(at, replicas).await?,
+            Step::StopReplicating { regions } => self.aws()?.stop_replicating(at, regions).await?,
+            Step::RekeyReplica { region, key } => {
+                // A replica's ARN is the primary's but for the region.
+                let arn = at.id.replacen(&format!(":{}:", want.region), &format!(":{region}:"), 1);
+                self.aws()?.set_key(Address { region, id: &arn }, key).await?;
+            }
+            Step::Restore => {
+                // Whoever deleted the object may have scheduled this, and our look at the object may be older than that.
+                object::alive(&self.ctx.client, &self.object).await?;
+                self.aws()?.restore(at).await?;
+                self.happenings.push(Happening {
+                    warning: false,
+                    reason: "Restored".to_owned(),
+                    action: "Restore",
+                    note: format!(
+                        "the AWS secret {} was scheduled for deletion and is restored, since this object asks for it",
+                        want.secret_name
+                    ),
+                });
+            }
+            Step::CreateMirror { version } | Step::AdoptMirror { version } => self.mirror(want, sight, at, version, false).await?,
             Step::ReplaceMirror { version, confirm } => self.mirror(want, sight, at, version, *confirm).await?,
             Step::ReleaseMirror => {
                 if let (Some(target), Some(found)) = (&want.target, &sight.mirror) {

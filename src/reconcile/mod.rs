@@ -4,6 +4,7 @@ mod account;
 mod act;
 mod identify;
 mod observe;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,15 +20,16 @@ use crate::aws::{Address, Aws, SecretsManager, Selector, Version};
 use crate::backoff::Class;
 use crate::cluster::events::Events;
 use crate::cluster::{mirror, object};
-use crate::desired::{Desired, Policy};
+use crate::desired::{Desired, Policy, Refusal};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::metrics::Metrics;
 use crate::plan::{Next, Observed, Rest, Step, plan, plan_cleanup};
 use crate::report::{self, Happening, Outcome};
 
-/// The most steps that one turn may take. The longest story needs six; more means two facts that never agree.
-const MOST_STEPS: usize = 12;
+/// The most steps that one turn may take. An AWS secret that comes back and is taken over, with every setting to
+/// mend and replicas in sixteen regions, needs thirty-four; more means two facts that never agree.
+const MOST_STEPS: usize = 48;
 /// How soon to look again while AWS is settling.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
 
@@ -99,6 +101,8 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         labelled: BTreeMap::new(),
         made: BTreeMap::new(),
         secret_seen: false,
+        tried: BTreeMap::new(),
+        policy_seen: None,
         steps: Vec::new(),
         happenings: Vec::new(),
         #[cfg(feature = "weakened")]
@@ -158,6 +162,9 @@ struct Work<'a> {
     made: BTreeMap<VersionId, Timestamp>,
     /// Whether there was a Secret when last looked.
     secret_seen: bool,
+    /// Steps that are done once a turn, and what AWS said if it refused.
+    tried: BTreeMap<String, Option<Refusal>>,
+    policy_seen: Option<settings::PolicyLook>,
     steps: Vec<&'static str>,
     happenings: Vec<Happening>,
     #[cfg(feature = "weakened")]
@@ -206,7 +213,9 @@ impl Work<'_> {
             if !in_vain {
                 self.account(want, &step, acted.is_ok());
             }
-            acted?;
+            if !self.said(&step, deleting, acted)? {
+                continue;
+            }
             if !in_vain {
                 self.steps.push(step.kind());
             }

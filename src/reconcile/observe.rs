@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::Work;
-use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use super::{Work, settings};
+use crate::api::{Cause, FINALIZER, RotatedSecretStatus};
 use crate::aws::{Address, Description, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING};
+use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
 use crate::report;
 use crate::value::Declared;
 
@@ -39,6 +39,7 @@ impl Work<'_> {
             wrote: self.wrote.clone(),
             rolled_back: self.rolled_back.clone(),
             missing: self.missing.clone(),
+            tried: self.tried.clone(),
         };
         seen.spent.extend(self.unseen());
         // A name that is not allowed is not even looked at: whether it exists is nobody's business. Suspended: nothing to decide.
@@ -59,6 +60,7 @@ impl Work<'_> {
         seen.mirror = match (&want.target, &mirror) {
             (None, _) => Mirror::Unwanted,
             (Some(_), None) => Mirror::Absent,
+            (Some(target), Some(found)) if !found.ours && target.adopts && found.adoptable => Mirror::Adoptable,
             (Some(_), Some(found)) if !found.ours => Mirror::Foreign,
             (Some(_), Some(found)) => Mirror::Ours {
                 version: found.version.clone(),
@@ -79,11 +81,15 @@ impl Work<'_> {
         revision.is_some() && mirror.and_then(|mirror| mirror.confirmed_resource_version.as_deref()) == revision
     }
 
+    /// The ARN of the secret that was ours when last looked.
+    fn known_arn(&self) -> Option<String> {
+        self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone())
+    }
+
     /// By full ARN once it is known; by name before, and when the ARN is gone.
     async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
-        let known = self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.as_deref());
-        if let Some(arn) = known
-            && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: arn }).await?
+        if let Some(arn) = self.known_arn()
+            && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: &arn }).await?
         {
             return Ok(Some(found));
         }
@@ -107,17 +113,25 @@ impl Work<'_> {
     }
 
     async fn remote(&mut self, want: &Desired, seen: &Observed, description: Description, now: Timestamp) -> Result<Remote, Failure> {
-        let ownership = ownership(want, &description.tags);
+        let known = self.known_arn();
+        let ownership = settings::ownership(want, &description.tags, known.as_deref());
         let label = |name: &str| description.labels.get(name).cloned();
-        let readable = !description.deleted && (want.value.is_none() || ownership == Ownership::Ours);
+        let readable = !description.deleted
+            && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
         let current = match label("AWSCURRENT") {
             Some(version) if readable => Some(self.current(want, seen, &description, version, now).await?),
             Some(version) => Some(Current { version, changed: now, anchor: now, fits: None }),
             None => None,
         };
-        let status = self.object.status.as_ref();
-        let declared_anew = status.and_then(|status| status.observed_generation) != self.object.metadata.generation
-            || status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == "Provisioned" && c.status == "False"));
+        let settings = if ownership == Ownership::Ours && !description.deleted && self.object.metadata.deletion_timestamp.is_none() {
+            self.settings(want, &description, now).await?
+        } else {
+            Settings {
+                replicas: description.replicas.clone(),
+                replica_of: description.primary_region.clone().filter(|primary| *primary != want.region),
+                ..Settings::default()
+            }
+        };
         Ok(Remote {
             ownership,
             deleted: description.deleted,
@@ -130,8 +144,9 @@ impl Work<'_> {
                 .description
                 .as_ref()
                 .is_some_and(|wanted| wanted != description.description.as_deref().unwrap_or_default()),
-            key_differs: declared_anew
-                && want.kms_key_id.as_ref().is_some_and(|wanted| !same_key(wanted, description.kms_key_id.as_deref())),
+            settings,
+            service_owned: description.owning_service.is_some(),
+            replaced: known.filter(|known| *known != description.arn),
             last_changed: description.last_changed,
             labels: description.labels,
             arn: description.arn,
@@ -194,7 +209,7 @@ impl Work<'_> {
     fn to_be_read(&self, want: &Desired, seen: &Observed, version: &VersionId) -> bool {
         let wrote = self.wrote.as_ref().is_some_and(|(wrote, _)| wrote == version) && !self.made.contains_key(version);
         let behind = match &seen.mirror {
-            Mirror::Absent => true,
+            Mirror::Absent | Mirror::Adoptable => true,
             Mirror::Ours { version: held, .. } => held.as_ref() != Some(version),
             Mirror::Unwanted | Mirror::Foreign => false,
         };
@@ -236,24 +251,8 @@ impl Work<'_> {
     }
 }
 
-fn ownership(want: &Desired, tags: &BTreeMap<String, String>) -> Ownership {
-    let ours = [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAME, TAG_UID];
-    if ours.iter().all(|key| tags.get(*key).is_some() && tags.get(*key) == want.tags.get(*key)) {
-        Ownership::Ours
-    } else if ours.iter().any(|key| tags.contains_key(*key)) {
-        Ownership::Another
-    } else {
-        Ownership::Nobody
-    }
-}
-
 fn missing(wanted: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     wanted.iter().filter(|(key, value)| found.get(*key) != Some(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// Whether two ways of writing a key mean the same one: AWS may answer with an ARN where an id or an alias was given.
-fn same_key(wanted: &str, found: Option<&str>) -> bool {
-    found.is_some_and(|found| found == wanted || found.ends_with(&format!("/{wanted}")) || found.ends_with(&format!(":{wanted}")))
 }
 
 fn whole_seconds(at: Timestamp) -> Timestamp {

@@ -44,8 +44,8 @@ pub(super) fn rested(
     let version = seen.remote.as_ref().and_then(|remote| remote.current.as_ref()).map_or_else(String::new, |c| c.version.to_string());
     let moving = Refusal::new(Reason::Progressing, "AWS may be showing an old state; the operator confirms it before it writes");
     let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
-    let mut statements =
-        vec![statement(ConditionType::Provisioned, rest.provisioned.as_ref(), || "the AWS secret is there and as declared".to_owned())];
+    let provisioned = rest.provisioned.as_ref().or(rest.settings.as_ref());
+    let mut statements = vec![statement(ConditionType::Provisioned, provisioned, || "the AWS secret is there and as declared".to_owned())];
     let pinned = want.and_then(|want| pinned(want, after, &version));
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {
@@ -59,7 +59,7 @@ pub(super) fn rested(
         }));
     }
     // What a person must mend comes first: the rest may follow from it.
-    let aspects = [rest.provisioned.as_ref(), mirrored, rest.rotated.as_ref()];
+    let aspects = [provisioned, mirrored, rest.rotated.as_ref()];
     let worst = aspects.iter().flatten().find(|refusal| refusal.reason.needs_a_person()).or(aspects.iter().flatten().next()).copied();
     match worst {
         Some(refusal) => summarise(&mut statements, refusal, false),
@@ -70,7 +70,8 @@ pub(super) fn rested(
             message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + &refused_rollback(after, want),
         }),
     }
-    if rest.unsettled {
+    let carried_out = rest.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
+    if (rest.unsettled || carried_out) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
         statements.push(reconciling(Reason::Progressing));
     }
     statements

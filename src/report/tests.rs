@@ -1,6 +1,7 @@
 //! What the status says after a turn, by tables; the facts are built by hand, so that a report is judged without the plan.
 
 mod history;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +66,7 @@ fn want() -> Desired {
         session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
         service_account: None,
         description: None,
-        kms_key_id: None,
+        settings: crate::desired::Settings::default(),
         tags: BTreeMap::new(),
         delete_after_days: None,
         value: Some(declared("admin")),
@@ -77,6 +78,7 @@ fn want() -> Desired {
             annotations: BTreeMap::new(),
             pin: Pin::Current,
             retained: false,
+            adopts: false,
         }),
         keep_versions: 5,
         rotate_request: None,
@@ -112,7 +114,9 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
             labels: BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]),
             missing_tags: BTreeMap::new(),
             description_differs: false,
-            key_differs: false,
+            settings: crate::plan::Settings::default(),
+            service_owned: false,
+            replaced: None,
             last_changed: Some(at(changed)),
         }),
         mirror: Mirror::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)) },
@@ -122,6 +126,7 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
         wrote: None,
         rolled_back: None,
         missing: BTreeSet::new(),
+        tried: BTreeMap::new(),
         mirror_written: false,
     }
 }

@@ -170,6 +170,7 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
     // Every write that the operator knows was died at.
     let known = [
         "CreateSecret",
+        "DeleteResourcePolicy",
         "DeleteSecret",
         "PATCH rotatedsecrets",
         "PATCH secrets",
@@ -177,8 +178,13 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
         "POST secrets",
         "PUT rotatedsecrets/status",
         "PUT secrets",
+        "PutResourcePolicy",
         "PutSecretValue",
+        "RemoveRegionsFromReplication",
+        "ReplicateSecretToRegions",
+        "RestoreSecret",
         "TagResource",
+        "UntagResource",
         "UpdateSecret",
         "UpdateSecretVersionStage",
     ];

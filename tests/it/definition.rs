@@ -31,6 +31,8 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/deployment.yaml"),
         include_str!("../../examples/ssh-deploy-key.yaml"),
         include_str!("../../examples/webhook-tls.yaml"),
+        include_str!("../../examples/two-regions.yaml"),
+        include_str!("../../examples/adopted.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
         assert!(!applied.objects.is_empty());
@@ -51,6 +53,9 @@ async fn the_defaults_are_shown() -> Result<()> {
         ("/spec/aws/recoveryWindowInDays", json!(30)),
         ("/spec/aws/keepVersions", json!(5)),
         ("/spec/target/versionStage", json!("AWSCURRENT")),
+        ("/spec/aws/adoptionPolicy", json!("Never")),
+        ("/spec/aws/blockPublicPolicy", json!(true)),
+        ("/spec/target/adoptionPolicy", json!("Never")),
         ("/spec/target/creationPolicy", json!("Owner")),
         ("/spec/target/type", json!("Opaque")),
         ("/spec/target/deletionPolicy", json!("Delete")),
@@ -67,15 +72,51 @@ async fn the_defaults_are_shown() -> Result<()> {
     Ok(())
 }
 
+/// A valid spec with something in the place of another.
+fn with(path: &str, value: Value) -> Value {
+    let mut spec = spec();
+    let (parent, key) = path.rsplit_once('/').unwrap();
+    let parent = if parent.is_empty() { &mut spec } else { spec.pointer_mut(parent).unwrap() };
+    parent.as_object_mut().unwrap().insert(key.to_owned(), value);
+    spec
+}
+
+/// What can be wrong with the settings of the AWS secret.
+fn wrong_settings() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        ("a policy as text", with("/aws", json!({"resourcePolicy": "{}"})), "expected map"),
+        ("a policy of nothing", with("/aws", json!({"resourcePolicy": {"Version": "2012-10-17"}})), "Required value"),
+        ("a policy without statements", with("/aws", json!({"resourcePolicy": {"Statement": []}})), "should have at least 1 items"),
+        (
+            "a policy with an effect that is none",
+            with("/aws", json!({"resourcePolicy": {"Statement": [{"Effect": "allow"}]}})),
+            "Unsupported value",
+        ),
+        (
+            "a policy of a secret that is only mirrored",
+            json!({"aws": {"resourcePolicy": {"Statement": [{"Effect": "Deny"}]}}}),
+            "need spec.value: without spec.value the AWS secret is somebody else's",
+        ),
+        ("replicas of a secret that is only mirrored", json!({"aws": {"replicaRegions": []}}), "need spec.value"),
+        ("adoption of a secret that is only mirrored", json!({"aws": {"adoptionPolicy": "Always"}}), "need spec.value"),
+        (
+            "a replica at home",
+            with("/aws", json!({"region": "eu-west-1", "replicaRegions": [{"region": "eu-west-1"}]})),
+            "name other regions only",
+        ),
+        (
+            "a region twice",
+            with("/aws", json!({"replicaRegions": [{"region": "eu-west-1"}, {"region": "eu-west-1"}]})),
+            "duplicate entries",
+        ),
+        ("a replica without a region", with("/aws", json!({"replicaRegions": [{"kmsKeyId": "alias/x"}]})), "omits all key fields"),
+        ("a region that is none", with("/aws", json!({"replicaRegions": [{"region": "Frankfurt"}]})), "should match"),
+        ("an adoption that nobody knows", with("/aws", json!({"adoptionPolicy": "IfAnnotated"})), "Unsupported value"),
+    ]
+}
+
 /// A valid spec with one mutation, and the words that the refusal must have.
 fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
-    let with = |path: &str, value: Value| {
-        let mut spec = spec();
-        let (parent, key) = path.rsplit_once('/').unwrap();
-        let parent = if parent.is_empty() { &mut spec } else { spec.pointer_mut(parent).unwrap() };
-        parent.as_object_mut().unwrap().insert(key.to_owned(), value);
-        spec
-    };
     vec![
         ("a schedule of nothing", with("/rotation/schedule", json!("soon")), "write rate(30 days)"),
         ("a rate of zero", with("/rotation/schedule", json!("rate(0 days)")), "write rate(30 days)"),
@@ -171,7 +212,7 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
 async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
     let cluster = control_plane().await?;
     let namespace = cluster.namespace("mistakes").await?;
-    for (number, (what, spec, words)) in mistakes().into_iter().enumerate() {
+    for (number, (what, spec, words)) in mistakes().into_iter().chain(wrong_settings()).enumerate() {
         let object = json!({
             "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
             "metadata": {"name": format!("mistake-{number}")}, "spec": spec,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use rotated_secrets::api::{Cause, KEPT_LABEL, ROLLBACK, VERSION_ID};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use rotated_secrets::api::{ADOPT_BY, Cause, KEPT_LABEL, ROLLBACK, TAG_UID, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::json;
 
@@ -32,10 +32,20 @@ pub(crate) enum Story {
     EditMirror,
     DeleteMirror,
     Delete,
+    /// An AWS secret and a Secret that were there before, with a first rotation at once.
+    Adopt,
+    /// Settings are declared, all of them.
+    Declare,
+    /// The same settings are declared no longer.
+    Undeclare,
+    /// An object with replicas goes.
+    DeleteReplicated,
+    /// An object that was deleted, its AWS secret with it, is made anew.
+    ComeBack,
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Create,
         Self::Rotate,
         Self::RotateAfterOutage,
@@ -50,13 +60,32 @@ impl Story {
         Self::EditMirror,
         Self::DeleteMirror,
         Self::Delete,
+        Self::Adopt,
+        Self::Declare,
+        Self::Undeclare,
+        Self::DeleteReplicated,
+        Self::ComeBack,
     ];
 
     /// How many versions AWS holds at the end: one for each cause, whatever happened on the way.
     pub(crate) fn versions(self) -> usize {
         match self {
-            Self::Create | Self::Describe | Self::EditMirror | Self::DeleteMirror | Self::Delete => 1,
-            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::ChangeDeclaration | Self::Pin => 2,
+            Self::Create
+            | Self::Describe
+            | Self::EditMirror
+            | Self::DeleteMirror
+            | Self::Delete
+            | Self::Declare
+            | Self::Undeclare
+            | Self::DeleteReplicated
+            | Self::ComeBack => 1,
+            Self::Rotate
+            | Self::RotateAfterOutage
+            | Self::BeginRotation
+            | Self::Request
+            | Self::ChangeDeclaration
+            | Self::Pin
+            | Self::Adopt => 2,
             // When it is overtaken: theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
             Self::RotateAgain | Self::RollBack | Self::Overtaken => 3,
         }
@@ -70,6 +99,16 @@ impl Story {
         }
         if self == Self::BeginRotation {
             spec["rotation"] = serde_json::Value::Null;
+        }
+        match self {
+            Self::Adopt => return offer(world, name, spec).await,
+            Self::Undeclare => spec["aws"] = settings(),
+            Self::DeleteReplicated => {
+                spec["aws"] = settings();
+                spec["aws"]["deletionPolicy"] = json!("Delete");
+            }
+            Self::ComeBack => spec["aws"] = json!({"deletionPolicy": "Delete"}),
+            _ => {}
         }
         world.create(name, spec).await?;
         if self == Self::Create {
@@ -87,7 +126,7 @@ impl Story {
         tokio::time::sleep(std::time::Duration::from_millis(1001)).await;
         let hours = |n: u64| std::time::Duration::from_secs(n * 3600 + 5);
         match self {
-            Self::Create => {}
+            Self::Create | Self::Adopt => {}
             Self::Rotate | Self::Overtaken => world.emulator.clock().advance(hours(1)),
             // Three quarters into the eighth hour: seven due times passed by.
             Self::RotateAfterOutage => world.emulator.clock().advance(hours(7) + std::time::Duration::from_mins(45)),
@@ -118,7 +157,19 @@ impl Story {
                 world.secrets().patch(name, &PatchParams::default(), &Patch::Merge(edit)).await?;
             }
             Self::DeleteMirror => drop(world.secrets().delete(name, &DeleteParams::default()).await?),
-            Self::Delete => drop(world.objects().delete(name, &DeleteParams::default()).await?),
+            Self::Delete | Self::DeleteReplicated => drop(world.objects().delete(name, &DeleteParams::default()).await?),
+            Self::Declare => drop(world.patch(name, json!({"spec": {"aws": settings()}})).await?),
+            Self::Undeclare => {
+                let nothing = json!({"tags": null, "kmsKeyId": null, "resourcePolicy": null, "replicaRegions": []});
+                drop(world.patch(name, json!({"spec": {"aws": nothing}})).await?);
+            }
+            Self::ComeBack => {
+                world.objects().delete(name, &DeleteParams::default()).await?;
+                world.settle(&peace, name).await?;
+                // As the garbage collector does in its own time, if it has not.
+                drop(world.secrets().delete(name, &DeleteParams::default()).await);
+                drop(world.create(name, crate::support::spec()).await?);
+            }
         }
         Ok(())
     }
@@ -129,6 +180,12 @@ impl Story {
         ensure!(aws.versions.len() + fewer == self.versions(), "{} versions instead of {}", aws.versions.len(), self.versions());
         if self == Self::Overtaken {
             ensure!(aws.current() == Some(THEIRS), "what somebody else put is current again, also where the operator died after its write");
+        }
+        if self == Self::DeleteReplicated {
+            ensure!(world.objects().get_opt(name).await?.is_none(), "the object is gone");
+            ensure!(aws.deletion_date.is_some(), "the AWS secret is scheduled for deletion");
+            ensure!(places(world, name) == 1, "its replicas are gone");
+            return Ok(());
         }
         if self == Self::Delete {
             ensure!(world.objects().get_opt(name).await?.is_none(), "the object is gone");
@@ -151,6 +208,25 @@ impl Story {
         ensure!(value["username"] == "admin", "the user name stays");
         let old: Option<serde_json::Value> = aws.labelled("AWSPREVIOUS").and_then(|v| serde_json::from_str(v.value()?.as_str()?).ok());
         match self {
+            Self::Adopt => {
+                let old = old.context("the adopted value can be read")?;
+                ensure!(old["password"] == "theirs" && value["password"] != "theirs" && value["extra"] == "x", "one rotation of theirs");
+                let history = world.objects().get(name).await?.status.unwrap_or_default().history;
+                let causes: Vec<Cause> = history.iter().map(|entry| entry.cause).collect();
+                ensure!(causes == [Cause::Scheduled, Cause::Adopted], "{causes:?}");
+            }
+            Self::ComeBack => {
+                let object = world.objects().get(name).await?;
+                ensure!(aws.tags.get(TAG_UID) == object.metadata.uid.as_ref(), "it is the new object's");
+            }
+            Self::Declare => {
+                ensure!(aws.tags["team"] == "shop" && aws.kms_key.as_deref() == Some("alias/shop"), "tag and key");
+                ensure!(aws.policy.is_some() && places(world, name) == 2, "policy and replica");
+            }
+            Self::Undeclare => {
+                ensure!(!aws.tags.contains_key("team") && aws.kms_key.is_none(), "no tag and no key");
+                ensure!(aws.policy.is_none() && places(world, name) == 1, "no policy and no replica");
+            }
             Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request => {
                 let old = old.context("the old value can be read")?;
                 ensure!(old["password"] != value["password"], "the password is new");
@@ -187,6 +263,37 @@ impl Story {
         }
         Ok(())
     }
+}
+
+/// Everything that can be said of an AWS secret beside its value.
+fn settings() -> serde_json::Value {
+    let readers = json!([{
+        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::210987654321:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*",
+    }]);
+    json!({
+        "tags": {"team": "shop"},
+        "kmsKeyId": "alias/shop",
+        "resourcePolicy": {"Version": "2012-10-17", "Statement": readers},
+        "replicaRegions": [{"region": "eu-west-1"}],
+    })
+}
+
+/// In how many regions the AWS secret lives.
+fn places(world: &World, name: &str) -> usize {
+    let name = world.aws_name(name);
+    world.emulator.secrets().iter().filter(|secret| secret.name == name).count()
+}
+
+/// Somebody else's AWS secret and Secret, and an object that may adopt both.
+async fn offer(world: &World, name: &str, mut spec: serde_json::Value) -> Result<()> {
+    let tags = [(ADOPT_BY.to_owned(), format!("{}/{name}", world.namespace))].into();
+    world.emulator.outsider().create(&world.aws_name(name), r#"{"username":"admin","password":"theirs","extra":"x"}"#, &tags)?;
+    let secret = json!({"metadata": {"name": name, "annotations": {ADOPT_BY: name}}, "stringData": {"password": "older"}});
+    world.secrets().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    spec["aws"] = json!({"adoptionPolicy": "IfTagged"});
+    spec["target"] = json!({"adoptionPolicy": "IfAnnotated"});
+    spec["rotation"]["rotateImmediately"] = json!(true);
+    world.create(name, spec).await.map(drop)
 }
 
 /// Silence: a new life writes nothing. And what was mirrored was current once, and never went backwards.

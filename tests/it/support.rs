@@ -97,6 +97,8 @@ impl World {
                 cluster: "test".to_owned(),
                 minimum_interval: SignedDuration::from_mins(10),
                 service_accounts: false,
+                allowed_kms_keys: Vec::new(),
+                allow_resource_policies: true,
             },
             clock: time,
             metrics,

@@ -20,6 +20,7 @@ fn target() -> Target {
         annotations: map(&[("note", "ours")]),
         pin: crate::desired::Pin::Current,
         retained: false,
+        adopts: false,
     }
 }
 
@@ -72,7 +73,7 @@ fn found(entries: &[Value], change: impl FnOnce(&mut Value)) -> MirrorMetadata {
         "managedFields": entries,
     });
     change(&mut metadata);
-    read_metadata(serde_json::from_value(metadata).unwrap(), UID, &target(), Some(ARN))
+    read_metadata(serde_json::from_value(metadata).unwrap(), &object(), &target(), Some(ARN))
 }
 
 const BOTH: [&str; 2] = ["password", "username"];
@@ -149,7 +150,7 @@ fn metadata_that_is_not_as_we_wrote_it_is_an_edit_and_what_others_add_is_not() {
 #[test]
 fn a_secret_laid_out_for_another_target_is_not_intact_for_this_one() {
     let metadata = || found(&[ours(&BOTH)], |_| ()).metadata;
-    let intact = |target: &Target, arn| read_metadata(metadata(), UID, target, arn).intact;
+    let intact = |target: &Target, arn| read_metadata(metadata(), &object(), target, arn).intact;
     assert!(intact(&target(), Some(ARN)) && intact(&target(), None), "an ARN that is not known is not asked for");
     assert!(!intact(&target(), Some("arn:other")));
     let fewer = Target { labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]), ..target() };
@@ -258,7 +259,27 @@ fn what_was_written_reads_as_intact() {
     let rendering = target().rendering(keys);
     let mut made = metadata(&object(), &target(), None, &[(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, &rendering)]);
     made.managed_fields = Some(vec![serde_json::from_value(ours(&keys)).unwrap()]);
-    let read = read_metadata(made, UID, &target(), Some(ARN));
+    let read = read_metadata(made, &object(), &target(), Some(ARN));
     assert!(read.ours && read.intact);
     assert_eq!(read.version, Some(VersionId::from("v2")));
+}
+
+#[test]
+fn a_secret_may_be_adopted_if_it_names_our_object_and_has_no_controller() {
+    let read = |by: Option<&str>, owner: Option<bool>| {
+        let mut metadata = ObjectMeta { name: Some("db-admin".to_owned()), ..ObjectMeta::default() };
+        metadata.annotations = by.map(|by| map(&[(ADOPT_BY, by)]));
+        metadata.owner_references = owner.map(|controller| {
+            vec![OwnerReference { uid: "another".to_owned(), controller: Some(controller), ..OwnerReference::default() }]
+        });
+        read_metadata(metadata, &object(), &target(), Some(ARN))
+    };
+    let name = object().name_any();
+    assert!(read(Some(&name), None).adoptable && read(Some(&name), Some(false)).adoptable);
+    assert!(!read(None, None).adoptable && !read(Some("another"), None).adoptable && !read(Some(&name), Some(true)).adoptable);
+    // What is adopted keeps its owners beside us, and what others wrote.
+    let adopted = metadata(&object(), &target(), Some(&read(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
+    let owners: Vec<_> = adopted.owner_references.iter().flatten().map(|owner| (owner.uid.as_str(), owner.controller)).collect();
+    assert_eq!(owners, [("another", Some(false)), (UID, Some(true))]);
+    assert_eq!(adopted.annotations.unwrap()[ADOPT_BY], name);
 }

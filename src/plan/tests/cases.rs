@@ -51,10 +51,10 @@ fn a_value_that_somebody_else_put_is_not_overwritten_because_the_status_was_lost
 
 #[test]
 fn what_differs_from_the_declaration_is_mended_one_thing_at_a_time_and_tags_first() {
-    let want = Desired { description: Some("declared".to_owned()), kms_key_id: Some("alias/shop".to_owned()), ..want() };
+    let want = Desired { description: Some("declared".to_owned()), ..want() };
     let tags = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
     let mut world = Observed {
-        remote: Some(Remote { missing_tags: tags.clone(), description_differs: true, key_differs: true, ..remote() }),
+        remote: Some(Remote { missing_tags: tags.clone(), description_differs: true, settings: all_differs(), ..remote() }),
         ..seen()
     };
     let mut steps = Vec::new();
@@ -62,8 +62,16 @@ fn what_differs_from_the_declaration_is_mended_one_thing_at_a_time_and_tags_firs
         carry_out(&want, &mut world, &step);
         steps.push(step);
     }
-    let expected =
-        [Step::Tag { tags }, Step::Describe { description: "declared".to_owned() }, Step::Rekey { key: "alias/shop".to_owned() }];
+    let expected = [
+        Step::Tag { tags },
+        Step::Untag { keys: ["old".to_owned()].into() },
+        Step::Describe { description: "declared".to_owned() },
+        Step::Rekey { key: "alias/shop".to_owned() },
+        Step::PutPolicy,
+        Step::StopReplicating { regions: ["eu-west-1".to_owned()].into() },
+        Step::Replicate { replicas: [("eu-north-1".to_owned(), None)].into() },
+        Step::RekeyReplica { region: "eu-south-1".to_owned(), key: "alias/dr".to_owned() },
+    ];
     assert_eq!(steps, expected);
 }
 
@@ -153,8 +161,17 @@ fn every_kind_of_step_is_listed() {
         Step::Describe { description: String::new() },
         Step::Rekey { key: String::new() },
         Step::Tag { tags: BTreeMap::new() },
+        Step::Untag { keys: BTreeSet::new() },
+        Step::PutPolicy,
+        Step::DeletePolicy,
+        Step::Replicate { replicas: BTreeMap::new() },
+        Step::StopReplicating { regions: BTreeSet::new() },
+        Step::RekeyReplica { region: String::new(), key: String::new() },
+        Step::Restore,
+        Step::Adopt { tags: BTreeMap::new() },
         Step::CreateMirror { version: id("a") },
         Step::ReplaceMirror { version: id("a"), confirm: false },
+        Step::AdoptMirror { version: id("a") },
         Step::ReleaseMirror,
         Step::Delete { window: 7 },
     ];

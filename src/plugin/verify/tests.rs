@@ -32,6 +32,8 @@ fn description() -> Description {
         owning_service: None,
         labels: BTreeMap::from([("AWSCURRENT".to_owned(), "v2".into())]),
         last_changed: None,
+        replicas: Vec::new(),
+        primary_region: None,
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) enum Reply {
 impl Emulator {
     /// An empty service.
     pub fn new(config: Config) -> Self {
-        let lags = Lags { list: config.list_lag, forced_deletion: config.forced_deletion_lag };
+        let lags = Lags { list: config.list_lag, forced_deletion: config.forced_deletion_lag, ..Lags::default() };
         Self(Arc::new(Parts {
             clock: config.clock,
             region: config.region,
@@ -150,6 +150,11 @@ impl Emulator {
     /// Changes how far `ListSecrets` lags behind.
     pub fn set_list_lag(&self, lag: Duration) {
         self.store().set_list_lag(lag);
+    }
+
+    /// Changes for how long a new replica says that it is being made.
+    pub fn set_replication_lag(&self, lag: Duration) {
+        self.store().set_replication_lag(lag);
     }
 
     /// Sets what `RotateSecret` invokes.

@@ -1,9 +1,11 @@
 //! Regions and replication.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::wire::{Made, Wire, name, text, token};
-use super::{Broken, Rule, must, rule, same};
+use super::{Broken, Rule, must, rule, same, timed};
 
 const THERE: &str = "eu-central-1";
 const BAD: &[&str] = &["InvalidParameterException", "ValidationException", "InvalidRequestException"];
@@ -116,6 +118,32 @@ pub(crate) const RULES: &[Rule] = &[
         there.ok("StopReplicationToReplica", json!({"SecretId": made.name}))?;
         there.put(&made.name, "own", None)?;
         must(w.value(&made.name, "AWSCURRENT")? == "first", "the primary changed")
+    }),
+    rule("a replica's key, and nothing else of it, is changed in its own Region", "UG standalone-secret", |w| {
+        let made = replicated(w)?;
+        let there = w.in_region(THERE);
+        let update = |member: &str| json!({"SecretId": made.name, "ClientRequestToken": token(), member: "alias/there"});
+        there.refused_as("UpdateSecret", update("Description"), BAD)?;
+        there.ok("UpdateSecret", update("KmsKeyId"))?;
+        same(text(&there.describe(&made.name)?, "KmsKeyId"), "alias/there".to_owned())?;
+        same(text(&w.describe(&made.name)?["ReplicationStatus"][0], "KmsKeyId"), "alias/there".to_owned())?;
+        must(w.describe(&made.name)?.get("KmsKeyId").is_none(), "the primary's key changed")
+    }),
+    rule("a replica that failed is asked for again when its name is free", "M ReplicateSecretToRegions", |w| {
+        let made = w.make()?;
+        let there = w.in_region(THERE);
+        there.make_as(&made.name, json!({}))?;
+        let body = json!({"SecretId": made.name, "AddReplicaRegions": [{"Region": THERE}]});
+        w.ok("ReplicateSecretToRegions", body.clone())?;
+        there.ok("DeleteSecret", json!({"SecretId": made.name, "ForceDeleteWithoutRecovery": true}))?;
+        same(status(&w.ok("ReplicateSecretToRegions", body)?), in_sync())
+    }),
+    timed("a new replica may be in progress for a while", "M ReplicationStatusType", |w, e| {
+        e.set_replication_lag(Duration::from_mins(1));
+        let made = replicated(w)?;
+        same(status(&w.describe(&made.name)?), vec![(THERE.to_owned(), "InProgress".to_owned())])?;
+        e.clock().advance(Duration::from_mins(1));
+        same(status(&w.describe(&made.name)?), in_sync())
     }),
     rule("a secret that is no replica cannot stop being one", "M StopReplicationToReplica", |w| {
         let made = w.make()?;

@@ -18,7 +18,6 @@ async fn a_foreign_aws_secret_stays_as_it_is_and_is_not_mirrored() -> Result<()>
         ("cluster", "NotOwned", &[(TAG_CLUSTER, "another")]),
         ("namespace", "NotOwned", &[(TAG_NAMESPACE, "another")]),
         ("name", "NotOwned", &[(TAG_NAME, "another")]),
-        ("uid", "NotOwned", &[(TAG_UID, "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")]),
         ("incomplete", "NotOwned", &[(TAG_UID, "")]),
     ];
     for (name, reason, other) in kinds {

@@ -2,8 +2,10 @@
 //! Tests look at states, conditions, Events and counts of writes, never at how long something took.
 
 mod acting;
+mod adoption;
 mod aws_trouble;
 mod changed_in_aws;
+mod comes_back;
 mod concurrent;
 mod declared;
 mod foreign_aws_secret;
@@ -15,10 +17,12 @@ mod mirror;
 mod mirror_only;
 mod names;
 mod pin;
+mod regions;
 mod requests;
 mod rollback;
 mod rollback_request;
 mod schedule;
+mod settings;
 mod stage;
 mod stale;
 mod status_lost;

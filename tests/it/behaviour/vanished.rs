@@ -2,28 +2,30 @@
 
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
+use testbed::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::spec;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_our_aws_secret_is_scheduled_for_deletion_pods_keep_theirs_and_nothing_is_written() -> Result<()> {
+async fn while_our_aws_secret_is_scheduled_for_deletion_and_cannot_be_restored_pods_keep_theirs_and_nothing_is_written() -> Result<()> {
     let stage = Stage::new("vanished").await?;
     stage.settled("app", spec()).await?;
     let mirror = stage.secret("app").await?;
     stage.outsider().delete(&stage.aws_name("app"), 7)?;
+    stage.break_aws("RestoreSecret", Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() });
     let before = stage.aws();
     stage.advance(HOUR);
     stage.settle("app").await?;
-    let message = stage.expect("app", "Provisioned", "False", "ScheduledForDeletion").await?;
-    ensure!(message.contains("aws secretsmanager restore-secret"), "{message}");
-    stage.expect("app", "Ready", "False", "ScheduledForDeletion").await?;
+    let message = stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    ensure!(message.contains("RestoreSecret"), "{message}");
     stage.expect("app", "Rotated", "False", "Overdue").await?;
-    assert_eq!(stage.told("app", "Warning", "ScheduledForDeletion").await?, 1);
+    assert_eq!(stage.told("app", "Warning", "AccessDenied").await?, 1);
     assert_eq!((stage.aws(), stage.secret("app").await?), (before, mirror));
-    stage.assert_silence("app").await?;
 
+    stage.mend_aws();
     stage.outsider().restore(&stage.aws_name("app"))?;
+    stage.advance(HOUR);
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.versions("app"), 2, "the rotation that was due");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use serde_json::{Map, Value};
@@ -22,7 +23,7 @@ impl Store {
         let kms_key = fields.text("KmsKeyId", 0, 2048)?;
         let kind = fields.text("Type", 0, 256)?;
         let tags = fields.tags()?;
-        let replicas = super::replicate::parse_regions(fields)?;
+        let replicas = self.parse_regions(caller, fields)?;
         if fields.has("CrossAccountPrimaryARN") {
             return Err(AwsError::invalid_parameter("The emulator has one account and no cross-account replicas."));
         }
@@ -30,7 +31,7 @@ impl Store {
 
         if let Some(shelf) = self.shelf(caller.region, name) {
             if let Some(there) = &shelf.secret {
-                return replay(there, token, value.as_ref());
+                return replay(there, token, value.as_ref(), caller.now);
             }
             if shelf.held.is_some_and(|until| until > caller.now) {
                 return Err(scheduled());
@@ -52,7 +53,7 @@ impl Store {
             let force = fields.bool("ForceOverwriteReplicaSecret")?;
             self.add_replicas(caller, &mut secret, replicas, force);
         }
-        let answer = render(&secret, token);
+        let answer = render(&secret, token, caller.now);
         self.save(caller, secret);
         Ok(answer)
     }
@@ -64,12 +65,12 @@ impl Store {
 }
 
 /// A name that is there already: the same request again is answered as the first time (checked against AWS by moto's tests).
-fn replay(there: &Secret, token: &str, value: Option<&crate::emulator::Payload>) -> Answer {
+fn replay(there: &Secret, token: &str, value: Option<&crate::emulator::Payload>, now: Timestamp) -> Answer {
     if there.deletion.is_some() {
         return Err(scheduled());
     }
     match there.versions.get(token) {
-        Some(version) if version.value.as_ref() == value => Ok(render(there, token)),
+        Some(version) if version.value.as_ref() == value => Ok(render(there, token, now)),
         Some(_) => Err(AwsError::token_in_use(token, &there.arn)),
         None => Err(AwsError::exists(format!("The operation failed because the secret {} already exists.", there.name))),
     }
@@ -79,14 +80,14 @@ fn scheduled() -> AwsError {
     AwsError::invalid_request("You can't create this secret because a secret with this name is already scheduled for deletion.")
 }
 
-fn render(secret: &Secret, token: &str) -> Value {
+fn render(secret: &Secret, token: &str, now: Timestamp) -> Value {
     let mut answer = Map::new();
     answer.insert("ARN".into(), secret.arn.clone().into());
     answer.insert("Name".into(), secret.name.clone().into());
     if secret.versions.contains_key(token) {
         answer.insert("VersionId".into(), token.into());
     }
-    if let Some(status) = secret.replication_status() {
+    if let Some(status) = secret.replication_status(now) {
         answer.insert("ReplicationStatus".into(), status);
     }
     answer.into()

@@ -59,7 +59,7 @@ impl Store {
 
     fn entry(&self, caller: Caller<'_>, secret: &Secret) -> Value {
         let accessed = self.shelf(caller.region, &secret.name).and_then(|shelf| shelf.accessed);
-        let mut entry = secret.details(caller.region, "SecretVersionsToStages", accessed);
+        let mut entry = secret.details(caller.region, "SecretVersionsToStages", accessed, caller.now);
         if let Some(deletion) = secret.deletion {
             entry.insert("DeletedDate".into(), epoch(deletion.requested));
         }

@@ -103,6 +103,8 @@ pub struct Lags {
     pub list: Duration,
     /// For how long a name cannot be used again after a forced deletion; at AWS some seconds.
     pub forced_deletion: Duration,
+    /// For how long a new replica says that it is being made.
+    pub replication: Duration,
 }
 
 /// All secrets of all Regions.
@@ -145,6 +147,11 @@ impl Store {
     /// Changes how far `ListSecrets` lags behind.
     pub fn set_list_lag(&mut self, lag: Duration) {
         self.lags.list = lag;
+    }
+
+    /// Changes for how long a new replica says that it is being made.
+    pub fn set_replication_lag(&mut self, lag: Duration) {
+        self.lags.replication = lag;
     }
 
     /// Sets what `RotateSecret` invokes. Without one no function can be invoked.

@@ -26,7 +26,7 @@ impl Store {
     pub(super) fn describe(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let secret = self.find(caller, fields.secret_id()?)?;
         let accessed = self.shelf(caller.region, &secret.name).and_then(|shelf| shelf.accessed);
-        let mut answer = secret.details(caller.region, "VersionIdsToStages", accessed);
+        let mut answer = secret.details(caller.region, "VersionIdsToStages", accessed, caller.now);
         if let Some(deletion) = secret.deletion {
             answer.insert("DeletedDate".into(), epoch(deletion.planned));
         }

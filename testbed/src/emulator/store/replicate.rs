@@ -1,18 +1,20 @@
-//! Replication to other Regions. Replicas are in sync at once.
+//! Replication to other Regions. A replica has its primary's state at once; for how long it says that it is being made can be set.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::fields::{Fields, missing};
 use super::secret::{ReplicaRow, Replication, Secret};
 use super::{Answer, Caller, Store};
+use crate::emulator::clock::after;
 use crate::emulator::error::AwsError;
 
 impl Store {
     pub(super) fn replicate(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
         let id = fields.secret_id()?;
-        let rows = parse_regions(fields)?;
+        let rows = self.parse_regions(caller, fields)?;
         if rows.is_empty() {
             return Err(missing("AddReplicaRegions"));
         }
@@ -20,7 +22,7 @@ impl Store {
         refuse_own_region(caller.region, &rows)?;
         let mut secret = self.open(caller, id)?;
         self.add_replicas(caller, &mut secret, rows, force);
-        let answer = json!({"ARN": secret.arn, "ReplicationStatus": secret.replication_status()});
+        let answer = json!({"ARN": secret.arn, "ReplicationStatus": secret.replication_status(caller.now)});
         self.save(caller, secret);
         Ok(answer)
     }
@@ -58,11 +60,7 @@ impl Store {
                 self.replace(&row.region, &secret.name, None, caller.now);
             }
         }
-        let status = json!(
-            rows.iter()
-                .map(|row| json!({"Region": row.region, "Status": if row.failure.is_some() { "Failed" } else { "InSync" }}))
-                .collect::<Vec<_>>()
-        );
+        let status = json!(rows.iter().map(|row| json!({"Region": row.region, "Status": row.status(caller.now)})).collect::<Vec<_>>());
         secret.replication = if rows.is_empty() { Replication::Alone } else { Replication::Primary(rows) };
         let answer = json!({"ARN": secret.arn, "ReplicationStatus": status});
         self.save(caller, secret);
@@ -93,10 +91,30 @@ impl Store {
         self.save(caller, secret);
         Ok(answer)
     }
+
+    /// Sets the key of a replica, which is the one thing of it that can be changed by itself (user guide). Called in its own Region.
+    pub(super) fn rekey_replica(&mut self, caller: Caller<'_>, replica: &Secret, key: &str) -> Answer {
+        let Replication::Replica { primary } = &replica.replication else {
+            return Err(AwsError::invalid_request("The secret is not a replica."));
+        };
+        let there = self.shelf(primary, &replica.name).and_then(|shelf| shelf.secret.clone()).ok_or_else(AwsError::no_secret)?;
+        let mut original = Secret::clone(&there);
+        if let Replication::Primary(rows) = &mut original.replication {
+            for row in rows.iter_mut().filter(|row| row.region == caller.region) {
+                row.kms_key = super::values::own_key(key);
+            }
+        }
+        self.save(Caller { region: primary, ..caller }, original);
+        Ok(json!({"ARN": replica.arn, "Name": replica.name}))
+    }
+
+    /// The Regions of a request.
+    pub(super) fn parse_regions(&self, caller: Caller<'_>, fields: Fields<'_>) -> Result<Vec<ReplicaRow>, AwsError> {
+        parse_regions(fields, after(caller.now, self.lags.replication))
+    }
 }
 
-/// The Regions of a request.
-pub(super) fn parse_regions(fields: Fields<'_>) -> Result<Vec<ReplicaRow>, AwsError> {
+fn parse_regions(fields: Fields<'_>, made_at: Timestamp) -> Result<Vec<ReplicaRow>, AwsError> {
     let mut rows = Vec::new();
     for item in fields.structures("AddReplicaRegions", 1, 100)?.into_iter().flatten() {
         let region = item.required("Region", 1, 128)?;
@@ -110,6 +128,7 @@ pub(super) fn parse_regions(fields: Fields<'_>) -> Result<Vec<ReplicaRow>, AwsEr
             region: region.to_owned(),
             kms_key: item.text("KmsKeyId", 0, 2048)?.and_then(super::values::own_key),
             failure: None,
+            made_at,
         });
     }
     Ok(rows)

@@ -44,8 +44,21 @@ pub(crate) enum Replication {
 pub(crate) struct ReplicaRow {
     pub(crate) region: String,
     pub(crate) kms_key: Option<String>,
-    /// Why the replica could not be made; none is in sync.
+    /// Why the replica could not be made; none is in sync, or will be.
     pub(crate) failure: Option<String>,
+    /// Until when it says that it is being made.
+    pub(crate) made_at: Timestamp,
+}
+
+impl ReplicaRow {
+    /// AWS's word for how it stands.
+    pub(crate) fn status(&self, now: Timestamp) -> &'static str {
+        match &self.failure {
+            _ if now < self.made_at => "InProgress",
+            Some(_) => "Failed",
+            None => "InSync",
+        }
+    }
 }
 
 /// AWS-driven rotation, as far as it is set up.
@@ -124,6 +137,10 @@ impl Secret {
         }
     }
 
+    pub(crate) fn is_replica(&self) -> bool {
+        matches!(self.replication, Replication::Replica { .. })
+    }
+
     /// Where its replicas in sync are.
     pub(crate) fn replica_regions(&self) -> Vec<String> {
         match &self.replication {
@@ -148,7 +165,7 @@ impl Secret {
     }
 
     /// The `ReplicationStatus` list; none if it was never replicated.
-    pub(crate) fn replication_status(&self) -> Option<Value> {
+    pub(crate) fn replication_status(&self, now: Timestamp) -> Option<Value> {
         let Replication::Primary(rows) = &self.replication else {
             return None;
         };
@@ -156,9 +173,9 @@ impl Secret {
             let mut entry = json!({
                 "Region": row.region,
                 "KmsKeyId": row.kms_key.as_deref().unwrap_or("alias/aws/secretsmanager"),
-                "Status": if row.failure.is_some() { "Failed" } else { "InSync" },
+                "Status": row.status(now),
             });
-            if let (Some(failure), Some(entry)) = (&row.failure, entry.as_object_mut()) {
+            if let ("Failed", Some(failure), Some(entry)) = (row.status(now), &row.failure, entry.as_object_mut()) {
                 entry.insert("StatusMessage".into(), failure.clone().into());
             }
             entry
@@ -167,7 +184,7 @@ impl Secret {
     }
 
     /// The members that `DescribeSecret` and an entry of `ListSecrets` share. They call the map of labels by different names.
-    pub(crate) fn details(&self, own_region: &str, map_name: &str, accessed: Option<Timestamp>) -> Map<String, Value> {
+    pub(crate) fn details(&self, own_region: &str, map_name: &str, accessed: Option<Timestamp>, now: Timestamp) -> Map<String, Value> {
         let mut out = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -199,7 +216,7 @@ impl Secret {
             Replication::Replica { primary } => Some(primary.clone()),
         };
         put("PrimaryRegion", primary.map(Value::from));
-        put("ReplicationStatus", self.replication_status());
+        put("ReplicationStatus", self.replication_status(now));
         out
     }
 }

@@ -65,6 +65,12 @@ impl Store {
         let value = fields.payload()?;
         let description = fields.text("Description", 0, 2048)?;
         let kms_key = fields.text("KmsKeyId", 0, 2048)?;
+        if let (None, None, Some(key)) = (&value, description, kms_key) {
+            let found = self.find(Caller { age: Duration::ZERO, ..caller }, id)?;
+            if found.is_replica() && found.deletion.is_none() {
+                return self.rekey_replica(caller, &found, key);
+            }
+        }
         let mut secret = self.open(caller, id)?;
         let mut changed = description.is_some() || kms_key.is_some();
         let mut answer = json!({"ARN": secret.arn, "Name": secret.name});

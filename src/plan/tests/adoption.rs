@@ -1,0 +1,82 @@
+//! Whose an AWS secret is, and how it becomes ours.
+
+use super::*;
+use crate::api::AwsAdoptionPolicy;
+
+fn owned(ownership: Ownership) -> Observed {
+    Observed { remote: Some(Remote { ownership, ..remote() }), reported: Reported::default(), ..seen() }
+}
+
+fn refusal(want: &Desired, seen: &Observed) -> Refusal {
+    let Next::Rest(Rest { provisioned: Some(refusal), .. }) = plan(want, seen, at(NOW)) else { panic!("no refusal: {seen:?}") };
+    refusal
+}
+
+#[test]
+fn an_adoption_is_said_in_the_status_before_the_tags_are_set_and_said_anew_when_the_value_changed_meanwhile() {
+    for ownership in [Ownership::Former, Ownership::Adoptable] {
+        let mut facts = owned(ownership);
+        let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
+        assert!(rest.adopting && rest.wake == Some(at(NOW)));
+        facts.reported.adopting = Some(id("before"));
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { adopting: true, .. })));
+        facts.reported.adopting = Some(id("current"));
+        assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Adopt { tags: BTreeMap::new() }));
+        // AWS does not show the tags yet.
+        facts.tried.insert("Adopt".to_owned(), None);
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { unsettled: true, adopting: false, .. })));
+        // A secret without a value has nothing to be said of.
+        facts = owned(ownership);
+        facts.remote.as_mut().unwrap().current = None;
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Adopt { .. })));
+    }
+}
+
+#[test]
+fn what_a_service_manages_what_aws_rotates_and_what_is_a_replica_is_not_adopted() {
+    let with = |change: fn(&mut Remote)| {
+        let mut facts = owned(Ownership::Adoptable);
+        change(facts.remote.as_mut().unwrap());
+        refusal(&want(), &facts)
+    };
+    let service = with(|remote| (remote.service_owned, remote.driven_by_aws) = (true, true));
+    assert_eq!(service.reason, Reason::NotOwned);
+    assert!(service.message.contains("OwningService"));
+    let replica = with(|remote| remote.settings.replica_of = Some("eu-west-1".to_owned()));
+    assert_eq!(replica.reason, Reason::NotOwned);
+    assert!(replica.message.contains("replica of the one in eu-west-1"));
+    assert_eq!(with(|remote| remote.driven_by_aws = true).reason, Reason::RotatedByAws);
+    assert_eq!(with(|remote| remote.deleted = true).reason, Reason::ScheduledForDeletion);
+}
+
+#[test]
+fn our_own_secret_is_restored_once_a_turn_and_nobody_elses() {
+    for ownership in [Ownership::Ours, Ownership::Former] {
+        let mut facts = owned(ownership);
+        facts.remote.as_mut().unwrap().deleted = true;
+        assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Restore));
+        facts.tried.insert("Restore".to_owned(), None);
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { unsettled: true, .. })));
+        let mirror_only = Desired { value: None, ..want() };
+        assert_eq!(refusal(&mirror_only, &facts).reason, Reason::ScheduledForDeletion);
+    }
+}
+
+#[test]
+fn a_refusal_says_how_it_can_be_adopted_and_what_took_the_place_of_ours() {
+    let plain = refusal(&want(), &owned(Ownership::Nobody));
+    assert_eq!(plain.reason, Reason::AlreadyExists);
+    assert!(plain.message.contains("Key=rotated-secrets.io/adopt-by,Value=shop/db-admin"), "{}", plain.message);
+    assert!(!plain.message.contains("does not carry"), "{}", plain.message);
+    let mut wanting = want();
+    wanting.settings.adoption = AwsAdoptionPolicy::IfTagged;
+    assert!(refusal(&wanting, &owned(Ownership::Nobody)).message.contains("does not carry the tag"));
+    assert_eq!(refusal(&want(), &owned(Ownership::Another)).reason, Reason::NotOwned);
+    for ownership in [Ownership::Nobody, Ownership::Another] {
+        let mut facts = owned(ownership);
+        facts.remote.as_mut().unwrap().replaced = Some("arn:ours".to_owned());
+        let gone = refusal(&want(), &facts);
+        assert_eq!(gone.reason, Reason::Recreated);
+        assert!(gone.message.contains("arn:ours") && gone.message.contains(&remote().arn), "{}", gone.message);
+    }
+}
