@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::api::condition::Reason;
 use crate::census::{Census, One};
 
 type Label = (&'static str, &'static str);
@@ -98,6 +99,10 @@ impl Metrics {
         let standing = Standing::default();
         let reconcile_duration = Histogram::new(TURN_SECONDS);
         let aws_call_duration = Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram);
+        // A counter that begins at its first event hides that event from increase(). Alerts ask for this one.
+        for reason in Reason::ALL {
+            counts.errors.get_or_create(&[("reason", reason.as_str())]);
+        }
         counts.register(&mut registry);
         standing.register(&mut registry);
         registry.register_with_unit("reconcile_duration", "How long a look at an object took", Unit::Seconds, reconcile_duration.clone());

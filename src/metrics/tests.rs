@@ -125,6 +125,11 @@ fn counts_and_standings_are_what_was_told() {
 }
 
 #[test]
+fn the_first_defect_is_an_increase() {
+    assert!(Metrics::new().render().unwrap().contains("rotated_secrets_errors_total{reason=\"InternalError\"} 0"));
+}
+
+#[test]
 fn what_is_not_there_any_more_is_not_shown_any_more() {
     let there = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let metrics = Metrics::new();

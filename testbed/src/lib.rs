@@ -8,5 +8,6 @@ pub mod gate;
 pub mod image;
 pub mod node;
 pub mod process;
+pub mod promtool;
 pub mod reference;
 pub mod sbom;

@@ -9,6 +9,7 @@ mod crash;
 mod definition;
 mod documents;
 mod generators;
+mod monitoring;
 mod replicas;
 mod story;
 mod support;

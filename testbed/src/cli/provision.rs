@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES};
 use testbed::emulator::moto;
-use testbed::node;
+use testbed::{node, promtool};
 
 /// The control plane's programs, and helm. Silent when everything is there.
 pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
@@ -16,6 +16,10 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     if moto::find()?.is_none() {
         let _lock = lock()?;
         moto::provision()?;
+    }
+    if promtool::find()?.is_none() {
+        let _lock = lock()?;
+        promtool::provision()?;
     }
     match node::obstacle() {
         None => drop(node::provision()?),
@@ -39,6 +43,7 @@ pub(crate) fn provision_and_tell() -> Result<()> {
         println!("{}", program.display());
     }
     println!("{}", moto::home()?.display());
+    println!("{}", promtool::provision()?.display());
     if let Some(version) = version(&binaries.kube_apiserver)
         && version != format!("Kubernetes v{KUBERNETES}")
     {
