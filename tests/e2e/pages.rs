@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use serde_json::json;
 use testbed::emulator::Outsider;
 
 use crate::operator::Operator;
@@ -155,4 +156,101 @@ async fn the_tutorial_does_what_it_says() -> Result<()> {
     until("the Secret is gone", async || Ok(stage.secrets().get_opt("db").await?.is_none().then_some(()))).await?;
     ensure!(reader.aws().describe("k8s/shop/db")?.get("DeletedDate").is_none(), "the AWS secret stays");
     Ok(())
+}
+
+/// What the provider sends for the secret and its version, in its order; answers with the ARN and the version.
+fn terraform_applies(aws: &Outsider) -> Result<(String, String)> {
+    let token = |number: u8| format!("terraform-20261126041500000000000{number:03}");
+    let created = aws.act(
+        "CreateSecret",
+        &json!({
+            "ClientRequestToken": token(1), "Name": TERRAFORMED, "Description": "The shop's database",
+            "ForceOverwriteReplicaSecret": false, "Tags": [{"Key": "team", "Value": "shop"}],
+        }),
+    )?;
+    let arn = created["ARN"].as_str().context("an ARN")?.to_owned();
+    let value = json!({"username": "admin", "password": "made-by-random_password"}).to_string();
+    let put = aws.act("PutSecretValue", &json!({"ClientRequestToken": token(2), "SecretId": arn, "SecretString": value}))?;
+    Ok((arn, put["VersionId"].as_str().context("a version")?.to_owned()))
+}
+
+/// What it sends when the tag comes. The secret is as after `CancelRotateSecret`; while AWS rotates it the operator refuses (`RotatedByAws`).
+fn terraform_gives_leave(aws: &Outsider, arn: &str) -> Result<()> {
+    aws.act("TagResource", &json!({"SecretId": arn, "Tags": [{"Key": "rotated-secrets.io/adopt-by", "Value": "shop/db-admin"}]}))?;
+    Ok(())
+}
+
+const TERRAFORMED: &str = "prod/shop/db-admin";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_terraforms_is_handed_over_as_the_page_says() -> Result<()> {
+    let reader = Reader::of(include_str!("../../docs/migrating-from-terraform.md"), "shop").await?;
+    let (stage, aws) = (&reader.stage, reader.aws());
+    let (arn, version) = terraform_applies(&aws)?;
+    terraform_gives_leave(&aws, &arn)?;
+    let before = aws.describe(&arn)?;
+
+    reader.follow("2. Allow the name").await?;
+    reader.follow("3. Compare").await?;
+    let mirror = data(&stage.secrets().get("db-admin-mirror").await?);
+    ensure!(mirror["username"] == b"admin" && mirror["password"] == b"made-by-random_password", "the mirror holds what Terraform made");
+    let compared = aws.describe(&arn)?;
+    ensure!(compared["Tags"] == before["Tags"] && compared["VersionIdsToStages"] == before["VersionIdsToStages"], "nothing was written");
+
+    let told = reader.follow("4. Adopt").await?;
+    ensure!(told.contains("is rotated"), "{told}");
+    let agreed = stage.ready_in("db-admin", TERRAFORMED).await?;
+    ensure!(agreed.arn == arn && agreed.description.as_deref() == Some("The shop's database"), "the same secret: {}", agreed.arn);
+    let tag = |key: &str| agreed.tags.get(key).map(String::as_str);
+    ensure!(tag("team") == Some("shop") && tag("rotated-secrets.io/name") == Some("db-admin"), "its own tags and ours: {:?}", agreed.tags);
+    ensure!(agreed.versions.len() == 2 && agreed.versions[0].id == version, "one rotation and no other version");
+    ensure!(agreed.labels.get("AWSPREVIOUS") == Some(&version), "Terraform's is the one before");
+    let rotated = fields(agreed.current());
+    ensure!(rotated["username"] == b"admin" && rotated["password"] != b"made-by-random_password", "the password alone is new");
+    let status = stage.objects().get("db-admin").await?.status.context("a status")?;
+    let causes: Vec<&str> = status.history.iter().map(|entry| entry.cause.as_str()).collect();
+    ensure!(causes == ["Requested", "Adopted"], "{causes:?}");
+    until("the mirror for comparison is gone", async || Ok(stage.secrets().get_opt("db-admin-mirror").await?.is_none().then_some(())))
+        .await?;
+
+    // And back: the object goes, the secret stays as it is.
+    stage.objects().delete("db-admin", &DeleteParams::default()).await?;
+    until("the object and its Secret are gone", async || {
+        let gone = stage.objects().get_opt("db-admin").await?.is_none() && stage.secrets().get_opt("db-admin").await?.is_none();
+        Ok(gone.then_some(()))
+    })
+    .await?;
+    let left = aws.describe(&arn)?;
+    ensure!(left.get("DeletedDate").is_none() && fields(Some(&aws.value(&arn)?)) == rotated, "with its value");
+    Ok(())
+}
+
+/// Every argument of the four resources has its row.
+#[test]
+fn the_page_names_every_argument_of_terraforms() {
+    let page = include_str!("../../docs/migrating-from-terraform.md");
+    for (resource, arguments) in [
+        (
+            "aws_secretsmanager_secret",
+            "region description kms_key_id name_prefix name policy recovery_window_in_days replica.region replica.kms_key_id \
+             force_overwrite_replica_secret type tags",
+        ),
+        (
+            "aws_secretsmanager_secret_version",
+            "secret_id secret_string secret_string_wo secret_string_wo_version secret_binary version_stages",
+        ),
+        ("aws_secretsmanager_secret_policy", "region policy secret_arn block_public_policy"),
+        (
+            "aws_secretsmanager_secret_rotation",
+            "region secret_id rotate_immediately rotation_lambda_arn external_secret_rotation_metadata external_secret_rotation_role_arn \
+             rotation_rules.automatically_after_days rotation_rules.duration rotation_rules.schedule_expression",
+        ),
+    ] {
+        let (_, section) = page.split_once(&format!("\n### {resource}\n")).expect("a section");
+        let section = section.split("\n### ").next().unwrap_or_default();
+        for argument in arguments.split_whitespace() {
+            let row = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+            assert!(row.into_iter().any(|cell| cell.contains(&format!("`{argument}`"))), "{resource} has no row for {argument}");
+        }
+    }
 }
