@@ -281,3 +281,6 @@ fn timestamp(at: SystemTime) -> Option<Timestamp> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

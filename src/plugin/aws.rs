@@ -56,6 +56,21 @@ impl Caller {
         }
     }
 
+    /// GetCallerIdentity, which needs no permission: the caller's ARN.
+    ///
+    /// # Errors
+    /// Why STS gave no answer, as a sentence.
+    pub(super) async fn who_am_i(&self) -> Result<String, String> {
+        let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        match answer {
+            Ok(identity) => Ok(identity.arn.unwrap_or_default()),
+            Err(error) if error.as_service_error().is_some() => {
+                Err("AWS does not take your credentials: type aws sso login, or aws sts get-caller-identity to see why".to_owned())
+            }
+            Err(_) => Err("STS does not answer: check the network, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
+        }
+    }
+
     /// DescribeSecret. `None`: there is no such secret.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! `doctor`: would it all work? Asked before there is trouble.
 
+mod identity;
+
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Api, PostParams};
@@ -81,6 +83,11 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
         let (result, message) = access(session, place, (verb, group, resource), commands, without).await;
         report.add("access", result, message);
     }
+    if let Some(name) = &args.name
+        && let Ok(object) = session.object(name).await
+    {
+        identity::of_object(session, &object, report).await;
+    }
     match status::list(session, args.all_namespaces).await {
         Ok(objects) => {
             let (result, message) = operator(&objects, Timestamp::now());
@@ -156,6 +163,7 @@ async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut R
         return;
     }
     report.add("awsCredentials", Finding::Ok, "found");
+    identity::of_caller(&caller, without, report).await;
     let Some(name) = args.name.as_deref().filter(|_| reached) else { return };
     let place = match session.object(name).await {
         Ok(object) => Place::of(&object, caller.region()),

@@ -86,10 +86,12 @@ impl Work<'_> {
         self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone())
     }
 
-    /// By full ARN once it is known; by name before, and when the ARN is gone.
+    /// By full ARN once it is known; by name before, and when the ARN is gone. Whoever can write a status can write any ARN into it, so the
+    /// secret must have the name that was allowed.
     async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
         if let Some(arn) = self.known_arn()
             && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: &arn }).await?
+            && found.name == want.secret_name
         {
             return Ok(Some(found));
         }

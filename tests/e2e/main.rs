@@ -7,6 +7,7 @@ mod chart;
 mod counts;
 mod edges;
 mod hygiene;
+mod identity;
 mod killed;
 mod leader;
 mod names;

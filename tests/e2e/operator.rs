@@ -30,7 +30,15 @@ impl Operator {
 
     /// The same, with further flags, or other values of the flags of every test.
     pub(crate) async fn start_with(stage: &Stage, flags: &[&str]) -> Result<Self> {
-        let operator = Self::launch(stage, flags).await?;
+        Self::synced(Self::launch(stage, flags).await?).await
+    }
+
+    /// The same, with this environment instead of static keys.
+    pub(crate) async fn start_as(stage: &Stage, flags: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
+        Self::synced(Self::launch_as(stage, flags, Some(environment)).await?).await
+    }
+
+    async fn synced(operator: Self) -> Result<Self> {
         until("the operator is ready", async || {
             operator.check()?;
             Ok(operator.get("/readyz").await.ok().filter(|(status, _)| *status == 200).map(drop))
@@ -41,11 +49,18 @@ impl Operator {
 
     /// Starts it and waits until it is alive. Somebody else may have taken the port meanwhile; then with another one.
     pub(crate) async fn launch(stage: &Stage, flags: &[&str]) -> Result<Self> {
+        Self::launch_as(stage, flags, None).await
+    }
+
+    async fn launch_as(stage: &Stage, flags: &[&str], environment: Option<&[(&str, &str)]>) -> Result<Self> {
         loop {
             let [port] = free_ports()?;
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let family = Family::new("e2e-operator-")?;
             let mut command = command(&stage.kubeconfig);
+            if let Some(environment) = environment {
+                command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").envs(environment.iter().copied());
+            }
             command
                 .args(["run", "--aws-region", REGION, "--aws-endpoint-url", &stage.endpoint(), "--development"])
                 .args(["--minimum-rotation-interval", "1s", "--http-address", &address.to_string()])

@@ -21,10 +21,43 @@ async fn doctor_finds_all_in_order() -> Result<()> {
     let ran = ran.says("it keeps up with 1 object").says("you may patch rotatedsecrets");
     assert!(!ran.out.contains("Problem") && !ran.out.contains("AKIA"), "{ran:#?}");
     let answer = scene.run("doctor db -o json").await?.ends(0).json();
-    for check in ["apiServer", "definition", "operator", "awsCredentials", "awsRegion", "awsSecret"] {
+    for check in ["apiServer", "definition", "operator", "identity", "awsCredentials", "awsIdentity", "awsRegion", "awsSecret"] {
         assert_eq!(result(&answer, check), ["Ok"], "{check}");
     }
     assert_eq!(result(&answer, "access"), ["Ok"; 4]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
+    let scene = Scene::new("identity").await?;
+    scene.settled("db", spec()).await?;
+    scene.run("doctor db").await?.ends(0).says("the operator acts in AWS with its own credentials").says("AWS knows you as arn:aws:iam::");
+
+    let annotate = async |role: &str| {
+        let patch = kube::api::Patch::Merge(json!({"metadata": {"annotations": {"rotated-secrets.io/role-arn": role}}}));
+        let namespaces = kube::api::Api::<k8s_openapi::api::core::v1::Namespace>::all(scene.world.admin.clone());
+        namespaces.patch(&scene.world.namespace, &kube::api::PatchParams::default(), &patch).await
+    };
+    annotate("arn:aws:iam::123456789012:role/shop").await?;
+    scene.run("doctor db").await?.ends(0).says("the operator acts in AWS as arn:aws:iam::123456789012:role/shop");
+    annotate("shop").await?;
+    scene.run("doctor db").await?.ends(1).says("is no ARN of an IAM role").says("kubectl annotate namespace");
+    annotate("arn:aws:iam::123456789012:role/shop").await?;
+    // No such role: the operator finds out, and the doctor passes it on.
+    scene.world.patch("db", json!({"metadata": {"annotations": {"rotated-secrets.io/refresh": "now"}}})).await?;
+    let ctx = scene.world.operator(None, std::sync::Arc::default()).await?;
+    rotated_secrets::reconcile::turn(&scene.world.objects().get("db").await?, &ctx).await;
+    let answer = scene.run("doctor db -o json").await?.ends(1).json();
+    assert_eq!(result(&answer, "identity"), ["Ok", "Problem"]);
+
+    let mut own = spec();
+    own["aws"] = json!({"serviceAccountRef": {"name": "nobody"}});
+    scene.world.create("own", own).await?;
+    scene.run("doctor own").await?.ends(1).says("there is no ServiceAccount nobody");
+    let denied = Fault::Refuse { code: "InvalidClientTokenId".to_owned(), message: "no".to_owned() };
+    scene.world.emulator.set_faults(FaultPlan::none().with("GetCallerIdentity", When::Always, denied));
+    scene.run("doctor").await?.says("AWS does not take your credentials");
     Ok(())
 }
 

@@ -115,6 +115,11 @@ impl Stage {
         self.ctx.aws = aws(&self.ctx, &self.server, key).await;
     }
 
+    /// Secrets Manager with the operator's own credentials, for calls that the operator never makes.
+    pub(super) async fn client(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&config(&self.server, self.key.as_ref()).await)
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.world.emulator.clock().now()
     }
@@ -356,6 +361,10 @@ impl ProvideCredentials for Nobody {
 }
 
 async fn aws(ctx: &Context, server: &Server, key: Option<&AccessKey>) -> Aws {
+    Aws::with_clock(config(server, key).await, ctx.metrics.clone(), Arc::clone(&ctx.clock))
+}
+
+async fn config(server: &Server, key: Option<&AccessKey>) -> aws_config::SdkConfig {
     let mut config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
         .region(aws_config::Region::new(REGION))
         .endpoint_url(server.endpoint_url())
@@ -366,7 +375,7 @@ async fn aws(ctx: &Context, server: &Server, key: Option<&AccessKey>) -> Aws {
         }
         None => config.credentials_provider(Nobody),
     };
-    Aws::with_clock(config.load().await, ctx.metrics.clone(), Arc::clone(&ctx.clock))
+    config.load().await
 }
 
 /// A value without a schedule.

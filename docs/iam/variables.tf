@@ -1,0 +1,45 @@
+variable "region" {
+  description = "The region of the secrets; * for every one that --allowed-regions names."
+  type        = string
+}
+
+variable "cluster" {
+  description = "What the operator writes in the tag rotated-secrets.io/cluster: --cluster-id, or the uid of the namespace kube-system."
+  type        = string
+}
+
+variable "oidc_provider" {
+  description = "The cluster's OIDC issuer without https://, as in aws eks describe-cluster --query cluster.identity.oidc.issuer; for IRSA."
+  type        = string
+  default     = ""
+}
+
+variable "operator_namespace" {
+  description = "Where the operator runs."
+  type        = string
+  default     = "rotated-secrets"
+}
+
+variable "operator_service_account" {
+  description = "As whom it runs."
+  type        = string
+  default     = "rotated-secrets"
+}
+
+variable "kms_keys" {
+  description = "Ids of customer-managed keys that objects may name."
+  type        = set(string)
+  default     = []
+}
+
+variable "optional" {
+  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, lambda, ..."
+  type        = set(string)
+  default     = []
+}
+
+variable "namespaces" {
+  description = "Namespaces with a role of their own, and the external id that is asked for (any text that is hard to guess)."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,69 @@
+//! Who acts in AWS: for an object, as the operator decides it; and here, as AWS sees the caller.
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::ResourceExt;
+use kube::api::Api;
+
+use super::{Finding, Report};
+use crate::api::{EXTERNAL_ID, ROLE_ARN, RotatedSecret, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::identity::{Account, Identity, NamespaceSays, Session, of_account, of_namespace};
+use crate::plugin::aws::Caller;
+use crate::plugin::connect::Session as Cluster;
+
+/// What the operator will decide for this object, and whether it says that it could not act.
+pub(super) async fn of_object(cluster: &Cluster, object: &RotatedSecret, report: &mut Report) {
+    let (result, message) = decide(cluster, object).await;
+    report.add("identity", result, message);
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    for condition in conditions.filter(|condition| condition.type_ == "Ready" && condition.reason.starts_with("Identity")) {
+        report.add("identity", Finding::Problem, format!("the operator says {}: {}", condition.reason, condition.message));
+    }
+}
+
+async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) {
+    let namespace = object.namespace().unwrap_or_default();
+    let session = Session { cluster: String::new(), namespace: namespace.clone() };
+    let decided = match &object.spec.aws.service_account_ref {
+        Some(account) => {
+            let name = &account.name;
+            let found = Api::<ServiceAccount>::namespaced(cluster.client.clone(), &namespace).get_metadata_opt(name).await;
+            let Ok(found) = found else {
+                return (
+                    Finding::Note,
+                    format!("whether the ServiceAccount {name} names a role cannot be seen by you: ask for get on serviceaccounts"),
+                );
+            };
+            let account = found.map(|found| Account {
+                uid: found.uid().unwrap_or_default(),
+                role_arn: found.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
+            });
+            of_account(session, name, account)
+        }
+        None => {
+            let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(&namespace).await;
+            let Ok(found) = found else {
+                return (
+                    Finding::Note,
+                    format!("whether the Namespace {namespace} names a role cannot be seen by you: ask for get on namespaces"),
+                );
+            };
+            let annotations = found.map(|found| found.annotations().clone()).unwrap_or_default();
+            let says = |key: &str| annotations.get(key).map(String::as_str);
+            of_namespace(session, NamespaceSays { role_arn: says(ROLE_ARN), external_id: says(EXTERNAL_ID) })
+        }
+    };
+    match decided {
+        Ok(Identity::Operator) => (Finding::Ok, format!("for namespace {namespace} the operator acts in AWS with its own credentials")),
+        Ok(Identity::Role { role, .. }) => (Finding::Ok, format!("for namespace {namespace} the operator acts in AWS as {role}")),
+        Ok(Identity::ServiceAccount { role, name, .. }) => (Finding::Ok, format!("the ServiceAccount {name} acts in AWS as {role}")),
+        Err(refusal) => (Finding::Problem, refusal.message),
+    }
+}
+
+/// Who the caller is to AWS, and whether STS can be reached at all.
+pub(super) async fn of_caller(caller: &Caller, without: Finding, report: &mut Report) {
+    match caller.who_am_i().await {
+        Ok(arn) => report.add("awsIdentity", Finding::Ok, format!("AWS knows you as {arn}")),
+        Err(why) => report.add("awsIdentity", without, why),
+    }
+}

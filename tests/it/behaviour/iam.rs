@@ -1,0 +1,260 @@
+//! The IAM documents in docs/iam: the operator runs under exactly them, and every action that one allows is needed by some call. A document that
+//! is too narrow fails its story; one that is too wide has an action that no call needed.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use rotated_secrets::api::{EXTERNAL_ID, ROLE_ARN};
+use serde_json::{Value, json};
+
+use super::stage::{HOUR, Stage};
+use crate::support::{PREFIX, REGION, spec};
+
+const ACCOUNT: &str = "123456789012";
+const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";
+const ID: &str = "an-external-id";
+
+/// What the operator is given beyond its base, and the story that needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Nothing: what every operator has.
+    Operator,
+    /// Customer-managed keys.
+    Kms,
+    /// Secrets of others that are only mirrored.
+    Mirror,
+}
+
+impl Part {
+    /// One for each document that ends in `-policy.json`; those of namespaces, people and trust have tests of their own below.
+    const ALL: [Self; 3] = [Self::Operator, Self::Kms, Self::Mirror];
+
+    fn document(self) -> &'static str {
+        match self {
+            Self::Operator => "operator-policy",
+            Self::Kms => "kms-policy",
+            Self::Mirror => "mirror-policy",
+        }
+    }
+
+    async fn story(self, stage: &Stage) -> Result<()> {
+        match self {
+            Self::Operator => live_and_die(stage).await,
+            Self::Kms => change_keys(stage).await,
+            Self::Mirror => mirror(stage).await,
+        }
+    }
+}
+
+/// A document of docs/iam with its words in capitals filled in.
+fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
+    let path = format!("{}/docs/iam/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
+    let own = [("REGION", REGION), ("ACCOUNT_ID", ACCOUNT), ("CLUSTER", "test"), ("KMS_KEY", "shop")];
+    for (word, value) in own.iter().chain(further) {
+        text = text.replace(word, value);
+    }
+    let left = text.split(|c: char| !c.is_ascii_uppercase() && c != '_').find(|word| word.len() > 3);
+    ensure!(left.is_none(), "{name}: {left:?} is not filled in");
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// An operator with these documents and nothing else.
+async fn operator_with(prefix: &str, names: &[&str]) -> Result<Stage> {
+    let mut stage = Stage::new(prefix).await?;
+    let documents: Vec<(&str, Value)> = names.iter().map(|name| Ok((*name, document(name, &[])?))).collect::<Result<_>>()?;
+    let policies: Vec<(&str, &Value)> = documents.iter().map(|(name, document)| (*name, document)).collect();
+    let key = stage.iam().user("operator", &policies)?;
+    stage.act_with(Some(&key)).await;
+    Ok(stage)
+}
+
+/// Everything was allowed, and every action of `document` was needed: some call was allowed by its statement alone.
+fn check_exact(stage: &Stage, arn: &str, document: &str) -> Result<()> {
+    let decisions = stage.iam().decisions();
+    let refused: Vec<_> = decisions.iter().filter(|decision| !decision.is_allowed()).collect();
+    ensure!(refused.is_empty(), "{document} is too narrow: {refused:?}");
+    let needed: BTreeSet<(String, String)> = decisions
+        .into_iter()
+        .filter(|decision| decision.principal == arn)
+        .filter_map(|decision| match decision.allowed_by.as_slice() {
+            [alone] => Some((alone.clone(), decision.action)),
+            _ => None,
+        })
+        .collect();
+    let granted: BTreeSet<(String, String)> =
+        stage.iam().grants(arn).into_iter().filter(|(statement, _)| statement.starts_with(&format!("{document}/"))).collect();
+    println!("{document}: {granted:?}");
+    let unused: Vec<_> = granted.difference(&needed).collect();
+    ensure!(unused.is_empty() && !granted.is_empty(), "{document} is too wide: {unused:?}");
+    Ok(())
+}
+
+async fn live_and_die(stage: &Stage) -> Result<()> {
+    let mut whole = spec();
+    whole["aws"] = json!({"deletionPolicy": "Delete", "description": "one"});
+    stage.settled("app", whole).await?;
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    let edit = json!({"spec": {"aws": {"description": "another", "tags": {"team": "shop"}}}});
+    stage.world.patch("app", edit).await?;
+    stage.settle("app").await?;
+    // A value of somebody else.
+    stage.advance(HOUR / 2);
+    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    stage.world.patch("app", json!({"spec": {"aws": {"keepVersions": 0}}})).await?;
+    stage.settle("app").await?;
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    ensure!(stage.world.aws_secret("app").is_some_and(|aws| aws.deletion_date.is_some()), "it is scheduled for deletion");
+    Ok(())
+}
+
+async fn change_keys(stage: &Stage) -> Result<()> {
+    let mut keyed = spec();
+    keyed["aws"] = json!({"kmsKeyId": "alias/shop"});
+    stage.settled("app", keyed).await?;
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.settled("plain", spec()).await?;
+    stage.world.patch("plain", json!({"spec": {"aws": {"kmsKeyId": "alias/shop"}}})).await?;
+    stage.settle("plain").await?;
+    for name in ["app", "plain"] {
+        stage.world.check_agreement(name).await?;
+        ensure!(stage.world.aws_secret(name).and_then(|aws| aws.kms_key).as_deref() == Some("alias/shop"), "{name}: as declared");
+    }
+    Ok(())
+}
+
+async fn mirror(stage: &Stage) -> Result<()> {
+    stage.outsider().create("shared/key", r#"{"token":"theirs-and-long"}"#, &std::collections::BTreeMap::new())?;
+    stage.allow_names(Some("shared/*")).await?;
+    stage.settled("key", json!({"aws": {"secretName": "shared/key"}})).await?;
+    stage.expect("key", "Ready", "True", "Succeeded").await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_lives_under_exactly_the_documents_and_needs_every_action_in_them() -> Result<()> {
+    for part in Part::ALL {
+        let names = if part == Part::Operator { vec!["operator-policy"] } else { vec!["operator-policy", part.document()] };
+        let stage = operator_with("iam", &names).await?;
+        part.story(&stage).await.with_context(|| format!("{part:?}"))?;
+        check_exact(&stage, OPERATOR, part.document())?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_for_a_namespace_needs_every_action_of_its_document_and_the_operator_only_the_assuming() -> Result<()> {
+    let stage = operator_with("iam", &["assume-policy"]).await?;
+    let namespace = stage.world.namespace.clone();
+    let words = [("NAMESPACE", namespace.as_str()), ("OPERATOR_ROLE", OPERATOR), ("EXTERNAL_ID", ID)];
+    let (trust, policy) = (document("namespace-trust", &words)?, document("namespace-policy", &words)?);
+    let role = stage.iam().role("rotated-secrets/shop", &trust, &[("namespace-policy", &policy)])?;
+    stage.annotate_namespace(json!({ROLE_ARN: role, EXTERNAL_ID: ID})).await?;
+    live_and_die(&stage).await?;
+    check_exact(&stage, &role, "namespace-policy")?;
+    check_exact(&stage, OPERATOR, "assume-policy")
+}
+
+/// A call of the operator's own principal, as a broken or taken-over operator would make it.
+async fn call(stage: &Stage, operation: &str, body: Value) -> Result<String> {
+    let client = stage.client().await;
+    let id = body["id"].as_str().unwrap_or_default().to_owned();
+    let answer = match operation {
+        "describe" => client.describe_secret().secret_id(id).send().await.map(drop).map_err(|error| code(&error)),
+        "read" => client.get_secret_value().secret_id(id).send().await.map(drop).map_err(|error| code(&error)),
+        "put" => client.put_secret_value().secret_id(id).secret_string("x").send().await.map(drop).map_err(|error| code(&error)),
+        "delete" => client.delete_secret().secret_id(id).recovery_window_in_days(7).send().await.map(drop).map_err(|error| code(&error)),
+        "force" => {
+            client.delete_secret().secret_id(id).force_delete_without_recovery(true).send().await.map(drop).map_err(|error| code(&error))
+        }
+        "untag" => {
+            client.untag_resource().secret_id(id).tag_keys("rotated-secrets.io/uid").send().await.map(drop).map_err(|error| code(&error))
+        }
+        "create" => client.create_secret().name(id).secret_string("x").send().await.map(drop).map_err(|error| code(&error)),
+        "list" => client.list_secrets().send().await.map(drop).map_err(|error| code(&error)),
+        _ => anyhow::bail!("{operation} is not known"),
+    };
+    Ok(answer.err().unwrap_or_else(|| "ok".to_owned()))
+}
+
+fn code<E>(error: &aws_sdk_secretsmanager::error::SdkError<E>) -> String
+where
+    E: aws_sdk_secretsmanager::error::ProvideErrorMetadata,
+{
+    aws_sdk_secretsmanager::error::ProvideErrorMetadata::code(error).unwrap_or("none").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_document_even_a_taken_over_operator_reaches_only_what_it_made() -> Result<()> {
+    let stage = operator_with("iam", &["operator-policy"]).await?;
+    stage.settled("app", spec()).await?;
+    let own = stage.aws_name("app");
+    let tags = |cluster: &str| std::collections::BTreeMap::from([("rotated-secrets.io/cluster".to_owned(), cluster.to_owned())]);
+    let (other, untagged, outside) = (format!("{PREFIX}/desk/other-cluster"), format!("{PREFIX}/desk/untagged"), "billing/key".to_owned());
+    stage.outsider().create(&other, "theirs", &tags("other"))?;
+    stage.outsider().create(&untagged, "theirs", &tags("x"))?;
+    stage.outsider().untag(&untagged, "rotated-secrets.io/cluster")?;
+    stage.outsider().create(&outside, "theirs", &tags("test"))?;
+    let before = stage.aws();
+    for (operation, id, expected) in [
+        ("read", &own, "ok"),
+        ("force", &own, "AccessDeniedException"),
+        ("untag", &own, "AccessDeniedException"),
+        ("describe", &other, "ok"),
+        ("read", &other, "AccessDeniedException"),
+        ("put", &other, "AccessDeniedException"),
+        ("delete", &other, "AccessDeniedException"),
+        ("read", &untagged, "AccessDeniedException"),
+        ("put", &untagged, "AccessDeniedException"),
+        ("delete", &untagged, "AccessDeniedException"),
+        ("describe", &outside, "AccessDeniedException"),
+        ("read", &outside, "AccessDeniedException"),
+        ("create", &format!("{PREFIX}/desk/without-tags"), "AccessDeniedException"),
+        ("create", &"billing/new".to_owned(), "AccessDeniedException"),
+        ("list", &own, "AccessDeniedException"),
+    ] {
+        assert_eq!(call(&stage, operation, json!({"id": id})).await?, expected, "{operation} {id}");
+    }
+    assert_eq!(stage.aws(), before, "nothing changed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_secret_half_is_wrong_gets_nothing() -> Result<()> {
+    let mut stage = operator_with("iam", &["operator-policy"]).await?;
+    let mut key = stage.iam().user("operator", &[("operator-policy", &document("operator-policy", &[])?)])?;
+    key.secret = "guessed".to_owned();
+    stage.act_with(Some(&key)).await;
+    stage.settled("app", spec()).await?;
+    let message = stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    ensure!(message.contains("InvalidSignatureException"), "{message}");
+    ensure!(stage.aws().is_empty(), "nothing was made");
+    Ok(())
+}
+
+#[test]
+fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Result<()> {
+    let dir = format!("{}/docs/iam", env!("CARGO_MANIFEST_DIR"));
+    let names: BTreeSet<String> =
+        std::fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect();
+    // The last two speak of pods of the operator and of ServiceAccounts; tests/e2e/identity.rs runs the binary by them.
+    let further = ["assume-policy", "namespace-policy", "namespace-trust", "plugin-policy", "irsa-trust", "pod-identity-trust"];
+    let known: BTreeSet<String> = Part::ALL.into_iter().map(Part::document).chain(further).map(str::to_owned).collect();
+    assert_eq!(names, known);
+    let terraform: String = ["main.tf", "operator.tf", "namespace.tf"]
+        .iter()
+        .map(|file| std::fs::read_to_string(format!("{dir}/{file}")))
+        .collect::<Result<_, _>>()?;
+    ensure!(!terraform.contains("secretsmanager:") && !terraform.contains("sts:"), "the documents are the JSON files alone");
+    for word in
+        ["REGION", "ACCOUNT_ID", "CLUSTER", "KMS_KEY", "NAMESPACE", "SERVICE_ACCOUNT", "OIDC_PROVIDER", "OPERATOR_ROLE", "EXTERNAL_ID"]
+    {
+        ensure!(terraform.contains(&format!("\"{word}\"")), "Terraform fills in {word}");
+    }
+    Ok(())
+}
