@@ -3,6 +3,12 @@ variable "region" {
   type        = string
 }
 
+variable "replica_region" {
+  description = "The region of replicas; * for every one."
+  type        = string
+  default     = "*"
+}
+
 variable "cluster" {
   description = "What the operator writes in the tag rotated-secrets.io/cluster: --cluster-id, or the uid of the namespace kube-system."
   type        = string
@@ -33,7 +39,7 @@ variable "kms_keys" {
 }
 
 variable "optional" {
-  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, lambda, ..."
+  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption"
   type        = set(string)
   default     = []
 }

@@ -23,34 +23,31 @@ pub(super) async fn of_object(cluster: &Cluster, object: &RotatedSecret, report:
 async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) {
     let namespace = object.namespace().unwrap_or_default();
     let session = Session { cluster: String::new(), namespace: namespace.clone() };
-    let decided = match &object.spec.aws.service_account_ref {
-        Some(account) => {
-            let name = &account.name;
-            let found = Api::<ServiceAccount>::namespaced(cluster.client.clone(), &namespace).get_metadata_opt(name).await;
-            let Ok(found) = found else {
-                return (
-                    Finding::Note,
-                    format!("whether the ServiceAccount {name} names a role cannot be seen by you: ask for get on serviceaccounts"),
-                );
-            };
-            let account = found.map(|found| Account {
-                uid: found.uid().unwrap_or_default(),
-                role_arn: found.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
-            });
-            of_account(session, name, account)
-        }
-        None => {
-            let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(&namespace).await;
-            let Ok(found) = found else {
-                return (
-                    Finding::Note,
-                    format!("whether the Namespace {namespace} names a role cannot be seen by you: ask for get on namespaces"),
-                );
-            };
-            let annotations = found.map(|found| found.annotations().clone()).unwrap_or_default();
-            let says = |key: &str| annotations.get(key).map(String::as_str);
-            of_namespace(session, NamespaceSays { role_arn: says(ROLE_ARN), external_id: says(EXTERNAL_ID) })
-        }
+    let decided = if let Some(account) = &object.spec.aws.service_account_ref {
+        let name = &account.name;
+        let found = Api::<ServiceAccount>::namespaced(cluster.client.clone(), &namespace).get_metadata_opt(name).await;
+        let Ok(found) = found else {
+            return (
+                Finding::Note,
+                format!("whether the ServiceAccount {name} names a role cannot be seen by you: ask for get on serviceaccounts"),
+            );
+        };
+        let account = found.map(|found| Account {
+            uid: found.uid().unwrap_or_default(),
+            role_arn: found.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
+        });
+        of_account(session, name, account)
+    } else {
+        let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(&namespace).await;
+        let Ok(found) = found else {
+            return (
+                Finding::Note,
+                format!("whether the Namespace {namespace} names a role cannot be seen by you: ask for get on namespaces"),
+            );
+        };
+        let annotations = found.map(|found| found.annotations().clone()).unwrap_or_default();
+        let says = |key: &str| annotations.get(key).map(String::as_str);
+        of_namespace(session, NamespaceSays { role_arn: says(ROLE_ARN), external_id: says(EXTERNAL_ID) })
     };
     match decided {
         Ok(Identity::Operator) => (Finding::Ok, format!("for namespace {namespace} the operator acts in AWS with its own credentials")),

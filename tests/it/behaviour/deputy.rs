@@ -87,12 +87,13 @@ impl Scene {
         for field in serde_json::from_str::<BTreeMap<String, String>>(&self.value)?.into_values().filter(|field| field != "admin") {
             ensure!(!status.contains(&field), "{object}: the status tells the victim's value");
         }
+        // Its own object's status and finalizer, and a token of its own account, are what a tenant may have.
         let writes: Vec<String> = self
             .stage
             .writes
             .take()
             .into_iter()
-            .filter(|write| write != "PUT rotatedsecrets/status" && write != "POST serviceaccounts/token")
+            .filter(|write| !["PUT rotatedsecrets/status", "PATCH rotatedsecrets", "POST serviceaccounts/token"].contains(&write.as_str()))
             .collect();
         ensure!(writes.is_empty(), "{object}: {writes:?}");
         assert_eq!(self.stage.world.emulator.counters().writes(), 0, "{object}: AWS was written");
@@ -105,7 +106,11 @@ impl Scene {
         for namespace in [&self.victim, &self.stage.world.namespace] {
             let api: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(self.stage.world.admin.clone(), namespace);
             secrets.extend(
-                api.list(&kube::api::ListParams::default()).await?.items.into_iter().map(|secret| (secret.metadata.uid, secret.data)),
+                api.list(&kube::api::ListParams::default())
+                    .await?
+                    .items
+                    .into_iter()
+                    .map(|secret| (secret.metadata.uid, format!("{:?}", secret.data))),
             );
         }
         Ok(Everything { aws: format!("{:?}", self.stage.aws()), secrets })
@@ -121,7 +126,7 @@ impl Scene {
 #[derive(Debug, PartialEq)]
 struct Everything {
     aws: String,
-    secrets: Vec<(Option<String>, Option<BTreeMap<String, k8s_openapi::ByteString>>)>,
+    secrets: Vec<(Option<String>, String)>,
 }
 
 async fn make_account(stage: &Stage, name: &str, role: &str) -> Result<()> {
@@ -161,6 +166,15 @@ async fn names_of_others_are_refused_whether_owned_mirrored_or_let_slip() -> Res
 
     // The administrator lets the name slip: it can be mirrored by leave, and is still not owned.
     scene.stage.annotate_namespace(json!({ALLOWED_NAMES: format!("{PREFIX}/*")})).await?;
+    // An offer that names another object is no offer, and a policy for adoption is no leave.
+    let other = format!("{PREFIX}/{}/legacy", scene.victim);
+    let tags = BTreeMap::from([("rotated-secrets.io/adopt-by".to_owned(), format!("{}/legacy", scene.victim))]);
+    scene.stage.outsider().create(&other, "the victim's legacy", &tags)?;
+    scene.stage.writes.take();
+    let adopting = with_aws(json!({"secretName": other, "adoptionPolicy": "IfTagged"}));
+    scene.refused("adopts", adopting, "Provisioned", "AlreadyExists").await?;
+    let always = with_aws(json!({"secretName": scene.name, "adoptionPolicy": "Always"}));
+    scene.refused("adopts-always", always, "Provisioned", "NotOwned").await?;
     scene.refused("slipped", with_aws(json!({"secretName": scene.name, "deletionPolicy": "Delete"})), "Provisioned", "NotOwned").await
 }
 

@@ -13,6 +13,8 @@ use crate::support::{PREFIX, REGION, spec};
 const ACCOUNT: &str = "123456789012";
 const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";
 const ID: &str = "an-external-id";
+/// Where replicas are.
+const THERE: &str = "eu-west-1";
 
 /// What the operator is given beyond its base, and the story that needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +25,26 @@ enum Part {
     Kms,
     /// Secrets of others that are only mirrored.
     Mirror,
+    /// Replicas in other regions.
+    Replicas,
+    /// Policies on the secrets.
+    ResourcePolicies,
+    /// Secrets that others made and offer.
+    Adoption,
 }
 
 impl Part {
     /// One for each document that ends in `-policy.json`; those of namespaces, people and trust have tests of their own below.
-    const ALL: [Self; 3] = [Self::Operator, Self::Kms, Self::Mirror];
+    const ALL: [Self; 6] = [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption];
 
     fn document(self) -> &'static str {
         match self {
             Self::Operator => "operator-policy",
             Self::Kms => "kms-policy",
             Self::Mirror => "mirror-policy",
+            Self::Replicas => "replicas-policy",
+            Self::ResourcePolicies => "resource-policies-policy",
+            Self::Adoption => "adoption-policy",
         }
     }
 
@@ -42,6 +53,9 @@ impl Part {
             Self::Operator => live_and_die(stage).await,
             Self::Kms => change_keys(stage).await,
             Self::Mirror => mirror(stage).await,
+            Self::Replicas => replicate(stage).await,
+            Self::ResourcePolicies => set_policies(stage).await,
+            Self::Adoption => adopt(stage).await,
         }
     }
 }
@@ -50,8 +64,8 @@ impl Part {
 fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
     let path = format!("{}/docs/iam/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut text = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
-    let own = [("REGION", REGION), ("ACCOUNT_ID", ACCOUNT), ("CLUSTER", "test"), ("KMS_KEY", "shop")];
-    for (word, value) in own.iter().chain(further) {
+    let own = [("REPLICA_REGION", THERE), ("REGION", REGION), ("ACCOUNT_ID", ACCOUNT), ("CLUSTER", "test"), ("KMS_KEY", "shop")];
+    for (word, value) in further.iter().chain(&own) {
         text = text.replace(word, value);
     }
     let left = text.split(|c: char| !c.is_ascii_uppercase() && c != '_').find(|word| word.len() > 3);
@@ -62,7 +76,11 @@ fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
 /// An operator with these documents and nothing else.
 async fn operator_with(prefix: &str, names: &[&str]) -> Result<Stage> {
     let mut stage = Stage::new(prefix).await?;
-    let documents: Vec<(&str, Value)> = names.iter().map(|name| Ok((*name, document(name, &[])?))).collect::<Result<_>>()?;
+    let mut documents: Vec<(&str, Value)> = names.iter().map(|name| Ok((*name, document(name, &[])?))).collect::<Result<_>>()?;
+    if names.contains(&"replicas-policy") {
+        // A key of another region has a document of its own.
+        documents.push(("keys-there", document("kms-policy", &[("REGION", THERE)])?));
+    }
     let policies: Vec<(&str, &Value)> = documents.iter().map(|(name, document)| (*name, document)).collect();
     let key = stage.iam().user("operator", &policies)?;
     stage.act_with(Some(&key)).await;
@@ -97,9 +115,13 @@ async fn live_and_die(stage: &Stage) -> Result<()> {
     stage.advance(HOUR);
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
-    let edit = json!({"spec": {"aws": {"description": "another", "tags": {"team": "shop"}}}});
-    stage.world.patch("app", edit).await?;
+    for edit in [json!({"description": "another", "tags": {"team": "shop"}}), json!({"tags": {"team": null}})] {
+        stage.world.patch("app", json!({"spec": {"aws": edit}})).await?;
+        stage.settle("app").await?;
+    }
+    stage.outsider().delete(&stage.aws_name("app"), 7)?;
     stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
     // A value of somebody else.
     stage.advance(HOUR / 2);
     stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
@@ -134,6 +156,40 @@ async fn mirror(stage: &Stage) -> Result<()> {
     stage.allow_names(Some("shared/*")).await?;
     stage.settled("key", json!({"aws": {"secretName": "shared/key"}})).await?;
     stage.expect("key", "Ready", "True", "Succeeded").await.map(drop)
+}
+
+async fn replicate(stage: &Stage) -> Result<()> {
+    stage.settled("app", spec()).await?;
+    for replicas in [json!([{"region": THERE}]), json!([{"region": THERE, "kmsKeyId": "alias/shop"}]), json!([])] {
+        stage.world.patch("app", json!({"spec": {"aws": {"replicaRegions": replicas}}})).await?;
+        stage.settle("app").await?;
+        stage.world.check_agreement("app").await?;
+    }
+    Ok(())
+}
+
+async fn set_policies(stage: &Stage) -> Result<()> {
+    let policy = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Principal": {"AWS": "arn:aws:iam::210987654321:root"},
+    }]});
+    stage.settled("app", spec()).await?;
+    for policy in [policy, json!({})] {
+        stage.world.patch("app", json!({"spec": {"aws": {"resourcePolicy": policy}}})).await?;
+        stage.settle("app").await?;
+        stage.world.check_agreement("app").await?;
+    }
+    stage.world.patch("app", json!({"spec": {"aws": {"resourcePolicy": null}}})).await?;
+    stage.settle("app").await
+}
+
+async fn adopt(stage: &Stage) -> Result<()> {
+    let by = format!("{}/app", stage.world.namespace);
+    let tags = std::collections::BTreeMap::from([("rotated-secrets.io/adopt-by".to_owned(), by)]);
+    stage.outsider().create(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs-and-long"}"#, &tags)?;
+    let mut adopting = spec();
+    adopting["aws"] = json!({"adoptionPolicy": "IfTagged"});
+    stage.settled("app", adopting).await?;
+    stage.world.check_agreement("app").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,9 +307,18 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
         .map(|file| std::fs::read_to_string(format!("{dir}/{file}")))
         .collect::<Result<_, _>>()?;
     ensure!(!terraform.contains("secretsmanager:") && !terraform.contains("sts:"), "the documents are the JSON files alone");
-    for word in
-        ["REGION", "ACCOUNT_ID", "CLUSTER", "KMS_KEY", "NAMESPACE", "SERVICE_ACCOUNT", "OIDC_PROVIDER", "OPERATOR_ROLE", "EXTERNAL_ID"]
-    {
+    for word in [
+        "REGION",
+        "ACCOUNT_ID",
+        "CLUSTER",
+        "KMS_KEY",
+        "NAMESPACE",
+        "SERVICE_ACCOUNT",
+        "OIDC_PROVIDER",
+        "OPERATOR_ROLE",
+        "EXTERNAL_ID",
+        "REPLICA_REGION",
+    ] {
         ensure!(terraform.contains(&format!("\"{word}\"")), "Terraform fills in {word}");
     }
     Ok(())
