@@ -57,8 +57,13 @@ impl World {
     pub(crate) async fn new(namespace: &str) -> Result<Self> {
         let cluster = control_plane().await?;
         let now = Timestamp::from_second(Timestamp::now().as_second() + 600)?;
-        let emulator =
-            Emulator::new(emulator::Config { clock: Clock::fixed(now), region: REGION.to_owned(), ..emulator::Config::default() });
+        let emulator = Emulator::new(emulator::Config {
+            clock: Clock::fixed(now),
+            region: REGION.to_owned(),
+            // Between two turns, so that a plan always meets the same writes.
+            rotates_by_itself: false,
+            ..emulator::Config::default()
+        });
         let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         Ok(Self { cluster, admin: cluster.admin(), namespace: namespace.to_owned(), emulator, server })
     }
@@ -152,6 +157,7 @@ impl World {
     pub(crate) async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
         for _ in 0..40 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
+            self.emulator.run_rotations().await;
             let Turn { again, changed, .. } = turn(&object, ctx).await;
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use testbed::emulator::function::Registration;
 use testbed::emulator::{self, EmulatorArgs};
 
 /// The pretend world of Rotated Secrets: a real Kubernetes control plane and an emulated AWS Secrets Manager.
@@ -53,6 +54,9 @@ enum Command {
         /// Also a real node, on which pods run; takes root
         #[arg(long)]
         node: bool,
+        /// A rotation function: its ARN, then `builtin`, an endpoint that speaks Lambda's Invoke, or a program; see `testbed emulator --help`
+        #[arg(long = "function", value_name = "ARN=TARGET")]
+        functions: Vec<Registration>,
     },
     /// Run only the emulator until Ctrl-C
     Emulator(EmulatorArgs),
@@ -71,7 +75,7 @@ impl Cli {
             Command::Reference { definition } => print!("{}", testbed::reference::markdown(&std::fs::read_to_string(definition)?)?),
             Command::Chart { check } => chart::chart(check)?,
             Command::Helm { arguments } => return chart::helm(&arguments),
-            Command::Up { node } => in_runtime(up::up(node))?,
+            Command::Up { node, functions } => in_runtime(up::up(node, &functions))?,
             Command::Emulator(arguments) => in_runtime(emulator::run(arguments))?,
             Command::Image(arguments) => image::image(&arguments)?,
             Command::Sbom(arguments) => image::sbom(&arguments)?,

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
 use testbed::controlplane::{ControlPlane, Options, binaries};
+use testbed::emulator::function::Registration;
 use testbed::emulator::{Config, Emulator};
 use testbed::node::{self, Node};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +40,7 @@ impl World {
 }
 
 /// Prints what to type in a shell that is to use it, then waits for Ctrl-C or SIGTERM.
-pub(crate) async fn up(with_node: bool) -> Result<()> {
+pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()> {
     // Listened for from the start, or an early Ctrl-C would leave the tidying to the watcher.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::task::spawn_blocking(binaries::provision).await??;
@@ -55,7 +56,11 @@ pub(crate) async fn up(with_node: bool) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    let server = Emulator::new(Config::default()).serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let emulator = Emulator::new(Config::default());
+    let server = emulator.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    for function in functions {
+        function.register(&emulator, &server.endpoint_url());
+    }
     let control_plane = world.control_plane();
     let kubectl = control_plane.kubectl().parent().context("kubectl has no directory")?;
     println!("export KUBECONFIG={}", control_plane.kubeconfig().display());

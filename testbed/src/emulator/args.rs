@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::function::Registration;
 use super::{Config, Emulator, Quotas};
 
 /// Runs the Secrets Manager emulator.
@@ -22,6 +23,10 @@ pub struct EmulatorArgs {
     /// Where ARN suffixes and passwords come from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// A rotation function: its ARN, then `builtin` (keeps the user name, takes a new password), an endpoint that speaks Lambda's Invoke, or a
+    /// program that reads the event from its standard input. May be given several times
+    #[arg(long = "function", value_name = "ARN=TARGET")]
+    pub functions: Vec<Registration>,
 }
 
 /// Serves until interrupted. Prints the endpoint as its first line.
@@ -29,6 +34,9 @@ pub async fn run(args: EmulatorArgs) -> anyhow::Result<()> {
     let emulator =
         Emulator::new(Config { quotas: args.quotas, seed: args.seed, list_lag: Duration::from_secs(args.list_lag), ..Config::default() });
     let server = emulator.serve(args.listen).await?;
+    for function in &args.functions {
+        function.register(&emulator, &server.endpoint_url());
+    }
     say(&server.endpoint_url())?;
     tokio::signal::ctrl_c().await?;
     Ok(())

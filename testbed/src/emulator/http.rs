@@ -67,6 +67,9 @@ impl Drop for Server {
 async fn accept(listener: TcpListener, emulator: Emulator) -> Infallible {
     // Dropped together with this task, which closes every connection.
     let mut connections = JoinSet::new();
+    if emulator.rotates_by_itself() {
+        connections.spawn(emulator.clone().rotate_by_the_clock());
+    }
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {

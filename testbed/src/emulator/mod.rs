@@ -6,13 +6,16 @@ pub mod clock;
 mod control;
 mod error;
 mod faults;
+pub mod function;
 mod http;
 mod iam;
 pub mod moto;
 mod outsider;
 mod payload;
+pub mod python;
 mod quota;
 mod records;
+mod rotation;
 mod snapshot;
 pub mod store;
 
@@ -35,8 +38,9 @@ pub use outsider::Outsider;
 pub use payload::Payload;
 pub use quota::Quotas;
 pub use records::{CallRecord, Counters};
-pub use snapshot::{SecretSnapshot, VersionSnapshot};
-pub use store::{ACCOUNT, RotationFunction, RotationRequest, is_write};
+pub use rotation::{Invocation, RotationEvent, RotationFunction, RotationStep};
+pub use snapshot::{RotationSnapshot, SecretSnapshot, VersionSnapshot};
+pub use store::{ACCOUNT, is_write};
 
 use faults::{Mishap, Trouble};
 use iam::Principal;
@@ -54,6 +58,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// Where ARN suffixes and passwords come from.
     pub seed: u64,
+    /// Whether rotations by AWS go on by themselves while the emulator is served; otherwise only when [`Emulator::run_rotations`] is called.
+    pub rotates_by_itself: bool,
     /// How far `ListSecrets` lags behind (AWS: up to five minutes).
     pub list_lag: Duration,
     /// For how long a name stays taken after a forced deletion (AWS: some seconds).
@@ -70,6 +76,7 @@ impl Default for Config {
             clock: Clock::real(),
             quotas: Quotas::Off,
             seed: 0,
+            rotates_by_itself: true,
             list_lag: Duration::ZERO,
             forced_deletion_lag: Duration::from_secs(5),
             region: "us-east-1".to_owned(),
@@ -85,11 +92,13 @@ pub struct Emulator(Arc<Parts>);
 struct Parts {
     clock: Clock,
     region: String,
+    rotates_by_itself: bool,
     store: Mutex<Store>,
     meter: Mutex<Meter>,
     trouble: Mutex<Trouble>,
     journal: Mutex<Journal>,
     gate: Mutex<Option<Arc<dyn Gate>>>,
+    rotations: rotation::Rotations,
     counters: Counters,
     callers: Mutex<BTreeSet<String>>,
     iam: Iam,
@@ -111,11 +120,13 @@ impl Emulator {
         Self(Arc::new(Parts {
             clock: config.clock,
             region: config.region,
+            rotates_by_itself: config.rotates_by_itself,
             store: Mutex::new(Store::new(config.seed, lags)),
             meter: Mutex::new(Meter::new(config.quotas)),
             trouble: Mutex::new(Trouble::default()),
             journal: Mutex::new(Journal::new(config.log_room)),
             gate: Mutex::new(None),
+            rotations: rotation::Rotations::default(),
             counters: Counters::default(),
             callers: Mutex::default(),
             iam: Iam::default(),
@@ -155,11 +166,6 @@ impl Emulator {
     /// Changes for how long a new replica says that it is being made.
     pub fn set_replication_lag(&self, lag: Duration) {
         self.store().set_replication_lag(lag);
-    }
-
-    /// Sets what `RotateSecret` invokes.
-    pub fn set_rotation_function(&self, function: Option<Arc<dyn RotationFunction>>) {
-        self.store().set_rotation_function(function);
     }
 
     /// As whom callers over HTTP have named themselves: their user agents, which CloudTrail shows.

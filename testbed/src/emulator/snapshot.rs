@@ -34,6 +34,23 @@ pub struct SecretSnapshot {
     pub deletion_date: Option<Timestamp>,
     /// Its resource policy.
     pub policy: Option<String>,
+    /// Rotation by AWS; none if it was never set up.
+    pub rotation: Option<RotationSnapshot>,
+}
+
+/// Rotation by AWS as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RotationSnapshot {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// The function.
+    pub function: Option<String>,
+    /// The rules, as AWS shows them.
+    pub rules: Option<serde_json::Value>,
+    /// When AWS last rotated.
+    pub last: Option<Timestamp>,
+    /// By when it will have rotated next.
+    pub next: Option<Timestamp>,
 }
 
 /// A version as it stands.
@@ -74,6 +91,13 @@ impl SecretSnapshot {
             changed: secret.changed,
             deletion_date: secret.deletion.map(|deletion| deletion.planned),
             policy: secret.policy.clone(),
+            rotation: secret.rotation.enabled.map(|enabled| RotationSnapshot {
+                enabled,
+                function: secret.rotation.function.clone(),
+                rules: secret.rotation.rules.clone(),
+                last: secret.rotation.last,
+                next: secret.rotation.next,
+            }),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod create;
 mod deletion;
+mod functions;
 mod labels;
 mod lists;
 mod moto;
@@ -72,6 +73,7 @@ fn rules() -> Vec<Rule> {
         deletion::RULES,
         tags::RULES,
         rotation::RULES,
+        functions::RULES,
         regions::RULES,
         time::RULES,
     ]
@@ -112,7 +114,7 @@ fn our_emulator_keeps_every_rule() {
         let outcome = match rule.check {
             Check::Anywhere(check) => check(&wire),
             Check::Emulated(check) => {
-                let config = Config { clock: noon(), ..Config::default() };
+                let config = Config { clock: noon(), rotates_by_itself: false, ..Config::default() };
                 let (emulator, server) = serve(&runtime, config);
                 check(&Wire::to(&server.endpoint_url()), &emulator)
             }

@@ -1,4 +1,4 @@
-//! AWS-driven rotation, as far as it goes without a function.
+//! AWS-driven rotation, as far as it goes without a function; with one: `functions`.
 
 use serde_json::{Value, json};
 

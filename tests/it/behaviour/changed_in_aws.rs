@@ -1,11 +1,9 @@
 //! What somebody else does in AWS is the truth, and what they have under way is not disturbed.
 
-use std::sync::Arc;
-
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
 use serde_json::json;
-use testbed::emulator::{RotationFunction, RotationRequest};
+use testbed::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::spec;
@@ -162,28 +160,21 @@ async fn a_version_that_became_current_late_starts_its_period_then() -> Result<(
     Ok(())
 }
 
-/// A function that takes every rotation up and never does anything.
-struct Lambda;
-
-impl RotationFunction for Lambda {
-    fn start(&self, _: &RotationRequest) -> bool {
-        true
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
     let stage = Stage::new("external").await?;
-    stage.world.emulator.set_rotation_function(Some(Arc::new(Lambda)));
+    const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
+    stage.world.emulator.set_rotation_function(FUNCTION, Some(KeepUsername::new()));
     stage.settled("app", spec()).await?;
     let rotate = json!({
         "SecretId": stage.aws_name("app"),
         "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11",
-        "RotationLambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:rotate",
+        "RotationLambdaARN": FUNCTION,
         "RotationRules": {"AutomaticallyAfterDays": 30},
         "RotateImmediately": false,
     });
     stage.outsider().act("RotateSecret", &rotate)?;
+    stage.world.emulator.run_rotations().await;
     stage.advance(HOUR);
     let before = stage.aws();
     stage.settle("app").await?;

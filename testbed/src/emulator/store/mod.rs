@@ -33,7 +33,7 @@ use serde_json::Value;
 use super::clock::{after, before};
 use super::error::AwsError;
 use fields::Fields;
-pub use rotate::{RotationFunction, RotationRequest};
+pub(crate) use rotate::{Due, End};
 pub(crate) use secret::Secret;
 
 /// The one account there is.
@@ -114,7 +114,8 @@ pub struct Store {
     due: BTreeSet<(Timestamp, String, String)>,
     lags: Lags,
     chance: ChaCha12Rng,
-    function: Option<Arc<dyn RotationFunction>>,
+    /// The functions that AWS may invoke.
+    functions: BTreeSet<String>,
 }
 
 /// What is kept under one name.
@@ -141,7 +142,7 @@ impl Shelf {
 impl Store {
     /// An empty store. ARN suffixes and passwords follow from the seed.
     pub fn new(seed: u64, lags: Lags) -> Self {
-        Self { shelves: BTreeMap::new(), due: BTreeSet::new(), lags, chance: ChaCha12Rng::seed_from_u64(seed), function: None }
+        Self { shelves: BTreeMap::new(), due: BTreeSet::new(), lags, chance: ChaCha12Rng::seed_from_u64(seed), functions: BTreeSet::new() }
     }
 
     /// Changes how far `ListSecrets` lags behind.
@@ -154,9 +155,13 @@ impl Store {
         self.lags.replication = lag;
     }
 
-    /// Sets what `RotateSecret` invokes. Without one no function can be invoked.
-    pub fn set_rotation_function(&mut self, function: Option<Arc<dyn RotationFunction>>) {
-        self.function = function;
+    /// Says whether AWS may invoke the function of this ARN.
+    pub fn allow_function(&mut self, arn: &str, allowed: bool) {
+        if allowed {
+            self.functions.insert(arn.to_owned());
+        } else {
+            self.functions.remove(arn);
+        }
     }
 
     /// Answers one call.

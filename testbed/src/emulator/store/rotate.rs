@@ -1,35 +1,60 @@
-//! `RotateSecret` and `CancelRotateSecret`, as far as they go without running a function.
+//! `RotateSecret` and `CancelRotateSecret`: how a rotation by AWS begins, goes on, fails and ends. What is told to the function, and when it
+//! is called, is not the store's business: see [`crate::emulator::rotation`].
+//!
+//! ```text
+//! RotateSecret -> N{AWSPENDING}, without a value -> createSecret, setSecret, testSecret, finishSecret -> N{AWSCURRENT, AWSPENDING} -> N{AWSCURRENT}
+//!                     a step fails: tried again from the first step, then left as it is until the next window opens
+//!                     AWSPENDING goes from N: abandoned
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::json;
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::fields::{Fields, NO_TOKEN, check_token};
-use super::schedule::check_rules;
-use super::secret::{CURRENT, PENDING, Version};
+use super::schedule::{check_rules, counts, window_after};
+use super::secret::{CURRENT, PENDING, Replication, Secret, Version};
 use super::{Answer, Caller, Store};
 use crate::emulator::clock::after;
 use crate::emulator::error::AwsError;
 
-/// A rotation that begins.
+/// How long AWS waits before it tries a failed rotation again. The user guide says "several times" and no more.
+const PAUSES: [Duration; 4] = [Duration::from_mins(1), Duration::from_mins(2), Duration::from_mins(4), Duration::from_mins(8)];
+
+/// A rotation under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RotationRequest {
-    /// The function to invoke.
-    pub function_arn: String,
-    /// The secret.
-    pub secret_arn: String,
-    /// The id of the version to be made.
-    pub token: String,
-    /// Whether only `testSecret` is asked for (`RotateImmediately` is false).
-    pub test_only: bool,
+pub(crate) struct Attempt {
+    /// The version that is to become current; for a test a copy of the current one.
+    pub(crate) token: String,
+    /// Only `testSecret` is asked for (`RotateImmediately` is false).
+    pub(crate) test_only: bool,
+    /// How often it failed.
+    pub(crate) failures: usize,
+    /// When it goes on.
+    pub(crate) due: Timestamp,
 }
 
-/// What `RotateSecret` invokes. The function itself answers later, with calls of its own.
-pub trait RotationFunction: Send + Sync {
-    /// Takes a rotation up; `false` when the function cannot be invoked.
-    fn start(&self, request: &RotationRequest) -> bool;
+/// One secret whose rotation goes on now.
+#[derive(Debug, Clone)]
+pub(crate) struct Due {
+    pub(crate) region: String,
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) function: String,
+    pub(crate) attempt: Attempt,
+}
+
+/// How a rotation came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Succeeded,
+    Failed,
+    /// Somebody took AWSPENDING away, or put another value.
+    Abandoned,
 }
 
 impl Store {
@@ -50,40 +75,26 @@ impl Store {
         if pending.is_some() && pending != secret.labelled(CURRENT) {
             return Err(AwsError::invalid_request("A previous rotation isn't complete. That rotation will be reattempted."));
         }
-        let request = RotationRequest {
-            function_arn: function.clone(),
-            secret_arn: secret.arn.clone(),
-            token: token.to_owned(),
-            test_only: !immediately,
-        };
-        if !self.function.as_ref().is_some_and(|function| function.start(&request)) {
+        if !self.functions.contains(&function) {
             return Err(AwsError::new(
                 "AccessDeniedException",
                 "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com.",
             ));
         }
+        if secret.versions.contains_key(token) {
+            return Err(AwsError::token_in_use(token, &secret.arn));
+        }
         secret.rotation.enabled = Some(true);
         secret.rotation.function = Some(function);
         if let Some(rules) = fields.value("RotationRules") {
-            secret.rotation.next = rules.get("AutomaticallyAfterDays").and_then(|days| next(caller.now, days.as_u64()?));
             secret.rotation.rules = Some(rules.clone());
         }
+        secret.rotation.plan(caller.now);
         let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
-        if immediately {
-            if secret.versions.contains_key(token) {
-                return Err(AwsError::token_in_use(token, &secret.arn));
-            }
-            let version = Version {
-                value: None,
-                created: caller.now,
-                serial: secret.versions.values().map(|version| version.serial + 1).max().unwrap_or(0),
-            };
-            secret.versions.insert(token.to_owned(), Arc::new(version));
-            secret.labels.insert(PENDING.to_owned(), token.to_owned());
-            secret.rotation.last = Some(caller.now);
-            if let Some(answer) = answer.as_object_mut() {
-                answer.insert("VersionId".into(), token.into());
-            }
+        let copy = secret.labelled(CURRENT).and_then(|id| secret.versions.get(id)?.value.clone());
+        secret.begin(token, if immediately { None } else { copy }, !immediately, caller.now);
+        if let (true, Some(answer)) = (immediately, answer.as_object_mut()) {
+            answer.insert("VersionId".into(), token.into());
         }
         self.save(caller, secret);
         Ok(answer)
@@ -96,6 +107,8 @@ impl Store {
             return Err(AwsError::invalid_request("Rotation was never turned on for this secret."));
         }
         secret.rotation.enabled = Some(false);
+        secret.rotation.attempt = None;
+        secret.rotation.opens = None;
         secret.rotation.next = None;
         let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
         if let (Some(id), Some(answer)) = (secret.labelled(PENDING), answer.as_object_mut()) {
@@ -104,8 +117,125 @@ impl Store {
         self.save(caller, secret);
         Ok(answer)
     }
+
+    /// Begins the rotations whose window is open, and tells which are to go on now.
+    pub(crate) fn rotations_due(&mut self, now: Timestamp) -> Vec<Due> {
+        let primaries = self.all().filter(|(_, secret)| secret.rotates()).map(|(region, secret)| (region.to_owned(), Arc::clone(secret)));
+        let mut due = Vec::new();
+        for (region, secret) in primaries.collect::<Vec<_>>() {
+            let opened = secret.rotation.attempt.is_none() && secret.rotation.opens.is_some_and(|opens| opens <= now);
+            let mut secret = Secret::clone(&secret);
+            if opened {
+                let left_over = secret.labelled(PENDING).filter(|id| secret.labelled(CURRENT) != Some(id)).map(str::to_owned);
+                if let Some(token) = left_over {
+                    secret.rotation.attempt = Some(Attempt { token, test_only: false, failures: 0, due: now });
+                } else {
+                    let token = Uuid::from_bytes(self.chance.random()).to_string();
+                    secret.begin(&token, None, false, now);
+                }
+                // The next window, should this one pass in vain; the date that is shown stays that of this one.
+                secret.rotation.opens = secret.rotation.rules.as_ref().and_then(|rules| Some(window_after(rules, now)?.opens));
+                self.save(Caller { region: &region, now, age: Duration::ZERO }, secret.clone());
+            }
+            if let (Some(attempt), Some(function)) = (secret.rotation.attempt, secret.rotation.function)
+                && attempt.due <= now
+            {
+                due.push(Due { region, name: secret.name, arn: secret.arn, function, attempt });
+            }
+        }
+        due
+    }
+
+    /// Whether the rotation is still wanted: it was not cancelled, and its version is still the pending one.
+    pub(crate) fn rotation_goes_on(&self, due: &Due) -> bool {
+        let secret = self.shelf(&due.region, &due.name).and_then(|shelf| shelf.secret.as_ref());
+        secret.is_some_and(|secret| {
+            secret.rotates()
+                && secret.rotation.attempt.as_ref().is_some_and(|attempt| attempt.token == due.attempt.token)
+                // A test needs no version of its own where there is nothing to copy.
+                && (due.attempt.test_only
+                    || secret.labelled(PENDING) == Some(&due.attempt.token)
+                    || secret.labelled(CURRENT) == Some(&due.attempt.token))
+        })
+    }
+
+    /// Whether the function has made the version current.
+    pub(crate) fn rotation_promoted(&self, due: &Due) -> bool {
+        let secret = self.shelf(&due.region, &due.name).and_then(|shelf| shelf.secret.as_ref());
+        secret.is_some_and(|secret| secret.labelled(CURRENT) == Some(&due.attempt.token))
+    }
+
+    /// Writes down how a rotation came out. Nothing if it was replaced or taken away meanwhile.
+    pub(crate) fn end_rotation(&mut self, due: &Due, end: End, now: Timestamp) {
+        let Some(there) = self.shelf(&due.region, &due.name).and_then(|shelf| shelf.secret.clone()) else { return };
+        let mut secret = Secret::clone(&there);
+        let Some(attempt) = secret.rotation.attempt.take_if(|attempt| attempt.token == due.attempt.token) else { return };
+        let token = attempt.token.as_str();
+        if attempt.test_only {
+            // The temporary version goes, however the test came out.
+            if secret.labelled(PENDING) == Some(token) {
+                secret.labels.remove(PENDING);
+            }
+            secret.versions.remove(token);
+        } else if end == End::Succeeded {
+            if secret.labelled(PENDING) == Some(token) {
+                secret.labels.remove(PENDING);
+            }
+            secret.rotation.last = Some(now);
+            secret.rotation.plan(now);
+            secret.rotation.show_days(now);
+        } else {
+            if let (End::Failed, Some(pause)) = (end, PAUSES.get(attempt.failures)) {
+                secret.rotation.attempt = Some(Attempt { failures: attempt.failures + 1, due: after(now, *pause), ..attempt });
+            }
+            // That it came to nothing is no change of the secret.
+            self.replace(&due.region, &due.name, Some(secret), now);
+            return;
+        }
+        self.save(Caller { region: &due.region, now, age: Duration::ZERO }, secret);
+    }
 }
 
-fn next(now: Timestamp, days: u64) -> Option<Timestamp> {
-    Some(after(now, Duration::from_secs(days.checked_mul(24 * 3600)?)))
+impl Secret {
+    fn rotates(&self) -> bool {
+        self.rotation.enabled == Some(true) && self.deletion.is_none() && !matches!(self.replication, Replication::Replica { .. })
+    }
+
+    /// A pending version, and a rotation that is to fill it or a test of it.
+    fn begin(&mut self, token: &str, value: Option<crate::emulator::payload::Payload>, test_only: bool, now: Timestamp) {
+        // A test of a secret that has no value has nothing to make a version of.
+        if value.is_some() || !test_only {
+            let serial = self.versions.values().map(|version| version.serial + 1).max().unwrap_or(0);
+            self.versions.insert(token.to_owned(), Arc::new(Version { value, created: now, serial }));
+            self.labels.insert(PENDING.to_owned(), token.to_owned());
+        }
+        self.rotation.attempt = Some(Attempt { token: token.to_owned(), test_only, failures: 0, due: now });
+    }
+
+    /// A new current value that the function did not make: it counts as a rotation where days are counted.
+    pub(super) fn value_put_by_hand(&mut self, now: Timestamp) {
+        if self.rotation.enabled == Some(true) && self.rotation.rules.as_ref().is_some_and(counts) {
+            self.rotation.plan(now);
+        }
+    }
+}
+
+impl super::secret::Rotation {
+    /// The next window by the rules as they are; the date that is shown is the last second of it.
+    fn plan(&mut self, now: Timestamp) {
+        let window = self.rules.as_ref().and_then(|rules| window_after(rules, now));
+        self.opens = window.map(|window| window.opens);
+        self.next = window.and_then(|window| window.closes.checked_sub(SignedDuration::from_secs(1)).ok());
+    }
+
+    /// After a rotation AWS shows a number of days beside an expression, too, which it computes from it.
+    fn show_days(&mut self, now: Timestamp) {
+        let Some(opens) = self.opens else { return };
+        let days = (opens.duration_since(now).as_hours() + 23) / 24;
+        if let Some(rules) = self.rules.as_mut().and_then(Value::as_object_mut)
+            && rules.contains_key("ScheduleExpression")
+        {
+            rules.insert("AutomaticallyAfterDays".into(), days.max(1).into());
+        }
+    }
 }

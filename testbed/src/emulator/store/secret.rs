@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Number, Value, json};
 
 use super::ACCOUNT;
+use super::rotate::Attempt;
 use crate::emulator::error::AwsError;
 use crate::emulator::payload::Payload;
 
@@ -68,7 +69,11 @@ pub(crate) struct Rotation {
     pub(crate) function: Option<String>,
     pub(crate) rules: Option<Value>,
     pub(crate) last: Option<Timestamp>,
+    /// When the next window opens.
+    pub(crate) opens: Option<Timestamp>,
+    /// By when the next rotation will have happened, as AWS shows it.
     pub(crate) next: Option<Timestamp>,
+    pub(crate) attempt: Option<Attempt>,
 }
 
 /// A secret.

@@ -122,6 +122,7 @@ impl Secret {
             // A new current value ends a rotation that was under way ("RotationAbandoned" in the user guide; recorded for a put
             // while AWSPENDING and AWSCURRENT were on one version).
             self.labels.remove(PENDING);
+            self.value_put_by_hand(now);
         }
         for stage in stages {
             self.labels.insert((*stage).to_owned(), token.to_owned());
