@@ -4,6 +4,7 @@
 mod acting;
 mod assume;
 mod meter;
+mod rotation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::plan::Replica;
 use crate::value::Payload;
 
 mod settings;
+pub use rotation::{Rotate, RotationDescription};
 
 /// Secrets Manager in every region, as one identity.
 #[derive(Clone)]
@@ -59,8 +61,8 @@ pub struct Description {
     pub tags: BTreeMap<String, String>,
     /// Scheduled for deletion.
     pub deleted: bool,
-    /// Rotation by AWS is on.
-    pub rotation_enabled: bool,
+    /// Rotation by AWS.
+    pub rotation: RotationDescription,
     /// The AWS service that owns it.
     pub owning_service: Option<String>,
     /// Label to version.
@@ -151,7 +153,7 @@ impl SecretsManager {
                 .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
                 .collect(),
             deleted: output.deleted_date().is_some(),
-            rotation_enabled: output.rotation_enabled().unwrap_or(false),
+            rotation: RotationDescription::of(&output),
             owning_service: output.owning_service().map(str::to_owned),
             labels,
             last_changed: output.last_changed_date().and_then(timestamp),

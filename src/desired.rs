@@ -15,6 +15,7 @@ use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
 
+pub mod by_aws;
 mod generators;
 pub mod key;
 pub mod resource_policy;
@@ -23,6 +24,8 @@ mod versions;
 
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
+
+pub use by_aws::{ByAws, Rules};
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -124,6 +127,8 @@ pub enum Rotation {
         /// Where rotation begins on a value that was there before: at once.
         immediately: bool,
     },
+    /// By AWS, with a function.
+    ByAws(ByAws),
     /// The schedule cannot be carried out; everything else goes on.
     Refused(Refusal),
 }
@@ -212,14 +217,14 @@ impl Desired {
             tokens: Tokens::of(&uid),
             suspended: object.spec.suspend,
             settings: Settings::read(aws, &region, policy),
-            region,
             own_prefix,
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             description: aws.description.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            rotation: generators::outliving(rotation(object, policy, Tokens::of(&uid)), value.as_ref()),
+            rotation: generators::outliving(rotation(object, policy, &region, Tokens::of(&uid)), value.as_ref()),
+            region,
             value,
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
@@ -244,8 +249,11 @@ pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
 }
 
-fn rotation(object: &RotatedSecret, policy: &Policy, tokens: Tokens) -> Rotation {
+fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, tokens: Tokens) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
+    if let Some(lambda) = &spec.lambda {
+        return by_aws::parse(spec, lambda, region, policy);
+    }
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
     let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));
     let zone = spec.time_zone.as_deref();

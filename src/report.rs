@@ -13,7 +13,7 @@ use crate::api::{
     ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
-use crate::desired::{Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
+use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, SETTLING, kept};
@@ -79,6 +79,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         history: status.history.iter().map(|entry| VersionId::from(entry.version_id.clone())).collect(),
         rollback_handled: status.requests.as_ref().and_then(|requests| Some((requests.rollback.clone()?, requests.rollback_refused))),
+        never_scheduled: status.schedule.is_none(),
         rotate_handled: status.requests.and_then(|requests| requests.rotate),
     }
 }
@@ -191,8 +192,17 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         Rotation::Scheduled { expression, .. } => {
             Some(ScheduleStatus { expression: expression.clone(), since: schedule_since(before, want, now).map(Time) })
         }
-        // A slip of the pen that is corrected is no new beginning.
-        Rotation::Refused(_) => before.schedule.clone(),
+        Rotation::ByAws(ByAws { terms: Ok(terms), .. }) if remote.rotation.enabled && remote.rotation.as_declared => {
+            let expression = terms.rules.describe();
+            let since = match &before.schedule {
+                Some(before) if before.expression == expression => before.since.clone(),
+                Some(_) => Some(Time(now)),
+                None => (!before.history.is_empty()).then_some(Time(now)),
+            };
+            Some(ScheduleStatus { expression, since })
+        }
+        // A slip of the pen that is corrected is no new beginning, and neither is what AWS was not yet told.
+        Rotation::Refused(_) | Rotation::ByAws(_) => before.schedule.clone(),
         Rotation::Never => None,
     };
     if let Some(current) = &remote.current {
@@ -294,6 +304,12 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: 
     }
     if current.version == tokens.first() {
         return Cause::Scheduled;
+    }
+    if matches!(want.rotation, Rotation::ByAws(_)) {
+        // AWS says when it last rotated, not to which version: one that is older than that date, or that was pending, is what it rotated to.
+        let pending = before.aws.as_ref().and_then(|aws| aws.pending_version_id.as_deref()) == Some(current.version.as_str());
+        let rotated = pending || remote.rotation.last.is_some_and(|last| last >= current.changed);
+        return if rotated { Cause::Scheduled } else { Cause::External };
     }
     let Rotation::Scheduled { clock, .. } = &want.rotation else { return Cause::External };
     let Some(anchor) = counted_from(before) else {

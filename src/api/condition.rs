@@ -91,6 +91,10 @@ pub enum Reason {
     ForeignPending,
     /// AWS rotates this secret, so we do not.
     RotatedByAws,
+    /// The rotation function lies outside what this namespace may use.
+    FunctionNotAllowed,
+    /// AWS tried to rotate and did not succeed.
+    RotationFailed,
     /// The Kubernetes Secret belongs to somebody else.
     SecretNotOwned,
     /// The version that the Secret is pinned to is not there.
@@ -107,7 +111,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -138,6 +142,8 @@ impl Reason {
         Self::IntervalTooShort,
         Self::ForeignPending,
         Self::RotatedByAws,
+        Self::FunctionNotAllowed,
+        Self::RotationFailed,
         Self::SecretNotOwned,
         Self::VersionNotFound,
         Self::FieldMissing,
@@ -179,6 +185,8 @@ impl Reason {
             Self::IntervalTooShort => "IntervalTooShort",
             Self::ForeignPending => "ForeignPending",
             Self::RotatedByAws => "RotatedByAws",
+            Self::FunctionNotAllowed => "FunctionNotAllowed",
+            Self::RotationFailed => "RotationFailed",
             Self::SecretNotOwned => "SecretNotOwned",
             Self::VersionNotFound => "VersionNotFound",
             Self::FieldMissing => "FieldMissing",
@@ -212,6 +220,8 @@ impl Reason {
                 | Self::IntervalTooShort
                 | Self::ForeignPending
                 | Self::RotatedByAws
+                | Self::FunctionNotAllowed
+                | Self::RotationFailed
                 | Self::SecretNotOwned
                 | Self::VersionNotFound
                 | Self::FieldMissing

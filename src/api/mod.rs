@@ -3,12 +3,14 @@
 pub mod aws;
 mod bounds;
 pub mod condition;
+mod lambda;
 pub mod status;
 mod strength;
 pub mod v1alpha1;
 pub mod value;
 
 pub use aws::{AwsAdoptionPolicy, KeptStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use lambda::*;
 pub use status::*;
 pub use v1alpha1::*;
 pub use value::*;
@@ -67,6 +69,10 @@ pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 pub const KEPT_LABEL: &str = "rotated-secrets/";
 /// Tag on an AWS secret, by whoever may write it: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: the name of that object.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";
+/// On a Namespace, by an administrator: the Lambda functions that objects there may have AWS rotate with.
+pub const ALLOWED_FUNCTIONS: &str = "rotated-secrets.io/allowed-functions";
+/// Tag on the AWS secret: the object that had AWS rotate it.
+pub const TAG_ROTATION: &str = "rotated-secrets.io/rotation";
 /// Tag on the AWS secret: the cluster of its owner.
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
 /// Tag on the AWS secret: the namespace of its owner.

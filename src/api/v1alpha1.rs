@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy, resource_policy};
 use super::bounds;
+use super::lambda::LambdaSpec;
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
 
@@ -38,10 +39,10 @@ use super::value::ValueSpec;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.rotation) || has(self.value)").message(
-    "spec.rotation needs spec.value: without spec.value the value is somebody else's and is only mirrored; say what to generate, or remove spec.rotation"
+#[x_kube(validation = Rule::new("!has(self.rotation) || has(self.value) || has(self.rotation.lambda)").message(
+    "spec.rotation needs spec.value or spec.rotation.lambda: without spec.value the value is somebody else's and is only mirrored; say what to generate, or remove spec.rotation"
 ))]
-#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
+#[x_kube(validation = Rule::new("!has(self.rotation) || has(self.rotation.lambda) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
     "spec.rotation needs a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.automaticallyAfterDays) || !has(self.value) || !has(self.value.generate) || self.value.generate.all(k, self.value.generate[k].type != 'TlsKeyPair' || (has(self.value.generate[k].validityDays) ? self.value.generate[k].validityDays : 90) > self.rotation.automaticallyAfterDays)").message(
@@ -207,6 +208,15 @@ pub enum AwsDeletionPolicy {
 #[x_kube(validation = Rule::new("self.onMissedWindow != 'NextWindow' || !self.duration.matches('^[0-9hms]+$') || duration(self.duration) >= duration('5m')").message(
     "spec.rotation.onMissedWindow: NextWindow needs a window that can be met: write a duration of at least 5m"
 ))]
+#[x_kube(validation = Rule::new(r"!has(self.lambda) || !has(self.schedule) || self.schedule.startsWith('cron(') || self.schedule.matches('^rate\\((([4-9]|[1-9][0-9]{1,4}) hours?|[1-9][0-9]{0,2} days?)\\)$')").message(
+    "spec.rotation.schedule: with lambda AWS keeps the schedule, and knows rate(4 hours) and more, rate(30 days) up to 999, and cron( ) with six fields; not five-field cron, and no minutes"
+))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || self.duration == '0s' || self.duration.matches('^([1-9]|1[0-9]|2[0-4])h$')").message(
+    "spec.rotation.duration: with lambda write whole hours from 1h to 24h, or 0s for AWS's own window (an hour for schedules in hours, else to the end of the day)"
+))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || self.onMissedWindow == 'RotateNow'").message(
+    "spec.rotation.onMissedWindow: with lambda AWS decides what becomes of a missed window: leave it out"
+))]
 pub struct RotationSpec {
     /// `rate(30 days)`, `cron(0 8 1 * ? *)` in UTC as AWS has it, or a five-field cron expression in UTC or in timeZone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,6 +252,9 @@ pub struct RotationSpec {
     /// True: only rotation stops.
     #[serde(default)]
     pub suspend: bool,
+    /// AWS keeps the schedule and calls this function. Absent: the operator makes new generated fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<LambdaSpec>,
 }
 
 impl Default for RotationSpec {
@@ -254,6 +267,7 @@ impl Default for RotationSpec {
             on_missed_window: OnMissedWindow::default(),
             rotate_immediately: false,
             suspend: false,
+            lambda: None,
         }
     }
 }

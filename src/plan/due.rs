@@ -39,7 +39,8 @@ pub(super) fn first_pending(want: &Desired, seen: &Observed, remote: &Remote, cu
 /// The version to write now, if one is due; else `rest` says what is to come.
 pub(super) fn by_clock(look: &Look<'_>, obstacle: Option<&Refusal>, rest: &mut Rest) -> Option<VersionId> {
     let (clock, suspended) = match &look.want.rotation {
-        Rotation::Never => return None,
+        // AWS keeps its own clock.
+        Rotation::Never | Rotation::ByAws(_) => return None,
         Rotation::Refused(refusal) => {
             rest.rotated = Some(refusal.clone());
             return None;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::by_aws::AwsRotation;
 use super::settings::Settings;
 use crate::api::RollbackRefusal;
 use crate::desired::Refusal;
@@ -16,6 +17,8 @@ pub struct Observed {
     pub name_allowed: bool,
     /// Why nobody may act in AWS for this object.
     pub refused: Option<Refusal>,
+    /// Whether the namespace may use the rotation function, if one is declared.
+    pub function_allowed: bool,
     /// Our finalizer is on the object.
     pub finalizer: bool,
     /// The AWS secret.
@@ -49,8 +52,10 @@ pub struct Remote {
     pub ownership: Ownership,
     /// Scheduled for deletion.
     pub deleted: bool,
-    /// AWS itself (a rotation function, or the service that owns it) changes the value.
+    /// AWS itself (a rotation function that is not ours, or the service that owns it) changes the value.
     pub driven_by_aws: bool,
+    /// Rotation by AWS, as far as it concerns us.
+    pub rotation: AwsRotation,
     /// AWSCURRENT and when the value became current.
     pub current: Option<Current>,
     /// AWSPREVIOUS.
@@ -137,6 +142,8 @@ pub struct Reported {
     pub unscheduled: bool,
     /// The version with which an AWS secret is being adopted, as the history says.
     pub adopting: Option<VersionId>,
+    /// A schedule was never reported.
+    pub never_scheduled: bool,
     /// Rotate requests that were handled.
     pub rotate_handled: Option<String>,
     /// Rollback requests that were handled, and why the last one was not carried out.

@@ -12,6 +12,7 @@
 //! 5. *Nothing that is not ours is written.*
 
 mod adoption;
+mod by_aws;
 mod due;
 mod facts;
 pub mod kept;
@@ -21,6 +22,7 @@ mod rollback;
 mod settings;
 mod step;
 
+pub use by_aws::AwsRotation;
 pub use facts::{Current, Mirror, Observed, Ownership, Remote, Reported};
 pub use settings::{KeyFacts, PolicyState, Replica, ReplicaFacts, ReplicaState, Settings, rekey};
 pub use step::Step;
@@ -113,9 +115,14 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
     }
     let Some(remote) = &seen.remote else { return absent(want, seen) };
     if let Some(next) = adoption::admission(want, seen, remote, now) {
+        let writes = matches!(next, Next::Do(_));
+        if writes && !seen.function_allowed {
+            return Next::Rest(Rest { provisioned: Some(by_aws::not_allowed(want)), ..Rest::default() });
+        }
         return next;
     }
     if want.value.is_some()
+        && seen.function_allowed
         && let Some(step) = settings::drift(want, seen, remote)
     {
         return Next::Do(step);
@@ -125,6 +132,7 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
         return Next::Do(step);
     }
     if want.value.is_some()
+        && seen.function_allowed
         && let Some(step) = kept::tidy(want, seen, remote)
     {
         return Next::Do(step);
@@ -173,6 +181,9 @@ fn absent(want: &Desired, seen: &Observed) -> Next {
             ),
         );
     }
+    if !seen.function_allowed {
+        return Next::Rest(Rest { provisioned: Some(by_aws::not_allowed(want)), ..Rest::default() });
+    }
     if seen.mirror == Mirror::Foreign {
         // Nothing is made that could not be delivered.
         return Next::Rest(Rest {
@@ -208,7 +219,8 @@ fn valueless(want: &Desired, seen: &Observed, remote: &Remote) -> Next {
             format!("the AWS secret {} has no value yet: put one, it is mirrored then", want.secret_name),
         );
     }
-    if let Some(refusal) = held(want, remote) {
+    let not_allowed = || (!seen.function_allowed).then(|| by_aws::not_allowed(want));
+    if let Some(refusal) = held(want, remote).or_else(not_allowed) {
         return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
     }
     let version = want.tokens.creation();
@@ -293,6 +305,12 @@ fn held(want: &Desired, remote: &Remote) -> Option<Refusal> {
     if remote.driven_by_aws {
         return Some(rotated_by_aws(want));
     }
+    if remote.rotation.enabled && remote.pending.is_some() && remote.pending.as_ref() != remote.current.as_ref().map(|c| &c.version) {
+        return Some(Refusal::new(
+            Reason::Progressing,
+            "AWS is rotating, and a write would abandon that; it follows when the rotation has ended",
+        ));
+    }
     let foreign = remote.pending.as_ref().filter(|pending| remote.current.as_ref().is_none_or(|current| current.version != **pending))?;
     Some(Refusal::new(
         Reason::ForeignPending,
@@ -311,14 +329,22 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         wake: mirror.wake,
         unsettled: mirror.unsettled,
         mirror_seen: true,
-        rotates: !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
+        rotates: matches!(want.rotation, Rotation::ByAws(_)) || !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
         first_pending: due::first_pending(want, seen, remote, current),
         ..Rest::default()
     };
+    let look = due::Look { want, seen, remote, current, now };
     if want.value.is_none() {
         if let rollback::Asked::Handled(token, refused) = rollback::asked(want, seen, remote, current) {
             rest.rollback_handled = Some((token, refused));
         }
+        if !by_aws::concerns(&look) {
+            return Next::Rest(rest);
+        }
+    }
+    if !seen.function_allowed {
+        rest.next_rotation = remote.rotation.next.filter(|_| remote.rotation.enabled);
+        rest.rotated = Some(by_aws::not_allowed(want));
         return Next::Rest(rest);
     }
     rest.settings = settings::refusal(want, seen, remote);
@@ -352,6 +378,11 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         }
         Declaration::Changed(version) => match &obstacle {
             None if mirror.unsettled => return Next::Rest(rest),
+            None if by_aws::unrecorded(&look) => {
+                rest.provisioned = Some(Refusal::new(Reason::Progressing, "spec.value changed: the current version is recorded first"));
+                rest.wake = Some(now);
+                return Next::Rest(rest);
+            }
             None => return write(Rest { unsettled: seen.wrote.is_some(), ..rest }, version, Cause::SpecChanged),
             Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
         },
@@ -360,6 +391,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (rollback::Asked::Nothing, _) => {}
         (rollback::Asked::Handled(token, refused), _) => rest.rollback_handled = Some((token, refused)),
         (rollback::Asked::Wanted { .. }, None) if mirror.unsettled => return Next::Rest(rest),
+        (rollback::Asked::Wanted { .. }, None) if by_aws::unrecorded(&look) => rest.wake = Some(now),
         (rollback::Asked::Wanted { version, to }, None) => {
             return step(rest, Step::RollBack { version, to, predecessor: current.version.clone() });
         }
@@ -370,6 +402,14 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (rollback::Asked::Wanted { .. }, Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
         (rollback::Asked::Wanted { .. }, Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
+    match by_aws::govern(&look, &mut rest) {
+        by_aws::Governed::Do(step) => return Next::Do(step),
+        by_aws::Governed::Rest => return Next::Rest(rest),
+        by_aws::Governed::No => {}
+    }
+    if want.value.is_none() {
+        return Next::Rest(rest);
+    }
     match (asked(want, seen, remote, current), &obstacle) {
         (None, _) => rest.rotate_handled.clone_from(&want.rotate_request),
         (Some(_), None) if mirror.unsettled => return Next::Rest(rest),
@@ -377,7 +417,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (Some(_), Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
         (Some(_), Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
-    match due::by_clock(&due::Look { want, seen, remote, current, now }, obstacle.as_ref(), &mut rest) {
+    match due::by_clock(&look, obstacle.as_ref(), &mut rest) {
         Some(version) => write(rest, version, Cause::Scheduled),
         None => Next::Rest(rest),
     }
@@ -397,6 +437,8 @@ fn declared_anew(want: &Desired, seen: &Observed, remote: &Remote, current: &Cur
     let unchanged = match &seen.reported.declared {
         Some(reported) => *reported == declared,
         // The status does not know. What somebody else put is the truth; a version that can only be ours is to be as declared.
+        // Where AWS rotates, the id of a request is on a version that the function made.
+        None if matches!(want.rotation, Rotation::ByAws(_)) => current.fits != Some(false) || current.version != want.tokens.creation(),
         None => current.fits != Some(false) || !current.version.is_derived(),
     };
     if unchanged {
@@ -421,7 +463,8 @@ fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) ->
 
 /// When a version was made that AWS has, and that is too young for its absence from the labels to mean anything.
 fn unseen(seen: &Observed, remote: &Remote, current: &Current, now: Timestamp) -> Option<Timestamp> {
-    let labelled = |version: &VersionId| *version == current.version || remote.previous.as_ref() == Some(version);
+    let labelled =
+        |version: &VersionId| *version == current.version || [&remote.previous, &remote.pending].contains(&&Some(version.clone()));
     seen.spent.iter().filter(|(version, made)| !labelled(version) && now < **made + SETTLING).map(|(_, made)| *made).max()
 }
 

@@ -118,6 +118,22 @@ pub enum Step {
     },
     /// Take our owner reference off the Secret, so that it stays.
     ReleaseMirror,
+    /// Say in a tag that rotation by AWS is ours.
+    MarkRotation,
+    /// Have AWS rotate, by the declared rules and with the declared function.
+    ConfigureRotation {
+        /// Rotate to this version at once; `None`: by schedule only.
+        version: Option<VersionId>,
+    },
+    /// Have AWS rotate now.
+    RotateByAws {
+        /// To this version.
+        version: VersionId,
+    },
+    /// Have AWS rotate no more.
+    CancelRotation,
+    /// Take that tag away.
+    UnmarkRotation,
     /// Schedule the AWS secret for deletion.
     Delete {
         /// Days for which it can be restored.
@@ -127,7 +143,7 @@ pub enum Step {
 
 impl Step {
     /// Every kind of step. A crash plan must exist for each.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 28] = [
         "AddFinalizer",
         "RemoveFinalizer",
         "Create",
@@ -150,6 +166,11 @@ impl Step {
         "ReplaceMirror",
         "AdoptMirror",
         "ReleaseMirror",
+        "MarkRotation",
+        "ConfigureRotation",
+        "RotateByAws",
+        "CancelRotation",
+        "UnmarkRotation",
         "Delete",
     ];
 
@@ -178,6 +199,11 @@ impl Step {
             Self::CreateMirror { .. } => "CreateMirror",
             Self::ReplaceMirror { .. } => "ReplaceMirror",
             Self::ReleaseMirror => "ReleaseMirror",
+            Self::MarkRotation => "MarkRotation",
+            Self::ConfigureRotation { .. } => "ConfigureRotation",
+            Self::RotateByAws { .. } => "RotateByAws",
+            Self::CancelRotation => "CancelRotation",
+            Self::UnmarkRotation => "UnmarkRotation",
             Self::Delete { .. } => "Delete",
         }
     }

@@ -2,6 +2,7 @@
 //! on a model of the world until the plan rests.
 
 mod adoption;
+mod by_aws;
 mod cases;
 mod clock;
 mod settings;
@@ -99,6 +100,7 @@ fn remote() -> Remote {
         ownership: Ownership::Ours,
         deleted: false,
         driven_by_aws: false,
+        rotation: AwsRotation::default(),
         current: Some(current(60)),
         previous: Some(id("previous")),
         pending: None,
@@ -135,6 +137,7 @@ fn seen() -> Observed {
     Observed {
         name_allowed: true,
         refused: None,
+        function_allowed: true,
         finalizer: false,
         remote: Some(remote()),
         mirror: mirrored("current"),
@@ -484,6 +487,9 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
             world.mirror_written = true;
         }
         Step::ReleaseMirror => world.mirror = Mirror::Foreign,
+        Step::MarkRotation | Step::ConfigureRotation { .. } | Step::RotateByAws { .. } | Step::CancelRotation | Step::UnmarkRotation => {
+            by_aws::carry_out(world.remote.as_mut().unwrap(), step);
+        }
         Step::Delete { .. } => world.remote.as_mut().unwrap().deleted = true,
     }
 }

@@ -70,7 +70,8 @@ fn requests(object: &RotatedSecret) -> RequestStatus {
 /// How far the way to the version `expected` is. `refused`: why it will not be made.
 fn follow(object: &RotatedSecret, token: &str, expected: &VersionId, handled: bool, refused: Option<&str>) -> (Steps, Verdict) {
     let status = object.status.clone().unwrap_or_default();
-    let current = status.aws.and_then(|aws| aws.current_version_id);
+    let (current, pending) = status.aws.map_or((None, None), |aws| (aws.current_version_id, aws.pending_version_id));
+    let pending = pending.as_deref() == Some(expected.as_str());
     let made = current.as_deref() == Some(expected.as_str()) || status.history.iter().any(|entry| entry.version_id == expected.as_str());
     let mirrored = made
         && (object.spec.target.creation_policy == CreationPolicy::None
@@ -82,6 +83,8 @@ fn follow(object: &RotatedSecret, token: &str, expected: &VersionId, handled: bo
         _ if ready => Verdict::Done,
         _ if refused.is_some() => Verdict::Refused(refused.unwrap_or_default().to_owned()),
         Some(sentence) => Verdict::Refused(sentence),
+        // AWS rotates to it, and has not come to its end.
+        None if pending => Verdict::Wait,
         None if handled && !made => Verdict::Refused(
             "the operator has acknowledged the request without a new version: kubectl rotatedsecret history shows why".to_owned(),
         ),
@@ -131,6 +134,12 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking) -> Option<String>
     }
     if object.spec.suspend {
         return Some(format!("{name} is suspended, so nothing would happen: kubectl rotatedsecret resume {name}"));
+    }
+    if asking == Asking::Rotate
+        && let Some(rotation) = object.spec.rotation.as_ref().filter(|rotation| rotation.lambda.is_some())
+    {
+        let advice = format!("rotation of {name} is suspended, and AWS rotates only where it is on: kubectl rotatedsecret resume {name}");
+        return rotation.suspend.then_some(advice);
     }
     match &object.spec.value {
         _ if asking == Asking::Refresh => None,
@@ -322,6 +331,21 @@ mod tests {
         }
     }
 
+    fn by_aws(suspend: bool) -> Value {
+        let function = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
+        json!({"schedule": "rate(30 days)", "suspend": suspend, "lambda": {"functionArn": function}})
+    }
+
+    #[test]
+    fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
+        let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
+        let begun =
+            object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
+        assert_eq!(rotation(&begun, "t").1, Verdict::Wait);
+        let gone = object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old"})));
+        assert!(matches!(rotation(&gone, "t").1, Verdict::Refused(_)), "abandoned");
+    }
+
     #[test]
     fn what_cannot_happen_is_said_before_it_is_asked_for() {
         let generated = json!({"value": {"generate": {"password": {}}}});
@@ -331,6 +355,9 @@ mod tests {
             (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
             (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
             (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
+            (json!({"rotation": by_aws(false)}), None, Some("spec.target.versionId"), None),
+            (json!({"value": {"data": {"a": "b"}}, "rotation": by_aws(false)}), None, None, None),
+            (json!({"rotation": by_aws(true)}), Some("resume db"), Some("spec.target.versionId"), None),
         ] {
             for (asked, expected) in [(Asking::Rotate, rotate), (Asking::RollBack, rollback), (Asking::Refresh, refresh)] {
                 let found = obstacle(&object(&spec, &json!({})), asked);

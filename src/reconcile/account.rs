@@ -54,7 +54,8 @@ fn declares(step: &Step) -> bool {
 /// The version that a step is about; empty where it is about none.
 pub(super) fn version_of(step: &Step) -> &str {
     match step {
-        Step::Create { version }
+        Step::RotateByAws { version }
+        | Step::Create { version }
         | Step::Write { version, .. }
         | Step::RollBack { version, .. }
         | Step::GiveBack { to: version, .. }

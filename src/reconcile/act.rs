@@ -1,15 +1,18 @@
 //! One step -> one effect. The only place beside the adapters where plaintext is alive, and it never outlives its step.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::Work;
 use super::observe::Sight;
-use crate::api::Cause;
 use crate::api::condition::{ConditionType, Reason};
-use crate::aws::{Address, Moved, NewSecret, Selector, Version, Written};
+use crate::api::{Cause, TAG_ROTATION};
+use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Version, Written};
 use crate::backoff::Class;
 use crate::cluster::{mirror, object};
-use crate::desired::{Desired, Pin};
+use crate::desired::by_aws::{self, ByAws, Rules};
+use crate::desired::{Desired, Pin, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
@@ -87,6 +90,16 @@ impl Work<'_> {
                     mirror::release(&self.ctx.client, &self.object, target, found).await?;
                 }
             }
+            Step::MarkRotation => self.aws()?.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), by_aws::mark(want))])).await?,
+            Step::UnmarkRotation => self.aws()?.untag(at, &BTreeSet::from([TAG_ROTATION.to_owned()])).await?,
+            Step::ConfigureRotation { version } => {
+                let Rotation::ByAws(ByAws { function, terms: Ok(terms), .. }) = &want.rotation else {
+                    return Err(Failure::bug("a rotation by AWS that is not declared"));
+                };
+                self.rotate(at, version.as_ref(), Some((function, &terms.rules))).await?;
+            }
+            Step::RotateByAws { version } => self.rotate(at, Some(version), None).await?,
+            Step::CancelRotation => self.aws()?.cancel_rotation(at).await?,
             Step::Delete { window } => {
                 self.aws()?.delete(at, *window).await?;
                 self.happenings.push(Happening {
@@ -133,6 +146,25 @@ impl Work<'_> {
             Written::Exists => self.read(at, Selector::Version(version)).await?.created,
         };
         self.spent.insert(version.clone(), made);
+        Ok(())
+    }
+
+    /// Has AWS rotate. To a version that AWS has already it does not: what it answers then is not documented.
+    async fn rotate(&mut self, at: Address<'_>, to: Option<&VersionId>, configure: Option<(&str, &Rules)>) -> Result<(), Failure> {
+        let made = match to {
+            Some(version) => self.aws()?.made(at, version).await?,
+            None => None,
+        };
+        let made = match made {
+            Some(made) => made,
+            None => {
+                self.aws()?.rotate(at, Rotate { to, configure }).await?;
+                (self.ctx.clock)()
+            }
+        };
+        if let Some(version) = to {
+            self.spent.insert(version.clone(), made);
+        }
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! What the namespace may, and who acts for it: asked once a turn, before AWS is asked anything.
 
 use super::Work;
-use crate::api::{ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
+use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
 use crate::cluster::namespace::Leave;
 use crate::cluster::service_account;
-use crate::desired::{Desired, Refusal, glob_allows};
+use crate::desired::{Desired, Refusal, Rotation, glob_allows};
 use crate::failure::Failure;
 use crate::identity::{self, Identity, NamespaceSays};
 use crate::plan::Observed;
@@ -15,6 +15,8 @@ use crate::report::Happening;
 pub(super) struct Permit {
     /// Whether the namespace may use the AWS name.
     pub(super) name_allowed: bool,
+    /// Whether it may use the rotation function, if one is declared.
+    pub(super) function_allowed: bool,
     /// Why nobody may act.
     pub(super) refused: Option<Refusal>,
 }
@@ -47,17 +49,21 @@ impl Work<'_> {
 
     async fn ask(&mut self, want: &Desired) -> Result<Permit, Failure> {
         if want.suspended {
-            return Ok(Permit { name_allowed: want.own_prefix, refused: None });
+            return Ok(Permit { name_allowed: want.own_prefix, function_allowed: true, refused: None });
         }
         let leave = Leave::of(&self.ctx.client, &want.namespace).await?;
         if !want.own_prefix && !glob_allows(leave.get(ALLOWED_NAMES).unwrap_or_default(), &want.secret_name) {
-            return Ok(Permit { name_allowed: false, refused: None });
+            return Ok(Permit { name_allowed: false, function_allowed: false, refused: None });
         }
+        let function_allowed = match &want.rotation {
+            Rotation::ByAws(by_aws) => glob_allows(leave.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &by_aws.function),
+            _ => true,
+        };
         match self.identity(want, &leave).await? {
-            Err(refusal) => Ok(Permit { name_allowed: true, refused: Some(refusal) }),
+            Err(refusal) => Ok(Permit { name_allowed: true, function_allowed, refused: Some(refusal) }),
             Ok(identity) => {
                 self.acting = Some(self.ctx.aws.acting(&identity, async || self.token(want).await).await?);
-                Ok(Permit { name_allowed: true, refused: None })
+                Ok(Permit { name_allowed: true, function_allowed, refused: None })
             }
         }
     }

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{Work, settings};
-use crate::api::{Cause, FINALIZER, RotatedSecretStatus};
-use crate::aws::{Address, Description, Selector};
+use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_ROTATION};
+use crate::aws::{Address, Description, RotationDescription, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
-use crate::desired::{Desired, Pin};
+use crate::desired::by_aws::{self, ByAws};
+use crate::desired::{Desired, Pin, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
+use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
 use crate::report;
 use crate::value::Declared;
 
@@ -29,6 +30,7 @@ impl Work<'_> {
         let mut seen = Observed {
             name_allowed: permit.name_allowed,
             refused: permit.refused,
+            function_allowed: permit.function_allowed,
             finalizer: self.object.finalizers().iter().any(|name| name == FINALIZER),
             remote: None,
             mirror: Mirror::Unwanted,
@@ -137,7 +139,9 @@ impl Work<'_> {
         Ok(Remote {
             ownership,
             deleted: description.deleted,
-            driven_by_aws: description.rotation_enabled || description.owning_service.is_some(),
+            driven_by_aws: description.rotation.enabled && !rotation_is_ours(want, ownership, &description)
+                || description.owning_service.is_some(),
+            rotation: rotation(want, ownership, &description),
             current,
             previous: label("AWSPREVIOUS"),
             pending: label("AWSPENDING"),
@@ -248,8 +252,41 @@ impl Work<'_> {
                 };
                 Ok(whole_seconds(created))
             }
+            // The version was pending for a while before AWS made it current.
+            _ if matches!(want.rotation, Rotation::ByAws(_)) => Ok(description.rotation.last.map_or(changed, whole_seconds).max(changed)),
             _ => Ok(changed),
         }
+    }
+}
+
+/// Whether rotation by AWS was turned on by us, or is what this object declares.
+fn rotation_is_ours(want: &Desired, ownership: Ownership, description: &Description) -> bool {
+    let mark = description.tags.get(TAG_ROTATION);
+    let declared = matches!(&want.rotation, Rotation::ByAws(by_aws) if description.rotation.function.as_ref() == Some(&by_aws.function));
+    match mark {
+        // An old mark on a secret that is ours is ours.
+        Some(mark) => *mark == by_aws::mark(want) || ownership == Ownership::Ours,
+        None => declared,
+    }
+}
+
+fn rotation(want: &Desired, ownership: Ownership, description: &Description) -> AwsRotation {
+    let mark = description.tags.get(TAG_ROTATION);
+    let marked = mark.is_some_and(|mark| *mark == by_aws::mark(want));
+    let RotationDescription { enabled, function, rules, last, next } = &description.rotation;
+    let as_declared = match &want.rotation {
+        Rotation::ByAws(ByAws { function: declared, terms: Ok(terms), .. }) => {
+            function.as_ref() == Some(declared) && terms.rules.are_shown_as(rules)
+        }
+        _ => false,
+    };
+    AwsRotation {
+        enabled: *enabled,
+        marked,
+        contested: mark.is_some() && !marked && ownership != Ownership::Ours,
+        as_declared,
+        next: next.map(whole_seconds),
+        last: last.map(whole_seconds),
     }
 }
 

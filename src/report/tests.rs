@@ -100,10 +100,12 @@ fn object(status: &RotatedSecretStatus) -> RotatedSecret {
 
 fn seen(version: &VersionId, changed: i64) -> Observed {
     Observed {
+        function_allowed: true,
         name_allowed: true,
         refused: None,
         finalizer: false,
         remote: Some(Remote {
+            rotation: crate::plan::AwsRotation::default(),
             arn: ARN.to_owned(),
             ownership: Ownership::Ours,
             deleted: false,

@@ -83,3 +83,45 @@ async fn an_edit_of_the_clock_rotates_nothing_and_a_lost_status_begins_nothing_a
     assert_eq!(world.aws_secret("a").context("a secret")?.versions.len(), 1);
     world.check_agreement("a").await
 }
+
+/// An operator whose clock is wrong by so many minutes, beside an AWS whose clock is right.
+async fn off_by(world: &World, minutes: i64) -> Result<rotated_secrets::reconcile::Context> {
+    let mut operator = world.operator(None, Arc::default()).await?;
+    let aws = world.emulator.clock();
+    operator.clock = Arc::new(move || {
+        let now = aws.now() + SignedDuration::from_mins(minutes);
+        jiff::Timestamp::from_second(now.as_second()).unwrap_or_default()
+    });
+    Ok(operator)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_moves_a_rotation_by_that_much_and_never_doubles_it() -> Result<()> {
+    // AWS takes no request that is signed more than five minutes ahead or late, so a clock that is further off writes nothing at all. What
+    // it would decide backwards is looked at all the same: a machine may wake up with its clock at the beginning of time.
+    for (number, minutes) in [4, -4, -90, -60 * 24 * 365 * 30].into_iter().enumerate() {
+        let world = world("jumps").await?;
+        let name = format!("jump-{number}");
+        world.create(&name, spec()).await?;
+        let right = off_by(&world, 0).await?;
+        let made = status(world.settle(&right, &name).await?)?;
+        let due = made.next_rotation_time.clone().context("a next rotation")?.0;
+
+        // The clock jumps, and with it the moment, but not what is announced.
+        let wrong = off_by(&world, minutes).await?;
+        let jumped = status(world.settle(&wrong, &name).await?)?;
+        assert_eq!((jumped.next_rotation_time.clone().map(|at| at.0), jumped.history.len()), (Some(due), 1), "{minutes}");
+        world.emulator.clock().set(due);
+        for _ in 0..3 {
+            let looked = status(world.settle(&wrong, &name).await?)?;
+            assert_eq!(looked.history.len(), if minutes > 0 { 2 } else { 1 }, "{minutes}");
+        }
+        // It is set right: the rotation happens, if it has not, and once.
+        let set_right = status(world.settle(&right, &name).await?)?;
+        assert_eq!((set_right.history.len(), set_right.missed_rotations), (2, 0), "{minutes}");
+        world.settle(&off_by(&world, -30).await?, &name).await?;
+        assert_eq!(status(world.settle(&right, &name).await?)?.history.len(), 2, "{minutes}");
+        world.check_agreement(&name).await?;
+    }
+    Ok(())
+}

@@ -169,6 +169,7 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
     println!("{plans} crash plans, 0 violations, {:.0?}", started.elapsed());
     // Every write that the operator knows was died at.
     let known = [
+        "CancelRotateSecret",
         "CreateSecret",
         "DeleteResourcePolicy",
         "DeleteSecret",
@@ -183,6 +184,7 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
         "RemoveRegionsFromReplication",
         "ReplicateSecretToRegions",
         "RestoreSecret",
+        "RotateSecret",
         "TagResource",
         "UntagResource",
         "UpdateSecret",

@@ -26,6 +26,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/database-admin.yaml"),
         include_str!("../../examples/api-key.yaml"),
         include_str!("../../examples/mirror-only.yaml"),
+        include_str!("../../examples/rotated-by-lambda.yaml"),
         include_str!("../../examples/office-hours.yaml"),
         include_str!("../../examples/pinned.yaml"),
         include_str!("../../examples/deployment.yaml"),
@@ -151,12 +152,26 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ),
         ("two schedules", with("/rotation/automaticallyAfterDays", json!(30)), "exactly one of schedule and automaticallyAfterDays"),
         ("no schedule", with("/rotation", json!({})), "exactly one of schedule and automaticallyAfterDays"),
-        ("a rotation of nothing", json!({"rotation": {"schedule": "rate(30 days)"}}), "spec.rotation needs spec.value"),
+        ("a rotation of nothing", json!({"rotation": {"schedule": "rate(30 days)"}}), "spec.rotation needs spec.value or"),
         (
             "a rotation of fixed fields",
             json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}),
             "spec.rotation needs a generated field",
         ),
+        (
+            "a function that is no ARN",
+            by_aws(json!({"lambda": {"functionArn": "arn:aws:s3:::rotate-the-password"}})),
+            "write the full ARN of a function",
+        ),
+        ("a function that has no name", by_aws(json!({"lambda": {}})), "functionArn: Required value"),
+        ("five-field cron by AWS", by_aws(json!({"schedule": "0 8 1 * *"})), "with lambda AWS keeps the schedule"),
+        ("a zone by AWS", by_aws(json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlin"})), "with lambda AWS keeps the schedule"),
+        ("minutes by AWS", by_aws(json!({"schedule": "rate(300 minutes)"})), "with lambda AWS keeps the schedule"),
+        ("three hours by AWS", by_aws(json!({"schedule": "rate(3 hours)"})), "with lambda AWS keeps the schedule"),
+        ("a thousand days by AWS", by_aws(json!({"schedule": "rate(1000 days)"})), "with lambda AWS keeps the schedule"),
+        ("half an hour by AWS", by_aws(json!({"duration": "30m"})), "with lambda write whole hours"),
+        ("two days by AWS", by_aws(json!({"duration": "48h"})), "with lambda write whole hours"),
+        ("a strict window by AWS", by_aws(json!({"duration": "2h", "onMissedWindow": "NextWindow"})), "with lambda AWS decides"),
         ("an empty value", json!({"value": {}}), "at least one field in data or generate"),
         ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),
         ("a field both fixed and generated", with("/value/data", json!({"password": "x"})), "either fixed (data) or generated (generate)"),
@@ -240,6 +255,29 @@ async fn every_form_of_a_clock_is_taken() -> Result<()> {
     .enumerate()
     {
         world.create(&format!("clock-{number}"), json!({"value": {"generate": {"password": {}}}, "rotation": rotation})).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_that_aws_takes_is_taken_with_a_function_and_needs_no_value() -> Result<()> {
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("lambda").await?).await?;
+    let function = "arn:aws-cn:lambda:cn-north-1:123456789012:function:rotate-it_2:live";
+    for (number, mut rotation) in [
+        json!({"schedule": "rate(4 hours)", "duration": "4h"}),
+        json!({"schedule": "rate(1 day)"}),
+        json!({"schedule": "rate(999 days)", "duration": "24h"}),
+        json!({"schedule": "cron(0 8 1 * ? *)", "rotateImmediately": true}),
+        json!({"schedule": "cron(0 17 L * ? *)", "suspend": true}),
+        json!({"automaticallyAfterDays": 1000, "duration": "3h"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        rotation["lambda"] = json!({"functionArn": function});
+        world.create(&format!("by-aws-{number}"), json!({"rotation": rotation})).await?;
+        world.create(&format!("with-value-{number}"), json!({"value": {"data": {"a": "b"}}, "rotation": rotation})).await?;
     }
     Ok(())
 }

@@ -114,9 +114,16 @@ async fn two_replicas_at_once_make_one_version_for_each_cause_in_every_interleav
     let namespace = control_plane().await?.namespace("replicas").await?;
     let started = std::time::Instant::now();
     let mut plans = 0;
-    for story in
-        [Story::Create, Story::Rotate, Story::BeginRotation, Story::Request, Story::RotateAgain, Story::RollBack, Story::ChangeDeclaration]
-    {
+    for story in [
+        Story::Create,
+        Story::Rotate,
+        Story::BeginRotation,
+        Story::Request,
+        Story::RotateAgain,
+        Story::RollBack,
+        Story::ChangeDeclaration,
+        Story::RequestByAws,
+    ] {
         let count = campaign(&namespace, story, |_| {}).await?;
         println!("{story:?}: {count} interleavings");
         plans += count;

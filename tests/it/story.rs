@@ -6,11 +6,18 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use rotated_secrets::api::{ADOPT_BY, Cause, KEPT_LABEL, ROLLBACK, TAG_UID, VERSION_ID};
+use rotated_secrets::api::{ADOPT_BY, Cause, KEPT_LABEL, ROLLBACK, TAG_ROTATION, TAG_UID, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::json;
+use testbed::emulator::function::KeepUsername;
 
 use crate::support::{World, spec};
+
+const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
+
+fn by_aws() -> serde_json::Value {
+    json!({"schedule": "rate(1 day)", "lambda": {"functionArn": FUNCTION}})
+}
 
 /// What somebody else puts in AWS.
 pub(crate) const THEIRS: &str = r#"{"username":"admin","password":"theirs"}"#;
@@ -31,6 +38,9 @@ pub(crate) enum Story {
     Describe,
     EditMirror,
     DeleteMirror,
+    ConfigureByAws,
+    RequestByAws,
+    CancelByAws,
     Delete,
     /// An AWS secret and a Secret that were there before, with a first rotation at once.
     Adopt,
@@ -45,7 +55,7 @@ pub(crate) enum Story {
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Create,
         Self::Rotate,
         Self::RotateAfterOutage,
@@ -59,6 +69,9 @@ impl Story {
         Self::Describe,
         Self::EditMirror,
         Self::DeleteMirror,
+        Self::ConfigureByAws,
+        Self::RequestByAws,
+        Self::CancelByAws,
         Self::Delete,
         Self::Adopt,
         Self::Declare,
@@ -78,13 +91,16 @@ impl Story {
             | Self::Declare
             | Self::Undeclare
             | Self::DeleteReplicated
-            | Self::ComeBack => 1,
+            | Self::ComeBack
+            | Self::ConfigureByAws
+            | Self::CancelByAws => 1,
             Self::Rotate
             | Self::RotateAfterOutage
             | Self::BeginRotation
             | Self::Request
             | Self::ChangeDeclaration
             | Self::Pin
+            | Self::RequestByAws
             | Self::Adopt => 2,
             // When it is overtaken: theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
             Self::RotateAgain | Self::RollBack | Self::Overtaken => 3,
@@ -97,8 +113,15 @@ impl Story {
             spec["aws"] = json!({"deletionPolicy": "Delete", "recoveryWindowInDays": 7});
             spec["target"] = json!({"deletionPolicy": "Retain"});
         }
-        if self == Self::BeginRotation {
+        if matches!(self, Self::BeginRotation | Self::ConfigureByAws) {
             spec["rotation"] = serde_json::Value::Null;
+        }
+        if matches!(self, Self::ConfigureByAws | Self::RequestByAws | Self::CancelByAws) {
+            world.emulator.set_rotation_function(FUNCTION, Some(KeepUsername::new()));
+            world.allow_functions(FUNCTION).await?;
+        }
+        if matches!(self, Self::RequestByAws | Self::CancelByAws) {
+            spec["rotation"] = by_aws();
         }
         match self {
             Self::Adopt => return offer(world, name, spec).await,
@@ -134,7 +157,9 @@ impl Story {
                 let rotation = json!({"schedule": "rate(1 hour)", "duration": "30m", "rotateImmediately": true});
                 drop(world.patch(name, json!({"spec": {"rotation": rotation}})).await?);
             }
-            Self::Request => drop(world.request_rotation(name, "please").await?),
+            Self::Request | Self::RequestByAws => drop(world.request_rotation(name, "please").await?),
+            Self::ConfigureByAws => drop(world.patch(name, json!({"spec": {"rotation": by_aws()}})).await?),
+            Self::CancelByAws => drop(world.patch(name, json!({"spec": {"rotation": null}})).await?),
             // The first version has no label of ours yet, and is about to lose AWSPREVIOUS.
             Self::RotateAgain => drop(world.request_rotation(name, "second").await?),
             Self::RollBack => drop(world.annotate(name, ROLLBACK, "undo:AWSPREVIOUS").await?),
@@ -227,7 +252,7 @@ impl Story {
                 ensure!(!aws.tags.contains_key("team") && aws.kms_key.is_none(), "no tag and no key");
                 ensure!(aws.policy.is_none() && places(world, name) == 1, "no policy and no replica");
             }
-            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request => {
+            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::RequestByAws => {
                 let old = old.context("the old value can be read")?;
                 ensure!(old["password"] != value["password"], "the password is new");
             }
@@ -255,7 +280,16 @@ impl Story {
                 ensure!(aws.description.as_deref() == Some("new") && aws.kms_key.as_deref() == Some("alias/shop"), "as declared");
                 ensure!(aws.tags.get("team").map(String::as_str) == Some("shop"), "tagged");
             }
+            Self::ConfigureByAws | Self::CancelByAws => {
+                let on = self == Self::ConfigureByAws;
+                ensure!(aws.rotation.as_ref().is_some_and(|rotation| rotation.enabled == on), "rotation by AWS is on: {:?}", aws.rotation);
+                ensure!(aws.tags.contains_key(TAG_ROTATION) == on, "marked: {:?}", aws.tags);
+            }
             _ => {}
+        }
+        if self == Self::RequestByAws {
+            let begun = world.emulator.rotation_events().iter().filter(|event| event.event_name == "RotationStarted").count();
+            ensure!(begun == 1, "{begun} rotations for one request");
         }
         if self == Self::RotateAfterOutage {
             let status = world.objects().get(name).await?.status.unwrap_or_default();

@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, ResourceExt};
-use rotated_secrets::api::{ROTATE, RotatedSecret, VERSION_ID};
+use rotated_secrets::api::{ALLOWED_FUNCTIONS, ROTATE, RotatedSecret, VERSION_ID};
 use rotated_secrets::aws::Aws;
 use rotated_secrets::cluster::events::Events;
 use rotated_secrets::desired::Policy;
@@ -141,6 +141,13 @@ impl World {
 
     pub(crate) async fn annotate(&self, name: &str, annotation: &str, text: &str) -> Result<RotatedSecret> {
         self.patch(name, json!({"metadata": {"annotations": {annotation: text}}})).await
+    }
+
+    /// The administrator's leave for rotation functions.
+    pub(crate) async fn allow_functions(&self, globs: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {ALLOWED_FUNCTIONS: globs}}});
+        Api::<Namespace>::all(self.admin.clone()).patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
     }
 
     pub(crate) fn aws_name(&self, name: &str) -> String {

@@ -173,6 +173,11 @@ fn every_kind_of_step_is_listed() {
         Step::ReplaceMirror { version: id("a"), confirm: false },
         Step::AdoptMirror { version: id("a") },
         Step::ReleaseMirror,
+        Step::MarkRotation,
+        Step::ConfigureRotation { version: None },
+        Step::RotateByAws { version: id("a") },
+        Step::CancelRotation,
+        Step::UnmarkRotation,
         Step::Delete { window: 7 },
     ];
     assert_eq!(steps.iter().map(Step::kind).collect::<Vec<_>>(), Step::KINDS);

@@ -88,3 +88,22 @@ fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
     assert_eq!((rest.first_pending, rest.next_rotation), (true, None));
     assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
 }
+
+#[test]
+fn wherever_the_clock_jumps_to_the_same_rotation_is_due() {
+    // Seconds from the last change of the value to what the clock shows: before it, long before it, and any time after it.
+    for elapsed in [-30 * 365 * 86_400, -86_400, -1, 0, 1, PERIOD - 1, PERIOD, PERIOD + 1, 100 * PERIOD, 30 * 365 * 86_400] {
+        match late(&want(), elapsed - PERIOD) {
+            Next::Rest(rest) => {
+                let due = at(NOW - elapsed + PERIOD);
+                assert!(elapsed < PERIOD, "{elapsed}");
+                assert_eq!((rest.next_rotation, rest.wake, rest.rotated), (Some(due), Some(due), None), "{elapsed}");
+            }
+            Next::Do(Step::Write { version, cause: Cause::Scheduled, .. }) => {
+                assert!(elapsed >= PERIOD, "{elapsed}");
+                assert_eq!(version, tokens().slot(at(NOW - elapsed + PERIOD)), "of the first due moment, however late");
+            }
+            Next::Do(other) => panic!("{elapsed}: {other:?}"),
+        }
+    }
+}

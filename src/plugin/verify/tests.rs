@@ -28,7 +28,7 @@ fn description() -> Description {
         kms_key_id: None,
         tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         deleted: false,
-        rotation_enabled: false,
+        rotation: crate::aws::RotationDescription::default(),
         owning_service: None,
         labels: BTreeMap::from([("AWSCURRENT".to_owned(), "v2".into())]),
         last_changed: None,

@@ -295,7 +295,8 @@ fn the_plan_gets_back_what_the_status_reports() {
     assert_eq!(recall(&object(&status), &want(), at(MADE)), expected);
     let begun = RotatedSecretStatus { schedule: None, ..status };
     assert_eq!(recall(&object(&begun), &want(), at(MADE)).unscheduled, !begun.history.is_empty());
-    assert_eq!(recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)), Reported::default());
+    let nothing = Reported { never_scheduled: true, ..Reported::default() };
+    assert_eq!(recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)), nothing);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod acting;
 mod adoption;
 mod aws_trouble;
+mod by_aws;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;
