@@ -155,12 +155,11 @@ impl Work<'_> {
             Some(version) => self.aws()?.made(at, version).await?,
             None => None,
         };
-        let made = match made {
-            Some(made) => made,
-            None => {
-                self.aws()?.rotate(at, Rotate { to, configure }).await?;
-                (self.ctx.clock)()
-            }
+        let made = if let Some(made) = made {
+            made
+        } else {
+            self.aws()?.rotate(at, Rotate { to, configure }).await?;
+            (self.ctx.clock)()
         };
         if let Some(version) = to {
             self.spent.insert(version.clone(), made);

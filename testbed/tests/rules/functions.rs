@@ -342,13 +342,13 @@ fn a_real_function_in_python_rotates_and_fails_at_each_step() {
     let (emulator, server) = serve(&runtime, Config { clock: noon(), rotates_by_itself: false, ..Config::default() });
     let wire = Wire::to(&server.endpoint_url());
     let (endpoint, region) = (server.endpoint_url(), "us-east-1");
-    let mut served = Vec::new();
+    let mut running = Vec::new();
     let mut functions: Vec<(Option<RotationStep>, Arc<dyn RotationFunction>)> =
         vec![(None, Arc::new(python::command(&endpoint, region, None).unwrap()))];
     for fails_at in [None].into_iter().chain(RotationStep::ALL.map(Some)) {
         let function = python::Served::start(&endpoint, region, fails_at).unwrap();
         functions.push((fails_at, Arc::new(function.function())));
-        served.push(function);
+        running.push(function);
     }
     for (fails_at, function) in functions {
         emulator.set_rotation_function(FUNCTION, Some(function));

@@ -162,8 +162,8 @@ async fn a_version_that_became_current_late_starts_its_period_then() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
-    let stage = Stage::new("external").await?;
     const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
+    let stage = Stage::new("external").await?;
     stage.world.emulator.set_rotation_function(FUNCTION, Some(KeepUsername::new()));
     stage.settled("app", spec()).await?;
     let rotate = json!({
