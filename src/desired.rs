@@ -163,9 +163,13 @@ impl Target {
 }
 
 impl Desired {
-    /// How the value comes to be, as metrics name it: `Generate`, or `None` where somebody else makes it.
+    /// How the value comes to be, as metrics name it: `Generate`, `Lambda`, or `None` where somebody else makes it.
     pub fn strategy(&self) -> &'static str {
-        if self.value.is_some() { "Generate" } else { "None" }
+        match (&self.rotation, &self.value) {
+            (Rotation::ByAws(_), _) => "Lambda",
+            (_, Some(_)) => "Generate",
+            (_, None) => "None",
+        }
     }
 
     /// Reads the object. CEL has refused most mistakes at apply; what is found here is what only the operator can know.
