@@ -9,6 +9,12 @@ variable "replica_region" {
   default     = "*"
 }
 
+variable "rotation_function" {
+  description = "The names of rotation functions (spec.rotation.lambda), with * as in IAM."
+  type        = string
+  default     = "*"
+}
+
 variable "cluster" {
   description = "What the operator writes in the tag rotated-secrets.io/cluster: --cluster-id, or the uid of the namespace kube-system."
   type        = string
@@ -39,7 +45,7 @@ variable "kms_keys" {
 }
 
 variable "optional" {
-  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption"
+  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption, rotation"
   type        = set(string)
   default     = []
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::api::{EXTERNAL_ID, ROLE_ARN};
 use serde_json::{Value, json};
+use testbed::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, Stage};
 use crate::support::{PREFIX, REGION, spec};
@@ -31,11 +32,14 @@ enum Part {
     ResourcePolicies,
     /// Secrets that others made and offer.
     Adoption,
+    /// Rotation by AWS with a function.
+    Rotation,
 }
 
 impl Part {
     /// One for each document that ends in `-policy.json`; those of namespaces, people and trust have tests of their own below.
-    const ALL: [Self; 6] = [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption];
+    const ALL: [Self; 7] =
+        [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption, Self::Rotation];
 
     fn document(self) -> &'static str {
         match self {
@@ -45,6 +49,7 @@ impl Part {
             Self::Replicas => "replicas-policy",
             Self::ResourcePolicies => "resource-policies-policy",
             Self::Adoption => "adoption-policy",
+            Self::Rotation => "rotation-policy",
         }
     }
 
@@ -56,6 +61,7 @@ impl Part {
             Self::Replicas => replicate(stage).await,
             Self::ResourcePolicies => set_policies(stage).await,
             Self::Adoption => adopt(stage).await,
+            Self::Rotation => rotate_by_aws(stage).await,
         }
     }
 }
@@ -64,7 +70,14 @@ impl Part {
 fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
     let path = format!("{}/docs/iam/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut text = std::fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
-    let own = [("REPLICA_REGION", THERE), ("REGION", REGION), ("ACCOUNT_ID", ACCOUNT), ("CLUSTER", "test"), ("KMS_KEY", "shop")];
+    let own = [
+        ("REPLICA_REGION", THERE),
+        ("REGION", REGION),
+        ("ACCOUNT_ID", ACCOUNT),
+        ("CLUSTER", "test"),
+        ("KMS_KEY", "shop"),
+        ("FUNCTION", "rotate-*"),
+    ];
     for (word, value) in further.iter().chain(&own) {
         text = text.replace(word, value);
     }
@@ -189,6 +202,22 @@ async fn adopt(stage: &Stage) -> Result<()> {
     let mut adopting = spec();
     adopting["aws"] = json!({"adoptionPolicy": "IfTagged"});
     stage.settled("app", adopting).await?;
+    stage.world.check_agreement("app").await
+}
+
+async fn rotate_by_aws(stage: &Stage) -> Result<()> {
+    let function = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-shop");
+    stage.world.emulator.set_rotation_function(&function, Some(KeepUsername::new()));
+    stage.world.allow_functions(&function).await?;
+    let mut by_aws = spec();
+    by_aws["rotation"] = json!({"schedule": "rate(1 day)", "lambda": {"functionArn": function}});
+    stage.settled("app", by_aws).await?;
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    ensure!(stage.versions("app") == 2, "AWS rotated once");
+    stage.world.patch("app", json!({"spec": {"rotation": null}})).await?;
+    stage.settle("app").await?;
     stage.world.check_agreement("app").await
 }
 
@@ -318,6 +347,7 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
         "OPERATOR_ROLE",
         "EXTERNAL_ID",
         "REPLICA_REGION",
+        "FUNCTION",
     ] {
         ensure!(terraform.contains(&format!("\"{word}\"")), "Terraform fills in {word}");
     }
