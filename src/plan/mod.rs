@@ -347,7 +347,8 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         rest.rotated = Some(by_aws::not_allowed(want));
         return Next::Rest(rest);
     }
-    rest.settings = settings::refusal(want, seen, remote);
+    // What is around a value of somebody else's is theirs, tags too.
+    rest.settings = want.value.as_ref().and_then(|_| settings::refusal(want, seen, remote));
     if rest.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
         rest.wake = rest.wake.into_iter().chain([now + SETTINGS_SHOW]).min();
     }
