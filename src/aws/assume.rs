@@ -27,14 +27,16 @@ pub(super) async fn role(
     session: &Session,
 ) -> Result<Credentials, Failure> {
     const OPERATION: &str = "AssumeRole";
-    let tags: Result<Vec<Tag>, _> = session.tags().into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+    // Policies compare these tags: a session without them is never asked for.
+    let tags = session.tags().into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    let tags = tags.collect::<Result<Vec<Tag>, _>>().map_err(|_| Failure::bug("a session tag without key or value"))?;
     let answer = sts
         .assume_role()
         .role_arn(role.as_str())
         .role_session_name(session.name())
         .duration_seconds(SECONDS)
         .set_external_id(external_id.map(str::to_owned))
-        .set_tags(tags.ok())
+        .set_tags(Some(tags))
         .send()
         .await;
     match counted(metrics, OPERATION, answer) {

@@ -10,7 +10,7 @@ use crate::generate::{Generator, PasswordRules};
 
 const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     Policy {
         default_region: "eu-central-1".to_owned(),
         allowed_regions: Vec::new(),

@@ -1,21 +1,11 @@
 //! What the spec asks of the AWS secret, within what the administrator allows.
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
 
 fn policy() -> Policy {
-    Policy {
-        default_region: "eu-central-1".to_owned(),
-        allowed_regions: Vec::new(),
-        name_prefix: "k8s".to_owned(),
-        cluster: "c1".to_owned(),
-        minimum_interval: SignedDuration::from_hours(1),
-        service_accounts: false,
-        allowed_kms_keys: Vec::new(),
-        allow_resource_policies: false,
-    }
+    Policy { allow_resource_policies: false, ..crate::desired::tests::policy() }
 }
 
 fn read(spec: Value, policy: &Policy) -> Settings {
