@@ -29,8 +29,8 @@ demo: ## The whole life of one credential, on this machine
 generate: ## Write the generated files anew: the definition, its reference, what is made from the chart
 	cargo build --workspace --bins
 	cargo run --quiet --bin rotated-secrets -- crd > crds/.new && mv crds/.new crds/rotatedsecrets.yaml
-	cargo run --quiet --bin testbed -- chart
-	cargo run --quiet --bin testbed -- reference > docs/.new && mv docs/.new docs/reference.md
+	cargo xtask chart
+	cargo xtask reference > docs/.new && mv docs/.new docs/reference.md
 
 .PHONY: generated
 generated: ## Are the generated files those of the code?
@@ -38,7 +38,7 @@ generated: ## Are the generated files those of the code?
 
 .PHONY: image
 image: ## The image as an archive, target/image.tar, without a container engine
-	cargo run --quiet --locked --bin testbed -- image --binary "$$(image/build)" --out target/image.tar
+	cargo xtask image --binary "$$(image/build)" --out target/image.tar
 
 .PHONY: chart
 chart: ## The Helm chart

@@ -27,6 +27,8 @@ pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 pub use by_aws::{ByAws, Rules};
 
+pub use crate::refusal::Refusal;
+
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -46,22 +48,6 @@ pub struct Policy {
     pub allowed_kms_keys: Vec<String>,
     /// Whether objects may say who else may use their AWS secret.
     pub allow_resource_policies: bool,
-}
-
-/// A refusal: what is wrong and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The word.
-    pub reason: Reason,
-    /// The sentence.
-    pub message: String,
-}
-
-impl Refusal {
-    /// A refusal with this sentence.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
 }
 
 /// What the operator wants for one object.

@@ -6,9 +6,8 @@
 use jiff::Timestamp;
 use rand::CryptoRng;
 
-use crate::plaintext::Plaintext;
-
 mod bytes;
+mod made;
 mod password;
 mod ssh;
 #[cfg(test)]
@@ -16,6 +15,7 @@ mod tests;
 mod tls;
 
 pub use bytes::{BytesError, BytesRules, Encoding};
+pub use made::{Fields, Kept, Made, NotMade};
 pub use password::{Advice, CharacterClass, GenerateError, PasswordRules};
 pub use ssh::{SshAlgorithm, SshRules};
 pub use tls::{TlsError, TlsRules};
@@ -47,35 +47,6 @@ pub enum RulesError {
     /// Of a certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
-}
-
-/// The library of cryptography refused to work. Carries nothing, since its own words could quote what it worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no key pair could be made")]
-pub struct NotMade;
-
-/// What one generation made.
-pub struct Made {
-    /// Under the field's own name.
-    pub own: Plaintext,
-    /// Under the names of the companions.
-    pub companions: Vec<(String, Plaintext)>,
-}
-
-impl From<Plaintext> for Made {
-    fn from(own: Plaintext) -> Self {
-        Self { own, companions: Vec::new() }
-    }
-}
-
-/// What becomes of a value that is there, when the declaration changes and nothing is to be rotated.
-pub enum Kept {
-    /// It stays as it is.
-    Whole,
-    /// It stays, and these companions are derived from it.
-    Completed(Vec<(String, Plaintext)>),
-    /// It is not there, or its halves do not belong together: everything is generated anew.
-    Nothing,
 }
 
 impl Default for Generator {
@@ -137,24 +108,5 @@ impl Generator {
             Self::SshKeyPair(rules) => rules.keep(name, object),
             Self::TlsKeyPair(rules) => rules.keep(name, object),
         }
-    }
-}
-
-/// The fields of a value as it is.
-pub trait Fields {
-    /// Whether the field is there.
-    fn has(&self, name: &str) -> bool;
-    /// Its text, if it is a string.
-    fn text(&self, name: &str) -> Option<Plaintext>;
-}
-
-#[cfg(test)]
-impl Fields for serde_json::Map<String, serde_json::Value> {
-    fn has(&self, name: &str) -> bool {
-        self.contains_key(name)
-    }
-
-    fn text(&self, name: &str) -> Option<Plaintext> {
-        self.get(name)?.as_str().map(|text| Plaintext::from(text.to_owned()))
     }
 }

@@ -23,6 +23,7 @@ pub mod plaintext;
 pub mod plan;
 pub mod plugin;
 pub mod reconcile;
+pub mod refusal;
 pub mod report;
 pub mod schedule;
 pub mod telemetry;

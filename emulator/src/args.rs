@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::function::Registration;
-use super::{Config, Emulator, Quotas};
+use crate::function::Registration;
+use crate::quota::Quotas;
+use crate::service::{Config, Emulator};
 
 /// Runs the Secrets Manager emulator.
 #[derive(Debug, Clone, Args)]

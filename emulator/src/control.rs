@@ -9,10 +9,10 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Emulator;
-use super::error::AwsError;
-use super::faults::FaultPlan;
-use super::http::Sent;
+use crate::error::AwsError;
+use crate::faults::FaultPlan;
+use crate::response::HttpResponse;
+use crate::service::Emulator;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -20,7 +20,7 @@ struct Advance {
     advance_seconds: u64,
 }
 
-/// An act of the outsider, named by `act`.
+/// A call of the external writer, named by `act`.
 #[derive(Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Act {
@@ -68,7 +68,7 @@ enum Act {
 }
 
 /// Answers a request below `/_emulator/`.
-pub(super) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u8]) -> Sent {
+pub(crate) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u8]) -> HttpResponse {
     let outcome = match (method.as_str(), path.trim_start_matches("/_emulator/")) {
         ("GET", "counters") => Ok(counters(emulator)),
         ("GET", "log") => Ok(json!(emulator.log())),
@@ -85,7 +85,7 @@ pub(super) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u
             emulator.set_faults(plan);
             json!({})
         }),
-        ("POST", "outsider") => parse::<Act>(body).and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
+        ("POST", "external-writer") => parse::<Act>(body).and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
         _ => {
             return send(StatusCode::NOT_FOUND, &json!({"error": "there is no such endpoint"}));
         }
@@ -97,20 +97,20 @@ pub(super) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u
 }
 
 fn perform(emulator: &Emulator, act: Act) -> Result<Value, AwsError> {
-    let outsider = emulator.outsider();
+    let external_writer = emulator.external_writer();
     let version = |id: String| json!({"versionId": id});
     let done = |()| json!({});
     match act {
-        Act::Create { name, value, tags } => outsider.create(&name, &value, &tags).map(|arn| json!({"arn": arn})),
-        Act::PutValue { name, value } => outsider.put_value(&name, &value).map(version),
-        Act::PutPending { name, value } => outsider.put_pending(&name, &value).map(version),
-        Act::MoveLabel { name, label, to } => outsider.move_label(&name, &label, to.as_deref()).map(done),
-        Act::SetTag { name, key, value } => outsider.set_tag(&name, &key, &value).map(done),
-        Act::Untag { name, key } => outsider.untag(&name, &key).map(done),
-        Act::Delete { name, window_days } => outsider.delete(&name, window_days).map(done),
-        Act::Restore { name } => outsider.restore(&name).map(done),
-        Act::Purge { name } => Ok(json!({"purged": outsider.purge(&name)})),
-        Act::Describe { name } => outsider.describe(&name),
+        Act::Create { name, value, tags } => external_writer.create(&name, &value, &tags).map(|arn| json!({"arn": arn})),
+        Act::PutValue { name, value } => external_writer.put_value(&name, &value).map(version),
+        Act::PutPending { name, value } => external_writer.put_pending(&name, &value).map(version),
+        Act::MoveLabel { name, label, to } => external_writer.move_label(&name, &label, to.as_deref()).map(done),
+        Act::SetTag { name, key, value } => external_writer.set_tag(&name, &key, &value).map(done),
+        Act::Untag { name, key } => external_writer.untag(&name, &key).map(done),
+        Act::Delete { name, window_days } => external_writer.delete(&name, window_days).map(done),
+        Act::Restore { name } => external_writer.restore(&name).map(done),
+        Act::Purge { name } => Ok(json!({"purged": external_writer.purge(&name)})),
+        Act::Describe { name } => external_writer.describe(&name),
     }
 }
 
@@ -129,7 +129,7 @@ fn parse<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("the request cannot be read, line {} column {}", error.line(), error.column()))
 }
 
-fn send(status: StatusCode, body: &Value) -> Sent {
+fn send(status: StatusCode, body: &Value) -> HttpResponse {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     response

@@ -2,31 +2,34 @@
 //! counted nor logged, pass no gate and meet no faults.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Emulator;
-use super::error::AwsError;
-use super::store::Caller;
+use crate::clock::Clock;
+use crate::error::AwsError;
+use crate::lock::lock;
+use crate::store::{Caller, Store};
 
 /// Acts on the emulator's secrets in one Region.
 #[derive(Debug, Clone)]
-pub struct Outsider {
-    emulator: Emulator,
+pub struct ExternalWriter {
+    store: Arc<Mutex<Store>>,
+    clock: Clock,
     region: String,
 }
 
-impl Outsider {
-    pub(crate) fn new(emulator: Emulator, region: String) -> Self {
-        Self { emulator, region }
+impl ExternalWriter {
+    pub(crate) fn new(store: Arc<Mutex<Store>>, clock: Clock, region: String) -> Self {
+        Self { store, clock, region }
     }
 
     /// The same principal in another Region.
     #[must_use]
     pub fn in_region(&self, region: &str) -> Self {
-        Self::new(self.emulator.clone(), region.to_owned())
+        Self { region: region.to_owned(), ..self.clone() }
     }
 
     /// Makes a secret; answers with its ARN.
@@ -98,8 +101,7 @@ impl Outsider {
 
     /// Takes the secret away at once and without a trace: its name is free. `false` if it was not there.
     pub fn purge(&self, name: &str) -> bool {
-        let now = self.emulator.clock().now();
-        self.emulator.store().purge(&self.region, name, now)
+        lock(&self.store).purge(&self.region, name, self.clock.now())
     }
 
     /// What `DescribeSecret` answers.
@@ -115,8 +117,8 @@ impl Outsider {
 
     /// Any operation.
     pub fn act(&self, operation: &str, body: &Value) -> Result<Value, AwsError> {
-        let caller = Caller { region: &self.region, now: self.emulator.clock().now(), age: Duration::ZERO };
-        self.emulator.store().call(caller, operation, body)
+        let caller = Caller { region: &self.region, now: self.clock.now(), age: Duration::ZERO };
+        lock(&self.store).call(caller, operation, body)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::AwsError;
+use crate::error::AwsError;
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,29 +99,29 @@ impl FaultPlan {
 
 /// A plan and how far it has played.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub(crate) struct FaultInjector {
     plan: FaultPlan,
     seen: Vec<u64>,
 }
 
 /// What happens to one call.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Mishap {
+pub(crate) struct InjectedFault {
     pub(crate) delay: Duration,
     pub(crate) refusal: Option<(u16, AwsError)>,
     pub(crate) lose_answer: bool,
     pub(crate) age: Duration,
 }
 
-impl Trouble {
+impl FaultInjector {
     pub(crate) fn new(plan: FaultPlan) -> Self {
         let seen = vec![0; plan.rules.len()];
         Self { plan, seen }
     }
 
     /// Draws for one call.
-    pub(crate) fn strike(&mut self, operation: &str) -> Mishap {
-        let mut mishap = Mishap::default();
+    pub(crate) fn next(&mut self, operation: &str) -> InjectedFault {
+        let mut injected = InjectedFault::default();
         for (index, (rule, seen)) in self.plan.rules.iter().zip(&mut self.seen).enumerate() {
             if rule.operation.as_deref().is_some_and(|only| only != operation) {
                 continue;
@@ -134,15 +134,15 @@ impl Trouble {
                 When::Probability(chance) => draw(self.plan.seed, index, *seen) < chance,
             };
             if hit {
-                mishap.suffer(&rule.fault);
+                injected.add(&rule.fault);
             }
         }
-        mishap
+        injected
     }
 }
 
-impl Mishap {
-    fn suffer(&mut self, fault: &Fault) {
+impl InjectedFault {
+    fn add(&mut self, fault: &Fault) {
         match fault {
             Fault::Refuse { code, message } => {
                 self.refuse(400, AwsError::new(code.clone(), message));
@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_rule_counts_only_the_calls_it_looks_at() {
-        let mut trouble = Trouble::new(FaultPlan::none().with("PutSecretValue", When::Nth(2), Fault::LoseAnswer));
+        let mut injector = FaultInjector::new(FaultPlan::none().with("PutSecretValue", When::Nth(2), Fault::LoseAnswer));
         let hits: Vec<bool> = ["PutSecretValue", "GetSecretValue", "PutSecretValue", "PutSecretValue"]
             .iter()
-            .map(|operation| trouble.strike(operation).lose_answer)
+            .map(|operation| injector.next(operation).lose_answer)
             .collect();
         assert_eq!(hits, [false, false, true, false]);
     }
@@ -188,13 +188,13 @@ mod tests {
     #[test]
     fn chance_is_the_same_for_the_same_seed_whatever_else_is_called() {
         let plan = FaultPlan::seeded(7).with("PutSecretValue", When::Probability(0.3), Fault::Throttle);
-        let (mut alone, mut among) = (Trouble::new(plan.clone()), Trouble::new(plan));
+        let (mut alone, mut among) = (FaultInjector::new(plan.clone()), FaultInjector::new(plan));
         let mut hits = 0;
         for _ in 0..1000 {
-            among.strike("GetSecretValue");
-            let mishap = alone.strike("PutSecretValue");
-            hits += usize::from(mishap.refusal.is_some());
-            assert_eq!(mishap, among.strike("PutSecretValue"));
+            among.next("GetSecretValue");
+            let injected = alone.next("PutSecretValue");
+            hits += usize::from(injected.refusal.is_some());
+            assert_eq!(injected, among.next("PutSecretValue"));
         }
         assert!((200..400).contains(&hits), "{hits}");
     }

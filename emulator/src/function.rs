@@ -16,8 +16,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::rotation::{Invocation, RotationFunction, RotationStep};
-use super::{Emulator, lock};
+use crate::external_writer::ExternalWriter;
+use crate::lock::lock;
+use crate::rotation::{Invocation, RotationFunction, RotationStep};
+use crate::service::Emulator;
 
 /// A function behind an endpoint that speaks Lambda's `Invoke` (such as AWS's own runtime interface emulator).
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl HttpFunction {
 }
 
 impl RotationFunction for HttpFunction {
-    fn invoke<'a>(&'a self, _: &'a Emulator, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
+    fn invoke<'a>(&'a self, _: &'a ExternalWriter, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
         self.call(call).boxed()
     }
 }
@@ -94,12 +96,12 @@ impl CommandFunction {
 }
 
 impl RotationFunction for CommandFunction {
-    fn invoke<'a>(&'a self, _: &'a Emulator, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
+    fn invoke<'a>(&'a self, _: &'a ExternalWriter, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
         self.run(call).boxed()
     }
 }
 
-/// What a function that works does, done in this process by the outsider, so that it is neither counted nor held at a gate.
+/// The steps of a correct function, done in this process by the external writer, so that they are neither counted nor stopped by a barrier.
 #[derive(Debug, Default)]
 pub struct KeepUsername {
     fails_at: Mutex<Option<RotationStep>>,
@@ -122,13 +124,12 @@ impl KeepUsername {
         std::mem::take(&mut *lock(&self.calls))
     }
 
-    fn step(&self, emulator: &Emulator, call: &Invocation) -> Result<(), String> {
+    fn step(&self, account: &ExternalWriter, call: &Invocation) -> Result<(), String> {
         lock(&self.calls).push(call.step);
         if *lock(&self.fails_at) == Some(call.step) {
             return Err("it was told to fail".to_owned());
         }
-        let outsider = emulator.outsider().in_region(&call.region);
-        let act = |operation: &str, body: &Value| outsider.act(operation, body).map_err(|error| error.code.into_owned());
+        let act = |operation: &str, body: &Value| account.act(operation, body).map_err(|error| error.code.into_owned());
         let read = |version: &Value| {
             let mut body = json!({"SecretId": call.secret_arn});
             if let (Some(body), Some(version)) = (body.as_object_mut(), version.as_object()) {
@@ -179,8 +180,8 @@ impl KeepUsername {
 }
 
 impl RotationFunction for KeepUsername {
-    fn invoke<'a>(&'a self, emulator: &'a Emulator, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
-        std::future::ready(self.step(emulator, call)).boxed()
+    fn invoke<'a>(&'a self, account: &'a ExternalWriter, call: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
+        std::future::ready(self.step(account, call)).boxed()
     }
 }
 

@@ -16,16 +16,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
-use super::error::AwsError;
-use super::iam::sts::Form;
-use super::iam::{Authorization, Principal};
-use super::{Emulator, Reply, control};
+use crate::control;
+use crate::error::AwsError;
+use crate::iam::sts::Form;
+use crate::iam::{Authorization, Principal};
+use crate::response::HttpResponse;
+use crate::service::{Emulator, Reply};
 
 /// More than any request that AWS accepts.
 const LONGEST_BODY: usize = 1 << 20;
-
-/// What an endpoint sends back.
-pub(super) type Sent = Response<Full<Bytes>>;
 
 /// A served emulator. Stops, and closes its connections, when dropped.
 #[derive(Debug)]
@@ -39,8 +38,15 @@ pub struct Server {
 #[error("the answer is lost")]
 struct Severed;
 
+impl Emulator {
+    /// Serves it over HTTP until the server is dropped. Port 0 takes a free one.
+    pub async fn serve(&self, address: SocketAddr) -> anyhow::Result<Server> {
+        Server::start(self.clone(), address).await
+    }
+}
+
 impl Server {
-    pub(super) async fn start(emulator: Emulator, address: SocketAddr) -> anyhow::Result<Self> {
+    async fn start(emulator: Emulator, address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(accept(listener, emulator));
@@ -90,7 +96,7 @@ async fn serve(stream: TcpStream, emulator: Emulator) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent, Severed> {
+async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<HttpResponse, Severed> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LONGEST_BODY).collect().await else {
         return Ok(send(413, &Err(AwsError::new("RequestEntityTooLarge", "The request is too long."))));
@@ -132,7 +138,7 @@ async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<Sent,
 }
 
 /// AssumeRoleWithWebIdentity is not signed: the token is the proof.
-async fn handle_sts(emulator: &Emulator, head: &Parts, body: &[u8]) -> Result<Sent, Severed> {
+async fn handle_sts(emulator: &Emulator, head: &Parts, body: &[u8]) -> Result<HttpResponse, Severed> {
     let form = Form::parse(body);
     let authorization = text(&head.headers, "authorization").and_then(Authorization::parse);
     let region = authorization.as_ref().map_or("", |authorization| authorization.region);
@@ -184,7 +190,7 @@ fn read_head(headers: &HeaderMap) -> Result<(Authorization<'_>, &str), AwsError>
 }
 
 /// An answer of STS.
-fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> Sent {
+fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> HttpResponse {
     const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
     let id = Uuid::new_v4();
     let xml = match answer {
@@ -210,7 +216,7 @@ fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> Sent
 }
 
 /// An answer as AWS sends it: whatever AWS refuses, it refuses with 400.
-fn send(status: u16, answer: &Result<Value, AwsError>) -> Sent {
+fn send(status: u16, answer: &Result<Value, AwsError>) -> HttpResponse {
     let body = match answer {
         Ok(value) => value.to_string(),
         Err(error) => json!({"__type": error.code, "Message": error.message}).to_string(),

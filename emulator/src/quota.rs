@@ -97,7 +97,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::clock::after;
+    use crate::clock::after;
     use std::time::Duration;
 
     #[test]

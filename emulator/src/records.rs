@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::store::is_write;
+use crate::store::is_write;
 
 /// Calls by operation and outcome. Clones are one set of counters.
 #[derive(Debug, Clone, Default)]

@@ -1,53 +1,24 @@
-//! AWS Secrets Manager, emulated: the wire protocol (AWS JSON 1.1) around a store that follows AWS's rules, with a clock, quotas, faults, a
-//! gate around writes, counters and a second principal that tests act as.
-
-pub mod args;
-pub mod clock;
-mod control;
-mod error;
-mod faults;
-pub mod function;
-mod http;
-mod iam;
-pub mod moto;
-mod outsider;
-mod payload;
-pub mod python;
-mod quota;
-mod records;
-mod rotation;
-mod snapshot;
-pub mod store;
+//! The emulated service: one call with everything that surrounds the store (faults, quota, IAM, barrier, counters, log).
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::gate::{Gate, Moment};
-
-pub use args::{EmulatorArgs, run};
-pub use clock::Clock;
-pub use error::AwsError;
-pub use faults::{Fault, FaultPlan, FaultRule, When};
-pub use http::Server;
-pub use iam::{AccessKey, Decision, Iam, SessionRecord};
-pub use outsider::Outsider;
-pub use payload::Payload;
-pub use quota::Quotas;
-pub use records::{CallRecord, Counters};
-pub use rotation::{Invocation, RotationEvent, RotationFunction, RotationStep};
-pub use snapshot::{RotationSnapshot, SecretSnapshot, VersionSnapshot};
-pub use store::{ACCOUNT, is_write};
-
-use faults::{Mishap, Trouble};
-use iam::Principal;
-use iam::sts::Form;
-use quota::Meter;
-use records::Journal;
-use store::{Answer, Caller, Lags, Store};
+use crate::clock::Clock;
+use crate::error::AwsError;
+use crate::external_writer::ExternalWriter;
+use crate::faults::{FaultInjector, FaultPlan, InjectedFault};
+use crate::iam::sts::Form;
+use crate::iam::{Iam, Principal};
+use crate::lock::lock;
+use crate::quota::{Meter, Quotas};
+use crate::records::{CallRecord, Counters, Journal};
+use crate::rotation::Rotations;
+use crate::snapshot::SecretSnapshot;
+use crate::store::{Answer, Caller, Lags, Store, is_write};
+use crate::write_barrier::{Moment, WriteBarrier};
 
 /// How an emulator is set up.
 #[derive(Debug, Clone)]
@@ -64,7 +35,7 @@ pub struct Config {
     pub list_lag: Duration,
     /// For how long a name stays taken after a forced deletion (AWS: some seconds).
     pub forced_deletion_lag: Duration,
-    /// The Region in which an [`Outsider`] acts unless told otherwise.
+    /// The Region in which an [`ExternalWriter`] acts unless told otherwise.
     pub region: String,
     /// How many calls the log keeps.
     pub log_room: usize,
@@ -93,12 +64,12 @@ struct Parts {
     clock: Clock,
     region: String,
     rotates_by_itself: bool,
-    store: Mutex<Store>,
+    store: Arc<Mutex<Store>>,
     meter: Mutex<Meter>,
-    trouble: Mutex<Trouble>,
+    faults: Mutex<FaultInjector>,
     journal: Mutex<Journal>,
-    gate: Mutex<Option<Arc<dyn Gate>>>,
-    rotations: rotation::Rotations,
+    barrier: Mutex<Option<Arc<dyn WriteBarrier>>>,
+    rotations: Rotations,
     counters: Counters,
     callers: Mutex<BTreeSet<String>>,
     iam: Iam,
@@ -121,21 +92,16 @@ impl Emulator {
             clock: config.clock,
             region: config.region,
             rotates_by_itself: config.rotates_by_itself,
-            store: Mutex::new(Store::new(config.seed, lags)),
+            store: Arc::new(Mutex::new(Store::new(config.seed, lags))),
             meter: Mutex::new(Meter::new(config.quotas)),
-            trouble: Mutex::new(Trouble::default()),
+            faults: Mutex::default(),
             journal: Mutex::new(Journal::new(config.log_room)),
-            gate: Mutex::new(None),
-            rotations: rotation::Rotations::default(),
+            barrier: Mutex::new(None),
+            rotations: Rotations::default(),
             counters: Counters::default(),
             callers: Mutex::default(),
             iam: Iam::default(),
         }))
-    }
-
-    /// Serves it over HTTP until the server is dropped. Port 0 takes a free one.
-    pub async fn serve(&self, address: SocketAddr) -> anyhow::Result<Server> {
-        Server::start(self.clone(), address).await
     }
 
     /// Its clock, to read and to move.
@@ -143,14 +109,14 @@ impl Emulator {
         self.0.clock.clone()
     }
 
-    /// Sets what every write passes, before it is applied and after it was applied but before its answer is given.
-    pub fn set_gate(&self, gate: Option<Arc<dyn Gate>>) {
-        *lock(&self.0.gate) = gate;
+    /// Sets the barrier that every write passes, before it is applied and after it was applied but before its response is sent.
+    pub fn set_write_barrier(&self, barrier: Option<Arc<dyn WriteBarrier>>) {
+        *lock(&self.0.barrier) = barrier;
     }
 
     /// Sets what goes wrong, and begins to count anew.
     pub fn set_faults(&self, plan: FaultPlan) {
-        *lock(&self.0.trouble) = Trouble::new(plan);
+        *lock(&self.0.faults) = FaultInjector::new(plan);
     }
 
     /// Changes the quotas; all buckets are full again.
@@ -177,7 +143,7 @@ impl Emulator {
         lock(&self.0.callers).insert(user_agent.to_owned());
     }
 
-    /// How often what was called, and how it went. The outsider's acts are not counted.
+    /// How often what was called, and how it went. The external writer's calls are not counted.
     pub fn counters(&self) -> Counters {
         self.0.counters.clone()
     }
@@ -187,9 +153,9 @@ impl Emulator {
         self.0.iam.clone()
     }
 
-    /// Somebody else with access to the same account.
-    pub fn outsider(&self) -> Outsider {
-        Outsider::new(self.clone(), self.0.region.clone())
+    /// Another principal of the same account.
+    pub fn external_writer(&self) -> ExternalWriter {
+        ExternalWriter::new(Arc::clone(&self.0.store), self.0.clock.clone(), self.0.region.clone())
     }
 
     /// Everything there is, for invariants.
@@ -207,17 +173,25 @@ impl Emulator {
         lock(&self.0.journal).clear();
     }
 
+    pub(crate) fn rotations(&self) -> &Rotations {
+        &self.0.rotations
+    }
+
+    pub(crate) fn rotates_by_itself(&self) -> bool {
+        self.0.rotates_by_itself
+    }
+
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.0.store)
     }
 
     /// One call, with all that surrounds the store: faults, quota, gate, count, log.
     pub(crate) async fn answer(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
-        let mishap = lock(&self.0.trouble).strike(operation);
-        if !mishap.delay.is_zero() {
-            tokio::time::sleep(mishap.delay).await;
+        let injected = lock(&self.0.faults).next(operation);
+        if !injected.delay.is_zero() {
+            tokio::time::sleep(injected.delay).await;
         }
-        if let Some((status, error)) = self.refusal(&mishap, region, operation) {
+        if let Some((status, error)) = self.refusal(&injected, region, operation) {
             self.note(region, operation, body, &Err(error.clone()), true);
             return Reply::Answer(status, Err(error));
         }
@@ -231,17 +205,17 @@ impl Emulator {
             return Reply::Answer(400, Err(error));
         }
         self.pass(operation, Moment::Before).await;
-        let age = if is_write(operation) { Duration::ZERO } else { mishap.age };
+        let age = if is_write(operation) { Duration::ZERO } else { injected.age };
         let answer = {
             // Applied and logged under one lock, so that the log's order is the order of effect.
             let mut store = self.store();
             let caller = Caller { region, now: self.0.clock.now(), age };
             let answer = store.call(caller, operation, body);
-            self.note(region, operation, body, &answer, !mishap.lose_answer);
+            self.note(region, operation, body, &answer, !injected.lose_answer);
             answer
         };
         self.pass(operation, Moment::After).await;
-        if mishap.lose_answer {
+        if injected.lose_answer {
             return Reply::Severed;
         }
         Reply::Answer(if answer.is_ok() { 200 } else { 400 }, answer)
@@ -250,11 +224,11 @@ impl Emulator {
     /// One call of STS: the operation, and its result as XML. `None`: the connection closes without an answer.
     pub(crate) async fn answer_sts(&self, who: Option<&Principal>, region: &str, form: &Form) -> Option<(u16, Result<String, AwsError>)> {
         let operation = form.get("Action").unwrap_or("none").to_owned();
-        let mishap = lock(&self.0.trouble).strike(&operation);
-        if !mishap.delay.is_zero() {
-            tokio::time::sleep(mishap.delay).await;
+        let injected = lock(&self.0.faults).next(&operation);
+        if !injected.delay.is_zero() {
+            tokio::time::sleep(injected.delay).await;
         }
-        let (status, answer) = match self.refusal(&mishap, region, &operation) {
+        let (status, answer) = match self.refusal(&injected, region, &operation) {
             Some((status, error)) => (status, Err(error)),
             None => match self.0.iam.sts(who, region, form, self.0.clock.now()) {
                 Ok(result) => (200, Ok(result)),
@@ -263,12 +237,12 @@ impl Emulator {
             },
         };
         let noted = answer.as_ref().map(|_| Value::Null).map_err(Clone::clone);
-        self.note(region, &operation, &form.shown(), &noted, !mishap.lose_answer);
-        (!mishap.lose_answer).then_some((status, answer))
+        self.note(region, &operation, &form.shown(), &noted, !injected.lose_answer);
+        (!injected.lose_answer).then_some((status, answer))
     }
 
-    fn refusal(&self, mishap: &Mishap, region: &str, operation: &str) -> Option<(u16, AwsError)> {
-        if let Some(refusal) = &mishap.refusal {
+    fn refusal(&self, injected: &InjectedFault, region: &str, operation: &str) -> Option<(u16, AwsError)> {
+        if let Some(refusal) = &injected.refusal {
             return Some(refusal.clone());
         }
         let admitted = lock(&self.0.meter).admit(region, operation, self.0.clock.now());
@@ -277,9 +251,9 @@ impl Emulator {
 
     async fn pass(&self, operation: &str, moment: Moment) {
         if is_write(operation) {
-            let gate = lock(&self.0.gate).clone();
-            if let Some(gate) = gate {
-                gate.pass(operation, moment).await;
+            let barrier = lock(&self.0.barrier).clone();
+            if let Some(barrier) = barrier {
+                barrier.pass(operation, moment).await;
             }
         }
     }
@@ -303,11 +277,3 @@ impl Default for Emulator {
         Self::new(Config::default())
     }
 }
-
-/// A poisoned lock guards a store that every write replaces whole, so what it holds is sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests;

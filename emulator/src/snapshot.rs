@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::payload::Payload;
-use super::store::Secret;
+use crate::payload::Payload;
+use crate::store::Secret;
 
 /// A secret as it stands.
 #[derive(Debug, Clone)]

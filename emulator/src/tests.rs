@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -78,7 +78,7 @@ async fn a_stale_read_is_served_from_the_past() {
     let bench = Bench::new().await;
     bench.create("s").await;
     bench.emulator.clock().advance(Duration::from_mins(1));
-    bench.emulator.outsider().put_value("s", "later").unwrap();
+    bench.emulator.external_writer().put_value("s", "later").unwrap();
     bench.emulator.set_faults(FaultPlan::none().with("GetSecretValue", When::Nth(1), Fault::StaleRead { seconds: 30 }));
     assert!(bench.get("s").await.contains("hunter2"));
     assert!(bench.get("s").await.contains("later"));
@@ -87,7 +87,7 @@ async fn a_stale_read_is_served_from_the_past() {
 /// Counts what passes, and never lets the second write go before it is applied.
 struct Turnstile(AtomicUsize);
 
-impl Gate for Turnstile {
+impl WriteBarrier for Turnstile {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         assert_eq!(effect, "CreateSecret");
         let nth = self.0.fetch_add(1, Ordering::SeqCst);
@@ -100,7 +100,7 @@ impl Gate for Turnstile {
 async fn every_write_passes_the_gate_before_and_after() {
     let bench = Bench::new().await;
     let turnstile = Arc::new(Turnstile(AtomicUsize::new(0)));
-    bench.emulator.set_gate(Some(turnstile.clone()));
+    bench.emulator.set_write_barrier(Some(turnstile.clone()));
     bench.create("a").await;
     bench.get("a").await;
     assert_eq!(turnstile.0.load(Ordering::SeqCst), 2);
@@ -112,12 +112,12 @@ async fn every_write_passes_the_gate_before_and_after() {
 #[tokio::test]
 async fn the_outsider_is_neither_counted_nor_logged() {
     let bench = Bench::new().await;
-    let outsider = bench.emulator.outsider();
-    outsider.create("s", "one", &[("team".to_owned(), "blue".to_owned())].into()).unwrap();
-    let next = outsider.put_pending("s", "two").unwrap();
-    outsider.move_label("s", "AWSCURRENT", Some(&next)).unwrap();
-    outsider.move_label("s", "AWSPENDING", None).unwrap();
-    outsider.untag("s", "team").unwrap();
+    let external_writer = bench.emulator.external_writer();
+    external_writer.create("s", "one", &[("team".to_owned(), "blue".to_owned())].into()).unwrap();
+    let next = external_writer.put_pending("s", "two").unwrap();
+    external_writer.move_label("s", "AWSCURRENT", Some(&next)).unwrap();
+    external_writer.move_label("s", "AWSPENDING", None).unwrap();
+    external_writer.untag("s", "team").unwrap();
     let secrets = bench.emulator.secrets();
     assert_eq!(secrets[0].current(), Some("two"));
     assert_eq!(secrets[0].labels.len(), 2);
@@ -131,7 +131,7 @@ async fn no_value_is_logged_or_printed() {
     bench.create("s").await;
     assert!(!format!("{:?} {:?}", bench.emulator.log(), bench.emulator.secrets()).contains("hunter2"));
     assert_eq!(bench.emulator.log()[0].request["ClientRequestToken"], TOKEN);
-    let broken = bench.post("/_emulator/outsider", "", &json!({"act": "hunter2"})).await;
+    let broken = bench.post("/_emulator/external-writer", "", &json!({"act": "hunter2"})).await;
     assert!(broken.starts_with("HTTP/1.1 400") && !broken.contains("hunter2"), "{broken}");
 }
 
@@ -142,7 +142,7 @@ async fn another_process_can_act_and_look() {
         let bench = &bench;
         async move { bench.post(path, "", &body).await }
     };
-    let made = control("/_emulator/outsider", json!({"act": "create", "name": "s", "value": "x"})).await;
+    let made = control("/_emulator/external-writer", json!({"act": "create", "name": "s", "value": "x"})).await;
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
     let before = bench.emulator.clock().now();
     control("/_emulator/clock", json!({"advanceSeconds": 3600})).await;

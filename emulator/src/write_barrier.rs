@@ -1,19 +1,19 @@
-//! Where a crash plan takes hold: every write, to AWS or to Kubernetes, passes a gate before it is applied and after it was applied but
-//! before its answer is given. A gate that never returns is a caller that died at that moment.
+//! A barrier around writes, with which a test stops a caller at a chosen moment. Every write passes the barrier before it is applied, and again
+//! after it was applied but before its response is sent. A barrier that never returns has the effect of a caller that crashed at that moment.
 
 use futures::future::BoxFuture;
 
-/// When, relative to its effect, a write passes the gate.
+/// The moment of a write, relative to its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Moment {
     /// Nothing has been applied.
     Before,
-    /// Applied; the caller has no answer yet.
+    /// The write has been applied; the caller has no response yet.
     After,
 }
 
-/// Asked around every write.
-pub trait Gate: Send + Sync {
-    /// `effect` names the write: an AWS operation (`PutSecretValue`) or a Kubernetes request (`PUT secrets`).
+/// Called around every write.
+pub trait WriteBarrier: Send + Sync {
+    /// Returns when the write may go on. `effect` names the write: an AWS operation (`PutSecretValue`) or a Kubernetes request (`PUT secrets`).
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()>;
 }

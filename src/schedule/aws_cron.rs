@@ -3,7 +3,6 @@
 
 use jiff::civil::Date;
 
-use super::calendar::{Calendar, Days};
 use super::error::{Field, ScheduleError};
 use super::field::{MONTHS, Spec, WEEKDAYS, bit, number};
 
@@ -111,8 +110,8 @@ fn bits(value: i8) -> u64 {
     u32::try_from(value).map_or(0, bit)
 }
 
-/// What stands inside of `cron( )`.
-pub(super) fn parse(inside: &str) -> Result<Calendar, ScheduleError> {
+/// What stands inside of `cron( )`: minutes and hours as sets of bits, and the days.
+pub(super) fn parse(inside: &str) -> Result<(u64, u64, AwsDays), ScheduleError> {
     let inside = inside.to_ascii_uppercase();
     let fields: Vec<&str> = inside.split(' ').filter(|field| !field.is_empty()).collect();
     let &[minutes, hours, day_of_month, month, day_of_week, year] = fields.as_slice() else {
@@ -132,7 +131,7 @@ pub(super) fn parse(inside: &str) -> Result<Calendar, ScheduleError> {
         ("?", _) => days.add_days_of_week(day_of_week)?,
         _ => return Err(ScheduleError::QuestionMark),
     }
-    Calendar::new(bit(0), hours, Days::Aws(days))
+    Ok((bit(0), hours, days))
 }
 
 const MINUTES_HINT: &str = "AWS rotates on the hour; write 0, or for other minutes five-field cron such as 30 8 1 * *";

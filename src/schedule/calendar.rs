@@ -1,21 +1,13 @@
 //! Moments on a calendar: a set of times of the day on a set of days, in a time zone. All questions are answered by going over months and days, not
 //! over seconds, so that the rarest schedule (29 February) costs no more than some hundred steps.
 
-use jiff::civil::{Date, date};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::aws_cron::AwsDays;
+use super::days::{CYCLE_MONTHS, CYCLE_START, Days};
 use super::error::ScheduleError;
 use super::field::bit;
-use super::five_field::CronDays;
 use super::zone::Zone;
-
-/// The Gregorian calendar repeats after 400 years: what does not happen in these months never happens.
-const CYCLE_MONTHS: u32 = 400 * 12;
-const CYCLE_START: Date = date(2000, 1, 1);
-const CYCLE_END: Date = date(2401, 1, 1);
-/// Every kind of year beside every kind of next year has come by then.
-const ALL_KINDS_OF_YEARS: Date = date(2030, 1, 1);
 
 /// The due moments of a cron expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +16,6 @@ pub struct Calendar {
     times: Vec<i16>,
     days: Days,
     zone: Zone,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Days {
-    Aws(AwsDays),
-    FiveField(CronDays),
 }
 
 impl Calendar {
@@ -129,66 +115,5 @@ impl Calendar {
             .zip(self.days.longest_distance())
             .map(|((first, last), days)| i64::from(days) * 24 * 60 + i64::from(first - last));
         SignedDuration::from_mins(within.into_iter().chain(across).max().unwrap_or(i64::from(CYCLE_MONTHS) * 30 * 24 * 60))
-    }
-}
-
-impl Days {
-    fn has_month(&self, month: i8) -> bool {
-        match self {
-            Self::Aws(days) => days.has_month(month),
-            Self::FiveField(days) => days.has_month(month),
-        }
-    }
-
-    fn has(&self, date: Date) -> bool {
-        match self {
-            Self::Aws(days) => days.has(date),
-            Self::FiveField(days) => days.has(date),
-        }
-    }
-
-    /// The first day from `day` on.
-    fn next(&self, mut day: Date) -> Option<Date> {
-        for _ in 0..=CYCLE_MONTHS {
-            let last = day.last_of_month();
-            if self.has_month(day.month()) {
-                while day < last && !self.has(day) {
-                    day = day.tomorrow().ok()?;
-                }
-                if self.has(day) {
-                    return Some(day);
-                }
-            }
-            day = last.tomorrow().ok()?;
-        }
-        None
-    }
-
-    /// The least number of days from one day to the next.
-    fn shortest_distance(&self) -> Option<i32> {
-        let mut least = i32::MAX;
-        let mut day = self.next(CYCLE_START)?;
-        loop {
-            let next = self.next(day.tomorrow().ok()?)?;
-            let distance = day.until(next).ok()?.get_days();
-            least = least.min(distance);
-            let end = if least <= 366 { ALL_KINDS_OF_YEARS } else { CYCLE_END };
-            if least <= 1 || next > end {
-                return Some(least);
-            }
-            day = next;
-        }
-    }
-
-    /// The greatest number of days from one day to the next.
-    fn longest_distance(&self) -> Option<i32> {
-        let mut greatest = 0;
-        let mut day = self.next(CYCLE_START)?;
-        while day <= ALL_KINDS_OF_YEARS {
-            let next = self.next(day.tomorrow().ok()?)?;
-            greatest = greatest.max(day.until(next).ok()?.get_days());
-            day = next;
-        }
-        Some(greatest)
     }
 }

@@ -5,7 +5,6 @@ use croner::parser::{CronParser, Seconds, Year};
 use croner::time::Weekday;
 use jiff::civil::Date;
 
-use super::calendar::{Calendar, Days};
 use super::error::{Field, Quoted, ScheduleError};
 use super::field::{MONTHS, Spec, WEEKDAYS, bit, number};
 
@@ -57,8 +56,8 @@ impl CronDays {
     }
 }
 
-/// An expression of exactly five fields.
-pub(super) fn parse(fields: [&str; 5]) -> Result<Calendar, ScheduleError> {
+/// An expression of exactly five fields: minutes and hours as sets of bits, and the days.
+pub(super) fn parse(fields: [&str; 5]) -> Result<(u64, u64, CronDays), ScheduleError> {
     let fields = fields.map(str::to_ascii_uppercase);
     for (spec, text) in FIELDS.iter().zip(&fields) {
         check(spec, text)?;
@@ -75,7 +74,7 @@ pub(super) fn parse(fields: [&str; 5]) -> Result<Calendar, ScheduleError> {
         .parse(&expression)
         .map_err(|_| ScheduleError::Unknown(Quoted::new(&expression)))?;
     let set = |values: Vec<u16>| values.into_iter().fold(0, |set, v| set | bit(v.into()));
-    Calendar::new(set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), Days::FiveField(CronDays(Box::new(cron))))
+    Ok((set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), CronDays(Box::new(cron))))
 }
 
 /// `*/2` counts as "every day" for crontab and as "some days" for others, which makes "and" or "or" of the two fields.

@@ -7,6 +7,7 @@
 mod aws_cron;
 mod calendar;
 mod clock;
+mod days;
 mod error;
 mod field;
 mod five_field;
@@ -18,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use calendar::Calendar;
 pub use clock::{Appointment, Clock, parse_duration};
+use days::Days;
 pub use error::{Field, Quoted, ScheduleError, Span};
 
 /// AWS's longest rate.
@@ -67,7 +69,8 @@ impl Schedule {
             return parse_rate(inside, expression).map(Self::Rate);
         }
         if let Some(inside) = call("cron", expression) {
-            return aws_cron::parse(inside).map(Self::AwsCron);
+            let (minutes, hours, days) = aws_cron::parse(inside)?;
+            return Calendar::new(minutes, hours, Days::Aws(days)).map(Self::AwsCron);
         }
         let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
         match fields.as_slice() {
@@ -75,7 +78,10 @@ impl Schedule {
             _ if expression.contains(['(', ')']) => Err(ScheduleError::Unknown(Quoted::new(expression))),
             [_, _, _, _, _, _, ..] => Err(ScheduleError::Bare(fields.len())),
             fields => match <[&str; 5]>::try_from(fields) {
-                Ok(fields) => five_field::parse(fields).map(Self::FiveField),
+                Ok(fields) => {
+                    let (minutes, hours, days) = five_field::parse(fields)?;
+                    Calendar::new(minutes, hours, Days::FiveField(days)).map(Self::FiveField)
+                }
                 Err(_) => Err(ScheduleError::Unknown(Quoted::new(expression))),
             },
         }

@@ -1,13 +1,11 @@
-//! The pretend world: a real control plane, a Secrets Manager emulator that follows AWS's rules, faults, and the demo. Everything that the
-//! operator meets here speaks the real wire protocols, so that the unmodified binary runs against it.
+//! The test environment: a real control plane, a real node, the programs that tests need, and the demo. Everything that the operator meets here
+//! speaks the real wire protocols, so that the unmodified binary runs against it.
 
 pub mod chart;
 pub mod controlplane;
-pub mod emulator;
-pub mod gate;
-pub mod image;
+pub mod moto;
 pub mod node;
 pub mod process;
 pub mod promtool;
-pub mod reference;
-pub mod sbom;
+pub mod python;
+mod sandbox;

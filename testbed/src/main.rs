@@ -1,4 +1,4 @@
-//! The `testbed` command: sets the pretend world up, runs the tests in it, or just keeps it running. `cargo provision`, `cargo verify`, ... call it.
+//! The `testbed` command: sets up the test environment, runs the tests in it, or keeps it running. `cargo provision`, `cargo verify`, ... call it.
 
 mod cli;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::controlplane::binaries::cache_dir;
-use crate::process::{Family, free_ports};
+use crate::process::{ProcessGroup, free_ports};
 
 /// The version that the list of deviations is about.
 pub const VERSION: &str = "5.2.5";
@@ -18,7 +18,7 @@ pub const VERSION: &str = "5.2.5";
 pub const MISSING: &str = "moto is not provisioned; type: cargo provision";
 
 /// Exact versions of moto and all that it needs: a fresh release of one of sixty packages must not change a test.
-const REQUIREMENTS: &str = include_str!("../../tests/moto/requirements.txt");
+const REQUIREMENTS: &str = include_str!("../tests/moto/requirements.txt");
 
 /// Written last, so that an interrupted provision does not look like a finished one.
 const DONE: &str = "provisioned";
@@ -82,7 +82,7 @@ fn perform(command: &mut Command, what: &str) -> Result<()> {
 /// A running moto. Ends with this value, and with our own process however that ends.
 #[derive(Debug)]
 pub struct Moto {
-    _family: Family,
+    _group: ProcessGroup,
     port: u16,
 }
 
@@ -102,28 +102,28 @@ impl Moto {
     }
 
     fn start_once(python: &Path) -> Result<Self> {
-        let family = Family::new("moto-")?;
+        let group = ProcessGroup::new("moto-")?;
         let [port] = free_ports()?;
         let mut command = Command::new(python);
         command
             .args(["-m", "moto.server", "--host", "127.0.0.1", "--port"])
             .arg(port.to_string())
-            .current_dir(family.dir())
+            .current_dir(group.dir())
             // Nothing of the caller's AWS set-up reaches it.
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("HOME", family.dir())
+            .env("HOME", group.dir())
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        family.start("moto", &command)?;
+        group.start("moto", &command)?;
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            family.check()?;
+            group.check()?;
             if begun.elapsed() > PATIENCE {
-                bail!("moto did not listen within {PATIENCE:?}:\n{}", family.log_tail("moto"));
+                bail!("moto did not listen within {PATIENCE:?}:\n{}", group.log_tail("moto"));
             }
             thread::sleep(Duration::from_millis(50));
         }
-        Ok(Self { _family: family, port })
+        Ok(Self { _group: group, port })
     }
 
     /// What SDKs take as endpoint.

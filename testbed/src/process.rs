@@ -1,6 +1,6 @@
 //! Children that never outlive us.
 //!
-//! A `Family` is a temporary directory and the processes that live in it. Each process leads a process group of its own, so that the Ctrl-C of
+//! A `ProcessGroup` is a temporary directory and the processes that live in it. Each process leads a process group of its own, so that the Ctrl-C of
 //! a terminal reaches only us. A watcher, a small shell script, reads from a pipe that only we hold open: when we are gone, for whatever
 //! reason (the end, a panic, Ctrl-C, SIGKILL), the pipe closes, and the watcher kills the groups and removes the directory.
 
@@ -52,7 +52,7 @@ const TAIL_LINES: usize = 12;
 
 /// Processes and their temporary directory; all of it goes away with this value or with our own process.
 #[derive(Debug)]
-pub struct Family {
+pub struct ProcessGroup {
     dir: TempDir,
     watcher: Child,
     pipe: Mutex<Option<ChildStdin>>,
@@ -65,8 +65,8 @@ struct Member {
     child: Child,
 }
 
-impl Family {
-    /// A family without members, in a fresh temporary directory that only this user can read.
+impl ProcessGroup {
+    /// A group without members, in a fresh temporary directory that only this user can read.
     pub fn new(prefix: &str) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix(prefix)
@@ -85,7 +85,7 @@ impl Family {
         Ok(Self { dir, watcher, pipe: Mutex::new(pipe), members: Mutex::default() })
     }
 
-    /// The directory that goes away with the family.
+    /// The directory that goes away with the group.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -220,7 +220,7 @@ impl Family {
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // Nothing in here is worth an orderly end; who wants one calls `stop_all` first.
         while let Some(member) = lock(&self.members).pop() {
@@ -275,20 +275,20 @@ mod tests {
     }
 
     #[test]
-    fn grandchildren_and_files_go_with_the_family_also_after_a_panic() {
+    fn grandchildren_and_files_go_with_the_group_also_after_a_panic() {
         let seen = std::thread::spawn(|| {
-            let family = Family::new("testbed-test-").unwrap();
+            let group = ProcessGroup::new("testbed-test-").unwrap();
             let mut command = Command::new("sh");
-            command.current_dir(family.dir()).args(["-c", "sleep 1000 & echo $! > made; mv made told; wait"]);
-            family.start("parent", &command).unwrap();
-            let told = family.dir().join("told");
+            command.current_dir(group.dir()).args(["-c", "sleep 1000 & echo $! > made; mv made told; wait"]);
+            group.start("parent", &command).unwrap();
+            let told = group.dir().join("told");
             while !told.exists() {
-                family.check().unwrap();
+                group.check().unwrap();
                 thread::sleep(Duration::from_millis(5));
             }
             let grandchild = std::fs::read_to_string(&told).unwrap().trim().to_owned();
             assert!(is_alive(&grandchild));
-            std::panic::panic_any((family.dir().to_owned(), grandchild));
+            std::panic::panic_any((group.dir().to_owned(), grandchild));
         })
         .join()
         .unwrap_err();
@@ -301,12 +301,12 @@ mod tests {
 
     #[test]
     fn a_member_that_ends_by_itself_is_reported_with_its_last_words() {
-        let family = Family::new("testbed-test-").unwrap();
+        let group = ProcessGroup::new("testbed-test-").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo farewell; exit 3"]);
-        family.start("short", &command).unwrap();
+        group.start("short", &command).unwrap();
         let error = loop {
-            if let Err(error) = family.check() {
+            if let Err(error) = group.check() {
                 break error.to_string();
             }
             thread::sleep(Duration::from_millis(5));
@@ -316,14 +316,14 @@ mod tests {
 
     #[test]
     fn who_ignores_the_polite_signal_is_killed() {
-        let family = Family::new("testbed-test-").unwrap();
+        let group = ProcessGroup::new("testbed-test-").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]);
-        let id = family.start("deaf", &command).unwrap();
-        while !family.log_tail("deaf").contains("ready") {
+        let id = group.start("deaf", &command).unwrap();
+        while !group.log_tail("deaf").contains("ready") {
             thread::sleep(Duration::from_millis(5));
         }
-        family.stop("deaf", Duration::from_millis(50)).unwrap();
+        group.stop("deaf", Duration::from_millis(50)).unwrap();
         assert!(!is_alive(&id.to_string()));
     }
 }

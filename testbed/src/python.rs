@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use emulator::RotationStep;
+use emulator::function::{CommandFunction, HttpFunction};
 
-use super::RotationStep;
-use super::function::{CommandFunction, HttpFunction};
-use super::moto;
+use crate::moto;
 
 /// Where the function and what runs it are.
 fn directory() -> PathBuf {

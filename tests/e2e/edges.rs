@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
 use testbed::process::free_ports;
 use tokio::sync::Notify;
 
@@ -123,7 +123,7 @@ struct Slow {
     moment: Moment,
 }
 
-impl Gate for Slow {
+impl WriteBarrier for Slow {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if effect == "CreateSecret" && moment == self.moment {
@@ -140,7 +140,7 @@ async fn sigterm_finishes_the_write_under_way_and_ends_with_success() -> Result<
     for (name, moment) in [("before", Moment::Before), ("after", Moment::After)] {
         let operator = Operator::start(&stage).await?;
         let slow = Arc::new(Slow { hangs: Notify::new(), moment });
-        stage.emulator.set_gate(Some(Arc::clone(&slow) as Arc<dyn Gate>));
+        stage.emulator.set_write_barrier(Some(Arc::clone(&slow) as Arc<dyn WriteBarrier>));
         stage.create(name, json!({"value": {"generate": {"password": {}}}})).await?;
         tokio::time::timeout(Duration::from_mins(1), slow.hangs.notified()).await.context("the creation hangs")?;
         let asked = std::time::Instant::now();
@@ -148,7 +148,7 @@ async fn sigterm_finishes_the_write_under_way_and_ends_with_success() -> Result<
         ensure!(status.code() == Some(0), "{status} with {}", operator.output()?);
         // The kubelet waits 30 s.
         ensure!(asked.elapsed() < Duration::from_secs(25), "in time");
-        stage.emulator.set_gate(None);
+        stage.emulator.set_write_barrier(None);
         let agreed = stage.agreed(name).await?.context("the turn under way was finished: AWS, Secret and status agree")?;
         ensure!(agreed.is_ready() && agreed.aws.versions.len() == 1, "Ready with one version");
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use kube::api::DeleteParams;
 use serde_json::json;
-use testbed::gate::{Gate, Moment};
 
 use crate::operator::Operator;
 use crate::stage::{Stage, until};
@@ -24,7 +24,7 @@ impl Hang {
     }
 }
 
-impl Gate for Hang {
+impl WriteBarrier for Hang {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if moment == self.moment {
@@ -52,7 +52,7 @@ async fn killed_at(moment: Moment) -> Result<()> {
 
     // Three objects, each with one write under way, one death.
     let hang = Arc::new(Hang { moment, hanging: Mutex::default() });
-    stage.emulator.set_gate(Some(Arc::clone(&hang) as Arc<dyn Gate>));
+    stage.emulator.set_write_barrier(Some(Arc::clone(&hang) as Arc<dyn WriteBarrier>));
     stage.ask_rotation("rotated", "please").await?;
     stage.create("created", spec()).await?;
     stage.objects().delete("deleted", &DeleteParams::default()).await?;
@@ -63,7 +63,7 @@ async fn killed_at(moment: Moment) -> Result<()> {
     })
     .await?;
     first.kill().await?;
-    stage.emulator.set_gate(None);
+    stage.emulator.set_write_barrier(None);
     let applied = moment == Moment::After;
     ensure!(stage.aws("created").is_some() == applied, "CreateSecret was applied: {applied}");
     ensure!((stage.versions("rotated") == 2) == applied, "PutSecretValue was applied: {applied}");

@@ -1,8 +1,8 @@
 //! What is seen from outside of one rotation: the log, the metrics, the user agent that CloudTrail shows.
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use crate::operator::Operator;
 use crate::stage::{Stage, pause, until};
@@ -62,7 +62,7 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     pause(2).await;
     stage.kubectl(&["delete", "secret", "db"]).await?;
     until("the Secret is back", async || Ok(stage.secrets().get_opt("db").await?.map(drop))).await?;
-    stage.emulator.outsider().set_description(&stage.aws_name("db"), "theirs")?;
+    stage.emulator.external_writer().set_description(&stage.aws_name("db"), "theirs")?;
     stage.refresh("db", "look").await?;
     until("the description is ours again", async || {
         Ok((stage.aws("db").and_then(|aws| aws.description).as_deref() == Some("ours")).then_some(()))

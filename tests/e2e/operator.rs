@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
-use testbed::process::{Family, free_ports};
+use testbed::process::{ProcessGroup, free_ports};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -18,7 +18,7 @@ use crate::stage::{REGION, Stage, until};
 const NAME: &str = "operator";
 
 pub(crate) struct Operator {
-    family: Family,
+    group: ProcessGroup,
     address: SocketAddr,
 }
 
@@ -56,7 +56,7 @@ impl Operator {
         loop {
             let [port] = free_ports()?;
             let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let family = Family::new("e2e-operator-")?;
+            let group = ProcessGroup::new("e2e-operator-")?;
             let mut command = command(&stage.kubeconfig);
             if let Some(environment) = environment {
                 command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").envs(environment.iter().copied());
@@ -70,8 +70,8 @@ impl Operator {
                     command.args(default);
                 }
             }
-            family.start(NAME, &command)?;
-            let operator = Self { family, address };
+            group.start(NAME, &command)?;
+            let operator = Self { group, address };
             let alive = until("the operator is alive", async || {
                 if operator.ended()?.is_some() {
                     return Ok(Some(false));
@@ -88,7 +88,7 @@ impl Operator {
 
     /// What it has said so far, on either stream.
     pub(crate) fn output(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.family.log(NAME))?)
+        Ok(std::fs::read_to_string(self.group.log(NAME))?)
     }
 
     /// A page of its own port: status and body.
@@ -123,12 +123,12 @@ impl Operator {
 
     /// Fails when it has ended.
     pub(crate) fn check(&self) -> Result<()> {
-        self.family.check()
+        self.group.check()
     }
 
     /// What it holds and has used so far: memory of its own in KiB (without the program's pages), processor time in milliseconds.
     pub(crate) fn used(&self) -> Result<(u64, u64)> {
-        let id = *self.family.ids().first().context("a process")?;
+        let id = *self.group.ids().first().context("a process")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("RssAnon")?;
         let memory = memory.trim().trim_end_matches(" kB").parse()?;
@@ -140,12 +140,12 @@ impl Operator {
     }
 
     fn ended(&self) -> Result<Option<ExitStatus>> {
-        Ok(self.family.ended()?.map(|(_, status)| status))
+        Ok(self.group.ended()?.map(|(_, status)| status))
     }
 
     /// SIGKILL: no goodbye, no memory.
     pub(crate) async fn kill(&self) -> Result<()> {
-        self.family.signal(NAME, Signal::KILL)?;
+        self.group.signal(NAME, Signal::KILL)?;
         until("the operator is dead", async || self.ended()).await?;
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Operator {
     }
 
     pub(crate) fn ask_to_stop(&self) -> Result<()> {
-        self.family.signal(NAME, Signal::TERM)
+        self.group.signal(NAME, Signal::TERM)
     }
 }
 

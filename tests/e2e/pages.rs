@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::ExternalWriter;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::json;
-use testbed::emulator::Outsider;
 
 use crate::operator::Operator;
 use crate::stage::{REGION, Stage, data, fields, pause, until};
@@ -116,8 +116,8 @@ impl Reader {
         Ok(out)
     }
 
-    fn aws(&self) -> Outsider {
-        self.stage.emulator.outsider()
+    fn aws(&self) -> ExternalWriter {
+        self.stage.emulator.external_writer()
     }
 }
 
@@ -159,7 +159,7 @@ async fn the_tutorial_does_what_it_says() -> Result<()> {
 }
 
 /// What the provider sends for the secret and its version, in its order; answers with the ARN and the version.
-fn terraform_applies(aws: &Outsider) -> Result<(String, String)> {
+fn terraform_applies(aws: &ExternalWriter) -> Result<(String, String)> {
     let token = |number: u8| format!("terraform-20261126041500000000000{number:03}");
     let created = aws.act(
         "CreateSecret",
@@ -175,7 +175,7 @@ fn terraform_applies(aws: &Outsider) -> Result<(String, String)> {
 }
 
 /// What it sends when the tag comes. The secret is as after `CancelRotateSecret`; while AWS rotates it the operator refuses (`RotatedByAws`).
-fn terraform_gives_leave(aws: &Outsider, arn: &str) -> Result<()> {
+fn terraform_gives_leave(aws: &ExternalWriter, arn: &str) -> Result<()> {
     aws.act("TagResource", &json!({"SecretId": arn, "Tags": [{"Key": "rotated-secrets.io/adopt-by", "Value": "shop/db-admin"}]}))?;
     Ok(())
 }

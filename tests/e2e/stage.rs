@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use emulator::{Emulator, SecretSnapshot};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -14,7 +15,6 @@ use kube::{Client, ResourceExt as _};
 use rotated_secrets::api::{FINALIZER, REFRESH, ROTATE, RotatedSecret, VERSION_ID};
 use serde_json::{Value, json};
 use testbed::controlplane::{AuditEvent, ControlPlane, Options};
-use testbed::emulator::{self, Emulator, SecretSnapshot};
 use testbed::node::Node;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::SecretSnapshot;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use rotated_secrets::api::{Cause, FINALIZER, MANAGED_BY, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::{Value, json};
-use testbed::emulator::SecretSnapshot;
 
 use crate::operator::Operator;
 use crate::stage::{Agreed, Stage, data, fields, until};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::ALLOWED_NAMES;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use crate::stage::{Stage, data, fields, until};
 
@@ -42,15 +42,17 @@ pub(crate) async fn policies(stage: &Stage) -> Result<()> {
 /// A secret of somebody else, under a name that an administrator allows.
 pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     let name = format!("shared/{}/api-key", stage.namespace);
-    let outsider = stage.emulator.outsider();
-    outsider.create(&name, r#"{"key":"the key of the warehouse, first"}"#, &BTreeMap::new()).context("the outsider's secret")?;
+    let external_writer = stage.emulator.external_writer();
+    external_writer
+        .create(&name, r#"{"key":"the key of the warehouse, first"}"#, &BTreeMap::new())
+        .context("the external_writer's secret")?;
     stage.create("shared", json!({"aws": {"secretName": name}})).await?;
     stage.refused("shared", "NameNotAllowed").await?;
     let allowed = json!({"metadata": {"annotations": {ALLOWED_NAMES: format!("shared/{}/*", stage.namespace)}}});
     let namespaces: Api<Namespace> = Api::all(stage.plane().admin());
     namespaces.patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(allowed)).await?;
     let mirrored = async |text: &str| {
-        until("the outsider's value is mirrored", async || {
+        until("the external_writer's value is mirrored", async || {
             let secret = stage.secrets().get_opt("shared").await?;
             Ok(secret.filter(|secret| data(secret).get("key").is_some_and(|key| key == text.as_bytes())).map(drop))
         })
@@ -58,7 +60,7 @@ pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     };
     mirrored("the key of the warehouse, first").await?;
     crate::stage::pause(3).await;
-    outsider.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the outsider's second value")?;
+    external_writer.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the external_writer's second value")?;
     stage.refresh("shared", "new").await?;
     mirrored("the key of the warehouse, second").await?;
     let aws = stage.emulator.secrets().into_iter().find(|secret| secret.name == name).context("the secret")?;
@@ -112,7 +114,7 @@ pub(crate) async fn suffer(stage: &Stage) -> Result<()> {
 
 /// Values that cannot be mirrored, put by somebody else.
 async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
-    let outsider = stage.emulator.outsider();
+    let external_writer = stage.emulator.external_writer();
     let full = stage.aws_name(name);
     let values = [
         ("a key that is none", r#"{"no key of a Secret":"canary under a bad key","username":"admin"}"#.to_owned()),
@@ -123,14 +125,14 @@ async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
             stage.patch(name, json!({"spec": {"target": {"keys": {"PASSWORD": "password"}}}})).await?;
         }
         crate::stage::pause(3).await;
-        outsider.put_value(&full, &value).context("the outsider's value")?;
+        external_writer.put_value(&full, &value).context("the external_writer's value")?;
         stage.refresh(name, &format!("value-{number}")).await?;
         stage.refused(name, "FieldMissing").await.context(what)?;
     }
-    // The outsider mends it; the operator cannot know when, so somebody asks it to look.
+    // The external_writer mends it; the operator cannot know when, so somebody asks it to look.
     stage.patch(name, json!({"spec": {"target": {"keys": null}}})).await?;
     crate::stage::pause(3).await;
-    outsider.put_value(&full, r#"{"username":"admin","password":"canary as it should be","key":"canary, the other"}"#)?;
+    external_writer.put_value(&full, r#"{"username":"admin","password":"canary as it should be","key":"canary, the other"}"#)?;
     stage.refresh(name, "mended").await?;
     stage.ready(name).await?;
     Ok(())

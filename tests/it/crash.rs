@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use rotated_secrets::reconcile::Context;
-use testbed::gate::{Gate, Moment};
 use tokio::sync::Notify;
 
 use crate::story::{Story, THEIRS, check_history};
@@ -52,7 +52,7 @@ impl Fuse {
     }
 }
 
-impl Gate for Fuse {
+impl WriteBarrier for Fuse {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if moment == Moment::Before {
@@ -89,14 +89,14 @@ async fn run(world: &World, story: Story, name: &str, deaths: &[Death], weaken: 
     story.begin(world, name).await?;
     let fuse = Fuse::new(deaths);
     if story == Story::Overtaken {
-        let (outsider, secret) = (world.emulator.outsider(), world.aws_name(name));
-        *fuse.overtaker.lock().unwrap() = Some(Box::new(move || drop(outsider.put_value(&secret, THEIRS).unwrap())));
+        let (external_writer, secret) = (world.emulator.external_writer(), world.aws_name(name));
+        *fuse.overtaker.lock().unwrap() = Some(Box::new(move || drop(external_writer.put_value(&secret, THEIRS).unwrap())));
     }
     let mirrored = Arc::new(Mutex::new(Vec::new()));
-    world.emulator.set_gate(Some(Arc::clone(&fuse) as Arc<dyn Gate>));
+    world.emulator.set_write_barrier(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>));
     loop {
         fuse.next_life();
-        let mut ctx = world.operator(Some(Arc::clone(&fuse) as Arc<dyn Gate>), Arc::clone(&mirrored)).await?;
+        let mut ctx = world.operator(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>), Arc::clone(&mirrored)).await?;
         weaken(&mut ctx);
         tokio::select! {
             biased;
@@ -109,9 +109,9 @@ async fn run(world: &World, story: Story, name: &str, deaths: &[Death], weaken: 
 
     // Silence, also for a new life.
     fuse.next_life();
-    world.settle(&world.operator(Some(Arc::clone(&fuse) as Arc<dyn Gate>), Arc::clone(&mirrored)).await?, name).await?;
+    world.settle(&world.operator(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>), Arc::clone(&mirrored)).await?, name).await?;
     let late = fuse.effects.lock().unwrap().clone();
-    world.emulator.set_gate(None);
+    world.emulator.set_write_barrier(None);
 
     check_history(world, name, &mirrored.lock().unwrap(), &late)?;
     Ok(Run { effects, complete: fuse.unused() == 0 })

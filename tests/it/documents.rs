@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use serde_json::{Value, json};
-use testbed::reference::anchor;
+use xtask::reference::anchor;
 
 use crate::support::control_plane;
 

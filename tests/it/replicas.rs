@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use rotated_secrets::reconcile::Context;
-use testbed::gate::{Gate, Moment};
 use tokio::sync::Notify;
 
 use crate::story::{Story, check_history};
@@ -29,7 +29,7 @@ struct Stage {
     effects: Mutex<Vec<String>>,
 }
 
-impl Gate for Stage {
+impl WriteBarrier for Stage {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let me = self.active.load(Ordering::SeqCst);
@@ -51,8 +51,8 @@ async fn run(namespace: &str, story: Story, stops: [Option<Stop>; 2], weaken: fn
     let world = World::new(namespace).await?;
     story.begin(&world, &name).await?;
     let stage = Arc::new(Stage { stops, ..Stage::default() });
-    let gate = || Some(Arc::clone(&stage) as Arc<dyn Gate>);
-    world.emulator.set_gate(gate());
+    let gate = || Some(Arc::clone(&stage) as Arc<dyn WriteBarrier>);
+    world.emulator.set_write_barrier(gate());
     let mirrored = Arc::new(Mutex::new(Vec::new()));
     let mut contexts = [world.operator(gate(), Arc::clone(&mirrored)).await?, world.operator(gate(), Arc::clone(&mirrored)).await?];
     contexts.iter_mut().for_each(weaken);

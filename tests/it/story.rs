@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::function::KeepUsername;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::{ADOPT_BY, Cause, KEPT_LABEL, ROLLBACK, TAG_ROTATION, TAG_UID, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::json;
-use testbed::emulator::function::KeepUsername;
 
 use crate::support::{World, spec};
 
@@ -321,7 +321,7 @@ fn places(world: &World, name: &str) -> usize {
 /// Somebody else's AWS secret and Secret, and an object that may adopt both.
 async fn offer(world: &World, name: &str, mut spec: serde_json::Value) -> Result<()> {
     let tags = [(ADOPT_BY.to_owned(), format!("{}/{name}", world.namespace))].into();
-    world.emulator.outsider().create(&world.aws_name(name), r#"{"username":"admin","password":"theirs","extra":"x"}"#, &tags)?;
+    world.emulator.external_writer().create(&world.aws_name(name), r#"{"username":"admin","password":"theirs","extra":"x"}"#, &tags)?;
     let secret = json!({"metadata": {"name": name, "annotations": {ADOPT_BY: name}}, "stringData": {"password": "older"}});
     world.secrets().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
     spec["aws"] = json!({"adoptionPolicy": "IfTagged"});

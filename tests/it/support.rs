@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 
 use anyhow::{Context as _, Result};
+use emulator::{Clock, Emulator, SecretSnapshot};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use jiff::{SignedDuration, Timestamp};
@@ -21,8 +23,6 @@ use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::{Context, Turn, turn};
 use serde_json::{Value, json};
 use testbed::controlplane::ControlPlane;
-use testbed::emulator::{self, Clock, Emulator, SecretSnapshot};
-use testbed::gate::{Gate, Moment};
 use tokio::sync::OnceCell;
 use tower::{Layer, Service};
 
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// What the operator holds in memory, made anew for each of its lives.
-    pub(crate) async fn operator(&self, gate: Option<Arc<dyn Gate>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
+    pub(crate) async fn operator(&self, gate: Option<Arc<dyn WriteBarrier>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
         let builder = ClientBuilder::try_from(self.cluster.admin_config())?;
         let client = match gate {
             Some(gate) => builder.with_layer(&Gated { gate, mirrored }).build(),
@@ -204,7 +204,7 @@ impl World {
 /// Takes every Kubernetes write past a gate, and notes which versions were mirrored.
 #[derive(Clone)]
 pub(crate) struct Gated {
-    gate: Arc<dyn Gate>,
+    gate: Arc<dyn WriteBarrier>,
     mirrored: Arc<Mutex<Vec<String>>>,
 }
 

@@ -1,8 +1,8 @@
 //! Asking before there is trouble.
 
 use anyhow::Result;
+use emulator::{Fault, FaultPlan, When};
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
 use crate::support::{control_plane, spec};

@@ -56,7 +56,7 @@ async fn rotate_gives_the_sentence_of_the_condition_when_it_is_refused() -> Resu
     let scene = Scene::new("refused").await?;
     scene.settled("db", spec()).await?;
     let name = scene.world.aws_secret("db").context("a secret")?.name;
-    scene.world.emulator.outsider().set_tag(&name, TAG_UID, "somebody-else").map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    scene.world.emulator.external_writer().set_tag(&name, TAG_UID, "somebody-else").map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let _operator = scene.operator().await?;
     let ran = scene.run("rotate db").await?.ends(1).in_one_sentence();
     let object = scene.world.objects().get("db").await?;

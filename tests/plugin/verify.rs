@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use emulator::{Fault, FaultPlan, When};
 use k8s_openapi::ByteString;
 use kube::api::{DeleteParams, PostParams};
 use rotated_secrets::api::FIELD_MANAGER;
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
 use crate::support::spec;
@@ -38,7 +38,7 @@ async fn a_value_that_somebody_put_in_aws_differs_until_the_operator_has_looked(
     scene.settled("db", spec()).await?;
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let value = json!({"username": "admin", "password": "put there by somebody"}).to_string();
-    scene.world.emulator.outsider().put_value(&name, &value).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    scene.world.emulator.external_writer().put_value(&name, &value).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let answer = scene.run("verify db --values -o json").await?.ends(1).json();
     assert_eq!(differing(&answer), ["awsVersion", "mirrorVersion", "values"]);
     scene.run("verify db").await?.ends(1).says("kubectl rotatedsecret refresh db").says("not all agree");

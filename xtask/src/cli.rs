@@ -1,17 +1,61 @@
-//! `image` and `sbom`: what is shipped, and what it is made of.
+//! The subcommands.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use clap::Args;
-use testbed::image::{Needs, operator};
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+use xtask::image::{Needs, operator};
+use xtask::{chart, reference, sbom};
+
+/// Writes the generated and the released files of Rotated Secrets.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the operator's image as an archive, without a container engine
+    Image(ImageArgs),
+    /// Write the bill of materials of the operator, in the format of `CycloneDX`
+    Sbom(SbomArgs),
+    /// Print docs/reference.md, generated from the definition in crds/
+    Reference {
+        #[arg(default_value = "crds/rotatedsecrets.yaml", value_name = "DEFINITION")]
+        definition: PathBuf,
+    },
+    /// Write the files that are generated from the chart: its copy of the definition, its README, deploy/install.yaml
+    Chart {
+        /// Write nothing; fail when a file is out of date
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.task {
+            Task::Image(arguments) => write_image(&arguments),
+            Task::Sbom(arguments) => write_sbom(&arguments),
+            Task::Reference { definition } => {
+                let text = std::fs::read_to_string(&definition).with_context(|| format!("cannot read {}", definition.display()))?;
+                print!("{}", reference::markdown(&text)?);
+                Ok(())
+            }
+            Task::Chart { check } => write_chart(check),
+        }
+    }
+}
 
 #[derive(Debug, Args)]
-pub(crate) struct ImageArgs {
-    /// The static program, as image/build makes it
+struct ImageArgs {
+    /// The static program that image/build builds
     #[arg(long, value_name = "FILE")]
     binary: PathBuf,
-    /// Where the archive goes; docker load, ctr images import and skopeo copy oci-archive:FILE read it
+    /// The archive to write; docker load, ctr images import and skopeo copy oci-archive:FILE read it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The image's name in the archive
@@ -22,14 +66,14 @@ pub(crate) struct ImageArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SbomArgs {
-    /// Where the document goes; its format is that of `CycloneDX`
+struct SbomArgs {
+    /// The document to write, in the format of `CycloneDX`
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// For which target, such as aarch64-unknown-linux-gnu; default: this machine's own
+    /// The target, such as aarch64-unknown-linux-gnu; default: this machine's
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// The program that it tells about, for its checksum
+    /// The program that the document describes, for its checksum
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     #[command(flatten)]
@@ -38,12 +82,12 @@ pub(crate) struct SbomArgs {
 
 #[derive(Debug, Args)]
 struct Time {
-    /// The time that is written into it, in seconds since 1970: the commit's, for a release
+    /// The time that is recorded in it, in seconds since 1970: for a release, the time of the commit
     #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
     time: Option<u64>,
 }
 
-pub(crate) fn image(args: &ImageArgs) -> Result<()> {
+fn write_image(args: &ImageArgs) -> Result<()> {
     let image = operator(&args.binary, Needs::Nothing, args.time.time.unwrap_or_default())?;
     let written = image.write(&[&args.name], &args.out)?;
     println!("{} {}", args.name, written.digest);
@@ -51,8 +95,42 @@ pub(crate) fn image(args: &ImageArgs) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn sbom(args: &SbomArgs) -> Result<()> {
-    let document = testbed::sbom::sbom(args.target.as_deref(), args.binary.as_deref(), args.time.time)?;
+fn write_sbom(args: &SbomArgs) -> Result<()> {
+    let document = sbom::sbom(args.target.as_deref(), args.binary.as_deref(), args.time.time)?;
     let text = serde_json::to_string_pretty(&document)?;
     std::fs::write(&args.out, text + "\n").with_context(|| format!("{} cannot be written", args.out.display()))
+}
+
+/// Writes the files that are generated from the chart, or names those that are out of date.
+fn write_chart(check: bool) -> Result<()> {
+    let rendered = render()?;
+    if !check {
+        for path in chart::write(&rendered)? {
+            println!("{path}");
+        }
+        return Ok(());
+    }
+    let differing: Vec<_> = chart::differing(&rendered)?.into_iter().map(|(path, _)| path).collect();
+    if !differing.is_empty() {
+        bail!("out of date: {}; run `make generate`", differing.join(", "));
+    }
+    Ok(())
+}
+
+/// The chart's manifests, rendered by the pinned helm. `testbed helm` provides it where this machine does not have it yet.
+fn render() -> Result<String> {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(repository).args(["run", "--quiet", "--locked", "--package", "testbed", "--bin", "testbed", "--", "helm"]);
+    command.args(["template", chart::NAME, chart::DIRECTORY, "--namespace", chart::NAME]).args(chart::DEFAULTS);
+    for (name, _) in std::env::vars_os() {
+        // No setting of this machine changes the result.
+        if ["HELM_", "KUBE"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    let output = command.stderr(std::process::Stdio::inherit()).output().context("cargo cannot be started: install Rust from rustup.rs")?;
+    ensure!(output.status.success(), "helm could not render the chart");
+    String::from_utf8(output.stdout).context("helm printed no UTF-8")
 }

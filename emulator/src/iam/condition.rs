@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::policy::{Facts, Piece, fits, words};
+use super::pattern::{Facts, Piece, fits, words};
 
 /// How many values of the call must fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 //! A key that nobody registered may do everything: tests of other things need no IAM.
 
 mod condition;
+mod pattern;
 mod pod_identity;
 mod policy;
 mod request;
 mod sigv4;
-pub(super) mod sts;
+pub(crate) mod sts;
 mod token;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::error::AwsError;
-use super::store::{ACCOUNT, Caller, Store};
-use policy::{Ask, Facts, Named, Policy, Verdict, evaluate};
+use crate::error::AwsError;
+use crate::store::arn::ACCOUNT;
+use crate::store::{Caller, Store};
+use pattern::Facts;
+use policy::{Ask, Named, Policy, Verdict, evaluate};
 pub(crate) use sigv4::Authorization;
 use token::Provider;
 

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::policy::{Ask, Facts, Named};
+use super::pattern::Facts;
+use super::policy::{Ask, Named};
 use super::{Iam, token};
-use crate::emulator::clock::after;
-use crate::emulator::error::AwsError;
+use crate::clock::after;
+use crate::error::AwsError;
+use crate::store::arn::ACCOUNT;
 
 const AUDIENCE: &str = "pods.eks.amazonaws.com";
 
@@ -20,7 +22,7 @@ impl Iam {
     }
 
     /// Answers `GET /v1/credentials`.
-    pub(in crate::emulator) fn pod_credentials(&self, token: &str, now: Timestamp) -> Result<Value, AwsError> {
+    pub(crate) fn pod_credentials(&self, token: &str, now: Timestamp) -> Result<Value, AwsError> {
         let refused = |message: &str| AwsError::new("AccessDeniedException", message);
         let (providers, associations) = {
             let state = self.state();
@@ -49,7 +51,7 @@ impl Iam {
             "SecretAccessKey": issued.secret,
             "Token": issued.token,
             "Expiration": issued.expiration,
-            "AccountId": super::ACCOUNT,
+            "AccountId": ACCOUNT,
         }))
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::policy::{Ask, Facts, Policy};
-use crate::emulator::store::{ACCOUNT, Caller, Secret, Store};
+use super::pattern::Facts;
+use super::policy::{Ask, Policy};
+use crate::store::arn::{ACCOUNT, partition};
+use crate::store::{Caller, Secret, Store};
 
 /// Actions that know no resource.
 const UNBOUND: [&str; 3] = ["ListSecrets", "BatchGetSecretValue", "GetRandomPassword"];
@@ -67,7 +69,7 @@ impl<'a> Call<'a> {
             (Some(secret), _) => secret.arn.clone(),
             (None, Some(id)) if id.starts_with("arn:") => id.to_owned(),
             (None, name) => {
-                let partition = crate::emulator::store::partition(self.region);
+                let partition = partition(self.region);
                 format!("arn:{partition}:secretsmanager:{}:{ACCOUNT}:secret:{}-000000", self.region, name.unwrap_or_default())
             }
         }
@@ -168,6 +170,6 @@ fn key_arn(region: &str, key: &str) -> Option<String> {
     if key.starts_with("arn:") {
         return Some(key.to_owned());
     }
-    let partition = crate::emulator::store::partition(region);
+    let partition = partition(region);
     Some(format!("arn:{partition}:kms:{region}:{ACCOUNT}:key/{}", key.strip_prefix("alias/").unwrap_or(key)))
 }

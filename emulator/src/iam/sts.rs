@@ -8,11 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::policy::{Ask, Facts, Named};
+use super::pattern::Facts;
+use super::policy::{Ask, Named};
 use super::{Iam, Issued, Known, Principal, denied, token};
-use crate::emulator::clock::after;
-use crate::emulator::error::AwsError;
-use crate::emulator::store::ACCOUNT;
+use crate::clock::after;
+use crate::error::AwsError;
+use crate::store::arn::ACCOUNT;
 
 /// The shortest session, in seconds.
 const SHORTEST: u32 = 900;
@@ -55,7 +56,7 @@ impl Form {
 
 impl Iam {
     /// Answers a call: the inside of `<...Result>`, or a refusal. `who`: whose key signed it, if it was signed.
-    pub(in crate::emulator) fn sts(&self, who: Option<&Principal>, region: &str, form: &Form, now: Timestamp) -> Result<String, AwsError> {
+    pub(crate) fn sts(&self, who: Option<&Principal>, region: &str, form: &Form, now: Timestamp) -> Result<String, AwsError> {
         let signed = || who.ok_or_else(|| AwsError::new("MissingAuthenticationToken", "Request is missing Authentication Token"));
         match form.get("Action") {
             Some("GetCallerIdentity") => Ok(caller_identity(signed()?)),

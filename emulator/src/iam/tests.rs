@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::policy::{Ask, Facts, Named, Policy, evaluate};
+use super::pattern::Facts;
+use super::policy::{Ask, Named, Policy, evaluate};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-AbCdEf";
 

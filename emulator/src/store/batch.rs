@@ -9,7 +9,7 @@ use super::filter::Filters;
 use super::list::{decode_token, encode_token};
 use super::secret::Secret;
 use super::{Answer, Caller, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 impl Store {
     /// The current values of listed or filtered secrets. What fails for one secret is told in `Errors` and fails nothing else.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, check_name};
 use super::secret::{CURRENT, Secret, Version};
 use super::{Answer, Caller, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 impl Store {
     /// With a value: one version whose id is the token, labelled AWSCURRENT. Without: no version at all.
@@ -65,7 +65,7 @@ impl Store {
 }
 
 /// A name that is there already: the same request again is answered as the first time (checked against AWS by moto's tests).
-fn replay(there: &Secret, token: &str, value: Option<&crate::emulator::Payload>, now: Timestamp) -> Answer {
+fn replay(there: &Secret, token: &str, value: Option<&crate::Payload>, now: Timestamp) -> Answer {
     if there.deletion.is_some() {
         return Err(scheduled());
     }

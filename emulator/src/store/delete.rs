@@ -7,8 +7,8 @@ use serde_json::json;
 use super::fields::{Fields, parse_secret_id};
 use super::secret::{Deletion, Replication, Secret, epoch};
 use super::{Answer, Caller, Store};
-use crate::emulator::clock::after;
-use crate::emulator::error::AwsError;
+use crate::clock::after;
+use crate::error::AwsError;
 
 impl Store {
     /// Plans a deletion, or deletes at once. A forced deletion of a secret that is not there succeeds (API model; recorded).

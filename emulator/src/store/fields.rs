@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::ACCOUNT;
+use super::arn::ACCOUNT;
 use super::secret::Secret;
-use crate::emulator::error::AwsError;
-use crate::emulator::payload::Payload;
+use crate::error::AwsError;
+use crate::payload::Payload;
 
 /// The most bytes of a value (quota table).
 const VALUE_BYTES: usize = 65_536;

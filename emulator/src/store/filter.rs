@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, check_length};
 use super::secret::{Replication, Secret};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 const KEYS: &[&str] = &["description", "name", "tag-key", "tag-value", "primary-region", "owning-service", "all"];
 

@@ -11,7 +11,7 @@ use super::fields::Fields;
 use super::filter::Filters;
 use super::secret::{Secret, epoch};
 use super::{Answer, Caller, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 impl Store {
     pub(super) fn list(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {

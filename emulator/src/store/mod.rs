@@ -3,6 +3,7 @@
 //! A version never changes once it has a value, and a label is an entry in a map from label to version, so a label on two versions, or a
 //! version that changed, cannot be written down. Every write works on a copy and puts it back whole, so a refusal changes nothing.
 
+pub(crate) mod arn;
 mod batch;
 mod create;
 mod delete;
@@ -13,7 +14,7 @@ mod password;
 mod policy;
 mod read;
 mod replicate;
-mod rotate;
+pub(crate) mod rotate;
 mod schedule;
 mod secret;
 mod stages;
@@ -30,23 +31,10 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha12Rng;
 use serde_json::Value;
 
-use super::clock::{after, before};
-use super::error::AwsError;
+use crate::clock::{after, before};
+use crate::error::AwsError;
 use fields::Fields;
-pub(crate) use rotate::{Due, End};
 pub(crate) use secret::Secret;
-
-/// The one account there is.
-pub const ACCOUNT: &str = "123456789012";
-
-/// The partition that a Region is in, as ARNs name it.
-pub(crate) fn partition(region: &str) -> &'static str {
-    match region.split('-').next() {
-        Some("cn") => "aws-cn",
-        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
-}
 
 /// How far back a stale read can see. Older states are forgotten.
 pub(crate) const MEMORY: Duration = Duration::from_hours(1);
@@ -80,7 +68,7 @@ pub fn is_write(operation: &str) -> bool {
 
 /// Who calls, when, and how old the state is that a read of theirs sees.
 #[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     /// The Region the request is signed for.
     pub region: &'a str,
     /// The time.
@@ -98,7 +86,7 @@ impl Caller<'_> {
 
 /// How the service lags behind itself.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Lags {
+pub(crate) struct Lags {
     /// How far `ListSecrets` lags behind; AWS says up to five minutes.
     pub list: Duration,
     /// For how long a name cannot be used again after a forced deletion; at AWS some seconds.
@@ -108,7 +96,7 @@ pub struct Lags {
 }
 
 /// All secrets of all Regions.
-pub struct Store {
+pub(crate) struct Store {
     shelves: BTreeMap<String, BTreeMap<String, Shelf>>,
     /// When which name has to be looked at: a recovery window ends, or memory of the past can go.
     due: BTreeSet<(Timestamp, String, String)>,
@@ -141,22 +129,22 @@ impl Shelf {
 
 impl Store {
     /// An empty store. ARN suffixes and passwords follow from the seed.
-    pub fn new(seed: u64, lags: Lags) -> Self {
+    pub(crate) fn new(seed: u64, lags: Lags) -> Self {
         Self { shelves: BTreeMap::new(), due: BTreeSet::new(), lags, chance: ChaCha12Rng::seed_from_u64(seed), functions: BTreeSet::new() }
     }
 
     /// Changes how far `ListSecrets` lags behind.
-    pub fn set_list_lag(&mut self, lag: Duration) {
+    pub(crate) fn set_list_lag(&mut self, lag: Duration) {
         self.lags.list = lag;
     }
 
     /// Changes for how long a new replica says that it is being made.
-    pub fn set_replication_lag(&mut self, lag: Duration) {
+    pub(crate) fn set_replication_lag(&mut self, lag: Duration) {
         self.lags.replication = lag;
     }
 
     /// Says whether AWS may invoke the function of this ARN.
-    pub fn allow_function(&mut self, arn: &str, allowed: bool) {
+    pub(crate) fn allow_function(&mut self, arn: &str, allowed: bool) {
         if allowed {
             self.functions.insert(arn.to_owned());
         } else {
@@ -165,7 +153,7 @@ impl Store {
     }
 
     /// Answers one call.
-    pub fn call(&mut self, caller: Caller<'_>, operation: &str, body: &Value) -> Answer {
+    pub(crate) fn call(&mut self, caller: Caller<'_>, operation: &str, body: &Value) -> Answer {
         self.settle(caller.now);
         let fields = Fields::of(body)?;
         match operation {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::fields::{Fields, check_length};
 use super::{Answer, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::{Answer, Caller, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 const LONGEST: usize = 20_480;
 

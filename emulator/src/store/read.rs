@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::secret::{CURRENT, Secret, epoch};
 use super::{Answer, Caller, Store};
-use crate::emulator::clock::before;
-use crate::emulator::error::AwsError;
+use crate::clock::before;
+use crate::error::AwsError;
 
 impl Store {
     pub(super) fn get_value(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::fields::{Fields, missing};
 use super::secret::{ReplicaRow, Replication, Secret};
 use super::{Answer, Caller, Store};
-use crate::emulator::clock::after;
-use crate::emulator::error::AwsError;
+use crate::clock::after;
+use crate::error::AwsError;
 
 impl Store {
     pub(super) fn replicate(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {

@@ -1,5 +1,5 @@
 //! `RotateSecret` and `CancelRotateSecret`: how a rotation by AWS begins, goes on, fails and ends. What is told to the function, and when it
-//! is called, is not the store's business: see [`crate::emulator::rotation`].
+//! is called, is not the store's business: see [`crate::scheduler`].
 //!
 //! ```text
 //! RotateSecret -> N{AWSPENDING}, without a value -> createSecret, setSecret, testSecret, finishSecret -> N{AWSCURRENT, AWSPENDING} -> N{AWSCURRENT}
@@ -17,26 +17,13 @@ use uuid::Uuid;
 
 use super::fields::{Fields, NO_TOKEN, check_token};
 use super::schedule::{check_rules, counts, window_after};
-use super::secret::{CURRENT, PENDING, Replication, Secret, Version};
+use super::secret::{Attempt, CURRENT, PENDING, Replication, Secret, Version};
 use super::{Answer, Caller, Store};
-use crate::emulator::clock::after;
-use crate::emulator::error::AwsError;
+use crate::clock::after;
+use crate::error::AwsError;
 
 /// How long AWS waits before it tries a failed rotation again. The user guide says "several times" and no more.
 const PAUSES: [Duration; 4] = [Duration::from_mins(1), Duration::from_mins(2), Duration::from_mins(4), Duration::from_mins(8)];
-
-/// A rotation under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    /// The version that is to become current; for a test a copy of the current one.
-    pub(crate) token: String,
-    /// Only `testSecret` is asked for (`RotateImmediately` is false).
-    pub(crate) test_only: bool,
-    /// How often it failed.
-    pub(crate) failures: usize,
-    /// When it goes on.
-    pub(crate) due: Timestamp,
-}
 
 /// One secret whose rotation goes on now.
 #[derive(Debug, Clone)]
@@ -202,7 +189,7 @@ impl Secret {
     }
 
     /// A pending version, and a rotation that is to fill it or a test of it.
-    fn begin(&mut self, token: &str, value: Option<crate::emulator::payload::Payload>, test_only: bool, now: Timestamp) {
+    fn begin(&mut self, token: &str, value: Option<crate::payload::Payload>, test_only: bool, now: Timestamp) {
         // A test of a secret that has no value has nothing to make a version of.
         if value.is_some() || !test_only {
             let serial = self.versions.values().map(|version| version.serial + 1).max().unwrap_or(0);

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::fields::{Fields, check_length};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 /// A day that comes on 29 February only may be eight years away.
 const FARTHEST_DAYS: i64 = 8 * 366 + 1;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Number, Value, json};
 
-use super::ACCOUNT;
-use super::rotate::Attempt;
-use crate::emulator::error::AwsError;
-use crate::emulator::payload::Payload;
+use super::arn::{ACCOUNT, partition};
+use crate::error::AwsError;
+use crate::payload::Payload;
 
 pub(crate) const CURRENT: &str = "AWSCURRENT";
 pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
@@ -62,6 +61,19 @@ impl ReplicaRow {
     }
 }
 
+/// A rotation under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// The version that is to become current; for a test a copy of the current one.
+    pub(crate) token: String,
+    /// Only `testSecret` is asked for (`RotateImmediately` is false).
+    pub(crate) test_only: bool,
+    /// How often it failed.
+    pub(crate) failures: usize,
+    /// When it goes on.
+    pub(crate) due: Timestamp,
+}
+
 /// AWS-driven rotation, as far as it is set up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rotation {
@@ -101,7 +113,7 @@ impl Secret {
     pub(crate) fn empty(name: &str, region: &str, suffix: &str, now: Timestamp) -> Self {
         Self {
             name: name.to_owned(),
-            arn: format!("arn:{}:secretsmanager:{region}:{ACCOUNT}:secret:{name}-{suffix}", super::partition(region)),
+            arn: format!("arn:{}:secretsmanager:{region}:{ACCOUNT}:secret:{name}-{suffix}", partition(region)),
             description: None,
             kms_key: None,
             tags: None,

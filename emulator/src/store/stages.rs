@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fields::Fields;
 use super::secret::CURRENT;
 use super::{Answer, Caller, Store};
-use crate::emulator::error::AwsError;
+use crate::error::AwsError;
 
 impl Store {
     /// Moves a label from the version that the caller says it is on, or takes it off. A refusal changes nothing.

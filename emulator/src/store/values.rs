@@ -10,9 +10,9 @@ use serde_json::json;
 use super::fields::{Fields, check_length};
 use super::secret::{CURRENT, PENDING, PREVIOUS, Secret, Version};
 use super::{Answer, Caller, Store};
-use crate::emulator::clock::before;
-use crate::emulator::error::AwsError;
-use crate::emulator::payload::Payload;
+use crate::clock::before;
+use crate::error::AwsError;
+use crate::payload::Payload;
 
 /// Above so many versions those without a label are removed.
 const KEPT: usize = 100;

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use testbed::emulator::Emulator;
+use emulator::Emulator;
 
-use super::wire::Wire;
-use super::{Check, rules};
+use super::suite::wire::Wire;
+use super::suite::{Check, rules};
 
 /// Answers everything alike until the process ends.
 fn serve(status: &'static str, body: &'static str) -> Wire {

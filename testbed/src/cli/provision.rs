@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES};
-use testbed::emulator::moto;
+use testbed::moto;
 use testbed::{node, promtool};
 
 /// The control plane's programs, and helm. Silent when everything is there.

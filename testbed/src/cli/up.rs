@@ -1,21 +1,21 @@
-//! `up`: the pretend world, to be used by hand.
+//! `up`: the test environment, for use by hand.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
+use emulator::function::Registration;
+use emulator::{Config, Emulator};
 use testbed::controlplane::{ControlPlane, Options, binaries};
-use testbed::emulator::function::Registration;
-use testbed::emulator::{Config, Emulator};
 use testbed::node::{self, Node};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is started: the control plane alone, or with a node on which pods run.
-enum World {
+enum Environment {
     ControlPlane(Box<ControlPlane>),
     Node(Box<Node>),
 }
 
-impl World {
+impl Environment {
     async fn start(with_node: bool) -> Result<Self> {
         Ok(if with_node {
             Self::Node(Box::new(Node::start().await?))
@@ -51,8 +51,8 @@ pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()
         tokio::task::spawn_blocking(node::provision).await??;
     }
     eprintln!("starting the control plane");
-    let world = tokio::select! {
-        started = World::start(with_node) => started?,
+    let environment = tokio::select! {
+        started = Environment::start(with_node) => started?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
@@ -61,13 +61,13 @@ pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()
     for function in functions {
         function.register(&emulator, &server.endpoint_url());
     }
-    let control_plane = world.control_plane();
+    let control_plane = environment.control_plane();
     let kubectl = control_plane.kubectl().parent().context("kubectl has no directory")?;
     println!("export KUBECONFIG={}", control_plane.kubeconfig().display());
     println!("export AWS_ENDPOINT_URL={}", server.endpoint_url());
     println!("export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=testbed AWS_SECRET_ACCESS_KEY=testbed");
     println!("export PATH={}:$PATH", kubectl.display());
-    if let World::Node(node) = &world {
+    if let Environment::Node(node) = &environment {
         let authority = control_plane.dir().join("pods-authority.crt");
         std::fs::write(&authority, node.authority())?;
         println!("# for pods: AWS_ENDPOINT_URL={}; {} vouches for it", node.serve_to_pods(server.address())?, authority.display());
@@ -78,5 +78,5 @@ pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()
         _ = terminate.recv() => {}
     }
     eprintln!("stopping");
-    world.stop().await
+    environment.stop().await
 }

@@ -9,7 +9,8 @@ use kube::Config;
 use kube::api::{Api, PostParams};
 use serde_json::Value;
 
-use super::{ControlPlane, launch};
+use super::launch;
+use super::plane::ControlPlane;
 
 /// Longer than any test or demo.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;

@@ -15,7 +15,7 @@ use kube::{Client, Resource as _};
 use serde::Deserialize as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::ControlPlane;
+use super::plane::ControlPlane;
 
 const MANAGER: &str = "testbed";
 /// A definition is served a moment after it was accepted.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::ControlPlane;
+use super::plane::ControlPlane;
 
 pub(super) const LOG: &str = "audit.log";
 

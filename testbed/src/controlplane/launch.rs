@@ -17,27 +17,25 @@ use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::binaries::Binaries;
+use super::audit;
+use super::binaries::{self, Binaries};
 use super::place::Place;
-use super::{ControlPlane, Options, audit};
-use crate::node::{Authority, Pair};
-use crate::process::{Family, free_ports};
+use super::plane::{APISERVER, ControlPlane, INSIDE_KUBECONFIG, KUBELET_CLIENT_AUTHORITY};
+use crate::process::{ProcessGroup, free_ports};
+use crate::sandbox::authority::{Authority, Pair};
 
-pub(super) const ETCD: &str = "etcd";
-pub(super) const APISERVER: &str = "kube-apiserver";
-pub(super) const CONTROLLERS: &str = "kube-controller-manager";
+const ETCD: &str = "etcd";
+const CONTROLLERS: &str = "kube-controller-manager";
 
 /// Other processes take ports, too; a second try nearly always has luck.
 const ATTEMPTS: u32 = 5;
 /// Far above what a start takes on a slow, busy machine (seconds).
 const DEADLINE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
-
-pub(super) const INSIDE_KUBECONFIG: &str = "inside.kubeconfig";
-pub(super) const KUBELET_CLIENT_AUTHORITY: &str = "kubelet-client-authority.crt";
 
 const ISSUER: &str = "https://kubernetes.default.svc";
 const CONTROLLER_NAMES: &str = "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,\
@@ -46,42 +44,75 @@ const CONTROLLER_NAMES: &str = "deployment-controller,replicaset-controller,garb
 /// The first takes the taint of a new node away.
 const NODE_CONTROLLER_NAMES: &str = "node-lifecycle-controller,pod-garbage-collector-controller";
 
-pub(super) async fn launch(options: &Options, binaries: &Binaries) -> Result<ControlPlane> {
+/// What to start, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Also the controller manager: garbage collection, namespace deletion, Deployments, default service accounts.
+    pub controllers: bool,
+    /// Write an audit log, for [`ControlPlane::audit`].
+    pub audit: bool,
+    /// More flags for the API server.
+    pub apiserver_flags: Vec<String>,
+    /// In namespaces of its own, which a node joins; the node sets it.
+    pub node: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { controllers: true, audit: true, apiserver_flags: Vec::new(), node: false }
+    }
+}
+
+impl ControlPlane {
+    /// Starts one and returns when it answers and, with controllers, when they work. Never downloads or builds anything.
+    pub async fn start(options: Options) -> Result<Self> {
+        launch(&options, &binaries::find()?).await
+    }
+
+    /// The one that all tests of this process share; it ends with the process. Clients of it must not be shared between runtimes, so ask for
+    /// one where it is used.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED.get_or_try_init(|| Self::start(Options::default())).await
+    }
+}
+
+async fn launch(options: &Options, binaries: &Binaries) -> Result<ControlPlane> {
     let mut attempt = 1;
     loop {
-        let family = Family::new("testbed-controlplane-")?;
-        let mut place = Place::choose(options.node, &family)?;
-        match launch_in(&family, &mut place, options, binaries).await {
+        let group = ProcessGroup::new("testbed-controlplane-")?;
+        let mut place = Place::choose(options.node, &group)?;
+        match launch_in(&group, &mut place, options, binaries).await {
             Ok((admin, kubeconfig)) => {
-                return Ok(ControlPlane { family, place, admin, kubeconfig, kubectl: binaries.kubectl.clone() });
+                return Ok(ControlPlane { group, place, admin, kubeconfig, kubectl: binaries.kubectl.clone() });
             }
-            Err(_) if attempt < ATTEMPTS && port_was_taken(&family) => attempt += 1,
+            Err(_) if attempt < ATTEMPTS && port_was_taken(&group) => attempt += 1,
             Err(error) => return Err(error.context("the control plane did not start")),
         }
     }
 }
 
-async fn launch_in(family: &Family, place: &mut Place, options: &Options, binaries: &Binaries) -> Result<(Config, PathBuf)> {
-    let dir = family.dir();
+async fn launch_in(group: &ProcessGroup, place: &mut Place, options: &Options, binaries: &Binaries) -> Result<(Config, PathBuf)> {
+    let dir = group.dir();
     let [etcd_clients, etcd_peers, apiserver, controllers] = free_ports()?;
     let token = Uuid::new_v4().simple().to_string();
     write_private(&dir.join("tokens.csv"), format!("{token},admin,1,\"system:masters\"\n").as_bytes())?;
     write_signing_key(dir)?;
 
-    family.start(ETCD, &place.enter(etcd_command(binaries, dir, etcd_clients, etcd_peers)))?;
+    group.start(ETCD, &place.enter(etcd_command(binaries, dir, etcd_clients, etcd_peers)))?;
     // An API server that comes too early waits longer than etcd needs.
-    wait(family, "etcd listens", async || place.connect(([127, 0, 0, 1], etcd_clients).into()).is_ok()).await?;
+    wait(group, "etcd listens", async || place.connect(([127, 0, 0, 1], etcd_clients).into()).is_ok()).await?;
     if options.node {
         write_kubelet_client(dir)?;
     }
     let apiserver_flags = place.apiserver_flags(apiserver);
-    family.start(APISERVER, &place.enter(apiserver_command(binaries, dir, options, etcd_clients, &apiserver_flags)?))?;
+    group.start(APISERVER, &place.enter(apiserver_command(binaries, dir, options, etcd_clients, &apiserver_flags)?))?;
 
     let certificate = dir.join("certs/apiserver.crt");
-    wait(family, "the API server has made its certificate", async || certificate.exists() && dir.join("certs/apiserver.key").exists())
+    wait(group, "the API server has made its certificate", async || certificate.exists() && dir.join("certs/apiserver.key").exists())
         .await?;
     let url = place.apiserver_url(apiserver)?;
-    wait(family, "the API server is ready", async || {
+    wait(group, "the API server is ready", async || {
         // The certificate may be half written on the first rounds: read it again on each.
         let Ok(kubeconfig) = write_kubeconfig(dir, "admin", &url, &token, "default") else {
             return false;
@@ -102,24 +133,24 @@ async fn launch_in(family: &Family, place: &mut Place, options: &Options, binari
     // Ready means that it serves, not that it has made what every cluster has.
     let namespaces: Api<Namespace> = Api::all(Client::try_from(admin.clone())?);
     for name in ["default", "kube-system"] {
-        wait(family, "the first namespaces are there", async || namespaces.get_opt(name).await.is_ok_and(|found| found.is_some())).await?;
+        wait(group, "the first namespaces are there", async || namespaces.get_opt(name).await.is_ok_and(|found| found.is_some())).await?;
     }
     if options.controllers {
-        family.start(CONTROLLERS, &place.enter(controllers_command(binaries, dir, options, &inside, controllers)))?;
+        group.start(CONTROLLERS, &place.enter(controllers_command(binaries, dir, options, &inside, controllers)))?;
         let accounts: Api<ServiceAccount> = Api::namespaced(Client::try_from(admin.clone())?, "default");
-        wait(family, "the controllers work", async || accounts.get_opt("default").await.is_ok_and(|account| account.is_some())).await?;
+        wait(group, "the controllers work", async || accounts.get_opt("default").await.is_ok_and(|account| account.is_some())).await?;
     }
     Ok((admin, kubeconfig))
 }
 
 /// Polls until `done`; gives up when a process has ended or the deadline has passed.
-async fn wait(family: &Family, what: &str, done: impl AsyncFn() -> bool) -> Result<()> {
+async fn wait(group: &ProcessGroup, what: &str, done: impl AsyncFn() -> bool) -> Result<()> {
     let start = Instant::now();
     while !done().await {
-        family.check()?;
+        group.check()?;
         if start.elapsed() > DEADLINE {
             let tails: Vec<String> =
-                [ETCD, APISERVER, CONTROLLERS].iter().map(|name| format!("{name}:\n{}", family.log_tail(name))).collect();
+                [ETCD, APISERVER, CONTROLLERS].iter().map(|name| format!("{name}:\n{}", group.log_tail(name))).collect();
             bail!("waited {} s until {what}, in vain\n{}", DEADLINE.as_secs(), tails.join("\n"));
         }
         sleep(POLL).await;
@@ -137,8 +168,8 @@ async fn is_ready(config: Config) -> bool {
     matches!(timeout(Duration::from_secs(5), client.request_text(request)).await, Ok(Ok(answer)) if answer == "ok")
 }
 
-fn port_was_taken(family: &Family) -> bool {
-    [ETCD, APISERVER, CONTROLLERS].iter().any(|name| family.log_tail(name).contains("address already in use"))
+fn port_was_taken(group: &ProcessGroup) -> bool {
+    [ETCD, APISERVER, CONTROLLERS].iter().any(|name| group.log_tail(name).contains("address already in use"))
 }
 
 fn etcd_command(binaries: &Binaries, dir: &Path, clients: u16, peers: u16) -> Command {

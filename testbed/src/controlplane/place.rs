@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::node::{ADDRESS, APISERVER_ADDRESS, Forward, Namespaces};
-use crate::process::Family;
+use crate::process::ProcessGroup;
+use crate::sandbox::forward::Forward;
+use crate::sandbox::namespaces::{ADDRESS, APISERVER_ADDRESS, Namespaces};
 
 /// For pods the API server is at the port of HTTPS.
 const HTTPS: u16 = 443;
@@ -21,8 +22,8 @@ pub(super) enum Place {
 
 impl Place {
     /// Opens the namespaces, if there is to be a node.
-    pub(super) fn choose(node: bool, family: &Family) -> Result<Self> {
-        Ok(if node { Self::Inside(Namespaces::open(family)?, None) } else { Self::Loopback })
+    pub(super) fn choose(node: bool, group: &ProcessGroup) -> Result<Self> {
+        Ok(if node { Self::Inside(Namespaces::open(group)?, None) } else { Self::Loopback })
     }
 
     pub(super) fn inside(&self) -> Option<&Namespaces> {

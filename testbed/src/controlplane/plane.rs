@@ -1,12 +1,4 @@
-//! A real Kubernetes control plane without containers: etcd, kube-apiserver and kube-controller-manager as plain processes on loopback ports,
-//! in a temporary directory, gone with the value that holds them.
-
-mod account;
-mod apply;
-mod audit;
-pub mod binaries;
-mod launch;
-mod place;
+//! A running control plane: its clients, its files and its processes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,61 +7,30 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Config};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-pub use apply::Applied;
-pub use audit::AuditEvent;
+use super::place::Place;
+use crate::process::ProcessGroup;
+use crate::sandbox::namespaces::Namespaces;
 
-use crate::node::Namespaces;
-use crate::process::Family;
-use place::Place;
+pub(super) const APISERVER: &str = "kube-apiserver";
+pub(super) const INSIDE_KUBECONFIG: &str = "inside.kubeconfig";
+pub(super) const KUBELET_CLIENT_AUTHORITY: &str = "kubelet-client-authority.crt";
 
 /// How long a process may take to end when asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What to start, and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Also the controller manager: garbage collection, namespace deletion, Deployments, default service accounts.
-    pub controllers: bool,
-    /// Write an audit log, for [`ControlPlane::audit`].
-    pub audit: bool,
-    /// More flags for the API server.
-    pub apiserver_flags: Vec<String>,
-    /// In namespaces of its own, which a [`crate::node::Node`] is going to join; that one sets it.
-    pub node: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { controllers: true, audit: true, apiserver_flags: Vec::new(), node: false }
-    }
-}
-
 /// A running control plane. Dropping it kills its processes and removes its directory; so does the end of our process, however it comes.
 #[derive(Debug)]
 pub struct ControlPlane {
-    family: Family,
-    place: Place,
-    admin: Config,
-    kubeconfig: PathBuf,
-    kubectl: PathBuf,
+    pub(super) group: ProcessGroup,
+    pub(super) place: Place,
+    pub(super) admin: Config,
+    pub(super) kubeconfig: PathBuf,
+    pub(super) kubectl: PathBuf,
 }
 
 impl ControlPlane {
-    /// Starts one and returns when it answers and, with controllers, when they work. Never downloads or builds anything.
-    pub async fn start(options: Options) -> Result<Self> {
-        launch::launch(&options, &binaries::find()?).await
-    }
-
-    /// The one that all tests of this process share; it ends with the process. Clients of it must not be shared between runtimes, so ask for
-    /// one where it is used.
-    pub async fn shared() -> Result<&'static Self> {
-        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        SHARED.get_or_try_init(|| Self::start(Options::default())).await
-    }
-
     /// A new client with all rights. Must be called in a tokio runtime, like everything of kube's.
     ///
     /// # Panics
@@ -97,11 +58,11 @@ impl ControlPlane {
 
     /// The directory that goes away with the control plane; the logs are in it.
     pub fn dir(&self) -> &Path {
-        self.family.dir()
+        self.group.dir()
     }
 
-    pub(crate) fn family(&self) -> &Family {
-        &self.family
+    pub(crate) fn group(&self) -> &ProcessGroup {
+        &self.group
     }
 
     /// The namespaces of a control plane that was started for a node.
@@ -111,17 +72,17 @@ impl ControlPlane {
 
     /// A kubeconfig with all rights for programs in those namespaces.
     pub(crate) fn kubeconfig_inside(&self) -> PathBuf {
-        self.dir().join(launch::INSIDE_KUBECONFIG)
+        self.dir().join(INSIDE_KUBECONFIG)
     }
 
     /// The certificate of who vouches for the API server when it asks a kubelet.
     pub(crate) fn kubelet_client_authority(&self) -> PathBuf {
-        self.dir().join(launch::KUBELET_CLIENT_AUTHORITY)
+        self.dir().join(KUBELET_CLIENT_AUTHORITY)
     }
 
     /// The process ids, in the order of their start: etcd, the API server, the controller manager.
     pub fn process_ids(&self) -> Vec<u32> {
-        self.family.ids()
+        self.group.ids()
     }
 
     /// Creates a fresh namespace `PREFIX-xxxxx` and returns its name. Deleting one takes seconds: let it go with the control plane.
@@ -137,17 +98,17 @@ impl ControlPlane {
 
     /// Makes the API server fall silent: it takes connections and answers nothing, until [`ControlPlane::resume_apiserver`].
     pub fn pause_apiserver(&self) -> Result<()> {
-        self.family.signal(launch::APISERVER, rustix::process::Signal::STOP)
+        self.group.signal(APISERVER, rustix::process::Signal::STOP)
     }
 
     /// Lets a paused API server go on.
     pub fn resume_apiserver(&self) -> Result<()> {
-        self.family.signal(launch::APISERVER, rustix::process::Signal::CONT)
+        self.group.signal(APISERVER, rustix::process::Signal::CONT)
     }
 
     /// Ends the processes in good order (the API server before etcd) and returns when they are gone.
     pub async fn stop(self) -> Result<()> {
-        tokio::task::spawn_blocking(move || self.family.stop_all(PATIENCE)).await?
+        tokio::task::spawn_blocking(move || self.group.stop_all(PATIENCE)).await?
     }
 }
 

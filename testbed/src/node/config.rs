@@ -5,7 +5,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::programs::Programs;
-use super::{ADDRESS, NAME};
+use crate::sandbox::namespaces::ADDRESS;
+
+/// The name of the node.
+pub const NAME: &str = "node";
 
 /// The image of the process that holds a pod's namespaces.
 pub(super) const PAUSE: &str = "node.test/pause:1";
@@ -16,13 +19,13 @@ pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where things are on the node. What begins with /run or /var exists only inside.
 #[derive(Debug)]
 pub(super) struct Files<'a> {
-    /// The family's directory, which the machine sees as well.
+    /// The group's directory, which the machine sees as well.
     pub(super) dir: &'a Path,
     pub(super) programs: &'a Programs,
 }
 
 impl Files<'_> {
-    /// Below the family's directory, so that this process, which is outside, can read it.
+    /// Below the group's directory, so that this process, which is outside, can read it.
     pub(super) fn pod_logs(&self) -> std::path::PathBuf {
         self.dir.join("pods")
     }

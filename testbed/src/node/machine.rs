@@ -1,11 +1,4 @@
-//! A real node without a container engine: kubelet, containerd and runc with a control plane of their own, in namespaces of their own. Pods run, are
-//! probed, mount Secrets and reach the API server as anywhere. It takes root; [`obstacle`] tells where it cannot be had.
-
-mod authority;
-mod config;
-mod forward;
-mod namespaces;
-mod programs;
+//! A running node with its control plane.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,21 +10,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::Api;
 
-pub(crate) use authority::{Authority, Pair};
-pub(crate) use forward::Forward;
-pub(crate) use namespaces::Namespaces;
-pub use programs::{Programs, find, provision};
+use xtask::image::{Image, Written};
 
+use super::config::{self, Files, NAME, PAUSE, SOCKET};
+use super::programs::{Programs, find};
 use crate::controlplane::{ControlPlane, Options};
-use crate::image::Image;
-use config::{Files, PAUSE, SOCKET};
+use crate::sandbox::authority::Authority;
+use crate::sandbox::forward::Forward;
+use crate::sandbox::namespaces::{self, ADDRESS};
 
-/// The node's name.
-pub const NAME: &str = "node";
-/// The node's own address. Pods reach what listens there.
-pub const ADDRESS: &str = "10.231.0.1";
-/// Where every pod looks for the API server: the first address of the Services' range. There is no proxy for Services, so the node has it itself.
-pub(crate) const APISERVER_ADDRESS: &str = "10.0.0.1";
 /// The image of the tests' own program in pods; its arguments are `watch FILE`.
 pub const POD_IMAGE: &str = "node.test/pod:1";
 
@@ -75,7 +62,7 @@ impl Node {
 
     async fn launch(&self) -> Result<()> {
         let (plane, dir) = (&self.plane, self.plane.dir());
-        let family = plane.family();
+        let group = plane.group();
         let inside = plane.inside()?;
         let files = Files { dir, programs: &self.programs };
         fs::create_dir(files.network_dir())?;
@@ -90,7 +77,7 @@ impl Node {
         )?;
         let mut containerd = Command::new(self.programs.containerd.join("containerd"));
         containerd.arg("--config").arg(&containerd_config).env("PATH", &path);
-        family.start(CONTAINERD, &inside.enter(&containerd))?;
+        group.start(CONTAINERD, &inside.enter(&containerd))?;
         self.wait("containerd answers", async || self.ctr(&["version"]).await.map(drop)).await?;
 
         // Under two names, by which the processes can be told apart.
@@ -107,7 +94,7 @@ impl Node {
         let kubeconfig = plane.kubeconfig_inside();
         let mut kubelet = Command::new(&self.programs.kubelet);
         kubelet.args(config::kubelet_flags(&kubelet_config, &kubeconfig)).env("PATH", &path);
-        family.start(KUBELET, &inside.enter(&kubelet))?;
+        group.start(KUBELET, &inside.enter(&kubelet))?;
         let mut scheduler = Command::new(&self.programs.kube_scheduler);
         let flag = |name: &str| format!("--{name}={}", kubeconfig.display());
         scheduler.args([flag("kubeconfig"), flag("authentication-kubeconfig"), flag("authorization-kubeconfig")]).args([
@@ -116,7 +103,7 @@ impl Node {
             "--profiling=false",
             "--cert-dir=/run/scheduler",
         ]);
-        family.start(SCHEDULER, &inside.enter(&scheduler))?;
+        group.start(SCHEDULER, &inside.enter(&scheduler))?;
 
         let nodes: Api<NodeObject> = Api::all(plane.admin());
         self.wait("the node is ready", async || {
@@ -137,7 +124,7 @@ impl Node {
     }
 
     /// Gives an image to the node under a name; pods take it with `imagePullPolicy: Never`.
-    pub async fn import(&self, image: &Image, name: &str) -> Result<crate::image::Written> {
+    pub async fn import(&self, image: &Image, name: &str) -> Result<Written> {
         let file = tempfile::Builder::new().prefix("image-").suffix(".tar").tempfile_in(self.plane.dir())?;
         let written = image.write(&[name], file.path())?;
         self.ctr(&["--namespace", "k8s.io", "images", "import", &file.path().display().to_string()]).await?;
@@ -222,12 +209,12 @@ impl Node {
     }
 
     async fn wait(&self, what: &str, done: impl AsyncFn() -> Result<()>) -> Result<()> {
-        let (family, start) = (self.plane.family(), Instant::now());
+        let (group, start) = (self.plane.group(), Instant::now());
         while let Err(error) = done().await {
-            family.check()?;
+            group.check()?;
             if start.elapsed() > DEADLINE {
                 let tails: Vec<String> =
-                    [CONTAINERD, KUBELET, SCHEDULER].iter().map(|name| format!("{name}:\n{}", family.log_tail(name))).collect();
+                    [CONTAINERD, KUBELET, SCHEDULER].iter().map(|name| format!("{name}:\n{}", group.log_tail(name))).collect();
                 bail!("waited {} s until {what}, in vain: {error:#}\n{}", DEADLINE.as_secs(), tails.join("\n"));
             }
             tokio::time::sleep(POLL).await;

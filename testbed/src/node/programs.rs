@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::controlplane::binaries::{self, Progress};
-use crate::process::Family;
+use crate::process::ProcessGroup;
 
 /// The version of containerd.
 const CONTAINERD: &str = "2.4.2";
@@ -76,7 +76,7 @@ impl Cache {
 }
 
 /// Without what no test uses.
-fn build_containerd(workshop: &Family, into: &Path) -> Result<()> {
+fn build_containerd(workshop: &ProcessGroup, into: &Path) -> Result<()> {
     let mut progress = Progress::start("building containerd (once per machine, about 2 minutes)");
     let mut command = Command::new("go");
     command
@@ -91,7 +91,7 @@ fn build_containerd(workshop: &Family, into: &Path) -> Result<()> {
     Ok(())
 }
 
-fn unpack(workshop: &Family, into: &Path) -> Result<()> {
+fn unpack(workshop: &ProcessGroup, into: &Path) -> Result<()> {
     let mut progress = Progress::start(&format!("fetching {}", PACKAGES.join(" and ")));
     let fetched = workshop.dir().join("packages");
     fs::create_dir_all(&fetched)?;

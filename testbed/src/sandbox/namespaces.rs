@@ -1,4 +1,4 @@
-//! A world inside this machine: mount, pid, network, cgroup, uts and ipc namespaces of their own, and cgroups to count in. Nothing of the
+//! An environment inside this machine: mount, pid, network, cgroup, uts and ipc namespaces of their own, and cgroups to count in. Nothing of the
 //! machine itself changes: no sysctl, no mount, no link. The first process holds it all; when that one is killed, the kernel kills the rest.
 
 use std::fs::{self, File};
@@ -14,14 +14,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use uuid::Uuid;
 
-use super::ADDRESS;
-use crate::process::Family;
+use crate::process::ProcessGroup;
+
+/// The node's own address. Pods reach what listens there.
+pub const ADDRESS: &str = "10.231.0.1";
+/// Where every pod looks for the API server: the first address of the Services' range. There is no proxy for Services, so the node has this
+/// address itself.
+pub(crate) const APISERVER_ADDRESS: &str = "10.0.0.1";
 
 /// The controllers that kubelet and runc ask for.
 const CONTROLLERS: [&str; 8] = ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"];
 /// Hidden inside by empty ones: kubelet, containerd and the network plugins write there whatever they are told.
 const HIDDEN: [&str; 4] = ["/run", "/var/log", "/var/lib", "/opt"];
-/// In the family's directory; made when the inside is as it should be.
+/// In the group's directory; made when the inside is as it should be.
 const READY: &str = "namespaces-ready";
 const HOLDER: &str = "namespaces";
 /// Far above what it takes.
@@ -102,8 +107,8 @@ fn hierarchies(mounts: &str) -> (Vec<Hierarchy>, Vec<PathBuf>) {
     (counting, others)
 }
 
-/// Why this machine cannot have such a world; `None` when it can.
-pub(super) fn obstacle() -> Option<String> {
+/// Why this machine cannot provide such namespaces; `None` when it can.
+pub(crate) fn obstacle() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("it takes root".to_owned());
     }
@@ -126,7 +131,7 @@ pub(super) fn obstacle() -> Option<String> {
     None
 }
 
-/// The world of one family of processes.
+/// The namespaces of one group of processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Namespaces {
     /// Enters the cgroups and the namespaces and becomes the program.
@@ -137,32 +142,32 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Opens it as a member of the family, with which it goes. Blocks for a moment.
-    pub(crate) fn open(family: &Family) -> Result<Self> {
+    /// Opens it as a member of the group, with which it goes. Blocks for a moment.
+    pub(crate) fn open(group: &ProcessGroup) -> Result<Self> {
         for hidden in HIDDEN {
-            ensure!(!family.dir().starts_with(hidden), "the node hides {hidden} from its programs: set TMPDIR to another place");
+            ensure!(!group.dir().starts_with(hidden), "the node hides {hidden} from its programs: set TMPDIR to another place");
         }
         let (counting, others) = hierarchies(&fs::read_to_string("/proc/self/mounts")?);
         let name = format!("rotated-secrets-{}", Uuid::new_v4().simple());
-        let groups: Vec<PathBuf> =
+        let cgroups: Vec<PathBuf> =
             counting.iter().map(|hierarchy| hierarchy.path.join(&name)).chain(others.iter().map(|path| path.join(&name))).collect();
-        let words = groups.iter().map(|group| group.display().to_string()).collect::<Vec<_>>().join(" ");
+        let words = cgroups.iter().map(|cgroup| cgroup.display().to_string()).collect::<Vec<_>>().join(" ");
         // Before they are made, so that they go in any case.
-        for group in &groups {
-            family.remove_at_end(group)?;
+        for cgroup in &cgroups {
+            group.remove_at_end(cgroup)?;
         }
-        let ready = family.dir().join(READY);
+        let ready = group.dir().join(READY);
         let mut command = Command::new("sh");
         command
-            .args(["-c", OUTER, "outer", &words, INNER, "inner", ADDRESS, super::APISERVER_ADDRESS])
+            .args(["-c", OUTER, "outer", &words, INNER, "inner", ADDRESS, APISERVER_ADDRESS])
             .arg(counting.iter().map(|hierarchy| hierarchy.controllers.as_str()).collect::<Vec<_>>().join(" "))
             .arg(HIDDEN.join(" "))
             .arg(&ready);
-        let unshare = family.start(HOLDER, &command)?;
+        let unshare = group.start(HOLDER, &command)?;
         let start = Instant::now();
         while !ready.exists() {
-            family.check()?;
-            ensure!(start.elapsed() < DEADLINE, "the namespaces did not open:\n{}", family.log_tail(HOLDER));
+            group.check()?;
+            ensure!(start.elapsed() < DEADLINE, "the namespaces did not open:\n{}", group.log_tail(HOLDER));
             std::thread::sleep(Duration::from_millis(10));
         }
         let holder = only_child(unshare)?;
@@ -209,7 +214,7 @@ impl Namespaces {
     }
 
     /// The processes of a pod, by the machine's numbers.
-    pub(super) fn processes_of(&self, pod: &str) -> Vec<u32> {
+    pub(crate) fn processes_of(&self, pod: &str) -> Vec<u32> {
         // The kubelet writes a pod's uid with or without its dashes, after a word of its own.
         let wanted = format!("pod{pod}");
         let mut found = Vec::new();

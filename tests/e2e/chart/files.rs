@@ -6,7 +6,7 @@ use testbed::chart;
 
 #[test]
 fn what_is_made_from_the_chart_and_the_definition_is_up_to_date() -> Result<()> {
-    let differing: Vec<_> = chart::differing()?.into_iter().map(|(path, _)| path).collect();
+    let differing: Vec<_> = xtask::chart::differing(&chart::defaults()?)?.into_iter().map(|(path, _)| path).collect();
     ensure!(differing.is_empty(), "type `make generate`: {differing:?} are not what it would write");
     Ok(())
 }

@@ -14,8 +14,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testbed::chart;
-use testbed::image::{Image, Needs, operator};
 use testbed::node::{self, Node, POD_IMAGE, fingerprint};
+use xtask::image::{Image, Needs, operator};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
 use crate::stage::{REGION, Stage, fields, until};
@@ -310,7 +310,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    fn logs_hold_no_value(&self, aws: &testbed::emulator::SecretSnapshot) -> Result<()> {
+    fn logs_hold_no_value(&self, aws: &emulator::SecretSnapshot) -> Result<()> {
         let logs = self.logs.lock().unwrap();
         for version in &aws.versions {
             let password = fields(version.value().and_then(|value| value.as_str()))["password"].clone();

@@ -22,7 +22,7 @@ impl Stage {
     fn offer(&self, name: &str, tags: &[(&str, &str)]) -> Result<()> {
         let by = format!("{}/{name}", self.world.namespace);
         let tags = tags.iter().copied().chain([(ADOPT_BY, by.as_str())]).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        self.outsider().create(&self.aws_name(name), THEIRS, &tags)?;
+        self.external_writer().create(&self.aws_name(name), THEIRS, &tags)?;
         Ok(())
     }
 
@@ -75,7 +75,7 @@ async fn an_aws_secret_is_adopted_only_as_the_policy_says() -> Result<()> {
     for (name, policy, by, adopted) in cases {
         let by = by.map(|by| if by == "other" { other.clone() } else { format!("{}/{by}", stage.world.namespace) });
         let tags = by.map(|by| (ADOPT_BY.to_owned(), by)).into_iter().collect();
-        stage.outsider().create(&stage.aws_name(name), THEIRS, &tags)?;
+        stage.external_writer().create(&stage.aws_name(name), THEIRS, &tags)?;
         let before = stage.aws();
         let mut spec = unscheduled();
         spec["aws"] = json!({"adoptionPolicy": policy});
@@ -92,7 +92,7 @@ async fn an_aws_secret_is_adopted_only_as_the_policy_says() -> Result<()> {
         ensure!(stage.no_secret(name).await?, "{name}: mirrored");
     }
     // The tag is enough: nothing else need happen.
-    stage.outsider().set_tag(&stage.aws_name("untagged"), ADOPT_BY, &format!("{}/untagged", stage.world.namespace))?;
+    stage.external_writer().set_tag(&stage.aws_name("untagged"), ADOPT_BY, &format!("{}/untagged", stage.world.namespace))?;
     stage.settle("untagged").await?;
     stage.world.check_agreement("untagged").await
 }
@@ -163,7 +163,7 @@ async fn rotate_immediately_rotates_once_on_adoption() -> Result<()> {
     assert_eq!(stage.causes("app").await?, [Cause::Scheduled, Cause::Adopted]);
     assert_eq!(stage.value("app")["username"], "admin");
     assert_eq!(
-        stage.outsider().act("GetSecretValue", &json!({"SecretId": stage.aws_name("app"), "VersionStage": "AWSPREVIOUS"}))?["SecretString"],
+        stage.external_writer().act("GetSecretValue", &json!({"SecretId": stage.aws_name("app"), "VersionStage": "AWSPREVIOUS"}))?["SecretString"],
         THEIRS
     );
     stage.assert_silence("app").await?;
@@ -180,7 +180,7 @@ async fn an_aws_secret_without_a_value_is_adopted_and_given_its_first_one() -> R
         "Name": stage.aws_name("app"), "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11",
         "Tags": [{"Key": ADOPT_BY, "Value": format!("{}/app", stage.world.namespace)}],
     });
-    stage.outsider().act("CreateSecret", &body)?;
+    stage.external_writer().act("CreateSecret", &body)?;
     stage.settled("app", adopting(spec())).await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.causes("app").await?, [Cause::Created]);
@@ -191,17 +191,17 @@ async fn an_aws_secret_without_a_value_is_adopted_and_given_its_first_one() -> R
 async fn what_aws_rotates_and_what_waits_for_deletion_is_not_adopted() -> Result<()> {
     let stage = Stage::new("adoption").await?;
     stage.offer("deleted", &[])?;
-    stage.outsider().delete(&stage.aws_name("deleted"), 7)?;
+    stage.external_writer().delete(&stage.aws_name("deleted"), 7)?;
     let before = stage.aws();
     stage.settled("deleted", adopting(spec())).await?;
     stage.expect("deleted", "Provisioned", "False", "ScheduledForDeletion").await?;
     assert_eq!(stage.aws(), before);
-    stage.outsider().restore(&stage.aws_name("deleted"))?;
+    stage.external_writer().restore(&stage.aws_name("deleted"))?;
     stage.settle("deleted").await?;
     stage.world.check_agreement("deleted").await?;
 
     // A replica is written where its primary is.
-    let there = stage.outsider().in_region("eu-west-1");
+    let there = stage.external_writer().in_region("eu-west-1");
     let by = BTreeMap::from([(ADOPT_BY.to_owned(), format!("{}/replica", stage.world.namespace))]);
     there.create(&stage.aws_name("replica"), THEIRS, &by)?;
     let body = json!({"SecretId": stage.aws_name("replica"), "AddReplicaRegions": [{"Region": "eu-central-1"}]});
@@ -223,7 +223,7 @@ async fn a_value_that_changes_in_the_middle_of_an_adoption_is_the_truth() -> Res
     assert_eq!(stage.causes("app").await?, [Cause::Adopted]);
     ensure!(!stage.world.aws_secret("app").unwrap().tags.contains_key(TAG_UID), "the status comes first");
     stage.advance(MINUTE);
-    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"later"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"later"}"#)?;
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?["password"], "later");
     assert_eq!(stage.causes("app").await?, [Cause::Adopted, Cause::Adopted]);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use jiff::SignedDuration;
 use rotated_secrets::api::{FailureStatus, REFRESH};
 use rotated_secrets::reconcile::turn;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::spec;
@@ -39,7 +39,7 @@ async fn begin(trouble: &Trouble) -> Result<Stage> {
     match trouble.operation {
         "GetSecretValue" => {
             stage.advance(MINUTE);
-            stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+            stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
         }
         "PutSecretValue" => stage.advance(HOUR),
         _ => {}

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::function::KeepUsername;
+use emulator::{RotationFunction, RotationSnapshot, RotationStep};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, Cause, TAG_ROTATION};
 use serde_json::{Value, json};
-use testbed::emulator::function::KeepUsername;
-use testbed::emulator::python::Served;
-use testbed::emulator::{RotationFunction, RotationSnapshot, RotationStep};
+use testbed::python::Served;
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::REGION;
@@ -113,7 +113,7 @@ async fn what_aws_rotates_by_its_schedule_is_mirrored_and_recorded() -> Result<(
 
     // What a person puts is no rotation of AWS's.
     stage.advance(MINUTE);
-    stage.outsider().put_value(&stage.aws_name("app"), VALUE)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), VALUE)?;
     stage.settle("app").await?;
     assert_eq!(stage.causes("app").await?[0], Cause::External);
     stage.world.check_agreement("app").await
@@ -123,7 +123,7 @@ async fn what_aws_rotates_by_its_schedule_is_mirrored_and_recorded() -> Result<(
 async fn a_secret_of_somebody_else_is_rotated_and_mirrored_and_nothing_else_about_it_is_written() -> Result<()> {
     for (immediately, causes) in [(false, vec![Cause::External]), (true, vec![Cause::Scheduled])] {
         let (stage, _) = prepared().await?;
-        stage.outsider().create(&stage.aws_name("app"), VALUE, &BTreeMap::from([("team".to_owned(), "theirs".to_owned())]))?;
+        stage.external_writer().create(&stage.aws_name("app"), VALUE, &BTreeMap::from([("team".to_owned(), "theirs".to_owned())]))?;
         stage.advance(MINUTE);
         let mut spec = json!({"rotation": rotation(), "aws": {"description": "ours", "tags": {"team": "ours"}}});
         spec["rotation"]["rotateImmediately"] = json!(immediately);
@@ -240,10 +240,10 @@ async fn rules_and_function_follow_the_spec_and_are_mended_when_somebody_changes
         "SecretId": stage.aws_name("app"), "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11", "RotationLambdaARN": FUNCTION,
         "RotationRules": {"AutomaticallyAfterDays": 1000}, "RotateImmediately": false,
     });
-    stage.outsider().act("RotateSecret", &theirs)?;
+    stage.external_writer().act("RotateSecret", &theirs)?;
     stage.settle("app").await?;
     assert_eq!((aws(&stage).function.as_deref(), aws(&stage).rules), (Some(OTHER), Some(json!({"AutomaticallyAfterDays": 20}))));
-    stage.outsider().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
+    stage.external_writer().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
     stage.settle("app").await?;
     ensure!(aws(&stage).enabled, "turned on again");
     assert_eq!(stage.value("app"), before);
@@ -303,7 +303,7 @@ async fn suspension_and_removal_turn_rotation_off_and_resumption_turns_it_on_aga
 #[tokio::test(flavor = "multi_thread")]
 async fn removing_it_from_a_secret_of_somebody_else_leaves_nothing_of_ours_there() -> Result<()> {
     let (stage, _) = prepared().await?;
-    stage.outsider().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
     stage.settled("app", json!({"rotation": rotation()})).await?;
     ensure!(aws(&stage).enabled, "on");
     edit(&stage, json!({"rotation": null})).await?;
@@ -361,7 +361,7 @@ async fn what_a_failed_rotation_left_can_be_taken_away_and_rotation_goes_on() ->
     stage.settle("app").await?;
     stage.expect("app", "Rotated", "False", "RotationFailed").await?;
     function.fail_at(None);
-    stage.outsider().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
     stage.settle("app").await?;
     stage.expect("app", "Rotated", "True", "Succeeded").await?;
     stage.world.request_rotation("app", "again").await?;
@@ -389,7 +389,7 @@ async fn rotation_that_is_new_begins_at_once_where_that_is_asked_and_only_then()
     assert_eq!(stage.versions("app"), 2, "once in the object's life");
     // Neither when everything is made anew from nothing.
     stage.lose_status("app").await?;
-    stage.outsider().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
+    stage.external_writer().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
     stage.settle("app").await?;
     assert_eq!(stage.versions("app"), 2);
     ensure!(aws(&stage).enabled, "on again");

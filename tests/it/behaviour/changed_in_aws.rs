@@ -1,9 +1,9 @@
 //! What somebody else does in AWS is the truth, and what they have under way is not disturbed.
 
 use anyhow::{Result, ensure};
+use emulator::function::KeepUsername;
 use rotated_secrets::api::Cause;
 use serde_json::json;
-use testbed::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::spec;
@@ -14,7 +14,7 @@ async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_
     stage.settled("app", spec()).await?;
     stage.advance(30 * MINUTE);
     let theirs = json!({"username": "root", "password": "theirs", "port": 5432, "more": {"x": [1, null]}});
-    stage.outsider().put_value(&stage.aws_name("app"), &theirs.to_string())?;
+    stage.external_writer().put_value(&stage.aws_name("app"), &theirs.to_string())?;
     let put = stage.now();
     let before = stage.aws();
     stage.settle("app").await?;
@@ -51,7 +51,7 @@ async fn a_value_of_another_form_is_the_truth_too() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
     stage.advance(MINUTE);
-    stage.outsider().put_value(&stage.aws_name("app"), "no object")?;
+    stage.external_writer().put_value(&stage.aws_name("app"), "no object")?;
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?.into_iter().collect::<Vec<_>>(), [("value".to_owned(), "no object".to_owned())]);
     assert_eq!(stage.versions("app"), 2);
@@ -68,7 +68,7 @@ async fn a_value_put_in_aws_before_the_due_rotation_is_noticed_puts_it_off() -> 
     stage.settled("app", spec()).await?;
     // Nobody looked for an hour, and the value is a minute old.
     stage.advance(HOUR);
-    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
     stage.advance(MINUTE);
     stage.settle("app").await?;
     assert_eq!(stage.versions("app"), 2);
@@ -80,7 +80,7 @@ async fn a_value_put_in_aws_before_the_due_rotation_is_noticed_puts_it_off() -> 
 async fn a_due_rotation_waits_for_somebody_elses_pending_version() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"half way"}"#)?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"password":"half way"}"#)?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     stage.advance(HOUR);
@@ -95,7 +95,7 @@ async fn a_due_rotation_waits_for_somebody_elses_pending_version() -> Result<()>
     assert_eq!(stage.aws(), before);
     stage.assert_silence("app").await?;
 
-    stage.outsider().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.versions("app"), 3);
@@ -109,7 +109,7 @@ async fn requests_and_declared_changes_wait_for_somebody_elses_pending_version_t
     stage.settled("asked", spec()).await?;
     stage.settled("declared", spec()).await?;
     for name in ["asked", "declared"] {
-        stage.outsider().put_pending(&stage.aws_name(name), r#"{"password":"half way"}"#)?;
+        stage.external_writer().put_pending(&stage.aws_name(name), r#"{"password":"half way"}"#)?;
     }
     stage.world.request_rotation("asked", "now").await?;
     stage.world.patch("declared", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?;
@@ -121,7 +121,7 @@ async fn requests_and_declared_changes_wait_for_somebody_elses_pending_version_t
     assert_eq!(stage.aws(), before);
     assert_eq!(stage.status("asked").await?.requests, None, "not handled yet");
     for name in ["asked", "declared"] {
-        stage.outsider().move_label(&stage.aws_name(name), "AWSPENDING", None)?;
+        stage.external_writer().move_label(&stage.aws_name(name), "AWSPENDING", None)?;
         stage.settle(name).await?;
         stage.world.check_agreement(name).await?;
         assert_eq!(stage.versions(name), 3);
@@ -134,10 +134,10 @@ async fn requests_and_declared_changes_wait_for_somebody_elses_pending_version_t
 async fn somebody_elses_pending_version_that_becomes_current_is_the_truth() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
     stage.advance(HOUR);
     stage.settle("app").await?;
-    stage.outsider().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?["password"], "whole");
     assert_eq!(stage.versions("app"), 2);
@@ -148,10 +148,10 @@ async fn somebody_elses_pending_version_that_becomes_current_is_the_truth() -> R
 async fn a_version_that_became_current_late_starts_its_period_then() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    let pending = stage.outsider().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
     stage.advance(2 * HOUR);
-    stage.outsider().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
-    stage.outsider().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
     let changed = stage.now();
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?["password"], "whole");
@@ -173,7 +173,7 @@ async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
         "RotationRules": {"AutomaticallyAfterDays": 30},
         "RotateImmediately": false,
     });
-    stage.outsider().act("RotateSecret", &rotate)?;
+    stage.external_writer().act("RotateSecret", &rotate)?;
     stage.world.emulator.run_rotations().await;
     stage.advance(HOUR);
     let before = stage.aws();
@@ -184,7 +184,7 @@ async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
     assert_eq!(stage.aws(), before);
     stage.assert_silence("app").await?;
 
-    stage.outsider().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
+    stage.external_writer().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.versions("app"), 2);
@@ -197,13 +197,13 @@ async fn what_others_tag_and_describe_stays_unless_it_is_declared() -> Result<()
     let mut spec = spec();
     spec["aws"] = json!({"tags": {"team": "shop"}});
     stage.settled("app", spec).await?;
-    stage.outsider().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
-    stage.outsider().set_description(&stage.aws_name("app"), "theirs")?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
+    stage.external_writer().set_description(&stage.aws_name("app"), "theirs")?;
     let before = stage.aws();
     stage.settle("app").await?;
     assert_eq!(stage.aws(), before);
 
-    stage.outsider().set_tag(&stage.aws_name("app"), "team", "another")?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), "team", "another")?;
     stage.writes.take();
     stage.settle("app").await?;
     let aws = stage.world.aws_secret("app").unwrap();

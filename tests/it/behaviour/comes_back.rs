@@ -70,7 +70,7 @@ async fn an_object_whose_aws_secret_another_object_of_its_name_took_does_not_tak
     let stage = Stage::new("back").await?;
     stage.settled("app", spec()).await?;
     // Two clusters of one id, or a backup restored beside the original.
-    stage.outsider().set_tag(&stage.aws_name("app"), TAG_UID, "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), TAG_UID, "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")?;
     let before = stage.aws();
     stage.advance(HOUR);
     stage.settle("app").await?;
@@ -84,7 +84,7 @@ async fn our_aws_secret_that_somebody_scheduled_for_deletion_is_restored_and_tol
     let stage = Stage::new("back").await?;
     stage.settled("app", spec()).await?;
     let (value, mirror) = (stage.value("app"), stage.secret("app").await?);
-    stage.outsider().delete(&stage.aws_name("app"), 7)?;
+    stage.external_writer().delete(&stage.aws_name("app"), 7)?;
     stage.writes.take();
     stage.settle("app").await?;
     assert_eq!(stage.writes.take(), ["RestoreSecret"]);
@@ -122,8 +122,8 @@ async fn an_aws_secret_that_a_stranger_put_in_the_place_of_ours_is_said_and_left
     stage.settled("app", spec()).await?;
     let mirror = stage.secret("app").await?;
     let ours = stage.world.aws_secret("app").unwrap();
-    ensure!(stage.outsider().purge(&stage.aws_name("app")));
-    let another = stage.outsider().create(&stage.aws_name("app"), THEIRS, &BTreeMap::new())?;
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
+    let another = stage.external_writer().create(&stage.aws_name("app"), THEIRS, &BTreeMap::new())?;
     let before = stage.aws();
     stage.world.emulator.counters().reset();
     stage.advance(HOUR);
@@ -137,7 +137,7 @@ async fn an_aws_secret_that_a_stranger_put_in_the_place_of_ours_is_said_and_left
     stage.assert_silence("app").await?;
     // It is not forgotten by the next life, and ends when the stranger's is gone.
     stage.expect("app", "Provisioned", "False", "Recreated").await?;
-    ensure!(stage.outsider().purge(&stage.aws_name("app")));
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.causes("app").await?[0], Cause::Created);
@@ -152,8 +152,8 @@ async fn an_aws_secret_made_anew_with_our_tags_is_ours_and_one_that_may_be_adopt
         spec["aws"] = json!({"adoptionPolicy": if adopts { "Always" } else { "Never" }});
         stage.settled(name, spec).await?;
         let tags = if adopts { BTreeMap::new() } else { stage.world.aws_secret(name).unwrap().tags };
-        ensure!(stage.outsider().purge(&stage.aws_name(name)));
-        stage.outsider().create(&stage.aws_name(name), THEIRS, &tags)?;
+        ensure!(stage.external_writer().purge(&stage.aws_name(name)));
+        stage.external_writer().create(&stage.aws_name(name), THEIRS, &tags)?;
         stage.settle(name).await?;
         stage.world.check_agreement(name).await?;
         assert_eq!(stage.data(name).await?["password"], "theirs");

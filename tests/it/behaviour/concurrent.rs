@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use rotated_secrets::reconcile::{Context, turn};
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
 use tokio::sync::{Barrier, Notify};
 
 use super::stage::{HOUR, MINUTE, Stage, unscheduled};
@@ -28,7 +28,7 @@ impl Together {
     }
 }
 
-impl Gate for Together {
+impl WriteBarrier for Together {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if effect == self.effect && moment == Moment::Before && self.came.fetch_add(1, Ordering::SeqCst) < 2 {
@@ -75,9 +75,9 @@ async fn two_operators_that_write_at_the_same_moment_make_one_version_for_each_c
             stage.settled("app", spec()).await?;
         }
         let gate = Together::at(effect);
-        stage.world.emulator.set_gate(Some(Arc::clone(&gate) as Arc<dyn Gate>));
-        let one = stage.operator_through(Arc::clone(&gate) as Arc<dyn Gate>).await?;
-        let other = stage.operator_through(Arc::clone(&gate) as Arc<dyn Gate>).await?;
+        stage.world.emulator.set_write_barrier(Some(Arc::clone(&gate) as Arc<dyn WriteBarrier>));
+        let one = stage.operator_through(Arc::clone(&gate) as Arc<dyn WriteBarrier>).await?;
+        let other = stage.operator_through(Arc::clone(&gate) as Arc<dyn WriteBarrier>).await?;
         for round in rounds {
             let before = stage.versions("app");
             match *round {
@@ -111,7 +111,7 @@ impl Hold {
     }
 }
 
-impl Gate for Hold {
+impl WriteBarrier for Hold {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if effect == self.effect && moment == Moment::Before && !self.used.swap(true, Ordering::SeqCst) {
@@ -125,8 +125,8 @@ impl Gate for Hold {
 /// One turn of an operator that is held between its look and its write; meanwhile `others` act.
 async fn meanwhile<T>(stage: &Stage, effect: &'static str, others: impl Future<Output = Result<T>>) -> Result<T> {
     let hold = Hold::at(effect);
-    stage.world.emulator.set_gate(Some(Arc::clone(&hold) as Arc<dyn Gate>));
-    let late = stage.operator_through(Arc::clone(&hold) as Arc<dyn Gate>).await?;
+    stage.world.emulator.set_write_barrier(Some(Arc::clone(&hold) as Arc<dyn WriteBarrier>));
+    let late = stage.operator_through(Arc::clone(&hold) as Arc<dyn WriteBarrier>).await?;
     let object = stage.object("app").await?;
     let (_, acted) = tokio::join!(turn(&object, &late), async {
         hold.reached.notified().await;
@@ -134,7 +134,7 @@ async fn meanwhile<T>(stage: &Stage, effect: &'static str, others: impl Future<O
         hold.released.notify_one();
         acted
     });
-    stage.world.emulator.set_gate(None);
+    stage.world.emulator.set_write_barrier(None);
     acted
 }
 
@@ -221,7 +221,7 @@ async fn a_status_written_late_is_refused() -> Result<()> {
 /// Somebody puts a value in AWS while the operator is between its look and its write.
 async fn overtaken(stage: &Stage) -> Result<()> {
     meanwhile(stage, "PutSecretValue", async {
-        stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+        stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
         Ok(())
     })
     .await?;

@@ -55,7 +55,7 @@ async fn fields_that_others_added_survive_a_change_of_the_declared_ones() -> Res
     let stage = Stage::new("declared").await?;
     stage.settled("app", unscheduled()).await?;
     stage.advance(MINUTE);
-    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"theirs","extra":"x"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"theirs","extra":"x"}"#)?;
     stage.settle("app").await?;
     change(&stage, "app", json!({"data": {"host": "db"}}), &["host", "username"]).await?;
     assert_eq!(stage.value("app")["extra"], "x");
@@ -145,7 +145,7 @@ async fn a_whole_value_is_generated_mirrored_under_one_key_and_rotated() -> Resu
     let stage = Stage::new("declared").await?;
     let spec = json!({"value": {"plainText": {"passwordLength": 20}}, "rotation": {"schedule": "rate(1 hour)"}});
     stage.settled("app", spec).await?;
-    let first = stage.outsider().value(&stage.aws_name("app"))?;
+    let first = stage.external_writer().value(&stage.aws_name("app"))?;
     assert_eq!(first.chars().count(), 20);
     assert_eq!(stage.data("app").await?.into_iter().collect::<Vec<_>>(), [("value".to_owned(), first.clone())]);
 
@@ -156,7 +156,7 @@ async fn a_whole_value_is_generated_mirrored_under_one_key_and_rotated() -> Resu
 
     stage.advance(HOUR);
     stage.settle("app").await?;
-    let second = stage.outsider().value(&stage.aws_name("app"))?;
+    let second = stage.external_writer().value(&stage.aws_name("app"))?;
     assert_eq!(second.chars().count(), 30);
     assert_eq!(stage.data("app").await?["value"], second);
     assert_eq!(stage.versions("app"), 2);

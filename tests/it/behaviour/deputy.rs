@@ -169,7 +169,7 @@ async fn names_of_others_are_refused_whether_owned_mirrored_or_let_slip() -> Res
     // An offer that names another object is no offer, and a policy for adoption is no leave.
     let other = format!("{PREFIX}/{}/legacy", scene.victim);
     let tags = BTreeMap::from([("rotated-secrets.io/adopt-by".to_owned(), format!("{}/legacy", scene.victim))]);
-    scene.stage.outsider().create(&other, "the victim's legacy", &tags)?;
+    scene.stage.external_writer().create(&other, "the victim's legacy", &tags)?;
     scene.stage.writes.take();
     let adopting = with_aws(json!({"secretName": other, "adoptionPolicy": "IfTagged"}));
     scene.refused("adopts", adopting, "Provisioned", "AlreadyExists").await?;

@@ -32,7 +32,7 @@ async fn a_foreign_aws_secret_stays_as_it_is_and_is_not_mirrored() -> Result<()>
             }
             tags.retain(|_, value| !value.is_empty());
         }
-        stage.outsider().create(&stage.aws_name(name), r#"{"username":"root","password":"mine"}"#, &tags)?;
+        stage.external_writer().create(&stage.aws_name(name), r#"{"username":"root","password":"mine"}"#, &tags)?;
         let before = stage.aws();
         let counters = stage.world.emulator.counters();
         counters.reset();
@@ -52,7 +52,7 @@ async fn a_foreign_aws_secret_stays_as_it_is_and_is_not_mirrored() -> Result<()>
         assert_eq!(stage.aws(), before, "{name}: not when a rotation would be due either");
         stage.assert_silence(name).await?;
 
-        ensure!(stage.outsider().purge(&stage.aws_name(name)));
+        ensure!(stage.external_writer().purge(&stage.aws_name(name)));
         stage.settle(name).await?;
         stage.world.check_agreement(name).await?;
     }
@@ -64,7 +64,7 @@ async fn an_aws_secret_whose_tags_were_taken_away_is_not_written_any_more_and_th
     let stage = Stage::new("foreign-aws").await?;
     stage.settled("app", spec()).await?;
     let mirror = stage.secret("app").await?;
-    stage.outsider().untag(&stage.aws_name("app"), TAG_UID)?;
+    stage.external_writer().untag(&stage.aws_name("app"), TAG_UID)?;
     let before = stage.aws();
     stage.advance(HOUR);
     stage.settle("app").await?;
@@ -73,7 +73,7 @@ async fn an_aws_secret_whose_tags_were_taken_away_is_not_written_any_more_and_th
     assert_eq!(stage.secret("app").await?, mirror);
 
     let uid = stage.object("app").await?.uid().unwrap_or_default();
-    stage.outsider().set_tag(&stage.aws_name("app"), TAG_UID, &uid)?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), TAG_UID, &uid)?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.versions("app"), 2, "the due rotation came");
@@ -85,7 +85,7 @@ async fn deleting_an_object_does_not_delete_an_aws_secret_that_is_not_ours() -> 
     let stage = Stage::new("foreign-aws").await?;
     let mut spec = spec();
     spec["aws"] = serde_json::json!({"deletionPolicy": "Delete"});
-    stage.outsider().create(&stage.aws_name("app"), "mine", &BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("app"), "mine", &BTreeMap::new())?;
     stage.settled("app", spec).await?;
     let before = stage.aws();
     stage.delete_object("app").await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
@@ -11,7 +12,6 @@ use kube::api::{Api, DeleteParams, PostParams};
 use rotated_secrets::api::{MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
 
 use super::stage::{HOUR, Stage};
 use crate::support::spec;
@@ -114,7 +114,7 @@ async fn a_foreign_secret_in_the_place_of_our_mirror_holds_rotation_until_it_is_
 async fn a_foreign_secret_is_refused_when_only_mirroring_too() -> Result<()> {
     let stage = Stage::new("foreign-secret").await?;
     let aws_name = stage.aws_name("shared");
-    stage.outsider().create(&aws_name, "value", &std::collections::BTreeMap::new())?;
+    stage.external_writer().create(&aws_name, "value", &std::collections::BTreeMap::new())?;
     let object = stage.world.create("app", json!({"aws": {"secretName": aws_name}})).await?;
     let before = foreign(&stage, "no owner", &object).await?;
     stage.settle("app").await?;
@@ -144,7 +144,7 @@ struct Intruder {
     done: AtomicBool,
 }
 
-impl Gate for Intruder {
+impl WriteBarrier for Intruder {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if effect != self.effect || moment != Moment::Before || self.done.swap(true, Ordering::SeqCst) {
@@ -167,7 +167,7 @@ async fn a_foreign_secret_that_appears_between_look_and_write_is_not_overwritten
             stage.edit_secret(name, json!({"stringData": {"password": "edited"}})).await?;
         }
         let gate = Arc::new(Intruder { stage: Arc::clone(&stage), name: name.to_owned(), effect, done: AtomicBool::new(false) });
-        let ctx = stage.operator_through(Arc::clone(&gate) as Arc<dyn Gate>).await?;
+        let ctx = stage.operator_through(Arc::clone(&gate) as Arc<dyn WriteBarrier>).await?;
         stage.world.settle(&ctx, name).await?;
         ensure!(gate.done.load(Ordering::SeqCst), "{effect} never came");
         stage.expect(name, "Mirrored", "False", "SecretNotOwned").await?;

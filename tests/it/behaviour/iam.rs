@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::function::KeepUsername;
 use rotated_secrets::api::{EXTERNAL_ID, ROLE_ARN};
 use serde_json::{Value, json};
-use testbed::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, Stage};
 use crate::support::{PREFIX, REGION, spec};
@@ -132,12 +132,12 @@ async fn live_and_die(stage: &Stage) -> Result<()> {
         stage.world.patch("app", json!({"spec": {"aws": edit}})).await?;
         stage.settle("app").await?;
     }
-    stage.outsider().delete(&stage.aws_name("app"), 7)?;
+    stage.external_writer().delete(&stage.aws_name("app"), 7)?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     // A value of somebody else.
     stage.advance(HOUR / 2);
-    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
     stage.world.patch("app", json!({"spec": {"aws": {"keepVersions": 0}}})).await?;
@@ -165,7 +165,7 @@ async fn change_keys(stage: &Stage) -> Result<()> {
 }
 
 async fn mirror(stage: &Stage) -> Result<()> {
-    stage.outsider().create("shared/key", r#"{"token":"theirs-and-long"}"#, &std::collections::BTreeMap::new())?;
+    stage.external_writer().create("shared/key", r#"{"token":"theirs-and-long"}"#, &std::collections::BTreeMap::new())?;
     stage.allow_names(Some("shared/*")).await?;
     stage.settled("key", json!({"aws": {"secretName": "shared/key"}})).await?;
     stage.expect("key", "Ready", "True", "Succeeded").await.map(drop)
@@ -198,7 +198,7 @@ async fn set_policies(stage: &Stage) -> Result<()> {
 async fn adopt(stage: &Stage) -> Result<()> {
     let by = format!("{}/app", stage.world.namespace);
     let tags = std::collections::BTreeMap::from([("rotated-secrets.io/adopt-by".to_owned(), by)]);
-    stage.outsider().create(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs-and-long"}"#, &tags)?;
+    stage.external_writer().create(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs-and-long"}"#, &tags)?;
     let mut adopting = spec();
     adopting["aws"] = json!({"adoptionPolicy": "IfTagged"});
     stage.settled("app", adopting).await?;
@@ -281,10 +281,10 @@ async fn under_the_document_even_a_taken_over_operator_reaches_only_what_it_made
     let own = stage.aws_name("app");
     let tags = |cluster: &str| std::collections::BTreeMap::from([("rotated-secrets.io/cluster".to_owned(), cluster.to_owned())]);
     let (other, untagged, outside) = (format!("{PREFIX}/desk/other-cluster"), format!("{PREFIX}/desk/untagged"), "billing/key".to_owned());
-    stage.outsider().create(&other, "theirs", &tags("other"))?;
-    stage.outsider().create(&untagged, "theirs", &tags("x"))?;
-    stage.outsider().untag(&untagged, "rotated-secrets.io/cluster")?;
-    stage.outsider().create(&outside, "theirs", &tags("test"))?;
+    stage.external_writer().create(&other, "theirs", &tags("other"))?;
+    stage.external_writer().create(&untagged, "theirs", &tags("x"))?;
+    stage.external_writer().untag(&untagged, "rotated-secrets.io/cluster")?;
+    stage.external_writer().create(&outside, "theirs", &tags("test"))?;
     let before = stage.aws();
     for (operation, id, expected) in [
         ("read", &own, "ok"),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use rotated_secrets::api::KEPT_LABEL;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage, unscheduled};
 use crate::support::spec;
@@ -70,9 +70,9 @@ async fn a_value_of_somebody_else_is_kept_too_and_his_labels_are_left_alone() ->
     stage.settled("app", unscheduled()).await?;
     rotate(&stage, 0).await?;
     stage.advance(MINUTE);
-    let theirs = stage.outsider().put_value(&stage.aws_name("app"), r#"{"password":"theirs"}"#)?;
-    stage.outsider().move_label(&stage.aws_name("app"), "golden", Some(&theirs))?;
-    stage.outsider().move_label(&stage.aws_name("app"), "rotated-secrets/of-mine", Some(&theirs))?;
+    let theirs = stage.external_writer().put_value(&stage.aws_name("app"), r#"{"password":"theirs"}"#)?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "golden", Some(&theirs))?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "rotated-secrets/of-mine", Some(&theirs))?;
     stage.settle("app").await?;
     for rotation in 1..=3 {
         rotate(&stage, rotation).await?;
@@ -119,7 +119,7 @@ async fn a_secret_full_of_somebody_elses_labels_rotates_all_the_same() -> Result
     stage.settled("app", unscheduled()).await?;
     let (name, first) = (stage.aws_name("app"), stage.mirrored_version("app").await?.unwrap());
     for label in 0..18 {
-        stage.outsider().move_label(&name, &format!("theirs-{label}"), Some(&first))?;
+        stage.external_writer().move_label(&name, &format!("theirs-{label}"), Some(&first))?;
     }
     for rotation in 0..4 {
         assert_eq!(rotate(&stage, rotation).await?[0], "PutSecretValue");

@@ -99,7 +99,7 @@ async fn a_key_for_a_missing_field_leaves_the_mirror_as_it_is_until_the_field_is
     stage.expect("app", "Provisioned", "True", "Succeeded").await?;
     assert_eq!(stage.secret("app").await?, before);
 
-    stage.outsider().put_value(&stage.aws_name("app"), r#"{"username":"a","password":"b","host":"db"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"a","password":"b","host":"db"}"#)?;
     stage.advance(15 * MINUTE);
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
@@ -113,7 +113,7 @@ async fn fields_whose_names_cannot_be_keys_are_mirrored_under_other_names_only()
     for (number, field) in ["a b", "ü", "", "..", "a/b", "a\nb"].into_iter().enumerate() {
         let name = format!("app-{number}");
         let aws_name = stage.aws_name(&format!("shared-{number}"));
-        stage.outsider().create(&aws_name, &json!({field: "x", "fine": "y"}).to_string(), &BTreeMap::new())?;
+        stage.external_writer().create(&aws_name, &json!({field: "x", "fine": "y"}).to_string(), &BTreeMap::new())?;
         stage.settled(&name, json!({"aws": {"secretName": aws_name}})).await?;
         let message = stage.expect(&name, "Mirrored", "False", "FieldMissing").await?;
         ensure!(message.contains("spec.target.keys"), "{message}");

@@ -21,14 +21,14 @@ fn pairs(data: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
 async fn a_mirror_follows_aws_and_writes_nothing_there() -> Result<()> {
     let stage = Stage::new("mirror-only").await?;
     let shared = stage.aws_name("shared");
-    stage.outsider().create(&shared, r#"{"user":"a","port":5432,"more":{"x":[1,null]}}"#, &BTreeMap::new())?;
+    stage.external_writer().create(&shared, r#"{"user":"a","port":5432,"more":{"x":[1,null]}}"#, &BTreeMap::new())?;
     stage.settled("app", mirror_of(&stage)).await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     ensure!(!stage.has("app", "Rotated").await?, "nothing rotates here");
     assert_eq!(pairs(&stage.data("app").await?), [("more", r#"{"x":[1,null]}"#), ("port", "5432"), ("user", "a")]);
 
     stage.advance(MINUTE);
-    stage.outsider().put_value(&shared, r#"{"user":"b"}"#)?;
+    stage.external_writer().put_value(&shared, r#"{"user":"b"}"#)?;
     stage.settle("app").await?;
     assert_eq!(pairs(&stage.data("app").await?), [("user", "b")]);
     assert_eq!(stage.causes("app").await?, [Cause::External, Cause::External]);
@@ -48,20 +48,20 @@ async fn a_mirror_follows_aws_and_writes_nothing_there() -> Result<()> {
 async fn a_value_without_fields_is_mirrored_under_one_key() -> Result<()> {
     let stage = Stage::new("mirror-only").await?;
     let shared = stage.aws_name("shared");
-    stage.outsider().create(&shared, "just text", &BTreeMap::new())?;
+    stage.external_writer().create(&shared, "just text", &BTreeMap::new())?;
     stage.settled("app", mirror_of(&stage)).await?;
     assert_eq!(pairs(&stage.data("app").await?), [("value", "just text")]);
 
     for value in ["[1,2]", "\"quoted\"", "17", "{broken", " "] {
         stage.advance(MINUTE);
-        stage.outsider().put_value(&shared, value)?;
+        stage.external_writer().put_value(&shared, value)?;
         stage.settle("app").await?;
         assert_eq!(pairs(&stage.data("app").await?), [("value", value)]);
     }
 
     stage.advance(MINUTE);
     let binary = json!({"SecretId": shared, "SecretBinary": "AP+A/w==", "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11"});
-    stage.outsider().act("PutSecretValue", &binary)?;
+    stage.external_writer().act("PutSecretValue", &binary)?;
     stage.settle("app").await?;
     let data = stage.secret("app").await?.data.unwrap_or_default();
     assert_eq!(
@@ -86,13 +86,13 @@ async fn a_secret_that_is_not_there_yet_is_mirrored_when_it_appears() -> Result<
 
     // There, but without a value.
     let empty = json!({"Name": shared, "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11"});
-    stage.outsider().act("CreateSecret", &empty)?;
+    stage.external_writer().act("CreateSecret", &empty)?;
     stage.settle("app").await?;
     stage.expect("app", "Provisioned", "False", "SecretNotFound").await?;
     ensure!(stage.no_secret("app").await?, "there is nothing to mirror");
 
     stage.advance(MINUTE);
-    stage.outsider().put_value(&shared, r#"{"user":"a"}"#)?;
+    stage.external_writer().put_value(&shared, r#"{"user":"a"}"#)?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(stage.told("app", "Normal", "Recovered").await?, 1);
@@ -105,12 +105,12 @@ async fn a_secret_that_is_not_there_yet_is_mirrored_when_it_appears() -> Result<
 async fn pods_keep_their_secret_when_the_aws_secret_is_scheduled_for_deletion_or_gone() -> Result<()> {
     let stage = Stage::new("mirror-only").await?;
     let shared = stage.aws_name("shared");
-    stage.outsider().create(&shared, r#"{"user":"a"}"#, &BTreeMap::new())?;
+    stage.external_writer().create(&shared, r#"{"user":"a"}"#, &BTreeMap::new())?;
     stage.settled("app", mirror_of(&stage)).await?;
     let mirror = stage.secret("app").await?;
 
     stage.advance(MINUTE);
-    stage.outsider().delete(&shared, 7)?;
+    stage.external_writer().delete(&shared, 7)?;
     let before = stage.aws();
     stage.settle("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "ScheduledForDeletion").await?;
@@ -120,19 +120,19 @@ async fn pods_keep_their_secret_when_the_aws_secret_is_scheduled_for_deletion_or
     assert_eq!(stage.aws(), before);
     stage.assert_silence("app").await?;
 
-    stage.outsider().restore(&shared)?;
+    stage.external_writer().restore(&shared)?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     ensure!(!stage.has("app", "Stalled").await?, "still stalled");
 
-    ensure!(stage.outsider().purge(&shared));
+    ensure!(stage.external_writer().purge(&shared));
     stage.settle("app").await?;
     stage.expect("app", "Provisioned", "False", "SecretNotFound").await?;
     assert_eq!(stage.secret("app").await?, mirror);
 
     // A new secret of the same name has another ARN and is followed all the same.
     stage.advance(MINUTE);
-    stage.outsider().create(&shared, r#"{"user":"b"}"#, &BTreeMap::new())?;
+    stage.external_writer().create(&shared, r#"{"user":"b"}"#, &BTreeMap::new())?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(pairs(&stage.data("app").await?), [("user", "b")]);
@@ -142,7 +142,7 @@ async fn pods_keep_their_secret_when_the_aws_secret_is_scheduled_for_deletion_or
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_rotate_what_is_only_mirrored_rotates_nothing() -> Result<()> {
     let stage = Stage::new("mirror-only").await?;
-    stage.outsider().create(&stage.aws_name("shared"), r#"{"user":"a"}"#, &BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("shared"), r#"{"user":"a"}"#, &BTreeMap::new())?;
     stage.settled("app", mirror_of(&stage)).await?;
     stage.world.request_rotation("app", "now").await?;
     stage.advance(HOUR);

@@ -31,7 +31,7 @@ async fn a_name_outside_the_namespaces_own_prefix_is_not_even_looked_at() -> Res
         format!("x/k8s/{own}/x"),
     ];
     for (number, name) in names.iter().enumerate() {
-        stage.outsider().create(name, "mine", &BTreeMap::new())?;
+        stage.external_writer().create(name, "mine", &BTreeMap::new())?;
         for (kind, spec) in [("owned", named(name)), ("mirrored", json!({"aws": {"secretName": name}}))] {
             let object = format!("{kind}-{number}");
             let before = stage.aws();
@@ -57,7 +57,7 @@ async fn the_administrators_leave_on_the_namespace_makes_a_name_usable_until_it_
     stage.allow_names(Some("other/*, shared/*")).await?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
-    let value: serde_json::Value = serde_json::from_str(&stage.outsider().value("shared/app")?)?;
+    let value: serde_json::Value = serde_json::from_str(&stage.external_writer().value("shared/app")?)?;
     assert_eq!(stage.data("app").await?.get("password").map(String::as_str), value["password"].as_str());
 
     stage.allow_names(None).await?;
@@ -82,7 +82,7 @@ async fn a_deeper_name_under_the_own_prefix_needs_no_leave() -> Result<()> {
     stage.settled("app", named(&name)).await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(stage.aws().len(), 1);
-    stage.outsider().value(&name)?;
+    stage.external_writer().value(&name)?;
     Ok(())
 }
 

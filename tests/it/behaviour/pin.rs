@@ -92,11 +92,11 @@ async fn a_secret_that_is_pinned_to_a_label_follows_the_label() -> Result<()> {
         holds(&stage, hour).await?;
         stage.expect("app", "Ready", "True", "Pinned").await?;
     }
-    stage.outsider().move_label(&stage.aws_name("app"), "golden", Some(&id(&stage, 0)))?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "golden", Some(&id(&stage, 0)))?;
     pin(&stage, json!({"versionStage": "golden"})).await?;
     holds(&stage, 0).await?;
     stage.advance(10 * MINUTE);
-    stage.outsider().move_label(&stage.aws_name("app"), "golden", Some(&id(&stage, 1)))?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "golden", Some(&id(&stage, 1)))?;
     stage.settle("app").await?;
     holds(&stage, 1).await?;
     pin(&stage, json!({"versionStage": "AWSCURRENT"})).await?;
@@ -130,9 +130,9 @@ async fn a_pin_to_what_is_not_there_says_so_and_the_secret_stays_as_it_is() -> R
 async fn a_mirror_of_somebody_elses_value_can_be_pinned_and_writes_nothing_in_aws() -> Result<()> {
     let stage = Stage::new("pin").await?;
     let shared = stage.aws_name("shared");
-    stage.outsider().create(&shared, r#"{"user":"a"}"#, &BTreeMap::new())?;
-    let second = stage.outsider().put_value(&shared, r#"{"user":"b"}"#)?;
-    stage.outsider().put_value(&shared, r#"{"user":"c"}"#)?;
+    stage.external_writer().create(&shared, r#"{"user":"a"}"#, &BTreeMap::new())?;
+    let second = stage.external_writer().put_value(&shared, r#"{"user":"b"}"#)?;
+    stage.external_writer().put_value(&shared, r#"{"user":"c"}"#)?;
     stage.settled("app", json!({"aws": {"secretName": shared}, "target": {"versionId": second}})).await?;
     for (target, user) in [
         (json!({}), "b"),
@@ -143,7 +143,7 @@ async fn a_mirror_of_somebody_elses_value_can_be_pinned_and_writes_nothing_in_aw
         pin(&stage, target).await?;
         assert_eq!(stage.data("app").await?["user"], user);
     }
-    stage.outsider().put_value(&shared, r#"{"user":"d"}"#)?;
+    stage.external_writer().put_value(&shared, r#"{"user":"d"}"#)?;
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?["user"], "b");
     stage.expect("app", "Ready", "True", "Pinned").await?;

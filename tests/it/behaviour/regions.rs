@@ -89,11 +89,13 @@ async fn a_replica_follows_a_rotation_and_is_made_again_when_somebody_removes_it
     stage.settled("app", with(&json!([{"region": WEST}]))).await?;
     stage.advance(HOUR);
     stage.settle("app").await?;
-    let there = stage.outsider().in_region(WEST);
-    assert_eq!(there.value(&stage.aws_name("app"))?, stage.outsider().value(&stage.aws_name("app"))?);
-    stage.outsider().act("RemoveRegionsFromReplication", &json!({"SecretId": stage.aws_name("app"), "RemoveReplicaRegions": [WEST]}))?;
+    let there = stage.external_writer().in_region(WEST);
+    assert_eq!(there.value(&stage.aws_name("app"))?, stage.external_writer().value(&stage.aws_name("app"))?);
     stage
-        .outsider()
+        .external_writer()
+        .act("RemoveRegionsFromReplication", &json!({"SecretId": stage.aws_name("app"), "RemoveReplicaRegions": [WEST]}))?;
+    stage
+        .external_writer()
         .act("ReplicateSecretToRegions", &json!({"SecretId": stage.aws_name("app"), "AddReplicaRegions": [{"Region": NORTH}]}))?;
     stage.settle("app").await?;
     assert_eq!(stage.places(), at(&[(REGION, None), (WEST, None)]));
@@ -101,17 +103,17 @@ async fn a_replica_follows_a_rotation_and_is_made_again_when_somebody_removes_it
     // Whom nobody asked about replicas, nobody tells.
     stage.settled("other", spec()).await?;
     let other = stage.aws_name("other");
-    stage.outsider().act("ReplicateSecretToRegions", &json!({"SecretId": other, "AddReplicaRegions": [{"Region": NORTH}]}))?;
+    stage.external_writer().act("ReplicateSecretToRegions", &json!({"SecretId": other, "AddReplicaRegions": [{"Region": NORTH}]}))?;
     stage.advance(HOUR);
     stage.settle("other").await?;
-    ensure!(stage.outsider().in_region(NORTH).describe(&other).is_ok(), "a foreign replica was removed");
+    ensure!(stage.external_writer().in_region(NORTH).describe(&other).is_ok(), "a foreign replica was removed");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_fails_is_said_holds_up_nothing_and_is_made_when_its_name_is_free() -> Result<()> {
     let stage = Stage::new("regions").await?;
-    let there = stage.outsider().in_region(WEST);
+    let there = stage.external_writer().in_region(WEST);
     there.create(&stage.aws_name("app"), "theirs", &BTreeMap::new())?;
     stage.settled("app", with(&json!([{"region": WEST}, {"region": NORTH}]))).await?;
     let message = stage.expect("app", "Provisioned", "False", "ReplicaFailed").await?;
@@ -133,7 +135,7 @@ async fn a_replica_that_fails_is_said_holds_up_nothing_and_is_made_when_its_name
     stage.world.patch("app", json!({"metadata": {"annotations": {"rotated-secrets.io/refresh": "now"}}})).await?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
-    assert_eq!(there.value(&stage.aws_name("app"))?, stage.outsider().value(&stage.aws_name("app"))?);
+    assert_eq!(there.value(&stage.aws_name("app"))?, stage.external_writer().value(&stage.aws_name("app"))?);
     stage.assert_silence("app").await
 }
 

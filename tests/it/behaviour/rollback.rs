@@ -20,7 +20,7 @@ async fn rotated_once(stage: &Stage) -> Result<(String, String)> {
 }
 
 fn go_back(stage: &Stage, to: &str) -> Result<()> {
-    Ok(stage.outsider().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(to))?)
+    Ok(stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(to))?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

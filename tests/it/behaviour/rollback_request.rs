@@ -1,11 +1,11 @@
 //! A person asks for an older value: it comes back once, as a version of its own, whatever else is lost.
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use kube::ResourceExt;
 use rotated_secrets::api::{Cause, REFRESH, ROLLBACK, ROTATE, RollbackRefusal};
 use rotated_secrets::ids::Tokens;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage, unscheduled};
 use crate::support::spec;
@@ -191,8 +191,8 @@ async fn what_is_current_already_is_acknowledged_without_a_write() -> Result<()>
 async fn a_mirror_of_somebody_elses_value_is_not_rolled_back() -> Result<()> {
     let stage = Stage::new("rollback-request").await?;
     let shared = stage.aws_name("shared");
-    stage.outsider().create(&shared, r#"{"user":"a"}"#, &std::collections::BTreeMap::new())?;
-    stage.outsider().put_value(&shared, r#"{"user":"b"}"#)?;
+    stage.external_writer().create(&shared, r#"{"user":"a"}"#, &std::collections::BTreeMap::new())?;
+    stage.external_writer().put_value(&shared, r#"{"user":"b"}"#)?;
     stage.settled("app", json!({"aws": {"secretName": shared}})).await?;
     ask(&stage, "t:AWSPREVIOUS").await?;
     assert_eq!(stage.aws_write_calls(), 0);
@@ -207,7 +207,9 @@ async fn a_binary_value_comes_back_byte_by_byte() -> Result<()> {
     stage.settled("app", unscheduled()).await?;
     stage.advance(MINUTE);
     let name = stage.aws_name("app");
-    stage.outsider().act("PutSecretValue", &json!({"SecretId": name, "SecretBinary": "AAH/", "ClientRequestToken": "b".repeat(32)}))?;
+    stage
+        .external_writer()
+        .act("PutSecretValue", &json!({"SecretId": name, "SecretBinary": "AAH/", "ClientRequestToken": "b".repeat(32)}))?;
     stage.settle("app").await?;
     rotate(&stage, "a").await?;
     ask(&stage, "t:AWSPREVIOUS").await?;

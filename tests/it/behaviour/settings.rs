@@ -1,8 +1,8 @@
 //! What the spec says of the AWS secret beside its value: tags, key, resource policy.
 
 use anyhow::{Result, ensure};
+use emulator::Fault;
 use serde_json::{Value, json};
-use testbed::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage, unscheduled};
 use crate::support::spec;
@@ -43,13 +43,14 @@ impl Stage {
     }
 
     fn put_policy(&self, policy: &Value) -> Result<()> {
-        self.outsider().act("PutResourcePolicy", &json!({"SecretId": self.aws_name("app"), "ResourcePolicy": policy.to_string()}))?;
+        self.external_writer()
+            .act("PutResourcePolicy", &json!({"SecretId": self.aws_name("app"), "ResourcePolicy": policy.to_string()}))?;
         Ok(())
     }
 
     fn set_key(&self, key: &str) -> Result<()> {
         let body = json!({"SecretId": self.aws_name("app"), "KmsKeyId": key, "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11"});
-        self.outsider().act("UpdateSecret", &body)?;
+        self.external_writer().act("UpdateSecret", &body)?;
         Ok(())
     }
 
@@ -66,7 +67,7 @@ impl Stage {
 async fn a_tag_that_is_declared_no_longer_goes_and_foreign_tags_stay() -> Result<()> {
     let stage = Stage::new("settings").await?;
     stage.settled("app", with(json!({"tags": {"team": "shop", "stage": "prod"}}))).await?;
-    stage.outsider().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
     stage.writes.take();
     stage.declare(json!({"tags": {"team": "billing", "stage": null, "tier": "1"}})).await?;
     assert_eq!(stage.writes.take(), ["TagResource", "UntagResource", "PUT rotatedsecrets/status"]);
@@ -140,7 +141,7 @@ async fn a_resource_policy_is_put_kept_and_taken_away_when_it_is_declared_no_lon
     assert_eq!(stage.policy(), Some(policy("210987654321")), "repaired");
 
     stage.advance(MINUTE);
-    stage.outsider().act("DeleteResourcePolicy", &json!({"SecretId": stage.aws_name("app")}))?;
+    stage.external_writer().act("DeleteResourcePolicy", &json!({"SecretId": stage.aws_name("app")}))?;
     stage.settle("app").await?;
     assert_eq!(stage.policy(), Some(policy("210987654321")), "put again");
 
@@ -214,7 +215,7 @@ async fn a_resource_policy_is_looked_at_when_something_changed_and_not_otherwise
     stage.live("app", 20 * MINUTE).await?;
     assert_eq!(stage.versions("app"), 2);
     assert_eq!(looks(), 1, "once for one rotation");
-    stage.outsider().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
+    stage.external_writer().set_tag(&stage.aws_name("app"), "cost-centre", "7")?;
     stage.settle("app").await?;
     assert_eq!(looks(), 2);
     let refresh = json!({"metadata": {"annotations": {"rotated-secrets.io/refresh": "now"}}});

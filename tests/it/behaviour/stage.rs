@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aws_credential_types::provider::{self, ProvideCredentials};
+use emulator::{AccessKey, ExternalWriter, Fault, FaultPlan, Iam, Server, When, is_write};
+use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
@@ -16,8 +18,6 @@ use rotated_secrets::api::{ALLOWED_NAMES, Cause, RotatedSecret, RotatedSecretSta
 use rotated_secrets::aws::Aws;
 use rotated_secrets::reconcile::{Context, Turn, turn};
 use serde_json::{Value, json};
-use testbed::emulator::{AccessKey, Fault, FaultPlan, Iam, Outsider, Server, When, is_write};
-use testbed::gate::{Gate, Moment};
 
 use crate::support::{PREFIX, REGION, World, control_plane};
 
@@ -31,7 +31,7 @@ const SOMEBODY: &str = "kubectl-edit";
 #[derive(Default)]
 pub(super) struct Writes(Mutex<Vec<String>>);
 
-impl Gate for Writes {
+impl WriteBarrier for Writes {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if moment == Moment::Before {
@@ -80,8 +80,8 @@ impl Stage {
         let server = world.emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let writes = Arc::new(Writes::default());
         let mirrored = Arc::new(Mutex::new(Vec::new()));
-        world.emulator.set_gate(Some(Arc::clone(&writes) as Arc<dyn Gate>));
-        let ctx = operator(&world, &server, Arc::clone(&writes) as Arc<dyn Gate>, &mirrored).await?;
+        world.emulator.set_write_barrier(Some(Arc::clone(&writes) as Arc<dyn WriteBarrier>));
+        let ctx = operator(&world, &server, Arc::clone(&writes) as Arc<dyn WriteBarrier>, &mirrored).await?;
         Ok(Self { world, ctx, writes, mirrored, server, key: Some(anybody()) })
     }
 
@@ -94,11 +94,11 @@ impl Stage {
 
     /// Another life of the operator, or another replica.
     pub(super) async fn operator(&self) -> Result<Context> {
-        self.operator_through(Arc::clone(&self.writes) as Arc<dyn Gate>).await
+        self.operator_through(Arc::clone(&self.writes) as Arc<dyn WriteBarrier>).await
     }
 
     /// The same, whose Kubernetes writes pass this gate.
-    pub(super) async fn operator_through(&self, gate: Arc<dyn Gate>) -> Result<Context> {
+    pub(super) async fn operator_through(&self, gate: Arc<dyn WriteBarrier>) -> Result<Context> {
         let mut ctx = operator(&self.world, &self.server, gate, &self.mirrored).await?;
         ctx.policy = self.ctx.policy.clone();
         ctx.aws = aws(&ctx, &self.server, self.key.as_ref()).await;
@@ -128,8 +128,8 @@ impl Stage {
         self.world.emulator.clock().advance(by);
     }
 
-    pub(super) fn outsider(&self) -> Outsider {
-        self.world.emulator.outsider()
+    pub(super) fn external_writer(&self) -> ExternalWriter {
+        self.world.emulator.external_writer()
     }
 
     /// From now on every call of `operation` meets this.
@@ -236,7 +236,7 @@ impl Stage {
 
     /// Everything in AWS.
     pub(super) fn aws(&self) -> Vec<Frozen> {
-        let freeze = |secret: testbed::emulator::SecretSnapshot| Frozen {
+        let freeze = |secret: emulator::SecretSnapshot| Frozen {
             versions: secret
                 .versions
                 .iter()
@@ -268,7 +268,7 @@ impl Stage {
 
     /// The current value, which is JSON.
     pub(super) fn value(&self, name: &str) -> Value {
-        serde_json::from_str(&self.outsider().value(&self.aws_name(name)).unwrap()).unwrap()
+        serde_json::from_str(&self.external_writer().value(&self.aws_name(name)).unwrap()).unwrap()
     }
 
     pub(super) async fn secret(&self, name: &str) -> Result<Secret> {
@@ -336,7 +336,7 @@ impl Stage {
 }
 
 /// As [`World::operator`], but the SDK does not try again by itself: its waits are real time.
-async fn operator(world: &World, server: &Server, gate: Arc<dyn Gate>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
+async fn operator(world: &World, server: &Server, gate: Arc<dyn WriteBarrier>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
     let mut ctx = world.operator(Some(gate), Arc::clone(mirrored)).await?;
     ctx.aws = aws(&ctx, server, Some(&anybody())).await;
     Ok(ctx)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use emulator::{Fault, FaultPlan, When};
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage, unscheduled};
 use crate::support::spec;

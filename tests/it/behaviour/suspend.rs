@@ -46,7 +46,7 @@ async fn an_object_that_is_suspended_from_the_start_or_in_trouble_is_not_called_
     ensure!(stage.object("new").await?.metadata.finalizers.is_none(), "nothing is to be cleaned up");
     assert_eq!(stage.told("new", "Warning", "Suspended").await?, 0, "it was asked for");
 
-    stage.outsider().create(&stage.aws_name("trouble"), "theirs", &std::collections::BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("trouble"), "theirs", &std::collections::BTreeMap::new())?;
     stage.settled("trouble", spec()).await?;
     stage.expect("trouble", "Ready", "False", "AlreadyExists").await?;
     stage.world.patch("trouble", json!({"spec": {"suspend": true}})).await?;

@@ -1,8 +1,8 @@
 //! The AWS secret that we own is deleted by somebody else.
 
 use anyhow::{Result, ensure};
+use emulator::Fault;
 use rotated_secrets::api::Cause;
-use testbed::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::support::spec;
@@ -12,7 +12,7 @@ async fn while_our_aws_secret_is_scheduled_for_deletion_and_cannot_be_restored_p
     let stage = Stage::new("vanished").await?;
     stage.settled("app", spec()).await?;
     let mirror = stage.secret("app").await?;
-    stage.outsider().delete(&stage.aws_name("app"), 7)?;
+    stage.external_writer().delete(&stage.aws_name("app"), 7)?;
     stage.break_aws("RestoreSecret", Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() });
     let before = stage.aws();
     stage.advance(HOUR);
@@ -24,7 +24,7 @@ async fn while_our_aws_secret_is_scheduled_for_deletion_and_cannot_be_restored_p
     assert_eq!((stage.aws(), stage.secret("app").await?), (before, mirror));
 
     stage.mend_aws();
-    stage.outsider().restore(&stage.aws_name("app"))?;
+    stage.external_writer().restore(&stage.aws_name("app"))?;
     stage.advance(HOUR);
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
@@ -41,7 +41,7 @@ async fn gone(rotations: u32) -> Result<Stage> {
         stage.settle("app").await?;
     }
     stage.advance(50 * MINUTE);
-    ensure!(stage.outsider().purge(&stage.aws_name("app")));
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
     stage.settle("app").await?;
     Ok(stage)
 }

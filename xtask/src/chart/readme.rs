@@ -22,7 +22,7 @@ Install, upgrade, uninstall, and what stays: [docs/install.md](../../docs/instal
 ///
 /// # Errors
 /// When a value has no comment, or the text is no YAML.
-pub fn readme(values: &str) -> Result<String> {
+pub(super) fn readme(values: &str) -> Result<String> {
     let defaults: Value = serde_saphyr::from_str(values).context("values.yaml is no YAML")?;
     let mut page = HEAD.to_owned();
     let mut rows = String::new();

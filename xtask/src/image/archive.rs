@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, Header};
 
-use super::{Image, layer};
+use super::content::Image;
+use super::layer;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,17 @@ impl Blob {
     }
 }
 
-pub(super) fn write(image: &Image, names: &[&str], file: &Path) -> Result<Written> {
+impl Image {
+    /// Writes it as an archive under one or more names such as `example.com/name:tag`.
+    ///
+    /// # Errors
+    /// When a name has no tag or the file cannot be written.
+    pub fn write(&self, names: &[&str], file: &Path) -> Result<Written> {
+        write(self, names, file)
+    }
+}
+
+fn write(image: &Image, names: &[&str], file: &Path) -> Result<Written> {
     let tar = layer::tar(&image.entries, image.time)?;
     let layer = Blob { media_type: "application/vnd.oci.image.layer.v1.tar+gzip", bytes: compress(&tar)? };
     let config = Blob::json("application/vnd.oci.image.config.v1+json", &configuration(image, &hex::encode(Sha256::digest(&tar)))?);
@@ -93,7 +104,7 @@ fn configuration(image: &Image, layer: &str) -> Result<Value> {
         "created": created, "architecture": image.architecture.name(), "os": "linux",
         "config": {"User": image.user, "Entrypoint": image.entrypoint, "Env": ["PATH=/"], "WorkingDir": "/", "Labels": image.labels},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
-        "history": [{"created": created, "created_by": "testbed image"}],
+        "history": [{"created": created, "created_by": "xtask image"}],
     }))
 }
 

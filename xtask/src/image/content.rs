@@ -1,21 +1,12 @@
-//! Images without a container engine: an archive of one layer, the same byte for byte for the same files. Docker, containerd, podman and the
-//! tools that push to registries read it (an OCI layout that is a docker-archive as well).
-
-mod archive;
-mod elf;
-mod layer;
-mod operator;
-mod recipe;
+//! The content of an image.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 
-pub use archive::Written;
-pub use elf::Architecture;
-pub use layer::{Entry, Kind};
-pub use operator::{Needs, operator};
+use super::elf::{self, Architecture};
+use super::layer::{Entry, Kind};
 
 /// An image of one layer.
 #[derive(Debug, Clone)]
@@ -53,15 +44,4 @@ impl Image {
             time: 0,
         })
     }
-
-    /// Writes it as an archive under one or more names such as `example.com/name:tag`.
-    ///
-    /// # Errors
-    /// When a name has no tag or the file cannot be written.
-    pub fn write(&self, names: &[&str], file: &Path) -> Result<Written> {
-        archive::write(self, names, file)
-    }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Entry, Image, Kind, elf, layer, recipe};
+use super::content::Image;
+use super::layer::{self, Entry, Kind};
+use super::{elf, recipe};
 
 /// The repository that this command was compiled in.
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -27,12 +29,12 @@ pub enum Needs {
 pub fn operator(program: &Path, needs: Needs, time: u64) -> Result<Image> {
     let repository = Path::new(REPOSITORY);
     let dockerfile = std::fs::read_to_string(repository.join("Dockerfile"))
-        .with_context(|| format!("{REPOSITORY} is gone: type `cargo run --bin testbed -- image ...` in a clone of the repository"))?;
+        .with_context(|| format!("{REPOSITORY} is gone: type `cargo xtask image ...` in a clone of the repository"))?;
     let recipe = recipe::parse(&dockerfile, env!("CARGO_PKG_VERSION"))?;
     let bytes = std::fs::read(program).with_context(|| format!("{} cannot be read: build it with image/build", program.display()))?;
     let header = elf::read(&bytes).with_context(|| format!("{} is no program for an image", program.display()))?;
 
-    let files = tempfile::Builder::new().prefix("testbed-image-").tempdir()?;
+    let files = tempfile::Builder::new().prefix("xtask-image-").tempdir()?;
     let root = files.path().join("root");
     let output = Command::new("sh").arg(repository.join("image/assemble")).arg(program.canonicalize()?).arg(&root).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());

@@ -1,13 +1,13 @@
-use super::*;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use super::*;
 
 /// The least that says of itself to be a static program for `machine`, optionally with a loader.
 fn program(dir: &Path, name: &str, machine: u8, loader: Option<&str>) -> PathBuf {

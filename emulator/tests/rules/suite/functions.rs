@@ -1,23 +1,21 @@
 //! Rotation by AWS with a function: states, retries, left-overs and dates. What AWS recorded of it is little, so most of it is from the user
 //! guide; how often and after which pauses AWS tries again is not said anywhere.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use emulator::function::KeepUsername;
+use emulator::{Emulator, ExternalWriter, Invocation, RotationFunction, RotationStep};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use testbed::emulator::function::{HttpFunction, KeepUsername};
-use testbed::emulator::{Config, Emulator, Invocation, RotationFunction, RotationStep, python};
-use tokio::runtime::Runtime;
 
 use super::wire::{Made, Wire, name, token};
-use super::{Broken, Rule, must, noon, same, serve, timed};
+use super::{Broken, Rule, must, same, timed};
 
-const FUNCTION: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotate";
-const VALUE: &str = r#"{"username":"admin","password":"first"}"#;
+pub(crate) const FUNCTION: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotate";
+pub(crate) const VALUE: &str = r#"{"username":"admin","password":"first"}"#;
 
 /// A secret, and a function that works.
 fn ready(w: &Wire, e: &Emulator) -> Result<(Made, Arc<KeepUsername>), Broken> {
@@ -27,7 +25,7 @@ fn ready(w: &Wire, e: &Emulator) -> Result<(Made, Arc<KeepUsername>), Broken> {
 }
 
 /// Turns rotation on; answers with the version that is to be made.
-fn rotate(w: &Wire, secret: &str, more: Value) -> Result<String, Broken> {
+pub(crate) fn rotate(w: &Wire, secret: &str, more: Value) -> Result<String, Broken> {
     let id = token();
     let mut body = json!({"SecretId": secret, "ClientRequestToken": id, "RotationLambdaARN": FUNCTION});
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
@@ -56,9 +54,9 @@ fn date(described: &Value, member: &str) -> Option<String> {
     described[member].as_f64().map(|seconds| Timestamp::from_second(seconds as i64).unwrap().to_string())
 }
 
-const CURRENT: &[&str] = &["AWSCURRENT"];
-const PENDING: &[&str] = &["AWSPENDING"];
-const PREVIOUS: &[&str] = &["AWSPREVIOUS"];
+pub(crate) const CURRENT: &[&str] = &["AWSCURRENT"];
+pub(crate) const PENDING: &[&str] = &["AWSPENDING"];
+pub(crate) const PREVIOUS: &[&str] = &["AWSPREVIOUS"];
 
 pub(crate) const RULES: &[Rule] = &[
     timed("a rotation begins with a pending version that has no value", "M RotateSecret, R-LS test_rotate_secret_with_lambda", |w, e| {
@@ -287,86 +285,7 @@ pub(crate) const RULES: &[Rule] = &[
 struct Lazy;
 
 impl RotationFunction for Lazy {
-    fn invoke<'a>(&'a self, _: &'a Emulator, _: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
+    fn invoke<'a>(&'a self, _: &'a ExternalWriter, _: &'a Invocation) -> BoxFuture<'a, Result<(), String>> {
         std::future::ready(Ok(())).boxed()
-    }
-}
-
-/// An endpoint that writes down what it is asked, and says that the function failed at one step.
-async fn recorder(fails_at: &'static str) -> (String, Arc<Mutex<Vec<(String, BTreeMap<String, String>, Value)>>>) {
-    use axum::http::{HeaderMap, StatusCode, Uri};
-    let seen: Arc<Mutex<Vec<_>>> = Arc::default();
-    let record = Arc::clone(&seen);
-    let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: String| {
-        let event: Value = serde_json::from_str(&body).unwrap();
-        let failed = event["Step"] == fails_at;
-        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        record.lock().unwrap().push((uri.path().to_owned(), headers, event));
-        async move {
-            let mut headers = HeaderMap::new();
-            if failed {
-                headers.insert("x-amz-function-error", "Unhandled".parse().unwrap());
-            }
-            (StatusCode::OK, headers, r#"{"errorType":"RuntimeError","errorMessage":"hunter2"}"#)
-        }
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (endpoint, seen)
-}
-
-#[test]
-fn over_http_a_function_is_invoked_in_lambdas_form_and_fails_by_a_header() {
-    let runtime = Runtime::new().unwrap();
-    let (emulator, server) = serve(&runtime, Config { clock: noon(), rotates_by_itself: false, ..Config::default() });
-    let wire = Wire::to(&server.endpoint_url());
-    let (endpoint, seen) = runtime.block_on(recorder("setSecret"));
-    emulator.set_rotation_function(FUNCTION, Some(Arc::new(HttpFunction { endpoint })));
-    let made = wire.make().unwrap();
-    let new = rotate(&wire, &made.name, json!({})).unwrap();
-    runtime.block_on(emulator.run_rotations());
-    let calls = seen.lock().unwrap();
-    let path = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Arotate/invocations";
-    assert_eq!(calls.iter().map(|call| call.0.as_str()).collect::<Vec<_>>(), [path, path]);
-    assert_eq!(calls[0].1["x-amz-invocation-type"], "RequestResponse");
-    assert_eq!(calls[0].2, json!({"Step": "createSecret", "SecretId": made.arn, "ClientRequestToken": new}));
-    let why = emulator.rotation_events().pop().unwrap().error_message.unwrap();
-    assert!(why.ends_with("during setSecret step: the function raised RuntimeError"), "{why}: the text of an error may quote a value");
-}
-
-/// With a real function in Python, as a command and behind an endpoint.
-#[test]
-fn a_real_function_in_python_rotates_and_fails_at_each_step() {
-    let runtime = Runtime::new().unwrap();
-    let (emulator, server) = serve(&runtime, Config { clock: noon(), rotates_by_itself: false, ..Config::default() });
-    let wire = Wire::to(&server.endpoint_url());
-    let (endpoint, region) = (server.endpoint_url(), "us-east-1");
-    let mut running = Vec::new();
-    let mut functions: Vec<(Option<RotationStep>, Arc<dyn RotationFunction>)> =
-        vec![(None, Arc::new(python::command(&endpoint, region, None).unwrap()))];
-    for fails_at in [None].into_iter().chain(RotationStep::ALL.map(Some)) {
-        let function = python::Served::start(&endpoint, region, fails_at).unwrap();
-        functions.push((fails_at, Arc::new(function.function())));
-        running.push(function);
-    }
-    for (fails_at, function) in functions {
-        emulator.set_rotation_function(FUNCTION, Some(function));
-        let made = wire.make_as(&name(), json!({"SecretString": VALUE})).unwrap();
-        let new = rotate(&wire, &made.name, json!({})).unwrap();
-        runtime.block_on(emulator.run_rotations());
-        let last = emulator.rotation_events().pop().unwrap();
-        let (old_labels, new_labels) = if fails_at.is_some() { (CURRENT, PENDING) } else { (PREVIOUS, CURRENT) };
-        wire.labels_are(&made.name, &[(&made.first, old_labels), (&new, new_labels)]).unwrap_or_else(|why| panic!("{why}: {last:?}"));
-        match fails_at {
-            None => {
-                let value: Value = serde_json::from_str(&wire.value(&made.name, "AWSCURRENT").unwrap()).unwrap();
-                assert!(value["username"] == "admin" && value["password"] != "first");
-            }
-            Some(step) => {
-                let why = last.error_message.unwrap();
-                assert!(why.ends_with(&format!("during {} step: the function raised RuntimeError", step.as_str())), "{why}");
-            }
-        }
     }
 }

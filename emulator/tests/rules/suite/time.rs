@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use emulator::{Emulator, Quotas};
 use serde_json::{Value, json};
-use testbed::emulator::{Emulator, Quotas};
 
 use super::wire::{Wire, name, token};
 use super::{Broken, Rule, must, same, timed};

@@ -8,27 +8,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::screen::{Screen, typed};
 use super::stage::{KEY, REGION, Stage, isolated, run};
-use super::tools::on_path;
+use super::tools::{Http, http, on_path};
 
 pub(super) const CURRENT: &str = "AWSCURRENT";
 pub(super) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// aws-cli starts slowly; when it takes this long, it is not a help.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-pub(super) type Http = Client<HttpConnector, Full<Bytes>>;
-
-pub(super) fn http() -> Http {
-    Client::builder(TokioExecutor::new()).build_http()
-}
 
 /// One AWS secret.
 pub(super) struct Aws<'a> {

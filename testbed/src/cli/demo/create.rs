@@ -11,8 +11,8 @@ use testbed::controlplane::AuditEvent;
 
 use super::aws::{CURRENT, labels, tags, text};
 use super::kubelet::View;
+use super::scenario::{AWS_NAME, NAME, NAMESPACE, PATIENCE, Scenario, State};
 use super::screen::{Screen, short};
-use super::tale::{AWS_NAME, NAME, NAMESPACE, PATIENCE, State, Tale};
 use super::tools::repository;
 
 pub(super) const EXAMPLE: &str = "examples/database-admin.yaml";
@@ -22,20 +22,20 @@ const SELECTOR: &str = "app=shop";
 /// Long enough for what is shown between two rotations.
 const SCHEDULE: &str = "rate(20 seconds)";
 
-pub(super) async fn ask(tale: &Tale<'_>) -> Result<()> {
-    let screen = tale.screen;
+pub(super) async fn create(scenario: &Scenario<'_>) -> Result<()> {
+    let screen = scenario.screen;
     screen.headline("Somebody asks for a credential")?;
-    tale.kubectl(&["create", "namespace", NAMESPACE]).await?;
-    tale.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+    scenario.kubectl(&["create", "namespace", NAMESPACE]).await?;
+    scenario.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     screen.say(&format!("{EXAMPLE}, with one line changed so that a month passes quickly, goes to kubectl:"))?;
     let example = fs::read_to_string(repository().join(EXAMPLE)).with_context(|| format!("cannot read {EXAMPLE}"))?;
     let shortened = shorten(screen, &example)?;
-    tale.kubectl_with(&["apply", "-f", "-"], Some(&shortened)).await?;
-    tale.kubectl(&["wait", "--for=condition=Ready", "rsec/db-admin", "--timeout=60s"]).await?;
-    let state = tale.settled("the credential is in AWS and in Kubernetes", PATIENCE, |_| true).await?;
+    scenario.kubectl_with(&["apply", "-f", "-"], Some(&shortened)).await?;
+    scenario.kubectl(&["wait", "--for=condition=Ready", "rsec/db-admin", "--timeout=60s"]).await?;
+    let state = scenario.settled("the credential is in AWS and in Kubernetes", PATIENCE, |_| true).await?;
 
     screen.say("What is in AWS:")?;
-    let described = tale.aws.show(screen, "describe-secret").await?;
+    let described = scenario.aws.show(screen, "describe-secret").await?;
     show_secret(screen, &described)?;
     check_owner(&described, &state.object)?;
     screen.ok("its tags name the object that owns it: cluster, namespace, name and uid")?;
@@ -45,7 +45,7 @@ pub(super) async fn ask(tale: &Tale<'_>) -> Result<()> {
     ensure!(state.version.field("password").is_some_and(|password| !password.is_empty()), "expected a password; there is none");
 
     screen.say("What is in Kubernetes:")?;
-    tale.kubectl(&["get", "rsec,secret"]).await?;
+    scenario.kubectl(&["get", "rsec,secret"]).await?;
     let owner = state.secret.owner_references().iter().any(|owner| Some(owner.uid.as_str()) == uid(&state.object));
     ensure!(owner, "expected that the Secret's owner is the RotatedSecret; it is not");
     screen.ok(&format!("the Secret {NAME} holds version {}, the same value as in AWS: yes", short(&state.current)))
@@ -105,26 +105,27 @@ fn uid(object: &Value) -> Option<&str> {
     object.pointer("/metadata/uid").and_then(Value::as_str)
 }
 
-pub(super) async fn consume(tale: &Tale<'_>) -> Result<()> {
-    let screen = tale.screen;
+pub(super) async fn consume(scenario: &Scenario<'_>) -> Result<()> {
+    let screen = scenario.screen;
     screen.headline("A workload uses it")?;
-    screen.say("There is no node here and no container runs: a PRETEND kubelet assigns the pods, marks them as running and says what")?;
+    screen.say("There is no node here and no container runs: a SIMULATED kubelet assigns the pods, marks them as running and says what")?;
     screen.say("they would read. All else is real: the Deployment's pods come from kube-controller-manager.")?;
-    tale.kubectl(&["apply", "-f", DEPLOYMENT]).await?;
-    let deployments: Api<Deployment> = Api::namespaced(tale.client.clone(), NAMESPACE);
-    tale.until("the Deployment's pods are ready", PATIENCE, async || {
-        let deployment = deployments.get("shop").await?;
-        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
-        let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas);
-        Ok((wanted.is_some() && ready == wanted).then_some(()))
-    })
-    .await?;
-    tale.kubectl(&["get", "deployment,pods"]).await?;
-    let state = tale.settled("the Secret holds AWS's current version", PATIENCE, |_| true).await?;
-    let makers = makers(tale).await?;
+    scenario.kubectl(&["apply", "-f", DEPLOYMENT]).await?;
+    let deployments: Api<Deployment> = Api::namespaced(scenario.client.clone(), NAMESPACE);
+    scenario
+        .until("the Deployment's pods are ready", PATIENCE, async || {
+            let deployment = deployments.get("shop").await?;
+            let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+            let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas);
+            Ok((wanted.is_some() && ready == wanted).then_some(()))
+        })
+        .await?;
+    scenario.kubectl(&["get", "deployment,pods"]).await?;
+    let state = scenario.settled("the Secret holds AWS's current version", PATIENCE, |_| true).await?;
+    let makers = makers(scenario).await?;
     ensure!(makers == [CONTROLLER], "expected that the pods were made by {CONTROLLER}; they were made by {makers:?}");
     screen.ok(&format!("the pods were made by {CONTROLLER}"))?;
-    let views = views(tale, &state).await?;
+    let views = views(scenario, &state).await?;
     for view in &views {
         screen.ok(&format!("pod {} would read version {} in {}", view.pod, short(&view.version.id), view.path))?;
     }
@@ -132,8 +133,8 @@ pub(super) async fn consume(tale: &Tale<'_>) -> Result<()> {
 }
 
 /// Who made pods, by the API server's audit log.
-async fn makers(tale: &Tale<'_>) -> Result<Vec<String>> {
-    let audit = tale.stage.control_plane.audit().await?;
+async fn makers(scenario: &Scenario<'_>) -> Result<Vec<String>> {
+    let audit = scenario.stage.control_plane.audit().await?;
     let made = audit.into_iter().filter(|event| event.verb == "create" && event.resource == "pods" && event.subresource.is_empty());
     let mut makers: Vec<String> = made.filter(AuditEvent::is_write).map(|event| event.user).collect();
     makers.sort();
@@ -142,8 +143,8 @@ async fn makers(tale: &Tale<'_>) -> Result<Vec<String>> {
 }
 
 /// What each pod would read. Fails unless it is the version and the value of `state`.
-pub(super) async fn views(tale: &Tale<'_>, state: &State) -> Result<Vec<View>> {
-    let views = tale.kubelet.views(SELECTOR).await?;
+pub(super) async fn views(scenario: &Scenario<'_>, state: &State) -> Result<Vec<View>> {
+    let views = scenario.kubelet.views(SELECTOR).await?;
     ensure!(!views.is_empty(), "expected pods with the label {SELECTOR}; there are none");
     for view in &views {
         ensure!(

@@ -11,26 +11,26 @@ use serde_json::{Value, json};
 
 use super::aws::{CURRENT, labels, time};
 use super::rotate::events;
+use super::scenario::{Incident, NAME, PATIENCE, Scenario, State, clock};
 use super::screen::{seconds, short};
 use super::stage::OPERATOR;
-use super::tale::{Incident, NAME, PATIENCE, State, Tale, clock};
 
 const FINALIZER: &str = "rotated-secrets.io/cleanup";
 const POLICY: &str = r#"{"spec":{"aws":{"deletionPolicy":"Delete"}}}"#;
 
 /// The state before the deletion, which knows the history.
-pub(super) async fn before_the_end(tale: &Tale<'_>) -> Result<State> {
-    tale.settled("AWS and Kubernetes agree", PATIENCE, |_| true).await
+pub(super) async fn before_the_end(scenario: &Scenario<'_>) -> Result<State> {
+    scenario.settled("AWS and Kubernetes agree", PATIENCE, |_| true).await
 }
 
-pub(super) async fn delete(tale: &mut Tale<'_>, before: &State) -> Result<()> {
-    let screen = tale.screen;
+pub(super) async fn delete(scenario: &mut Scenario<'_>, before: &State) -> Result<()> {
+    let screen = scenario.screen;
     screen.headline("The object is deleted")?;
     let default = before.object.pointer("/spec/aws/deletionPolicy").and_then(Value::as_str);
     ensure!(default == Some("Retain"), "expected that the AWS secret stays by default; the policy is {default:?}");
     screen.say("Its aws.deletionPolicy is Retain, as by default: the AWS secret would stay. This one is to go:")?;
-    tale.kubectl(&["patch", "rsec", NAME, "--type=merge", "-p", POLICY]).await?;
-    let last = tale
+    scenario.kubectl(&["patch", "rsec", NAME, "--type=merge", "-p", POLICY]).await?;
+    let last = scenario
         .settled("the operator has put its finalizer on the object", PATIENCE, |state| {
             let finalizers = state.object.pointer("/metadata/finalizers").and_then(Value::as_array);
             finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == FINALIZER))
@@ -41,15 +41,16 @@ pub(super) async fn delete(tale: &mut Tale<'_>, before: &State) -> Result<()> {
         last.object.pointer("/spec/aws/recoveryWindowInDays").and_then(Value::as_i64).context("the object names no recovery window")?;
 
     let at = Timestamp::now();
-    tale.kubectl(&["delete", "rsec", NAME, "--timeout=60s"]).await?;
-    ensure!(tale.object().await?.is_none(), "expected that the object is gone; it is still there");
+    scenario.kubectl(&["delete", "rsec", NAME, "--timeout=60s"]).await?;
+    ensure!(scenario.object().await?.is_none(), "expected that the object is gone; it is still there");
     let start = Instant::now();
-    tale.until("the Secret is garbage-collected", Duration::from_mins(2), async || {
-        Ok(tale.secrets().get_opt(NAME).await?.is_none().then_some(()))
-    })
-    .await?;
+    scenario
+        .until("the Secret is garbage-collected", Duration::from_mins(2), async || {
+            Ok(scenario.secrets().get_opt(NAME).await?.is_none().then_some(()))
+        })
+        .await?;
     screen.ok(&format!("in Kubernetes the Secret is gone, too, since its owner is (after {})", seconds(start.elapsed())))?;
-    let described = tale.aws.show(screen, "describe-secret").await?;
+    let described = scenario.aws.show(screen, "describe-secret").await?;
     let gone = time(&described, "DeletedDate").context("expected that AWS has planned the deletion of the secret; it has not")?;
     let planned = at + SignedDuration::from_hours(24 * days);
     ensure!(
@@ -58,34 +59,34 @@ pub(super) async fn delete(tale: &mut Tale<'_>, before: &State) -> Result<()> {
     );
     let day = gone.strftime("%Y-%m-%d").to_string();
     screen.ok(&format!("in AWS the secret waits for its deletion on {day}, {days} days from now"))?;
-    tale.incidents.push(Incident { at, what: "RotatedSecret deleted".to_owned(), then: format!("Secret gone; AWS deletes on {day}") });
+    scenario.incidents.push(Incident { at, what: "RotatedSecret deleted".to_owned(), then: format!("Secret gone; AWS deletes on {day}") });
 
     screen.say("Was it a mistake? Until that day the value can be had back:")?;
     let at = Timestamp::now();
-    tale.aws.show(screen, "restore-secret").await?;
-    let restored = tale.aws.call("DescribeSecret", &json!({"SecretId": tale.aws.name})).await?;
+    scenario.aws.show(screen, "restore-secret").await?;
+    let restored = scenario.aws.call("DescribeSecret", &json!({"SecretId": scenario.aws.name})).await?;
     ensure!(restored.get("DeletedDate").is_none(), "expected that the deletion is taken back; it is not");
     ensure!(labels(&restored).get(CURRENT) == Some(&last.current), "expected that the same version is current again; it is another one");
-    ensure!(tale.aws.version(&last.current).await? == last.version, "expected that the value is the same as before; it is another one");
+    ensure!(scenario.aws.version(&last.current).await? == last.version, "expected that the value is the same as before; it is another one");
     screen.ok(&format!("version {} is current again, the same value as before: yes", short(&last.current)))?;
-    tale.incidents.push(Incident { at, what: "AWS secret restored".to_owned(), then: "same version, same value".to_owned() });
+    scenario.incidents.push(Incident { at, what: "AWS secret restored".to_owned(), then: "same version, same value".to_owned() });
     Ok(())
 }
 
-pub(super) async fn summary(tale: &Tale<'_>, state: &State) -> Result<()> {
-    let screen = tale.screen;
+pub(super) async fn summary(scenario: &Scenario<'_>, state: &State) -> Result<()> {
+    let screen = scenario.screen;
     screen.headline("What happened")?;
-    screen.table(&table(tale, state)?)?;
-    let mut told = events(tale).await?;
+    screen.table(&table(scenario, state)?)?;
+    let mut told = events(scenario).await?;
     told.sort();
     told.dedup();
     screen.say(&format!("Events told the object's owner: {}", told.join(", ")))?;
-    search_for_values(tale, state).await
+    search_for_values(scenario, state).await
 }
 
 /// One row for each version, of what AWS, the operator and the watch on the Secret say of it, and one for whatever else happened.
-fn table(tale: &Tale<'_>, state: &State) -> Result<Vec<Vec<String>>> {
-    let seen = tale.recorder.labels();
+fn table(scenario: &Scenario<'_>, state: &State) -> Result<Vec<Vec<String>>> {
+    let seen = scenario.recorder.labels();
     let mut causes = state.history();
     causes.reverse();
     let in_aws: Vec<&str> = seen.iter().map(|labels| labels.current.as_str()).collect();
@@ -97,7 +98,7 @@ fn table(tale: &Tale<'_>, state: &State) -> Result<Vec<Vec<String>>> {
 
     let mut rows: Vec<(Timestamp, [String; 5])> = Vec::new();
     for (labels, (_, cause)) in seen.iter().zip(&causes) {
-        let mirrored = tale.recorder.mirrored(&labels.current).context("expected that every version was mirrored; one was not")?;
+        let mirrored = scenario.recorder.mirrored(&labels.current).context("expected that every version was mirrored; one was not")?;
         // AWS keeps milliseconds.
         let after = Duration::try_from(mirrored.duration_since(labels.made)).unwrap_or_default();
         let previous = labels.previous.as_deref().map_or_else(|| "-".to_owned(), short);
@@ -110,7 +111,7 @@ fn table(tale: &Tale<'_>, state: &State) -> Result<Vec<Vec<String>>> {
         let then = format!("in the Secret after {}", seconds(after));
         rows.push((labels.made, [what.to_owned(), cause.clone(), short(&labels.current), previous, then]));
     }
-    for incident in &tale.incidents {
+    for incident in &scenario.incidents {
         let last = rows.iter().rev().find(|(at, _)| *at <= incident.at);
         let (current, previous) = last.map(|(_, [_, _, current, previous, _])| (current.clone(), previous.clone())).unwrap_or_default();
         rows.push((incident.at, [incident.what.clone(), "-".to_owned(), current, previous, incident.then.clone()]));
@@ -122,8 +123,8 @@ fn table(tale: &Tale<'_>, state: &State) -> Result<Vec<Vec<String>>> {
 }
 
 /// No value may stand where people look.
-async fn search_for_values(tale: &Tale<'_>, last: &State) -> Result<()> {
-    let stage = tale.stage;
+async fn search_for_values(scenario: &Scenario<'_>, last: &State) -> Result<()> {
+    let stage = scenario.stage;
     let mut values = Vec::new();
     for version in stage.emulator.secrets().iter().flat_map(|secret| &secret.versions) {
         let value: Value =
@@ -135,14 +136,14 @@ async fn search_for_values(tale: &Tale<'_>, last: &State) -> Result<()> {
     ensure!(!values.is_empty(), "expected that AWS still has the versions; it has none");
     let audit = stage.control_plane.audit().await?;
     let audit: Vec<&str> = audit.iter().map(|event| event.raw.as_str()).collect();
-    let log = fs::read_to_string(stage.family.log(OPERATOR))?;
-    let told = tale.stage.kubectl(stage.kubeconfig(), &["get", "rsec,events", "-o", "json"], None).await?;
+    let log = fs::read_to_string(stage.group.log(OPERATOR))?;
+    let told = scenario.stage.kubectl(stage.kubeconfig(), &["get", "rsec,events", "-o", "json"], None).await?;
     let told = format!("{told}\n{}", last.object);
     for (place, text) in [("the operator's log", &log), ("the audit log", &audit.join("\n")), ("an object or an Event", &told)] {
         let found = values.iter().flatten().any(|value| text.contains(value.as_str()));
         ensure!(!found, "expected that no value stands in {place}; one does");
     }
-    tale.screen.ok(&format!(
+    scenario.screen.ok(&format!(
         "none of the {} passwords stands in the operator's log ({} lines), in the API server's audit log\n        \
          ({} requests), in the object or in an Event",
         values.len(),

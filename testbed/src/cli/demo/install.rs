@@ -3,33 +3,33 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use emulator::Emulator;
 use serde_json::json;
-use testbed::emulator::{self, Emulator};
 use uuid::Uuid;
 
+use super::scenario::{PATIENCE, Scenario};
 use super::screen::{seconds, typed};
 use super::stage::{OPERATOR, REGION, isolated, run};
-use super::tale::{PATIENCE, Tale};
 
 const ACCOUNT: &str = "rotated-secrets";
 pub(super) const MINIMUM: &str = "10s";
 
-pub(super) async fn install(tale: &Tale<'_>, binary: &Path) -> Result<()> {
-    let screen = tale.screen;
+pub(super) async fn install(scenario: &Scenario<'_>, binary: &Path) -> Result<()> {
+    let screen = scenario.screen;
     screen.headline("The operator is installed, and runs with few rights")?;
-    tale.kubectl(&["apply", "-f", "crds/", "-f", "deploy/install.yaml"]).await?;
-    tale.kubectl(&["wait", "--for=condition=Established", "crd/rotatedsecrets.rotated-secrets.io", "--timeout=60s"]).await?;
+    scenario.kubectl(&["apply", "-f", "crds/", "-f", "deploy/install.yaml"]).await?;
+    scenario.kubectl(&["wait", "--for=condition=Established", "crd/rotatedsecrets.rotated-secrets.io", "--timeout=60s"]).await?;
     screen.say("There is no node here for the operator's pods: it runs as a process, with the token of their account.")?;
-    explain_intervals(tale, binary).await?;
+    explain_intervals(scenario, binary).await?;
 
-    let kubeconfig = tale.stage.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT).await?;
+    let kubeconfig = scenario.stage.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT).await?;
     let flags = ["--development", "--minimum-rotation-interval", MINIMUM];
     screen.command(&typed("rotated-secrets", &[&["run"], flags.as_slice()].concat()))?;
-    let (id, took) = tale.stage.start_operator(screen, binary, &kubeconfig, &flags).await?;
+    let (id, took) = scenario.stage.start_operator(screen, binary, &kubeconfig, &flags).await?;
     screen.ok(&format!("the operator runs outside the cluster as process {id} and is ready ({})", seconds(took)))?;
-    screen.say(&format!("Its log is {}.", tale.stage.family.log(OPERATOR).display()))?;
+    screen.say(&format!("Its log is {}.", scenario.stage.group.log(OPERATOR).display()))?;
 
-    let person = async |arguments: &[&str]| tale.stage.kubectl(&kubeconfig, arguments, None).await;
+    let person = async |arguments: &[&str]| scenario.stage.kubectl(&kubeconfig, arguments, None).await;
     let user = person(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).await?;
     let expected = format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}");
     ensure!(user == expected, "expected that the operator's kubeconfig is of {expected}; it is of {user}");
@@ -52,8 +52,8 @@ pub(super) async fn install(tale: &Tale<'_>, binary: &Path) -> Result<()> {
 }
 
 /// Says why the demo needs a flag, and checks what it says.
-async fn explain_intervals(tale: &Tale<'_>, binary: &Path) -> Result<()> {
-    let screen = tale.screen;
+async fn explain_intervals(scenario: &Scenario<'_>, binary: &Path) -> Result<()> {
+    let screen = scenario.screen;
     screen.say("AWS itself rotates a secret no more often than every 4 hours; this operator no more often than every hour, unless")?;
     screen.say(&format!(
         "its administrator says otherwise. The demo cannot wait so long: --development --minimum-rotation-interval {MINIMUM}."
@@ -84,16 +84,16 @@ async fn run_plainly(binary: &Path, arguments: &[&str]) -> Result<String> {
     ended.with_context(|| format!("expected that `rotated-secrets {}` ends by itself; it does not", arguments.join(" ")))?
 }
 
-/// Whether AWS takes a schedule for its own rotation, in another pretend account. A schedule that it takes fails later, for want of a
+/// Whether AWS takes a schedule for its own rotation, in another emulated account. A schedule that it takes fails later, for want of a
 /// rotation function.
 fn aws_takes(schedule: &str) -> Result<bool> {
-    let outsider = Emulator::new(emulator::Config::default()).outsider();
-    outsider.create("probe", "probe", &std::collections::BTreeMap::new())?;
+    let external_writer = Emulator::new(emulator::Config::default()).external_writer();
+    external_writer.create("probe", "probe", &std::collections::BTreeMap::new())?;
     let body = json!({
         "SecretId": "probe",
         "ClientRequestToken": Uuid::new_v4().to_string(),
         "RotationLambdaARN": "arn:aws:lambda:us-east-1:123456789012:function:rotate",
         "RotationRules": {"ScheduleExpression": schedule},
     });
-    Ok(outsider.act("RotateSecret", &body).err().is_none_or(|error| error.code != "InvalidParameterException"))
+    Ok(external_writer.act("RotateSecret", &body).err().is_none_or(|error| error.code != "InvalidParameterException"))
 }

@@ -1,4 +1,4 @@
-//! A pretend kubelet (and scheduler): no container runs, but pods are assigned, become Running and Ready, and go, as on a node.
+//! A simulated kubelet (and scheduler): no container runs, but pods are assigned, become Running and Ready, and go, as on a node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::aws::Version;
 
-const NODE: &str = "pretend-node";
+const NODE: &str = "simulated-node";
 const PERIOD: Duration = Duration::from_millis(200);
 /// On a mirrored Secret: the version that its data is.
 pub(super) const VERSION_ID: &str = "rotated-secrets.io/version-id";

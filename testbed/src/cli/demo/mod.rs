@@ -1,16 +1,16 @@
 //! `demo`: the whole life of one credential, from nothing, on this machine alone. Every sentence that it says of the operator was checked just
 //! before; what does not hold ends the demo with what was expected.
 
-mod ask;
 mod aws;
+mod create;
 mod finish;
 mod install;
 mod kubelet;
 mod recorder;
 mod rotate;
+mod scenario;
 mod screen;
 mod stage;
-mod tale;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use testbed::controlplane::binaries::KUBERNETES;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use kubelet::Kubelet;
+use scenario::{AWS_NAME, NAME, NAMESPACE, Scenario};
 use screen::{Screen, seconds};
 use stage::{KEY, OPERATOR, REGION, Stage};
-use tale::{AWS_NAME, NAME, NAMESPACE, Tale};
 use tools::on_path;
 
 /// As shells say it of a program that Ctrl-C has ended.
@@ -83,7 +83,7 @@ async fn play(arguments: &DemoArgs) -> Result<ExitCode> {
 
     screen.headline("What the demo needs")?;
     let Ended::Done(binary) = signals.unless(tools::prepare(&screen)).await? else { return interrupted(&screen) };
-    screen.headline("A Kubernetes control plane and a pretend AWS start")?;
+    screen.headline("A Kubernetes control plane and an emulated AWS start")?;
     let Ended::Done(stage) = signals.unless(Box::pin(open(&screen))).await? else { return interrupted(&screen) };
 
     let told = match signals.unless(Box::pin(tell(&screen, &stage, &binary, arguments.keep))).await {
@@ -126,27 +126,27 @@ async fn open(screen: &Screen) -> Result<Stage> {
 }
 
 async fn tell(screen: &Screen, stage: &Stage, binary: &Path, keep: bool) -> Result<()> {
-    let mut tale = Tale::new(screen, stage).await;
-    let empty = tale.aws.is_empty().await?;
+    let mut scenario = Scenario::new(screen, stage).await;
+    let empty = scenario.aws.is_empty().await?;
     ensure!(empty, "expected that there is no secret in the emulated AWS yet; there is one");
     let endpoint = stage.server.endpoint_url();
     screen.ok(&format!("an emulated AWS Secrets Manager answers at {endpoint}, region {REGION}; it is empty"))?;
-    screen.say(if tale.aws.has_cli() {
+    screen.say(if scenario.aws.has_cli() {
         "Below, `aws` is the aws-cli of this machine, pointed at the emulator."
     } else {
         "Below, AWS is asked over HTTP, since there is no aws-cli on the PATH that reaches the emulator."
     })?;
-    install::install(&tale, binary).await?;
-    ask::ask(&tale).await?;
-    ask::consume(&tale).await?;
-    rotate::by_schedule(&tale).await?;
-    rotate::on_request(&tale).await?;
-    rotate::mend(&mut tale).await?;
-    let before = finish::before_the_end(&tale).await?;
+    install::install(&scenario, binary).await?;
+    create::create(&scenario).await?;
+    create::consume(&scenario).await?;
+    rotate::by_schedule(&scenario).await?;
+    rotate::on_request(&scenario).await?;
+    rotate::mend(&mut scenario).await?;
+    let before = finish::before_the_end(&scenario).await?;
     if !keep {
-        finish::delete(&mut tale, &before).await?;
+        finish::delete(&mut scenario, &before).await?;
     }
-    finish::summary(&tale, &before).await
+    finish::summary(&scenario, &before).await
 }
 
 /// Waits for Ctrl-C, with everything running.
@@ -168,7 +168,7 @@ async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<(
         "\nfor example:\n  kubectl get rsec {NAME} -o yaml\n  kubectl annotate --overwrite rsec {NAME} rotated-secrets.io/rotate=$RANDOM\n  \
          aws secretsmanager describe-secret --secret-id {AWS_NAME}"
     ))?;
-    screen.say(&format!("The operator's log: {}", stage.family.log(OPERATOR).display()))?;
+    screen.say(&format!("The operator's log: {}", stage.group.log(OPERATOR).display()))?;
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
@@ -180,11 +180,11 @@ async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<(
 /// What was expected, what the object says, and where the operator's log is.
 async fn explain(screen: &Screen, stage: &Stage, binary: &Path, error: &anyhow::Error) -> Result<()> {
     screen.failed(&format!("{error:#}"))?;
-    let object = tokio::time::timeout(Duration::from_secs(5), tale::object(&stage.control_plane.admin())).await;
+    let object = tokio::time::timeout(Duration::from_secs(5), scenario::object(&stage.control_plane.admin())).await;
     match object {
         Ok(Ok(Some(object))) => {
             screen.say("The object's conditions:")?;
-            for (kind, (status, why)) in tale::conditions(&object) {
+            for (kind, (status, why)) in scenario::conditions(&object) {
                 screen.output(&format!("{kind:<12} {status:<6} {why}"))?;
             }
         }
@@ -195,7 +195,7 @@ async fn explain(screen: &Screen, stage: &Stage, binary: &Path, error: &anyhow::
     stage.keep_logs(&logs)?;
     screen.say(&format!("The operator's log: {}", logs.join(format!("{OPERATOR}.log")).display()))?;
     screen.say("Its last lines:")?;
-    screen.output(&stage.family.log_tail(OPERATOR))
+    screen.output(&stage.group.log_tail(OPERATOR))
 }
 
 /// Beside what cargo builds: `target/demo`.

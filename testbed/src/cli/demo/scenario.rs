@@ -27,7 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 
 /// The steps' common ground.
-pub(super) struct Tale<'a> {
+pub(super) struct Scenario<'a> {
     pub(super) screen: &'a Screen,
     pub(super) stage: &'a Stage,
     pub(super) aws: Aws<'a>,
@@ -55,7 +55,7 @@ pub(super) struct State {
     pub(super) version: Version,
 }
 
-impl<'a> Tale<'a> {
+impl<'a> Scenario<'a> {
     pub(super) async fn new(screen: &'a Screen, stage: &'a Stage) -> Self {
         let client = stage.control_plane.admin();
         Self {

@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use emulator::{Config, Emulator, Server};
 use rustix::process::{Pid, test_kill_process};
 use testbed::controlplane::{ControlPlane, Options};
-use testbed::emulator::{Config, Emulator, Server};
-use testbed::process::{Family, free_ports};
+use testbed::process::{ProcessGroup, free_ports};
 use tokio::io::AsyncWriteExt as _;
 
 use super::screen::{Screen, seconds, typed};
-use super::tools::repository;
+use super::tools::{http as http_client, repository};
 
 pub(super) const OPERATOR: &str = "operator";
 pub(super) const REGION: &str = "us-east-1";
@@ -30,7 +30,7 @@ pub(super) struct Stage {
     pub(super) emulator: Emulator,
     pub(super) server: Server,
     /// The operator's process, and the demo's own directory.
-    pub(super) family: Family,
+    pub(super) group: ProcessGroup,
     kubeconfig: PathBuf,
 }
 
@@ -39,11 +39,11 @@ impl Stage {
         let control_plane = ControlPlane::start(Options::default()).await?;
         let emulator = Emulator::new(Config { region: REGION.to_owned(), ..Config::default() });
         let server = emulator.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        let family = Family::new("rotated-secrets-demo-")?;
+        let group = ProcessGroup::new("rotated-secrets-demo-")?;
         // A copy, since the demo changes its namespace.
-        let kubeconfig = family.dir().join("kubeconfig");
+        let kubeconfig = group.dir().join("kubeconfig");
         fs::copy(control_plane.kubeconfig(), &kubeconfig)?;
-        Ok(Self { control_plane, emulator, server, family, kubeconfig })
+        Ok(Self { control_plane, emulator, server, group, kubeconfig })
     }
 
     /// The kubeconfig of the person in front of the screen.
@@ -59,7 +59,7 @@ impl Stage {
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             // Not into the home directory: this cluster is gone soon.
-            .env("KUBECACHEDIR", self.family.dir().join("kubectl"))
+            .env("KUBECACHEDIR", self.group.dir().join("kubectl"))
             .env("KUBERC", "off");
         run(command, input).await.with_context(|| typed("kubectl", arguments))
     }
@@ -81,8 +81,8 @@ impl Stage {
             .env("KUBECONFIG", kubeconfig)
             .envs(self.aws());
         let start = Instant::now();
-        let id = self.family.start(OPERATOR, &command)?;
-        let http = super::aws::http();
+        let id = self.group.start(OPERATOR, &command)?;
+        let http = http_client();
         let url: http::Uri = format!("http://127.0.0.1:{port}/readyz").parse()?;
         screen
             .during("the operator starts", async {
@@ -99,7 +99,7 @@ impl Stage {
 
     /// Fails when the operator has ended by itself.
     pub(super) fn expect_operator(&self) -> Result<()> {
-        match self.family.ended()? {
+        match self.group.ended()? {
             Some((_, status)) => bail!("expected that the operator runs; it has ended ({status})"),
             None => Ok(()),
         }
@@ -120,7 +120,7 @@ impl Stage {
     /// Copies the logs to a place that stays.
     pub(super) fn keep_logs(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir)?;
-        for from in [self.family.dir(), self.control_plane.dir()] {
+        for from in [self.group.dir(), self.control_plane.dir()] {
             for entry in fs::read_dir(from)? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|extension| extension == "log") {
@@ -134,12 +134,12 @@ impl Stage {
     /// Ends everything in good order and looks whether it is gone.
     pub(super) async fn stop(self, screen: &Screen) -> Result<()> {
         let start = Instant::now();
-        let Self { control_plane, server, family, .. } = self;
-        let ids: Vec<u32> = control_plane.process_ids().into_iter().chain(family.ids()).collect();
-        let dirs = [control_plane.dir().to_owned(), family.dir().to_owned()];
+        let Self { control_plane, server, group, .. } = self;
+        let ids: Vec<u32> = control_plane.process_ids().into_iter().chain(group.ids()).collect();
+        let dirs = [control_plane.dir().to_owned(), group.dir().to_owned()];
         screen
             .during("everything stops", async {
-                tokio::task::spawn_blocking(move || family.stop_all(PATIENCE)).await??;
+                tokio::task::spawn_blocking(move || group.stop_all(PATIENCE)).await??;
                 drop(server);
                 control_plane.stop().await
             })

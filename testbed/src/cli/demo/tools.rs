@@ -7,9 +7,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use testbed::controlplane::binaries::{self, KUBERNETES};
-use testbed::process::Family;
+use testbed::process::ProcessGroup;
 
 use super::screen::{Progress, Screen, seconds};
 
@@ -38,9 +43,9 @@ pub(super) async fn prepare(screen: &Screen) -> Result<PathBuf> {
     Ok(operator)
 }
 
-/// In a family, so that an early Ctrl-C ends cargo and its compilers, too.
+/// In a group, so that an early Ctrl-C ends cargo and its compilers, too.
 fn build(mut progress: Progress) -> Result<PathBuf> {
-    let family = Family::new("rotated-secrets-build-")?;
+    let group = ProcessGroup::new("rotated-secrets-build-")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
@@ -49,8 +54,8 @@ fn build(mut progress: Progress) -> Result<PathBuf> {
         .arg("--message-format=json-render-diagnostics")
         // The output goes to a file; the count of finished units in it is what the progress shows.
         .envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "120"), ("CARGO_TERM_COLOR", "never")]);
-    let status = family.run(BUILD, &command, || progress.tick(&detail(&family.log_tail(BUILD))))?;
-    let log = String::from_utf8_lossy(&fs::read(family.log(BUILD))?).into_owned();
+    let status = group.run(BUILD, &command, || progress.tick(&detail(&group.log_tail(BUILD))))?;
+    let log = String::from_utf8_lossy(&fs::read(group.log(BUILD))?).into_owned();
     ensure!(status.success(), "expected that the operator can be built; cargo says:\n{}", said(&log));
     executable(&log).context("expected that cargo names the binary that it has built; it names none")
 }
@@ -77,6 +82,13 @@ fn executable(log: &str) -> Option<PathBuf> {
         .filter(|message| message.pointer("/target/name").and_then(Value::as_str) == Some("rotated-secrets"))
         .filter_map(|message| message.get("executable").and_then(Value::as_str).map(PathBuf::from))
         .next_back()
+}
+
+/// A client for servers on this machine.
+pub(super) type Http = Client<HttpConnector, Full<Bytes>>;
+
+pub(super) fn http() -> Http {
+    Client::builder(TokioExecutor::new()).build_http()
 }
 
 /// The program of this name in `PATH`.

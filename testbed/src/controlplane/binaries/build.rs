@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::progress::Progress;
-use super::{HELM, HELM_NAME, KUBERNETES, NAMES};
-use crate::process::Family;
+use super::versions::{HELM, HELM_NAME, KUBERNETES, NAMES};
+use crate::process::ProcessGroup;
 
 /// In the clone that this command was compiled in.
 const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools");
 
-pub(super) fn build(workshop: &Family, name: &str, program: &Path) -> Result<()> {
+pub(super) fn build(workshop: &ProcessGroup, name: &str, program: &Path) -> Result<()> {
     let tools = Path::new(TOOLS);
     ensure!(tools.join("go.mod").exists(), "{TOOLS} is gone, the recipe for {name}: type `cargo provision` in a clone of the repository");
     if !has_go() {
@@ -79,6 +79,6 @@ mod tests {
     fn the_recipe_names_the_versions_that_are_asked_for() {
         let recipe = std::fs::read_to_string(Path::new(TOOLS).join("go.mod")).unwrap();
         assert!(recipe.contains(&format!("k8s.io/kubernetes v{KUBERNETES} ")));
-        assert!(recipe.contains(&format!("go.etcd.io/etcd/server/v3 v{} ", super::super::ETCD)));
+        assert!(recipe.contains(&format!("go.etcd.io/etcd/server/v3 v{} ", crate::controlplane::binaries::ETCD)));
     }
 }

@@ -4,6 +4,7 @@
 mod build;
 mod progress;
 mod releases;
+mod versions;
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,20 +13,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process::Family;
+use crate::process::ProcessGroup;
 pub(crate) use progress::Progress;
 use releases::Releases;
+pub use versions::{ETCD, HELM, KUBERNETES};
+use versions::{HELM_NAME, NAMES};
 
-/// The version of Kubernetes.
-pub const KUBERNETES: &str = "1.36.2";
-/// The version of etcd that goes with it.
-pub const ETCD: &str = "3.6.13";
-/// The version of helm.
-pub const HELM: &str = "4.2.4";
-
-const NAMES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
 const NODE_NAMES: [&str; 2] = ["kubelet", "kube-scheduler"];
-const HELM_NAME: &str = "helm";
 
 /// The beginning of the names of what is not finished.
 const STAGING: &str = ".new-";
@@ -85,7 +79,7 @@ pub(crate) fn provision_node() -> Result<()> {
 }
 
 /// Makes a whole directory of programs of the cache by `make`, which is given a workshop and where to put them. Nobody ever sees half of it.
-pub(crate) fn provide(directory: &Path, make: impl FnOnce(&Family, &Path) -> Result<()>) -> Result<()> {
+pub(crate) fn provide(directory: &Path, make: impl FnOnce(&ProcessGroup, &Path) -> Result<()>) -> Result<()> {
     let cache = directory.parent().context("a directory of the cache lies in another")?;
     fs::create_dir_all(cache)
         .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", cache.display()))?;
@@ -98,7 +92,7 @@ pub(crate) fn provide(directory: &Path, make: impl FnOnce(&Family, &Path) -> Res
     let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(cache)?;
     let whole = staging.path().join("whole");
     fs::create_dir(&whole)?;
-    make(&Family::new("testbed-provision-")?, &whole)?;
+    make(&ProcessGroup::new("testbed-provision-")?, &whole)?;
     Ok(fs::rename(whole, directory)?)
 }
 
@@ -121,7 +115,7 @@ fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
         .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", places.cache.display()))?;
     let _lock = lock(&places.cache)?;
     remove_leftovers(&places.cache)?;
-    let workshop = Family::new("testbed-provision-")?;
+    let workshop = ProcessGroup::new("testbed-provision-")?;
     // Asked again: another process may have made them while this one waited for the lock.
     for name in places.missing() {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&places.cache)?;
@@ -266,7 +260,7 @@ mod tests {
         let cache = dir.path().join("cache");
         fs::create_dir_all(cache.join(".new-killed")).unwrap();
         let places = Places { names: &NAMES, assets: None, cache: cache.clone() };
-        provision_in(&places, releases::tests::pretend(&dir.path().join("official"))).unwrap();
+        provision_in(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
         assert!(places.missing().is_empty());
         assert!(!cache.join(".new-killed").exists());
         let mut names: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -279,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
         let places = Places { names: &[HELM_NAME], assets: None, cache: cache.clone() };
-        provision_in(&places, releases::tests::pretend(&dir.path().join("official"))).unwrap();
-        assert_eq!(fs::read_to_string(cache.join("helm")).unwrap(), "pretend helm");
+        provision_in(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
+        assert_eq!(fs::read_to_string(cache.join("helm")).unwrap(), "simulated helm");
     }
 }

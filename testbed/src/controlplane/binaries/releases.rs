@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::progress::Progress;
-use super::{ETCD, HELM, HELM_NAME, KUBERNETES};
-use crate::process::Family;
+use super::versions::{ETCD, HELM, HELM_NAME, KUBERNETES};
+use crate::process::ProcessGroup;
 
 /// Where releases are; forgets about them at the first failure.
 pub(super) struct Releases {
@@ -31,7 +31,7 @@ impl Releases {
     }
 
     /// Downloads a program; `false` when it cannot be had from here, and from then on always.
-    pub(super) fn fetch(&mut self, workshop: &Family, name: &str, program: &Path) -> bool {
+    pub(super) fn fetch(&mut self, workshop: &ProcessGroup, name: &str, program: &Path) -> bool {
         if !self.reachable {
             return false;
         }
@@ -48,7 +48,7 @@ impl Releases {
         self.reachable
     }
 
-    fn fetch_kubernetes(&self, workshop: &Family, mut progress: Progress, name: &str, program: &Path) -> Result<()> {
+    fn fetch_kubernetes(&self, workshop: &ProcessGroup, mut progress: Progress, name: &str, program: &Path) -> Result<()> {
         let url = format!("{}/{name}", self.kubernetes);
         let sum = read(workshop, &mut progress, &format!("{url}.sha256"))?;
         download(workshop, &mut progress, &url, program)?;
@@ -57,7 +57,7 @@ impl Releases {
         Ok(())
     }
 
-    fn fetch_etcd(&self, workshop: &Family, mut progress: Progress, program: &Path) -> Result<()> {
+    fn fetch_etcd(&self, workshop: &ProcessGroup, mut progress: Progress, program: &Path) -> Result<()> {
         let folder = format!("etcd-v{ETCD}-{}-{}", std::env::consts::OS, architecture());
         let archive = format!("{folder}.tar.gz");
         let sums = read(workshop, &mut progress, &format!("{}/SHA256SUMS", self.etcd))?;
@@ -70,7 +70,7 @@ impl Releases {
         fetch_from_archive(workshop, progress, &format!("{}/{archive}", self.etcd), sum, &format!("{folder}/etcd"), program)
     }
 
-    fn fetch_helm(&self, workshop: &Family, mut progress: Progress, program: &Path) -> Result<()> {
+    fn fetch_helm(&self, workshop: &ProcessGroup, mut progress: Progress, program: &Path) -> Result<()> {
         let folder = format!("{}-{}", std::env::consts::OS, architecture());
         let url = format!("{}/helm-v{HELM}-{folder}.tar.gz", self.helm);
         let sum = read(workshop, &mut progress, &format!("{url}.sha256sum"))?;
@@ -80,7 +80,7 @@ impl Releases {
 }
 
 /// Takes `member` out of the archive at `url`, whose SHA-256 is `sum`.
-fn fetch_from_archive(workshop: &Family, mut progress: Progress, url: &str, sum: &str, member: &str, program: &Path) -> Result<()> {
+fn fetch_from_archive(workshop: &ProcessGroup, mut progress: Progress, url: &str, sum: &str, member: &str, program: &Path) -> Result<()> {
     let file = workshop.dir().join("archive.tar.gz");
     download(workshop, &mut progress, url, &file)?;
     verify(&file, sum)?;
@@ -93,7 +93,7 @@ fn fetch_from_archive(workshop: &Family, mut progress: Progress, url: &str, sum:
 }
 
 /// A small text. It is asked for before the program itself and within seconds, which tells whether the internet is there.
-fn read(workshop: &Family, progress: &mut Progress, url: &str) -> Result<String> {
+fn read(workshop: &ProcessGroup, progress: &mut Progress, url: &str) -> Result<String> {
     let file = workshop.dir().join("answer");
     let mut curl = curl(url, &file);
     curl.args(["--max-time", "15"]);
@@ -101,7 +101,7 @@ fn read(workshop: &Family, progress: &mut Progress, url: &str) -> Result<String>
     Ok(fs::read_to_string(file)?)
 }
 
-fn download(workshop: &Family, progress: &mut Progress, url: &str, file: &Path) -> Result<()> {
+fn download(workshop: &ProcessGroup, progress: &mut Progress, url: &str, file: &Path) -> Result<()> {
     let mut curl = curl(url, file);
     // A connection that has died is noticed; one that is slow is not punished.
     curl.args(["--speed-limit", "1024", "--speed-time", "20"]);
@@ -114,7 +114,7 @@ fn curl(url: &str, file: &Path) -> Command {
     curl
 }
 
-fn run(workshop: &Family, progress: &mut Progress, name: &str, command: &Command) -> Result<()> {
+fn run(workshop: &ProcessGroup, progress: &mut Progress, name: &str, command: &Command) -> Result<()> {
     let status = workshop.run(name, command, || progress.tick())?;
     let log = workshop.log_tail(name);
     anyhow::ensure!(status.success(), "{}", log.lines().last().unwrap_or(name));
@@ -156,7 +156,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Releases in a directory, with tiny programs.
-    pub(in super::super) fn pretend(dir: &Path) -> Releases {
+    pub(in super::super) fn simulated(dir: &Path) -> Releases {
         let machine = format!("{}-{}", std::env::consts::OS, architecture());
         let etcd = format!("etcd-v{ETCD}-{machine}");
         let sum = pack(dir, &etcd, "etcd", &format!("{etcd}.tar.gz"));
@@ -175,7 +175,7 @@ pub(super) mod tests {
     /// An archive with one program in a folder; its SHA-256.
     fn pack(dir: &Path, folder: &str, name: &str, archive: &str) -> String {
         fs::create_dir_all(dir.join(folder)).unwrap();
-        fs::write(dir.join(folder).join(name), format!("pretend {name}")).unwrap();
+        fs::write(dir.join(folder).join(name), format!("simulated {name}")).unwrap();
         let archive = dir.join(archive);
         assert!(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(dir).arg(folder).status().unwrap().success());
         hex::encode(Sha256::digest(fs::read(&archive).unwrap()))
@@ -184,8 +184,8 @@ pub(super) mod tests {
     #[test]
     fn a_program_that_is_not_the_published_one_is_refused_and_no_other_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
-        let workshop = Family::new("testbed-test-").unwrap();
-        let mut releases = pretend(dir.path());
+        let workshop = ProcessGroup::new("testbed-test-").unwrap();
+        let mut releases = simulated(dir.path());
         let program = dir.path().join("program");
         assert!(releases.fetch(&workshop, "kubectl", &program));
         assert_eq!(fs::read_to_string(&program).unwrap(), "kubectl");
@@ -197,7 +197,7 @@ pub(super) mod tests {
 
     #[test]
     fn releases_that_cannot_be_reached_are_no_error() {
-        let workshop = Family::new("testbed-test-").unwrap();
+        let workshop = ProcessGroup::new("testbed-test-").unwrap();
         let nowhere = "file:///nowhere/at/all".to_owned();
         let mut releases = Releases { kubernetes: nowhere.clone(), etcd: nowhere.clone(), helm: nowhere, reachable: true };
         assert!(!releases.fetch(&workshop, "etcd", Path::new("/nowhere/etcd")));

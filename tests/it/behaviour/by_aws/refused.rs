@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_is_not_allowed_means_not_one_write_in_aws() -> Result<()> {
     let (stage, _) = prepared().await?;
-    stage.outsider().create(&stage.aws_name("theirs"), VALUE, &BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("theirs"), VALUE, &BTreeMap::new())?;
     let before = stage.aws();
     for globs in [None, Some(OTHER), Some("arn:aws:lambda:*:210987654321:function:rotate"), Some("rotate")] {
         allow(&stage, globs).await?;
@@ -50,11 +50,11 @@ async fn rotation_by_aws_that_we_did_not_configure_is_refused_unless_it_is_the_d
             "SecretId": stage.aws_name("app"), "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11", "RotationLambdaARN": function,
             "RotationRules": {"AutomaticallyAfterDays": 7}, "RotateImmediately": false,
         });
-        stage.outsider().act("RotateSecret", &body).map(drop)
+        stage.external_writer().act("RotateSecret", &body).map(drop)
     };
     for (function, reason) in [(OTHER, "RotatedByAws"), (FUNCTION, "Succeeded")] {
         let (stage, _) = prepared().await?;
-        stage.outsider().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
+        stage.external_writer().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
         turn_on(&stage, function)?;
         stage.world.emulator.run_rotations().await;
         stage.advance(MINUTE);
@@ -72,7 +72,7 @@ async fn rotation_by_aws_that_we_did_not_configure_is_refused_unless_it_is_the_d
     }
     // Two objects and one secret: the second is refused.
     let (stage, _) = prepared().await?;
-    stage.outsider().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
+    stage.external_writer().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
     stage.settled("app", json!({"rotation": rotation()})).await?;
     let before = stage.aws();
     stage.settled("second", json!({"aws": {"secretName": stage.aws_name("app")}, "rotation": rotation()})).await?;

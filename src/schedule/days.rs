@@ -1,0 +1,81 @@
+//! The days of a cron expression, of either form.
+
+use jiff::civil::{Date, date};
+
+use super::aws_cron::AwsDays;
+use super::five_field::CronDays;
+
+/// The Gregorian calendar repeats after 400 years: what does not happen in these months never happens.
+pub(super) const CYCLE_MONTHS: u32 = 400 * 12;
+pub(super) const CYCLE_START: Date = date(2000, 1, 1);
+const CYCLE_END: Date = date(2401, 1, 1);
+/// Every kind of year beside every kind of next year has come by then.
+const ALL_KINDS_OF_YEARS: Date = date(2030, 1, 1);
+
+/// The days that an expression names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Days {
+    Aws(AwsDays),
+    FiveField(CronDays),
+}
+
+impl Days {
+    fn has_month(&self, month: i8) -> bool {
+        match self {
+            Self::Aws(days) => days.has_month(month),
+            Self::FiveField(days) => days.has_month(month),
+        }
+    }
+
+    pub(super) fn has(&self, date: Date) -> bool {
+        match self {
+            Self::Aws(days) => days.has(date),
+            Self::FiveField(days) => days.has(date),
+        }
+    }
+
+    /// The first day from `day` on.
+    pub(super) fn next(&self, mut day: Date) -> Option<Date> {
+        for _ in 0..=CYCLE_MONTHS {
+            let last = day.last_of_month();
+            if self.has_month(day.month()) {
+                while day < last && !self.has(day) {
+                    day = day.tomorrow().ok()?;
+                }
+                if self.has(day) {
+                    return Some(day);
+                }
+            }
+            day = last.tomorrow().ok()?;
+        }
+        None
+    }
+
+    /// The least number of days from one day to the next.
+    pub(super) fn shortest_distance(&self) -> Option<i32> {
+        let mut least = i32::MAX;
+        let mut day = self.next(CYCLE_START)?;
+        loop {
+            let next = self.next(day.tomorrow().ok()?)?;
+            let distance = day.until(next).ok()?.get_days();
+            least = least.min(distance);
+            let end = if least <= 366 { ALL_KINDS_OF_YEARS } else { CYCLE_END };
+            if least <= 1 || next > end {
+                return Some(least);
+            }
+            day = next;
+        }
+    }
+
+    /// The greatest number of days from one day to the next.
+    pub(super) fn longest_distance(&self) -> Option<i32> {
+        let mut greatest = 0;
+        let mut day = self.next(CYCLE_START)?;
+        while day <= ALL_KINDS_OF_YEARS {
+            let next = self.next(day.tomorrow().ok()?)?;
+            greatest = greatest.max(day.until(next).ok()?.get_days());
+            day = next;
+        }
+        Some(greatest)
+    }
+}
