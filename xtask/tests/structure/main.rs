@@ -1,0 +1,121 @@
+//! The structure of every workspace member: files do not import each other in a circle, and the operator's imports go downwards only.
+//!
+//! An import is any path in the code that names an item of another file of the same member. `mod` declarations, method calls and test code are
+//! no imports; a path through a re-export counts as an import of the file that defines the item.
+
+// A test may panic.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod imports;
+mod layers;
+mod modules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use imports::{Imports, Member};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn members() -> [Member; 4] {
+    [("src", "rotated_secrets"), ("emulator/src", "emulator"), ("testbed/src", "testbed"), ("xtask/src", "xtask")]
+        .map(|(source, name)| Member::read(repository(), source, name))
+}
+
+#[test]
+fn files_do_not_import_each_other_in_a_circle() {
+    let mut wrong = Vec::new();
+    let mut known: BTreeSet<_> = layers::KNOWN_CIRCLES.into();
+    for member in members() {
+        let mut imports = member.imports();
+        for (from, to) in layers::KNOWN_CIRCLES {
+            // In the order of the list: an entry must close a circle that the entries before it leave.
+            if path(&imports, to, from).is_some() && imports.remove(&(from.to_owned(), to.to_owned())).is_some() {
+                known.remove(&(from, to));
+            }
+        }
+        wrong.extend(circles(&imports));
+    }
+    wrong.extend(known.into_iter().map(|(from, to)| format!("KNOWN_CIRCLES: remove ({from:?}, {to:?}), which closes no circle")));
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn imports_of_the_operator_go_downwards() {
+    let [operator, ..] = members();
+    let mut wrong: Vec<String> = operator
+        .files()
+        .iter()
+        .filter(|file| layers::layer(file).is_none())
+        .map(|file| format!("{file} is in no layer: add it to LAYERS"))
+        .collect();
+    let mut known: BTreeSet<_> = layers::KNOWN_UPWARD.into();
+    let imports = operator.imports();
+    for ((from, to), (line, used)) in &imports {
+        if let (Some(of), Some(under)) = (layers::layer(from), layers::layer(to))
+            && of > under
+            && !known.remove(&(from.as_str(), to.as_str()))
+        {
+            wrong.push(format!("{from}:{line} imports {used} from {to}, which is in a layer above"));
+        }
+    }
+    wrong.extend(known.into_iter().map(|(from, to)| format!("KNOWN_UPWARD: remove ({from:?}, {to:?}), which is no upward import")));
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// One line for each circle: the shortest through a file, without those that share a file with an earlier one.
+fn circles(imports: &Imports) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    let mut all: Vec<Vec<String>> =
+        imports.keys().filter_map(|(from, to)| Some([vec![from.clone()], path(imports, to, from)?].concat())).collect();
+    all.sort_by_key(Vec::len);
+    for circle in all {
+        let mut files: Vec<_> = circle.iter().skip(1).cloned().collect();
+        files.sort();
+        if seen.insert(files) {
+            let steps: Vec<String> = circle
+                .windows(2)
+                .map(|pair| {
+                    let [from, to] = pair else { panic!("windows of two") };
+                    let (line, used) = &imports[&(from.clone(), to.clone())];
+                    format!("    {from}:{line} uses {used} of {to}")
+                })
+                .collect();
+            found.push(format!("circle of {} files:\n{}", steps.len(), steps.join("\n")));
+        }
+    }
+    found
+}
+
+/// The shortest way from a file to another by imports, both included.
+fn path(imports: &Imports, from: &str, to: &str) -> Option<Vec<String>> {
+    let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (source, target) in imports.keys() {
+        targets.entry(source).or_default().push(target);
+    }
+    let mut before: BTreeMap<&str, &str> = BTreeMap::from([(from, from)]);
+    let mut next = vec![from];
+    while !next.is_empty() && !before.contains_key(to) {
+        let mut further = Vec::new();
+        for file in next {
+            for target in targets.get(file).into_iter().flatten() {
+                if !before.contains_key(target) {
+                    before.insert(target, file);
+                    further.push(*target);
+                }
+            }
+        }
+        next = further;
+    }
+    let mut at = *before.get_key_value(to)?.0;
+    let mut way = vec![at.to_owned()];
+    while at != from {
+        at = before.get(at)?;
+        way.push(at.to_owned());
+    }
+    way.reverse();
+    Some(way)
+}
