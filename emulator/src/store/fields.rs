@@ -191,9 +191,18 @@ pub(super) fn check_tag_key(key: &str) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// A secret's name (recorded text, which lists a character that is refused).
+/// The name of a new secret (recorded text, which lists a character that is refused).
 pub(super) fn check_name(name: &str) -> Result<(), AwsError> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
+    check_characters(name, "/_+=.@-")
+}
+
+/// The name of an existing secret: also one that a service of AWS owns, such as `rds!db-1`.
+fn check_existing_name(name: &str) -> Result<(), AwsError> {
+    check_characters(name, "/_+=.@-!")
+}
+
+fn check_characters(name: &str, special: &str) -> Result<(), AwsError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
     if name.is_empty() || name.len() > 512 || !name.chars().all(fits) {
         return Err(AwsError::validation(
             "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!",
@@ -244,14 +253,14 @@ pub(super) enum SecretId<'a> {
 /// Takes a `SecretId` apart: a name, a whole ARN, or an ARN without its suffix.
 pub(super) fn parse_secret_id<'a>(id: &'a str, region: &str) -> Result<SecretId<'a>, AwsError> {
     if !id.starts_with("arn:") {
-        check_name(id)?;
+        check_existing_name(id)?;
         return Ok(SecretId::Name(id));
     }
     let parts: Vec<&str> = id.splitn(7, ':').collect();
     let [_, _, service, arn_region, account, kind, rest] = parts.as_slice() else {
         return Err(AwsError::validation("Invalid ARN."));
     };
-    check_name(rest)?;
+    check_existing_name(rest)?;
     if (*service, *kind) != ("secretsmanager", "secret") {
         return Err(AwsError::validation("Invalid ARN."));
     }

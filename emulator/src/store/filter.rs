@@ -2,6 +2,7 @@
 
 use super::fields::{Fields, check_length};
 use super::secret::{Replication, Secret};
+use super::words::has_words;
 use crate::error::AwsError;
 
 const KEYS: &[&str] = &["description", "name", "tag-key", "tag-value", "primary-region", "owning-service", "all"];
@@ -64,15 +65,4 @@ fn fits(key: &str, pattern: &str, secret: &Secret, region: &str) -> bool {
             tagged || has_words(&secret.name, pattern) || secret.description.as_deref().is_some_and(|text| has_words(text, pattern))
         }
     }
-}
-
-/// Whether every word of the pattern begins some word of the text, without regard to case.
-fn has_words(text: &str, pattern: &str) -> bool {
-    let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
-    let mut wanted = words(&pattern).peekable();
-    wanted.peek().is_some() && wanted.all(|wanted| words(&text).any(|word| word.starts_with(wanted)))
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }

@@ -21,6 +21,7 @@ mod stages;
 mod tags;
 mod values;
 mod versions;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::suite::functions::{FUNCTION, rotate};
-use super::suite::wire::{Wire, name};
+use super::suite::wire::Wire;
 use super::suite::{noon, serve};
 
 /// An endpoint that writes down what it is asked, and says that the function failed at one step.

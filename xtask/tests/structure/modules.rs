@@ -35,13 +35,13 @@ pub(crate) type Modules = BTreeMap<Vec<String>, Module>;
 /// Adds the modules of one crate root (`lib.rs`, `main.rs`, `bin/*.rs`). Code for tests is left out.
 pub(crate) fn read_root(root: &Path, modules: &mut Modules) {
     let directory = root.parent().unwrap().to_owned();
-    read_file(root, &directory, vec![root.display().to_string()], modules);
+    read_file(root, &directory, &[root.display().to_string()], modules);
 }
 
-fn read_file(file: &Path, directory: &Path, path: Vec<String>, modules: &mut Modules) {
+fn read_file(file: &Path, directory: &Path, path: &[String], modules: &mut Modules) {
     let source = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let syntax = syn::parse_file(&source).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    read_items(&syntax.items, file, directory, &path, modules);
+    read_items(&syntax.items, file, directory, path, modules);
 }
 
 /// `directory`: where the files of child modules are.
@@ -60,7 +60,7 @@ fn read_items(items: &[Item], file: &Path, directory: &Path, path: &[String], mo
         } else {
             let (flat, folder) = (directory.join(format!("{name}.rs")), directory.join(&name));
             let found = if flat.exists() { flat } else { folder.join("mod.rs") };
-            read_file(&found, &folder, below, modules);
+            read_file(&found, &folder, &below, modules);
         }
     }
 }

@@ -68,6 +68,9 @@ pub(crate) const RULES: &[Rule] = &[
         let body = json!({"Name": format!("{long}x"), "ClientRequestToken": token(), "SecretString": "x"});
         w.refused_as("CreateSecret", body, BAD).map(drop)
     }),
+    rule("a name with an exclamation mark is accepted on reads, for the secrets that other services own", "UG managed secrets", |w| {
+        w.refused_as("DescribeSecret", json!({"SecretId": "rds!db-1"}), &["ResourceNotFoundException"]).map(drop)
+    }),
     rule("a bad name is refused on reads, too", "R-LS test_invalid_secret_name", |w| {
         w.refused_as("DescribeSecret", json!({"SecretId": "a*b"}), &["ValidationException"]).map(drop)
     }),

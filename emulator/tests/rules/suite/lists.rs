@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{Wire, name, text};
+use super::wire::{Wire, name, text, token};
 use super::{Broken, Rule, must, rule, same};
 
 const BAD: &[&str] = &["ValidationException", "InvalidParameterException"];
@@ -43,6 +43,18 @@ fn finds(w: &Wire, more: &[(&str, &[&str])], wanted: &str) -> Result<(), Broken>
     same(sorted(listed(w, &prefix, more, json!({}))?), wanted.to_owned())
 }
 
+/// Eight characters that no other name ends with.
+fn id() -> String {
+    token().chars().take(8).collect()
+}
+
+/// Whether the all filter finds the secret of this name.
+fn all_finds(w: &Wire, pattern: &str, name: &str) -> Result<bool, Broken> {
+    let filters = json!([{"Key": "all", "Values": [pattern]}, {"Key": "name", "Values": [name]}]);
+    let answer = w.ok("ListSecrets", json!({"Filters": filters}))?;
+    Ok(answer["SecretList"].as_array().is_some_and(|found| found.iter().any(|entry| text(entry, "Name") == name)))
+}
+
 pub(crate) const RULES: &[Rule] = &[
     rule("the name filter fits the beginning of a name", "M Filter", |w| finds(w, &[], "abc")),
     rule("the name filter knows upper from lower case", "M Filter", |w| {
@@ -68,6 +80,42 @@ pub(crate) const RULES: &[Rule] = &[
     rule("of several values of a filter one has to fit", "M Filter", |w| finds(w, &[("tag-value", &["blueprint", "blue"])], "ab")),
     rule("of several filters all have to fit", "M Filter", |w| finds(w, &[("tag-value", &["blue"]), ("description", &["api"])], "a")),
     rule("the all filter looks at name, description and tags in any case", "M Filter", |w| finds(w, &[("all", &["RED"])], "a")),
+    rule("the all filter finds the words between special characters of one kind", "R-MO test_with_all_filter_special_characters", |w| {
+        for special in ["/", "_", "+", "=", ".", "@", "-"] {
+            let name = ["prod", "AppBeta", &id()].join(special);
+            w.make_as(&name, json!({}))?;
+            must(all_finds(w, "AppBeta", &name)?, format!("AppBeta does not find {name}"))?;
+        }
+        Ok(())
+    }),
+    rule(
+        "the all filter does not split a text with special characters of two kinds",
+        "R-MO test_with_all_filter_special_characters",
+        |w| {
+            let name = format!("prod-AppBeta/{}", id());
+            w.make_as(&name, json!({}))?;
+            must(all_finds(w, "prod", &name)?, "its beginning does not find it")?;
+            must(!all_finds(w, "AppBeta", &name)?, "AppBeta finds it")
+        },
+    ),
+    rule("for the all filter the last capital before lower case begins a word", "R-MO test_with_all_filter_special_characters", |w| {
+        let (capitals, mixed) = (format!("uat/COMPANY/{}", id()), format!("uat/COMPANYthings/{}", id()));
+        w.make_as(&capitals, json!({}))?;
+        w.make_as(&mixed, json!({}))?;
+        must(all_finds(w, "COMPANY", &capitals)? && !all_finds(w, "COMPANY", &mixed)?, "COMPANY")?;
+        must(all_finds(w, "Ythings", &mixed)?, "Ythings")
+    }),
+    rule("the all filter goes by the beginnings of words", "R-MO test_with_all_filter", |w| {
+        let name = format!("Secret{}", id());
+        w.make_as(&name, json!({"Description": "Database Things"}))?;
+        must(all_finds(w, "sec", &name)? && all_finds(w, "d t", &name)?, "the beginnings do not find it")?;
+        must(!all_finds(w, "ret", &name)?, "ret finds it")
+    }),
+    rule("a special character alone finds nothing", "R-MO test_with_all_filter_special_characters", |w| {
+        let name = format!("prod+AppBeta+{}", id());
+        w.make_as(&name, json!({}))?;
+        must(all_finds(w, "prod", &name)? && !all_finds(w, "+", &name)?, "+ finds it")
+    }),
     rule("an unknown filter is refused", "M FilterNameStringType", |w| {
         w.refused_as("ListSecrets", json!({"Filters": [{"Key": "colour", "Values": ["x"]}]}), BAD).map(drop)
     }),
