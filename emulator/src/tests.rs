@@ -112,7 +112,7 @@ async fn every_write_passes_the_gate_before_and_after() {
 }
 
 #[tokio::test]
-async fn the_outsider_is_neither_counted_nor_logged() {
+async fn the_external_writer_is_neither_counted_nor_logged() {
     let bench = Bench::new().await;
     let external_writer = bench.emulator.external_writer();
     external_writer.create("s", "one", &[("team".to_owned(), "blue".to_owned())].into()).unwrap();
