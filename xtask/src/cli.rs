@@ -122,7 +122,7 @@ fn render() -> Result<String> {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(repository).args(["run", "--quiet", "--locked", "--package", "testbed", "--bin", "testbed", "--", "helm"]);
+    command.current_dir(repository).args(["run", "--quiet", "--locked", "--bin", "testbed", "--", "helm"]);
     command.args(["template", chart::NAME, chart::DIRECTORY, "--namespace", chart::NAME]).args(chart::DEFAULTS);
     for (name, _) in std::env::vars_os() {
         // No setting of this machine changes the result.
