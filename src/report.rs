@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::condition::{ConditionType, Reason, merge};
 use crate::api::{
-    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
-    ScheduleStatus, UnseenVersion,
+    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, REFRESH, RequestStatus, RotatedSecret,
+    RotatedSecretStatus, ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
 use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
@@ -102,6 +102,9 @@ pub fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome,
     let statements = match outcome {
         Outcome::Invalid(refusal) => {
             after.failures = None;
+            if let Some(refresh) = requests::token(object, REFRESH) {
+                after.requests.get_or_insert_default().refresh = Some(refresh);
+            }
             conditions::refused(&before, ConditionType::Provisioned, refusal)
         }
         Outcome::Failed { failure, secret_seen } => {

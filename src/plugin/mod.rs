@@ -8,6 +8,7 @@ mod args;
 mod aws;
 mod connect;
 mod doctor;
+mod flags;
 mod history;
 mod output;
 mod progress;
@@ -19,6 +20,7 @@ mod suspend;
 mod table;
 mod values;
 mod verify;
+mod wait;
 
 use std::fmt;
 
@@ -77,7 +79,7 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&output::escaped(&self.message))
     }
 }
 
@@ -89,7 +91,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     if let Command::Completion { shell } = cli.command {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::from(shell), &mut Cli::command(), "kubectl-rotatedsecret", &mut script);
-        return output::write(&String::from_utf8_lossy(&script)).map(|()| Exit::Fine);
+        return output::script(&String::from_utf8_lossy(&script)).map(|()| Exit::Fine);
     }
     let session = Session::open(&cli.cluster).await?;
     match cli.command {
