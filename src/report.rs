@@ -76,6 +76,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
         adopting: status.history.first().filter(|head| head.cause == Cause::Adopted).map(|head| head.version_id.as_str().into()),
+        rolled_back: status.history.first().filter(|head| head.cause == Cause::RolledBack).map(|head| head.version_id.as_str().into()),
         unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         history: status.history.iter().map(|entry| VersionId::from(entry.version_id.clone())).collect(),
         rollback_handled: status.requests.as_ref().and_then(|requests| Some((requests.rollback.clone()?, requests.rollback_refused))),

@@ -199,9 +199,12 @@ pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Aski
                     Err(error) => return Err(session.trouble("patch", name, &error)),
                     Ok(_) => {
                         let history = session.flags.plugin(&format!("history {name}"));
-                        let message = format!(
-                            "the {verb} request {token} of {name} is withdrawn; if the operator had begun with it, {history} shows the version"
-                        );
+                        let begun = if asking == Asking::Refresh {
+                            String::new()
+                        } else {
+                            format!("; if the operator had begun with it, {history} shows the version")
+                        };
+                        let message = format!("the {verb} request {token} of {name} is withdrawn{begun}");
                         (Outcome::Withdrawn, message)
                     }
                 }
