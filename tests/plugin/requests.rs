@@ -128,7 +128,12 @@ async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Re
     let scene = Scene::new("unready").await?;
     let never = "00000000-0000-0000-0000-000000000000";
     let faults = [
-        ("policy", "PolicyNotAllowed", json!({"aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": []}}})),
+        (
+            "policy",
+            "PolicyNotAllowed",
+            json!({"aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}}}),
+        ),
         ("key", "KeyNotAllowed", json!({"aws": {"kmsKeyId": "alias/theirs"}})),
         ("interval", "IntervalTooShort", json!({"rotation": {"schedule": "rate(1 minute)"}})),
         ("schedule", "InvalidSpec", json!({"rotation": {"schedule": "0 8 31 2 *"}})),
@@ -173,16 +178,19 @@ async fn a_request_that_is_repeated_while_it_waits_is_one_request() -> Result<()
     let foreign = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}))?;
     scene.world.secrets().create(&kube::api::PostParams::default(), &foreign).await?;
     let before = scene.world.aws_secret("db").context("a secret")?.versions.len();
-    let _operator = scene.operator().await?;
+    let operator = scene.operator().await?;
     for _ in 0..2 {
         let answer = scene.run("rotate db -o json").await?.ends(1).json();
         assert_eq!((&answer["outcome"], &answer["steps"]["current"]), (&json!("Refused"), &json!(false)));
         assert_eq!(answer["withdraw"], json!(scene.command("rotate db --cancel")));
     }
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), before);
-    // Both were one request, and it is carried out once.
+    drop(operator);
     scene.world.secrets().delete("db", &kube::api::DeleteParams::default()).await?;
-    scene.run("rotate db").await?.ends(0).says("still waits");
+    scene.run("rotate db --no-wait").await?.ends(0).says("still waits");
+    // All three were one request, and it is carried out once.
+    let _operator = scene.operator().await?;
+    scene.run("refresh db").await?.ends(0);
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), before + 1);
     Ok(())
 }
