@@ -1,5 +1,6 @@
 //! The commands that we print, with the flags that make them act on the same object wherever they are pasted.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::args::ClusterArgs;
@@ -37,10 +38,10 @@ impl Flags {
     pub(super) fn cluster(&self, words: &str) -> String {
         let mut command = format!("kubectl {words}");
         if let Some(context) = &self.context {
-            command += &format!(" --context {}", quoted(context));
+            let _ = write!(command, " --context {}", quoted(context));
         }
         if let Some(path) = &self.kubeconfig {
-            command += &format!(" --kubeconfig {}", quoted(&path.to_string_lossy()));
+            let _ = write!(command, " --kubeconfig {}", quoted(&path.to_string_lossy()));
         }
         command
     }

@@ -219,9 +219,15 @@ fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
     }
     let aws = &object.spec.aws;
     match reason {
-        Reason::KeyNotAllowed | Reason::PolicyNotAllowed | Reason::PolicyRefused | Reason::ReplicaFailed => true,
-        // AWS's answer to a setting, since a failure of anything else is counted.
-        Reason::AccessDenied | Reason::KeyUnusable | Reason::LimitExceeded | Reason::AwsRefused => true,
+        // The last four are AWS's answer to a setting, since a failure of anything else is counted.
+        Reason::KeyNotAllowed
+        | Reason::PolicyNotAllowed
+        | Reason::PolicyRefused
+        | Reason::ReplicaFailed
+        | Reason::AccessDenied
+        | Reason::KeyUnusable
+        | Reason::LimitExceeded
+        | Reason::AwsRefused => true,
         // Either the whole object is refused, or one of these.
         Reason::InvalidSpec => aws.resource_policy.is_some() || aws.replica_regions.is_some(),
         Reason::RegionNotAllowed => aws.replica_regions.is_some(),
