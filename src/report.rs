@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::condition::{ConditionType, Reason, merge};
 use crate::api::{
-    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
-    ScheduleStatus, UnseenVersion,
+    AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, REFRESH, RequestStatus, RotatedSecret,
+    RotatedSecretStatus, ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
 use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
@@ -76,6 +76,7 @@ pub fn recall(object: &RotatedSecret, want: &Desired, now: Timestamp) -> Reporte
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule_since: schedule_since(&status, want, now),
         adopting: status.history.first().filter(|head| head.cause == Cause::Adopted).map(|head| head.version_id.as_str().into()),
+        rolled_back: status.history.first().filter(|head| head.cause == Cause::RolledBack).map(|head| head.version_id.as_str().into()),
         unscheduled: status.schedule.is_none() && !status.history.is_empty(),
         history: status.history.iter().map(|entry| VersionId::from(entry.version_id.clone())).collect(),
         rollback_handled: status.requests.as_ref().and_then(|requests| Some((requests.rollback.clone()?, requests.rollback_refused))),
@@ -102,6 +103,9 @@ pub fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome,
     let statements = match outcome {
         Outcome::Invalid(refusal) => {
             after.failures = None;
+            if let Some(refresh) = requests::token(object, REFRESH) {
+                after.requests.get_or_insert_default().refresh = Some(refresh);
+            }
             conditions::refused(&before, ConditionType::Provisioned, refusal)
         }
         Outcome::Failed { failure, secret_seen } => {

@@ -255,6 +255,8 @@ pub enum RollbackRefusal {
     NoPreviousVersion,
     /// The object only mirrors somebody else's value.
     MirrorOnly,
+    /// AWSPREVIOUS was asked for, and the current version is a rollback itself.
+    AlreadyRolledBack,
 }
 
 impl RollbackRefusal {
@@ -265,6 +267,10 @@ impl RollbackRefusal {
             Self::VersionNotFound => {
                 "AWS has no such version, or has removed it since no label was on it; choose another (kubectl rotatedsecret history) and ask \
                  again with a new token"
+            }
+            Self::AlreadyRolledBack => {
+                "the current version is a rollback already, so AWSPREVIOUS is the version that was rolled back from; to go forward again, name \
+                 its id and a new token"
             }
             Self::NoPreviousVersion => "there is no previous version yet",
             Self::MirrorOnly => {

@@ -148,6 +148,8 @@ pub struct Reported {
     pub rotate_handled: Option<String>,
     /// Rollback requests that were handled, and why the last one was not carried out.
     pub rollback_handled: Option<(String, Option<RollbackRefusal>)>,
+    /// The version that was reported last, if that was a rollback.
+    pub rolled_back: Option<VersionId>,
     /// The versions of the history, newest first.
     pub history: Vec<VersionId>,
 }

@@ -37,6 +37,10 @@ pub(super) fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &
     let to = match &request.to {
         None => return handled(Some(RollbackRefusal::Malformed)),
         Some(RollbackTo::Version(to)) => to,
+        // AWSPREVIOUS is the version that was rolled back from: two people who ask the same must not undo each other.
+        Some(RollbackTo::Previous) if seen.reported.rolled_back.as_ref() == Some(&current.version) => {
+            return handled(Some(RollbackRefusal::AlreadyRolledBack));
+        }
         Some(RollbackTo::Previous) => match &remote.previous {
             Some(previous) => previous,
             None => return handled(Some(RollbackRefusal::NoPreviousVersion)),

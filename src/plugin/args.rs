@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 const EXIT_CODES: &str = "Exit codes:
   0  all is as it should be
-  1  something is not: not Ready, not rotated, AWS and the mirror differ, there is no such object
+  1  something is not: not Ready, not rotated or not mirrored, AWS and the mirror differ, there is no such object
   2  the command line is not understood
   3  it could not be found out: no kubeconfig, no answer, or no right to ask
 
@@ -135,7 +135,10 @@ pub(super) struct RequestArgs {
     /// Only ask; do not wait until it happened.
     #[arg(long)]
     pub(super) no_wait: bool,
-    /// How long to wait. The request itself stays.
+    /// Withdraw a request that the operator has not carried out yet.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(super) cancel: bool,
+    /// How long to wait. The request itself stays: --cancel withdraws it.
     #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = crate::cli::duration)]
     pub(super) timeout: SignedDuration,
     #[command(flatten)]
@@ -147,9 +150,16 @@ pub(super) struct RequestArgs {
 pub(super) struct RollbackArgs {
     #[command(flatten)]
     pub(super) request: RequestArgs,
-    /// Whose value: a version id as `history` shows it, or as much of its beginning as tells it from the others; or AWSPREVIOUS.
-    #[arg(long, value_name = "VERSION", default_value = "AWSPREVIOUS")]
+    /// Whose value: a version id as `history` shows it, or as much of its beginning as tells it from the others; or AWSPREVIOUS, which is
+    /// resolved after the operator has looked at AWS.
+    #[arg(long, value_name = "VERSION", default_value = "AWSPREVIOUS", conflicts_with = "cancel")]
     pub(super) to: String,
+    /// Show whose value would come back, by the operator's last look at AWS, and write nothing.
+    #[arg(long, conflicts_with_all = ["cancel", "no_wait"])]
+    pub(super) dry_run: bool,
+    /// Do not ask for confirmation on a terminal. Without a terminal nothing is asked.
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 /// Of `suspend`.
@@ -229,6 +239,9 @@ mod tests {
             vec!["verify", "db", "--values", "--no-aws"],
             vec!["rotate"],
             vec!["rotate", "db", "--timeout", "soon"],
+            vec!["rotate", "db", "--cancel", "--no-wait"],
+            vec!["rollback", "db", "--cancel", "--to", "abcd"],
+            vec!["rollback", "db", "--cancel", "--dry-run"],
             vec!["status", "-o", "xml"],
             vec!["completion", "tcsh"],
             vec!["doctor", "--aws-endpoint-url", "http://example.com"],

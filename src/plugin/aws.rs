@@ -6,8 +6,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_sdk_secretsmanager::config::ProvideCredentials as _;
+use kube::ResourceExt;
 
 use super::args::AwsArgs;
+use super::flags::Flags;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
 use crate::aws::{Address, Aws, Description, SecretsManager};
@@ -97,13 +99,13 @@ impl Place {
     ///
     /// # Errors
     /// What is missing, as a sentence.
-    pub(super) fn of(object: &RotatedSecret, own_region: Option<String>) -> Result<Self, String> {
+    pub(super) fn of(object: &RotatedSecret, own_region: Option<String>, flags: &Flags) -> Result<Self, String> {
         let aws = object.status.as_ref().and_then(|status| status.aws.clone()).unwrap_or_default();
         let spec = &object.spec.aws;
-        let id = aws
-            .arn
-            .or_else(|| spec.secret_name.clone())
-            .ok_or("the operator has not said yet which AWS secret it is: kubectl rotatedsecret status shows why")?;
+        let id = aws.arn.or_else(|| spec.secret_name.clone()).ok_or_else(|| {
+            let status = flags.plugin(&format!("status {}", object.name_any()));
+            format!("the operator has not said yet which AWS secret it is: {status} shows why")
+        })?;
         let region = aws.region.or_else(|| spec.region.clone()).or(own_region).ok_or("the AWS region is not known: set AWS_REGION")?;
         Ok(Self { region, id })
     }
@@ -147,12 +149,17 @@ mod tests {
         let named = json!({"aws": {"secretName": "shared/key", "region": "eu-west-1"}});
         let known = json!({"aws": {"arn": "arn:x", "region": "eu-central-1"}});
         let place = |region: &str, id: &str| Ok(Place { region: region.to_owned(), id: id.to_owned() });
-        assert_eq!(Place::of(&object(&named, &known), None), place("eu-central-1", "arn:x"));
-        assert_eq!(Place::of(&object(&named, &json!({})), None), place("eu-west-1", "shared/key"));
-        let elsewhere = Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), Some("us-east-1".to_owned()));
+        assert_eq!(Place::of(&object(&named, &known), None, &Flags::default()), place("eu-central-1", "arn:x"));
+        assert_eq!(Place::of(&object(&named, &json!({})), None, &Flags::default()), place("eu-west-1", "shared/key"));
+        let elsewhere =
+            Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), Some("us-east-1".to_owned()), &Flags::default());
         assert_eq!(elsewhere, place("us-east-1", "n"));
-        assert!(Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), None).unwrap_err().contains("AWS_REGION"));
-        assert!(Place::of(&object(&json!({}), &json!({})), Some("us-east-1".to_owned())).is_err());
+        assert!(
+            Place::of(&object(&json!({"aws": {"secretName": "n"}}), &json!({})), None, &Flags::default())
+                .unwrap_err()
+                .contains("AWS_REGION")
+        );
+        assert!(Place::of(&object(&json!({}), &json!({})), Some("us-east-1".to_owned()), &Flags::default()).is_err());
     }
 
     #[test]

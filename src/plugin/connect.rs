@@ -7,6 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use super::args::ClusterArgs;
+use super::flags::Flags;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 
@@ -19,6 +20,8 @@ pub(super) struct Session {
     pub(super) client: Client,
     /// Of the flag, or of the context.
     pub(super) namespace: String,
+    /// For the commands that we print.
+    pub(super) flags: Flags,
 }
 
 impl Session {
@@ -33,7 +36,8 @@ impl Session {
         let client = Client::try_from(config).map_err(|_| {
             Trouble::unreachable("the kubeconfig cannot be used: check its certificates and its login with kubectl auth whoami")
         })?;
-        Ok(Self { client, namespace })
+        let flags = Flags::new(args, &namespace);
+        Ok(Self { client, namespace, flags })
     }
 
     /// The objects of the namespace.
@@ -48,7 +52,7 @@ impl Session {
 
     /// What an error means. `verb`: as RBAC calls it; `name`: of one object, or empty.
     pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
-        explain(verb, &self.namespace, name, error)
+        explain(verb, &self.namespace, name, error, &self.flags)
     }
 }
 
@@ -82,26 +86,32 @@ fn unusable(error: &KubeconfigError) -> Trouble {
     })
 }
 
-fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error) -> Trouble {
+fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: &Flags) -> Trouble {
     let kube::Error::Api(status) = error else {
         return match error {
-            kube::Error::Auth(_) => Trouble::unreachable("the login of the kubeconfig failed: try kubectl auth whoami"),
+            kube::Error::Auth(_) => {
+                Trouble::unreachable(format!("the login of the kubeconfig failed: try {}", flags.cluster("auth whoami")))
+            }
             kube::Error::SerdeError(_) => {
                 Trouble::unreachable("the API server's answer is not understood: is this plugin as new as the operator's definition?")
             }
-            _ => Trouble::unreachable("the API server does not answer: check the network, and the context with kubectl cluster-info"),
+            _ => Trouble::unreachable(format!(
+                "the API server does not answer: check the network, and the context with {}",
+                flags.cluster("cluster-info")
+            )),
         };
     };
     let what = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
     match status.code {
-        401 => Trouble::unreachable("the API server does not know you: log in anew, then try kubectl auth whoami"),
+        401 => Trouble::unreachable(format!("the API server does not know you: log in again, then try {}", flags.cluster("auth whoami"))),
         // Admission webhooks and policies say 403 too, in words of their own, which the user needs.
         403 if !status.message.contains("denied") => Trouble::unreachable(format!(
-            "you may not {verb} RotatedSecrets {what}: ask for that right; kubectl auth can-i {verb} rsec shows whether you have it"
+            "you may not {verb} RotatedSecrets {what}: ask for that right; {} shows whether you have it",
+            flags.kubectl(&format!("auth can-i {verb} rsec"))
         )),
         // An object that is not there is named in the answer; a definition that is not there is not.
         404 if status.details.as_ref().is_some_and(|details| details.name == name && !name.is_empty()) => {
-            Trouble::wrong(format!("there is no RotatedSecret {name} {what}: kubectl rotatedsecret status -A shows all"))
+            Trouble::wrong(format!("there is no RotatedSecret {name} {what}: {} shows all", flags.cluster("rotatedsecret status -A")))
         }
         404 => Trouble::unreachable("RotatedSecret is not defined in this cluster: kubectl apply -f crds/, or choose another --context"),
         // What was sent holds no value, so the answer cannot quote one.
@@ -138,7 +148,7 @@ mod tests {
             (answer(503, "ServiceUnavailable", None), Exit::Unreachable, "503"),
             (kube::Error::LinesCodecMaxLineLengthExceeded, Exit::Unreachable, "does not answer"),
         ] {
-            let trouble = explain("patch", "shop", "db", &error);
+            let trouble = explain("patch", "shop", "db", &error, &Flags::default().within("shop"));
             assert_eq!(trouble.exit, exit, "{trouble}");
             assert!(trouble.to_string().contains(words), "{trouble}");
             assert_eq!(trouble.to_string().lines().count(), 1, "{trouble}");

@@ -10,9 +10,11 @@ use serde::Serialize;
 use super::args::DoctorArgs;
 use super::aws::{Caller, Place};
 use super::connect::Session;
+use super::flags::Flags;
+use super::output::{self, Page};
 use super::standing::neglect;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Trouble, output, status};
+use super::{Exit, Trouble, status};
 use crate::api::{GROUP, RotatedSecret};
 
 const VERSION: &str = "v1alpha1";
@@ -68,7 +70,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
             report.add("definition", Finding::Ok, format!("RotatedSecret {VERSION} is served, plugin {}", env!("CARGO_PKG_VERSION")));
         }
         _ => {
-            let advice = "as administrator: kubectl apply -f crds/ -f deploy/install.yaml";
+            let advice = format!("as administrator: {}", session.flags.cluster("apply -f crds/ -f deploy/install.yaml"));
             report.add("definition", Finding::Problem, format!("RotatedSecret {VERSION} is not served by this cluster: {advice}"));
             return true;
         }
@@ -77,7 +79,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
     for (verb, group, resource, commands, without) in [
         ("list", GROUP, "rotatedsecrets", "status", Finding::Problem),
         ("get", GROUP, "rotatedsecrets", "every command", Finding::Problem),
-        ("patch", GROUP, "rotatedsecrets", "rotate, refresh, suspend and resume", Finding::Problem),
+        ("patch", GROUP, "rotatedsecrets", "rotate, rollback, refresh, suspend and resume", Finding::Problem),
         ("get", "", "secrets", "verify", Finding::Note),
     ] {
         let (result, message) = access(session, place, (verb, group, resource), commands, without).await;
@@ -90,7 +92,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
     }
     match status::list(session, args.all_namespaces).await {
         Ok(objects) => {
-            let (result, message) = operator(&objects, Timestamp::now());
+            let (result, message) = operator(&objects, Timestamp::now(), &session.flags);
             report.add("operator", result, message);
         }
         Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so nothing is known of the operator"),
@@ -118,16 +120,22 @@ async fn access(session: &Session, namespace: &str, what: (&str, &str, &str), co
     match answer.ok().and_then(|answer| answer.status) {
         Some(status) if status.allowed => (Finding::Ok, format!("you may {verb} {resource} {place}")),
         Some(_) => (without, format!("you may not {verb} {resource} {place}, which {commands} needs: ask for that right")),
-        None => (Finding::Note, format!("whether you may {verb} {resource} cannot be found out: try kubectl auth can-i {verb} {resource}")),
+        None => (
+            Finding::Note,
+            format!(
+                "whether you may {verb} {resource} cannot be found out: try {}",
+                session.flags.kubectl(&format!("auth can-i {verb} {resource}"))
+            ),
+        ),
     }
 }
 
 /// Whether somebody works on the objects, by what should have been written to them by now.
-fn operator(objects: &[RotatedSecret], now: Timestamp) -> (Finding, String) {
+fn operator(objects: &[RotatedSecret], now: Timestamp, flags: &Flags) -> (Finding, String) {
     if objects.is_empty() {
         return (Finding::Note, "there is no object to judge by: try -A".to_owned());
     }
-    let left: Vec<(&RotatedSecret, String)> = objects.iter().filter_map(|object| Some((object, neglect(object, now)?))).collect();
+    let left: Vec<(&RotatedSecret, String)> = objects.iter().filter_map(|object| Some((object, neglect(object, now, flags)?))).collect();
     match left.first() {
         None => (Finding::Ok, format!("it keeps up with {}", count(objects.len()))),
         Some((object, why)) => {
@@ -137,9 +145,10 @@ fn operator(objects: &[RotatedSecret], now: Timestamp) -> (Finding, String) {
             (
                 Finding::Problem,
                 format!(
-                    "it leaves {} of {} alone ({namespace}/{name}: {why}): kubectl get pods -A | grep rotated-secrets, then its logs",
+                    "it leaves {} of {} alone ({namespace}/{name}: {why}): {} | grep rotated-secrets, then its logs",
                     left.len(),
-                    count(objects.len())
+                    count(objects.len()),
+                    flags.cluster("get pods -A")
                 ),
             )
         }
@@ -166,7 +175,7 @@ async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut R
     identity::of_caller(&caller, without, report).await;
     let Some(name) = args.name.as_deref().filter(|_| reached) else { return };
     let place = match session.object(name).await {
-        Ok(object) => Place::of(&object, caller.region()),
+        Ok(object) => Place::of(&object, caller.region(), &session.flags),
         Err(trouble) => Err(trouble.to_string()),
     };
     let described = match place {
@@ -182,7 +191,7 @@ async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut R
     }
 }
 
-fn screen(report: &Report, colours: bool) -> String {
+fn screen(report: &Report, colours: bool) -> Page {
     let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
     for check in &report.checks {
         let tone = match check.result {
@@ -192,7 +201,9 @@ fn screen(report: &Report, colours: bool) -> String {
         };
         table.row(vec![check.check.into(), Cell(format!("{:?}", check.result), tone), check.message.as_str().into()]);
     }
-    table.render(colours)
+    let mut page = Page::default();
+    page.table(&table, colours);
+    page
 }
 
 #[cfg(test)]
@@ -215,9 +226,10 @@ mod tests {
     #[test]
     fn an_operator_is_judged_by_what_it_leaves_alone() {
         let now = "2026-06-01T12:00:00Z".parse().unwrap();
-        assert_eq!(operator(&[], now).0, Finding::Note);
-        assert_eq!(operator(&[object("a", 2)], now), (Finding::Ok, "it keeps up with 1 object".to_owned()));
-        let (result, message) = operator(&[object("a", 2), object("b", 1)], now);
+        let flags = Flags::default();
+        assert_eq!(operator(&[], now, &flags).0, Finding::Note);
+        assert_eq!(operator(&[object("a", 2)], now, &flags), (Finding::Ok, "it keeps up with 1 object".to_owned()));
+        let (result, message) = operator(&[object("a", 2), object("b", 1)], now, &flags);
         assert_eq!(result, Finding::Problem);
         assert!(message.starts_with("it leaves 1 of 2 objects alone (shop/b: the operator has not looked at the spec"), "{message}");
     }
@@ -230,6 +242,6 @@ mod tests {
             serde_json::to_value(&report).unwrap(),
             json!({"checks": [{"check": "apiServer", "result": "Ok", "message": "answers"}]})
         );
-        assert_eq!(screen(&report, false), "CHECK       RESULT   WHAT\napiServer   Ok       answers\n");
+        assert_eq!(screen(&report, false).text(), "CHECK       RESULT   WHAT\napiServer   Ok       answers\n");
     }
 }

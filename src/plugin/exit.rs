@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::escape::escaped;
+
 /// How the plugin ends, for scripts. `--help` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -51,6 +53,6 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&escaped(&self.message))
     }
 }

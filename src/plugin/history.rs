@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::args::ObjectArgs;
 use super::connect::Session;
+use super::flags::Flags;
+use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Trouble, ages, output};
+use super::{Exit, Trouble, ages};
 use crate::api::{Cause, Outcome, RotatedSecret};
 
 /// The fields of `history -o json`.
@@ -61,7 +63,7 @@ impl GoBack {
 pub(super) async fn run(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
     let object = session.object(&args.name).await?;
     let history = collect(session.namespace.clone(), args.name.clone(), &object);
-    output::emit(args.out.output, &history, || screen(&history, Timestamp::now(), output::colours()))?;
+    output::emit(args.out.output, &history, || screen(&history, Timestamp::now(), output::colours(), &session.flags))?;
     Ok(Exit::Fine)
 }
 
@@ -98,9 +100,10 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     History { namespace, name, items }
 }
 
-fn screen(history: &History, now: Timestamp, colours: bool) -> String {
+fn screen(history: &History, now: Timestamp, colours: bool, flags: &Flags) -> Page {
     if history.items.is_empty() {
-        return format!("No version of {} is known yet: kubectl rotatedsecret status {0}\n", history.name);
+        let status = flags.plugin(&format!("status {}", history.name));
+        return Page::of(&format!("No version of {} is known yet: {status}", history.name));
     }
     let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]);
     for entry in &history.items {
@@ -124,7 +127,9 @@ fn screen(history: &History, now: Timestamp, colours: bool) -> String {
             entry.can_go_back.words().into(),
         ]);
     }
-    table.render(colours)
+    let mut page = Page::default();
+    page.table(&table, colours);
+    page
 }
 
 #[cfg(test)]
@@ -157,7 +162,7 @@ mod tests {
     #[test]
     fn the_table_says_when_why_and_what_each_version_is_now() {
         assert_eq!(
-            screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false),
+            screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, &Flags::default()).text(),
             "AGE   TIME                   CAUSE        OUTCOME                     VERSION   NOW                                       BACK\n\
              60m   2026-06-01T11:00:00Z   RolledBack   Succeeded                   v3        AWSCURRENT, mirrored, value of 57c54e0c   -\n\
              2d    2026-05-30T12:00:00Z   Scheduled    Abandoned: ForeignPending   v2                                                  while AWS has it\n\

@@ -8,7 +8,9 @@ mod args;
 mod aws;
 mod connect;
 mod doctor;
+mod escape;
 mod exit;
+mod flags;
 mod history;
 mod output;
 mod progress;
@@ -20,6 +22,7 @@ mod suspend;
 mod table;
 mod values;
 mod verify;
+mod wait;
 
 use clap::CommandFactory as _;
 
@@ -36,7 +39,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     if let Command::Completion { shell } = cli.command {
         let mut script = Vec::new();
         clap_complete::generate(clap_complete::Shell::from(shell), &mut Cli::command(), "kubectl-rotatedsecret", &mut script);
-        return output::write(&String::from_utf8_lossy(&script)).map(|()| Exit::Fine);
+        return output::script(&String::from_utf8_lossy(&script)).map(|()| Exit::Fine);
     }
     let session = Session::open(&cli.cluster).await?;
     match cli.command {

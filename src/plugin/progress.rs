@@ -1,12 +1,16 @@
 //! How far a request has come, by what the status says. Pure.
 //!
-//! The version that a rotate request makes is known before it is made ([`crate::ids`]), so another rotation is never taken for it.
+//! The version that a rotate request makes is known before it is made ([`crate::ids`]), so another rotation is never taken for it. The outcome is
+//! that of the version: what else is wrong with the object is said beside it, and changes nothing in it.
 
+use kube::ResourceExt;
 use serde::Serialize;
 
+use super::flags::Flags;
 use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{CreationPolicy, RequestStatus, RollbackRefusal, RotatedSecret};
+use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret};
+use crate::desired::{RollbackRequest, bounded};
 use crate::ids::{Tokens, VersionId};
 
 /// The steps of a rotation, as `rotate -o json` has them.
@@ -27,9 +31,13 @@ pub(super) struct Steps {
 pub(super) enum Verdict {
     /// It happened.
     Done,
+    /// It happened, and the object is not Ready for another reason: which.
+    DoneUnready(String),
     /// It may still happen.
     Wait,
-    /// It will not happen by itself: why, and what to type.
+    /// The version is current in AWS, and cannot be mirrored by itself: why, and what to type.
+    NotMirrored(String),
+    /// It did not happen and will not by itself: why, and what to type.
     Refused(String),
 }
 
@@ -44,53 +52,187 @@ pub(super) enum Asking {
     Refresh,
 }
 
-/// How far the rotation with this token is.
-pub(super) fn rotation(object: &RotatedSecret, token: &str) -> (Steps, Verdict) {
-    let requests = requests(object);
-    let handled = requests.rotate.as_deref() == Some(token);
-    follow(object, token, &tokens(object).request(token), handled, None)
+impl Asking {
+    /// The command.
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::RollBack => "rollback",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    /// Where the request stands on the object.
+    pub(super) fn annotation(self) -> &'static str {
+        match self {
+            Self::Rotate => ROTATE,
+            Self::RollBack => ROLLBACK,
+            Self::Refresh => REFRESH,
+        }
+    }
 }
 
-/// How far the rollback with this token is.
-pub(super) fn rollback(object: &RotatedSecret, token: &str) -> (Steps, Verdict) {
+/// A request, as it is on the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Of what is asked for.
+    pub(super) token: String,
+    /// Of the refresh that goes with it: its acknowledgement tells that the operator has looked since, also where it fails.
+    pub(super) look: String,
+}
+
+/// How far the rotation is.
+pub(super) fn rotation(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> (Steps, Verdict) {
+    let handled = requests(object).rotate.as_ref() == Some(&asked.token);
+    follow(object, asked, &tokens(object).request(&asked.token), Answer { handled, refused: None }, flags)
+}
+
+/// How far the rollback is.
+pub(super) fn rollback(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> (Steps, Verdict) {
     let requests = requests(object);
-    let handled = requests.rollback.as_deref() == Some(token);
-    let refused = requests.rollback_refused.filter(|_| handled);
-    follow(object, token, &tokens(object).rollback(token), handled, refused.map(RollbackRefusal::sentence))
+    let handled = requests.rollback.as_ref() == Some(&asked.token);
+    let refused = requests.rollback_refused.filter(|_| handled).map(RollbackRefusal::sentence);
+    follow(object, asked, &tokens(object).rollback(&asked.token), Answer { handled, refused }, flags)
 }
 
 fn tokens(object: &RotatedSecret) -> Tokens {
     Tokens::of(object.metadata.uid.as_deref().unwrap_or_default())
 }
 
-fn requests(object: &RotatedSecret) -> RequestStatus {
+/// The requests that the operator has acknowledged.
+pub(super) fn requests(object: &RotatedSecret) -> RequestStatus {
     object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default()
 }
 
-/// How far the way to the version `expected` is. `refused`: why it will not be made.
-fn follow(object: &RotatedSecret, token: &str, expected: &VersionId, handled: bool, refused: Option<&str>) -> (Steps, Verdict) {
+/// The token of a request that is on the object and that the operator has not acknowledged.
+pub(super) fn pending(object: &RotatedSecret, asking: Asking) -> Option<String> {
+    let text = object.annotations().get(asking.annotation()).filter(|text| !text.is_empty())?;
+    let answered = requests(object);
+    let (token, answered) = match asking {
+        Asking::Rotate => (bounded(text), answered.rotate),
+        Asking::Refresh => (bounded(text), answered.refresh),
+        Asking::RollBack => (RollbackRequest::parse(text)?.token, answered.rollback),
+    };
+    (answered.as_ref() != Some(&token)).then_some(token)
+}
+
+/// What the operator says of the request itself.
+#[derive(Clone, Copy)]
+struct Answer {
+    handled: bool,
+    refused: Option<&'static str>,
+}
+
+/// How far the way to the version `expected` is.
+fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: Answer, flags: &Flags) -> (Steps, Verdict) {
     let status = object.status.clone().unwrap_or_default();
     let (current, pending) = status.aws.map_or((None, None), |aws| (aws.current_version_id, aws.pending_version_id));
     let pending = pending.as_deref() == Some(expected.as_str());
-    let made = current.as_deref() == Some(expected.as_str()) || status.history.iter().any(|entry| entry.version_id == expected.as_str());
+    let succeeded = |entry: &crate::api::HistoryEntry| entry.version_id == expected.as_str() && entry.outcome == Outcome::Succeeded;
+    let made = current.as_deref() == Some(expected.as_str()) || status.history.iter().any(succeeded);
     let mirrored = made
         && (object.spec.target.creation_policy == CreationPolicy::None
             || pinned(object)
             || (current.is_some() && status.mirror.and_then(|mirror| mirror.version_id) == current));
     let ready = mirrored && !lags(object) && holds(object, ConditionType::Ready);
     let steps = Steps { requested: true, current: made, mirrored, ready };
-    let verdict = match refusal(object, token) {
-        _ if ready => Verdict::Done,
-        _ if refused.is_some() => Verdict::Refused(refused.unwrap_or_default().to_owned()),
-        Some(sentence) => Verdict::Refused(sentence),
-        // AWS rotates to it, and has not come to its end.
-        None if pending => Verdict::Wait,
-        None if handled && !made => Verdict::Refused(
-            "the operator has acknowledged the request without a new version: kubectl rotatedsecret history shows why".to_owned(),
-        ),
-        None => Verdict::Wait,
+    let verdict = match steps {
+        Steps { ready: true, .. } => Verdict::Done,
+        Steps { mirrored: true, .. } => unready(object).map_or(Verdict::Wait, Verdict::DoneUnready),
+        Steps { current: true, .. } => undelivered(object).map_or(Verdict::Wait, Verdict::NotMirrored),
+        _ => unmade(object, asked, answer, pending, flags).map_or(Verdict::Wait, Verdict::Refused),
     };
     (steps, verdict)
+}
+
+/// Why the object is not Ready although the version is current and mirrored. `None`: the operator is still at it.
+fn unready(object: &RotatedSecret) -> Option<String> {
+    let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False" && !lags(object))?;
+    (!under_way(&ready.reason)).then(|| ready.message.clone())
+}
+
+/// Why the Secret will not hold the current version until a person acts.
+fn undelivered(object: &RotatedSecret) -> Option<String> {
+    let mirrored = condition(object, ConditionType::Mirrored).filter(|mirrored| mirrored.status == "False")?;
+    reason(&mirrored.reason).is_some_and(Reason::needs_a_person).then(|| mirrored.message.clone())
+}
+
+/// Why the version was not made and will not be made by itself.
+fn unmade(object: &RotatedSecret, asked: &Asked, answer: Answer, pending: bool, flags: &Flags) -> Option<String> {
+    if let Some(refused) = answer.refused {
+        return Some(refused.to_owned());
+    }
+    if object.spec.suspend {
+        return obstacle(object, Asking::Refresh, flags);
+    }
+    if acknowledged(object, &asked.look)
+        && let Some(why) = blocked(object)
+    {
+        return Some(why);
+    }
+    // A version that is pending: AWS rotates to it, and has not come to its end.
+    (answer.handled && !pending).then(|| {
+        let history = flags.plugin(&format!("history {}", name(object)));
+        format!("the operator has acknowledged the request without a new version: {history} shows why")
+    })
+}
+
+fn name(object: &RotatedSecret) -> &str {
+    object.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn reason(word: &str) -> Option<Reason> {
+    Reason::ALL.into_iter().find(|reason| reason.as_str() == word)
+}
+
+fn under_way(reason: &str) -> bool {
+    [Reason::Progressing, Reason::Creating].iter().any(|moving| moving.as_str() == reason)
+}
+
+/// What keeps the operator from making a version until a person acts, by the conditions of its last look.
+fn blocked(object: &RotatedSecret) -> Option<String> {
+    let stalled = condition(object, ConditionType::Stalled).filter(|stalled| stalled.status == "True")?;
+    let aspects = [ConditionType::Provisioned, ConditionType::Mirrored, ConditionType::Rotated];
+    let unmet = aspects.into_iter().filter_map(|of| Some((of, condition(object, of).filter(|condition| condition.status == "False")?)));
+    let mut in_the_way = unmet
+        .filter(|(of, condition)| reason(&condition.reason).is_some_and(|reason| reason.needs_a_person() && !goes_on(object, *of, reason)));
+    // A failure that concerns none of the three ended the look too.
+    let failing = object.status.as_ref().is_some_and(|status| status.failures.is_some());
+    in_the_way.next().map(|(_, condition)| condition.message.clone()).or_else(|| failing.then(|| stalled.message.clone()))
+}
+
+/// Whether a request is carried out although this aspect is at fault for this reason. The operator's plan decides; this is what it lets pass.
+fn goes_on(object: &RotatedSecret, of: ConditionType, reason: Reason) -> bool {
+    match of {
+        ConditionType::Rotated => matches!(reason, Reason::InvalidSpec | Reason::IntervalTooShort),
+        ConditionType::Mirrored => reason == Reason::VersionNotFound,
+        ConditionType::Provisioned => is_setting(object, reason),
+        _ => false,
+    }
+}
+
+/// Whether this reason may be that of a setting beside the value (key, policy, replicas), which holds up neither rotation nor mirror.
+fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
+    let Some(status) = &object.status else { return false };
+    if status.failures.is_some() || status.aws.as_ref().is_none_or(|aws| aws.current_version_id.is_none()) {
+        return false;
+    }
+    let aws = &object.spec.aws;
+    match reason {
+        // The last four are AWS's answer to a setting, since a failure of anything else is counted.
+        Reason::KeyNotAllowed
+        | Reason::PolicyNotAllowed
+        | Reason::PolicyRefused
+        | Reason::ReplicaFailed
+        | Reason::AccessDenied
+        | Reason::KeyUnusable
+        | Reason::LimitExceeded
+        | Reason::AwsRefused => true,
+        // Either the whole object is refused, or one of these.
+        Reason::InvalidSpec => aws.resource_policy.is_some() || aws.replica_regions.is_some(),
+        Reason::RegionNotAllowed => aws.replica_regions.is_some(),
+        _ => false,
+    }
 }
 
 /// The Secret is held at a version that need not be the current one.
@@ -98,48 +240,59 @@ pub(super) fn pinned(object: &RotatedSecret) -> bool {
     object.spec.target.version_id.is_some() || object.spec.target.version_stage != "AWSCURRENT"
 }
 
-/// Whether the operator has looked since the refresh with this token was asked for, and found all in order.
-pub(super) fn look(object: &RotatedSecret, token: &str) -> Verdict {
-    if !acknowledged(object, token) {
-        return refusal(object, token).map_or(Verdict::Wait, Verdict::Refused);
+/// Whether the operator has looked since the refresh was asked for, and found all in order.
+pub(super) fn look(object: &RotatedSecret, asked: &Asked) -> Verdict {
+    if !acknowledged(object, &asked.look) {
+        return Verdict::Wait;
     }
     match condition(object, ConditionType::Ready) {
         Some(ready) if ready.status == "True" => Verdict::Done,
         // It looked, and is in the middle of something.
-        Some(ready) if ready.reason == Reason::Progressing.as_str() || ready.reason == Reason::Creating.as_str() => Verdict::Wait,
+        Some(ready) if under_way(&ready.reason) => Verdict::Wait,
         Some(ready) => Verdict::Refused(ready.message.clone()),
         None => Verdict::Wait,
     }
 }
 
-/// The operator has looked since: it acknowledges a refresh also where it fails.
-pub(super) fn acknowledged(object: &RotatedSecret, token: &str) -> bool {
-    let requests = object.status.as_ref().and_then(|status| status.requests.as_ref());
-    requests.and_then(|requests| requests.refresh.as_deref()) == Some(token)
+/// Whether the status says what AWS held when the operator looked for this refresh: then AWSPREVIOUS can be resolved from it.
+pub(super) fn labels_seen(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> Verdict {
+    if object.spec.suspend {
+        return obstacle(object, Asking::RollBack, flags).map_or(Verdict::Wait, Verdict::Refused);
+    }
+    if !acknowledged(object, &asked.look) {
+        return Verdict::Wait;
+    }
+    if let Some(why) = blocked(object) {
+        return Verdict::Refused(why);
+    }
+    let failing = object.status.as_ref().is_none_or(|status| status.failures.is_some());
+    let moving = |of| condition(object, of).is_some_and(|condition| condition.status == "False" && under_way(&condition.reason));
+    // Replicas that AWS still makes are no reason to wait: the labels were seen.
+    let settings_only = moving(ConditionType::Provisioned) && !moving(ConditionType::Mirrored);
+    let unsettled = moving(ConditionType::Mirrored) || holds(object, ConditionType::Reconciling) && !settings_only;
+    if failing || unsettled { Verdict::Wait } else { Verdict::Done }
 }
 
-/// What stands in the way until a person acts, said after the request was made.
-fn refusal(object: &RotatedSecret, token: &str) -> Option<String> {
-    let stalled = condition(object, ConditionType::Stalled).filter(|stalled| stalled.status == "True")?;
-    // A spec that cannot be carried out is reported without a look at the requests.
-    let invalid = [Reason::InvalidSpec, Reason::RegionNotAllowed].iter().any(|reason| reason.as_str() == stalled.reason) && !lags(object);
-    (acknowledged(object, token) || invalid).then(|| stalled.message.clone())
+/// The operator has looked since: it acknowledges a refresh also where it fails.
+pub(super) fn acknowledged(object: &RotatedSecret, look: &str) -> bool {
+    requests(object).refresh.as_deref() == Some(look)
 }
 
 /// Why a request cannot be carried out as the object is, before it is made.
-pub(super) fn obstacle(object: &RotatedSecret, asking: Asking) -> Option<String> {
-    let name = object.metadata.name.as_deref().unwrap_or_default();
+pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) -> Option<String> {
+    let name = name(object);
+    let resume = || flags.plugin(&format!("resume {name}"));
     if object.metadata.deletion_timestamp.is_some() {
         return Some(format!("{name} is being deleted"));
     }
     if object.spec.suspend {
-        return Some(format!("{name} is suspended, so nothing would happen: kubectl rotatedsecret resume {name}"));
+        return Some(format!("{name} is suspended, so nothing would happen: {}", resume()));
     }
     if asking == Asking::Rotate
         && let Some(rotation) = object.spec.rotation.as_ref().filter(|rotation| rotation.lambda.is_some())
     {
-        let advice = format!("rotation of {name} is suspended, and AWS rotates only where it is on: kubectl rotatedsecret resume {name}");
-        return rotation.suspend.then_some(advice);
+        let advice = || format!("rotation of {name} is suspended, and AWS rotates only where it is on: {}", resume());
+        return rotation.suspend.then(advice);
     }
     match &object.spec.value {
         _ if asking == Asking::Refresh => None,
@@ -157,221 +310,16 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking) -> Option<String>
 }
 
 /// Why it did not happen in time.
-pub(super) fn late(object: &RotatedSecret, token: &str, waited: &str) -> String {
+pub(super) fn late(object: &RotatedSecret, asked: &Asked, waited: &str, flags: &Flags) -> String {
     let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False");
     match ready {
-        _ if !acknowledged(object, token) => {
-            format!("the operator has not looked at the request within {waited} (it stays): is it running? kubectl rotatedsecret doctor")
+        _ if !acknowledged(object, &asked.look) => {
+            format!("the operator has not looked at the request within {waited}: is it running? {}", flags.plugin("doctor"))
         }
-        Some(ready) => format!("it did not happen within {waited} (the request stays): {}", ready.message),
-        None => format!("it did not happen within {waited} (the request stays): kubectl rotatedsecret status shows more"),
+        Some(ready) => format!("it did not happen within {waited}: {}", ready.message),
+        None => format!("it did not happen within {waited}: {} shows more", flags.plugin(&format!("status {}", name(object)))),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
-
-    fn expected() -> String {
-        Tokens::of(UID).request("t").to_string()
-    }
-
-    fn object(spec: &Value, status: &Value) -> RotatedSecret {
-        serde_json::from_value(json!({
-            "apiVersion": "rotated-secrets.io/v1alpha1",
-            "kind": "RotatedSecret",
-            "metadata": {"name": "db", "uid": UID, "generation": 1},
-            "spec": spec,
-            "status": status,
-        }))
-        .unwrap()
-    }
-
-    fn conditions(ready: &str, reason: &str, stalled: bool) -> Value {
-        let one = |of: &str, status: &str| json!({"type": of, "status": status, "reason": reason, "message": "why", "lastTransitionTime": "2026-06-01T12:00:00Z"});
-        if stalled { json!([one("Ready", ready), one("Stalled", "True")]) } else { json!([one("Ready", ready)]) }
-    }
-
-    #[test]
-    fn a_rotation_is_done_when_its_own_version_is_current_mirrored_and_ready() {
-        let version = expected();
-        let fine = conditions("True", "Succeeded", false);
-        let refused = || Verdict::Refused("why".to_owned());
-        for (what, status, reached, verdict) in [
-            ("nothing yet", json!({"observedGeneration": 1, "conditions": fine}), (false, false, false), Verdict::Wait),
-            (
-                "another version came first",
-                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": "x"}, "mirror": {"versionId": "x"}}),
-                (false, false, false),
-                Verdict::Wait,
-            ),
-            (
-                "current",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "Progressing", false), "aws": {"currentVersionId": version},
-                    "mirror": {"versionId": "x"}}),
-                (true, false, false),
-                Verdict::Wait,
-            ),
-            (
-                "done",
-                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": version}, "mirror": {"versionId": version}}),
-                (true, true, true),
-                Verdict::Done,
-            ),
-            (
-                "done, and another rotation followed",
-                json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": "y"}, "mirror": {"versionId": "y"},
-                    "history": [{"versionId": "y", "time": "2026-06-01T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded"},
-                        {"versionId": version, "time": "2026-06-01T12:00:00Z", "cause": "Requested", "outcome": "Succeeded"}]}),
-                (true, true, true),
-                Verdict::Done,
-            ),
-            (
-                "stalled before the request",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "NotOwned", true)}),
-                (false, false, false),
-                Verdict::Wait,
-            ),
-            (
-                "stalled after it",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "NotOwned", true), "requests": {"refresh": "t"}}),
-                (false, false, false),
-                refused(),
-            ),
-            (
-                "the spec is invalid, which nobody acknowledges",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "InvalidSpec", true)}),
-                (false, false, false),
-                refused(),
-            ),
-            (
-                "current, and the Secret is somebody else's",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "SecretNotOwned", true), "requests": {"refresh": "t"},
-                    "aws": {"currentVersionId": version}}),
-                (true, false, false),
-                refused(),
-            ),
-            (
-                "throttled: the operator goes on by itself",
-                json!({"observedGeneration": 1, "conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}}),
-                (false, false, false),
-                Verdict::Wait,
-            ),
-        ] {
-            let (steps, found) = rotation(&object(&json!({}), &status), "t");
-            assert_eq!(((steps.current, steps.mirrored, steps.ready), found), (reached, verdict), "{what}");
-        }
-    }
-
-    #[test]
-    fn an_acknowledgement_without_a_version_is_not_waited_on() {
-        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}});
-        assert!(matches!(rotation(&object(&json!({}), &status), "t").1, Verdict::Refused(_)));
-    }
-
-    #[test]
-    fn a_rollback_is_done_by_its_own_version_or_refused_by_its_own_answer() {
-        let version = Tokens::of(UID).rollback("t").to_string();
-        let fine = conditions("True", "Succeeded", false);
-        let status = |current: &str, requests: Value| {
-            json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": current}, "mirror": {"versionId": current},
-                "requests": requests})
-        };
-        for (status, expected) in [
-            (status("x", json!({})), Verdict::Wait),
-            (status(&version, json!({"rollback": "t"})), Verdict::Done),
-            (
-                status("x", json!({"rollback": "t", "rollbackRefused": "VersionNotFound"})),
-                Verdict::Refused(RollbackRefusal::VersionNotFound.sentence().to_owned()),
-            ),
-            (status("x", json!({"rollback": "earlier", "rollbackRefused": "VersionNotFound"})), Verdict::Wait),
-        ] {
-            assert_eq!(rollback(&object(&json!({}), &status), "t").1, expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_pinned_secret_is_not_waited_for() {
-        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Pinned", false),
-            "aws": {"currentVersionId": expected()}, "mirror": {"versionId": "old"}});
-        for target in [json!({"versionId": "0".repeat(36)}), json!({"versionStage": "AWSPREVIOUS"})] {
-            assert_eq!(rotation(&object(&json!({"target": target}), &status), "t").1, Verdict::Done);
-        }
-    }
-
-    #[test]
-    fn without_a_mirror_nothing_waits_for_one() {
-        let status = json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false),
-            "aws": {"currentVersionId": expected()}});
-        assert_eq!(rotation(&object(&json!({"target": {"creationPolicy": "None"}}), &status), "t").1, Verdict::Done);
-    }
-
-    #[test]
-    fn a_look_ends_when_it_is_acknowledged_whatever_it_found() {
-        for (status, expected) in [
-            (json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false)}), Verdict::Wait),
-            (
-                json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"refresh": "t"}}),
-                Verdict::Done,
-            ),
-            (
-                json!({"observedGeneration": 1, "conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}}),
-                Verdict::Refused("why".to_owned()),
-            ),
-            (
-                json!({"observedGeneration": 1, "conditions": conditions("False", "Progressing", false), "requests": {"refresh": "t"}}),
-                Verdict::Wait,
-            ),
-        ] {
-            assert_eq!(look(&object(&json!({}), &status), "t"), expected, "{status}");
-        }
-    }
-
-    fn by_aws(suspend: bool) -> Value {
-        let function = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
-        json!({"schedule": "rate(30 days)", "suspend": suspend, "lambda": {"functionArn": function}})
-    }
-
-    #[test]
-    fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
-        let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
-        let begun =
-            object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
-        assert_eq!(rotation(&begun, "t").1, Verdict::Wait);
-        let gone = object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old"})));
-        assert!(matches!(rotation(&gone, "t").1, Verdict::Refused(_)), "abandoned");
-    }
-
-    #[test]
-    fn what_cannot_happen_is_said_before_it_is_asked_for() {
-        let generated = json!({"value": {"generate": {"password": {}}}});
-        for (spec, rotate, rollback, refresh) in [
-            (generated, None, None, None),
-            (json!({"value": {"plainText": {}}}), None, None, None),
-            (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
-            (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
-            (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
-            (json!({"rotation": by_aws(false)}), None, Some("spec.target.versionId"), None),
-            (json!({"value": {"data": {"a": "b"}}, "rotation": by_aws(false)}), None, None, None),
-            (json!({"rotation": by_aws(true)}), Some("resume db"), Some("spec.target.versionId"), None),
-        ] {
-            for (asked, expected) in [(Asking::Rotate, rotate), (Asking::RollBack, rollback), (Asking::Refresh, refresh)] {
-                let found = obstacle(&object(&spec, &json!({})), asked);
-                assert_eq!(found.is_some(), expected.is_some(), "{spec} {found:?}");
-                assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{spec}");
-            }
-        }
-    }
-
-    #[test]
-    fn being_late_names_the_condition_or_asks_whether_the_operator_runs() {
-        let silent = object(&json!({}), &json!({"conditions": conditions("False", "Throttled", false)}));
-        assert!(late(&silent, "t", "3m").contains("doctor"));
-        let failing = json!({"conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}});
-        assert!(late(&object(&json!({}), &failing), "t", "3m").ends_with("why"));
-    }
-}
+mod tests;

@@ -1,89 +1,218 @@
 //! `rotate`, `rollback` and `refresh`: an annotation with a fresh token, and then a wait until the status says that it was carried out.
 
-use std::time::{Duration, Instant};
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::RequestArgs;
+use super::args::{Format, RequestArgs};
 use super::connect::{FIELD_MANAGER, Session};
-use super::progress::{self, Asking, Steps, Verdict};
-use super::{Exit, Trouble, ages, output};
-use crate::api::{CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret};
+use super::output::{self, Page};
+use super::progress::{self, Asked, Asking, Steps};
+use super::rollback::Restored;
+use super::wait::Wait;
+use super::{Exit, Trouble};
+use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
+use crate::desired::{RollbackRequest, RollbackTo};
 use crate::ids::Tokens;
-
-/// How often the status is read. A status is written once in a turn, so there is little to miss.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Asked for, and not waited on.
     Requested,
     /// It happened.
     Done,
-    /// It will not happen until a person acts.
+    /// It was only shown what would be asked for.
+    DryRun,
+    /// The version is current in AWS, and the Secret does not hold it until a person acts.
+    NotMirrored,
+    /// It did not happen, and will not until a person acts.
     Refused,
     /// It did not happen in time, and may still.
     TimedOut,
+    /// The user did not wait for the end.
+    Interrupted,
+    /// The request was taken off the object.
+    Withdrawn,
+    /// There was no request to withdraw.
+    NothingToWithdraw,
+}
+
+impl Outcome {
+    fn exit(self) -> Exit {
+        Exit::fine_if(matches!(self, Self::Requested | Self::Done | Self::DryRun | Self::Withdrawn | Self::NothingToWithdraw))
+    }
 }
 
 /// The fields of `-o json` of the three.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    namespace: String,
-    name: String,
-    token: String,
-    outcome: Outcome,
+pub(super) struct Answer {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Absent when nothing was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
+    pub(super) outcome: Outcome,
     /// The version that a rotate or rollback request makes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version_id: Option<String>,
+    pub(super) version_id: Option<String>,
+    /// Of a rollback: whose value it brings back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restores: Option<Restored>,
     /// Of a rotate or rollback request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<Steps>,
-    message: String,
+    pub(super) steps: Option<Steps>,
+    pub(super) message: String,
+    /// The command that takes the request back, while it is still on the object and not carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) withdraw: Option<String>,
+}
+
+impl Answer {
+    /// About the object, when no request is on it.
+    pub(super) fn unasked(session: &Session, name: &str, outcome: Outcome, message: String) -> Self {
+        Self {
+            namespace: session.namespace.clone(),
+            name: name.to_owned(),
+            token: None,
+            outcome,
+            version_id: None,
+            restores: None,
+            steps: None,
+            message,
+            withdraw: None,
+        }
+    }
+
+    /// Writes it, for people on standard error where it is a failure.
+    pub(super) fn give(&self, format: Option<Format>) -> Result<Exit, Trouble> {
+        let exit = self.outcome.exit();
+        let withdraw =
+            self.withdraw.as_ref().map_or_else(String::new, |command| format!(" (the request stays; to withdraw it: {command})"));
+        if format.is_some() {
+            output::emit(format, self, Page::default)?;
+        } else if self.outcome == Outcome::Done {
+            // Told as the last step.
+        } else if exit == Exit::Fine {
+            output::write(&Page::of(&format!("{}{withdraw}", self.message)))?;
+        } else {
+            return Err(Trouble::wrong(format!("{}{withdraw}", self.message)));
+        }
+        Ok(exit)
+    }
 }
 
 pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    let before = ready_for(session, args, Asking::Rotate).await?;
-    let token = token();
-    let version = Tokens::of(&before.uid().unwrap_or_default()).request(&token).to_string();
-    // The refresh's acknowledgement tells that the operator has looked since, also where it fails.
-    ask(session, &args.name, json!({ROTATE: token, REFRESH: token})).await?;
-    let wait = Wait::new(args, &token, Some(version));
-    wait.tell("requested", &format!("with token {token}"))?;
-    wait.for_version(session, args, progress::rotation, &format!("{} is rotated", args.name)).await
+    if args.cancel {
+        return withdraw(session, args, Asking::Rotate).await;
+    }
+    let object = ready_for(session, args, Asking::Rotate).await?;
+    let look = token();
+    let waiting = progress::pending(&object, Asking::Rotate);
+    let asked = Asked { token: waiting.clone().unwrap_or_else(|| look.clone()), look };
+    let annotations = if waiting.is_some() { json!({REFRESH: asked.look}) } else { json!({ROTATE: asked.token, REFRESH: asked.look}) };
+    let version = Tokens::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
+    ask(session, &args.name, annotations).await?;
+    let wait = Wait::new(session, args, Asking::Rotate, asked, &object).making(version);
+    wait.tell("requested", &format!("with token {}{}", wait.asked.token, earlier(waiting.is_some())))?;
+    wait.for_version(session, progress::rotation, &format!("{} is rotated", args.name)).await?.give(args.out.output)
 }
 
-/// Asks for the value of the version `to`, which is one that was found.
-pub(super) async fn roll_back(session: &Session, args: &RequestArgs, object: &RotatedSecret, to: &str) -> Result<Exit, Trouble> {
-    let token = token();
-    let version = Tokens::of(&object.uid().unwrap_or_default()).rollback(&token).to_string();
-    ask(session, &args.name, json!({ROLLBACK: format!("{token}:{to}"), REFRESH: token})).await?;
-    let wait = Wait::new(args, &token, Some(version));
-    wait.tell("requested", &format!("the value of version {to}, with token {token}"))?;
-    wait.for_version(session, args, progress::rollback, &format!("{} has the value of version {to} again", args.name)).await
+/// The same request, made again while it waits, is one request: who repeats a command after an error does not rotate twice.
+fn earlier(waiting: bool) -> &'static str {
+    if waiting { ", which was asked for before and still waits" } else { "" }
+}
+
+/// Asks for the value of a version that was found. `since`: an earlier wait of the same command.
+pub(super) async fn roll_back(
+    session: &Session,
+    args: &RequestArgs,
+    object: &RotatedSecret,
+    restored: &Restored,
+    since: Option<&Wait>,
+) -> Result<Exit, Trouble> {
+    let to = &restored.version_id;
+    let look = token();
+    let waiting = object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text));
+    let waiting = waiting
+        .filter(|_| progress::pending(object, Asking::RollBack).is_some())
+        .filter(|request| matches!(&request.to, Some(RollbackTo::Version(version)) if version.as_str() == to));
+    let again = waiting.is_some();
+    let asked = Asked { token: waiting.map_or_else(|| look.clone(), |request| request.token), look };
+    let annotations =
+        if again { json!({REFRESH: asked.look}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.look}) };
+    let version = Tokens::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
+    ask(session, &args.name, annotations).await?;
+    let mut wait = Wait::new(session, args, Asking::RollBack, asked, object).making(version);
+    if let Some(since) = since {
+        wait = wait.continuing(since);
+    }
+    let told = format!("the value of {}, with token {}{}", restored.words(Timestamp::now()), wait.asked.token, earlier(again));
+    wait.tell("requested", &told)?;
+    let done = format!("{} has the value of version {to} again", args.name);
+    let answer = wait.for_version(session, progress::rollback, &done).await?;
+    Answer { restores: Some(restored.clone()), ..answer }.give(args.out.output)
 }
 
 pub(super) async fn refresh(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    ready_for(session, args, Asking::Refresh).await?;
+    if args.cancel {
+        return withdraw(session, args, Asking::Refresh).await;
+    }
+    let object = ready_for(session, args, Asking::Refresh).await?;
+    let wait = look(session, args, &object).await?;
+    wait.tell("requested", &format!("with token {}", wait.asked.token))?;
+    let done = format!("the operator has looked, and {} is as it should be", args.name);
+    wait.for_look(session, progress::look, &done).await?.give(args.out.output)
+}
+
+/// Asks for a look at AWS.
+pub(super) async fn look(session: &Session, args: &RequestArgs, object: &RotatedSecret) -> Result<Wait, Trouble> {
     let token = token();
     ask(session, &args.name, json!({REFRESH: token})).await?;
-    let mut wait = Wait::new(args, &token, None);
-    wait.tell("requested", &format!("with token {token}"))?;
-    let ended = wait.until(session, |object, _| Ok(progress::look(object, &token))).await?;
-    wait.finish(session, args, ended, &format!("the operator has looked, and {} is as it should be", args.name))
+    let asked = Asked { token: token.clone(), look: token };
+    Ok(Wait::new(session, args, Asking::Refresh, asked, object))
 }
 
 /// The object, if what is asked for can happen as it is.
 pub(super) async fn ready_for(session: &Session, args: &RequestArgs, asking: Asking) -> Result<RotatedSecret, Trouble> {
     let object = session.object(&args.name).await?;
-    progress::obstacle(&object, asking).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
+    progress::obstacle(&object, asking, &session.flags).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
+}
+
+/// Takes a request off the object that was not carried out.
+pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Asking) -> Result<Exit, Trouble> {
+    let (name, verb) = (&args.name, asking.verb());
+    // The operator writes the status meanwhile, so the patch may meet another version of the object.
+    for _ in 0..5 {
+        let object = session.object(name).await?;
+        let (outcome, message) = match progress::pending(&object, asking) {
+            None => (Outcome::NothingToWithdraw, format!("{name} has no {verb} request that waits, so nothing was written")),
+            Some(token) => {
+                let patch =
+                    json!({"metadata": {"resourceVersion": object.resource_version(), "annotations": {asking.annotation(): Value::Null}}});
+                match session.objects().patch_metadata(name, &parameters(), &Patch::Merge(patch)).await {
+                    Err(kube::Error::Api(status)) if status.code == 409 => continue,
+                    Err(error) => return Err(session.trouble("patch", name, &error)),
+                    Ok(_) => {
+                        let history = session.flags.plugin(&format!("history {name}"));
+                        let begun = if asking == Asking::Refresh {
+                            String::new()
+                        } else {
+                            format!("; if the operator had begun with it, {history} shows the version")
+                        };
+                        let message = format!("the {verb} request {token} of {name} is withdrawn{begun}");
+                        (Outcome::Withdrawn, message)
+                    }
+                }
+            }
+        };
+        return Answer::unasked(session, name, outcome, message).give(args.out.output);
+    }
+    Err(Trouble::wrong(format!("{name} is being written again and again, so the request could not be withdrawn: try again")))
 }
 
 /// Readable in a status, and never the same twice.
@@ -92,134 +221,13 @@ fn token() -> String {
     format!("{}-{random}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"))
 }
 
-async fn ask(session: &Session, name: &str, annotations: serde_json::Value) -> Result<(), Trouble> {
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+async fn ask(session: &Session, name: &str, annotations: Value) -> Result<(), Trouble> {
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    session.objects().patch_metadata(name, &params, &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
-}
-
-/// One wait, and what was seen of it.
-struct Wait {
-    name: String,
-    token: String,
-    version: Option<String>,
-    steps: Option<Steps>,
-    started: Instant,
-    patience: Option<Duration>,
-    aloud: bool,
-}
-
-impl Wait {
-    /// Waits for the version that the request makes, and tells each step.
-    async fn for_version(
-        mut self,
-        session: &Session,
-        args: &RequestArgs,
-        progress: fn(&RotatedSecret, &str) -> (Steps, Verdict),
-        done: &str,
-    ) -> Result<Exit, Trouble> {
-        let mut told = Steps { requested: true, ..Steps::default() };
-        let ended = self
-            .until(session, |object, wait| {
-                let (steps, verdict) = progress(object, &wait.token);
-                if steps.current && !told.current {
-                    wait.tell("current", &format!("AWS holds version {}", wait.version.as_deref().unwrap_or_default()))?;
-                }
-                if steps.mirrored && !told.mirrored {
-                    let secret = object.status.as_ref().and_then(|status| status.mirror.as_ref()).map(|mirror| mirror.secret_name.as_str());
-                    match secret {
-                        Some(secret) if progress::pinned(object) => {
-                            wait.tell("mirrored", &format!("Secret {secret} is pinned and stays as it is"))?;
-                        }
-                        Some(secret) if object.spec.target.creation_policy == CreationPolicy::Owner => {
-                            wait.tell("mirrored", &format!("Secret {secret} holds it"))?;
-                        }
-                        _ => wait.tell("mirrored", "no Secret is asked for")?,
-                    }
-                }
-                told = steps;
-                wait.steps = Some(steps);
-                Ok(verdict)
-            })
-            .await?;
-        self.finish(session, args, ended, done)
-    }
-
-    fn new(args: &RequestArgs, token: &str, version: Option<String>) -> Self {
-        Self {
-            name: args.name.clone(),
-            token: token.to_owned(),
-            steps: version.is_some().then(|| Steps { requested: true, ..Steps::default() }),
-            version,
-            started: Instant::now(),
-            patience: (!args.no_wait).then(|| Duration::try_from(args.timeout).unwrap_or_default()),
-            aloud: args.out.output.is_none(),
-        }
-    }
-
-    /// One step, for people, when it is seen.
-    fn tell(&self, step: &str, what: &str) -> Result<(), Trouble> {
-        if !self.aloud {
-            return Ok(());
-        }
-        let waited = SignedDuration::try_from(self.started.elapsed()).unwrap_or_default();
-        output::write(&format!("{:>5}   {step:<9}   {what}\n", ages::human(waited)))
-    }
-
-    /// Reads the object until the verdict is in. An API server that is away for a moment is asked again.
-    async fn until(
-        &mut self,
-        session: &Session,
-        mut judge: impl FnMut(&RotatedSecret, &mut Self) -> Result<Verdict, Trouble>,
-    ) -> Result<(Outcome, String), Trouble> {
-        let Some(patience) = self.patience else { return Ok((Outcome::Requested, String::new())) };
-        loop {
-            let over = self.started.elapsed() >= patience;
-            match session.object(&self.name).await {
-                Ok(object) => match judge(&object, self)? {
-                    Verdict::Done => return Ok((Outcome::Done, String::new())),
-                    Verdict::Refused(why) => return Ok((Outcome::Refused, why)),
-                    Verdict::Wait if over => {
-                        let waited = ages::human(SignedDuration::try_from(patience).unwrap_or_default());
-                        return Ok((Outcome::TimedOut, progress::late(&object, &self.token, &waited)));
-                    }
-                    Verdict::Wait => {}
-                },
-                Err(trouble) if trouble.exit == Exit::Wrong || over => return Err(trouble),
-                Err(_) => {}
-            }
-            tokio::time::sleep(PAUSE.min(patience)).await;
-        }
-    }
-
-    fn finish(self, session: &Session, args: &RequestArgs, ended: (Outcome, String), done: &str) -> Result<Exit, Trouble> {
-        let (outcome, why) = ended;
-        let message = match outcome {
-            Outcome::Done => done.to_owned(),
-            Outcome::Requested => format!("kubectl rotatedsecret status {} shows what becomes of it", self.name),
-            Outcome::Refused | Outcome::TimedOut => why,
-        };
-        let fine = matches!(outcome, Outcome::Done | Outcome::Requested);
-        let answer = Answer {
-            namespace: session.namespace.clone(),
-            name: self.name.clone(),
-            token: self.token.clone(),
-            outcome,
-            version_id: self.version.clone(),
-            steps: self.steps,
-            message,
-        };
-        if !self.aloud {
-            output::emit(args.out.output, &answer, String::new)?;
-            return Ok(Exit::fine_if(fine));
-        }
-        match outcome {
-            Outcome::Done => self.tell("ready", &answer.message)?,
-            Outcome::Requested => output::write(&format!("{}\n", answer.message))?,
-            Outcome::Refused | Outcome::TimedOut => return Err(Trouble::wrong(answer.message)),
-        }
-        Ok(Exit::Fine)
-    }
+    session.objects().patch_metadata(name, &parameters(), &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
 }
 
 #[cfg(test)]
@@ -241,16 +249,35 @@ mod tests {
         let answer = Answer {
             namespace: "shop".to_owned(),
             name: "db".to_owned(),
-            token: "t".to_owned(),
+            token: Some("t".to_owned()),
             outcome: Outcome::TimedOut,
             version_id: Some("v".to_owned()),
+            restores: None,
             steps: Some(Steps { requested: true, ..Steps::default() }),
             message: "why".to_owned(),
+            withdraw: Some("kubectl".to_owned()),
         };
         assert_eq!(
             serde_json::to_value(answer).unwrap(),
             json!({"namespace": "shop", "name": "db", "token": "t", "outcome": "TimedOut", "versionId": "v",
-                "steps": {"requested": true, "current": false, "mirrored": false, "ready": false}, "message": "why"})
+                "steps": {"requested": true, "current": false, "mirrored": false, "ready": false}, "message": "why", "withdraw": "kubectl"})
         );
+    }
+
+    #[test]
+    fn only_what_happened_or_was_only_asked_for_ends_well() {
+        for (outcome, exit) in [
+            (Outcome::Requested, Exit::Fine),
+            (Outcome::Done, Exit::Fine),
+            (Outcome::DryRun, Exit::Fine),
+            (Outcome::Withdrawn, Exit::Fine),
+            (Outcome::NothingToWithdraw, Exit::Fine),
+            (Outcome::NotMirrored, Exit::Wrong),
+            (Outcome::Refused, Exit::Wrong),
+            (Outcome::TimedOut, Exit::Wrong),
+            (Outcome::Interrupted, Exit::Wrong),
+        ] {
+            assert_eq!(outcome.exit(), exit, "{outcome:?}");
+        }
     }
 }

@@ -1,25 +1,140 @@
-//! `rollback`: which version is meant, and the request for its value.
+//! `rollback`: which version is meant, whether that is what the user wants, and the request for its value.
+
+use std::io::{BufRead, IsTerminal as _, Write};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
 
 use super::args::RollbackArgs;
 use super::connect::Session;
+use super::flags::Flags;
+use super::escape::escaped;
 use super::progress::Asking;
-use super::request;
-use super::{Exit, Trouble};
-use crate::api::RotatedSecret;
+use super::request::{self, Answer, Outcome};
+use super::wait::Wait;
+use super::{Exit, Trouble, ages};
+use crate::api::{Cause, HistoryEntry, RotatedSecret};
 
-pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, Trouble> {
-    let object = request::ready_for(session, &args.request, Asking::RollBack).await?;
-    let to = find(&object, &args.to).map_err(Trouble::wrong)?;
-    request::roll_back(session, &args.request, &object, &to).await
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// The version whose value comes back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Restored {
+    /// Its id.
+    pub(super) version_id: String,
+    /// When it became current; absent where the history does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    /// Whose value it has itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
 }
 
-/// The whole id of the version that is meant. AWSPREVIOUS is looked up now, so that a rotation in between does not change what is asked for.
-fn find(object: &RotatedSecret, meant: &str) -> Result<String, String> {
+impl Restored {
+    /// The first time that the history says something of this version.
+    fn of(object: &RotatedSecret, version: &str) -> Self {
+        let known = history(object).iter().rfind(|entry| entry.version_id == version);
+        Self {
+            version_id: version.to_owned(),
+            time: known.map(|entry| entry.time.clone()),
+            cause: known.map(|entry| entry.cause),
+            copy_of: known.and_then(|entry| entry.copy_of.clone()),
+        }
+    }
+
+    /// `version 3e0c..., from 12d ago (Scheduled)`.
+    pub(super) fn words(&self, now: Timestamp) -> String {
+        let version = &self.version_id;
+        let copy = self.copy_of.as_ref().map_or_else(String::new, |older| format!(", the value of {older}"));
+        match (&self.time, self.cause) {
+            (Some(time), Some(cause)) => format!("version {version}, from {} ago ({}{copy})", ages::since(time.0, now), cause.as_str()),
+            _ => format!("version {version}, which the history does not list"),
+        }
+    }
+}
+
+pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, Trouble> {
+    if args.request.cancel {
+        return request::withdraw(session, &args.request, Asking::RollBack).await;
+    }
+    let mut object = request::ready_for(session, &args.request, Asking::RollBack).await?;
+    let mut looked: Option<Wait> = None;
+    if args.to == PREVIOUS && !args.dry_run {
+        // The status may be minutes old, and the label may have moved in AWS since.
+        let mut wait = request::look(session, &args.request, &object).await?.in_any_case();
+        if let Err(answer) = wait.for_labels(session).await? {
+            return answer.give(args.request.out.output);
+        }
+        wait.tell("looked", "the operator has looked at AWS")?;
+        object = wait.object.clone();
+        looked = Some(wait);
+    }
+    let now = Timestamp::now();
+    let version = find(&object, &args.to, &session.flags, now).map_err(Trouble::wrong)?;
+    let restored = Restored::of(&object, &version);
+    if args.dry_run {
+        return shown(session, args, restored, now);
+    }
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if terminal && !args.yes {
+        let question = format!("bring back the value of {}?", restored.words(now));
+        if !confirmed(&question, &mut std::io::stdin().lock(), &mut std::io::stderr().lock()) {
+            return Err(Trouble::wrong("not confirmed, so nothing was asked for"));
+        }
+        object = still_current(session, args, &object).await?;
+    }
+    request::roll_back(session, &args.request, &object, &restored, looked.as_ref()).await
+}
+
+/// What a dry run shows.
+fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timestamp) -> Result<Exit, Trouble> {
+    let message = format!(
+        "{} would have the value of {} again, by the operator's last look at AWS; nothing was written",
+        args.request.name,
+        restored.words(now)
+    );
+    let answer = Answer::unasked(session, &args.request.name, Outcome::DryRun, message);
+    Answer { restores: Some(restored), ..answer }.give(args.request.out.output)
+}
+
+/// Asks on a terminal. Anything but yes is no.
+fn confirmed(question: &str, answers: &mut impl BufRead, screen: &mut impl Write) -> bool {
+    let mut answer = String::new();
+    let asked = write!(screen, "{} [y/N] ", escaped(question)).and_then(|()| screen.flush());
+    asked.is_ok() && answers.read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
+/// The object, if nothing became current while the user thought: another person may be at it.
+async fn still_current(session: &Session, args: &RollbackArgs, before: &RotatedSecret) -> Result<RotatedSecret, Trouble> {
+    let object = session.object(&args.request.name).await?;
+    if current(&object) == current(before) {
+        return Ok(object);
+    }
+    let history = session.flags.plugin(&format!("history {}", args.request.name));
+    Err(Trouble::wrong(format!("another version has become current meanwhile, so nothing was asked for: {history}")))
+}
+
+fn history(object: &RotatedSecret) -> &[HistoryEntry] {
+    object.status.as_ref().map(|status| status.history.as_slice()).unwrap_or_default()
+}
+
+fn current(object: &RotatedSecret) -> Option<&str> {
+    object.status.as_ref()?.aws.as_ref()?.current_version_id.as_deref()
+}
+
+/// The whole id of the version that is meant.
+fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> Result<String, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
+    let see = flags.plugin(&format!("history {name}"));
     let status = object.status.clone().unwrap_or_default();
     let aws = status.aws.unwrap_or_default();
-    if meant == "AWSPREVIOUS" {
-        return aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: kubectl rotatedsecret history {name}"));
+    if meant == PREVIOUS {
+        let previous = aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: {see}"))?;
+        return undone(object, &previous, flags, now).map_or(Ok(previous), Err);
     }
     let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.kept_version_ids).collect();
     known.extend(aws.previous_version_id);
@@ -30,13 +145,30 @@ fn find(object: &RotatedSecret, meant: &str) -> Result<String, String> {
         [version] => version.clone(),
         // AWS may know what the status does not: the operator answers.
         [] if (32..=64).contains(&meant.len()) && !meant.contains(':') => meant.to_owned(),
-        [] => return Err(format!("{name} knows no version that begins with {meant}: kubectl rotatedsecret history {name}")),
+        [] => return Err(format!("{name} knows no version that begins with {meant}: {see}")),
         several => return Err(format!("several versions of {name} begin with {meant} ({}): write more of it", several.join(", "))),
     };
     if aws.current_version_id.as_ref() == Some(&version) {
-        return Err(format!("version {version} is current already: kubectl rotatedsecret history {name}"));
+        return Err(format!("version {version} is current already: {see}"));
     }
     Ok(version)
+}
+
+/// Why AWSPREVIOUS is not gone back to: somebody went back already, so it is the version that they went back from.
+fn undone(object: &RotatedSecret, previous: &str, flags: &Flags, now: Timestamp) -> Option<String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let head = history(object).first().filter(|head| head.cause == Cause::RolledBack && current(object) == Some(&head.version_id))?;
+    let ago = ages::since(head.time.0, now);
+    let how = match &head.copy_of {
+        Some(older) => format!("already has the value of version {older}, rolled back {ago} ago by request"),
+        None => format!("was made current again in AWS {ago} ago"),
+    };
+    let forward = flags.plugin(&format!("rollback {name} --to {previous}"));
+    Some(format!(
+        "the current version {} of {name} {how}, so nothing was asked for; AWSPREVIOUS is the version before that: to bring its value back, \
+         {forward}",
+        head.version_id
+    ))
 }
 
 #[cfg(test)]
@@ -44,6 +176,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn now() -> Timestamp {
+        "2026-06-01T12:00:40Z".parse().unwrap()
+    }
 
     fn object(previous: Option<&str>) -> RotatedSecret {
         let entry =
@@ -66,7 +202,7 @@ mod tests {
         let object = object(Some("abcd"));
         let whole = "0".repeat(36);
         for (meant, version) in [("AWSPREVIOUS", "abcd"), ("abcd", "abcd"), ("f", "ffff"), (whole.as_str(), whole.as_str())] {
-            assert_eq!(find(&object, meant).as_deref(), Ok(version), "{meant}");
+            assert_eq!(find(&object, meant, &Flags::default(), now()).as_deref(), Ok(version), "{meant}");
         }
     }
 
@@ -79,8 +215,50 @@ mod tests {
             (Some("abcd"), "", "knows no version"),
             (Some("abcd"), "cccc", "is current already"),
         ] {
-            let refusal = find(&object(previous), meant).unwrap_err();
+            let refusal = find(&object(previous), meant, &Flags::default(), now()).unwrap_err();
             assert!(refusal.contains(words), "{meant}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn going_back_twice_is_refused_with_the_command_that_goes_forward() {
+        let flags = Flags::default().within("shop");
+        let mut twice = object(Some("abce"));
+        let head = |object: &mut RotatedSecret, copy_of: Option<&str>| {
+            let head = object.status.as_mut().unwrap().history.first_mut().unwrap();
+            (head.cause, head.copy_of) = (Cause::RolledBack, copy_of.map(str::to_owned));
+        };
+        head(&mut twice, Some("abcd"));
+        let refusal = find(&twice, PREVIOUS, &flags, now()).unwrap_err();
+        for words in ["version cccc of db already has the value of version abcd, rolled back 40s ago", "rollback db --to abce -n shop"] {
+            assert!(refusal.contains(words), "{refusal}");
+        }
+        assert_eq!(find(&twice, "abce", &flags, now()).as_deref(), Ok("abce"), "by its id it is meant");
+        head(&mut twice, None);
+        assert!(find(&twice, PREVIOUS, &flags, now()).unwrap_err().contains("made current again in AWS"));
+        // What became current since is no rollback any more.
+        twice.status.as_mut().unwrap().aws.as_mut().unwrap().current_version_id = Some("eeee".to_owned());
+        assert_eq!(find(&twice, PREVIOUS, &flags, now()).as_deref(), Ok("abce"));
+    }
+
+    #[test]
+    fn the_version_is_named_with_its_age_and_its_cause() {
+        let mut object = object(Some("abcd"));
+        assert_eq!(Restored::of(&object, "abcd").words(now()), "version abcd, from 40s ago (Scheduled)");
+        assert_eq!(Restored::of(&object, "ffff").words(now()), "version ffff, which the history does not list");
+        let entry = &mut object.status.as_mut().unwrap().history[1];
+        (entry.cause, entry.copy_of) = (Cause::RolledBack, Some("0000".to_owned()));
+        assert_eq!(Restored::of(&object, "abcd").words(now()), "version abcd, from 40s ago (RolledBack, the value of 0000)");
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (typed, expected) in
+            [("y\n", true), ("YES\n", true), ("yes", true), ("n\n", false), ("\n", false), ("", false), ("yo\n", false)]
+        {
+            let mut screen = Vec::new();
+            assert_eq!(confirmed("bring back\u{1b}?", &mut typed.as_bytes(), &mut screen), expected, "{typed:?}");
+            assert_eq!(String::from_utf8(screen).unwrap(), "bring back\\u{1b}? [y/N] ");
         }
     }
 }

@@ -8,10 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::flags::Flags;
+use super::progress::{self, Asking};
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{FIELD_MANAGER, FailureStatus, REFRESH, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
-use crate::desired::RollbackRequest;
+use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
 
 /// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -120,11 +121,11 @@ pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
     condition(object, of).is_some_and(|condition| condition.status == "True")
 }
 
-/// How `object` stands at `now`.
-pub(super) fn judge(object: &RotatedSecret, now: Timestamp) -> Standing {
+/// How `object` stands at `now`. `flags`: of the cluster that it is in.
+pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Standing {
     let status = object.status.clone().unwrap_or_default();
     let ready = condition(object, ConditionType::Ready);
-    let neglect = neglect(object, now);
+    let neglect = neglect(object, now, flags);
     let state = state(object, &status, neglect.is_some(), now);
     let said = || ready.map(|ready| ready.message.clone());
     let message = match state {
@@ -191,10 +192,10 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, 
 }
 
 /// What the operator should have written by now and did not, as a sentence. `None`: nothing.
-pub(super) fn neglect(object: &RotatedSecret, now: Timestamp) -> Option<String> {
+pub(super) fn neglect(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Option<String> {
     let status = object.status.clone().unwrap_or_default();
     let waiting = |since: Timestamp| since + PATIENCE < now;
-    let asks = "is it running? kubectl rotatedsecret doctor";
+    let asks = format!("is it running? {}", flags.within(&object.namespace().unwrap_or_default()).plugin("doctor"));
     let written = last_write(object);
     if lags(object) && written.is_some_and(waiting) {
         return Some(format!("the operator has not looked at the spec since it was changed: {asks}"));
@@ -202,11 +203,7 @@ pub(super) fn neglect(object: &RotatedSecret, now: Timestamp) -> Option<String> 
     if object.spec.suspend {
         return None;
     }
-    // An invalid spec is reported without a look at the requests.
-    let looks = !condition(object, ConditionType::Provisioned).is_some_and(|c| {
-        c.status == "False" && (c.reason == Reason::InvalidSpec.as_str() || c.reason == Reason::RegionNotAllowed.as_str())
-    });
-    if looks && pending(object).contains(&"refresh") && written.is_some_and(waiting) {
+    if pending(object).contains(&"refresh") && written.is_some_and(waiting) {
         return Some(format!("the operator has not acknowledged a refresh request: {asks}"));
     }
     let attempt = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref()).map(|at| at.0);
@@ -240,14 +237,10 @@ fn last_write(object: &RotatedSecret) -> Option<Timestamp> {
 
 /// Requests that are not acknowledged.
 fn pending(object: &RotatedSecret) -> Vec<&'static str> {
-    let handled = object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default();
-    let asked = |annotation: &str| object.annotations().get(annotation).filter(|token| !token.is_empty());
-    let token = |annotation: &str| asked(annotation).map(|token| crate::desired::bounded(token));
-    let rollback = asked(ROLLBACK).and_then(|text| RollbackRequest::parse(text)).map(|request| request.token);
-    [("rotate", token(ROTATE), handled.rotate), ("rollback", rollback, handled.rollback), ("refresh", token(REFRESH), handled.refresh)]
+    [Asking::Rotate, Asking::RollBack, Asking::Refresh]
         .into_iter()
-        .filter(|(_, asked, handled)| asked.is_some() && asked != handled)
-        .map(|(request, _, _)| request)
+        .filter(|asking| progress::pending(object, *asking).is_some())
+        .map(Asking::verb)
         .collect()
 }
 

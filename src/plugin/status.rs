@@ -1,16 +1,15 @@
 //! `status`: what is due, overdue or failing, in one screen.
 
-use std::fmt::Write as _;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ListParams};
 use serde::Serialize;
 
 use super::args::StatusArgs;
 use super::connect::Session;
+use super::output::{self, Page};
 use super::standing::{Standing, State, judge, sort};
-use super::table::{Cell, Table, Tone, paint};
-use super::{Exit, Trouble, ages, output};
+use super::table::{Cell, Table, Tone};
+use super::{Exit, Trouble, ages};
 use crate::api::RotatedSecret;
 
 #[derive(Serialize)]
@@ -23,11 +22,12 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Tr
     let colours = output::colours();
     if let Some(name) = &args.name {
         let object = session.object(name).await?;
-        let standing = judge(&object, now);
+        let standing = judge(&object, now, &session.flags);
         output::emit(args.out.output, &standing, || detail(&object, &standing, now, colours))?;
         return Ok(Exit::fine_if(standing.is_fine()));
     }
-    let mut standings: Vec<Standing> = list(session, args.all_namespaces).await?.iter().map(|object| judge(object, now)).collect();
+    let mut standings: Vec<Standing> =
+        list(session, args.all_namespaces).await?.iter().map(|object| judge(object, now, &session.flags)).collect();
     sort(&mut standings);
     output::emit(args.out.output, &List { items: &standings }, || {
         let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
@@ -51,9 +51,9 @@ pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<Rota
     }
 }
 
-fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> String {
+fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> Page {
     if standings.is_empty() {
-        return format!("No RotatedSecrets in {place}.\n");
+        return Page::of(&format!("No RotatedSecrets in {place}."));
     }
     let mut headers = vec!["NAME", "STATE", "REASON", "LAST ROTATED", "NEXT ROTATION", "AGE"];
     if everywhere {
@@ -73,17 +73,21 @@ fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp,
         row.push(standing.creation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
         table.row(row);
     }
-    let mut text = table.render(colours);
+    let mut page = Page::default();
+    page.table(&table, colours);
     let mut told = false;
     for standing in standings {
         if let (Some(message), true) = (&standing.message, standing.state != State::Due) {
             let name = if everywhere { format!("{}/{}", standing.namespace, standing.name) } else { standing.name.clone() };
-            let _ = writeln!(text, "{}{name}: {message}", if told { "" } else { "\n" });
-            told = true;
+            if !std::mem::replace(&mut told, true) {
+                page.gap();
+            }
+            page.line(&format!("{name}: {message}"));
         }
     }
-    let _ = writeln!(text, "\n{}", summary(standings, now));
-    text
+    page.gap();
+    page.line(&summary(standings, now));
+    page
 }
 
 /// `3 objects: 1 Stalled, 2 Ready; 1 rotates within 24h`.
@@ -119,7 +123,7 @@ fn next(standing: &Standing, now: Timestamp) -> Cell {
     }
 }
 
-fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: bool) -> String {
+fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: bool) -> Page {
     let mut table = Table::bare();
     let mut line = |label: &str, cell: Cell| table.row(vec![label.into(), cell]);
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
@@ -148,9 +152,11 @@ fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: 
     if !standing.pending_requests.is_empty() {
         line("Asked for:", Cell(standing.pending_requests.join(", "), Tone::Caution));
     }
-    let mut text = table.render(colours);
+    let mut page = Page::default();
+    page.table(&table, colours);
     if let Some(message) = &standing.message {
-        let _ = writeln!(text, "\n{}", paint(message, standing.state.tone(), colours));
+        page.gap();
+        page.painted(message, standing.state.tone(), colours);
     }
     let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     if !conditions.is_empty() {
@@ -163,9 +169,10 @@ fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: 
             let cells = [condition.type_.as_str(), &condition.status, &condition.reason, &since, message];
             table.row(cells.into_iter().map(Cell::from).collect());
         }
-        let _ = write!(text, "\n{}", table.render(colours));
+        page.gap();
+        page.table(&table, colours);
     }
-    text
+    page
 }
 
 #[cfg(test)]
@@ -173,6 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plugin::flags::Flags;
 
     fn now() -> Timestamp {
         "2026-06-01T12:00:00Z".parse().unwrap()
@@ -193,7 +201,7 @@ mod tests {
             },
         }))
         .unwrap();
-        let standing = judge(&object, now());
+        let standing = judge(&object, now(), &Flags::default());
         (object, standing)
     }
 
@@ -214,7 +222,7 @@ mod tests {
         ];
         sort(&mut standings);
         assert_eq!(
-            screen(&standings, true, "shop", now(), false),
+            screen(&standings, true, "shop", now(), false).text(),
             "NAMESPACE   NAME   STATE     REASON           LAST ROTATED   NEXT ROTATION   AGE\n\
              shop        db     Overdue   AwsUnavailable   24h            overdue 3h      12d\n\
              shop        api    Ready     Succeeded        24h            in 12h          12d\n\
@@ -224,15 +232,17 @@ mod tests {
              2 objects: 1 Overdue, 1 Ready; 1 rotates within 24h\n"
         );
         let narrow = screen(&standings, false, "shop", now(), false);
+        let narrow = narrow.text();
         assert!(narrow.starts_with("NAME   STATE") && narrow.contains("\ndb: about Rotated\n"), "{narrow}");
-        assert_eq!(screen(&[], false, "shop", now(), false), "No RotatedSecrets in shop.\n");
+        assert_eq!(screen(&[], false, "shop", now(), false).text(), "No RotatedSecrets in shop.\n");
     }
 
     #[test]
     fn one_object_is_shown_with_its_conditions() {
         let conditions = json!([condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")]);
         let (object, standing) = standing("db", &conditions, "2026-06-02T12:00:00Z");
-        let text = detail(&object, &standing, now(), false);
+        let page = detail(&object, &standing, now(), false);
+        let text = page.text();
         for line in [
             "Name:            shop/db",
             "State:           Stalled",

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::args::{ObjectArgs, SuspendArgs};
 use super::connect::{FIELD_MANAGER, Session};
-use super::{Exit, Trouble, output};
+use super::output::{self, Page};
+use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 
 /// The fields of `suspend -o json` and `resume -o json`.
@@ -25,6 +26,7 @@ struct Answer {
 pub(super) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<Exit, Trouble> {
     let object = session.object(&args.name).await?;
     let name = &args.name;
+    let resume = session.flags.plugin(&format!("resume {name}"));
     let (patch, message) = if args.rotation_only {
         if object.spec.rotation.is_none() {
             return Err(Trouble::wrong(format!(
@@ -33,13 +35,10 @@ pub(super) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<Exi
         }
         (
             json!({"spec": {"rotation": {"suspend": true}}}),
-            format!("{name} does not rotate any more; the mirror is still kept: kubectl rotatedsecret resume {name} ends it"),
+            format!("{name} does not rotate any more; the mirror is still kept: {resume} ends it"),
         )
     } else {
-        (
-            json!({"spec": {"suspend": true}}),
-            format!("{name} is suspended, nothing is written anywhere: kubectl rotatedsecret resume {name} ends it"),
-        )
+        (json!({"spec": {"suspend": true}}), format!("{name} is suspended, nothing is written anywhere: {resume} ends it"))
     };
     write(session, args.out.output, &object, name, &patch, message).await
 }
@@ -56,8 +55,8 @@ pub(super) async fn resume(session: &Session, args: &ObjectArgs) -> Result<Exit,
     } else {
         json!({"spec": {"suspend": false}})
     };
-    write(session, args.out.output, &object, name, &patch, format!("{name} goes on{follows}: kubectl rotatedsecret status {name} shows it"))
-        .await
+    let status = session.flags.plugin(&format!("status {name}"));
+    write(session, args.out.output, &object, name, &patch, format!("{name} goes on{follows}: {status} shows it")).await
 }
 
 async fn write(
@@ -81,7 +80,7 @@ async fn write(
         changed,
         message: if changed { message } else { format!("{name} was so already, nothing was written") },
     };
-    output::emit(format, &answer, || format!("{}\n", answer.message))?;
+    output::emit(format, &answer, || Page::of(&answer.message))?;
     Ok(Exit::Fine)
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::escape::escaped;
+
 /// How a word is shown on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -15,15 +17,16 @@ pub(super) enum Tone {
     Bad,
 }
 
-/// One word in a tone.
+/// One word in a tone, escaped.
 pub(super) fn paint(text: &str, tone: Tone, colours: bool) -> String {
+    let text = escaped(text);
     let colour = match tone {
         Tone::Good => 32,
         Tone::Caution => 33,
         Tone::Bad => 31,
-        Tone::Plain => return text.to_owned(),
+        Tone::Plain => return text,
     };
-    if colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    if colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text }
 }
 
 /// What stands in one place.
@@ -33,6 +36,12 @@ pub(super) struct Cell(pub(super) String, pub(super) Tone);
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
         Self(text.into(), Tone::Plain)
+    }
+}
+
+impl Cell {
+    fn width(&self) -> usize {
+        escaped(&self.0).chars().count()
     }
 }
 
@@ -59,14 +68,14 @@ impl Table {
     /// The lines, three spaces between columns, no space at a line's end.
     pub(super) fn render(&self, colours: bool) -> String {
         let columns = self.0.iter().map(Vec::len).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| self.0.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.chars().count()).max().unwrap_or_default())
-            .collect();
+        let widths: Vec<usize> =
+            (0..columns).map(|column| self.0.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or_default()).collect();
         let mut text = String::new();
         for row in &self.0 {
             let mut pending = 0;
-            for (Cell(word, tone), width) in row.iter().zip(&widths) {
-                let length = word.chars().count();
+            for (cell, width) in row.iter().zip(&widths) {
+                let Cell(word, tone) = cell;
+                let length = cell.width();
                 if length > 0 {
                     let _ = write!(text, "{:pending$}{}", "", paint(word, *tone, colours));
                     pending = 0;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use kube::api::Api;
 
 use super::aws::{Caller, Place, refused};
+use super::connect::Session;
 use crate::aws::Selector;
 use crate::desired::Target;
 use crate::ids::VersionId;
@@ -18,11 +18,11 @@ use crate::plaintext::SecretBytes;
 /// # Errors
 /// Why it could not be compared, as a sentence without a value in it.
 pub(super) async fn agree(
-    client: &Client,
+    session: &Session,
     caller: &Caller,
     place: &Place,
     version: &VersionId,
-    namespace: &str,
+    name: &str,
     target: &Target,
 ) -> Result<bool, String> {
     let read = caller
@@ -31,17 +31,19 @@ pub(super) async fn agree(
         .await
         .map_err(|failure| refused("GetSecretValue", place, &failure))?;
     let Ok(expected) = target.layout.render(&read.value) else { return Ok(false) };
-    let name = &target.name;
+    let secret = &target.name;
     // The texts of these errors are not looked at: a parser quotes what it cannot read.
-    let secret = Api::<Secret>::namespaced(client.clone(), namespace).get(name).await.map_err(|error| match error {
+    let found = Api::<Secret>::namespaced(session.client.clone(), &session.namespace).get(secret).await.map_err(|error| match error {
         kube::Error::Api(status) if status.code == 403 => {
-            format!("you may not read the Secret {name}: ask for get on secrets, or leave out --values")
+            format!("you may not read the Secret {secret}: ask for get on secrets, or leave out --values")
         }
-        kube::Error::Api(status) if status.code == 404 => format!("there is no Secret {name}: kubectl rotatedsecret refresh"),
-        _ => format!("the Secret {name} cannot be read: try again"),
+        kube::Error::Api(status) if status.code == 404 => {
+            format!("there is no Secret {secret}: {}", session.flags.plugin(&format!("refresh {name}")))
+        }
+        _ => format!("the Secret {secret} cannot be read: try again"),
     })?;
     let found: BTreeMap<String, SecretBytes> =
-        secret.data.into_iter().flatten().map(|(key, value)| (key, SecretBytes::from(value.0))).collect();
+        found.data.into_iter().flatten().map(|(key, value)| (key, SecretBytes::from(value.0))).collect();
     Ok(same(&expected, &found))
 }
 

@@ -8,10 +8,12 @@ use serde::Serialize;
 use super::args::VerifyArgs;
 use super::aws::{Caller, Place};
 use super::connect::Session;
+use super::flags::Flags;
+use super::output::{self, Page};
 use super::standing::lags;
 use super::table::{Cell, Table, Tone};
 use super::values;
-use super::{Exit, Trouble, output};
+use super::{Exit, Trouble};
 use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::Description;
@@ -74,11 +76,11 @@ enum Mirror {
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Trouble> {
     let caller = if args.no_aws { None } else { Some(Caller::load(&args.aws).await) };
     let mut sight = look(session, args, caller.as_ref()).await?;
-    let mut checks = compare(&sight);
+    let mut checks = compare(&sight, &session.flags);
     if worst(&checks) == Finding::Differ {
         tokio::time::sleep(SECOND_LOOK).await;
         sight = look(session, args, caller.as_ref()).await?;
-        checks = compare(&sight);
+        checks = compare(&sight, &session.flags);
     }
     let result = worst(&checks);
     let report = Report {
@@ -117,7 +119,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
     let mut values = None;
     let aws = match caller {
         None => None,
-        Some(caller) => Some(match Place::of(&object, caller.region()) {
+        Some(caller) => Some(match Place::of(&object, caller.region(), &session.flags) {
             Err(why) => Err(why),
             Ok(place) => {
                 let described = caller.describe(&place).await;
@@ -125,7 +127,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
                 if let (true, Some(found), Ok(Some(target))) = (args.values, found, &target)
                     && let Some(version) = labelled(&target.pin, found)
                 {
-                    values = Some(values::agree(&session.client, caller, &place, &version, &session.namespace, target).await);
+                    values = Some(values::agree(session, caller, &place, &version, &args.name, target).await);
                 }
                 described
             }
@@ -170,17 +172,18 @@ fn worst(checks: &[Line]) -> Finding {
     }
 }
 
-fn compare(sight: &Sight) -> Vec<Line> {
+fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
     let object = &sight.object;
     let status = object.status.clone().unwrap_or_default();
     let reported = status.aws.clone().unwrap_or_default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let mut checks = Vec::new();
     let mut check = |check, result, message: String| checks.push(Line { check, result, message });
-    let refresh = format!("kubectl rotatedsecret refresh {name}");
+    let refresh = flags.plugin(&format!("refresh {name}"));
 
     if lags(object) {
-        check("status", Finding::Differ, "it speaks of an older spec: is the operator running? kubectl rotatedsecret doctor".to_owned());
+        let doctor = flags.plugin("doctor");
+        check("status", Finding::Differ, format!("it speaks of an older spec: is the operator running? {doctor}"));
     } else {
         check("status", Finding::Agree, "it speaks of the present spec".to_owned());
     }
@@ -222,7 +225,7 @@ fn compare(sight: &Sight) -> Vec<Line> {
             check(
                 "mirror",
                 Finding::Differ,
-                format!("the Secret {secret} is not owned by {name}: kubectl rotatedsecret status {name} says more"),
+                format!("the Secret {secret} is not owned by {name}: {} says more", flags.plugin(&format!("status {name}"))),
             );
         }
         Mirror::Found(secret, found) => {
@@ -280,7 +283,7 @@ fn secret(object: &RotatedSecret, arn: Option<&String>, found: &Description) -> 
     }
 }
 
-fn screen(report: &Report, no_aws: bool, colours: bool) -> String {
+fn screen(report: &Report, no_aws: bool, colours: bool) -> Page {
     let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
     for check in &report.checks {
         let tone = match check.result {
@@ -302,7 +305,11 @@ fn screen(report: &Report, no_aws: bool, colours: bool) -> String {
         Finding::Differ => "not all agree",
         Finding::Unknown => "not all could be checked",
     };
-    format!("{}\n{}: {verdict}{half}\n", table.render(colours), report.name)
+    let mut page = Page::default();
+    page.table(&table, colours);
+    page.gap();
+    page.line(&format!("{}: {verdict}{half}", report.name));
+    page
 }
 
 #[cfg(test)]

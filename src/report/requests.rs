@@ -26,7 +26,8 @@ pub(super) fn present(object: &RotatedSecret) -> Option<RequestStatus> {
     (requests != RequestStatus::default()).then_some(requests)
 }
 
-fn token(object: &RotatedSecret, annotation: &str) -> Option<String> {
+/// The token of a request on the object.
+pub(super) fn token(object: &RotatedSecret, annotation: &str) -> Option<String> {
     object.annotations().get(annotation).filter(|token| !token.is_empty()).map(|token| bounded(token))
 }
 

@@ -37,7 +37,8 @@ async fn rotate_that_is_not_waited_on_leaves_a_request() -> Result<()> {
     assert_eq!(Some(&answer["token"]), annotations.get(ROTATE).map(|token| json!(token)).as_ref());
     scene.run("status db").await?.says("rotate, refresh");
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
-    scene.run("rotate db --no-wait").await?.ends(0).says("kubectl rotatedsecret status db");
+    let again = scene.run("rotate db --no-wait").await?.ends(0).says(&scene.command("status db"));
+    again.says(answer["token"].as_str().context("a token")?).says("still waits").says(&scene.command("rotate db --cancel"));
     Ok(())
 }
 
@@ -45,9 +46,11 @@ async fn rotate_that_is_not_waited_on_leaves_a_request() -> Result<()> {
 async fn rotate_and_refresh_say_when_nobody_carries_them_out() -> Result<()> {
     let scene = Scene::new("nobody").await?;
     scene.settled("db", spec()).await?;
-    scene.run("rotate db --timeout 2s").await?.ends(1).in_one_sentence().says("the operator has not looked").says("doctor");
+    let ran = scene.run("rotate db --timeout 2s").await?.ends(1).in_one_sentence().says("the operator has not looked");
+    let (doctor, cancel) = (scene.command("doctor"), scene.command("rotate db --cancel"));
+    ran.says(&doctor).says(&format!("(the request stays; to withdraw it: {cancel})"));
     let answer = scene.run("refresh db --timeout 1s -o json").await?.ends(1).json();
-    assert_eq!(answer["outcome"], "TimedOut");
+    assert_eq!((&answer["outcome"], &answer["withdraw"]), (&json!("TimedOut"), &json!(scene.command("refresh db --cancel"))));
     Ok(())
 }
 
@@ -116,5 +119,123 @@ async fn suspend_and_resume_write_two_fields_and_nothing_else() -> Result<()> {
     scene.run("suspend still").await?.ends(0);
     scene.run("resume still").await?.ends(0);
     assert_eq!(scene.world.objects().get("still").await?.spec.rotation, None);
+    Ok(())
+}
+
+/// Each fault leaves the object Stalled, and the operator rotates all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Result<()> {
+    let scene = Scene::new("unready").await?;
+    let never = "00000000-0000-0000-0000-000000000000";
+    let faults = [
+        (
+            "policy",
+            "PolicyNotAllowed",
+            json!({"aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}}}),
+        ),
+        ("key", "KeyNotAllowed", json!({"aws": {"kmsKeyId": "alias/theirs"}})),
+        ("interval", "IntervalTooShort", json!({"rotation": {"schedule": "rate(1 minute)"}})),
+        ("schedule", "InvalidSpec", json!({"rotation": {"schedule": "0 8 31 2 *"}})),
+        ("replica", "InvalidSpec", json!({"aws": {"replicaRegions": [{"region": crate::support::REGION}]}})),
+        ("pin", "VersionNotFound", json!({"target": {"versionId": never}})),
+    ];
+    for (name, _, _) in &faults {
+        scene.settled(name, spec()).await?;
+    }
+    let _operator = scene
+        .operator_with(|policy| {
+            policy.allow_resource_policies = false;
+            policy.allowed_kms_keys = vec!["alias/ours".to_owned()];
+        })
+        .await?;
+    for (name, reason, fault) in &faults {
+        scene.world.patch(name, json!({"spec": fault})).await?;
+        scene.run(&format!("refresh {name}")).await?.ends(1);
+        scene.run(&format!("status {name}")).await?.ends(1).says("Stalled").says(reason);
+        let before = scene.world.aws_secret(name).context("a secret")?.versions.len();
+
+        let ran = scene.run(&format!("rotate {name}")).await?.ends(0).says("is rotated; the object is not Ready for another reason: ");
+        assert!(ran.err.is_empty(), "{reason}: {ran:#?}");
+        let answer = scene.run(&format!("rotate {name} -o json")).await?.ends(0).json();
+        assert_eq!(answer["outcome"], "Done", "{reason}");
+        assert_eq!(answer["steps"], json!({"requested": true, "current": true, "mirrored": true, "ready": false}), "{reason}");
+        let ran = scene.run(&format!("rollback {name}")).await?.ends(0).says("again; the object is not Ready for another reason: ");
+        assert!(ran.err.is_empty(), "{reason}: {ran:#?}");
+        // As a person would who believed that it failed.
+        scene.run(&format!("rollback {name}")).await?.ends(1).in_one_sentence().says("already has the value of version");
+        assert_eq!(scene.world.aws_secret(name).context("a secret")?.versions.len(), before + 3, "{reason}: one version each");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_repeated_while_it_waits_is_one_request() -> Result<()> {
+    let scene = Scene::new("repeated").await?;
+    scene.settled("db", spec()).await?;
+    // A Secret that cannot be written: nothing is rotated, and what is asked for stays.
+    scene.world.secrets().delete("db", &kube::api::DeleteParams::default()).await?;
+    let foreign = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}))?;
+    scene.world.secrets().create(&kube::api::PostParams::default(), &foreign).await?;
+    let before = scene.world.aws_secret("db").context("a secret")?.versions.len();
+    let operator = scene.operator().await?;
+    for _ in 0..2 {
+        let answer = scene.run("rotate db -o json").await?.ends(1).json();
+        assert_eq!((&answer["outcome"], &answer["steps"]["current"]), (&json!("Refused"), &json!(false)));
+        assert_eq!(answer["withdraw"], json!(scene.command("rotate db --cancel")));
+    }
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), before);
+    drop(operator);
+    scene.world.secrets().delete("db", &kube::api::DeleteParams::default()).await?;
+    scene.run("rotate db --no-wait").await?.ends(0).says("still waits");
+    // All three were one request, and it is carried out once.
+    let _operator = scene.operator().await?;
+    scene.run("refresh db").await?.ends(0);
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), before + 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_withdrawn_is_not_carried_out() -> Result<()> {
+    let scene = Scene::new("withdrawn").await?;
+    scene.settled("db", spec()).await?;
+    for (verb, annotation) in [("refresh", REFRESH), ("rotate", ROTATE)] {
+        scene.run(&format!("{verb} db --cancel")).await?.ends(0).says("no ").says("nothing was written");
+        scene.run(&format!("{verb} db --no-wait")).await?.ends(0);
+        let answer = scene.run(&format!("{verb} db --cancel -o json")).await?.ends(0).json();
+        assert_eq!(answer["outcome"], "Withdrawn");
+        assert!(!scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default().contains_key(annotation));
+    }
+    let first = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    {
+        let _operator = scene.operator().await?;
+        scene.run("refresh db").await?.ends(0);
+        assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
+        scene.run("rotate db").await?.ends(0);
+        assert_eq!(scene.run("rotate db --cancel -o json").await?.ends(0).json()["outcome"], "NothingToWithdraw");
+    }
+    scene.run(&format!("rollback db --to {first} --no-wait")).await?.ends(0).says(&scene.command("rollback db --cancel"));
+    scene.run("rollback db --cancel").await?.ends(0).says("is withdrawn");
+    let _operator = scene.operator().await?;
+    scene.run("refresh db").await?.ends(0);
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_wait_says_that_the_request_stays() -> Result<()> {
+    let scene = Scene::new("interrupted").await?;
+    scene.settled("db", spec()).await?;
+    let interrupt = async {
+        while !scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default().contains_key(ROTATE) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // Asked for is a moment before waited on.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        anyhow::Ok(())
+    };
+    let ran = scene.run_until("rotate db -o json", interrupt).await?.ends(1);
+    let answer = ran.json();
+    assert_eq!((&answer["outcome"], &answer["withdraw"]), (&json!("Interrupted"), &json!(scene.command("rotate db --cancel"))));
     Ok(())
 }

@@ -22,7 +22,10 @@ async fn rollback_waits_until_the_older_value_is_current_mirrored_and_ready() ->
     }
     let ran = scene.run("rollback db").await?.ends(0);
     let steps: Vec<&str> = ran.out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-    assert_eq!(steps, ["requested", "current", "mirrored", "ready"], "{ran:#?}");
+    assert_eq!(steps, ["looked", "requested", "current", "mirrored", "ready"], "{ran:#?}");
+    let second = scene.world.aws_secret("db").context("a secret")?.versions[1].id.clone();
+    let ran = ran.says(&format!("the value of version {second}, from ")).says(" ago (Requested), with token");
+    drop(ran);
     scene.world.check_agreement("db").await?;
     let made = values(&scene);
     assert_eq!((made.len(), made.last()), (4, made.get(1)), "the value before");
@@ -48,7 +51,10 @@ async fn rollback_waits_until_the_older_value_is_current_mirrored_and_ready() ->
 async fn rollback_says_what_cannot_be_and_asks_for_nothing_then() -> Result<()> {
     let scene = Scene::new("noback").await?;
     scene.settled("db", spec()).await?;
-    scene.run("rollback db").await?.ends(1).in_one_sentence().says("no previous version yet");
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rollback db").await?.ends(1).says("no previous version yet");
+    }
     let current = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
     scene.run(&format!("rollback db --to {current}")).await?.ends(1).in_one_sentence().says("is current already");
     scene.run("rollback db --to zzz").await?.ends(1).in_one_sentence().says("history db");
@@ -75,7 +81,7 @@ async fn rollback_that_is_not_waited_on_leaves_a_request() -> Result<()> {
         let _operator = scene.operator().await?;
         scene.run("rotate db").await?.ends(0);
     }
-    let answer = scene.run("rollback db --no-wait -o json").await?.ends(0).json();
+    let answer = scene.run(&format!("rollback db --to {} --no-wait -o json", &previous[..8])).await?.ends(0).json();
     let annotations = scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default();
     let asked = annotations.get(ROLLBACK).context("the request")?;
     assert_eq!(asked, &format!("{}:{previous}", answer["token"].as_str().context("a token")?), "the version, whatever comes in between");
@@ -99,5 +105,88 @@ async fn a_pinned_secret_is_in_order_and_rotation_does_not_wait_for_it() -> Resu
     scene.world.patch("db", json!({"spec": {"target": {"versionId": null, "versionStage": "AWSPREVIOUS"}}})).await?;
     scene.run("refresh db").await?.ends(0);
     scene.run("verify db --values").await?.ends(0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_twice_does_not_bring_the_bad_value_back() -> Result<()> {
+    let scene = Scene::new("twice").await?;
+    scene.settled("db", spec()).await?;
+    let _operator = scene.operator().await?;
+    scene.run("rotate db").await?.ends(0);
+    scene.run("rollback db").await?.ends(0);
+    let aws = scene.world.aws_secret("db").context("a secret")?;
+    let (good, bad) = (aws.versions[0].id.clone(), aws.versions[1].id.clone());
+    let ran = scene.run("rollback db").await?.ends(1);
+    let ran = ran.says(&format!("already has the value of version {good}, rolled back ")).says("nothing was asked for");
+    ran.says(&scene.command(&format!("rollback db --to {bad}")));
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 3);
+    assert_eq!(values(&scene)[2], values(&scene)[0]);
+    // By its id it is meant.
+    scene.run(&format!("rollback db --to {bad}")).await?.ends(0);
+    assert_eq!(values(&scene)[3], values(&scene)[1]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_was_put_in_aws_just_before_is_what_is_gone_back_from() -> Result<()> {
+    let scene = Scene::new("justbefore").await?;
+    scene.settled("db", spec()).await?;
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rotate db").await?.ends(0);
+    }
+    // Nobody has looked since.
+    let name = scene.world.aws_secret("db").context("a secret")?.name;
+    let bad = json!({"username": "admin", "password": "typed in the console"}).to_string();
+    scene.world.emulator.outsider().put_value(&name, &bad).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let good = scene.world.aws_secret("db").context("a secret")?.versions[1].id.clone();
+    let status = scene.world.objects().get("db").await?.status.unwrap_or_default().aws.unwrap_or_default();
+    assert_eq!(status.current_version_id.as_ref(), Some(&good), "the status is behind");
+
+    let _operator = scene.operator().await?;
+    let answer = scene.run("rollback db -o json").await?.ends(0).json();
+    assert_eq!((&answer["restores"]["versionId"], &answer["restores"]["cause"]), (&json!(good), &json!("Requested")));
+    let made = values(&scene);
+    assert_eq!((made.len(), &made[2], made.last()), (4, &bad, made.get(1)), "the good value, which is the one before the bad one");
+    scene.world.check_agreement("db").await?;
+    let history = scene.run("history db -o json").await?.ends(0).json();
+    let causes: Vec<&str> = history["items"].as_array().context("items")?.iter().filter_map(|item| item["cause"].as_str()).collect();
+    assert_eq!(causes, ["RolledBack", "External", "Requested", "Created"]);
+    assert_eq!(history["items"][0]["copyOf"], json!(good));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_look_at_aws_nothing_is_gone_back_to() -> Result<()> {
+    let scene = Scene::new("nolook").await?;
+    scene.settled("db", spec()).await?;
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rotate db").await?.ends(0);
+    }
+    let answer = scene.run("rollback db --timeout 1s -o json").await?.ends(1).json();
+    assert_eq!((&answer["outcome"], answer.get("token")), (&json!("TimedOut"), None));
+    scene.run("rollback db --no-wait --timeout 1s").await?.ends(1).in_one_sentence().says("nothing was asked for").says("doctor");
+    assert!(!scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default().contains_key(ROLLBACK));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_whose_value_would_come_back_and_writes_nothing() -> Result<()> {
+    let scene = Scene::new("dryrun").await?;
+    scene.settled("db", spec()).await?;
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rotate db").await?.ends(0);
+    }
+    let first = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    let before = scene.world.objects().get("db").await?;
+    for line in ["rollback db --dry-run".to_owned(), format!("rollback db --dry-run --to {}", &first[..8])] {
+        scene.run(&line).await?.ends(0).says(&format!("the value of version {first}, from ")).says("(Created)").says("nothing was written");
+    }
+    let answer = scene.run("rollback db --dry-run -o json").await?.ends(0).json();
+    assert_eq!((&answer["outcome"], &answer["restores"]["versionId"]), (&json!("DryRun"), &json!(first)));
+    assert_eq!(scene.world.objects().get("db").await?.metadata.resource_version, before.metadata.resource_version);
     Ok(())
 }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use rotated_secrets::api::RotatedSecret;
+use rotated_secrets::desired::Policy;
 use rotated_secrets::reconcile::turn;
 use serde_json::Value;
 use tokio::process::Command;
@@ -84,7 +85,13 @@ impl Scene {
 
     /// The operator at work on every object of the namespace, until the handle is aborted.
     pub(crate) async fn operator(&self) -> Result<Working> {
-        let ctx = self.world.operator(None, Arc::default()).await?;
+        self.operator_with(|_| {}).await
+    }
+
+    /// The same, where the administrator has decided otherwise.
+    pub(crate) async fn operator_with(&self, decide: impl FnOnce(&mut Policy)) -> Result<Working> {
+        let mut ctx = self.world.operator(None, Arc::default()).await?;
+        decide(&mut ctx.policy);
         let objects = self.world.objects();
         Ok(Working(tokio::spawn(async move {
             loop {
@@ -94,6 +101,27 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })))
+    }
+
+    /// A command of the plugin as it prints it.
+    pub(crate) fn command(&self, words: &str) -> String {
+        format!("kubectl rotatedsecret {words} -n {}", self.world.namespace)
+    }
+
+    /// As `run`, and interrupts it as Ctrl-C does when `moment` comes.
+    pub(crate) async fn run_until(&self, line: &str, moment: impl Future<Output = Result<()>>) -> Result<Ran> {
+        let mut command = Command::new("/bin/sh");
+        let words = format!("echo $$ >\"$0\"; exec {PLUGIN} {line} --namespace {}", self.world.namespace);
+        let file = tempfile::NamedTempFile::new()?;
+        command.args(["-c", &words]).arg(file.path());
+        let (ran, interrupted) = tokio::join!(self.finish(command), async {
+            moment.await?;
+            let id = std::fs::read_to_string(file.path())?;
+            ensure!(std::process::Command::new("kill").args(["-INT", id.trim()]).status()?.success(), "it is there");
+            Ok(())
+        });
+        interrupted?;
+        ran
     }
 
     /// `kubectl rotatedsecret ...` in this namespace. What it writes is searched for every value that there is.

@@ -113,3 +113,31 @@ async fn the_search_for_values_would_find_one() -> Result<()> {
     assert!(found.unwrap_err().to_string().starts_with("a value was printed"));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_control_character_of_an_object_reaches_the_terminal() -> Result<()> {
+    let scene = Scene::new("escapes").await?;
+    let hostile = "x\u{1b}[2J\u{1b}[H\n\n9 objects: 9 Ready\n\u{1b}[8m\u{9b}8m\u{202e}";
+    scene.settled("db", json!({"value": {"generate": {"password": {}}}})).await?;
+    scene.world.patch("db", json!({"spec": {"target": {"keys": {"PW": hostile}}}})).await?;
+    let _operator = scene.operator().await?;
+    for line in [
+        "refresh db",
+        "rotate db",
+        "status db",
+        "status -A",
+        "status",
+        "history db",
+        "status -o json",
+        "status -o yaml",
+        "rotate db -o yaml",
+    ] {
+        let ran = scene.run(line).await?;
+        let raw = |text: &str| text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}'));
+        assert!(!raw(&ran.out) && !raw(&ran.err), "{line}: {ran:?}");
+        let forged = |text: &str| text.lines().any(|line| line.starts_with("9 objects"));
+        assert!(!forged(&ran.out) && !forged(&ran.err), "{line}: {ran:?}");
+        assert!(line.starts_with("history") || ran.out.contains("9 objects") || ran.err.contains("9 objects"), "{line}: {ran:?}");
+    }
+    Ok(())
+}

@@ -273,6 +273,12 @@ fn a_rollback_that_cannot_be_carried_out_is_answered_and_writes_nothing() {
     let mut first = seen();
     first.remote.as_mut().unwrap().previous = None;
     assert_eq!(handled(&asking(Some(RollbackTo::Previous)), &first), Some(RollbackRefusal::NoPreviousVersion));
+    let mut twice = seen();
+    twice.reported.rolled_back = Some(id("current"));
+    assert_eq!(handled(&asking(Some(RollbackTo::Previous)), &twice), Some(RollbackRefusal::AlreadyRolledBack));
+    assert!(matches!(step(&asking(Some(RollbackTo::Version(id("previous")))), &twice), Step::RollBack { .. }), "by its id it is meant");
+    twice.reported.rolled_back = Some(id("previous"));
+    assert!(matches!(step(&asking(Some(RollbackTo::Previous)), &twice), Step::RollBack { .. }), "another version came since");
     assert_eq!(handled(&asking(Some(RollbackTo::Version(id("current")))), &seen()), None, "it is current");
     assert_eq!(handled(&Desired { value: None, ..asking(Some(RollbackTo::Previous)) }, &seen()), Some(RollbackRefusal::MirrorOnly));
     // A version that carries a label is there: this look was too early.

@@ -126,7 +126,7 @@ fn every_object_has_one_word_and_it_is_the_worst_that_is_true() {
             false,
         ),
     ] {
-        let standing = judge(&object(&change), now());
+        let standing = judge(&object(&change), now(), &Flags::default());
         assert_eq!((standing.state, standing.is_fine()), (state, fine), "{what}: {standing:?}");
         assert_eq!(standing.message.is_none(), state == State::Ready, "{what}: {standing:?}");
     }
@@ -134,7 +134,7 @@ fn every_object_has_one_word_and_it_is_the_worst_that_is_true() {
 
 #[test]
 fn a_due_time_that_nobody_speaks_of_points_at_the_operator() {
-    let standing = judge(&object(&json!({"status": {"nextRotationTime": "2026-06-01T11:00:00Z"}})), now());
+    let standing = judge(&object(&json!({"status": {"nextRotationTime": "2026-06-01T11:00:00Z"}})), now(), &Flags::default());
     assert!(standing.message.unwrap().contains("kubectl rotatedsecret doctor"));
     assert_eq!(standing.overdue_seconds, Some(3600));
 }
@@ -152,7 +152,7 @@ fn the_worst_comes_first_and_then_what_is_due_first() {
     .into_iter()
     .map(|(name, mut change)| {
         merge(&mut change, &json!({"metadata": {"name": name}}));
-        judge(&object(&change), now())
+        judge(&object(&change), now(), &Flags::default())
     })
     .collect();
     sort(&mut all);
@@ -171,7 +171,7 @@ fn the_fields_for_machines_are_those_of_the_document() {
         "status": {"conditions": unready("Throttled"), "nextRotationTime": "2026-06-01T11:00:00Z",
             "failures": {"count": 2, "since": NOW, "nextAttemptTime": NOW}},
     });
-    let written = serde_json::to_value(judge(&object(&change), now())).unwrap();
+    let written = serde_json::to_value(judge(&object(&change), now(), &Flags::default())).unwrap();
     let document = include_str!("../../../docs/plugin.md");
     for field in written.as_object().unwrap().keys() {
         assert!(document.contains(&format!("`{field}`")), "docs/plugin.md says nothing of {field}");

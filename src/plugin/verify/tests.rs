@@ -37,18 +37,22 @@ fn description() -> Description {
     }
 }
 
+fn flags() -> Flags {
+    Flags::default().within("shop")
+}
+
 fn sight() -> Sight {
     Sight { object: object(), aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
 }
 
 fn differing(sight: &Sight) -> Vec<&'static str> {
-    compare(sight).iter().filter(|check| check.result != Finding::Agree).map(|check| check.check).collect()
+    compare(sight, &flags()).iter().filter(|check| check.result != Finding::Agree).map(|check| check.check).collect()
 }
 
 #[test]
 fn what_agrees_agrees() {
     assert_eq!(differing(&sight()), Vec::<&str>::new());
-    assert_eq!(worst(&compare(&sight())), Finding::Agree);
+    assert_eq!(worst(&compare(&sight(), &flags())), Finding::Agree);
 }
 
 #[test]
@@ -98,9 +102,9 @@ fn somebody_elses_secret_needs_no_tags_of_ours() {
 #[test]
 fn what_could_not_be_asked_is_unknown_and_a_difference_is_worse() {
     let blind = || Sight { aws: Some(Err("denied".to_owned())), ..sight() };
-    assert_eq!(worst(&compare(&blind())), Finding::Unknown);
-    assert_eq!(worst(&compare(&Sight { mirror: Mirror::Absent("db".to_owned()), ..blind() })), Finding::Differ);
-    assert_eq!(worst(&compare(&Sight { aws: None, ..sight() })), Finding::Agree, "not asked for is not unknown");
+    assert_eq!(worst(&compare(&blind(), &flags())), Finding::Unknown);
+    assert_eq!(worst(&compare(&Sight { mirror: Mirror::Absent("db".to_owned()), ..blind() }, &flags())), Finding::Differ);
+    assert_eq!(worst(&compare(&Sight { aws: None, ..sight() }, &flags())), Finding::Agree, "not asked for is not unknown");
 }
 
 #[test]
@@ -115,12 +119,12 @@ fn the_screen_says_which_half_was_looked_at() {
         checks: vec![Line { check: "aws", result: Finding::Unknown, message: "denied".to_owned() }],
     };
     assert_eq!(
-        screen(&report(false, true), false, false),
+        screen(&report(false, true), false, false).text(),
         "CHECK   RESULT    WHAT\naws     Unknown   denied\n\ndb: not all could be checked (only the mirror and the status were compared; AWS could not \
          be asked)\n"
     );
-    assert!(screen(&report(false, true), true, false).contains("AWS was not asked"));
-    assert!(screen(&report(true, false), false, false).contains("the mirror could not be read"));
+    assert!(screen(&report(false, true), true, false).text().contains("AWS was not asked"));
+    assert!(screen(&report(true, false), false, false).text().contains("the mirror could not be read"));
     assert_eq!(
         serde_json::to_value(report(true, true)).unwrap(),
         json!({"namespace": "shop", "name": "db", "result": "Unknown", "checkedAws": true, "checkedMirror": true, "checkedValues": false,

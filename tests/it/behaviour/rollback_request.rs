@@ -149,6 +149,26 @@ async fn a_request_that_cannot_be_carried_out_is_answered_once_and_writes_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_request_for_the_previous_version_does_not_undo_the_first() -> Result<()> {
+    let stage = Stage::new("rollback-request").await?;
+    stage.settled("app", unscheduled()).await?;
+    rotate(&stage, "bad").await?;
+    let bad = ids(&stage)[1].clone();
+    ask(&stage, "one:AWSPREVIOUS").await?;
+    let before = stage.aws();
+    ask(&stage, "two:AWSPREVIOUS").await?;
+    assert_eq!(acknowledged(&stage).await?, (Some("two".to_owned()), Some(RollbackRefusal::AlreadyRolledBack)));
+    assert_eq!(stage.aws(), before);
+    // By its id it is meant; and after another version the previous one is what the words say.
+    ask(&stage, &format!("forward:{bad}")).await?;
+    assert_eq!((acknowledged(&stage).await?.1, stage.versions("app")), (None, 4));
+    rotate(&stage, "worse").await?;
+    ask(&stage, "three:AWSPREVIOUS").await?;
+    assert_eq!((acknowledged(&stage).await?.1, stage.versions("app")), (None, 6));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_aws_has_removed_is_refused() -> Result<()> {
     let stage = Stage::new("rollback-request").await?;
     let mut few = unscheduled();

@@ -1,0 +1,234 @@
+//! The wait for a request: what is seen of it, told step by step, and how it ends.
+
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+use super::args::RequestArgs;
+use super::connect::Session;
+use super::flags::Flags;
+use super::output::{self, Page};
+use super::progress::{self, Asked, Asking, Steps, Verdict};
+use super::request::{Answer, Outcome};
+use super::{Exit, Trouble, ages};
+use crate::api::{CreationPolicy, RotatedSecret};
+
+/// How often the status is read. A status is written once in a turn, so there is little to miss.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What `rotate` and `rollback` follow.
+type Progress = fn(&RotatedSecret, &Asked, &Flags) -> (Steps, Verdict);
+
+/// One wait, and what was seen of it.
+pub(super) struct Wait {
+    /// What is waited for.
+    pub(super) asked: Asked,
+    /// The object, as last seen.
+    pub(super) object: RotatedSecret,
+    name: String,
+    asking: Asking,
+    version: Option<String>,
+    steps: Option<Steps>,
+    /// When the command began to wait.
+    began: Instant,
+    started: Instant,
+    patience: Duration,
+    waits: bool,
+    aloud: bool,
+    flags: Flags,
+}
+
+impl Wait {
+    pub(super) fn new(session: &Session, args: &RequestArgs, asking: Asking, asked: Asked, object: &RotatedSecret) -> Self {
+        Self {
+            asked,
+            object: object.clone(),
+            name: args.name.clone(),
+            asking,
+            version: None,
+            steps: None,
+            began: Instant::now(),
+            started: Instant::now(),
+            patience: Duration::try_from(args.timeout).unwrap_or_default(),
+            waits: !args.no_wait,
+            aloud: args.out.output.is_none(),
+            flags: session.flags.clone(),
+        }
+    }
+
+    /// For this version.
+    pub(super) fn making(self, version: String) -> Self {
+        Self { version: Some(version), steps: Some(Steps { requested: true, ..Steps::default() }), ..self }
+    }
+
+    /// The times that are told count from the beginning of `earlier`.
+    pub(super) fn continuing(self, earlier: &Self) -> Self {
+        Self { began: earlier.began, ..self }
+    }
+
+    /// Also where the command does not wait for its end.
+    pub(super) fn in_any_case(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
+    /// Waits for the version that the request makes, and tells each step.
+    pub(super) async fn for_version(mut self, session: &Session, progress: Progress, done: &str) -> Result<Answer, Trouble> {
+        let (outcome, message) = self
+            .until(session, |wait| {
+                let (steps, verdict) = progress(&wait.object, &wait.asked, &wait.flags);
+                let told = wait.steps.replace(steps).unwrap_or_default();
+                if steps.current && !told.current {
+                    wait.tell("current", &format!("AWS holds version {}", wait.version.as_deref().unwrap_or_default()))?;
+                }
+                if steps.mirrored && !told.mirrored {
+                    wait.tell("mirrored", &mirrored(&wait.object))?;
+                }
+                Ok(verdict)
+            })
+            .await?;
+        self.end(session, outcome, message, done)
+    }
+
+    /// Waits for a look.
+    pub(super) async fn for_look(
+        mut self,
+        session: &Session,
+        judge: fn(&RotatedSecret, &Asked) -> Verdict,
+        done: &str,
+    ) -> Result<Answer, Trouble> {
+        let (outcome, message) = self.until(session, |wait| Ok(judge(&wait.object, &wait.asked))).await?;
+        self.end(session, outcome, message, done)
+    }
+
+    /// Waits until the status says which versions AWS has. `Err` in the answer: why it does not, and nothing is asked for then.
+    pub(super) async fn for_labels(&mut self, session: &Session) -> Result<Result<(), Answer>, Trouble> {
+        let (outcome, message) = self.until(session, |wait| Ok(progress::labels_seen(&wait.object, &wait.asked, &wait.flags))).await?;
+        if outcome == Outcome::Done {
+            return Ok(Ok(()));
+        }
+        let message = format!("AWSPREVIOUS is not known, so nothing was asked for: {message}");
+        Ok(Err(Answer::unasked(session, &self.name, outcome, message)))
+    }
+
+    /// One step, for people, when it is seen.
+    pub(super) fn tell(&self, step: &str, what: &str) -> Result<(), Trouble> {
+        if !self.aloud {
+            return Ok(());
+        }
+        let waited = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
+        output::write(&Page::of(&format!("{:>5}   {step:<9}   {what}", ages::human(waited))))
+    }
+
+    /// Reads the object until the verdict is in, or the user interrupts it.
+    async fn until(
+        &mut self,
+        session: &Session,
+        judge: impl FnMut(&mut Self) -> Result<Verdict, Trouble>,
+    ) -> Result<(Outcome, String), Trouble> {
+        if !self.waits {
+            return Ok((Outcome::Requested, String::new()));
+        }
+        tokio::select! {
+            biased;
+            ended = self.watch(session, judge) => ended,
+            _ = tokio::signal::ctrl_c() => Ok((Outcome::Interrupted, "interrupted before the end".to_owned())),
+        }
+    }
+
+    /// An API server that is away for a moment is asked again.
+    async fn watch(
+        &mut self,
+        session: &Session,
+        mut judge: impl FnMut(&mut Self) -> Result<Verdict, Trouble>,
+    ) -> Result<(Outcome, String), Trouble> {
+        loop {
+            let over = self.started.elapsed() >= self.patience;
+            match session.object(&self.name).await {
+                Ok(object) if object.uid() != self.object.uid() => {
+                    let message = format!("{} was deleted and created again, and the request is gone with the old object", self.name);
+                    return Err(Trouble::wrong(message));
+                }
+                Ok(object) => {
+                    self.object = object;
+                    let verdict = judge(self)?;
+                    if let Some(ended) = self.ended(verdict, over) {
+                        return Ok(ended);
+                    }
+                }
+                Err(trouble) if trouble.exit == Exit::Wrong || over => return Err(trouble),
+                Err(_) => {}
+            }
+            tokio::time::sleep(PAUSE.min(self.patience)).await;
+        }
+    }
+
+    /// How it ended, if it did. `over`: the time is.
+    fn ended(&self, verdict: Verdict, over: bool) -> Option<(Outcome, String)> {
+        Some(match verdict {
+            Verdict::Done => (Outcome::Done, String::new()),
+            Verdict::DoneUnready(why) => (Outcome::Done, format!("; the object is not Ready for another reason: {why}")),
+            Verdict::NotMirrored(why) => (Outcome::NotMirrored, self.only_in_aws(&why)),
+            Verdict::Refused(why) => (Outcome::Refused, why),
+            Verdict::Wait if !over => return None,
+            Verdict::Wait => {
+                let waited = ages::human(SignedDuration::try_from(self.patience).unwrap_or_default());
+                let late = progress::late(&self.object, &self.asked, &waited, &self.flags);
+                match self.steps.unwrap_or_default() {
+                    Steps { mirrored: true, .. } => (Outcome::Done, format!("; the object is not Ready yet: {late}")),
+                    Steps { current: true, .. } => (Outcome::TimedOut, self.only_in_aws(&late)),
+                    _ => (Outcome::TimedOut, late),
+                }
+            }
+        })
+    }
+
+    fn only_in_aws(&self, why: &str) -> String {
+        let version = self.version.as_deref().unwrap_or_default();
+        format!("version {version} is made and current in AWS, so do not ask again; the Secret does not hold it: {why}")
+    }
+
+    fn end(self, session: &Session, outcome: Outcome, message: String, done: &str) -> Result<Answer, Trouble> {
+        let message = match outcome {
+            Outcome::Done => format!("{done}{message}"),
+            Outcome::Requested => format!("{} shows what becomes of it", self.flags.plugin(&format!("status {}", self.name))),
+            _ => message,
+        };
+        let made = self.steps.is_some_and(|steps| steps.current);
+        let waits = outcome != Outcome::Done && !made && (outcome == Outcome::Requested || self.still_asked());
+        let withdraw = waits.then(|| self.flags.plugin(&format!("{} {} --cancel", self.asking.verb(), self.name)));
+        let ready = self.steps.is_none_or(|steps| steps.ready);
+        let answer = Answer {
+            token: Some(self.asked.token.clone()),
+            version_id: self.version.clone(),
+            steps: self.steps,
+            withdraw,
+            ..Answer::unasked(session, &self.name, outcome, message)
+        };
+        if outcome == Outcome::Done && self.aloud {
+            self.tell(if ready { "ready" } else { "done" }, &answer.message)?;
+        }
+        Ok(answer)
+    }
+
+    /// The request is on the object, and the operator has not answered it. An object that was not read since is taken to be as it was.
+    fn still_asked(&self) -> bool {
+        let answered = progress::requests(&self.object);
+        let answered = match self.asking {
+            Asking::Rotate => answered.rotate,
+            Asking::RollBack => answered.rollback,
+            Asking::Refresh => answered.refresh,
+        };
+        answered.as_ref() != Some(&self.asked.token)
+    }
+}
+
+/// What became of the Secret.
+fn mirrored(object: &RotatedSecret) -> String {
+    let secret = object.status.as_ref().and_then(|status| status.mirror.as_ref()).map(|mirror| mirror.secret_name.as_str());
+    match secret {
+        Some(secret) if progress::pinned(object) => format!("Secret {secret} is pinned and stays as it is"),
+        Some(secret) if object.spec.target.creation_policy == CreationPolicy::Owner => format!("Secret {secret} holds it"),
+        _ => "no Secret is asked for".to_owned(),
+    }
+}
