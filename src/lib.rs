@@ -26,4 +26,5 @@ pub mod reconcile;
 pub mod report;
 pub mod schedule;
 pub mod telemetry;
+pub mod unreadable;
 pub mod value;

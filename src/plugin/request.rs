@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use super::connect::{FIELD_MANAGER, Session};
 use super::progress::{self, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages, output};
 use crate::api::{CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret};
+use crate::cluster::stored::Brief;
 use crate::ids::Tokens;
 
 /// How often the status is read. A status is written once in a turn, so there is little to miss.
@@ -95,7 +96,8 @@ fn token() -> String {
 async fn ask(session: &Session, name: &str, annotations: serde_json::Value) -> Result<(), Trouble> {
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    session.objects().patch_metadata(name, &params, &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
+    let api: Api<Brief<RotatedSecret>> = Api::namespaced(session.client.clone(), &session.namespace);
+    api.patch(name, &params, &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
 }
 
 /// One wait, and what was seen of it.

@@ -14,15 +14,15 @@ fn policy(reader: &str) -> Value {
         "Statement": [{
             "Sid": "Readers",
             "Effect": "Allow",
-            "Principal": {"AWS": format!("arn:aws:iam::{reader}:root")},
+            "Principal": {"AWS": [format!("arn:aws:iam::{reader}:root")]},
             "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
-            "Resource": "*",
+            "Resource": ["*"],
         }],
     })
 }
 
 fn anybody() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:*", "Resource": "*"}]})
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["secretsmanager:*"], "Resource": ["*"]}]})
 }
 
 fn with(aws: Value) -> Value {
