@@ -85,6 +85,7 @@ fn principals() -> Schema {
     let names = texts(64, 256);
     json_schema!({
         "type": "object",
+        "description": "Names of principals by their kind; anybody is AWS: [\"*\"].",
         "minProperties": 1,
         "properties": {"AWS": names, "Service": names, "Federated": names, "CanonicalUser": names},
     })
@@ -106,6 +107,7 @@ pub(super) fn resource_policy(_: &mut SchemaGenerator) -> Schema {
                 "maxItems": 64,
                 "items": {
                     "type": "object",
+                    "description": "One statement. The API server drops a field that is not listed here unless the client asks for strict validation, as kubectl apply does.",
                     "required": ["Effect"],
                     "properties": {
                         "Sid": {"type": "string", "maxLength": 256},

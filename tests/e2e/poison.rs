@@ -116,13 +116,14 @@ async fn write_poison(stage: &Stage, raw: &Raw, namespace: &str) -> Result<()> {
     .await?;
     let fine = r#"{"value": {"generate": {"password": {"type": "Password"}}}}"#;
     raw.send("POST", &path, object("misdated", fine)).await?;
-    until("the object is misdated", async || Ok(raw.misdate(&format!("{path}/misdated")).await.ok())).await?;
     let secrets = format!("/api/v1/namespaces/{namespace}/secrets");
     let labels = json!({"app.kubernetes.io/managed-by": "rotated-secrets"});
     let labelled = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aaa", "labels": labels}});
     raw.send("POST", &secrets, labelled.to_string()).await?;
-    raw.misdate(&format!("{secrets}/aaa")).await?;
-    raw.misdate(&format!("/api/v1/namespaces/{namespace}")).await?;
+    for path in [format!("{path}/misdated"), format!("{secrets}/aaa"), format!("/api/v1/namespaces/{namespace}")] {
+        // The first time, the label is new and its writer is the owner; and the operator may have written meanwhile.
+        until(&format!("{path} is misdated"), async || Ok(raw.misdate(&path).await.ok())).await?;
+    }
     ensure!(stage.namespace != namespace, "others live elsewhere");
     Ok(())
 }
@@ -198,8 +199,8 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
     operator.check()
 }
 
-/// How many bytes of memory one byte that a tenant stores may cost, at the highest. Measured: see docs/sizing.md.
-const COST: u64 = 8;
+/// How many bytes of memory one byte that a tenant stores may cost, at the highest. Measured: 1.4, of which most is the page of the list.
+const COST: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> {

@@ -178,6 +178,11 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}),
             "spec.rotation needs a generated field",
         ),
+        (
+            "fixed fields of more than AWS holds",
+            with("/value/data", (0..10).map(|field| (format!("field-{field}"), json!("x".repeat(8000)))).collect()),
+            "at most 65,536 characters in all",
+        ),
         ("an empty value", json!({"value": {}}), "at least one field in data or generate"),
         ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),
         ("a field both fixed and generated", with("/value/data", json!({"password": "x"})), "either fixed (data) or generated (generate)"),
