@@ -4,6 +4,8 @@
 //! Whoever may update the Secret may write any `managedFields`, with any time, so each entry is read by itself, and one that cannot be read says
 //! nothing.
 
+#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, however deep they are")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

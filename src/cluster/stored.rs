@@ -71,10 +71,10 @@ impl Stored {
     ///
     /// # Errors
     /// When it cannot.
-    pub fn into_readable(self) -> Result<RotatedSecret, Unreadable> {
+    pub fn into_readable(self) -> Result<RotatedSecret, Box<Unreadable>> {
         match self {
             Self::Readable(object) => Ok(*object),
-            Self::Unreadable(unreadable) => Err(*unreadable),
+            Self::Unreadable(unreadable) => Err(unreadable),
         }
     }
 

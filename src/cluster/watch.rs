@@ -68,15 +68,15 @@ fn one_list_at_a_time<K: Send + 'static>(
         if std::mem::take(&mut state.begins) {
             state.listing = Arc::clone(&state.lists.turn).acquire_owned().await.ok();
         }
-        let event = match &state.listing {
-            None => state.events.next().await,
-            Some(_) => match tokio::time::timeout(state.lists.patience, state.events.next()).await {
-                Ok(event) => event,
-                Err(_) => {
-                    state.listing = None;
-                    state.events.next().await
-                }
-            },
+        let in_time = match state.listing {
+            Some(_) => tokio::time::timeout(state.lists.patience, state.events.next()).await.ok(),
+            None => Some(state.events.next().await),
+        };
+        let event = if let Some(event) = in_time {
+            event
+        } else {
+            state.listing = None;
+            state.events.next().await
         }?;
         match &event {
             Ok(Event::Init) => state.begins = true,

@@ -230,7 +230,7 @@ async fn a_resource_policy_is_looked_at_when_something_changed_and_not_otherwise
 async fn a_policy_that_aws_refuses_is_said_and_everything_else_goes_on() -> Result<()> {
     for (broken, code) in [
         (anybody(), "PublicPolicyException"),
-        (json!({"Statement": [{"Effect": "Allow", "Action": "*"}]}), "MalformedPolicyDocumentException"),
+        (json!({"Statement": [{"Effect": "Allow", "Action": ["*"]}]}), "MalformedPolicyDocumentException"),
     ] {
         let stage = Stage::new("settings").await?;
         stage.settled("app", with(json!({"resourcePolicy": policy("210987654321")}))).await?;
