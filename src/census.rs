@@ -23,6 +23,8 @@ pub struct Census {
     pub suspended: i64,
     /// Objects whose mirror does not hold the current version, or cannot be known to.
     pub out_of_step: i64,
+    /// Objects that cannot be read, and for which nothing is done.
+    pub unreadable: i64,
     /// How long the most overdue one is.
     pub overdue_max: SignedDuration,
     /// Since when the oldest value of those that rotate is in use.

@@ -12,6 +12,7 @@ use kube::{Client, ResourceExt as _};
 use crate::admin::{self, Pages, Pulse, Readiness};
 use crate::aws::{Aws, Reach};
 use crate::cluster::events::Events;
+use crate::cluster::stored::Brief;
 use crate::controller::{self, Working};
 use crate::desired::Policy;
 use crate::metrics::Metrics;
@@ -262,7 +263,7 @@ fn signalled() -> Result<impl Future<Output = ()>, Fatal> {
 }
 
 async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
-    let namespace = Api::<Namespace>::all(client.clone()).get_metadata("kube-system").await;
+    let namespace = Api::<Brief<Namespace>>::all(client.clone()).get("kube-system").await;
     namespace
         .ok()
         .and_then(|namespace| namespace.uid())

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams};
-use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -18,14 +18,14 @@ use tracing::Instrument as _;
 use crate::admin::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
 use crate::census::Census;
+use crate::cluster::stored::{Brief, Stored};
+use crate::cluster::watch::{self, Lists};
 use crate::election::Leadership;
 use crate::reconcile::{Context, turn};
+use crate::unreadable;
 
 /// The longest that one turn may take; AWS and the API server have shorter limits of their own.
 const TURN: Duration = Duration::from_mins(3);
-
-/// An object that may not be readable: one such object must not stop the others.
-type Guarded = DeserializeGuard<RotatedSecret>;
 
 /// A turn reports its failures itself, so there is none here.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,11 @@ pub enum StartError {
     /// The API server does not answer.
     #[error("the API server does not answer; check KUBECONFIG or the pod's network")]
     Unreachable,
+    /// What answers is no API server. An object never leads to this, whatever it holds.
+    #[error(
+        "the answer is not one of a Kubernetes API server; check the server's address in KUBECONFIG, and whether a proxy answers for it"
+    )]
+    NotKubernetes,
 }
 
 /// Asks the API server for one of each that is watched, so that a missing CRD or right is said at once and in words.
@@ -111,25 +116,25 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
             code,
         };
         let selected = ListParams { label_selector: scope.selector.clone(), ..one.clone() };
-        match code(api::<PartialObjectMeta<RotatedSecret>>(client, part).list_metadata(&selected).await)? {
+        match code(api::<Brief<RotatedSecret>>(client, part).list(&selected).await)? {
             None => {}
             Some(404) => return Err(StartError::NoDefinition),
             Some(400) if scope.selector.is_some() => return Err(StartError::Selector),
             Some(code) => return Err(denied("list RotatedSecrets", code)),
         }
-        if let Some(code) = code(api::<PartialObjectMeta<Secret>>(client, part).list_metadata(&one.clone().labels(&ours())).await)? {
+        if let Some(code) = code(api::<Brief<Secret>>(client, part).list(&one.clone().labels(&ours())).await)? {
             return Err(denied("list Secrets", code));
         }
     }
     for namespace in &scope.namespaces {
         // What an administrator allows to the namespace is asked at each look.
-        let leave = Api::<PartialObjectMeta<Namespace>>::all(client.clone()).get_metadata_opt(namespace).await;
+        let leave = Api::<Brief<Namespace>>::all(client.clone()).get_opt(namespace).await;
         if let Some(code) = code(leave)? {
             return Err(StartError::Denied { what: "get the Namespace", place: namespace.clone(), binding: "RoleBinding there", code });
         }
     }
     if scope.namespaces.is_empty()
-        && let Some(code) = code(Api::<PartialObjectMeta<Namespace>>::all(client.clone()).list_metadata(&one).await)?
+        && let Some(code) = code(Api::<Brief<Namespace>>::all(client.clone()).list(&one).await)?
     {
         return Err(StartError::Denied {
             what: "list the Namespaces",
@@ -146,6 +151,7 @@ fn code<T>(answer: Result<T, kube::Error>) -> Result<Option<u16>, StartError> {
     match answer {
         Ok(_) => Ok(None),
         Err(kube::Error::Api(status)) => Ok(Some(status.code)),
+        Err(kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => Err(StartError::NotKubernetes),
         Err(_) => Err(StartError::Unreachable),
     }
 }
@@ -156,6 +162,7 @@ struct Stage {
     leadership: Leadership,
     /// So many turns at once, in all namespaces together.
     places: Semaphore,
+    lists: Lists,
 }
 
 /// How an operator works.
@@ -179,9 +186,9 @@ pub fn run<S>(
 where
     S: Future<Output = ()> + Send + 'static,
 {
-    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(working.concurrency)) });
+    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(working.concurrency)), lists: Lists::default() });
     let stop = stop.boxed().shared();
-    let watches: Vec<_> = scope.parts().into_iter().map(|part| watch(&stage, scope, part, working.concurrency, stop.clone())).collect();
+    let watches: Vec<_> = scope.parts().into_iter().map(|part| work_on(&stage, scope, part, working.concurrency, stop.clone())).collect();
     let (turns, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
     stage.ctx.metrics.count_objects({
         let (stores, clock) = (stores.clone(), Arc::clone(&stage.ctx.clock));
@@ -189,8 +196,9 @@ where
             let mut census = Census::default();
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
-                if let Ok(object) = &object.0 {
-                    census.count(object, now, working.metrics_per_object);
+                match object.readable() {
+                    Some(object) => census.count(object, now, working.metrics_per_object),
+                    None => census.unreadable += 1,
                 }
             }
             census
@@ -207,43 +215,45 @@ where
 }
 
 /// The turns of the objects in one namespace, or in all, and the objects themselves.
-fn watch(
+fn work_on(
     stage: &Arc<Stage>,
     scope: &Scope,
     part: Option<&str>,
     concurrency: u16,
     stop: future::Shared<future::BoxFuture<'static, ()>>,
-) -> (impl Future<Output = ()> + Send + use<>, Store<Guarded>) {
+) -> (impl Future<Output = ()> + Send + use<>, Store<Stored>) {
     let client = &stage.ctx.client;
-    let selected = scope.selector.as_ref().map_or_else(watcher::Config::default, |selector| watcher::Config::default().labels(selector));
-    let mut controller = Controller::new(api::<Guarded>(client, part), selected)
-        .with_config(controller::Config::default().concurrency(concurrency))
-        .owns(api::<PartialObjectMeta<Secret>>(client, part), watcher::Config::default().labels(&ours()))
-        .reconcile_all_on(stage.leadership.begins());
-    let store = controller.store();
+    let (lists, metrics) = (&stage.lists, &stage.ctx.metrics);
+    let (store, writer) = reflector::store();
+    let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
+    let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
+    let mut controller = Controller::for_stream(
+        objects.modify(|object| object.meta_mut().managed_fields = None).reflect(writer).applied_objects(),
+        store.clone(),
+    )
+    .with_config(controller::Config::default().concurrency(concurrency))
+    .owns_stream(secrets.touched_objects())
+    .reconcile_all_on(stage.leadership.begins());
     if part.is_none() {
         let store = store.clone();
-        let objects_of = move |namespace: PartialObjectMeta<Namespace>| -> Vec<ObjectRef<Guarded>> {
+        let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Stored>> {
             let name = Some(namespace.name_any());
             store.state().iter().filter(|object| object.namespace() == name).map(|object| ObjectRef::from_obj(&**object)).collect()
         };
         // One Namespace alone can be read with a Role in it, but not watched: there, its annotations are seen at the next look.
-        controller = controller.watches(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default(), objects_of);
+        let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone());
+        controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
-    let metrics = stage.ctx.metrics.clone();
     let turns = controller
         .graceful_shutdown_on(stop)
         .run(look_at, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::clone(stage))
-        .for_each(move |result| {
+        .for_each(|result| {
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(controller::Error::ReconcilerFailed(_, object)) => {
                     tracing::error!(%object, "the turn was cut short; it is tried again");
                 }
-                Err(controller::Error::QueueError(error)) => {
-                    metrics.watch_error(watch_error(&error));
-                    tracing::warn!(kind = watch_error(&error), "a watch was interrupted; it goes on");
-                }
+                // Interruptions of watches do not come here: each watch says them itself.
                 Err(_) => tracing::error!("the controller's queue failed; it goes on"),
             }
             future::ready(())
@@ -251,21 +261,12 @@ fn watch(
     (turns, store)
 }
 
-fn watch_error(error: &watcher::Error) -> &'static str {
-    match error {
-        watcher::Error::InitialListFailed(_) => "list",
-        watcher::Error::WatchStartFailed(_) => "watch start",
-        watcher::Error::WatchError(_) => "watch",
-        watcher::Error::WatchFailed(_) => "stream",
-        watcher::Error::NoResourceVersion => "no resource version",
-    }
-}
-
-async fn look_at(object: Arc<Guarded>, stage: Arc<Stage>) -> Result<Action, CutShort> {
-    let Ok(object) = &object.0 else {
-        // Its text may quote anything; the API server's own validation has told the author more than we could.
-        tracing::error!("a RotatedSecret cannot be read with this version of the operator; it is left alone");
-        return Ok(Action::await_change());
+async fn look_at(object: Arc<Stored>, stage: Arc<Stage>) -> Result<Action, CutShort> {
+    let object = match &*object {
+        Stored::Readable(object) => object,
+        Stored::Unreadable(unreadable) => {
+            return Ok(unreadable::handle(unreadable, &stage.ctx, stage.leadership.may_begin()).await);
+        }
     };
     // Never closed.
     let Ok(_place) = stage.places.acquire().await else { return Err(CutShort) };

@@ -27,4 +27,5 @@ pub mod refusal;
 pub mod report;
 pub mod schedule;
 pub mod telemetry;
+pub mod unreadable;
 pub mod value;

@@ -75,6 +75,7 @@ struct Standing {
     stalled: Gauge,
     suspended: Gauge,
     out_of_step: Gauge,
+    unreadable: Family<[Label; 1], Gauge>,
     overdue_max: Gauge,
     oldest_version: Maybe,
     next_rotation: Maybe,
@@ -236,6 +237,7 @@ impl Standing {
         registry.register("objects_stalled", "Objects that wait for a person", self.stalled.clone());
         registry.register("objects_suspended", "Objects that a person suspended, or their rotation", self.suspended.clone());
         registry.register("objects_out_of_step", "Objects whose Secret does not hold the current version", self.out_of_step.clone());
+        registry.register("unreadable_objects", "Objects that cannot be read, and for which nothing is done", self.unreadable.clone());
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         };
@@ -262,6 +264,7 @@ impl Standing {
         self.stalled.set(census.stalled);
         self.suspended.set(census.suspended);
         self.out_of_step.set(census.out_of_step);
+        self.unreadable.get_or_create(&[("kind", "RotatedSecret")]).set(census.unreadable);
         self.overdue_max.set(census.overdue_max.as_secs());
         let maybe = |gauge: &Maybe, time: Option<Timestamp>| {
             gauge.clear();

@@ -16,7 +16,7 @@ use crate::backoff;
 use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, SETTLING, kept};
+use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, kept, settled};
 
 /// How many versions the history keeps.
 const HISTORY: usize = 10;
@@ -217,7 +217,7 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
 /// The youngest version that AWS has and does not show, so that the next turn waits for it instead of writing it again.
 fn unseen(seen: &Observed, now: Timestamp) -> Option<UnseenVersion> {
     let shown = |version: &VersionId| seen.remote.as_ref().is_some_and(|remote| remote.labels.values().any(|shown| shown == version));
-    let young = seen.spent.iter().filter(|(version, made)| !shown(version) && now < **made + SETTLING);
+    let young = seen.spent.iter().filter(|(version, made)| !shown(version) && now < settled(**made));
     young.max_by_key(|(_, made)| **made).map(|(version, made)| UnseenVersion { version_id: version.to_string(), time: Time(whole(*made)) })
 }
 

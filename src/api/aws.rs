@@ -4,7 +4,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::KubeSchema;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One region that the AWS secret is replicated to.
@@ -81,31 +81,4 @@ pub struct KeptStatus {
     /// When AWS had last seen a modification of the secret as the resource policy was looked at: a later one is a reason to look again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_date: Option<MicroTime>,
-}
-
-/// `resourcePolicy`: an IAM policy as an object. What its statements say is AWS's business; their number and outer form are bounded.
-pub(super) fn resource_policy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "required": ["Statement"],
-        "x-kubernetes-preserve-unknown-fields": true,
-        "properties": {
-            "Version": {"type": "string", "enum": ["2012-10-17", "2008-10-17"]},
-            "Id": {"type": "string", "maxLength": 256},
-            "Statement": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 64,
-                "items": {
-                    "type": "object",
-                    "required": ["Effect"],
-                    "x-kubernetes-preserve-unknown-fields": true,
-                    "properties": {
-                        "Effect": {"type": "string", "enum": ["Allow", "Deny"]},
-                        "Sid": {"type": "string", "maxLength": 256},
-                    },
-                },
-            },
-        },
-    })
 }

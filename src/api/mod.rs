@@ -4,6 +4,7 @@ pub mod aws;
 mod bounds;
 pub mod condition;
 mod lambda;
+mod policy;
 pub mod status;
 mod strength;
 pub mod v1alpha1;
@@ -11,6 +12,7 @@ pub mod value;
 
 pub use aws::{AwsAdoptionPolicy, KeptStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
+pub use policy::{Principals, ResourcePolicy, Statement, Texts};
 pub use status::*;
 pub use v1alpha1::*;
 pub use value::*;

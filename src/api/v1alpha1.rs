@@ -8,9 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy, resource_policy};
+use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy};
 use super::bounds;
 use super::lambda::LambdaSpec;
+use super::policy::{ResourcePolicy, resource_policy};
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
 
@@ -112,11 +113,11 @@ pub struct AwsSpec {
     /// chose. Needs the administrator's leave for the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
-    /// Who else may use the AWS secret: an IAM policy, written as an object. Absent: never touched, unless the operator set it; then it is taken away.
+    /// Who else may use the AWS secret: an IAM policy, written as an object, with lists where IAM takes a text or a list. Absent: never touched, unless the operator set it; then it is taken away.
     /// Needs the administrator's leave (--allow-resource-policies).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resource_policy")]
-    pub resource_policy: Option<serde_json::Value>,
+    pub resource_policy: Option<ResourcePolicy>,
     /// True: AWS refuses a resourcePolicy that grants access to anybody.
     #[serde(default = "yes")]
     pub block_public_policy: bool,

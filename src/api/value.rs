@@ -36,6 +36,9 @@ pub struct ValueSpec {
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))").message(
         "spec.value.data: field names have at most 253 letters, digits, dots, dashes and underscores, so that they can be keys of a Secret"
     ))]
+    #[x_kube(validation = Rule::new("self.map(k, size(k) + size(self[k])).sum() <= 65536").message(
+        "spec.value.data: at most 65,536 characters in all, since AWS holds no more in one value"
+    ))]
     pub data: BTreeMap<String, String>,
     /// Generated fields, new at every rotation. A pair fills further fields beside its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

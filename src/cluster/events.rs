@@ -1,9 +1,8 @@
 //! Events: one line for each thing that matters to the owner of an object. Losing one never fails a turn.
 
-use kube::Resource as _;
+use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use crate::api::RotatedSecret;
 use crate::report::Happening;
 
 /// Publishes Events.
@@ -18,7 +17,7 @@ impl Events {
     }
 
     /// Publishes one Event about `object`.
-    pub async fn publish(&self, object: &RotatedSecret, happening: &Happening) {
+    pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, happening: &Happening) {
         let event = Event {
             type_: if happening.warning { EventType::Warning } else { EventType::Normal },
             reason: happening.reason.clone(),

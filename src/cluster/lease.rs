@@ -6,11 +6,11 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
-use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 
 use std::time::Duration;
 
+use super::stored::Brief;
 use crate::api::FIELD_MANAGER;
 
 /// One Lease, by namespace and name.
@@ -57,7 +57,7 @@ impl Leases {
 
     /// Rings when the Lease may have changed. What it is then, [`Leases::read`] says: a watch can lag behind.
     pub fn bell(&self) -> impl Stream<Item = ()> + Send + use<> {
-        let api: Api<PartialObjectMeta<Lease>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let api: Api<Brief<Lease>> = Api::namespaced(self.client.clone(), &self.namespace);
         watcher::watch_object(api, &self.name).default_backoff().map(drop)
     }
 

@@ -1,19 +1,20 @@
 //! The mirrored Secret. Facts come from its metadata alone; it is written by POST and PUT with preconditions, and the answers are asked for
 //! as metadata and thrown away, so that no library can log a body with a value in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
-use kube::api::Api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::GetParams;
 use kube::client::Body;
 use kube::{Client, Resource as _, ResourceExt};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
@@ -38,6 +39,8 @@ pub struct MirrorMetadata {
     pub intact: bool,
     /// When we last wrote it, to the second.
     pub written: Option<Timestamp>,
+    writers: Writers,
+    /// All but `managedFields`.
     metadata: ObjectMeta,
 }
 
@@ -53,20 +56,37 @@ impl MirrorMetadata {
 /// # Errors
 /// When the API server does not answer.
 pub async fn look(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
-    let found = Api::<Secret>::namespaced(client.clone(), &object.namespace().unwrap_or_default())
-        .get_metadata_opt(&target.name)
-        .await
-        .map_err(|error| failed(ConditionType::Mirrored, "reading the Secret's metadata", &error))?;
-    Ok(found.map(|found| read_metadata(found.metadata, object, target, arn)))
+    let path = Secret::url_path(&(), object.metadata.namespace.as_deref());
+    let request = kube::core::Request::new(path)
+        .get_metadata(&target.name, &GetParams::default())
+        .map_err(|_| Failure::bug("the request could not be built"))?;
+    let text = match client.request_text(request).await {
+        Ok(text) => text,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+        Err(error) => return Err(failed(ConditionType::Mirrored, "reading the Secret's metadata", &error)),
+    };
+    let (metadata, writers) = managed_fields::read(&text).ok_or_else(|| unreadable(&target.name))?;
+    Ok(Some(read_metadata(metadata, writers, object, target, arn)))
 }
 
-fn read_metadata(metadata: ObjectMeta, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> MirrorMetadata {
+fn unreadable(name: &str) -> Failure {
+    Failure {
+        of: ConditionType::Mirrored,
+        class: Class::Invalid,
+        reason: Reason::WriteRefused,
+        message: format!(
+            "the metadata of the Secret {name} cannot be read by this version of the operator: kubectl delete secret {name}, it is created \
+             again at once"
+        ),
+    }
+}
+
+fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> MirrorMetadata {
     let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
     let annotation = |key: &str| metadata.annotations.iter().flatten().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
     let adoptable = controller.is_none() && annotation(ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
     let version = annotation(VERSION_ID).map(VersionId::from);
-    let writers = Writers::read(metadata.managed_fields.as_deref().unwrap_or_default());
     let has = |wanted: &BTreeMap<String, String>, found: &Option<BTreeMap<String, String>>| {
         wanted.iter().all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
     };
@@ -77,55 +97,7 @@ fn read_metadata(metadata: ObjectMeta, object: &RotatedSecret, target: &Target, 
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, metadata }
-}
-
-/// Who wrote what, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without reading the
-/// value. <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
-#[derive(Default)]
-struct Writers {
-    our_keys: BTreeSet<String>,
-    foreign_keys: BTreeSet<String>,
-    foreign_form: bool,
-    /// When somebody last applied `stringData`, which changes a value without owning its key.
-    string_data: Option<Timestamp>,
-    our_labels: BTreeSet<String>,
-    our_annotations: BTreeSet<String>,
-    written: Option<Timestamp>,
-}
-
-impl Writers {
-    fn read(entries: &[ManagedFieldsEntry]) -> Self {
-        let mut writers = Self::default();
-        for entry in entries {
-            let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { continue };
-            let keys = names(fields, &["f:data"]);
-            if entry.manager.as_deref() == Some(FIELD_MANAGER) {
-                writers.our_keys.extend(keys);
-                writers.our_labels.extend(names(fields, &["f:metadata", "f:labels"]));
-                writers.our_annotations.extend(names(fields, &["f:metadata", "f:annotations"]));
-                writers.written = writers.written.max(entry.time.as_ref().map(|time| time.0));
-            } else {
-                writers.foreign_keys.extend(keys);
-                writers.foreign_form |= fields.get("f:immutable").is_some();
-                if fields.get("f:stringData").is_some() {
-                    writers.string_data = writers.string_data.max(entry.time.as_ref().map(|time| time.0));
-                }
-            }
-        }
-        writers
-    }
-}
-
-fn names(fields: &Value, path: &[&str]) -> BTreeSet<String> {
-    let found = path.iter().try_fold(fields, |at, name| at.get(name));
-    found
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|object| object.keys())
-        .filter_map(|key| key.strip_prefix("f:"))
-        .map(str::to_owned)
-        .collect()
+    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, writers, metadata }
 }
 
 /// Writes the Secret: anew when `before` is `None`, else in place of what was seen, and only if it is still that.
@@ -196,13 +168,12 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
 /// What was there, less what we wrote once and do not want any more, plus what we want.
 fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetadata>, ours: &[(&str, &str)]) -> ObjectMeta {
     let mut next = before.map(|before| before.metadata.clone()).unwrap_or_default();
-    let writers = Writers::read(next.managed_fields.as_deref().unwrap_or_default());
-    next.managed_fields = None;
+    let writers = before.map(|before| &before.writers);
     let mut labels = next.labels.take().unwrap_or_default();
-    labels.retain(|key, _| !writers.our_labels.contains(key));
+    labels.retain(|key, _| !writers.is_some_and(|writers| writers.our_labels.contains(key)));
     labels.extend(target.labels.clone());
     let mut annotations = next.annotations.take().unwrap_or_default();
-    annotations.retain(|key, _| !writers.our_annotations.contains(key));
+    annotations.retain(|key, _| !writers.is_some_and(|writers| writers.our_annotations.contains(key)));
     annotations.extend(target.annotations.clone());
     annotations.extend(ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     next.labels = Some(labels);

@@ -2,10 +2,13 @@
 
 pub mod events;
 pub mod lease;
+pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;
 pub mod object;
 pub mod service_account;
+pub mod stored;
+pub mod watch;
 
 use http::StatusCode;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::Api;
-use kube::core::PartialObjectMeta;
 
 use super::failed;
+use super::stored::Brief;
 use crate::api::condition::ConditionType;
 use crate::failure::Failure;
 
@@ -21,8 +21,8 @@ impl Leave {
     /// # Errors
     /// When the Namespace cannot be read.
     pub async fn of(client: &Client, namespace: &str) -> Result<Self, Failure> {
-        let found: Option<PartialObjectMeta<Namespace>> = Api::<Namespace>::all(client.clone())
-            .get_metadata_opt(namespace)
+        let found = Api::<Brief<Namespace>>::all(client.clone())
+            .get_opt(namespace)
             .await
             .map_err(|error| failed(ConditionType::Provisioned, "reading the Namespace", &error))?;
         Ok(Self(found.and_then(|namespace| namespace.metadata.annotations).unwrap_or_default()))

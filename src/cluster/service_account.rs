@@ -3,10 +3,10 @@
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
-use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 
 use super::failed;
+use super::stored::Brief;
 use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
 use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
@@ -24,8 +24,8 @@ const SECONDS: i64 = 600;
 /// # Errors
 /// When it cannot be read.
 pub async fn look(client: &Client, namespace: &str, name: &str) -> Result<Option<Account>, Failure> {
-    let found: Option<PartialObjectMeta<ServiceAccount>> = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
-        .get_metadata_opt(name)
+    let found = Api::<Brief<ServiceAccount>>::namespaced(client.clone(), namespace)
+        .get_opt(name)
         .await
         .map_err(|error| not_bound(namespace, failed(ConditionType::Provisioned, "reading the ServiceAccount", &error)))?;
     Ok(found.map(|account| Account {

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::ResourcePolicy;
 use crate::value::short_hash;
 
 /// The most characters that AWS takes.
@@ -25,9 +26,10 @@ pub struct PolicyDocument {
 
 impl PolicyDocument {
     /// `None`: longer than AWS takes.
-    pub fn new(document: &Value, block_public: bool) -> Option<Self> {
+    pub fn new(policy: &ResourcePolicy, block_public: bool) -> Option<Self> {
+        let document = serde_json::to_value(policy).ok()?;
         let text = document.to_string();
-        (text.chars().count() <= LONGEST).then(|| Self { text, block_public, meaning: hash(document) })
+        (text.chars().count() <= LONGEST).then(|| Self { text, block_public, meaning: hash(&document) })
     }
 
     /// A hash of what it means: equal for texts that mean the same.
@@ -226,8 +228,10 @@ mod tests {
 
     #[test]
     fn a_policy_that_aws_would_not_take_for_its_length_is_none() {
-        let of = |length: usize| json!({"Statement": [{"Effect": "Deny", "Sid": "s".repeat(length)}]});
-        let frame = of(0).to_string().len();
+        let of = |length: usize| -> ResourcePolicy {
+            serde_json::from_value(json!({"Statement": [{"Effect": "Deny", "Sid": "s".repeat(length)}]})).unwrap()
+        };
+        let frame = serde_json::to_string(&of(0)).unwrap().len();
         assert!(PolicyDocument::new(&of(LONGEST - frame), true).is_some());
         assert!(PolicyDocument::new(&of(LONGEST - frame + 1), true).is_none());
     }

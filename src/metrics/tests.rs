@@ -24,6 +24,7 @@ fn used() -> Metrics {
         failing: 2,
         stalled: 3,
         suspended: 4,
+        unreadable: 2,
         out_of_step: 5,
         overdue_max: SignedDuration::from_secs(60),
         oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),

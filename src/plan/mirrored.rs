@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Current, Mirror, Observed, Remote, SETTLING, Step, pin};
+use super::{Current, Mirror, Observed, Remote, Step, pin, settled};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Refusal};
 
@@ -37,11 +37,14 @@ pub(super) fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: 
         Mirror::Ours { .. } if pin::by_id(want) => Err(Step::ReplaceMirror { version, confirm: false }),
         Mirror::Ours { written, .. } => {
             // Another version than the mirror's. AWS may be showing an old state: only a change that is younger than the mirror goes at once.
-            let Some(written) = *written else { return Err(Step::ReplaceMirror { version, confirm: true }) };
+            // A time to come was not written by us.
+            let Some(written) = written.filter(|written| *written <= settled(now)) else {
+                return Err(Step::ReplaceMirror { version, confirm: true });
+            };
             // Kubernetes keeps whole seconds.
-            let settled_at = written + SETTLING;
+            let settled_at = settled(written);
             let ours = seen.wrote.as_ref().is_some_and(|(wrote, _)| *wrote == version);
-            if ours || remote.last_changed.is_some_and(|changed| changed > written + SignedDuration::from_secs(1)) {
+            if ours || remote.last_changed.is_some_and(|changed| changed.duration_since(written) > SignedDuration::from_secs(1)) {
                 Err(Step::ReplaceMirror { version, confirm: false })
             } else if now >= settled_at {
                 Err(Step::ReplaceMirror { version, confirm: true })

@@ -41,6 +41,11 @@ use crate::ids::VersionId;
 /// How long AWS may show an old state after a change (field reports: up to two minutes).
 pub const SETTLING: SignedDuration = SignedDuration::from_secs(120);
 
+/// When what happened at `at` is settled. `at` may be from an object, and so any time.
+pub fn settled(at: Timestamp) -> Timestamp {
+    at.saturating_add(SETTLING).unwrap_or(Timestamp::MAX)
+}
+
 /// How soon to look again at a setting that AWS is still carrying out.
 const SETTINGS_SHOW: SignedDuration = SignedDuration::from_secs(15);
 
@@ -298,7 +303,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     if let Some(made) = unseen(seen, remote, current, now) {
         // AWS has a version of ours that this look does not show: the look is old.
         rest.unsettled = true;
-        rest.wake = rest.wake.into_iter().chain([made + SETTLING]).min();
+        rest.wake = rest.wake.into_iter().chain([settled(made)]).min();
         return Next::Rest(rest);
     }
     // A version is only made when it can be delivered, and nobody else is in the middle of making one. A mirror that is pinned to what is not
@@ -409,7 +414,7 @@ fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) ->
 fn unseen(seen: &Observed, remote: &Remote, current: &Current, now: Timestamp) -> Option<Timestamp> {
     let labelled =
         |version: &VersionId| *version == current.version || [&remote.previous, &remote.pending].contains(&&Some(version.clone()));
-    seen.spent.iter().filter(|(version, made)| !labelled(version) && now < **made + SETTLING).map(|(_, made)| *made).max()
+    seen.spent.iter().filter(|(version, made)| !labelled(version) && now < settled(**made)).map(|(_, made)| *made).max()
 }
 
 fn known(version: &VersionId, seen: &Observed, remote: &Remote, current: &Current) -> bool {

@@ -10,6 +10,7 @@ use super::args::ClusterArgs;
 use super::flags::Flags;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
+use crate::cluster::stored::Stored;
 
 /// Our name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
@@ -41,13 +42,25 @@ impl Session {
     }
 
     /// The objects of the namespace.
-    pub(super) fn objects(&self) -> Api<RotatedSecret> {
+    pub(super) fn objects(&self) -> Api<Stored> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// One object.
     pub(super) async fn object(&self, name: &str) -> Result<RotatedSecret, Trouble> {
-        self.objects().get(name).await.map_err(|error| self.trouble("get", name, &error))
+        let found = self.objects().get(name).await.map_err(|error| self.trouble("get", name, &error))?;
+        self.readable(found)
+    }
+
+    /// The object, unless this version of the plugin cannot use it.
+    pub(super) fn readable(&self, stored: Stored) -> Result<RotatedSecret, Trouble> {
+        stored.into_readable().map_err(|unreadable| {
+            let name = unreadable.metadata.name.unwrap_or_default();
+            Trouble::wrong(format!(
+                "{name} cannot be read: {}; kubectl get rsec -n {} {name} -o yaml shows it",
+                unreadable.defect, self.namespace
+            ))
+        })
     }
 
     /// What an error means. `verb`: as RBAC calls it; `name`: of one object, or empty.
@@ -93,7 +106,7 @@ fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: 
                 Trouble::unreachable(format!("the login of the kubeconfig failed: try {}", flags.cluster("auth whoami")))
             }
             kube::Error::SerdeError(_) => {
-                Trouble::unreachable("the API server's answer is not understood: is this plugin as new as the operator's definition?")
+                Trouble::unreachable("the answer is not one of a Kubernetes API server: check the context with kubectl cluster-info")
             }
             _ => Trouble::unreachable(format!(
                 "the API server does not answer: check the network, and the context with {}",

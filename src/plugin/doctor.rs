@@ -91,7 +91,8 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
         identity::of_object(session, &object, report).await;
     }
     match status::list(session, args.all_namespaces).await {
-        Ok(objects) => {
+        Ok(stored) => {
+            let objects: Vec<RotatedSecret> = stored.into_iter().filter_map(|stored| stored.into_readable().ok()).collect();
             let (result, message) = operator(&objects, Timestamp::now(), &session.flags);
             report.add("operator", result, message);
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Trouble;
 use super::args::Format;
-use super::escape::{escaped, reorders};
+use super::escape::reorders;
 use super::table::{Table, Tone, paint};
 
 /// Whether words may be coloured: on a terminal, unless the user says no (<https://no-color.org>).

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use super::rollback::Restored;
 use super::wait::Wait;
 use super::{Exit, Trouble};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
+use crate::cluster::stored::Brief;
 use crate::desired::{RollbackRequest, RollbackTo};
 use crate::ids::Tokens;
 
@@ -227,7 +228,8 @@ fn parameters() -> PatchParams {
 
 async fn ask(session: &Session, name: &str, annotations: Value) -> Result<(), Trouble> {
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    session.objects().patch_metadata(name, &parameters(), &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
+    let api: Api<Brief<RotatedSecret>> = Api::namespaced(session.client.clone(), &session.namespace);
+    api.patch(name, &parameters(), &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::progress::{self, Asking};
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
+use crate::cluster::stored::Unreadable;
 
 /// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -93,6 +94,32 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Of an object that this plugin cannot read; most likely, nor can the operator.
+    pub(super) fn unreadable(unreadable: &Unreadable) -> Self {
+        let metadata = &unreadable.metadata;
+        Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            state: State::Stalled,
+            ready: "Unknown".to_owned(),
+            reason: Some("Unreadable".to_owned()),
+            message: Some(format!("{}: apply it again, or delete it", unreadable.defect)),
+            suspended: false,
+            rotation_suspended: false,
+            creation_time: metadata.creation_timestamp.clone(),
+            last_rotation_time: None,
+            next_rotation_time: None,
+            overdue_seconds: None,
+            missed_rotations: 0,
+            failures: None,
+            pending_requests: Vec::new(),
+            secret_arn: unreadable.arn.clone(),
+            current_version_id: None,
+            mirror_secret_name: None,
+            mirror_version_id: None,
+        }
+    }
+
     /// Whether all is as it should be: what was paused in good order is.
     pub(super) fn is_fine(&self) -> bool {
         match self.state {
@@ -179,7 +206,7 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, 
         // Even a pause is only in force once somebody saw it.
         () if object.spec.suspend && !neglected => State::Suspended,
         () if holds(object, ConditionType::Stalled) => State::Stalled,
-        () if is(rotated, Reason::Overdue) || (!paused && next.is_some_and(|next| next + PATIENCE < now)) => State::Overdue,
+        () if is(rotated, Reason::Overdue) || (!paused && next.is_some_and(|next| now.duration_since(next) > PATIENCE)) => State::Overdue,
         () if neglected => State::Unattended,
         () if is(unready, Reason::Suspended) => State::Suspended,
         () if under_way || condition(object, ConditionType::Ready).is_none() => State::Progressing,
@@ -194,7 +221,7 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, 
 /// What the operator should have written by now and did not, as a sentence. `None`: nothing.
 pub(super) fn neglect(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Option<String> {
     let status = object.status.clone().unwrap_or_default();
-    let waiting = |since: Timestamp| since + PATIENCE < now;
+    let waiting = |since: Timestamp| now.duration_since(since) > PATIENCE;
     let asks = format!("is it running? {}", flags.within(&object.namespace().unwrap_or_default()).plugin("doctor"));
     let written = last_write(object);
     if lags(object) && written.is_some_and(waiting) {

@@ -11,6 +11,8 @@ use super::standing::{Standing, State, judge, sort};
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages};
 use crate::api::RotatedSecret;
+use crate::cluster::stored::Stored;
+use crate::cluster::watch::PAGE;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -26,8 +28,14 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Tr
         output::emit(args.out.output, &standing, || detail(&object, &standing, now, colours))?;
         return Ok(Exit::fine_if(standing.is_fine()));
     }
-    let mut standings: Vec<Standing> =
-        list(session, args.all_namespaces).await?.iter().map(|object| judge(object, now, &session.flags)).collect();
+    let mut standings: Vec<Standing> = list(session, args.all_namespaces)
+        .await?
+        .iter()
+        .map(|stored| match stored {
+            Stored::Readable(object) => judge(object, now, &session.flags),
+            Stored::Unreadable(unreadable) => Standing::unreadable(unreadable),
+        })
+        .collect();
     sort(&mut standings);
     output::emit(args.out.output, &List { items: &standings }, || {
         let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
@@ -37,9 +45,9 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Tr
 }
 
 /// All objects, in pages: a cluster can hold thousands.
-pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<RotatedSecret>, Trouble> {
+pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<Stored>, Trouble> {
     let api = if everywhere { Api::all(session.client.clone()) } else { session.objects() };
-    let mut params = ListParams::default().limit(500);
+    let mut params = ListParams::default().limit(PAGE);
     let mut found = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(|error| session.trouble("list", "", &error))?;

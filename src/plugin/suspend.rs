@@ -70,6 +70,7 @@ async fn write(
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written =
         session.objects().patch(name, &params, &Patch::Merge(patch)).await.map_err(|error| session.trouble("patch", name, &error))?;
+    let written = session.readable(written)?;
     let changed = flags(before) != flags(&written);
     let (suspended, rotation_suspended) = flags(&written);
     let answer = Answer {

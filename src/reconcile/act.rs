@@ -16,7 +16,7 @@ use crate::desired::{Desired, Pin, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
-use crate::plan::{SETTLING, Step, kept};
+use crate::plan::{Step, kept, settled};
 use crate::report::Happening;
 use crate::value::{ComposeError, LayoutError, Payload};
 
@@ -187,7 +187,7 @@ impl Work<'_> {
         let made = match self.aws()?.put(at, version, &older.value, label.as_deref()).await? {
             Written::Applied => {
                 let made = self.find(at, Selector::Version(version)).await?.map_or(now, |read| read.created);
-                if now < made + SETTLING {
+                if now < settled(made) {
                     self.wrote = Some((version.clone(), predecessor.clone()));
                     self.rolled_back = Some((version.clone(), to.clone()));
                 }

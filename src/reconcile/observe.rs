@@ -13,7 +13,7 @@ use crate::desired::by_aws::{self, ByAws};
 use crate::desired::{Desired, Pin, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
+use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, Settings, settled};
 use crate::report;
 use crate::value::Declared;
 
@@ -202,7 +202,7 @@ impl Work<'_> {
             .spent
             .iter()
             .filter(|(spent, made)| {
-                **spent != version && description.labels.values().all(|label| label != *spent) && now >= **made + SETTLING
+                **spent != version && description.labels.values().all(|label| label != *spent) && now >= settled(**made)
             })
             .map(|(_, made)| whole_seconds(*made))
             .max();

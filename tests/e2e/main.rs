@@ -14,6 +14,7 @@ mod names;
 mod observed;
 mod operator;
 mod pages;
+mod poison;
 mod recorded;
 mod refused;
 mod replicas;

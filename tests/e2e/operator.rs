@@ -139,6 +139,14 @@ impl Operator {
         Ok((memory, times.iter().sum::<u64>() * 10))
     }
 
+    /// The most memory that it ever held, in KiB, with the program's pages.
+    pub(crate) fn peak(&self) -> Result<u64> {
+        let id = *self.group.ids().first().context("a process")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        Ok(memory.trim().trim_end_matches(" kB").parse()?)
+    }
+
     fn ended(&self) -> Result<Option<ExitStatus>> {
         Ok(self.group.ended()?.map(|(_, status)| status))
     }

@@ -94,6 +94,26 @@ fn wrong_settings() -> Vec<(&'static str, Value, &'static str)> {
             "Unsupported value",
         ),
         (
+            "an action that is no list",
+            with("/aws", json!({"resourcePolicy": {"Statement": [{"Effect": "Allow", "Action": "*"}]}})),
+            "expected list",
+        ),
+        (
+            "principals without a kind",
+            with("/aws", json!({"resourcePolicy": {"Statement": [{"Effect": "Allow", "Principal": "*"}]}})),
+            "expected map",
+        ),
+        (
+            "a condition without keys",
+            with("/aws", json!({"resourcePolicy": {"Statement": [{"Effect": "Allow", "Condition": {"Bool": [0, 0]}}]}})),
+            "expected map",
+        ),
+        (
+            "a policy of more than a policy can be",
+            with("/aws", json!({"resourcePolicy": {"Statement": [{"Effect": "Allow", "Resource": vec!["*"; 65]}]}})),
+            "Too many",
+        ),
+        (
             "a policy of a secret that is only mirrored",
             json!({"aws": {"resourcePolicy": {"Statement": [{"Effect": "Deny"}]}}}),
             "need spec.value: without spec.value the AWS secret is somebody else's",
@@ -157,6 +177,11 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             "a rotation of fixed fields",
             json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}),
             "spec.rotation needs a generated field",
+        ),
+        (
+            "fixed fields of more than AWS holds",
+            with("/value/data", (0..10).map(|field| (format!("field-{field}"), json!("x".repeat(8000)))).collect()),
+            "at most 65,536 characters in all",
         ),
         ("an empty value", json!({"value": {}}), "at least one field in data or generate"),
         ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),

@@ -302,7 +302,10 @@ impl Story {
 /// Everything that can be said of an AWS secret beside its value.
 fn settings() -> serde_json::Value {
     let readers = json!([{
-        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::210987654321:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*",
+        "Effect": "Allow",
+        "Principal": {"AWS": ["arn:aws:iam::210987654321:root"]},
+        "Action": ["secretsmanager:GetSecretValue"],
+        "Resource": ["*"],
     }]);
     json!({
         "tags": {"team": "shop"},

@@ -1,5 +1,7 @@
 //! What the metadata of a Secret tells, from `managedFields` as an API server writes them.
 
+use serde_json::Value;
+
 use super::*;
 use crate::api::{AwsSpec, RotatedSecretSpec, SecretType, TargetSpec};
 use crate::value::Layout;
@@ -73,7 +75,12 @@ fn found(entries: &[Value], change: impl FnOnce(&mut Value)) -> MirrorMetadata {
         "managedFields": entries,
     });
     change(&mut metadata);
-    read_metadata(serde_json::from_value(metadata).unwrap(), &object(), &target(), Some(ARN))
+    read(&json!({"metadata": metadata}), &target(), Some(ARN))
+}
+
+fn read(secret: &Value, target: &Target, arn: Option<&str>) -> MirrorMetadata {
+    let (metadata, writers) = managed_fields::read(&secret.to_string()).unwrap();
+    read_metadata(metadata, writers, &object(), target, arn)
 }
 
 const BOTH: [&str; 2] = ["password", "username"];
@@ -149,8 +156,8 @@ fn metadata_that_is_not_as_we_wrote_it_is_an_edit_and_what_others_add_is_not() {
 
 #[test]
 fn a_secret_laid_out_for_another_target_is_not_intact_for_this_one() {
-    let metadata = || found(&[ours(&BOTH)], |_| ()).metadata;
-    let intact = |target: &Target, arn| read_metadata(metadata(), &object(), target, arn).intact;
+    let found = found(&[ours(&BOTH)], |_| ());
+    let intact = |target: &Target, arn| read_metadata(found.metadata.clone(), found.writers.clone(), &object(), target, arn).intact;
     assert!(intact(&target(), Some(ARN)) && intact(&target(), None), "an ARN that is not known is not asked for");
     assert!(!intact(&target(), Some("arn:other")));
     let fewer = Target { labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]), ..target() };
@@ -259,27 +266,54 @@ fn what_was_written_reads_as_intact() {
     let rendering = target().rendering(keys);
     let mut made = metadata(&object(), &target(), None, &[(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, &rendering)]);
     made.managed_fields = Some(vec![serde_json::from_value(ours(&keys)).unwrap()]);
-    let read = read_metadata(made, &object(), &target(), Some(ARN));
+    let read = read(&json!({"metadata": made}), &target(), Some(ARN));
     assert!(read.ours && read.intact);
     assert_eq!(read.version, Some(VersionId::from("v2")));
 }
 
 #[test]
 fn a_secret_may_be_adopted_if_it_names_our_object_and_has_no_controller() {
-    let read = |by: Option<&str>, owner: Option<bool>| {
+    let offered = |by: Option<&str>, owner: Option<bool>| {
         let mut metadata = ObjectMeta { name: Some("db-admin".to_owned()), ..ObjectMeta::default() };
         metadata.annotations = by.map(|by| map(&[(ADOPT_BY, by)]));
         metadata.owner_references = owner.map(|controller| {
             vec![OwnerReference { uid: "another".to_owned(), controller: Some(controller), ..OwnerReference::default() }]
         });
-        read_metadata(metadata, &object(), &target(), Some(ARN))
+        read(&json!({"metadata": metadata}), &target(), Some(ARN))
     };
     let name = object().name_any();
-    assert!(read(Some(&name), None).adoptable && read(Some(&name), Some(false)).adoptable);
-    assert!(!read(None, None).adoptable && !read(Some("another"), None).adoptable && !read(Some(&name), Some(true)).adoptable);
+    assert!(offered(Some(&name), None).adoptable && offered(Some(&name), Some(false)).adoptable);
+    assert!(!offered(None, None).adoptable && !offered(Some("another"), None).adoptable && !offered(Some(&name), Some(true)).adoptable);
     // What is adopted keeps its owners beside us, and what others wrote.
-    let adopted = metadata(&object(), &target(), Some(&read(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
+    let adopted = metadata(&object(), &target(), Some(&offered(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
     let owners: Vec<_> = adopted.owner_references.iter().flatten().map(|owner| (owner.uid.as_str(), owner.controller)).collect();
     assert_eq!(owners, [("another", Some(false)), (UID, Some(true))]);
     assert_eq!(adopted.annotations.unwrap()[ADOPT_BY], name);
+}
+
+#[test]
+fn no_entry_of_managed_fields_keeps_the_secret_from_being_read() {
+    let deep = (0..500).fold(json!({}), |inner, _| json!({"f:deeper": inner}));
+    let ancient_to_far = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "soon", "9999-12-30T21:59:59Z"];
+    for time in ancient_to_far {
+        for entry in [entry("theirs", "Update", time, &[], &json!({})), entry(FIELD_MANAGER, "Update", time, &[], &json!({}))] {
+            let found = found(&[ours(&BOTH), entry], |_| ());
+            assert!(found.ours && found.intact, "{time}");
+        }
+    }
+    // The JSON is made by hand: a value this deep cannot be parsed.
+    let of = |entry: &str| {
+        format!(r#"{{"metadata": {{"name": "db-admin", "deletionTimestamp": "9999-12-31T23:59:59Z", "managedFields": [{entry}]}}}}"#)
+    };
+    let (metadata, writers) =
+        managed_fields::read(&of(&entry("theirs", "Update", WRITTEN, &["password"], &json!({"f:x": deep})).to_string())).unwrap();
+    assert_eq!((metadata.name.as_deref(), writers.foreign_form), (Some("db-admin"), false));
+    assert!(writers.foreign_keys.contains("password"));
+    for odd in ["7", "[]", r#"{"manager": 1}"#, r#"{"fieldsV1": "text"}"#, r#"{"fieldsV1": {"f:data": []}}"#] {
+        let (_, writers) = managed_fields::read(&of(odd)).unwrap();
+        assert!(writers.foreign_keys.is_empty() && writers.our_keys.is_empty() && !writers.foreign_form, "{odd} says nothing");
+    }
+    for none in ["", "[]", "{}", r#"{"metadata": 7}"#, r#"{"metadata": {"labels": {"a": 1}}}"#] {
+        assert!(managed_fields::read(none).is_none(), "{none}");
+    }
 }

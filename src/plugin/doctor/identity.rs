@@ -6,6 +6,7 @@ use kube::api::Api;
 
 use super::{Finding, Report};
 use crate::api::{EXTERNAL_ID, ROLE_ARN, RotatedSecret, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::cluster::stored::Brief;
 use crate::identity::{Account, Identity, NamespaceSays, Session, of_account, of_namespace};
 use crate::plugin::aws::Caller;
 use crate::plugin::connect::Session as Cluster;
@@ -25,7 +26,7 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
     let session = Session { cluster: String::new(), namespace: namespace.clone() };
     let decided = if let Some(account) = &object.spec.aws.service_account_ref {
         let name = &account.name;
-        let found = Api::<ServiceAccount>::namespaced(cluster.client.clone(), &namespace).get_metadata_opt(name).await;
+        let found = Api::<Brief<ServiceAccount>>::namespaced(cluster.client.clone(), &namespace).get_opt(name).await;
         let Ok(found) = found else {
             return (
                 Finding::Note,
@@ -38,7 +39,7 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
         });
         of_account(session, name, account)
     } else {
-        let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(&namespace).await;
+        let found = Api::<Brief<Namespace>>::all(cluster.client.clone()).get_opt(&namespace).await;
         let Ok(found) = found else {
             return (
                 Finding::Note,

@@ -183,7 +183,8 @@ async fn replicate(stage: &Stage) -> Result<()> {
 
 async fn set_policies(stage: &Stage) -> Result<()> {
     let policy = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Principal": {"AWS": "arn:aws:iam::210987654321:root"},
+        "Effect": "Allow", "Action": ["secretsmanager:GetSecretValue"], "Resource": ["*"],
+        "Principal": {"AWS": ["arn:aws:iam::210987654321:root"]},
     }]});
     stage.settled("app", spec()).await?;
     for policy in [policy, json!({})] {

@@ -14,15 +14,15 @@ fn policy(reader: &str) -> Value {
         "Statement": [{
             "Sid": "Readers",
             "Effect": "Allow",
-            "Principal": {"AWS": format!("arn:aws:iam::{reader}:root")},
+            "Principal": {"AWS": [format!("arn:aws:iam::{reader}:root")]},
             "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
-            "Resource": "*",
+            "Resource": ["*"],
         }],
     })
 }
 
 fn anybody() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:*", "Resource": "*"}]})
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["secretsmanager:*"], "Resource": ["*"]}]})
 }
 
 fn with(aws: Value) -> Value {
@@ -231,7 +231,7 @@ async fn a_resource_policy_is_looked_at_when_something_changed_and_not_otherwise
 async fn a_policy_that_aws_refuses_is_said_and_everything_else_goes_on() -> Result<()> {
     for (broken, code) in [
         (anybody(), "PublicPolicyException"),
-        (json!({"Statement": [{"Effect": "Allow", "Action": "*"}]}), "MalformedPolicyDocumentException"),
+        (json!({"Statement": [{"Effect": "Allow", "Action": ["*"]}]}), "MalformedPolicyDocumentException"),
     ] {
         let stage = Stage::new("settings").await?;
         stage.settled("app", with(json!({"resourcePolicy": policy("210987654321")}))).await?;

@@ -1,0 +1,126 @@
+//! Who wrote what into a Secret, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without
+//! reading the value. <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+//!
+//! Whoever may update the Secret may write any `managedFields`, with any time, so each entry is read by itself, and one that cannot be read says
+//! nothing.
+
+#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, however deep they are")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::stored::time;
+use crate::api::FIELD_MANAGER;
+
+/// What ours and other entries own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writers {
+    /// Keys of `data` that we wrote last.
+    pub(crate) our_keys: BTreeSet<String>,
+    /// Keys of `data` that somebody else wrote last.
+    pub(crate) foreign_keys: BTreeSet<String>,
+    /// Somebody else wrote `immutable`.
+    pub(crate) foreign_form: bool,
+    /// When somebody last applied `stringData`, which changes a value without owning its key.
+    pub(crate) string_data: Option<Timestamp>,
+    /// Labels that we wrote.
+    pub(crate) our_labels: BTreeSet<String>,
+    /// Annotations that we wrote.
+    pub(crate) our_annotations: BTreeSet<String>,
+    /// When we last wrote.
+    pub(crate) written: Option<Timestamp>,
+}
+
+/// The metadata of the object in this JSON, without `managedFields`, and what they say. `None`: there is none that can be written back.
+pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(borrow)]
+        metadata: BTreeMap<String, &'a RawValue>,
+    }
+    let Parts { mut metadata } = serde_json::from_str(text).ok()?;
+    let entries = metadata.remove("managedFields").map(RawValue::get);
+    // The API server keeps these two itself.
+    let (created, deleted) = (metadata.remove("creationTimestamp"), metadata.remove("deletionTimestamp"));
+    let rest: serde_json::Map<String, Value> =
+        metadata.into_iter().map(|(key, raw)| serde_json::from_str(raw.get()).map(|value| (key, value))).collect::<Result<_, _>>().ok()?;
+    let mut metadata = ObjectMeta::deserialize(Value::Object(rest)).ok()?;
+    metadata.creation_timestamp = created.and_then(time).map(Time);
+    metadata.deletion_timestamp = deleted.and_then(time).map(Time);
+    let entries: Vec<&RawValue> = match entries {
+        None | Some("null") => Vec::new(),
+        Some(list) => serde_json::from_str(list).ok()?,
+    };
+    Some((metadata, Writers::read(&entries)))
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    manager: Option<String>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(rename = "fieldsV1")]
+    fields: Option<Fields>,
+}
+
+/// Only what is asked for; all else is skipped, however deep.
+#[derive(Deserialize, Default)]
+struct Fields {
+    #[serde(rename = "f:data", default)]
+    data: BTreeMap<String, IgnoredAny>,
+    #[serde(rename = "f:metadata", default)]
+    metadata: MetadataFields,
+    #[serde(rename = "f:immutable")]
+    immutable: Option<IgnoredAny>,
+    #[serde(rename = "f:stringData")]
+    string_data: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+struct MetadataFields {
+    #[serde(rename = "f:labels", default)]
+    labels: BTreeMap<String, IgnoredAny>,
+    #[serde(rename = "f:annotations", default)]
+    annotations: BTreeMap<String, IgnoredAny>,
+}
+
+impl Writers {
+    fn read(entries: &[&RawValue]) -> Self {
+        let mut writers = Self::default();
+        for entry in entries {
+            let Ok(Entry { manager, time: at, fields: Some(fields) }) = serde_json::from_str(entry.get()) else { continue };
+            if manager.as_deref() == Some(FIELD_MANAGER) {
+                writers.ours(fields, at);
+            } else {
+                writers.foreign(fields, at);
+            }
+        }
+        writers
+    }
+
+    fn ours(&mut self, fields: Fields, at: Option<&RawValue>) {
+        self.our_keys.extend(names(fields.data));
+        self.our_labels.extend(names(fields.metadata.labels));
+        self.our_annotations.extend(names(fields.metadata.annotations));
+        self.written = self.written.max(at.and_then(time));
+    }
+
+    fn foreign(&mut self, fields: Fields, at: Option<&RawValue>) {
+        self.foreign_keys.extend(names(fields.data));
+        self.foreign_form |= fields.immutable.is_some();
+        if fields.string_data.is_some() {
+            // Whoever writes a time that cannot be read could as well have written an old one: it says nothing.
+            self.string_data = self.string_data.max(at.and_then(time));
+        }
+    }
+}
+
+fn names(fields: BTreeMap<String, IgnoredAny>) -> impl Iterator<Item = String> {
+    fields.into_keys().filter_map(|key| key.strip_prefix("f:").map(str::to_owned))
+}

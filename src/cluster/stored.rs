@@ -1,0 +1,347 @@
+//! Objects as the API server stores them. Whoever may write one object of a namespace decides what its JSON holds, so decoding never fails: an
+//! object that cannot be used is given by its name. docs/design/0011 tells why kube's own types do not do that.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::api::{RotatedSecret, RotatedSecretSpec, RotatedSecretStatus, SERVICE_ACCOUNT_ROLE_ARN};
+
+/// The largest `spec` and the largest `status` that are decoded, in bytes of JSON. A value in AWS has 65,536 bytes, a policy 20,480 characters.
+pub const LARGEST: usize = 256 * 1024;
+/// How deep `spec` and `status` may be nested. What the definition declares has fewer than ten levels.
+pub const DEEPEST: usize = 32;
+/// How many entries of `managedFields` are taken. kubectl, an operator or two and a controller make fewer than ten.
+const MOST_WRITERS: usize = 64;
+/// Annotations that the operator reads have this prefix, but for the role of a ServiceAccount.
+const OUR_ANNOTATIONS: &str = "rotated-secrets.io/";
+
+/// A RotatedSecret as it is stored.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    /// It can be used. Its metadata has only what [`metadata`] takes.
+    Readable(Box<RotatedSecret>),
+    /// It cannot.
+    Unreadable(Box<Unreadable>),
+}
+
+/// A RotatedSecret that this version of the operator cannot use.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Name, uid, resourceVersion, finalizers, deletionTimestamp.
+    pub metadata: ObjectMeta,
+    /// Why.
+    pub defect: Defect,
+    /// `status.aws.arn`, if that much can be read and has the form of an ARN.
+    pub arn: Option<String>,
+}
+
+/// Why an object cannot be used. Never quotes what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// More than [`LARGEST`].
+    #[error("{0} is larger than 256 KiB")]
+    TooLarge(&'static str),
+    /// More than [`DEEPEST`].
+    #[error("{0} is nested deeper than 32 levels")]
+    TooDeep(&'static str),
+    /// A field is missing, has another type, or a word that this version does not know.
+    #[error("{0} has a field or a value that this version of the operator does not know")]
+    Unknown(&'static str),
+}
+
+impl Stored {
+    /// The object, if it can be used.
+    pub fn readable(&self) -> Option<&RotatedSecret> {
+        match self {
+            Self::Readable(object) => Some(object),
+            Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The object, or why it cannot be used.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn into_readable(self) -> Result<RotatedSecret, Box<Unreadable>> {
+        match self {
+            Self::Readable(object) => Ok(*object),
+            Self::Unreadable(unreadable) => Err(unreadable),
+        }
+    }
+
+    /// From the JSON of one object.
+    fn decode(text: &str) -> Self {
+        let parts = Parts::of(text);
+        let metadata = parts.metadata.map(|raw| metadata(raw.get())).unwrap_or_default();
+        match parts.decode() {
+            Ok((spec, status)) => Self::Readable(Box::new(RotatedSecret { metadata, spec, status })),
+            Err(defect) => Self::Unreadable(Box::new(Unreadable { metadata, defect, arn: parts.arn() })),
+        }
+    }
+}
+
+/// The parts of an object, not decoded: taking them apart does not depend on what is in them.
+#[derive(Deserialize, Default)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn decode(&self) -> Result<(RotatedSecretSpec, Option<RotatedSecretStatus>), Defect> {
+        let spec = self.spec.ok_or(Defect::Unknown("spec"))?;
+        Ok((part("spec", spec)?, self.status.map(|status| part("status", status)).transpose()?))
+    }
+
+    fn arn(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Status<'a> {
+            #[serde(borrow)]
+            aws: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Aws {
+            arn: String,
+        }
+        let status: Status<'_> = serde_json::from_str(self.status?.get()).ok()?;
+        let aws: Aws = serde_json::from_str(status.aws?.get()).ok()?;
+        let fine = |c: char| c.is_ascii_alphanumeric() || ":/_+=.@!-".contains(c);
+        (aws.arn.starts_with("arn:") && aws.arn.len() <= 1024 && aws.arn.chars().all(fine)).then_some(aws.arn)
+    }
+}
+
+fn part<T: DeserializeOwned>(name: &'static str, raw: &RawValue) -> Result<T, Defect> {
+    let text = raw.get();
+    if text.len() > LARGEST {
+        return Err(Defect::TooLarge(name));
+    }
+    if depth(text) > DEEPEST {
+        return Err(Defect::TooDeep(name));
+    }
+    serde_json::from_str(text).map_err(|_| Defect::Unknown(name))
+}
+
+/// How deep lists and objects are nested in this JSON.
+fn depth(text: &str) -> usize {
+    let (mut now, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                now = now.saturating_add(1);
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' if !in_string => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// What the operator uses of the metadata in this JSON, and no more: the API server limits neither labels nor `managedFields`. A field that cannot
+/// be read is absent.
+fn metadata(text: &str) -> ObjectMeta {
+    let Slim {
+        name,
+        namespace,
+        uid,
+        resource_version,
+        generation,
+        creation_timestamp,
+        deletion_timestamp,
+        finalizers,
+        annotations,
+        owner_references,
+        managed_fields,
+    } = serde_json::from_str(text).unwrap_or_default();
+    let ours = |key: &String| key.starts_with(OUR_ANNOTATIONS) || key == SERVICE_ACCOUNT_ROLE_ARN;
+    ObjectMeta {
+        name,
+        namespace,
+        uid,
+        resource_version,
+        generation,
+        creation_timestamp: creation_timestamp.and_then(time).map(Time),
+        // That it is set is what counts.
+        deletion_timestamp: deletion_timestamp.map(|raw| Time(time(raw).unwrap_or(Timestamp::MAX))),
+        finalizers,
+        annotations: annotations.map(|all| all.into_iter().filter(|(key, _)| ours(key)).collect()),
+        owner_references,
+        managed_fields: managed_fields.map(|entries| entries.into_iter().take(MOST_WRITERS).filter_map(writer).collect()),
+        ..ObjectMeta::default()
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Slim<'a> {
+    #[serde(deserialize_with = "if_readable")]
+    name: Option<String>,
+    #[serde(deserialize_with = "if_readable")]
+    namespace: Option<String>,
+    #[serde(deserialize_with = "if_readable")]
+    uid: Option<String>,
+    #[serde(deserialize_with = "if_readable")]
+    resource_version: Option<String>,
+    #[serde(deserialize_with = "if_readable")]
+    generation: Option<i64>,
+    #[serde(borrow)]
+    creation_timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    deletion_timestamp: Option<&'a RawValue>,
+    #[serde(deserialize_with = "if_readable")]
+    finalizers: Option<Vec<String>>,
+    #[serde(deserialize_with = "if_readable")]
+    annotations: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "if_readable")]
+    owner_references: Option<Vec<OwnerReference>>,
+    #[serde(borrow)]
+    managed_fields: Option<Vec<&'a RawValue>>,
+}
+
+/// Who wrote and when, not what: that may be as large as the object.
+fn writer(entry: &RawValue) -> Option<ManagedFieldsEntry> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        manager: Option<String>,
+        subresource: Option<String>,
+        #[serde(borrow)]
+        time: Option<&'a RawValue>,
+    }
+    let Entry { manager, subresource, time: at } = serde_json::from_str(entry.get()).ok()?;
+    Some(ManagedFieldsEntry { manager, subresource, time: at.and_then(time).map(Time), ..ManagedFieldsEntry::default() })
+}
+
+fn if_readable<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
+/// A time, unless it is one that [`Timestamp`] does not have: it ends in the year 9999, and within that year.
+pub(super) fn time(raw: &RawValue) -> Option<Timestamp> {
+    serde_json::from_str::<Time>(raw.get()).ok().map(|time| time.0)
+}
+
+impl<'de> Deserialize<'de> for Stored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Takes the text of any value without recursion, so depth is no matter.
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::decode(raw.get()))
+    }
+}
+
+impl Resource for Stored {
+    type DynamicType = ();
+    type Scope = <RotatedSecret as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        RotatedSecret::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        RotatedSecret::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        RotatedSecret::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        RotatedSecret::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match self {
+            Self::Readable(object) => &object.metadata,
+            Self::Unreadable(unreadable) => &unreadable.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Readable(object) => &mut object.metadata,
+            Self::Unreadable(unreadable) => &mut unreadable.metadata,
+        }
+    }
+}
+
+/// An object of which only the metadata is asked for, and of that only what [`metadata`] takes.
+pub struct Brief<K> {
+    /// What was taken.
+    pub metadata: ObjectMeta,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Brief<K> {
+    fn clone(&self) -> Self {
+        Self { metadata: self.metadata.clone(), kind: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for Brief<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brief").field("name", &self.metadata.name).finish_non_exhaustive()
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Brief<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let metadata = Parts::of(raw.get()).metadata.map(|raw| metadata(raw.get())).unwrap_or_default();
+        Ok(Self { metadata, kind: PhantomData })
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Resource for Brief<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        K::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::plural(&())
+    }
+
+    fn metadata_api() -> bool {
+        true
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What tenants can store, and what comes of it.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::core::{ObjectList, WatchEvent};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::FINALIZER;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-AbCdEf";
+/// The last moment that RFC 3339 has, and jiff does not.
+const BEYOND: &str = "9999-12-31T23:59:59Z";
+
+fn object() -> Value {
+    json!({
+        "apiVersion": "rotated-secrets.io/v1alpha1",
+        "kind": "RotatedSecret",
+        "metadata": {
+            "name": "db", "namespace": "shop", "uid": "0b7a4c52", "resourceVersion": "7", "generation": 3,
+            "creationTimestamp": "2026-11-23T00:00:00Z", "deletionTimestamp": "2026-11-24T00:00:00Z",
+            "finalizers": [FINALIZER, "example.org/theirs"],
+            "labels": {"team": "shop"},
+            "annotations": {"rotated-secrets.io/rotate": "1", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            "managedFields": [{"manager": "kubectl", "operation": "Update", "time": "2026-11-23T00:00:00Z", "fieldsV1": {"f:spec": {}}}],
+        },
+        "spec": {"value": {"generate": {"password": {}}}},
+        "status": {"aws": {"arn": ARN}},
+    })
+}
+
+/// A list of nothing but this many lists.
+fn nested(levels: usize) -> String {
+    format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+}
+
+/// The object with JSON of its own in one place, which `serde_json::Value` could not hold.
+fn with(pointer: &str, raw: &str) -> String {
+    let mut object = object();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[key] = json!("PLACE");
+    object.to_string().replace("\"PLACE\"", raw)
+}
+
+/// Through a list and through an event, as the API server sends them and kube takes them apart.
+fn decoded<K: for<'de> Deserialize<'de> + Clone>(object: &str) -> [K; 2] {
+    let list = format!(r#"{{"apiVersion": "v1", "kind": "List", "metadata": {{"resourceVersion": "9"}}, "items": [{object}]}}"#);
+    let mut list: ObjectList<K> = serde_json::from_str(&list).unwrap();
+    let event: WatchEvent<K> = serde_json::from_str(&format!(r#"{{"type": "MODIFIED", "object": {object}}}"#)).unwrap();
+    let WatchEvent::Modified(of_event) = event else { panic!("an event") };
+    [list.items.remove(0), of_event]
+}
+
+#[test]
+fn of_a_readable_object_there_is_all_that_the_operator_uses_and_no_more() {
+    for stored in decoded::<Stored>(&object().to_string()) {
+        let read = stored.readable().unwrap();
+        assert_eq!((read.name_any(), read.metadata.generation), ("db".to_owned(), Some(3)));
+        assert_eq!(read.metadata.finalizers.as_ref().map(Vec::len), Some(2));
+        assert_eq!(read.annotations().keys().collect::<Vec<_>>(), ["rotated-secrets.io/rotate"]);
+        assert!(read.metadata.deletion_timestamp.is_some() && read.metadata.labels.is_none());
+        assert_eq!(read.status.as_ref().unwrap().aws.as_ref().unwrap().arn.as_deref(), Some(ARN));
+        let writer = &read.managed_fields()[0];
+        assert!(writer.manager.as_deref() == Some("kubectl") && writer.time.is_some() && writer.fields_v1.is_none());
+    }
+}
+
+#[test]
+fn an_object_that_cannot_be_used_is_named_and_can_be_deleted() {
+    let large = format!("{:?}", "x".repeat(LARGEST));
+    for (pointer, raw, defect) in [
+        ("/spec/odd", nested(DEEPEST).as_str(), Defect::TooDeep("spec")),
+        ("/spec/odd", nested(100_000).as_str(), Defect::TooDeep("spec")),
+        ("/status/odd", nested(100_000).as_str(), Defect::TooDeep("status")),
+        ("/spec/odd", large.as_str(), Defect::TooLarge("spec")),
+        ("/status/odd", large.as_str(), Defect::TooLarge("status")),
+        ("/spec", "null", Defect::Unknown("spec")),
+        ("/spec", "7", Defect::Unknown("spec")),
+        ("/spec/suspend", "\"perhaps\"", Defect::Unknown("spec")),
+        ("/spec/aws", r#"{"deletionPolicy": "Perhaps"}"#, Defect::Unknown("spec")),
+        ("/spec/aws", r#"{"resourcePolicy": {"Statement": [{"Effect": "Allow", "Condition": [[[]]]}]}}"#, Defect::Unknown("spec")),
+        ("/status/lastRotationTime", "\"9999-12-31T23:59:59Z\"", Defect::Unknown("status")),
+        ("/status/missedRotations", "1e99", Defect::Unknown("status")),
+    ] {
+        for stored in decoded::<Stored>(&with(pointer, raw)) {
+            let unreadable = stored.into_readable().unwrap_err();
+            assert_eq!(unreadable.defect, defect, "{pointer}");
+            let metadata = &unreadable.metadata;
+            assert_eq!((metadata.namespace.as_deref(), metadata.name.as_deref()), (Some("shop"), Some("db")));
+            assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("0b7a4c52"), Some("7")));
+            assert!(metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|all| all.len() == 2));
+            assert_eq!(unreadable.arn.as_deref(), Some(ARN), "{pointer}");
+        }
+    }
+}
+
+#[test]
+fn depth_within_the_bound_and_brackets_in_texts_are_no_defect() {
+    // The spec itself is one level.
+    for raw in [nested(DEEPEST - 1), format!("{:?}", "[".repeat(1000)), r#""\"[[[[""#.to_owned()] {
+        for stored in decoded::<Stored>(&with("/spec/odd", &raw)) {
+            assert!(stored.readable().is_some(), "{raw}");
+        }
+    }
+}
+
+#[test]
+fn nothing_in_the_metadata_keeps_an_object_from_being_used() {
+    for (pointer, raw) in [
+        ("/metadata/managedFields", format!(r#"[{{"manager": "x", "time": "{BEYOND}"}}]"#)),
+        ("/metadata/managedFields", format!(r#"[{{"manager": "x", "fieldsV1": {}}}]"#, nested(100_000))),
+        ("/metadata/managedFields", "[7, null, []]".to_owned()),
+        ("/metadata/creationTimestamp", format!("{BEYOND:?}")),
+        ("/metadata/deletionTimestamp", format!("{BEYOND:?}")),
+        ("/metadata/labels", nested(100_000)),
+        ("/metadata/odd", nested(100_000)),
+    ] {
+        for stored in decoded::<Stored>(&with(pointer, &raw)) {
+            let object = stored.readable().unwrap();
+            assert_eq!((object.name_any().as_str(), object.resource_version().as_deref()), ("db", Some("7")), "{pointer}");
+            assert!(object.metadata.deletion_timestamp.is_some(), "{pointer}");
+        }
+        for brief in decoded::<Brief<Secret>>(&with(pointer, &raw)) {
+            assert_eq!((brief.name_any().as_str(), brief.resource_version().as_deref()), ("db", Some("7")), "{pointer}");
+            assert!(brief.metadata.deletion_timestamp.is_some(), "{pointer}");
+        }
+    }
+}
+
+#[test]
+fn what_looks_like_an_arn_and_is_none_is_not_told() {
+    for text in ["arn:aws:x y", "arn:\\nfake log line", "secret", &format!("arn:{}", "x".repeat(2000))] {
+        let raw = format!(r#"{{"aws": {{"arn": "{text}"}}, "missedRotations": "many"}}"#);
+        for stored in decoded::<Stored>(&with("/status", &raw)) {
+            assert_eq!(stored.into_readable().unwrap_err().arn, None, "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_object_at_all_is_unreadable_without_a_name() {
+    for text in ["7", "null", "[]", "{}", "\"text\""] {
+        for stored in decoded::<Stored>(text) {
+            assert_eq!(stored.into_readable().unwrap_err().metadata, ObjectMeta::default(), "{text}");
+        }
+    }
+}
