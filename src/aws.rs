@@ -152,19 +152,21 @@ impl SecretsManager {
 
     /// The only way to send a request to Secrets Manager: see [`Calls::call`]. An answer that says that the session is no longer valid
     /// also ends the session.
-    async fn call<T, E>(
+    fn call<T, E>(
         &self,
         region: &str,
         operation: Operation,
         request: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Fault>
+    ) -> impl Future<Output = Result<T, Fault>>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
-        let started = self.aws.now();
-        let answer = self.aws.0.calls.call(region, operation, self.session.role(), request).await;
-        answer.inspect_err(|fault| self.session.after_fault(fault.cause, started, self.aws.now()))
+        let call = self.aws.0.calls.call(region, operation, self.session.role(), request);
+        async move {
+            let started = self.aws.now();
+            call.await.inspect_err(|fault| self.session.after_fault(fault.cause, started, self.aws.now()))
+        }
     }
 }
 

@@ -83,22 +83,38 @@ impl Calls {
     ///
     /// `request` must not have been polled: the SDK sends when its future is first polled. Dropping the returned future cancels the call
     /// at any point; a call that still waits has sent nothing.
-    pub(super) async fn call<T, E>(
+    pub(super) fn call<T, E>(
         &self,
         region: &str,
         operation: Operation,
         role: Option<&RoleArn>,
         request: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Fault>
+    ) -> impl Future<Output = Result<T, Fault>>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
+        // The SDK's futures are large.
+        let request = Box::pin(request);
+        async move {
+            self.wait(region, operation).await;
+            self.count(operation, role, request.await)
+        }
+    }
+
+    async fn wait(&self, region: &str, operation: Operation) {
         if let Some(wait) = self.limits.acquire(operation.group(), region) {
             self.metrics.aws_call_delayed(operation.as_str());
             self.limits.acquire_after(wait, operation.group(), region).await;
         }
-        match request.await {
+    }
+
+    fn count<T, E>(&self, operation: Operation, role: Option<&RoleArn>, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        SdkError<E>: RequestId,
+    {
+        match answer {
             Ok(output) => {
                 self.metrics.aws_call(operation.as_str(), "ok");
                 Ok(output)

@@ -32,9 +32,9 @@ pub(in crate::aws) enum QuotaGroup {
     Delete,
     /// RestoreSecret.
     Restore,
-    /// RotateSecret and CancelRotateSecret.
+    /// `RotateSecret` and `CancelRotateSecret`.
     Rotation,
-    /// TagResource and UntagResource.
+    /// `TagResource` and `UntagResource`.
     Tags,
     /// The operations on resource policies.
     ResourcePolicy,
