@@ -10,7 +10,7 @@ use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
 use crate::admin::{self, Pages, Pulse, Readiness};
-use crate::aws::{Aws, Reach};
+use crate::aws::{Aws, EndpointConfig};
 use crate::cluster::events::Events;
 use crate::cluster::stored::Brief;
 use crate::controller::{self, Working};
@@ -182,8 +182,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         Some(id) => id,
         None => cluster_uid(&client).await?,
     };
-    let reach = Reach { region: aws_region, endpoint: aws_endpoint_url, fips: aws_use_fips_endpoint };
-    let aws = Aws::load(&reach, &cluster, metrics.clone()).await;
+    let endpoints = EndpointConfig { region: aws_region, endpoint: aws_endpoint_url, fips: aws_use_fips_endpoint };
+    let aws = Aws::load(&endpoints, &cluster, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod controller;
 pub mod desired;
 pub mod election;
+pub mod facts;
 pub mod failure;
 pub mod generate;
 pub mod identity;

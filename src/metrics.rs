@@ -60,6 +60,7 @@ struct Counts {
     mirror_writes: Family<[Label; 1], Counter>,
     drift_repairs: Family<[Label; 1], Counter>,
     aws_calls: Family<[Label; 2], Counter>,
+    aws_calls_delayed: Family<[Label; 1], Counter>,
     aws_requests: Family<[Name; 2], Counter>,
     watch_errors: Family<[Label; 1], Counter>,
 }
@@ -146,6 +147,11 @@ impl Metrics {
         count(&self.0.counts.aws_calls, [("operation", operation), ("outcome", outcome)]);
     }
 
+    /// An AWS call waits because the operator limits its own request rate.
+    pub(crate) fn aws_call_delayed(&self, operation: &'static str) {
+        count(&self.0.counts.aws_calls_delayed, [("operation", operation)]);
+    }
+
     /// A call of AWS has ended, after one request or several.
     pub(crate) fn aws_call_took(&self, operation: &str, took: Duration) {
         let labels = [("operation", operation.to_owned())];
@@ -222,6 +228,7 @@ impl Counts {
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());
         registry.register("drift_repairs", "Changes by others that were put right", self.drift_repairs.clone());
         registry.register("aws_calls", "Calls of AWS", self.aws_calls.clone());
+        registry.register("aws_calls_delayed", "AWS calls that waited for the operator's own rate limit", self.aws_calls_delayed.clone());
         registry.register("aws_requests", "Requests to AWS: a call is sent again when it fails", self.aws_requests.clone());
         registry.register("watch_errors", "Interruptions of watches", self.watch_errors.clone());
     }

@@ -1,5 +1,5 @@
-//! Counts what is really sent to AWS: the SDK tries again by itself, so one call can be several requests, and a throttled request that was sent again
-//! with success shows nowhere else.
+//! Counts the requests that are sent to AWS. The SDK retries, so one call can be several requests, and a throttled request that succeeded on a
+//! retry is counted nowhere else.
 
 use std::time::Instant;
 
@@ -11,18 +11,17 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use serde::Deserialize;
 
-use super::{bounded_code, classify};
-use crate::api::condition::Reason;
+use super::fault::{Cause, bounded_code};
 use crate::metrics::Metrics;
 
-/// Sits in every client of AWS.
+/// An interceptor of every AWS client.
 #[derive(Debug, Clone)]
 pub(super) struct Meter(pub(super) Metrics);
 
 #[derive(Debug)]
-struct Begun(Instant);
+struct Started(Instant);
 
-impl Storable for Begun {
+impl Storable for Started {
     type Storer = StoreReplace<Self>;
 }
 
@@ -32,7 +31,7 @@ impl Intercept for Meter {
     }
 
     fn read_before_execution(&self, _: &BeforeSerializationInterceptorContextRef<'_>, cfg: &mut ConfigBag) -> Result<(), BoxError> {
-        cfg.interceptor_state().store_put(Begun(Instant::now()));
+        cfg.interceptor_state().store_put(Started(Instant::now()));
         Ok(())
     }
 
@@ -58,29 +57,26 @@ impl Intercept for Meter {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(Begun(at)) = cfg.load::<Begun>() {
+        if let Some(Started(at)) = cfg.load::<Started>() {
             self.0.aws_call_took(operation(cfg), at.elapsed());
         }
         Ok(())
     }
 }
 
-/// As AWS calls it; the SDK knows finitely many.
+/// AWS's name of the operation. The SDK has a fixed set of them.
 fn operation(cfg: &ConfigBag) -> &str {
     cfg.load::<Metadata>().map_or("Unknown", Metadata::name)
 }
 
-/// Only the code is taken from the answer; nothing else of it is looked at.
+/// Whether the answer is a throttling error. Only the code is read.
 fn throttled(response: &HttpResponse) -> bool {
     #[derive(Deserialize)]
     struct Refusal {
         #[serde(rename = "__type")]
         code: String,
     }
-    if response.status().as_u16() == 429 {
-        return true;
-    }
-    let Some(refusal) = response.body().bytes().and_then(|body| serde_json::from_slice::<Refusal>(body).ok()) else { return false };
-    let code = refusal.code.rsplit('#').next().map(bounded_code);
-    classify(code.as_deref(), "", false).1 == Reason::Throttled
+    let refusal = response.body().bytes().and_then(|body| serde_json::from_slice::<Refusal>(body).ok());
+    let code = refusal.as_ref().and_then(|refusal| refusal.code.rsplit('#').next()).map(bounded_code);
+    Cause::of(code.as_deref(), "", response.status().as_u16()) == Cause::Throttled
 }

@@ -1,32 +1,43 @@
-//! Rotation by AWS: the calls that turn it on, ask for it and turn it off.
+//! Rotation by AWS with a Lambda function.
 
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use jiff::Timestamp;
 
-use super::{Address, Fault, SecretsManager, Written, timestamp};
-use crate::api::condition::{ConditionType, Reason};
-use crate::backoff::Class;
+use super::call::Operation;
+use super::fault::{Cause, Fault};
+use super::{Address, SecretsManager, Written, timestamp};
+use crate::api::condition::ConditionType;
 use crate::desired::Rules;
 use crate::failure::Failure;
 use crate::ids::VersionId;
 
-/// What DescribeSecret shows of rotation by AWS.
+/// Rotation by AWS, as DescribeSecret reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationDescription {
-    /// It is on.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// The function; it stays when rotation is turned off.
+    /// The function. AWS keeps it after rotation is disabled.
     pub function: Option<String>,
-    /// The rules; they stay as well.
+    /// The rules. AWS keeps them after rotation is disabled.
     pub rules: Rules,
-    /// When AWS last rotated.
+    /// The time of the last rotation.
     pub last: Option<Timestamp>,
-    /// By when AWS will have rotated next; in the past when that fails.
+    /// The time by which the next rotation completes. In the past if rotation fails.
     pub next: Option<Timestamp>,
 }
 
+/// The parameters of RotateSecret.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotate<'a> {
+    /// The version to rotate to immediately. `None`: rotation is configured and AWS tests it.
+    pub to: Option<&'a VersionId>,
+    /// The function and the rules. `None`: the present ones.
+    pub configure: Option<(&'a str, &'a Rules)>,
+}
+
 impl RotationDescription {
-    pub(super) fn of(output: &aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput) -> Self {
+    pub(super) fn parse(output: &DescribeSecretOutput) -> Self {
         let rules = output.rotation_rules();
         Self {
             enabled: output.rotation_enabled().unwrap_or(false),
@@ -42,20 +53,11 @@ impl RotationDescription {
     }
 }
 
-/// A call of RotateSecret.
-#[derive(Debug, Clone, Copy)]
-pub struct Rotate<'a> {
-    /// The version to rotate to at once. `None`: rotation is only configured, and AWS tests it.
-    pub to: Option<&'a VersionId>,
-    /// The function and the rules; `None`: those that are set.
-    pub configure: Option<(&'a str, &'a Rules)>,
-}
-
 impl SecretsManager {
-    /// RotateSecret. AWS goes on by itself after the answer.
+    /// Starts or configures a rotation. AWS continues after the answer.
     ///
     /// # Errors
-    /// Any answer but the two of [`Written`]. A rotation that is under way makes AWS refuse: that is a conflict, so look again.
+    /// Any refusal other than [`Written::Exists`], or no answer. If another rotation is in progress: class `Conflict`.
     pub async fn rotate(&self, at: Address<'_>, rotate: Rotate<'_>) -> Result<Written, Failure> {
         let rules = rotate.configure.map(|(_, rules)| {
             RotationRulesType::builder()
@@ -64,7 +66,7 @@ impl SecretsManager {
                 .set_duration(rules.duration.clone())
                 .build()
         });
-        // Without a version the SDK makes a token: a test leaves no version that could be made twice.
+        // Without a version the SDK generates a token. A test of the configuration creates no version, so repeating it is harmless.
         let request = self
             .client(at.region)
             .rotate_secret()
@@ -73,54 +75,80 @@ impl SecretsManager {
             .set_rotation_lambda_arn(rotate.configure.map(|(function, _)| function.to_owned()))
             .set_rotation_rules(rules)
             .rotate_immediately(rotate.to.is_some());
-        match self.count("RotateSecret", request.send().await) {
+        match self.call(at.region, Operation::RotateSecret, request.send()).await {
             Ok(_) => Ok(Written::Applied),
-            Err(fault) if fault.code.as_deref() == Some("ResourceExistsException") => Ok(Written::Exists),
-            Err(fault) => Err(refused(fault)),
+            Err(fault) if fault.has_code("ResourceExistsException") => Ok(Written::Exists),
+            Err(fault) => Err(fault.into_rotation_failure()),
         }
     }
 
-    /// Turns rotation by AWS off. What is under way may be left behind under AWSPENDING.
+    /// Disables rotation. A rotation in progress can leave a version labelled AWSPENDING.
     ///
     /// # Errors
-    /// Any refusal.
+    /// Any refusal, or no answer.
     pub async fn cancel_rotation(&self, at: Address<'_>) -> Result<(), Failure> {
         let request = self.client(at.region).cancel_rotate_secret().secret_id(at.id);
-        self.count("CancelRotateSecret", request.send().await).map(drop).map_err(refused)
+        self.call(at.region, Operation::CancelRotateSecret, request.send()).await.map(drop).map_err(Fault::into_rotation_failure)
+    }
+}
+
+impl Fault {
+    /// As [`Fault::into_failure`], with the advice for a rotation.
+    fn into_rotation_failure(self) -> Failure {
+        let failure = match self.rotation_advice() {
+            Some(advice) => self.failure_with(advice),
+            None => self.into_failure(),
+        };
+        Failure { of: ConditionType::Rotated, ..failure }
     }
 
-    /// When a version was made, labelled or not; `None` if AWS has none of that id, or it has no value yet.
-    ///
-    /// # Errors
-    /// Any answer but that.
-    pub async fn made(&self, at: Address<'_>, version: &VersionId) -> Result<Option<Timestamp>, Failure> {
-        let request = self.client(at.region).get_secret_value().secret_id(at.id).version_id(version.as_str());
-        match self.count("GetSecretValue", request.send().await) {
-            Ok(output) => Ok(output.created_date().and_then(timestamp)),
-            Err(fault) if fault.code.as_deref() == Some("ResourceNotFoundException") => Ok(None),
-            Err(fault) => Err(fault.into_failure()),
+    fn rotation_advice(&self) -> Option<&'static str> {
+        match (self.operation, self.cause) {
+            // AWS denies the caller and the invocation of the function with the same code.
+            (Operation::RotateSecret, Cause::Permissions) => Some(
+                "check that the function's own policy lets secretsmanager.amazonaws.com invoke it (aws lambda add-permission), and that the \
+                 caller may call secretsmanager:RotateSecret and lambda:InvokeFunction; the operator retries",
+            ),
+            (_, Cause::Rejected) => Some("compare spec.rotation.lambda with the function and the rules that AWS accepts for this secret"),
+            _ => None,
         }
     }
 }
 
-fn refused(fault: Fault) -> Failure {
-    let operation = fault.operation;
-    // AWS has one code for everything that is wrong with the moment; a rotation that is under way is what can be wrong here.
-    let under_way = fault.code.as_deref() == Some("InvalidRequestException") && fault.reason == Reason::AwsRefused;
-    let uninvocable = operation == "RotateSecret" && fault.reason == Reason::AccessDenied;
-    let failure = fault.into_failure();
-    if under_way {
-        let message =
-            format!("{operation}: AWS answered InvalidRequestException: another rotation may be under way; the operator looks again");
-        return Failure { of: ConditionType::Rotated, class: Class::Conflict, reason: Reason::Progressing, message };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::Reason;
+    use crate::backoff::Class;
+
+    /// The failure of a call that AWS refuses with this code and text.
+    fn refused(operation: Operation, code: &str, text: &str) -> Failure {
+        let cause = Cause::of(Some(code), text, 400);
+        Fault { operation, code: Some(code.to_owned()), cause, role: None }.into_rotation_failure()
     }
-    if uninvocable {
-        let message = format!(
-            "{operation}: AWS answered AccessDeniedException: check that the function's own policy lets secretsmanager.amazonaws.com invoke it \
-             (aws lambda add-permission), and that the operator may call secretsmanager:RotateSecret and lambda:InvokeFunction; it tries again \
-             by itself"
-        );
-        return Failure { of: ConditionType::Rotated, message, ..failure };
+
+    #[test]
+    fn only_a_rotation_in_progress_is_a_conflict() {
+        let in_progress = "A previous rotation isn't complete. That rotation will be reattempted.";
+        for (text, expected) in [
+            (in_progress, (Class::Conflict, Reason::Progressing)),
+            ("You can't rotate a secret that another service manages.", (Class::Invalid, Reason::AwsRefused)),
+            ("because it was marked for deletion", (Class::Denied, Reason::ScheduledForDeletion)),
+        ] {
+            let failure = refused(Operation::RotateSecret, "InvalidRequestException", text);
+            assert_eq!((failure.class, failure.reason), expected, "{text}");
+            assert_eq!(failure.of, ConditionType::Rotated);
+        }
     }
-    Failure { of: ConditionType::Rotated, ..failure }
+
+    #[test]
+    fn a_refused_rotation_names_the_function_and_what_to_type() {
+        let failure = refused(Operation::RotateSecret, "AccessDeniedException", "");
+        assert!(failure.message.starts_with("RotateSecret: AWS answered AccessDeniedException: "), "{failure}");
+        assert!(failure.message.contains("aws lambda add-permission"), "{failure}");
+        let failure = refused(Operation::CancelRotateSecret, "AccessDeniedException", "");
+        assert!(failure.message.contains("IAM policy"), "{failure}");
+        let failure = refused(Operation::RotateSecret, "ValidationException", "");
+        assert!(failure.message.contains("spec.rotation.lambda"), "{failure}");
+    }
 }

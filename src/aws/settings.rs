@@ -1,48 +1,86 @@
-//! What an AWS secret has beside its value: resource policy, replicas, tags to take away, a planned deletion to take back.
+//! The properties of a secret other than its value: description, key, tags, resource policy, replicas, deletion.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};
+use aws_sdk_secretsmanager::types::ReplicaRegionType;
 
-use super::{Address, Fault, SecretsManager};
+use super::call::Operation;
+use super::fault::{Cause, Fault};
+use super::values::tags;
+use super::{Address, SecretsManager};
 use crate::failure::Failure;
-use crate::plan::{Replica, ReplicaState};
 
 impl SecretsManager {
-    /// The resource policy as AWS gives it back, if there is one.
+    /// Sets the description.
     ///
     /// # Errors
-    /// Any refusal.
+    /// Any refusal, or no answer.
+    pub async fn set_description(&self, at: Address<'_>, description: &str) -> Result<(), Failure> {
+        let request = self.client(at.region).update_secret().secret_id(at.id).description(description);
+        done(self.call(at.region, Operation::UpdateSecret, request.send()).await)
+    }
+
+    /// Sets the KMS key. Empty: the default key.
+    ///
+    /// # Errors
+    /// Any refusal, or no answer.
+    pub async fn set_key(&self, at: Address<'_>, key: &str) -> Result<(), Failure> {
+        let request = self.client(at.region).update_secret().secret_id(at.id).kms_key_id(key);
+        done(self.call(at.region, Operation::UpdateSecret, request.send()).await)
+    }
+
+    /// Adds or changes these tags; the others stay.
+    ///
+    /// # Errors
+    /// Any refusal, or no answer.
+    pub async fn tag(&self, at: Address<'_>, add: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let request = self.client(at.region).tag_resource().secret_id(at.id).set_tags(Some(tags(add)));
+        done(self.call(at.region, Operation::TagResource, request.send()).await)
+    }
+
+    /// Removes tags. A tag that does not exist is not an error.
+    ///
+    /// # Errors
+    /// Any refusal, or no answer.
+    pub async fn untag(&self, at: Address<'_>, keys: &BTreeSet<String>) -> Result<(), Failure> {
+        let request = self.client(at.region).untag_resource().secret_id(at.id).set_tag_keys(Some(keys.iter().cloned().collect()));
+        done(self.call(at.region, Operation::UntagResource, request.send()).await)
+    }
+
+    /// The resource policy, as AWS returns it.
+    ///
+    /// # Errors
+    /// Any refusal, or no answer.
     pub async fn policy(&self, at: Address<'_>) -> Result<Option<String>, Failure> {
-        let answer = self.client(at.region).get_resource_policy().secret_id(at.id).send().await;
-        let output = self.count("GetResourcePolicy", answer).map_err(Fault::into_failure)?;
+        let request = self.client(at.region).get_resource_policy().secret_id(at.id);
+        let output = self.call(at.region, Operation::GetResourcePolicy, request.send()).await.map_err(Fault::into_failure)?;
         Ok(output.resource_policy.filter(|text| !text.is_empty()))
     }
 
-    /// Puts a resource policy in place of any other. `block_public`: AWS refuses it if it grants access to anybody.
+    /// Replaces the resource policy. `block_public`: AWS refuses a policy that grants public access.
     ///
     /// # Errors
-    /// Any refusal; `PolicyRefused` when it is the policy that AWS does not take.
+    /// Any refusal, or no answer. Reason `PolicyRefused` if AWS does not accept the policy.
     pub async fn put_policy(&self, at: Address<'_>, policy: &str, block_public: bool) -> Result<(), Failure> {
         let request =
             self.client(at.region).put_resource_policy().secret_id(at.id).resource_policy(policy).block_public_policy(block_public);
-        self.count("PutResourcePolicy", request.send().await).map(drop).map_err(Fault::into_failure)
+        done(self.call(at.region, Operation::PutResourcePolicy, request.send()).await)
     }
 
-    /// Takes the resource policy away.
+    /// Removes the resource policy.
     ///
     /// # Errors
-    /// Any refusal.
+    /// Any refusal, or no answer.
     pub async fn delete_policy(&self, at: Address<'_>) -> Result<(), Failure> {
-        let answer = self.client(at.region).delete_resource_policy().secret_id(at.id).send().await;
-        self.count("DeleteResourcePolicy", answer).map(drop).map_err(Fault::into_failure)
+        let request = self.client(at.region).delete_resource_policy().secret_id(at.id);
+        done(self.call(at.region, Operation::DeleteResourcePolicy, request.send()).await)
     }
 
-    /// Replicates the secret to these regions, each with its key or its region's default one. A secret of the same name there is never
+    /// Replicates the secret to these Regions, each with its KMS key or the default key. A secret of the same name in a Region is not
     /// overwritten: that replica fails.
     ///
     /// # Errors
-    /// Any refusal. What becomes of each region is seen by looking.
+    /// Any refusal, or no answer. The result in each Region is in a later description.
     pub async fn replicate(&self, at: Address<'_>, replicas: &BTreeMap<String, Option<String>>) -> Result<(), Failure> {
         let regions =
             replicas.iter().map(|(region, key)| ReplicaRegionType::builder().region(region).set_kms_key_id(key.clone()).build()).collect();
@@ -52,96 +90,44 @@ impl SecretsManager {
             .secret_id(at.id)
             .set_add_replica_regions(Some(regions))
             .force_overwrite_replica_secret(false);
-        self.count("ReplicateSecretToRegions", request.send().await).map(drop).map_err(Fault::into_failure)
+        done(self.call(at.region, Operation::ReplicateSecretToRegions, request.send()).await)
     }
 
-    /// Removes the replicas of these regions, at once.
+    /// Deletes the replicas in these Regions, without a recovery window.
     ///
     /// # Errors
-    /// Any refusal, also when one of them is gone already.
+    /// Any refusal, or no answer. A replica that no longer exists is an error.
     pub async fn stop_replicating(&self, at: Address<'_>, regions: &BTreeSet<String>) -> Result<(), Failure> {
         let request = self
             .client(at.region)
             .remove_regions_from_replication()
             .secret_id(at.id)
             .set_remove_replica_regions(Some(regions.iter().cloned().collect()));
-        self.count("RemoveRegionsFromReplication", request.send().await).map(drop).map_err(Fault::into_failure)
+        done(self.call(at.region, Operation::RemoveRegionsFromReplication, request.send()).await)
     }
 
-    /// Takes tags away; a key that is not there is no error.
+    /// Schedules the secret for deletion in `window` days, 7 to 30. Never forced. A secret that does not exist is not an error.
     ///
     /// # Errors
-    /// Any refusal.
-    pub async fn untag(&self, at: Address<'_>, keys: &BTreeSet<String>) -> Result<(), Failure> {
-        let request = self.client(at.region).untag_resource().secret_id(at.id).set_tag_keys(Some(keys.iter().cloned().collect()));
-        self.count("UntagResource", request.send().await).map(drop).map_err(Fault::into_failure)
-    }
-
-    /// Takes back that the secret is scheduled for deletion.
-    ///
-    /// # Errors
-    /// Any refusal.
-    pub async fn restore(&self, at: Address<'_>) -> Result<(), Failure> {
-        let answer = self.client(at.region).restore_secret().secret_id(at.id).send().await;
-        self.count("RestoreSecret", answer).map(drop).map_err(Fault::into_failure)
-    }
-}
-
-/// A row of `ReplicationStatus`. AWS's sentence becomes one word of ours.
-pub(super) fn replica(row: &ReplicationStatusType) -> Option<Replica> {
-    let state = match row.status() {
-        Some(StatusType::InSync) => ReplicaState::InSync,
-        Some(StatusType::InProgress) => ReplicaState::InProgress,
-        Some(StatusType::Failed) => ReplicaState::Failed,
-        Some(other) if other.as_str() == "Pending" => ReplicaState::Pending,
-        Some(other) if other.as_str() == "Detached" => ReplicaState::Detached,
-        _ => ReplicaState::Unknown,
-    };
-    let why = matches!(state, ReplicaState::Failed | ReplicaState::Detached).then(|| why(row.status_message().unwrap_or_default()));
-    Some(Replica { region: row.region()?.to_owned(), key: row.kms_key_id().map(str::to_owned), state, why })
-}
-
-fn why(message: &str) -> &'static str {
-    let message = message.to_lowercase();
-    let says = |word: &str| message.contains(word);
-    match () {
-        () if says("already exist") || says("same name") => "NameExists",
-        () if says("kms") || says("encrypt") => "KeyUnusable",
-        () if says("not authorized") || says("access denied") || says("accessdenied") => "AccessDenied",
-        () => "Other",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_replica_is_told_in_words_of_our_own() {
-        let row = |status: &str, message: &str| {
-            replica(&ReplicationStatusType::builder().region("eu-west-1").status(StatusType::from(status)).status_message(message).build())
-                .unwrap()
-        };
-        let table = [
-            ("InSync", "", ReplicaState::InSync, None),
-            ("InProgress", "", ReplicaState::InProgress, None),
-            ("Pending", "", ReplicaState::Pending, None),
-            (
-                "Failed",
-                "Replication failed: Secret name simple already exists in region eu-west-1.",
-                ReplicaState::Failed,
-                Some("NameExists"),
-            ),
-            ("Failed", "The KMS key cannot be used", ReplicaState::Failed, Some("KeyUnusable")),
-            ("Failed", "User is not authorized to", ReplicaState::Failed, Some("AccessDenied")),
-            ("Failed", "canary-6f1d", ReplicaState::Failed, Some("Other")),
-            ("Detached", "", ReplicaState::Detached, Some("Other")),
-            ("canary-6f1d", "canary-6f1d", ReplicaState::Unknown, None),
-        ];
-        for (status, message, state, why) in table {
-            let replica = row(status, message);
-            assert_eq!((replica.state, replica.why), (state, why), "{status} {message}");
-            assert!(!format!("{replica:?}").contains("canary"));
+    /// Any other refusal, or no answer.
+    pub async fn delete(&self, at: Address<'_>, window: i32) -> Result<(), Failure> {
+        let request = self.client(at.region).delete_secret().secret_id(at.id).recovery_window_in_days(i64::from(window));
+        match self.call(at.region, Operation::DeleteSecret, request.send()).await {
+            Err(fault) if fault.cause == Cause::NotFound => Ok(()),
+            answer => done(answer),
         }
     }
+
+    /// Cancels the scheduled deletion.
+    ///
+    /// # Errors
+    /// Any refusal, or no answer.
+    pub async fn restore(&self, at: Address<'_>) -> Result<(), Failure> {
+        let request = self.client(at.region).restore_secret().secret_id(at.id);
+        done(self.call(at.region, Operation::RestoreSecret, request.send()).await)
+    }
+}
+
+fn done<T>(answer: Result<T, Fault>) -> Result<(), Failure> {
+    answer.map(drop).map_err(Fault::into_failure)
 }

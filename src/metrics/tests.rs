@@ -14,6 +14,7 @@ fn used() -> Metrics {
     metrics.mirror_write("NewVersion");
     metrics.drift_repair("Tag");
     metrics.aws_call("DescribeSecret", "ok");
+    metrics.aws_call_delayed("PutSecretValue");
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
     metrics.watch_error("list");

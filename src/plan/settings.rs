@@ -9,6 +9,7 @@ use super::{Observed, Remote, Step};
 use crate::api::condition::Reason;
 use crate::desired::key::{DEFAULT, Sameness, compare};
 use crate::desired::{Desired, Refusal, Setting};
+pub use crate::facts::{Replica, ReplicaState};
 
 /// How long a replica that failed is left before it is asked for again by itself.
 const ANOTHER_TRY: SignedDuration = SignedDuration::from_mins(10);
@@ -50,51 +51,6 @@ pub enum PolicyState {
     Surplus,
     /// It is declared and may not be, or could not be looked at.
     Refused(Refusal),
-}
-
-/// One replica, as DescribeSecret shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replica {
-    /// The region.
-    pub region: String,
-    /// Its key; `None`: the default one.
-    pub key: Option<String>,
-    /// How it stands.
-    pub state: ReplicaState,
-    /// Why, in one word of our own.
-    pub why: Option<&'static str>,
-}
-
-/// AWS's word for how a replica stands.
-/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicationStatusType.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplicaState {
-    /// It holds what the primary holds.
-    InSync,
-    /// It is being made or brought up to date.
-    InProgress,
-    /// It waits for something.
-    Pending,
-    /// It could not be made.
-    Failed,
-    /// It follows the primary no longer.
-    Detached,
-    /// A word that we do not know.
-    Unknown,
-}
-
-impl ReplicaState {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InSync => "InSync",
-            Self::InProgress => "InProgress",
-            Self::Pending => "Pending",
-            Self::Failed => "Failed",
-            Self::Detached => "Detached",
-            Self::Unknown => "Unknown",
-        }
-    }
 }
 
 /// What decides about the key.

@@ -115,6 +115,7 @@ fn out(text: &str) -> Result<(), Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::escape::escaped;
     use super::*;
 
     #[derive(Serialize)]

@@ -152,7 +152,7 @@ impl Work<'_> {
     /// Has AWS rotate. To a version that AWS has already it does not: what it answers then is not documented.
     async fn rotate(&mut self, at: Address<'_>, to: Option<&VersionId>, configure: Option<(&str, &Rules)>) -> Result<(), Failure> {
         let made = match to {
-            Some(version) => self.aws()?.made(at, version).await?,
+            Some(version) => self.aws()?.created_at(at, version).await?,
             None => None,
         };
         let made = if let Some(made) = made {

@@ -62,7 +62,7 @@ impl Work<'_> {
         match self.identity(want, &leave).await? {
             Err(refusal) => Ok(Permit { name_allowed: true, function_allowed, refused: Some(refusal) }),
             Ok(identity) => {
-                self.acting = Some(self.ctx.aws.acting(&identity, async || self.token(want).await).await?);
+                self.acting = Some(self.ctx.aws.client_for(&identity, async || self.token(want).await).await?);
                 Ok(Permit { name_allowed: true, function_allowed, refused: None })
             }
         }

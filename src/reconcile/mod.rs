@@ -181,7 +181,7 @@ impl Work<'_> {
 
     /// As `read`; `None` when there is none.
     async fn find(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Option<Version>, Failure> {
-        let found = self.aws()?.find(at, which).await?;
+        let found = self.aws()?.read_if_present(at, which).await?;
         if let Some(read) = &found {
             self.made.insert(read.id.clone(), read.created);
         }

@@ -221,13 +221,34 @@ async fn two_namespaces_with_one_role_have_two_sessions_and_neither_reaches_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_aws_ends_early_is_begun_anew() -> Result<()> {
+async fn an_expired_session_is_replaced_without_user_action() -> Result<()> {
     let (stage, role) = with_role("acting").await?;
     stage.settled("app", unscheduled()).await?;
     stage.iam().revoke_sessions(&role);
     stage.turn("app").await?;
-    stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    let message = stage.expect("app", "Provisioned", "False", "Progressing").await?;
+    ensure!(message.contains(&role) && !stage.has("app", "Stalled").await?, "{message}");
     stage.advance(2 * MINUTE);
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    assert_eq!(calls(&stage, "AssumeRole"), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_call_replaces_the_session_at_most_once_in_two_minutes() -> Result<()> {
+    let (stage, _) = with_role("acting").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.break_aws("DescribeSecret", Fault::Refuse { code: "InvalidClientTokenId".to_owned(), message: "no".to_owned() });
+    refresh(&stage, "app", "young").await?;
+    stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    refresh(&stage, "app", "younger than two minutes").await?;
+    assert_eq!(calls(&stage, "AssumeRole"), 1);
+
+    stage.advance(2 * MINUTE);
+    refresh(&stage, "app", "denied again").await?;
+    stage.mend_aws();
+    refresh(&stage, "app", "a new session").await?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(calls(&stage, "AssumeRole"), 2);

@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use futures::FutureExt;
+use governor::Quota;
+use governor::clock::{Clock, FakeRelativeClock};
+use strum::IntoEnumIterator;
+
+use super::*;
+
+const REGION: &str = "eu-central-1";
+
+/// Takes tokens until there is none; returns their number.
+fn drain<C: Clock + Clone>(limits: &RateLimits<C>, group: QuotaGroup, region: &str) -> u32 {
+    (0..100_000).find(|_| limits.acquire(group, region).is_some()).unwrap()
+}
+
+#[test]
+fn every_quota_group_is_used_and_stays_within_the_published_quota() {
+    let used: BTreeSet<String> = Operation::iter().map(|operation| format!("{:?}", operation.group())).collect();
+    assert_eq!(used, QuotaGroup::iter().map(|group| format!("{group:?}")).collect());
+    for (group, burst, per_second) in [(QuotaGroup::Write, 10, 40), (QuotaGroup::Sts, 120, 480), (QuotaGroup::Read, 2000, 8000)] {
+        let clock = FakeRelativeClock::default();
+        let limits = RateLimits::published(clock.clone());
+        assert_eq!(drain(&limits, group, REGION), burst, "{group:?}");
+        let mut sent = 0;
+        for _ in 0..1000 {
+            clock.advance(Duration::from_millis(1));
+            sent += drain(&limits, group, REGION);
+        }
+        assert_eq!(sent, per_second, "{group:?}");
+    }
+}
+
+#[test]
+fn calls_beyond_the_burst_wait_and_those_of_other_groups_and_regions_do_not() {
+    let clock = FakeRelativeClock::default();
+    let limits = RateLimits::published(clock.clone());
+    drain(&limits, QuotaGroup::Write, REGION);
+    let wait = limits.acquire(QuotaGroup::Write, REGION).expect("the burst is used");
+    for group in QuotaGroup::iter().filter(|group| *group != QuotaGroup::Write) {
+        assert_eq!(limits.acquire(group, REGION), None, "{group:?}");
+    }
+    assert_eq!(limits.acquire(QuotaGroup::Write, "eu-west-1"), None);
+    clock.advance(wait);
+    assert_eq!(limits.acquire(QuotaGroup::Write, REGION), None);
+    assert!(limits.acquire(QuotaGroup::Write, REGION).is_some(), "only one token was added");
+}
+
+#[test]
+fn regions_that_are_no_longer_used_are_forgotten() {
+    let clock = FakeRelativeClock::default();
+    let limits = RateLimits::published(clock.clone());
+    for number in 0..10_000 {
+        assert_eq!(limits.acquire(QuotaGroup::Write, &format!("region-{number}")), None);
+        clock.advance(Duration::from_secs(1));
+    }
+    assert!(limits.regions(QuotaGroup::Write) < 100);
+}
+
+/// Each group sends one call per hour.
+fn one_per_hour() -> Calls {
+    let quota = |_| Quota::with_period(Duration::from_hours(1)).unwrap();
+    Calls { metrics: Metrics::new(), limits: RateLimits::new(MonotonicClock, quota) }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_sends_nothing_and_can_be_cancelled() {
+    let calls = one_per_hour();
+    let sent = AtomicU32::new(0);
+    let request = || async {
+        sent.fetch_add(1, Ordering::SeqCst);
+        Ok::<(), SdkError<PutSecretValueError>>(())
+    };
+    let call = |operation| calls.call(REGION, operation, None, request()).now_or_never();
+    assert!(matches!(call(Operation::PutSecretValue), Some(Ok(()))));
+    // Polled once, then dropped.
+    assert!(call(Operation::UpdateSecret).is_none(), "the same quota");
+    assert!(call(Operation::PutSecretValue).is_none());
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
+    assert!(matches!(call(Operation::DescribeSecret), Some(Ok(()))), "another quota");
+    assert!(matches!(call(Operation::AssumeRole), Some(Ok(()))), "another quota");
+    assert_eq!(sent.load(Ordering::SeqCst), 3);
+    let page = calls.metrics.render().unwrap();
+    for (operation, delayed) in [("PutSecretValue", 1), ("UpdateSecret", 1)] {
+        let line = format!("rotated_secrets_aws_calls_delayed_total{{operation=\"{operation}\"}} {delayed}\n");
+        assert!(page.contains(&line), "{page}");
+    }
+    assert!(!page.contains("delayed_total{operation=\"DescribeSecret\"}"), "{page}");
+}
+
+#[tokio::test]
+async fn a_failed_call_is_counted_by_its_reason() {
+    let calls = one_per_hour();
+    let role = RoleArn::parse("arn:aws:iam::123456789012:role/shop").unwrap();
+    let request = async { Err::<(), _>(SdkError::<PutSecretValueError>::timeout_error("no answer")) };
+    let fault = calls.call(REGION, Operation::PutSecretValue, Some(&role), request).await.unwrap_err();
+    assert_eq!((fault.operation, fault.role.as_deref()), (Operation::PutSecretValue, Some(role.as_str())));
+    let line = "rotated_secrets_aws_calls_total{operation=\"PutSecretValue\",outcome=\"AwsUnavailable\"} 1\n";
+    assert!(calls.metrics.render().unwrap().contains(line));
+}

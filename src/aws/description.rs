@@ -1,0 +1,154 @@
+//! DescribeSecret.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
+use jiff::Timestamp;
+
+use super::call::Operation;
+use super::fault::Cause;
+use super::{Address, RotationDescription, SecretsManager, timestamp};
+use crate::facts::{Replica, ReplicaState};
+use crate::failure::Failure;
+use crate::ids::VersionId;
+
+/// The metadata of a secret.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The full ARN.
+    pub arn: String,
+    /// The name.
+    pub name: String,
+    /// The description.
+    pub description: Option<String>,
+    /// The KMS key. `None`: the default key.
+    pub kms_key_id: Option<String>,
+    /// The tags.
+    pub tags: BTreeMap<String, String>,
+    /// Whether the secret is scheduled for deletion.
+    pub deleted: bool,
+    /// Rotation by AWS.
+    pub rotation: RotationDescription,
+    /// The AWS service that manages the secret.
+    pub owning_service: Option<String>,
+    /// Staging labels and their versions.
+    pub labels: BTreeMap<String, VersionId>,
+    /// The time of the last change of any kind.
+    pub last_changed: Option<Timestamp>,
+    /// The replicas.
+    pub replicas: Vec<Replica>,
+    /// The Region of the primary. `None`: the secret is not replicated.
+    pub primary_region: Option<String>,
+}
+
+impl SecretsManager {
+    /// Reads the metadata. `None`: there is no such secret.
+    ///
+    /// # Errors
+    /// Any other refusal, or no answer.
+    pub async fn describe(&self, at: Address<'_>) -> Result<Option<Description>, Failure> {
+        let request = self.client(at.region).describe_secret().secret_id(at.id);
+        match self.call(at.region, Operation::DescribeSecret, request.send()).await {
+            Ok(output) => Ok(Some(Description::parse(&output))),
+            Err(fault) if fault.cause == Cause::NotFound => Ok(None),
+            Err(fault) => Err(fault.into_failure()),
+        }
+    }
+}
+
+impl Description {
+    fn parse(output: &DescribeSecretOutput) -> Self {
+        let tag = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+        Self {
+            arn: output.arn().unwrap_or_default().to_owned(),
+            name: output.name().unwrap_or_default().to_owned(),
+            description: output.description().map(str::to_owned),
+            kms_key_id: output.kms_key_id().map(str::to_owned),
+            tags: output.tags().iter().filter_map(tag).collect(),
+            deleted: output.deleted_date().is_some(),
+            rotation: RotationDescription::parse(output),
+            owning_service: output.owning_service().map(str::to_owned),
+            labels: labels(output),
+            last_changed: output.last_changed_date().and_then(timestamp),
+            replicas: output.replication_status().iter().filter_map(replica).collect(),
+            primary_region: output.primary_region().map(str::to_owned),
+        }
+    }
+}
+
+fn labels(output: &DescribeSecretOutput) -> BTreeMap<String, VersionId> {
+    let versions = output.version_ids_to_stages().into_iter().flatten();
+    let of_version = |(version, labels): (&String, &Vec<String>)| {
+        let version = VersionId::from(version.clone());
+        labels.iter().map(|label| (label.clone(), version.clone())).collect::<Vec<_>>()
+    };
+    versions.flat_map(of_version).collect()
+}
+
+/// From an entry of `ReplicationStatus`. AWS's message becomes one word.
+fn replica(entry: &ReplicationStatusType) -> Option<Replica> {
+    let state = entry.status().map_or(ReplicaState::Unknown, |status| status.as_str().parse().unwrap_or(ReplicaState::Unknown));
+    let failed = matches!(state, ReplicaState::Failed | ReplicaState::Detached);
+    let why = failed.then(|| why(entry.status_message().unwrap_or_default()));
+    Some(Replica { region: entry.region()?.to_owned(), key: entry.kms_key_id().map(str::to_owned), state, why })
+}
+
+fn why(message: &str) -> &'static str {
+    let message = message.to_lowercase();
+    let says = |word: &str| message.contains(word);
+    match () {
+        () if says("already exist") || says("same name") => "NameExists",
+        () if says("kms") || says("encrypt") => "KeyUnusable",
+        () if says("not authorized") || says("access denied") || says("accessdenied") => "AccessDenied",
+        () => "Other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_secretsmanager::types::StatusType;
+
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_replica_is_a_known_word_and_its_cause_one_of_four() {
+        let parsed = |status: &str, message: &str| {
+            let status = StatusType::from(status);
+            replica(&ReplicationStatusType::builder().region("eu-west-1").status(status).status_message(message).build()).unwrap()
+        };
+        let table = [
+            ("InSync", "", ReplicaState::InSync, None),
+            ("InProgress", "", ReplicaState::InProgress, None),
+            ("Pending", "", ReplicaState::Pending, None),
+            (
+                "Failed",
+                "Replication failed: Secret name simple already exists in region eu-west-1.",
+                ReplicaState::Failed,
+                Some("NameExists"),
+            ),
+            ("Failed", "The KMS key cannot be used", ReplicaState::Failed, Some("KeyUnusable")),
+            ("Failed", "User is not authorized to", ReplicaState::Failed, Some("AccessDenied")),
+            ("Failed", "canary-6f1d", ReplicaState::Failed, Some("Other")),
+            ("Detached", "", ReplicaState::Detached, Some("Other")),
+            ("canary-6f1d", "canary-6f1d", ReplicaState::Unknown, None),
+        ];
+        for (status, message, state, why) in table {
+            let replica = parsed(status, message);
+            assert_eq!((replica.state, replica.why), (state, why), "{status} {message}");
+            assert!(!format!("{replica:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn every_label_names_its_version() {
+        let output = DescribeSecretOutput::builder()
+            .version_ids_to_stages("one", vec!["AWSCURRENT".to_owned(), "stable".to_owned()])
+            .version_ids_to_stages("two", vec!["AWSPREVIOUS".to_owned()])
+            .version_ids_to_stages("three", Vec::new())
+            .build();
+        let labels: Vec<(String, String)> = labels(&output).into_iter().map(|(label, version)| (label, version.to_string())).collect();
+        let expected = [("AWSCURRENT", "one"), ("AWSPREVIOUS", "two"), ("stable", "one")];
+        assert_eq!(labels, expected.map(|(label, version)| (label.to_owned(), version.to_owned())));
+    }
+}

@@ -1,0 +1,310 @@
+//! Failed AWS calls: their cause, and what a person is told. AWS's own texts do not leave this module.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+
+use super::call::Operation;
+use crate::api::condition::{ConditionType, Reason};
+use crate::backoff::Class;
+use crate::failure::Failure;
+
+/// A failed call, without any text of AWS.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) operation: Operation,
+    /// AWS's error code. `None`: no answer, or an answer without a code.
+    pub(super) code: Option<String>,
+    pub(super) cause: Cause,
+    /// The ARN of the role that made the call. `None`: the operator's own credentials.
+    pub(super) role: Option<String>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumIter)]
+pub(super) enum Cause {
+    /// A request rate was exceeded.
+    Throttled,
+    /// A quota other than a request rate is used up.
+    Quota,
+    /// A policy denies the call.
+    Permissions,
+    /// There are no credentials, so nothing was sent.
+    NoCredentials,
+    /// AWS does not accept the credentials.
+    Credentials,
+    /// The session token has expired.
+    SessionExpired,
+    /// The time of the signature is too far from AWS's time.
+    ClockSkew,
+    /// The Region is not enabled for the account.
+    RegionDisabled,
+    /// The KMS key cannot be used.
+    Key,
+    /// The secret is scheduled for deletion.
+    ScheduledForDeletion,
+    /// A new secret cannot be created because the deletion of one with its name has not finished.
+    NameInDeletion,
+    /// An earlier rotation has not finished.
+    RotationInProgress,
+    /// AWS does not accept the resource policy.
+    ResourcePolicy,
+    /// The secret or the version does not exist, or is not visible yet.
+    NotFound,
+    /// No answer, or a server error.
+    Unavailable,
+    /// AWS does not accept the parameters.
+    Rejected,
+    /// The operator sent, or would have sent, a malformed request.
+    Defect,
+}
+
+impl Cause {
+    /// From AWS's error code, the error's text and the HTTP status.
+    ///
+    /// The text is examined only where AWS has one code for several causes.
+    pub(super) fn of(code: Option<&str>, text: &str, status: u16) -> Self {
+        match code.and_then(|code| Self::of_code(code, text)) {
+            Some(cause) => cause,
+            None if status == 429 => Self::Throttled,
+            None if code.is_none() || status >= 500 => Self::Unavailable,
+            None => Self::Rejected,
+        }
+    }
+
+    /// By the code, if it is known.
+    ///
+    /// Sources: the exceptions of each operation in the API references of Secrets Manager and STS, and
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html>.
+    fn of_code(code: &str, text: &str) -> Option<Self> {
+        Some(match code {
+            "ThrottlingException"
+            | "Throttling"
+            | "ThrottledException"
+            | "EC2ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded"
+            | "ProvisionedThroughputExceededException"
+            | "SlowDown" => Self::Throttled,
+            "LimitExceededException" => Self::Quota,
+            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => Self::Permissions,
+            "InvalidSignatureException" | "SignatureDoesNotMatch" if wrong_time(text) => Self::ClockSkew,
+            "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::ClockSkew,
+            "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidAccessKeyId"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
+            | "AuthFailure" => Self::Credentials,
+            "ExpiredTokenException" | "ExpiredToken" => Self::SessionExpired,
+            "OptInRequired" | "SubscriptionRequiredException" | "RegionDisabledException" => Self::RegionDisabled,
+            "EncryptionFailure" | "EncryptionFailureException" | "DecryptionFailure" | "DecryptionFailureException" => Self::Key,
+            "InvalidRequestException" => return Self::of_invalid_request(text),
+            "MalformedPolicyDocumentException" | "PublicPolicyException" => Self::ResourcePolicy,
+            "ResourceNotFoundException" => Self::NotFound,
+            "InternalServiceError"
+            | "InternalServiceErrorException"
+            | "InternalFailure"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "IDPCommunicationError"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "PriorRequestNotComplete"
+            | "TransactionInProgressException" => Self::Unavailable,
+            "SerializationException" | "UnknownOperationException" | "InvalidAction" | "MissingAction" | "MissingParameter" => Self::Defect,
+            _ => return None,
+        })
+    }
+
+    /// AWS has one code for every state of a secret that rules an operation out.
+    fn of_invalid_request(text: &str) -> Option<Self> {
+        if text.contains("secret with this name is already scheduled for deletion") {
+            Some(Self::NameInDeletion)
+        } else if text.contains("for deletion") || text.contains("was deleted") {
+            Some(Self::ScheduledForDeletion)
+        } else if text.contains("previous rotation") {
+            Some(Self::RotationInProgress)
+        } else {
+            None
+        }
+    }
+
+    /// How the operator reacts.
+    pub(super) fn class(self) -> Class {
+        match self {
+            Self::Throttled => Class::Throttled,
+            Self::Quota => Class::Limit,
+            Self::Permissions
+            | Self::NoCredentials
+            | Self::Credentials
+            | Self::ClockSkew
+            | Self::RegionDisabled
+            | Self::Key
+            | Self::ScheduledForDeletion => Class::Denied,
+            Self::RotationInProgress | Self::NotFound => Class::Conflict,
+            Self::SessionExpired | Self::NameInDeletion | Self::Unavailable => Class::Retry,
+            Self::ResourcePolicy | Self::Rejected => Class::Invalid,
+            Self::Defect => Class::Bug,
+        }
+    }
+
+    /// The reason of the condition. `role`: whether a role made the call; its session is renewed, the operator's own credentials are not.
+    fn reason(self, role: bool) -> Reason {
+        match self {
+            Self::Throttled => Reason::Throttled,
+            Self::Quota => Reason::LimitExceeded,
+            Self::SessionExpired if role => Reason::Progressing,
+            Self::Permissions | Self::Credentials | Self::SessionExpired | Self::ClockSkew | Self::RegionDisabled => Reason::AccessDenied,
+            Self::NoCredentials => Reason::IdentityRefused,
+            Self::Key => Reason::KeyUnusable,
+            Self::ScheduledForDeletion => Reason::ScheduledForDeletion,
+            Self::NameInDeletion | Self::RotationInProgress | Self::NotFound => Reason::Progressing,
+            Self::ResourcePolicy => Reason::PolicyRefused,
+            Self::Unavailable => Reason::AwsUnavailable,
+            Self::Rejected => Reason::AwsRefused,
+            Self::Defect => Reason::InternalError,
+        }
+    }
+}
+
+/// Whether a refused signature is refused for its time.
+fn wrong_time(text: &str) -> bool {
+    text.contains("Signature expired") || text.contains("Signature not yet current")
+}
+
+impl Fault {
+    /// From an error of the SDK.
+    pub(super) fn read<E>(operation: Operation, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let (code, cause) = match error {
+            SdkError::ServiceError(answer) => {
+                let code = answer.err().code().map(bounded_code).filter(|code| !code.is_empty());
+                let text = answer.err().message().unwrap_or_default();
+                let cause = Cause::of(code.as_deref(), text, answer.raw().status().as_u16());
+                (code, cause)
+            }
+            _ if without_credentials(error) => (None, Cause::NoCredentials),
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => (None, Cause::Unavailable),
+            _ => (None, Cause::Defect),
+        };
+        Self { operation, code, cause, role: None }
+    }
+
+    /// Whether AWS answered with this error code.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        self.cause.reason(self.role.is_some())
+    }
+
+    /// What happened: the operation and AWS's answer.
+    pub(super) fn summary(&self) -> String {
+        match &self.code {
+            Some(code) => format!("{}: AWS answered {code}", self.operation),
+            None if self.cause == Cause::NoCredentials => format!("{}: nothing was sent to AWS", self.operation),
+            None => format!("{}: AWS did not answer", self.operation),
+        }
+    }
+
+    /// As the failure of a reconcile, with the usual advice.
+    pub(super) fn into_failure(self) -> Failure {
+        let advice = self.advice();
+        self.failure_with(&advice)
+    }
+
+    /// As the failure of a reconcile, with this advice.
+    pub(super) fn failure_with(self, advice: &str) -> Failure {
+        let message = format!("{}: {advice}", self.summary());
+        Failure { of: ConditionType::Provisioned, class: self.cause.class(), reason: self.reason(), message }
+    }
+
+    /// What to do about it.
+    fn advice(&self) -> String {
+        let role = self.role.as_deref();
+        let advice = match (self.cause, role) {
+            (Cause::Permissions, Some(role)) => {
+                return format!("check the IAM policy of the role {role}, and the key policy if a KMS key is named; the operator retries");
+            }
+            (Cause::SessionExpired, Some(role)) => {
+                return format!("the session of the role {role} has expired; the operator starts a new one and retries");
+            }
+            (Cause::Credentials, Some(role)) => {
+                return format!(
+                    "AWS does not accept the session of the role {role}: check that the role still exists (aws iam get-role); the operator \
+                     starts a new session and retries"
+                );
+            }
+            (cause, _) => cause.advice(),
+        };
+        advice.to_owned()
+    }
+}
+
+impl Cause {
+    /// What to do about it where the operator's own credentials were used, or where it makes no difference whose.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Throttled => "the request rate of this account and Region is exceeded; the operator waits and retries",
+            Self::Quota => "a quota is used up (versions of one secret: about 100 in 24 hours); rotate less often, or wait",
+            Self::Permissions => "check the operator's IAM policy, and the key policy if a KMS key is named; the operator retries",
+            Self::NoCredentials => {
+                "the operator has no AWS credentials: give its ServiceAccount a role (docs/security.md, Who acts); the operator retries"
+            }
+            Self::Credentials => {
+                "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount \
+                 (aws sts get-caller-identity), and the clock of the node; the operator retries"
+            }
+            Self::SessionExpired => {
+                "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, Who \
+                 acts); the operator retries"
+            }
+            Self::ClockSkew => "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)",
+            Self::RegionDisabled => "the Region is not enabled for this account: type aws account enable-region; the operator retries",
+            Self::Key => "check that the KMS key is enabled and that the caller may use it (aws kms describe-key); the operator retries",
+            Self::ScheduledForDeletion => "restore the secret with aws secretsmanager restore-secret",
+            Self::NameInDeletion => "a secret of this name is being deleted; the operator retries until the name is free",
+            Self::RotationInProgress => "another rotation is in progress; the operator retries",
+            Self::ResourcePolicy => {
+                "AWS does not accept spec.aws.resourcePolicy: check its principals, and whether it grants public access \
+                 (spec.aws.blockPublicPolicy)"
+            }
+            Self::NotFound => "the secret or the version does not exist or is not visible yet; the operator retries",
+            Self::Unavailable => "the operator retries; if this lasts, check the endpoint, the network and the proxy",
+            Self::Rejected => "compare spec.aws with the values that AWS accepts",
+            Self::Defect => "check that --aws-endpoint-url is an endpoint of this service; otherwise please report this defect",
+        }
+    }
+}
+
+/// Whether the call failed because there are no credentials, by the errors under this one.
+fn without_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<CredentialsError>() {
+            // A provider that timed out may answer the next time.
+            return !matches!(error, CredentialsError::ProviderTimedOut(_));
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The code as it may be shown. AWS's codes are words; what a proxy puts in their place is cut.
+pub(super) fn bounded_code(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Sessions: one for each identity, with one client for each Region. The session of a role is renewed at the start of a reconcile, before it
+//! expires, so that it outlasts the reconcile.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use aws_config::Region;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider, SharedInterceptor};
+use jiff::{SignedDuration, Timestamp};
+
+use super::fault::Cause;
+use super::meter::Meter;
+use super::{Aws, assume};
+use crate::failure::Failure;
+use crate::identity::{Identity, RoleArn};
+use crate::plaintext::Plaintext;
+
+/// The number of sessions. Above it the least recently used one is dropped. Far more than the namespaces that have roles.
+const MAX_SESSIONS: usize = 1000;
+/// The number of Regions that one session has clients for. AWS has fewer.
+const MAX_REGIONS: usize = 50;
+/// A session with less time left than this is renewed.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(10);
+/// If it cannot be renewed, a session is used while it has this time left: more than the longest reconcile.
+const MIN_REMAINING: SignedDuration = SignedDuration::from_mins(4);
+/// A session younger than this is not replaced because AWS denied a call: that is at most one AssumeRole for each identity in this time.
+const MIN_AGE: SignedDuration = SignedDuration::from_mins(2);
+
+/// All sessions, each with the number of its last use.
+#[derive(Default)]
+pub(super) struct Sessions {
+    by_identity: HashMap<Identity, (u64, Arc<Session>)>,
+    uses: u64,
+}
+
+impl Sessions {
+    pub(super) fn get_or_insert(&mut self, identity: &Identity) -> Arc<Session> {
+        self.uses += 1;
+        let uses = self.uses;
+        if let Some((last, session)) = self.by_identity.get_mut(identity) {
+            *last = uses;
+            return Arc::clone(session);
+        }
+        if self.by_identity.len() >= MAX_SESSIONS
+            && let Some(oldest) = self.by_identity.iter().min_by_key(|(_, (last, _))| *last).map(|(identity, _)| identity.clone())
+        {
+            self.by_identity.remove(&oldest);
+        }
+        let session = Arc::new(Session::new(identity));
+        self.by_identity.insert(identity.clone(), (uses, Arc::clone(&session)));
+        session
+    }
+}
+
+/// The session of one identity.
+pub(super) struct Session {
+    identity: Identity,
+    issued: Arc<Mutex<Option<Issued>>>,
+    clients: Mutex<HashMap<String, Client>>,
+    renewal: tokio::sync::Mutex<()>,
+}
+
+/// Credentials from STS.
+#[derive(Clone)]
+struct Issued {
+    credentials: Credentials,
+    at: Timestamp,
+    /// AWS denied a call with them. They are not removed: without credentials the calls of other reconciles would fail with another cause.
+    rejected: bool,
+}
+
+impl Session {
+    fn new(identity: &Identity) -> Self {
+        Self { identity: identity.clone(), issued: Arc::default(), clients: Mutex::default(), renewal: tokio::sync::Mutex::default() }
+    }
+
+    /// The role. `None`: the operator itself.
+    pub(super) fn role(&self) -> Option<&RoleArn> {
+        self.identity.role()
+    }
+
+    /// The client for a Region.
+    pub(super) fn client(&self, aws: &Aws, region: &str) -> Client {
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(region) {
+            return client.clone();
+        }
+        if clients.len() >= MAX_REGIONS {
+            clients.clear();
+        }
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&aws.0.config).region(Region::new(region.to_owned()));
+        config.push_interceptor(SharedInterceptor::new(Meter(aws.0.calls.metrics().clone())));
+        if self.identity != Identity::Operator {
+            // Without the SDK's cache every request uses the credentials of the latest renewal.
+            config.set_identity_cache(IdentityCache::no_cache());
+            config.set_credentials_provider(Some(SharedCredentialsProvider::new(Provider(Arc::clone(&self.issued)))));
+        }
+        let client = Client::from_conf(config.build());
+        clients.insert(region.to_owned(), client.clone());
+        client
+    }
+
+    /// Asks STS for new credentials if the present ones expire soon or were rejected.
+    ///
+    /// # Errors
+    /// If STS refuses or does not answer, and the present ones cannot be used any longer.
+    pub(super) async fn renew(&self, aws: &Aws, token: impl AsyncFnOnce() -> Result<Plaintext, Failure>) -> Result<(), Failure> {
+        if self.identity == Identity::Operator {
+            return Ok(());
+        }
+        // One renewal at a time: the others then find the new credentials.
+        let _renewal = self.renewal.lock().await;
+        let (left, rejected) = self.left(aws.now());
+        if left > RENEW_BEFORE && !rejected {
+            return Ok(());
+        }
+        let issued = match &self.identity {
+            Identity::Operator => return Ok(()),
+            Identity::Role { role, external_id, session } => assume::role(aws, role, external_id.as_deref(), session).await,
+            Identity::ServiceAccount { role, session, name, .. } => match token().await {
+                Ok(token) => assume::web_identity(aws, role, session, name, token).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        match issued {
+            Ok(credentials) => {
+                *lock(&self.issued) = Some(Issued { credentials, at: aws.now(), rejected: false });
+                Ok(())
+            }
+            // Rejected credentials are used only if STS did not refuse new ones: the rejection may concern one secret.
+            Err(failure) if left > MIN_REMAINING && !(rejected && failure.lasts()) => {
+                tracing::warn!(reason = %failure.reason, "a session could not be renewed; the present one is used until shortly before it expires");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// After a call that `started` and failed: marks the session for renewal if new credentials can help.
+    ///
+    /// AWS also denies calls when the sessions of a role are revoked or the role is re-created; then a new session helps, and the code does
+    /// not tell it apart from a missing permission.
+    pub(super) fn after_fault(&self, cause: Cause, started: Timestamp, now: Timestamp) {
+        let issued_until = match cause {
+            Cause::SessionExpired => started,
+            Cause::Permissions | Cause::Credentials => started.min(now - MIN_AGE),
+            _ => return,
+        };
+        if let Some(issued) = lock(&self.issued).as_mut().filter(|issued| issued.at <= issued_until) {
+            issued.rejected = true;
+        }
+    }
+
+    /// The time until the session expires (zero if there is none), and whether AWS rejected it.
+    fn left(&self, now: Timestamp) -> (SignedDuration, bool) {
+        let issued = lock(&self.issued);
+        let expiry = issued.as_ref().and_then(|issued| issued.credentials.expiry()).and_then(timestamp);
+        let left = expiry.map_or(SignedDuration::ZERO, |expiry| expiry.duration_since(now));
+        (left, issued.as_ref().is_some_and(|issued| issued.rejected))
+    }
+}
+
+/// Gives the credentials of a session to the SDK.
+struct Provider(Arc<Mutex<Option<Issued>>>);
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Provider")
+    }
+}
+
+impl ProvideCredentials for Provider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let credentials = lock(&self.0).as_ref().map(|issued| issued.credentials.clone());
+        future::ProvideCredentials::ready(credentials.ok_or_else(|| CredentialsError::not_loaded("no session was started")))
+    }
+}
+
+fn timestamp(at: SystemTime) -> Option<Timestamp> {
+    Timestamp::try_from(at).ok()
+}
+
+/// The data under these locks is complete after every change, so a poisoned lock is used as it is.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_secretsmanager::config::http::HttpRequest;
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+
+use super::*;
+use crate::aws::{Address, EndpointConfig};
+use crate::identity::{self, NamespaceSays};
+use crate::metrics::Metrics;
+
+/// Records the URLs of requests and sends none.
+#[derive(Debug, Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl HttpConnector for Recorder {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        lock(&self.0).push(request.uri().to_owned());
+        HttpConnectorFuture::ready(Err(ConnectorError::other("no network".into(), None)))
+    }
+}
+
+impl HttpClient for Recorder {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn config(region: &str, fips: bool, recorder: &Recorder) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region.to_owned()))
+        .use_fips(fips)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("AKIAEXAMPLE", "example", None, None, "test")))
+        .http_client(recorder.clone())
+        .build()
+}
+
+fn role(namespace: &str) -> Identity {
+    let session = identity::Session { cluster: "test".to_owned(), namespace: namespace.to_owned() };
+    identity::of_namespace(session, NamespaceSays { role_arn: Some("arn:aws:iam::123456789012:role/x"), external_id: None }).unwrap()
+}
+
+async fn no_token() -> Result<Plaintext, Failure> {
+    Err(Failure::bug("no token is needed"))
+}
+
+#[tokio::test]
+async fn every_partition_has_its_own_endpoints_and_fips_endpoints_if_configured() {
+    for (region, fips, manager, sts) in [
+        ("eu-central-1", false, "secretsmanager.eu-central-1.amazonaws.com", "sts.eu-central-1.amazonaws.com"),
+        ("us-east-1", true, "secretsmanager-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com"),
+        ("cn-north-1", false, "secretsmanager.cn-north-1.amazonaws.com.cn", "sts.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", false, "secretsmanager.us-gov-west-1.amazonaws.com", "sts.us-gov-west-1.amazonaws.com"),
+        ("us-gov-west-1", true, "secretsmanager-fips.us-gov-west-1.amazonaws.com", "sts.us-gov-west-1.amazonaws.com"),
+    ] {
+        let recorder = Recorder::default();
+        let aws = Aws::new(config(region, fips, &recorder), Metrics::new());
+        assert!(aws.operator().describe(Address { region, id: "x" }).await.is_err());
+        assert!(aws.client_for(&role("shop"), no_token).await.is_err());
+        let hosts: Vec<String> = lock(&recorder.0).iter().map(|uri| uri.trim_end_matches('/').to_owned()).collect();
+        assert_eq!(hosts, [format!("https://{manager}"), format!("https://{sts}")], "{region} fips: {fips}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_region_of_its_object() {
+    let recorder = Recorder::default();
+    let aws = Aws::new(config("eu-central-1", false, &recorder), Metrics::new());
+    assert!(aws.operator().describe(Address { region: "eu-west-1", id: "x" }).await.is_err());
+    assert_eq!(lock(&recorder.0).len(), 1);
+    assert!(lock(&recorder.0).iter().all(|uri| uri.contains("secretsmanager.eu-west-1.amazonaws.com")));
+}
+
+#[tokio::test]
+async fn the_fips_flag_selects_fips_endpoints() {
+    let endpoints = EndpointConfig { region: Some("us-east-1".to_owned()), fips: true, ..EndpointConfig::default() };
+    assert_eq!(Aws::load(&endpoints, "test", Metrics::new()).await.0.config.use_fips(), Some(true));
+}
+
+#[test]
+fn equal_identities_share_a_session_and_the_least_recently_used_one_is_dropped() {
+    let mut sessions = Sessions::default();
+    let (shop, desk) = (sessions.get_or_insert(&role("shop")), sessions.get_or_insert(&role("desk")));
+    assert!(Arc::ptr_eq(&shop, &sessions.get_or_insert(&role("shop"))));
+    assert!(!Arc::ptr_eq(&shop, &desk));
+    for number in 0..MAX_SESSIONS - 2 {
+        sessions.get_or_insert(&role(&format!("n{number}")));
+    }
+    assert_eq!(sessions.by_identity.len(), MAX_SESSIONS);
+    sessions.get_or_insert(&role("desk"));
+    sessions.get_or_insert(&role("one-too-many"));
+    assert_eq!(sessions.by_identity.len(), MAX_SESSIONS);
+    assert!(Arc::ptr_eq(&desk, &sessions.get_or_insert(&role("desk"))), "recently used");
+    assert!(!Arc::ptr_eq(&shop, &sessions.get_or_insert(&role("shop"))), "least recently used");
+}
+
+#[tokio::test]
+async fn a_token_is_requested_only_when_a_session_of_a_service_account_starts() {
+    let recorder = Recorder::default();
+    let aws = Aws::new(config("eu-central-1", false, &recorder), Metrics::new());
+    let account = identity::Account { uid: "1".to_owned(), role_arn: Some("arn:aws:iam::123456789012:role/x".to_owned()) };
+    let session = identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() };
+    let account = identity::of_account(session, "app", Some(account)).unwrap();
+    for (identity, expected) in [(Identity::Operator, 0), (role("shop"), 0), (account, 1)] {
+        let tokens = AtomicU32::new(0);
+        let token = async || {
+            tokens.fetch_add(1, Ordering::SeqCst);
+            Ok(Plaintext::from("token".to_owned()))
+        };
+        let client = aws.client_for(&identity, token).await;
+        assert_eq!(client.is_ok(), identity == Identity::Operator, "there is no network");
+        assert_eq!(tokens.load(Ordering::SeqCst), expected, "{identity:?}");
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// A session of a role that started at second 0 and lasts an hour.
+fn issued_at_zero() -> Session {
+    let session = Session::new(&role("shop"));
+    let expiry = SystemTime::from(at(3600));
+    let credentials = Credentials::new("AKIAEXAMPLE", "example", Some("token".to_owned()), Some(expiry), "test");
+    *lock(&session.issued) = Some(Issued { credentials, at: at(0), rejected: false });
+    session
+}
+
+#[test]
+fn a_denied_call_ends_a_session_that_is_older_than_two_minutes_and_an_expired_one_ends_at_once() {
+    for (cause, started, now, rejected) in [
+        (Cause::Permissions, 119, 119, false),
+        (Cause::Permissions, 120, 120, true),
+        (Cause::Credentials, 120, 120, true),
+        (Cause::SessionExpired, 1, 1, true),
+        (Cause::Throttled, 1000, 1000, false),
+        (Cause::Unavailable, 1000, 1000, false),
+        (Cause::Key, 1000, 1000, false),
+    ] {
+        let session = issued_at_zero();
+        session.after_fault(cause, at(started), at(now));
+        assert_eq!(session.left(at(now)), (SignedDuration::from_secs(3600 - now), rejected), "{cause:?} {now}");
+    }
+}
+
+#[test]
+fn an_answer_to_a_call_with_earlier_credentials_does_not_end_the_session() {
+    for cause in [Cause::Permissions, Cause::SessionExpired] {
+        let session = issued_at_zero();
+        session.after_fault(cause, at(-1), at(600));
+        assert!(!session.left(at(600)).1, "{cause:?}");
+    }
+}
