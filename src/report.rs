@@ -16,7 +16,7 @@ use crate::backoff;
 use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, SETTLING, kept};
+use crate::plan::{Current, Mirror, Observed, Place, Remote, Reported, Rest, SETTLING, kept};
 
 /// How many versions the history keeps.
 const HISTORY: usize = 10;
@@ -155,6 +155,11 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         return;
     }
     let Some(remote) = seen.remote.as_ref() else {
+        // What was recorded is taken back only by a look that found nothing there: it says where this object's secret is.
+        let looked = seen.name_allowed && seen.refused.is_none() && !matches!(seen.place, Place::Unproved(_));
+        if !looked && after.aws.is_some() {
+            return;
+        }
         after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
         return;
     };

@@ -38,6 +38,10 @@ pub struct MirrorMetadata {
     pub intact: bool,
     /// When we last wrote it, to the second.
     pub written: Option<Timestamp>,
+    /// The ARN of the AWS secret that it says to be a copy of.
+    pub arn: Option<String>,
+    /// The keys of its data that we wrote last.
+    pub keys: BTreeSet<String>,
     metadata: ObjectMeta,
 }
 
@@ -77,7 +81,8 @@ fn read_metadata(metadata: ObjectMeta, object: &RotatedSecret, target: &Target, 
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, metadata }
+    let arn = annotation(SECRET_ARN).map(str::to_owned);
+    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, arn, keys: writers.our_keys, metadata }
 }
 
 /// Who wrote what, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without reading the

@@ -148,6 +148,8 @@ fn seen() -> Observed {
         wrote: None,
         rolled_back: None,
         missing: BTreeSet::new(),
+        place: crate::plan::Place::AsConfigured,
+        unfit: BTreeMap::new(),
         tried: BTreeMap::new(),
     }
 }

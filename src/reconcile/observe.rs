@@ -10,7 +10,7 @@ use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_ROTATION};
 use crate::aws::{Address, Description, RotationDescription, Selector};
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::desired::by_aws::{self, ByAws};
-use crate::desired::{Desired, Pin, Rotation};
+use crate::desired::{Desired, Pin, Rotation, SecretArn};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
@@ -41,6 +41,8 @@ impl Work<'_> {
             wrote: self.wrote.clone(),
             rolled_back: self.rolled_back.clone(),
             missing: self.missing.clone(),
+            place: self.place.clone(),
+            unfit: self.unfit.clone(),
             tried: self.tried.clone(),
         };
         seen.spent.extend(self.unseen());
@@ -50,7 +52,16 @@ impl Work<'_> {
             return Ok(Sight { seen, mirror: None });
         }
         // An object that goes still lets go of its Secret.
-        let mut description = if barred { None } else { self.describe(want).await? };
+        let located = self.located.take();
+        let mut description = match located {
+            Some(located) => Some(located),
+            None if barred => None,
+            None => self.describe(want).await?,
+        };
+        if !barred {
+            self.in_another_account(want, description.as_ref());
+            seen.place = self.place.clone();
+        }
         if let Some(description) = &mut description {
             self.overlay(description);
         }
@@ -84,14 +95,19 @@ impl Work<'_> {
     }
 
     /// The ARN of the secret that was ours when last looked.
-    fn known_arn(&self) -> Option<String> {
+    pub(super) fn known_arn(&self) -> Option<String> {
         self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone())
     }
 
     /// By full ARN once it is known; by name before, and when the ARN is gone. Whoever can write a status can write any ARN into it, so the
     /// secret must have the name that was allowed.
-    async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
-        if let Some(arn) = self.known_arn()
+    pub(super) async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
+        // An ARN of another region is none that this region knows; one of another account is not for whoever acts.
+        let acting = self.permit.as_ref().and_then(|permit| permit.account.as_ref());
+        let here = |arn: &String| {
+            SecretArn::parse(arn).is_none_or(|arn| arn.region == want.region && acting.is_none_or(|account| *account == arn.account))
+        };
+        if let Some(arn) = self.known_arn().filter(here)
             && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: &arn }).await?
             && found.name == want.secret_name
         {
