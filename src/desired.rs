@@ -190,10 +190,7 @@ impl Desired {
         let name = object.name_any();
         let aws = &object.spec.aws;
 
-        let region = aws
-            .region
-            .clone()
-            .unwrap_or_else(|| recorded.map_or(&policy.default_region, |recorded| &recorded.region).clone());
+        let region = aws.region.clone().unwrap_or_else(|| recorded.map_or(&policy.default_region, |recorded| &recorded.region).clone());
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(&region) {
             return Err(Refusal::new(
                 Reason::RegionNotAllowed,
@@ -207,10 +204,7 @@ impl Desired {
 
         let own = format!("{}/{namespace}/", policy.name_prefix);
         let configured = format!("{own}{name}");
-        let secret_name = aws
-            .secret_name
-            .clone()
-            .unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
+        let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
         if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
             if !place::is_default_name(&secret_name, &namespace, &name) {

@@ -33,12 +33,7 @@ impl SecretArn {
             && (1..=512).contains(&name.len())
             && suffix.len() == 6
             && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
-        whole.then(|| Self {
-            text: text.to_owned(),
-            region: (*region).to_owned(),
-            account: (*account).to_owned(),
-            name: name.to_owned(),
-        })
+        whole.then(|| Self { text: text.to_owned(), region: (*region).to_owned(), account: (*account).to_owned(), name: name.to_owned() })
     }
 }
 

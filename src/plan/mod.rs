@@ -314,9 +314,8 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     let undelivered = rest.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound)
         && unfit.is_none_or(|unfit| unfit.cure == Cure::Value);
     let free = held(want, remote);
-    let obstacle = free
-        .clone()
-        .or_else(|| undelivered.then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
+    let obstacle =
+        free.clone().or_else(|| undelivered.then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
     // What nobody asked for must not lose fields.
     let lossy = unfit.filter(|unfit| unfit.cure == Cure::Request).map(|unfit| &unfit.refusal);
     let unasked = obstacle.clone().or_else(|| lossy.map(|refusal| Refusal::new(Reason::Overdue, format!("held: {}", refusal.message))));

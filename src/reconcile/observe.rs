@@ -8,12 +8,13 @@ use kube::ResourceExt;
 use super::{Work, settings};
 use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_ROTATION};
 use crate::aws::{Address, Description, RotationDescription, Selector};
+use crate::backoff::Class;
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::desired::by_aws::{self, ByAws};
 use crate::desired::{Desired, Pin, Rotation, SecretArn};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, SETTLING, Settings};
+use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Place, Remote, SETTLING, Settings};
 use crate::report;
 use crate::value::Declared;
 
@@ -56,7 +57,11 @@ impl Work<'_> {
         let mut description = match located {
             Some(located) => Some(located),
             None if barred => None,
-            None => self.describe(want).await?,
+            None => match self.describe(want).await {
+                // Nothing is done there anyway, and the place is what a person must mend.
+                Err(failure) if failure.class == Class::Denied && !deleting && matches!(self.place, Place::Unproved(_)) => None,
+                described => described?,
+            },
         };
         if !barred {
             self.in_another_account(want, description.as_ref());

@@ -30,7 +30,8 @@ impl Work<'_> {
         if !permit.name_allowed {
             // Asked again for the other name.
             self.permit = None;
-            let why = format!("namespace {} may not use that name (annotation {} on the Namespace)", want.namespace, crate::api::ALLOWED_NAMES);
+            let why =
+                format!("namespace {} may not use that name (annotation {} on the Namespace)", want.namespace, crate::api::ALLOWED_NAMES);
             return Ok(self.unproved(want, &recorded, &why));
         }
         // What is only mirrored has no tags of ours. The spec could name this secret, so nothing is read that may not be.

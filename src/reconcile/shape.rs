@@ -9,7 +9,7 @@ use crate::desired::Desired;
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::plan::{Cure, Mirror, Unfit};
-use crate::value::{Declared, LayoutError, Lack, Payload, WHOLE_VALUE_KEY};
+use crate::value::{Declared, Lack, LayoutError, Payload, WHOLE_VALUE_KEY};
 
 impl Work<'_> {
     /// The data of the Secret; or why this value must not get there.

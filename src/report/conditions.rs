@@ -47,12 +47,9 @@ pub(super) fn rested(
     let provisioned = rest.provisioned.as_ref().or(rest.settings.as_ref());
     const DECLARED: &str = "the AWS secret is there and as declared";
     let mut statements = vec![match (provisioned, &seen.place) {
-        (None, Place::Recorded(elsewhere)) => Statement {
-            of: ConditionType::Provisioned,
-            holds: true,
-            reason: Reason::Moved,
-            message: format!("{DECLARED}; {elsewhere}"),
-        },
+        (None, Place::Recorded(elsewhere)) => {
+            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{DECLARED}; {elsewhere}") }
+        }
         _ => statement(ConditionType::Provisioned, provisioned, || DECLARED.to_owned()),
     }];
     let pinned = want.and_then(|want| pinned(want, after, &version));

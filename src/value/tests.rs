@@ -114,7 +114,8 @@ fn a_field_goes_when_it_was_declared_and_is_not_any_more_and_a_foreign_one_stays
 #[test]
 fn a_predecessor_that_is_no_object_leaves_nothing_behind() {
     let declared = fields(&[("username", "admin")], &["password"]);
-    let before = ["", "plain", "[1,2]", "\"text\"", "7", "null", "{\"cut\":"].map(text).into_iter().chain([binary(b"{\"a\":"), binary(b"\xff")]);
+    let before =
+        ["", "plain", "[1,2]", "\"text\"", "7", "null", "{\"cut\":"].map(text).into_iter().chain([binary(b"{\"a\":"), binary(b"\xff")]);
     for before in before {
         let made = object(&declared, Some(&before), false, &[]);
         assert_eq!(made.keys().collect::<Vec<_>>(), ["password", "username"]);
@@ -125,9 +126,14 @@ fn a_predecessor_that_is_no_object_leaves_nothing_behind() {
 fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
     let declared = Declared::PlainText(Generator::Password(PasswordRules { length: 20, ..PasswordRules::default() }));
     assert_eq!(composed(&declared, Some(&text("kept")), false, &[]), "kept");
-    for (before, fresh) in
-        [(None, true), (None, false), (Some(text(r#"{"was":"fields"}"#)), false), (Some(text("old")), true), (Some(binary(b"old")), true), (Some(binary(b"old")), false)]
-    {
+    for (before, fresh) in [
+        (None, true),
+        (None, false),
+        (Some(text(r#"{"was":"fields"}"#)), false),
+        (Some(text("old")), true),
+        (Some(binary(b"old")), true),
+        (Some(binary(b"old")), false),
+    ] {
         assert_eq!(composed(&declared, before.as_ref(), fresh, &[]).len(), 20, "fresh: {fresh}");
     }
 }

@@ -66,7 +66,9 @@ fn only_what_the_spec_does_not_say_can_be_elsewhere() {
 #[test]
 fn a_name_that_no_prefix_gives_to_this_object_is_not_followed() {
     let object = object(None, None, true);
-    for name in ["old/victim/db-admin", "old/shop/other", "/shop/db-admin", "shop/db-admin", "old/shop/db-admin/x", "old/shop/x/db-admin", "x"] {
+    for name in
+        ["old/victim/db-admin", "old/shop/other", "/shop/db-admin", "shop/db-admin", "old/shop/db-admin/x", "old/shop/x/db-admin", "x"]
+    {
         let refused = Desired::parse_at(&object, &policy(), &arn("eu-central-1", name)).err();
         assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::Moved), "{name}");
     }
