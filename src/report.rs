@@ -188,7 +188,8 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         }),
         _ => None,
     };
-    if let Some(declared) = want.value.as_ref().filter(|_| rest.provisioned.is_none()) {
+    // What the namespace's function may not do was not carried out.
+    if let Some(declared) = want.value.as_ref().filter(|_| rest.provisioned.is_none() && seen.function_allowed) {
         after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
     }
     after.schedule = match &want.rotation {

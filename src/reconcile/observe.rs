@@ -112,13 +112,21 @@ impl Work<'_> {
         let here = |arn: &String| {
             SecretArn::parse(arn).is_none_or(|arn| arn.region == want.region && acting.is_none_or(|account| *account == arn.account))
         };
-        if let Some(arn) = self.known_arn().filter(here)
-            && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: &arn }).await?
-            && found.name == want.secret_name
-        {
-            return Ok(Some(found));
+        let name = Address { region: &want.region, id: &want.secret_name };
+        if let Some(arn) = self.known_arn().filter(here) {
+            match self.aws()?.describe(Address { region: &want.region, id: &arn }).await {
+                Ok(Some(found)) if found.name == want.secret_name => return Ok(Some(found)),
+                Ok(_) => {}
+                // AWS denies what is in another account. The name tells whether it is one.
+                Err(failure) if failure.class == Class::Denied => {
+                    let account = |arn: &str| SecretArn::parse(arn).map(|arn| arn.account);
+                    let found = self.aws()?.describe(name).await?.filter(|found| account(&found.arn) != account(&arn));
+                    return found.map_or(Err(failure), |found| Ok(Some(found)));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        self.aws()?.describe(Address { region: &want.region, id: &want.secret_name }).await
+        self.aws()?.describe(name).await
     }
 
     /// What a turn before this one wrote and AWS did not show. A version can only be unseen of the secret that was looked at then.
