@@ -5,6 +5,7 @@ mod adoption;
 mod by_aws;
 mod cases;
 mod clock;
+mod place;
 mod settings;
 mod versions;
 

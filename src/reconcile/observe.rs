@@ -117,8 +117,8 @@ impl Work<'_> {
             match self.aws()?.describe(Address { region: &want.region, id: &arn }).await {
                 Ok(Some(found)) if found.name == want.secret_name => return Ok(Some(found)),
                 Ok(_) => {}
-                // AWS denies what is in another account. The name tells whether it is one.
-                Err(failure) if failure.class == Class::Denied => {
+                // AWS denies what is in another account. The name tells whether it is one; asked once in a row of failures.
+                Err(failure) if failure.class == Class::Denied && !self.failed_before() => {
                     let account = |arn: &str| SecretArn::parse(arn).map(|arn| arn.account);
                     let found = self.aws()?.describe(name).await?.filter(|found| account(&found.arn) != account(&arn));
                     return found.map_or(Err(failure), |found| Ok(Some(found)));
@@ -127,6 +127,10 @@ impl Work<'_> {
             }
         }
         self.aws()?.describe(name).await
+    }
+
+    fn failed_before(&self) -> bool {
+        self.object.status.as_ref().is_some_and(|status| status.failures.is_some())
     }
 
     /// What a turn before this one wrote and AWS did not show. A version can only be unseen of the secret that was looked at then.

@@ -73,7 +73,7 @@ impl Work<'_> {
         if !fields || self.shape_changes(want) || sight.seen.reported.adopting.as_ref() == Some(current) || value.is_object() {
             return Ok(Some(value));
         }
-        // The spec changes the fields of a value that a person meant otherwise: not on top of an older one.
+        // A person put this value and meant something by it. A change of the spec does not bring an older one back.
         if cause != Cause::SpecChanged {
             for older in last_good(sight, current) {
                 let found = self.find(at, Selector::Version(&older)).await?;

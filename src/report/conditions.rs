@@ -45,12 +45,12 @@ pub(super) fn rested(
     let moving = Refusal::new(Reason::Progressing, "AWS may be showing an old state; the operator confirms it before it writes");
     let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
     let provisioned = rest.provisioned.as_ref().or(rest.settings.as_ref());
-    const DECLARED: &str = "the AWS secret is there and as declared";
+    let declared = "the AWS secret is there and as declared";
     let mut statements = vec![match (provisioned, &seen.place) {
         (None, Place::Recorded(elsewhere)) => {
-            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{DECLARED}; {elsewhere}") }
+            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{declared}; {elsewhere}") }
         }
-        _ => statement(ConditionType::Provisioned, provisioned, || DECLARED.to_owned()),
+        _ => statement(ConditionType::Provisioned, provisioned, || declared.to_owned()),
     }];
     let pinned = want.and_then(|want| pinned(want, after, &version));
     if want.is_some_and(|want| want.target.is_some()) {

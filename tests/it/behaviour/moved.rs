@@ -16,8 +16,8 @@ const OTHER: &str = "us-east-1";
 impl Stage {
     /// Another life of the operator with these flags.
     async fn with_flags(&mut self, prefix: &str, region: &str) -> Result<()> {
-        self.ctx.policy.name_prefix = prefix.to_owned();
-        self.ctx.policy.default_region = region.to_owned();
+        prefix.clone_into(&mut self.ctx.policy.name_prefix);
+        region.clone_into(&mut self.ctx.policy.default_region);
         self.ctx = self.operator().await?;
         Ok(())
     }
