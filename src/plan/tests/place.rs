@@ -25,10 +25,13 @@ fn nothing_is_created_adopted_or_mirrored_while_the_recorded_secret_is_elsewhere
 
 #[test]
 fn a_secret_that_is_used_where_it_was_recorded_is_planned_for_as_any_other() {
-    every(|want, seen| {
-        let there = Observed { place: Place::Recorded("there".to_owned()), ..seen.clone() };
-        assert_eq!(plan(want, &there, at(NOW)), plan(want, seen, at(NOW)));
-    });
+    for remote in [None, Some(remote()), Some(Remote { current: Some(current(PERIOD + 60)), ..remote() })] {
+        for mirror in [Mirror::Absent, mirrored("current"), mirrored("previous"), Mirror::Foreign] {
+            let seen = Observed { remote: remote.clone(), mirror, ..seen() };
+            let there = Observed { place: Place::Recorded("there".to_owned()), ..seen.clone() };
+            assert_eq!(plan(&want(), &there, at(NOW)), plan(&want(), &seen, at(NOW)));
+        }
+    }
 }
 
 /// The current version must not be mirrored; the Secret holds another.
