@@ -18,10 +18,12 @@ use crate::value::{Declared, Layout, short_hash};
 pub mod by_aws;
 mod generators;
 pub mod key;
+mod place;
 pub mod resource_policy;
 mod settings;
 mod versions;
 
+pub use place::SecretArn;
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
@@ -163,13 +165,18 @@ impl Desired {
     /// # Errors
     /// A refusal with reason and sentence.
     pub fn parse(object: &RotatedSecret, policy: &Policy) -> Result<Self, Refusal> {
+        Self::parse_in(object, policy, None)
+    }
+
+    /// `recorded`: where the secret is, for what the spec does not say; `None`: where the flags put it.
+    fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<&SecretArn>) -> Result<Self, Refusal> {
         let invalid = |message: &str| Refusal::new(Reason::InvalidSpec, message);
         let uid = object.uid().ok_or_else(|| invalid("the object has no uid; it was never stored"))?;
         let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
         let name = object.name_any();
         let aws = &object.spec.aws;
 
-        let region = aws.region.clone().unwrap_or_else(|| policy.default_region.clone());
+        let region = aws.region.clone().unwrap_or_else(|| recorded.map_or(&policy.default_region, |recorded| &recorded.region).clone());
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(&region) {
             return Err(Refusal::new(
                 Reason::RegionNotAllowed,
@@ -182,8 +189,16 @@ impl Desired {
         }
 
         let own = format!("{}/{namespace}/", policy.name_prefix);
-        let secret_name = aws.secret_name.clone().unwrap_or_else(|| format!("{own}{name}"));
-        let own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
+        let configured = format!("{own}{name}");
+        let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
+        let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
+        if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
+            if !place::is_default_name(&secret_name, &namespace, &name) {
+                return Err(Refusal::new(Reason::Moved, "that name is not one that this object can have had"));
+            }
+            // Its tags must prove it. Where nothing of this object's is in the tags, the name must be one that the namespace may use today.
+            own_prefix |= object.spec.value.is_some();
+        }
         if secret_name.len() > 512 {
             return Err(invalid("the name of the AWS secret would have more than 512 characters: set a shorter spec.aws.secretName"));
         }

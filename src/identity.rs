@@ -98,6 +98,11 @@ impl RoleArn {
         &self.0
     }
 
+    /// The account that it belongs to.
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
     /// The role's name, as `aws iam get-role --role-name` takes it.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

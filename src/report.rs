@@ -16,7 +16,7 @@ use crate::backoff;
 use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{Current, Mirror, Observed, Remote, Reported, Rest, kept, settled};
+use crate::plan::{Current, Mirror, Observed, Place, Remote, Reported, Rest, kept, settled};
 
 /// How many versions the history keeps.
 const HISTORY: usize = 10;
@@ -159,6 +159,11 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         return;
     }
     let Some(remote) = seen.remote.as_ref() else {
+        // What was recorded is taken back only by a look that found nothing there: it says where this object's secret is.
+        let looked = seen.name_allowed && seen.refused.is_none() && !matches!(seen.place, Place::Unproved(_));
+        if !looked && after.aws.is_some() {
+            return;
+        }
         after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
         return;
     };
@@ -187,7 +192,8 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         }),
         _ => None,
     };
-    if let Some(declared) = want.value.as_ref().filter(|_| rest.provisioned.is_none()) {
+    // What the namespace's function may not do was not carried out.
+    if let Some(declared) = want.value.as_ref().filter(|_| rest.provisioned.is_none() && seen.function_allowed) {
         after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
     }
     after.schedule = match &want.rotation {

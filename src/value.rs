@@ -61,15 +61,20 @@ impl Declared {
         }
     }
 
+    /// Whether the value is one string.
+    pub fn is_plain_text(&self) -> bool {
+        matches!(self, Self::PlainText(_))
+    }
+
     /// Whether `value` has every declared field, and the fixed ones as declared.
     pub fn fits(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
-            (Self::Fields { data, generate }, Payload::Text(text)) => Object::parse(text).is_some_and(|object| {
+            (Self::Fields { data, generate }, value) => Object::read(value).is_some_and(|object| {
                 data.iter().all(|(name, fixed)| object.text(name).is_some_and(|text| text.expose() == fixed))
                     && generated_names(generate).into_iter().all(|name| object.has(name))
             }),
-            (_, Payload::Binary(_)) => false,
+            (Self::PlainText(_), Payload::Binary(_)) => false,
         }
     }
 
@@ -88,15 +93,13 @@ impl Declared {
         now: Timestamp,
     ) -> Result<Plaintext, ComposeError> {
         let text = match self {
+            // A JSON object is what there was before the spec asked for a plain text.
             Self::PlainText(generator) => match (fresh, predecessor) {
-                (false, Some(Payload::Text(kept))) => Plaintext::from(kept.expose().to_owned()),
+                (false, Some(value @ Payload::Text(kept))) if !value.is_object() => Plaintext::from(kept.expose().to_owned()),
                 _ => generator.generate(rng, now)?.own,
             },
             Self::Fields { data, generate } => {
-                let mut object = match predecessor {
-                    Some(Payload::Text(text)) => Object::parse(text).unwrap_or_default(),
-                    _ => Object::default(),
-                };
+                let mut object = predecessor.and_then(Object::read).unwrap_or_default();
                 let declared = self.field_names();
                 for name in dropped.iter().filter(|name| !declared.contains(name)) {
                     wipe(object.0.remove(name));
@@ -152,6 +155,39 @@ pub enum Payload {
     Binary(SecretBytes),
 }
 
+/// What a value lacks of what is declared. Names only, and only declared ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// It is no JSON object.
+    Object,
+    /// It has no such fields.
+    Fields(Vec<String>),
+}
+
+impl Payload {
+    /// Whether it is a JSON object, as text or as bytes.
+    pub fn is_object(&self) -> bool {
+        Object::read(self).is_some()
+    }
+
+    /// What it lacks of `fields`. `None`: nothing.
+    pub fn lack(&self, fields: &[String]) -> Option<Lack> {
+        let Some(object) = Object::read(self) else { return Some(Lack::Object) };
+        let missing: Vec<String> = fields.iter().filter(|field| !object.has(field)).cloned().collect();
+        (!missing.is_empty()).then_some(Lack::Fields(missing))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.expose().as_bytes(),
+            Self::Binary(bytes) => bytes.expose(),
+        }
+    }
+}
+
+/// The data of a Secret.
+pub type Data = BTreeMap<String, SecretBytes>;
+
 /// How a value is laid out in a Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -182,13 +218,20 @@ impl Layout {
     /// # Errors
     /// When a field is missing or the type demands something else.
     pub fn render(&self, value: &Payload) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
-        let data = match value {
-            Payload::Binary(bytes) => self.whole(bytes.expose())?,
-            Payload::Text(text) => match Object::parse(text) {
-                Some(object) => self.fields(&object.0)?,
-                None => self.whole(text.expose().as_bytes())?,
-            },
+        let data = match Object::read(value) {
+            Some(object) => self.fields(&object.0)?,
+            None => self.whole(value.bytes())?,
         };
+        self.check(&data)?;
+        Ok(data)
+    }
+
+    /// The data of the Secret, of a value that is one string whatever it looks like.
+    ///
+    /// # Errors
+    /// When a field is asked for or the type demands something else.
+    pub fn render_whole(&self, value: &Payload) -> Result<Data, LayoutError> {
+        let data = self.whole(value.bytes())?;
         self.check(&data)?;
         Ok(data)
     }
@@ -252,9 +295,9 @@ impl Layout {
 struct Object(BTreeMap<String, Box<RawValue>>);
 
 impl Object {
-    /// `None` when the text is no JSON object. The parser's error quotes the value, so it is dropped here and never seen.
-    fn parse(text: &Plaintext) -> Option<Self> {
-        serde_json::from_str(text.expose()).ok().map(Self)
+    /// `None` when the value is no JSON object. The parser's error quotes the value, so it is dropped here and never seen.
+    fn read(value: &Payload) -> Option<Self> {
+        serde_json::from_slice(value.bytes()).ok().map(Self)
     }
 
     fn set(&mut self, name: &str, text: &str) -> Result<(), ComposeError> {

@@ -47,6 +47,8 @@ pub enum Reason {
     NotOwned,
     /// An AWS secret of this name exists and nobody says that it is ours.
     AlreadyExists,
+    /// The AWS secret is at another place than the operator's flags would put it today.
+    Moved,
     /// The AWS name lies outside what this namespace may use.
     NameNotAllowed,
     /// The region is none of those that the administrator allows.
@@ -111,7 +113,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -120,6 +122,7 @@ impl Reason {
         Self::Progressing,
         Self::NotOwned,
         Self::AlreadyExists,
+        Self::Moved,
         Self::NameNotAllowed,
         Self::RegionNotAllowed,
         Self::IdentityNotAllowed,
@@ -163,6 +166,7 @@ impl Reason {
             Self::Progressing => "Progressing",
             Self::NotOwned => "NotOwned",
             Self::AlreadyExists => "AlreadyExists",
+            Self::Moved => "Moved",
             Self::NameNotAllowed => "NameNotAllowed",
             Self::RegionNotAllowed => "RegionNotAllowed",
             Self::IdentityNotAllowed => "IdentityNotAllowed",
@@ -203,6 +207,7 @@ impl Reason {
             Self::InvalidSpec
                 | Self::NotOwned
                 | Self::AlreadyExists
+                | Self::Moved
                 | Self::NameNotAllowed
                 | Self::RegionNotAllowed
                 | Self::IdentityNotAllowed

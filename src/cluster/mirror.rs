@@ -1,7 +1,7 @@
 //! The mirrored Secret. Facts come from its metadata alone; it is written by POST and PUT with preconditions, and the answers are asked for
 //! as metadata and thrown away, so that no library can log a body with a value in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -39,12 +39,19 @@ pub struct MirrorMetadata {
     pub intact: bool,
     /// When we last wrote it, to the second.
     pub written: Option<Timestamp>,
+    /// The ARN of the AWS secret that it says to be a copy of.
+    pub arn: Option<String>,
     writers: Writers,
     /// All but `managedFields`.
     metadata: ObjectMeta,
 }
 
 impl MirrorMetadata {
+    /// The keys of its data that we wrote last.
+    pub fn keys(&self) -> &BTreeSet<String> {
+        &self.writers.our_keys
+    }
+
     /// The resourceVersion.
     pub fn revision(&self) -> Option<&str> {
         self.metadata.resource_version.as_deref()
@@ -97,7 +104,8 @@ fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret,
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, writers, metadata }
+    let arn = annotation(SECRET_ARN).map(str::to_owned);
+    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, arn, writers, metadata }
 }
 
 /// Writes the Secret: anew when `before` is `None`, else in place of what was seen, and only if it is still that.

@@ -23,7 +23,7 @@ pub(super) fn policy() -> Policy {
     }
 }
 
-fn object(spec: Value) -> RotatedSecret {
+pub(super) fn object(spec: Value) -> RotatedSecret {
     let spec: RotatedSecretSpec = serde_json::from_value(spec).unwrap();
     let mut object = RotatedSecret::new("db-admin", spec);
     object.metadata.namespace = Some("shop".to_owned());

@@ -23,8 +23,12 @@ pub struct Observed {
     pub finalizer: bool,
     /// The AWS secret.
     pub remote: Option<Remote>,
+    /// Whether the AWS secret is where the spec and the flags put it.
+    pub place: Place,
     /// The mirrored Secret.
     pub mirror: Mirror,
+    /// Versions that were read in this turn and must not be mirrored, and why.
+    pub unfit: BTreeMap<VersionId, Unfit>,
     /// What the status reports of earlier turns.
     pub reported: Reported,
     /// Version ids that AWS said are used up, found in this turn, and when those versions were made.
@@ -76,6 +80,38 @@ pub struct Remote {
     pub replaced: Option<String>,
     /// Any modification.
     pub last_changed: Option<Timestamp>,
+}
+
+/// Where the AWS secret is, compared with where the spec and the flags put it today.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// There.
+    #[default]
+    AsConfigured,
+    /// Where the recorded ARN says; it is used there. The sentence says where the flags would put it.
+    Recorded(String),
+    /// The recorded ARN is elsewhere, and nothing proves that it is this object's. Nothing may be created in its stead.
+    Unproved(Refusal),
+}
+
+/// Why a version must not be mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Said in `Mirrored`.
+    pub refusal: Refusal,
+    /// What helps.
+    pub cure: Cure,
+}
+
+/// What makes a fit version after one that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// Any version that the operator writes: it has the declared fields.
+    Write,
+    /// The same, but fields that others added would be lost, so a person must ask for it.
+    Request,
+    /// Another value in AWS or another spec.
+    Value,
 }
 
 /// The current version.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Current, Mirror, Observed, Remote, Step, pin, settled};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Refusal};
+use crate::ids::VersionId;
 
 /// How the mirror stands once there is nothing to do for it now.
 pub(super) struct Settled {
@@ -25,6 +26,16 @@ pub(super) fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: 
         Ok(version) => version,
         Err(refusal) => return Ok(Settled { refusal: Some(refusal), ..fine }),
     };
+    let unfit = seen.unfit.get(&version).map(|unfit| unfit.refusal.clone());
+    match (write(want, seen, remote, version, now), unfit) {
+        (Err(_), Some(refusal)) => Ok(Settled { refusal: Some(refusal), ..fine }),
+        (settled, _) => settled,
+    }
+}
+
+/// The write that makes the Secret hold this version.
+fn write(want: &Desired, seen: &Observed, remote: &Remote, version: VersionId, now: Timestamp) -> Result<Settled, Step> {
+    let fine = Settled { refusal: None, wake: None, unsettled: false };
     match &seen.mirror {
         Mirror::Unwanted | Mirror::Foreign => Ok(fine),
         Mirror::Absent => Err(Step::CreateMirror { version }),

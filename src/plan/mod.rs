@@ -24,7 +24,7 @@ mod settings;
 mod step;
 
 pub use by_aws::AwsRotation;
-pub use facts::{Current, Mirror, Observed, Ownership, Remote, Reported};
+pub use facts::{Cure, Current, Mirror, Observed, Ownership, Place, Remote, Reported, Unfit};
 pub use settings::{KeyFacts, PolicyState, Replica, ReplicaFacts, ReplicaState, Settings, rekey};
 pub use step::Step;
 
@@ -119,6 +119,13 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
     }
     if seen.finalizer != want.needs_finalizer() {
         return Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer });
+    }
+    if let Place::Unproved(refusal) = &seen.place {
+        // Tags that name this object are proof enough, wherever the status points.
+        let proved = want.value.is_some() && seen.remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours);
+        if !proved {
+            return Next::Rest(Rest { provisioned: Some(refusal.clone()), ..Rest::default() });
+        }
     }
     let Some(remote) = &seen.remote else { return absent(want, seen) };
     if let Some(next) = adoption::admission(want, seen, remote, now) {
@@ -308,12 +315,23 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     }
     // A version is only made when it can be delivered, and nobody else is in the middle of making one. A mirror that is pinned to what is not
     // there waits for none.
-    let undelivered = rest.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound);
-    let obstacle = held(want, remote)
-        .or_else(|| undelivered.then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
-    // One version a turn, so that each is reported before the next.
+    let unfit = seen.unfit.get(&current.version);
+    let undelivered = rest.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound)
+        && unfit.is_none_or(|unfit| unfit.cure == Cure::Value);
+    let free = held(want, remote);
+    let obstacle =
+        free.clone().or_else(|| undelivered.then(|| Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)")));
+    // What nobody asked for must not lose fields.
+    let lossy = unfit.filter(|unfit| unfit.cure == Cure::Request).map(|unfit| &unfit.refusal);
+    let unasked = obstacle.clone().or_else(|| lossy.map(|refusal| Refusal::new(Reason::Overdue, format!("held: {}", refusal.message))));
+    // A person who goes back to an older value may mend what is wrong with this one.
+    let back = if unfit.is_some() { &free } else { &obstacle };
+    // One version a turn, so that each is reported before the next. A version that the Secret does not get is reported before it is replaced, or
+    // a later life would take it for one that was overtaken.
+    let unreported = unfit.is_some() && seen.reported.history.first() != Some(&current.version);
     let step = |rest: Rest, step| match &seen.wrote {
         Some(_) => Next::Rest(Rest { wake: Some(now), ..rest }),
+        None if unreported => Next::Rest(Rest { wake: Some(now), ..rest }),
         None => Next::Do(kept::before_write(want, seen, remote, current).unwrap_or(step)),
     };
     let write = |rest: Rest, version, cause| step(rest, Step::Write { version, predecessor: Some(current.version.clone()), cause });
@@ -325,7 +343,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
             rest.wake = Some(now);
             return Next::Rest(rest);
         }
-        Declaration::Changed(version) => match &obstacle {
+        Declaration::Changed(version) => match &unasked {
             None if mirror.unsettled => return Next::Rest(rest),
             None if by_aws::unrecorded(&look) => {
                 rest.provisioned = Some(Refusal::new(Reason::Progressing, "spec.value changed: the current version is recorded first"));
@@ -336,7 +354,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
             Some(refusal) => rest.provisioned = Some(Refusal::new(refusal.reason, format!("spec.value changed: {}", refusal.message))),
         },
     }
-    match (rollback::asked(want, seen, remote, current), &obstacle) {
+    match (rollback::asked(want, seen, remote, current), back) {
         (rollback::Asked::Nothing, _) => {}
         (rollback::Asked::Handled(token, refused), _) => rest.rollback_handled = Some((token, refused)),
         (rollback::Asked::Wanted { .. }, None) if mirror.unsettled => return Next::Rest(rest),
@@ -366,7 +384,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (Some(_), Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
         (Some(_), Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
-    match due::by_clock(&look, obstacle.as_ref(), &mut rest) {
+    match due::by_clock(&look, unasked.as_ref(), &mut rest) {
         Some(version) => write(rest, version, Cause::Scheduled),
         None => Next::Rest(rest),
     }

@@ -5,6 +5,7 @@ mod adoption;
 mod by_aws;
 mod cases;
 mod clock;
+mod place;
 mod settings;
 mod versions;
 
@@ -148,6 +149,8 @@ fn seen() -> Observed {
         wrote: None,
         rolled_back: None,
         missing: BTreeSet::new(),
+        place: crate::plan::Place::AsConfigured,
+        unfit: BTreeMap::new(),
         tried: BTreeMap::new(),
     }
 }

@@ -18,7 +18,7 @@ use crate::ids::VersionId;
 use crate::plaintext::Plaintext;
 use crate::plan::{Step, kept, settled};
 use crate::report::Happening;
-use crate::value::{ComposeError, LayoutError, Payload};
+use crate::value::{ComposeError, Payload};
 
 impl Work<'_> {
     pub(super) async fn act(&mut self, want: &Desired, sight: &Sight, step: &Step) -> Result<(), Failure> {
@@ -128,7 +128,10 @@ impl Work<'_> {
         cause: Cause,
     ) -> Result<(), Failure> {
         let before = match predecessor {
-            Some(predecessor) => Some(self.read(at, Selector::Version(predecessor)).await?.value),
+            Some(predecessor) => match self.carried(want, sight, at, predecessor, cause).await? {
+                Some(value) => Some(value),
+                None => return Ok(()),
+            },
             None => None,
         };
         let dropped = self.object.status.as_ref().and_then(|status| status.declared.as_ref()).map(|declared| declared.fields.clone());
@@ -236,7 +239,16 @@ impl Work<'_> {
         };
         #[cfg(feature = "weakened")]
         let read = self.forget_read(read);
-        let data = target.layout.render(&read.value).map_err(layout_failure)?;
+        let data = match self.render(want, sight, version, &read.value) {
+            Ok(data) => data,
+            Err(unfit) => {
+                tracing::warn!(reason = %unfit.refusal.reason, version = version.as_str(), "the value is not mirrored");
+                self.ctx.metrics.failure(unfit.refusal.reason.as_str());
+                self.unfit.insert(version.clone(), unfit);
+                self.in_vain = true;
+                return Ok(());
+            }
+        };
         mirror::write(&self.ctx.client, &self.object, target, sight.mirror.as_ref(), &remote.arn, version, data).await?;
         self.mirror_written = true;
         Ok(())
@@ -280,30 +292,4 @@ fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[St
         },
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })
-}
-
-fn layout_failure(error: LayoutError) -> Failure {
-    let (reason, message) = match error {
-        LayoutError::FieldMissing(field) => (
-            Reason::FieldMissing,
-            format!("spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in AWS"),
-        ),
-        LayoutError::KeyMissing(key) => (
-            Reason::TypeMismatch,
-            format!("a Secret of this spec.target.type needs the key {key}: map a field to it in spec.target.keys, or choose another type"),
-        ),
-        LayoutError::NotAnObject => (
-            Reason::FieldMissing,
-            "spec.target.keys asks for fields, and the value is no JSON object: leave spec.target.keys out, or map one key to the field `value`"
-                .to_owned(),
-        ),
-        LayoutError::UnusableKey => (
-            Reason::FieldMissing,
-            "a field of the value has a name that cannot be the key of a Secret: name the fields to mirror in spec.target.keys".to_owned(),
-        ),
-        LayoutError::Malformed(key) => {
-            (Reason::TypeMismatch, format!("a Secret of this spec.target.type needs something else under the key {key} (a JSON object, or a key that is not empty): put it in AWS, or choose another type"))
-        }
-    };
-    Failure { of: ConditionType::Mirrored, class: Class::Invalid, reason, message }
 }

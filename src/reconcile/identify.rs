@@ -7,7 +7,7 @@ use crate::cluster::service_account;
 use crate::desired::{Desired, Refusal, Rotation, glob_allows};
 use crate::failure::Failure;
 use crate::identity::{self, Identity, NamespaceSays};
-use crate::plan::Observed;
+use crate::plan::{Observed, Ownership, Place};
 use crate::report::Happening;
 
 /// What was found.
@@ -19,20 +19,29 @@ pub(super) struct Permit {
     pub(super) function_allowed: bool,
     /// Why nobody may act.
     pub(super) refused: Option<Refusal>,
+    /// The account of the role that acts; not known of the operator itself.
+    pub(super) account: Option<String>,
 }
 
 /// What is to be said where an object goes, its AWS secret was to go too, and nobody may touch that. A namespace that goes takes its
 /// ServiceAccounts along in any order, so this must not hold it up.
 pub(super) fn farewell(want: &Desired, seen: &Observed) -> Option<Happening> {
     let barred = seen.refused.is_some() || !seen.name_allowed;
-    (barred && want.value.is_some() && want.delete_after_days.is_some()).then(|| Happening {
-        warning: true,
-        reason: "AwsSecretKept".to_owned(),
-        action: "Delete",
-        note: format!(
+    let note = match &seen.place {
+        _ if barred => format!(
             "the AWS secret {} stays: nobody may delete it for this object any more; type: aws secretsmanager delete-secret --secret-id {}",
             want.secret_name, want.secret_name
         ),
+        Place::Unproved(refusal) if seen.remote.as_ref().is_none_or(|remote| remote.ownership != Ownership::Ours) => {
+            format!("no AWS secret is deleted: {}", refusal.message)
+        }
+        _ => return None,
+    };
+    (want.value.is_some() && want.delete_after_days.is_some()).then(|| Happening {
+        warning: true,
+        reason: "AwsSecretKept".to_owned(),
+        action: "Delete",
+        note,
     })
 }
 
@@ -49,21 +58,22 @@ impl Work<'_> {
 
     async fn ask(&mut self, want: &Desired) -> Result<Permit, Failure> {
         if want.suspended {
-            return Ok(Permit { name_allowed: want.own_prefix, function_allowed: true, refused: None });
+            return Ok(Permit { name_allowed: want.own_prefix, function_allowed: true, refused: None, account: None });
         }
         let leave = Leave::of(&self.ctx.client, &want.namespace).await?;
         if !want.own_prefix && !glob_allows(leave.get(ALLOWED_NAMES).unwrap_or_default(), &want.secret_name) {
-            return Ok(Permit { name_allowed: false, function_allowed: false, refused: None });
+            return Ok(Permit { name_allowed: false, function_allowed: false, refused: None, account: None });
         }
         let function_allowed = match &want.rotation {
             Rotation::ByAws(by_aws) => glob_allows(leave.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &by_aws.function),
             _ => true,
         };
         match self.identity(want, &leave).await? {
-            Err(refusal) => Ok(Permit { name_allowed: true, function_allowed, refused: Some(refusal) }),
+            Err(refusal) => Ok(Permit { name_allowed: true, function_allowed, refused: Some(refusal), account: None }),
             Ok(identity) => {
                 self.acting = Some(self.ctx.aws.client_for(&identity, async || self.token(want).await).await?);
-                Ok(Permit { name_allowed: true, function_allowed, refused: None })
+                let account = identity.role().map(|role| role.account().to_owned());
+                Ok(Permit { name_allowed: true, function_allowed, refused: None, account })
             }
         }
     }

@@ -4,7 +4,9 @@ mod account;
 mod act;
 mod identify;
 mod observe;
+mod place;
 mod settings;
+mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use kube::{Client, ResourceExt};
 use tracing::Instrument as _;
 
 use crate::api::{FINALIZER, RotatedSecret};
-use crate::aws::{Address, Aws, SecretsManager, Selector, Version};
+use crate::aws::{Address, Aws, Description, SecretsManager, Selector, Version};
 use crate::backoff::Class;
 use crate::cluster::events::Events;
 use crate::cluster::{mirror, object};
@@ -24,7 +26,7 @@ use crate::desired::{Desired, Policy, Refusal};
 use crate::failure::Failure;
 use crate::ids::VersionId;
 use crate::metrics::Metrics;
-use crate::plan::{Next, Observed, Rest, Step, plan, plan_cleanup};
+use crate::plan::{Next, Observed, Place, Rest, Step, Unfit, plan, plan_cleanup};
 use crate::report::{self, Happening, Outcome};
 
 /// The most steps that one turn may take. An AWS secret that comes back and is taken over, with every setting to
@@ -103,6 +105,9 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         secret_seen: false,
         tried: BTreeMap::new(),
         policy_seen: None,
+        place: Place::AsConfigured,
+        located: None,
+        unfit: BTreeMap::new(),
         steps: Vec::new(),
         happenings: Vec::new(),
         #[cfg(feature = "weakened")]
@@ -112,18 +117,18 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         Ok(want) => want,
         Err(refusal) => return work.finish(None, &Outcome::Invalid(refusal), now).await,
     };
+    let configured = want.clone();
+    let want = match work.locate(want, deleting).await {
+        Ok(want) => want,
+        Err(failure) => return work.fail(&configured, failure, now).await,
+    };
     match work.drive(&want, deleting).await {
         Ok(None) => Turn { again: None, changed: true, failed: false },
         Ok(Some((seen, rest))) => {
             let outcome = Outcome::Rested { seen: Box::new(seen), rest: Box::new(rest) };
             work.finish(Some(&want), &outcome, now).await
         }
-        Err(failure) => {
-            tracing::warn!(reason = %failure.reason, message = failure.message, "the turn failed");
-            ctx.metrics.failure(failure.reason.as_str());
-            let outcome = Outcome::Failed { failure, secret_seen: work.secret_seen };
-            work.finish(Some(&want), &outcome, now).await
-        }
+        Err(failure) => work.fail(&want, failure, now).await,
     }
 }
 
@@ -165,6 +170,12 @@ struct Work<'a> {
     /// Steps that are done once a turn, and what AWS said if it refused.
     tried: BTreeMap<String, Option<Refusal>>,
     policy_seen: Option<settings::PolicyLook>,
+    /// Where the AWS secret is; found out before the first look.
+    place: Place,
+    /// What was seen there, for the first look.
+    located: Option<Description>,
+    /// Versions that were read and must not be mirrored.
+    unfit: BTreeMap<VersionId, Unfit>,
     steps: Vec<&'static str>,
     happenings: Vec<Happening>,
     #[cfg(feature = "weakened")]
@@ -232,6 +243,13 @@ impl Work<'_> {
     /// AWS, as whoever acts for this object.
     fn aws(&self) -> Result<&SecretsManager, Failure> {
         self.acting.as_ref().ok_or_else(|| Failure::bug("AWS was asked before it was known who acts"))
+    }
+
+    async fn fail(&mut self, want: &Desired, failure: Failure, started: Timestamp) -> Turn {
+        tracing::warn!(reason = %failure.reason, message = failure.message, "the turn failed");
+        self.ctx.metrics.failure(failure.reason.as_str());
+        let outcome = Outcome::Failed { failure, secret_seen: self.secret_seen };
+        self.finish(Some(want), &outcome, started).await
     }
 
     /// Reports, and says when to look again.

@@ -8,12 +8,13 @@ use kube::ResourceExt;
 use super::{Work, settings};
 use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_ROTATION};
 use crate::aws::{Address, Description, RotationDescription, Selector};
+use crate::backoff::Class;
 use crate::cluster::mirror::{self, MirrorMetadata};
 use crate::desired::by_aws::{self, ByAws};
-use crate::desired::{Desired, Pin, Rotation};
+use crate::desired::{Desired, Pin, Rotation, SecretArn};
 use crate::failure::Failure;
 use crate::ids::VersionId;
-use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Remote, Settings, settled};
+use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Place, Remote, Settings, settled};
 use crate::report;
 use crate::value::Declared;
 
@@ -41,6 +42,8 @@ impl Work<'_> {
             wrote: self.wrote.clone(),
             rolled_back: self.rolled_back.clone(),
             missing: self.missing.clone(),
+            place: self.place.clone(),
+            unfit: self.unfit.clone(),
             tried: self.tried.clone(),
         };
         seen.spent.extend(self.unseen());
@@ -50,7 +53,20 @@ impl Work<'_> {
             return Ok(Sight { seen, mirror: None });
         }
         // An object that goes still lets go of its Secret.
-        let mut description = if barred { None } else { self.describe(want).await? };
+        let located = self.located.take();
+        let mut description = match located {
+            Some(located) => Some(located),
+            None if barred => None,
+            None => match self.describe(want).await {
+                // Nothing is done there anyway, and the place is what a person must mend.
+                Err(failure) if failure.class == Class::Denied && !deleting && matches!(self.place, Place::Unproved(_)) => None,
+                described => described?,
+            },
+        };
+        if !barred {
+            self.in_another_account(want, description.as_ref());
+            seen.place = self.place.clone();
+        }
         if let Some(description) = &mut description {
             self.overlay(description);
         }
@@ -84,20 +100,37 @@ impl Work<'_> {
     }
 
     /// The ARN of the secret that was ours when last looked.
-    fn known_arn(&self) -> Option<String> {
+    pub(super) fn known_arn(&self) -> Option<String> {
         self.object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone())
     }
 
     /// By full ARN once it is known; by name before, and when the ARN is gone. Whoever can write a status can write any ARN into it, so the
     /// secret must have the name that was allowed.
-    async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
-        if let Some(arn) = self.known_arn()
-            && let Some(found) = self.aws()?.describe(Address { region: &want.region, id: &arn }).await?
-            && found.name == want.secret_name
-        {
-            return Ok(Some(found));
+    pub(super) async fn describe(&self, want: &Desired) -> Result<Option<Description>, Failure> {
+        // An ARN of another region is none that this region knows; one of another account is not for whoever acts.
+        let acting = self.permit.as_ref().and_then(|permit| permit.account.as_ref());
+        let here = |arn: &String| {
+            SecretArn::parse(arn).is_none_or(|arn| arn.region == want.region && acting.is_none_or(|account| *account == arn.account))
+        };
+        let name = Address { region: &want.region, id: &want.secret_name };
+        if let Some(arn) = self.known_arn().filter(here) {
+            match self.aws()?.describe(Address { region: &want.region, id: &arn }).await {
+                Ok(Some(found)) if found.name == want.secret_name => return Ok(Some(found)),
+                Ok(_) => {}
+                // AWS denies what is in another account. The name tells whether it is one; asked once in a row of failures.
+                Err(failure) if failure.class == Class::Denied && !self.failed_before() => {
+                    let account = |arn: &str| SecretArn::parse(arn).map(|arn| arn.account);
+                    let found = self.aws()?.describe(name).await?.filter(|found| account(&found.arn) != account(&arn));
+                    return found.map_or(Err(failure), |found| Ok(Some(found)));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        self.aws()?.describe(Address { region: &want.region, id: &want.secret_name }).await
+        self.aws()?.describe(name).await
+    }
+
+    fn failed_before(&self) -> bool {
+        self.object.status.as_ref().is_some_and(|status| status.failures.is_some())
     }
 
     /// What a turn before this one wrote and AWS did not show. A version can only be unseen of the secret that was looked at then.

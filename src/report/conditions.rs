@@ -8,7 +8,7 @@ use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::backoff::Class;
 use crate::desired::{Desired, Pin, Refusal};
 use crate::failure::Failure;
-use crate::plan::{Observed, Rest};
+use crate::plan::{Observed, Place, Rest};
 
 fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {
     match refusal {
@@ -45,7 +45,13 @@ pub(super) fn rested(
     let moving = Refusal::new(Reason::Progressing, "AWS may be showing an old state; the operator confirms it before it writes");
     let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
     let provisioned = rest.provisioned.as_ref().or(rest.settings.as_ref());
-    let mut statements = vec![statement(ConditionType::Provisioned, provisioned, || "the AWS secret is there and as declared".to_owned())];
+    let declared = "the AWS secret is there and as declared";
+    let mut statements = vec![match (provisioned, &seen.place) {
+        (None, Place::Recorded(elsewhere)) => {
+            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{declared}; {elsewhere}") }
+        }
+        _ => statement(ConditionType::Provisioned, provisioned, || declared.to_owned()),
+    }];
     let pinned = want.and_then(|want| pinned(want, after, &version));
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {

@@ -128,6 +128,8 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
         wrote: None,
         rolled_back: None,
         missing: BTreeSet::new(),
+        place: crate::plan::Place::AsConfigured,
+        unfit: BTreeMap::new(),
         tried: BTreeMap::new(),
         mirror_written: false,
     }

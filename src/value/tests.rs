@@ -112,9 +112,10 @@ fn a_field_goes_when_it_was_declared_and_is_not_any_more_and_a_foreign_one_stays
 }
 
 #[test]
-fn a_predecessor_that_is_no_object_or_binary_leaves_nothing_behind() {
+fn a_predecessor_that_is_no_object_leaves_nothing_behind() {
     let declared = fields(&[("username", "admin")], &["password"]);
-    let before = ["", "plain", "[1,2]", "\"text\"", "7", "null", "{\"cut\":"].map(text).into_iter().chain([binary(b"{\"a\":\"b\"}")]);
+    let before =
+        ["", "plain", "[1,2]", "\"text\"", "7", "null", "{\"cut\":"].map(text).into_iter().chain([binary(b"{\"a\":"), binary(b"\xff")]);
     for before in before {
         let made = object(&declared, Some(&before), false, &[]);
         assert_eq!(made.keys().collect::<Vec<_>>(), ["password", "username"]);
@@ -125,9 +126,14 @@ fn a_predecessor_that_is_no_object_or_binary_leaves_nothing_behind() {
 fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
     let declared = Declared::PlainText(Generator::Password(PasswordRules { length: 20, ..PasswordRules::default() }));
     assert_eq!(composed(&declared, Some(&text("kept")), false, &[]), "kept");
-    for (before, fresh) in
-        [(None, true), (None, false), (Some(text("old")), true), (Some(binary(b"old")), true), (Some(binary(b"old")), false)]
-    {
+    for (before, fresh) in [
+        (None, true),
+        (None, false),
+        (Some(text(r#"{"was":"fields"}"#)), false),
+        (Some(text("old")), true),
+        (Some(binary(b"old")), true),
+        (Some(binary(b"old")), false),
+    ] {
         assert_eq!(composed(&declared, before.as_ref(), fresh, &[]).len(), 20, "fresh: {fresh}");
     }
 }
@@ -159,7 +165,9 @@ fn a_value_fits_when_every_declared_field_is_there_and_the_fixed_ones_are_as_dec
         (&both, json_text(&json!({"username": "admin"})), false),
         (&both, json_text(&json!({"password": "p"})), false),
         (&both, text("admin"), false),
-        (&both, binary(br#"{"username":"admin","password":"p"}"#), false),
+        (&both, binary(br#"{"username":"admin","password":"p"}"#), true),
+        (&both, binary(br#"{"username":"admin"}"#), false),
+        (&both, binary(b"\xff"), false),
         (&fields(&[], &["password"]), json_text(&json!({"password": "p"})), true),
         (&fields(&[("username", "admin")], &[]), json_text(&json!({"username": "admin"})), true),
         (&plain, text("anything"), true),
@@ -273,7 +281,7 @@ fn a_value_without_fields_arrives_whole_under_one_key() {
         (Opaque, &[], text("{\"cut\":"), Ok(vec![("value", b"{\"cut\":")])),
         (Opaque, &[], text("-7"), Ok(vec![("value", b"-7")])),
         (Opaque, &[], binary(&[0, 255, 10]), Ok(vec![("value", &[0, 255, 10])])),
-        (Opaque, &[], binary(b"{\"a\":\"b\"}"), Ok(vec![("value", b"{\"a\":\"b\"}")])),
+        (Opaque, &[], binary(b"{\"a\":\"b\",}"), Ok(vec![("value", b"{\"a\":\"b\",}")])),
         (Opaque, &[("API_KEY", "value")], text("plain"), Ok(vec![("API_KEY", b"plain")])),
         (Opaque, &[("API_KEY", "value")], binary(b"\0"), Ok(vec![("API_KEY", b"\0")])),
         (Opaque, &[("API_KEY", "token")], text("plain"), Err(LayoutError::NotAnObject)),
@@ -281,6 +289,53 @@ fn a_value_without_fields_arrives_whole_under_one_key() {
         (SshAuth, &[("ssh-privatekey", "value")], binary(b"key"), Ok(vec![("ssh-privatekey", b"key")])),
         (SshAuth, &[], text("key"), Err(LayoutError::KeyMissing("ssh-privatekey"))),
     ]);
+}
+
+#[test]
+fn a_json_object_in_bytes_is_read_as_one() {
+    check(vec![
+        (Opaque, &[], binary(b"{\"a\":\"b\",\"n\":1}"), Ok(vec![("a", b"b"), ("n", b"1")])),
+        (Opaque, &[("A", "a")], binary(b"{\"a\":\"b\"}"), Ok(vec![("A", b"b")])),
+    ]);
+    let made = object(&fields(&[("username", "admin")], &[]), Some(&binary(b"{\"foreign\":1}")), true, &[]);
+    assert_eq!(Value::Object(made), json!({"username": "admin", "foreign": 1}));
+}
+
+#[test]
+fn a_plain_text_arrives_whole_whatever_it_looks_like() {
+    for value in [text("{\"a\":\"b\"}"), binary(b"{\"a\":\"b\"}")] {
+        let rendered = |kind, keys: &[(&str, &str)]| {
+            let data = Layout { kind, keys: map(keys) }.render_whole(&value)?;
+            Ok(data.iter().map(|(key, bytes)| (key.clone(), bytes.expose().to_vec())).collect::<Vec<_>>())
+        };
+        let whole = |key: &str| Ok(vec![(key.to_owned(), b"{\"a\":\"b\"}".to_vec())]);
+        assert_eq!(rendered(Opaque, &[]), whole("value"));
+        assert_eq!(rendered(DockerConfigJson, &[(".dockerconfigjson", "value")]), whole(".dockerconfigjson"));
+        assert_eq!(rendered(Opaque, &[("A", "a")]), Err(LayoutError::NotAnObject));
+        assert_eq!(rendered(Tls, &[]), Err(LayoutError::KeyMissing("tls.crt")));
+    }
+}
+
+#[test]
+fn a_value_lacks_declared_fields_or_the_form_that_has_fields() {
+    let declared = ["password".to_owned(), "username".to_owned()];
+    let fields = |names: &[&str]| Some(Lack::Fields(names.iter().map(|name| (*name).to_owned()).collect()));
+    let table = [
+        (text(r#"{"username":"a","password":"b"}"#), None),
+        (text(r#"{"username":null,"password":7,"more":1}"#), None),
+        (binary(br#"{"username":"a","password":"b"}"#), None),
+        (text(r#"{"username":"a"}"#), fields(&["password"])),
+        (text("{}"), fields(&["password", "username"])),
+        (text(r#"{"username":"a","password":"b",}"#), Some(Lack::Object)),
+        (text("{\"username\":\"a\",\"password\":\"line\nline\"}"), Some(Lack::Object)),
+        (text(r#"[{"username":"a","password":"b"}]"#), Some(Lack::Object)),
+        (text(""), Some(Lack::Object)),
+        (binary(b"\xff\xfe"), Some(Lack::Object)),
+    ];
+    for (row, (value, lack)) in table.into_iter().enumerate() {
+        assert_eq!(value.lack(&declared), lack, "row {row}");
+        assert_eq!(value.is_object(), lack != Some(Lack::Object), "row {row}");
+    }
 }
 
 #[test]

@@ -52,10 +52,12 @@ pub(crate) enum Story {
     DeleteReplicated,
     /// An object that was deleted, its AWS secret with it, is made anew.
     ComeBack,
+    /// The flags change between two lives, and a rotation is asked for.
+    Moved,
 }
 
 impl Story {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Create,
         Self::Rotate,
         Self::RotateAfterOutage,
@@ -78,6 +80,7 @@ impl Story {
         Self::Undeclare,
         Self::DeleteReplicated,
         Self::ComeBack,
+        Self::Moved,
     ];
 
     /// How many versions AWS holds at the end: one for each cause, whatever happened on the way.
@@ -98,6 +101,7 @@ impl Story {
             | Self::RotateAfterOutage
             | Self::BeginRotation
             | Self::Request
+            | Self::Moved
             | Self::ChangeDeclaration
             | Self::Pin
             | Self::RequestByAws
@@ -156,6 +160,10 @@ impl Story {
             Self::BeginRotation => {
                 let rotation = json!({"schedule": "rate(1 hour)", "duration": "30m", "rotateImmediately": true});
                 drop(world.patch(name, json!({"spec": {"rotation": rotation}})).await?);
+            }
+            Self::Moved => {
+                *world.flags.lock().unwrap() = ("other".to_owned(), "eu-west-1".to_owned());
+                drop(world.request_rotation(name, "please").await?);
             }
             Self::Request | Self::RequestByAws => drop(world.request_rotation(name, "please").await?),
             Self::ConfigureByAws => drop(world.patch(name, json!({"spec": {"rotation": by_aws()}})).await?),
@@ -252,7 +260,8 @@ impl Story {
                 ensure!(!aws.tags.contains_key("team") && aws.kms_key.is_none(), "no tag and no key");
                 ensure!(aws.policy.is_none() && places(world, name) == 1, "no policy and no replica");
             }
-            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::RequestByAws => {
+            Self::Rotate | Self::RotateAfterOutage | Self::BeginRotation | Self::Request | Self::RequestByAws | Self::Moved => {
+                ensure!(self != Self::Moved || world.emulator.secrets().len() == 1, "nothing is created at the other place");
                 let old = old.context("the old value can be read")?;
                 ensure!(old["password"] != value["password"], "the password is new");
             }

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) admin: Client,
     pub(crate) namespace: String,
     pub(crate) emulator: Emulator,
+    /// The operator's prefix of names and default region, for its next lives.
+    pub(crate) flags: Mutex<(String, String)>,
     server: emulator::Server,
 }
 
@@ -65,7 +67,14 @@ impl World {
             ..emulator::Config::default()
         });
         let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        Ok(Self { cluster, admin: cluster.admin(), namespace: namespace.to_owned(), emulator, server })
+        Ok(Self {
+            cluster,
+            admin: cluster.admin(),
+            namespace: namespace.to_owned(),
+            emulator,
+            flags: Mutex::new((PREFIX.to_owned(), REGION.to_owned())),
+            server,
+        })
     }
 
     /// Where AWS is.
@@ -88,6 +97,7 @@ impl World {
             .load()
             .await;
         let metrics = Metrics::new();
+        let (name_prefix, default_region) = self.flags.lock().unwrap().clone();
         let clock = self.emulator.clock();
         let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
@@ -96,9 +106,9 @@ impl World {
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
             policy: Policy {
-                default_region: REGION.to_owned(),
+                default_region,
                 allowed_regions: Vec::new(),
-                name_prefix: PREFIX.to_owned(),
+                name_prefix,
                 cluster: "test".to_owned(),
                 minimum_interval: SignedDuration::from_mins(10),
                 service_accounts: false,

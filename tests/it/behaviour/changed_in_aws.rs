@@ -47,13 +47,15 @@ async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_of_another_form_is_the_truth_too() -> Result<()> {
+async fn a_value_of_another_form_is_not_mirrored_and_is_rotated_when_that_is_due() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
     stage.advance(MINUTE);
     stage.external_writer().put_value(&stage.aws_name("app"), "no object")?;
+    let mirror = stage.secret("app").await?;
     stage.settle("app").await?;
-    assert_eq!(stage.data("app").await?.into_iter().collect::<Vec<_>>(), [("value".to_owned(), "no object".to_owned())]);
+    stage.expect("app", "Mirrored", "False", "FieldMissing").await?;
+    assert_eq!(stage.secret("app").await?, mirror);
     assert_eq!(stage.versions("app"), 2);
     stage.advance(HOUR);
     stage.settle("app").await?;
@@ -134,7 +136,7 @@ async fn requests_and_declared_changes_wait_for_somebody_elses_pending_version_t
 async fn somebody_elses_pending_version_that_becomes_current_is_the_truth() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"username":"admin","password":"whole"}"#)?;
     stage.advance(HOUR);
     stage.settle("app").await?;
     stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
@@ -148,7 +150,7 @@ async fn somebody_elses_pending_version_that_becomes_current_is_the_truth() -> R
 async fn a_version_that_became_current_late_starts_its_period_then() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"password":"whole"}"#)?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"username":"admin","password":"whole"}"#)?;
     stage.advance(2 * HOUR);
     stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&pending))?;
     stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;

@@ -224,7 +224,7 @@ async fn a_mirror_of_somebody_elses_value_is_not_rolled_back() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binary_value_comes_back_byte_by_byte() -> Result<()> {
     let stage = Stage::new("rollback-request").await?;
-    stage.settled("app", unscheduled()).await?;
+    stage.settled("app", json!({"value": {"plainText": {}}})).await?;
     stage.advance(MINUTE);
     let name = stage.aws_name("app");
     stage

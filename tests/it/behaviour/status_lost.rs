@@ -100,7 +100,7 @@ async fn a_status_lost_with_somebody_elses_value_current_overwrites_nothing() ->
     let stage = Stage::new("status-lost").await?;
     stage.settled("app", spec()).await?;
     stage.advance(10 * MINUTE);
-    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"password":"theirs"}"#)?;
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
     let put = stage.now();
     stage.advance(10 * MINUTE);
     stage.lose_status("app").await?;

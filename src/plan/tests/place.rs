@@ -1,0 +1,92 @@
+//! Where the secret is, and versions that must not be mirrored.
+
+use super::*;
+
+fn moved() -> Place {
+    Place::Unproved(Refusal::new(Reason::Moved, "elsewhere: set the flag back"))
+}
+
+#[test]
+fn nothing_is_created_adopted_or_mirrored_while_the_recorded_secret_is_elsewhere_and_not_proved() {
+    use Ownership::{Adoptable, Another, Former, Nobody, Ours};
+    for ownership in [None, Some(Former), Some(Another), Some(Nobody), Some(Adoptable), Some(Ours)] {
+        for mirror in [Mirror::Absent, mirrored("old"), Mirror::Foreign] {
+            let remote = ownership.map(|ownership| Remote { ownership, ..remote() });
+            let seen = Observed { place: moved(), remote, mirror, ..seen() };
+            for value in [Some(declared("admin")), None] {
+                let proved = ownership == Some(Ours) && value.is_some();
+                let next = plan(&Desired { value, rotation: Rotation::Never, ..want() }, &seen, at(NOW));
+                let held = matches!(&next, Next::Rest(Rest { provisioned: Some(refusal), .. }) if refusal.reason == Reason::Moved);
+                assert_eq!(held, !proved, "{ownership:?}: {next:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_used_where_it_was_recorded_is_planned_for_as_any_other() {
+    for remote in [None, Some(remote()), Some(Remote { current: Some(current(PERIOD + 60)), ..remote() })] {
+        for mirror in [Mirror::Absent, mirrored("current"), mirrored("previous"), Mirror::Foreign] {
+            let seen = Observed { remote: remote.clone(), mirror, ..seen() };
+            let there = Observed { place: Place::Recorded("there".to_owned()), ..seen.clone() };
+            assert_eq!(plan(&want(), &there, at(NOW)), plan(&want(), &seen, at(NOW)));
+        }
+    }
+}
+
+/// The current version must not be mirrored; the Secret holds another.
+fn unfit(cure: Cure, age: i64) -> Observed {
+    let refusal = Refusal::new(Reason::FieldMissing, "no object: put a correct value");
+    Observed {
+        remote: Some(Remote { current: Some(current(age)), last_changed: Some(at(NOW)), ..remote() }),
+        mirror: mirrored("previous"),
+        unfit: BTreeMap::from([(id("current"), Unfit { refusal, cure })]),
+        reported: Reported { history: vec![id("current")], ..seen().reported },
+        ..seen()
+    }
+}
+
+#[test]
+fn an_unfit_version_is_not_mirrored_and_is_replaced_as_far_as_that_helps() {
+    let late = PERIOD + 60;
+    let asks = || Desired { rotate_request: Some("now".to_owned()), ..want() };
+    let anew = || Desired { value: Some(declared("root")), ..want() };
+    // What helps; what is wanted; when; whether a version is written.
+    let table = [
+        (Cure::Write, want(), 60, false),
+        (Cure::Write, want(), late, true),
+        (Cure::Write, asks(), 60, true),
+        (Cure::Write, anew(), 60, true),
+        (Cure::Request, want(), late, false),
+        (Cure::Request, asks(), 60, true),
+        (Cure::Request, anew(), 60, false),
+        (Cure::Value, want(), late, false),
+        (Cure::Value, asks(), 60, false),
+        (Cure::Value, anew(), 60, false),
+    ];
+    for (row, (cure, want, age, written)) in table.into_iter().enumerate() {
+        let facts = unfit(cure, age);
+        let next = plan(&want, &facts, at(NOW));
+        match &next {
+            Next::Do(step) => assert!(written && matches!(step, Step::Write { .. }), "row {row}: {step:?}"),
+            Next::Rest(rest) => {
+                assert!(!written, "row {row}: {rest:?}");
+                assert_eq!(rest.mirrored.as_ref().map(|refusal| refusal.reason), Some(Reason::FieldMissing), "row {row}");
+                assert!(!rest.unsettled, "row {row}: the next look is the next resync");
+            }
+        }
+        // Reported first, so that a later life does not take it for one that was overtaken.
+        let unreported = Observed { reported: Reported { history: vec![id("previous")], ..facts.reported.clone() }, ..facts };
+        let next = plan(&want, &unreported, at(NOW));
+        assert!(matches!(&next, Next::Rest(rest) if !written || rest.wake == Some(at(NOW))), "row {row}: {next:?}");
+    }
+}
+
+#[test]
+fn a_person_can_go_back_from_every_unfit_version() {
+    let back = Desired { rollback_request: crate::desired::RollbackRequest::parse("undo:AWSPREVIOUS"), ..want() };
+    for cure in [Cure::Write, Cure::Request, Cure::Value] {
+        let next = plan(&back, &unfit(cure, 60), at(NOW));
+        assert!(matches!(next, Next::Do(Step::RollBack { .. })), "{cure:?}: {next:?}");
+    }
+}
