@@ -21,7 +21,7 @@ pub use acting::{Aws, Reach};
 use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::metrics::Metrics;
 use crate::plaintext::{Plaintext, SecretBytes};
 use crate::plan::Replica;

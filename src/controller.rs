@@ -15,9 +15,9 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::admin::Readiness;
+use crate::endpoints::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
-use crate::census::Census;
+use crate::fleet::FleetStats;
 use crate::election::Leadership;
 use crate::reconcile::{Context, turn};
 
@@ -186,7 +186,7 @@ where
     stage.ctx.metrics.count_objects({
         let (stores, clock) = (stores.clone(), Arc::clone(&stage.ctx.clock));
         move || {
-            let mut census = Census::default();
+            let mut census = FleetStats::default();
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
                 if let Ok(object) = &object.0 {

@@ -8,7 +8,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
 use crate::desired::Rules;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// What DescribeSecret shows of rotation by AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::primitives::Blob;
 
 use super::{Address, SecretsManager, Written, written};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::value::Payload;
 
 const CURRENT: &str = "AWSCURRENT";

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Current, Mirror, Observed, Remote, SETTLING, Step, pin};
+use super::{Current, Mirror, Observed, Remote, CONSISTENCY_WINDOW, Step, pin};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Refusal};
 
@@ -39,7 +39,7 @@ pub(super) fn mirror(want: &Desired, seen: &Observed, remote: &Remote, current: 
             // Another version than the mirror's. AWS may be showing an old state: only a change that is younger than the mirror goes at once.
             let Some(written) = *written else { return Err(Step::ReplaceMirror { version, confirm: true }) };
             // Kubernetes keeps whole seconds.
-            let settled_at = written + SETTLING;
+            let settled_at = written + CONSISTENCY_WINDOW;
             let ours = seen.wrote.as_ref().is_some_and(|(wrote, _)| *wrote == version);
             if ours || remote.last_changed.is_some_and(|changed| changed > written + SignedDuration::from_secs(1)) {
                 Err(Step::ReplaceMirror { version, confirm: false })
