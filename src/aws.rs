@@ -18,17 +18,17 @@ use jiff::Timestamp;
 
 pub use acting::{Aws, Reach};
 
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
+use crate::facts::AwsSecret;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::metrics::Metrics;
 use crate::plaintext::{Plaintext, SecretBytes};
-use crate::plan::Replica;
 use crate::value::Payload;
 
 mod settings;
-pub use rotation::{Rotate, RotationDescription};
+pub use rotation::Rotate;
 
 /// Secrets Manager in every region, as one identity.
 #[derive(Clone)]
@@ -44,35 +44,6 @@ pub struct Address<'a> {
     pub region: &'a str,
     /// A name or a full ARN.
     pub id: &'a str,
-}
-
-/// What DescribeSecret shows.
-#[derive(Debug, Clone)]
-pub struct Description {
-    /// The full ARN.
-    pub arn: String,
-    /// The name.
-    pub name: String,
-    /// Description, if any.
-    pub description: Option<String>,
-    /// Key, unless it is the default one.
-    pub kms_key_id: Option<String>,
-    /// Tags.
-    pub tags: BTreeMap<String, String>,
-    /// Scheduled for deletion.
-    pub deleted: bool,
-    /// Rotation by AWS.
-    pub rotation: RotationDescription,
-    /// The AWS service that owns it.
-    pub owning_service: Option<String>,
-    /// Label to version.
-    pub labels: BTreeMap<String, VersionId>,
-    /// Any modification.
-    pub last_changed: Option<Timestamp>,
-    /// Its replicas.
-    pub replicas: Vec<Replica>,
-    /// Where the primary is, if it is replicated or a replica.
-    pub primary_region: Option<String>,
 }
 
 /// A secret to create.
@@ -128,7 +99,7 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Any answer but that.
-    pub async fn describe(&self, at: Address<'_>) -> Result<Option<Description>, Failure> {
+    pub async fn describe(&self, at: Address<'_>) -> Result<Option<AwsSecret>, Failure> {
         const OPERATION: &str = "DescribeSecret";
         let answer = self.client(at.region).describe_secret().secret_id(at.id).send().await;
         let output = match self.count(OPERATION, answer) {
@@ -142,7 +113,7 @@ impl SecretsManager {
                 labels.insert(stage.clone(), VersionId::from(version.clone()));
             }
         }
-        Ok(Some(Description {
+        Ok(Some(AwsSecret {
             arn: output.arn().unwrap_or_default().to_owned(),
             name: output.name().unwrap_or_default().to_owned(),
             description: output.description().map(str::to_owned),
@@ -153,7 +124,7 @@ impl SecretsManager {
                 .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
                 .collect(),
             deleted: output.deleted_date().is_some(),
-            rotation: RotationDescription::of(&output),
+            rotation: rotation::facts(&output),
             owning_service: output.owning_service().map(str::to_owned),
             labels,
             last_changed: output.last_changed_date().and_then(timestamp),
@@ -168,7 +139,6 @@ impl SecretsManager {
     /// Also when there is no such version (reason `Progressing`: it may not be visible yet).
     pub async fn read(&self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
         self.find(at, which).await?.ok_or_else(|| Failure {
-            of: ConditionType::Provisioned,
             class: Class::Conflict,
             reason: Reason::Progressing,
             message: "AWS does not show the version yet".to_owned(),
@@ -352,7 +322,6 @@ impl Fault {
             Reason::AccessDenied if self.role.is_some() => {
                 let role = self.role.as_deref().unwrap_or_default();
                 return Failure {
-                    of: ConditionType::Provisioned,
                     class: self.class,
                     reason: self.reason,
                     message: format!(
@@ -378,7 +347,6 @@ impl Fault {
             _ => "please report this",
         };
         Failure {
-            of: ConditionType::Provisioned,
             class: self.class,
             reason: self.reason,
             message: format!("{operation}: AWS {answered}: {advice}"),

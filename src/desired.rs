@@ -11,11 +11,12 @@ use crate::api::{
     TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
 use crate::identity::Session;
-use crate::ids::Tokens;
+use crate::refusal::Refusal;
+use crate::version_id::VersionIds;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
-use crate::value::{Declared, Layout, short_hash};
+use crate::value::{DeclaredValue, Layout, short_hash};
 
-pub mod by_aws;
+pub mod lambda_rotation;
 mod generators;
 pub mod key;
 pub mod resource_policy;
@@ -25,7 +26,7 @@ mod versions;
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
-pub use by_aws::{ByAws, Rules};
+pub use lambda_rotation::{LambdaRotation, Rules};
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -48,27 +49,21 @@ pub struct Policy {
     pub allow_resource_policies: bool,
 }
 
-/// A refusal: what is wrong and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The word.
-    pub reason: Reason,
-    /// The sentence.
-    pub message: String,
-}
-
-impl Refusal {
-    /// A refusal with this sentence.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
+/// How a new version becomes current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// At once: there is no target that has to accept it.
+    #[default]
+    Direct,
+    /// It is staged, applied to a target and verified first.
+    Staged,
 }
 
 /// What the operator wants for one object.
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Derives version ids.
-    pub tokens: Tokens,
+    pub ids: VersionIds,
     /// `metadata.uid`.
     pub uid: String,
     /// `metadata.namespace`.
@@ -96,9 +91,11 @@ pub struct Desired {
     /// Scheduled for deletion with this window (days) when the object goes; `None`: it stays.
     pub delete_after_days: Option<i32>,
     /// Absent: mirror only.
-    pub value: Option<Declared>,
+    pub value: Option<DeclaredValue>,
     /// When it changes.
     pub rotation: Rotation,
+    /// How a new version becomes current.
+    pub delivery: Delivery,
     /// Absent: no mirror.
     pub target: Option<Target>,
     /// How many of our versions keep a staging label, 0 to 10.
@@ -128,7 +125,7 @@ pub enum Rotation {
         immediately: bool,
     },
     /// By AWS, with a function.
-    ByAws(ByAws),
+    Lambda(LambdaRotation),
     /// The schedule cannot be carried out; everything else goes on.
     Refused(Refusal),
 }
@@ -166,7 +163,7 @@ impl Desired {
     /// How the value comes to be, as metrics name it: `Generate`, `Lambda`, or `None` where somebody else makes it.
     pub fn strategy(&self) -> &'static str {
         match (&self.rotation, &self.value) {
-            (Rotation::ByAws(_), _) => "Lambda",
+            (Rotation::Lambda(_), _) => "Lambda",
             (_, Some(_)) => "Generate",
             (_, None) => "None",
         }
@@ -206,7 +203,7 @@ impl Desired {
             None => None,
             // Nothing is generated any more, so a generator that could not work must not keep the object from going.
             Some(_) if object.metadata.deletion_timestamp.is_some() => {
-                Some(Declared::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
+                Some(DeclaredValue::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
             }
             Some(spec) => Some(generators::declared(spec)?),
         };
@@ -218,7 +215,7 @@ impl Desired {
 
         let annotation = |key: &str| object.annotations().get(key).filter(|token| !token.is_empty()).map(|token| bounded(token));
         Ok(Self {
-            tokens: Tokens::of(&uid),
+            ids: VersionIds::of(&uid),
             suspended: object.spec.suspend,
             settings: Settings::read(aws, &region, policy),
             own_prefix,
@@ -227,9 +224,10 @@ impl Desired {
             description: aws.description.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            rotation: generators::outliving(rotation(object, policy, &region, Tokens::of(&uid)), value.as_ref()),
+            rotation: generators::outliving(rotation(object, policy, &region, VersionIds::of(&uid)), value.as_ref()),
             region,
             value,
+            delivery: Delivery::Direct,
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
             rotate_request: annotation(ROTATE),
@@ -253,10 +251,10 @@ pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
 }
 
-fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, tokens: Tokens) -> Rotation {
+fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionIds) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
     if let Some(lambda) = &spec.lambda {
-        return by_aws::parse(spec, lambda, region, policy);
+        return lambda_rotation::parse(spec, lambda, region, policy);
     }
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
     let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));
@@ -287,7 +285,7 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, tokens: Token
             ),
         );
     }
-    let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, tokens));
+    let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, ids));
     match clock {
         Ok(clock) => Rotation::Scheduled {
             expression: clock.describe(&expression),

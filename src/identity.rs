@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::api::condition::Reason;
 use crate::api::{EXTERNAL_ID, ROLE_ARN, SERVICE_ACCOUNT_ROLE_ARN, TAG_CLUSTER, TAG_NAMESPACE};
-use crate::desired::Refusal;
+use crate::refusal::Refusal;
 use crate::value::short_hash;
 
 /// The most characters of a role session's name.

@@ -90,7 +90,7 @@ pub enum Reason {
     /// Somebody else's AWSPENDING is in the way.
     ForeignPending,
     /// AWS rotates this secret, so we do not.
-    RotatedByAws,
+    ForeignRotation,
     /// The rotation function lies outside what this namespace may use.
     FunctionNotAllowed,
     /// AWS tried to rotate and did not succeed.
@@ -141,7 +141,7 @@ impl Reason {
         Self::MissedWindow,
         Self::IntervalTooShort,
         Self::ForeignPending,
-        Self::RotatedByAws,
+        Self::ForeignRotation,
         Self::FunctionNotAllowed,
         Self::RotationFailed,
         Self::SecretNotOwned,
@@ -184,7 +184,7 @@ impl Reason {
             Self::MissedWindow => "MissedWindow",
             Self::IntervalTooShort => "IntervalTooShort",
             Self::ForeignPending => "ForeignPending",
-            Self::RotatedByAws => "RotatedByAws",
+            Self::ForeignRotation => "ForeignRotation",
             Self::FunctionNotAllowed => "FunctionNotAllowed",
             Self::RotationFailed => "RotationFailed",
             Self::SecretNotOwned => "SecretNotOwned",
@@ -197,7 +197,7 @@ impl Reason {
     }
 
     /// Whether a person must act before it can get better (condition `Stalled`).
-    pub fn needs_a_person(self) -> bool {
+    pub fn requires_user_action(self) -> bool {
         matches!(
             self,
             Self::InvalidSpec
@@ -219,7 +219,7 @@ impl Reason {
                 | Self::ReplicaFailed
                 | Self::IntervalTooShort
                 | Self::ForeignPending
-                | Self::RotatedByAws
+                | Self::ForeignRotation
                 | Self::FunctionNotAllowed
                 | Self::RotationFailed
                 | Self::SecretNotOwned

@@ -105,9 +105,9 @@ fn refused(fault: Fault, role: &RoleArn, trust: impl FnOnce() -> String) -> Fail
         // Silence, throttling, and the operator's own credentials are told as for every call.
         _ => return fault.into_failure(),
     };
-    let Failure { of, message, .. } = fault.into_failure();
+    let Failure { message, .. } = fault.into_failure();
     let answered = message.rsplit_once(": ").map_or(message.as_str(), |(answered, _)| answered).to_owned();
-    Failure { of, class: Class::Denied, reason: Reason::IdentityRefused, message: format!("{answered} for the role {role}: {advice}") }
+    Failure { class: Class::Denied, reason: Reason::IdentityRefused, message: format!("{answered} for the role {role}: {advice}") }
 }
 
 #[cfg(test)]

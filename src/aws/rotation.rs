@@ -4,41 +4,26 @@ use aws_sdk_secretsmanager::types::RotationRulesType;
 use jiff::Timestamp;
 
 use super::{Address, Fault, SecretsManager, Written, timestamp};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::desired::Rules;
+use crate::facts::RotationFacts;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// What DescribeSecret shows of rotation by AWS.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RotationDescription {
-    /// It is on.
-    pub enabled: bool,
-    /// The function; it stays when rotation is turned off.
-    pub function: Option<String>,
-    /// The rules; they stay as well.
-    pub rules: Rules,
-    /// When AWS last rotated.
-    pub last: Option<Timestamp>,
-    /// By when AWS will have rotated next; in the past when that fails.
-    pub next: Option<Timestamp>,
-}
-
-impl RotationDescription {
-    pub(super) fn of(output: &aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput) -> Self {
-        let rules = output.rotation_rules();
-        Self {
-            enabled: output.rotation_enabled().unwrap_or(false),
-            function: output.rotation_lambda_arn().map(str::to_owned),
-            rules: Rules {
-                days: rules.and_then(RotationRulesType::automatically_after_days),
-                expression: rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
-                duration: rules.and_then(RotationRulesType::duration).map(str::to_owned),
-            },
-            last: output.last_rotated_date().and_then(timestamp),
-            next: output.next_rotation_date().and_then(timestamp),
-        }
+pub(super) fn facts(output: &aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput) -> RotationFacts {
+    let rules = output.rotation_rules();
+    RotationFacts {
+        enabled: output.rotation_enabled().unwrap_or(false),
+        function: output.rotation_lambda_arn().map(str::to_owned),
+        rules: Rules {
+            days: rules.and_then(RotationRulesType::automatically_after_days),
+            expression: rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
+            duration: rules.and_then(RotationRulesType::duration).map(str::to_owned),
+        },
+        last: output.last_rotated_date().and_then(timestamp),
+        next: output.next_rotation_date().and_then(timestamp),
     }
 }
 
@@ -112,7 +97,7 @@ fn refused(fault: Fault) -> Failure {
     if under_way {
         let message =
             format!("{operation}: AWS answered InvalidRequestException: another rotation may be under way; the operator looks again");
-        return Failure { of: ConditionType::Rotated, class: Class::Conflict, reason: Reason::Progressing, message };
+        return Failure { class: Class::Conflict, reason: Reason::Progressing, message };
     }
     if uninvocable {
         let message = format!(
@@ -120,7 +105,7 @@ fn refused(fault: Fault) -> Failure {
              (aws lambda add-permission), and that the operator may call secretsmanager:RotateSecret and lambda:InvokeFunction; it tries again \
              by itself"
         );
-        return Failure { of: ConditionType::Rotated, message, ..failure };
+        return Failure { message, ..failure };
     }
-    Failure { of: ConditionType::Rotated, ..failure }
+    failure
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};
 
 use super::{Address, Fault, SecretsManager};
+use crate::facts::{Replica, ReplicaState};
 use crate::failure::Failure;
-use crate::plan::{Replica, ReplicaState};
 
 impl SecretsManager {
     /// The resource policy as AWS gives it back, if there is one.

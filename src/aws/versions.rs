@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::primitives::Blob;
 
 use super::{Address, SecretsManager, Written, written};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::value::Payload;
 
 const CURRENT: &str = "AWSCURRENT";
@@ -19,11 +19,12 @@ pub enum Moved {
 }
 
 impl SecretsManager {
-    /// Writes a new current version; AWS moves AWSCURRENT and AWSPREVIOUS. `label` goes to it in the same call, from wherever it is.
+    /// Writes a version with the staging label `stage`. With `AWSCURRENT`, AWS moves `AWSPREVIOUS` too. `label` moves to
+    /// the version in the same call, from whichever version has it.
     ///
     /// # Errors
     /// Any answer but the two of [`Written`].
-    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Payload, label: Option<&str>) -> Result<Written, Failure> {
+    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Payload, stage: &str, label: Option<&str>) -> Result<Written, Failure> {
         const OPERATION: &str = "PutSecretValue";
         let request = self.client(at.region).put_secret_value().secret_id(at.id).client_request_token(version.as_str());
         let request = match value {
@@ -31,9 +32,10 @@ impl SecretsManager {
             Payload::Binary(bytes) => request.secret_binary(Blob::new(bytes.expose())),
         };
         let request = match label {
-            // AWS moves AWSPREVIOUS too when AWSCURRENT is named.
-            Some(label) => request.version_stages(CURRENT).version_stages(label),
-            None => request,
+            None if stage == CURRENT => request,
+            None => request.version_stages(stage),
+            // AWS moves AWSPREVIOUS too if AWSCURRENT is named.
+            Some(label) => request.version_stages(stage).version_stages(label),
         };
         written(self.count(OPERATION, request.send().await))
     }

@@ -5,23 +5,24 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Refusal, Rotation};
+use super::{Rotation};
+use crate::refusal::Refusal;
 use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::schedule::Span;
-use crate::value::Declared;
+use crate::value::DeclaredValue;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
+pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     if let Some(plain) = &spec.plain_text {
         let generator = generator(plain)?;
         if !generator.companions().is_empty() {
             return Err(invalid("plainText is one string, and a pair has several: put it under a name in spec.value.generate"));
         }
-        return Ok(Declared::PlainText(generator));
+        return Ok(DeclaredValue::PlainText(generator));
     }
     let generate = spec
         .generate
@@ -38,12 +39,12 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
             )));
         }
     }
-    Ok(Declared::Fields { data: spec.data.clone(), generate })
+    Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
 /// A certificate that ends before its successor is made is refused with the schedule, so that everything else goes on.
-pub(super) fn outliving(rotation: Rotation, declared: Option<&Declared>) -> Rotation {
-    let (Rotation::Scheduled { clock, .. }, Some(Declared::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
+pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) -> Rotation {
+    let (Rotation::Scheduled { clock, .. }, Some(DeclaredValue::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
     let certificates = generate.iter().filter_map(|(field, generator)| match generator {
         Generator::TlsKeyPair(rules) => Some((field, rules.validity())),
         _ => None,

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::resource_policy::PolicyDocument;
-use super::{Policy, Refusal, glob_allows};
+use super::{Policy, glob_allows};
+use crate::refusal::Refusal;
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, AwsSpec};
 
@@ -12,27 +13,27 @@ use crate::api::{AwsAdoptionPolicy, AwsSpec};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting<T> {
     /// The spec does not mention it: what is there stays, unless the operator set it.
-    Unmentioned,
+    Unset,
     /// The spec asks for this.
-    Asked(T),
+    Set(T),
     /// The spec asks for something that may not be: nothing is changed.
-    Refused(Refusal),
+    Rejected(Refusal),
 }
 
 impl<T> Setting<T> {
     /// What is asked for.
-    pub fn asked(&self) -> Option<&T> {
+    pub fn value(&self) -> Option<&T> {
         match self {
-            Self::Asked(asked) => Some(asked),
-            Self::Unmentioned | Self::Refused(_) => None,
+            Self::Set(value) => Some(value),
+            Self::Unset | Self::Rejected(_) => None,
         }
     }
 
     /// Why it may not be.
-    pub fn refused(&self) -> Option<&Refusal> {
+    pub fn rejected(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::Unmentioned | Self::Asked(_) => None,
+            Self::Rejected(refusal) => Some(refusal),
+            Self::Unset | Self::Set(_) => None,
         }
     }
 }
@@ -52,7 +53,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { key: Setting::Unmentioned, policy: Setting::Unmentioned, replicas: Setting::Unmentioned, adoption: AwsAdoptionPolicy::Never }
+        Self { key: Setting::Unset, policy: Setting::Unset, replicas: Setting::Unset, adoption: AwsAdoptionPolicy::Never }
     }
 }
 
@@ -61,24 +62,24 @@ impl Settings {
     pub(super) fn read(spec: &AwsSpec, region: &str, policy: &Policy) -> Self {
         Self {
             key: match &spec.kms_key_id {
-                None => Setting::Unmentioned,
-                Some(key) => key_refusal("spec.aws.kmsKeyId", key, policy).map_or_else(|| Setting::Asked(key.clone()), Setting::Refused),
+                None => Setting::Unset,
+                Some(key) => key_refusal("spec.aws.kmsKeyId", key, policy).map_or_else(|| Setting::Set(key.clone()), Setting::Rejected),
             },
             policy: match &spec.resource_policy {
-                None => Setting::Unmentioned,
-                Some(_) if !policy.allow_resource_policies => Setting::Refused(Refusal::new(
+                None => Setting::Unset,
+                Some(_) if !policy.allow_resource_policies => Setting::Rejected(Refusal::new(
                     Reason::PolicyNotAllowed,
                     "spec.aws.resourcePolicy: this operator does not let objects say who else may use an AWS secret: remove it, or ask the \
                      administrator for --allow-resource-policies",
                 )),
                 Some(document) => PolicyDocument::new(document, spec.block_public_policy).map_or_else(
                     || {
-                        Setting::Refused(Refusal::new(
+                        Setting::Rejected(Refusal::new(
                             Reason::InvalidSpec,
                             "spec.aws.resourcePolicy: AWS takes at most 20,480 characters: write a shorter policy",
                         ))
                     },
-                    Setting::Asked,
+                    Setting::Set,
                 ),
             },
             replicas: replicas(spec, region, policy),
@@ -87,23 +88,23 @@ impl Settings {
     }
 
     /// Why a setting may not be.
-    pub fn refused(&self) -> Option<&Refusal> {
-        self.key.refused().or_else(|| self.policy.refused()).or_else(|| self.replicas.refused())
+    pub fn rejected(&self) -> Option<&Refusal> {
+        self.key.rejected().or_else(|| self.policy.rejected()).or_else(|| self.replicas.rejected())
     }
 }
 
 fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<String, Option<String>>> {
-    let Some(wanted) = &spec.replica_regions else { return Setting::Unmentioned };
+    let Some(wanted) = &spec.replica_regions else { return Setting::Unset };
     for replica in wanted {
         let region = &replica.region;
         if region == own {
-            return Setting::Refused(Refusal::new(
+            return Setting::Rejected(Refusal::new(
                 Reason::InvalidSpec,
                 format!("spec.aws.replicaRegions: the secret itself lives in {region}: name other regions only"),
             ));
         }
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(region) {
-            return Setting::Refused(Refusal::new(
+            return Setting::Rejected(Refusal::new(
                 Reason::RegionNotAllowed,
                 format!(
                     "spec.aws.replicaRegions: the region {region} is none of those that the operator may use ({}): remove it, or ask the \
@@ -113,10 +114,10 @@ fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<Stri
             ));
         }
         if let Some(refusal) = replica.kms_key_id.as_ref().and_then(|key| key_refusal("spec.aws.replicaRegions", key, policy)) {
-            return Setting::Refused(refusal);
+            return Setting::Rejected(refusal);
         }
     }
-    Setting::Asked(wanted.iter().map(|replica| (replica.region.clone(), replica.kms_key_id.clone())).collect())
+    Setting::Set(wanted.iter().map(|replica| (replica.region.clone(), replica.kms_key_id.clone())).collect())
 }
 
 fn key_refusal(field: &str, key: &str, policy: &Policy) -> Option<Refusal> {

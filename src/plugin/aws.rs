@@ -10,7 +10,8 @@ use aws_sdk_secretsmanager::config::ProvideCredentials as _;
 use super::args::AwsArgs;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
-use crate::aws::{Address, Aws, Description, SecretsManager};
+use crate::aws::{Address, Aws, SecretsManager};
+use crate::facts::AwsSecret;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
@@ -75,7 +76,7 @@ impl Caller {
     ///
     /// # Errors
     /// Why AWS could not be asked, as a sentence.
-    pub(super) async fn describe(&self, place: &Place) -> Result<Option<Description>, String> {
+    pub(super) async fn describe(&self, place: &Place) -> Result<Option<AwsSecret>, String> {
         if !self.has_credentials().await {
             return Err("there are no AWS credentials here: type aws sso login, or set AWS_PROFILE".to_owned());
         }

@@ -1,13 +1,13 @@
 //! How far a request has come, by what the status says. Pure.
 //!
-//! The version that a rotate request makes is known before it is made ([`crate::ids`]), so another rotation is never taken for it.
+//! The version that a rotate request makes is known before it is made ([`crate::version_id`]), so another rotation is never taken for it.
 
 use serde::Serialize;
 
 use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CreationPolicy, RequestStatus, RollbackRefusal, RotatedSecret};
-use crate::ids::{Tokens, VersionId};
+use crate::version_id::{VersionIds, VersionId};
 
 /// The steps of a rotation, as `rotate -o json` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -59,8 +59,8 @@ pub(super) fn rollback(object: &RotatedSecret, token: &str) -> (Steps, Verdict) 
     follow(object, token, &tokens(object).rollback(token), handled, refused.map(RollbackRefusal::sentence))
 }
 
-fn tokens(object: &RotatedSecret) -> Tokens {
-    Tokens::of(object.metadata.uid.as_deref().unwrap_or_default())
+fn tokens(object: &RotatedSecret) -> VersionIds {
+    VersionIds::of(object.metadata.uid.as_deref().unwrap_or_default())
 }
 
 fn requests(object: &RotatedSecret) -> RequestStatus {
@@ -177,7 +177,7 @@ mod tests {
     const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 
     fn expected() -> String {
-        Tokens::of(UID).request("t").to_string()
+        VersionIds::of(UID).request("t").to_string()
     }
 
     fn object(spec: &Value, status: &Value) -> RotatedSecret {
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_rollback_is_done_by_its_own_version_or_refused_by_its_own_answer() {
-        let version = Tokens::of(UID).rollback("t").to_string();
+        let version = VersionIds::of(UID).rollback("t").to_string();
         let fine = conditions("True", "Succeeded", false);
         let status = |current: &str, requests: Value| {
             json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": current}, "mirror": {"versionId": current},
@@ -331,7 +331,7 @@ mod tests {
         }
     }
 
-    fn by_aws(suspend: bool) -> Value {
+    fn lambda_rotation(suspend: bool) -> Value {
         let function = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
         json!({"schedule": "rate(30 days)", "suspend": suspend, "lambda": {"functionArn": function}})
     }
@@ -340,9 +340,9 @@ mod tests {
     fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
         let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
         let begun =
-            object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
+            object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
         assert_eq!(rotation(&begun, "t").1, Verdict::Wait);
-        let gone = object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old"})));
+        let gone = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old"})));
         assert!(matches!(rotation(&gone, "t").1, Verdict::Refused(_)), "abandoned");
     }
 
@@ -355,9 +355,9 @@ mod tests {
             (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
             (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
             (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
-            (json!({"rotation": by_aws(false)}), None, Some("spec.target.versionId"), None),
-            (json!({"value": {"data": {"a": "b"}}, "rotation": by_aws(false)}), None, None, None),
-            (json!({"rotation": by_aws(true)}), Some("resume db"), Some("spec.target.versionId"), None),
+            (json!({"rotation": lambda_rotation(false)}), None, Some("spec.target.versionId"), None),
+            (json!({"value": {"data": {"a": "b"}}, "rotation": lambda_rotation(false)}), None, None, None),
+            (json!({"rotation": lambda_rotation(true)}), Some("resume db"), Some("spec.target.versionId"), None),
         ] {
             for (asked, expected) in [(Asking::Rotate, rotate), (Asking::RollBack, rollback), (Asking::Refresh, refresh)] {
                 let found = obstacle(&object(&spec, &json!({})), asked);

@@ -14,7 +14,7 @@ use super::connect::{FIELD_MANAGER, Session};
 use super::progress::{self, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages, output};
 use crate::api::{CreationPolicy, REFRESH, ROLLBACK, ROTATE, RotatedSecret};
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 
 /// How often the status is read. A status is written once in a turn, so there is little to miss.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ struct Answer {
 pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
     let before = ready_for(session, args, Asking::Rotate).await?;
     let token = token();
-    let version = Tokens::of(&before.uid().unwrap_or_default()).request(&token).to_string();
+    let version = VersionIds::of(&before.uid().unwrap_or_default()).request(&token).to_string();
     // The refresh's acknowledgement tells that the operator has looked since, also where it fails.
     ask(session, &args.name, json!({ROTATE: token, REFRESH: token})).await?;
     let wait = Wait::new(args, &token, Some(version));
@@ -63,7 +63,7 @@ pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit
 /// Asks for the value of the version `to`, which is one that was found.
 pub(super) async fn roll_back(session: &Session, args: &RequestArgs, object: &RotatedSecret, to: &str) -> Result<Exit, Trouble> {
     let token = token();
-    let version = Tokens::of(&object.uid().unwrap_or_default()).rollback(&token).to_string();
+    let version = VersionIds::of(&object.uid().unwrap_or_default()).rollback(&token).to_string();
     ask(session, &args.name, json!({ROLLBACK: format!("{token}:{to}"), REFRESH: token})).await?;
     let wait = Wait::new(args, &token, Some(version));
     wait.tell("requested", &format!("the value of version {to}, with token {token}"))?;

@@ -21,7 +21,7 @@ fn find(object: &RotatedSecret, meant: &str) -> Result<String, String> {
     if meant == "AWSPREVIOUS" {
         return aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: kubectl rotatedsecret history {name}"));
     }
-    let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.kept_version_ids).collect();
+    let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.retained_version_ids).collect();
     known.extend(aws.previous_version_id);
     known.retain(|version| !meant.is_empty() && version.starts_with(meant));
     known.sort_unstable();
@@ -54,7 +54,7 @@ mod tests {
             "metadata": {"name": "db"},
             "spec": {},
             "status": {
-                "aws": {"currentVersionId": "cccc", "previousVersionId": previous, "keptVersionIds": ["abcd", "ffff"]},
+                "aws": {"currentVersionId": "cccc", "previousVersionId": previous, "retainedVersionIds": ["abcd", "ffff"]},
                 "history": [entry("cccc"), entry("abcd"), entry("abce")],
             },
         }))

@@ -1,0 +1,247 @@
+//! The mirrored Secret. Facts come from its metadata alone; it is written by POST and PUT with preconditions, and the answers are asked for
+//! as metadata and thrown away, so that no library can log a body with a value in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{Method, Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
+use kube::api::Api;
+use kube::client::Body;
+use kube::{Client, Resource as _, ResourceExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{failed, refused};
+use crate::api::condition::Reason;
+use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::backoff::Class;
+use crate::desired::Target;
+use crate::facts::MirrorFacts;
+use crate::failure::Failure;
+use crate::version_id::VersionId;
+use crate::plaintext::SecretBytes;
+
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// The metadata of the Secret.
+#[derive(Debug, Clone)]
+pub struct MirrorMetadata {
+    /// What it says.
+    pub facts: MirrorFacts,
+    metadata: ObjectMeta,
+}
+
+/// Reads the metadata of the Secret; `None`: there is none.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
+    let found = Api::<Secret>::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+        .get_metadata_opt(&target.name)
+        .await
+        .map_err(|error| failed("reading the Secret's metadata", &error))?;
+    Ok(found.map(|found| read_metadata(found.metadata, object, target, arn)))
+}
+
+fn read_metadata(metadata: ObjectMeta, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> MirrorMetadata {
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
+    let annotation = |key: &str| metadata.annotations.iter().flatten().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
+    let adoptable = controller.is_none() && annotation(ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
+    let version = annotation(VERSION_ID).map(VersionId::from);
+    let writers = Writers::read(metadata.managed_fields.as_deref().unwrap_or_default());
+    let has = |wanted: &BTreeMap<String, String>, found: &Option<BTreeMap<String, String>>| {
+        wanted.iter().all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
+    };
+    let intact = annotation(RENDERING) == Some(target.rendering(writers.our_keys.iter().map(String::as_str)).as_str())
+        && writers.foreign_keys.is_subset(&writers.our_keys)
+        && !writers.foreign_form
+        && writers.string_data.is_none_or(|applied| writers.written.is_some_and(|written| applied < written))
+        && has(&target.labels, &metadata.labels)
+        && has(&target.annotations, &metadata.annotations)
+        && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
+    let revision = metadata.resource_version.clone();
+    MirrorMetadata { facts: MirrorFacts { ours, adoptable, version, intact, written: writers.written, revision }, metadata }
+}
+
+/// Who wrote what, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without reading the
+/// value. <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+#[derive(Default)]
+struct Writers {
+    our_keys: BTreeSet<String>,
+    foreign_keys: BTreeSet<String>,
+    foreign_form: bool,
+    /// When somebody last applied `stringData`, which changes a value without owning its key.
+    string_data: Option<Timestamp>,
+    our_labels: BTreeSet<String>,
+    our_annotations: BTreeSet<String>,
+    written: Option<Timestamp>,
+}
+
+impl Writers {
+    fn read(entries: &[ManagedFieldsEntry]) -> Self {
+        let mut writers = Self::default();
+        for entry in entries {
+            let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { continue };
+            let keys = names(fields, &["f:data"]);
+            if entry.manager.as_deref() == Some(FIELD_MANAGER) {
+                writers.our_keys.extend(keys);
+                writers.our_labels.extend(names(fields, &["f:metadata", "f:labels"]));
+                writers.our_annotations.extend(names(fields, &["f:metadata", "f:annotations"]));
+                writers.written = writers.written.max(entry.time.as_ref().map(|time| time.0));
+            } else {
+                writers.foreign_keys.extend(keys);
+                writers.foreign_form |= fields.get("f:immutable").is_some();
+                if fields.get("f:stringData").is_some() {
+                    writers.string_data = writers.string_data.max(entry.time.as_ref().map(|time| time.0));
+                }
+            }
+        }
+        writers
+    }
+}
+
+fn names(fields: &Value, path: &[&str]) -> BTreeSet<String> {
+    let found = path.iter().try_fold(fields, |at, name| at.get(name));
+    found
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|object| object.keys())
+        .filter_map(|key| key.strip_prefix("f:"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Writes the Secret: anew when `before` is `None`, else in place of what was seen, and only if it is still that.
+///
+/// # Errors
+/// Also when somebody was faster: then the turn looks again.
+pub async fn write(
+    client: &Client,
+    object: &RotatedSecret,
+    target: &Target,
+    before: Option<&MirrorMetadata>,
+    arn: &str,
+    version: &VersionId,
+    data: BTreeMap<String, SecretBytes>,
+) -> Result<(), Failure> {
+    let namespace = object.namespace().unwrap_or_default();
+    let rendering = target.rendering(data.keys().map(String::as_str));
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(target.name.clone()),
+            namespace: Some(namespace.clone()),
+            ..metadata(object, target, before, &[(VERSION_ID, version.as_str()), (SECRET_ARN, arn), (RENDERING, &rendering)])
+        },
+        type_: Some(target.layout.kind.as_str().to_owned()),
+        data: Some(data.into_iter().map(|(key, value)| (key, ByteString(value.expose().to_vec()))).collect()),
+        ..Secret::default()
+    };
+    let body = serde_json::to_vec(&secret).map_err(|_| Failure::bug("the Secret could not be serialised"))?;
+    let (method, path) = match before {
+        None => (Method::POST, format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}")),
+        Some(_) => (Method::PUT, format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name)),
+    };
+    let answer = send(client, method, &path, "application/json", body).await?;
+    let status = answer.status();
+    if status == StatusCode::UNPROCESSABLE_ENTITY && unchangeable(answer).await {
+        return Err(Failure {
+            class: Class::Invalid,
+            reason: Reason::TypeMismatch,
+            message: format!(
+                "the Secret {0} has another type, or is immutable, which Kubernetes does not let change: kubectl delete secret {0}, it is made \
+                 anew at once",
+                target.name
+            ),
+        });
+    }
+    accepted(status, "writing the Secret")
+}
+
+/// Takes our owner reference off the Secret, so that it stays when its owner goes.
+///
+/// # Errors
+/// Also when somebody was faster.
+pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, seen: &MirrorMetadata) -> Result<(), Failure> {
+    let namespace = object.namespace().unwrap_or_default();
+    let owners: Vec<OwnerReference> =
+        seen.metadata.owner_references.iter().flatten().filter(|owner| Some(&owner.uid) != object.uid().as_ref()).cloned().collect();
+    let released = json!({"metadata": {
+        "uid": seen.metadata.uid,
+        "resourceVersion": seen.metadata.resource_version,
+        "ownerReferences": owners,
+    }});
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name);
+    let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;
+    accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?.status(), "releasing the Secret")
+}
+
+/// What was there, less what we wrote once and do not want any more, plus what we want.
+fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetadata>, ours: &[(&str, &str)]) -> ObjectMeta {
+    let mut next = before.map(|before| before.metadata.clone()).unwrap_or_default();
+    let writers = Writers::read(next.managed_fields.as_deref().unwrap_or_default());
+    next.managed_fields = None;
+    let mut labels = next.labels.take().unwrap_or_default();
+    labels.retain(|key, _| !writers.our_labels.contains(key));
+    labels.extend(target.labels.clone());
+    let mut annotations = next.annotations.take().unwrap_or_default();
+    annotations.retain(|key, _| !writers.our_annotations.contains(key));
+    annotations.extend(target.annotations.clone());
+    annotations.extend(ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    next.labels = Some(labels);
+    next.annotations = Some(annotations);
+    if before.is_none_or(|before| !before.facts.ours) {
+        next.owner_references.get_or_insert_default().push(OwnerReference {
+            api_version: RotatedSecret::api_version(&()).into_owned(),
+            kind: RotatedSecret::kind(&()).into_owned(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        });
+    }
+    next
+}
+
+fn accepted(status: StatusCode, what: &'static str) -> Result<(), Failure> {
+    if status.is_success() { Ok(()) } else { Err(refused(what, status)) }
+}
+
+/// Whether the API server refuses a field that never changes: the type, or anything of an immutable Secret. Only the names of the fields are
+/// taken from its answer, whose sentences may quote what was sent; an admission policy names none.
+async fn unchangeable(answer: Response<Body>) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal {
+        details: Details,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        #[serde(default)]
+        causes: Vec<Cause>,
+    }
+    #[derive(Deserialize)]
+    struct Cause {
+        #[serde(default)]
+        field: String,
+    }
+    let Ok(body) = answer.into_body().collect_bytes().await else { return false };
+    serde_json::from_slice::<Refusal>(&body)
+        .is_ok_and(|refusal| refusal.details.causes.iter().any(|cause| matches!(cause.field.as_str(), "type" | "data" | "immutable")))
+}
+
+async fn send(client: &Client, method: Method, path: &str, content: &'static str, body: Vec<u8>) -> Result<Response<Body>, Failure> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, content)
+        .header(header::ACCEPT, METADATA_ONLY)
+        .body(Body::from(body))
+        .map_err(|_| Failure::bug("the request could not be built"))?;
+    client.send(request).await.map_err(|error| failed("writing the Secret", &error))
+}
+
+#[cfg(test)]
+mod tests;

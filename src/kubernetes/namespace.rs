@@ -1,0 +1,34 @@
+//! What an administrator says on the Namespace.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+
+use super::failed;
+use crate::failure::Failure;
+
+/// The annotations of a Namespace. A Namespace that is not there says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct NamespacePolicy(BTreeMap<String, String>);
+
+impl NamespacePolicy {
+    /// Asks the API server, not a cache: what was taken back must not be given any more.
+    ///
+    /// # Errors
+    /// When the Namespace cannot be read.
+    pub async fn of(client: &Client, namespace: &str) -> Result<Self, Failure> {
+        let found: Option<PartialObjectMeta<Namespace>> = Api::<Namespace>::all(client.clone())
+            .get_metadata_opt(namespace)
+            .await
+            .map_err(|error| failed("reading the Namespace", &error))?;
+        Ok(Self(found.and_then(|namespace| namespace.metadata.annotations).unwrap_or_default()))
+    }
+
+    /// What one annotation says.
+    pub fn get(&self, annotation: &str) -> Option<&str> {
+        self.0.get(annotation).map(String::as_str)
+    }
+}

@@ -1,0 +1,65 @@
+//! ServiceAccounts that act in AWS: what they say of their role, and their tokens.
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::{Client, ResourceExt};
+
+use super::failed;
+use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
+use crate::api::condition::Reason;
+use crate::backoff::Class;
+use crate::failure::Failure;
+use crate::identity::Account;
+use crate::plaintext::Plaintext;
+
+/// The audience that AWS expects. <https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html>
+const AUDIENCE: &str = "sts.amazonaws.com";
+/// The shortest that the API server gives: the token is used once, at once.
+const SECONDS: i64 = 600;
+
+/// What the ServiceAccount says, or `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn look(client: &Client, namespace: &str, name: &str) -> Result<Option<Account>, Failure> {
+    let found: Option<PartialObjectMeta<ServiceAccount>> = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
+        .get_metadata_opt(name)
+        .await
+        .map_err(|error| not_bound(namespace, failed("reading the ServiceAccount", &error)))?;
+    Ok(found.map(|account| Account {
+        uid: account.uid().unwrap_or_default(),
+        role_arn: account.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
+    }))
+}
+
+/// A token of the ServiceAccount for AWS.
+///
+/// # Errors
+/// When the API server gives none.
+pub async fn token(client: &Client, namespace: &str, name: &str) -> Result<Plaintext, Failure> {
+    let spec = TokenRequestSpec { audiences: vec![AUDIENCE.to_owned()], expiration_seconds: Some(SECONDS), ..TokenRequestSpec::default() };
+    let answer = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
+        .create_token_request(name, &PostParams::default(), &TokenRequest { spec, ..TokenRequest::default() })
+        .await
+        .map_err(|error| not_bound(namespace, failed("asking for a token of the ServiceAccount", &error)))?;
+    let status = answer.status.ok_or_else(|| Failure::bug("the API server answered a token request without a token"))?;
+    Ok(Plaintext::from(status.token))
+}
+
+/// The right is given namespace by namespace, so a refusal says how.
+fn not_bound(namespace: &str, failure: Failure) -> Failure {
+    if failure.class != Class::Denied {
+        return failure;
+    }
+    Failure {
+        reason: Reason::IdentityRefused,
+        message: format!(
+            "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator type: kubectl create rolebinding \
+             rotated-secrets-service-accounts -n {namespace} --clusterrole=rotated-secrets-service-accounts \
+             --serviceaccount=rotated-secrets:rotated-secrets (the operator's namespace and account)"
+        ),
+        ..failure
+    }
+}

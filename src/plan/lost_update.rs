@@ -1,0 +1,39 @@
+//! `PutSecretValue` moves `AWSCURRENT` unconditionally, so an external update between our read and our write can be
+//! lost. External values win: the operator moves `AWSCURRENT` back to that version, in the same reconcile or after a
+//! restart.
+
+use super::situation::Situation;
+use crate::desired::Pin;
+use crate::step::Step;
+use crate::version_id::VersionId;
+
+/// Moves `AWSCURRENT` back to an external version that our write replaced.
+pub(super) fn restore(situation: &Situation<'_>) -> Option<Step> {
+    let Situation { seen, secret, current, .. } = situation;
+    let external = match seen.journal.written() {
+        // This reconcile knows which version ours was meant to follow.
+        Some(written) => {
+            secret.previous().filter(|previous| *previous != written.predecessor && current.version == *written.version)?
+        }
+        None => lost_earlier(situation)?,
+    };
+    Some(Step::RestoreCurrent { to: external.clone(), from: current.version.clone() })
+}
+
+/// The write was made, and its reconcile never ended. A version is only written when the mirror holds its predecessor.
+/// So if the current version is ours and not reported, and the mirror still holds what was reported last, ours was meant
+/// to follow that. Another version in between that cannot be ours was lost.
+fn lost_earlier<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
+    let Situation { want, seen, secret, current, .. } = *situation;
+    let follows_current = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
+    let external = secret.previous()?;
+    let newest = seen.status.newest()?;
+    let lost = want.value.is_some()
+        && follows_current
+        && situation.mirrored() == Some(newest)
+        && current.version.is_derived()
+        && !seen.status.recorded(&current.version)
+        && !external.is_derived()
+        && !seen.status.recorded(external);
+    lost.then_some(external)
+}

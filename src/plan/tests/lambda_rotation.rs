@@ -1,0 +1,367 @@
+//! Rotation by AWS: every combination of the facts that it adds, and single rules.
+
+use super::*;
+use crate::desired::lambda_rotation::{LambdaRotation, Rules, RotationConfig};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+fn lambda_rotation(suspended: bool, immediately: bool) -> Rotation {
+    let rules = Rules { expression: Some("rate(1 day)".to_owned()), ..Rules::default() };
+    let terms = Ok(RotationConfig { rules, schedule: Schedule::parse("rate(1 day)").unwrap() });
+    Rotation::Lambda(LambdaRotation {
+        function: "arn:aws:lambda:eu-central-1:123456789012:function:rotate".to_owned(),
+        terms,
+        suspended,
+        immediately,
+    })
+}
+
+fn lambda() -> Desired {
+    Desired { rotation: lambda_rotation(false, false), ..want() }
+}
+
+/// On, ours, as declared, and due in half a day.
+fn on() -> LambdaRotationFacts {
+    LambdaRotationFacts { enabled: true, marked: true, as_declared: true, next: Some(at(NOW + DAY / 2)), ..LambdaRotationFacts::default() }
+}
+
+fn with(rotation: LambdaRotationFacts) -> Observed {
+    Observed {
+        remote: Some(Remote { rotation, ..remote() }),
+        reported: Reported { history: vec![id("current")], ..seen().reported },
+        ..seen()
+    }
+}
+
+/// What AWS does of its own accord is left to the test.
+pub(super) fn carry_out(remote: &mut Remote, step: &Step) {
+    remote.last_changed = Some(at(NOW));
+    let blocked = remote.pending.is_some() && remote.pending != remote.current.as_ref().map(|current| current.version.clone());
+    let rotation = &mut remote.rotation;
+    let mut begin = |version: &VersionId| {
+        assert!(!blocked, "AWS refuses while another version is pending");
+        remote.pending = Some(version.clone());
+    };
+    match step {
+        Step::ClaimRotation => (rotation.marked, rotation.contested) = (true, false),
+        Step::ReleaseRotation => rotation.marked = false,
+        Step::ConfigureRotation { version } => {
+            assert!(!blocked, "AWS refuses while another version is pending");
+            *rotation = LambdaRotationFacts { enabled: true, as_declared: true, next: Some(at(NOW + DAY)), ..rotation.clone() };
+            version.iter().for_each(&mut begin);
+        }
+        Step::RotateNow { version } => begin(version),
+        Step::CancelRotation => (rotation.enabled, rotation.next) = (false, None),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The function does its work: what is pending becomes current.
+fn promote(remote: &mut Remote) {
+    let Some(version) = remote.pending.take() else { return };
+    remote.previous = remote.current.take().map(|current| current.version);
+    remote.current = Some(Current { version, ..current(0) });
+    remote.rotation.next = Some(at(NOW + DAY));
+    remote.last_changed = Some(at(NOW));
+}
+
+fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
+    let mut rotations = Vec::new();
+    for enabled in [false, true] {
+        for (marked, contested) in [(false, false), (true, false), (false, true)] {
+            for as_declared in [false, true] {
+                for next in [None, Some(NOW - HOUR), Some(NOW + HOUR)] {
+                    let next = next.map(at);
+                    rotations.push(LambdaRotationFacts { enabled, marked, contested, as_declared, next, last: None });
+                }
+            }
+        }
+    }
+    let mut wants = Vec::new();
+    for rotation in [
+        lambda_rotation(false, false),
+        lambda_rotation(false, true),
+        lambda_rotation(true, false),
+        lambda_rotation(true, true),
+        Rotation::Never,
+        scheduled(false),
+        Rotation::Refused(Refusal::new(Reason::InvalidSpec, "no schedule")),
+        Rotation::Lambda(LambdaRotation {
+            function: String::new(),
+            terms: Err(Refusal::new(Reason::InvalidSpec, "no schedule of AWS's")),
+            suspended: false,
+            immediately: true,
+        }),
+    ] {
+        for request in [None, Some("now")] {
+            for value in [None, Some(declared("admin"))] {
+                let rotate_request = request.map(str::to_owned);
+                wants.push(Desired { value: value.clone(), rotation: rotation.clone(), rotate_request, ..want() });
+            }
+        }
+    }
+    let mut count = 0;
+    for rotation in &rotations {
+        for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
+            for foreign_rotation in [false, true] {
+                for (pending, changed) in
+                    [(None, MINUTE), (Some("current"), MINUTE), (Some("next"), MINUTE), (Some("next"), HOUR / 2), (Some("next"), 2 * HOUR)]
+                {
+                    let last_changed = Some(at(NOW - changed));
+                    let (rotation, pending) = (rotation.clone(), pending.map(id));
+                    let remote =
+                        Remote { rotation, ownership, foreign_rotation, pending, last_changed, current: Some(current(2 * DAY)), ..remote() };
+                    for mirror in [mirrored("current"), mirrored("other"), Mirror::Foreign] {
+                        for function_allowed in [false, true] {
+                            for (reported, new) in [("admin", false), ("admin", true), ("other", false)] {
+                                let reported = Reported {
+                                    declared: Some(declared(reported).hash()),
+                                    unscheduled: new,
+                                    never_scheduled: new,
+                                    history: vec![id("current")],
+                                    ..Reported::default()
+                                };
+                                let seen =
+                                    Observed { remote: Some(remote.clone()), mirror: mirror.clone(), function_allowed, reported, ..seen() };
+                                for want in &wants {
+                                    check(want, &seen);
+                                    count += 1;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    count
+}
+
+fn rotates_by_aws(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::ClaimRotation | Step::ConfigureRotation { .. } | Step::RotateNow { .. } | Step::CancelRotation | Step::ReleaseRotation
+    )
+}
+
+#[test]
+fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
+    let count = every_by_aws(|want, seen| {
+        let facts = || format!("{want:?}\n{seen:?}");
+        let remote = seen.remote.as_ref().unwrap();
+        let turning = remote.pending.as_ref().is_some_and(|pending| pending.as_str() == "next");
+        let wanted = matches!(want.rotation, Rotation::Lambda(_));
+        match plan(want, seen, at(NOW)) {
+            Next::Do(step) => {
+                let kubernetes = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. });
+                assert!(seen.function_allowed || kubernetes, "not one write in AWS: {step:?} {}", facts());
+                if matches!(step, Step::Write { .. }) {
+                    assert!(!turning, "a rotation is not abandoned: {step:?} {}", facts());
+                    assert!(want.value.is_some(), "{}", facts());
+                }
+                if let Step::Write { cause, .. } = &step {
+                    assert!(!wanted || *cause == Cause::SpecChanged, "the function makes the values: {step:?} {}", facts());
+                    assert!(!remote.rotation.marked || *cause == Cause::SpecChanged, "until AWS has stopped: {step:?} {}", facts());
+                }
+                if rotates_by_aws(&step) {
+                    assert!(wanted || remote.rotation.marked, "rotation that is not ours is left alone: {step:?} {}", facts());
+                    assert!(remote.ownership != Ownership::Another, "{step:?} {}", facts());
+                    assert!(!wanted || !(remote.rotation.contested || remote.foreign_rotation), "{step:?} {}", facts());
+                }
+                match &step {
+                    Step::ConfigureRotation { version } => {
+                        assert!(wanted && remote.rotation.marked && !turning, "{}", facts());
+                        assert!(!(remote.rotation.enabled && remote.rotation.as_declared), "{}", facts());
+                        assert!(version.is_none() || seen.reported.never_scheduled, "at once only where rotation is new: {}", facts());
+                    }
+                    Step::RotateNow { version } => {
+                        assert_eq!(*version, ids().request("now"), "{}", facts());
+                        assert!(remote.rotation.enabled && remote.rotation.as_declared && !turning, "{}", facts());
+                        assert!(seen.mirror == mirrored("current"), "finish before start: {}", facts());
+                    }
+                    Step::CancelRotation => assert!(remote.rotation.enabled, "{}", facts()),
+                    Step::ReleaseRotation => assert!(!remote.rotation.enabled && !wanted, "{}", facts()),
+                    _ => {}
+                }
+            }
+            Next::Rest(rest) => {
+                let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.unsettled;
+                if let (true, Rotation::Lambda(LambdaRotation { suspended: false, .. })) = (fine, &want.rotation) {
+                    assert!(remote.rotation.enabled && remote.rotation.as_declared || turning, "Ready is never a lie: {}", facts());
+                    let late = remote.rotation.next.is_some_and(|next| next < at(NOW - 20 * MINUTE));
+                    assert!(!late || turning, "AWS is late: {}", facts());
+                }
+                if let (true, Some(_)) = (fine && !turning, &rest.next_rotation)
+                    && wanted
+                {
+                    assert_eq!(rest.next_rotation, remote.rotation.next, "what AWS says: {}", facts());
+                }
+            }
+        }
+    });
+    println!("{count} combinations of facts");
+    assert!(count > 150_000);
+}
+
+#[test]
+fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
+    every_by_aws(|want, seen| {
+        for works in [true, false] {
+            let mut world = seen.clone();
+            let mut calls = Vec::new();
+            let mut rests = 0;
+            for _ in 0..24 {
+                match plan(want, &world, at(NOW)) {
+                    Next::Rest(_) if rests == 3 => break,
+                    Next::Rest(rest) => {
+                        rests += 1;
+                        // What a turn reports, and what AWS does between two turns.
+                        world.reported.rotate_handled = rest.rotate_handled.or(world.reported.rotate_handled);
+                        world.wrote = None;
+                        if !rest.unsettled && rest.mirror_seen {
+                            world.reported.history.insert(0, world.remote.as_ref().unwrap().current.as_ref().unwrap().version.clone());
+                        }
+                        let remote = world.remote.as_mut().unwrap();
+                        if works && remote.rotation.enabled {
+                            promote(remote);
+                        }
+                    }
+                    Next::Do(step) => {
+                        if rotates_by_aws(&step) {
+                            calls.push(step.clone());
+                        }
+                        super::carry_out(want, &mut world, &step);
+                    }
+                }
+            }
+            assert!(matches!(plan(want, &world, at(NOW)), Next::Rest(_)), "from {want:?}\n{seen:?}\nto {world:?}\nby {calls:?}");
+            let times = |kind: &str| calls.iter().filter(|step| step.kind() == kind).count();
+            for kind in ["ClaimRotation", "ConfigureRotation", "RotateNow", "CancelRotation", "ReleaseRotation"] {
+                assert!(times(kind) <= 1, "{kind} twice: {calls:?} from {want:?}\n{seen:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn rotation_is_marked_before_it_is_configured_and_the_mark_outlives_it() {
+    let mut world = with(LambdaRotationFacts::default());
+    let mut steps = Vec::new();
+    while let Next::Do(step) = plan(&lambda(), &world, at(NOW)) {
+        super::carry_out(&lambda(), &mut world, &step);
+        steps.push(step);
+    }
+    assert_eq!(steps, [Step::ClaimRotation, Step::ConfigureRotation { version: None }]);
+    let mut steps = Vec::new();
+    while let Next::Do(step) = plan(&want(), &world, at(NOW)) {
+        super::carry_out(&want(), &mut world, &step);
+        steps.push(step);
+    }
+    assert_eq!(steps, [Step::CancelRotation, Step::ReleaseRotation]);
+}
+
+#[test]
+fn a_request_is_passed_on_once() {
+    let asking = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
+    let mut world = with(on());
+    let Next::Do(step @ Step::RotateNow { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
+    super::carry_out(&asking, &mut world, &step);
+    let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
+    assert_eq!((rest.rotate_handled.as_deref(), rest.wake), (Some("now"), Some(at(NOW + 15))), "AWS has begun");
+    promote(world.remote.as_mut().unwrap());
+    let Next::Do(step @ Step::ReplaceMirror { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
+    super::carry_out(&asking, &mut world, &step);
+    // The next one waits until this one is in the history: the labels remember only two.
+    let more = Desired { rotate_request: Some("more".to_owned()), ..lambda() };
+    let Next::Rest(rest) = plan(&more, &world, at(NOW)) else { panic!() };
+    assert_eq!((rest.wake, rest.rotated.map(|refusal| refusal.reason)), (Some(at(NOW)), Some(Reason::Progressing)));
+    world.reported.history.insert(0, ids().request("now"));
+    // What is previous now gets a label to go back to before it loses that one.
+    let Next::Do(step @ Step::MoveLabel { .. }) = plan(&more, &world, at(NOW)) else { panic!() };
+    super::carry_out(&more, &mut world, &step);
+    assert!(matches!(plan(&more, &world, at(NOW)), Next::Do(Step::RotateNow { .. })));
+    assert!(matches!(plan(&asking, &world, at(NOW)), Next::Rest(_)));
+    // Used up, although no label shows it any more.
+    let mut spent = with(on());
+    spent.spent.insert(ids().request("now"), at(NOW - 1000));
+    let Next::Rest(rest) = plan(&asking, &spent, at(NOW)) else { panic!() };
+    assert_eq!(rest.rotate_handled.as_deref(), Some("now"));
+}
+
+#[test]
+fn a_rotation_that_does_not_end_is_told_of_by_dates() {
+    #[rustfmt::skip]
+    let table = [
+        // A version is pending, minutes since the last change, minutes until AWS's date.
+        (false, 1, 600, None),
+        (false, 600, -1, None),
+        (false, 600, -14, None),
+        (false, 600, -15, Some(Reason::Overdue)),
+        (true, 1, 600, None),
+        (true, 59, 600, None),
+        (true, 60, 600, Some(Reason::RotationFailed)),
+        (true, 14, -600, None),
+        (true, 15, -600, Some(Reason::RotationFailed)),
+    ];
+    for (pending, changed, next, expected) in table {
+        let rotation = LambdaRotationFacts { next: Some(at(NOW + next * MINUTE)), ..on() };
+        let mut world = with(rotation);
+        let remote = world.remote.as_mut().unwrap();
+        remote.pending = pending.then(|| id("next"));
+        remote.last_changed = Some(at(NOW - changed * MINUTE));
+        let Next::Rest(rest) = plan(&lambda(), &world, at(NOW)) else { panic!() };
+        assert_eq!(rest.rotated.as_ref().map(|refusal| refusal.reason), expected, "{pending} {changed} {next}");
+        assert_eq!(rest.next_rotation, Some(at(NOW + next * MINUTE)), "what AWS says, also when it is past");
+        if expected == Some(Reason::RotationFailed) {
+            let message = rest.rotated.unwrap().message;
+            assert!(message.contains("aws logs tail /aws/lambda/rotate") && message.contains("--remove-from-version-id next"), "{message}");
+        }
+        assert!(rest.wake.is_none_or(|wake| wake > at(NOW)));
+    }
+}
+
+#[test]
+fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
+    let suspended = Desired { rotation: lambda_rotation(true, false), ..want() };
+    let turning = |changed: i64| {
+        let mut world = with(on());
+        let remote = world.remote.as_mut().unwrap();
+        (remote.pending, remote.last_changed) = (Some(id("next")), Some(at(NOW - changed)));
+        world
+    };
+    assert!(matches!(plan(&suspended, &turning(MINUTE), at(NOW)), Next::Rest(_)));
+    assert_eq!(plan(&suspended, &turning(2 * HOUR), at(NOW)), Next::Do(Step::CancelRotation));
+    assert_eq!(plan(&suspended, &with(on()), at(NOW)), Next::Do(Step::CancelRotation));
+    // What is left pending keeps the next rotation from beginning, and the message says what to do.
+    let mut left = with(LambdaRotationFacts { enabled: false, next: None, ..on() });
+    left.remote.as_mut().unwrap().pending = Some(id("next"));
+    let Next::Rest(rest) = plan(&lambda(), &left, at(NOW)) else { panic!() };
+    assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
+}
+
+#[test]
+fn after_a_lost_status_only_the_version_that_we_created_is_mended() {
+    let mut world = with(on());
+    world.reported.declared = None;
+    let remote = world.remote.as_mut().unwrap();
+    let made_by_the_function = ids().request("now");
+    remote.current = Some(Current { version: made_by_the_function.clone(), fits: Some(false), ..current(60) });
+    world.mirror = mirrored(made_by_the_function.as_str());
+    assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Rest(_)));
+    assert!(matches!(plan(&want(), &with_current(&made_by_the_function), at(NOW)), Next::Do(Step::Write { .. })), "ours, where we rotate");
+    let created = ids().creation();
+    world.remote.as_mut().unwrap().current.as_mut().unwrap().version = created.clone();
+    world.mirror = mirrored(created.as_str());
+    world.reported.history.insert(0, created);
+    assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Do(Step::Write { cause: Cause::SpecChanged, .. })));
+}
+
+fn with_current(version: &VersionId) -> Observed {
+    let mut world = seen();
+    world.reported.declared = None;
+    world.remote.as_mut().unwrap().current = Some(Current { version: version.clone(), fits: Some(false), ..current(60) });
+    world.mirror = mirrored(version.as_str());
+    world
+}

@@ -1,0 +1,58 @@
+//! Metrics and log lines of steps and versions.
+
+use super::Reconciler;
+use crate::api::{Cause, HistoryEntry};
+use crate::desired::Desired;
+use crate::journal::Effect;
+use crate::step::Step;
+
+impl Reconciler<'_> {
+    /// Counts a step. `effect`: what it did; `None`: it failed.
+    pub(super) fn record_metrics(&self, want: &Desired, step: &Step, effect: Option<&Effect>) {
+        let metrics = &self.ctx.metrics;
+        match effect {
+            Some(Effect::Absent) => {}
+            Some(_) => {
+                metrics.step(step.kind(), "ok");
+                self.record_drift(step);
+            }
+            None => {
+                metrics.step(step.kind(), "failed");
+                let cause = match step {
+                    Step::Create { .. } => Some(Cause::Created),
+                    Step::Put { cause, .. } => Some(*cause),
+                    _ => None,
+                };
+                if let Some(cause) = cause {
+                    metrics.rotation(want.strategy(), cause.as_str(), "Failed");
+                }
+            }
+        }
+    }
+
+    fn record_drift(&self, step: &Step) {
+        let metrics = &self.ctx.metrics;
+        let status = self.object.status.as_ref();
+        // The declaration is the one that the status speaks of: then an external change is corrected.
+        let declared_before = status.and_then(|status| status.observed_generation) == self.object.metadata.generation;
+        if step.writes_mirror() {
+            let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
+            if held != step.version().map(crate::version_id::VersionId::as_str) {
+                metrics.mirror_write("NewVersion");
+            } else if declared_before {
+                metrics.mirror_write("Repair");
+                metrics.drift_repair(step.kind());
+            } else {
+                metrics.mirror_write("Spec");
+            }
+        } else if step.is_setting() && !matches!(step, Step::MoveLabel { .. }) && declared_before {
+            metrics.drift_repair(step.kind());
+        }
+    }
+
+    /// A version became current, and the status says so.
+    pub(super) fn record_version(&self, want: Option<&Desired>, entry: &HistoryEntry) {
+        self.ctx.metrics.rotation(want.map_or("None", Desired::strategy), entry.cause.as_str(), "Succeeded");
+        tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "version is current");
+    }
+}

@@ -1,0 +1,46 @@
+//! Requests by a person, and which of them were handled.
+
+use kube::ResourceExt;
+
+use super::events::EventNote;
+use crate::api::{REFRESH, ROLLBACK, ROTATE, RequestStatus, RotatedSecret, RotatedSecretStatus};
+use crate::desired::{RollbackRequest, bounded};
+
+/// Whether something was requested since the last attempt. A failure acknowledges a refresh, and keeps the tokens of
+/// other requests. So each request ends a wait once.
+pub(super) fn news(object: &RotatedSecret) -> bool {
+    let Some(status) = &object.status else { return true };
+    let handled = status.requests.clone().unwrap_or_default();
+    let tried = status.failures.as_ref().and_then(|failures| failures.requests.clone()).unwrap_or_default();
+    let asked = present(object).unwrap_or_default();
+    let fresh = |asked: Option<String>, known: [Option<String>; 2]| asked.is_some() && !known.contains(&asked);
+    fresh(token(object, REFRESH), [handled.refresh, None])
+        || fresh(asked.rotate, [handled.rotate, tried.rotate])
+        || fresh(asked.rollback, [handled.rollback, tried.rollback])
+}
+
+/// The requests on the object that a failure does not acknowledge.
+pub(super) fn present(object: &RotatedSecret) -> Option<RequestStatus> {
+    let rollback = object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text)).map(|request| request.token);
+    let requests = RequestStatus { rotate: token(object, ROTATE), rollback, ..RequestStatus::default() };
+    (requests != RequestStatus::default()).then_some(requests)
+}
+
+fn token(object: &RotatedSecret, annotation: &str) -> Option<String> {
+    object.annotations().get(annotation).filter(|token| !token.is_empty()).map(|token| bounded(token))
+}
+
+/// The Event for a rollback that cannot be carried out, once.
+pub(super) fn refused(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+    let answered = |status: &RotatedSecretStatus| {
+        let requests = status.requests.as_ref()?;
+        Some((requests.rollback.clone()?, requests.rollback_refused?))
+    };
+    let (_, refusal) = answered(after).filter(|answer| answered(before).as_ref() != Some(answer))?;
+    Some(EventNote {
+        warning: true,
+        reason: "RollbackRefused".to_owned(),
+        action: "RollBack",
+        note: format!("the request to roll back is not carried out: {}", refusal.sentence()),
+    })
+}

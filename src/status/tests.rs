@@ -1,0 +1,407 @@
+//! What the status says after a turn, by tables; the facts are built by hand, so that a report is judged without the plan.
+
+mod history;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::*;
+use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
+use crate::backoff::Class;
+use crate::desired::{Pin, Target};
+use crate::generate::Generator;
+use crate::version_id::{VersionIds, VersionId};
+use crate::plan::{Next, Ownership};
+use crate::schedule::{Clock, Schedule};
+use crate::value::{DeclaredValue, Layout};
+
+/// 2026-11-24 00:30:00 UTC.
+const MADE: i64 = 1_795_480_200;
+const HOUR: i64 = 3600;
+const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn ids() -> VersionIds {
+    VersionIds::of(UID)
+}
+
+fn id(name: &str) -> VersionId {
+    VersionId::from(name)
+}
+
+fn declared(username: &str) -> DeclaredValue {
+    DeclaredValue::Fields {
+        data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
+        generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
+    }
+}
+
+fn scheduled(expression: &str) -> Rotation {
+    on_clock(expression, 0, OnMissedWindow::RotateNow)
+}
+
+/// With a window of so many minutes.
+fn on_clock(expression: &str, window: i64, on_missed: OnMissedWindow) -> Rotation {
+    let schedule = Schedule::parse(expression).unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, ids()).unwrap();
+    Rotation::Scheduled { expression: clock.describe(expression), clock, suspended: false, immediately: false }
+}
+
+fn want() -> Desired {
+    Desired {
+        ids: ids(),
+        uid: UID.to_owned(),
+        namespace: "shop".to_owned(),
+        name: "db-admin".to_owned(),
+        suspended: false,
+        region: "eu-central-1".to_owned(),
+        secret_name: "k8s/shop/db-admin".to_owned(),
+        own_prefix: true,
+        session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
+        service_account: None,
+        description: None,
+        settings: crate::desired::Settings::default(),
+        tags: BTreeMap::new(),
+        delete_after_days: None,
+        value: Some(declared("admin")),
+        rotation: scheduled("rate(1 hour)"),
+        target: Some(Target {
+            name: "db-admin".to_owned(),
+            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            pin: Pin::Current,
+            retained: false,
+            adopts: false,
+        }),
+        keep_versions: 5,
+        rotate_request: None,
+        rollback_request: None,
+        refresh_request: None,
+    }
+}
+
+fn object(status: &RotatedSecretStatus) -> RotatedSecret {
+    let mut object = RotatedSecret::new(
+        "db-admin",
+        RotatedSecretSpec { suspend: false, aws: AwsSpec::default(), value: None, rotation: None, target: TargetSpec::default() },
+    );
+    object.metadata.uid = Some(UID.to_owned());
+    object.metadata.generation = Some(1);
+    object.status = Some(status.clone());
+    object
+}
+
+fn seen(version: &VersionId, changed: i64) -> Observed {
+    Observed {
+        function_allowed: true,
+        name_allowed: true,
+        refused: None,
+        finalizer: false,
+        remote: Some(Remote {
+            rotation: crate::plan::LambdaRotationFacts::default(),
+            arn: ARN.to_owned(),
+            ownership: Ownership::Ours,
+            deleted: false,
+            foreign_rotation: false,
+            current: Some(Current { version: version.clone(), changed: at(changed), anchor: at(changed), fits: None }),
+            previous: None,
+            pending: None,
+            labels: BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]),
+            missing_tags: BTreeMap::new(),
+            description_differs: false,
+            settings: crate::plan::Settings::default(),
+            service_owned: false,
+            replaced: None,
+            last_changed: Some(at(changed)),
+        }),
+        mirror: Mirror::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)) },
+        reported: Reported::default(),
+        spent: BTreeMap::new(),
+        mirror_revision: None,
+        wrote: None,
+        rolled_back: None,
+        missing: BTreeSet::new(),
+        tried: BTreeMap::new(),
+        mirror_written: false,
+    }
+}
+
+/// All is well, and the next rotation an hour after the value was made.
+fn rest() -> Rest {
+    Rest { mirror_seen: true, rotates: true, next_rotation: Some(at(MADE + HOUR)), ..Rest::default() }
+}
+
+fn rested(rest: Rest) -> Outcome {
+    Outcome::Rested { seen: Box::new(seen(&ids().creation(), MADE)), rest: Box::new(rest) }
+}
+
+fn refusal(reason: Reason) -> Refusal {
+    Refusal::new(reason, format!("why {reason}"))
+}
+
+fn failure(of: ConditionType, class: Class, reason: Reason) -> Outcome {
+    let failure = Failure { of, class, reason, message: format!("why {reason}") };
+    Outcome::Failed { failure, secret_seen: true }
+}
+
+fn throttled() -> Outcome {
+    failure(ConditionType::Provisioned, Class::Throttled, Reason::Throttled)
+}
+
+fn after(before: &RotatedSecretStatus, outcome: &Outcome, now: i64) -> RotatedSecretStatus {
+    report(&object(before), Some(&want()), outcome, at(now))
+}
+
+/// The status of an object that is a minute old and well.
+fn live() -> RotatedSecretStatus {
+    after(&RotatedSecretStatus::default(), &rested(rest()), MADE + 60)
+}
+
+/// The conditions in short: `+` True, `-` False, and the reason.
+fn said(status: &RotatedSecretStatus) -> Vec<String> {
+    let sign = |c: &Condition| if c.status == "True" { '+' } else { '-' };
+    status.conditions.iter().map(|c| format!("{}{} {}", sign(c), c.type_, c.reason)).collect()
+}
+
+fn message(status: &RotatedSecretStatus, type_: &str) -> String {
+    status.conditions.iter().find(|c| c.type_ == type_).unwrap().message.clone()
+}
+
+const FINE: [&str; 4] = ["+Ready Succeeded", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"];
+
+#[test]
+fn an_object_that_is_well_says_so_in_every_part() {
+    let status = live();
+    assert_eq!(said(&status), FINE);
+    assert!(status.conditions.iter().all(|c| c.observed_generation == Some(1) && c.last_transition_time.0 == at(MADE + 60)));
+    let version = ids().creation().to_string();
+    assert!(message(&status, "Ready").contains(&version) && message(&status, "Mirrored").contains(&version));
+    assert!(message(&status, "Rotated").contains(&at(MADE + HOUR).to_string()));
+    assert_eq!(
+        status,
+        RotatedSecretStatus {
+            observed_generation: Some(1),
+            conditions: status.conditions.clone(),
+            aws: Some(AwsStatus {
+                arn: Some(ARN.to_owned()),
+                region: Some("eu-central-1".to_owned()),
+                current_version_id: Some(version.clone()),
+                ..AwsStatus::default()
+            }),
+            mirror: Some(MirrorStatus {
+                secret_name: "db-admin".to_owned(),
+                version_id: Some(version.clone()),
+                last_write_time: Some(Time(at(MADE + 1))),
+                confirmed_resource_version: None,
+            }),
+            declared: Some(DeclaredStatus { hash: declared("admin").hash(), fields: vec!["password".to_owned(), "username".to_owned()] }),
+            schedule: Some(ScheduleStatus { expression: "rate(1 hour)".to_owned(), since: None }),
+            last_rotation_time: Some(Time(at(MADE))),
+            next_rotation_time: Some(Time(at(MADE + HOUR))),
+            missed_rotations: 0,
+            history: vec![HistoryEntry {
+                version_id: version,
+                time: Time(at(MADE)),
+                cause: Cause::Created,
+                outcome: crate::api::Outcome::Succeeded,
+                reason: None,
+                copy_of: None,
+            }],
+            failures: None,
+            requests: None,
+        }
+    );
+}
+
+#[test]
+fn what_is_not_asked_for_has_no_condition() {
+    let unmirrored = Desired { target: None, ..want() };
+    let still = rested(Rest { rotates: false, next_rotation: None, ..rest() });
+    let status = report(&object(&RotatedSecretStatus::default()), Some(&unmirrored), &still, at(MADE + 60));
+    assert_eq!(said(&status), ["+Ready Succeeded", "+Provisioned Succeeded"]);
+    assert_eq!((status.mirror, status.next_rotation_time), (None, None));
+}
+
+#[test]
+fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
+    let early = |provisioned| Rest { provisioned: Some(refusal(provisioned)), ..Rest::default() };
+    let table: [(Rest, &[&str]); 12] = [
+        (
+            early(Reason::NotOwned),
+            &["-Ready NotOwned", "-Provisioned NotOwned", "+Rotated Succeeded", "+Mirrored Succeeded", "+Stalled NotOwned"],
+        ),
+        (
+            early(Reason::SecretNotFound),
+            &["-Ready SecretNotFound", "-Provisioned SecretNotFound", "+Rotated Succeeded", "+Mirrored Succeeded"],
+        ),
+        (
+            Rest { unsettled: true, ..early(Reason::Creating) },
+            &["-Ready Creating", "-Provisioned Creating", "+Rotated Succeeded", "+Mirrored Succeeded", "+Reconciling Creating"],
+        ),
+        (
+            Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..early(Reason::Creating) },
+            &[
+                "-Ready SecretNotOwned",
+                "-Provisioned Creating",
+                "+Rotated Succeeded",
+                "-Mirrored SecretNotOwned",
+                "+Stalled SecretNotOwned",
+            ],
+        ),
+        (
+            Rest { provisioned: Some(refusal(Reason::ForeignPending)), ..rest() },
+            &[
+                "-Ready ForeignPending",
+                "-Provisioned ForeignPending",
+                "+Rotated Succeeded",
+                "+Mirrored Succeeded",
+                "+Stalled ForeignPending",
+            ],
+        ),
+        (
+            Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), rotated: Some(refusal(Reason::Overdue)), ..rest() },
+            &["-Ready SecretNotOwned", "+Provisioned Succeeded", "-Rotated Overdue", "-Mirrored SecretNotOwned", "+Stalled SecretNotOwned"],
+        ),
+        (
+            Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() },
+            &[
+                "-Ready IntervalTooShort",
+                "+Provisioned Succeeded",
+                "-Rotated IntervalTooShort",
+                "+Mirrored Succeeded",
+                "+Stalled IntervalTooShort",
+            ],
+        ),
+        (
+            Rest { rotated: Some(refusal(Reason::Suspended)), ..rest() },
+            &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated Suspended", "+Mirrored Succeeded"],
+        ),
+        (
+            Rest {
+                provisioned: Some(refusal(Reason::ForeignRotation)),
+                mirrored: Some(refusal(Reason::SecretNotOwned)),
+                rotated: Some(refusal(Reason::InvalidSpec)),
+                ..rest()
+            },
+            &[
+                "-Ready ForeignRotation",
+                "-Provisioned ForeignRotation",
+                "-Rotated InvalidSpec",
+                "-Mirrored SecretNotOwned",
+                "+Stalled ForeignRotation",
+            ],
+        ),
+        (
+            Rest { unsettled: true, ..rest() },
+            &["-Ready Progressing", "+Provisioned Succeeded", "+Rotated Succeeded", "-Mirrored Progressing", "+Reconciling Progressing"],
+        ),
+        (Rest::default(), &FINE),
+        (rest(), &FINE),
+    ];
+    for (row, (rest, expected)) in table.into_iter().enumerate() {
+        let status = after(&live(), &rested(rest), MADE + 120);
+        assert_eq!(said(&status), expected, "row {row}");
+        let ready = message(&status, "Ready");
+        assert!(
+            ready.starts_with("why ") == (said(&status)[0].starts_with('-') && !ready.contains("may be showing")),
+            "row {row}: {ready}"
+        );
+        // What stood out yesterday is gone today.
+        assert_eq!(said(&after(&status, &rested(self::rest()), MADE + 180)), FINE, "row {row}");
+    }
+    let new = after(&RotatedSecretStatus::default(), &rested(early(Reason::NotOwned)), MADE);
+    assert_eq!(said(&new), ["-Ready NotOwned", "-Provisioned NotOwned", "+Stalled NotOwned"], "nothing is said of what was never seen");
+}
+
+#[test]
+fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
+    let mut facts = Observed { mirror: Mirror::Foreign, ..seen(&ids().creation(), MADE) };
+    facts.reported.declared = Some(declared("other").hash());
+    let Next::Rest(rest) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
+    let status = after(&live(), &Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest) }, MADE + 60);
+    let said = said(&status);
+    assert!(said.contains(&"-Ready SecretNotOwned".to_owned()) && said.contains(&"+Stalled SecretNotOwned".to_owned()), "{said:?}");
+}
+
+#[test]
+fn an_invalid_spec_is_told_under_provisioned_and_a_failure_where_it_happened() {
+    let keeps = |outcome: Outcome| said(&after(&live(), &outcome, MADE + 120));
+    let invalid = Outcome::Invalid(Refusal::new(Reason::RegionNotAllowed, "why"));
+    assert_eq!(
+        keeps(invalid),
+        [
+            "-Ready RegionNotAllowed",
+            "-Provisioned RegionNotAllowed",
+            "+Rotated Succeeded",
+            "+Mirrored Succeeded",
+            "+Stalled RegionNotAllowed"
+        ]
+    );
+    let table = [
+        (ConditionType::Provisioned, Class::Throttled, Reason::Throttled, "Reconciling"),
+        (ConditionType::Provisioned, Class::Retry, Reason::AwsUnavailable, "Reconciling"),
+        (ConditionType::Provisioned, Class::Denied, Reason::AccessDenied, "Stalled"),
+        (ConditionType::Provisioned, Class::Limit, Reason::LimitExceeded, "Stalled"),
+        (ConditionType::Mirrored, Class::Invalid, Reason::FieldMissing, "Stalled"),
+        (ConditionType::Ready, Class::Bug, Reason::InternalError, "Stalled"),
+    ];
+    for (of, class, reason, beside) in table {
+        let mut expected = FINE.map(|fine| if fine.contains(&of.to_string()) { format!("-{of} {reason}") } else { fine.to_owned() });
+        expected[0] = format!("-Ready {reason}");
+        assert_eq!(keeps(failure(of, class, reason)), [expected.as_slice(), &[format!("+{beside} {reason}")]].concat());
+    }
+    // Somebody was faster: what was said stays, for the next look is a second away.
+    let conflict = failure(ConditionType::Mirrored, Class::Conflict, Reason::Progressing);
+    assert_eq!(keeps(conflict), [FINE.map(str::to_owned).as_slice(), &["+Reconciling Progressing".to_owned()]].concat());
+}
+
+#[test]
+fn a_suspended_object_keeps_its_last_truth() {
+    let paused = rested(Rest { suspended: true, ..Rest::default() });
+    let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
+    let table: [(RotatedSecretStatus, &[&str]); 3] = [
+        (live(), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
+        (stalled, &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated IntervalTooShort", "+Mirrored Succeeded"]),
+        (RotatedSecretStatus::default(), &["-Ready Suspended"]),
+    ];
+    for (before, expected) in table {
+        let status = after(&before, &paused, MADE + 180);
+        assert_eq!(said(&status), expected);
+        let unchanged =
+            |status: &RotatedSecretStatus| RotatedSecretStatus { conditions: Vec::new(), observed_generation: None, ..status.clone() };
+        assert_eq!(unchanged(&status), unchanged(&before));
+        assert_eq!(said(&after(&status, &paused, MADE + 240)), expected, "and keeps keeping it");
+    }
+}
+
+#[test]
+fn a_rotation_that_was_announced_and_cannot_happen_is_overdue() {
+    let refused = rested(Rest { provisioned: Some(refusal(Reason::ScheduledForDeletion)), ..Rest::default() });
+    for outcome in [throttled(), refused] {
+        let rotated = |now| said(&after(&live(), &outcome, now)).into_iter().find(|said| said.contains("Rotated")).unwrap();
+        assert_eq!(rotated(MADE + HOUR - 1), "+Rotated Succeeded");
+        assert_eq!(rotated(MADE + HOUR), "-Rotated Overdue");
+        let late = after(&live(), &outcome, MADE + 9 * HOUR);
+        assert!(message(&late, "Rotated").contains(&at(MADE + HOUR).to_string()));
+        assert!(!said(&late)[0].contains("Overdue"), "what hinders it is worse");
+        assert!(said(&after(&late, &outcome, MADE + 10 * HOUR)).contains(&"-Rotated Overdue".to_owned()), "and stays so");
+    }
+    let told = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::ForeignPending)), ..rest() }), MADE + HOUR);
+    assert!(said(&after(&told, &throttled(), MADE + 2 * HOUR)).contains(&"-Rotated ForeignPending".to_owned()), "a better reason stays");
+    let never = after(&RotatedSecretStatus::default(), &throttled(), MADE);
+    assert_eq!(said(&never), ["-Ready Throttled", "-Provisioned Throttled", "+Reconciling Throttled"]);
+}
+
+#[test]
+fn a_rotation_that_comes_due_while_the_secret_is_refused_is_overdue() {
+    let refused = rested(Rest { provisioned: Some(refusal(Reason::ScheduledForDeletion)), ..Rest::default() });
+    let early = after(&live(), &refused, MADE + 120);
+    assert!(said(&after(&early, &refused, MADE + 9 * HOUR)).contains(&"-Rotated Overdue".to_owned()));
+}
