@@ -22,10 +22,10 @@ use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::facts::AwsSecret;
 use crate::failure::Failure;
-use crate::version_id::VersionId;
 use crate::metrics::Metrics;
 use crate::plaintext::{Plaintext, SecretBytes};
 use crate::value::Payload;
+use crate::version_id::VersionId;
 
 mod settings;
 pub use rotation::Rotate;
@@ -346,11 +346,7 @@ impl Fault {
             Reason::AwsRefused => "compare spec.aws with what AWS accepts",
             _ => "please report this",
         };
-        Failure {
-            class: self.class,
-            reason: self.reason,
-            message: format!("{operation}: AWS {answered}: {advice}"),
-        }
+        Failure { class: self.class, reason: self.reason, message: format!("{operation}: AWS {answered}: {advice}") }
     }
 }
 

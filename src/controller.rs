@@ -15,10 +15,10 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::endpoints::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
-use crate::fleet::FleetStats;
 use crate::election::Leadership;
+use crate::endpoints::Readiness;
+use crate::fleet::FleetStats;
 use crate::reconcile::{Context, reconcile};
 
 /// The longest that one turn may take; AWS and the API server have shorter limits of their own.

@@ -12,13 +12,13 @@ use crate::api::{
 };
 use crate::identity::Session;
 use crate::refusal::Refusal;
-use crate::version_id::VersionIds;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{DeclaredValue, Layout, short_hash};
+use crate::version_id::VersionIds;
 
-pub mod lambda_rotation;
 mod generators;
 pub mod key;
+pub mod lambda_rotation;
 pub mod resource_policy;
 mod settings;
 mod versions;
@@ -347,5 +347,7 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
     glob.get(g..).is_none_or(|rest| rest.iter().all(|&c| c == b'*'))
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
-pub use aws::{AwsAdoptionPolicy, AppliedStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AppliedStatus, AwsAdoptionPolicy, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use status::*;
 pub use v1alpha1::*;

@@ -113,7 +113,6 @@ fn refused(fault: Fault, role: &RoleArn, trust: impl FnOnce() -> String) -> Fail
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::ConditionType;
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/shop-secrets";
 
@@ -133,7 +132,7 @@ mod tests {
             ("AssumeRole", "ValidationError", "--cluster-id"),
         ] {
             let failure = told(operation, Some(code), Class::Denied, Reason::AccessDenied);
-            assert_eq!((failure.of, failure.class, failure.reason), (ConditionType::Provisioned, Class::Denied, Reason::IdentityRefused));
+            assert_eq!((failure.class, failure.reason), (Class::Denied, Reason::IdentityRefused));
             let start = format!("{operation}: AWS answered {code} for the role {ROLE}: ");
             assert!(failure.message.starts_with(&start) && failure.message.contains(words), "{}", failure.message);
         }

@@ -4,8 +4,8 @@ use aws_sdk_secretsmanager::primitives::Blob;
 
 use super::{Address, SecretsManager, Written, written};
 use crate::failure::Failure;
-use crate::version_id::VersionId;
 use crate::value::Payload;
+use crate::version_id::VersionId;
 
 const CURRENT: &str = "AWSCURRENT";
 
@@ -24,7 +24,14 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Any answer but the two of [`Written`].
-    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Payload, stage: &str, label: Option<&str>) -> Result<Written, Failure> {
+    pub async fn put(
+        &self,
+        at: Address<'_>,
+        version: &VersionId,
+        value: &Payload,
+        stage: &str,
+        label: Option<&str>,
+    ) -> Result<Written, Failure> {
         const OPERATION: &str = "PutSecretValue";
         let request = self.client(at.region).put_secret_value().secret_id(at.id).client_request_token(version.as_str());
         let request = match value {

@@ -86,13 +86,7 @@ fn to_be_mirrored(input: Input<'_>, version: &VersionId) -> bool {
     wrote && behind && want.target.as_ref().is_some_and(|target| target.pin == Pin::Current)
 }
 
-fn schedule_base(
-    input: Input<'_>,
-    secret: &AwsSecret,
-    version: &VersionId,
-    changed: Timestamp,
-    reported: bool,
-) -> Result<Timestamp, Need> {
+fn schedule_base(input: Input<'_>, secret: &AwsSecret, version: &VersionId, changed: Timestamp, reported: bool) -> Result<Timestamp, Need> {
     let Input { want, status, .. } = input;
     let previous = secret.labelled(AWSPREVIOUS);
     let redeclared = if reported {

@@ -95,9 +95,7 @@ fn key(input: Input<'_>, secret: &AwsSecret, applied: &AppliedStatus) -> Option<
                 Sameness::Same => false,
                 Sameness::Different => true,
                 // An alias cannot be compared with a key id. What AWS showed when this key was applied can.
-                Sameness::Unknown => {
-                    !input.journal.did(StepKind::SetKey) && (applied != Some(wanted.as_str()) || applied_shown != shown)
-                }
+                Sameness::Unknown => !input.journal.did(StepKind::SetKey) && (applied != Some(wanted.as_str()) || applied_shown != shown),
             };
             differs.then(|| wanted.clone())
         }
@@ -124,8 +122,9 @@ fn policy(input: Input<'_>, secret: &AwsSecret, applied: &AppliedStatus) -> Resu
         return Ok(PolicyState::Unset);
     }
     // A policy that was put without AWS's check is put again when the check is asked for.
-    let unchecked =
-        |policy: &PolicyDocument| policy.block_public && applied.block_public_policy == Some(false) && !input.journal.did(StepKind::PutPolicy);
+    let unchecked = |policy: &PolicyDocument| {
+        policy.block_public && applied.block_public_policy == Some(false) && !input.journal.did(StepKind::PutPolicy)
+    };
     if let (Some(policy), Some(put)) = (declared, &applied.resource_policy)
         && put == policy.meaning()
         && !unchecked(policy)

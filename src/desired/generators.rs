@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Rotation};
-use crate::refusal::Refusal;
+use super::Rotation;
 use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
+use crate::refusal::Refusal;
 use crate::schedule::Span;
 use crate::value::DeclaredValue;
 

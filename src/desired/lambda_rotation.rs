@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 
 use super::{Desired, Policy, Rotation};
-use crate::refusal::Refusal;
 use crate::api::condition::Reason;
 use crate::api::{LambdaSpec, RotationSpec, TAG_CLUSTER};
+use crate::refusal::Refusal;
 use crate::schedule::{Schedule, Span, parse_duration};
 use crate::value::short_hash;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::resource_policy::PolicyDocument;
 use super::{Policy, glob_allows};
-use crate::refusal::Refusal;
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, AwsSpec};
+use crate::refusal::Refusal;
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use crate::backoff::Class;
 use crate::desired::Target;
 use crate::facts::MirrorFacts;
 use crate::failure::Failure;
-use crate::version_id::VersionId;
 use crate::plaintext::SecretBytes;
+use crate::version_id::VersionId;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 

@@ -38,10 +38,7 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
     next.metadata.managed_fields = None;
     next.status = Some(status.clone());
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    api(client, object)
-        .replace_status(&object.name_any(), &params, &next)
-        .await
-        .map_err(|error| failed("writing the status", &error))
+    api(client, object).replace_status(&object.name_any(), &params, &next).await.map_err(|error| failed("writing the status", &error))
 }
 
 /// Whether the object is still there and is not being deleted, by a fresh look.
@@ -51,8 +48,7 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
 pub async fn alive(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
     // A list of one: the operator has the right to list, and no other use for the one to get.
     let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
-    let found =
-        api(client, object).list_metadata(&params).await.map_err(|error| failed("reading the object", &error))?;
+    let found = api(client, object).list_metadata(&params).await.map_err(|error| failed("reading the object", &error))?;
     let lives = found.iter().any(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none());
     if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator looks again")) }
 }

@@ -86,7 +86,9 @@ fn unadoptable(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     match &secret.manager {
         Some(Manager::Service) => Some(Refusal::new(
             Reason::NotOwned,
-            format!("the AWS secret {name} is managed by an AWS service (OwningService), which changes it: remove spec.value to mirror it only"),
+            format!(
+                "the AWS secret {name} is managed by an AWS service (OwningService), which changes it: remove spec.value to mirror it only"
+            ),
         )),
         Some(Manager::Primary(region)) => Some(Refusal::new(
             Reason::NotOwned,

@@ -79,12 +79,7 @@ fn failed_replica(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     };
     Some(Refusal::new(
         Reason::ReplicaFailed,
-        format!(
-            "the replica in {} is {} ({}): {advice}{retry}",
-            replica.region,
-            replica.state.as_str(),
-            replica.why.unwrap_or("Other")
-        ),
+        format!("the replica in {} is {} ({}): {advice}{retry}", replica.region, replica.state.as_str(), replica.why.unwrap_or("Other")),
     ))
 }
 

@@ -29,9 +29,7 @@ impl Situation<'_> {
     /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.
     pub(super) fn invisible(&self) -> Option<Timestamp> {
         let shown = |version: &VersionId| {
-            *version == self.current.version
-                || self.secret.previous() == Some(version)
-                || self.secret.pending.version() == Some(version)
+            *version == self.current.version || self.secret.previous() == Some(version) || self.secret.pending.version() == Some(version)
         };
         let young = |created: Timestamp| self.now.duration_since(created) < CONSISTENCY_WINDOW;
         self.seen.used().into_iter().filter(|(version, created)| !shown(version) && young(*created)).map(|(_, created)| created).max()

@@ -134,7 +134,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::condition::ConditionType;
     use crate::backoff::Class;
 
     fn object(spec: &serde_json::Value, status: &serde_json::Value) -> RotatedSecret {
@@ -161,7 +160,7 @@ mod tests {
         let place = Place { region: "eu-central-1".to_owned(), id: "arn:x".to_owned() };
         for reason in Reason::ALL {
             let failure =
-                Failure { of: ConditionType::Provisioned, class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
+                Failure { class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
             let sentence = refused("GetSecretValue", &place, &failure);
             assert!(!sentence.contains("operator") && sentence.contains(':') && !sentence.contains('\n'), "{reason}: {sentence}");
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CreationPolicy, RequestStatus, RollbackRefusal, RotatedSecret};
-use crate::version_id::{VersionIds, VersionId};
+use crate::version_id::{VersionId, VersionIds};
 
 /// The steps of a rotation, as `rotate -o json` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -339,8 +339,10 @@ mod tests {
     #[test]
     fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
         let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
-        let begun =
-            object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
+        let begun = object(
+            &json!({"rotation": lambda_rotation(false)}),
+            &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})),
+        );
         assert_eq!(rotation(&begun, "t").1, Verdict::Wait);
         let gone = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old"})));
         assert!(matches!(rotation(&gone, "t").1, Verdict::Refused(_)), "abandoned");

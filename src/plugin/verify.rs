@@ -14,9 +14,9 @@ use super::values;
 use super::{Exit, Trouble, output};
 use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::desired::{Desired, Pin, Policy, Target};
 use crate::facts::AwsSecret;
 use crate::kubernetes::mirror::{self, MirrorMetadata};
-use crate::desired::{Desired, Pin, Policy, Target};
 use crate::version_id::VersionId;
 
 /// A rotation may be on its way while we look: a difference is looked at twice before it is told.

@@ -48,7 +48,9 @@ impl Reconciler<'_> {
             Step::RestoreCurrent { to, from } => self.aws()?.move_current(at, to, from).await?,
             Step::Settle { version } => return self.move_label(at, AWSPENDING, Some(version), None).await,
             Step::MoveLabel { label, from, to } => return self.move_label(at, label, from.as_ref(), to.as_ref()).await,
-            Step::CreateMirror { version } | Step::AdoptMirror { version } => return self.write_mirror(want, seen, at, version, false).await,
+            Step::CreateMirror { version } | Step::AdoptMirror { version } => {
+                return self.write_mirror(want, seen, at, version, false).await;
+            }
             Step::ReplaceMirror { version, confirm } => return self.write_mirror(want, seen, at, version, *confirm).await,
             Step::ReleaseMirror => {
                 if let (Some(target), Some(found)) = (&want.target, &self.mirror) {
@@ -170,13 +172,7 @@ impl Reconciler<'_> {
     }
 
     /// Moves a label of ours. Where somebody else was faster, or the version is gone, the reconcile goes on without.
-    async fn move_label(
-        &self,
-        at: Address<'_>,
-        label: &str,
-        from: Option<&VersionId>,
-        to: Option<&VersionId>,
-    ) -> Result<Effect, Failure> {
+    async fn move_label(&self, at: Address<'_>, label: &str, from: Option<&VersionId>, to: Option<&VersionId>) -> Result<Effect, Failure> {
         let moved = self.aws()?.move_label(at, label, from, to).await?;
         tracing::debug!(label, from = from.map(VersionId::as_str), to = to.map(VersionId::as_str), ?moved, "label");
         Ok(if moved == Moved::Refused { Effect::Absent } else { self.applied() })
@@ -217,11 +213,7 @@ fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[St
     let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
     // The thread's generator is ChaCha, seeded by the operating system.
     declared.compose(before, cause != Cause::SpecChanged, dropped, &mut rand::rng(), now).map_err(|error| match error {
-        ComposeError::TooLarge => Failure {
-            class: Class::Invalid,
-            reason: Reason::InvalidSpec,
-            message: format!("spec.value: {error}"),
-        },
+        ComposeError::TooLarge => Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}") },
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })
 }

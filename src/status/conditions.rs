@@ -60,8 +60,7 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
     let mirrored = aspects.mirrored.as_ref().or(examined.awaiting_consistency.then_some(&moving));
     let provisioned = aspects.provisioned.as_ref().or(aspects.settings.as_ref());
     let pinned = want.and_then(|want| pinned(want, after, &version));
-    let mut statements =
-        vec![statement(ConditionType::Provisioned, provisioned, || "the AWS secret exists and is as declared".to_owned())];
+    let mut statements = vec![statement(ConditionType::Provisioned, provisioned, || "the AWS secret exists and is as declared".to_owned())];
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {
             (None, Some(pinned)) => Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone() },

@@ -52,9 +52,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
 
 fn history(status: &RotatedSecretStatus, past: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
     let entries = status.history.iter();
-    entries
-        .map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: past(entry.time.0), cause: entry.cause })
-        .collect()
+    entries.map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: past(entry.time.0), cause: entry.cause }).collect()
 }
 
 /// A version that an earlier reconcile wrote and AWS did not show. One from the future is not believed.

@@ -2,9 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use crate::api::{AwsStatus, GROUP, AppliedStatus, ReplicaStatus};
-use crate::desired::{Desired, Setting};
+use crate::api::{AppliedStatus, AwsStatus, GROUP, ReplicaStatus};
 use crate::compare::{PolicyState, SecretState};
+use crate::desired::{Desired, Setting};
 use crate::facts::Replica;
 
 /// The replicas as AWS shows them.
@@ -34,7 +34,9 @@ pub(super) fn applied(before: Option<&AwsStatus>, want: &Desired, secret: &Secre
     let (resource_policy, block_public_policy, last_changed_date) = match &drift.policy {
         PolicyState::AsDeclared(meaning) => (Some(meaning.clone()), block, secret.last_changed.map(MicroTime)),
         PolicyState::Unset => (None, None, None),
-        PolicyState::Differs | PolicyState::Surplus | PolicyState::Rejected(_) => (before.resource_policy, before.block_public_policy, None),
+        PolicyState::Differs | PolicyState::Surplus | PolicyState::Rejected(_) => {
+            (before.resource_policy, before.block_public_policy, None)
+        }
     };
     let applied = AppliedStatus { tag_keys, kms_key_id, kms_key_shown, resource_policy, block_public_policy, last_changed_date };
     (applied != AppliedStatus::default()).then_some(applied)

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{conditions, history, requests, settings};
 use crate::api::condition::{ConditionType, merge};
 use crate::api::{
-    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus, UnseenVersion,
+    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
+    UnseenVersion,
 };
 use crate::backoff;
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
@@ -220,10 +221,5 @@ fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: 
     let delay = backoff::delay(failure.class, u32::try_from(count).unwrap_or(1), seed);
     let whole = SignedDuration::from_secs(delay.as_secs().max(1));
     let since = so_far.and_then(|failures| failures.since.clone()).filter(|since| since.0 <= now);
-    FailureStatus {
-        count,
-        since: since.or(Some(Time(now))),
-        next_attempt_time: now.saturating_add(whole).ok().map(Time),
-        requests: None,
-    }
+    FailureStatus { count, since: since.or(Some(Time(now))), next_attempt_time: now.saturating_add(whole).ok().map(Time), requests: None }
 }

@@ -23,9 +23,7 @@ pub(super) fn rolled_back(situation: &Situation<'_>, examined: &mut Examined) ->
             examined.awaiting_consistency = true;
             Proposal::Wait
         }
-        Answer::Write { version, of } => {
-            Proposal::Version(Intent { version, source: Some(Source::Copy { of }), cause: Cause::RolledBack })
-        }
+        Answer::Write { version, of } => Proposal::Version(Intent { version, source: Some(Source::Copy { of }), cause: Cause::RolledBack }),
     }
 }
 
