@@ -1,0 +1,131 @@
+//! The cause of a version, from its id.
+
+use super::*;
+use crate::desired::RollbackRequest;
+
+/// A scheduled object with requests to rotate and to roll back.
+fn object() -> Desired {
+    Desired {
+        rotate_request: Some("rotate-now".to_owned()),
+        rollback_request: Some(RollbackRequest { token: "back".to_owned(), to: None }),
+        ..scheduled("rate(1 hour)")
+    }
+}
+
+fn cause(scene: &Scene, version: &VersionId) -> Option<Cause> {
+    let secret = scene.facts.secret.as_ref().unwrap();
+    explain(&scene.want, &scene.status, &secret.labels, version, now())
+}
+
+#[test]
+fn every_cause_of_this_object_is_found_by_the_id() {
+    let scene = Scene::new(object());
+    let (ids, hash) = (scene.want.ids, hash(&scene.want));
+    for (version, expected) in [
+        (ids.creation(), Some(Cause::Created)),
+        (ids.request("rotate-now"), Some(Cause::Requested)),
+        (ids.rollback("back"), Some(Cause::RolledBack)),
+        (ids.declaration(&id("current"), &hash), Some(Cause::SpecChanged)),
+        (ids.declaration(&id("previous"), &hash), Some(Cause::SpecChanged)),
+        (ids.first(), Some(Cause::Scheduled)),
+        (ids.slot(now()), Some(Cause::Scheduled)),
+        (ids.request("another token"), None),
+        (ids.rollback("rotate-now"), None),
+        (ids.request("back"), None),
+        (ids.declaration(&id("older"), &hash), None),
+        (ids.declaration(&id("current"), "another declaration"), None),
+        (ids.slot(ago(1)), None),
+        (VersionIds::of("another uid").creation(), None),
+        (id("9f1c2a11-57c5-4e0c-9e6f-9d2f7f1c2a11"), None),
+        (id("current"), None),
+    ] {
+        assert_eq!(cause(&scene, &version), expected, "{version}");
+    }
+}
+
+#[test]
+fn without_requests_value_schedule_or_labels_their_causes_are_not_found() {
+    let full = Scene::new(object());
+    let (ids, hash) = (full.want.ids, hash(&full.want));
+    let no_rotate: fn(&mut Scene) = |scene| scene.want.rotate_request = None;
+    let no_rollback: fn(&mut Scene) = |scene| scene.want.rollback_request = None;
+    let no_value: fn(&mut Scene) = |scene| scene.want.value = None;
+    let no_labels: fn(&mut Scene) = |scene| scene.aws().labels.clear();
+    let no_schedule: fn(&mut Scene) = |scene| scene.want.rotation = Rotation::Never;
+    let no_history: fn(&mut Scene) = |scene| scene.status = StatusFacts::default();
+    for (name, change, version) in [
+        ("no request to rotate", no_rotate, ids.request("rotate-now")),
+        ("no request to roll back", no_rollback, ids.rollback("back")),
+        ("no value", no_value, ids.declaration(&id("current"), &hash)),
+        ("no labels", no_labels, ids.declaration(&id("current"), &hash)),
+        ("no schedule", no_schedule, ids.slot(now())),
+        ("no time to count from", no_history, ids.slot(now())),
+    ] {
+        assert!(cause(&full, &version).is_some(), "{name}");
+        assert_eq!(cause(&full.clone().with(change), &version), None, "{name}");
+        // These follow from the uid alone.
+        let rest = full.clone().with(change);
+        assert_eq!((cause(&rest, &ids.creation()), cause(&rest, &ids.first())), (Some(Cause::Created), Some(Cause::Scheduled)), "{name}");
+    }
+}
+
+/// The due times in `1..=20` hours after the base that are found.
+fn found(scene: &Scene, base: Timestamp) -> Vec<i64> {
+    let found = (1..=20).filter(|hours| cause(scene, &scene.want.ids.slot(base + SignedDuration::from_hours(*hours))).is_some());
+    found.collect()
+}
+
+#[test]
+fn ten_due_times_are_considered_from_the_last_reported_change_on() {
+    let ten: Vec<i64> = (1..=10).collect();
+    let scene = Scene::new(object());
+    assert_eq!(found(&scene, ago(HOUR)), ten);
+    let rotated = scene.clone().with(|scene| scene.status.last_rotation = Some(ago(5 * HOUR)));
+    assert_eq!(found(&rotated, ago(5 * HOUR)), ten, "what the schedule counted from");
+    let by_history = scene.with(|scene| scene.status.last_rotation = None);
+    assert_eq!(found(&by_history, ago(HOUR)), ten, "the newest entry of the history");
+}
+
+#[test]
+fn due_times_before_an_edit_of_the_schedule_are_not_those_of_the_new_one() {
+    // Every full hour; NOW is a full hour.
+    let want = scheduled("cron(0 * * * ? *)");
+    let Rotation::Scheduled { expression, .. } = &want.rotation else { panic!("no schedule") };
+    let reported = |expression: &str, since: Option<Timestamp>| Some(ReportedSchedule { expression: expression.to_owned(), since });
+    let half = HOUR / 2;
+    for (name, schedule, base, first) in [
+        ("in force from the beginning", reported(expression, None), half, 0),
+        ("in force since before the change", reported(expression, Some(ago(HOUR))), half, 0),
+        ("edited after the change", reported(expression, Some(ago(-half))), half, -HOUR),
+        ("edited now", reported("rate(1 hour)", None), HOUR + half, 0),
+        ("edited now, the value is older than a period", reported("rate(1 hour)", None), 3 * HOUR + half, 3 * HOUR),
+        ("scheduled for the first time, the value is older", None, 3 * HOUR + half, 3 * HOUR),
+    ] {
+        let scene = Scene::new(want.clone()).with(|scene| {
+            scene.status.schedule = schedule;
+            scene.status.last_rotation = Some(ago(base));
+        });
+        let first = ago(first);
+        let before = first - SignedDuration::from_secs(HOUR);
+        let after = first + SignedDuration::from_secs(9 * HOUR);
+        for (due, expected) in [(before, None), (first, Some(Cause::Scheduled)), (after, Some(Cause::Scheduled))] {
+            assert_eq!(cause(&scene, &want.ids.slot(due)), expected, "{name}: {due}");
+        }
+    }
+}
+
+#[test]
+fn a_status_with_impossible_times_explains_nothing_by_schedule_and_does_not_panic() {
+    for schedule in ["rate(1 hour)", "cron(0 8 1 * ? *)", "0 8 * * *"] {
+        let want = scheduled(schedule);
+        for base in [Timestamp::MIN, Timestamp::MAX] {
+            for since in [None, Some(Timestamp::MIN), Some(Timestamp::MAX)] {
+                let scene = Scene::new(want.clone()).with(|scene| {
+                    scene.status.last_rotation = Some(base);
+                    scene.status.schedule.as_mut().unwrap().since = since;
+                });
+                assert_eq!(cause(&scene, &want.ids.slot(now())), None, "{schedule} {base} {since:?}");
+            }
+        }
+    }
+}
