@@ -153,8 +153,16 @@ impl Scene {
         self.aws().labels.insert(label.to_owned(), version.clone());
     }
 
-    fn read(&mut self, version: &str, created: i64) {
-        self.facts.reads.created.insert(id(version), ago(created));
+    fn read(&mut self, version: &str, age: i64) {
+        self.read_at(&id(version), ago(age));
+    }
+
+    fn read_at(&mut self, version: &VersionId, created: Timestamp) {
+        self.facts.reads.created.insert(version.clone(), created);
+    }
+
+    fn matched(&mut self, version: &VersionId, matches: bool) {
+        self.facts.reads.matches.insert(version.clone(), matches);
     }
 
     /// This reconcile put `version` after `predecessor`.

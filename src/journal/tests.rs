@@ -112,10 +112,8 @@ fn every(mut check: impl FnMut(StepKind, &str, &Journal)) {
 #[test]
 fn entries_stay_in_the_order_of_the_steps() {
     let journal = journal(&[(Step::AddFinalizer, "applied"), (Step::PutPolicy, "refused")]);
-    let expected = [
-        Entry { step: Step::AddFinalizer, effect: effect("applied") },
-        Entry { step: Step::PutPolicy, effect: effect("refused") },
-    ];
+    let expected =
+        [Entry { step: Step::AddFinalizer, effect: effect("applied") }, Entry { step: Step::PutPolicy, effect: effect("refused") }];
     assert_eq!(journal.entries(), expected);
     assert_eq!(Journal::default().entries(), []);
 }
@@ -292,7 +290,11 @@ fn labels_that_were_moved_twice_are_where_the_last_step_moved_them() {
         ("taken off", vec![(move_label("a", Some("u"), None), "applied")], None),
         ("put on", vec![(move_label("a", None, Some("v")), "applied")], Some("v")),
         ("put on and taken off", vec![(move_label("a", None, Some("v")), "applied"), (move_label("a", Some("v"), None), "applied")], None),
-        ("taken off and put on", vec![(move_label("a", Some("u"), None), "applied"), (move_label("a", None, Some("v")), "applied")], Some("v")),
+        (
+            "taken off and put on",
+            vec![(move_label("a", Some("u"), None), "applied"), (move_label("a", None, Some("v")), "applied")],
+            Some("v"),
+        ),
         ("refused", vec![(move_label("a", Some("u"), Some("v")), "refused")], Some("u")),
         ("another writer moved it first", vec![(move_label("a", Some("u"), Some("v")), "absent")], Some("u")),
     ] {

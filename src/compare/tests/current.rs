@@ -28,7 +28,7 @@ fn a_version_that_the_status_does_not_have_is_read_for_its_date() {
         let read = unread.clone().with(|scene| scene.read("new", 5));
         assert_eq!(read.current().unwrap(), Current { version: id("new"), changed: ago(5), schedule_base: ago(5), matches: None });
         let created = ago(5) + SignedDuration::from_millis(999);
-        let fraction = unread.with(|scene| drop(scene.facts.reads.created.insert(id("new"), created)));
+        let fraction = unread.with(|scene| scene.read_at(&id("new"), created));
         assert_eq!(changed(&fraction), ago(5), "Kubernetes keeps whole seconds");
     }
 }
@@ -52,10 +52,10 @@ fn a_status_that_lost_the_declaration_has_the_value_read_and_compared() {
     ] {
         let version = scene.facts.secret.as_ref().unwrap().labelled(AWSCURRENT).unwrap().clone();
         assert_eq!(scene.current(), Err(Need::Version(version.clone())), "{name}");
-        let dated = scene.with(|scene| drop(scene.facts.reads.created.insert(version.clone(), ago(7))));
+        let dated = scene.with(|scene| scene.read_at(&version, ago(7)));
         assert_eq!(dated.current(), Err(Need::Version(version.clone())), "{name}: the date alone is not enough");
         for matches in [true, false] {
-            let read = dated.clone().with(|scene| drop(scene.facts.reads.matches.insert(version.clone(), matches)));
+            let read = dated.clone().with(|scene| scene.matched(&version, matches));
             let current = read.current().unwrap();
             assert_eq!((current.changed, current.matches), (time, Some(matches)), "{name}");
         }
@@ -66,7 +66,7 @@ fn a_status_that_lost_the_declaration_has_the_value_read_and_compared() {
 
 #[test]
 fn a_known_declaration_is_never_compared_with_the_value() {
-    let scene = Scene::new(generated(&json!({}))).with(|scene| drop(scene.facts.reads.matches.insert(id("current"), false)));
+    let scene = Scene::new(generated(&json!({}))).with(|scene| scene.matched(&id("current"), false));
     assert_eq!(scene.current().unwrap().matches, None);
 }
 
@@ -156,7 +156,7 @@ fn a_change_of_the_declaration_does_not_move_what_the_schedule_counts_from() {
     let redeclared = want.ids.declaration(&id("previous"), &hash(&want));
     let unreported = |scene: &mut Scene| {
         scene.label(AWSCURRENT, &redeclared);
-        scene.facts.reads.created.insert(redeclared.clone(), ago(5));
+        scene.read_at(&redeclared, ago(5));
     };
     let reported = |scene: &mut Scene| {
         scene.status.history.insert(0, entry("current", 5, Cause::SpecChanged));
@@ -192,7 +192,7 @@ fn every_other_change_moves_what_the_schedule_counts_from() {
     for version in [other_hash, other_predecessor, want.ids.slot(ago(5))] {
         let scene = Scene::new(want.clone()).with(|scene| {
             scene.label(AWSCURRENT, &version);
-            scene.facts.reads.created.insert(version.clone(), ago(5));
+            scene.read_at(&version, ago(5));
             scene.status.last_rotation = Some(ago(7 * HOUR));
         });
         assert_eq!(scene.current().unwrap().schedule_base, ago(5), "{version}");
@@ -243,7 +243,7 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
             assert_eq!(lost.current(), Err(needs("current")), "{name}");
             let read = lost.with(|scene| {
                 scene.read("current", 5);
-                scene.facts.reads.matches.insert(id("current"), true);
+                scene.matched(&id("current"), true);
             });
             assert_eq!(read.secret().ownership, ownership, "{name}");
             assert_eq!(changed(&read), ago(5), "{name}");

@@ -178,7 +178,9 @@ fn a_rejected_key_changes_nothing() {
 
 #[test]
 fn settings_are_compared_only_for_a_secret_that_is_ours_and_stays() {
-    let want = || generated(&json!({"kmsKeyId": KEY, "description": "ours", "tags": {"team": "shop"}, "replicaRegions": [{"region": "eu-west-1"}]}));
+    let want = || {
+        generated(&json!({"kmsKeyId": KEY, "description": "ours", "tags": {"team": "shop"}, "replicaRegions": [{"region": "eu-west-1"}]}))
+    };
     let differs = |scene: &mut Scene| {
         scene.aws().tags.remove("team");
         scene.aws().tags.insert("old".to_owned(), "x".to_owned());
@@ -195,7 +197,9 @@ fn settings_are_compared_only_for_a_secret_that_is_ours_and_stays() {
     let another: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
     let deleted: fn(&mut Scene) = |scene| scene.aws().deleted = true;
     let deleting: fn(&mut Scene) = |scene| scene.deleting = true;
-    for (name, change, uid) in [("former", former, true), ("another's", another, true), ("deleted", deleted, false), ("deleting", deleting, false)] {
+    for (name, change, uid) in
+        [("former", former, true), ("another's", another, true), ("deleted", deleted, false), ("deleting", deleting, false)]
+    {
         let drift = Scene::new(want()).with(differs).with(change).drift();
         let mut missing_tags = strings(&[("team", "shop")]);
         missing_tags.extend(uid.then(|| (TAG_UID.to_owned(), want().uid)));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desired::RollbackRequest;
+use crate::version_id::VersionIds;
 
 /// A scheduled object with requests to rotate and to roll back.
 fn object() -> Desired {
@@ -89,8 +90,8 @@ fn ten_due_times_are_considered_from_the_last_reported_change_on() {
 #[test]
 fn due_times_before_an_edit_of_the_schedule_are_not_those_of_the_new_one() {
     // Every full hour; NOW is a full hour.
-    let want = scheduled("cron(0 * * * ? *)");
-    let Rotation::Scheduled { expression, .. } = &want.rotation else { panic!("no schedule") };
+    let want = scheduled("0 * * * *");
+    let Rotation::Scheduled { expression, .. } = &want.rotation else { panic!("{:?}", want.rotation) };
     let reported = |expression: &str, since: Option<Timestamp>| Some(ReportedSchedule { expression: expression.to_owned(), since });
     let half = HOUR / 2;
     for (name, schedule, base, first) in [

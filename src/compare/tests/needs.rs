@@ -10,9 +10,9 @@ fn feed(mut scene: Scene) -> Vec<Need> {
         assert!(!needs.contains(&need), "{need:?} is asked for twice");
         match &need {
             Need::Version(version) => {
-                scene.facts.reads.created.insert(version.clone(), ago(2 * HOUR));
+                scene.read_at(version, ago(2 * HOUR));
                 if scene.want.value.is_some() {
-                    scene.facts.reads.matches.insert(version.clone(), true);
+                    scene.matched(version, true);
                 }
             }
             Need::Policy => {

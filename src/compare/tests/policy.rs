@@ -147,7 +147,8 @@ fn a_policy_that_was_put_without_the_check_is_put_again_when_the_check_is_asked_
 #[test]
 fn a_rejected_policy_is_neither_read_nor_put() {
     let long = "x".repeat(20_480);
-    let scene = applied(generated(&json!({"resourcePolicy": document(&long)})), Some(ours())).with(|scene| scene.status.current_generation = false);
+    let scene =
+        applied(generated(&json!({"resourcePolicy": document(&long)})), Some(ours())).with(|scene| scene.status.current_generation = false);
     let rejected = scene.want.settings.policy.rejected().unwrap().clone();
     assert_eq!(state(&scene), Ok(PolicyState::Rejected(rejected)));
 }

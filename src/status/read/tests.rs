@@ -19,7 +19,8 @@ fn now() -> Timestamp {
 }
 
 fn object(status: RotatedSecretStatus) -> RotatedSecret {
-    let mut object = RotatedSecret::new("db-admin", RotatedSecretSpec::default());
+    let spec: RotatedSecretSpec = serde_json::from_value(serde_json::json!({})).unwrap();
+    let mut object = RotatedSecret::new("db-admin", spec);
     object.metadata.generation = Some(1);
     object.status = Some(RotatedSecretStatus { observed_generation: Some(1), ..status });
     object
