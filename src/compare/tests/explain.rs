@@ -87,30 +87,38 @@ fn ten_due_times_are_considered_from_the_last_reported_change_on() {
     assert_eq!(found(&by_history, ago(HOUR)), ten, "the newest entry of the history");
 }
 
+/// What the status says of the schedule.
+enum Reported {
+    Nothing,
+    Another,
+    /// The declared one, and when it was first seen.
+    Declared(Option<i64>),
+}
+
 #[test]
 fn due_times_before_an_edit_of_the_schedule_are_not_those_of_the_new_one() {
-    // Every full hour; NOW is a full hour.
-    let want = scheduled("0 * * * *");
-    let Rotation::Scheduled { expression, .. } = &want.rotation else { panic!("{:?}", want.rotation) };
-    let reported = |expression: &str, since: Option<Timestamp>| Some(ReportedSchedule { expression: expression.to_owned(), since });
     let half = HOUR / 2;
-    for (name, schedule, base, first) in [
-        ("in force from the beginning", reported(expression, None), half, 0),
-        ("in force since before the change", reported(expression, Some(ago(HOUR))), half, 0),
-        ("edited after the change", reported(expression, Some(ago(-half))), half, -HOUR),
-        ("edited now", reported("rate(1 hour)", None), HOUR + half, 0),
-        ("edited now, the value is older than a period", reported("rate(1 hour)", None), 3 * HOUR + half, 3 * HOUR),
-        ("scheduled for the first time, the value is older", None, 3 * HOUR + half, 3 * HOUR),
+    // NOW is a full hour. The base and the first due time that is found are seconds before it.
+    for (name, schedule, reported, base, first) in [
+        ("in force from the beginning", "0 * * * *", Reported::Declared(None), half, 0),
+        ("in force since before the change", "0 * * * *", Reported::Declared(Some(HOUR)), half, 0),
+        ("edited ten minutes ago", "30 * * * *", Reported::Declared(Some(600)), half + 60, -half),
+        ("edited now", "30 * * * *", Reported::Another, half + 60, -half),
+        ("edited now, the value is older than a period", "0 * * * *", Reported::Another, HOUR + half, HOUR),
+        ("scheduled for the first time", "30 * * * *", Reported::Nothing, half + 60, -half),
+        ("scheduled for the first time, the value is older", "0 * * * *", Reported::Nothing, 3 * HOUR + half, 3 * HOUR),
     ] {
-        let scene = Scene::new(want.clone()).with(|scene| {
-            scene.status.schedule = schedule;
+        let scene = Scene::new(scheduled(schedule)).with(|scene| {
+            let before = scene.status.schedule.take();
             scene.status.last_rotation = Some(ago(base));
+            scene.status.schedule = match reported {
+                Reported::Nothing => None,
+                Reported::Another => Some(ReportedSchedule { expression: "rate(1 day)".to_owned(), since: None }),
+                Reported::Declared(since) => before.map(|before| ReportedSchedule { since: since.map(ago), ..before }),
+            };
         });
-        let first = ago(first);
-        let before = first - SignedDuration::from_secs(HOUR);
-        let after = first + SignedDuration::from_secs(9 * HOUR);
-        for (due, expected) in [(before, None), (first, Some(Cause::Scheduled)), (after, Some(Cause::Scheduled))] {
-            assert_eq!(cause(&scene, &want.ids.slot(due)), expected, "{name}: {due}");
+        for (age, expected) in [(first + HOUR, None), (first, Some(Cause::Scheduled)), (first - 9 * HOUR, Some(Cause::Scheduled))] {
+            assert_eq!(cause(&scene, &scene.want.ids.slot(ago(age))), expected, "{name}: {age}");
         }
     }
 }
