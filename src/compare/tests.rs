@@ -88,6 +88,9 @@ fn hash(want: &Desired) -> String {
     want.value.as_ref().map(DeclaredValue::hash).unwrap()
 }
 
+/// What makes a row differ from the scene in which everything is as declared.
+type Change = fn(&mut Scene);
+
 /// Everything that is compared.
 #[derive(Clone)]
 struct Scene {

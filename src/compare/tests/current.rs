@@ -161,9 +161,9 @@ fn a_change_of_the_declaration_does_not_move_what_the_schedule_counts_from() {
     let reported = |scene: &mut Scene| {
         scene.status.history.insert(0, entry("current", 5, Cause::SpecChanged));
     };
-    let changes: [(&str, &dyn Fn(&mut Scene)); 2] = [("reported", &reported), ("not reported", &unreported)];
-    for (name, change) in changes {
-        let scene = Scene::new(want.clone()).with(change).with(|scene| scene.status.last_rotation = Some(ago(7 * HOUR)));
+    let scenes = [("reported", Scene::new(want.clone()).with(reported)), ("not reported", Scene::new(want.clone()).with(unreported))];
+    for (name, scene) in scenes {
+        let scene = scene.with(|scene| scene.status.last_rotation = Some(ago(7 * HOUR)));
         let current = scene.current().unwrap();
         assert_eq!((current.changed, current.schedule_base), (ago(5), ago(7 * HOUR)), "{name}");
 
@@ -220,12 +220,12 @@ fn with_a_function_the_schedule_counts_from_the_last_rotation_by_aws() {
 fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirrored() {
     use crate::api::{TAG_NAME, TAG_UID};
     let adoptable = generated(&json!({"adoptionPolicy": "Always"}));
-    let untagged: fn(&mut Scene) = |scene| scene.aws().tags.clear();
-    let another: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
-    let former: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
-    let deleted: fn(&mut Scene) = |scene| scene.aws().deleted = true;
-    let deleting: fn(&mut Scene) = |scene| scene.deleting = true;
-    let nothing: fn(&mut Scene) = |_| {};
+    let untagged: Change = |scene| scene.aws().tags.clear();
+    let another: Change = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
+    let former: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
+    let deleted: Change = |scene| scene.aws().deleted = true;
+    let deleting: Change = |scene| scene.deleting = true;
+    let nothing: Change = |_| {};
     for (name, want, change, ownership, readable) in [
         ("ours", generated(&json!({})), nothing, Ownership::Ours, true),
         ("former", generated(&json!({})), former, Ownership::Former, true),

@@ -189,14 +189,14 @@ fn settings_are_compared_only_for_a_secret_that_is_ours_and_stays() {
     };
     let all = Scene::new(want()).with(differs).drift();
     assert_eq!((all.key, all.surplus_tags.len(), all.add_replicas.len()), (Some(KEY.to_owned()), 1, 1));
-    let former: fn(&mut Scene) = |scene| {
+    let former: Change = |scene| {
         scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned());
         scene.status.arn = None;
         scene.read("current", 5);
     };
-    let another: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
-    let deleted: fn(&mut Scene) = |scene| scene.aws().deleted = true;
-    let deleting: fn(&mut Scene) = |scene| scene.deleting = true;
+    let another: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
+    let deleted: Change = |scene| scene.aws().deleted = true;
+    let deleting: Change = |scene| scene.deleting = true;
     for (name, change, uid) in
         [("former", former, true), ("another's", another, true), ("deleted", deleted, false), ("deleting", deleting, false)]
     {

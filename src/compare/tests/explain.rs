@@ -48,12 +48,12 @@ fn every_cause_of_this_object_is_found_by_the_id() {
 fn without_requests_value_schedule_or_labels_their_causes_are_not_found() {
     let full = Scene::new(object());
     let (ids, hash) = (full.want.ids, hash(&full.want));
-    let no_rotate: fn(&mut Scene) = |scene| scene.want.rotate_request = None;
-    let no_rollback: fn(&mut Scene) = |scene| scene.want.rollback_request = None;
-    let no_value: fn(&mut Scene) = |scene| scene.want.value = None;
-    let no_labels: fn(&mut Scene) = |scene| scene.aws().labels.clear();
-    let no_schedule: fn(&mut Scene) = |scene| scene.want.rotation = Rotation::Never;
-    let no_history: fn(&mut Scene) = |scene| scene.status = StatusFacts::default();
+    let no_rotate: Change = |scene| scene.want.rotate_request = None;
+    let no_rollback: Change = |scene| scene.want.rollback_request = None;
+    let no_value: Change = |scene| scene.want.value = None;
+    let no_labels: Change = |scene| scene.aws().labels.clear();
+    let no_schedule: Change = |scene| scene.want.rotation = Rotation::Never;
+    let no_history: Change = |scene| scene.status = StatusFacts::default();
     for (name, change, version) in [
         ("no request to rotate", no_rotate, ids.request("rotate-now")),
         ("no request to roll back", no_rollback, ids.rollback("back")),

@@ -51,7 +51,7 @@ fn a_lost_status_costs_the_current_version_the_one_before_and_the_policy() {
 
 #[test]
 fn three_reads_are_enough_for_every_status() {
-    let lost: [(&str, fn(&mut Scene)); 6] = [
+    let lost: [(&str, Change); 6] = [
         ("declaration", |scene| scene.status.declared = None),
         ("history", |scene| scene.status.history.clear()),
         ("last rotation", |scene| scene.status.last_rotation = None),
@@ -59,7 +59,7 @@ fn three_reads_are_enough_for_every_status() {
         ("generation", |scene| scene.status.current_generation = false),
         ("date", |scene| scene.aws().last_changed = None),
     ];
-    let versions: [(&str, fn(&mut Scene)); 4] = [
+    let versions: [(&str, Change); 4] = [
         ("as reported", |_| {}),
         ("external", |scene| scene.label(AWSCURRENT, &id("external"))),
         ("redeclared", |scene| {

@@ -43,21 +43,21 @@ fn a_pending_version_that_is_current_is_a_rotation_that_ended() {
 
 #[test]
 fn a_version_is_ours_only_if_its_id_follows_from_this_object_and_aws_never_rotates() {
-    let nothing: fn(&mut Scene) = |_| {};
-    let function: fn(&mut Scene) = |scene| scene.aws().rotation.function = Some(FUNCTION.to_owned());
-    let enabled: fn(&mut Scene) = |scene| {
+    let nothing: Change = |_| {};
+    let function: Change = |scene| scene.aws().rotation.function = Some(FUNCTION.to_owned());
+    let enabled: Change = |scene| {
         scene.aws().rotation.enabled = true;
         scene.aws().rotation.function = Some(FUNCTION.to_owned());
     };
-    let service: fn(&mut Scene) = |scene| scene.aws().owning_service = Some("rds".to_owned());
-    let another: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
-    let nobodys: fn(&mut Scene) = |scene| scene.aws().tags.clear();
-    let enabled_by_us: fn(&mut Scene) = |scene| {
+    let service: Change = |scene| scene.aws().owning_service = Some("rds".to_owned());
+    let another: Change = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
+    let nobodys: Change = |scene| scene.aws().tags.clear();
+    let enabled_by_us: Change = |scene| {
         scene.aws().rotation.enabled = true;
         claimed(scene);
     };
     let plain = || generated(&json!({}));
-    for (name, want, change, id, expected) in [
+    for (name, want, change, id, expected) in vec![
         ("ours", plain(), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
         ("ours, and scheduled", scheduled("rate(1 hour)"), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
         ("a random id", plain(), nothing, theirs(), Pending::Foreign(theirs())),

@@ -64,19 +64,19 @@ fn a_policy_is_not_read_again_while_nothing_about_the_secret_changed() {
     let refresh = Desired { refresh_request: Some("now".to_owned()), ..declaring(true) };
     let handled = |scene: &mut Scene| scene.status.requests.refresh = Some("now".to_owned());
     assert_eq!(state(&applied(refresh.clone(), Some(ours())).with(handled)), Ok(PolicyState::AsDeclared(ours())));
-    let modified: fn(&mut Scene) = |scene| scene.aws().last_changed = Some(ago(5));
-    let undated: fn(&mut Scene) = |scene| {
+    let modified: Change = |scene| scene.aws().last_changed = Some(ago(5));
+    let undated: Change = |scene| {
         scene.aws().last_changed = None;
         scene.status.applied.last_changed_date = None;
     };
-    let unread: fn(&mut Scene) = |scene| scene.status.applied.last_changed_date = None;
-    let edited: fn(&mut Scene) = |scene| scene.status.current_generation = false;
-    let unchecked: fn(&mut Scene) = |scene| scene.status.applied.block_public_policy = Some(false);
-    let elsewhere: fn(&mut Scene) = |scene| {
+    let unread: Change = |scene| scene.status.applied.last_changed_date = None;
+    let edited: Change = |scene| scene.status.current_generation = false;
+    let unchecked: Change = |scene| scene.status.applied.block_public_policy = Some(false);
+    let elsewhere: Change = |scene| {
         scene.status.arn = Some(OTHER_ARN.to_owned());
         scene.read("current", HOUR);
     };
-    for (name, scene) in [
+    for (name, scene) in vec![
         ("the secret was modified", same.clone().with(modified)),
         ("AWS shows no date", same.clone().with(undated)),
         ("it was never read", same.clone().with(unread)),

@@ -42,7 +42,9 @@ fn a_rotation_that_is_on_is_foreign_unless_it_is_claimed_or_declared() {
         ("mirrored only", mirror_only(), FUNCTION, None, true, false, true),
     ] {
         let on = rotated(want, function).with(|scene| {
-            by.iter().for_each(|by| claim_by(scene, by));
+            if let Some(by) = by {
+                claim_by(scene, by);
+            }
             if !ours {
                 scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned());
             }
@@ -70,8 +72,12 @@ fn a_claim_is_contested_only_if_it_is_anothers_and_the_secret_is_not_ours() {
         ("another cluster's claim", Some("c2/shop/db-admin"), Some(TAG_CLUSTER), true),
     ] {
         let scene = Scene::new(lambda()).with(|scene| {
-            by.iter().for_each(|by| claim_by(scene, by));
-            tag.iter().for_each(|tag| drop(scene.aws().tags.insert((*tag).to_owned(), "other".to_owned())));
+            if let Some(by) = by {
+                claim_by(scene, by);
+            }
+            if let Some(tag) = tag {
+                scene.aws().tags.insert(tag.to_owned(), "other".to_owned());
+            }
         });
         assert_eq!(rotation(&scene).contested, contested, "{name}");
     }
@@ -120,7 +126,7 @@ fn a_declaration_that_aws_would_refuse_is_never_as_declared() {
 #[test]
 fn a_secret_of_an_aws_service_is_rotated_by_another_even_if_rotation_is_off_or_claimed() {
     for (name, change) in [
-        ("off", (|_| {}) as fn(&mut Scene)),
+        ("off", (|_| {}) as Change),
         ("on", |scene| scene.aws().rotation.enabled = true),
         ("claimed", |scene| {
             let ours = claim(&scene.want);

@@ -129,8 +129,8 @@ fn facts_that_are_not_compared_pass_through_as_they_are() {
 #[test]
 fn an_object_that_is_being_deleted_needs_no_value_and_no_policy_whatever_is_lost() {
     let policy = json!({"resourcePolicy": {"Statement": [{"Effect": "Allow"}]}});
-    let uid: fn(&mut Scene) = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
-    let ours: fn(&mut Scene) = |_| {};
+    let uid: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
+    let ours: Change = |_| {};
     for (name, want) in [("generated", generated(&policy)), ("lambda", lambda()), ("mirrored only", mirror_only())] {
         for (ownership, change) in [("ours", ours), ("former", uid)] {
             let scene = Scene::new(want.clone()).with(change).with(|scene| {
