@@ -124,7 +124,18 @@ fn a_key_of_a_replica_that_cannot_be_compared_is_set_after_an_edit_or_on_request
     let edited = scene.clone().with(|scene| scene.status.current_generation = false);
     for (name, scene, set) in [("steady", scene.clone(), false), ("edited", edited, true), ("requested", requested(&scene), true)] {
         assert_eq!(scene.drift(), if set { key_set(WEST, "alias/shop") } else { Drift::default() }, "{name}");
+        let key = |region: &str| Step::SetReplicaKey { region: region.to_owned(), key: "alias/shop".to_owned() };
+        let there = scene.clone().with(|scene| scene.journal.record(key(NORTH), Effect::Applied { at: now() }));
+        assert_eq!(there.drift(), scene.drift(), "{name}: set in another region");
+        let just_set = scene.with(|scene| scene.journal.record(key(WEST), Effect::Applied { at: now() }));
+        assert_eq!(just_set.drift(), Drift::default(), "{name}: set in this reconcile");
     }
+    // A key that can be compared is compared, also after it was set.
+    let different = replicated(Some(&[(WEST, Some(KEY))]), &[replica(WEST, None, ReplicaState::InSync)]).with(|scene| {
+        let step = Step::SetReplicaKey { region: WEST.to_owned(), key: KEY.to_owned() };
+        scene.journal.record(step, Effect::Applied { at: now() });
+    });
+    assert_eq!(different.drift(), key_set(WEST, KEY));
 }
 
 #[test]
