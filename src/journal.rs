@@ -143,19 +143,18 @@ impl Journal {
     }
 
     /// Puts the staging labels where this reconcile moved them, also if `labels` was read before that became visible.
-    /// Only moves that AWS compares with the expected holder are applied: `PutSecretValue` moves labels whatever
-    /// version has them, so its effect is always read from AWS.
+    /// Only moves that AWS compares with the expected holder are applied, and only those that AWS carried out:
+    /// `PutSecretValue` moves labels whatever version has them, so its effect is always read from AWS.
     pub fn overlay_labels(&self, labels: &mut BTreeMap<String, VersionId>) {
-        for Entry { step, effect } in &self.0 {
-            let done = matches!(effect, Effect::Applied { .. });
+        for Entry { step, .. } in self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })) {
             match step {
                 Step::MoveLabel { label, to: Some(to), .. } => drop(labels.insert(label.clone(), to.clone())),
                 Step::MoveLabel { label, to: None, .. } => drop(labels.remove(label)),
-                Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } if done => {
+                Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } => {
                     labels.insert(AWSCURRENT.to_owned(), to.clone());
                     labels.insert(AWSPREVIOUS.to_owned(), from.clone());
                 }
-                Step::Settle { version } if done && labels.get(AWSPENDING) == Some(version) => drop(labels.remove(AWSPENDING)),
+                Step::Settle { version } if labels.get(AWSPENDING) == Some(version) => drop(labels.remove(AWSPENDING)),
                 _ => {}
             }
         }

@@ -182,6 +182,39 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_explained_by_the_cause_that_it_follows_from_and_by_no_other() {
+        let (ids, due) = (VersionIds::of(UID), Timestamp::from_second(1_800_000_000).unwrap());
+        let (one, other) = (VersionId::from("one"), VersionId::from("other"));
+        let all = Candidates {
+            rollback: Some("token"),
+            rotate: Some("token"),
+            declared: Some((vec![&one, &other], "abc")),
+            due: vec![due, due + jiff::SignedDuration::from_hours(1)],
+        };
+        // The cause with all candidates, and with none.
+        for (version, with_all, with_none) in [
+            (ids.creation(), Some(Cause::Created), Some(Cause::Created)),
+            (ids.first(), Some(Cause::Scheduled), Some(Cause::Scheduled)),
+            (ids.rollback("token"), Some(Cause::RolledBack), None),
+            (ids.request("token"), Some(Cause::Requested), None),
+            (ids.declaration(&one, "abc"), Some(Cause::SpecChanged), None),
+            (ids.declaration(&other, "abc"), Some(Cause::SpecChanged), None),
+            (ids.slot(due), Some(Cause::Scheduled), None),
+            (ids.slot(due + jiff::SignedDuration::from_hours(1)), Some(Cause::Scheduled), None),
+            (ids.rollback("another"), None, None),
+            (ids.request("another"), None, None),
+            (ids.declaration(&one, "abd"), None, None),
+            (ids.declaration(&ids.creation(), "abc"), None, None),
+            (ids.slot(due + jiff::SignedDuration::from_secs(1)), None, None),
+            (VersionIds::of("another uid").creation(), None, None),
+            (VersionId::from("8f8a3c52-57c5-4e0c-9e6f-9d2f7f1c2a11"), None, None),
+        ] {
+            assert_eq!(ids.explain(&version, &all), with_all, "{version}");
+            assert_eq!(ids.explain(&version, &Candidates::default()), with_none, "{version}");
+        }
+    }
+
+    #[test]
     fn places_are_uniform_over_all_seconds_and_keep_their_order_when_the_window_grows() {
         let mut seconds = [0_u32; 60];
         let objects: Vec<VersionIds> = (0..60_000).map(|n| VersionIds::of(&format!("object {n}"))).collect();

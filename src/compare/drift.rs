@@ -12,7 +12,7 @@ use crate::desired::key::{DEFAULT, Sameness, compare};
 use crate::desired::resource_policy::PolicyDocument;
 use crate::facts::{AwsSecret, ReplicaState};
 use crate::refusal::Refusal;
-use crate::step::StepKind;
+use crate::step::{Step, StepKind};
 
 /// How long a failed replica is left alone before it is requested again.
 const REPLICA_RETRY: SignedDuration = SignedDuration::from_mins(10);
@@ -148,6 +148,10 @@ fn policy(input: Input<'_>, secret: &AwsSecret, applied: &AppliedStatus) -> Resu
     })
 }
 
+fn set_key(region: &str, key: &str) -> Step {
+    Step::SetReplicaKey { region: region.to_owned(), key: key.to_owned() }
+}
+
 fn replicas(input: Input<'_>, secret: &AwsSecret, mut drift: Drift) -> Drift {
     let Setting::Set(wanted) = &input.want.settings.replicas else { return drift };
     let refresh = refresh(input);
@@ -165,7 +169,8 @@ fn replicas(input: Input<'_>, secret: &AwsSecret, mut drift: Drift) -> Drift {
                 let differs = match compare(wanted, replica.key.as_deref()) {
                     Sameness::Same => false,
                     Sameness::Different => true,
-                    Sameness::Unknown => refresh,
+                    // Set once after an edit or on request, since what AWS shows cannot tell.
+                    Sameness::Unknown => refresh && !input.journal.tried(&set_key(region, wanted)),
                 };
                 if differs {
                     drift.replica_keys.insert(region.clone(), wanted.to_owned());

@@ -22,10 +22,10 @@ pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> 
     (until > now && credible && !news).then_some(until)
 }
 
-/// The status as facts. `now`: times of events that lie in the future are read as now.
+/// The status as facts. `now`: times of events that lie in the future are read as now, and those before 1970 as 1970.
 pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
     let status = object.status.clone().unwrap_or_default();
-    let past = |time: Timestamp| if time > now { now } else { time };
+    let past = |time: Timestamp| time.min(now).max(Timestamp::UNIX_EPOCH);
     let requests = status.requests.clone().unwrap_or_default();
     let aws = status.aws.clone().unwrap_or_default();
     StatusFacts {
@@ -59,5 +59,8 @@ fn history(status: &RotatedSecretStatus, past: impl Fn(Timestamp) -> Timestamp) 
 fn unseen(aws: &AwsStatus, now: Timestamp) -> Option<(crate::version_id::VersionId, Timestamp)> {
     let unseen = aws.unseen.as_ref()?;
     let credible = unseen.time.0.duration_since(now) <= CONSISTENCY_WINDOW;
-    credible.then(|| (unseen.version_id.as_str().into(), unseen.time.0))
+    credible.then(|| (unseen.version_id.as_str().into(), unseen.time.0.max(Timestamp::UNIX_EPOCH)))
 }
+
+#[cfg(test)]
+mod tests;
