@@ -30,8 +30,7 @@ use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::plaintext::Plaintext;
 
-pub use self::description::Description;
-pub use self::rotation::{Rotate, RotationDescription};
+pub use self::rotation::Rotate;
 pub use self::values::{Moved, NewSecret, Selector, Version, Written};
 
 /// The endpoints of AWS.

@@ -3,6 +3,9 @@
 
 use jiff::SignedDuration;
 
+/// The longest wait after any failure, jitter included.
+pub const MAX_WAIT: SignedDuration = SignedDuration::from_mins(90);
+
 /// What kind of failure it was, which is to say: how we react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {

@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
-use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::aws::{Aws, EndpointConfig};
-use crate::kubernetes::events::Events;
-use crate::kubernetes::stored::Brief;
 use crate::controller::{self, Working};
 use crate::desired::Policy;
+use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
+use crate::kubernetes::events::Events;
+use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;
 use crate::telemetry::{self, LogFormat};

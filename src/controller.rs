@@ -15,13 +15,13 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::endpoints::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
+use crate::election::Leadership;
+use crate::endpoints::Readiness;
 use crate::fleet::FleetStats;
 use crate::kubernetes::stored::{Brief, Stored};
 use crate::kubernetes::watch::{self, Lists};
-use crate::election::Leadership;
-use crate::reconcile::{Context, turn};
+use crate::reconcile::{Context, reconcile};
 use crate::unreadable;
 
 /// The longest that one turn may take; AWS and the API server have shorter limits of their own.
@@ -279,7 +279,7 @@ async fn look_at(object: Arc<Stored>, stage: Arc<Stage>) -> Result<Action, CutSh
     let started = std::time::Instant::now();
     let span = tracing::info_span!("turn", object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()));
     let ended = tokio::select! {
-        ended = tokio::time::timeout(TURN, AssertUnwindSafe(turn(object, ctx)).catch_unwind().instrument(span)) => ended,
+        ended = tokio::time::timeout(TURN, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
         // As if it had crashed, which the next leader's turn can take.
         () = stage.leadership.over() => {
             tracing::warn!("the turn was cut short: the Lease has run out");
@@ -287,15 +287,15 @@ async fn look_at(object: Arc<Stored>, stage: Arc<Stage>) -> Result<Action, CutSh
             return Ok(Action::await_change());
         }
     };
-    let Ok(Ok(turn)) = ended else {
+    let Ok(Ok(result)) = ended else {
         ctx.metrics.reconcile("error", started.elapsed());
         return Err(CutShort);
     };
-    let outcome = match (turn.failed, turn.changed) {
+    let outcome = match (result.failed, result.changed) {
         (true, _) => "error",
         (false, true) => "changed",
         (false, false) => "unchanged",
     };
     ctx.metrics.reconcile(outcome, started.elapsed());
-    Ok(turn.again.map_or_else(Action::await_change, Action::requeue))
+    Ok(result.again.map_or_else(Action::await_change, Action::requeue))
 }

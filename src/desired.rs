@@ -11,13 +11,14 @@ use crate::api::{
     TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
 use crate::identity::Session;
-use crate::version_id::VersionIds;
+use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{DeclaredValue, Layout, short_hash};
+use crate::version_id::VersionIds;
 
-pub mod lambda_rotation;
 mod generators;
 pub mod key;
+pub mod lambda_rotation;
 mod place;
 pub mod resource_policy;
 mod settings;
@@ -28,8 +29,6 @@ pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 pub use lambda_rotation::{LambdaRotation, Rules};
-
-pub use crate::refusal::Refusal;
 
 /// What the administrator decides for every object.
 #[derive(Debug, Clone)]
@@ -50,6 +49,16 @@ pub struct Policy {
     pub allowed_kms_keys: Vec<String>,
     /// Whether objects may say who else may use their AWS secret.
     pub allow_resource_policies: bool,
+}
+
+/// How a new version becomes current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// At once: there is no target that has to accept it.
+    #[default]
+    Direct,
+    /// It is staged, applied to a target and verified first.
+    Staged,
 }
 
 /// What the operator wants for one object.
@@ -87,6 +96,8 @@ pub struct Desired {
     pub value: Option<DeclaredValue>,
     /// When it changes.
     pub rotation: Rotation,
+    /// How a new version becomes current.
+    pub delivery: Delivery,
     /// Absent: no mirror.
     pub target: Option<Target>,
     /// How many of our versions keep a staging label, 0 to 10.
@@ -231,6 +242,7 @@ impl Desired {
             rotation: generators::outliving(rotation(object, policy, &region, VersionIds::of(&uid)), value.as_ref()),
             region,
             value,
+            delivery: Delivery::Direct,
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
             rotate_request: annotation(ROTATE),
@@ -350,5 +362,7 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
     glob.get(g..).is_none_or(|rest| rest.iter().all(|&c| c == b'*'))
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

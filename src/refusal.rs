@@ -1,18 +1,18 @@
-//! A refusal of what a user declared.
+//! Why the operator does not do what the spec asks for.
 
 use crate::api::condition::Reason;
 
-/// A refusal: what is wrong and what to write instead.
+/// A reason, and a message that says what is wrong and what to write or type instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The word.
+    /// The reason that condition, Event and metric show.
     pub reason: Reason,
-    /// The sentence.
+    /// The message. Bounded, and never an error's own text.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal with this sentence.
+    /// A refusal with this message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }

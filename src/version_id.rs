@@ -6,6 +6,8 @@ use std::fmt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::api::Cause;
+
 /// The id of one immutable version of an AWS secret. Not secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VersionId(String);
@@ -32,6 +34,19 @@ impl<T: Into<String>> From<T> for VersionId {
     fn from(id: T) -> Self {
         Self(id.into())
     }
+}
+
+/// Causes that the id of a version may follow from, beside the creation of the secret and the first rotation.
+#[derive(Debug, Clone, Default)]
+pub struct Candidates<'a> {
+    /// The token of the rollback request.
+    pub rollback: Option<&'a str>,
+    /// The token of the rotate request.
+    pub rotate: Option<&'a str>,
+    /// Versions that a change of the declaration may have followed, and the hash of the declaration.
+    pub declared: Option<(Vec<&'a VersionId>, &'a str)>,
+    /// Due times.
+    pub due: Vec<Timestamp>,
 }
 
 /// Derives the version ids of one object from its uid.
@@ -73,6 +88,28 @@ impl VersionIds {
     /// A change of the declared fields, made from this predecessor. `declared` is the hash of the new declaration.
     pub fn declaration(&self, predecessor: &VersionId, declared: &str) -> VersionId {
         self.derive(&format!("declare:{predecessor}:{declared}"))
+    }
+
+    /// Why a version has this id: the only place that maps an id to its cause. `None`: it follows from none of the
+    /// `candidates`.
+    pub fn explain(&self, version: &VersionId, candidates: &Candidates<'_>) -> Option<Cause> {
+        let is = |id: VersionId| id == *version;
+        if is(self.creation()) {
+            return Some(Cause::Created);
+        }
+        if candidates.rollback.is_some_and(|token| is(self.rollback(token))) {
+            return Some(Cause::RolledBack);
+        }
+        if candidates.rotate.is_some_and(|token| is(self.request(token))) {
+            return Some(Cause::Requested);
+        }
+        if let Some((predecessors, hash)) = &candidates.declared
+            && predecessors.iter().any(|predecessor| is(self.declaration(predecessor, hash)))
+        {
+            return Some(Cause::SpecChanged);
+        }
+        let scheduled = is(self.first()) || candidates.due.iter().any(|due| is(self.slot(*due)));
+        scheduled.then_some(Cause::Scheduled)
     }
 
     fn derive(self, cause: &str) -> VersionId {
@@ -142,6 +179,39 @@ mod tests {
             assert_eq!(id.as_str(), was);
         }
         assert_eq!(tokens.place(3600), 186);
+    }
+
+    #[test]
+    fn an_id_is_explained_by_the_cause_that_it_follows_from_and_by_no_other() {
+        let (ids, due) = (VersionIds::of(UID), Timestamp::from_second(1_800_000_000).unwrap());
+        let (one, other) = (VersionId::from("one"), VersionId::from("other"));
+        let all = Candidates {
+            rollback: Some("token"),
+            rotate: Some("token"),
+            declared: Some((vec![&one, &other], "abc")),
+            due: vec![due, due + jiff::SignedDuration::from_hours(1)],
+        };
+        // The cause with all candidates, and with none.
+        for (version, with_all, with_none) in [
+            (ids.creation(), Some(Cause::Created), Some(Cause::Created)),
+            (ids.first(), Some(Cause::Scheduled), Some(Cause::Scheduled)),
+            (ids.rollback("token"), Some(Cause::RolledBack), None),
+            (ids.request("token"), Some(Cause::Requested), None),
+            (ids.declaration(&one, "abc"), Some(Cause::SpecChanged), None),
+            (ids.declaration(&other, "abc"), Some(Cause::SpecChanged), None),
+            (ids.slot(due), Some(Cause::Scheduled), None),
+            (ids.slot(due + jiff::SignedDuration::from_hours(1)), Some(Cause::Scheduled), None),
+            (ids.rollback("another"), None, None),
+            (ids.request("another"), None, None),
+            (ids.declaration(&one, "abd"), None, None),
+            (ids.declaration(&ids.creation(), "abc"), None, None),
+            (ids.slot(due + jiff::SignedDuration::from_secs(1)), None, None),
+            (VersionIds::of("another uid").creation(), None, None),
+            (VersionId::from("8f8a3c52-57c5-4e0c-9e6f-9d2f7f1c2a11"), None, None),
+        ] {
+            assert_eq!(ids.explain(&version, &all), with_all, "{version}");
+            assert_eq!(ids.explain(&version, &Candidates::default()), with_none, "{version}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct ReplicaStatus {
 
 /// What the operator set on the AWS secret because `spec.aws` mentioned it. What is mentioned no longer is taken back, if it is still as the
 /// operator set it; what is not listed here was somebody else's and stays.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AppliedStatus {
     /// The keys of the tags from `spec.aws.tags`.

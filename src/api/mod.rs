@@ -10,7 +10,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
-pub use aws::{AwsAdoptionPolicy, AppliedStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AppliedStatus, AwsAdoptionPolicy, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use policy::{Principals, ResourcePolicy, Statement, Texts};
 pub use status::*;
@@ -67,6 +67,12 @@ pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
 pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 /// On a ServiceAccount that objects name in `spec.aws.serviceAccountRef`: its IAM role, where EKS has it too.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
+/// AWS's staging label of the version in use.
+pub const AWSCURRENT: &str = "AWSCURRENT";
+/// AWS's staging label of the version that was in use before.
+pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
+/// AWS's staging label of a version that a rotation has made and not promoted yet.
+pub const AWSPENDING: &str = "AWSPENDING";
 /// Staging labels on versions of the AWS secret, followed by a number from 1: AWS never removes a version that carries one.
 pub const RETENTION_LABEL: &str = "rotated-secrets/";
 /// Tag on an AWS secret, by whoever may write it: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: the name of that object.

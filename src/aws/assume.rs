@@ -114,7 +114,6 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::ConditionType;
     use crate::aws::fault::Cause;
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/shop-secrets";
@@ -135,7 +134,7 @@ mod tests {
             (Operation::AssumeRole, "ValidationError", "--cluster-id"),
         ] {
             let failure = refused(operation, Some(code));
-            assert_eq!((failure.of, failure.class, failure.reason), (ConditionType::Provisioned, Class::Denied, Reason::IdentityRefused));
+            assert_eq!((failure.class, failure.reason), (Class::Denied, Reason::IdentityRefused));
             let start = format!("{operation}: AWS answered {code} for the role {ROLE}: ");
             assert!(failure.message.starts_with(&start) && failure.message.contains(words), "{}", failure.message);
         }

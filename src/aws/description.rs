@@ -4,76 +4,44 @@ use std::collections::BTreeMap;
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
-use jiff::Timestamp;
 
 use super::call::Operation;
 use super::fault::Cause;
-use super::{Address, RotationDescription, SecretsManager, timestamp};
-use crate::facts::{Replica, ReplicaState};
+use super::{Address, SecretsManager, timestamp};
+use crate::facts::{AwsSecret, Replica, ReplicaState};
 use crate::failure::Failure;
 use crate::version_id::VersionId;
-
-/// The metadata of a secret.
-#[derive(Debug, Clone)]
-pub struct Description {
-    /// The full ARN.
-    pub arn: String,
-    /// The name.
-    pub name: String,
-    /// The description.
-    pub description: Option<String>,
-    /// The KMS key. `None`: the default key.
-    pub kms_key_id: Option<String>,
-    /// The tags.
-    pub tags: BTreeMap<String, String>,
-    /// Whether the secret is scheduled for deletion.
-    pub deleted: bool,
-    /// Rotation by AWS.
-    pub rotation: RotationDescription,
-    /// The AWS service that manages the secret.
-    pub owning_service: Option<String>,
-    /// Staging labels and their versions.
-    pub labels: BTreeMap<String, VersionId>,
-    /// The time of the last change of any kind.
-    pub last_changed: Option<Timestamp>,
-    /// The replicas.
-    pub replicas: Vec<Replica>,
-    /// The Region of the primary. `None`: the secret is not replicated.
-    pub primary_region: Option<String>,
-}
 
 impl SecretsManager {
     /// Reads the metadata. `None`: there is no such secret.
     ///
     /// # Errors
     /// Any other refusal, or no answer.
-    pub async fn describe(&self, at: Address<'_>) -> Result<Option<Description>, Failure> {
+    pub async fn describe(&self, at: Address<'_>) -> Result<Option<AwsSecret>, Failure> {
         let request = self.client(at.region).describe_secret().secret_id(at.id);
         match self.call(at.region, Operation::DescribeSecret, request.send()).await {
-            Ok(output) => Ok(Some(Description::parse(&output))),
+            Ok(output) => Ok(Some(parse(&output))),
             Err(fault) if fault.cause == Cause::NotFound => Ok(None),
             Err(fault) => Err(fault.into_failure()),
         }
     }
 }
 
-impl Description {
-    fn parse(output: &DescribeSecretOutput) -> Self {
-        let tag = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
-        Self {
-            arn: output.arn().unwrap_or_default().to_owned(),
-            name: output.name().unwrap_or_default().to_owned(),
-            description: output.description().map(str::to_owned),
-            kms_key_id: output.kms_key_id().map(str::to_owned),
-            tags: output.tags().iter().filter_map(tag).collect(),
-            deleted: output.deleted_date().is_some(),
-            rotation: RotationDescription::parse(output),
-            owning_service: output.owning_service().map(str::to_owned),
-            labels: labels(output),
-            last_changed: output.last_changed_date().and_then(timestamp),
-            replicas: output.replication_status().iter().filter_map(replica).collect(),
-            primary_region: output.primary_region().map(str::to_owned),
-        }
+fn parse(output: &DescribeSecretOutput) -> AwsSecret {
+    let tag = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    AwsSecret {
+        arn: output.arn().unwrap_or_default().to_owned(),
+        name: output.name().unwrap_or_default().to_owned(),
+        description: output.description().map(str::to_owned),
+        kms_key_id: output.kms_key_id().map(str::to_owned),
+        tags: output.tags().iter().filter_map(tag).collect(),
+        deleted: output.deleted_date().is_some(),
+        rotation: super::rotation::facts(output),
+        owning_service: output.owning_service().map(str::to_owned),
+        labels: labels(output),
+        last_changed: output.last_changed_date().and_then(timestamp),
+        replicas: output.replication_status().iter().filter_map(replica).collect(),
+        primary_region: output.primary_region().map(str::to_owned),
     }
 }
 

@@ -4,7 +4,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
 use super::call::Operation;
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
 
@@ -227,7 +227,7 @@ impl Fault {
     /// As the failure of a reconcile, with this advice.
     pub(super) fn failure_with(self, advice: &str) -> Failure {
         let message = format!("{}: {advice}", self.summary());
-        Failure { of: ConditionType::Provisioned, class: self.cause.class(), reason: self.reason(), message }
+        Failure { class: self.cause.class(), reason: self.reason(), message }
     }
 
     /// What to do about it.

@@ -2,30 +2,14 @@
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::RotationRulesType;
-use jiff::Timestamp;
 
 use super::call::Operation;
 use super::fault::{Cause, Fault};
 use super::{Address, SecretsManager, Written, timestamp};
-use crate::api::condition::ConditionType;
 use crate::desired::Rules;
+use crate::facts::RotationFacts;
 use crate::failure::Failure;
 use crate::version_id::VersionId;
-
-/// Rotation by AWS, as DescribeSecret reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RotationDescription {
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// The function. AWS keeps it after rotation is disabled.
-    pub function: Option<String>,
-    /// The rules. AWS keeps them after rotation is disabled.
-    pub rules: Rules,
-    /// The time of the last rotation.
-    pub last: Option<Timestamp>,
-    /// The time by which the next rotation completes. In the past if rotation fails.
-    pub next: Option<Timestamp>,
-}
 
 /// The parameters of RotateSecret.
 #[derive(Debug, Clone, Copy)]
@@ -36,20 +20,19 @@ pub struct Rotate<'a> {
     pub configure: Option<(&'a str, &'a Rules)>,
 }
 
-impl RotationDescription {
-    pub(super) fn parse(output: &DescribeSecretOutput) -> Self {
-        let rules = output.rotation_rules();
-        Self {
-            enabled: output.rotation_enabled().unwrap_or(false),
-            function: output.rotation_lambda_arn().map(str::to_owned),
-            rules: Rules {
-                days: rules.and_then(RotationRulesType::automatically_after_days),
-                expression: rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
-                duration: rules.and_then(RotationRulesType::duration).map(str::to_owned),
-            },
-            last: output.last_rotated_date().and_then(timestamp),
-            next: output.next_rotation_date().and_then(timestamp),
-        }
+/// What DescribeSecret shows of rotation by AWS.
+pub(super) fn facts(output: &DescribeSecretOutput) -> RotationFacts {
+    let rules = output.rotation_rules();
+    RotationFacts {
+        enabled: output.rotation_enabled().unwrap_or(false),
+        function: output.rotation_lambda_arn().map(str::to_owned),
+        rules: Rules {
+            days: rules.and_then(RotationRulesType::automatically_after_days),
+            expression: rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
+            duration: rules.and_then(RotationRulesType::duration).map(str::to_owned),
+        },
+        last: output.last_rotated_date().and_then(timestamp),
+        next: output.next_rotation_date().and_then(timestamp),
     }
 }
 
@@ -95,11 +78,10 @@ impl SecretsManager {
 impl Fault {
     /// As [`Fault::into_failure`], with the advice for a rotation.
     fn into_rotation_failure(self) -> Failure {
-        let failure = match self.rotation_advice() {
+        match self.rotation_advice() {
             Some(advice) => self.failure_with(advice),
             None => self.into_failure(),
-        };
-        Failure { of: ConditionType::Rotated, ..failure }
+        }
     }
 
     fn rotation_advice(&self) -> Option<&'static str> {
@@ -137,7 +119,6 @@ mod tests {
         ] {
             let failure = refused(Operation::RotateSecret, "InvalidRequestException", text);
             assert_eq!((failure.class, failure.reason), expected, "{text}");
-            assert_eq!(failure.of, ConditionType::Rotated);
         }
     }
 

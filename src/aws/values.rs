@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use super::call::Operation;
 use super::fault::{Cause, Fault};
 use super::{Address, SecretsManager, timestamp};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
-use crate::version_id::VersionId;
 use crate::plaintext::{Plaintext, SecretBytes};
 use crate::value::Payload;
+use crate::version_id::VersionId;
 
 const CURRENT: &str = "AWSCURRENT";
 
@@ -79,7 +79,6 @@ impl SecretsManager {
     /// Any refusal, or no answer. If there is no such version: class `Conflict`, reason `Progressing`, because it may not be visible yet.
     pub async fn read(&self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
         self.read_if_present(at, which).await?.ok_or_else(|| Failure {
-            of: ConditionType::Provisioned,
             class: Class::Conflict,
             reason: Reason::Progressing,
             message: "the version is not visible in AWS yet; the operator retries".to_owned(),
@@ -132,11 +131,19 @@ impl SecretsManager {
         written(self.call(region, Operation::CreateSecret, request.send()).await)
     }
 
-    /// Writes a new current version; AWS moves AWSCURRENT and AWSPREVIOUS. `label` is moved to the new version in the same call.
+    /// Writes a version with the staging label `stage`. With AWSCURRENT, AWS moves AWSPREVIOUS too. `label` is moved to the
+    /// version in the same call.
     ///
     /// # Errors
     /// Any refusal other than [`Written::Exists`], or no answer.
-    pub async fn put(&self, at: Address<'_>, version: &VersionId, value: &Payload, label: Option<&str>) -> Result<Written, Failure> {
+    pub async fn put(
+        &self,
+        at: Address<'_>,
+        version: &VersionId,
+        value: &Payload,
+        stage: &str,
+        label: Option<&str>,
+    ) -> Result<Written, Failure> {
         let request = self.client(at.region).put_secret_value().secret_id(at.id).client_request_token(version.as_str());
         let request = match value {
             Payload::Text(text) => request.secret_string(text.expose()),
@@ -144,8 +151,9 @@ impl SecretsManager {
         };
         let request = match label {
             // AWS also moves AWSPREVIOUS if AWSCURRENT is named.
-            Some(label) => request.version_stages(CURRENT).version_stages(label),
-            None => request,
+            Some(label) => request.version_stages(stage).version_stages(label),
+            None if stage == CURRENT => request,
+            None => request.version_stages(stage),
         };
         written(self.call(at.region, Operation::PutSecretValue, request.send()).await)
     }

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Refusal, Rotation};
+use super::Rotation;
 use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
+use crate::refusal::Refusal;
 use crate::schedule::Span;
 use crate::value::DeclaredValue;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
+pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     if let Some(plain) = &spec.plain_text {
         let generator = generator(plain)?;
         if !generator.companions().is_empty() {

@@ -2,9 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::{Desired, Policy, Refusal, Rotation};
+use super::{Desired, Policy, Rotation};
 use crate::api::condition::Reason;
 use crate::api::{LambdaSpec, RotationSpec, TAG_CLUSTER};
+use crate::refusal::Refusal;
 use crate::schedule::{Schedule, Span, parse_duration};
 use crate::value::short_hash;
 
@@ -19,7 +20,7 @@ pub struct LambdaRotation {
     /// The ARN of the function.
     pub function: String,
     /// When, in AWS's words; or why AWS cannot be asked for that.
-    pub terms: Result<RotationConfig, Refusal>,
+    pub config: Result<RotationConfig, Refusal>,
     /// Rotation is to be off.
     pub suspended: bool,
     /// Where rotation begins on a value that was there before: at once.
@@ -61,7 +62,7 @@ impl Rules {
 }
 
 /// The value of the tag that says whose rotation it is: of the name, so that an object that was deleted and made anew goes on.
-pub fn mark(want: &Desired) -> String {
+pub fn claim(want: &Desired) -> String {
     let cluster = want.tags.get(TAG_CLUSTER).map_or("", String::as_str);
     let mark = format!("{cluster}/{}/{}", want.namespace, want.name);
     if mark.chars().count() <= LONGEST_TAG { mark } else { short_hash(mark.as_bytes()) }
@@ -71,13 +72,13 @@ pub fn mark(want: &Desired) -> String {
 pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Rotation {
     Rotation::Lambda(LambdaRotation {
         function: lambda.function_arn.clone(),
-        terms: terms(spec, lambda, region, policy),
+        config: config(spec, lambda, region, policy),
         suspended: spec.suspend,
         immediately: spec.rotate_immediately,
     })
 }
 
-fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
+fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"));
     if lambda.function_arn.split(':').nth(3) != Some(region) {
         return Err(invalid(format!(

@@ -4,35 +4,36 @@
 use std::collections::BTreeMap;
 
 use super::resource_policy::PolicyDocument;
-use super::{Policy, Refusal, glob_allows};
+use super::{Policy, glob_allows};
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, AwsSpec};
+use crate::refusal::Refusal;
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting<T> {
     /// The spec does not mention it: what is there stays, unless the operator set it.
-    Unmentioned,
+    Unset,
     /// The spec asks for this.
-    Asked(T),
+    Set(T),
     /// The spec asks for something that may not be: nothing is changed.
-    Refused(Refusal),
+    Rejected(Refusal),
 }
 
 impl<T> Setting<T> {
     /// What is asked for.
-    pub fn asked(&self) -> Option<&T> {
+    pub fn value(&self) -> Option<&T> {
         match self {
-            Self::Asked(asked) => Some(asked),
-            Self::Unmentioned | Self::Refused(_) => None,
+            Self::Set(value) => Some(value),
+            Self::Unset | Self::Rejected(_) => None,
         }
     }
 
     /// Why it may not be.
-    pub fn refused(&self) -> Option<&Refusal> {
+    pub fn rejected(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::Unmentioned | Self::Asked(_) => None,
+            Self::Rejected(refusal) => Some(refusal),
+            Self::Unset | Self::Set(_) => None,
         }
     }
 }
@@ -87,8 +88,8 @@ impl Settings {
     }
 
     /// Why a setting may not be.
-    pub fn refused(&self) -> Option<&Refusal> {
-        self.key.refused().or_else(|| self.policy.refused()).or_else(|| self.replicas.refused())
+    pub fn rejected(&self) -> Option<&Refusal> {
+        self.key.rejected().or_else(|| self.policy.rejected()).or_else(|| self.replicas.rejected())
     }
 }
 

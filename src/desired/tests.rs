@@ -91,7 +91,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert!(want.suspended && !want.own_prefix);
     assert_eq!((want.region.as_str(), want.secret_name.as_str()), ("eu-west-1", "shared/key"));
     assert_eq!(want.description.as_deref(), Some(""), "an empty description is declared too");
-    assert_eq!((want.settings.key.asked().map(String::as_str), want.delete_after_days), (Some("alias/shop"), Some(7)));
+    assert_eq!((want.settings.key.value().map(String::as_str), want.delete_after_days), (Some("alias/shop"), Some(7)));
     let rules = PasswordRules { length: 20, exclude_punctuation: true, ..PasswordRules::default() };
     let generate = BTreeMap::from([("password".to_owned(), Generator::Password(rules))]);
     assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate }));

@@ -10,8 +10,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 
 use std::time::Duration;
 
-use super::stored::Brief;
 use crate::api::FIELD_MANAGER;
+use crate::kubernetes::stored::Brief;
 
 /// One Lease, by namespace and name.
 #[derive(Clone)]

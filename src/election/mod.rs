@@ -13,8 +13,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::election::lease::{LeaseError, Leases};
 use crate::election::decide::{Move, Sighting, Timing, decide};
+use crate::election::lease::{LeaseError, Leases};
 use crate::metrics::Metrics;
 
 /// Whether this replica may act. Asked at the moment of use, so that a renewer that is stuck leaves no stale yes behind.

@@ -1,38 +1,40 @@
-//! Replicas of an AWS secret.
+//! Replicas of an AWS secret in other regions.
 
-/// One replica, as DescribeSecret reports it.
+use strum::{EnumString, IntoStaticStr};
+
+/// One replica, as `DescribeSecret` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
-    /// The region.
+    /// Its region.
     pub region: String,
-    /// The KMS key. `None`: the default key of the region.
+    /// Its KMS key; `None`: the default key of the region.
     pub key: Option<String>,
-    /// The state of the replication.
+    /// Its replication status.
     pub state: ReplicaState,
-    /// The cause of a failure, as one word of a closed set.
+    /// Why it failed, in one word of ours.
     pub why: Option<&'static str>,
 }
 
-/// The state of a replica, in AWS's words.
+/// The replication status.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicationStatusType.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 pub enum ReplicaState {
-    /// It has the value of the primary.
+    /// It holds what the primary secret holds.
     InSync,
-    /// AWS creates or updates it.
+    /// AWS is creating or updating it.
     InProgress,
-    /// AWS has not started yet.
+    /// AWS has not started.
     Pending,
-    /// AWS could not create it.
+    /// It could not be created.
     Failed,
-    /// It no longer follows the primary.
+    /// It no longer follows the primary secret.
     Detached,
-    /// A state that this version does not know.
+    /// A status that this version of the operator does not know.
     Unknown,
 }
 
 impl ReplicaState {
-    /// The word, as in the status.
+    /// The word for status and messages.
     pub fn as_str(self) -> &'static str {
         self.into()
     }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, Request, Response, StatusCode, header};
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -16,33 +15,26 @@ use serde_json::json;
 
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
 use crate::desired::Target;
+use crate::facts::MirrorFacts;
 use crate::failure::Failure;
-use crate::version_id::VersionId;
 use crate::plaintext::SecretBytes;
+use crate::version_id::VersionId;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// What the metadata of the Secret tells.
+/// The metadata of the Secret.
 #[derive(Debug, Clone)]
 pub struct MirrorMetadata {
-    /// Our object is its controller.
-    pub ours: bool,
-    /// It has no controller, and its annotation names our object as the one that may take it over.
-    pub adoptable: bool,
-    /// The version that it says to hold.
-    pub version: Option<VersionId>,
-    /// Laid out as `target` asks, and nobody else wrote into it.
-    pub intact: bool,
-    /// When we last wrote it, to the second.
-    pub written: Option<Timestamp>,
-    /// The ARN of the AWS secret that it says to be a copy of.
+    /// What it says.
+    pub facts: MirrorFacts,
+    /// The ARN of the AWS secret that its annotation names.
     pub arn: Option<String>,
     writers: Writers,
-    /// All but `managedFields`.
+    /// Without `managedFields`.
     metadata: ObjectMeta,
 }
 
@@ -51,18 +43,13 @@ impl MirrorMetadata {
     pub fn keys(&self) -> &BTreeSet<String> {
         &self.writers.our_keys
     }
-
-    /// The resourceVersion.
-    pub fn revision(&self) -> Option<&str> {
-        self.metadata.resource_version.as_deref()
-    }
 }
 
-/// Looks at the Secret's metadata.
+/// Reads the metadata of the Secret; `None`: there is none.
 ///
 /// # Errors
-/// When the API server does not answer.
-pub async fn look(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
+/// If the API server does not answer, or the metadata cannot be read.
+pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
     let path = Secret::url_path(&(), object.metadata.namespace.as_deref());
     let request = kube::core::Request::new(path)
         .get_metadata(&target.name, &GetParams::default())
@@ -70,7 +57,7 @@ pub async fn look(client: &Client, object: &RotatedSecret, target: &Target, arn:
     let text = match client.request_text(request).await {
         Ok(text) => text,
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-        Err(error) => return Err(failed(ConditionType::Mirrored, "reading the Secret's metadata", &error)),
+        Err(error) => return Err(failed("reading the Secret's metadata", &error)),
     };
     let (metadata, writers) = managed_fields::read(&text).ok_or_else(|| unreadable(&target.name))?;
     Ok(Some(read_metadata(metadata, writers, object, target, arn)))
@@ -78,7 +65,6 @@ pub async fn look(client: &Client, object: &RotatedSecret, target: &Target, arn:
 
 fn unreadable(name: &str) -> Failure {
     Failure {
-        of: ConditionType::Mirrored,
         class: Class::Invalid,
         reason: Reason::WriteRefused,
         message: format!(
@@ -104,8 +90,10 @@ fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret,
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    let arn = annotation(SECRET_ARN).map(str::to_owned);
-    MirrorMetadata { ours, adoptable, version, intact, written: writers.written, arn, writers, metadata }
+    let secret_arn = annotation(SECRET_ARN).map(str::to_owned);
+    let revision = metadata.resource_version.clone();
+    let facts = MirrorFacts { ours, adoptable, version, intact, written: writers.written, revision };
+    MirrorMetadata { facts, arn: secret_arn, writers, metadata }
 }
 
 /// Writes the Secret: anew when `before` is `None`, else in place of what was seen, and only if it is still that.
@@ -142,7 +130,6 @@ pub async fn write(
     let status = answer.status();
     if status == StatusCode::UNPROCESSABLE_ENTITY && unchangeable(answer).await {
         return Err(Failure {
-            of: ConditionType::Mirrored,
             class: Class::Invalid,
             reason: Reason::TypeMismatch,
             message: format!(
@@ -186,7 +173,7 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
     annotations.extend(ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     next.labels = Some(labels);
     next.annotations = Some(annotations);
-    if before.is_none_or(|before| !before.ours) {
+    if before.is_none_or(|before| !before.facts.ours) {
         next.owner_references.get_or_insert_default().push(OwnerReference {
             api_version: RotatedSecret::api_version(&()).into_owned(),
             kind: RotatedSecret::kind(&()).into_owned(),
@@ -200,7 +187,7 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
 }
 
 fn accepted(status: StatusCode, what: &'static str) -> Result<(), Failure> {
-    if status.is_success() { Ok(()) } else { Err(refused(ConditionType::Mirrored, what, status)) }
+    if status.is_success() { Ok(()) } else { Err(refused(what, status)) }
 }
 
 /// Whether the API server refuses a field that never changes: the type, or anything of an immutable Secret. Only the names of the fields are
@@ -233,7 +220,7 @@ async fn send(client: &Client, method: Method, path: &str, content: &'static str
         .header(header::ACCEPT, METADATA_ONLY)
         .body(Body::from(body))
         .map_err(|_| Failure::bug("the request could not be built"))?;
-    client.send(request).await.map_err(|error| failed(ConditionType::Mirrored, "writing the Secret", &error))
+    client.send(request).await.map_err(|error| failed("writing the Secret", &error))
 }
 
 #[cfg(test)]

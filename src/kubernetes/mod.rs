@@ -11,12 +11,12 @@ pub mod watch;
 
 use http::StatusCode;
 
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
 
 /// An answer of the API server that is no success, as far as it may be told. Its text is not looked at: the server quotes what it was sent.
-pub(crate) fn refused(of: ConditionType, what: &'static str, status: StatusCode) -> Failure {
+pub(crate) fn refused(what: &'static str, status: StatusCode) -> Failure {
     let (class, reason, advice) = match status {
         StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
             (Class::Conflict, Reason::Progressing, "it changed meanwhile; the operator looks again")
@@ -31,15 +31,14 @@ pub(crate) fn refused(of: ConditionType, what: &'static str, status: StatusCode)
         }
         _ => (Class::Retry, Reason::Progressing, "the operator tries again by itself"),
     };
-    Failure { of, class, reason, message: format!("{what}: the API server answered {}: {advice}", status.as_u16()) }
+    Failure { class, reason, message: format!("{what}: the API server answered {}: {advice}", status.as_u16()) }
 }
 
 /// The same for an error of the client.
-pub(crate) fn failed(of: ConditionType, what: &'static str, error: &kube::Error) -> Failure {
+pub(crate) fn failed(what: &'static str, error: &kube::Error) -> Failure {
     match error {
-        kube::Error::Api(status) => refused(of, what, StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
+        kube::Error::Api(status) => refused(what, StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
         _ => Failure {
-            of,
             class: Class::Retry,
             reason: Reason::Progressing,
             message: format!("{what}: the API server did not answer: the operator tries again by itself"),

@@ -8,7 +8,6 @@ use kube::api::Api;
 
 use super::failed;
 use super::stored::Brief;
-use crate::api::condition::ConditionType;
 use crate::failure::Failure;
 
 /// The annotations of a Namespace. A Namespace that is not there says nothing.
@@ -24,7 +23,7 @@ impl NamespacePolicy {
         let found = Api::<Brief<Namespace>>::all(client.clone())
             .get_opt(namespace)
             .await
-            .map_err(|error| failed(ConditionType::Provisioned, "reading the Namespace", &error))?;
+            .map_err(|error| failed("reading the Namespace", &error))?;
         Ok(Self(found.and_then(|namespace| namespace.metadata.annotations).unwrap_or_default()))
     }
 

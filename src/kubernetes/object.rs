@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::failed;
 use super::stored::{Brief, Stored, Unreadable};
-use crate::api::condition::ConditionType;
 use crate::api::{FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
 use crate::failure::Failure;
 
@@ -33,7 +32,7 @@ pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: boo
     api(client, object)
         .patch(&object.name_any(), &params, &Patch::Merge(patch))
         .await
-        .map_err(|error| failed(ConditionType::Ready, "writing the finalizer", &error))
+        .map_err(|error| failed("writing the finalizer", &error))
         .and_then(written)
 }
 
@@ -50,7 +49,7 @@ pub async fn let_go(client: &Client, unreadable: &Unreadable) -> Result<(), Fail
         .patch(metadata.name.as_deref().unwrap_or_default(), &params, &Patch::Merge(patch))
         .await
         .map(drop)
-        .map_err(|error| failed(ConditionType::Ready, "writing the finalizer", &error))
+        .map_err(|error| failed("writing the finalizer", &error))
 }
 
 /// Writes the status. Gives the object as it is then.
@@ -66,7 +65,7 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
     api(client, object)
         .replace_subresource("status", &object.name_any(), &params, &next)
         .await
-        .map_err(|error| failed(ConditionType::Ready, "writing the status", &error))
+        .map_err(|error| failed("writing the status", &error))
         .and_then(written)
 }
 
@@ -80,7 +79,7 @@ pub async fn alive(client: &Client, object: &RotatedSecret) -> Result<(), Failur
     let found = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), &object.namespace().unwrap_or_default())
         .list(&params)
         .await
-        .map_err(|error| failed(ConditionType::Ready, "reading the object", &error))?;
+        .map_err(|error| failed("reading the object", &error))?;
     let lives = found.iter().any(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none());
     if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator looks again")) }
 }

@@ -8,7 +8,7 @@ use kube::{Client, ResourceExt};
 use super::failed;
 use super::stored::Brief;
 use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
 use crate::identity::Account;
@@ -27,7 +27,7 @@ pub async fn look(client: &Client, namespace: &str, name: &str) -> Result<Option
     let found = Api::<Brief<ServiceAccount>>::namespaced(client.clone(), namespace)
         .get_opt(name)
         .await
-        .map_err(|error| not_bound(namespace, failed(ConditionType::Provisioned, "reading the ServiceAccount", &error)))?;
+        .map_err(|error| not_bound(namespace, failed("reading the ServiceAccount", &error)))?;
     Ok(found.map(|account| Account {
         uid: account.uid().unwrap_or_default(),
         role_arn: account.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
@@ -43,7 +43,7 @@ pub async fn token(client: &Client, namespace: &str, name: &str) -> Result<Plain
     let answer = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
         .create_token_request(name, &PostParams::default(), &TokenRequest { spec, ..TokenRequest::default() })
         .await
-        .map_err(|error| not_bound(namespace, failed(ConditionType::Provisioned, "asking for a token of the ServiceAccount", &error)))?;
+        .map_err(|error| not_bound(namespace, failed("asking for a token of the ServiceAccount", &error)))?;
     let status = answer.status.ok_or_else(|| Failure::bug("the API server answered a token request without a token"))?;
     Ok(Plaintext::from(status.token))
 }

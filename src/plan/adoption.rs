@@ -1,78 +1,69 @@
-//! Whose the AWS secret is, and how one that was there before becomes ours: first the status says so, then its tags do. A crash between the two
-//! finds the status, so that what follows from an adoption (when the schedule begins, a first rotation at once) happens once.
+//! Ownership and adoption of an AWS secret that exists. Adoption is recorded in status before the ownership tags are
+//! written, so a crash in between cannot repeat its side effects (start of the schedule, first rotation).
 
 use jiff::Timestamp;
 
-use super::{Next, Observed, Ownership, Remote, Rest, Step};
+use super::{Assessment, Blocked, Next, Wake, hold, lambda_rotation};
 use crate::api::condition::Reason;
 use crate::api::{ADOPT_BY, AwsAdoptionPolicy};
-use crate::desired::{Desired, Refusal};
+use crate::compare::{Manager, Observation, Ownership, SecretState};
+use crate::desired::Desired;
+use crate::refusal::Refusal;
+use crate::step::Step;
 
-/// What comes before anything else about an AWS secret that exists. `None`: it is ours, or only mirrored, and nothing is in the way.
-pub(super) fn admission(want: &Desired, seen: &Observed, remote: &Remote, now: Timestamp) -> Option<Next> {
-    let refuse = |refusal| Some(Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() }));
+/// What comes before anything else. `None`: the secret is ours, or only mirrored, and nothing is in the way.
+pub(super) fn admit(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Option<Next> {
+    let next = admission(want, seen, secret, now)?;
+    if matches!(next, Next::Do(_)) && !seen.access.function_allowed {
+        return Some(Next::blocked(lambda_rotation::not_allowed(want)));
+    }
+    Some(next)
+}
+
+fn admission(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Option<Next> {
     if want.value.is_none() {
-        return remote.deleted.then(|| scheduled_for_deletion(want)).and_then(refuse);
+        return secret.deleted.then(|| Next::blocked(scheduled_for_deletion(want)));
     }
-    match remote.ownership {
-        Ownership::Another | Ownership::Nobody => refuse(not_ours(want, remote)),
-        Ownership::Adoptable if remote.deleted => refuse(scheduled_for_deletion(want)),
-        Ownership::Ours | Ownership::Former if remote.deleted => Some(once(seen, Step::Restore)),
+    match secret.ownership {
+        Ownership::Another | Ownership::Nobody => Some(Next::blocked(not_ours(want, secret))),
+        Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want))),
+        Ownership::Ours | Ownership::Former if secret.deleted => Some(Next::Do(Step::Restore)),
         Ownership::Ours => None,
-        Ownership::Adoptable => match unadoptable(want, remote) {
-            Some(refusal) => refuse(refusal),
-            None => Some(take(want, seen, remote, now)),
-        },
-        Ownership::Former => Some(take(want, seen, remote, now)),
+        Ownership::Adoptable => Some(unadoptable(want, secret).map_or_else(|| adopt(want, seen, secret, now), Next::blocked)),
+        Ownership::Former => Some(adopt(want, seen, secret, now)),
     }
 }
 
-/// Says that it becomes ours, then tags it.
-fn take(want: &Desired, seen: &Observed, remote: &Remote, now: Timestamp) -> Next {
-    let said = remote.current.as_ref().is_none_or(|current| seen.reported.adopting.as_ref() == Some(&current.version));
-    if said {
-        return once(seen, Step::Adopt { tags: remote.missing_tags.clone() });
+/// Reports the adoption, then tags the secret.
+fn adopt(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Next {
+    let reported = secret.current.as_ref().is_none_or(|current| seen.status.adopting() == Some(&current.version));
+    if reported {
+        return Next::Do(Step::Adopt { tags: secret.drift.missing_tags.clone() });
     }
-    Next::Rest(Rest {
-        provisioned: Some(Refusal::new(
-            Reason::Progressing,
-            format!("the AWS secret {} was there before and becomes ours; it keeps its value until a rotation is due", want.secret_name),
-        )),
-        adopting: true,
-        wake: Some(now),
-        ..Rest::default()
-    })
+    let refusal = Refusal::new(
+        Reason::Progressing,
+        format!("the existing AWS secret {} is being adopted; it keeps its value until a rotation is due", want.secret_name),
+    );
+    Next::Rest(Assessment::Blocked(Blocked { adopting: true, wake: Wake(Some(now)), ..Blocked::by(refusal) }))
 }
 
-/// A step that AWS may not show at once is done once a turn.
-fn once(seen: &Observed, step: Step) -> Next {
-    if !step.once().is_some_and(|key| seen.tried.contains_key(&key)) {
-        return Next::Do(step);
-    }
-    Next::Rest(Rest {
-        provisioned: Some(Refusal::new(Reason::Progressing, "AWS does not show the last change yet")),
-        unsettled: true,
-        ..Rest::default()
-    })
-}
-
-fn not_ours(want: &Desired, remote: &Remote) -> Refusal {
+fn not_ours(want: &Desired, secret: &SecretState) -> Refusal {
     let name = &want.secret_name;
     let ways = format!(
         "choose another spec.aws.secretName in a new object, remove spec.value to mirror it only, or let the object adopt it: \
          spec.aws.adoptionPolicy IfTagged, and aws secretsmanager tag-resource --secret-id {name} --tags Key={ADOPT_BY},Value={}/{}",
         want.namespace, want.name
     );
-    if let Some(ours) = &remote.replaced {
+    if let Some(ours) = &secret.replaced {
         return Refusal::new(
             Reason::Recreated,
             format!(
-                "the AWS secret {name} that was ours ({ours}) is gone, and somebody else made another one ({}): delete that one, or {ways}",
-                remote.arn
+                "the AWS secret {name} of this object ({ours}) is gone, and another one was created with its name ({}): delete that one, or {ways}",
+                secret.arn
             ),
         );
     }
-    if remote.ownership == Ownership::Another {
+    if secret.ownership == Ownership::Another {
         return Refusal::new(
             Reason::NotOwned,
             format!(
@@ -82,7 +73,7 @@ fn not_ours(want: &Desired, remote: &Remote) -> Refusal {
         );
     }
     let tagged = if want.settings.adoption == AwsAdoptionPolicy::IfTagged {
-        format!(" and does not carry the tag {ADOPT_BY} with the value {}/{}", want.namespace, want.name)
+        format!(" and does not have the tag {ADOPT_BY} with the value {}/{}", want.namespace, want.name)
     } else {
         String::new()
     };
@@ -90,33 +81,30 @@ fn not_ours(want: &Desired, remote: &Remote) -> Refusal {
 }
 
 /// Why an AWS secret that may be adopted cannot be.
-fn unadoptable(want: &Desired, remote: &Remote) -> Option<Refusal> {
+fn unadoptable(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     let name = &want.secret_name;
-    if remote.service_owned {
-        return Some(Refusal::new(
+    match &secret.manager {
+        Some(Manager::Service) => Some(Refusal::new(
             Reason::NotOwned,
             format!(
                 "the AWS secret {name} is managed by an AWS service (OwningService), which changes it: remove spec.value to mirror it only"
             ),
-        ));
-    }
-    if let Some(primary) = &remote.settings.replica_of {
-        return Some(Refusal::new(
+        )),
+        Some(Manager::Primary(region)) => Some(Refusal::new(
             Reason::NotOwned,
             format!(
-                "the AWS secret {name} is a replica of the one in {primary}, which alone can be changed: set spec.aws.region to {primary} in a new object"
+                "the AWS secret {name} is a replica of the one in {region}, and only that one can be changed: set spec.aws.region to {region} in a \
+                 new object"
             ),
-        ));
+        )),
+        None => secret.rotation.foreign.then(|| hold::foreign_rotation(want)),
     }
-    remote.foreign_rotation.then(|| super::foreign_rotation_refusal(want))
 }
 
 fn scheduled_for_deletion(want: &Desired) -> Refusal {
+    let name = &want.secret_name;
     Refusal::new(
         Reason::ScheduledForDeletion,
-        format!(
-            "the AWS secret {} is scheduled for deletion: restore it with aws secretsmanager restore-secret --secret-id {}",
-            want.secret_name, want.secret_name
-        ),
+        format!("the AWS secret {name} is scheduled for deletion: restore it with aws secretsmanager restore-secret --secret-id {name}"),
     )
 }

@@ -1,287 +1,223 @@
-//! What to do where AWS rotates with a function (docs/design/0008-rotation-by-aws.md).
+//! Rotation by AWS with a Lambda function (docs/design/0008-rotation-by-aws.md).
 //!
 //! ```text
-//!   off --ClaimRotation--> marked --ConfigureRotation--> on --(asked) RotateNow--> pending ==AWS==> current
-//!   on --(suspended) CancelRotation--> marked       on --(not declared any more) CancelRotation--> marked --ReleaseRotation--> off
+//!   off --ClaimRotation--> claimed --ConfigureRotation--> on --(requested) RotateNow--> pending ==AWS==> current
+//!   on --(suspended) CancelRotation--> claimed     on --(no longer declared) CancelRotation--> claimed --ReleaseRotation--> off
 //! ```
 //!
 //! While a version is pending that is not current, nothing is sent that AWS would refuse or that would abandon it.
 
+mod failure;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::Look;
-use super::{Ownership, Rest, CONSISTENCY_WINDOW, Step, kept, known};
+use self::failure::failure;
+use super::assessment::Examined;
+use super::intents::{Proposal, open_request};
+use super::retention;
+use super::situation::Situation;
 use crate::api::condition::Reason;
-use crate::desired::{LambdaRotation, Refusal, Rotation};
+use crate::compare::Ownership;
+use crate::desired::{Desired, LambdaRotation, Rotation};
+use crate::journal::CONSISTENCY_WINDOW;
+use crate::refusal::Refusal;
+use crate::step::Step;
 use crate::version_id::VersionId;
 
-/// How long AWS may be busy with a rotation after its date has passed, before that counts as a failure.
+/// How long a due rotation may take to begin before it counts as failed.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
-/// How long a version may be pending without anything note. A function has a quarter of an hour for each of four steps.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-/// How soon to look again while AWS rotates; and when it takes longer.
-const SOON: SignedDuration = SignedDuration::from_secs(15);
-const LATER: SignedDuration = SignedDuration::from_secs(60);
-
-/// Rotation by AWS, as far as it concerns us.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LambdaRotationFacts {
-    /// It is on. Where it is on and not ours, [`super::Remote::foreign_rotation`] says so as well.
-    pub enabled: bool,
-    /// Our mark is on the secret.
-    pub marked: bool,
-    /// Another object's mark is, and the secret is not ours.
-    pub contested: bool,
-    /// Function and rules are the declared ones.
-    pub as_declared: bool,
-    /// By when AWS will have rotated next.
-    pub next: Option<Timestamp>,
-    /// When AWS last rotated.
-    pub last: Option<Timestamp>,
-}
-
-/// What there is to do about rotation by AWS.
-pub(super) enum Governed {
-    /// This.
-    Do(Step),
-    /// Nothing now, and nobody else decides about rotation.
-    Rest,
-    /// It is none of AWS's.
-    No,
-}
-
-/// Whether AWS rotates, is to rotate, or is to stop.
-pub(super) fn concerns(look: &Look<'_>) -> bool {
-    matches!(look.want.rotation, Rotation::Lambda(_)) || retired(look)
-}
-
-/// Our mark is still there, and nobody else has made the secret their own since.
-fn retired(look: &Look<'_>) -> bool {
-    look.remote.rotation.marked && look.remote.ownership != Ownership::Another
-}
+/// How long a version may be pending without any change. A function has a quarter of an hour for each of four steps.
+const MAX_PENDING: SignedDuration = SignedDuration::from_hours(1);
+/// How soon to check a rotation in progress; and when it takes longer.
+const RECHECK_SOON: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(60);
 
 /// The namespace may not use the function.
-pub(super) fn not_allowed(want: &crate::desired::Desired) -> Refusal {
-    let function = if let Rotation::Lambda(lambda_rotation) = &want.rotation { lambda_rotation.function.as_str() } else { "" };
+pub(super) fn not_allowed(want: &Desired) -> Refusal {
+    let function = if let Rotation::Lambda(lambda) = &want.rotation { lambda.function.as_str() } else { "" };
     Refusal::new(
         Reason::FunctionNotAllowed,
         format!(
-            "the function {function} is none of those that namespace {} may have AWS rotate with: name another in \
-             spec.rotation.lambda.functionArn, or ask the administrator to put it into the annotation {} on the Namespace",
+            "namespace {} may not use the rotation function {function}: name another one in spec.rotation.lambda.functionArn, or ask the \
+             administrator to add it to the annotation {} on the Namespace",
             want.namespace,
             crate::api::ALLOWED_FUNCTIONS
         ),
     )
 }
 
-/// A version that AWS is rotating to, or left pending.
-pub(super) fn turning<'a>(look: &'a Look<'_>) -> Option<&'a VersionId> {
-    look.remote.pending.as_ref().filter(|pending| **pending != look.current.version)
-}
-
-/// Decides, and says how rotation stands.
-pub(super) fn govern(look: &Look<'_>, rest: &mut Rest) -> Governed {
-    match &look.want.rotation {
-        Rotation::Lambda(lambda_rotation) => wanted(look, lambda_rotation, rest),
-        _ if retired(look) => unwanted(look, rest),
-        _ => Governed::No,
+/// Whether AWS rotates, should rotate, or should stop.
+pub(super) fn lambda(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    match &situation.want.rotation {
+        Rotation::Lambda(lambda) => declared(situation, lambda, examined),
+        _ if retired(situation) => undeclared(situation, examined),
+        _ => Proposal::Nothing,
     }
 }
 
-/// Rotation by AWS was declared once, and is not any more.
-fn unwanted(look: &Look<'_>, rest: &mut Rest) -> Governed {
-    if !look.remote.rotation.enabled {
-        return Governed::Do(Step::ReleaseRotation);
-    }
-    if turning(look).is_some() && failure(look).is_none() {
-        watch(look, rest);
-        return Governed::Rest;
-    }
-    Governed::Do(Step::CancelRotation)
+/// Our claim is still there, and no other object owns the secret now.
+fn retired(situation: &Situation<'_>) -> bool {
+    situation.secret.rotation.claimed && situation.secret.ownership != Ownership::Another
 }
 
-fn wanted(look: &Look<'_>, lambda_rotation: &LambdaRotation, rest: &mut Rest) -> Governed {
-    let rotation = &look.remote.rotation;
-    if let Some(refusal) = not_ours(look).or_else(|| lambda_rotation.terms.as_ref().err().cloned()) {
-        rest.rotated = Some(refusal);
-        return Governed::Rest;
+/// A version that AWS rotates to, or left pending.
+fn pending<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
+    situation.secret.pending.in_progress()
+}
+
+/// Rotation by AWS was declared once, and no longer is.
+fn undeclared(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    if !situation.secret.rotation.enabled {
+        return Proposal::Step(Step::ReleaseRotation);
     }
-    rest.next_rotation = rotation.next.filter(|_| rotation.enabled);
-    let failed = failure(look);
-    if lambda_rotation.suspended {
-        return suspended(look, lambda_rotation, failed.is_some(), rest);
+    if pending(situation).is_some() && failure(situation).is_none() {
+        recheck(situation, examined);
+        return Proposal::Wait;
     }
-    let request = asked(look);
+    Proposal::Step(Step::CancelRotation)
+}
+
+fn declared(situation: &Situation<'_>, lambda: &LambdaRotation, examined: &mut Examined) -> Proposal {
+    let rotation = &situation.secret.rotation;
+    if let Some(refusal) = not_ours(situation).or_else(|| lambda.config.as_ref().err().cloned()) {
+        examined.aspects.rotated = Some(refusal);
+        return Proposal::Wait;
+    }
+    examined.rotation.next = rotation.next.filter(|_| rotation.enabled);
+    if lambda.suspended {
+        return suspended(situation, lambda, examined);
+    }
+    let request = open_request(situation);
     if request.is_none() {
-        rest.rotate_handled.clone_from(&look.want.rotate_request);
+        examined.requests.rotate.clone_from(&situation.want.rotate_request);
     }
-    let step = if !rotation.marked {
-        Step::ClaimRotation
-    } else if !(rotation.enabled && rotation.as_declared) {
-        Step::ConfigureRotation { version: first(look, lambda_rotation) }
-    } else if let Some(version) = request {
-        label(look).unwrap_or(Step::RotateNow { version })
-    } else if let Some(label) = label(look) {
-        label
-    } else {
-        rest.rotated = failed.or(rest.rotated.take());
-        watch(look, rest);
-        return Governed::Rest;
+    let Some(step) = next_step(situation, lambda, request) else {
+        examined.aspects.rotated = failure(situation).or(examined.aspects.rotated.take());
+        recheck(situation, examined);
+        return Proposal::Wait;
     };
-    if turning(look).is_some() && step != Step::ClaimRotation {
-        // AWS would refuse. Where rotation is off nobody goes on with what is pending.
-        rest.rotated = failed.or_else(|| (!rotation.enabled).then(|| left_over(look))).or(rest.rotated.take());
-        watch(look, rest);
-        Governed::Rest
-    } else if rest.mirrored.is_some() {
-        rest.rotated = Some(Refusal::new(Reason::Overdue, "held until the Secret can be written (see Mirrored)"));
-        Governed::Rest
-    } else if rest.unsettled {
-        Governed::Rest
-    } else if unrecorded(look) {
-        rest.rotated = Some(Refusal::new(Reason::Progressing, "the current version is recorded, then AWS is told"));
-        rest.wake = Some(look.now);
-        Governed::Rest
-    } else {
-        Governed::Do(step)
+    start(situation, step, examined)
+}
+
+fn next_step(situation: &Situation<'_>, lambda: &LambdaRotation, request: Option<VersionId>) -> Option<Step> {
+    let rotation = &situation.secret.rotation;
+    if !rotation.claimed {
+        return Some(Step::ClaimRotation);
     }
+    if !(rotation.enabled && rotation.as_declared) {
+        return Some(Step::ConfigureRotation { version: first(situation, lambda) });
+    }
+    // The function moves no retention labels. The previous version gets one before it loses AWSPREVIOUS.
+    let label = situation.want.value.as_ref().and_then(|_| retention::before_write(situation));
+    label.or_else(|| request.map(|version| Step::RotateNow { version }))
 }
 
-/// The function labels nothing for us: what AWS made previous gets the label of a version to go back to before it loses that.
-fn label(look: &Look<'_>) -> Option<Step> {
-    look.want.value.as_ref().and_then(|_| retention::before_write(look.want, look.seen, look.remote, look.current))
+/// The step, unless something holds it back.
+fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Proposal {
+    let rotation = &situation.secret.rotation;
+    let aspects = &mut examined.aspects;
+    if pending(situation).is_some() && step != Step::ClaimRotation {
+        // AWS would refuse. If rotation is off, no rotation finishes what is pending.
+        aspects.rotated = failure(situation).or_else(|| (!rotation.enabled).then(|| left_over(situation))).or(aspects.rotated.take());
+        recheck(situation, examined);
+        return Proposal::Wait;
+    }
+    if aspects.mirrored.is_some() {
+        aspects.rotated = Some(Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"));
+        return Proposal::Wait;
+    }
+    if examined.awaiting_consistency {
+        return Proposal::Wait;
+    }
+    if situation.unrecorded() {
+        aspects.rotated = Some(Refusal::new(Reason::Progressing, "the current version is recorded before AWS is told to rotate"));
+        examined.wake.at([situation.now]);
+        return Proposal::Wait;
+    }
+    Proposal::Step(step)
 }
 
-/// Where AWS rotates, the current version is reported before another can follow: the labels remember only two.
-pub(super) fn unrecorded(look: &Look<'_>) -> bool {
-    matches!(look.want.rotation, Rotation::Lambda(_)) && look.seen.reported.history.first() != Some(&look.current.version)
-}
-
-/// Why rotation of this secret is not ours to decide on.
-fn not_ours(look: &Look<'_>) -> Option<Refusal> {
-    let name = &look.want.secret_name;
-    if look.remote.ownership == Ownership::Another || look.remote.rotation.contested {
+/// Why this object does not decide about the rotation of the secret.
+fn not_ours(situation: &Situation<'_>) -> Option<Refusal> {
+    let name = &situation.want.secret_name;
+    if situation.secret.ownership == Ownership::Another || situation.secret.rotation.contested {
         return Some(Refusal::new(
             Reason::NotOwned,
             format!(
-                "the AWS secret {name} belongs to another object, or another object has AWS rotate it (see its tags rotated-secrets.io/*): remove \
-                 spec.rotation to mirror it only"
+                "the AWS secret {name} belongs to another object, or another object manages its rotation (see its tags rotated-secrets.io/*): \
+                 remove spec.rotation to mirror it only"
             ),
         ));
     }
-    look.remote.foreign_rotation.then(|| {
+    situation.secret.rotation.foreign.then(|| {
         Refusal::new(
             Reason::ForeignRotation,
             format!(
-                "AWS rotates {name} already, with another function or for a service that owns it: turn that off with aws secretsmanager \
+                "AWS rotates {name} already, with another function or for a service that manages it: turn that off with aws secretsmanager \
                  cancel-rotate-secret --secret-id {name}, name that function in spec.rotation.lambda, or remove spec.rotation to mirror it only"
             ),
         )
     })
 }
 
-fn suspended(look: &Look<'_>, lambda_rotation: &LambdaRotation, failed: bool, rest: &mut Rest) -> Governed {
-    if look.remote.rotation.enabled {
-        if turning(look).is_some() && !failed {
-            watch(look, rest);
-            return Governed::Rest;
+fn suspended(situation: &Situation<'_>, lambda: &LambdaRotation, examined: &mut Examined) -> Proposal {
+    if situation.secret.rotation.enabled {
+        if pending(situation).is_some() && failure(situation).is_none() {
+            recheck(situation, examined);
+            return Proposal::Wait;
         }
-        return Governed::Do(Step::CancelRotation);
+        return Proposal::Step(Step::CancelRotation);
     }
-    let due = lambda_rotation.terms.as_ref().ok().and_then(|terms| terms.schedule.next_after(look.current.anchor));
-    if asked(look).is_some() {
-        let message =
-            "a rotation is asked for and spec.rotation.suspend is true: AWS rotates only where rotation is on, so set it to false";
-        rest.rotated = Some(Refusal::new(Reason::Suspended, message));
+    let due = lambda.config.as_ref().ok().and_then(|config| config.schedule.next_after(situation.current.schedule_base));
+    let message = if open_request(situation).is_some() {
+        Some("a rotation is requested and spec.rotation.suspend is true: AWS rotates only while rotation is on, so set it to false")
     } else {
-        rest.rotate_handled.clone_from(&look.want.rotate_request);
-        if due.is_some_and(|due| due <= look.now) {
-            let message = "a rotation is due and spec.rotation.suspend is true: set it to false, and AWS rotates in its next window";
-            rest.rotated = Some(Refusal::new(Reason::Suspended, message));
-        }
-    }
-    rest.wake = rest.wake.into_iter().chain(due.filter(|due| *due > look.now)).min();
-    Governed::Rest
-}
-
-/// The version to which to rotate at once when rotation is first configured, where that is asked.
-fn first(look: &Look<'_>, lambda_rotation: &LambdaRotation) -> Option<VersionId> {
-    // A value of ours that was just made is as young as any; somebody else's is new to us.
-    let new = if look.want.value.is_some() { look.seen.reported.unscheduled } else { look.seen.reported.never_scheduled };
-    let version = look.want.ids.first();
-    (lambda_rotation.immediately && new && !known(&version, look.seen, look.remote, look.current)).then_some(version)
-}
-
-/// A person asked for a rotation that AWS has not begun.
-fn asked(look: &Look<'_>) -> Option<VersionId> {
-    let token = look.want.rotate_request.as_ref()?;
-    let version = look.want.ids.request(token);
-    let handled = look.seen.reported.rotate_handled.as_ref() == Some(token) || known(&version, look.seen, look.remote, look.current);
-    (!handled).then_some(version)
-}
-
-/// What AWS says only in CloudTrail follows from dates.
-fn failure(look: &Look<'_>) -> Option<Refusal> {
-    let rotation = &look.remote.rotation;
-    if !rotation.enabled {
-        return None;
-    }
-    let late = rotation.next.filter(|next| *next < look.now);
-    let Some(pending) = turning(look) else {
-        let next = late.filter(|next| next.saturating_add(GRACE).is_ok_and(|end| end <= look.now))?;
-        return Some(Refusal::new(
-            Reason::Overdue,
-            format!(
-                "AWS was to rotate by {next} and has not begun: see RotationFailed in CloudTrail; to rotate now: kubectl annotate rsec {} {}=$(date \
-                 +%s) --overwrite",
-                look.want.name,
-                crate::api::ROTATE
-            ),
-        ));
+        examined.requests.rotate.clone_from(&situation.want.rotate_request);
+        let overdue = due.is_some_and(|due| due <= situation.now);
+        overdue.then_some("a rotation is due and spec.rotation.suspend is true: set it to false, and AWS rotates in its next window")
     };
-    let limit = if late.is_some() { GRACE } else { PATIENCE };
-    if look.remote.last_changed.is_none_or(|changed| look.now.duration_since(changed) < limit) {
-        return None;
+    if let Some(message) = message {
+        examined.aspects.rotated = Some(Refusal::new(Reason::Suspended, message));
     }
-    let name = &look.want.secret_name;
-    let function =
-        if let Rotation::Lambda(lambda_rotation) = &look.want.rotation { lambda_rotation.function.rsplit(':').next().unwrap_or("") } else { "NAME" };
-    Some(Refusal::new(
-        Reason::RotationFailed,
-        format!(
-            "AWS could not rotate to version {pending}; the version before it stays current, and AWS tries again by itself: see the log of the \
-             function (aws logs tail /aws/lambda/{function}) and RotationFailed in CloudTrail. To begin anew once it is mended, take the label \
-             away with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING --remove-from-version-id \
-             {pending}, and ask for a rotation"
-        ),
-    ))
+    examined.wake.at(due.filter(|due| *due > situation.now));
+    Proposal::Wait
 }
 
-fn left_over(look: &Look<'_>) -> Refusal {
-    let name = &look.want.secret_name;
-    let pending = turning(look).map_or("", VersionId::as_str);
+/// The version to rotate to at once when rotation is first configured, if the spec asks for that.
+fn first(situation: &Situation<'_>, lambda: &LambdaRotation) -> Option<VersionId> {
+    // A value of ours that was just made needs no rotation; an external value does.
+    let status = &situation.seen.status;
+    let new = if situation.want.value.is_some() { status.rotation_is_new() } else { status.schedule.is_none() };
+    let version = situation.want.ids.first();
+    (lambda.immediately && new && !situation.known(&version)).then_some(version)
+}
+
+fn left_over(situation: &Situation<'_>) -> Refusal {
+    let name = &situation.want.secret_name;
+    let pending = pending(situation).map_or("", VersionId::as_str);
     Refusal::new(
         Reason::ForeignPending,
         format!(
-            "version {pending} of {name} is labelled AWSPENDING by a rotation that was cancelled, so AWS begins none: see whether its value is in \
-             use, then take the label away with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING \
+            "version {pending} of {name} has the label AWSPENDING of a rotation that was cancelled, so AWS starts no other: check whether its value \
+             is in use, then remove the label with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING \
              --remove-from-version-id {pending}"
         ),
     )
 }
 
-/// When to look again while AWS rotates, or may fail to.
-fn watch(look: &Look<'_>, rest: &mut Rest) {
-    let rotation = &look.remote.rotation;
-    let mut moments = Vec::new();
-    if turning(look).is_some() {
-        if let Some(changed) = look.remote.last_changed {
-            let young = look.now.duration_since(changed) < CONSISTENCY_WINDOW;
-            moments.push(look.now + if young { SOON } else { LATER });
-            moments.extend([changed.saturating_add(GRACE), changed.saturating_add(PATIENCE)].into_iter().flatten());
+/// When to check again while AWS rotates, or may fail to.
+fn recheck(situation: &Situation<'_>, examined: &mut Examined) {
+    let rotation = &situation.secret.rotation;
+    let now = situation.now;
+    let mut times: Vec<Timestamp> = Vec::new();
+    if pending(situation).is_some() {
+        if let Some(changed) = situation.secret.last_changed {
+            let young = now.duration_since(changed) < CONSISTENCY_WINDOW;
+            times.extend(now.saturating_add(if young { RECHECK_SOON } else { RECHECK_LATER }));
+            times.extend([changed.saturating_add(GRACE), changed.saturating_add(MAX_PENDING)].into_iter().flatten());
         }
     } else if let Some(next) = rotation.next {
-        moments.extend(next.saturating_add(GRACE));
+        times.extend(next.saturating_add(GRACE));
     }
-    rest.wake = rest.wake.into_iter().chain(moments.into_iter().filter(|moment| *moment > look.now)).min();
+    examined.wake.at(times.into_iter().filter(|time| *time > now));
 }

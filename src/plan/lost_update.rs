@@ -1,35 +1,37 @@
-//! PutSecretValue moves AWSCURRENT whatever version it is on, so a value that somebody puts between our look and our write is overtaken. It is
-//! the truth, and is given AWSCURRENT back: in the same turn, or in a later life of the operator.
+//! `PutSecretValue` moves `AWSCURRENT` unconditionally, so an external update between our read and our write can be
+//! lost. External values win: the operator moves `AWSCURRENT` back to that version, in the same reconcile or after a
+//! restart.
 
-use super::{Current, Mirror, Observed, Remote, Step};
-use crate::desired::{Desired, Pin};
+use super::situation::Situation;
+use crate::desired::Pin;
+use crate::step::Step;
+use crate::version_id::VersionId;
 
-pub(super) fn give_back(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Option<Step> {
-    let theirs = match &seen.wrote {
-        // This turn knows which version ours was meant to follow.
-        Some((written, predecessor)) => {
-            remote.previous.as_ref().filter(|previous| *previous != predecessor && current.version == *written)?
-        }
-        None => before_this_turn(want, seen, remote, current)?,
+/// Moves `AWSCURRENT` back to an external version that our write replaced.
+pub(super) fn restore(situation: &Situation<'_>) -> Option<Step> {
+    let Situation { seen, secret, current, .. } = situation;
+    let external = match seen.journal.written() {
+        // This reconcile knows which version ours was meant to follow.
+        Some(written) => secret.previous().filter(|previous| *previous != written.predecessor && current.version == *written.version)?,
+        None => lost_earlier(situation)?,
     };
-    Some(Step::RestoreCurrent { to: theirs.clone(), from: current.version.clone() })
+    Some(Step::RestoreCurrent { to: external.clone(), from: current.version.clone() })
 }
 
-/// The write was made, and its turn never ended. A version is only written on top of one that the mirror holds. So if what is current is ours
-/// and not reported, and the mirror still holds what was reported last, ours was meant to follow that; another version between, which cannot
-/// be ours, was overtaken.
-fn before_this_turn<'a>(want: &Desired, seen: &Observed, remote: &'a Remote, current: &Current) -> Option<&'a crate::version_id::VersionId> {
+/// The write was made, and its reconcile never ended. A version is only written when the mirror holds its predecessor.
+/// So if the current version is ours and not reported, and the mirror still holds what was reported last, ours was meant
+/// to follow that. Another version in between that cannot be ours was lost.
+fn lost_earlier<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
+    let Situation { want, seen, secret, current, .. } = *situation;
     let follows_current = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
-    let theirs = remote.previous.as_ref()?;
-    let newest = seen.reported.history.first()?;
-    let Mirror::Ours { version: Some(held), .. } = &seen.mirror else { return None };
-    let reported = |version| seen.reported.history.contains(version);
-    let overtaken = want.value.is_some()
+    let external = secret.previous()?;
+    let newest = seen.status.newest()?;
+    let lost = want.value.is_some()
         && follows_current
-        && held == newest
+        && situation.mirrored() == Some(newest)
         && current.version.is_derived()
-        && !reported(&current.version)
-        && !theirs.is_derived()
-        && !reported(theirs);
-    overtaken.then_some(theirs)
+        && !seen.status.recorded(&current.version)
+        && !external.is_derived()
+        && !seen.status.recorded(external);
+    lost.then_some(external)
 }

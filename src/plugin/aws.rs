@@ -12,7 +12,8 @@ use super::args::AwsArgs;
 use super::flags::Flags;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
-use crate::aws::{Address, Aws, Description, SecretsManager};
+use crate::aws::{Address, Aws, SecretsManager};
+use crate::facts::AwsSecret;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
@@ -77,7 +78,7 @@ impl Caller {
     ///
     /// # Errors
     /// Why AWS could not be asked, as a sentence.
-    pub(super) async fn describe(&self, place: &Place) -> Result<Option<Description>, String> {
+    pub(super) async fn describe(&self, place: &Place) -> Result<Option<AwsSecret>, String> {
         if !self.has_credentials().await {
             return Err("there are no AWS credentials here: type aws sso login, or set AWS_PROFILE".to_owned());
         }
@@ -135,7 +136,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::condition::ConditionType;
     use crate::backoff::Class;
 
     fn object(spec: &serde_json::Value, status: &serde_json::Value) -> RotatedSecret {
@@ -166,8 +166,7 @@ mod tests {
     fn a_refusal_of_aws_speaks_to_the_caller() {
         let place = Place { region: "eu-central-1".to_owned(), id: "arn:x".to_owned() };
         for reason in Reason::ALL {
-            let failure =
-                Failure { of: ConditionType::Provisioned, class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
+            let failure = Failure { class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
             let sentence = refused("GetSecretValue", &place, &failure);
             assert!(!sentence.contains("operator") && sentence.contains(':') && !sentence.contains('\n'), "{reason}: {sentence}");
         }

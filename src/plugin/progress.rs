@@ -11,7 +11,7 @@ use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret};
 use crate::desired::{RollbackRequest, bounded};
-use crate::version_id::{VersionIds, VersionId};
+use crate::version_id::{VersionId, VersionIds};
 
 /// The steps of a rotation, as `rotate -o json` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -194,8 +194,9 @@ fn blocked(object: &RotatedSecret) -> Option<String> {
     let stalled = condition(object, ConditionType::Stalled).filter(|stalled| stalled.status == "True")?;
     let aspects = [ConditionType::Provisioned, ConditionType::Mirrored, ConditionType::Rotated];
     let unmet = aspects.into_iter().filter_map(|of| Some((of, condition(object, of).filter(|condition| condition.status == "False")?)));
-    let mut in_the_way = unmet
-        .filter(|(of, condition)| reason(&condition.reason).is_some_and(|reason| reason.requires_user_action() && !goes_on(object, *of, reason)));
+    let mut in_the_way = unmet.filter(|(of, condition)| {
+        reason(&condition.reason).is_some_and(|reason| reason.requires_user_action() && !goes_on(object, *of, reason))
+    });
     // A failure that concerns none of the three ended the look too.
     let failing = object.status.as_ref().is_some_and(|status| status.failures.is_some());
     in_the_way.next().map(|(_, condition)| condition.message.clone()).or_else(|| failing.then(|| stalled.message.clone()))

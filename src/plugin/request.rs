@@ -15,8 +15,8 @@ use super::rollback::Restored;
 use super::wait::Wait;
 use super::{Exit, Trouble};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
-use crate::kubernetes::stored::Brief;
 use crate::desired::{RollbackRequest, RollbackTo};
+use crate::kubernetes::stored::Brief;
 use crate::version_id::VersionIds;
 
 /// How a request ended.

@@ -10,8 +10,8 @@ use super::aws::{Caller, Place, refused};
 use super::connect::Session;
 use crate::aws::Selector;
 use crate::desired::Target;
-use crate::version_id::VersionId;
 use crate::plaintext::SecretBytes;
+use crate::version_id::VersionId;
 
 /// Whether the Secret holds what this version holds.
 ///

@@ -16,9 +16,9 @@ use super::values;
 use super::{Exit, Trouble};
 use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
-use crate::aws::Description;
-use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::desired::{Desired, Pin, Policy, Target};
+use crate::facts::AwsSecret;
+use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::version_id::VersionId;
 
 /// A rotation may be on its way while we look: a difference is looked at twice before it is told.
@@ -59,7 +59,7 @@ struct Report {
 struct Sight {
     object: RotatedSecret,
     /// `None`: not asked.
-    aws: Option<Result<Option<Description>, String>>,
+    aws: Option<Result<Option<AwsSecret>, String>>,
     mirror: Mirror,
     /// `None`: not asked for.
     values: Option<Result<bool, String>>,
@@ -106,7 +106,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
     let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone());
     let mirror = match &target {
         Ok(None) => Mirror::Unwanted,
-        Ok(Some(target)) => match mirror::look(&session.client, &object, target, arn.as_deref()).await {
+        Ok(Some(target)) => match mirror::read(&session.client, &object, target, arn.as_deref()).await {
             Ok(Some(found)) => Mirror::Found(target.name.clone(), Box::new(found)),
             Ok(None) => Mirror::Absent(target.name.clone()),
             Err(failure) if failure.reason == Reason::AccessDenied => {
@@ -140,7 +140,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
 }
 
 /// The version that a Secret with this pin holds.
-fn labelled(pin: &Pin, found: &Description) -> Option<VersionId> {
+fn labelled(pin: &Pin, found: &AwsSecret) -> Option<VersionId> {
     match pin {
         Pin::Current => found.labels.get("AWSCURRENT").cloned(),
         Pin::Stage(stage) => found.labels.get(stage).cloned(),
@@ -221,7 +221,7 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
         Mirror::Unwanted => {}
         Mirror::Unknown(why) => check("mirror", Finding::Unknown, why.clone()),
         Mirror::Absent(secret) => check("mirror", Finding::Differ, format!("there is no Secret {secret}: {refresh}")),
-        Mirror::Found(secret, found) if !found.ours => {
+        Mirror::Found(secret, found) if !found.facts.ours => {
             check(
                 "mirror",
                 Finding::Differ,
@@ -229,12 +229,12 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
             );
         }
         Mirror::Found(secret, found) => {
-            if found.intact {
+            if found.facts.intact {
                 check("mirror", Finding::Agree, format!("the Secret {secret} is laid out as asked, and nobody else wrote it"));
             } else {
                 check("mirror", Finding::Differ, format!("the Secret {secret} was edited, or is not laid out as asked: {refresh}"));
             }
-            let holds = found.version.as_ref().map(ToString::to_string);
+            let holds = found.facts.version.as_ref().map(ToString::to_string);
             let held = holds.as_deref().unwrap_or("no version");
             let (as_pinned, should) = if pin == Pin::Current { ("", "current is") } else { (", as it is pinned", "pinned is") };
             match &wanted {
@@ -264,7 +264,7 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
 }
 
 /// Whether the secret in AWS is the one, and whose it is.
-fn secret(object: &RotatedSecret, arn: Option<&String>, found: &Description) -> (Finding, String) {
+fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (Finding, String) {
     let is = |key: &str, value: Option<&String>| value.is_some() && found.tags.get(key) == value;
     let metadata = &object.metadata;
     let ours = is(TAG_NAMESPACE, metadata.namespace.as_ref()) && is(TAG_NAME, metadata.name.as_ref()) && is(TAG_UID, metadata.uid.as_ref());

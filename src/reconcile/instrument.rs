@@ -1,68 +1,58 @@
-//! What a step and a turn are to those who count and read logs.
+//! Metrics and log lines of steps and versions.
 
-use super::Work;
+use super::Reconciler;
 use crate::api::{Cause, HistoryEntry};
 use crate::desired::Desired;
-use crate::plan::Step;
+use crate::journal::Effect;
+use crate::step::Step;
 
-impl Work<'_> {
-    /// A step was carried out (`ok`), or was not.
-    pub(super) fn account(&self, want: &Desired, step: &Step, ok: bool) {
+impl Reconciler<'_> {
+    /// Counts a step. `effect`: what it did; `None`: it failed.
+    pub(super) fn record_metrics(&self, want: &Desired, step: &Step, effect: Option<&Effect>) {
         let metrics = &self.ctx.metrics;
-        metrics.step(step.kind(), if ok { "ok" } else { "failed" });
-        if !ok {
-            match step {
-                Step::Create { .. } => metrics.rotation(want.strategy(), Cause::Created.as_str(), "Failed"),
-                Step::RollBack { .. } => metrics.rotation(want.strategy(), Cause::RolledBack.as_str(), "Failed"),
-                Step::Write { cause, .. } => metrics.rotation(want.strategy(), cause.as_str(), "Failed"),
-                _ => {}
+        match effect {
+            Some(Effect::Absent | Effect::Unfit(_)) => {}
+            Some(_) => {
+                metrics.step(step.kind(), "ok");
+                self.record_drift(step);
             }
-            return;
-        }
-        let status = self.object.status.as_ref();
-        // What was declared when the status was written is declared still: then somebody else has changed something.
-        let declared_before = status.and_then(|status| status.observed_generation) == self.object.metadata.generation;
-        match step {
-            Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } => {
-                let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
-                if held != Some(version.as_str()) {
-                    metrics.mirror_write("NewVersion");
-                } else if declared_before {
-                    metrics.mirror_write("Repair");
-                    metrics.drift_repair(step.kind());
-                } else {
-                    metrics.mirror_write("Spec");
+            None => {
+                metrics.step(step.kind(), "failed");
+                let cause = match step {
+                    Step::Create { .. } => Some(Cause::Created),
+                    Step::Put { cause, .. } => Some(*cause),
+                    _ => None,
+                };
+                if let Some(cause) = cause {
+                    metrics.rotation(want.strategy(), cause.as_str(), "Failed");
                 }
             }
-            step if declares(step) && declared_before => metrics.drift_repair(step.kind()),
-            _ => {}
+        }
+    }
+
+    fn record_drift(&self, step: &Step) {
+        let metrics = &self.ctx.metrics;
+        let status = self.object.status.as_ref();
+        // The declaration is the one that the status speaks of: then an external change is corrected.
+        let declared_before = status.and_then(|status| status.observed_generation) == self.object.metadata.generation;
+        if step.writes_mirror() {
+            let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
+            if held != step.version().map(crate::version_id::VersionId::as_str) {
+                metrics.mirror_write("NewVersion");
+            } else if declared_before {
+                metrics.mirror_write("Repair");
+                metrics.drift_repair(step.kind());
+            } else {
+                metrics.mirror_write("Spec");
+            }
+        } else if step.is_setting() && !matches!(step, Step::MoveLabel { .. }) && declared_before {
+            metrics.drift_repair(step.kind());
         }
     }
 
     /// A version became current, and the status says so.
-    pub(super) fn news(&self, want: Option<&Desired>, entry: &HistoryEntry) {
+    pub(super) fn record_version(&self, want: Option<&Desired>, entry: &HistoryEntry) {
         self.ctx.metrics.rotation(want.map_or("None", Desired::strategy), entry.cause.as_str(), "Succeeded");
         tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "version is current");
-    }
-}
-
-/// Whether a step makes the AWS secret's settings as declared.
-fn declares(step: &Step) -> bool {
-    step.keeps_a_setting()
-}
-
-/// The version that a step is about; empty where it is about none.
-pub(super) fn version_of(step: &Step) -> &str {
-    match step {
-        Step::RotateNow { version }
-        | Step::Create { version }
-        | Step::Write { version, .. }
-        | Step::RollBack { version, .. }
-        | Step::RestoreCurrent { to: version, .. }
-        | Step::MoveLabel { to: Some(version), .. }
-        | Step::CreateMirror { version }
-        | Step::AdoptMirror { version }
-        | Step::ReplaceMirror { version, .. } => version.as_str(),
-        _ => "",
     }
 }

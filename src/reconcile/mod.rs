@@ -1,14 +1,14 @@
-//! One turn for one object: observe, plan, act, until there is nothing left to do; then report once.
+//! One reconcile of one object: observe, plan, act, until there is nothing left to do; then write the status once.
 
-mod instrument;
 mod act;
 mod authorize;
+mod failed;
+mod instrument;
 mod observe;
 mod place;
-mod settings;
 mod shape;
+mod weakness;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,25 +17,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
 use tracing::Instrument as _;
 
+use self::failed::Failed;
+#[cfg(feature = "weakened")]
+pub use self::weakness::Weakness;
+use self::weakness::Weaknesses;
+use crate::api::condition::ConditionType;
 use crate::api::{FINALIZER, RotatedSecret};
-use crate::aws::{Address, Aws, Description, SecretsManager, Selector, Version};
+use crate::aws::{Aws, SecretsManager};
 use crate::backoff::Class;
-use crate::kubernetes::events::Events;
-use crate::kubernetes::{mirror, object};
-use crate::desired::{Desired, Policy, Refusal};
+use crate::compare::Observation;
+use crate::desired::{Desired, Policy};
+use crate::facts::{Access, AwsSecret, Place, Reads};
 use crate::failure::Failure;
-use crate::version_id::VersionId;
+use crate::journal::{Effect, Journal};
+use crate::kubernetes::events::Events;
+use crate::kubernetes::mirror::MirrorMetadata;
+use crate::kubernetes::{mirror, object};
 use crate::metrics::Metrics;
-use crate::plan::{Next, Observed, Place, Rest, Step, Unfit, plan, plan_cleanup};
-use crate::status::{self, EventNote, Outcome};
+use crate::plan::{Assessment, Next, plan, plan_cleanup};
+use crate::refusal::Refusal;
+use crate::status::{self, Outcome, events};
+use crate::step::{Step, StepKind};
 
-/// The most steps that one turn may take. An AWS secret that comes back and is taken over, with every setting to
-/// mend and replicas in sixteen regions, needs thirty-four; more means two facts that never agree.
-const MOST_STEPS: usize = 48;
-/// How soon to look again while AWS is settling.
+/// The maximum number of steps in one reconcile. An AWS secret that is restored and adopted, with every setting to
+/// correct and replicas in sixteen regions, needs thirty-four. More means two facts that never agree.
+const MAX_STEPS: usize = 48;
+/// How soon to reconcile again while AWS may show an old state.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
 
-/// What every turn needs.
+/// What every reconcile needs.
 pub struct Context {
     /// Kubernetes.
     pub client: Client,
@@ -45,31 +55,21 @@ pub struct Context {
     pub policy: Policy,
     /// The time, in whole seconds: the API server keeps no more.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// For the owners of objects.
+    /// Events for the owners of objects.
     pub events: Events,
-    /// For the owners of the operator.
+    /// Metrics for the owners of the operator.
     pub metrics: Metrics,
-    /// How long an object without news may go without a look.
+    /// The resync period.
     pub refresh_interval: SignedDuration,
-    /// A mechanism to leave out.
+    /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,
 }
 
-/// Mechanisms that a test takes away to show that the crash plans notice.
-#[cfg(feature = "weakened")]
+/// How a reconcile ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weakness {
-    /// A version's id does not follow from its cause.
-    RandomVersions,
-    /// The mirror gets the value that was made here, not the one that AWS holds.
-    NoReadBack,
-}
-
-/// How a turn ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// When to look again; `None`: when something changes.
+pub struct ReconcileResult {
+    /// When to reconcile again; `None`: when something changes.
     pub again: Option<Duration>,
     /// Whether anything was written.
     pub changed: bool,
@@ -77,227 +77,195 @@ pub struct Turn {
     pub failed: bool,
 }
 
-/// Runs one turn. Never fails: a failure is reported in the object's status and leads to another turn.
-pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
+/// Reconciles one object. Never fails: a failure is reported in the object's status and leads to another reconcile.
+pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
     let now = (ctx.clock)();
     if let Some(until) = status::backing_off(object, now)
         && !mirror_gone(object, ctx).await
     {
-        return Turn { again: Some(wait(until, now)), changed: false, failed: false };
+        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
     }
     let deleting = object.metadata.deletion_timestamp.is_some();
     if deleting && !object.finalizers().iter().any(|name| name == FINALIZER) {
-        return Turn { again: None, changed: false, failed: false };
+        return ReconcileResult { again: None, changed: false, failed: false };
     }
-    let mut work = Work {
-        ctx,
-        object: object.clone(),
-        permit: None,
-        acting: None,
-        spent: BTreeMap::new(),
-        mirror_written: false,
-        wrote: None,
-        rolled_back: None,
-        missing: BTreeSet::new(),
-        in_vain: false,
-        labelled: BTreeMap::new(),
-        made: BTreeMap::new(),
-        secret_seen: false,
-        tried: BTreeMap::new(),
-        policy_seen: None,
-        place: Place::AsConfigured,
-        located: None,
-        unfit: BTreeMap::new(),
-        steps: Vec::new(),
-        event_notes: Vec::new(),
-        #[cfg(feature = "weakened")]
-        in_memory: None,
-    };
+    let mut reconciler = Reconciler::new(object, ctx);
     let want = match Desired::parse(object, &ctx.policy) {
         Ok(want) => want,
-        Err(refusal) => return work.finish(None, &Outcome::Invalid(refusal), now).await,
+        Err(refusal) => return reconciler.finish(None, &Outcome::Invalid(refusal), now).await,
     };
     let configured = want.clone();
-    let want = match work.locate(want, deleting).await {
-        Ok(want) => want,
-        Err(failure) => return work.fail(&configured, failure, now).await,
-    };
-    match work.drive(&want, deleting).await {
-        Ok(None) => Turn { again: None, changed: true, failed: false },
-        Ok(Some((seen, rest))) => {
-            let outcome = Outcome::Rested { seen: Box::new(seen), rest: Box::new(rest) };
-            work.finish(Some(&want), &outcome, now).await
+    let (want, run) = match reconciler.locate(want, deleting).await {
+        Ok(want) => {
+            let run = reconciler.run(&want, deleting).await;
+            (want, run)
         }
-        Err(failure) => work.fail(&want, failure, now).await,
-    }
+        Err(failure) => (configured, Err(Failed::of(ConditionType::Provisioned, failure))),
+    };
+    let outcome = match run {
+        Ok(None) => return ReconcileResult { again: None, changed: true, failed: false },
+        Ok(Some((seen, assessment))) => Outcome::Assessed { seen: Box::new(seen), assessment },
+        Err(Failed { failure, aspect }) => {
+            tracing::warn!(reason = %failure.reason, message = failure.message, "the reconcile failed");
+            ctx.metrics.failure(failure.reason.as_str());
+            Outcome::Failed { failure, aspect, secret_exists: reconciler.mirror.is_some() }
+        }
+    };
+    reconciler.finish(Some(&want), &outcome, now).await
 }
 
-/// Whether the Secret that could not be written was deleted, as the message may have asked: then there is nothing to wait for.
+/// Whether the Secret that could not be written was deleted, as the message may have asked: then the wait ends.
 async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
-    let refused = |c: &Condition| c.type_ == "Mirrored" && c.status == "False";
-    // Without a Secret in the status there was none when the write failed: its absence is no news.
+    let refused = |c: &Condition| c.type_ == ConditionType::Mirrored.to_string() && c.status == "False";
+    // Without a Secret in the status there was none when the write failed.
     if !object.status.as_ref().is_some_and(|status| status.mirror.is_some() && status.conditions.iter().any(refused)) {
         return false;
     }
     let Ok(Desired { target: Some(target), .. }) = Desired::parse(object, &ctx.policy) else { return false };
-    matches!(mirror::look(&ctx.client, object, &target, None).await, Ok(None))
+    matches!(mirror::read(&ctx.client, object, &target, None).await, Ok(None))
 }
 
-/// One turn under way.
-struct Work<'a> {
+/// One reconcile in progress.
+struct Reconciler<'a> {
     ctx: &'a Context,
+    /// The object, with the finalizer as it is now.
     object: RotatedSecret,
-    /// What the namespace may; found out at the first look.
-    permit: Option<authorize::Authorization>,
-    /// AWS, as whoever acts for this object.
-    acting: Option<SecretsManager>,
-    /// Version ids that AWS said are used up, and when those versions were made.
-    spent: BTreeMap<VersionId, Timestamp>,
-    mirror_written: bool,
-    wrote: Option<(VersionId, VersionId)>,
-    /// The version that has an older one's value, and that one.
-    rolled_back: Option<(VersionId, VersionId)>,
-    /// Versions that a person names and AWS does not have.
-    missing: BTreeSet<VersionId>,
-    /// The last step wrote nothing, since what it was about is not there.
-    in_vain: bool,
-    /// Labels of ours that were moved, and where: a look may still show them where they were.
-    labelled: BTreeMap<String, Option<VersionId>>,
-    /// When versions were made, of those that were read.
-    made: BTreeMap<VersionId, Timestamp>,
-    /// Whether there was a Secret when last looked.
-    secret_seen: bool,
-    /// Steps that are done once a turn, and what AWS said if it refused.
-    tried: BTreeMap<String, Option<Refusal>>,
-    policy_seen: Option<settings::PolicyLook>,
-    /// Where the AWS secret is; found out before the first look.
+    /// What the namespace may do. Read once.
+    access: Option<Access>,
+    /// The account of the role that acts; `None`: the operator itself acts, or it is not known.
+    account: Option<String>,
+    /// Where the AWS secret is. Decided before the first observation.
     place: Place,
-    /// What was seen there, for the first look.
-    located: Option<Description>,
-    /// Versions that were read and must not be mirrored.
-    unfit: BTreeMap<VersionId, Unfit>,
-    steps: Vec<&'static str>,
-    event_notes: Vec<EventNote>,
-    #[cfg(feature = "weakened")]
-    in_memory: Option<crate::value::Payload>,
+    /// What was read there, for the first observation.
+    located: Option<AwsSecret>,
+    /// AWS, as the identity that acts for this object.
+    aws: Option<SecretsManager>,
+    /// The Secret, as last read.
+    mirror: Option<MirrorMetadata>,
+    /// Facts that never change, read so far.
+    reads: Reads,
+    /// What was done.
+    journal: Journal,
+    weaknesses: Weaknesses,
 }
 
-impl Work<'_> {
-    /// Reads a version, and remembers when it was made.
-    async fn read(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
-        let read = self.aws()?.read(at, which).await?;
-        self.made.insert(read.id.clone(), read.created);
-        Ok(read)
-    }
-
-    /// As `read`; `None` when there is none.
-    async fn find(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Option<Version>, Failure> {
-        let found = self.aws()?.read_if_present(at, which).await?;
-        if let Some(read) = &found {
-            self.made.insert(read.id.clone(), read.created);
+impl<'a> Reconciler<'a> {
+    fn new(object: &RotatedSecret, ctx: &'a Context) -> Self {
+        Self {
+            ctx,
+            object: object.clone(),
+            access: None,
+            account: None,
+            place: Place::AsConfigured,
+            located: None,
+            aws: None,
+            mirror: None,
+            reads: Reads::default(),
+            journal: Journal::default(),
+            weaknesses: Weaknesses::of(ctx),
         }
-        Ok(found)
     }
 
     /// Until there is nothing to do. `None`: the object is gone.
-    async fn drive(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observed, Rest)>, Failure> {
-        for _ in 0..MOST_STEPS {
-            let sight = self.observe(want, deleting).await?;
-            self.secret_seen = sight.mirror.is_some();
-            let now = (self.ctx.clock)();
-            let next = if deleting { plan_cleanup(want, &sight.seen) } else { plan(want, &sight.seen, now) };
+    async fn run(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observation, Assessment)>, Failed> {
+        for _ in 0..MAX_STEPS {
+            let seen = self.observe(want, deleting).await?;
+            let next = if deleting { plan_cleanup(want, &seen) } else { plan(want, &seen, (self.ctx.clock)()) };
             let step = match next {
-                Next::Rest(rest) => return Ok(Some((sight.seen, rest))),
-                Next::Do(step) => step,
+                Next::Rest(assessment) => return Ok(Some((seen, assessment))),
+                Next::Do(step) => self.weaknesses.step(step),
             };
-            #[cfg(feature = "weakened")]
-            let step = self.weaken(step);
-            // All that is said on the way carries the version.
-            let span = tracing::info_span!("step", step = step.kind(), version = instrument::version_of(&step));
-            let acted = async {
-                tracing::info!("acting");
-                self.act(want, &sight, &step).await
-            };
-            let acted = acted.instrument(span).await;
-            // What turned out to have no object wrote nothing.
-            let in_vain = std::mem::take(&mut self.in_vain);
-            if !in_vain {
-                self.account(want, &step, acted.is_ok());
-            }
-            if !self.said(&step, deleting, acted)? {
-                continue;
-            }
-            if !in_vain {
-                self.steps.push(step.kind());
-            }
+            self.carry_out(want, &seen, &step, deleting).await?;
             if deleting && step == Step::RemoveFinalizer {
-                if let Some(note) = authorize::orphaned_secret_event(want, &sight.seen) {
+                if let Some(note) = events::orphaned_secret_event(want, &seen) {
                     self.ctx.events.publish(&self.object, &note).await;
                 }
                 return Ok(None);
             }
         }
-        Err(Failure::bug("the plan does not come to rest"))
+        Err(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the plan does not come to rest") })
     }
 
-    /// AWS, as whoever acts for this object.
-    fn aws(&self) -> Result<&SecretsManager, Failure> {
-        self.acting.as_ref().ok_or_else(|| Failure::bug("AWS was asked before it was known who acts"))
-    }
-
-    async fn fail(&mut self, want: &Desired, failure: Failure, started: Timestamp) -> Turn {
-        tracing::warn!(reason = %failure.reason, message = failure.message, "the turn failed");
-        self.ctx.metrics.failure(failure.reason.as_str());
-        let outcome = Outcome::Failed { failure, secret_seen: self.secret_seen };
-        self.finish(Some(want), &outcome, started).await
-    }
-
-    /// Reports, and says when to look again.
-    async fn finish(&mut self, want: Option<&Desired>, outcome: &Outcome, started: Timestamp) -> Turn {
-        let now = (self.ctx.clock)();
-        let before = self.object.status.clone().unwrap_or_default();
-        let status = status::report(&self.object, want, outcome, now);
-        let failed = matches!(outcome, Outcome::Failed { .. });
-        if status != before {
-            match object::write_status(&self.ctx.client, &self.object, &status).await {
-                Ok(written) => {
-                    self.steps.push("WriteStatus");
-                    self.object = written;
-                }
-                Err(failure) => {
-                    // The cache was behind, or the API server is away. Nothing is lost: the report is made again from the facts.
-                    tracing::debug!(reason = %failure.reason, message = failure.message, "the status could not be written");
-                    let delay = if failure.class == Class::Conflict { Duration::from_secs(1) } else { Duration::from_secs(15) };
-                    return Turn { again: Some(delay), changed: !self.steps.is_empty(), failed };
-                }
+    /// One step, and its entry in the journal.
+    async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step, deleting: bool) -> Result<(), Failed> {
+        let version = step.version().map_or("", crate::version_id::VersionId::as_str);
+        let span = tracing::info_span!("step", step = step.kind(), version);
+        let acted = async {
+            tracing::debug!("step begins");
+            self.act(want, seen, step).await
+        };
+        let acted = acted.instrument(span).await;
+        self.record_metrics(want, step, acted.as_ref().ok());
+        let effect = match acted {
+            Ok(effect) => effect,
+            // A setting that AWS refuses for good is reported, and the credential goes on without it. What passes by
+            // itself is retried with everything else.
+            Err(failure) if step.is_setting() && !deleting && failure.is_terminal() => {
+                tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, "AWS refused a setting");
+                self.ctx.metrics.failure(failure.reason.as_str());
+                Effect::Refused(Refusal::new(failure.reason, failure.message))
             }
-            if let Some(entry) = status::news(&before, &status) {
-                self.news(want, entry);
-            }
-        }
-        let mut event_notes = std::mem::take(&mut self.event_notes);
-        event_notes.extend(status::event_notes(&before, &status, &self.steps));
-        for note in event_notes {
+            Err(failure) => return Err(Failed::in_step(step, failure)),
+        };
+        let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
+        self.journal.record(step.clone(), effect);
+        if let Some(note) = events::of_step(want, step).filter(|_| done) {
             self.ctx.events.publish(&self.object, &note).await;
         }
-        let again = match outcome {
-            Outcome::Failed { .. } => status
-                .failures
-                .as_ref()
-                .and_then(|failures| failures.next_attempt_time.as_ref())
-                .map_or(SOON, |at| at.0.duration_since(now)),
-            Outcome::Invalid(_) => self.refresh(),
-            Outcome::Rested { rest, .. } => {
-                let soonest = if rest.unsettled { SOON } else { self.refresh() };
-                rest.wake.map_or(soonest, |wake| wake.duration_since(now).min(soonest))
-            }
-        };
-        tracing::debug!(steps = ?self.steps, took = %now.duration_since(started), "turn done");
-        Turn { again: Some(positive(again)), changed: !self.steps.is_empty(), failed }
+        Ok(())
     }
 
-    /// The refresh interval, each object at its own pace within ten percent, so that a thousand do not look at once.
-    fn refresh(&self) -> SignedDuration {
+    /// AWS, as the identity that acts for this object.
+    fn aws(&self) -> Result<&SecretsManager, Failure> {
+        self.aws.as_ref().ok_or_else(|| Failure::bug("AWS was called before the identity was known"))
+    }
+
+    /// Writes the status, and says when to reconcile again.
+    async fn finish(&mut self, want: Option<&Desired>, outcome: &Outcome, started: Timestamp) -> ReconcileResult {
+        let now = (self.ctx.clock)();
+        let before = self.object.status.clone().unwrap_or_default();
+        let after = status::write(&self.object, want, outcome, now);
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        let steps: Vec<StepKind> = self.journal.kinds().collect();
+        let mut changed = !steps.is_empty();
+        if after != before {
+            match object::write_status(&self.ctx.client, &self.object, &after).await {
+                Ok(written) => self.object = written,
+                Err(failure) => {
+                    // The cache was old, or the API server is away. Nothing is lost: the next reconcile reports again.
+                    tracing::debug!(reason = %failure.reason, message = failure.message, "the status could not be written");
+                    let delay = if failure.class == Class::Conflict { Duration::from_secs(1) } else { Duration::from_secs(15) };
+                    return ReconcileResult { again: Some(delay), changed, failed };
+                }
+            }
+            changed = true;
+            if let Some(entry) = status::recorded(&before, &after) {
+                self.record_version(want, entry);
+            }
+        }
+        for note in status::event_notes(&before, &after, &steps) {
+            self.ctx.events.publish(&self.object, &note).await;
+        }
+        tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
+        ReconcileResult { again: Some(at_least_a_second(self.again(outcome, &after, now))), changed, failed }
+    }
+
+    fn again(&self, outcome: &Outcome, status: &crate::api::RotatedSecretStatus, now: Timestamp) -> SignedDuration {
+        match outcome {
+            Outcome::Failed { .. } => {
+                let next = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
+                next.map_or(SOON, |at| at.0.duration_since(now))
+            }
+            Outcome::Invalid(_) => self.resync(),
+            Outcome::Assessed { assessment, .. } => {
+                let soonest = if assessment.awaits_consistency() { SOON } else { self.resync() };
+                assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
+            }
+        }
+    }
+
+    /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.
+    fn resync(&self) -> SignedDuration {
         let seed = crate::version_id::VersionIds::of(&self.object.uid().unwrap_or_default()).seed();
         let spread = i32::try_from(seed % 201).unwrap_or(100) - 100;
         let interval = self.ctx.refresh_interval;
@@ -305,11 +273,7 @@ impl Work<'_> {
     }
 }
 
-fn wait(until: Timestamp, now: Timestamp) -> Duration {
-    positive(until.duration_since(now))
-}
-
-/// At least a second: a wait of nothing would spin while caches catch up.
-fn positive(wait: SignedDuration) -> Duration {
+/// A shorter wait would spin while caches catch up.
+fn at_least_a_second(wait: SignedDuration) -> Duration {
     Duration::try_from(wait.max(SignedDuration::from_secs(1))).unwrap_or(Duration::from_secs(1))
 }

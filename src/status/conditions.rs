@@ -1,4 +1,4 @@
-//! What the conditions say after a turn.
+//! The conditions after a reconcile.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -6,9 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::api::RotatedSecretStatus;
 use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::backoff::Class;
-use crate::desired::{Desired, Pin, Refusal};
+use crate::compare::Observation;
+use crate::desired::{Desired, Pin};
+use crate::facts::Place;
 use crate::failure::Failure;
-use crate::plan::{Observed, Place, Rest};
+use crate::plan::{Assessment, Blocked, Examined};
+use crate::refusal::Refusal;
 
 fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {
     match refusal {
@@ -17,73 +20,90 @@ fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -
     }
 }
 
-pub(super) fn rested(
+/// The conditions after an assessment.
+pub(super) fn assessed(
     before: &RotatedSecretStatus,
     after: &RotatedSecretStatus,
     want: Option<&Desired>,
-    seen: &Observed,
-    rest: &Rest,
+    seen: &Observation,
+    assessment: &Assessment,
     now: Timestamp,
 ) -> Vec<Statement> {
-    if !rest.mirror_seen {
-        // The look ended before the mirror: what was said of it stays.
-        let Some(refusal) = &rest.provisioned else { return kept(before, &[]) };
-        let mut statements = refused(before, ConditionType::Provisioned, refusal);
-        if let Some(mirrored) = &rest.mirrored {
-            statements.retain(|s| s.of != ConditionType::Mirrored);
-            statements.push(statement(ConditionType::Mirrored, Some(mirrored), String::new));
-            // The mirror is what a person can mend here.
-            summarise(&mut statements, mirrored, false);
-        }
-        if rest.unsettled {
-            statements.push(reconciling(refusal.reason));
-        }
-        overdue(&mut statements, before, now);
-        return statements;
+    match assessment {
+        Assessment::Suspended => suspended(before),
+        Assessment::Released => repeated(before, &[]),
+        Assessment::Blocked(blocked) => self::blocked(before, blocked, now),
+        Assessment::Examined(examined) => self::examined(after, want, seen, examined),
     }
-    let version = seen.remote.as_ref().and_then(|remote| remote.current.as_ref()).map_or_else(String::new, |c| c.version.to_string());
-    let moving = Refusal::new(Reason::Progressing, "AWS may be showing an old state; the operator confirms it before it writes");
-    let mirrored = rest.mirrored.as_ref().or(rest.unsettled.then_some(&moving));
-    let provisioned = rest.provisioned.as_ref().or(rest.settings.as_ref());
-    let declared = "the AWS secret is there and as declared";
-    let mut statements = vec![match (provisioned, &seen.place) {
-        (None, Place::Recorded(elsewhere)) => {
-            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{declared}; {elsewhere}") }
-        }
-        _ => statement(ConditionType::Provisioned, provisioned, || declared.to_owned()),
-    }];
+}
+
+/// The plan stopped before the mirror: what was said of it stays.
+fn blocked(before: &RotatedSecretStatus, blocked: &Blocked, now: Timestamp) -> Vec<Statement> {
+    let mut statements = refused(before, ConditionType::Provisioned, &blocked.refusal);
+    if let Some(mirrored) = &blocked.mirrored {
+        statements.retain(|s| s.of != ConditionType::Mirrored);
+        statements.push(statement(ConditionType::Mirrored, Some(mirrored), String::new));
+        // The mirror is what a person can correct here.
+        summarise(&mut statements, mirrored, false);
+    }
+    if blocked.awaiting_consistency {
+        statements.push(reconciling(blocked.refusal.reason));
+    }
+    overdue(&mut statements, before, now);
+    statements
+}
+
+fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observation, examined: &Examined) -> Vec<Statement> {
+    let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
+    let version = current.map_or_else(String::new, |current| current.version.to_string());
+    let moving = Refusal::new(Reason::Progressing, "AWS may show an old state; the operator confirms it before it writes");
+    let aspects = &examined.aspects;
+    let mirrored = aspects.mirrored.as_ref().or(examined.awaiting_consistency.then_some(&moving));
+    let provisioned = aspects.provisioned.as_ref().or(aspects.settings.as_ref());
     let pinned = want.and_then(|want| pinned(want, after, &version));
+    let mut statements = vec![match (provisioned, &seen.place) {
+        (None, Place::Recorded(elsewhere)) => Statement {
+            of: ConditionType::Provisioned,
+            holds: true,
+            reason: Reason::Moved,
+            message: format!("the AWS secret exists and is as declared; {elsewhere}"),
+        },
+        _ => statement(ConditionType::Provisioned, provisioned, || "the AWS secret exists and is as declared".to_owned()),
+    }];
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {
             (None, Some(pinned)) => Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone() },
             _ => statement(ConditionType::Mirrored, mirrored, || format!("the Secret holds version {version}")),
         });
     }
-    if rest.rotates {
-        statements.push(statement(ConditionType::Rotated, rest.rotated.as_ref(), || {
+    if examined.rotation.rotates {
+        statements.push(statement(ConditionType::Rotated, aspects.rotated.as_ref(), || {
             after.next_rotation_time.as_ref().map_or_else(|| "nothing is due".to_owned(), |next| format!("next rotation at {}", next.0))
         }));
     }
-    // What a person must mend comes first: the rest may follow from it.
-    let aspects = [provisioned, mirrored, rest.rotated.as_ref()];
-    let worst = aspects.iter().flatten().find(|refusal| refusal.reason.requires_user_action()).or(aspects.iter().flatten().next()).copied();
-    match worst {
+    // What requires user action comes first: the rest may follow from it.
+    let refusals = || [provisioned, mirrored, aspects.rotated.as_ref()].into_iter().flatten();
+    match refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next()) {
         Some(refusal) => summarise(&mut statements, refusal, false),
-        None => statements.push(Statement {
-            of: ConditionType::Ready,
-            holds: true,
-            reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
-            message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + &refused_rollback(after, want),
-        }),
+        None => statements.push(ready(&version, pinned, refused_rollback(after, want))),
     }
-    let carried_out = rest.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
-    if (rest.unsettled || carried_out) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
+    let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
+    if (examined.awaiting_consistency || applying) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
         statements.push(reconciling(Reason::Progressing));
     }
     statements
 }
 
-/// The Secret holds what it is to hold, and that need not be what is current: said, since it is easily forgotten.
+fn ready(version: &str, pinned: Option<String>, suffix: String) -> Statement {
+    Statement {
+        of: ConditionType::Ready,
+        holds: true,
+        reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
+        message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + &suffix,
+    }
+}
+
+/// The Secret is pinned, so it need not hold the current version. This is reported because it is easily forgotten.
 fn pinned(want: &Desired, after: &RotatedSecretStatus, current: &str) -> Option<String> {
     let field = match &want.target.as_ref()?.pin {
         Pin::Current => return None,
@@ -98,7 +118,7 @@ fn pinned(want: &Desired, after: &RotatedSecretStatus, current: &str) -> Option<
     })
 }
 
-/// A rollback that was asked for and is not carried out, for as long as the annotation is there.
+/// A requested rollback that is not carried out, as long as the annotation is there.
 fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> String {
     let asked = want.and_then(|want| want.rollback_request.as_ref()).map(|request| &request.token);
     let requests = after.requests.as_ref().filter(|requests| requests.rollback.as_ref() == asked && asked.is_some());
@@ -106,21 +126,21 @@ fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> Stri
     refusal.map_or_else(String::new, |refusal| format!("; the request to roll back is not carried out: {}", refusal.sentence()))
 }
 
-/// One aspect is refused; what was said of the others stays.
+/// One condition is False; the others stay.
 pub(super) fn refused(before: &RotatedSecretStatus, of: ConditionType, refusal: &Refusal) -> Vec<Statement> {
-    let mut statements = kept(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    let mut statements = repeated(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
     statements.push(statement(of, Some(refusal), String::new));
     summarise(&mut statements, refusal, false);
     statements
 }
 
-pub(super) fn failed(before: &RotatedSecretStatus, failure: &Failure, now: Timestamp) -> Vec<Statement> {
+/// A read or a step failed. `of`: the condition that it belongs to.
+pub(super) fn failed(before: &RotatedSecretStatus, failure: &Failure, of: ConditionType, now: Timestamp) -> Vec<Statement> {
     let refusal = Refusal::new(failure.reason, failure.message.clone());
-    let of = failure.of;
-    let mut statements = kept(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    let mut statements = repeated(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
     if failure.class == Class::Conflict && after_moments(before) {
-        // Somebody was faster, and the next look is a second away: no reason to take back what was said.
-        statements = kept(before, &[]);
+        // Another writer was faster, and the next reconcile is a second away: the conditions stay.
+        statements = repeated(before, &[]);
         statements.push(reconciling(failure.reason));
         return statements;
     }
@@ -132,24 +152,24 @@ pub(super) fn failed(before: &RotatedSecretStatus, failure: &Failure, now: Times
     statements
 }
 
-/// Whether the failures in a row are few, so far.
+/// Whether there were few failures in a row so far.
 fn after_moments(before: &RotatedSecretStatus) -> bool {
     !before.conditions.is_empty() && before.failures.as_ref().is_none_or(|failures| failures.count < 4)
 }
 
-pub(super) fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
+fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
     let held = before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
-    let mut statements = kept(before, &[ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    let mut statements = repeated(before, &[ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
     statements.push(Statement {
         of: ConditionType::Ready,
         holds: held,
         reason: Reason::Suspended,
-        message: "spec.suspend is true: nothing is written anywhere until it is false".to_owned(),
+        message: "spec.suspend is true: nothing is written until it is false".to_owned(),
     });
     statements
 }
 
-/// `Ready=False`, and `Stalled` or `Reconciling` beside it. `retried`: the operator tries again by itself.
+/// `Ready=False`, and `Stalled` or `Reconciling`. `retried`: the operator retries.
 fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) {
     statements.retain(|s| !matches!(s.of, ConditionType::Ready | ConditionType::Stalled | ConditionType::Reconciling));
     statements.push(Statement { of: ConditionType::Ready, holds: false, reason: refusal.reason, message: refusal.message.clone() });
@@ -161,10 +181,10 @@ fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) 
 }
 
 fn reconciling(reason: Reason) -> Statement {
-    Statement { of: ConditionType::Reconciling, holds: true, reason, message: "the operator looks again by itself".to_owned() }
+    Statement { of: ConditionType::Reconciling, holds: true, reason, message: "the operator reconciles again by itself".to_owned() }
 }
 
-/// A rotation that was announced and could not happen.
+/// A rotation that was announced and has not happened.
 fn overdue(statements: &mut Vec<Statement>, before: &RotatedSecretStatus, now: Timestamp) {
     let late = before.next_rotation_time.as_ref().filter(|next| next.0 <= now);
     if let Some(next) = late
@@ -180,8 +200,8 @@ fn overdue(statements: &mut Vec<Statement>, before: &RotatedSecretStatus, now: T
     }
 }
 
-/// The conditions that are there, but for some, as statements to make again.
-fn kept(before: &RotatedSecretStatus, but: &[ConditionType]) -> Vec<Statement> {
+/// The existing conditions except `but`, as statements.
+fn repeated(before: &RotatedSecretStatus, but: &[ConditionType]) -> Vec<Statement> {
     let types = [ConditionType::Ready, ConditionType::Provisioned, ConditionType::Rotated, ConditionType::Mirrored];
     types
         .into_iter()

@@ -1,13 +1,13 @@
-//! What a person asked for, as the status keeps it.
+//! Requests by a person, and which of them were handled.
 
 use kube::ResourceExt;
 
-use super::EventNote;
+use super::events::EventNote;
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RequestStatus, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
 
-/// Whether something was asked for since the last attempt. A refresh is acknowledged by failures too; of the other requests a failure keeps
-/// the tokens. So each request ends a wait once.
+/// Whether something was requested since the last attempt. A failure acknowledges a refresh, and keeps the tokens of
+/// other requests. So each request ends a wait once.
 pub(super) fn news(object: &RotatedSecret) -> bool {
     let Some(status) = &object.status else { return true };
     let handled = status.requests.clone().unwrap_or_default();
@@ -31,7 +31,7 @@ pub(super) fn token(object: &RotatedSecret, annotation: &str) -> Option<String> 
     object.annotations().get(annotation).filter(|token| !token.is_empty()).map(|token| bounded(token))
 }
 
-/// A rollback that cannot be carried out, told once.
+/// The Event for a rollback that cannot be carried out, once.
 pub(super) fn refused(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
     let answered = |status: &RotatedSecretStatus| {
         let requests = status.requests.as_ref()?;

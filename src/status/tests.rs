@@ -3,24 +3,33 @@
 mod history;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::*;
-use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetSpec};
-use crate::backoff::Class;
-use crate::desired::{Pin, Target};
-use crate::generate::Generator;
-use crate::version_id::{VersionIds, VersionId};
-use crate::plan::{Next, Ownership};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{
+    AwsSpec, AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, OnMissedWindow, RequestStatus, RotatedSecret,
+    RotatedSecretSpec, RotatedSecretStatus, ScheduleStatus, TargetSpec,
+};
+use crate::backoff::{self, Class};
+use crate::compare::{Current, Drift, LambdaState, MirrorState, Observation, Ownership, Pending, SecretState};
+use crate::desired::fixture::{self, UID, declared};
+use crate::desired::{Desired, Rotation};
+use crate::facts::{Access, Place, StatusFacts};
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::plan::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, Wake};
+use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule};
-use crate::value::{DeclaredValue, Layout};
+use crate::step::StepKind;
+use crate::version_id::{VersionId, VersionIds};
 
 /// 2026-11-24 00:30:00 UTC.
 const MADE: i64 = 1_795_480_200;
 const HOUR: i64 = 3600;
-const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
 
 fn at(second: i64) -> Timestamp {
@@ -35,13 +44,6 @@ fn id(name: &str) -> VersionId {
     VersionId::from(name)
 }
 
-fn declared(username: &str) -> DeclaredValue {
-    DeclaredValue::Fields {
-        data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
-        generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
-    }
-}
-
 fn scheduled(expression: &str) -> Rotation {
     on_clock(expression, 0, OnMissedWindow::RotateNow)
 }
@@ -54,37 +56,7 @@ fn on_clock(expression: &str, window: i64, on_missed: OnMissedWindow) -> Rotatio
 }
 
 fn want() -> Desired {
-    Desired {
-        ids: ids(),
-        uid: UID.to_owned(),
-        namespace: "shop".to_owned(),
-        name: "db-admin".to_owned(),
-        suspended: false,
-        region: "eu-central-1".to_owned(),
-        secret_name: "k8s/shop/db-admin".to_owned(),
-        own_prefix: true,
-        session: crate::identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
-        service_account: None,
-        description: None,
-        settings: crate::desired::Settings::default(),
-        tags: BTreeMap::new(),
-        delete_after_days: None,
-        value: Some(declared("admin")),
-        rotation: scheduled("rate(1 hour)"),
-        target: Some(Target {
-            name: "db-admin".to_owned(),
-            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            pin: Pin::Current,
-            retained: false,
-            adopts: false,
-        }),
-        keep_versions: 5,
-        rotate_request: None,
-        rollback_request: None,
-        refresh_request: None,
-    }
+    fixture::desired(scheduled("rate(1 hour)"))
 }
 
 fn object(status: &RotatedSecretStatus) -> RotatedSecret {
@@ -98,63 +70,105 @@ fn object(status: &RotatedSecretStatus) -> RotatedSecret {
     object
 }
 
-fn seen(version: &VersionId, changed: i64) -> Observed {
-    Observed {
-        function_allowed: true,
-        name_allowed: true,
-        refused: None,
+fn seen(version: &VersionId, changed: i64) -> Observation {
+    Observation {
+        access: Access::default(),
         finalizer: false,
-        remote: Some(Remote {
-            rotation: crate::plan::LambdaRotationFacts::default(),
+        place: Place::AsConfigured,
+        secret: Some(SecretState {
             arn: ARN.to_owned(),
             ownership: Ownership::Ours,
             deleted: false,
-            foreign_rotation: false,
-            current: Some(Current { version: version.clone(), changed: at(changed), anchor: at(changed), fits: None }),
-            previous: None,
-            pending: None,
             labels: BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]),
-            missing_tags: BTreeMap::new(),
-            description_differs: false,
-            settings: crate::plan::Settings::default(),
-            service_owned: false,
+            current: Some(Current { version: version.clone(), changed: at(changed), schedule_base: at(changed), matches: None }),
+            pending: Pending::None,
+            rotation: LambdaState::default(),
+            drift: Drift::default(),
+            replicas: Vec::new(),
+            manager: None,
             replaced: None,
             last_changed: Some(at(changed)),
         }),
-        mirror: Mirror::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)) },
-        reported: Reported::default(),
-        spent: BTreeMap::new(),
-        mirror_revision: None,
-        wrote: None,
-        rolled_back: None,
-        missing: BTreeSet::new(),
-        place: crate::plan::Place::AsConfigured,
-        unfit: BTreeMap::new(),
-        tried: BTreeMap::new(),
-        mirror_written: false,
+        mirror: MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)), revision: None },
+        status: StatusFacts::default(),
+        journal: Journal::default(),
+    }
+}
+
+/// The facts as the status of `object` tells them.
+fn recalling(seen: Observation, object: &RotatedSecret, now: Timestamp) -> Observation {
+    Observation { status: read(object, now), ..seen }
+}
+
+/// What the plan says, in one place.
+#[derive(Debug, Clone, Default)]
+struct Rest {
+    suspended: bool,
+    provisioned: Option<Refusal>,
+    settings: Option<Refusal>,
+    mirrored: Option<Refusal>,
+    rotated: Option<Refusal>,
+    rotates: bool,
+    adopting: bool,
+    examined: bool,
+    awaiting: bool,
+    next_rotation: Option<Timestamp>,
+    first_pending: bool,
+    rotate_handled: Option<String>,
+    rollback_handled: Option<(String, Option<crate::api::RollbackRefusal>)>,
+}
+
+impl From<Rest> for Assessment {
+    fn from(rest: Rest) -> Self {
+        if rest.suspended {
+            return Self::Suspended;
+        }
+        if rest.examined {
+            return Self::Examined(Box::new(Examined {
+                aspects: Aspects { provisioned: rest.provisioned, settings: rest.settings, mirrored: rest.mirrored, rotated: rest.rotated },
+                rotation: RotationOutlook { rotates: rest.rotates, next: rest.next_rotation, first_pending: rest.first_pending },
+                requests: HandledRequests { rotate: rest.rotate_handled, rollback: rest.rollback_handled },
+                awaiting_consistency: rest.awaiting,
+                wake: Wake::default(),
+            }));
+        }
+        let Some(refusal) = rest.provisioned else { return Self::Released };
+        let blocked = Blocked { mirrored: rest.mirrored, adopting: rest.adopting, ..Blocked::by(refusal) };
+        Self::Blocked(Blocked { awaiting_consistency: rest.awaiting, ..blocked })
     }
 }
 
 /// All is well, and the next rotation an hour after the value was made.
 fn rest() -> Rest {
-    Rest { mirror_seen: true, rotates: true, next_rotation: Some(at(MADE + HOUR)), ..Rest::default() }
+    Rest { examined: true, rotates: true, next_rotation: Some(at(MADE + HOUR)), ..Rest::default() }
 }
 
 fn rested(rest: Rest) -> Outcome {
-    Outcome::Rested { seen: Box::new(seen(&ids().creation(), MADE)), rest: Box::new(rest) }
+    Outcome::Assessed { seen: Box::new(seen(&ids().creation(), MADE)), assessment: rest.into() }
 }
 
 fn refusal(reason: Reason) -> Refusal {
     Refusal::new(reason, format!("why {reason}"))
 }
 
-fn failure(of: ConditionType, class: Class, reason: Reason) -> Outcome {
-    let failure = Failure { of, class, reason, message: format!("why {reason}") };
-    Outcome::Failed { failure, secret_seen: true }
+fn failure(aspect: ConditionType, class: Class, reason: Reason) -> Outcome {
+    let failure = Failure { class, reason, message: format!("why {reason}") };
+    Outcome::Failed { failure, aspect, secret_exists: true }
 }
 
 fn throttled() -> Outcome {
     failure(ConditionType::Provisioned, Class::Throttled, Reason::Throttled)
+}
+
+/// The status after `outcome`, whose facts are completed by what the status of the object says.
+fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
+    match outcome {
+        Outcome::Assessed { seen, assessment } => {
+            let seen = Box::new(recalling((**seen).clone(), object, now));
+            write(object, want, &Outcome::Assessed { seen, assessment: assessment.clone() }, now)
+        }
+        other => write(object, want, other, now),
+    }
 }
 
 fn after(before: &RotatedSecretStatus, outcome: &Outcome, now: i64) -> RotatedSecretStatus {
@@ -244,7 +258,7 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
             &["-Ready SecretNotFound", "-Provisioned SecretNotFound", "+Rotated Succeeded", "+Mirrored Succeeded"],
         ),
         (
-            Rest { unsettled: true, ..early(Reason::Creating) },
+            Rest { awaiting: true, ..early(Reason::Creating) },
             &["-Ready Creating", "-Provisioned Creating", "+Rotated Succeeded", "+Mirrored Succeeded", "+Reconciling Creating"],
         ),
         (
@@ -301,7 +315,7 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
             ],
         ),
         (
-            Rest { unsettled: true, ..rest() },
+            Rest { awaiting: true, ..rest() },
             &["-Ready Progressing", "+Provisioned Succeeded", "+Rotated Succeeded", "-Mirrored Progressing", "+Reconciling Progressing"],
         ),
         (Rest::default(), &FINE),
@@ -312,7 +326,7 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
         assert_eq!(said(&status), expected, "row {row}");
         let ready = message(&status, "Ready");
         assert!(
-            ready.starts_with("why ") == (said(&status)[0].starts_with('-') && !ready.contains("may be showing")),
+            ready.starts_with("why ") == (said(&status)[0].starts_with('-') && !ready.contains("may show an old state")),
             "row {row}: {ready}"
         );
         // What stood out yesterday is gone today.
@@ -324,10 +338,10 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
 
 #[test]
 fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
-    let mut facts = Observed { mirror: Mirror::Foreign, ..seen(&ids().creation(), MADE) };
-    facts.reported.declared = Some(declared("other").hash());
-    let Next::Rest(rest) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
-    let status = after(&live(), &Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest) }, MADE + 60);
+    let mut facts = Observation { mirror: MirrorState::Foreign, ..seen(&ids().creation(), MADE) };
+    facts.status.declared = Some(declared("other").hash());
+    let Next::Rest(assessment) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
+    let status = after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment }, MADE + 60);
     let said = said(&status);
     assert!(said.contains(&"-Ready SecretNotOwned".to_owned()) && said.contains(&"+Stalled SecretNotOwned".to_owned()), "{said:?}");
 }

@@ -250,7 +250,11 @@ fn mistakes_by_aws() -> Vec<(&'static str, Value, &'static str)> {
         ),
         ("a function that has no name", lambda_rotation(json!({"lambda": {}})), "functionArn: Required value"),
         ("five-field cron by AWS", lambda_rotation(json!({"schedule": "0 8 1 * *"})), "with lambda AWS keeps the schedule"),
-        ("a zone by AWS", lambda_rotation(json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlin"})), "with lambda AWS keeps the schedule"),
+        (
+            "a zone by AWS",
+            lambda_rotation(json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlin"})),
+            "with lambda AWS keeps the schedule",
+        ),
         ("minutes by AWS", lambda_rotation(json!({"schedule": "rate(300 minutes)"})), "with lambda AWS keeps the schedule"),
         ("three hours by AWS", lambda_rotation(json!({"schedule": "rate(3 hours)"})), "with lambda AWS keeps the schedule"),
         ("a thousand days by AWS", lambda_rotation(json!({"schedule": "rate(1000 days)"})), "with lambda AWS keeps the schedule"),

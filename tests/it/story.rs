@@ -271,7 +271,8 @@ impl Story {
                 ensure!(value["host"] == "db" && value["key"].is_string(), "the new fields are there");
             }
             Self::RotateAgain => {
-                let kept = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == id).count();
+                let kept =
+                    |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == id).count();
                 for version in &aws.versions {
                     ensure!(kept(&version.id) == 1, "every version has one label of ours: {:?}", aws.labels);
                 }

@@ -17,10 +17,10 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Client, ResourceExt};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, ROTATE, RotatedSecret, VERSION_ID};
 use rotated_secrets::aws::Aws;
-use rotated_secrets::kubernetes::events::Events;
 use rotated_secrets::desired::Policy;
+use rotated_secrets::kubernetes::events::Events;
 use rotated_secrets::metrics::Metrics;
-use rotated_secrets::reconcile::{Context, Turn, turn};
+use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::{Value, json};
 use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
@@ -175,7 +175,7 @@ impl World {
         for _ in 0..40 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;
-            let Turn { again, changed, .. } = turn(&object, ctx).await;
+            let ReconcileResult { again, changed, .. } = reconcile(&object, ctx).await;
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
                 _ if !changed => return Ok(Some(object)),

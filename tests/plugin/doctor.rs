@@ -47,7 +47,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     // No such role: the operator finds out, and the doctor passes it on.
     scene.world.patch("db", json!({"metadata": {"annotations": {"rotated-secrets.io/refresh": "now"}}})).await?;
     let ctx = scene.world.operator(None, std::sync::Arc::default()).await?;
-    rotated_secrets::reconcile::turn(&scene.world.objects().get("db").await?, &ctx).await;
+    rotated_secrets::reconcile::reconcile(&scene.world.objects().get("db").await?, &ctx).await;
     let answer = scene.run("doctor db -o json").await?.ends(1).json();
     assert_eq!(result(&answer, "identity"), ["Ok", "Problem"]);
 

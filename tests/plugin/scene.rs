@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use rotated_secrets::api::RotatedSecret;
 use rotated_secrets::desired::Policy;
-use rotated_secrets::reconcile::turn;
+use rotated_secrets::reconcile::reconcile;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -96,7 +96,7 @@ impl Scene {
         Ok(Working(tokio::spawn(async move {
             loop {
                 for object in objects.list(&ListParams::default()).await.into_iter().flatten() {
-                    turn(&object, &ctx).await;
+                    reconcile(&object, &ctx).await;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

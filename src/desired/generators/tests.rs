@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::schedule::{Clock, Schedule};
 
-fn parse(value: &Value) -> Result<Declared, Refusal> {
+fn parse(value: &Value) -> Result<DeclaredValue, Refusal> {
     declared(&ValueSpec::deserialize(value).unwrap())
 }
 

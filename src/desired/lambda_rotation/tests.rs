@@ -22,7 +22,7 @@ fn asked(schedule: Option<&str>, days: Option<i32>, duration: &str, policy: &Pol
         duration: duration.to_owned(),
         ..RotationSpec::default()
     };
-    terms(&spec, &LambdaSpec { function_arn: FUNCTION.to_owned() }, "eu-central-1", policy)
+    config(&spec, &LambdaSpec { function_arn: FUNCTION.to_owned() }, "eu-central-1", policy)
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_aws_refuses_is_refused_with_what_to_write_instead() {
     assert_eq!(asked(Some("rate(23 hours)"), None, "0s", &strict).unwrap_err().reason, Reason::IntervalTooShort);
     let elsewhere = LambdaSpec { function_arn: FUNCTION.replace("eu-central-1", "eu-west-1") };
     let spec = RotationSpec { automatically_after_days: Some(30), ..RotationSpec::default() };
-    let refusal = terms(&spec, &elsewhere, "eu-central-1", &policy()).map(drop).unwrap_err();
+    let refusal = config(&spec, &elsewhere, "eu-central-1", &policy()).map(drop).unwrap_err();
     assert!(refusal.message.contains("name a function in eu-central-1"), "{}", refusal.message);
 }
 

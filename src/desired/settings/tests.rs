@@ -27,10 +27,10 @@ fn what_is_not_mentioned_is_asked_for_by_nobody() {
 fn a_resource_policy_needs_leave_and_must_be_short_enough() {
     let allowed = Policy { allow_resource_policies: true, ..policy() };
     let asked = read(json!({"resourcePolicy": document(3), "blockPublicPolicy": false}), &allowed);
-    let found = asked.policy.asked().unwrap();
+    let found = asked.policy.value().unwrap();
     assert_eq!((found.block_public, found.text.as_str()), (false, document(3).to_string().as_str()));
-    assert!(read(json!({"resourcePolicy": document(3)}), &allowed).policy.asked().unwrap().block_public, "checked unless told otherwise");
-    let reason = |settings: Settings| settings.refused().unwrap().reason;
+    assert!(read(json!({"resourcePolicy": document(3)}), &allowed).policy.value().unwrap().block_public, "checked unless told otherwise");
+    let reason = |settings: Settings| settings.rejected().unwrap().reason;
     assert_eq!(reason(read(json!({"resourcePolicy": document(3)}), &policy())), Reason::PolicyNotAllowed);
     assert_eq!(reason(read(json!({"resourcePolicy": document(20_480)}), &allowed)), Reason::InvalidSpec);
 }
@@ -56,8 +56,8 @@ fn keys_and_regions_are_those_that_the_administrator_lists_for_the_secret_and_fo
         (replica("eu-central-1", None), Some(Reason::InvalidSpec)),
     ] {
         let settings = read(spec.clone(), &listed);
-        assert_eq!(settings.refused().map(|refusal| refusal.reason), expected, "{spec}");
-        assert!(settings.refused().is_none_or(|refusal| refusal.message.len() < 1000), "{spec}");
-        assert_eq!(read(spec.clone(), &policy()).refused().is_some(), spec.to_string().contains("\"eu-central-1\""), "{spec}");
+        assert_eq!(settings.rejected().map(|refusal| refusal.reason), expected, "{spec}");
+        assert!(settings.rejected().is_none_or(|refusal| refusal.message.len() < 1000), "{spec}");
+        assert_eq!(read(spec.clone(), &policy()).rejected().is_some(), spec.to_string().contains("\"eu-central-1\""), "{spec}");
     }
 }

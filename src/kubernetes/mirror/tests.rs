@@ -88,8 +88,8 @@ const BOTH: [&str; 2] = ["password", "username"];
 #[test]
 fn a_secret_that_only_we_wrote_is_ours_and_intact() {
     let found = found(&[ours(&BOTH)], |_| ());
-    assert!(found.ours && found.intact);
-    assert_eq!((found.version, found.written), (Some(VersionId::from("v1")), Some(WRITTEN.parse().unwrap())));
+    assert!(found.facts.ours && found.facts.intact);
+    assert_eq!((found.facts.version, found.facts.written), (Some(VersionId::from("v1")), Some(WRITTEN.parse().unwrap())));
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn an_edit_of_the_data_shows_in_who_owns_its_keys() {
     ];
     for (case, entries, intact) in table {
         let found = found(&entries, |_| ());
-        assert_eq!(found.intact, intact, "{case}");
-        assert!(found.ours, "{case}");
+        assert_eq!(found.facts.intact, intact, "{case}");
+        assert!(found.facts.ours, "{case}");
     }
 }
 
 #[test]
 fn a_value_applied_as_string_data_is_an_edit_too() {
     let apply = entry("kubectl", "Apply", "2026-11-24T09:00:00Z", &[], &json!({"f:stringData": {"f:password": {}}}));
-    assert!(!found(&[ours(&BOTH), apply], |_| ()).intact);
+    assert!(!found(&[ours(&BOTH), apply], |_| ()).facts.intact);
 }
 
 #[test]
@@ -150,14 +150,14 @@ fn metadata_that_is_not_as_we_wrote_it_is_an_edit_and_what_others_add_is_not() {
         ("no rendering", |m| drop(m["annotations"].as_object_mut().unwrap().remove(RENDERING)), false),
     ];
     for (case, change, intact) in table {
-        assert_eq!(found(&[ours(&BOTH)], change).intact, intact, "{case}");
+        assert_eq!(found(&[ours(&BOTH)], change).facts.intact, intact, "{case}");
     }
 }
 
 #[test]
 fn a_secret_laid_out_for_another_target_is_not_intact_for_this_one() {
     let found = found(&[ours(&BOTH)], |_| ());
-    let intact = |target: &Target, arn| read_metadata(found.metadata.clone(), found.writers.clone(), &object(), target, arn).intact;
+    let intact = |target: &Target, arn| read_metadata(found.metadata.clone(), found.writers.clone(), &object(), target, arn).facts.intact;
     assert!(intact(&target(), Some(ARN)) && intact(&target(), None), "an ARN that is not known is not asked for");
     assert!(!intact(&target(), Some("arn:other")));
     let fewer = Target { labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]), ..target() };
@@ -186,7 +186,7 @@ fn only_a_secret_whose_controller_is_this_very_object_is_ours() {
         (Value::Null, false),
     ];
     for (owners, expected) in table {
-        assert_eq!(found(&[ours(&BOTH)], |m| m["ownerReferences"] = owners.clone()).ours, expected, "{owners}");
+        assert_eq!(found(&[ours(&BOTH)], |m| m["ownerReferences"] = owners.clone()).facts.ours, expected, "{owners}");
     }
 }
 
@@ -197,9 +197,9 @@ fn the_version_and_the_time_are_those_of_our_last_write() {
         ours(&BOTH),
         entry("kubectl-label", "Update", "2026-11-24T05:00:00Z", &[], &json!({})),
     ];
-    assert_eq!(found(&entries, |_| ()).written, Some("2026-11-24T02:00:00Z".parse().unwrap()));
+    assert_eq!(found(&entries, |_| ()).facts.written, Some("2026-11-24T02:00:00Z".parse().unwrap()));
     let unknown = found(&[kubectl_edit(&BOTH)], |m| m["annotations"] = json!({}));
-    assert_eq!((unknown.version, unknown.written), (None, None));
+    assert_eq!((unknown.facts.version, unknown.facts.written), (None, None));
 }
 
 /// The annotations that a write of version `v2` adds.
@@ -267,8 +267,8 @@ fn what_was_written_reads_as_intact() {
     let mut made = metadata(&object(), &target(), None, &[(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, &rendering)]);
     made.managed_fields = Some(vec![serde_json::from_value(ours(&keys)).unwrap()]);
     let read = read(&json!({"metadata": made}), &target(), Some(ARN));
-    assert!(read.ours && read.intact);
-    assert_eq!(read.version, Some(VersionId::from("v2")));
+    assert!(read.facts.ours && read.facts.intact);
+    assert_eq!(read.facts.version, Some(VersionId::from("v2")));
 }
 
 #[test]
@@ -282,8 +282,12 @@ fn a_secret_may_be_adopted_if_it_names_our_object_and_has_no_controller() {
         read(&json!({"metadata": metadata}), &target(), Some(ARN))
     };
     let name = object().name_any();
-    assert!(offered(Some(&name), None).adoptable && offered(Some(&name), Some(false)).adoptable);
-    assert!(!offered(None, None).adoptable && !offered(Some("another"), None).adoptable && !offered(Some(&name), Some(true)).adoptable);
+    assert!(offered(Some(&name), None).facts.adoptable && offered(Some(&name), Some(false)).facts.adoptable);
+    assert!(
+        !offered(None, None).facts.adoptable
+            && !offered(Some("another"), None).facts.adoptable
+            && !offered(Some(&name), Some(true)).facts.adoptable
+    );
     // What is adopted keeps its owners beside us, and what others wrote.
     let adopted = metadata(&object(), &target(), Some(&offered(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
     let owners: Vec<_> = adopted.owner_references.iter().flatten().map(|owner| (owner.uid.as_str(), owner.controller)).collect();
@@ -298,7 +302,7 @@ fn no_entry_of_managed_fields_keeps_the_secret_from_being_read() {
     for time in ancient_to_far {
         for entry in [entry("theirs", "Update", time, &[], &json!({})), entry(FIELD_MANAGER, "Update", time, &[], &json!({}))] {
             let found = found(&[ours(&BOTH), entry], |_| ());
-            assert!(found.ours && found.intact, "{time}");
+            assert!(found.facts.ours && found.facts.intact, "{time}");
         }
     }
     // The JSON is made by hand: a value this deep cannot be parsed.

@@ -3,11 +3,11 @@
 use super::*;
 use crate::api::AwsAdoptionPolicy;
 
-fn owned(ownership: Ownership) -> Observed {
-    Observed { remote: Some(Remote { ownership, ..remote() }), reported: Reported::default(), ..seen() }
+fn owned(ownership: Ownership) -> Observation {
+    Observation { secret: Some(SecretState { ownership, ..secret() }), status: StatusFacts::default(), ..seen() }
 }
 
-fn refusal(want: &Desired, seen: &Observed) -> Refusal {
+fn refusal(want: &Desired, seen: &Observation) -> Refusal {
     let Next::Rest(Rest { provisioned: Some(refusal), .. }) = plan(want, seen, at(NOW)) else { panic!("no refusal: {seen:?}") };
     refusal
 }
@@ -18,34 +18,34 @@ fn an_adoption_is_said_in_the_status_before_the_tags_are_set_and_said_anew_when_
         let mut facts = owned(ownership);
         let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
         assert!(rest.adopting && rest.wake == Some(at(NOW)));
-        facts.reported.adopting = Some(id("before"));
+        facts.status.history = vec![adopted("before")];
         assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { adopting: true, .. })));
-        facts.reported.adopting = Some(id("current"));
+        facts.status.history = vec![adopted("current")];
         assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Adopt { tags: BTreeMap::new() }));
         // AWS does not show the tags yet.
-        facts.tried.insert("Adopt".to_owned(), None);
-        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { unsettled: true, adopting: false, .. })));
+        facts.journal.record(Step::Adopt { tags: BTreeMap::new() }, Effect::Applied { at: at(NOW) });
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { awaiting: true, adopting: false, .. })));
         // A secret without a value has nothing to be said of.
         facts = owned(ownership);
-        facts.remote.as_mut().unwrap().current = None;
+        facts.secret.as_mut().unwrap().current = None;
         assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Adopt { .. })));
     }
 }
 
 #[test]
 fn what_a_service_manages_what_aws_rotates_and_what_is_a_replica_is_not_adopted() {
-    let with = |change: fn(&mut Remote)| {
+    let with = |change: fn(&mut SecretState)| {
         let mut facts = owned(Ownership::Adoptable);
-        change(facts.remote.as_mut().unwrap());
+        change(facts.secret.as_mut().unwrap());
         refusal(&want(), &facts)
     };
-    let service = with(|remote| (remote.service_owned, remote.foreign_rotation) = (true, true));
+    let service = with(|secret| (secret.manager, secret.rotation.foreign) = (Some(Manager::Service), true));
     assert_eq!(service.reason, Reason::NotOwned);
     assert!(service.message.contains("OwningService"));
-    let replica = with(|remote| remote.settings.replica_of = Some("eu-west-1".to_owned()));
+    let replica = with(|secret| secret.manager = Some(Manager::Primary("eu-west-1".to_owned())));
     assert_eq!(replica.reason, Reason::NotOwned);
     assert!(replica.message.contains("replica of the one in eu-west-1"));
-    assert_eq!(with(|remote| remote.foreign_rotation = true).reason, Reason::ForeignRotation);
+    assert_eq!(with(|remote| remote.rotation.foreign = true).reason, Reason::ForeignRotation);
     assert_eq!(with(|remote| remote.deleted = true).reason, Reason::ScheduledForDeletion);
 }
 
@@ -53,10 +53,10 @@ fn what_a_service_manages_what_aws_rotates_and_what_is_a_replica_is_not_adopted(
 fn our_own_secret_is_restored_once_a_turn_and_nobody_elses() {
     for ownership in [Ownership::Ours, Ownership::Former] {
         let mut facts = owned(ownership);
-        facts.remote.as_mut().unwrap().deleted = true;
+        facts.secret.as_mut().unwrap().deleted = true;
         assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Restore));
-        facts.tried.insert("Restore".to_owned(), None);
-        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { unsettled: true, .. })));
+        facts.journal.record(Step::Restore, Effect::Applied { at: at(NOW) });
+        assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { awaiting: true, .. })));
         let mirror_only = Desired { value: None, ..want() };
         assert_eq!(refusal(&mirror_only, &facts).reason, Reason::ScheduledForDeletion);
     }
@@ -67,16 +67,16 @@ fn a_refusal_says_how_it_can_be_adopted_and_what_took_the_place_of_ours() {
     let plain = refusal(&want(), &owned(Ownership::Nobody));
     assert_eq!(plain.reason, Reason::AlreadyExists);
     assert!(plain.message.contains("Key=rotated-secrets.io/adopt-by,Value=shop/db-admin"), "{}", plain.message);
-    assert!(!plain.message.contains("does not carry"), "{}", plain.message);
+    assert!(!plain.message.contains("does not have"), "{}", plain.message);
     let mut wanting = want();
     wanting.settings.adoption = AwsAdoptionPolicy::IfTagged;
-    assert!(refusal(&wanting, &owned(Ownership::Nobody)).message.contains("does not carry the tag"));
+    assert!(refusal(&wanting, &owned(Ownership::Nobody)).message.contains("does not have the tag"));
     assert_eq!(refusal(&want(), &owned(Ownership::Another)).reason, Reason::NotOwned);
     for ownership in [Ownership::Nobody, Ownership::Another] {
         let mut facts = owned(ownership);
-        facts.remote.as_mut().unwrap().replaced = Some("arn:ours".to_owned());
+        facts.secret.as_mut().unwrap().replaced = Some("arn:ours".to_owned());
         let gone = refusal(&want(), &facts);
         assert_eq!(gone.reason, Reason::Recreated);
-        assert!(gone.message.contains("arn:ours") && gone.message.contains(&remote().arn), "{}", gone.message);
+        assert!(gone.message.contains("arn:ours") && gone.message.contains(&secret().arn), "{}", gone.message);
     }
 }

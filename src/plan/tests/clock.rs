@@ -4,7 +4,7 @@ use super::*;
 
 /// A value that was due so long ago, and what the plan says.
 fn late(want: &Desired, late: i64) -> Next {
-    plan(want, &Observed { remote: Some(Remote { current: Some(current(PERIOD + late)), ..remote() }), ..seen() }, at(NOW))
+    plan(want, &Observation { secret: Some(SecretState { current: Some(current(PERIOD + late)), ..secret() }), ..seen() }, at(NOW))
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever
                 assert!(late_by < place);
                 assert_eq!((rest.next_rotation, rest.wake, rest.rotated), (Some(turn), Some(turn), None), "{late_by}");
             }
-            Next::Do(Step::Write { version, .. }) => {
+            Next::Do(Step::Put { version, .. }) => {
                 assert!(late_by >= place);
                 assert_eq!(version, ids().slot(due), "without the place: an edit of the window is no other rotation");
             }
@@ -46,9 +46,9 @@ fn a_missed_window_is_told_of_until_the_next_one() {
         assert_eq!((refusal.reason, rest.next_rotation), (Reason::Suspended, None));
         assert!(refusal.message.contains("next window"), "{}", refusal.message);
     }
-    let Next::Do(Step::Write { version, .. }) = late(&strict(false), 2 * PERIOD + place) else { panic!() };
+    let Next::Do(Step::Put { version, .. }) = late(&strict(false), 2 * PERIOD + place) else { panic!() };
     assert_eq!(version, ids().slot(at(NOW - 2 * PERIOD - place)), "of the first due moment, two windows later");
-    assert!(matches!(late(&strict(false), 2 * PERIOD + 299), Next::Do(Step::Write { .. })), "late, and still within the window");
+    assert!(matches!(late(&strict(false), 2 * PERIOD + 299), Next::Do(Step::Put { .. })), "late, and still within the window");
 }
 
 #[test]
@@ -56,34 +56,36 @@ fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
     let asking = |suspended| Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, suspended, true), ..want() };
     let mut world = seen();
     assert!(matches!(plan(&asking(false), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not new");
-    world.reported.unscheduled = true;
+    world.status.history = vec![recorded("current")];
     assert!(matches!(plan(&want(), &world, at(NOW)), Next::Rest(Rest { first_pending: false, .. })), "it is not asked");
     let Next::Rest(rest) = plan(&asking(true), &world, at(NOW)) else { panic!() };
     assert_eq!((rest.first_pending, rest.rotated.map(|refusal| refusal.reason)), (true, Some(Reason::Suspended)), "it waits");
-    let Next::Do(step @ Step::Write { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
-    let Step::Write { version, cause: Cause::Scheduled, .. } = &step else { panic!() };
+    let Next::Do(step @ Step::Put { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
+    let Step::Put { version, cause: Cause::Scheduled, .. } = &step else { panic!() };
     assert_eq!(*version, ids().first());
 
     // Another rotation in between, or an answer that was lost: AWS knows the version, and that is enough.
     let mut previous = world.clone();
-    previous.remote.as_mut().unwrap().previous = Some(version.clone());
+    relabelled(previous.secret.as_mut().unwrap(), "AWSPREVIOUS", version.clone());
     let mut spent = world.clone();
-    spent.spent.insert(version.clone(), at(NOW - 1000));
+    spent.status.unseen = Some((version.clone(), at(NOW - 1000)));
     for facts in [previous, spent] {
         assert!(matches!(plan(&asking(false), &facts, at(NOW)), Next::Rest(Rest { first_pending: false, .. })));
     }
-    carry_out(&asking(false), &mut world, &step);
+    carry_out(&mut world, &step);
     let Next::Do(mirror @ Step::ReplaceMirror { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
-    carry_out(&asking(false), &mut world, &mirror);
-    for report in [true, false] {
-        world.reported.unscheduled = report;
+    carry_out(&mut world, &mirror);
+    world.journal = Journal::default();
+    let reported = ReportedSchedule { expression: on_clock_expression(&asking(false)), since: None };
+    for schedule in [None, Some(reported)] {
+        world.status.schedule = schedule;
         let Next::Rest(rest) = plan(&asking(false), &world, at(NOW)) else { panic!() };
         assert!(rest.next_rotation >= Some(at(NOW + PERIOD)) && !rest.first_pending, "then by schedule, also when the report was lost");
     }
     // Held up, it neither happens nor is forgotten.
     let mut held = seen();
-    held.reported.unscheduled = true;
-    held.remote.as_mut().unwrap().pending = Some(id("foreign"));
+    held.status.history = vec![recorded("current")];
+    held.secret.as_mut().unwrap().pending = Pending::Foreign(id("foreign"));
     let Next::Rest(rest) = plan(&asking(false), &held, at(NOW)) else { panic!() };
     assert_eq!((rest.first_pending, rest.next_rotation), (true, None));
     assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
@@ -99,11 +101,18 @@ fn wherever_the_clock_jumps_to_the_same_rotation_is_due() {
                 assert!(elapsed < PERIOD, "{elapsed}");
                 assert_eq!((rest.next_rotation, rest.wake, rest.rotated), (Some(due), Some(due), None), "{elapsed}");
             }
-            Next::Do(Step::Write { version, cause: Cause::Scheduled, .. }) => {
+            Next::Do(Step::Put { version, cause: Cause::Scheduled, .. }) => {
                 assert!(elapsed >= PERIOD, "{elapsed}");
                 assert_eq!(version, ids().slot(at(NOW - elapsed + PERIOD)), "of the first due moment, however late");
             }
             Next::Do(other) => panic!("{elapsed}: {other:?}"),
         }
+    }
+}
+
+fn on_clock_expression(want: &Desired) -> String {
+    match &want.rotation {
+        Rotation::Scheduled { expression, .. } => expression.clone(),
+        other => panic!("{other:?}"),
     }
 }

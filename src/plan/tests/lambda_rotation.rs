@@ -1,7 +1,9 @@
 //! Rotation by AWS: every combination of the facts that it adds, and single rules.
 
+use itertools::iproduct;
+
 use super::*;
-use crate::desired::lambda_rotation::{LambdaRotation, Rules, RotationConfig};
+use crate::desired::lambda_rotation::{LambdaRotation, RotationConfig, Rules};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
@@ -12,7 +14,7 @@ fn lambda_rotation(suspended: bool, immediately: bool) -> Rotation {
     let terms = Ok(RotationConfig { rules, schedule: Schedule::parse("rate(1 day)").unwrap() });
     Rotation::Lambda(LambdaRotation {
         function: "arn:aws:lambda:eu-central-1:123456789012:function:rotate".to_owned(),
-        terms,
+        config: terms,
         suspended,
         immediately,
     })
@@ -23,33 +25,33 @@ fn lambda() -> Desired {
 }
 
 /// On, ours, as declared, and due in half a day.
-fn on() -> LambdaRotationFacts {
-    LambdaRotationFacts { enabled: true, marked: true, as_declared: true, next: Some(at(NOW + DAY / 2)), ..LambdaRotationFacts::default() }
+fn on() -> LambdaState {
+    LambdaState { enabled: true, claimed: true, as_declared: true, next: Some(at(NOW + DAY / 2)), ..LambdaState::default() }
 }
 
-fn with(rotation: LambdaRotationFacts) -> Observed {
-    Observed {
-        remote: Some(Remote { rotation, ..remote() }),
-        reported: Reported { history: vec![id("current")], ..seen().reported },
+fn with(rotation: LambdaState) -> Observation {
+    Observation {
+        secret: Some(SecretState { rotation, ..secret() }),
+        status: StatusFacts { history: vec![recorded("current")], ..seen().status },
         ..seen()
     }
 }
 
-/// What AWS does of its own accord is left to the test.
-pub(super) fn carry_out(remote: &mut Remote, step: &Step) {
-    remote.last_changed = Some(at(NOW));
-    let blocked = remote.pending.is_some() && remote.pending != remote.current.as_ref().map(|current| current.version.clone());
-    let rotation = &mut remote.rotation;
+/// What AWS does by itself is left to the test.
+pub(super) fn carry_out(secret: &mut SecretState, step: &Step) {
+    secret.last_changed = Some(at(NOW));
+    let blocked = secret.pending.in_progress().is_some();
+    let rotation = &mut secret.rotation;
     let mut begin = |version: &VersionId| {
         assert!(!blocked, "AWS refuses while another version is pending");
-        remote.pending = Some(version.clone());
+        secret.pending = Pending::Delegated(version.clone());
     };
     match step {
-        Step::ClaimRotation => (rotation.marked, rotation.contested) = (true, false),
-        Step::ReleaseRotation => rotation.marked = false,
+        Step::ClaimRotation => (rotation.claimed, rotation.contested) = (true, false),
+        Step::ReleaseRotation => rotation.claimed = false,
         Step::ConfigureRotation { version } => {
             assert!(!blocked, "AWS refuses while another version is pending");
-            *rotation = LambdaRotationFacts { enabled: true, as_declared: true, next: Some(at(NOW + DAY)), ..rotation.clone() };
+            *rotation = LambdaState { enabled: true, as_declared: true, next: Some(at(NOW + DAY)), ..rotation.clone() };
             version.iter().for_each(&mut begin);
         }
         Step::RotateNow { version } => begin(version),
@@ -58,23 +60,37 @@ pub(super) fn carry_out(remote: &mut Remote, step: &Step) {
     }
 }
 
-/// The function does its work: what is pending becomes current.
-fn promote(remote: &mut Remote) {
-    let Some(version) = remote.pending.take() else { return };
-    remote.previous = remote.current.take().map(|current| current.version);
-    remote.current = Some(Current { version, ..current(0) });
-    remote.rotation.next = Some(at(NOW + DAY));
-    remote.last_changed = Some(at(NOW));
+/// The function does its work: the pending version becomes current.
+fn promote(secret: &mut SecretState) {
+    let Some(version) = secret.pending.version().cloned() else { return };
+    secret.pending = Pending::None;
+    if let Some(current) = secret.current.take() {
+        relabelled(secret, "AWSPREVIOUS", current.version);
+    }
+    relabelled(secret, "AWSCURRENT", version.clone());
+    secret.current = Some(Current { version, ..current(0) });
+    secret.rotation.next = Some(at(NOW + DAY));
+    secret.last_changed = Some(at(NOW));
 }
 
-fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
+/// The state of `AWSPENDING` on this version.
+fn pending(version: Option<&str>, enabled: bool) -> Pending {
+    match version {
+        None => Pending::None,
+        Some("current") => Pending::Current(id("current")),
+        Some(version) if enabled => Pending::Delegated(id(version)),
+        Some(version) => Pending::Foreign(id(version)),
+    }
+}
+
+fn every_by_aws(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
     let mut rotations = Vec::new();
     for enabled in [false, true] {
-        for (marked, contested) in [(false, false), (true, false), (false, true)] {
+        for (claimed, contested) in [(false, false), (true, false), (false, true)] {
             for as_declared in [false, true] {
                 for next in [None, Some(NOW - HOUR), Some(NOW + HOUR)] {
                     let next = next.map(at);
-                    rotations.push(LambdaRotationFacts { enabled, marked, contested, as_declared, next, last: None });
+                    rotations.push(LambdaState { enabled, claimed, contested, as_declared, next, ..LambdaState::default() });
                 }
             }
         }
@@ -90,7 +106,7 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
         Rotation::Refused(Refusal::new(Reason::InvalidSpec, "no schedule")),
         Rotation::Lambda(LambdaRotation {
             function: String::new(),
-            terms: Err(Refusal::new(Reason::InvalidSpec, "no schedule of AWS's")),
+            config: Err(Refusal::new(Reason::InvalidSpec, "no schedule of AWS's")),
             suspended: false,
             immediately: true,
         }),
@@ -102,38 +118,33 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
             }
         }
     }
+    let pendings = [(None, MINUTE), (Some("current"), MINUTE), (Some("next"), MINUTE), (Some("next"), HOUR / 2), (Some("next"), 2 * HOUR)];
+    let ownerships = [Ownership::Ours, Ownership::Another, Ownership::Nobody];
+    let mirrors = [mirrored("current"), mirrored("other"), MirrorState::Foreign];
+    let reports = [("admin", false), ("admin", true), ("other", false)];
     let mut count = 0;
-    for rotation in &rotations {
-        for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
-            for foreign_rotation in [false, true] {
-                for (pending, changed) in
-                    [(None, MINUTE), (Some("current"), MINUTE), (Some("next"), MINUTE), (Some("next"), HOUR / 2), (Some("next"), 2 * HOUR)]
-                {
-                    let last_changed = Some(at(NOW - changed));
-                    let (rotation, pending) = (rotation.clone(), pending.map(id));
-                    let remote =
-                        Remote { rotation, ownership, foreign_rotation, pending, last_changed, current: Some(current(2 * DAY)), ..remote() };
-                    for mirror in [mirrored("current"), mirrored("other"), Mirror::Foreign] {
-                        for function_allowed in [false, true] {
-                            for (reported, new) in [("admin", false), ("admin", true), ("other", false)] {
-                                let reported = Reported {
-                                    declared: Some(declared(reported).hash()),
-                                    unscheduled: new,
-                                    never_scheduled: new,
-                                    history: vec![id("current")],
-                                    ..Reported::default()
-                                };
-                                let seen =
-                                    Observed { remote: Some(remote.clone()), mirror: mirror.clone(), function_allowed, reported, ..seen() };
-                                for want in &wants {
-                                    check(want, &seen);
-                                    count += 1;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+    for (rotation, ownership, foreign, (version, changed), mirror, function_allowed, (reported, new)) in
+        iproduct!(&rotations, ownerships, [false, true], pendings, &mirrors, [false, true], reports)
+    {
+        let secret = SecretState {
+            pending: pending(version, rotation.enabled && !foreign),
+            rotation: LambdaState { foreign, ..rotation.clone() },
+            ownership,
+            last_changed: Some(at(NOW - changed)),
+            current: Some(current(2 * DAY)),
+            ..secret()
+        };
+        let status = StatusFacts {
+            declared: Some(declared(reported).hash()),
+            schedule: (!new).then(edited),
+            history: vec![recorded("current")],
+            ..StatusFacts::default()
+        };
+        let access = Access { function_allowed, ..Access::default() };
+        let seen = Observation { secret: Some(secret), mirror: mirror.clone(), access, status, ..seen() };
+        for want in &wants {
+            check(want, &seen);
+            count += 1;
         }
     }
     count
@@ -150,31 +161,31 @@ fn rotates_by_aws(step: &Step) -> bool {
 fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
     let count = every_by_aws(|want, seen| {
         let facts = || format!("{want:?}\n{seen:?}");
-        let remote = seen.remote.as_ref().unwrap();
-        let turning = remote.pending.as_ref().is_some_and(|pending| pending.as_str() == "next");
+        let remote = seen.secret.as_ref().unwrap();
+        let turning = remote.pending.in_progress().is_some();
         let wanted = matches!(want.rotation, Rotation::Lambda(_));
         match plan(want, seen, at(NOW)) {
             Next::Do(step) => {
                 let kubernetes = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. });
-                assert!(seen.function_allowed || kubernetes, "not one write in AWS: {step:?} {}", facts());
-                if matches!(step, Step::Write { .. }) {
+                assert!(seen.access.function_allowed || kubernetes, "not one write in AWS: {step:?} {}", facts());
+                if matches!(step, Step::Put { .. }) {
                     assert!(!turning, "a rotation is not abandoned: {step:?} {}", facts());
                     assert!(want.value.is_some(), "{}", facts());
                 }
-                if let Step::Write { cause, .. } = &step {
+                if let Step::Put { cause, .. } = &step {
                     assert!(!wanted || *cause == Cause::SpecChanged, "the function makes the values: {step:?} {}", facts());
-                    assert!(!remote.rotation.marked || *cause == Cause::SpecChanged, "until AWS has stopped: {step:?} {}", facts());
+                    assert!(!remote.rotation.claimed || *cause == Cause::SpecChanged, "until AWS has stopped: {step:?} {}", facts());
                 }
                 if rotates_by_aws(&step) {
-                    assert!(wanted || remote.rotation.marked, "rotation that is not ours is left alone: {step:?} {}", facts());
+                    assert!(wanted || remote.rotation.claimed, "rotation that is not ours is left alone: {step:?} {}", facts());
                     assert!(remote.ownership != Ownership::Another, "{step:?} {}", facts());
-                    assert!(!wanted || !(remote.rotation.contested || remote.foreign_rotation), "{step:?} {}", facts());
+                    assert!(!wanted || !(remote.rotation.contested || remote.rotation.foreign), "{step:?} {}", facts());
                 }
                 match &step {
                     Step::ConfigureRotation { version } => {
-                        assert!(wanted && remote.rotation.marked && !turning, "{}", facts());
+                        assert!(wanted && remote.rotation.claimed && !turning, "{}", facts());
                         assert!(!(remote.rotation.enabled && remote.rotation.as_declared), "{}", facts());
-                        assert!(version.is_none() || seen.reported.never_scheduled, "at once only where rotation is new: {}", facts());
+                        assert!(version.is_none() || seen.status.schedule.is_none(), "at once only where rotation is new: {}", facts());
                     }
                     Step::RotateNow { version } => {
                         assert_eq!(*version, ids().request("now"), "{}", facts());
@@ -187,7 +198,7 @@ fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
                 }
             }
             Next::Rest(rest) => {
-                let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.unsettled;
+                let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.awaiting;
                 if let (true, Rotation::Lambda(LambdaRotation { suspended: false, .. })) = (fine, &want.rotation) {
                     assert!(remote.rotation.enabled && remote.rotation.as_declared || turning, "Ready is never a lie: {}", facts());
                     let late = remote.rotation.next.is_some_and(|next| next < at(NOW - 20 * MINUTE));
@@ -217,13 +228,9 @@ fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
                     Next::Rest(_) if rests == 3 => break,
                     Next::Rest(rest) => {
                         rests += 1;
-                        // What a turn reports, and what AWS does between two turns.
-                        world.reported.rotate_handled = rest.rotate_handled.or(world.reported.rotate_handled);
-                        world.wrote = None;
-                        if !rest.unsettled && rest.mirror_seen {
-                            world.reported.history.insert(0, world.remote.as_ref().unwrap().current.as_ref().unwrap().version.clone());
-                        }
-                        let remote = world.remote.as_mut().unwrap();
+                        // What a reconcile reports, and what AWS does between two of them.
+                        end_reconcile(want, &mut world, &rest);
+                        let remote = world.secret.as_mut().unwrap();
                         if works && remote.rotation.enabled {
                             promote(remote);
                         }
@@ -232,7 +239,7 @@ fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
                         if rotates_by_aws(&step) {
                             calls.push(step.clone());
                         }
-                        super::carry_out(want, &mut world, &step);
+                        super::carry_out(&mut world, &step);
                     }
                 }
             }
@@ -247,16 +254,16 @@ fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
 
 #[test]
 fn rotation_is_marked_before_it_is_configured_and_the_mark_outlives_it() {
-    let mut world = with(LambdaRotationFacts::default());
+    let mut world = with(LambdaState::default());
     let mut steps = Vec::new();
     while let Next::Do(step) = plan(&lambda(), &world, at(NOW)) {
-        super::carry_out(&lambda(), &mut world, &step);
+        super::carry_out(&mut world, &step);
         steps.push(step);
     }
     assert_eq!(steps, [Step::ClaimRotation, Step::ConfigureRotation { version: None }]);
     let mut steps = Vec::new();
     while let Next::Do(step) = plan(&want(), &world, at(NOW)) {
-        super::carry_out(&want(), &mut world, &step);
+        super::carry_out(&mut world, &step);
         steps.push(step);
     }
     assert_eq!(steps, [Step::CancelRotation, Step::ReleaseRotation]);
@@ -267,25 +274,26 @@ fn a_request_is_passed_on_once() {
     let asking = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
     let mut world = with(on());
     let Next::Do(step @ Step::RotateNow { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
-    super::carry_out(&asking, &mut world, &step);
+    super::carry_out(&mut world, &step);
     let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.rotate_handled.as_deref(), rest.wake), (Some("now"), Some(at(NOW + 15))), "AWS has begun");
-    promote(world.remote.as_mut().unwrap());
+    promote(world.secret.as_mut().unwrap());
     let Next::Do(step @ Step::ReplaceMirror { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
-    super::carry_out(&asking, &mut world, &step);
+    super::carry_out(&mut world, &step);
     // The next one waits until this one is in the history: the labels remember only two.
     let more = Desired { rotate_request: Some("more".to_owned()), ..lambda() };
     let Next::Rest(rest) = plan(&more, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.wake, rest.rotated.map(|refusal| refusal.reason)), (Some(at(NOW)), Some(Reason::Progressing)));
-    world.reported.history.insert(0, ids().request("now"));
+    let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
+    end_reconcile(&asking, &mut world, &rest);
     // What is previous now gets a label to go back to before it loses that one.
     let Next::Do(step @ Step::MoveLabel { .. }) = plan(&more, &world, at(NOW)) else { panic!() };
-    super::carry_out(&more, &mut world, &step);
+    super::carry_out(&mut world, &step);
     assert!(matches!(plan(&more, &world, at(NOW)), Next::Do(Step::RotateNow { .. })));
     assert!(matches!(plan(&asking, &world, at(NOW)), Next::Rest(_)));
     // Used up, although no label shows it any more.
     let mut spent = with(on());
-    spent.spent.insert(ids().request("now"), at(NOW - 1000));
+    spent.status.unseen = Some((ids().request("now"), at(NOW - 1000)));
     let Next::Rest(rest) = plan(&asking, &spent, at(NOW)) else { panic!() };
     assert_eq!(rest.rotate_handled.as_deref(), Some("now"));
 }
@@ -306,10 +314,10 @@ fn a_rotation_that_does_not_end_is_told_of_by_dates() {
         (true, 15, -600, Some(Reason::RotationFailed)),
     ];
     for (pending, changed, next, expected) in table {
-        let rotation = LambdaRotationFacts { next: Some(at(NOW + next * MINUTE)), ..on() };
+        let rotation = LambdaState { next: Some(at(NOW + next * MINUTE)), ..on() };
         let mut world = with(rotation);
-        let remote = world.remote.as_mut().unwrap();
-        remote.pending = pending.then(|| id("next"));
+        let remote = world.secret.as_mut().unwrap();
+        remote.pending = if pending { Pending::Delegated(id("next")) } else { Pending::None };
         remote.last_changed = Some(at(NOW - changed * MINUTE));
         let Next::Rest(rest) = plan(&lambda(), &world, at(NOW)) else { panic!() };
         assert_eq!(rest.rotated.as_ref().map(|refusal| refusal.reason), expected, "{pending} {changed} {next}");
@@ -327,16 +335,16 @@ fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
     let suspended = Desired { rotation: lambda_rotation(true, false), ..want() };
     let turning = |changed: i64| {
         let mut world = with(on());
-        let remote = world.remote.as_mut().unwrap();
-        (remote.pending, remote.last_changed) = (Some(id("next")), Some(at(NOW - changed)));
+        let remote = world.secret.as_mut().unwrap();
+        (remote.pending, remote.last_changed) = (Pending::Delegated(id("next")), Some(at(NOW - changed)));
         world
     };
     assert!(matches!(plan(&suspended, &turning(MINUTE), at(NOW)), Next::Rest(_)));
     assert_eq!(plan(&suspended, &turning(2 * HOUR), at(NOW)), Next::Do(Step::CancelRotation));
     assert_eq!(plan(&suspended, &with(on()), at(NOW)), Next::Do(Step::CancelRotation));
     // What is left pending keeps the next rotation from beginning, and the message says what to do.
-    let mut left = with(LambdaRotationFacts { enabled: false, next: None, ..on() });
-    left.remote.as_mut().unwrap().pending = Some(id("next"));
+    let mut left = with(LambdaState { enabled: false, next: None, ..on() });
+    left.secret.as_mut().unwrap().pending = Pending::Foreign(id("next"));
     let Next::Rest(rest) = plan(&lambda(), &left, at(NOW)) else { panic!() };
     assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
 }
@@ -344,24 +352,24 @@ fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
 #[test]
 fn after_a_lost_status_only_the_version_that_we_created_is_mended() {
     let mut world = with(on());
-    world.reported.declared = None;
-    let remote = world.remote.as_mut().unwrap();
+    world.status.declared = None;
+    let remote = world.secret.as_mut().unwrap();
     let made_by_the_function = ids().request("now");
-    remote.current = Some(Current { version: made_by_the_function.clone(), fits: Some(false), ..current(60) });
+    remote.current = Some(Current { version: made_by_the_function.clone(), matches: Some(false), ..current(60) });
     world.mirror = mirrored(made_by_the_function.as_str());
     assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Rest(_)));
-    assert!(matches!(plan(&want(), &with_current(&made_by_the_function), at(NOW)), Next::Do(Step::Write { .. })), "ours, where we rotate");
+    assert!(matches!(plan(&want(), &with_current(&made_by_the_function), at(NOW)), Next::Do(Step::Put { .. })), "ours, where we rotate");
     let created = ids().creation();
-    world.remote.as_mut().unwrap().current.as_mut().unwrap().version = created.clone();
+    world.secret.as_mut().unwrap().current.as_mut().unwrap().version = created.clone();
     world.mirror = mirrored(created.as_str());
-    world.reported.history.insert(0, created);
-    assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Do(Step::Write { cause: Cause::SpecChanged, .. })));
+    world.status.history.insert(0, recorded(created.as_str()));
+    assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Do(Step::Put { cause: Cause::SpecChanged, .. })));
 }
 
-fn with_current(version: &VersionId) -> Observed {
+fn with_current(version: &VersionId) -> Observation {
     let mut world = seen();
-    world.reported.declared = None;
-    world.remote.as_mut().unwrap().current = Some(Current { version: version.clone(), fits: Some(false), ..current(60) });
+    world.status.declared = None;
+    world.secret.as_mut().unwrap().current = Some(Current { version: version.clone(), matches: Some(false), ..current(60) });
     world.mirror = mirrored(version.as_str());
     world
 }

@@ -1,5 +1,7 @@
 //! Labels that keep versions, pins, rollbacks, and values that were overtaken in an earlier life.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::api::RollbackRefusal;
 use crate::desired::{RollbackRequest, RollbackTo};
@@ -16,27 +18,32 @@ fn keeping(count: u32) -> Desired {
     Desired { keep_versions: count, ..want() }
 }
 
-fn labelled(labels: BTreeMap<String, VersionId>) -> Observed {
-    Observed { remote: Some(Remote { labels, ..remote() }), ..seen() }
+fn labelled(labels: BTreeMap<String, VersionId>) -> Observation {
+    Observation { secret: Some(SecretState { labels, ..secret() }), ..seen() }
 }
 
 fn asking(to: Option<RollbackTo>) -> Desired {
     Desired { rollback_request: Some(RollbackRequest { token: "t".to_owned(), to }), ..want() }
 }
 
-fn next(want: &Desired, seen: &Observed) -> Option<(String, Option<String>)> {
-    let slot = retention::next(want, seen, seen.remote.as_ref().unwrap())?;
+fn next(want: &Desired, seen: &Observation) -> Option<(String, Option<String>)> {
+    let slot = retention::next(want, seen, seen.secret.as_ref().unwrap())?;
     Some((slot.label, slot.from.map(|from| from.to_string())))
 }
 
-fn step(want: &Desired, seen: &Observed) -> Step {
+fn label_before_write(want: &Desired, seen: &Observation, current: &Current) -> Option<Step> {
+    let secret = seen.secret.as_ref().unwrap();
+    retention::before_write(&Situation { want, seen, secret, current, now: at(NOW) })
+}
+
+fn step(want: &Desired, seen: &Observation) -> Step {
     match plan(want, seen, at(NOW)) {
         Next::Do(step) => step,
         Next::Rest(rest) => panic!("rests: {rest:?}"),
     }
 }
 
-fn rest(want: &Desired, seen: &Observed) -> Rest {
+fn rest(want: &Desired, seen: &Observation) -> Rest {
     match plan(want, seen, at(NOW)) {
         Next::Rest(rest) => rest,
         Next::Do(step) => panic!("does {step:?}"),
@@ -59,12 +66,12 @@ fn a_free_label_is_taken_first_and_then_that_of_the_oldest() {
     ];
     world = labelled(labels(&full));
     // The history knows: a is newer than b.
-    world.reported.history = ["current", "previous", "a", "b"].map(id).to_vec();
+    world.status.history = ["current", "previous", "a", "b"].map(recorded).to_vec();
     assert_eq!(next(&keeping(4), &world), some("rotated-secrets/3", Some("b")));
-    world.reported.history = ["current", "previous", "b"].map(id).to_vec();
+    world.status.history = ["current", "previous", "b"].map(recorded).to_vec();
     assert_eq!(next(&keeping(4), &world), some("rotated-secrets/2", Some("a")), "older than all that the history knows");
     // The status was lost: the ring tells.
-    world.reported.history.clear();
+    world.status.history.clear();
     assert_eq!(next(&keeping(4), &world), some("rotated-secrets/2", Some("a")));
 }
 
@@ -99,32 +106,32 @@ fn a_thousand_rotations_keep_the_newest_versions_and_move_no_label_on_its_own() 
     for (keep, external_every) in [(3, 0), (5, 0), (10, 0), (5, 3), (10, 7)] {
         let want = keeping(keep);
         let mut world = labelled(labels(&[("AWSCURRENT", "v0")]));
-        world.remote.as_mut().unwrap().previous = None;
-        world.reported.history = vec![id("v0")];
+        world.secret.as_mut().unwrap().labels.remove("AWSPREVIOUS");
+        world.status.history = vec![recorded("v0")];
         let mut moves = 0;
         let mut order = vec![id("v0")];
         for n in 1..1000 {
             let version = id(&format!("v{n}"));
             let external = external_every > 0 && n % external_every == 0;
             if external {
-                relabel(world.remote.as_mut().unwrap(), &version);
+                promoted(world.secret.as_mut().unwrap(), &version);
             } else {
                 let current = Current { version: order[0].clone(), ..current(60) };
-                while let Some(label) = retention::before_write(&want, &world, world.remote.as_ref().unwrap(), &current) {
-                    carry_out(&want, &mut world, &label);
+                while let Some(label) = label_before_write(&want, &world, &current) {
+                    carry_out(&mut world, &label);
                     moves += 1;
                 }
-                let slot = retention::next(&want, &world, world.remote.as_ref().unwrap());
-                let remote = world.remote.as_mut().unwrap();
-                relabel(remote, &version);
+                let slot = retention::next(&want, &world, world.secret.as_ref().unwrap());
+                let remote = world.secret.as_mut().unwrap();
+                promoted(remote, &version);
                 remote.labels.extend(slot.map(|slot| (slot.label, version.clone())));
             }
+            world.journal = Journal::default();
             order.insert(0, version);
             order.truncate(10);
-            let remote = world.remote.as_mut().unwrap();
-            remote.previous = remote.labels.get("AWSPREVIOUS").cloned();
-            world.reported.history.clone_from(&order);
-            let kept: BTreeSet<VersionId> = retention::kept(remote).into_iter().collect();
+            let remote = world.secret.as_ref().unwrap();
+            world.status.history = order.iter().map(|version| recorded(version.as_str())).collect();
+            let kept: BTreeSet<VersionId> = retention::retained(remote).into_iter().collect();
             assert!(remote.labels.len() <= 13, "{:?}", remote.labels);
             if external_every == 0 && n > 20 {
                 assert_eq!(kept, order.iter().take(usize::try_from(keep).unwrap()).cloned().collect(), "after {n}");
@@ -139,11 +146,11 @@ fn a_thousand_rotations_keep_the_newest_versions_and_move_no_label_on_its_own() 
 #[test]
 fn a_version_without_a_label_of_ours_gets_one_before_a_write_takes_awsprevious_from_it() {
     let mut world = labelled(labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "previous")]));
-    world.remote.as_mut().unwrap().current = Some(current(PERIOD + 60));
+    world.secret.as_mut().unwrap().current = Some(current(PERIOD + 60));
     let label = Step::MoveLabel { label: "rotated-secrets/1".to_owned(), from: None, to: Some(id("previous")) };
     assert_eq!(step(&want(), &world), label);
-    carry_out(&want(), &mut world, &label);
-    assert!(matches!(step(&want(), &world), Step::Write { cause: Cause::Scheduled, .. }));
+    carry_out(&mut world, &label);
+    assert!(matches!(step(&want(), &world), Step::Put { cause: Cause::Scheduled, .. }));
 }
 
 #[test]
@@ -159,7 +166,7 @@ fn labels_beyond_what_is_asked_for_go_and_others_stay() {
     ]));
     let mut steps = Vec::new();
     while let Next::Do(step) = plan(&keeping(0), &world, at(NOW)) {
-        carry_out(&want(), &mut world, &step);
+        carry_out(&mut world, &step);
         steps.push(step);
         assert!(steps.len() < 5);
     }
@@ -186,25 +193,25 @@ fn a_pinned_mirror_goes_to_its_version_at_once_and_stays_while_aws_rotates() {
     assert_eq!(step(&want, &world), Step::ReplaceMirror { version: id(OLD), confirm: false });
     world.mirror = mirrored(OLD);
     assert!(rest(&want, &world).mirrored.is_none());
-    world.remote.as_mut().unwrap().current = Some(current(PERIOD + 60));
+    world.secret.as_mut().unwrap().current = Some(current(PERIOD + 60));
     let write = step(&want, &world);
-    assert!(matches!(&write, Step::Write { cause: Cause::Scheduled, .. }), "{write:?}");
-    carry_out(&want, &mut world, &write);
+    assert!(matches!(&write, Step::Put { cause: Cause::Scheduled, .. }), "{write:?}");
+    carry_out(&mut world, &write);
     assert!(rest(&want, &world).mirrored.is_none(), "the Secret stays");
-    assert_eq!(world.remote.as_ref().unwrap().labels.get("rotated-secrets/2"), Some(&id(OLD)), "and AWS keeps what it holds");
+    assert_eq!(world.secret.as_ref().unwrap().labels.get("rotated-secrets/2"), Some(&id(OLD)), "and AWS keeps what it holds");
     let unpinned = step(&super::want(), &world);
     assert!(
-        matches!(&unpinned, Step::ReplaceMirror { version, .. } if *version == world.remote.as_ref().unwrap().current.as_ref().unwrap().version)
+        matches!(&unpinned, Step::ReplaceMirror { version, .. } if *version == world.secret.as_ref().unwrap().current.as_ref().unwrap().version)
     );
 }
 
 #[test]
 fn a_pinned_version_without_any_label_gets_one() {
     let want = pinned(Pin::Version(id(OLD)));
-    let mut world = Observed { mirror: mirrored(OLD), ..seen() };
+    let mut world = Observation { mirror: mirrored(OLD), ..seen() };
     let label = Step::MoveLabel { label: "rotated-secrets/2".to_owned(), from: None, to: Some(id(OLD)) };
     assert_eq!(step(&want, &world), label);
-    carry_out(&want, &mut world, &label);
+    carry_out(&mut world, &label);
     assert!(rest(&want, &world).mirrored.is_none());
 }
 
@@ -212,12 +219,12 @@ fn a_pinned_version_without_any_label_gets_one() {
 fn a_mirror_follows_a_label_with_the_same_care_as_awscurrent() {
     let want = pinned(Pin::Stage("canary".to_owned()));
     let mut world = seen();
-    world.remote.as_mut().unwrap().labels.insert("canary".to_owned(), id(OLD));
+    world.secret.as_mut().unwrap().labels.insert("canary".to_owned(), id(OLD));
     let old_look = rest(&want, &world);
-    assert!(old_look.unsettled, "it may be an old state");
+    assert!(old_look.awaiting, "it may be an old state");
     let later = plan(&want, &world, at(NOW + 300));
     assert_eq!(later, Next::Do(Step::ReplaceMirror { version: id(OLD), confirm: true }));
-    world.remote.as_mut().unwrap().last_changed = Some(at(NOW - 5));
+    world.secret.as_mut().unwrap().last_changed = Some(at(NOW - 5));
     assert_eq!(step(&want, &world), Step::ReplaceMirror { version: id(OLD), confirm: false });
 }
 
@@ -225,12 +232,14 @@ fn a_mirror_follows_a_label_with_the_same_care_as_awscurrent() {
 fn a_pin_to_what_is_not_there_says_so_writes_nothing_and_stops_no_rotation() {
     for (want, missing) in [(pinned(Pin::Version(id(OLD))), true), (pinned(Pin::Stage("canary".to_owned())), false)] {
         let mut world = seen();
-        world.missing.extend(missing.then(|| id(OLD)));
+        if missing {
+            super::missing(&mut world, OLD);
+        }
         let refusal = rest(&want, &world).mirrored.unwrap();
         assert_eq!(refusal.reason, Reason::VersionNotFound);
-        world.remote.as_mut().unwrap().current = Some(current(PERIOD + 60));
-        assert!(matches!(step(&want, &world), Step::Write { cause: Cause::Scheduled, .. }));
-        let held = Observed { mirror: Mirror::Foreign, ..world };
+        world.secret.as_mut().unwrap().current = Some(current(PERIOD + 60));
+        assert!(matches!(step(&want, &world), Step::Put { cause: Cause::Scheduled, .. }));
+        let held = Observation { mirror: MirrorState::Foreign, ..world };
         assert_eq!(rest(&want, &held).mirrored.unwrap().reason, Reason::SecretNotOwned);
         assert_eq!(rest(&want, &held).rotated.unwrap().reason, Reason::Overdue);
     }
@@ -240,7 +249,7 @@ fn a_pin_to_what_is_not_there_says_so_writes_nothing_and_stops_no_rotation() {
 fn a_rollback_writes_the_older_value_as_a_version_that_follows_from_the_token() {
     let version = ids().rollback("t");
     for (to, expected) in [(RollbackTo::Previous, "previous"), (RollbackTo::Version(id(OLD)), OLD)] {
-        let expected = Step::RollBack { version: version.clone(), to: id(expected), predecessor: id("current") };
+        let expected = rollback_step(&version, expected);
         assert_eq!(step(&asking(Some(to)), &seen()), expected);
     }
 }
@@ -250,82 +259,89 @@ fn a_rollback_is_carried_out_once_for_each_token() {
     let asked = asking(Some(RollbackTo::Previous));
     let version = ids().rollback("t");
     let mut acknowledged = seen();
-    acknowledged.reported.rollback_handled = Some(("t".to_owned(), None));
+    acknowledged.status.requests.rollback = Some(("t".to_owned(), None));
     let mut labelled = seen();
-    labelled.remote.as_mut().unwrap().labels.insert("rotated-secrets/3".to_owned(), version.clone());
+    labelled.secret.as_mut().unwrap().labels.insert("rotated-secrets/3".to_owned(), version.clone());
     let mut spent = seen();
-    spent.spent.insert(version, at(NOW - 1000));
+    spent.status.unseen = Some((version, at(NOW - 1000)));
     for facts in [acknowledged, labelled, spent] {
         assert_eq!(rest(&asked, &facts).rollback_handled, Some(("t".to_owned(), None)));
         let again = Desired { rollback_request: Some(RollbackRequest { token: "u".to_owned(), to: Some(RollbackTo::Previous) }), ..want() };
-        assert!(matches!(step(&again, &facts), Step::RollBack { .. }));
+        assert!(matches!(step(&again, &facts), Step::Put { cause: Cause::RolledBack, .. }));
     }
 }
 
 #[test]
 fn a_rollback_that_cannot_be_carried_out_is_answered_and_writes_nothing() {
-    let handled = |want: &Desired, seen: &Observed| rest(want, seen).rollback_handled.unwrap().1;
+    let handled = |want: &Desired, seen: &Observation| rest(want, seen).rollback_handled.unwrap().1;
     assert_eq!(handled(&asking(None), &seen()), Some(RollbackRefusal::Malformed));
     let mut gone = seen();
-    gone.missing.insert(id(OLD));
+    missing(&mut gone, OLD);
     let to_old = asking(Some(RollbackTo::Version(id(OLD))));
     assert_eq!(handled(&to_old, &gone), Some(RollbackRefusal::VersionNotFound));
     let mut first = seen();
-    first.remote.as_mut().unwrap().previous = None;
+    first.secret.as_mut().unwrap().labels.remove("AWSPREVIOUS");
     assert_eq!(handled(&asking(Some(RollbackTo::Previous)), &first), Some(RollbackRefusal::NoPreviousVersion));
     let mut twice = seen();
-    twice.reported.rolled_back = Some(id("current"));
+    twice.status.history = vec![HistoryFact { cause: Cause::RolledBack, ..recorded("current") }];
     assert_eq!(handled(&asking(Some(RollbackTo::Previous)), &twice), Some(RollbackRefusal::AlreadyRolledBack));
-    assert!(matches!(step(&asking(Some(RollbackTo::Version(id("previous")))), &twice), Step::RollBack { .. }), "by its id it is meant");
-    twice.reported.rolled_back = Some(id("previous"));
-    assert!(matches!(step(&asking(Some(RollbackTo::Previous)), &twice), Step::RollBack { .. }), "another version came since");
+    assert!(
+        matches!(step(&asking(Some(RollbackTo::Version(id("previous")))), &twice), Step::Put { cause: Cause::RolledBack, .. }),
+        "by its id it is meant"
+    );
+    twice.status.history = vec![HistoryFact { cause: Cause::RolledBack, ..recorded("previous") }];
+    assert!(
+        matches!(step(&asking(Some(RollbackTo::Previous)), &twice), Step::Put { cause: Cause::RolledBack, .. }),
+        "another version came since"
+    );
     assert_eq!(handled(&asking(Some(RollbackTo::Version(id("current")))), &seen()), None, "it is current");
     assert_eq!(handled(&Desired { value: None, ..asking(Some(RollbackTo::Previous)) }, &seen()), Some(RollbackRefusal::MirrorOnly));
     // A version that carries a label is there: this look was too early.
-    gone.remote.as_mut().unwrap().labels.insert("theirs".to_owned(), id(OLD));
+    gone.secret.as_mut().unwrap().labels.insert("theirs".to_owned(), id(OLD));
     let unsure = rest(&to_old, &gone);
-    assert!(unsure.unsettled && unsure.rollback_handled.is_none());
+    assert!(unsure.awaiting && unsure.rollback_handled.is_none());
 }
 
 #[test]
 fn a_rollback_waits_for_what_a_rotation_waits_for() {
     let asked = asking(Some(RollbackTo::Previous));
-    let remotes = [Remote { foreign_rotation: true, ..remote() }, Remote { pending: Some(id("theirs")), ..remote() }];
+    let remotes =
+        [SecretState { rotation: foreign_rotation(), ..secret() }, SecretState { pending: Pending::Foreign(id("theirs")), ..secret() }];
     for facts in remotes
-        .map(|remote| Observed { remote: Some(remote), ..seen() })
+        .map(|remote| Observation { secret: Some(remote), ..seen() })
         .into_iter()
-        .chain([Observed { mirror: Mirror::Foreign, ..seen() }])
+        .chain([Observation { mirror: MirrorState::Foreign, ..seen() }])
     {
         let waits = rest(&asked, &facts);
         assert!(waits.rollback_handled.is_none() && waits.rotated.is_some(), "{waits:?}");
     }
     let both = Desired { rotate_request: Some("r".to_owned()), ..asked };
-    assert!(matches!(step(&both, &seen()), Step::RollBack { .. }), "what is wrong goes first, then a new one is made");
+    assert!(matches!(step(&both, &seen()), Step::Put { cause: Cause::RolledBack, .. }), "what is wrong goes first, then a new one is made");
 }
 
 #[test]
 fn a_value_that_was_overtaken_in_an_earlier_life_is_given_back() {
     let ours = ids().slot(at(NOW));
     let mut facts = seen();
-    facts.reported.history = vec![id("current")];
-    let remote = facts.remote.as_mut().unwrap();
+    facts.status.history = vec![recorded("current")];
+    let remote = facts.secret.as_mut().unwrap();
     remote.current = Some(Current { version: ours.clone(), ..current(0) });
-    remote.previous = Some(id("theirs"));
+    relabelled(remote, "AWSPREVIOUS", id("theirs"));
     assert_eq!(step(&want(), &facts), Step::RestoreCurrent { to: id("theirs"), from: ours.clone() });
 
-    let kept = |change: fn(&mut Observed), why: &str| {
+    let kept = |change: fn(&mut Observation), why: &str| {
         let mut facts = facts.clone();
         change(&mut facts);
         let next = plan(&want(), &facts, at(NOW));
         assert!(!matches!(next, Next::Do(Step::RestoreCurrent { .. })), "{why}: {next:?}");
     };
     kept(|facts| facts.mirror = mirrored("theirs"), "theirs was mirrored before ours was made on top of it");
-    kept(|facts| facts.mirror = Mirror::Absent, "nobody knows");
-    kept(|facts| facts.reported.history.insert(0, ids().slot(at(NOW))), "it is reported");
-    kept(|facts| facts.reported.history.push(id("theirs")), "theirs was current before, and somebody went back");
-    kept(|facts| facts.reported.history.clear(), "the status was lost");
-    kept(|facts| facts.remote.as_mut().unwrap().previous = Some(ids().creation()), "ours follows ours");
-    kept(|facts| facts.remote.as_mut().unwrap().current.as_mut().unwrap().version = id("hand-made"), "what is current is not ours");
+    kept(|facts| facts.mirror = MirrorState::Absent, "nobody knows");
+    kept(|facts| facts.status.history.insert(0, recorded(ids().slot(at(NOW)).as_str())), "it is reported");
+    kept(|facts| facts.status.history.push(recorded("theirs")), "theirs was current before, and somebody went back");
+    kept(|facts| facts.status.history.clear(), "the status was lost");
+    kept(|facts| relabelled(facts.secret.as_mut().unwrap(), "AWSPREVIOUS", ids().creation()), "ours follows ours");
+    kept(|facts| facts.secret.as_mut().unwrap().current.as_mut().unwrap().version = id("hand-made"), "what is current is not ours");
     let pinned = pinned(Pin::Version(id("current")));
     assert!(!matches!(plan(&pinned, &facts, at(NOW)), Next::Do(Step::RestoreCurrent { .. })), "a pinned mirror proves nothing");
 }
@@ -349,7 +365,7 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
         Some(Some(RollbackTo::Version(id(OLD)))),
         Some(Some(RollbackTo::Version(id("current")))),
     ];
-    let mirrors = [Mirror::Unwanted, Mirror::Absent, Mirror::Foreign, mirrored("current"), mirrored(OLD)];
+    let mirrors = [MirrorState::Unwanted, MirrorState::Absent, MirrorState::Foreign, mirrored("current"), mirrored(OLD)];
     for labels_of_ours in 0..32_u32 {
         // Two bits for each of two labels: on none, or on one of three versions. One bit for the third.
         let ours = (0..2).filter_map(|n| {
@@ -375,15 +391,17 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
                         if !owned {
                             want.value = None;
                         }
-                        if *mirror == Mirror::Unwanted {
+                        if *mirror == MirrorState::Unwanted {
                             want.target = None;
                         }
                         let mut world = labelled(all.clone());
                         world.mirror = mirror.clone();
-                        world.missing.extend(missing.then(|| id(OLD)));
-                        let remote = world.remote.as_mut().unwrap();
+                        if missing {
+                            super::missing(&mut world, OLD);
+                        }
+                        let remote = world.secret.as_mut().unwrap();
                         remote.current = Some(current(age));
-                        remote.pending = pending.map(id);
+                        remote.pending = pending.map_or(Pending::None, |pending| Pending::Foreign(id(pending)));
                         live(&want, &mut world);
                         count += 1;
                     }
@@ -394,35 +412,35 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
     assert!(count > 20_000, "{count}");
 }
 
-/// Carries out what is planned, turn after turn, until nothing is left, under the rules.
-fn live(want: &Desired, world: &mut Observed) {
+/// Carries out what is planned, reconcile after reconcile, until nothing is left, under the rules.
+fn live(want: &Desired, world: &mut Observation) {
     let pin = want.target.as_ref().map_or(&Pin::Current, |target| &target.pin);
     let start = world.clone();
-    let facts = |world: &Observed| format!("from {start:?}\nto {world:?}\n{want:?}");
-    let (mut written, mut turns) = (0, 0);
+    let facts = |world: &Observation| format!("from {start:?}\nto {world:?}\n{want:?}");
+    let (mut written, mut reconciles) = (0, 0);
+    let missing = |world: &Observation| matches!(pin, Pin::Version(pinned) if world.journal.missing(pinned));
+    let mut gone = missing(world);
     for _ in 0..40 {
         match plan(want, world, at(NOW)) {
             Next::Rest(rest) => {
-                if turns == 3 {
+                reconciles += 1;
+                end_reconcile(want, world, &rest);
+                if gone {
+                    super::missing(world, OLD);
+                }
+                if reconciles == 4 {
                     break;
                 }
-                turns += 1;
-                // The report, and a new turn.
-                if let (Some(handled), false) = (rest.rollback_handled, rest.unsettled) {
-                    world.reported.rollback_handled = Some(handled);
-                }
-                world.wrote = None;
-                world.mirror_written = false;
             }
             Next::Do(step) => {
                 let before = world.clone();
-                carry_out(want, world, &step);
+                carry_out(world, &step);
+                gone |= missing(world);
                 match &step {
-                    Step::Write { version, .. } | Step::RollBack { version, .. } => {
+                    Step::Put { .. } => {
                         written += 1;
-                        world.wrote = Some((version.clone(), before.remote.as_ref().unwrap().current.as_ref().unwrap().version.clone()));
                         assert!(want.value.is_some(), "{}", facts(world));
-                        assert!(before.remote.as_ref().unwrap().pending.is_none(), "{}", facts(world));
+                        assert_eq!(before.secret.as_ref().unwrap().pending, Pending::None, "{}", facts(world));
                     }
                     Step::MoveLabel { from, .. } => {
                         assert!(want.value.is_some(), "what is not ours gets no label: {}", facts(world));
@@ -433,16 +451,27 @@ fn live(want: &Desired, world: &mut Observed) {
                     }
                     _ => {}
                 }
-                let ours = world.remote.as_ref().unwrap().labels.keys().filter(|label| label.starts_with("rotated-secrets/")).count();
+                let ours = world.secret.as_ref().unwrap().labels.keys().filter(|label| label.starts_with("rotated-secrets/")).count();
                 assert!(ours <= 3, "{}", facts(world));
             }
         }
     }
     assert!(matches!(plan(want, world, at(NOW)), Next::Rest(_)), "it comes to rest: {}", facts(world));
     assert!(written <= 2, "one rollback and one rotation at most: {}", facts(world));
-    if let (Pin::Version(pinned), Mirror::Ours { version: Some(held), .. }) = (pin, &world.mirror)
-        && !world.missing.contains(pinned)
+    if let (Pin::Version(pinned), MirrorState::Ours { version: Some(held), .. }) = (pin, &world.mirror)
+        && !gone
     {
         assert_eq!(held, pinned, "{}", facts(world));
+    }
+}
+
+fn rollback_step(version: &VersionId, of: &str) -> Step {
+    Step::Put {
+        version: version.clone(),
+        source: Source::Copy { of: id(of) },
+        predecessor: Some(id("current")),
+        cause: Cause::RolledBack,
+        stage: Stage::Current,
+        label: Some("rotated-secrets/2".to_owned()),
     }
 }

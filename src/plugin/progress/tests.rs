@@ -176,7 +176,8 @@ fn lambda_rotation(suspend: bool) -> Value {
 #[test]
 fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
     let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
-    let begun = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
+    let begun =
+        object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
     assert_eq!(rotation(&begun, &asked(), &flags()).1, Verdict::Wait);
     let gone = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old"})));
     assert!(matches!(rotation(&gone, &asked(), &flags()).1, Verdict::Refused(_)), "abandoned");

@@ -19,16 +19,16 @@ fn object() -> RotatedSecret {
     .unwrap()
 }
 
-fn description() -> Description {
+fn description() -> AwsSecret {
     let tags = [(TAG_NAMESPACE, "shop"), (TAG_NAME, "db"), (TAG_UID, UID)];
-    Description {
+    AwsSecret {
         arn: "arn:x".to_owned(),
         name: "k8s/shop/db".to_owned(),
         description: None,
         kms_key_id: None,
         tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         deleted: false,
-        rotation: crate::aws::RotationDescription::default(),
+        rotation: crate::facts::RotationFacts::default(),
         owning_service: None,
         labels: BTreeMap::from([("AWSCURRENT".to_owned(), "v2".into())]),
         last_changed: None,
@@ -57,7 +57,7 @@ fn what_agrees_agrees() {
 
 #[test]
 fn each_difference_is_told_under_its_own_name() {
-    let with = |change: fn(&mut Description)| {
+    let with = |change: fn(&mut AwsSecret)| {
         let mut sight = sight();
         let mut found = description();
         change(&mut found);
@@ -95,7 +95,7 @@ fn a_pinned_secret_is_to_hold_what_it_is_pinned_to() {
 fn somebody_elses_secret_needs_no_tags_of_ours() {
     let mut sight = sight();
     sight.object.spec.value = None;
-    sight.aws = Some(Ok(Some(Description { tags: BTreeMap::new(), ..description() })));
+    sight.aws = Some(Ok(Some(AwsSecret { tags: BTreeMap::new(), ..description() })));
     assert_eq!(differing(&sight), Vec::<&str>::new());
 }
 

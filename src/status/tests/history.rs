@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::REFRESH;
-use crate::api::condition::Statement;
+use crate::api::condition::{Statement, merge};
 
 fn entry(version: &VersionId, time: i64, cause: Cause) -> HistoryEntry {
     HistoryEntry {
@@ -30,9 +30,17 @@ fn sees(
     changed: i64,
 ) -> RotatedSecretStatus {
     let mut facts = seen(version, changed);
-    facts.remote.as_mut().unwrap().previous = previous.cloned();
-    let outcome = Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest()) };
+    facts.secret.as_mut().unwrap().labels.extend(previous.map(|previous| ("AWSPREVIOUS".to_owned(), previous.clone())));
+    let outcome = Outcome::Assessed { seen: Box::new(facts), assessment: rest().into() };
     report(&object(before), Some(want), &outcome, at(changed + 5))
+}
+
+/// Since when the schedule of `want` is in force.
+fn since_when(status: &RotatedSecretStatus, want: &Desired, now: Timestamp) -> Option<Timestamp> {
+    match &want.rotation {
+        Rotation::Scheduled { expression, .. } => read(&object(status), now).schedule_since(expression, now),
+        _ => None,
+    }
 }
 
 fn cron(expression: &str) -> Desired {
@@ -116,7 +124,7 @@ fn requests_are_acknowledged_when_they_are_handled_and_then_remembered() {
     assert_eq!(acknowledged(&live(), Some("f1"), handled("r1")), (some("f1"), some("r1")));
     assert_eq!(acknowledged(&before, None, rest()), (some("f1"), some("r1")));
     assert_eq!(acknowledged(&before, Some("f2"), handled("r2")), (some("f2"), some("r2")));
-    assert_eq!(acknowledged(&before, Some("f2"), Rest { unsettled: true, ..rest() }), (some("f2"), some("r1")));
+    assert_eq!(acknowledged(&before, Some("f2"), Rest { awaiting: true, ..rest() }), (some("f2"), some("r1")));
 }
 
 #[test]
@@ -161,10 +169,9 @@ fn a_rotation_that_is_due_by_the_edit_of_its_schedule_is_scheduled() {
     // The second edit: to every hour, when the value is four hours and a half old.
     let edited = MADE + 4 * HOUR + 1800;
     let want = cron("0 * * * *");
-    let before =
-        RotatedSecretStatus { schedule: Some(in_force("0 12 * * *", Some(MADE + HOUR))), ..knows(&[(&ids().creation(), MADE)]) };
+    let before = RotatedSecretStatus { schedule: Some(in_force("0 12 * * *", Some(MADE + HOUR))), ..knows(&[(&ids().creation(), MADE)]) };
     let Rotation::Scheduled { clock, .. } = &want.rotation else { panic!() };
-    let due = clock.due_after(at(MADE), recall(&object(&before), &want, at(edited)).schedule_since).unwrap();
+    let due = clock.due_after(at(MADE), since_when(&before, &want, at(edited))).unwrap();
     assert_eq!(due, at(MADE + 1800), "as the plan finds it: due and overdue");
     let status = sees(&before, &want, &ids().slot(due), Some(&ids().creation()), edited);
     assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 4));
@@ -238,13 +245,13 @@ fn a_schedule_is_in_force_since_its_edit_or_from_the_start() {
     ];
     for (case, before, want, since) in table {
         let since = since.map(at);
-        assert_eq!(recall(&object(&before), &want, at(now)).schedule_since, since, "{case}");
+        assert_eq!(since_when(&before, &want, at(now)), since, "{case}");
         let status = report(&object(&before), Some(&want), &rested(rest()), at(now));
         let expected = (!matches!(want.rotation, Rotation::Never)).then(|| in_force(rate, since.map(Timestamp::as_second)));
         assert_eq!(status.schedule, expected, "{case}: what cannot be carried out leaves in force what was");
-        assert_eq!(recall(&object(&status), &want, at(now + 60)).schedule_since, since, "{case}: a minute later");
+        assert_eq!(since_when(&status, &want, at(now + 60)), since, "{case}: a minute later");
     }
-    let unsettled = rested(Rest { unsettled: true, ..rest() });
+    let unsettled = rested(Rest { awaiting: true, ..rest() });
     assert_eq!(after(&known(None), &unsettled, now).schedule, None, "nothing is said of what is not settled");
 }
 
@@ -253,7 +260,7 @@ fn every_edit_of_the_clock_is_an_edit_and_a_suspension_is_none() {
     let now = MADE + 9 * HOUR;
     let Rotation::Scheduled { clock, expression, .. } = on_clock("0 8 * * *", 60, OnMissedWindow::NextWindow) else { panic!() };
     let before = RotatedSecretStatus { schedule: Some(in_force(&expression, Some(MADE + 5))), ..knows(&[(&id("v0"), MADE)]) };
-    let since = |rotation| recall(&object(&before), &Desired { rotation, ..want() }, at(now)).schedule_since;
+    let since = |rotation| since_when(&before, &Desired { rotation, ..want() }, at(now));
     let same =
         |suspended, immediately| Rotation::Scheduled { clock: clock.clone(), expression: expression.clone(), suspended, immediately };
     for rotation in [same(false, false), same(true, false), same(false, true)] {
@@ -274,29 +281,27 @@ fn the_schedule_comes_into_force_after_the_first_rotation_that_was_asked_for() {
     let pending = rested(Rest { first_pending: true, ..rest() });
     let status = report(&object(&before), Some(&want()), &pending, at(MADE + 60));
     assert_eq!(status.schedule, None);
-    assert!(recall(&object(&status), &want(), at(MADE + 120)).unscheduled, "so it is still to come");
+    assert!(read(&object(&status), at(MADE + 120)).rotation_is_new(), "so it is still to come");
     let status = sees(&before, &want(), &ids().first(), Some(&id("v0")), MADE + 9 * HOUR);
     assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 0), "there was no due time to miss");
     assert_eq!(status.schedule, Some(in_force("rate(1 hour)", Some(MADE + 9 * HOUR + 5))));
-    assert!(!recall(&object(&status), &want(), at(MADE + 10 * HOUR)).unscheduled);
-    assert!(!recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)).unscheduled, "a status that was lost asks for nothing");
+    assert!(!read(&object(&status), at(MADE + 10 * HOUR)).rotation_is_new());
+    assert!(!read(&object(&RotatedSecretStatus::default()), at(MADE)).rotation_is_new(), "a status that was lost asks for nothing");
 }
 
 #[test]
 fn the_plan_gets_back_what_the_status_reports() {
     let requests = Some(RequestStatus { rotate: Some("r1".to_owned()), refresh: Some("f1".to_owned()), ..RequestStatus::default() });
     let status = RotatedSecretStatus { requests, ..live() };
-    let expected = Reported {
-        declared: Some(declared("admin").hash()),
-        rotate_handled: Some("r1".to_owned()),
-        history: vec![ids().creation()],
-        ..Reported::default()
-    };
-    assert_eq!(recall(&object(&status), &want(), at(MADE)), expected);
+    let facts = read(&object(&status), at(MADE + 60));
+    let fields = vec!["password".to_owned(), "username".to_owned()];
+    assert_eq!((facts.declared.clone(), facts.declared_fields.clone()), (Some(declared("admin").hash()), fields));
+    assert_eq!((facts.requests.rotate.as_deref(), facts.requests.refresh.as_deref()), (Some("r1"), Some("f1")));
+    assert_eq!((facts.newest(), facts.arn.as_deref()), (Some(&ids().creation()), Some(ARN)));
+    assert!(facts.current_generation && facts.schedule.is_some());
     let begun = RotatedSecretStatus { schedule: None, ..status };
-    assert_eq!(recall(&object(&begun), &want(), at(MADE)).unscheduled, !begun.history.is_empty());
-    let nothing = Reported { never_scheduled: true, ..Reported::default() };
-    assert_eq!(recall(&object(&RotatedSecretStatus::default()), &want(), at(MADE)), nothing);
+    assert_eq!(read(&object(&begun), at(MADE)).rotation_is_new(), !begun.history.is_empty());
+    assert_eq!(read(&object(&RotatedSecretStatus::default()), at(MADE)), StatusFacts::default());
 }
 
 #[test]
@@ -306,7 +311,7 @@ fn what_was_declared_is_reported_only_when_it_was_carried_out() {
         (rest(), true),
         (Rest { rotated: Some(refusal(Reason::Overdue)), ..rest() }, true),
         (Rest { provisioned: Some(refusal(Reason::ForeignPending)), ..rest() }, false),
-        (Rest { unsettled: true, ..rest() }, false),
+        (Rest { awaiting: true, ..rest() }, false),
         (Rest { provisioned: Some(refusal(Reason::NotOwned)), ..Rest::default() }, false),
     ] {
         let status = report(&object(&live()), Some(&other), &rested(rest), at(MADE + 60));
@@ -321,10 +326,10 @@ fn equal_facts_give_an_equal_status_however_often_they_are_reported() {
     let outcomes = [
         rested(rest()),
         rested(early(Reason::NotOwned)),
-        rested(Rest { unsettled: true, ..early(Reason::Creating) }),
+        rested(Rest { awaiting: true, ..early(Reason::Creating) }),
         rested(Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..early(Reason::Creating) }),
         rested(Rest { rotated: Some(refusal(Reason::Overdue)), rotate_handled: Some("r1".to_owned()), ..rest() }),
-        rested(Rest { unsettled: true, ..rest() }),
+        rested(Rest { awaiting: true, ..rest() }),
         rested(Rest { suspended: true, ..Rest::default() }),
         rested(Rest::default()),
         Outcome::Invalid(refusal(Reason::InvalidSpec)),
@@ -346,20 +351,20 @@ fn equal_facts_give_an_equal_status_however_often_they_are_reported() {
 #[test]
 fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
     let mut facts = seen(&id("stranger's version"), MADE);
-    facts.remote.as_mut().unwrap().arn = "arn:stranger".to_owned();
+    facts.secret.as_mut().unwrap().arn = "arn:stranger".to_owned();
     for reason in [Reason::NotOwned, Reason::AlreadyExists, Reason::ScheduledForDeletion, Reason::NameNotAllowed] {
         for before in [RotatedSecretStatus::default(), live()] {
             let rest = Rest { provisioned: Some(refusal(reason)), ..Rest::default() };
-            let outcome = Outcome::Rested { seen: Box::new(facts.clone()), rest: Box::new(rest) };
+            let outcome = Outcome::Assessed { seen: Box::new(facts.clone()), assessment: rest.into() };
             let status = after(&before, &outcome, MADE + 60);
             assert!(!serde_json::to_string(&status).unwrap().contains("stranger"), "{status:?}");
             assert_eq!((status.aws, status.history, status.mirror), (before.aws, before.history, before.mirror));
         }
     }
-    let gone = Observed { remote: None, ..facts };
-    let outcome = Outcome::Rested {
+    let gone = Observation { secret: None, ..facts };
+    let outcome = Outcome::Assessed {
         seen: Box::new(gone),
-        rest: Box::new(Rest { provisioned: Some(refusal(Reason::SecretNotFound)), ..Rest::default() }),
+        assessment: Rest { provisioned: Some(refusal(Reason::SecretNotFound)), ..Rest::default() }.into(),
     };
     let expected = AwsStatus { region: Some("eu-central-1".to_owned()), ..AwsStatus::default() };
     assert_eq!(after(&live(), &outcome, MADE + 60).aws, Some(expected), "an ARN that is gone is not used again");
@@ -367,10 +372,10 @@ fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
 
 #[test]
 fn a_mirror_that_is_not_ours_is_not_reported_as_ours() {
-    for mirror in [Mirror::Foreign, Mirror::Absent, Mirror::Unwanted] {
-        let facts = Observed { mirror, ..seen(&ids().creation(), MADE) };
+    for mirror in [MirrorState::Foreign, MirrorState::Absent, MirrorState::Unwanted] {
+        let facts = Observation { mirror, ..seen(&ids().creation(), MADE) };
         let rest = Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..rest() };
-        assert_eq!(after(&live(), &Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest) }, MADE).mirror, None);
+        assert_eq!(after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment: rest.into() }, MADE).mirror, None);
     }
 }
 
@@ -390,18 +395,18 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
     let ill = |reason| status(Some((false, reason)), Some(("v1", Cause::Created)), true);
     let v1 = || well("v1", Cause::Created);
     let new = RotatedSecretStatus::default;
-    let table: Vec<(RotatedSecretStatus, RotatedSecretStatus, &[&'static str], &[&str])> = vec![
-        (new(), v1(), &["Create", "CreateMirror"], &["Created"]),
-        (v1(), well("v2", Cause::Scheduled), &["Write", "ReplaceMirror"], &["Rotated"]),
-        (v1(), well("v2", Cause::Requested), &["Write", "ReplaceMirror"], &["Rotated"]),
-        (v1(), well("v2", Cause::SpecChanged), &["Write", "ReplaceMirror"], &["ValueChanged"]),
-        (v1(), well("v2", Cause::External), &["ReplaceMirror"], &["ChangedInAws"]),
-        (v1(), well("v2", Cause::RolledBack), &["ReplaceMirror"], &["RolledBack"]),
-        (v1(), v1(), &["ReplaceMirror"], &["MirrorRepaired"]),
-        (v1(), v1(), &["CreateMirror"], &["MirrorRepaired"]),
-        (v1(), v1(), &["Tag", "Describe"], &[]),
+    let table: Vec<(RotatedSecretStatus, RotatedSecretStatus, &[StepKind], &[&str])> = vec![
+        (new(), v1(), &[StepKind::Create, StepKind::CreateMirror], &["Created"]),
+        (v1(), well("v2", Cause::Scheduled), &[StepKind::Put, StepKind::ReplaceMirror], &["Rotated"]),
+        (v1(), well("v2", Cause::Requested), &[StepKind::Put, StepKind::ReplaceMirror], &["Rotated"]),
+        (v1(), well("v2", Cause::SpecChanged), &[StepKind::Put, StepKind::ReplaceMirror], &["ValueChanged"]),
+        (v1(), well("v2", Cause::External), &[StepKind::ReplaceMirror], &["ChangedInAws"]),
+        (v1(), well("v2", Cause::RolledBack), &[StepKind::ReplaceMirror], &["RolledBack"]),
+        (v1(), v1(), &[StepKind::ReplaceMirror], &["MirrorRepaired"]),
+        (v1(), v1(), &[StepKind::CreateMirror], &["MirrorRepaired"]),
+        (v1(), v1(), &[StepKind::Tag, StepKind::SetDescription], &[]),
         (v1(), v1(), &[], &[]),
-        (status(Some((true, Reason::Succeeded)), Some(("v1", Cause::Created)), false), v1(), &["CreateMirror"], &[]),
+        (status(Some((true, Reason::Succeeded)), Some(("v1", Cause::Created)), false), v1(), &[StepKind::CreateMirror], &[]),
         (v1(), ill(Reason::Throttled), &[], &["!Throttled"]),
         (new(), status(Some((false, Reason::NotOwned)), None, false), &[], &["!NotOwned"]),
         (ill(Reason::Throttled), ill(Reason::Throttled), &[], &[]),
@@ -409,13 +414,13 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
         (v1(), ill(Reason::Progressing), &[], &["Progressing"]),
         (v1(), ill(Reason::Suspended), &[], &["Suspended"]),
         (ill(Reason::Throttled), v1(), &[], &["Recovered"]),
-        (ill(Reason::Throttled), well("v2", Cause::Scheduled), &["Write", "ReplaceMirror"], &["Rotated", "Recovered"]),
+        (ill(Reason::Throttled), well("v2", Cause::Scheduled), &[StepKind::Put, StepKind::ReplaceMirror], &["Rotated", "Recovered"]),
     ];
     for (row, (before, after, steps, expected)) in table.iter().enumerate() {
         let told = event_notes(before, after, steps);
         let short: Vec<String> = told.iter().map(|told| format!("{}{}", if told.warning { "!" } else { "" }, told.reason)).collect();
         assert_eq!(short, *expected, "row {row}");
-        let version = news(before, after).map(|entry| entry.version_id.as_str());
+        let version = super::super::recorded(before, after).map(|entry| entry.version_id.as_str());
         let first = told.first().map_or("", |told| told.note.as_str());
         assert!(version.is_none_or(|version| first.contains(version)), "row {row}: {first}");
         assert_eq!(version.is_some(), before.history != after.history, "row {row}: only a new head is news");

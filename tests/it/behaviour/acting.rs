@@ -123,7 +123,7 @@ async fn a_session_is_renewed_before_it_expires_and_an_sts_that_is_away_is_borne
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(calls(&stage, "AssumeRole"), 3, "asked in vain");
     stage.advance(5 * MINUTE);
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Ready", "False", "AwsUnavailable").await?;
     assert_eq!(stage.world.emulator.counters().count("DescribeSecret", "ExpiredTokenException"), 0, "no session was used after its end");
 
@@ -188,7 +188,7 @@ async fn another_role_on_the_namespace_is_another_session_from_the_next_turn_on(
     // Back again: the old session is still good, and needs no new one.
     let before = calls(&stage, "AssumeRole");
     stage.annotate_namespace(json!({ROLE_ARN: roles[0]})).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
     ensure!(message.contains(&format!("check the IAM policy of the role {}", roles[0])), "{message}");
     assert_eq!(calls(&stage, "AssumeRole"), before);
@@ -225,7 +225,7 @@ async fn an_expired_session_is_replaced_without_user_action() -> Result<()> {
     let (stage, role) = with_role("acting").await?;
     stage.settled("app", unscheduled()).await?;
     stage.iam().revoke_sessions(&role);
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "Progressing").await?;
     ensure!(message.contains(&role) && !stage.has("app", "Stalled").await?, "{message}");
     stage.advance(2 * MINUTE);
@@ -263,7 +263,7 @@ async fn an_operator_without_credentials_says_so() -> Result<()> {
         stage.annotate_namespace(annotations).await?;
         let name = format!("app{}", stage.world.emulator.counters().calls() + stage.writes.take().len() as u64);
         stage.world.create(&name, spec()).await?;
-        stage.turn(&name).await?;
+        stage.reconcile(&name).await?;
         let message = stage.expect(&name, "Provisioned", "False", "IdentityRefused").await?;
         ensure!(message.contains("the operator has no AWS credentials"), "{message}");
     }
@@ -352,7 +352,7 @@ async fn a_service_account_of_the_namespace_acts_by_its_own_token_and_the_operat
     let other = stage.iam().role("other", &trust_account(&provider, &stage.world.namespace, "other"), &[("all", &all_secrets())])?;
     let patch = json!({"metadata": {"annotations": {SERVICE_ACCOUNT_ROLE_ARN: other}}});
     accounts(&stage).patch("app", &PatchParams::default(), &Patch::Merge(patch)).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "IdentityRefused").await?;
     ensure!(message.contains(&format!("system:serviceaccount:{}:app", stage.world.namespace)), "{message}");
     Ok(())

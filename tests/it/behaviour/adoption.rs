@@ -135,7 +135,7 @@ async fn an_old_value_is_rotated_after_it_was_announced_and_cron_moments_before_
     // Until the status says what is due, nothing is written but the tags.
     let mut announced = false;
     for _ in 0..6 {
-        stage.turn("rate").await?;
+        stage.reconcile("rate").await?;
         announced |= stage.next_rotation("rate").await?.is_some();
         ensure!(announced || stage.versions("rate") == 1, "rotated before it was announced");
     }
@@ -219,7 +219,7 @@ async fn a_value_that_changes_in_the_middle_of_an_adoption_is_the_truth() -> Res
     let stage = Stage::new("adoption").await?;
     stage.offer("app", &[])?;
     stage.world.create("app", adopting(spec())).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     assert_eq!(stage.causes("app").await?, [Cause::Adopted]);
     ensure!(!stage.world.aws_secret("app").unwrap().tags.contains_key(TAG_UID), "the status comes first");
     stage.advance(MINUTE);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use emulator::{Fault, FaultPlan, When};
 use jiff::SignedDuration;
 use rotated_secrets::api::{FailureStatus, REFRESH};
-use rotated_secrets::reconcile::turn;
+use rotated_secrets::reconcile::reconcile;
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -55,7 +55,7 @@ async fn live_through(trouble: &Trouble) -> Result<()> {
     let start = stage.now();
     let mut waited = SignedDuration::ZERO;
     for count in 1..=3 {
-        let ended = stage.turn("app").await?;
+        let ended = stage.reconcile("app").await?;
         let failures = failures(&stage).await?;
         ensure!(ended.failed);
         assert_eq!((failures.count, failures.since.as_ref().map(|since| since.0)), (count, Some(start)));
@@ -71,7 +71,7 @@ async fn live_through(trouble: &Trouble) -> Result<()> {
         stage.world.emulator.clock().set(next - SignedDuration::from_secs(1));
         stage.world.emulator.counters().reset();
         stage.writes.take();
-        let early = turn(&stage.object("app").await?, &stage.operator().await?).await;
+        let early = reconcile(&stage.object("app").await?, &stage.operator().await?).await;
         assert_eq!(stage.world.emulator.counters().calls(), 0, "a restart does not wait");
         assert_eq!(stage.writes.take(), Vec::<String>::new());
         assert_eq!((early.again, early.changed), (Some(Duration::from_secs(1)), false));
@@ -122,7 +122,7 @@ async fn every_trouble_has_its_word_is_told_once_and_is_retried_ever_more_rarely
 async fn a_mirror_with_an_unusable_key_keeps_its_last_value() -> Result<()> {
     let stage = begin(&trouble("GetSecretValue", refuse("DecryptionFailure"), "KeyUnusable", true)).await?;
     let before = stage.data("app").await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Provisioned", "False", "KeyUnusable").await?;
     assert_eq!(stage.data("app").await?, before);
     Ok(())
@@ -133,7 +133,7 @@ async fn trouble_at_creation_leaves_nothing_half_made() -> Result<()> {
     let stage = Stage::new("trouble").await?;
     stage.break_aws("CreateSecret", refuse("AccessDeniedException"));
     stage.world.create("app", spec()).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
     ensure!(stage.aws().is_empty() && stage.no_secret("app").await?, "something was made");
     stage.mend_aws();
@@ -148,7 +148,7 @@ async fn trouble_at_creation_leaves_nothing_half_made() -> Result<()> {
 async fn a_refresh_request_ends_the_wait_once_and_so_does_every_change_of_the_spec() -> Result<()> {
     let stage = begin(&trouble("DescribeSecret", refuse("AccessDeniedException"), "AccessDenied", true)).await?;
     let counters = stage.world.emulator.counters();
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     for (number, patch) in [
         json!({"metadata": {"annotations": {REFRESH: "one"}}}),
         json!({"spec": {"aws": {"description": "new"}}}),
@@ -159,10 +159,10 @@ async fn a_refresh_request_ends_the_wait_once_and_so_does_every_change_of_the_sp
     {
         stage.world.patch("app", patch.clone()).await?;
         counters.reset();
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(counters.total("DescribeSecret"), 1, "{patch}");
         assert_eq!(failures(&stage).await?.count, i32::try_from(number)? + 2);
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(counters.calls(), 1, "{patch} ends one wait, not every one");
     }
     stage.mend_aws();
@@ -180,14 +180,14 @@ async fn a_deletion_and_a_suspension_do_not_wait_for_the_next_attempt() -> Resul
     spec["aws"] = json!({"deletionPolicy": "Delete"});
     stage.settled("app", spec).await?;
     stage.break_aws("DescribeSecret", refuse("AccessDeniedException"));
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
     stage.settle("app").await?;
     stage.expect("app", "Ready", "False", "Suspended").await?;
     assert_eq!(stage.status("app").await?.failures, None);
 
     stage.world.patch("app", json!({"spec": {"suspend": false}})).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Ready", "False", "AccessDenied").await?;
     stage.mend_aws();
     stage.delete_object("app").await?;
@@ -205,7 +205,7 @@ async fn a_deletion_is_held_back_while_aws_cannot_be_reached_and_says_so() -> Re
     stage.settled("app", spec).await?;
     stage.break_aws("DeleteSecret", refuse("AccessDeniedException"));
     stage.delete_object("app").await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Ready", "False", "AccessDenied").await?;
     stage.mend_aws();
     stage.advance(2 * MINUTE);
@@ -238,7 +238,7 @@ async fn one_failure_in_passing_is_nobodys_business() -> Result<()> {
     // As in production, with the SDK's own retries.
     let ctx = stage.world.operator(None, Arc::default()).await?;
     stage.world.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::First(1), Fault::ServerError { status: 503 }));
-    let ended = turn(&stage.object("app").await?, &ctx).await;
+    let ended = reconcile(&stage.object("app").await?, &ctx).await;
     ensure!(!ended.failed && !ended.changed, "it was noticed");
     assert_eq!((stage.status("app").await?, stage.events("app").await?), (status, events));
     assert_eq!(stage.world.emulator.counters().count("DescribeSecret", "ServiceUnavailable"), 1);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use rotated_secrets::api::{Cause, TAG_UID};
-use rotated_secrets::reconcile::turn;
+use rotated_secrets::reconcile::reconcile;
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -105,12 +105,12 @@ async fn a_turn_that_still_sees_a_deleted_object_alive_does_not_restore_its_aws_
     stage.delete_object("app").await?;
     stage.settle("app").await?;
     let before = stage.aws();
-    turn(&old, &stage.ctx).await;
+    reconcile(&old, &stage.ctx).await;
     assert_eq!(stage.aws(), before);
     // Nor while the deletion waits for somebody else's finalizer, or when an object of the same name came in its place.
     let newer = stage.world.create("app", json!({"suspend": true, "value": {"data": {"a": "b"}}})).await?;
     assert_ne!(newer.uid(), old.uid());
-    turn(&old, &stage.ctx).await;
+    reconcile(&old, &stage.ctx).await;
     assert_eq!(stage.aws(), before);
     ensure!(stage.world.emulator.counters().total("RestoreSecret") == 0, "restored");
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
-use rotated_secrets::reconcile::{Context, turn};
+use rotated_secrets::reconcile::{Context, reconcile};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, Notify};
 
@@ -45,7 +45,7 @@ impl WriteBarrier for Together {
 async fn settle_both(stage: &Stage, one: &Context, other: &Context) -> Result<()> {
     for _ in 0..40 {
         let object = stage.object("app").await?;
-        let (left, right) = tokio::join!(turn(&object, one), turn(&object, other));
+        let (left, right) = tokio::join!(reconcile(&object, one), reconcile(&object, other));
         if left.changed || right.changed {
             continue;
         }
@@ -128,7 +128,7 @@ async fn meanwhile<T>(stage: &Stage, effect: &'static str, others: impl Future<O
     stage.world.emulator.set_write_barrier(Some(Arc::clone(&hold) as Arc<dyn WriteBarrier>));
     let late = stage.operator_through(Arc::clone(&hold) as Arc<dyn WriteBarrier>).await?;
     let object = stage.object("app").await?;
-    let (_, acted) = tokio::join!(turn(&object, &late), async {
+    let (_, acted) = tokio::join!(reconcile(&object, &late), async {
         hold.reached.notified().await;
         let acted = others.await;
         hold.released.notify_one();

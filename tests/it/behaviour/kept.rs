@@ -167,12 +167,12 @@ async fn a_version_that_aws_does_not_show_yet_is_waited_for_and_not_sent_again()
         When::Always,
         old,
     ));
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let unseen = stage.status("app").await?.aws.context("aws")?.unseen.context("told")?;
     assert_eq!(unseen.version_id, stage.world.aws_secret("app").unwrap().labels["AWSCURRENT"]);
     for _ in 0..8 {
         stage.advance(std::time::Duration::from_secs(5));
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
     }
     assert_eq!(stage.world.emulator.counters().total("PutSecretValue"), 1, "sent once");
     stage.live("app", 5 * MINUTE).await?;

@@ -4,7 +4,6 @@
 mod acting;
 mod adoption;
 mod aws_trouble;
-mod lambda_rotation;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;
@@ -15,6 +14,7 @@ mod foreign_secret;
 mod iam;
 mod identity;
 mod kept;
+mod lambda_rotation;
 mod layout;
 mod mirror;
 mod mirror_only;

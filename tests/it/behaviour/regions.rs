@@ -144,7 +144,7 @@ async fn a_replica_under_way_is_said_until_it_is_in_sync() -> Result<()> {
     let stage = Stage::new("regions").await?;
     stage.world.emulator.set_replication_lag(Duration::from_mins(2));
     stage.world.create("app", with(&json!([{"region": WEST}]))).await?;
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "Progressing").await?;
     ensure!(message.contains(WEST) && message.contains("InProgress"), "{message}");
     stage.expect("app", "Reconciling", "True", "Progressing").await?;

@@ -102,7 +102,7 @@ async fn a_change_that_looks_older_than_the_mirror_is_mirrored_after_the_settlin
     stage.world.emulator.clock().set(start - Duration::from_secs(5));
     go_back(&stage, &first)?;
     stage.world.emulator.clear_log();
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     stage.expect("app", "Ready", "False", "Progressing").await?;
     stage.expect("app", "Mirrored", "False", "Progressing").await?;
     stage.expect("app", "Reconciling", "True", "Progressing").await?;

@@ -287,16 +287,16 @@ async fn each_new_request_ends_a_wait_after_failures_once() -> Result<()> {
     stage.settled("app", unscheduled()).await?;
     let denied = || Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
     stage.break_aws("DescribeSecret", denied());
-    stage.turn("app").await?;
+    stage.reconcile("app").await?;
     let looks = || stage.world.emulator.counters().total("DescribeSecret");
     for (annotation, text) in [(ROTATE, "r1"), (ROLLBACK, "b1:AWSPREVIOUS"), (REFRESH, "f1"), (ROTATE, "r2")] {
         let before = looks();
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(looks(), before, "it waits");
         stage.world.annotate("app", annotation, text).await?;
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(looks(), before + 1, "{annotation} ends the wait");
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(looks(), before + 1, "once");
     }
     stage.mend_aws();

@@ -16,7 +16,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt};
 use rotated_secrets::api::{ALLOWED_NAMES, Cause, RotatedSecret, RotatedSecretStatus, VERSION_ID};
 use rotated_secrets::aws::Aws;
-use rotated_secrets::reconcile::{Context, Turn, turn};
+use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::{Value, json};
 
 use crate::support::{PREFIX, REGION, World, control_plane};
@@ -150,8 +150,8 @@ impl Stage {
     }
 
     /// One turn of this operator with a fresh look at the object.
-    pub(super) async fn turn(&self, name: &str) -> Result<Turn> {
-        Ok(turn(&self.object(name).await?, &self.ctx).await)
+    pub(super) async fn reconcile(&self, name: &str) -> Result<ReconcileResult> {
+        Ok(reconcile(&self.object(name).await?, &self.ctx).await)
     }
 
     pub(super) async fn settle(&self, name: &str) -> Result<()> {
@@ -162,10 +162,10 @@ impl Stage {
     pub(super) async fn live(&self, name: &str, time: Duration) -> Result<()> {
         let end = self.now() + time;
         while self.now() < end {
-            let again = self.turn(name).await?.again.unwrap_or(time);
+            let again = self.reconcile(name).await?.again.unwrap_or(time);
             self.advance(again.min(end.duration_since(self.now()).try_into()?));
         }
-        self.turn(name).await.map(drop)
+        self.reconcile(name).await.map(drop)
     }
 
     /// Creates an object and lets the operator do what there is to do.

@@ -30,7 +30,7 @@ async fn a_secret_that_aws_does_not_show_yet_is_created_once() -> Result<()> {
         let stage = Stage::in_step("stale").await?;
         show_old_state(&stage, operations, 30);
         stage.world.create("app", spec()).await?;
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         stage.expect("app", "Provisioned", "False", "Creating").await?;
         stage.expect("app", "Reconciling", "True", "Creating").await?;
         assert_eq!(stage.versions("app"), 1);
@@ -57,7 +57,7 @@ async fn written_and_not_shown(causes: &[&str]) -> Result<()> {
                 _ => {}
             }
             show_old_state(&stage, operations, 45);
-            stage.turn("app").await?;
+            stage.reconcile("app").await?;
             assert_eq!(stage.versions("app"), 2, "{cause}");
             stage.live("app", 5 * MINUTE).await?;
             stage.world.check_agreement("app").await?;
@@ -97,7 +97,7 @@ async fn a_mirror_does_not_go_back_to_what_was_current_before() -> Result<()> {
     for operations in [&BOTH[..1], &BOTH[..]] {
         let stage = shown_the_state_before(operations).await?;
         let (before, mirror) = (stage.aws(), stage.secret("app").await?);
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!((stage.aws(), stage.secret("app").await?), (before.clone(), mirror.clone()));
         stage.expect("app", "Mirrored", "False", "Progressing").await?;
         stage.expect("app", "Reconciling", "True", "Progressing").await?;
@@ -119,7 +119,7 @@ async fn one_of_two_reads_being_old_for_longer_than_aws_ever_needs_moves_nothing
         stage.advance(MINUTE);
         let since = stage.now().as_second() - stage.status("app").await?.history[1].time.0.as_second();
         show_old_state(&stage, &BOTH[..1], u64::try_from(since)? - 1);
-        stage.turn("app").await?;
+        stage.reconcile("app").await?;
         assert_eq!(stage.secret("app").await?, mirror);
         stage.expect("app", "Ready", "False", "Progressing").await?;
     }

@@ -1,0 +1,97 @@
+//! Whose the version with the label `AWSPENDING` is.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Input;
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause};
+use crate::desired::{Desired, Rotation};
+use crate::facts::{AwsSecret, StatusFacts};
+use crate::value::DeclaredValue;
+use crate::version_id::{Candidates, VersionId};
+
+/// How many due times are considered to explain the id of a version: as many as the history keeps.
+const MAX_SLOTS: usize = 10;
+
+/// The version with the label `AWSPENDING`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Pending {
+    /// No version has the label.
+    #[default]
+    None,
+    /// The current version has it too: the rotation that staged it has ended.
+    Current(VersionId),
+    /// A version that we staged, and why.
+    Ours(VersionId, Cause),
+    /// A version that AWS rotates to for this object.
+    Delegated(VersionId),
+    /// A version that another rotation staged.
+    Foreign(VersionId),
+}
+
+impl Pending {
+    /// The version of a rotation that has not ended.
+    pub fn in_progress(&self) -> Option<&VersionId> {
+        match self {
+            Self::None | Self::Current(_) => None,
+            Self::Ours(version, _) | Self::Delegated(version) | Self::Foreign(version) => Some(version),
+        }
+    }
+
+    /// The version with the label.
+    pub fn version(&self) -> Option<&VersionId> {
+        match self {
+            Self::Current(version) => Some(version),
+            other => other.in_progress(),
+        }
+    }
+}
+
+/// Classifies it. `owned`: the secret is ours. `foreign_rotation`: AWS rotates it, but not for this object.
+pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign_rotation: bool) -> Pending {
+    let Some(version) = secret.labelled(AWSPENDING).cloned() else { return Pending::None };
+    if secret.labelled(AWSCURRENT) == Some(&version) {
+        return Pending::Current(version);
+    }
+    if secret.rotation.enabled && !foreign_rotation {
+        return Pending::Delegated(version);
+    }
+    // A version that AWS staged has the id of our request too, so it is ours only where AWS never rotates.
+    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || secret.rotation.function.is_some();
+    let has_value = secret.labelled(AWSCURRENT).is_some();
+    let cause = (owned && has_value && !lambda && !foreign_rotation && input.want.value.is_some())
+        .then(|| explain(input.want, input.status, &secret.labels, &version, input.now))
+        .flatten();
+    match cause {
+        Some(cause) => Pending::Ours(version, cause),
+        None => Pending::Foreign(version),
+    }
+}
+
+/// Why a version of this object has the id that it has; `None`: the id does not follow from any cause of this object.
+pub fn explain(
+    want: &Desired,
+    status: &StatusFacts,
+    labels: &BTreeMap<String, VersionId>,
+    version: &VersionId,
+    now: Timestamp,
+) -> Option<Cause> {
+    let hash = want.value.as_ref().map(DeclaredValue::hash);
+    let predecessors: Vec<&VersionId> = [AWSPREVIOUS, AWSCURRENT].iter().filter_map(|label| labels.get(*label)).collect();
+    let candidates = Candidates {
+        rollback: want.rollback_request.as_ref().map(|request| request.token.as_str()),
+        rotate: want.rotate_request.as_deref(),
+        declared: hash.as_deref().map(|hash| (predecessors, hash)),
+        due: due_times(want, status, now),
+    };
+    want.ids.explain(version, &candidates)
+}
+
+/// The due times after the last reported change of the value.
+fn due_times(want: &Desired, status: &StatusFacts, now: Timestamp) -> Vec<Timestamp> {
+    let Rotation::Scheduled { clock, expression, .. } = &want.rotation else { return Vec::new() };
+    let Some(base) = status.counted_from() else { return Vec::new() };
+    let first = clock.due_after(base, status.schedule_since(expression, now));
+    std::iter::successors(first, |due| clock.next_after(*due)).take(MAX_SLOTS).collect()
+}

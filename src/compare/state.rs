@@ -1,0 +1,168 @@
+//! The result of the comparison: what the plan decides on.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::drift::{self, Drift};
+use super::{Current, Input, LambdaState, Need, Ownership, Pending};
+use crate::api::{AWSCURRENT, AWSPREVIOUS};
+use crate::facts::{Access, AwsSecret, Place, Replica, StatusFacts};
+use crate::journal::Journal;
+use crate::version_id::VersionId;
+
+/// One consistent view of an object: facts compared with the spec, and what this reconcile did. No plaintext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// What the namespace may do, and who acts.
+    pub access: Access,
+    /// Our finalizer is on the object.
+    pub finalizer: bool,
+    /// Whether the AWS secret is where the spec and the flags put it.
+    pub place: Place,
+    /// The AWS secret.
+    pub secret: Option<SecretState>,
+    /// The mirrored Secret.
+    pub mirror: MirrorState,
+    /// What the status says of earlier reconciles.
+    pub status: StatusFacts,
+    /// What this reconcile did.
+    pub journal: Journal,
+}
+
+impl Observation {
+    /// Version ids that AWS has, and when those versions were created: written in this reconcile, or before it and not
+    /// shown then.
+    pub fn used(&self) -> BTreeMap<VersionId, Timestamp> {
+        let mut used = self.journal.used();
+        used.extend(self.status.unseen.clone());
+        used
+    }
+}
+
+/// The AWS secret, compared with the spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretState {
+    /// The full ARN.
+    pub arn: String,
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// Scheduled for deletion.
+    pub deleted: bool,
+    /// Every staging label.
+    pub labels: BTreeMap<String, VersionId>,
+    /// The current version.
+    pub current: Option<Current>,
+    /// The pending version.
+    pub pending: Pending,
+    /// Rotation by AWS.
+    pub rotation: LambdaState,
+    /// Settings that differ.
+    pub drift: Drift,
+    /// Its replicas.
+    pub replicas: Vec<Replica>,
+    /// Who else manages it, so that it can be mirrored only.
+    pub manager: Option<Manager>,
+    /// The ARN that was ours, if another secret has its name now.
+    pub replaced: Option<String>,
+    /// When anything about it was last modified.
+    pub last_changed: Option<Timestamp>,
+}
+
+impl SecretState {
+    /// The version with the label `AWSPREVIOUS`.
+    pub fn previous(&self) -> Option<&VersionId> {
+        self.labels.get(AWSPREVIOUS)
+    }
+
+    /// Whether AWS rotates the secret, for this object or not.
+    pub fn rotated_by_aws(&self) -> bool {
+        self.rotation.enabled || self.rotation.claimed || self.rotation.foreign
+    }
+}
+
+/// Who manages an AWS secret that no object can own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manager {
+    /// An AWS service.
+    Service,
+    /// The primary secret in this region, of which this one is a replica.
+    Primary(String),
+}
+
+/// The Secret of the target's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorState {
+    /// None is declared.
+    Unwanted,
+    /// It does not exist.
+    Absent,
+    /// It is not ours.
+    Foreign,
+    /// It is not ours, and the object may adopt it.
+    Adoptable,
+    /// It is ours.
+    Ours {
+        /// The version that it holds.
+        version: Option<VersionId>,
+        /// It has the declared layout, and only the operator wrote its data.
+        intact: bool,
+        /// When the operator last wrote it.
+        written: Option<Timestamp>,
+        /// Its resourceVersion.
+        revision: Option<String>,
+    },
+}
+
+pub(super) fn mirror(input: Input<'_>) -> MirrorState {
+    let Some(target) = &input.want.target else { return MirrorState::Unwanted };
+    let Some(found) = &input.facts.mirror else { return MirrorState::Absent };
+    if !found.ours {
+        return if target.adopts && found.adoptable { MirrorState::Adoptable } else { MirrorState::Foreign };
+    }
+    // A write of ours changed nothing at this revision, although another manager claims fields.
+    let confirmed = found.revision.is_some() && input.status.confirmed_revision == found.revision;
+    MirrorState::Ours {
+        version: found.version.clone(),
+        intact: found.intact || confirmed,
+        written: found.written,
+        revision: found.revision.clone(),
+    }
+}
+
+pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState, Need> {
+    let Input { want, status, now, deleting, .. } = input;
+    let ownership = super::ownership::ownership(want, &secret.tags, status.arn.as_deref());
+    let owned = ownership == Ownership::Ours;
+    let readable = !secret.deleted
+        && !deleting
+        && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
+    let current = match secret.labelled(AWSCURRENT) {
+        Some(version) if readable => Some(super::current::current(input, secret, version)?),
+        Some(version) => Some(Current { version: version.clone(), changed: now, schedule_base: now, matches: None }),
+        None => None,
+    };
+    let compared = owned && !secret.deleted && !deleting;
+    let rotation = super::rotation::rotation(want, ownership, secret);
+    Ok(SecretState {
+        ownership,
+        deleted: secret.deleted,
+        current,
+        pending: super::pending::pending(input, secret, owned, rotation.foreign),
+        rotation,
+        drift: if compared { drift::settings(input, secret)? } else { drift::metadata(input, secret) },
+        replicas: secret.replicas.clone(),
+        manager: manager(secret, &want.region),
+        replaced: status.arn.clone().filter(|known| *known != secret.arn),
+        last_changed: secret.last_changed,
+        labels: secret.labels.clone(),
+        arn: secret.arn.clone(),
+    })
+}
+
+fn manager(secret: &AwsSecret, region: &str) -> Option<Manager> {
+    if secret.owning_service.is_some() {
+        return Some(Manager::Service);
+    }
+    secret.replica_of(region).map(|primary| Manager::Primary(primary.to_owned()))
+}

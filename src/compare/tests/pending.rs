@@ -1,0 +1,105 @@
+//! Whose the pending version is.
+
+use super::*;
+use crate::api::{AWSPENDING, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
+
+/// The id of a version that a person requested, which follows from the object.
+fn ours() -> VersionId {
+    generated(&json!({})).ids.request("now")
+}
+
+fn theirs() -> VersionId {
+    id("9f1c2a11-57c5-4e0c-9e6f-9d2f7f1c2a11")
+}
+
+/// `version` is pending, and a person requested a rotation.
+fn pending(want: Desired, version: &VersionId) -> Scene {
+    Scene::new(Desired { rotate_request: Some("now".to_owned()), ..want }).with(|scene| scene.label(AWSPENDING, version))
+}
+
+fn claimed(scene: &mut Scene) {
+    let claim = crate::desired::lambda_rotation::claim(&scene.want);
+    scene.aws().tags.insert(TAG_ROTATION.to_owned(), claim);
+}
+
+#[test]
+fn without_the_label_nothing_is_pending() {
+    for want in [generated(&json!({})), lambda(), mirror_only()] {
+        assert_eq!(Scene::new(want).secret().pending, Pending::None);
+    }
+}
+
+#[test]
+fn a_pending_version_that_is_current_is_a_rotation_that_ended() {
+    for (name, want) in [("generated", generated(&json!({}))), ("lambda", lambda()), ("mirrored only", mirror_only())] {
+        let scene = pending(want, &id("current"));
+        let rotating = scene.clone().with(|scene| scene.aws().rotation.enabled = true);
+        let another = scene.clone().with(|scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned())));
+        for scene in [scene, rotating, another] {
+            assert_eq!(scene.secret().pending, Pending::Current(id("current")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_version_is_ours_only_if_its_id_follows_from_this_object_and_aws_never_rotates() {
+    let nothing: Change = |_| {};
+    let function: Change = |scene| scene.aws().rotation.function = Some(FUNCTION.to_owned());
+    let enabled: Change = |scene| {
+        scene.aws().rotation.enabled = true;
+        scene.aws().rotation.function = Some(FUNCTION.to_owned());
+    };
+    let service: Change = |scene| scene.aws().owning_service = Some("rds".to_owned());
+    let another: Change = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
+    let nobodys: Change = |scene| scene.aws().tags.clear();
+    let enabled_by_us: Change = |scene| {
+        scene.aws().rotation.enabled = true;
+        claimed(scene);
+    };
+    let plain = || generated(&json!({}));
+    for (name, want, change, id, expected) in vec![
+        ("ours", plain(), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
+        ("ours, and scheduled", scheduled("rate(1 hour)"), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
+        ("a random id", plain(), nothing, theirs(), Pending::Foreign(theirs())),
+        ("AWS rotated it once", plain(), function, ours(), Pending::Foreign(ours())),
+        ("another's secret", plain(), another, ours(), Pending::Foreign(ours())),
+        ("nobody's secret", plain(), nobodys, ours(), Pending::Foreign(ours())),
+        ("mirrored only", mirror_only(), nothing, ours(), Pending::Foreign(ours())),
+        ("a service manages it", plain(), service, ours(), Pending::Foreign(ours())),
+        ("another rotates it with a function", plain(), enabled, ours(), Pending::Foreign(ours())),
+        ("another rotates it, random id", plain(), enabled, theirs(), Pending::Foreign(theirs())),
+        ("a function is declared, rotation is off", lambda(), nothing, ours(), Pending::Foreign(ours())),
+        ("a function is declared, rotation is on", lambda(), enabled, ours(), Pending::Delegated(ours())),
+        ("a function is declared, random id", lambda(), enabled, theirs(), Pending::Delegated(theirs())),
+        ("rotation is on and claimed", plain(), enabled_by_us, theirs(), Pending::Delegated(theirs())),
+        ("a function is declared, a service manages it", lambda(), service, ours(), Pending::Foreign(ours())),
+        ("mirrored only, another rotates it", mirror_only(), enabled, theirs(), Pending::Foreign(theirs())),
+    ] {
+        assert_eq!(pending(want, &id).with(change).secret().pending, expected, "{name}");
+    }
+}
+
+#[test]
+fn another_objects_claim_on_a_secret_that_is_ours_does_not_make_its_pending_version_ours() {
+    let scene = pending(generated(&json!({})), &ours()).with(|scene| {
+        scene.aws().rotation.enabled = true;
+        scene.aws().tags.insert(TAG_ROTATION.to_owned(), "c1/shop/former".to_owned());
+    });
+    assert_eq!(scene.secret().pending, Pending::Delegated(ours()), "an old claim on our secret is ours");
+    let foreign = scene.with(|scene| drop(scene.aws().tags.insert(TAG_CLUSTER.to_owned(), "c2".to_owned())));
+    assert_eq!(foreign.secret().pending, Pending::Foreign(ours()));
+}
+
+#[test]
+fn only_a_rotation_that_has_not_ended_is_in_progress() {
+    for (pending, in_progress) in [
+        (Pending::None, false),
+        (Pending::Current(ours()), false),
+        (Pending::Ours(ours(), Cause::Scheduled), true),
+        (Pending::Delegated(ours()), true),
+        (Pending::Foreign(ours()), true),
+    ] {
+        assert_eq!(pending.in_progress(), in_progress.then_some(&ours()), "{pending:?}");
+        assert_eq!(pending.version(), (pending != Pending::None).then_some(&ours()), "{pending:?}");
+    }
+}

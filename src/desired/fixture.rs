@@ -1,0 +1,56 @@
+//! The object that unit tests of several modules start from: `shop/db-admin`, a user with a generated password.
+
+use std::collections::BTreeMap;
+
+use super::{Delivery, Desired, Pin, Rotation, Settings, Target};
+use crate::api::SecretType;
+use crate::generate::Generator;
+use crate::identity::Session;
+use crate::value::{DeclaredValue, Layout};
+use crate::version_id::VersionIds;
+
+pub(crate) const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
+
+/// The fixed field `username` and the generated field `password`.
+pub(crate) fn declared(username: &str) -> DeclaredValue {
+    DeclaredValue::Fields {
+        data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
+        generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
+    }
+}
+
+/// The object with this rotation.
+pub(crate) fn desired(rotation: Rotation) -> Desired {
+    Desired {
+        ids: VersionIds::of(UID),
+        uid: UID.to_owned(),
+        namespace: "shop".to_owned(),
+        name: "db-admin".to_owned(),
+        suspended: false,
+        region: "eu-central-1".to_owned(),
+        secret_name: "k8s/shop/db-admin".to_owned(),
+        own_prefix: true,
+        session: Session { cluster: "test".to_owned(), namespace: "shop".to_owned() },
+        service_account: None,
+        description: None,
+        settings: Settings::default(),
+        tags: BTreeMap::new(),
+        delete_after_days: None,
+        value: Some(declared("admin")),
+        rotation,
+        delivery: Delivery::Direct,
+        target: Some(Target {
+            name: "db-admin".to_owned(),
+            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            pin: Pin::Current,
+            retained: false,
+            adopts: false,
+        }),
+        keep_versions: 5,
+        rotate_request: None,
+        rollback_request: None,
+        refresh_request: None,
+    }
+}

@@ -1,0 +1,114 @@
+//! What the object's status says of earlier reconciles.
+
+use jiff::Timestamp;
+
+use crate::api::{AppliedStatus, Cause, RollbackRefusal};
+use crate::version_id::VersionId;
+
+/// The status as facts. Anyone who may write the status may have written it, so a decision that could harm needs a
+/// second proof (tags, labels, ids).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusFacts {
+    /// The ARN of the AWS secret that was ours.
+    pub arn: Option<String>,
+    /// Settings that the operator applied to that secret.
+    pub applied: AppliedStatus,
+    /// A version that the operator wrote and AWS did not show yet, and when it was created.
+    pub unseen: Option<(VersionId, Timestamp)>,
+    /// Hash of what was declared when a version was last made.
+    pub declared: Option<String>,
+    /// Names of the fields that were declared then.
+    pub declared_fields: Vec<String>,
+    /// The schedule that was in force.
+    pub schedule: Option<ReportedSchedule>,
+    /// The newest versions, newest first.
+    pub history: Vec<HistoryFact>,
+    /// What the schedule counted from.
+    pub last_rotation: Option<Timestamp>,
+    /// Requests that were handled.
+    pub requests: RequestFacts,
+    /// The status speaks of the current generation of the spec.
+    pub current_generation: bool,
+    /// The resourceVersion of the Secret at which a write of ours changed nothing.
+    pub confirmed_revision: Option<String>,
+}
+
+/// One entry of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryFact {
+    /// The version.
+    pub version: VersionId,
+    /// When it became current.
+    pub time: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A schedule, as reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedSchedule {
+    /// The schedule and its options in words.
+    pub expression: String,
+    /// When the operator first saw it; `None`: it was there before the first version.
+    pub since: Option<Timestamp>,
+}
+
+/// Tokens of handled requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestFacts {
+    /// Rotate.
+    pub rotate: Option<String>,
+    /// Rollback, and why it was refused.
+    pub rollback: Option<(String, Option<RollbackRefusal>)>,
+    /// Refresh.
+    pub refresh: Option<String>,
+}
+
+impl StatusFacts {
+    /// Whether the history has this version.
+    pub fn recorded(&self, version: &VersionId) -> bool {
+        self.history.iter().any(|entry| entry.version == *version)
+    }
+
+    /// The newest version of the history.
+    pub fn newest(&self) -> Option<&VersionId> {
+        self.history.first().map(|entry| &entry.version)
+    }
+
+    /// What the schedule counted from, as reported.
+    pub fn counted_from(&self) -> Option<Timestamp> {
+        self.last_rotation.or(self.history.first().map(|head| head.time))
+    }
+
+    /// The version with which an AWS secret is being adopted.
+    pub fn adopting(&self) -> Option<&VersionId> {
+        self.history.first().filter(|head| head.cause == Cause::Adopted).map(|head| &head.version)
+    }
+
+    /// The newest version, if it is a rollback.
+    pub fn rolled_back(&self) -> Option<&VersionId> {
+        self.history.first().filter(|head| head.cause == Cause::RolledBack).map(|head| &head.version)
+    }
+
+    /// Versions were reported and a schedule never was: rotation is new on an object that has a value.
+    pub fn rotation_is_new(&self) -> bool {
+        self.schedule.is_none() && !self.history.is_empty()
+    }
+
+    /// The schedule in force is another one than `expression`.
+    pub fn schedule_edited(&self, expression: &str) -> bool {
+        match &self.schedule {
+            Some(before) => before.expression != expression,
+            None => !self.history.is_empty(),
+        }
+    }
+
+    /// Since when a schedule with this `expression` is in force; `None`: it was there before the first version.
+    pub fn schedule_since(&self, expression: &str, now: Timestamp) -> Option<Timestamp> {
+        match &self.schedule {
+            Some(before) if before.expression == expression => before.since,
+            Some(_) => Some(now),
+            None => (!self.history.is_empty()).then_some(now),
+        }
+    }
+}

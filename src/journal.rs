@@ -1,0 +1,199 @@
+//! What the current reconcile did. Every comparison and rule sees the facts together with the journal, so that no rule
+//! deals with reads that are older than our own writes by itself.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::refusal::Refusal;
+use crate::step::{Source, Stage, Step, StepKind};
+use crate::version_id::VersionId;
+
+/// For how long reads of AWS may show a state from before a change (field reports: up to two minutes).
+pub const CONSISTENCY_WINDOW: SignedDuration = SignedDuration::from_secs(120);
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// It was carried out at this time.
+    Applied {
+        /// When.
+        at: Timestamp,
+    },
+    /// AWS already has the version or the name; nothing changed.
+    Exists {
+        /// When the version was created.
+        created: Timestamp,
+    },
+    /// What the step is about does not exist, or is no longer where it was read; nothing changed.
+    Absent,
+    /// A value that was read must not be mirrored, or nothing may be written on top of it; nothing changed.
+    Unfit(Unfit),
+    /// AWS refuses it until somebody changes something; nothing changed.
+    Refused(Refusal),
+}
+
+/// Why a version must not be mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// For the condition `Mirrored`.
+    pub refusal: Refusal,
+    /// What helps.
+    pub remedy: Remedy,
+}
+
+/// What makes a fit version after one that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Any version that the operator writes: it has the declared fields.
+    Write,
+    /// The same, but fields that others added would be lost, so a person must request it.
+    Request,
+    /// Another value in AWS or another spec.
+    Value,
+}
+
+/// One step and what it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The step.
+    pub step: Step,
+    /// Its effect.
+    pub effect: Effect,
+}
+
+/// A version that this reconcile made current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written<'a> {
+    /// The version.
+    pub version: &'a VersionId,
+    /// The version that it was meant to follow.
+    pub predecessor: &'a VersionId,
+    /// The version whose value it has, if it is a copy.
+    pub copy_of: Option<&'a VersionId>,
+}
+
+/// The steps of the current reconcile, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Journal(Vec<Entry>);
+
+impl Journal {
+    /// Appends a step.
+    pub fn record(&mut self, step: Step, effect: Effect) {
+        self.0.push(Entry { step, effect });
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    fn applied(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. } | Effect::Exists { .. })).map(|entry| &entry.step)
+    }
+
+    /// The kinds of the steps that were carried out.
+    pub fn kinds(&self) -> impl Iterator<Item = StepKind> {
+        self.applied().map(StepKind::from)
+    }
+
+    /// Whether this step was tried, with whatever effect.
+    pub fn tried(&self, step: &Step) -> bool {
+        self.0.iter().any(|entry| entry.step.key() == step.key())
+    }
+
+    /// Whether a step of this kind was carried out.
+    pub fn did(&self, kind: StepKind) -> bool {
+        self.kinds().any(|done| done == kind)
+    }
+
+    /// Why AWS refused settings.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.0.iter().filter_map(|entry| match &entry.effect {
+            Effect::Refused(refusal) => Some(refusal),
+            _ => None,
+        })
+    }
+
+    /// Why this version must not be mirrored, if it was read and is unfit; as found last.
+    pub fn unfit(&self, version: &VersionId) -> Option<&Unfit> {
+        let about = |step: &Step| match step {
+            Step::Put { predecessor, .. } => predecessor.as_ref() == Some(version),
+            step => step.writes_mirror() && step.version() == Some(version),
+        };
+        self.0.iter().rev().find_map(|entry| match &entry.effect {
+            Effect::Unfit(unfit) if about(&entry.step) => Some(unfit),
+            _ => None,
+        })
+    }
+
+    /// Whether the mirrored Secret was written.
+    pub fn mirror_written(&self) -> bool {
+        self.applied().any(Step::writes_mirror)
+    }
+
+    /// The version that was made current last, unless an external value got `AWSCURRENT` back after that.
+    pub fn written(&self) -> Option<Written<'_>> {
+        let last = self.0.iter().rfind(|entry| {
+            matches!(entry.effect, Effect::Applied { .. })
+                && matches!(
+                    entry.step,
+                    Step::Put { stage: Stage::Current, predecessor: Some(_), .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }
+                )
+        })?;
+        match &last.step {
+            Step::Put { version, predecessor: Some(predecessor), source, .. } => {
+                let copy_of = if let Source::Copy { of } = source { Some(of) } else { None };
+                Some(Written { version, predecessor, copy_of })
+            }
+            Step::Promote { version, from } => Some(Written { version, predecessor: from, copy_of: None }),
+            _ => None,
+        }
+    }
+
+    /// Version ids that AWS has, and when those versions were created.
+    pub fn used(&self) -> BTreeMap<VersionId, Timestamp> {
+        let version = |step: &Step| match step {
+            Step::Create { version } | Step::Put { version, .. } | Step::RotateNow { version } => Some(version.clone()),
+            Step::ConfigureRotation { version } => version.clone(),
+            _ => None,
+        };
+        let created = |effect: &Effect| match effect {
+            Effect::Applied { at } => Some(*at),
+            Effect::Exists { created } => Some(*created),
+            Effect::Absent | Effect::Unfit(_) | Effect::Refused(_) => None,
+        };
+        self.0.iter().filter_map(|entry| Some((version(&entry.step)?, created(&entry.effect)?))).collect()
+    }
+
+    /// Whether AWS said that it has no such version.
+    pub fn missing(&self, version: &VersionId) -> bool {
+        let about = |step: &Step| match step {
+            Step::Put { source: Source::Copy { of }, .. } => of == version,
+            step => step.writes_mirror() && step.version() == Some(version),
+        };
+        self.0.iter().any(|entry| entry.effect == Effect::Absent && about(&entry.step))
+    }
+
+    /// Puts the staging labels where this reconcile moved them, also if `labels` was read before that became visible.
+    /// Only moves that AWS compares with the expected holder are applied, and only those that AWS carried out:
+    /// `PutSecretValue` moves labels whatever version has them, so its effect is always read from AWS.
+    pub fn overlay_labels(&self, labels: &mut BTreeMap<String, VersionId>) {
+        for Entry { step, .. } in self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })) {
+            match step {
+                Step::MoveLabel { label, to: Some(to), .. } => drop(labels.insert(label.clone(), to.clone())),
+                Step::MoveLabel { label, to: None, .. } => drop(labels.remove(label)),
+                Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } => {
+                    labels.insert(AWSCURRENT.to_owned(), to.clone());
+                    labels.insert(AWSPREVIOUS.to_owned(), from.clone());
+                }
+                Step::Settle { version } if labels.get(AWSPENDING) == Some(version) => drop(labels.remove(AWSPENDING)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! What the journal answers for every kind of step and effect.
+
+use strum::VariantArray;
+
+use super::*;
+use crate::api::Cause;
+use crate::api::condition::Reason;
+
+fn id(name: &str) -> VersionId {
+    VersionId::from(name)
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn refusal() -> Refusal {
+    Refusal::new(Reason::AccessDenied, "no")
+}
+
+const EFFECTS: [&str; 4] = ["applied", "exists", "absent", "refused"];
+
+fn effect(name: &str) -> Effect {
+    match name {
+        "applied" => Effect::Applied { at: at(10) },
+        "exists" => Effect::Exists { created: at(5) },
+        "absent" => Effect::Absent,
+        _ => Effect::Refused(refusal()),
+    }
+}
+
+fn put(version: &str, predecessor: Option<&str>, stage: Stage, source: Source) -> Step {
+    Step::Put {
+        version: id(version),
+        source,
+        predecessor: predecessor.map(id),
+        cause: Cause::Scheduled,
+        stage,
+        label: Some("rotated-secrets/1".to_owned()),
+    }
+}
+
+fn composed(version: &str, predecessor: &str) -> Step {
+    put(version, Some(predecessor), Stage::Current, Source::Compose)
+}
+
+fn promote(version: &str, from: &str) -> Step {
+    Step::Promote { version: id(version), from: id(from) }
+}
+
+fn restore(to: &str, from: &str) -> Step {
+    Step::RestoreCurrent { to: id(to), from: id(from) }
+}
+
+fn move_label(label: &str, from: Option<&str>, to: Option<&str>) -> Step {
+    Step::MoveLabel { label: label.to_owned(), from: from.map(id), to: to.map(id) }
+}
+
+/// One step of every kind; all versions are `v`, and predecessors `u`.
+fn example(kind: StepKind) -> Step {
+    let version = id("v");
+    match kind {
+        StepKind::AddFinalizer => Step::AddFinalizer,
+        StepKind::RemoveFinalizer => Step::RemoveFinalizer,
+        StepKind::Create => Step::Create { version },
+        StepKind::Put => composed("v", "u"),
+        StepKind::Promote => promote("v", "u"),
+        StepKind::Settle => Step::Settle { version },
+        StepKind::MoveLabel => move_label("rotated-secrets/1", Some("u"), Some("v")),
+        StepKind::RestoreCurrent => restore("v", "u"),
+        StepKind::SetDescription => Step::SetDescription { description: String::new() },
+        StepKind::SetKey => Step::SetKey { key: String::new() },
+        StepKind::Tag => Step::Tag { tags: BTreeMap::new() },
+        StepKind::Untag => Step::Untag { keys: [].into() },
+        StepKind::PutPolicy => Step::PutPolicy,
+        StepKind::DeletePolicy => Step::DeletePolicy,
+        StepKind::Replicate => Step::Replicate { replicas: BTreeMap::new() },
+        StepKind::StopReplicating => Step::StopReplicating { regions: [].into() },
+        StepKind::SetReplicaKey => Step::SetReplicaKey { region: "eu-west-1".to_owned(), key: String::new() },
+        StepKind::Restore => Step::Restore,
+        StepKind::Adopt => Step::Adopt { tags: BTreeMap::new() },
+        StepKind::CreateMirror => Step::CreateMirror { version },
+        StepKind::ReplaceMirror => Step::ReplaceMirror { version, confirm: false },
+        StepKind::AdoptMirror => Step::AdoptMirror { version },
+        StepKind::ReleaseMirror => Step::ReleaseMirror,
+        StepKind::ClaimRotation => Step::ClaimRotation,
+        StepKind::ConfigureRotation => Step::ConfigureRotation { version: Some(version) },
+        StepKind::RotateNow => Step::RotateNow { version },
+        StepKind::CancelRotation => Step::CancelRotation,
+        StepKind::ReleaseRotation => Step::ReleaseRotation,
+        StepKind::Delete => Step::Delete { window: 7 },
+    }
+}
+
+fn journal(entries: &[(Step, &str)]) -> Journal {
+    let mut journal = Journal::default();
+    for (step, name) in entries {
+        journal.record(step.clone(), effect(name));
+    }
+    journal
+}
+
+/// A journal of one entry for every kind and effect.
+fn every(mut check: impl FnMut(StepKind, &str, &Journal)) {
+    for kind in StepKind::VARIANTS {
+        for name in EFFECTS {
+            check(*kind, name, &journal(&[(example(*kind), name)]));
+        }
+    }
+}
+
+#[test]
+fn entries_stay_in_the_order_of_the_steps() {
+    let journal = journal(&[(Step::AddFinalizer, "applied"), (Step::PutPolicy, "refused")]);
+    let expected =
+        [Entry { step: Step::AddFinalizer, effect: effect("applied") }, Entry { step: Step::PutPolicy, effect: effect("refused") }];
+    assert_eq!(journal.entries(), expected);
+    assert_eq!(Journal::default().entries(), []);
+}
+
+#[test]
+fn a_kind_was_done_if_its_step_was_applied_or_its_result_exists() {
+    every(|kind, name, journal| {
+        let done = ["applied", "exists"].contains(&name);
+        assert_eq!(journal.kinds().collect::<Vec<_>>(), if done { vec![kind] } else { vec![] }, "{kind:?} {name}");
+        for other in StepKind::VARIANTS {
+            assert_eq!(journal.did(*other), done && *other == kind, "{kind:?} {name}: {other:?}");
+        }
+    });
+    let twice = journal(&[(Step::PutPolicy, "refused"), (Step::Restore, "applied"), (Step::PutPolicy, "applied")]);
+    assert_eq!(twice.kinds().collect::<Vec<_>>(), [StepKind::Restore, StepKind::PutPolicy]);
+}
+
+#[test]
+fn a_step_was_tried_with_whatever_effect() {
+    every(|kind, name, journal| {
+        for other in StepKind::VARIANTS {
+            assert_eq!(journal.tried(&example(*other)), *other == kind, "{kind:?} {name}: {other:?}");
+        }
+    });
+    assert!(!Journal::default().tried(&Step::AddFinalizer));
+}
+
+#[test]
+fn two_steps_are_the_same_if_they_are_about_the_same_thing() {
+    let key = |region: &str, key: &str| Step::SetReplicaKey { region: region.to_owned(), key: key.to_owned() };
+    let replace = |version: &str, confirm| Step::ReplaceMirror { version: id(version), confirm };
+    let settle = |version: &str| Step::Settle { version: id(version) };
+    for (name, one, other, same) in [
+        ("the version of a put", composed("v", "u"), composed("w", "u"), false),
+        ("the predecessor of a put", composed("v", "u"), composed("v", "t"), true),
+        ("the source of a put", composed("v", "u"), put("v", None, Stage::Pending, Source::Copy { of: id("u") }), true),
+        ("the version of a promotion", promote("v", "u"), promote("w", "u"), false),
+        ("a put and a promotion", composed("v", "u"), promote("v", "u"), false),
+        ("the version to settle", settle("v"), settle("w"), false),
+        ("the version to restore", restore("v", "u"), restore("w", "u"), false),
+        ("the label", move_label("a", None, Some("v")), move_label("b", None, Some("v")), false),
+        ("the version of a label", move_label("a", None, Some("v")), move_label("a", Some("v"), None), true),
+        ("the region", key("eu-west-1", "k"), key("eu-north-1", "k"), false),
+        ("the key of a replica", key("eu-west-1", "k"), key("eu-west-1", "l"), true),
+        ("the version of the mirror", replace("v", false), replace("w", false), false),
+        ("the confirmation", replace("v", false), replace("v", true), true),
+        ("create and replace", Step::CreateMirror { version: id("v") }, replace("v", false), false),
+        ("the key", Step::SetKey { key: "k".to_owned() }, Step::SetKey { key: String::new() }, true),
+        ("the window", Step::Delete { window: 7 }, Step::Delete { window: 30 }, true),
+    ] {
+        assert_eq!(journal(&[(one.clone(), "absent")]).tried(&other), same, "{name}");
+        assert_eq!(journal(&[(other, "refused")]).tried(&one), same, "{name}");
+    }
+}
+
+#[test]
+fn only_refused_steps_have_a_refusal() {
+    every(|kind, name, journal| {
+        let expected = if name == "refused" { vec![refusal()] } else { vec![] };
+        assert_eq!(journal.refusals().cloned().collect::<Vec<_>>(), expected, "{kind:?} {name}");
+    });
+    let first = Refusal::new(Reason::AccessDenied, "first");
+    let second = Refusal::new(Reason::AccessDenied, "second");
+    let mut journal = Journal::default();
+    journal.record(Step::PutPolicy, Effect::Refused(first.clone()));
+    journal.record(Step::Restore, effect("applied"));
+    journal.record(Step::DeletePolicy, Effect::Refused(second.clone()));
+    assert_eq!(journal.refusals().collect::<Vec<_>>(), [&first, &second]);
+}
+
+#[test]
+fn the_mirror_was_written_by_the_three_steps_that_write_it() {
+    let writes = [StepKind::CreateMirror, StepKind::ReplaceMirror, StepKind::AdoptMirror];
+    every(|kind, name, journal| {
+        let written = writes.contains(&kind) && ["applied", "exists"].contains(&name);
+        assert_eq!(journal.mirror_written(), written, "{kind:?} {name}");
+    });
+}
+
+#[test]
+fn one_step_writes_a_current_version_if_it_was_applied_and_puts_or_promotes_one() {
+    every(|kind, name, journal| {
+        let written = [StepKind::Put, StepKind::Promote].contains(&kind) && name == "applied";
+        let (version, predecessor) = (id("v"), id("u"));
+        let expected = Written { version: &version, predecessor: &predecessor, copy_of: None };
+        assert_eq!(journal.written(), written.then_some(expected), "{kind:?} {name}");
+    });
+}
+
+#[test]
+fn the_last_step_that_makes_a_version_current_counts() {
+    let staged = |version: &str| put(version, Some("u"), Stage::Pending, Source::Compose);
+    let first = put("v", None, Stage::Current, Source::Compose);
+    let copy = || Source::Copy { of: id("old") };
+    for (name, entries, expected) in [
+        ("nothing", vec![], None),
+        ("staged", vec![(staged("v"), "applied")], None),
+        ("staged and promoted", vec![(staged("v"), "applied"), (promote("v", "u"), "applied")], Some(("v", "u", None))),
+        ("staged, not promoted", vec![(staged("v"), "applied"), (promote("v", "u"), "absent")], None),
+        ("a copy", vec![(put("v", Some("u"), Stage::Current, copy()), "applied")], Some(("v", "u", Some("old")))),
+        ("a copy that exists", vec![(put("v", Some("u"), Stage::Current, copy()), "exists")], None),
+        ("a version without predecessor", vec![(first, "applied")], None),
+        ("restored after it", vec![(composed("v", "u"), "applied"), (restore("x", "v"), "applied")], None),
+        ("not restored", vec![(composed("v", "u"), "applied"), (restore("x", "v"), "absent")], Some(("v", "u", None))),
+        ("restored before it", vec![(restore("x", "t"), "applied"), (composed("v", "x"), "applied")], Some(("v", "x", None))),
+        ("two versions", vec![(composed("v", "u"), "applied"), (composed("w", "v"), "applied")], Some(("w", "v", None))),
+        ("the second exists", vec![(composed("v", "u"), "applied"), (composed("w", "v"), "exists")], Some(("v", "u", None))),
+        ("other steps after it", vec![(composed("v", "u"), "applied"), (staged("w"), "applied")], Some(("v", "u", None))),
+    ] {
+        let journal = journal(&entries);
+        let found = journal.written().map(|found| (found.version.clone(), found.predecessor.clone(), found.copy_of.cloned()));
+        let expected = expected.map(|(version, predecessor, of)| (id(version), id(predecessor), of.map(id)));
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn used_ids_are_those_of_versions_that_aws_has() {
+    every(|kind, name, journal| {
+        let makes = [StepKind::Create, StepKind::Put, StepKind::RotateNow, StepKind::ConfigureRotation].contains(&kind);
+        let created = match name {
+            "applied" => Some(at(10)),
+            "exists" => Some(at(5)),
+            _ => None,
+        };
+        let expected = created.filter(|_| makes).map(|created| (id("v"), created)).into_iter().collect();
+        assert_eq!(journal.used(), expected, "{kind:?} {name}");
+    });
+    let configured = journal(&[(Step::ConfigureRotation { version: None }, "applied")]);
+    assert_eq!(configured.used(), BTreeMap::new());
+    let staged = journal(&[(put("v", None, Stage::Pending, Source::Compose), "applied"), (composed("w", "v"), "exists")]);
+    assert_eq!(staged.used(), BTreeMap::from([(id("v"), at(10)), (id("w"), at(5))]));
+}
+
+#[test]
+fn a_version_is_missing_if_its_copy_or_its_mirror_found_none() {
+    let copy = || put("v", Some("u"), Stage::Current, Source::Copy { of: id("old") });
+    every(|kind, name, journal| {
+        let mirrors = [StepKind::CreateMirror, StepKind::ReplaceMirror, StepKind::AdoptMirror].contains(&kind);
+        assert_eq!(journal.missing(&id("v")), mirrors && name == "absent", "{kind:?} {name}");
+        assert!(!journal.missing(&id("u")), "{kind:?} {name}");
+    });
+    for name in EFFECTS {
+        let journal = journal(&[(copy(), name)]);
+        assert_eq!(journal.missing(&id("old")), name == "absent", "{name}");
+        assert!(!journal.missing(&id("v")), "{name}: the copy itself is not what was looked for");
+    }
+}
+
+#[test]
+fn labels_are_where_applied_steps_moved_them_and_never_where_a_put_did() {
+    let before = [(AWSCURRENT, "u"), (AWSPREVIOUS, "t"), (AWSPENDING, "v"), ("rotated-secrets/1", "u")];
+    let labels = |changes: &[(&str, &str)]| -> BTreeMap<String, VersionId> {
+        before.iter().chain(changes).map(|(label, version)| ((*label).to_owned(), id(version))).collect()
+    };
+    every(|kind, name, journal| {
+        let mut expected = match kind {
+            StepKind::Promote | StepKind::RestoreCurrent => labels(&[(AWSCURRENT, "v"), (AWSPREVIOUS, "u")]),
+            StepKind::MoveLabel => labels(&[("rotated-secrets/1", "v")]),
+            _ => labels(&[]),
+        };
+        if kind == StepKind::Settle {
+            expected.remove(AWSPENDING);
+        }
+        let mut found = labels(&[]);
+        journal.overlay_labels(&mut found);
+        assert_eq!(found, if name == "applied" { expected } else { labels(&[]) }, "{kind:?} {name}");
+    });
+}
+
+#[test]
+fn labels_that_were_moved_twice_are_where_the_last_step_moved_them() {
+    for (name, entries, expected) in [
+        ("taken off", vec![(move_label("a", Some("u"), None), "applied")], None),
+        ("put on", vec![(move_label("a", None, Some("v")), "applied")], Some("v")),
+        ("put on and taken off", vec![(move_label("a", None, Some("v")), "applied"), (move_label("a", Some("v"), None), "applied")], None),
+        (
+            "taken off and put on",
+            vec![(move_label("a", Some("u"), None), "applied"), (move_label("a", None, Some("v")), "applied")],
+            Some("v"),
+        ),
+        ("refused", vec![(move_label("a", Some("u"), Some("v")), "refused")], Some("u")),
+        ("another writer moved it first", vec![(move_label("a", Some("u"), Some("v")), "absent")], Some("u")),
+    ] {
+        let mut labels = BTreeMap::from([("a".to_owned(), id("u"))]);
+        journal(&entries).overlay_labels(&mut labels);
+        assert_eq!(labels.get("a"), expected.map(id).as_ref(), "{name}");
+    }
+}
+
+#[test]
+fn settling_takes_the_pending_label_off_that_version_only() {
+    let mut labels = BTreeMap::from([(AWSPENDING.to_owned(), id("another"))]);
+    journal(&[(Step::Settle { version: id("v") }, "applied")]).overlay_labels(&mut labels);
+    assert_eq!(labels.get(AWSPENDING), Some(&id("another")));
+}

@@ -1,0 +1,67 @@
+//! The AWS secret does not exist, or has no value.
+
+use super::{Assessment, Blocked, Next, hold, lambda_rotation, mirror};
+use crate::api::Cause;
+use crate::api::condition::Reason;
+use crate::compare::{MirrorState, Observation, SecretState};
+use crate::desired::Desired;
+use crate::refusal::Refusal;
+use crate::step::{Source, Stage, Step};
+
+/// It does not exist.
+pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
+    if want.value.is_none() {
+        return Next::refuse(
+            Reason::SecretNotFound,
+            format!(
+                "there is no AWS secret {} in {}: create it, or declare in spec.value what the operator creates",
+                want.secret_name, want.region
+            ),
+        );
+    }
+    if !seen.access.function_allowed {
+        return Next::blocked(lambda_rotation::not_allowed(want));
+    }
+    if seen.mirror == MirrorState::Foreign {
+        // No value is made that could not be delivered.
+        let refusal = Refusal::new(Reason::Creating, "waiting until the Secret can be written (see Mirrored)");
+        let blocked = Blocked { mirrored: Some(mirror::not_owned(want)), ..Blocked::by(refusal) };
+        return Next::Rest(Assessment::Blocked(blocked));
+    }
+    if let Some(refusal) = want.settings.key.rejected() {
+        return Next::blocked(refusal.clone());
+    }
+    let version = want.ids.creation();
+    if seen.used().contains_key(&version) { created_invisible() } else { Next::Do(Step::Create { version }) }
+}
+
+/// It exists without a value.
+pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState) -> Next {
+    if want.value.is_none() {
+        return Next::refuse(
+            Reason::SecretNotFound,
+            format!("the AWS secret {} has no value yet: put one, and the operator mirrors it", want.secret_name),
+        );
+    }
+    let not_allowed = || (!seen.access.function_allowed).then(|| lambda_rotation::not_allowed(want));
+    if let Some(refusal) = hold::other_rotation(want, secret).or_else(not_allowed) {
+        return Next::blocked(refusal);
+    }
+    let version = want.ids.creation();
+    if seen.used().contains_key(&version) {
+        return created_invisible();
+    }
+    Next::Do(Step::Put {
+        version,
+        source: Source::Compose,
+        predecessor: None,
+        cause: Cause::Created,
+        stage: Stage::Current,
+        label: super::retention::next(want, seen, secret).map(|slot| slot.label),
+    })
+}
+
+/// AWS has the version and did not show it yet.
+fn created_invisible() -> Next {
+    Next::await_consistency(Reason::Creating, "created; AWS does not show it yet")
+}

@@ -1,0 +1,150 @@
+//! What the plan says of an object when there is nothing to do now.
+
+use jiff::Timestamp;
+
+use crate::api::RollbackRefusal;
+use crate::api::condition::Reason;
+use crate::refusal::Refusal;
+use crate::step::Step;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Carry out this step, then observe again.
+    Do(Step),
+    /// Nothing, until something changes or the assessment's time comes.
+    Rest(Assessment),
+}
+
+/// How the object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assessment {
+    /// `spec.suspend` is true: the last conditions stay.
+    Suspended,
+    /// The object is released; nothing is left to clean up.
+    Released,
+    /// The plan stopped before mirror and schedule; what was reported of them stays.
+    Blocked(Blocked),
+    /// Everything was examined.
+    Examined(Box<Examined>),
+}
+
+/// Why the plan stopped early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Why the AWS secret is not as declared.
+    pub refusal: Refusal,
+    /// Why the Secret could not be written, if that is the cause.
+    pub mirrored: Option<Refusal>,
+    /// An existing AWS secret is about to become ours: the report comes first.
+    pub adopting: bool,
+    /// AWS does not show yet what was done.
+    pub awaiting_consistency: bool,
+    /// When to reconcile again at the latest.
+    pub wake: Wake,
+}
+
+/// The result of a full examination.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examined {
+    /// Why each part of the object is not as declared.
+    pub aspects: Aspects,
+    /// What comes next by schedule.
+    pub rotation: RotationOutlook,
+    /// Requests that were handled, now or earlier.
+    pub requests: HandledRequests,
+    /// AWS may show an old state: what was read is not reported.
+    pub awaiting_consistency: bool,
+    /// When to reconcile again at the latest.
+    pub wake: Wake,
+}
+
+/// Why each part is not as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aspects {
+    /// The AWS secret and its value.
+    pub provisioned: Option<Refusal>,
+    /// Its other settings. They hold up neither rotation nor mirror.
+    pub settings: Option<Refusal>,
+    /// The mirrored Secret.
+    pub mirrored: Option<Refusal>,
+    /// The age of the value.
+    pub rotated: Option<Refusal>,
+}
+
+/// What comes next by schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RotationOutlook {
+    /// Whether anything rotates the value.
+    pub rotates: bool,
+    /// When the next rotation happens.
+    pub next: Option<Timestamp>,
+    /// `spec.rotation.rotateImmediately` asks for a first rotation that has not happened: the schedule is not in force
+    /// before it.
+    pub first_pending: bool,
+}
+
+/// Requests that were handled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HandledRequests {
+    /// The token of the rotate request.
+    pub rotate: Option<String>,
+    /// The token of the rollback request, and why it is not carried out.
+    pub rollback: Option<(String, Option<RollbackRefusal>)>,
+}
+
+/// The earliest of several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wake(pub Option<Timestamp>);
+
+impl Wake {
+    /// Wakes at `time`, or earlier if that was asked for already.
+    pub fn at(&mut self, time: impl IntoIterator<Item = Timestamp>) {
+        self.0 = self.0.into_iter().chain(time).min();
+    }
+}
+
+impl Blocked {
+    /// Blocked by this refusal.
+    pub fn by(refusal: Refusal) -> Self {
+        Self { refusal, mirrored: None, adopting: false, awaiting_consistency: false, wake: Wake::default() }
+    }
+}
+
+impl Next {
+    /// Blocked by this refusal.
+    pub(super) fn blocked(refusal: Refusal) -> Self {
+        Self::Rest(Assessment::Blocked(Blocked::by(refusal)))
+    }
+
+    /// Blocked for this reason.
+    pub(super) fn refuse(reason: Reason, message: impl Into<String>) -> Self {
+        Self::blocked(Refusal::new(reason, message))
+    }
+
+    /// AWS does not show yet what was done.
+    pub(super) fn await_consistency(reason: Reason, message: &str) -> Self {
+        let blocked = Blocked::by(Refusal::new(reason, message));
+        Self::Rest(Assessment::Blocked(Blocked { awaiting_consistency: true, ..blocked }))
+    }
+}
+
+impl Assessment {
+    /// When to reconcile again at the latest.
+    pub fn wake(&self) -> Option<Timestamp> {
+        match self {
+            Self::Suspended | Self::Released => None,
+            Self::Blocked(blocked) => blocked.wake.0,
+            Self::Examined(examined) => examined.wake.0,
+        }
+    }
+
+    /// Whether AWS may show an old state.
+    pub fn awaits_consistency(&self) -> bool {
+        match self {
+            Self::Suspended | Self::Released => false,
+            Self::Blocked(blocked) => blocked.awaiting_consistency,
+            Self::Examined(examined) => examined.awaiting_consistency,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What keeps a new version from being started. Every intent passes here, and only here.
+
+use super::assessment::Examined;
+use super::intents::Intent;
+use super::situation::Situation;
+use crate::api::Cause;
+use crate::api::condition::Reason;
+use crate::compare::{Pending, SecretState};
+use crate::desired::Desired;
+use crate::journal::{Remedy, Unfit};
+use crate::refusal::Refusal;
+
+/// Why an intent has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Something that the conditions report.
+    Obstacle(Refusal),
+    /// AWS may show an old state.
+    Inconsistent,
+    /// The current version is recorded in the history first.
+    Unrecorded,
+    /// The last version is reported before the next is made: this reconcile made it, or the Secret does not get it, and
+    /// a later reconcile would take it for a lost update.
+    OneVersion,
+}
+
+/// Whether anything holds back this intent.
+pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examined) -> Option<Hold> {
+    if let Some(refusal) = obstacle(situation, intent.cause, examined) {
+        return Some(Hold::Obstacle(refusal));
+    }
+    if examined.awaiting_consistency {
+        return Some(Hold::Inconsistent);
+    }
+    if situation.unrecorded() {
+        return Some(Hold::Unrecorded);
+    }
+    let status = &situation.seen.status;
+    let unreported = unfit(situation).is_some() && status.newest() != Some(&situation.current.version);
+    (unreported || situation.seen.journal.written().is_some()).then_some(Hold::OneVersion)
+}
+
+/// Reports why `intent` waits. `true`: nothing else is examined in this reconcile.
+pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, examined: &mut Examined) -> bool {
+    let redeclared = intent.cause == Cause::SpecChanged;
+    match hold {
+        Hold::Obstacle(refusal) if redeclared => {
+            let message = format!("spec.value changed: {}", refusal.message);
+            examined.aspects.provisioned = Some(Refusal::new(refusal.reason, message));
+            false
+        }
+        Hold::Obstacle(refusal) => {
+            let aspects = &mut examined.aspects;
+            *(if examined.rotation.rotates { &mut aspects.rotated } else { &mut aspects.provisioned }) = Some(refusal);
+            false
+        }
+        Hold::Inconsistent => true,
+        Hold::Unrecorded => {
+            if redeclared {
+                let message = "spec.value changed: the current version is recorded first";
+                examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+            }
+            examined.wake.at([situation.now]);
+            redeclared
+        }
+        Hold::OneVersion => {
+            // A report now would say that the new declaration was carried out.
+            examined.awaiting_consistency |= redeclared && situation.seen.journal.written().is_some();
+            examined.wake.at([situation.now]);
+            true
+        }
+    }
+}
+
+/// What the conditions report: another rotation, a version that could not be delivered, or one that would lose fields. A
+/// mirror that is pinned to a version that does not exist holds nothing up.
+pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
+    other_rotation(situation.want, situation.secret).or_else(|| undelivered(situation, cause, examined)).or_else(|| lossy(situation, cause))
+}
+
+fn unfit<'a>(situation: &Situation<'a>) -> Option<&'a Unfit> {
+    situation.seen.journal.unfit(&situation.current.version)
+}
+
+/// The current version does not reach the Secret, and a new one would not either.
+fn undelivered(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
+    let helps = match unfit(situation) {
+        None => false,
+        // An older value may be the correction.
+        Some(_) if cause == Cause::RolledBack => true,
+        Some(unfit) => unfit.remedy != Remedy::Value,
+    };
+    let refused = examined.aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound);
+    (refused && !helps).then(|| Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"))
+}
+
+/// Fields that others added would be lost, and no person requests it.
+fn lossy(situation: &Situation<'_>, cause: Cause) -> Option<Refusal> {
+    let unrequested = matches!(cause, Cause::Scheduled | Cause::SpecChanged);
+    let unfit = unfit(situation).filter(|unfit| unrequested && unfit.remedy == Remedy::Request)?;
+    Some(Refusal::new(Reason::Overdue, format!("waiting: {}", unfit.refusal.message)))
+}
+
+/// Another rotation that a write would abandon.
+pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Refusal> {
+    if secret.rotation.foreign {
+        return Some(foreign_rotation(want));
+    }
+    let name = &want.secret_name;
+    match &secret.pending {
+        Pending::None | Pending::Current(_) | Pending::Ours(..) => None,
+        Pending::Delegated(_) => Some(Refusal::new(
+            Reason::Progressing,
+            "AWS is rotating, and a write would abandon that rotation; the write follows when it has ended",
+        )),
+        Pending::Foreign(version) => Some(Refusal::new(
+            Reason::ForeignPending,
+            format!(
+                "version {version} of {name} has the label AWSPENDING of another rotation, which a write would abandon: let that rotation end, \
+                 or remove the label with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING \
+                 --remove-from-version-id {version}"
+            ),
+        )),
+    }
+}
+
+/// AWS rotates the secret, and not for this object.
+pub(super) fn foreign_rotation(want: &Desired) -> Refusal {
+    let name = &want.secret_name;
+    Refusal::new(
+        Reason::ForeignRotation,
+        format!(
+            "AWS rotates {name} itself: turn that off with aws secretsmanager cancel-rotate-secret --secret-id {name}, or remove spec.value \
+             and spec.rotation to mirror it only"
+        ),
+    )
+}

@@ -1,0 +1,132 @@
+//! Every cause that can ask for a new version, in order of precedence. Each rule is in the file that has its name.
+
+mod redeclared;
+mod requested;
+mod rollback;
+mod scheduled;
+mod staged;
+
+use super::assessment::{Aspects, Assessment, Examined, Next, RotationOutlook, Wake};
+use super::hold::{defer, hold};
+use super::mirror::Mirrored;
+use super::situation::Situation;
+pub(super) use requested::open_request;
+
+use super::{lambda_rotation, pipeline, settings};
+use crate::api::Cause;
+use crate::api::condition::Reason;
+use crate::desired::Rotation;
+use crate::journal::CONSISTENCY_WINDOW;
+use crate::step::{Source, Step};
+use crate::version_id::VersionId;
+use jiff::SignedDuration;
+
+/// How soon to read a setting again that AWS is still applying.
+const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
+
+/// A new version that a cause asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Intent {
+    /// Its id, which follows from the cause.
+    pub(super) version: VersionId,
+    /// Where its value comes from; `None`: it is staged already.
+    pub(super) source: Option<Source>,
+    /// Why.
+    pub(super) cause: Cause,
+}
+
+/// What a rule proposes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proposal {
+    /// Nothing: the next rule decides.
+    Nothing,
+    /// A new version.
+    Version(Intent),
+    /// A step that makes no version.
+    Step(Step),
+    /// Nothing may be started now: no further rule is asked.
+    Wait,
+}
+
+/// A rule: it proposes, and adds what it found to the examination.
+type Rule = fn(&Situation<'_>, &mut Examined) -> Proposal;
+
+/// The rules, first match first. A test pins the order.
+pub(super) const INTENTS: [(&str, Rule); 7] = [
+    // A version that we staged is finished before anything new begins.
+    ("staged", staged::staged),
+    // The declaration is what everything else builds on.
+    ("redeclared", redeclared::redeclared),
+    // A person says that the current value is wrong.
+    ("rollback", rollback::rolled_back),
+    // AWS rotates, is told to, or is told to stop. No rule below applies then.
+    ("lambda", lambda_rotation::lambda),
+    // A person asks for a new value.
+    ("requested", requested::requested),
+    // Rotation is new and starts with a rotation.
+    ("first", scheduled::first),
+    // The schedule.
+    ("scheduled", scheduled::scheduled),
+];
+
+/// Asks every rule, until one has something to do.
+pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
+    let mut examined = begin(situation, mirrored);
+    if !ready(situation, &mut examined) {
+        return rest(examined);
+    }
+    for (_, rule) in INTENTS {
+        match rule(situation, &mut examined) {
+            Proposal::Nothing => {}
+            Proposal::Wait => break,
+            Proposal::Step(step) => return Next::Do(step),
+            Proposal::Version(intent) => match hold(situation, &intent, &examined) {
+                None => return Next::Do(pipeline::begin(situation, intent)),
+                Some(held) => {
+                    if defer(situation, &intent, held, &mut examined) {
+                        break;
+                    }
+                }
+            },
+        }
+    }
+    rest(examined)
+}
+
+fn rest(examined: Examined) -> Next {
+    Next::Rest(Assessment::Examined(Box::new(examined)))
+}
+
+fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
+    let rotates = match situation.want.rotation {
+        Rotation::Never => false,
+        Rotation::Lambda(_) => true,
+        Rotation::Scheduled { .. } | Rotation::Refused(_) => situation.want.value.is_some(),
+    };
+    Examined {
+        aspects: Aspects { mirrored: mirrored.refusal, settings: settings::refusal(situation), ..Aspects::default() },
+        rotation: RotationOutlook { rotates, next: None, first_pending: scheduled::first_pending(situation) },
+        awaiting_consistency: mirrored.awaiting_consistency,
+        wake: Wake(mirrored.wake),
+        ..Examined::default()
+    }
+}
+
+/// Whether any rule may be asked.
+fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
+    let Situation { want, seen, secret, now, .. } = situation;
+    if !seen.access.function_allowed {
+        examined.aspects.settings = None;
+        examined.rotation.next = secret.rotation.next.filter(|_| secret.rotation.enabled);
+        examined.aspects.rotated = Some(lambda_rotation::not_allowed(want));
+        return false;
+    }
+    if examined.aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
+        examined.wake.at(now.saturating_add(SETTINGS_RECHECK));
+    }
+    // AWS has a version of ours that it does not show: the read is older than the write.
+    let Some(created) = situation.invisible() else { return true };
+    examined.awaiting_consistency = true;
+    examined.wake.at(created.saturating_add(CONSISTENCY_WINDOW));
+    false
+}

@@ -1,0 +1,42 @@
+//! The declared fields changed.
+
+use super::{Intent, Proposal};
+use crate::api::Cause;
+use crate::desired::Rotation;
+use crate::plan::assessment::Examined;
+use crate::plan::situation::Situation;
+use crate::step::Source;
+use crate::value::DeclaredValue;
+
+/// Writes a version with the new declaration, once for each predecessor.
+pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    let Situation { want, seen, secret, current, .. } = situation;
+    let Some(declared) = want.value.as_ref().map(DeclaredValue::hash) else { return Proposal::Nothing };
+    if unchanged(situation, &declared) {
+        return Proposal::Nothing;
+    }
+    if secret.previous().is_some_and(|previous| want.ids.declaration(previous, &declared) == current.version) {
+        // The staging labels show that it was written, but only until another version follows: it is reported first.
+        examined.wake.at([situation.now]);
+        return Proposal::Wait;
+    }
+    let version = want.ids.declaration(&current.version, &declared);
+    if seen.used().contains_key(&version) {
+        return Proposal::Nothing;
+    }
+    Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::SpecChanged })
+}
+
+fn unchanged(situation: &Situation<'_>, declared: &str) -> bool {
+    let Situation { want, seen, current, .. } = situation;
+    if let Some(reported) = &seen.status.declared {
+        return reported == declared;
+    }
+    // The status does not know. An external value stays; a version that can only be ours must be as declared.
+    let may_be_external = match want.rotation {
+        // A version that the function made has the id of our request.
+        Rotation::Lambda(_) => current.version != want.ids.creation(),
+        _ => !current.version.is_derived(),
+    };
+    current.matches != Some(false) || may_be_external
+}

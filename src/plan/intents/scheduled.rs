@@ -1,0 +1,138 @@
+//! The schedule asks for a rotation.
+
+use jiff::Timestamp;
+
+use super::{Intent, Proposal};
+use crate::api::Cause;
+use crate::api::condition::Reason;
+use crate::desired::{Desired, Rotation};
+use crate::plan::assessment::Examined;
+use crate::plan::hold::obstacle;
+use crate::plan::situation::Situation;
+use crate::refusal::Refusal;
+use crate::schedule::Clock;
+use crate::step::Source;
+use crate::version_id::VersionId;
+
+/// A rotation that is due or will be.
+struct Appointment {
+    version: VersionId,
+    /// When it was due.
+    due: Timestamp,
+    /// When it happens.
+    at: Timestamp,
+    /// Windows that passed without it.
+    missed: u32,
+}
+
+/// Whether rotation starts with a rotation at once, and that has not happened.
+pub(super) fn first_pending(situation: &Situation<'_>) -> bool {
+    let Situation { want, seen, .. } = situation;
+    matches!(want.rotation, Rotation::Scheduled { immediately: true, .. })
+        && want.value.is_some()
+        && seen.status.rotation_is_new()
+        && !situation.known(&want.ids.first())
+}
+
+/// The rotation with which rotation starts. The schedule comes into force after it.
+pub(super) fn first(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    let Rotation::Scheduled { suspended, .. } = &situation.want.rotation else { return Proposal::Nothing };
+    if !examined.rotation.first_pending {
+        return Proposal::Nothing;
+    }
+    if *suspended {
+        examined.aspects.rotated = Some(suspended_refusal(true));
+        return Proposal::Nothing;
+    }
+    intent(situation.want.ids.first())
+}
+
+/// The rotation of the first due time after the last change of the value.
+pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    let Situation { want, seen, now, .. } = situation;
+    if want.value.is_none() || examined.rotation.first_pending {
+        return Proposal::Nothing;
+    }
+    let (clock, suspended, expression) = match &want.rotation {
+        // AWS has its own schedule.
+        Rotation::Never | Rotation::Lambda(_) => return Proposal::Nothing,
+        Rotation::Refused(refusal) => {
+            examined.aspects.rotated = Some(refusal.clone());
+            return Proposal::Nothing;
+        }
+        Rotation::Scheduled { clock, suspended, expression, .. } => (clock, *suspended, expression),
+    };
+    let Some(next) = appointment(situation, clock, expression) else { return Proposal::Nothing };
+    let due = next.at <= *now;
+    if !due {
+        examined.wake.at([next.at]);
+    }
+    if suspended {
+        if due || next.missed > 0 {
+            examined.aspects.rotated = Some(suspended_refusal(due));
+        }
+        return Proposal::Nothing;
+    }
+    if due && obstacle(situation, Cause::Scheduled, examined).is_none() {
+        if seen.status.schedule_edited(expression) {
+            // A rotation that an edit makes due is announced before it happens.
+            examined.rotation.next = Some(next.at);
+            examined.wake.at([*now]);
+            return Proposal::Nothing;
+        }
+        return intent(next.version);
+    }
+    examined.rotation.next = Some(next.at);
+    if due {
+        return intent(next.version);
+    }
+    if next.missed > 0 {
+        examined.aspects.rotated = obstacle(situation, Cause::Scheduled, examined).or_else(|| Some(missed_window(want, &next)));
+    }
+    Proposal::Nothing
+}
+
+fn intent(version: VersionId) -> Proposal {
+    Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::Scheduled })
+}
+
+/// The rotation that comes next, or is overdue: of the first due time after the last change of the value whose version
+/// was not made yet.
+fn appointment(situation: &Situation<'_>, clock: &Clock, expression: &str) -> Option<Appointment> {
+    let since = situation.seen.status.schedule_since(expression, situation.now);
+    let mut due = clock.due_after(situation.current.schedule_base, since)?;
+    // The version of a due time exists although another one is current: the rotation happened, and a person went back
+    // since. AWS showed each such version in this reconcile, so there are few.
+    let version = loop {
+        let version = situation.want.ids.slot(due);
+        if !situation.known(&version) {
+            break version;
+        }
+        due = clock.next_after(due)?;
+    };
+    // The version is that of the due time in whichever window it is made: early or late, it is the same rotation.
+    let appointment = clock.appointment(due, situation.now)?;
+    Some(Appointment { version, due, at: appointment.at, missed: appointment.missed })
+}
+
+fn suspended_refusal(due: bool) -> Refusal {
+    let when = if due { "rotate" } else { "rotate in the next window" };
+    let message = format!("a rotation is due and spec.rotation.suspend is true: set it to false to {when}");
+    Refusal::new(Reason::Suspended, message)
+}
+
+fn missed_window(want: &Desired, next: &Appointment) -> Refusal {
+    let windows = if next.missed == 1 { "window" } else { "windows" };
+    Refusal::new(
+        Reason::MissedWindow,
+        format!(
+            "a rotation was due at {} and {} {windows} passed without it: it waits for the next window (spec.rotation.onMissedWindow); to \
+             rotate now: kubectl annotate rsec -n {} {} {}=$(date +%s) --overwrite",
+            next.due,
+            next.missed,
+            want.namespace,
+            want.name,
+            crate::api::ROTATE
+        ),
+    )
+}

@@ -1,0 +1,14 @@
+//! A version of ours is staged: it has `AWSPENDING` and is not current.
+
+use super::{Intent, Proposal};
+use crate::compare::Pending;
+use crate::plan::assessment::Examined;
+use crate::plan::situation::Situation;
+
+/// Finishes it, also if its cause is gone.
+pub(super) fn staged(situation: &Situation<'_>, _: &mut Examined) -> Proposal {
+    match &situation.secret.pending {
+        Pending::Ours(version, cause) => Proposal::Version(Intent { version: version.clone(), source: None, cause: *cause }),
+        _ => Proposal::Nothing,
+    }
+}

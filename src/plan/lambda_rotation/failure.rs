@@ -1,0 +1,57 @@
+//! AWS reports a failed rotation only in CloudTrail. It follows from dates.
+
+use super::{GRACE, MAX_PENDING, pending};
+use crate::api::condition::Reason;
+use crate::desired::Rotation;
+use crate::plan::situation::Situation;
+use crate::refusal::Refusal;
+use crate::version_id::VersionId;
+
+/// Whether a rotation by AWS failed.
+pub(super) fn failure(situation: &Situation<'_>) -> Option<Refusal> {
+    if !situation.secret.rotation.enabled {
+        return None;
+    }
+    match pending(situation) {
+        Some(pending) => stuck(situation, pending),
+        None => not_begun(situation),
+    }
+}
+
+fn not_begun(situation: &Situation<'_>) -> Option<Refusal> {
+    let overdue = |next: &jiff::Timestamp| next.saturating_add(GRACE).is_ok_and(|end| end <= situation.now);
+    let next = situation.secret.rotation.next.filter(overdue)?;
+    let want = situation.want;
+    Some(Refusal::new(
+        Reason::Overdue,
+        format!(
+            "AWS had to rotate by {next} and has not started: see RotationFailed in CloudTrail; to rotate now: kubectl annotate rsec -n {} {} \
+             {}=$(date +%s) --overwrite",
+            want.namespace,
+            want.name,
+            crate::api::ROTATE
+        ),
+    ))
+}
+
+fn stuck(situation: &Situation<'_>, pending: &VersionId) -> Option<Refusal> {
+    let late = situation.secret.rotation.next.is_some_and(|next| next < situation.now);
+    let limit = if late { GRACE } else { MAX_PENDING };
+    if situation.secret.last_changed.is_none_or(|changed| situation.now.duration_since(changed) < limit) {
+        return None;
+    }
+    let name = &situation.want.secret_name;
+    let function = match &situation.want.rotation {
+        Rotation::Lambda(lambda) => lambda.function.rsplit(':').next().unwrap_or(""),
+        _ => "NAME",
+    };
+    Some(Refusal::new(
+        Reason::RotationFailed,
+        format!(
+            "AWS could not rotate to version {pending}; the version before it stays current, and AWS retries: see the log of the function (aws \
+             logs tail /aws/lambda/{function}) and RotationFailed in CloudTrail. To start over once it is fixed, remove the label with aws \
+             secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING --remove-from-version-id {pending}, and \
+             request a rotation"
+        ),
+    ))
+}

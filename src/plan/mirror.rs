@@ -1,0 +1,138 @@
+//! Which version the mirrored Secret holds, and when it may be written.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::situation::Situation;
+use crate::api::condition::Reason;
+use crate::compare::MirrorState;
+use crate::desired::{Desired, Pin};
+use crate::journal::CONSISTENCY_WINDOW;
+use crate::refusal::Refusal;
+use crate::step::Step;
+use crate::version_id::VersionId;
+
+/// The mirror when there is nothing to do for it now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Mirrored {
+    /// Why it does not hold its version.
+    pub(super) refusal: Option<Refusal>,
+    /// When to look again.
+    pub(super) wake: Option<Timestamp>,
+    /// AWS may show an old state.
+    pub(super) awaiting_consistency: bool,
+}
+
+impl Mirrored {
+    fn refused(refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..Self::default() }
+    }
+}
+
+/// The next write of the mirrored Secret, or how it is.
+pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
+    let Situation { want, seen, .. } = situation;
+    match &seen.mirror {
+        MirrorState::Unwanted => return Ok(Mirrored::default()),
+        MirrorState::Foreign => return Ok(Mirrored::refused(not_owned(want))),
+        MirrorState::Absent | MirrorState::Adoptable | MirrorState::Ours { .. } => {}
+    }
+    let version = match pinned_or_current(situation) {
+        Ok(version) => version,
+        Err(refusal) => return Ok(Mirrored::refused(refusal)),
+    };
+    let unfit = seen.journal.unfit(&version).map(|unfit| unfit.refusal.clone());
+    match (write(situation, version), unfit) {
+        (Err(_), Some(refusal)) => Ok(Mirrored::refused(refusal)),
+        (mirrored, _) => mirrored,
+    }
+}
+
+/// The write that makes the Secret hold this version.
+fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step> {
+    let Situation { want, seen, .. } = situation;
+    let replace = |confirm| Step::ReplaceMirror { version: version.clone(), confirm };
+    match &seen.mirror {
+        MirrorState::Unwanted | MirrorState::Foreign => Ok(Mirrored::default()),
+        MirrorState::Absent => Err(Step::CreateMirror { version }),
+        MirrorState::Adoptable => Err(Step::AdoptMirror { version }),
+        MirrorState::Ours { version: Some(held), intact, .. } if *held == version => {
+            // Written in this reconcile and still not as declared: another manager owns fields in a way that a write
+            // cannot correct. One write is enough.
+            if *intact || seen.journal.mirror_written() { Ok(Mirrored::default()) } else { Err(replace(false)) }
+        }
+        MirrorState::Ours { version: None, .. } => Err(replace(false)),
+        // A version id means one value for ever, so a read cannot be too old for it.
+        MirrorState::Ours { .. } if pinned_by_id(want) => Err(replace(false)),
+        MirrorState::Ours { written, .. } => follow(situation, version, *written),
+    }
+}
+
+/// AWS shows another version than the mirror's. AWS may show an old state: only a change that is younger than the mirror
+/// is followed at once.
+fn follow(situation: &Situation<'_>, version: VersionId, written: Option<Timestamp>) -> Result<Mirrored, Step> {
+    // A time in the future was not written by us.
+    let credible = |written: &Timestamp| written.duration_since(situation.now) <= CONSISTENCY_WINDOW;
+    let Some(written) = written.filter(credible) else { return Err(Step::ReplaceMirror { version, confirm: true }) };
+    let ours = situation.seen.journal.written().is_some_and(|wrote| *wrote.version == version);
+    // Kubernetes keeps whole seconds.
+    let younger = |changed: Timestamp| changed.duration_since(written) > SignedDuration::from_secs(1);
+    if ours || situation.secret.last_changed.is_some_and(younger) {
+        return Err(Step::ReplaceMirror { version, confirm: false });
+    }
+    let consistent_at = written.saturating_add(CONSISTENCY_WINDOW).unwrap_or(situation.now);
+    if situation.now >= consistent_at {
+        return Err(Step::ReplaceMirror { version, confirm: true });
+    }
+    Ok(Mirrored { refusal: None, wake: Some(consistent_at), awaiting_consistency: true })
+}
+
+/// The version that the mirror should hold, or why there is none. The mirror keeps what it holds then.
+fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
+    let Situation { want, seen, secret, current, .. } = situation;
+    let Some(target) = &want.target else { return Ok(current.version.clone()) };
+    match &target.pin {
+        Pin::Current => Ok(current.version.clone()),
+        Pin::Stage(stage) => secret.labels.get(stage).cloned().ok_or_else(|| {
+            not_found(format!(
+                "spec.target.versionStage: no version of {} has the label {stage}; put it on one (aws secretsmanager \
+                 update-secret-version-stage), or choose another",
+                want.secret_name
+            ))
+        }),
+        Pin::Version(version) => {
+            let held = situation.mirrored() == Some(version);
+            if seen.journal.missing(version) && !held {
+                return Err(not_found(format!(
+                    "spec.target.versionId: AWS has no version {version} of {}, or has removed it; choose one of kubectl rotatedsecret history \
+                     {}, or remove versionId to follow AWSCURRENT",
+                    want.secret_name, want.name
+                )));
+            }
+            Ok(version.clone())
+        }
+    }
+}
+
+fn not_found(message: String) -> Refusal {
+    Refusal::new(Reason::VersionNotFound, message)
+}
+
+fn pinned_by_id(want: &Desired) -> bool {
+    want.target.as_ref().is_some_and(|target| matches!(target.pin, Pin::Version(_)))
+}
+
+/// The Secret exists and is not ours.
+pub(super) fn not_owned(want: &Desired) -> Refusal {
+    let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
+    let namespace = &want.namespace;
+    Refusal::new(
+        Reason::SecretNotOwned,
+        format!(
+            "the Secret {name} exists and is not ours, so it is not changed: let the object adopt it (spec.target.adoptionPolicy IfAnnotated, \
+             and kubectl annotate secret -n {namespace} {name} {}={}), choose another spec.target.name in a new object, or delete it (kubectl \
+             delete secret -n {namespace} {name})",
+            crate::api::ADOPT_BY,
+            want.name
+        ),
+    )
+}

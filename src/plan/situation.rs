@@ -1,0 +1,51 @@
+//! What every rule sees once the AWS secret is ours, or only mirrored, and has a value.
+
+use jiff::Timestamp;
+
+use crate::compare::{Current, MirrorState, Observation, SecretState};
+use crate::desired::{Desired, Rotation};
+use crate::journal::CONSISTENCY_WINDOW;
+use crate::version_id::VersionId;
+
+/// The arguments of every rule.
+#[derive(Clone, Copy)]
+pub(super) struct Situation<'a> {
+    pub(super) want: &'a Desired,
+    pub(super) seen: &'a Observation,
+    pub(super) secret: &'a SecretState,
+    pub(super) current: &'a Current,
+    pub(super) now: Timestamp,
+}
+
+impl Situation<'_> {
+    /// Whether AWS has, or is known to have had, a version of this id.
+    pub(super) fn known(&self, version: &VersionId) -> bool {
+        *version == self.current.version
+            || self.secret.pending.version() == Some(version)
+            || self.secret.labels.values().any(|labelled| labelled == version)
+            || self.seen.used().contains_key(version)
+    }
+
+    /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.
+    pub(super) fn invisible(&self) -> Option<Timestamp> {
+        let shown = |version: &VersionId| {
+            *version == self.current.version || self.secret.previous() == Some(version) || self.secret.pending.version() == Some(version)
+        };
+        let young = |created: Timestamp| self.now.duration_since(created) < CONSISTENCY_WINDOW;
+        self.seen.used().into_iter().filter(|(version, created)| !shown(version) && young(*created)).map(|(_, created)| created).max()
+    }
+
+    /// AWS rotates, and the current version is not in the history: it is recorded before another one follows, since the
+    /// staging labels remember only two.
+    pub(super) fn unrecorded(&self) -> bool {
+        matches!(self.want.rotation, Rotation::Lambda(_)) && self.seen.status.newest() != Some(&self.current.version)
+    }
+
+    /// The version that the mirror holds.
+    pub(super) fn mirrored(&self) -> Option<&VersionId> {
+        match &self.seen.mirror {
+            MirrorState::Ours { version, .. } => version.as_ref(),
+            _ => None,
+        }
+    }
+}

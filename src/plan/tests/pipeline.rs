@@ -1,0 +1,121 @@
+//! Staged versions: the pipeline in both ways of delivery, and versions of ours that a crash left staged.
+
+use super::*;
+use crate::desired::Delivery;
+
+/// Carries out the plan until it rests, at most once through the reconciles; the kinds of steps.
+fn run(want: &Desired, world: &mut Observation, reconciles: usize) -> Vec<&'static str> {
+    let mut steps = Vec::new();
+    for _ in 0..reconciles {
+        loop {
+            match plan(want, world, at(NOW)) {
+                Next::Do(step) => {
+                    steps.push(step.kind());
+                    carry_out(world, &step);
+                }
+                Next::Rest(rest) => {
+                    end_reconcile(want, world, &rest);
+                    break;
+                }
+            }
+        }
+    }
+    steps
+}
+
+fn requested(delivery: Delivery) -> Desired {
+    Desired { rotate_request: Some("now".to_owned()), delivery, ..want() }
+}
+
+fn staged() -> Observation {
+    let pending = Pending::Ours(ids().request("now"), Cause::Requested);
+    Observation { secret: Some(SecretState { pending, ..secret() }), ..seen() }
+}
+
+#[test]
+fn a_version_is_made_in_one_call_or_staged_promoted_and_settled() {
+    let mut world = seen();
+    assert_eq!(run(&requested(Delivery::Direct), &mut world, 4), ["Put", "ReplaceMirror"]);
+    let mut world = seen();
+    assert_eq!(run(&requested(Delivery::Staged), &mut world, 6), ["Put", "Promote", "Settle", "ReplaceMirror"]);
+    assert_eq!(world.secret.unwrap().current.unwrap().version, ids().request("now"));
+}
+
+#[test]
+fn a_crash_after_each_step_of_the_staged_way_leads_to_the_same_end() {
+    let want = requested(Delivery::Staged);
+    for crash_after in 0..5 {
+        let mut world = seen();
+        for _ in 0..crash_after {
+            if let Next::Do(step) = plan(&want, &world, at(NOW)) {
+                carry_out(&mut world, &step);
+            }
+        }
+        // The process dies: only AWS and Kubernetes remember.
+        world.journal = Journal::default();
+        run(&want, &mut world, 6);
+        let secret = world.secret.as_ref().unwrap();
+        assert_eq!(secret.current.as_ref().unwrap().version, ids().request("now"), "{crash_after}");
+        assert_eq!((secret.pending.clone(), secret.previous()), (Pending::None, Some(&id("current"))), "{crash_after}");
+        assert!(matches!(&world.mirror, MirrorState::Ours { version: Some(held), .. } if *held == ids().request("now")), "{crash_after}");
+    }
+}
+
+#[test]
+fn a_version_that_we_staged_is_finished_also_where_its_cause_is_gone_and_before_anything_new_begins() {
+    for delivery in [Delivery::Direct, Delivery::Staged] {
+        for request in [Some("now"), None, Some("later")] {
+            let want = Desired { rotate_request: request.map(str::to_owned), delivery, ..want() };
+            let Next::Do(step) = plan(&want, &staged(), at(NOW)) else { panic!("{request:?}") };
+            assert_eq!(step, Step::Promote { version: ids().request("now"), from: id("current") });
+        }
+    }
+}
+
+#[test]
+fn a_staged_version_waits_for_what_every_version_waits_for() {
+    let undelivered = Observation { mirror: MirrorState::Foreign, ..staged() };
+    let Next::Rest(rest) = plan(&requested(Delivery::Staged), &undelivered, at(NOW)) else { panic!() };
+    assert_eq!(rest.rotated.unwrap().reason, Reason::Overdue);
+    let mut elsewhere = staged();
+    elsewhere.secret.as_mut().unwrap().rotation = foreign_rotation();
+    let Next::Rest(rest) = plan(&requested(Delivery::Staged), &elsewhere, at(NOW)) else { panic!() };
+    assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignRotation);
+    let suspended = Desired { suspended: true, ..requested(Delivery::Staged) };
+    assert!(matches!(plan(&suspended, &staged(), at(NOW)), Next::Rest(Rest { suspended: true, .. })));
+}
+
+#[test]
+fn only_a_version_of_ours_is_settled_and_only_where_aws_does_not_rotate() {
+    let ours = ids().request("now");
+    let with = |version: &VersionId, rotation: LambdaState| {
+        let mut world = Observation { mirror: mirrored(version.as_str()), ..seen() };
+        let secret = world.secret.as_mut().unwrap();
+        secret.current = Some(Current { version: version.clone(), ..current(60) });
+        secret.pending = Pending::Current(version.clone());
+        secret.rotation = rotation;
+        world
+    };
+    assert_eq!(plan(&want(), &with(&ours, LambdaState::default()), at(NOW)), Next::Do(Step::Settle { version: ours.clone() }));
+    for rotation in [LambdaState { enabled: true, ..LambdaState::default() }, LambdaState { claimed: true, ..LambdaState::default() }] {
+        let next = plan(&want(), &with(&ours, rotation), at(NOW));
+        assert!(!matches!(next, Next::Do(Step::Settle { .. })), "AWS leaves the label there: {next:?}");
+    }
+    assert!(matches!(plan(&want(), &with(&id("external"), LambdaState::default()), at(NOW)), Next::Rest(_)));
+}
+
+#[test]
+fn the_order_of_the_intents_is_what_it_is() {
+    let order = intents::INTENTS.map(|(name, _)| name);
+    assert_eq!(order, ["staged", "redeclared", "rollback", "lambda", "requested", "first", "scheduled"]);
+}
+
+#[test]
+fn no_step_is_repeated_in_one_reconcile_and_what_aws_does_not_show_is_waited_for() {
+    let mut facts = seen();
+    facts.secret.as_mut().unwrap().deleted = true;
+    assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Restore));
+    facts.journal.record(Step::Restore, Effect::Applied { at: at(NOW) });
+    let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
+    assert!(rest.awaiting);
+}

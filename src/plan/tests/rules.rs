@@ -1,0 +1,106 @@
+//! Rules for every combination of facts.
+
+use super::*;
+
+pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts: &dyn Fn() -> String) {
+    let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. });
+    match &seen.secret {
+        None => assert!(matches!(step, Step::Create { version } if *version == ids().creation()), "{}", facts()),
+        Some(remote) => {
+            if *step == Step::Restore {
+                assert!(remote.deleted, "{}", facts());
+                assert!(matches!(remote.ownership, Ownership::Ours | Ownership::Former), "only ours is restored: {}", facts());
+            } else {
+                assert!(!remote.deleted, "a secret that is scheduled for deletion is left alone: {}", facts());
+            }
+            if let Step::Adopt { .. } = step {
+                assert!(matches!(remote.ownership, Ownership::Former | Ownership::Adoptable), "{}", facts());
+                let said = remote.current.is_none() || seen.status.adopting().is_some();
+                assert!(said, "the status says so before the tags do: {}", facts());
+                assert!(remote.ownership == Ownership::Former || !remote.rotation.foreign, "AWS rotates it: {}", facts());
+            } else if *step != Step::Restore {
+                assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
+            }
+            assert!(!matches!(step, Step::Create { .. }), "{}", facts());
+            if let Step::Put { version, predecessor, cause, .. } = step {
+                assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
+                assert!(!remote.rotation.foreign, "AWS rotates it: {}", facts());
+                assert!(remote.pending.in_progress().is_none(), "a rotation in progress is not abandoned: {}", facts());
+                if predecessor.is_some() {
+                    let delivered = match &seen.mirror {
+                        MirrorState::Unwanted => true,
+                        MirrorState::Ours { version, intact, .. } => *version == *predecessor && *intact,
+                        MirrorState::Absent | MirrorState::Foreign | MirrorState::Adoptable => false,
+                    };
+                    assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
+                }
+                if *cause == Cause::Scheduled {
+                    assert!(due(want, seen, remote.current.as_ref().unwrap(), version), "{}", facts());
+                }
+            }
+        }
+    }
+    assert!(want.value.is_some() || mirror_step, "what is somebody else's is only mirrored: {}", facts());
+    assert!(seen.mirror != MirrorState::Foreign || !mirror_step, "a foreign Secret is left alone: {}", facts());
+    let adopts = matches!(step, Step::AdoptMirror { .. });
+    assert!((seen.mirror == MirrorState::Adoptable) == adopts || !mirror_step, "{}", facts());
+    assert!(
+        seen.mirror != MirrorState::Foreign || !matches!(step, Step::Create { .. } | Step::Put { predecessor: Some(_), .. }),
+        "{}",
+        facts()
+    );
+    if let Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } = step {
+        let remote = seen.secret.as_ref().unwrap();
+        assert_eq!(Some(version), remote.current.as_ref().map(|c| &c.version), "only what is current is mirrored: {}", facts());
+        if let (MirrorState::Ours { version: Some(held), written: Some(written), .. }, Step::ReplaceMirror { confirm: false, .. }) =
+            (&seen.mirror, step)
+            && held != version
+        {
+            assert!(remote.last_changed.unwrap() > *written, "backwards only after a second look: {}", facts());
+        }
+    }
+}
+
+/// Whether the clock asks for this version now.
+fn due(want: &Desired, seen: &Observation, current: &Current, version: &VersionId) -> bool {
+    let Rotation::Scheduled { suspended: false, expression, immediately, .. } = &want.rotation else { return false };
+    if *immediately && seen.status.rotation_is_new() {
+        return *version == ids().first();
+    }
+    let place = |seconds: u64| i64::try_from(ids().place(seconds)).unwrap();
+    let late = NOW - current.changed.as_second() - PERIOD;
+    let turn = match expression.as_str() {
+        "rate(1 hour)" => late >= 0,
+        "rate(1 hour); duration: 30m" => late >= place(1620),
+        "rate(1 hour); duration: 5m; onMissedWindow: NextWindow" => (place(270)..300).contains(&late),
+        other => panic!("{other}"),
+    };
+    turn && *version == ids().slot(at(NOW - late))
+}
+
+pub(super) fn check_rest(want: &Desired, seen: &Observation, rest: &Rest, facts: &dyn Fn() -> String) {
+    let fine = rest.provisioned.is_none()
+        && rest.settings.is_none()
+        && rest.mirrored.is_none()
+        && rest.rotated.is_none()
+        && !rest.awaiting
+        && !rest.suspended;
+    if fine {
+        let remote = seen.secret.as_ref().unwrap_or_else(|| panic!("nothing is fine without a secret: {}", facts()));
+        let current = remote.current.as_ref().unwrap_or_else(|| panic!("nor without a value: {}", facts()));
+        let held = match &seen.mirror {
+            MirrorState::Unwanted => want.target.is_none(),
+            MirrorState::Ours { version, intact, .. } => version.as_ref() == Some(&current.version) && *intact,
+            MirrorState::Absent | MirrorState::Foreign | MirrorState::Adoptable => false,
+        };
+        assert!(held, "Ready is never a lie: {}", facts());
+        if let (Rotation::Scheduled { suspended: false, .. }, Some(_)) = (&want.rotation, &want.value) {
+            assert!(rest.next_rotation.is_some_and(|next| next > at(NOW)), "nothing due is left undone: {}", facts());
+        }
+    }
+    assert!(
+        fine || rest.awaiting || [&rest.provisioned, &rest.settings, &rest.mirrored, &rest.rotated].iter().any(|refusal| refusal.is_some()),
+        "{}",
+        facts()
+    );
+}

@@ -1,0 +1,156 @@
+//! The space of facts that the plan tells apart once name and finalizer are settled.
+
+use itertools::iproduct;
+
+use super::*;
+
+fn secrets() -> Vec<Option<SecretState>> {
+    let ownerships = [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable];
+    let ages = [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)];
+    let pendings = [
+        Pending::None,
+        Pending::Current(id("current")),
+        Pending::Foreign(id("foreign")),
+        Pending::Ours(ids().request("staged"), Cause::Requested),
+    ];
+    let flags = iproduct!([false, true], [false, true], [false, true], [NOW - 300, NOW - 5]);
+    let all = iproduct!(ownerships, ages, pendings, flags).map(|(ownership, age, pending, (deleted, foreign, drifted, last_changed))| {
+        let missing_tags = if drifted { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() };
+        SecretState {
+            ownership,
+            deleted,
+            current: age.map(current),
+            pending,
+            rotation: if foreign { foreign_rotation() } else { LambdaState::default() },
+            drift: if drifted { Drift { missing_tags, description: true, ..all_differs() } } else { Drift::default() },
+            replicas: if drifted { vec![in_sync("eu-west-1")] } else { Vec::new() },
+            last_changed: Some(at(last_changed)),
+            ..secret()
+        }
+    });
+    std::iter::once(None).chain(all.map(Some)).collect()
+}
+
+fn mirrors() -> Vec<MirrorState> {
+    let ours = iproduct!([None, Some("current"), Some("other")], [false, true], [None, Some(NOW - 200), Some(NOW - 50)]);
+    let ours = ours.map(|(version, intact, written)| MirrorState::Ours {
+        version: version.map(id),
+        intact,
+        written: written.map(at),
+        revision: None,
+    });
+    [MirrorState::Unwanted, MirrorState::Absent, MirrorState::Foreign, MirrorState::Adoptable].into_iter().chain(ours).collect()
+}
+
+fn wants() -> Vec<Desired> {
+    let refused = Rotation::Refused(Refusal::new(Reason::IntervalTooShort, "too short"));
+    // By the age of the value, the appointment in the window of half an hour lies ahead or behind, and the window of five
+    // minutes is open or over.
+    let rotations = [
+        Rotation::Never,
+        scheduled(false),
+        scheduled(true),
+        refused,
+        on_clock(30, OnMissedWindow::RotateNow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, false, false),
+        on_clock(5, OnMissedWindow::NextWindow, true, false),
+        on_clock(0, OnMissedWindow::RotateNow, false, true),
+        on_clock(0, OnMissedWindow::RotateNow, true, true),
+    ];
+    let all = iproduct!(rotations, [None, Some("now")], [true, false]).map(|(rotation, request, owned)| Desired {
+        value: owned.then(|| declared("admin")),
+        description: Some("declared".to_owned()),
+        rotation,
+        rotate_request: request.map(str::to_owned),
+        ..want()
+    });
+    all.collect()
+}
+
+/// What the status says: the declaration, and the history.
+fn statuses() -> Vec<StatusFacts> {
+    let table = [(None, vec![]), (Some("admin"), vec![]), (Some("other"), vec![]), (Some("admin"), vec![recorded("current")])];
+    let adopting = (None, vec![adopted("current")]);
+    let all = table.into_iter().chain([adopting]).map(|(reported, history)| StatusFacts {
+        declared: reported.map(|name| declared(name).hash()),
+        history,
+        ..StatusFacts::default()
+    });
+    all.collect()
+}
+
+/// What this reconcile did before: nothing, or it made the current version, or it wrote the mirror.
+fn journals() -> Vec<Journal> {
+    let applied = Effect::Applied { at: at(NOW) };
+    let mut wrote = Journal::default();
+    wrote.record(put("current", "previous"), applied.clone());
+    let mut mirrored = Journal::default();
+    mirrored.record(Step::ReplaceMirror { version: id("current"), confirm: false }, applied);
+    vec![Journal::default(), wrote, mirrored]
+}
+
+/// Calls `check` with every combination, and counts them.
+pub(super) fn every(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
+    let (secrets, mirrors, wants, statuses, journals) = (secrets(), mirrors(), wants(), statuses(), journals());
+    let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
+    let mut count = 0;
+    for (secret, mirror, status, journal) in iproduct!(&secrets, &mirrors, &statuses, &journals) {
+        let seen =
+            Observation { secret: secret.clone(), mirror: mirror.clone(), status: status.clone(), journal: journal.clone(), ..seen() };
+        if !consistent(&seen) {
+            continue;
+        }
+        for want in if *mirror == MirrorState::Unwanted { &unmirrored } else { &wants } {
+            if matters(want, &seen) {
+                check(want, &seen);
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+/// What a journal says was done is so.
+fn consistent(seen: &Observation) -> bool {
+    let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
+    let staged = seen.secret.as_ref().is_some_and(|secret| matches!(secret.pending, Pending::Ours(..)));
+    if staged && current.is_none() {
+        return false;
+    }
+    if seen.journal.written().is_some() {
+        let new = current.is_some_and(|current| NOW - current.changed.as_second() == 60);
+        return new && seen.secret.as_ref().is_some_and(|secret| secret.ownership == Ownership::Ours && !secret.deleted);
+    }
+    if seen.journal.mirror_written() {
+        let held = matches!(&seen.mirror, MirrorState::Ours { version: Some(version), written: Some(written), .. }
+            if *version == id("current") && *written == at(NOW - 50));
+        return held && current.is_some();
+    }
+    true
+}
+
+/// A schedule with options is told apart only where a value of ours may rotate, and what only such a schedule tells apart
+/// only there.
+fn matters(want: &Desired, seen: &Observation) -> bool {
+    let options = matches!(&want.rotation, Rotation::Scheduled { expression, immediately, .. } if *immediately || expression.contains(';'));
+    let late = |current: &Current| NOW - current.changed.as_second() - PERIOD;
+    let adoptable = |secret: &SecretState| matches!(secret.ownership, Ownership::Former | Ownership::Adoptable);
+    // A secret that is about to be adopted is not mirrored before. The states of the mirror are told apart afterwards.
+    let plain = match &seen.mirror {
+        MirrorState::Ours { .. } => seen.mirror == mirrored("current"),
+        _ => true,
+    };
+    if !plain && seen.secret.as_ref().is_some_and(adoptable) {
+        return false;
+    }
+    if seen.status.adopting().is_some() {
+        return !options && seen.secret.as_ref().is_some_and(adoptable);
+    }
+    match seen.secret.as_ref().and_then(|secret| Some((secret, late(secret.current.as_ref()?)))) {
+        _ if !options && seen.status.rotation_is_new() => false,
+        Some((secret, _)) if options => want.value.is_some() && secret.ownership == Ownership::Ours && !secret.deleted,
+        None if options => false,
+        Some((_, late)) => late <= 60,
+        None => true,
+    }
+}

@@ -1,0 +1,120 @@
+//! Events for the owner of an object. Made of closed words and version ids.
+
+use super::{history::recorded, requests};
+use crate::api::condition::Reason;
+use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
+use crate::compare::{Observation, Ownership};
+use crate::desired::Desired;
+use crate::facts::Place;
+use crate::step::{Step, StepKind};
+
+/// One Event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventNote {
+    /// `Warning` or `Normal`.
+    pub warning: bool,
+    /// The reason.
+    pub reason: String,
+    /// What the operator was doing.
+    pub action: &'static str,
+    /// The message.
+    pub note: String,
+}
+
+fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
+    EventNote { warning: false, reason: reason.to_owned(), action, note }
+}
+
+/// The Event of a step that no status shows.
+pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
+    let name = &want.secret_name;
+    match step {
+        Step::Restore => Some(normal(
+            "Restored",
+            "Restore",
+            format!("the AWS secret {name} was scheduled for deletion and is restored, because this object declares it"),
+        )),
+        Step::Delete { window } => Some(normal(
+            "DeletionScheduled",
+            "Delete",
+            format!("the AWS secret {name} will be deleted in {window} days; until then it can be restored"),
+        )),
+        _ => None,
+    }
+}
+
+/// The Event for a deleted object whose AWS secret should be deleted and cannot be, because no identity may act for it or
+/// because it is elsewhere. Deletion proceeds anyway: during the termination of a namespace the ServiceAccount may already
+/// be gone.
+pub fn orphaned_secret_event(want: &Desired, seen: &Observation) -> Option<EventNote> {
+    let ours = seen.secret.as_ref().is_some_and(|secret| secret.ownership == Ownership::Ours);
+    let name = &want.secret_name;
+    let note = match &seen.place {
+        _ if !seen.access.granted() => format!(
+            "the AWS secret {name} stays: no identity may delete it for this object any more; type: aws secretsmanager delete-secret --secret-id \
+             {name}"
+        ),
+        Place::Unproved(refusal) if !ours => format!("no AWS secret is deleted: {}", refusal.message),
+        _ => return None,
+    };
+    let deletes = want.value.is_some() && want.delete_after_days.is_some();
+    deletes.then(|| EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note })
+}
+
+/// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out.
+pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<EventNote> {
+    let mut notes = Vec::new();
+    if let Some(entry) = recorded(before, after) {
+        notes.push(new_version(entry));
+    } else if steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror)) {
+        notes.extend(mirrored(before, after));
+    }
+    notes.extend(requests::refused(before, after));
+    notes.extend(readiness(before, after));
+    notes
+}
+
+fn new_version(entry: &HistoryEntry) -> EventNote {
+    let version = &entry.version_id;
+    match entry.cause {
+        Cause::Created => normal("Created", "Create", format!("the AWS secret holds its first version {version}")),
+        Cause::Adopted => normal("Adopted", "Adopt", format!("the existing AWS secret is adopted and keeps version {version}")),
+        Cause::External => normal("ChangedInAws", "Mirror", format!("version {version} was put in AWS externally and is mirrored")),
+        Cause::RolledBack => normal(
+            "RolledBack",
+            "Mirror",
+            match &entry.copy_of {
+                Some(older) => format!("version {version} is current and has the value of version {older}, as requested"),
+                None => format!("version {version} is current again"),
+            },
+        ),
+        Cause::Scheduled => normal("Rotated", "Rotate", format!("version {version} is current; the rotation was due by schedule")),
+        Cause::Requested => normal("Rotated", "Rotate", format!("version {version} is current; the rotation was requested")),
+        Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
+    }
+}
+
+/// The Secret went to another version, or was repaired.
+fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+    let earlier = before.mirror.as_ref()?;
+    let held = after.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref());
+    if let (Some(held), Some(earlier)) = (held, earlier.version_id.as_deref())
+        && held != earlier
+    {
+        return Some(normal("Mirrored", "Mirror", format!("the Secret holds version {held}")));
+    }
+    let repaired = before.observed_generation == after.observed_generation;
+    repaired.then(|| normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as declared again".to_owned()))
+}
+
+fn readiness(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+    let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
+    let (old, new) = (ready(before), ready(after)?);
+    let same = old.as_ref().is_some_and(|old| (&old.status, &old.reason) == (&new.status, &new.reason));
+    if new.status == "False" && !same {
+        let warning = new.reason != Reason::Progressing.as_str() && new.reason != Reason::Suspended.as_str();
+        return Some(EventNote { warning, reason: new.reason, action: "Reconcile", note: new.message });
+    }
+    let recovered = new.status == "True" && old.is_some_and(|old| old.status == "False");
+    recovered.then(|| normal("Recovered", "Reconcile", new.message))
+}

@@ -1,0 +1,110 @@
+//! The history of versions, and why each one became current.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::{Cause, HistoryEntry, Outcome, RotatedSecretStatus};
+use crate::compare::{Current, Observation, SecretState, explain};
+use crate::desired::{Desired, RollbackRequest, RollbackTo, Rotation};
+
+/// How many versions the history keeps.
+const MAX_ENTRIES: usize = 10;
+
+/// Puts a version at the head of the history.
+pub(super) fn remember(after: &mut RotatedSecretStatus, current: &Current, cause: Cause, copy_of: Option<String>) {
+    let entry = HistoryEntry {
+        version_id: current.version.to_string(),
+        time: Time(current.changed),
+        cause,
+        outcome: Outcome::Succeeded,
+        reason: None,
+        copy_of,
+    };
+    after.history.insert(0, entry);
+    after.history.truncate(MAX_ENTRIES);
+}
+
+/// Records the current version, and what follows from it.
+pub(super) fn record(
+    after: &mut RotatedSecretStatus,
+    before: &RotatedSecretStatus,
+    want: &Desired,
+    seen: &Observation,
+    secret: &SecretState,
+    current: &Current,
+    now: Timestamp,
+) {
+    after.last_rotation_time = Some(Time(current.schedule_base));
+    if let Some(head) = after.history.first_mut().filter(|head| head.version_id == current.version.as_str()) {
+        head.time = Time(current.changed);
+        return;
+    }
+    let cause = cause(before, want, seen, secret, current, now);
+    if cause == Cause::Scheduled {
+        after.missed_rotations = missed(want, seen, current, now);
+    }
+    let copy = if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None };
+    remember(after, current, cause, copy);
+}
+
+/// The version whose value the current one has again: as this reconcile wrote it, or as the request names it.
+fn copy_of(want: &Desired, seen: &Observation, current: &Current) -> Option<String> {
+    if let Some(of) = seen.journal.written().filter(|written| *written.version == current.version).and_then(|written| written.copy_of) {
+        return Some(of.to_string());
+    }
+    match want.rollback_request.as_ref() {
+        Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) if want.ids.rollback(token) == current.version => {
+            Some(to.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Why the current version is current.
+fn cause(
+    before: &RotatedSecretStatus,
+    want: &Desired,
+    seen: &Observation,
+    secret: &SecretState,
+    current: &Current,
+    now: Timestamp,
+) -> Cause {
+    let same_secret = before.aws.as_ref().and_then(|aws| aws.arn.as_ref()).is_none_or(|arn| *arn == secret.arn);
+    if seen.status.recorded(&current.version) && same_secret {
+        return Cause::RolledBack;
+    }
+    if let Some(cause) = explain(want, &seen.status, &secret.labels, &current.version, now) {
+        return cause;
+    }
+    match &want.rotation {
+        Rotation::Lambda(_) => by_function(before, secret, current),
+        // The status was lost, and with it what the due times count from. An id that follows from a cause is ours, and
+        // no other cause is left.
+        Rotation::Scheduled { .. } if seen.status.counted_from().is_none() && current.version.is_derived() => Cause::Scheduled,
+        _ => Cause::External,
+    }
+}
+
+/// AWS says when it last rotated, not to which version: one that is older than that date, or that was pending, is what
+/// it rotated to.
+fn by_function(before: &RotatedSecretStatus, secret: &SecretState, current: &Current) -> Cause {
+    let pending = before.aws.as_ref().and_then(|aws| aws.pending_version_id.as_deref()) == Some(current.version.as_str());
+    let rotated = pending || secret.rotation.last.is_some_and(|last| last >= current.changed);
+    if rotated { Cause::Scheduled } else { Cause::External }
+}
+
+fn missed(want: &Desired, seen: &Observation, current: &Current, now: Timestamp) -> i32 {
+    let (Rotation::Scheduled { clock, expression, .. }, Some(base)) = (&want.rotation, seen.status.counted_from()) else { return 0 };
+    // Before the first rotation there was no due time to miss.
+    if current.version == want.ids.first() {
+        return 0;
+    }
+    let since = seen.status.schedule_since(expression, now);
+    let due = clock.due_after(base, since).filter(|due| *due <= current.changed);
+    due.map_or(0, |due| i32::try_from(clock.missed(due, current.changed)).unwrap_or(i32::MAX))
+}
+
+/// The version that became current in this reconcile, if one did.
+pub fn recorded<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a HistoryEntry> {
+    after.history.first().filter(|head| before.history.first().is_none_or(|old| old.version_id != head.version_id))
+}

@@ -1,0 +1,66 @@
+//! What the status says of earlier reconciles. Whoever may write the status may have written anything into it, and a
+//! clock that was wrong may have, so times are bounded before they are used.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::requests;
+use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
+use crate::backoff;
+use crate::facts::{HistoryFact, ReportedSchedule, RequestFacts, StatusFacts};
+use crate::journal::CONSISTENCY_WINDOW;
+
+/// How far the clocks of two replicas may differ.
+const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Until when the object waits after failures; `None`: it does not wait, or something new came in since.
+pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
+    let status = object.status.as_ref()?;
+    let until = status.failures.as_ref()?.next_attempt_time.as_ref()?.0;
+    let news = status.observed_generation != object.metadata.generation || requests::news(object);
+    // No failure waits longer. A later time was written by a wrong clock.
+    let credible = until.duration_since(now) <= backoff::MAX_WAIT.saturating_add(MAX_SKEW);
+    (until > now && credible && !news).then_some(until)
+}
+
+/// The status as facts. `now`: times of events that lie in the future are read as now, and those before 1970 as 1970.
+pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
+    let status = object.status.clone().unwrap_or_default();
+    let past = |time: Timestamp| time.min(now).max(Timestamp::UNIX_EPOCH);
+    let requests = status.requests.clone().unwrap_or_default();
+    let aws = status.aws.clone().unwrap_or_default();
+    StatusFacts {
+        arn: aws.arn.clone(),
+        unseen: unseen(&aws, now),
+        applied: aws.applied.unwrap_or_default(),
+        declared_fields: status.declared.as_ref().map(|declared| declared.fields.clone()).unwrap_or_default(),
+        declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
+        schedule: status.schedule.as_ref().map(|schedule| ReportedSchedule {
+            expression: schedule.expression.clone(),
+            since: schedule.since.as_ref().map(|since| past(since.0)),
+        }),
+        history: history(&status, past),
+        last_rotation: status.last_rotation_time.as_ref().map(|time| past(time.0)),
+        requests: RequestFacts {
+            rollback: requests.rollback.map(|token| (token, requests.rollback_refused)),
+            rotate: requests.rotate,
+            refresh: requests.refresh,
+        },
+        current_generation: status.observed_generation == object.metadata.generation,
+        confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
+    }
+}
+
+fn history(status: &RotatedSecretStatus, past: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
+    let entries = status.history.iter();
+    entries.map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: past(entry.time.0), cause: entry.cause }).collect()
+}
+
+/// A version that an earlier reconcile wrote and AWS did not show. One from the future is not believed.
+fn unseen(aws: &AwsStatus, now: Timestamp) -> Option<(crate::version_id::VersionId, Timestamp)> {
+    let unseen = aws.unseen.as_ref()?;
+    let credible = unseen.time.0.duration_since(now) <= CONSISTENCY_WINDOW;
+    credible.then(|| (unseen.version_id.as_str().into(), unseen.time.0.max(Timestamp::UNIX_EPOCH)))
+}
+
+#[cfg(test)]
+mod tests;

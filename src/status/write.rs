@@ -1,0 +1,238 @@
+//! Facts and assessment -> the status.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{conditions, history, requests, settings};
+use crate::api::condition::{ConditionType, merge};
+use crate::api::{
+    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, REFRESH, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
+    UnseenVersion,
+};
+use crate::backoff;
+use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
+use crate::desired::{Desired, LambdaRotation, Rotation};
+use crate::facts::Place;
+use crate::failure::Failure;
+use crate::journal::CONSISTENCY_WINDOW;
+use crate::plan::{Assessment, Blocked, Examined, retention};
+use crate::refusal::Refusal;
+use crate::version_id::VersionId;
+
+/// How a reconcile ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There is nothing left to do, or nothing that may be done.
+    Assessed {
+        /// The last observation.
+        seen: Box<Observation>,
+        /// What the plan says of it.
+        assessment: Assessment,
+    },
+    /// The spec cannot be carried out.
+    Invalid(Refusal),
+    /// A read or a step failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// The condition that it belongs to.
+        aspect: ConditionType,
+        /// Whether there is a Secret of the target's name.
+        secret_exists: bool,
+    },
+}
+
+/// The status after a reconcile.
+pub fn write(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    let mut after = RotatedSecretStatus { observed_generation: generation, failures: None, ..before.clone() };
+    let statements = match outcome {
+        Outcome::Invalid(refusal) => {
+            if let Some(refresh) = requests::token(object, REFRESH) {
+                after.requests.get_or_insert_default().refresh = Some(refresh);
+            }
+            conditions::refused(&before, ConditionType::Provisioned, refusal)
+        }
+        Outcome::Failed { failure, aspect, secret_exists } => {
+            after.mirror = after.mirror.filter(|_| *secret_exists || *aspect != ConditionType::Mirrored);
+            after.failures = Some(FailureStatus { requests: requests::present(object), ..count_failure(&before, want, failure, now) });
+            if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
+                after.requests.get_or_insert_default().refresh = Some(refresh);
+            }
+            conditions::failed(&before, failure, *aspect, now)
+        }
+        Outcome::Assessed { seen, assessment } => {
+            if let Some(want) = want {
+                let report = Report { before: &before, want, seen, now };
+                match assessment {
+                    Assessment::Suspended | Assessment::Released => {}
+                    Assessment::Blocked(blocked) => report.blocked(&mut after, blocked),
+                    Assessment::Examined(examined) => report.examined(&mut after, examined),
+                }
+            }
+            conditions::assessed(&before, &after, want, seen, assessment, now)
+        }
+    };
+    after.conditions = merge(&before.conditions, &statements, generation, now);
+    after
+}
+
+/// What a report is made of.
+struct Report<'a> {
+    before: &'a RotatedSecretStatus,
+    want: &'a Desired,
+    seen: &'a Observation,
+    now: Timestamp,
+}
+
+impl Report<'_> {
+    /// The plan stopped early: what was announced stays announced, so that it becomes overdue.
+    fn blocked(&self, after: &mut RotatedSecretStatus, blocked: &Blocked) {
+        self.refreshed(after);
+        let secret = self.seen.secret.as_ref();
+        if blocked.awaiting_consistency {
+            self.unseen(after);
+        } else if let (true, Some(current)) = (blocked.adopting, secret.and_then(|secret| secret.current.as_ref())) {
+            adopt(after, self.want, current);
+        } else if secret.is_none() && (self.looked() || after.aws.is_none()) {
+            after.aws = Some(AwsStatus { region: Some(self.want.region.clone()), ..AwsStatus::default() });
+        }
+    }
+
+    /// Whether AWS was asked about the secret. Only then may what was recorded be withdrawn: it says where the secret is.
+    fn looked(&self) -> bool {
+        self.seen.access.granted() && !matches!(self.seen.place, Place::Unproved(_))
+    }
+
+    fn examined(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
+        self.refreshed(after);
+        self.handled(after, examined);
+        if examined.awaiting_consistency {
+            self.unseen(after);
+            return;
+        }
+        let Some(secret) = &self.seen.secret else { return };
+        after.next_rotation_time = examined.rotation.next.map(Time);
+        after.aws = Some(self.aws(secret));
+        after.mirror = self.mirror();
+        // A change that the namespace's function may not make was not carried out.
+        let carried_out = examined.aspects.provisioned.is_none() && self.seen.access.function_allowed;
+        if let Some(declared) = self.want.value.as_ref().filter(|_| carried_out) {
+            after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
+        }
+        after.schedule = self.schedule(secret, examined);
+        if let Some(current) = &secret.current {
+            history::record(after, self.before, self.want, self.seen, secret, current, self.now);
+        }
+    }
+
+    fn refreshed(&self, after: &mut RotatedSecretStatus) {
+        if self.want.refresh_request.is_some() {
+            after.requests.get_or_insert_default().refresh.clone_from(&self.want.refresh_request);
+        }
+    }
+
+    fn handled(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
+        let mut requests = after.requests.clone().unwrap_or_default();
+        if examined.requests.rotate.is_some() {
+            requests.rotate.clone_from(&examined.requests.rotate);
+        }
+        if let Some((token, refused)) = &examined.requests.rollback {
+            requests.rollback = Some(token.clone());
+            requests.rollback_refused = *refused;
+        }
+        after.requests = (requests != RequestStatus::default()).then_some(requests);
+    }
+
+    /// Only that AWS has a version that it does not show yet: what was read is older than our writes.
+    fn unseen(&self, after: &mut RotatedSecretStatus) {
+        let unseen = self.youngest_invisible();
+        if unseen.is_some() || after.aws.as_ref().is_some_and(|aws| aws.unseen.is_some()) {
+            let region = Some(self.want.region.clone());
+            after.aws.get_or_insert_with(|| AwsStatus { region, ..AwsStatus::default() }).unseen = unseen;
+        }
+    }
+
+    /// The youngest version that AWS has and does not show, so that the next reconcile waits for it instead of writing
+    /// it again.
+    fn youngest_invisible(&self) -> Option<UnseenVersion> {
+        let labels = self.seen.secret.as_ref().map(|secret| &secret.labels);
+        let shown = |version: &VersionId| labels.is_some_and(|labels| labels.values().any(|shown| shown == version));
+        let young = |created: Timestamp| self.now.duration_since(created) < CONSISTENCY_WINDOW;
+        let invisible = self.seen.used().into_iter().filter(|(version, created)| !shown(version) && young(*created));
+        let (version, created) = invisible.max_by_key(|(_, created)| *created)?;
+        Some(UnseenVersion { version_id: version.to_string(), time: Time(whole_seconds(created)) })
+    }
+
+    fn aws(&self, secret: &SecretState) -> AwsStatus {
+        let retained = if self.want.value.is_some() { retention::retained(secret) } else { Vec::new() };
+        AwsStatus {
+            arn: Some(secret.arn.clone()),
+            region: Some(self.want.region.clone()),
+            current_version_id: secret.current.as_ref().map(|current| current.version.to_string()),
+            previous_version_id: secret.previous().map(ToString::to_string),
+            pending_version_id: secret.pending.version().map(ToString::to_string),
+            retained_version_ids: retained.iter().map(ToString::to_string).collect(),
+            unseen: None,
+            replicas: settings::replicas(secret),
+            applied: settings::applied(self.before.aws.as_ref(), self.want, secret),
+        }
+    }
+
+    fn mirror(&self) -> Option<MirrorStatus> {
+        let (MirrorState::Ours { version, written, intact, revision }, Some(target)) = (&self.seen.mirror, &self.want.target) else {
+            return None;
+        };
+        // A write of this reconcile changed nothing, although another manager claims fields: at this revision the Secret
+        // is as declared.
+        let confirmed = if !*intact && self.seen.journal.mirror_written() {
+            revision.clone()
+        } else {
+            self.seen.status.confirmed_revision.clone().filter(|earlier| revision.as_ref() == Some(earlier))
+        };
+        Some(MirrorStatus {
+            secret_name: target.name.clone(),
+            version_id: version.as_ref().map(ToString::to_string),
+            last_write_time: written.map(Time),
+            confirmed_resource_version: confirmed,
+        })
+    }
+
+    fn schedule(&self, secret: &SecretState, examined: &Examined) -> Option<ScheduleStatus> {
+        let in_force = |expression: String| {
+            let since = self.seen.status.schedule_since(&expression, self.now).map(Time);
+            Some(ScheduleStatus { expression, since })
+        };
+        match &self.want.rotation {
+            // The schedule comes into force with the first rotation.
+            _ if examined.rotation.first_pending => self.before.schedule.clone(),
+            Rotation::Scheduled { expression, .. } => in_force(expression.clone()),
+            Rotation::Lambda(LambdaRotation { config: Ok(config), .. }) if secret.rotation.enabled && secret.rotation.as_declared => {
+                in_force(config.rules.describe())
+            }
+            // A mistake that is corrected does not start the schedule again, and neither does one that AWS was not told.
+            Rotation::Refused(_) | Rotation::Lambda(_) => self.before.schedule.clone(),
+            Rotation::Never => None,
+        }
+    }
+}
+
+/// An existing AWS secret is being adopted. It is not ours yet, so its ARN is not reported. Rotation is new on it.
+fn adopt(after: &mut RotatedSecretStatus, want: &Desired, current: &Current) {
+    after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
+    after.declared = None;
+    after.schedule = None;
+    after.last_rotation_time = Some(Time(current.schedule_base));
+    history::remember(after, current, crate::api::Cause::Adopted, None);
+}
+
+fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: &Failure, now: Timestamp) -> FailureStatus {
+    let so_far = before.failures.as_ref();
+    let count = so_far.map_or(0, |failures| failures.count).saturating_add(1);
+    let seed = want.map_or(0, |want| want.ids.seed());
+    let delay = backoff::delay(failure.class, u32::try_from(count).unwrap_or(1), seed);
+    let whole = SignedDuration::from_secs(delay.as_secs().max(1));
+    let since = so_far.and_then(|failures| failures.since.clone()).filter(|since| since.0 <= now);
+    FailureStatus { count, since: since.or(Some(Time(now))), next_attempt_time: now.saturating_add(whole).ok().map(Time), requests: None }
+}

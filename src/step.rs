@@ -1,0 +1,241 @@
+//! The mutations that the operator knows. Each kind has a crash plan (tests/it).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
+
+use crate::api::Cause;
+use crate::version_id::VersionId;
+
+/// Where the value of a new version comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Composed from the declared fields and the predecessor's value.
+    Compose,
+    /// A copy of an older version.
+    Copy {
+        /// That version.
+        of: VersionId,
+    },
+}
+
+/// The staging label that a new version gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// `AWSCURRENT`: the version is in use at once.
+    Current,
+    /// `AWSPENDING`: the version is promoted later.
+    Pending,
+}
+
+/// The one next mutation. Names and version ids only, never secret material.
+#[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(name(StepKind), derive(PartialOrd, Ord, Hash, IntoStaticStr, VariantArray))]
+#[strum_discriminants(doc = "The kind of a step, for metrics, logs and tests.")]
+pub enum Step {
+    /// Add our finalizer to the object.
+    AddFinalizer,
+    /// Remove it.
+    RemoveFinalizer,
+    /// Create the AWS secret with its first value.
+    Create {
+        /// The id of the first version.
+        version: VersionId,
+    },
+    /// Write a new version.
+    Put {
+        /// Its id.
+        version: VersionId,
+        /// Where its value comes from.
+        source: Source,
+        /// The version that it follows; `None`: there is none.
+        predecessor: Option<VersionId>,
+        /// Why.
+        cause: Cause,
+        /// The label that it gets.
+        stage: Stage,
+        /// The retention label that it takes over in the same call.
+        label: Option<String>,
+    },
+    /// Move `AWSCURRENT` to a version that is staged, if `from` still has it.
+    Promote {
+        /// The staged version.
+        version: VersionId,
+        /// The current version.
+        from: VersionId,
+    },
+    /// Take `AWSPENDING` off a version that is current.
+    Settle {
+        /// That version.
+        version: VersionId,
+    },
+    /// Move a retention label of ours.
+    MoveLabel {
+        /// The label.
+        label: String,
+        /// The version that has it; `None`: none.
+        from: Option<VersionId>,
+        /// The version that gets it; `None`: none.
+        to: Option<VersionId>,
+    },
+    /// A write of ours replaced an external value that came between our read and our write: make that value current
+    /// again.
+    RestoreCurrent {
+        /// The external version.
+        to: VersionId,
+        /// Ours, which must still be current.
+        from: VersionId,
+    },
+    /// Set the description.
+    SetDescription {
+        /// The declared one.
+        description: String,
+    },
+    /// Set the KMS key.
+    SetKey {
+        /// Empty: back to the default key, as AWS writes it.
+        key: String,
+    },
+    /// Add tags that are missing or differ.
+    Tag {
+        /// These.
+        tags: BTreeMap<String, String>,
+    },
+    /// Remove tags that the operator applied and that are no longer declared.
+    Untag {
+        /// Their keys.
+        keys: BTreeSet<String>,
+    },
+    /// Put the declared resource policy.
+    PutPolicy,
+    /// Delete the resource policy that the operator put.
+    DeletePolicy,
+    /// Replicate the AWS secret to further regions, or again to one where that failed.
+    Replicate {
+        /// Regions and their keys; no key: the default key of the region.
+        replicas: BTreeMap<String, Option<String>>,
+    },
+    /// Remove replicas.
+    StopReplicating {
+        /// Their regions.
+        regions: BTreeSet<String>,
+    },
+    /// Set the KMS key of one replica.
+    SetReplicaKey {
+        /// Its region.
+        region: String,
+        /// The declared key.
+        key: String,
+    },
+    /// Cancel the scheduled deletion of our AWS secret.
+    Restore,
+    /// Tag an existing AWS secret as ours.
+    Adopt {
+        /// Ours and the user's.
+        tags: BTreeMap<String, String>,
+    },
+    /// Create the mirrored Secret.
+    CreateMirror {
+        /// With this version.
+        version: VersionId,
+    },
+    /// Replace the content of the mirrored Secret.
+    ReplaceMirror {
+        /// With this version.
+        version: VersionId,
+        /// Read the label again first: the version may be older than what the mirror holds.
+        confirm: bool,
+    },
+    /// Adopt an existing Secret and replace its content.
+    AdoptMirror {
+        /// With this version.
+        version: VersionId,
+    },
+    /// Remove our owner reference from the Secret, so that it stays.
+    ReleaseMirror,
+    /// Tag the AWS secret: this object manages its rotation by AWS.
+    ClaimRotation,
+    /// Configure rotation by AWS with the declared function and rules.
+    ConfigureRotation {
+        /// Rotate to this version at once; `None`: by schedule only.
+        version: Option<VersionId>,
+    },
+    /// Start a rotation by AWS now.
+    RotateNow {
+        /// To this version.
+        version: VersionId,
+    },
+    /// Turn rotation by AWS off.
+    CancelRotation,
+    /// Remove the tag that [`Step::ClaimRotation`] set.
+    ReleaseRotation,
+    /// Schedule the AWS secret for deletion.
+    Delete {
+        /// The recovery window in days.
+        window: i32,
+    },
+}
+
+/// What tells a step from another in one reconcile: no step is carried out twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepKey(StepKind, String);
+
+impl Step {
+    /// The name of the kind, for metrics and logs.
+    pub fn kind(&self) -> &'static str {
+        StepKind::from(self).into()
+    }
+
+    /// What tells it from other steps of the same reconcile.
+    pub fn key(&self) -> StepKey {
+        let detail = match self {
+            Self::SetReplicaKey { region, .. } => region,
+            Self::MoveLabel { label, .. } => label,
+            Self::CreateMirror { version } | Self::ReplaceMirror { version, .. } | Self::AdoptMirror { version } => version.as_str(),
+            Self::Put { version, .. } | Self::Promote { version, .. } | Self::Settle { version } => version.as_str(),
+            Self::RestoreCurrent { to, .. } => to.as_str(),
+            _ => "",
+        };
+        StepKey(self.into(), detail.to_owned())
+    }
+
+    /// Whether it applies a setting of the AWS secret other than its value. A refusal by AWS is reported, and the
+    /// reconcile goes on without it.
+    pub fn is_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::SetDescription { .. }
+                | Self::SetKey { .. }
+                | Self::Tag { .. }
+                | Self::Untag { .. }
+                | Self::PutPolicy
+                | Self::DeletePolicy
+                | Self::Replicate { .. }
+                | Self::StopReplicating { .. }
+                | Self::SetReplicaKey { .. }
+                | Self::MoveLabel { .. }
+        )
+    }
+
+    /// Whether it writes the mirrored Secret.
+    pub fn writes_mirror(&self) -> bool {
+        matches!(self, Self::CreateMirror { .. } | Self::ReplaceMirror { .. } | Self::AdoptMirror { .. })
+    }
+
+    /// The version that it is about, for logs.
+    pub fn version(&self) -> Option<&VersionId> {
+        match self {
+            Self::Create { version }
+            | Self::Put { version, .. }
+            | Self::Promote { version, .. }
+            | Self::Settle { version }
+            | Self::RotateNow { version }
+            | Self::RestoreCurrent { to: version, .. }
+            | Self::MoveLabel { to: Some(version), .. }
+            | Self::CreateMirror { version }
+            | Self::AdoptMirror { version }
+            | Self::ReplaceMirror { version, .. } => Some(version),
+            _ => None,
+        }
+    }
+}
