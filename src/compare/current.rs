@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Input, Need, whole_seconds};
+use super::input::{Input, Need, whole_seconds};
 use crate::api::{AWSPREVIOUS, Cause};
 use crate::desired::{Pin, Rotation};
 use crate::facts::AwsSecret;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
-use super::{Input, Need};
+use super::input::{Input, Need};
 use crate::api::AppliedStatus;
 use crate::desired::Setting;
 use crate::desired::key::{DEFAULT, Sameness, compare};

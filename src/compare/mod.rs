@@ -3,6 +3,7 @@
 
 mod current;
 mod drift;
+mod input;
 mod ownership;
 mod pending;
 mod rotation;
@@ -10,6 +11,8 @@ mod state;
 
 pub use current::Current;
 pub use drift::{Drift, PolicyState};
+use input::Input;
+pub use input::{Need, whole_seconds};
 pub use ownership::{Ownership, ownership};
 pub use pending::{Pending, explain};
 pub use rotation::LambdaState;
@@ -20,28 +23,6 @@ use jiff::Timestamp;
 use crate::desired::Desired;
 use crate::facts::{AwsSecret, Facts, StatusFacts};
 use crate::journal::Journal;
-use crate::version_id::VersionId;
-
-/// A fact that a comparison lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    /// When this version was created, and whether its value has the declared fields.
-    Version(VersionId),
-    /// The resource policy.
-    Policy,
-}
-
-/// What every comparison sees.
-#[derive(Clone, Copy)]
-pub(crate) struct Input<'a> {
-    pub(crate) want: &'a Desired,
-    pub(crate) facts: &'a Facts,
-    pub(crate) status: &'a StatusFacts,
-    pub(crate) journal: &'a Journal,
-    pub(crate) now: Timestamp,
-    /// The object is being deleted: only what cleanup needs is compared.
-    pub(crate) deleting: bool,
-}
 
 /// Compares the facts with the spec. `deleting`: the object is being deleted.
 ///
@@ -72,11 +53,6 @@ fn with_moved_labels(secret: &AwsSecret, journal: &Journal) -> AwsSecret {
     let mut secret = secret.clone();
     journal.overlay_labels(&mut secret.labels);
     secret
-}
-
-/// Kubernetes keeps whole seconds.
-pub fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]

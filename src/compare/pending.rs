@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::Input;
+use super::input::Input;
 use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause};
 use crate::desired::{Desired, Rotation};
 use crate::facts::{AwsSecret, StatusFacts};

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Ownership, whole_seconds};
+use super::input::whole_seconds;
+use super::ownership::Ownership;
 use crate::api::TAG_ROTATION;
 use crate::desired::lambda_rotation::{self, LambdaRotation};
 use crate::desired::{Desired, Rotation};

@@ -24,6 +24,7 @@ use crate::facts::{HistoryFact, MirrorFacts, ReportedSchedule};
 use crate::journal::Effect;
 use crate::step::{Source, Stage, Step};
 use crate::value::DeclaredValue;
+use crate::version_id::VersionId;
 
 const NOW: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;

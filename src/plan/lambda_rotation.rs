@@ -11,7 +11,7 @@ mod failure;
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::failure::failure;
+use self::failure::{GRACE, MAX_PENDING, failure};
 use super::assessment::Examined;
 use super::intents::{Proposal, open_request};
 use super::retention;
@@ -24,10 +24,6 @@ use crate::refusal::Refusal;
 use crate::step::Step;
 use crate::version_id::VersionId;
 
-/// How long a due rotation may take to begin before it counts as failed.
-const GRACE: SignedDuration = SignedDuration::from_mins(15);
-/// How long a version may be pending without any change. A function has a quarter of an hour for each of four steps.
-const MAX_PENDING: SignedDuration = SignedDuration::from_hours(1);
 /// How soon to check a rotation in progress; and when it takes longer.
 const RECHECK_SOON: SignedDuration = SignedDuration::from_secs(15);
 const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(60);

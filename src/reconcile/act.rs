@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::Reconciler;
+use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::api::{AWSCURRENT, AWSPENDING, Cause, TAG_ROTATION};
 use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Written};

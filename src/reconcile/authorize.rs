@@ -1,6 +1,6 @@
 //! What the namespace may do, and which identity acts for the object: decided once in a reconcile, before AWS is called.
 
-use super::Reconciler;
+use super::reconciler::Reconciler;
 use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
 use crate::desired::{Desired, Rotation, glob_allows};
 use crate::facts::Access;

@@ -1,6 +1,6 @@
 //! Metrics and log lines of steps and versions.
 
-use super::Reconciler;
+use super::reconciler::Reconciler;
 use crate::api::{Cause, HistoryEntry};
 use crate::desired::Desired;
 use crate::journal::Effect;

@@ -6,34 +6,30 @@ mod failed;
 mod instrument;
 mod observe;
 mod place;
+mod reconciler;
 mod shape;
 mod weakness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 use tracing::Instrument as _;
 
 use self::failed::Failed;
+pub use self::reconciler::Context;
+use self::reconciler::Reconciler;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
-use self::weakness::Weaknesses;
 use crate::api::condition::ConditionType;
 use crate::api::{FINALIZER, RotatedSecret};
-use crate::aws::{Aws, SecretsManager};
 use crate::backoff::Class;
 use crate::compare::Observation;
-use crate::desired::{Desired, Policy};
-use crate::facts::{Access, AwsSecret, Place, Reads};
+use crate::desired::Desired;
 use crate::failure::Failure;
-use crate::journal::{Effect, Journal};
-use crate::kubernetes::events::Events;
-use crate::kubernetes::mirror::MirrorMetadata;
+use crate::journal::Effect;
 use crate::kubernetes::{mirror, object};
-use crate::metrics::Metrics;
 use crate::plan::{Assessment, Next, plan, plan_cleanup};
 use crate::refusal::Refusal;
 use crate::status::{self, Outcome, events};
@@ -44,27 +40,6 @@ use crate::step::{Step, StepKind};
 const MAX_STEPS: usize = 48;
 /// How soon to reconcile again while AWS may show an old state.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
-
-/// What every reconcile needs.
-pub struct Context {
-    /// Kubernetes.
-    pub client: Client,
-    /// AWS.
-    pub aws: Aws,
-    /// The administrator's decisions.
-    pub policy: Policy,
-    /// The time, in whole seconds: the API server keeps no more.
-    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Events for the owners of objects.
-    pub events: Events,
-    /// Metrics for the owners of the operator.
-    pub metrics: Metrics,
-    /// The resync period.
-    pub refresh_interval: SignedDuration,
-    /// A mechanism that a test takes away.
-    #[cfg(feature = "weakened")]
-    pub weakness: Option<Weakness>,
-}
 
 /// How a reconcile ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,47 +100,7 @@ async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
     matches!(mirror::read(&ctx.client, object, &target, None).await, Ok(None))
 }
 
-/// One reconcile in progress.
-struct Reconciler<'a> {
-    ctx: &'a Context,
-    /// The object, with the finalizer as it is now.
-    object: RotatedSecret,
-    /// What the namespace may do. Read once.
-    access: Option<Access>,
-    /// The account of the role that acts; `None`: the operator itself acts, or it is not known.
-    account: Option<String>,
-    /// Where the AWS secret is. Decided before the first observation.
-    place: Place,
-    /// What was read there, for the first observation.
-    located: Option<AwsSecret>,
-    /// AWS, as the identity that acts for this object.
-    aws: Option<SecretsManager>,
-    /// The Secret, as last read.
-    mirror: Option<MirrorMetadata>,
-    /// Facts that never change, read so far.
-    reads: Reads,
-    /// What was done.
-    journal: Journal,
-    weaknesses: Weaknesses,
-}
-
-impl<'a> Reconciler<'a> {
-    fn new(object: &RotatedSecret, ctx: &'a Context) -> Self {
-        Self {
-            ctx,
-            object: object.clone(),
-            access: None,
-            account: None,
-            place: Place::AsConfigured,
-            located: None,
-            aws: None,
-            mirror: None,
-            reads: Reads::default(),
-            journal: Journal::default(),
-            weaknesses: Weaknesses::of(ctx),
-        }
-    }
-
+impl Reconciler<'_> {
     /// Until there is nothing to do. `None`: the object is gone.
     async fn run(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observation, Assessment)>, Failed> {
         for _ in 0..MAX_STEPS {
@@ -213,11 +148,6 @@ impl<'a> Reconciler<'a> {
             self.ctx.events.publish(&self.object, &note).await;
         }
         Ok(())
-    }
-
-    /// AWS, as the identity that acts for this object.
-    fn aws(&self) -> Result<&SecretsManager, Failure> {
-        self.aws.as_ref().ok_or_else(|| Failure::bug("AWS was called before the identity was known"))
     }
 
     /// Writes the status, and says when to reconcile again.

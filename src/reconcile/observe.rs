@@ -3,7 +3,8 @@
 
 use kube::ResourceExt;
 
-use super::{Failed, Reconciler};
+use super::failed::Failed;
+use super::reconciler::Reconciler;
 use crate::api::FINALIZER;
 use crate::api::condition::ConditionType;
 use crate::aws::{Address, Selector, Version};

@@ -1,6 +1,6 @@
 //! Where the AWS secret is: where the flags put it today, or where it was created under other flags.
 
-use super::Reconciler;
+use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::compare::{Ownership, ownership};

@@ -1,7 +1,7 @@
 //! Whether a value has the form that the object declares. One that has not is not mirrored: the Secret keeps the last
 //! version that had.
 
-use super::Reconciler;
+use super::reconciler::Reconciler;
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::aws::{Address, Selector};

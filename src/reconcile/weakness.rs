@@ -1,6 +1,5 @@
 //! Mechanisms that a test takes away to show that the crash plans notice. Never compiled into a release.
 
-use super::Context;
 #[cfg(feature = "weakened")]
 use crate::aws::Version;
 use crate::plaintext::Plaintext;
@@ -28,10 +27,6 @@ pub(super) struct Weaknesses {
 #[cfg(not(feature = "weakened"))]
 #[expect(clippy::unused_self, reason = "the feature uses it")]
 impl Weaknesses {
-    pub(super) fn of(_: &Context) -> Self {
-        Self::default()
-    }
-
     pub(super) fn step(&self, step: Step) -> Step {
         step
     }
@@ -45,8 +40,8 @@ impl Weaknesses {
 
 #[cfg(feature = "weakened")]
 impl Weaknesses {
-    pub(super) fn of(ctx: &Context) -> Self {
-        Self { weakness: ctx.weakness, in_memory: None }
+    pub(super) fn of(weakness: Option<Weakness>) -> Self {
+        Self { weakness, in_memory: None }
     }
 
     pub(super) fn step(&self, step: Step) -> Step {

@@ -1,25 +1,14 @@
 //! Events for the owner of an object. Made of closed words and version ids.
 
-use super::{history::recorded, requests};
+use super::history::recorded;
+use super::note::EventNote;
+use super::requests;
 use crate::api::condition::Reason;
 use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
 use crate::compare::{Observation, Ownership};
 use crate::desired::Desired;
 use crate::facts::Place;
 use crate::step::{Step, StepKind};
-
-/// One Event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventNote {
-    /// `Warning` or `Normal`.
-    pub warning: bool,
-    /// The reason.
-    pub reason: String,
-    /// What the operator was doing.
-    pub action: &'static str,
-    /// The message.
-    pub note: String,
-}
 
 fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
     EventNote { warning: false, reason: reason.to_owned(), action, note }

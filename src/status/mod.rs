@@ -4,13 +4,15 @@
 mod conditions;
 pub mod events;
 mod history;
+mod note;
 mod read;
 mod requests;
 mod settings;
 mod write;
 
-pub use events::{EventNote, event_notes};
+pub use events::event_notes;
 pub use history::recorded;
+pub use note::EventNote;
 pub use read::{backing_off, read};
 pub use write::{Outcome, write};
 

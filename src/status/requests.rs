@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::events::EventNote;
+use super::note::EventNote;
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RequestStatus, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
 

@@ -1,52 +1,28 @@
 //! Every cause that can ask for a new version, in order of precedence. Each rule is in the file that has its name.
 
+mod intent;
 mod redeclared;
 mod requested;
 mod rollback;
 mod scheduled;
 mod staged;
 
+use jiff::SignedDuration;
+
 use super::assessment::{Aspects, Assessment, Examined, Next, RotationOutlook, Wake};
 use super::hold::{defer, hold};
 use super::mirror::Mirrored;
 use super::situation::Situation;
+pub(super) use intent::{Intent, Proposal};
 pub(super) use requested::open_request;
 
 use super::{lambda_rotation, pipeline, settings};
-use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::desired::Rotation;
 use crate::journal::CONSISTENCY_WINDOW;
-use crate::step::{Source, Step};
-use crate::version_id::VersionId;
-use jiff::SignedDuration;
 
 /// How soon to read a setting again that AWS is still applying.
 const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
-
-/// A new version that a cause asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Intent {
-    /// Its id, which follows from the cause.
-    pub(super) version: VersionId,
-    /// Where its value comes from; `None`: it is staged already.
-    pub(super) source: Option<Source>,
-    /// Why.
-    pub(super) cause: Cause,
-}
-
-/// What a rule proposes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proposal {
-    /// Nothing: the next rule decides.
-    Nothing,
-    /// A new version.
-    Version(Intent),
-    /// A step that makes no version.
-    Step(Step),
-    /// Nothing may be started now: no further rule is asked.
-    Wait,
-}
 
 /// A rule: it proposes, and adds what it found to the examination.
 type Rule = fn(&Situation<'_>, &mut Examined) -> Proposal;

@@ -1,6 +1,6 @@
 //! The declared fields changed.
 
-use super::{Intent, Proposal};
+use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::desired::Rotation;
 use crate::plan::assessment::Examined;

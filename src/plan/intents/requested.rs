@@ -1,6 +1,6 @@
 //! A person asks for a rotation (annotation `rotated-secrets.io/rotate`).
 
-use super::{Intent, Proposal};
+use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::plan::assessment::Examined;
 use crate::plan::situation::Situation;

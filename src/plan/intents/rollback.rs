@@ -3,7 +3,7 @@
 //! The value is written as a new version whose id follows from the request's token. So a request is carried out once,
 //! also if status, annotation or operator are restored from an older time, and the mirror only moves forward.
 
-use super::{Intent, Proposal};
+use super::intent::{Intent, Proposal};
 use crate::api::{AWSPENDING, Cause, RollbackRefusal};
 use crate::desired::RollbackTo;
 use crate::plan::assessment::Examined;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Intent, Proposal};
+use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Rotation};

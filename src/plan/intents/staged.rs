@@ -1,6 +1,6 @@
 //! A version of ours is staged: it has `AWSPENDING` and is not current.
 
-use super::{Intent, Proposal};
+use super::intent::{Intent, Proposal};
 use crate::compare::Pending;
 use crate::plan::assessment::Examined;
 use crate::plan::situation::Situation;

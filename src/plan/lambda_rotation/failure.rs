@@ -1,18 +1,24 @@
 //! AWS reports a failed rotation only in CloudTrail. It follows from dates.
 
-use super::{GRACE, MAX_PENDING, pending};
+use jiff::SignedDuration;
+
 use crate::api::condition::Reason;
 use crate::desired::Rotation;
 use crate::plan::situation::Situation;
 use crate::refusal::Refusal;
 use crate::version_id::VersionId;
 
+/// How long a due rotation may take to begin before it counts as failed.
+pub(super) const GRACE: SignedDuration = SignedDuration::from_mins(15);
+/// How long a version may be pending without any change. A function has a quarter of an hour for each of four steps.
+pub(super) const MAX_PENDING: SignedDuration = SignedDuration::from_hours(1);
+
 /// Whether a rotation by AWS failed.
 pub(super) fn failure(situation: &Situation<'_>) -> Option<Refusal> {
     if !situation.secret.rotation.enabled {
         return None;
     }
-    match pending(situation) {
+    match situation.secret.pending.in_progress() {
         Some(pending) => stuck(situation, pending),
         None => not_begun(situation),
     }

@@ -1,0 +1,90 @@
+//! One reconcile in progress: what it knows and what it did.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+
+#[cfg(feature = "weakened")]
+use super::weakness::Weakness;
+use super::weakness::Weaknesses;
+use crate::api::RotatedSecret;
+use crate::aws::{Aws, SecretsManager};
+use crate::desired::Policy;
+use crate::facts::{Access, AwsSecret, Place, Reads};
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::kubernetes::events::Events;
+use crate::kubernetes::mirror::MirrorMetadata;
+use crate::metrics::Metrics;
+
+/// What every reconcile needs.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// AWS.
+    pub aws: Aws,
+    /// The administrator's decisions.
+    pub policy: Policy,
+    /// The time, in whole seconds: the API server keeps no more.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Events for the owners of objects.
+    pub events: Events,
+    /// Metrics for the owners of the operator.
+    pub metrics: Metrics,
+    /// The resync period.
+    pub refresh_interval: SignedDuration,
+    /// A mechanism that a test takes away.
+    #[cfg(feature = "weakened")]
+    pub weakness: Option<Weakness>,
+}
+
+/// One reconcile in progress.
+pub(super) struct Reconciler<'a> {
+    pub(super) ctx: &'a Context,
+    /// The object, with the finalizer as it is now.
+    pub(super) object: RotatedSecret,
+    /// What the namespace may do. Read once.
+    pub(super) access: Option<Access>,
+    /// The account of the role that acts; `None`: the operator itself acts, or it is not known.
+    pub(super) account: Option<String>,
+    /// Where the AWS secret is. Decided before the first observation.
+    pub(super) place: Place,
+    /// What was read there, for the first observation.
+    pub(super) located: Option<AwsSecret>,
+    /// AWS, as the identity that acts for this object.
+    pub(super) aws: Option<SecretsManager>,
+    /// The Secret, as last read.
+    pub(super) mirror: Option<MirrorMetadata>,
+    /// Facts that never change, read so far.
+    pub(super) reads: Reads,
+    /// What was done.
+    pub(super) journal: Journal,
+    pub(super) weaknesses: Weaknesses,
+}
+
+impl<'a> Reconciler<'a> {
+    pub(super) fn new(object: &RotatedSecret, ctx: &'a Context) -> Self {
+        Self {
+            ctx,
+            object: object.clone(),
+            access: None,
+            account: None,
+            place: Place::AsConfigured,
+            located: None,
+            aws: None,
+            mirror: None,
+            reads: Reads::default(),
+            journal: Journal::default(),
+            #[cfg(feature = "weakened")]
+            weaknesses: Weaknesses::of(ctx.weakness),
+            #[cfg(not(feature = "weakened"))]
+            weaknesses: Weaknesses::default(),
+        }
+    }
+
+    /// AWS, as the identity that acts for this object.
+    pub(super) fn aws(&self) -> Result<&SecretsManager, Failure> {
+        self.aws.as_ref().ok_or_else(|| Failure::bug("AWS was called before the identity was known"))
+    }
+}
