@@ -34,6 +34,10 @@ fn a_secret_that_is_used_where_it_was_recorded_is_planned_for_as_any_other() {
     }
 }
 
+fn in_force() -> ReportedSchedule {
+    ReportedSchedule { expression: "rate(1 hour)".to_owned(), since: None }
+}
+
 /// The current version must not be mirrored; the Secret holds another.
 fn unfit(remedy: Remedy, age: i64) -> Observation {
     let refusal = Refusal::new(Reason::FieldMissing, "no object: put a correct value");
@@ -43,7 +47,7 @@ fn unfit(remedy: Remedy, age: i64) -> Observation {
         secret: Some(SecretState { current: Some(current(age)), last_changed: Some(at(NOW)), ..secret() }),
         mirror: mirrored("previous"),
         journal,
-        status: StatusFacts { history: vec![recorded("current")], ..seen().status },
+        status: StatusFacts { history: vec![recorded("current")], schedule: Some(in_force()), ..seen().status },
         ..seen()
     }
 }
