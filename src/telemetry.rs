@@ -1,8 +1,9 @@
-//! Logs, and what must never be in them.
+//! Logging, and the protection of secret values in logs.
 //!
-//! A log level is a user's wish, and some libraries write whole requests and answers at a level that a user may well wish for: kube-client
-//! 5.0 logs the body of an answer at WARN when it does not deserialize, and such a body can be a Secret. So the user's filter is joined by
-//! one that he cannot widen, and a panic is logged by its place only, since its message can hold a value.
+//! Some libraries log complete requests and responses at levels that a user may enable: kube-client 5.0 logs the body
+//! of a response at WARN if it cannot be deserialized, and such a body can be a Secret. The user's filter is therefore
+//! combined with caps that it cannot raise. A panic is logged by its location only, since its message can contain a
+//! value.
 
 use std::panic::PanicHookInfo;
 
@@ -14,43 +15,43 @@ use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// The crates that we write: all that they say may be shown.
+/// Crates of this project. Their messages are not capped.
 const OURS: [&str; 1] = ["rotated_secrets"];
-/// What others may say at most; the first that fits counts. Whoever is not named here may warn, and not more: a new dependency is not
-/// trusted until somebody has looked at what it logs.
+/// Maximum level of other crates; the first match applies. Crates that are not listed are limited to WARN: a new
+/// dependency is not trusted until its log messages have been reviewed.
 const CAPS: [(&str, LevelFilter); 3] = [
-    // The body of an answer that does not deserialize, at WARN.
+    // Logs the body of a response that cannot be deserialized, at WARN.
     ("kube_client::client", LevelFilter::ERROR),
     ("kube_client", LevelFilter::INFO),
     ("kube_runtime", LevelFilter::INFO),
 ];
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For eyes.
+    /// One line of text per event.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why logging could not be set up.
+/// Error in the setup of logging.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
-    #[error("the log filter is not understood; write for example info or rotated_secrets=debug")]
+    /// The filter cannot be parsed.
+    #[error("invalid log filter; use for example info or rotated_secrets=debug")]
     Filter(#[source] ParseError),
-    /// Called twice.
-    #[error("logging was set up before")]
+    /// Logging was set up before.
+    #[error("logging is already set up")]
     Twice,
 }
 
-/// Logs to standard error from now on, and panics by their place only. Once per process. What follows a panic is not decided here: the
-/// caller's unwinding ends the task or, in `main`, the process with a failure.
+/// Sets up logging to standard error, and logs panics by their location only. May be called once per process. The panic
+/// hook does not decide what follows a panic: unwinding ends the task or, in `main`, the process.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let subscriber = subscriber(format, filter, std::io::stderr)?;
-    // Not `init()`, which would bring in the records of the `log` crate, too: nobody has looked at those.
+    // Not `init()`, which would also forward the records of the `log` crate. Those have not been reviewed.
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(log_place));
     Ok(())
@@ -68,7 +69,7 @@ where
     Ok(Registry::default().with(layer.with_filter(filters(filter)?)))
 }
 
-/// What the user wishes, as far as it may be.
+/// The user's filter, limited by the caps.
 fn filters<S>(wish: &str) -> Result<impl Filter<S> + use<S>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -89,7 +90,7 @@ fn cap(target: &str) -> LevelFilter {
     cap.map_or(LevelFilter::WARN, |(_, cap)| *cap)
 }
 
-/// Whether a target is a module or something inside of it.
+/// Whether `target` is the module or is inside it.
 fn is_within(target: &str, module: &str) -> bool {
     target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -152,7 +153,7 @@ mod tests {
             "aws_smithy_http_client" "serde_json" "rotated_secrets_impostor" "kube_clientele");
     }
 
-    /// The least severe level at which `target` was heard.
+    /// The most verbose level at which `target` was logged.
     fn heard(text: &str, target: &str) -> Option<&'static str> {
         ["trace", "debug", "info", "warn", "error"].into_iter().find(|level| text.contains(&format!(" {target}@{level}")))
     }
