@@ -118,8 +118,15 @@ async fn livez(State(pages): State<Pages>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(pages): State<Pages>) -> (StatusCode, &'static str) {
-    if pages.readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not synchronized \
-         yet") }
+    if pages.readiness.is_set() {
+        (StatusCode::OK, "ok")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the watches are not synchronized \
+         yet",
+        )
+    }
 }
 
 async fn render(State(pages): State<Pages>) -> Response {
@@ -163,7 +170,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let (status, _, body) = ask(router.clone(), Method::GET, "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(body.contains("not in sync"), "{body}");
+        assert!(body.contains("not synchronized"), "{body}");
         readiness.set();
         let (status, _, _) = ask(router, Method::GET, "/readyz").await;
         assert_eq!(status, StatusCode::OK);
@@ -226,7 +233,7 @@ mod tests {
         };
         // The heartbeat is not updated, because the test does not run `beat`.
         let answer = livez();
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not moved for 6"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not responded for 6"), "{answer}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             tokio::spawn(pulse.beat());

@@ -164,7 +164,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     if minimum_rotation_interval < LEAST_INTERVAL && !development {
         return Err(Fatal(
             "--minimum-rotation-interval must be at least 10m, because AWS allows one write to a secret every 10m; with an emulator, add \
-             --development".to_owned(),
+             --development"
+                .to_owned(),
         ));
     }
     availability.check()?;
@@ -176,9 +177,13 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving = admin::serve(http_address, pages, until(stopped.clone()))
         .map_err(|_| Fatal(format!("--http-address: cannot listen on {http_address}; check whether another process uses the port")))?;
 
-    let mut config =
-        kube::Config::infer().await.map_err(|_| Fatal("no Kubernetes cluster is configured: set KUBECONFIG, or run in a \
-             pod".to_owned()))?;
+    let mut config = kube::Config::infer().await.map_err(|_| {
+        Fatal(
+            "no Kubernetes cluster is configured: set KUBECONFIG, or run in a \
+             pod"
+            .to_owned(),
+        )
+    })?;
     // The work queue retries, so that other objects are reconciled in between.
     config.default_retry = false;
     let client = Client::try_from(config.clone()).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;

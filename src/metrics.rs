@@ -242,7 +242,12 @@ impl Standing {
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         };
-        registry.register_with_unit("overdue_max", "Time by which the most overdue rotation is overdue", Unit::Seconds, self.overdue_max.clone());
+        registry.register_with_unit(
+            "overdue_max",
+            "Time by which the most overdue rotation is overdue",
+            Unit::Seconds,
+            self.overdue_max.clone(),
+        );
         seconds(registry, "oldest_version_timestamp", "Creation time of the oldest current value that rotates", &self.oldest_version);
         seconds(registry, "next_rotation_timestamp", "Time of the next rotation", &self.next_rotation);
         registry.register("object_ready", "Whether the object is Ready: 1 or 0", self.object_ready.clone());

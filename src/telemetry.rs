@@ -5,6 +5,8 @@
 //! combined with caps that it cannot raise. A panic is logged by its location only, since its message can contain a
 //! value.
 
+mod format;
+
 use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
@@ -14,6 +16,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
+
+use self::format::{Lines, SpanFields};
 
 /// Crates of this project. Their messages are not capped.
 const OURS: [&str; 1] = ["rotated_secrets"];
@@ -61,12 +65,8 @@ fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subs
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let layer = match format {
-        LogFormat::Human => layer.with_ansi(false).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-    };
-    Ok(Registry::default().with(layer.with_filter(filters(filter)?)))
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_ansi(false).with_writer(writer);
+    Ok(Registry::default().with(SpanFields.and_then(lines).with_filter(filters(filter)?)))
 }
 
 /// The user's filter, limited by the caps.
@@ -83,11 +83,15 @@ fn may_be_said(metadata: &Metadata<'_>) -> bool {
 }
 
 fn cap(target: &str) -> LevelFilter {
-    if OURS.iter().any(|ours| is_within(target, ours)) {
+    if is_ours(target) {
         return LevelFilter::TRACE;
     }
     let cap = CAPS.iter().find(|(theirs, _)| is_within(target, theirs));
     cap.map_or(LevelFilter::WARN, |(_, cap)| *cap)
+}
+
+fn is_ours(target: &str) -> bool {
+    OURS.iter().any(|ours| is_within(target, ours))
 }
 
 /// Whether `target` is the module or is inside it.
@@ -216,19 +220,70 @@ mod tests {
         }
     }
 
+    /// A failure in a step of a reconcile, as the operator logs it.
+    fn failing_step() {
+        let _reconcile = tracing::info_span!(target: "rotated_secrets", "reconcile", object = "shop/db-admin").entered();
+        let _foreign = tracing::info_span!(target: "kube_runtime", "reconciling object", reason = "unknown").entered();
+        let _step = tracing::info_span!(target: "rotated_secrets", "step", step = "Write", version = "v1").entered();
+        tracing::warn!(target: "rotated_secrets", version = "v2", count = 3, message = "access denied\n\u{1b}[31m", "failed");
+    }
+
+    /// The line without its time.
+    fn untimed(text: &str) -> &str {
+        let (time, line) = text.split_once(' ').unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{text}");
+        line
+    }
+
     #[test]
-    fn json_is_one_object_a_line() {
-        let text = logged(LogFormat::Json, "info", || {
-            tracing::info!(target: "rotated_secrets", step = "Stage", "done");
+    fn a_human_line_has_level_object_message_and_fields() {
+        let text = logged(LogFormat::Human, "info", failing_step);
+        assert_eq!(untimed(&text), "WARN shop/db-admin failed version=v2 count=3 detail=\"access denied\\n\\u{1b}[31m\" step=Write\n");
+    }
+
+    #[test]
+    fn a_human_line_of_another_crate_has_its_target() {
+        let text = logged(LogFormat::Human, "info", || tracing::warn!(target: "hyper", "connection closed"));
+        assert_eq!(untimed(&text), "WARN connection closed target=hyper\n");
+    }
+
+    #[test]
+    fn control_characters_cannot_start_a_line() {
+        let text = logged(LogFormat::Human, "info", || {
+            tracing::info!(target: "rotated_secrets", object = "a\nb", empty = "", pair = "a=b", "it's {}", "a\r\nb\u{1b}[0m\u{202e}");
         });
+        assert_eq!(untimed(&text), "INFO a\\nb it's a\\r\\nb\\u{1b}[0m\\u{202e} empty=\"\" pair=\"a=b\"\n");
+    }
+
+    #[test]
+    fn fields_that_a_span_records_later_are_logged() {
+        let text = logged(LogFormat::Human, "info", || {
+            let span = tracing::info_span!(target: "rotated_secrets", "step", version = tracing::field::Empty);
+            span.record("version", "v1");
+            span.in_scope(|| tracing::info!(target: "rotated_secrets", "written"));
+        });
+        assert_eq!(untimed(&text), "INFO written version=v1\n");
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_all_fields_at_the_top() {
+        let text = logged(LogFormat::Json, "info", failing_step);
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with('{') && text.contains("\"step\":\"Stage\""), "{text}");
+        assert_eq!(text.matches("\"message\"").count(), 1, "{text}");
+        let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+        assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
+        let expected = serde_json::json!({
+            "level": "WARN", "target": "rotated_secrets", "object": "shop/db-admin", "message": "failed",
+            "detail": "access denied\n\u{1b}[31m", "version": "v2", "count": 3, "step": "Write",
+        });
+        assert_eq!(line, expected);
     }
 
     #[test]
     fn a_filter_that_does_not_parse_is_refused_with_an_example() {
         let Err(error) = filters::<Registry>("rotated_secrets=loud") else { panic!("accepted") };
-        assert!(error.to_string().contains("write for example info"));
+        assert!(error.to_string().contains("use for example info"));
     }
 
     #[test]

@@ -23,10 +23,7 @@ pub const WHOLE_VALUE_KEY: &str = "value";
 #[derive(Debug, Clone, PartialEq)]
 pub enum Declared {
     /// A JSON object.
-    Fields {
-        data: BTreeMap<String, String>,
-        generate: BTreeMap<String, Generator>,
-    },
+    Fields { data: BTreeMap<String, String>, generate: BTreeMap<String, Generator> },
     /// One generated string.
     PlainText(Generator),
 }

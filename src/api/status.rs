@@ -268,8 +268,10 @@ impl RollbackRefusal {
     /// Explanation with the correction to make. Follows a colon.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Malformed => "the request must have the form <token>:<version id> or <token>:AWSPREVIOUS; correct it and use a new \
-                 token",
+            Self::Malformed => {
+                "the request must have the form <token>:<version id> or <token>:AWSPREVIOUS; correct it and use a new \
+                 token"
+            }
             Self::VersionNotFound => {
                 "the version does not exist, or AWS deleted it because it had no staging label; choose another version (kubectl \
                  rotatedsecret history) and use a new token"

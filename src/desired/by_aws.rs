@@ -102,10 +102,7 @@ fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy
     }
     let shortest = schedule.shortest_interval();
     if shortest < SHORTEST {
-        return Err(invalid(format!(
-            ".schedule: AWS rotates at most every four hours, not every {}; rotate less often",
-            Span(shortest)
-        )));
+        return Err(invalid(format!(".schedule: AWS rotates at most every four hours, not every {}; rotate less often", Span(shortest))));
     }
     if shortest < policy.minimum_interval {
         return Err(Refusal::new(
@@ -120,8 +117,11 @@ fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy
     }
     let duration = parse_duration(&spec.duration).map_err(|error| invalid(format!(".duration: {error}")))?;
     if duration.as_secs() % 3600 != 0 {
-        return Err(invalid(".duration: AWS supports only whole hours; use for example 3h, or 0s for the default window of \
-             AWS".to_owned()));
+        return Err(invalid(
+            ".duration: AWS supports only whole hours; use for example 3h, or 0s for the default window of \
+             AWS"
+            .to_owned(),
+        ));
     }
     let room = room(spec.schedule.as_deref());
     if duration > SignedDuration::from_hours(room) {

@@ -19,8 +19,10 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
     if let Some(plain) = &spec.plain_text {
         let generator = generator(plain)?;
         if !generator.companions().is_empty() {
-            return Err(invalid("plainText is a single string and does not support key pairs: declare it as a field in \
-                 spec.value.generate"));
+            return Err(invalid(
+                "plainText is a single string and does not support key pairs: declare it as a field in \
+                 spec.value.generate",
+            ));
         }
         return Ok(Declared::PlainText(generator));
     }

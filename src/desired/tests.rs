@@ -322,13 +322,13 @@ fn a_schedule_denser_than_the_operator_allows_is_refused_in_words_that_people_re
     let of = |minimum: SignedDuration| Policy { minimum_interval: minimum, ..policy() };
     let (hour, day) = (SignedDuration::from_hours(1), SignedDuration::from_hours(24));
     let table = [
-        ("rate(59 minutes)", hour, "59m between", "the 1h that"),
-        ("rate(3599 seconds)", hour, "59m59s between", "the 1h that"),
-        ("rate(1 second)", SignedDuration::from_secs(90_061), "1s between", "the 25h1m1s that"),
-        ("*/30 * * * *", hour, "30m between", "the 1h that"),
-        ("cron(0 0/6 * * ? *)", day, "6h between", "the 24h that"),
-        ("rate(23 hours)", day, "23h between", "the 24h that"),
-        ("rate(1 day)", day + SignedDuration::from_secs(60), "24h between", "the 24h1m that"),
+        ("rate(59 minutes)", hour, "59m between", "of 1h that"),
+        ("rate(3599 seconds)", hour, "59m59s between", "of 1h that"),
+        ("rate(1 second)", SignedDuration::from_secs(90_061), "1s between", "of 25h1m1s that"),
+        ("*/30 * * * *", hour, "30m between", "of 1h that"),
+        ("cron(0 0/6 * * ? *)", day, "6h between", "of 24h that"),
+        ("rate(23 hours)", day, "23h between", "of 24h that"),
+        ("rate(1 day)", day + SignedDuration::from_secs(60), "24h between", "of 24h1m that"),
     ];
     for (schedule, minimum, shortest, least) in table {
         let refusal = refusal(&json!({"schedule": schedule}), &of(minimum));

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_help_tells_the_exit_codes() {
         let help = Cli::command().render_long_help().to_string();
-        for line in ["0  all is as it should be", "1  something is not", "2  the command line", "3  it could not be found out"] {
+        for line in ["0  success", "1  failure", "2  invalid command line", "3  unknown"] {
             assert!(help.contains(line), "{help}");
         }
     }

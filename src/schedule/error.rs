@@ -21,8 +21,10 @@ pub enum ScheduleError {
     #[error("{0} is not a schedule; use rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
     Unknown(Quoted),
     /// Six or more fields without `cron( )`.
-    #[error("a schedule with {0} fields is not supported; use six fields inside cron( ), such as cron(0 8 1 * ? *), or five fields \
-         without it")]
+    #[error(
+        "a schedule with {0} fields is not supported; use six fields inside cron( ), such as cron(0 8 1 * ? *), or five fields \
+         without it"
+    )]
     Bare(usize),
     /// `rate( )` without a number and a unit.
     #[error("{0} is not a rate; use a whole number and seconds, minutes, hours or days, such as rate(30 days)")]
@@ -51,9 +53,7 @@ pub enum ScheduleError {
     QuestionMark,
     /// `*/2` in one day field together with days in the other: cron implementations disagree whether both must match or
     /// one is sufficient.
-    #[error(
-        "a step over all days cannot be combined with the other day field; list the days, such as 1-31/2, or use * in one of the two"
-    )]
+    #[error("a step over all days cannot be combined with the other day field; list the days, such as 1-31/2, or use * in one of the two")]
     AmbiguousDays,
     /// For example 31 February.
     #[error("the schedule never occurs; use a day that exists in one of its months")]
