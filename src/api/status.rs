@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::aws::{KeptStatus, ReplicaStatus};
 
 /// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.kept and
-/// schedule.since, which the operator records.
+/// schedule.since, which the operator records. The operator recovers if the status is lost.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedSecretStatus {

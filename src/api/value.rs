@@ -209,7 +209,7 @@ pub enum GeneratorType {
     TlsKeyPair,
 }
 
-/// Text encoding of bytes.
+/// Bytes: encoding of the bytes. Defaults to Hex.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum BytesEncoding {
     /// Two lowercase hexadecimal digits per byte.
@@ -221,7 +221,7 @@ pub enum BytesEncoding {
     Base64Url,
 }
 
-/// Algorithm of an SSH key.
+/// SshKeyPair: algorithm of the key. Defaults to Ed25519.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SshKeyAlgorithm {
     /// Ed25519.

@@ -54,7 +54,7 @@ pub enum TlsError {
     #[error("commonName has more than {LONGEST_COMMON_NAME} characters; use a shorter one and put DNS names into dnsNames")]
     CommonName,
     /// Not a DNS name.
-    #[error("a name in dnsNames is not a DNS name; use names such as api.shop.svc")]
+    #[error("a name in dnsNames is not a DNS name; set names such as api.shop.svc")]
     DnsName,
     /// Validity out of range.
     #[error("a certificate cannot be valid for {0} days; set validityDays to a number from 1 to {LONGEST}")]
