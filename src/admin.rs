@@ -121,11 +121,7 @@ async fn readyz(State(pages): State<Pages>) -> (StatusCode, &'static str) {
     if pages.readiness.is_set() {
         (StatusCode::OK, "ok")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the watches are not synchronized \
-         yet",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "the watches are not synchronized yet")
     }
 }
 

@@ -161,13 +161,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         availability,
     } = args;
     telemetry::init(log_format, &log).map_err(|error| Fatal(format!("--log: {error}")))?;
-    if minimum_rotation_interval < LEAST_INTERVAL && !development {
-        return Err(Fatal(
-            "--minimum-rotation-interval must be at least 10m, because AWS allows one write to a secret every 10m; with an emulator, add \
-             --development"
-                .to_owned(),
-        ));
-    }
+    check_interval(minimum_rotation_interval, development)?;
     availability.check()?;
     let metrics = Metrics::new();
     let (readiness, pulse) = (Readiness::default(), Pulse::default());
@@ -177,13 +171,9 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving = admin::serve(http_address, pages, until(stopped.clone()))
         .map_err(|_| Fatal(format!("--http-address: cannot listen on {http_address}; check whether another process uses the port")))?;
 
-    let mut config = kube::Config::infer().await.map_err(|_| {
-        Fatal(
-            "no Kubernetes cluster is configured: set KUBECONFIG, or run in a \
-             pod"
-            .to_owned(),
-        )
-    })?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|_| Fatal("no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod".to_owned()))?;
     // The work queue retries, so that other objects are reconciled in between.
     config.default_retry = false;
     let client = Client::try_from(config.clone()).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;
@@ -234,8 +224,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     tokio::select! {
         () = signalled => {}
         // A process without watches is idle but looks healthy, so it exits.
-        _ = &mut watching => return Err(Fatal("the watches have ended because of a bug in the operator; please report it with the \
-             log".to_owned())),
+        _ = &mut watching => return Err(Fatal("the watches have ended because of a bug in the operator; please report it with the log".to_owned())),
     }
     tracing::info!("stopping: waiting for reconciles in progress");
     let _ = stop.send(true);
@@ -249,6 +238,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {
+    const TOO_SHORT: &str = "--minimum-rotation-interval must be at least 10m, because AWS allows one write to a secret every 10m; with an emulator, add --development";
+    if minimum < LEAST_INTERVAL && !development { Err(Fatal(TOO_SHORT.to_owned())) } else { Ok(()) }
 }
 
 /// Current time in whole seconds, the precision of the API server, so that equal facts give an equal status.

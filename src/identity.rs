@@ -173,8 +173,7 @@ pub fn of_account(session: Session, name: &str, account: Option<Account>) -> Res
         Some(Some(role)) => Ok(Identity::ServiceAccount { role, name: name.to_owned(), uid: account.uid, session }),
         Some(None) => refused(format!(
             "the annotation {SERVICE_ACCOUNT_ROLE_ARN} of the ServiceAccount {name} is not the ARN of an IAM role; run: kubectl annotate \
-             serviceaccount \
-             {name} -n {namespace} --overwrite {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
+             serviceaccount {name} -n {namespace} --overwrite {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
         )),
         None => refused(format!(
             "the ServiceAccount {name} has no IAM role; run: kubectl annotate serviceaccount {name} -n {namespace} \

@@ -80,7 +80,7 @@ pub struct KeptStatus {
     /// Value of `spec.aws.blockPublicPolicy` with which the resource policy was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_public_policy: Option<bool>,
-    /// LastChangedDate of the AWS secret when the resource policy was last read. The policy is read again after a later
+    /// `LastChangedDate` of the AWS secret when the resource policy was last read. The policy is read again after a later
     /// change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_date: Option<MicroTime>,

@@ -1,4 +1,4 @@
-//! Rotation by AWS with a Lambda function: the RotationRules to request, and the checks that AWS would make.
+//! Rotation by AWS with a Lambda function: the `RotationRules` to request, and the checks that AWS would make.
 
 use jiff::SignedDuration;
 

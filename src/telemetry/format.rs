@@ -160,9 +160,9 @@ fn is_plain(text: &str) -> bool {
 fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
         if matches!(c, '"' | '\'') {
-            line.push(c)
+            line.push(c);
         } else {
-            line.extend(c.escape_debug())
+            line.extend(c.escape_debug());
         }
         line
     })
