@@ -44,7 +44,7 @@ fn what_aws_takes_is_passed_on_as_it_was_written() {
 #[test]
 fn what_aws_refuses_is_refused_with_what_to_write_instead() {
     for (schedule, days, duration, words) in [
-        (Some("rate(3 hours)"), None, "0s", "at most every four hours, not after 3h"),
+        (Some("rate(3 hours)"), None, "0s", "at most every four hours, not every 3h"),
         (Some("cron(0 0/2 * * ? *)"), None, "0s", "at most every four hours, not every 2h"),
         (Some("0 8 1 * *"), None, "0s", "cron( ) with six fields"),
         (Some("cron(0 8 15W * ? *)"), None, "0s", "1 to 31"),
