@@ -65,7 +65,7 @@ fn what_aws_refuses_is_refused_with_what_to_write_instead() {
     let elsewhere = LambdaSpec { function_arn: FUNCTION.replace("eu-central-1", "eu-west-1") };
     let spec = RotationSpec { automatically_after_days: Some(30), ..RotationSpec::default() };
     let refusal = terms(&spec, &elsewhere, "eu-central-1", &policy()).map(drop).unwrap_err();
-    assert!(refusal.message.contains("name a function in eu-central-1"), "{}", refusal.message);
+    assert!(refusal.message.contains("use a function in eu-central-1"), "{}", refusal.message);
 }
 
 #[test]
