@@ -54,7 +54,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     let mut own = spec();
     own["aws"] = json!({"serviceAccountRef": {"name": "nobody"}});
     scene.world.create("own", own).await?;
-    scene.run("doctor own").await?.ends(1).says("there is no ServiceAccount nobody");
+    scene.run("doctor own").await?.ends(1).says("the ServiceAccount nobody in spec.aws.serviceAccountRef does not exist");
     let denied = Fault::Refuse { code: "InvalidClientTokenId".to_owned(), message: "no".to_owned() };
     scene.world.emulator.set_faults(FaultPlan::none().with("GetCallerIdentity", When::Always, denied));
     scene.run("doctor").await?.says("AWS does not take your credentials");
