@@ -23,6 +23,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
     for yaml in [
         include_str!("../../crds/rotatedsecrets.yaml"),
         include_str!("../../deploy/install.yaml"),
+        include_str!("../../examples/signing-key.yaml"),
         include_str!("../../examples/database-admin.yaml"),
         include_str!("../../examples/api-key.yaml"),
         include_str!("../../examples/mirror-only.yaml"),
