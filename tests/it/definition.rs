@@ -23,6 +23,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
     for yaml in [
         include_str!("../../crds/rotatedsecrets.yaml"),
         include_str!("../../deploy/install.yaml"),
+        include_str!("../../examples/signing-key.yaml"),
         include_str!("../../examples/database-admin.yaml"),
         include_str!("../../examples/api-key.yaml"),
         include_str!("../../examples/mirror-only.yaml"),
@@ -181,7 +182,7 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         (
             "fixed fields of more than AWS holds",
             with("/value/data", (0..10).map(|field| (format!("field-{field}"), json!("x".repeat(8000)))).collect()),
-            "at most 65,536 characters in all",
+            "at most 65,536 characters in total",
         ),
         ("an empty value", json!({"value": {}}), "at least one field in data or generate"),
         ("plain text and fields", with("/value/plainText", json!({})), "either plainText alone"),
