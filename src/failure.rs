@@ -24,7 +24,7 @@ impl Failure {
     }
 
     /// Whether the failure persists until a user acts or a long time passes.
-    pub fn lasts(&self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         matches!(self.class, Class::Denied | Class::Invalid | Class::Limit)
     }
 

@@ -5,13 +5,13 @@
 //! or to the time of the next reconcile) -> **act** (one change) -> observe again. When no step is left: **report**
 //! (status, events, metrics). No state is kept in the process between reconciles.
 
-pub mod admin;
+pub mod endpoints;
 pub mod api;
 pub mod aws;
 pub mod backoff;
-pub mod census;
+pub mod fleet;
 pub mod cli;
-pub mod cluster;
+pub mod kubernetes;
 pub mod controller;
 pub mod desired;
 pub mod election;
@@ -19,15 +19,14 @@ pub mod facts;
 pub mod failure;
 pub mod generate;
 pub mod identity;
-pub mod ids;
-pub mod leader;
+pub mod version_id;
 pub mod metrics;
 pub mod plaintext;
 pub mod plan;
 pub mod plugin;
 pub mod reconcile;
 pub mod refusal;
-pub mod report;
+pub mod status;
 pub mod schedule;
 pub mod telemetry;
 pub mod unreadable;

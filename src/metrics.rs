@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::condition::Reason;
-use crate::census::{Census, One};
+use crate::fleet::{FleetStats, One};
 
 type Label = (&'static str, &'static str);
 /// A label whose values are the operations of the AWS SDK, also a closed set.
@@ -48,7 +48,7 @@ struct Inner {
     aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
     /// Counts the objects at scrape time. One scrape is rendered at a time, because the gauges are recalculated for
     /// each.
-    census: OnceLock<Box<dyn Fn() -> Census + Send + Sync>>,
+    census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     page: Mutex<()>,
 }
 
@@ -193,7 +193,7 @@ impl Metrics {
     }
 
     /// Sets the function that counts the objects. A second call is ignored.
-    pub fn count_objects(&self, census: impl Fn() -> Census + Send + Sync + 'static) {
+    pub fn count_objects(&self, census: impl Fn() -> FleetStats + Send + Sync + 'static) {
         let _ = self.0.census.set(Box::new(census));
     }
 
@@ -273,7 +273,7 @@ impl Standing {
         each(registry, "object_next_rotation_timestamp", "Time of the object's next rotation", &self.object_next);
     }
 
-    fn show(&self, census: &Census) {
+    fn show(&self, census: &FleetStats) {
         self.objects.clear();
         for ((ready, reason), number) in &census.ready {
             self.objects.get_or_create(&[("ready", *ready), ("reason", *reason)]).set(*number);

@@ -21,14 +21,14 @@ pub const WHOLE_VALUE_KEY: &str = "value";
 
 /// The declared value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Declared {
+pub enum DeclaredValue {
     /// A JSON object.
     Fields { data: BTreeMap<String, String>, generate: BTreeMap<String, Generator> },
     /// One generated string.
     PlainText(Generator),
 }
 
-impl Declared {
+impl DeclaredValue {
     /// Hash of the declaration: the fixed fields and the names of the generated fields, including companions. A change
     /// of the hash creates a new version. Generator options are excluded, because they take effect at the next
     /// rotation.
@@ -63,7 +63,7 @@ impl Declared {
     }
 
     /// Whether `value` has every declared field, and the fixed fields with the declared contents.
-    pub fn fits(&self, value: &Payload) -> bool {
+    pub fn matches(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
             (Self::Fields { data, generate }, value) => Object::read(value).is_some_and(|object| {

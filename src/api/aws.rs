@@ -63,7 +63,7 @@ pub struct ReplicaStatus {
 /// reverted if it still has the applied value. Settings that are not listed here were made by others and are preserved.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
-pub struct KeptStatus {
+pub struct AppliedStatus {
     /// Keys of the tags applied from `spec.aws.tags`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]

@@ -92,7 +92,7 @@ pub enum Reason {
     /// A version of another writer has the staging label AWSPENDING and blocks the rotation.
     ForeignPending,
     /// Rotation by AWS that this object did not configure is enabled on the secret, so the operator does not rotate it.
-    RotatedByAws,
+    ForeignRotation,
     /// The rotation function is not allowed for this namespace.
     FunctionNotAllowed,
     /// AWS started a rotation and it did not succeed.
@@ -144,7 +144,7 @@ impl Reason {
         Self::MissedWindow,
         Self::IntervalTooShort,
         Self::ForeignPending,
-        Self::RotatedByAws,
+        Self::ForeignRotation,
         Self::FunctionNotAllowed,
         Self::RotationFailed,
         Self::SecretNotOwned,
@@ -188,7 +188,7 @@ impl Reason {
             Self::MissedWindow => "MissedWindow",
             Self::IntervalTooShort => "IntervalTooShort",
             Self::ForeignPending => "ForeignPending",
-            Self::RotatedByAws => "RotatedByAws",
+            Self::ForeignRotation => "ForeignRotation",
             Self::FunctionNotAllowed => "FunctionNotAllowed",
             Self::RotationFailed => "RotationFailed",
             Self::SecretNotOwned => "SecretNotOwned",
@@ -201,7 +201,7 @@ impl Reason {
     }
 
     /// Whether user action is required before the state can improve (condition `Stalled`).
-    pub fn needs_a_person(self) -> bool {
+    pub fn requires_user_action(self) -> bool {
         matches!(
             self,
             Self::InvalidSpec
@@ -224,7 +224,7 @@ impl Reason {
                 | Self::ReplicaFailed
                 | Self::IntervalTooShort
                 | Self::ForeignPending
-                | Self::RotatedByAws
+                | Self::ForeignRotation
                 | Self::FunctionNotAllowed
                 | Self::RotationFailed
                 | Self::SecretNotOwned

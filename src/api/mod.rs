@@ -13,7 +13,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
-pub use aws::{AwsAdoptionPolicy, KeptStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AwsAdoptionPolicy, AppliedStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use policy::{Principals, ResourcePolicy, Statement, Texts};
 pub use status::*;
@@ -76,7 +76,7 @@ pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// Prefix of the retention labels, followed by a number from 1. AWS does not delete versions that carry a staging
 /// label.
-pub const KEPT_LABEL: &str = "rotated-secrets/";
+pub const RETENTION_LABEL: &str = "rotated-secrets/";
 /// Tag on an AWS secret: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: name of the
 /// RotatedSecret that may adopt it.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";

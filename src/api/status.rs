@@ -7,9 +7,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aws::{KeptStatus, ReplicaStatus};
+use super::aws::{AppliedStatus, ReplicaStatus};
 
-/// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.kept and
+/// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied and
 /// schedule.since, which the operator records. The operator recovers if the status is lost.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +51,7 @@ pub struct RotatedSecretStatus {
     /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,
-    /// Tokens of the requests that were handled.
+    /// VersionIds of the requests that were handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestStatus>,
 }
@@ -79,7 +79,7 @@ pub struct AwsStatus {
     /// not delete labelled versions, so they remain available for a rollback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
-    pub kept_version_ids: Vec<String>,
+    pub retained_version_ids: Vec<String>,
     /// Version that the operator wrote and that AWS does not list yet. The operator waits for it and does not write it
     /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ pub struct AwsStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Settings of the AWS secret that the operator applied from the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<KeptStatus>,
+    pub applied: Option<AppliedStatus>,
 }
 
 /// Version that was written and is not listed by AWS yet.
@@ -233,7 +233,7 @@ pub struct FailureStatus {
     pub requests: Option<RequestStatus>,
 }
 
-/// Tokens of the requests that were handled.
+/// VersionIds of the requests that were handled.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestStatus {

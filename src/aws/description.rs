@@ -11,7 +11,7 @@ use super::fault::Cause;
 use super::{Address, RotationDescription, SecretsManager, timestamp};
 use crate::facts::{Replica, ReplicaState};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// The metadata of a secret.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use super::{Address, SecretsManager, Written, timestamp};
 use crate::api::condition::ConditionType;
 use crate::desired::Rules;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// Rotation by AWS, as DescribeSecret reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,7 +10,7 @@ use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::schedule::Span;
-use crate::value::Declared;
+use crate::value::DeclaredValue;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
                  spec.value.generate",
             ));
         }
-        return Ok(Declared::PlainText(generator));
+        return Ok(DeclaredValue::PlainText(generator));
     }
     let generate = spec
         .generate
@@ -41,12 +41,12 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
             )));
         }
     }
-    Ok(Declared::Fields { data: spec.data.clone(), generate })
+    Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
 /// Rejects the schedule if a certificate would expire before its successor is generated. Everything else is reconciled.
-pub(super) fn outliving(rotation: Rotation, declared: Option<&Declared>) -> Rotation {
-    let (Rotation::Scheduled { clock, .. }, Some(Declared::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
+pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) -> Rotation {
+    let (Rotation::Scheduled { clock, .. }, Some(DeclaredValue::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
     let certificates = generate.iter().filter_map(|(field, generator)| match generator {
         Generator::TlsKeyPair(rules) => Some((field, rules.validity())),
         _ => None,

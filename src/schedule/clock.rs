@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::error::{Quoted, ScheduleError, Span};
 use super::{SECOND, Schedule};
 use crate::api::OnMissedWindow;
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 
 /// A window outside which no rotation happens must leave time for a second and a third attempt.
 const SHORTEST_STRICT_WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -29,11 +29,11 @@ pub struct Appointment {
 }
 
 impl Clock {
-    /// The clock of the object with these tokens.
+    /// The clock of the object with these ids.
     ///
     /// # Errors
     /// If the window overlaps the next one, or is too short for `NextWindow`.
-    pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, tokens: Tokens) -> Result<Self, ScheduleError> {
+    pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, ids: VersionIds) -> Result<Self, ScheduleError> {
         // Checked only if there is a window, because it searches several decades.
         if !duration.is_zero() {
             let shortest = schedule.shortest_interval();
@@ -46,7 +46,7 @@ impl Clock {
         }
         // No offset lies in the last tenth, so that the last object has time for a retry within the window.
         let places = u64::try_from(duration.as_secs() - duration.as_secs() / 10).unwrap_or_default();
-        let place = SignedDuration::from_secs(i64::try_from(tokens.place(places)).unwrap_or_default());
+        let place = SignedDuration::from_secs(i64::try_from(ids.place(places)).unwrap_or_default());
         Ok(Self { schedule, duration, place, on_missed })
     }
 

@@ -7,15 +7,15 @@ use emulator::function::KeepUsername;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use rotated_secrets::api::{ADOPT_BY, Cause, KEPT_LABEL, ROLLBACK, TAG_ROTATION, TAG_UID, VERSION_ID};
-use rotated_secrets::ids::Tokens;
+use rotated_secrets::api::{ADOPT_BY, Cause, RETENTION_LABEL, ROLLBACK, TAG_ROTATION, TAG_UID, VERSION_ID};
+use rotated_secrets::version_id::VersionIds;
 use serde_json::json;
 
 use crate::support::{World, spec};
 
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
 
-fn by_aws() -> serde_json::Value {
+fn lambda_rotation() -> serde_json::Value {
     json!({"schedule": "rate(1 day)", "lambda": {"functionArn": FUNCTION}})
 }
 
@@ -125,7 +125,7 @@ impl Story {
             world.allow_functions(FUNCTION).await?;
         }
         if matches!(self, Self::RequestByAws | Self::CancelByAws) {
-            spec["rotation"] = by_aws();
+            spec["rotation"] = lambda_rotation();
         }
         match self {
             Self::Adopt => return offer(world, name, spec).await,
@@ -166,7 +166,7 @@ impl Story {
                 drop(world.request_rotation(name, "please").await?);
             }
             Self::Request | Self::RequestByAws => drop(world.request_rotation(name, "please").await?),
-            Self::ConfigureByAws => drop(world.patch(name, json!({"spec": {"rotation": by_aws()}})).await?),
+            Self::ConfigureByAws => drop(world.patch(name, json!({"spec": {"rotation": lambda_rotation()}})).await?),
             Self::CancelByAws => drop(world.patch(name, json!({"spec": {"rotation": null}})).await?),
             // The first version has no label of ours yet, and is about to lose AWSPREVIOUS.
             Self::RotateAgain => drop(world.request_rotation(name, "second").await?),
@@ -232,7 +232,7 @@ impl Story {
         if self == Self::Pin {
             let secret = world.secrets().get(name).await?;
             ensure!(secret.annotations().get(VERSION_ID) == Some(&aws.versions[0].id), "the Secret holds the pinned version");
-            let labelled = aws.labels.iter().any(|(label, version)| label.starts_with(KEPT_LABEL) && *version == aws.versions[0].id);
+            let labelled = aws.labels.iter().any(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == aws.versions[0].id);
             ensure!(labelled || aws.labels.get("AWSPREVIOUS") == Some(&aws.versions[0].id), "AWS keeps it");
             return Ok(());
         }
@@ -271,7 +271,7 @@ impl Story {
                 ensure!(value["host"] == "db" && value["key"].is_string(), "the new fields are there");
             }
             Self::RotateAgain => {
-                let kept = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(KEPT_LABEL) && *version == id).count();
+                let kept = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == id).count();
                 for version in &aws.versions {
                     ensure!(kept(&version.id) == 1, "every version has one label of ours: {:?}", aws.labels);
                 }
@@ -280,7 +280,7 @@ impl Story {
                 ensure!(aws.current() == aws.versions[0].value().and_then(|value| value.as_str()), "the value is the first one again");
                 let object = world.objects().get(name).await?;
                 let status = object.status.clone().unwrap_or_default();
-                let expected = Tokens::of(&object.uid().unwrap_or_default()).rollback("undo").to_string();
+                let expected = VersionIds::of(&object.uid().unwrap_or_default()).rollback("undo").to_string();
                 ensure!(aws.labels.get("AWSCURRENT") == Some(&expected), "under the id that follows from the token");
                 ensure!(status.requests.and_then(|requests| requests.rollback).as_deref() == Some("undo"), "acknowledged");
                 ensure!(status.history.first().map(|head| head.cause) == Some(Cause::RolledBack), "recorded: {:?}", status.history);

@@ -17,7 +17,7 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Client, ResourceExt};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, ROTATE, RotatedSecret, VERSION_ID};
 use rotated_secrets::aws::Aws;
-use rotated_secrets::cluster::events::Events;
+use rotated_secrets::kubernetes::events::Events;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::{Context, Turn, turn};

@@ -15,11 +15,11 @@ const LONGEST_TAG: usize = 256;
 
 /// Rotation by AWS.
 #[derive(Debug, Clone)]
-pub struct ByAws {
+pub struct LambdaRotation {
     /// ARN of the Lambda function.
     pub function: String,
     /// The rotation rules, or the reason why AWS would reject them.
-    pub terms: Result<Terms, Refusal>,
+    pub terms: Result<RotationConfig, Refusal>,
     /// Whether rotation must be disabled.
     pub suspended: bool,
     /// Rotate immediately when rotation is first configured for an existing value.
@@ -28,7 +28,7 @@ pub struct ByAws {
 
 /// When AWS rotates.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct RotationConfig {
     /// As sent to AWS.
     pub rules: Rules,
     /// The same schedule in our form, to detect an overdue rotation while AWS reports no date.
@@ -71,7 +71,7 @@ pub fn mark(want: &Desired) -> String {
 
 /// Parses `spec.rotation` of an object with a Lambda function, in `region`.
 pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Rotation {
-    Rotation::ByAws(ByAws {
+    Rotation::Lambda(LambdaRotation {
         function: lambda.function_arn.clone(),
         terms: terms(spec, lambda, region, policy),
         suspended: spec.suspend,
@@ -79,7 +79,7 @@ pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, poli
     })
 }
 
-fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<Terms, Refusal> {
+fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"));
     if lambda.function_arn.split(':').nth(3) != Some(region) {
         return Err(invalid(format!(
@@ -135,7 +135,7 @@ fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy
         expression: spec.schedule.clone(),
         duration: (!duration.is_zero()).then(|| format!("{}h", duration.as_hours())),
     };
-    Ok(Terms { rules, schedule })
+    Ok(RotationConfig { rules, schedule })
 }
 
 /// Maximum window in hours: up to the next window for schedules in hours, and to the end of the day for schedules in

@@ -10,7 +10,7 @@ use crate::api::condition::Reason;
 
 /// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Census {
+pub struct FleetStats {
     /// Number of objects by status and reason of the condition Ready. Objects without the condition count as `Unknown`,
     /// `None`.
     pub ready: BTreeMap<(&'static str, &'static str), i64>,
@@ -51,7 +51,7 @@ pub struct One {
     pub next_rotation: Option<Timestamp>,
 }
 
-impl Census {
+impl FleetStats {
     /// Adds one object. `each`: also to the statistics per object.
     pub fn count(&mut self, object: &RotatedSecret, now: Timestamp, each: bool) {
         let status = object.status.as_ref();
@@ -120,8 +120,8 @@ mod tests {
         json!({"type": of, "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW})
     }
 
-    fn census(objects: &[RotatedSecret]) -> Census {
-        let mut census = Census::default();
+    fn census(objects: &[RotatedSecret]) -> FleetStats {
+        let mut census = FleetStats::default();
         for object in objects {
             census.count(object, NOW.parse().unwrap(), true);
         }
