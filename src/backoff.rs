@@ -1,32 +1,33 @@
-//! How long to wait after a failure: a pure function of its class, of how often in a row it failed, and of the object, so that a restart or
-//! another replica comes to the same moment and a thousand objects do not come back at once.
+//! Backoff after failures. The delay is a pure function of the failure class, the number of consecutive failures and
+//! the object. A restarted operator or another replica therefore calculates the same time, and many objects do not
+//! retry simultaneously.
 
 use jiff::SignedDuration;
 
 /// The longest wait after any failure, jitter included.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_mins(90);
 
-/// What kind of failure it was, which is to say: how we react.
+/// Class of a failure. It determines the backoff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Something that passes by itself (no answer, 5xx): again in seconds, ever more rarely.
+    /// Transient (no response, HTTP 5xx): retry in seconds, doubling.
     Retry,
-    /// AWS or the API server asks for patience: as `Retry`, from further back.
+    /// Throttled by AWS or the API server: as `Retry`, with a longer first delay.
     Throttled,
-    /// Somebody else wrote in between, or we looked too early: look again at once.
+    /// Concurrent write, or a stale read: retry immediately.
     Conflict,
-    /// Not allowed. A person must act, and permissions take minutes to spread: from a minute to an hour.
+    /// Access denied. User action is required, and permissions take minutes to propagate: from a minute to an hour.
     Denied,
-    /// The object or a value is wrong. Its change wakes us; the wait is only a safety net.
+    /// Invalid object or value. A change of the object triggers a reconcile; the delay is only a safety net.
     Invalid,
-    /// Our own fault. Seldom, so that it does no harm until it is fixed.
+    /// Bug in the operator. Retried rarely, to limit the damage until it is fixed.
     Bug,
-    /// A quota that only a person or time can lift: no sooner than in an hour.
+    /// Exhausted quota, which only a user or time can resolve: at least one hour.
     Limit,
 }
 
 impl Class {
-    /// The first wait and the longest, in milliseconds, before jitter.
+    /// First and maximum delay in milliseconds, before jitter.
     const fn bounds(self) -> (u64, u64) {
         const SECOND: u64 = 1000;
         const MINUTE: u64 = 60 * SECOND;
@@ -37,13 +38,13 @@ impl Class {
             Self::Denied => (MINUTE, 60 * MINUTE),
             Self::Invalid => (10 * MINUTE, 10 * MINUTE),
             Self::Bug => (10 * MINUTE, 60 * MINUTE),
-            // With the jitter off, an hour is left.
+            // At least one hour after subtracting the jitter.
             Self::Limit => (75 * MINUTE, 75 * MINUTE),
         }
     }
 }
 
-/// How fast time passes. Tests set it, so that they see many failures in a second.
+/// Factor that shortens all delays, for tests that need many failures in a short time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     times_faster: u64,
@@ -56,27 +57,28 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// All waits divided by `times`.
+    /// Divides all delays by `times`.
     pub fn faster(times: u32) -> Self {
         Self { times_faster: u64::from(times.max(1)) }
     }
 
-    /// As [`delay`], at this pace. Never less than a millisecond.
+    /// As [`delay`], at this pace. At least one millisecond.
     pub fn delay(self, class: Class, count: u32, seed: u128) -> SignedDuration {
         let millis = jittered(wait(class, count), count, seed) / self.times_faster;
         SignedDuration::from_millis(i64::try_from(millis.max(1)).unwrap_or(i64::MAX))
     }
 }
 
-/// How long to wait after the `count`-th failure in a row (from 1), within 20 percent. `seed` tells objects apart: their uid.
+/// Delay after the `count`-th consecutive failure (from 1), with a jitter of up to 20 percent. `seed` distinguishes
+/// objects: their uid.
 pub fn delay(class: Class, count: u32, seed: u128) -> SignedDuration {
     Pace::default().delay(class, count, seed)
 }
 
-/// In milliseconds: doubled with each failure, up to the longest.
+/// Delay in milliseconds before jitter: doubles with each failure, up to the maximum.
 fn wait(class: Class, count: u32) -> u64 {
     let (first, longest) = class.bounds();
-    // 2^16 exceeds every longest.
+    // 2^16 times the first delay exceeds every maximum.
     let doublings = count.saturating_sub(1).min(16);
     (first << doublings).min(longest)
 }
@@ -86,7 +88,7 @@ fn jittered(millis: u64, count: u32, seed: u128) -> u64 {
     millis * per_mille / 1000
 }
 
-/// Spreads the bits of its arguments; `SplitMix64` by Steele, Lea and Flood.
+/// Mixes the bits of its arguments with `SplitMix64` by Steele, Lea and Flood.
 fn mix(seed: u128, count: u32) -> u64 {
     let bytes = seed.to_le_bytes();
     let (low, high) = bytes.split_at(8);

@@ -1,4 +1,4 @@
-//! Flags, their environment names and their defaults, and the wiring of `run`.
+//! Command-line flags with their environment variables and defaults, and the startup and shutdown of `run`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,24 +23,23 @@ mod availability;
 
 use availability::AvailabilityArgs;
 
-/// The least that AWS bears: one write of a secret in ten minutes.
+/// AWS's limit: at most one write to a secret every ten minutes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 const LEAST_INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 
-/// Owns the whole life of credentials: creates them in AWS Secrets Manager, rotates them on schedule and mirrors them into Secrets, as
-/// RotatedSecret objects ask.
+/// Kubernetes operator for AWS Secrets Manager: creates secrets, rotates them on a schedule and mirrors them into
+/// Kubernetes Secrets, as declared by RotatedSecret objects.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the binary can do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the operator until SIGTERM or Ctrl-C.
+    /// Run the operator until it receives SIGTERM or SIGINT (Ctrl-C).
     Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
@@ -49,71 +48,77 @@ pub enum Command {
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The AWS region of objects that name none in spec.aws.region. Default: as the AWS SDK finds it (AWS_REGION, profile).
+    /// AWS region of objects that do not set spec.aws.region. Default: the region that the AWS SDK determines
+    /// (AWS_REGION, profile).
     #[arg(long, env = "ROTATED_SECRETS_AWS_REGION", value_name = "REGION")]
     aws_region: Option<String>,
-    /// The regions that objects may name; default: any.
+    /// AWS regions that objects may use. Default: any.
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_REGIONS", value_name = "REGION,...", value_delimiter = ',')]
     allowed_regions: Vec<String>,
-    /// The KMS keys that objects may name in spec.aws, as globs over alias, id or ARN, whichever they write; default: any.
+    /// KMS keys that objects may use in spec.aws. Globs that are matched against the alias, ID or ARN as written in the
+    /// object. Default: any.
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_KMS_KEYS", value_name = "GLOB,...", value_delimiter = ',')]
     allowed_kms_keys: Vec<String>,
-    /// Let objects say with spec.aws.resourcePolicy who else may use their AWS secret. Whoever may write such an object can then grant access to it.
+    /// Allow objects to set a resource policy (spec.aws.resourcePolicy). Users who can write such an object can then
+    /// grant other principals access to its AWS secret.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_RESOURCE_POLICIES")]
     allow_resource_policies: bool,
-    /// Speak to this endpoint instead of AWS's own; https, or http on loopback.
+    /// Endpoint to use instead of the AWS endpoint. Must be https, or http on loopback.
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", value_parser = endpoint)]
     aws_endpoint_url: Option<String>,
-    /// Use AWS's FIPS endpoints (as AWS_USE_FIPS_ENDPOINT does).
+    /// Use the FIPS endpoints of AWS (same as AWS_USE_FIPS_ENDPOINT).
     #[arg(long, env = "ROTATED_SECRETS_AWS_USE_FIPS_ENDPOINT")]
     aws_use_fips_endpoint: bool,
-    /// Let objects act in AWS as a ServiceAccount of their own namespace (spec.aws.serviceAccountRef). Needs further rights:
-    /// deploy/optional/service-accounts.yaml.
+    /// Allow objects to use the IAM role of a ServiceAccount in their namespace for AWS calls
+    /// (spec.aws.serviceAccountRef). Requires additional RBAC: deploy/optional/service-accounts.yaml.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_SERVICE_ACCOUNT_IDENTITY")]
     allow_service_account_identity: bool,
-    /// AWS names are `<prefix>/<namespace>/<name>`.
+    /// Prefix of AWS secret names, which have the form `<prefix>/<namespace>/<name>`.
     #[arg(long, env = "ROTATED_SECRETS_NAME_PREFIX", value_name = "PREFIX", default_value = "k8s", value_parser = prefix)]
     name_prefix: String,
-    /// The cluster's name in the ownership tags of AWS secrets; default: the uid of the namespace kube-system.
+    /// Cluster ID in the ownership tags of AWS secrets. Default: uid of the namespace kube-system.
     #[arg(long, env = "ROTATED_SECRETS_CLUSTER_ID", value_name = "ID", value_parser = tag_value)]
     cluster_id: Option<String>,
-    /// Schedules may not ask for rotations closer than this. AWS bears no less than 10m for one secret.
+    /// Minimum interval between two rotations that a schedule may request. AWS allows at most one write to a secret
+    /// every 10m.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_ROTATION_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     minimum_rotation_interval: SignedDuration,
-    /// Allow a minimum rotation interval under ten minutes. For demonstrations against an emulator: AWS runs out of versions.
+    /// Allow a minimum rotation interval below 10m. For demonstrations with an emulator only: in AWS the versions of
+    /// the secret are exhausted.
     #[arg(long, env = "ROTATED_SECRETS_DEVELOPMENT")]
     development: bool,
-    /// How long an object without news may go without a look at AWS.
+    /// Maximum interval between checks of an unchanged object against AWS (resync period).
     #[arg(long, env = "ROTATED_SECRETS_REFRESH_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     refresh_interval: SignedDuration,
-    /// How many objects are looked at at once.
+    /// Maximum number of concurrent reconciles.
     #[arg(long, env = "ROTATED_SECRETS_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
-    /// Where /livez, /readyz and /metrics are served.
+    /// Address of the HTTP endpoints /livez, /readyz and /metrics.
     #[arg(long, env = "ROTATED_SECRETS_HTTP_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     http_address: SocketAddr,
-    /// Also tell metrics of each object, with its namespace and name: five series each.
+    /// Export metrics for each object, labelled with its namespace and name: five series per object.
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
     metrics_per_object: bool,
-    /// For people or for machines.
+    /// Log format.
     #[arg(long, env = "ROTATED_SECRETS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
-    /// What to log: a level, or directives as in `info,rotated_secrets=debug`. Libraries that could log a value stay quiet whatever is said here.
+    /// Log filter: a level, or directives such as `info,rotated_secrets=debug`. Libraries that might log a secret value
+    /// stay limited regardless of this filter.
     #[arg(long, env = "ROTATED_SECRETS_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
     #[command(flatten)]
     availability: AvailabilityArgs,
 }
 
-/// Why the operator stopped before it was asked to. One sentence, with what to do.
+/// Error that stops the operator: one sentence with the cause and the action to take.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Fatal(String);
 
-/// Carries out the command line.
+/// Executes the command line.
 ///
 /// # Errors
-/// One sentence that says what is missing and what to do.
+/// One sentence that states the cause and the action to take.
 pub async fn execute(cli: Cli) -> Result<(), Fatal> {
     match cli.command {
         Command::Crd => {
@@ -124,12 +129,12 @@ pub async fn execute(cli: Cli) -> Result<(), Fatal> {
     }
 }
 
-/// The CustomResourceDefinition as it is shipped in `crds/`.
+/// The CustomResourceDefinition as published in `crds/`.
 ///
 /// # Errors
-/// Never for the type as it is.
+/// If the definition cannot be serialized. A test shows that this does not happen.
 pub fn crd() -> Result<String, Fatal> {
-    let unwritable = || Fatal("the definition could not be written as YAML".to_owned());
+    let unwritable = || Fatal("the CustomResourceDefinition could not be written as YAML".to_owned());
     let definition = crate::api::definition().ok_or_else(unwritable)?;
     let yaml = serde_saphyr::to_string(&definition).map_err(|_| unwritable())?;
     Ok(format!("# Generated by `rotated-secrets crd`; pinned by a test. Do not edit.\n{yaml}"))
@@ -157,11 +162,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         availability,
     } = args;
     telemetry::init(log_format, &log).map_err(|error| Fatal(format!("--log: {error}")))?;
-    if minimum_rotation_interval < LEAST_INTERVAL && !development {
-        return Err(Fatal(
-            "--minimum-rotation-interval: AWS bears no less than 10m for one secret; against an emulator add --development".to_owned(),
-        ));
-    }
+    check_interval(minimum_rotation_interval, development)?;
     availability.check()?;
     let metrics = Metrics::new();
     let (readiness, pulse) = (Readiness::default(), Heartbeat::default());
@@ -169,11 +170,12 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let pages = Endpoints { metrics: metrics.clone(), readiness: readiness.clone(), pulse };
     let serving = endpoints::serve(http_address, pages, until(stopped.clone()))
-        .map_err(|_| Fatal(format!("--http-address: {http_address} cannot be listened on; is another operator running there?")))?;
+        .map_err(|_| Fatal(format!("--http-address: cannot listen on {http_address}; check whether another process uses the port")))?;
 
-    let mut config =
-        kube::Config::infer().await.map_err(|_| Fatal("no cluster to work for: set KUBECONFIG, or run in a pod".to_owned()))?;
-    // The queue tries again, with everybody else's turn in between.
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|_| Fatal("no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod".to_owned()))?;
+    // The work queue retries, so that other objects are reconciled in between.
     config.default_retry = false;
     let client = Client::try_from(config.clone()).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;
     let scope = availability.scope();
@@ -213,7 +215,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         #[cfg(feature = "weakened")]
         weakness: None,
     });
-    // Heard from here on: a signal that comes before ends the process as it is, with nothing under way.
+    // Signals are handled from here on. Earlier, a signal ends the process directly; no reconcile is in progress then.
     let signalled = signalled()?;
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
@@ -222,37 +224,42 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         tokio::spawn(controller::run(ctx, &scope, Working { concurrency, metrics_per_object }, leadership, readiness, until(stopped)));
     tokio::select! {
         () = signalled => {}
-        // Alive and idle would look like health.
-        _ = &mut watching => return Err(Fatal("the watches have ended by a defect; please report it with the log".to_owned())),
+        // A process without watches is idle but looks healthy, so it exits.
+        _ = &mut watching => return Err(Fatal("the watches have ended because of a bug in the operator; please report it with the log".to_owned())),
     }
-    tracing::info!("stopping: turns under way are finished first");
+    tracing::info!("stopping: waiting for reconciles in progress");
     let _ = stop.send(true);
     let _ = watching.await;
-    // Not before: who takes the Lease finds nothing under way.
+    // Release the Lease only after all reconciles have finished, so that the next leader does not overlap with them.
     let _ = ended.send(true);
     if let Some(electing) = electing {
         let _ = electing.await;
     }
-    // Somebody who scrapes slowly must not hold up the end.
+    // A slow scrape must not delay the shutdown.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The time in whole seconds, which is what the API server keeps: a status computed twice from the same facts is the same.
+fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {
+    const TOO_SHORT: &str = "--minimum-rotation-interval must be at least 10m, because AWS allows one write to a secret every 10m; with an emulator, add --development";
+    if minimum < LEAST_INTERVAL && !development { Err(Fatal(TOO_SHORT.to_owned())) } else { Ok(()) }
+}
+
+/// Current time in whole seconds, the precision of the API server, so that equal facts give an equal status.
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a stop too.
+    // An error means that the sender was dropped, which also means stop.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 fn signalled() -> Result<impl Future<Output = ()>, Fatal> {
     use tokio::signal::unix::{SignalKind, signal};
-    let heard = |kind| signal(kind).map_err(|_| Fatal("signals cannot be received".to_owned()));
+    let heard = |kind| signal(kind).map_err(|_| Fatal("the signal handlers could not be installed".to_owned()));
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -267,19 +274,19 @@ async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
     namespace
         .ok()
         .and_then(|namespace| namespace.uid())
-        .ok_or_else(|| Fatal("the uid of the namespace kube-system, which names the cluster, cannot be read: set --cluster-id".to_owned()))
+        .ok_or_else(|| Fatal("cannot read the uid of the namespace kube-system, the default cluster ID: set --cluster-id".to_owned()))
 }
 
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|_| "write a duration such as 90m or 36h".to_owned())?;
+    let parsed: SignedDuration = text.parse().map_err(|_| "use a duration such as 90m or 36h".to_owned())?;
     if parsed < SignedDuration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(parsed) }
 }
 
-/// A value of a tag of an AWS secret and of a session, in a form that both take.
+/// A string that is valid both as the value of an AWS secret tag and as the value of a session tag.
 fn tag_value(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || " _.:/=+@-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) {
-        return Err("1 to 128 letters, digits, spaces and _ . : / = + @ -".to_owned());
+        return Err("use 1 to 128 letters, digits, spaces and _ . : / = + @ -".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -287,19 +294,19 @@ fn tag_value(text: &str) -> Result<String, String> {
 fn prefix(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fine) || text.starts_with('/') || text.ends_with('/') {
-        return Err("1 to 128 letters, digits and / _ + = . @ -, with no slash at either end".to_owned());
+        return Err("use 1 to 128 letters, digits and / _ + = . @ -, without a slash at either end".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Credentials and values go there, so it is AWS's own, or TLS, or this machine.
+/// Accepts https, and http on loopback only, because credentials and secret values are sent to the endpoint.
 pub(crate) fn endpoint(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|_| "write a URL such as https://secretsmanager.eu-central-1.amazonaws.com".to_owned())?;
+    let uri: http::Uri = text.parse().map_err(|_| "use a URL such as https://secretsmanager.eu-central-1.amazonaws.com".to_owned())?;
     let loopback = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match uri.scheme_str() {
         Some("https") => Ok(text.to_owned()),
         Some("http") if loopback => Ok(text.to_owned()),
-        _ => Err("https, or http on loopback: secret values go there".to_owned()),
+        _ => Err("must be https, or http on loopback, because secret values are sent there".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Parse, don't validate: the object as users wrote it becomes what the operator wants, or a refusal that says what to write instead.
+//! Parses an object into the desired state, or into a refusal that says what to write instead.
 
 use std::collections::BTreeMap;
 
@@ -30,24 +30,24 @@ pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 pub use lambda_rotation::{LambdaRotation, Rules};
 
-/// What the administrator decides for every object.
+/// Settings of the administrator that apply to every object.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// The region of objects that name none.
+    /// Region of objects that do not set one.
     pub default_region: String,
-    /// The regions that objects may name; empty: any.
+    /// Regions that objects may use. Empty: any.
     pub allowed_regions: Vec<String>,
-    /// AWS names lie under `<prefix>/<namespace>/` unless the Namespace says otherwise.
+    /// Prefix of AWS names: `<prefix>/<namespace>/<name>`, unless the Namespace allows other names.
     pub name_prefix: String,
-    /// Which cluster owns what this operator creates.
+    /// Cluster ID of the owner in the ownership tags.
     pub cluster: String,
-    /// The least time between two due moments.
+    /// Minimum interval between two due times.
     pub minimum_interval: SignedDuration,
-    /// Whether objects may name a ServiceAccount of their namespace to act for them.
+    /// Whether objects may use the identity of a ServiceAccount in their namespace.
     pub service_accounts: bool,
-    /// The KMS keys that objects may name, as globs over what they write; empty: any.
+    /// KMS keys that objects may use, as globs over the key as written. Empty: any.
     pub allowed_kms_keys: Vec<String>,
-    /// Whether objects may say who else may use their AWS secret.
+    /// Whether objects may set a resource policy.
     pub allow_resource_policies: bool,
 }
 
@@ -61,98 +61,93 @@ pub enum Delivery {
     Staged,
 }
 
-/// What the operator wants for one object.
+/// Desired state of one object.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Derives version ids.
+    /// Derives version IDs.
     pub ids: VersionIds,
-    /// `metadata.uid`.
     pub uid: String,
-    /// `metadata.namespace`.
     pub namespace: String,
-    /// `metadata.name`.
     pub name: String,
     /// Nothing is written while true.
     pub suspended: bool,
-    /// Where in AWS.
+    /// AWS region.
     pub region: String,
-    /// The name of the AWS secret.
+    /// Name of the AWS secret.
     pub secret_name: String,
-    /// Whether that name lies under the namespace's own prefix.
+    /// Whether that name is under the namespace's own prefix.
     pub own_prefix: bool,
-    /// For whom a session of a role is begun.
+    /// Cluster and namespace for role sessions.
     pub session: Session,
-    /// The ServiceAccount that is to act.
+    /// ServiceAccount whose identity is used.
     pub service_account: Option<String>,
-    /// Absent: never touched.
+    /// `None`: the description is not changed.
     pub description: Option<String>,
-    /// Key, resource policy, replicas, adoption.
+    /// KMS key, resource policy, replicas, adoption.
     pub settings: Settings,
-    /// Ours and the user's.
+    /// Ownership tags and the tags from the spec.
     pub tags: BTreeMap<String, String>,
-    /// Scheduled for deletion with this window (days) when the object goes; `None`: it stays.
+    /// Recovery window in days with which deletion is scheduled. `None`: the AWS secret is retained.
     pub delete_after_days: Option<i32>,
-    /// Absent: mirror only.
+    /// `None`: mirror only.
     pub value: Option<DeclaredValue>,
-    /// When it changes.
     pub rotation: Rotation,
     /// How a new version becomes current.
     pub delivery: Delivery,
-    /// Absent: no mirror.
+    /// `None`: no mirror.
     pub target: Option<Target>,
-    /// How many of our versions keep a staging label, 0 to 10.
+    /// Number of versions with a retention label, 0 to 10.
     pub keep_versions: u32,
-    /// The token of a person's request to rotate.
+    /// Token of the rotate request.
     pub rotate_request: Option<String>,
-    /// A person's request to go back to an older value.
+    /// The rollback request.
     pub rollback_request: Option<RollbackRequest>,
-    /// The token of a person's request to look now.
+    /// Token of the refresh request.
     pub refresh_request: Option<String>,
 }
 
-/// When the value changes.
+/// Rotation of the value.
 #[derive(Debug, Clone)]
 pub enum Rotation {
-    /// Never.
+    /// No rotation.
     Never,
-    /// By schedule.
+    /// Rotation by the operator on a schedule.
     Scheduled {
-        /// When.
         clock: Clock,
-        /// The clock in words: the schedule as written, and what of the rest is not at its default. Another text is an edit.
+        /// The schedule as written, and the other settings that differ from their defaults. A different text is an edit
+        /// of the schedule.
         expression: String,
-        /// Only looked at, not carried out.
+        /// The next due time is shown, but nothing is rotated.
         suspended: bool,
-        /// Where rotation begins on a value that was there before: at once.
+        /// Rotate immediately when rotation is first configured for an existing value.
         immediately: bool,
     },
-    /// By AWS, with a function.
+    /// Rotation by AWS with a Lambda function.
     Lambda(LambdaRotation),
-    /// The schedule cannot be carried out; everything else goes on.
+    /// The schedule is rejected. Everything else is reconciled.
     Refused(Refusal),
 }
 
 /// The mirrored Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its name.
     pub name: String,
-    /// Type and keys.
     pub layout: Layout,
-    /// Labels, ours included.
+    /// Labels, including ours.
     pub labels: BTreeMap<String, String>,
-    /// Annotations beside ours.
+    /// Annotations, without ours.
     pub annotations: BTreeMap<String, String>,
-    /// Which version it holds.
+    /// The version that the Secret holds.
     pub pin: Pin,
-    /// It stays when the object goes.
+    /// Whether the Secret is retained when the object is deleted.
     pub retained: bool,
-    /// A Secret that was there before may be taken over, if it carries our annotation.
+    /// Whether an existing Secret may be adopted if it has our annotation.
     pub adopts: bool,
 }
 
 impl Target {
-    /// A hash of everything about the Secret but its values: it tells whether the Secret was laid out as asked, given the keys it has.
+    /// Hash of everything in the Secret except its values. It shows whether the Secret, with these keys, was rendered
+    /// as declared.
     pub fn rendering<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> String {
         let mut names: Vec<&str> = keys.into_iter().collect();
         names.sort_unstable();
@@ -162,7 +157,7 @@ impl Target {
 }
 
 impl Desired {
-    /// How the value comes to be, as metrics name it: `Generate`, `Lambda`, or `None` where somebody else makes it.
+    /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, or `None` if the value is not managed.
     pub fn strategy(&self) -> &'static str {
         match (&self.rotation, &self.value) {
             (Rotation::Lambda(_), _) => "Lambda",
@@ -171,18 +166,19 @@ impl Desired {
         }
     }
 
-    /// Reads the object. CEL has refused most mistakes at apply; what is found here is what only the operator can know.
+    /// Parses the object. CEL rejects most mistakes at admission; the checks here need the operator's configuration or
+    /// exceed CEL.
     ///
     /// # Errors
-    /// A refusal with reason and sentence.
+    /// A refusal with reason and message.
     pub fn parse(object: &RotatedSecret, policy: &Policy) -> Result<Self, Refusal> {
         Self::parse_in(object, policy, None)
     }
 
-    /// `recorded`: where the secret is, for what the spec does not say; `None`: where the flags put it.
+    /// `recorded`: location of the AWS secret, for the fields that the spec does not set. `None`: the flags set them.
     fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<&SecretArn>) -> Result<Self, Refusal> {
         let invalid = |message: &str| Refusal::new(Reason::InvalidSpec, message);
-        let uid = object.uid().ok_or_else(|| invalid("the object has no uid; it was never stored"))?;
+        let uid = object.uid().ok_or_else(|| invalid("the object has no uid, so it was not read from the API server"))?;
         let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
         let name = object.name_any();
         let aws = &object.spec.aws;
@@ -192,8 +188,8 @@ impl Desired {
             return Err(Refusal::new(
                 Reason::RegionNotAllowed,
                 format!(
-                    "the region {region} is none of those that the operator may use ({}): write one of them in spec.aws.region of a new \
-                     object, or ask the administrator for --allowed-regions",
+                    "the region {region} is not among the regions that the operator allows ({}): create a new object with one of them in \
+                     spec.aws.region, or ask the administrator to extend --allowed-regions",
                     policy.allowed_regions.join(", ")
                 ),
             ));
@@ -205,18 +201,19 @@ impl Desired {
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
         if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
             if !place::is_default_name(&secret_name, &namespace, &name) {
-                return Err(Refusal::new(Reason::Moved, "that name is not one that this object can have had"));
+                return Err(Refusal::new(Reason::Moved, "that name cannot be an earlier default name of this object"));
             }
-            // Its tags must prove it. Where nothing of this object's is in the tags, the name must be one that the namespace may use today.
+            // The ownership tags must confirm it. A mirror-only object has no ownership tags; its namespace must be allowed
+            // to use the name.
             own_prefix |= object.spec.value.is_some();
         }
         if secret_name.len() > 512 {
-            return Err(invalid("the name of the AWS secret would have more than 512 characters: set a shorter spec.aws.secretName"));
+            return Err(invalid("the name of the AWS secret would exceed 512 characters: set a shorter spec.aws.secretName"));
         }
 
         let value = match &object.spec.value {
             None => None,
-            // Nothing is generated any more, so a generator that could not work must not keep the object from going.
+            // Nothing is generated any more, so an invalid generator must not block the deletion.
             Some(_) if object.metadata.deletion_timestamp.is_some() => {
                 Some(DeclaredValue::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
             }
@@ -255,13 +252,13 @@ impl Desired {
         })
     }
 
-    /// Whether something must be cleaned up when the object goes.
+    /// Whether deletion of the object requires cleanup.
     pub fn needs_finalizer(&self) -> bool {
         (self.value.is_some() && self.delete_after_days.is_some()) || self.target.as_ref().is_some_and(|target| target.retained)
     }
 }
 
-/// A request's token as it is kept in status: annotations can be long, the status must not be.
+/// Token as stored in the status. A long token is replaced by its hash, to limit the size of the status.
 pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
 }
@@ -279,7 +276,7 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionI
         (None, Some(_)) if zone.is_some() => (Err(ScheduleError::ZoneWithoutCron), String::new()),
         (None, Some(days)) => (Schedule::after_days(u32::try_from(days).unwrap_or(0)), format!("rate({days} days)")),
         (None, None) => {
-            return refused(Reason::InvalidSpec, "spec.rotation: exactly one of schedule and automaticallyAfterDays".to_owned());
+            return refused(Reason::InvalidSpec, "spec.rotation: set exactly one of schedule and automaticallyAfterDays".to_owned());
         }
     };
     let schedule = match parsed {
@@ -289,12 +286,12 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionI
     };
     let shortest = schedule.shortest_interval();
     if shortest < policy.minimum_interval {
-        let leap = if schedule.time_zone().is_some() { " (in the night when the clocks leap forward, if not always)" } else { "" };
+        let leap = if schedule.time_zone().is_some() { " (at least when daylight saving time begins)" } else { "" };
         return refused(
             Reason::IntervalTooShort,
             format!(
-                "spec.rotation.schedule: {}{leap} between two rotations is less than the {} that this operator allows; write a rarer schedule, \
-                 or ask the administrator for --minimum-rotation-interval",
+                "spec.rotation.schedule: {}{leap} between two rotations is less than the minimum of {} that this operator allows; rotate \
+                 less often, or ask the administrator to lower --minimum-rotation-interval",
                 Span(shortest),
                 Span(policy.minimum_interval)
             ),
@@ -330,12 +327,12 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
     })
 }
 
-/// Whether one of the administrator's globs (`*` any run of characters, `?` one) allows `name`.
+/// Whether one of the administrator's globs (`*` any characters, `?` one character) matches `name`.
 pub fn glob_allows(globs: &str, name: &str) -> bool {
     globs.split([',', '\n', ' ']).map(str::trim).filter(|glob| !glob.is_empty()).any(|glob| matches(glob.as_bytes(), name.as_bytes()))
 }
 
-/// Linear-time glob match with one point of return, so that a tenant's name cannot make it slow.
+/// Glob match with a single backtracking point, so that a tenant's name cannot make it slow.
 fn matches(glob: &[u8], name: &[u8]) -> bool {
     let (mut g, mut n) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

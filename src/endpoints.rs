@@ -1,6 +1,6 @@
-//! The operator's own HTTP port: `/livez`, `/readyz`, `/metrics`. Neither health page asks AWS or the cluster: an outage there is reported
-//! in conditions, and restarting the pod would not end it. The pages have a thread of their own, so that they answer also when the
-//! operator's threads do not.
+//! HTTP endpoints of the operator: `/livez`, `/readyz` and `/metrics`. The health endpoints call neither AWS nor the
+//! API server: an outage there is reported in conditions, and a restart of the pod would not end it. The endpoints are
+//! served by a separate thread, so that they respond even if the threads of the operator are blocked.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,32 +18,32 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 
-/// How often the operator's runtime says that it moves.
+/// Interval of the runtime's heartbeat.
 const BEAT: Duration = Duration::from_secs(1);
-/// A runtime that has not moved for so long is stuck: nothing in it may hold a thread for a fraction of this.
+/// Age of the heartbeat from which the runtime counts as blocked. No task blocks a thread for more than a fraction of
+/// this.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// Whether the watches have seen every object once. Not before, and for good afterwards.
+/// Whether the watches have completed their initial list. Once ready, it stays ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// The watches are in sync.
+    /// Marks the watches as synchronized.
     pub fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether they are.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// Whether the operator's runtime moves.
+/// Heartbeat of the operator's runtime.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
     epoch: Instant,
-    /// Milliseconds after the epoch.
+    /// Milliseconds since `epoch`.
     last: Arc<AtomicU64>,
 }
 
@@ -54,7 +54,7 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Beats for ever, in the runtime that it is about.
+    /// Updates the heartbeat forever. Must run in the monitored runtime.
     pub async fn beat(self) {
         loop {
             self.last.store(self.now(), Ordering::Release);
@@ -66,28 +66,25 @@ impl Heartbeat {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How long ago the last beat was.
+    /// Time since the last heartbeat.
     fn age(&self) -> Duration {
         Duration::from_millis(self.now().saturating_sub(self.last.load(Ordering::Acquire)))
     }
 }
 
-/// What the pages tell of.
+/// State behind the endpoints.
 #[derive(Debug, Clone)]
 pub struct Endpoints {
-    /// `/metrics`
     pub metrics: Metrics,
-    /// `/readyz`
     pub readiness: Readiness,
-    /// `/livez`
     pub pulse: Heartbeat,
 }
 
-/// Listens on `address`, and answers in a thread of its own until `stop` resolves and the requests under way are answered; then what is given
-/// resolves.
+/// Listens on `address` and serves the endpoints in a separate thread until `stop` resolves and the open requests are
+/// answered. The returned receiver resolves then.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// If the address cannot be bound.
 pub fn serve(address: SocketAddr, pages: Endpoints, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -99,14 +96,14 @@ pub fn serve(address: SocketAddr, pages: Endpoints, stop: impl Future<Output = (
             axum::serve(listener, router(pages)).with_graceful_shutdown(stop).await
         });
         if served.is_err() {
-            tracing::error!("the pages are not served any more");
+            tracing::error!("the HTTP endpoints have stopped");
         }
         let _ = ended.send(());
     })?;
     Ok(ending)
 }
 
-/// The pages.
+/// The router of the endpoints.
 pub fn router(pages: Endpoints) -> Router {
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(render)).with_state(pages)
 }
@@ -116,12 +113,16 @@ async fn livez(State(pages): State<Endpoints>) -> (StatusCode, String) {
     if age < STUCK {
         (StatusCode::OK, "ok".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("the runtime has not moved for {} s", age.as_secs()))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("the runtime has not responded for {} s", age.as_secs()))
     }
 }
 
 async fn readyz(State(pages): State<Endpoints>) -> (StatusCode, &'static str) {
-    if pages.readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not in sync yet") }
+    if pages.readiness.is_set() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the watches are not synchronized yet")
+    }
 }
 
 async fn render(State(pages): State<Endpoints>) -> Response {
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let (status, _, body) = ask(router.clone(), Method::GET, "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(body.contains("not in sync"), "{body}");
+        assert!(body.contains("not synchronized"), "{body}");
         readiness.set();
         let (status, _, _) = ask(router, Method::GET, "/readyz").await;
         assert_eq!(status, StatusCode::OK);
@@ -193,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_answers_until_it_is_told_to_stop() {
-        // A port that was free a moment ago: `serve` takes an address, as the operator has one.
+        // A port that was free a moment ago, because `serve` takes an address.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -226,9 +227,9 @@ mod tests {
             client.read_to_string(&mut answer).unwrap();
             answer
         };
-        // No runtime beats: this thread, where it would, is busy.
+        // The heartbeat is not updated, because the test does not run `beat`.
         let answer = livez();
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not moved for 6"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not responded for 6"), "{answer}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             tokio::spawn(pulse.beat());

@@ -1,33 +1,32 @@
-//! What went wrong in a turn, as it may be shown: a class (how we react), a reason and a sentence made of our own words. An error's own text
-//! never gets here, since it can carry a value.
+//! A failure in a form that may be shown to users: a class (which determines the retry), a reason, and a message
+//! composed of fixed text and names. The text of the original error is dropped, since it can contain a secret value.
 
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 
-/// Why a turn did not come to its end.
+/// The reason why a reconcile did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct Failure {
-    /// How we react.
+    /// Determines the backoff.
     pub class: Class,
-    /// The word.
     pub reason: Reason,
-    /// The sentence.
+    /// What happened, why, and the command to run.
     pub message: String,
 }
 
 impl Failure {
-    /// Something that the code holds to be impossible.
+    /// A state that the code considers impossible.
     pub fn bug(message: &'static str) -> Self {
         Self { class: Class::Bug, reason: Reason::InternalError, message: message.to_owned() }
     }
 
-    /// Whether it stays until a person or much time changes something.
+    /// Whether the failure persists until a user acts or a long time passes.
     pub fn is_terminal(&self) -> bool {
         matches!(self.class, Class::Denied | Class::Invalid | Class::Limit)
     }
 
-    /// Somebody else was faster; look again.
+    /// Another writer was faster. Reconcile again.
     pub fn conflict(message: &'static str) -> Self {
         Self { class: Class::Conflict, reason: Reason::Progressing, message: message.to_owned() }
     }

@@ -1,4 +1,4 @@
-//! How all the objects stand, in numbers. Pure: statuses and the time -> counts.
+//! Statistics over all objects, calculated from their statuses and the current time. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,54 +8,51 @@ use kube::ResourceExt;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
 
-/// The numbers.
+/// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FleetStats {
-    /// Objects by status and reason of the condition Ready. An object without one is `Unknown`, `None`.
+    /// Number of objects by status and reason of the condition Ready. Objects without the condition count as `Unknown`,
+    /// `None`.
     pub ready: BTreeMap<(&'static str, &'static str), i64>,
-    /// Rotations that are due and did not happen, and that nobody suspended.
+    /// Objects whose rotation is due, has not happened and is not suspended.
     pub overdue: i64,
-    /// Objects whose last look failed.
+    /// Objects whose last reconcile failed.
     pub failing: i64,
-    /// Objects that wait for a person.
+    /// Objects that require user action (condition Stalled).
     pub stalled: i64,
     /// Objects with `spec.suspend` or `spec.rotation.suspend`.
     pub suspended: i64,
-    /// Objects whose mirror does not hold the current version, or cannot be known to.
+    /// Objects whose mirror does not hold the current version, or for which that is unknown.
     pub out_of_step: i64,
-    /// Objects that cannot be read, and for which nothing is done.
+    /// Objects that the operator cannot read and does not reconcile.
     pub unreadable: i64,
-    /// How long the most overdue one is.
+    /// Longest time by which a rotation is overdue.
     pub overdue_max: SignedDuration,
-    /// Since when the oldest value of those that rotate is in use.
+    /// Creation time of the oldest current value that rotates.
     pub oldest_version: Option<Timestamp>,
-    /// The soonest rotation that is to come.
+    /// Time of the next rotation.
     pub next_rotation: Option<Timestamp>,
-    /// One by one, where that was asked for.
+    /// Statistics per object, if enabled.
     pub each: Vec<One>,
 }
 
-/// One object.
+/// Statistics of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct One {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Whether Ready is True.
     pub ready: bool,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: i64,
-    /// How long its rotation is due; zero: it is not.
+    /// Time by which the rotation is overdue. Zero if it is not overdue.
     pub overdue: SignedDuration,
-    /// Since when its value is in use.
+    /// Creation time of the current value.
     pub version_since: Option<Timestamp>,
-    /// When it will be rotated next.
     pub next_rotation: Option<Timestamp>,
 }
 
 impl FleetStats {
-    /// Counts one object. `each`: also by itself.
+    /// Adds one object. `each`: also to the statistics per object.
     pub fn count(&mut self, object: &RotatedSecret, now: Timestamp, each: bool) {
         let status = object.status.as_ref();
         let condition = |of: &str| status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == of));
@@ -65,7 +62,7 @@ impl FleetStats {
             Some("False") => "False",
             _ => "Unknown",
         };
-        // A word that this version does not know stays one word.
+        // A reason that this version does not know is counted as `Other`, so that the label values stay bounded.
         let reason = ready
             .map_or("None", |ready| Reason::ALL.into_iter().find(|reason| reason.as_str() == ready.reason).map_or("Other", Reason::as_str));
         *self.ready.entry((known, reason)).or_default() += 1;

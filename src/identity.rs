@@ -1,5 +1,6 @@
-//! Who acts in AWS for an object: the operator itself, the role that the administrator wrote on the Namespace, or a ServiceAccount of the same
-//! namespace. Pure: what was said becomes an identity or a refusal, and never a fall-back to the operator's own rights.
+//! The identity used for AWS calls of an object: the operator itself, the IAM role in the annotation of the Namespace,
+//! or the IAM role of a ServiceAccount in the same namespace. Pure. An invalid configuration is rejected; it never
+//! falls back to the operator's own credentials.
 
 use std::fmt;
 
@@ -8,48 +9,44 @@ use crate::api::{EXTERNAL_ID, ROLE_ARN, SERVICE_ACCOUNT_ROLE_ARN, TAG_CLUSTER, T
 use crate::refusal::Refusal;
 use crate::value::short_hash;
 
-/// The most characters of a role session's name.
-/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+/// Maximum length of a role session name. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 const LONGEST_SESSION_NAME: usize = 64;
 
-/// Who acts. Everything that makes a session what it is belongs to it, so that equal identities may share a session and others never do.
+/// Identity used for AWS calls. It contains everything that determines a session, so that only equal identities share
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
-    /// The operator, with the credentials of the default chain.
+    /// The operator, with the credentials of the SDK's default chain.
     Operator,
-    /// A role of the administrator's choice for one namespace, assumed by the operator.
+    /// A role that the administrator selected for a namespace, assumed by the operator.
     Role {
-        /// Which.
         role: RoleArn,
-        /// What its trust policy asks for, if anything.
+        /// External ID that the role's trust policy requires, if any.
         external_id: Option<String>,
-        /// For which namespace of which cluster.
         session: Session,
     },
-    /// A role that trusts a ServiceAccount, by that account's own token. The operator's rights play no part.
+    /// A role that trusts a ServiceAccount, assumed with a token of that ServiceAccount. The operator's own permissions
+    /// are not used.
     ServiceAccount {
-        /// Which.
         role: RoleArn,
-        /// The account.
+        /// Name of the ServiceAccount.
         name: String,
-        /// Its uid: an account made anew is another one.
+        /// uid of the ServiceAccount: a recreated account is a different identity.
         uid: String,
-        /// Of which namespace of which cluster.
         session: Session,
     },
 }
 
-/// For whom a session is.
+/// Cluster and namespace that a role session is created for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Session {
-    /// As in the ownership tags.
+    /// Cluster ID, as in the ownership tags.
     pub cluster: String,
-    /// The namespace.
     pub namespace: String,
 }
 
 impl Identity {
-    /// The role, if it is not the operator itself.
+    /// The role. `None` for the operator itself.
     pub fn role(&self) -> Option<&RoleArn> {
         match self {
             Self::Operator => None,
@@ -59,7 +56,8 @@ impl Identity {
 }
 
 impl Session {
-    /// Tells namespace and cluster in CloudTrail: `<namespace>@<cluster>`, shortened with a hash where AWS's 64 characters do not suffice.
+    /// Role session name, which shows namespace and cluster in CloudTrail: `<namespace>@<cluster>`, shortened with a
+    /// hash if it exceeds AWS's limit of 64 characters.
     pub fn name(&self) -> String {
         let fine = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
         let whole = format!("{}@{}", self.namespace, self.cluster);
@@ -71,18 +69,19 @@ impl Session {
         format!("{kept}-{hash}")
     }
 
-    /// The session tags, by the names that the AWS secrets carry too, so that a policy can compare them.
+    /// Session tags. Their keys are those of the ownership tags on AWS secrets, so that an IAM policy can compare the
+    /// two.
     pub fn tags(&self) -> [(&'static str, &str); 2] {
         [(TAG_CLUSTER, &self.cluster), (TAG_NAMESPACE, &self.namespace)]
     }
 }
 
-/// The full ARN of an IAM role.
+/// ARN of an IAM role.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleArn(String);
 
 impl RoleArn {
-    /// Reads one, of any partition. `None`: it is no ARN of a role.
+    /// Parses the ARN of an IAM role in any partition. `None` if the text is not such an ARN.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return None };
@@ -93,17 +92,16 @@ impl RoleArn {
         (partition && account && path.chars().all(fine)).then(|| Self(text.to_owned()))
     }
 
-    /// As AWS takes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The account that it belongs to.
+    /// Account of the role.
     pub fn account(&self) -> &str {
         self.0.split(':').nth(4).unwrap_or_default()
     }
 
-    /// The role's name, as `aws iam get-role --role-name` takes it.
+    /// Name of the role, as used by `aws iam get-role --role-name`.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
@@ -115,7 +113,7 @@ impl fmt::Display for RoleArn {
     }
 }
 
-/// What the administrator wrote on the Namespace.
+/// Annotations of the Namespace.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NamespaceSays<'a> {
     /// The annotation `role-arn`.
@@ -124,80 +122,81 @@ pub struct NamespaceSays<'a> {
     pub external_id: Option<&'a str>,
 }
 
-/// A ServiceAccount as far as it matters here.
+/// The relevant parts of a ServiceAccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its uid.
     pub uid: String,
-    /// Its annotation `eks.amazonaws.com/role-arn`.
+    /// The annotation `eks.amazonaws.com/role-arn`.
     pub role_arn: Option<String>,
 }
 
-/// The identity of a namespace's objects that name no ServiceAccount.
+/// The identity of objects that do not name a ServiceAccount.
 ///
 /// # Errors
-/// Where the annotations make no sense: the operator's own rights are no answer to a slip of the pen.
+/// If the annotations are invalid. We never fall back to the operator's own credentials.
 pub fn of_namespace(session: Session, says: NamespaceSays<'_>) -> Result<Identity, Refusal> {
     let refused = |what: &str, namespace: &str| {
         Refusal::new(
             Reason::IdentityRefused,
             format!(
-                "the Namespace {namespace} {what}; as administrator type: kubectl annotate namespace {namespace} --overwrite \
-                 {ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME, or take the annotation away with {ROLE_ARN}- {EXTERNAL_ID}-"
+                "the Namespace {namespace} {what}; as an administrator run: kubectl annotate namespace {namespace} --overwrite \
+                 {ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME, or remove the annotations with {ROLE_ARN}- {EXTERNAL_ID}-"
             ),
         )
     };
     match says {
         NamespaceSays { role_arn: None, external_id: None } => Ok(Identity::Operator),
         NamespaceSays { role_arn: None, external_id: Some(_) } => {
-            Err(refused(&format!("has the annotation {EXTERNAL_ID} and no {ROLE_ARN}"), &session.namespace))
+            Err(refused(&format!("has the annotation {EXTERNAL_ID} but not {ROLE_ARN}"), &session.namespace))
         }
         NamespaceSays { role_arn: Some(arn), external_id } => {
             let Some(role) = RoleArn::parse(arn) else {
-                return Err(refused(&format!("has an annotation {ROLE_ARN} that is no ARN of an IAM role"), &session.namespace));
+                return Err(refused(&format!("has an annotation {ROLE_ARN} that is not the ARN of an IAM role"), &session.namespace));
             };
             if external_id.is_some_and(|id| !is_external_id(id)) {
-                return Err(refused(&format!("has an annotation {EXTERNAL_ID} that AWS does not take"), &session.namespace));
+                return Err(refused(&format!("has an annotation {EXTERNAL_ID} that is not a valid external ID"), &session.namespace));
             }
             Ok(Identity::Role { role, external_id: external_id.map(str::to_owned), session })
         }
     }
 }
 
-/// The identity of an object that names the ServiceAccount `name`. `account`: as found, if it was.
+/// The identity of an object that names the ServiceAccount `name`. `account`: the ServiceAccount, if it exists.
 ///
 /// # Errors
-/// Where it does not exist or names no role.
+/// If it does not exist or has no role.
 pub fn of_account(session: Session, name: &str, account: Option<Account>) -> Result<Identity, Refusal> {
     let namespace = &session.namespace;
     let refused = |message: String| Err(Refusal::new(Reason::IdentityRefused, message));
     let Some(account) = account else {
         return refused(format!(
-            "there is no ServiceAccount {name} in namespace {namespace}, which spec.aws.serviceAccountRef names: create it, or correct the name"
+            "the ServiceAccount {name} in spec.aws.serviceAccountRef does not exist in namespace {namespace}: create it, or correct the \
+             name"
         ));
     };
     match account.role_arn.as_deref().map(RoleArn::parse) {
         Some(Some(role)) => Ok(Identity::ServiceAccount { role, name: name.to_owned(), uid: account.uid, session }),
         Some(None) => refused(format!(
-            "the annotation {SERVICE_ACCOUNT_ROLE_ARN} of the ServiceAccount {name} is no ARN of an IAM role: kubectl annotate serviceaccount \
-             {name} -n {namespace} --overwrite {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
+            "the annotation {SERVICE_ACCOUNT_ROLE_ARN} of the ServiceAccount {name} is not the ARN of an IAM role; run: kubectl annotate \
+             serviceaccount {name} -n {namespace} --overwrite {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
         )),
         None => refused(format!(
-            "the ServiceAccount {name} names no role: kubectl annotate serviceaccount {name} -n {namespace} \
+            "the ServiceAccount {name} has no IAM role; run: kubectl annotate serviceaccount {name} -n {namespace} \
              {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
         )),
     }
 }
 
-/// The refusal where the administrator has not enabled ServiceAccounts as identities.
+/// The refusal of a ServiceAccount identity that the administrator has not enabled.
 pub fn accounts_not_allowed() -> Refusal {
     Refusal::new(
         Reason::IdentityNotAllowed,
-        "spec.aws.serviceAccountRef is not enabled in this cluster: remove it, or ask the administrator for --allow-service-account-identity",
+        "spec.aws.serviceAccountRef is not enabled in this cluster: remove it, or ask the administrator to set \
+         --allow-service-account-identity",
     )
 }
 
-/// As STS takes it. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+/// Whether STS accepts the external ID. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 fn is_external_id(id: &str) -> bool {
     (2..=1224).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
 }

@@ -1,7 +1,9 @@
-//! Rotated Secrets: a Kubernetes operator that owns the whole life of a credential in AWS Secrets Manager.
+//! Rotated Secrets: a Kubernetes operator that creates secrets in AWS Secrets Manager, rotates them and mirrors them
+//! into Kubernetes Secrets.
 //!
-//! One turn for one object: **observe** (reads, no plaintext) -> **plan** (pure: facts -> at most one step, or rest until t) -> **act** (one
-//! effect) -> look again, and when nothing is left to do -> **report** (status, event, metric). Nothing is remembered in the process.
+//! A reconcile of one object: **observe** (read AWS and Kubernetes) -> **plan** (pure: from facts to at most one step,
+//! or to the time of the next reconcile) -> **act** (one change) -> observe again. When no step is left: **report**
+//! (status, events, metrics). No state is kept in the process between reconciles.
 
 pub mod api;
 pub mod aws;

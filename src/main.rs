@@ -1,4 +1,4 @@
-//! The operator's binary: parse, run, exit code.
+//! The operator's binary.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("no threads can be started: {}", error.kind())),
+        Err(error) => return fail(&format!("cannot start threads: {}", error.kind())),
     };
     match runtime.block_on(execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,8 @@
-//! What the operator counts. Labels come from closed sets of words in the program, never from an object, so that the number of series is bounded and
-//! no name of a tenant is told to whoever may read metrics; unless an administrator asks for series of each object.
+//! Metrics of the operator. Label values come from closed sets in the program, never from objects, so that the number
+//! of series is bounded and names of tenants are not disclosed to readers of metrics. Series per object are exported
+//! only if an administrator enables them.
 //!
-//! Every name is in docs/metrics.md, and a test holds the two together.
+//! Every metric is listed in docs/metrics.md; a test compares the two.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,17 +20,17 @@ use crate::api::condition::Reason;
 use crate::fleet::{FleetStats, One};
 
 type Label = (&'static str, &'static str);
-/// A label whose words another closed set has: the SDK's operations.
+/// A label whose values are the operations of the AWS SDK, also a closed set.
 type Name = (&'static str, String);
-/// One value, or none: a time that there is not is no series, where 0 would be 1970.
+/// A gauge that may have no series: an unknown time is not exported, because 0 would mean 1970.
 type Maybe = Family<[Label; 0], Gauge>;
 
-/// From a look that finds nothing to do, to a turn that AWS keeps waiting.
+/// From a reconcile without changes to a reconcile that waits for AWS.
 const TURN_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// From a near region to a call that was sent three times.
+/// From a request in the same region to a call with three attempts.
 const CALL_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 45.0];
 
-/// All counters; a clone counts on the same.
+/// All metrics. Clones share the same values.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -45,12 +46,13 @@ struct Inner {
     standing: Standing,
     reconcile_duration: Histogram,
     aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
-    /// Where the objects are counted, when somebody asks. One page is made at a time: what stands is made anew for each.
+    /// Counts the objects at scrape time. One scrape is rendered at a time, because the gauges are recalculated for
+    /// each.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     page: Mutex<()>,
 }
 
-/// What happened since the start.
+/// Counters since the start of the process.
 #[derive(Default)]
 struct Counts {
     reconciles: Family<[Label; 1], Counter>,
@@ -65,7 +67,7 @@ struct Counts {
     watch_errors: Family<[Label; 1], Counter>,
 }
 
-/// What is at this moment.
+/// Gauges of the current state.
 #[derive(Default)]
 struct Standing {
     leader: Gauge,
@@ -94,110 +96,111 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Metrics with all values at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("rotated_secrets");
         let counts = Counts::default();
         let standing = Standing::default();
         let reconcile_duration = Histogram::new(TURN_SECONDS);
         let aws_call_duration = Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram);
-        // A counter that begins at its first event hides that event from increase(). Alerts ask for this one.
+        // Initialize the counter, because increase() does not see the first event of a counter that starts with it. An
+        // alert depends on this.
         for reason in Reason::ALL {
             drop(counts.errors.get_or_create(&[("reason", reason.as_str())]));
         }
         counts.register(&mut registry);
         standing.register(&mut registry);
-        registry.register_with_unit("reconcile_duration", "How long a look at an object took", Unit::Seconds, reconcile_duration.clone());
+        registry.register_with_unit("reconcile_duration", "Duration of a reconcile", Unit::Seconds, reconcile_duration.clone());
         registry.register_with_unit(
             "aws_call_duration",
-            "How long a call of AWS took, with all its requests",
+            "Duration of an AWS API call, including retries",
             Unit::Seconds,
             aws_call_duration.clone(),
         );
-        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let inner =
             Inner { registry, counts, standing, reconcile_duration, aws_call_duration, census: OnceLock::new(), page: Mutex::default() };
         Self(Arc::new(inner))
     }
 
-    /// A look at an object has begun.
+    /// Records the start of a reconcile.
     pub fn reconcile_begins(&self) -> UnderWay {
         self.0.standing.in_progress.inc();
         UnderWay(self.0.standing.in_progress.clone())
     }
 
-    /// A look at an object has ended: `changed`, `unchanged` or `error`.
+    /// Records the end of a reconcile: `changed`, `unchanged` or `error`.
     pub fn reconcile(&self, outcome: &'static str, took: Duration) {
         count(&self.0.counts.reconciles, [("outcome", outcome)]);
         self.0.reconcile_duration.observe(took.as_secs_f64());
     }
 
-    /// A look failed for a reason, the same that the condition names.
+    /// Records a failed reconcile with the reason of its condition.
     pub fn failure(&self, reason: &'static str) {
         count(&self.0.counts.errors, [("reason", reason)]);
     }
 
-    /// A step of the plan was carried out (`ok`) or was not (`failed`).
+    /// Records a step of the plan: `ok` or `failed`.
     pub fn step(&self, step: &'static str, outcome: &'static str) {
         count(&self.0.counts.steps, [("step", step), ("outcome", outcome)]);
     }
 
-    /// A call of AWS has ended: `ok`, or the reason why not.
+    /// Records the outcome of an AWS call: `ok`, or the reason of the failure.
     pub fn aws_call(&self, operation: &'static str, outcome: &'static str) {
         count(&self.0.counts.aws_calls, [("operation", operation), ("outcome", outcome)]);
     }
 
-    /// An AWS call waits because the operator limits its own request rate.
+    /// Counts an AWS call that waits because the operator limits its own request rate.
     pub(crate) fn aws_call_delayed(&self, operation: &'static str) {
         count(&self.0.counts.aws_calls_delayed, [("operation", operation)]);
     }
 
-    /// A call of AWS has ended, after one request or several.
+    /// Records the duration of an AWS call, including all its requests.
     pub(crate) fn aws_call_took(&self, operation: &str, took: Duration) {
         let labels = [("operation", operation.to_owned())];
         self.0.aws_call_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A request to AWS has ended: `ok`, `throttled`, `refused` or `unanswered`.
+    /// Records a request to AWS: `ok`, `throttled`, `refused` or `unanswered`.
     pub(crate) fn aws_request(&self, operation: &str, outcome: &'static str) {
         let labels = [("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
         self.0.counts.aws_requests.get_or_create(&labels).inc();
     }
 
-    /// A version became current (`Succeeded`), or the attempt to write it failed (`Failed`).
+    /// Records a version that became current (`Succeeded`) or could not be written (`Failed`).
     pub fn rotation(&self, strategy: &'static str, cause: &'static str, outcome: &'static str) {
         count(&self.0.counts.rotations, [("strategy", strategy), ("cause", cause), ("outcome", outcome)]);
     }
 
-    /// The mirrored Secret was written: for a `NewVersion`, as a `Repair`, or since the `Spec` changed.
+    /// Records a write of a mirrored Secret: for a `NewVersion`, as a `Repair`, or because the `Spec` changed.
     pub fn mirror_write(&self, cause: &'static str) {
         count(&self.0.counts.mirror_writes, [("cause", cause)]);
     }
 
-    /// What somebody changed outside was put right, by this step.
+    /// Records the step that corrected drift.
     pub fn drift_repair(&self, step: &'static str) {
         count(&self.0.counts.drift_repairs, [("step", step)]);
     }
 
-    /// A watch was interrupted, in this phase.
+    /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);
     }
 
-    /// This replica acts from now on, or does not.
+    /// Records whether this replica is the leader.
     pub fn leads(&self, leads: bool) {
         self.0.standing.leader.set(i64::from(leads));
     }
 
-    /// How the objects are counted. Once; a second way is ignored.
+    /// Sets the function that counts the objects. A second call is ignored.
     pub fn count_objects(&self, census: impl Fn() -> FleetStats + Send + Sync + 'static) {
         let _ = self.0.census.set(Box::new(census));
     }
 
-    /// All of it as `OpenMetrics` text.
+    /// Renders all metrics as `OpenMetrics` text.
     ///
     /// # Errors
-    /// Never: a string takes all.
+    /// None in practice: writing to a string does not fail.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let _page = self.0.page.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(census) = self.0.census.get() {
@@ -209,7 +212,7 @@ impl Metrics {
     }
 }
 
-/// A look at an object, until it is dropped.
+/// A reconcile in progress. It ends when this is dropped.
 #[must_use]
 pub struct UnderWay(Gauge);
 
@@ -221,44 +224,53 @@ impl Drop for UnderWay {
 
 impl Counts {
     fn register(&self, registry: &mut Registry) {
-        registry.register("reconciles", "Looks at an object", self.reconciles.clone());
-        registry.register("errors", "Failed looks by reason", self.errors.clone());
-        registry.register("steps", "Changes that were made, or failed, by kind", self.steps.clone());
-        registry.register("rotations", "New versions, and failed attempts at one", self.rotations.clone());
+        registry.register("reconciles", "Reconciliations by outcome", self.reconciles.clone());
+        registry.register("errors", "Failed reconciliations by reason", self.errors.clone());
+        registry.register("steps", "Steps of the plan by kind and outcome", self.steps.clone());
+        registry.register("rotations", "New versions and failed attempts", self.rotations.clone());
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());
-        registry.register("drift_repairs", "Changes by others that were put right", self.drift_repairs.clone());
-        registry.register("aws_calls", "Calls of AWS", self.aws_calls.clone());
-        registry.register("aws_calls_delayed", "AWS calls that waited for the operator's own rate limit", self.aws_calls_delayed.clone());
-        registry.register("aws_requests", "Requests to AWS: a call is sent again when it fails", self.aws_requests.clone());
-        registry.register("watch_errors", "Interruptions of watches", self.watch_errors.clone());
+        registry.register("drift_repairs", "Corrections of drift by step", self.drift_repairs.clone());
+        registry.register("aws_calls", "AWS API calls by operation and outcome, after retries", self.aws_calls.clone());
+        registry.register(
+            "aws_calls_delayed",
+            "AWS API calls that waited for the operator's own rate limit",
+            self.aws_calls_delayed.clone(),
+        );
+        registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
+        registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
     }
 }
 
 impl Standing {
     fn register(&self, registry: &mut Registry) {
-        registry.register("leader", "Whether this replica acts: 1 or 0", self.leader.clone());
-        registry.register("reconciles_in_progress", "Looks at an object that are under way", self.in_progress.clone());
-        registry.register("objects", "Objects by their condition Ready", self.objects.clone());
-        registry.register("objects_overdue", "Objects whose rotation is due and did not happen", self.overdue.clone());
-        registry.register("objects_failing", "Objects whose last look failed", self.failing.clone());
-        registry.register("objects_stalled", "Objects that wait for a person", self.stalled.clone());
-        registry.register("objects_suspended", "Objects that a person suspended, or their rotation", self.suspended.clone());
+        registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
+        registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
+        registry.register("objects", "Objects by status and reason of the condition Ready", self.objects.clone());
+        registry.register("objects_overdue", "Objects whose rotation is overdue", self.overdue.clone());
+        registry.register("objects_failing", "Objects whose last reconcile failed", self.failing.clone());
+        registry.register("objects_stalled", "Objects that require user action (condition Stalled)", self.stalled.clone());
+        registry.register("objects_suspended", "Objects that are suspended, or whose rotation is suspended", self.suspended.clone());
         registry.register("objects_out_of_step", "Objects whose Secret does not hold the current version", self.out_of_step.clone());
-        registry.register("unreadable_objects", "Objects that cannot be read, and for which nothing is done", self.unreadable.clone());
+        registry.register("unreadable_objects", "Objects that the operator cannot read and does not reconcile", self.unreadable.clone());
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         };
-        registry.register_with_unit("overdue_max", "How long the most overdue rotation is due", Unit::Seconds, self.overdue_max.clone());
-        seconds(registry, "oldest_version_timestamp", "Since when the oldest value that rotates is in use", &self.oldest_version);
-        seconds(registry, "next_rotation_timestamp", "When the next rotation will happen", &self.next_rotation);
+        registry.register_with_unit(
+            "overdue_max",
+            "Time by which the most overdue rotation is overdue",
+            Unit::Seconds,
+            self.overdue_max.clone(),
+        );
+        seconds(registry, "oldest_version_timestamp", "Creation time of the oldest current value that rotates", &self.oldest_version);
+        seconds(registry, "next_rotation_timestamp", "Time of the next rotation", &self.next_rotation);
         registry.register("object_ready", "Whether the object is Ready: 1 or 0", self.object_ready.clone());
-        registry.register("object_failures", "Failed looks in a row", self.object_failures.clone());
+        registry.register("object_failures", "Consecutive failed reconciliations", self.object_failures.clone());
         let each = |registry: &mut Registry, name: &str, help: &str, gauge: &Family<[Name; 2], Gauge>| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         };
-        each(registry, "object_overdue", "How long the object's rotation is due", &self.object_overdue);
-        each(registry, "object_version_timestamp", "Since when the object's value is in use", &self.object_version);
-        each(registry, "object_next_rotation_timestamp", "When the object will be rotated next", &self.object_next);
+        each(registry, "object_overdue", "Time by which the object's rotation is overdue", &self.object_overdue);
+        each(registry, "object_version_timestamp", "Creation time of the object's current value", &self.object_version);
+        each(registry, "object_next_rotation_timestamp", "Time of the object's next rotation", &self.object_next);
     }
 
     fn show(&self, census: &FleetStats) {

@@ -1,23 +1,24 @@
-//! The one type that a secret value lives in. It can be exposed, which is easy to find by name, and nothing else: no `Debug`, `Display`,
-//! `Serialize`, `Clone` or ordering, so that a log line, an error or a status with a value in it does not compile.
+//! The type of secret values. The value can only be exposed explicitly, which is easy to search for. There is no
+//! `Debug`, `Display`, `Serialize`, `Clone` or ordering, so that a log line, an error or a status that contains a value
+//! does not compile.
 
 use zeroize::Zeroizing;
 
-/// A secret value. Wiped from memory when dropped.
+/// A secret value. Zeroized when dropped.
 pub struct Plaintext(Zeroizing<String>);
 
 impl Plaintext {
-    /// The value itself. Whoever calls this answers for where the bytes go.
+    /// The value itself. The caller is responsible for where the bytes go.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The length in bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no bytes at all (which AWS refuses as a value).
+    /// Whether the value is empty, which AWS rejects.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -29,7 +30,7 @@ impl From<String> for Plaintext {
     }
 }
 
-/// The mirrored bytes of one key. As [`Plaintext`], but any bytes.
+/// The mirrored bytes of one key. As [`Plaintext`], but not necessarily UTF-8.
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {

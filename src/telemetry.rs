@@ -1,8 +1,11 @@
-//! Logs, and what must never be in them.
+//! Logging, and the protection of secret values in logs.
 //!
-//! A log level is a user's wish, and some libraries write whole requests and answers at a level that a user may well wish for: kube-client
-//! 5.0 logs the body of an answer at WARN when it does not deserialize, and such a body can be a Secret. So the user's filter is joined by
-//! one that he cannot widen, and a panic is logged by its place only, since its message can hold a value.
+//! Some libraries log complete requests and responses at levels that a user may enable: kube-client 5.0 logs the body
+//! of a response at WARN if it cannot be deserialized, and such a body can be a Secret. The user's filter is therefore
+//! combined with caps that it cannot raise. A panic is logged by its location only, since its message can contain a
+//! value.
+
+mod format;
 
 use std::panic::PanicHookInfo;
 
@@ -14,43 +17,45 @@ use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// The crates that we write: all that they say may be shown.
+use self::format::{Lines, SpanFields};
+
+/// Crates of this project. Their messages are not capped.
 const OURS: [&str; 1] = ["rotated_secrets"];
-/// What others may say at most; the first that fits counts. Whoever is not named here may warn, and not more: a new dependency is not
-/// trusted until somebody has looked at what it logs.
+/// Maximum level of other crates; the first match applies. Crates that are not listed are limited to WARN: a new
+/// dependency is not trusted until its log messages have been reviewed.
 const CAPS: [(&str, LevelFilter); 3] = [
-    // The body of an answer that does not deserialize, at WARN.
+    // Logs the body of a response that cannot be deserialized, at WARN.
     ("kube_client::client", LevelFilter::ERROR),
     ("kube_client", LevelFilter::INFO),
     ("kube_runtime", LevelFilter::INFO),
 ];
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For eyes.
+    /// One line of text per event.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why logging could not be set up.
+/// Error in the setup of logging.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
-    #[error("the log filter is not understood; write for example info or rotated_secrets=debug")]
+    /// The filter cannot be parsed.
+    #[error("invalid log filter; use for example info or rotated_secrets=debug")]
     Filter(#[source] ParseError),
-    /// Called twice.
-    #[error("logging was set up before")]
+    /// Logging was set up before.
+    #[error("logging is already set up")]
     Twice,
 }
 
-/// Logs to standard error from now on, and panics by their place only. Once per process. What follows a panic is not decided here: the
-/// caller's unwinding ends the task or, in `main`, the process with a failure.
+/// Sets up logging to standard error, and logs panics by their location only. May be called once per process. The panic
+/// hook does not decide what follows a panic: unwinding ends the task or, in `main`, the process.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let subscriber = subscriber(format, filter, std::io::stderr)?;
-    // Not `init()`, which would bring in the records of the `log` crate, too: nobody has looked at those.
+    // Not `init()`, which would also forward the records of the `log` crate. Those have not been reviewed.
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(log_place));
     Ok(())
@@ -60,15 +65,11 @@ fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subs
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let layer = match format {
-        LogFormat::Human => layer.with_ansi(false).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-    };
-    Ok(Registry::default().with(layer.with_filter(filters(filter)?)))
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_ansi(false).with_writer(writer);
+    Ok(Registry::default().with(SpanFields.and_then(lines).with_filter(filters(filter)?)))
 }
 
-/// What the user wishes, as far as it may be.
+/// The user's filter, limited by the caps.
 fn filters<S>(wish: &str) -> Result<impl Filter<S> + use<S>, TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -82,14 +83,18 @@ fn may_be_said(metadata: &Metadata<'_>) -> bool {
 }
 
 fn cap(target: &str) -> LevelFilter {
-    if OURS.iter().any(|ours| is_within(target, ours)) {
+    if is_ours(target) {
         return LevelFilter::TRACE;
     }
     let cap = CAPS.iter().find(|(theirs, _)| is_within(target, theirs));
     cap.map_or(LevelFilter::WARN, |(_, cap)| *cap)
 }
 
-/// Whether a target is a module or something inside of it.
+fn is_ours(target: &str) -> bool {
+    OURS.iter().any(|ours| is_within(target, ours))
+}
+
+/// Whether `target` is the module or is inside it.
 fn is_within(target: &str, module: &str) -> bool {
     target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -152,7 +157,7 @@ mod tests {
             "aws_smithy_http_client" "serde_json" "rotated_secrets_impostor" "kube_clientele");
     }
 
-    /// The least severe level at which `target` was heard.
+    /// The most verbose level at which `target` was logged.
     fn heard(text: &str, target: &str) -> Option<&'static str> {
         ["trace", "debug", "info", "warn", "error"].into_iter().find(|level| text.contains(&format!(" {target}@{level}")))
     }
@@ -215,19 +220,70 @@ mod tests {
         }
     }
 
+    /// A failure in a step of a reconcile, as the operator logs it.
+    fn failing_step() {
+        let _reconcile = tracing::info_span!(target: "rotated_secrets", "reconcile", object = "shop/db-admin").entered();
+        let _foreign = tracing::info_span!(target: "kube_runtime", "reconciling object", reason = "unknown").entered();
+        let _step = tracing::info_span!(target: "rotated_secrets", "step", step = "Write", version = "v1").entered();
+        tracing::warn!(target: "rotated_secrets", version = "v2", count = 3, message = "access denied\n\u{1b}[31m", "failed");
+    }
+
+    /// The line without its time.
+    fn untimed(text: &str) -> &str {
+        let (time, line) = text.split_once(' ').unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{text}");
+        line
+    }
+
     #[test]
-    fn json_is_one_object_a_line() {
-        let text = logged(LogFormat::Json, "info", || {
-            tracing::info!(target: "rotated_secrets", step = "Stage", "done");
+    fn a_human_line_has_level_object_message_and_fields() {
+        let text = logged(LogFormat::Human, "info", failing_step);
+        assert_eq!(untimed(&text), "WARN shop/db-admin failed version=v2 count=3 detail=\"access denied\\n\\u{1b}[31m\" step=Write\n");
+    }
+
+    #[test]
+    fn a_human_line_of_another_crate_has_its_target() {
+        let text = logged(LogFormat::Human, "info", || tracing::warn!(target: "hyper", "connection closed"));
+        assert_eq!(untimed(&text), "WARN connection closed target=hyper\n");
+    }
+
+    #[test]
+    fn control_characters_cannot_start_a_line() {
+        let text = logged(LogFormat::Human, "info", || {
+            tracing::info!(target: "rotated_secrets", object = "a\nb", empty = "", pair = "a=b", "it's {}", "a\r\nb\u{1b}[0m\u{202e}");
         });
+        assert_eq!(untimed(&text), "INFO a\\nb it's a\\r\\nb\\u{1b}[0m\\u{202e} empty=\"\" pair=\"a=b\"\n");
+    }
+
+    #[test]
+    fn fields_that_a_span_records_later_are_logged() {
+        let text = logged(LogFormat::Human, "info", || {
+            let span = tracing::info_span!(target: "rotated_secrets", "step", version = tracing::field::Empty);
+            span.record("version", "v1");
+            span.in_scope(|| tracing::info!(target: "rotated_secrets", "written"));
+        });
+        assert_eq!(untimed(&text), "INFO written version=v1\n");
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_all_fields_at_the_top() {
+        let text = logged(LogFormat::Json, "info", failing_step);
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with('{') && text.contains("\"step\":\"Stage\""), "{text}");
+        assert_eq!(text.matches("\"message\"").count(), 1, "{text}");
+        let mut line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+        assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
+        let expected = serde_json::json!({
+            "level": "WARN", "target": "rotated_secrets", "object": "shop/db-admin", "message": "failed",
+            "detail": "access denied\n\u{1b}[31m", "version": "v2", "count": 3, "step": "Write",
+        });
+        assert_eq!(line, expected);
     }
 
     #[test]
     fn a_filter_that_does_not_parse_is_refused_with_an_example() {
         let Err(error) = filters::<Registry>("rotated_secrets=loud") else { panic!("accepted") };
-        assert!(error.to_string().contains("write for example info"));
+        assert!(error.to_string().contains("use for example info"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a value is made of: the next SecretString from the declared fields and the predecessor's value, and the mirror's data from a value.
-//! Pure; the only decisions that see plaintext.
+//! Composition of values: the next SecretString from the declared fields and the current value, and the data of the
+//! mirror from a value. Pure. The only decisions that read plaintext.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,30 +12,26 @@ use crate::api::SecretType;
 use crate::generate::{Fields, Generator, Kept, NotMade};
 use crate::plaintext::{Plaintext, SecretBytes};
 
-/// The largest value that AWS holds, in bytes.
+/// Maximum size of a value in bytes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 pub const LARGEST_VALUE: usize = 65_536;
 
-/// The key under which a value without fields is mirrored.
+/// Key under which a value is mirrored that is not a JSON object.
 pub const WHOLE_VALUE_KEY: &str = "value";
 
-/// What the user declares of a value.
+/// The declared value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DeclaredValue {
     /// A JSON object.
-    Fields {
-        /// Fixed fields.
-        data: BTreeMap<String, String>,
-        /// Generated fields.
-        generate: BTreeMap<String, Generator>,
-    },
+    Fields { data: BTreeMap<String, String>, generate: BTreeMap<String, Generator> },
     /// One generated string.
     PlainText(Generator),
 }
 
 impl DeclaredValue {
-    /// A hash of what makes a new version when it changes: the fixed fields and the names of the generated ones, companions among them.
-    /// Options of generators are not in it, since they take effect at the next rotation.
+    /// Hash of the declaration: the fixed fields and the names of the generated fields, including companions. A change
+    /// of the hash creates a new version. Generator options are excluded, because they take effect at the next
+    /// rotation.
     pub fn hash(&self) -> String {
         let shape = match self {
             Self::Fields { data, generate } => serde_json::json!({"data": data, "generate": generated_names(generate)}),
@@ -44,7 +40,7 @@ impl DeclaredValue {
         short_hash(shape.to_string().as_bytes())
     }
 
-    /// The names of all declared fields.
+    /// Names of all declared fields.
     pub fn field_names(&self) -> Vec<String> {
         let names: BTreeSet<&str> = match self {
             Self::Fields { data, generate } => generated_names(generate).into_iter().chain(data.keys().map(String::as_str)).collect(),
@@ -53,7 +49,7 @@ impl DeclaredValue {
         names.into_iter().map(str::to_owned).collect()
     }
 
-    /// Whether a rotation has anything to generate.
+    /// Whether a rotation generates anything.
     pub fn generates(&self) -> bool {
         match self {
             Self::Fields { generate, .. } => !generate.is_empty(),
@@ -61,12 +57,12 @@ impl DeclaredValue {
         }
     }
 
-    /// Whether the value is one string.
+    /// Whether the value is a plain text.
     pub fn is_plain_text(&self) -> bool {
         matches!(self, Self::PlainText(_))
     }
 
-    /// Whether `value` has every declared field, and the fixed ones as declared.
+    /// Whether `value` has every declared field, and the fixed fields with the declared contents.
     pub fn matches(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
@@ -78,12 +74,13 @@ impl DeclaredValue {
         }
     }
 
-    /// The next value. `predecessor` is the value that is current; its foreign fields are carried along. `fresh`: every generated field is
-    /// new (a rotation); otherwise those that exist keep their value (a change of the declaration), pairs as a whole. `dropped`: fields that
-    /// used to be declared and are not any more. `now`: when a certificate begins.
+    /// Composes the next value. `predecessor` is the current value; its fields that are not declared are preserved.
+    /// `fresh`: every generated field is regenerated (a rotation); otherwise existing fields keep their value (a change
+    /// of the declaration), key pairs as a whole. `dropped`: fields that were declared before and are not any more.
+    /// `now`: start of a certificate's validity.
     ///
     /// # Errors
-    /// When a generator cannot work, or the value is larger than AWS holds.
+    /// If a generator fails, or the value exceeds AWS's maximum size.
     pub fn compose(
         &self,
         predecessor: Option<&Payload>,
@@ -93,7 +90,7 @@ impl DeclaredValue {
         now: Timestamp,
     ) -> Result<Plaintext, ComposeError> {
         let text = match self {
-            // A JSON object is what there was before the spec asked for a plain text.
+            // A JSON object is the value from before spec.value was changed to a plain text.
             Self::PlainText(generator) => match (fresh, predecessor) {
                 (false, Some(value @ Payload::Text(kept))) if !value.is_object() => Plaintext::from(kept.expose().to_owned()),
                 _ => generator.generate(rng, now)?.own,
@@ -131,23 +128,23 @@ impl DeclaredValue {
     }
 }
 
-/// Why no value could be made. Carries no value.
+/// The reason why no value could be composed. Carries no part of the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeError {
-    /// More bytes than AWS holds in one value.
-    #[error("the value would have more than 65,536 bytes, which is the most that AWS holds")]
+    /// The value exceeds AWS's maximum size.
+    #[error("the value would exceed the limit of AWS of 65,536 bytes")]
     TooLarge,
-    /// The library of cryptography refused to work.
+    /// The cryptographic library failed.
     #[error(transparent)]
     NotMade(#[from] NotMade),
 }
 
-/// The names of the generated fields and of their companions.
+/// Names of the generated fields and of their companions.
 fn generated_names(generate: &BTreeMap<String, Generator>) -> BTreeSet<&str> {
     generate.iter().flat_map(|(name, generator)| generator.companions().into_iter().chain([name.as_str()])).collect()
 }
 
-/// A value as it came from AWS.
+/// A value read from AWS.
 pub enum Payload {
     /// `SecretString`.
     Text(Plaintext),
@@ -155,22 +152,22 @@ pub enum Payload {
     Binary(SecretBytes),
 }
 
-/// What a value lacks of what is declared. Names only, and only declared ones.
+/// What a value lacks of the declaration. Carries only names of declared fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lack {
-    /// It is no JSON object.
+    /// The value is not a JSON object.
     Object,
-    /// It has no such fields.
+    /// These fields are missing.
     Fields(Vec<String>),
 }
 
 impl Payload {
-    /// Whether it is a JSON object, as text or as bytes.
+    /// Whether the value is a JSON object, as text or as bytes.
     pub fn is_object(&self) -> bool {
         Object::read(self).is_some()
     }
 
-    /// What it lacks of `fields`. `None`: nothing.
+    /// What the value lacks of `fields`. `None` if nothing is missing.
     pub fn lack(&self, fields: &[String]) -> Option<Lack> {
         let Some(object) = Object::read(self) else { return Some(Lack::Object) };
         let missing: Vec<String> = fields.iter().filter(|field| !object.has(field)).cloned().collect();
@@ -185,38 +182,37 @@ impl Payload {
     }
 }
 
-/// The data of a Secret.
+/// Data of a Secret.
 pub type Data = BTreeMap<String, SecretBytes>;
 
-/// How a value is laid out in a Secret.
+/// Layout of the mirrored Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// The type of the Secret.
     pub kind: SecretType,
-    /// Key <- field; empty: every field under its own name.
+    /// Keys of the Secret and their fields. Empty: every field under its own name.
     pub keys: BTreeMap<String, String>,
 }
 
-/// Why a value cannot be mirrored. Carries names only, and only those that the user wrote or Kubernetes fixed.
+/// The reason why a value cannot be mirrored. Carries only names that the user wrote or that Kubernetes defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LayoutError {
-    /// A field that `target.keys` asks for is not in the value.
+    /// A field that `target.keys` refers to is not in the value.
     FieldMissing(String),
-    /// A key that the type of the Secret demands is not there.
+    /// A key that the type of the Secret requires is missing.
     KeyMissing(&'static str),
-    /// The value is no JSON object, but `target.keys` asks for fields.
+    /// The value is not a JSON object, but `target.keys` refers to fields.
     NotAnObject,
-    /// A field's name cannot be the key of a Secret.
+    /// The name of a field is not a valid key of a Secret.
     UnusableKey,
-    /// The value of a key does not have the form that the type demands.
+    /// The data of a key does not have the format that the type requires.
     Malformed(&'static str),
 }
 
 impl Layout {
-    /// The data of the Secret.
+    /// Renders the data of the Secret.
     ///
     /// # Errors
-    /// When a field is missing or the type demands something else.
+    /// If a field is missing, or the data does not match the type.
     pub fn render(&self, value: &Payload) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
         let data = match Object::read(value) {
             Some(object) => self.fields(&object.0)?,
@@ -226,10 +222,10 @@ impl Layout {
         Ok(data)
     }
 
-    /// The data of the Secret, of a value that is one string whatever it looks like.
+    /// Renders the data of the Secret for a plain text, also if the text is JSON.
     ///
     /// # Errors
-    /// When a field is asked for or the type demands something else.
+    /// If `target.keys` refers to a field, or the data does not match the type.
     pub fn render_whole(&self, value: &Payload) -> Result<Data, LayoutError> {
         let data = self.whole(value.bytes())?;
         self.check(&data)?;
@@ -265,8 +261,8 @@ impl Layout {
             .collect()
     }
 
-    /// What the API server demands of each type, seen before it can put a byte of the value into its answer.
-    /// <https://kubernetes.io/docs/concepts/configuration/secret/#secret-types>
+    /// The checks that the API server makes for each type. Made here first, because the error of the API server could
+    /// quote the value. <https://kubernetes.io/docs/concepts/configuration/secret/#secret-types>
     fn check(&self, data: &BTreeMap<String, SecretBytes>) -> Result<(), LayoutError> {
         let demand = |key: &'static str| if data.contains_key(key) { Ok(()) } else { Err(LayoutError::KeyMissing(key)) };
         match self.kind {
@@ -290,12 +286,13 @@ impl Layout {
     }
 }
 
-/// A JSON object, each field as it was written: a number keeps its digits and whatever is nested its form. Wiped when it goes.
+/// A JSON object whose fields are kept as raw text, so that numbers and nested values do not change. Zeroized when
+/// dropped.
 #[derive(Default)]
 struct Object(BTreeMap<String, Box<RawValue>>);
 
 impl Object {
-    /// `None` when the value is no JSON object. The parser's error quotes the value, so it is dropped here and never seen.
+    /// `None` if the value is not a JSON object. The parser's error is dropped, because it quotes the value.
     fn read(value: &Payload) -> Option<Self> {
         serde_json::from_slice(value.bytes()).ok().map(Self)
     }
@@ -332,12 +329,12 @@ fn wipe(value: Option<Box<RawValue>>) {
     }
 }
 
-/// The text of a JSON string.
+/// The contents of a JSON string.
 fn text_of(value: &RawValue) -> Option<Plaintext> {
     serde_json::from_str::<String>(value.get()).ok().map(Plaintext::from)
 }
 
-/// A string as it is; anything else as the JSON that it was, so that numbers and nested objects arrive too.
+/// The contents of a string; any other JSON value as JSON text.
 fn field_bytes(value: &RawValue) -> SecretBytes {
     SecretBytes::from(match text_of(value) {
         Some(text) => text.expose().as_bytes().to_vec(),
@@ -353,7 +350,8 @@ fn is_secret_key(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Sixteen hex digits of a SHA-256. Never of a value: a hash of a weak secret can be searched.
+/// The first 16 hexadecimal digits of a SHA-256. Must not be used for values: the hash of a weak secret can be
+/// searched.
 pub fn short_hash(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {

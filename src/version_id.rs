@@ -1,5 +1,6 @@
-//! Version ids and how they follow from their cause. The id of a version that we write is its `ClientRequestToken`, so two processes, or one
-//! before and after a crash, that mean the same change name the same version, and AWS refuses the second.
+//! Version IDs, derived from the cause of a version. The ID of a version is the `ClientRequestToken` of the write. Two
+//! processes, or the same process before and after a crash, therefore use the same ID for the same change, and AWS
+//! accepts it only once.
 
 use std::fmt;
 
@@ -8,17 +9,18 @@ use uuid::Uuid;
 
 use crate::api::Cause;
 
-/// The id of one immutable version of an AWS secret. Not secret.
+/// ID of an immutable version of an AWS secret. Not confidential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VersionId(String);
 
 impl VersionId {
-    /// Whether it can be one of ours: others' tokens are random (UUID version 4), ours follow from a cause (version 5).
+    /// Whether the operator may have derived this ID: its IDs are UUIDs of version 5, those of other writers are
+    /// usually random (version 4).
     pub fn is_derived(&self) -> bool {
         Uuid::parse_str(&self.0).is_ok_and(|id| id.get_version_num() == 5)
     }
 
-    /// The id as AWS writes it.
+    /// The ID as used by AWS.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,12 +51,12 @@ pub struct Candidates<'a> {
     pub due: Vec<Timestamp>,
 }
 
-/// Derives the version ids of one object from its uid.
+/// Derives the version IDs of one object from its uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionIds(Uuid);
 
 impl VersionIds {
-    /// `uid` is `metadata.uid`. One that is no UUID (it always is) is hashed into one.
+    /// `uid` is `metadata.uid`. A uid that is not a UUID, which does not occur, is hashed into one.
     pub fn of(uid: &str) -> Self {
         Self(Uuid::parse_str(uid).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, uid.as_bytes())))
     }
@@ -69,23 +71,23 @@ impl VersionIds {
         self.derive(&format!("slot:{}", due.as_second()))
     }
 
-    /// The rotation with which rotation begins on an object that had a value before. Of the uid alone: whatever is edited while it is under
-    /// way, it is one.
+    /// The first rotation of an existing value. Derived from the uid only, so that edits during the rotation do not
+    /// cause a second one.
     pub fn first(&self) -> VersionId {
         self.derive("first")
     }
 
-    /// A rotation that a person asked for with this token.
+    /// The rotation requested with this token.
     pub fn request(&self, token: &str) -> VersionId {
         self.derive(&format!("rotate:{token}"))
     }
 
-    /// The copy of an older value that a person asked for with this token.
+    /// The rollback requested with this token.
     pub fn rollback(&self, token: &str) -> VersionId {
         self.derive(&format!("rollback:{token}"))
     }
 
-    /// A change of the declared fields, made from this predecessor. `declared` is the hash of the new declaration.
+    /// A change of the declared fields, based on this predecessor. `declared` is the hash of the new declaration.
     pub fn declaration(&self, predecessor: &VersionId, declared: &str) -> VersionId {
         self.derive(&format!("declare:{predecessor}:{declared}"))
     }
@@ -116,15 +118,16 @@ impl VersionIds {
         VersionId(Uuid::new_v5(&self.0, cause.as_bytes()).to_string())
     }
 
-    /// The object's own place among the numbers below `count`, each as likely as any other. A fraction that is stretched, not a remainder, so
-    /// that a longer window keeps the order of the objects.
+    /// The object's offset below `count`, uniformly distributed. A scaled fraction, not a remainder, so that a longer
+    /// window preserves the order of the objects.
     pub fn place(&self, count: u64) -> u64 {
-        // Hashed, since not everything about a uid is random; the upper 48 bits, since UUIDs fix some of the lower ones.
+        // Hashed, because not all bits of a uid are random. Uses the upper 48 bits, because UUIDs fix some of the lower
+        // ones.
         let fraction = Uuid::new_v5(&self.0, b"place").as_u128() >> 80;
         u64::try_from((fraction * u128::from(count)) >> 48).unwrap_or_default()
     }
 
-    /// A number for spreading work that is the same for the same object.
+    /// A number for spreading work over time. Constant for the same object.
     pub fn seed(&self) -> u128 {
         self.0.as_u128()
     }
@@ -165,7 +168,7 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
     }
 
-    /// Another derivation in a newer version would rotate everything once more.
+    /// A different derivation in a newer version would cause an additional rotation of every secret.
     #[test]
     fn ids_and_places_are_what_they_were_in_every_version_before() {
         let tokens = VersionIds::of(UID);

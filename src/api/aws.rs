@@ -1,4 +1,4 @@
-//! What `spec.aws` says beyond name, key and tags, and what the status says of it.
+//! Types of `spec.aws` (replication, adoption, resource policy) and of the settings in `status.aws`.
 
 #![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
 
@@ -7,78 +7,81 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One region that the AWS secret is replicated to.
+/// Region to which the AWS secret is replicated.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaRegion {
-    /// The region.
+    /// AWS region of the replica.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     pub region: String,
-    /// The KMS key of that region: alias, id or ARN; default: aws/secretsmanager there.
+    /// KMS key in that region: alias, key ID or ARN. Defaults to aws/secretsmanager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
 }
 
-/// Whether an AWS secret that exists already may become ours.
+/// Whether an existing AWS secret is adopted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum AwsAdoptionPolicy {
-    /// It is left alone.
+    /// Never adopt an existing AWS secret.
     #[default]
     Never,
-    /// If it carries the tag `rotated-secrets.io/adopt-by` with the value `<namespace>/<name>` of this object.
+    /// Adopt it if it has the tag `rotated-secrets.io/adopt-by` with the value `<namespace>/<name>` of this object.
     IfTagged,
-    /// Whatever it carries, unless it belongs to another object.
+    /// Adopt it regardless of its tags, unless it is owned by another object.
     Always,
 }
 
-/// Whether a Secret that exists already may become ours.
+/// Whether an existing Secret is adopted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SecretAdoptionPolicy {
-    /// It is left alone.
+    /// Never adopt an existing Secret.
     #[default]
     Never,
-    /// If it carries the annotation `rotated-secrets.io/adopt-by` with the name of this object. What it holds is replaced by the value in AWS.
+    /// Adopt it if it has the annotation `rotated-secrets.io/adopt-by` with the name of this object. Its data is
+    /// replaced by the value in AWS.
     IfAnnotated,
 }
 
-/// One replica, as AWS shows it.
+/// Replica of the AWS secret.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaStatus {
-    /// The region.
+    /// AWS region of the replica.
     #[serde(default)]
     pub region: String,
-    /// `InSync`, `InProgress`, `Pending`, `Failed` or `Detached`; `Unknown` for a word that the operator does not know.
+    /// Replication status: `InSync`, `InProgress`, `Pending`, `Failed` or `Detached`. `Unknown` if AWS reports another
+    /// status.
     #[serde(default)]
     pub status: String,
-    /// Why it is not in sync, in one word: `NameExists`, `KeyUnusable`, `AccessDenied` or `Other`.
+    /// Reason why the replica is not in sync: `NameExists`, `KeyUnusable`, `AccessDenied` or `Other`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What the operator set on the AWS secret because `spec.aws` mentioned it. What is mentioned no longer is taken back, if it is still as the
-/// operator set it; what is not listed here was somebody else's and stays.
+/// Settings of the AWS secret that the operator applied from `spec.aws`. A setting that is removed from the spec is
+/// reverted if it still has the applied value. Settings that are not listed here were made by others and are preserved.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AppliedStatus {
-    /// The keys of the tags from `spec.aws.tags`.
+    /// Keys of the tags applied from `spec.aws.tags`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub tag_keys: Vec<String>,
-    /// The key as `spec.aws.kmsKeyId` said it.
+    /// KMS key as written in `spec.aws.kmsKeyId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key_id: Option<String>,
-    /// The same key as AWS shows it, which may be in another form.
+    /// The same KMS key as reported by AWS, which may use another form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key_shown: Option<String>,
-    /// A hash of what the resource policy means, however it is written.
+    /// Hash of the normalized resource policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_policy: Option<String>,
-    /// Whether AWS was to refuse it if it granted access to anybody.
+    /// Value of `spec.aws.blockPublicPolicy` with which the resource policy was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_public_policy: Option<bool>,
-    /// When AWS had last seen a modification of the secret as the resource policy was looked at: a later one is a reason to look again.
+    /// `LastChangedDate` of the AWS secret when the resource policy was last read. The policy is read again after a later
+    /// change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_date: Option<MicroTime>,
 }

@@ -1,5 +1,5 @@
-//! Schemas of maps with bounds on both sides: the API server refuses CEL rules over maps without them, and an unbounded map is a way to
-//! fill etcd.
+//! Schemas of bounded maps and lists. The API server requires bounds to estimate the cost of CEL rules, and bounds
+//! limit the size of objects in etcd.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -11,17 +11,18 @@ fn map(count: u32, length: u32) -> Schema {
     })
 }
 
-/// `value.data`: AWS holds 65,536 bytes in one value.
+/// `value.data`. AWS limits a value to 65,536 bytes.
 pub(super) fn fields(_: &mut SchemaGenerator) -> Schema {
     map(64, 8192)
 }
 
-/// `target.keys`: Secret key to field name.
+/// `target.keys`: keys of the Secret to field names.
 pub(super) fn keys(_: &mut SchemaGenerator) -> Schema {
     map(64, 253)
 }
 
-/// AWS tags: fifty in all, four of them ours; keys up to 128, values up to 256 characters.
+/// AWS tags: at most 50 per secret, of which the operator uses some itself. Keys have up to 128, values up to 256
+/// characters.
 pub(super) fn tags(_: &mut SchemaGenerator) -> Schema {
     map(40, 256)
 }
@@ -36,7 +37,8 @@ pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
     map(32, 4096)
 }
 
-/// `dnsNames` of a certificate. The form of each is the schema's, since a rule over all of them would cost too much.
+/// `dnsNames` of a certificate. The format is checked by a pattern per item, because a CEL rule over the list would
+/// exceed the cost limit.
 pub(super) fn dns_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

@@ -1,24 +1,24 @@
-//! Conditions: a closed set of types and reasons, and the only way to merge them.
+//! Condition types and reasons, which are closed sets, and the function that merges conditions.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// What a condition speaks of.
+/// Type of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConditionType {
-    /// AWS, mirror and spec agree, nothing is overdue or failing.
+    /// AWS secret, mirror and spec agree, and nothing is overdue or failing.
     Ready,
-    /// The AWS secret is there, ours, and as declared.
+    /// The AWS secret exists, is owned by this object and matches the spec.
     Provisioned,
-    /// The value is as young as the schedule asks. Absent when nothing rotates.
+    /// The value is as recent as the schedule requires. Absent if nothing rotates.
     Rotated,
     /// The Secret holds the current version.
     Mirrored,
-    /// Only there when a person must act.
+    /// User action is required. Absent otherwise.
     Stalled,
-    /// Only there while something is under way.
+    /// A change is in progress. Absent otherwise.
     Reconciling,
 }
 
@@ -28,91 +28,91 @@ impl fmt::Display for ConditionType {
     }
 }
 
-/// Why. The same word stands in the condition, the Event and the metric, and in the runbook.
+/// Reason of a condition. The same name is used in the Event, the metric and the runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// All is well.
+    /// The object is in the desired state.
     Succeeded,
-    /// All is well, and the Secret is held at a version that need not be the current one.
+    /// The object is in the desired state, and the Secret is pinned to a version that may not be the current one.
     Pinned,
     /// `spec.suspend` is true.
     Suspended,
-    /// The spec cannot be carried out as written.
+    /// The spec cannot be applied as written.
     InvalidSpec,
-    /// The AWS secret is not there yet.
+    /// The AWS secret is being created.
     Creating,
-    /// Something is under way: the next look follows by itself.
+    /// A change is in progress. The next reconcile follows automatically.
     Progressing,
-    /// The AWS secret belongs to somebody else.
+    /// The AWS secret is owned by another object.
     NotOwned,
-    /// An AWS secret of this name exists and nobody says that it is ours.
+    /// An AWS secret of this name exists and nothing marks it for adoption by this object.
     AlreadyExists,
-    /// The AWS secret is at another place than the operator's flags would put it today.
+    /// The AWS secret is in another region or has another name than the operator's current flags would give it.
     Moved,
-    /// The AWS name lies outside what this namespace may use.
+    /// The AWS name is not allowed for this namespace.
     NameNotAllowed,
-    /// The region is none of those that the administrator allows.
+    /// The region is not allowed by the administrator.
     RegionNotAllowed,
-    /// Who is to act is not the object's choice: the administrator has not enabled it.
+    /// The object selects an identity, and the administrator has not enabled that.
     IdentityNotAllowed,
-    /// Who is to act cannot: no credentials, or a role that does not trust the operator or the ServiceAccount.
+    /// The identity cannot be used: no credentials, or a role that does not trust the operator or the ServiceAccount.
     IdentityRefused,
     /// The AWS secret to mirror does not exist.
     SecretNotFound,
     /// The AWS secret is scheduled for deletion.
     ScheduledForDeletion,
-    /// AWS or Kubernetes denies it.
+    /// AWS or Kubernetes denied the request.
     AccessDenied,
     /// The KMS key cannot be used.
     KeyUnusable,
-    /// AWS throttles.
+    /// AWS throttled the request.
     Throttled,
-    /// AWS does not answer, or answers with its own failure.
+    /// AWS did not respond, or responded with an internal error.
     AwsUnavailable,
-    /// A quota of AWS is used up.
+    /// An AWS quota is exhausted.
     LimitExceeded,
-    /// AWS refuses the request as invalid.
+    /// AWS rejected the request as invalid.
     AwsRefused,
-    /// The AWS secret that was ours is gone, and somebody else made another one of its name.
+    /// The owned AWS secret was deleted and another writer created a secret of the same name.
     Recreated,
-    /// The KMS key is none of those that the administrator allows.
+    /// The KMS key is not allowed by the administrator.
     KeyNotAllowed,
-    /// The administrator does not let objects set resource policies.
+    /// The administrator has not enabled resource policies.
     PolicyNotAllowed,
-    /// AWS refuses the resource policy.
+    /// AWS rejected the resource policy.
     PolicyRefused,
-    /// A replica could not be made.
+    /// A replica could not be created.
     ReplicaFailed,
-    /// A due rotation has not happened.
+    /// A rotation is due and has not happened.
     Overdue,
-    /// The window of a rotation passed without it, and it waits for the next one.
+    /// The rotation window passed without a rotation. The rotation waits for the next window.
     MissedWindow,
-    /// The schedule is denser than the operator allows.
+    /// The schedule rotates more often than the operator allows.
     IntervalTooShort,
-    /// Somebody else's AWSPENDING is in the way.
+    /// A version of another writer has the staging label AWSPENDING and blocks the rotation.
     ForeignPending,
-    /// AWS rotates this secret, so we do not.
+    /// Rotation by AWS that this object did not configure is enabled on the secret, so the operator does not rotate it.
     ForeignRotation,
-    /// The rotation function lies outside what this namespace may use.
+    /// The rotation function is not allowed for this namespace.
     FunctionNotAllowed,
-    /// AWS tried to rotate and did not succeed.
+    /// AWS started a rotation and it did not succeed.
     RotationFailed,
-    /// The Kubernetes Secret belongs to somebody else.
+    /// The Kubernetes Secret is owned by another object.
     SecretNotOwned,
-    /// The version that the Secret is pinned to is not there.
+    /// The version that the Secret is pinned to does not exist.
     VersionNotFound,
-    /// A field that a key asks for is not in the value.
+    /// A field that `spec.target.keys` refers to is not in the value.
     FieldMissing,
-    /// The value does not fit the type of the Secret, or the Secret has another type.
+    /// The value does not match the type of the Secret, or the existing Secret has another type.
     TypeMismatch,
-    /// The API server refuses the Secret.
+    /// The API server rejected the Secret.
     WriteRefused,
-    /// A defect of the operator.
+    /// A bug in the operator.
     InternalError,
 }
 
 impl Reason {
-    /// Every reason, for tests and documents.
+    /// All reasons, for tests and documentation.
     pub const ALL: [Self; 39] = [
         Self::Succeeded,
         Self::Pinned,
@@ -155,7 +155,7 @@ impl Reason {
         Self::InternalError,
     ];
 
-    /// The word, for metrics.
+    /// Name of the reason, as in conditions and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "Succeeded",
@@ -200,7 +200,7 @@ impl Reason {
         }
     }
 
-    /// Whether a person must act before it can get better (condition `Stalled`).
+    /// Whether user action is required before the state can improve (condition `Stalled`).
     pub fn requires_user_action(self) -> bool {
         matches!(
             self,
@@ -243,21 +243,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One condition as we mean it, before it is merged with the one that is there.
+/// A condition before it is merged with the existing one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Of what.
+    /// Type of the condition.
     pub of: ConditionType,
-    /// True or False; we never say Unknown.
+    /// Status `True` or `False`. The operator never sets `Unknown`.
     pub holds: bool,
-    /// Why.
+    /// Reason of the condition.
     pub reason: Reason,
-    /// What, why and what to type. Made of bounded, typed parts; never of an error's text.
+    /// What happened, why, and the command to run. Composed of bounded, typed parts, never of an error's own text.
     pub message: String,
 }
 
-/// The conditions after `statements` were made about generation `generation` at `now`: a condition whose truth did not change keeps its
-/// transition time; one that is not stated is gone. The order is that of [`ConditionType`], so equal facts give equal lists.
+/// The conditions that result from `statements` at `now`, for the spec of `generation`. A condition whose status did
+/// not change keeps its transition time. A condition that is not stated is removed. The order is that of
+/// [`ConditionType`], so equal input gives equal lists.
 pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let mut sorted: Vec<&Statement> = statements.iter().collect();
     sorted.sort_by_key(|statement| statement.of);

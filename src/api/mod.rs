@@ -1,4 +1,7 @@
-//! The object that users write, and the names that we leave on what we own.
+//! The API types, and the names of annotations, labels and tags that the operator uses.
+
+// The doc comments are the texts of `kubectl explain` and of docs/reference.md.
+#![warn(missing_docs)]
 
 pub mod aws;
 mod bounds;
@@ -20,10 +23,11 @@ pub use value::*;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt as _;
 
-/// The definition as the API server gets it. `None` never happens for the types as they are.
+/// The CustomResourceDefinition. `None` if it cannot be represented; a test shows that this does not happen.
 pub fn definition() -> Option<CustomResourceDefinition> {
     let mut tree = serde_json::to_value(RotatedSecret::crd()).ok()?;
-    // schemars marks every `Option` nullable. Without that mark the API server drops a null before the rules see it, as for every Go type.
+    // schemars marks every `Option` as nullable. Without that mark the API server drops null values before it evaluates
+    // the rules, as for Go types.
     forget_nullable(&mut tree);
     serde_json::from_value(tree).ok()
 }
@@ -39,33 +43,36 @@ fn forget_nullable(tree: &mut serde_json::Value) {
     }
 }
 
-/// The API group, and the prefix of every name below.
+/// API group, and prefix of the annotations and tags below.
 pub const GROUP: &str = "rotated-secrets.io";
-/// On a RotatedSecret: there is something to clean up when it goes.
+/// Finalizer on a RotatedSecret whose deletion requires cleanup.
 pub const FINALIZER: &str = "rotated-secrets.io/cleanup";
-/// Our name in `managedFields`.
+/// Field manager of the operator in `managedFields`.
 pub const FIELD_MANAGER: &str = "rotated-secrets";
 /// Label on every mirrored Secret.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rotated-secrets");
-/// Annotation on the mirrored Secret: the version that its data is.
+/// Annotation on the mirrored Secret: ID of the version that it holds.
 pub const VERSION_ID: &str = "rotated-secrets.io/version-id";
-/// Annotation on the mirrored Secret: the AWS secret that it mirrors.
+/// Annotation on the mirrored Secret: ARN of the AWS secret.
 pub const SECRET_ARN: &str = "rotated-secrets.io/secret-arn";
-/// Annotation on the mirrored Secret: a hash of how it was laid out (type, mapping, names of keys; never values).
+/// Annotation on the mirrored Secret: hash of its type, key mapping, key names, labels and annotations. Never of
+/// values.
 pub const RENDERING: &str = "rotated-secrets.io/rendering";
-/// Request by a person, on the RotatedSecret: rotate now.
+/// Annotation on a RotatedSecret: request to rotate now. The value is a token chosen by the requester.
 pub const ROTATE: &str = "rotated-secrets.io/rotate";
-/// Request by a person, on the RotatedSecret: `<token>:<version id>` or `<token>:AWSPREVIOUS`, the value of that version again.
+/// Annotation on a RotatedSecret: request to restore the value of an earlier version, `<token>:<version id>` or
+/// `<token>:AWSPREVIOUS`.
 pub const ROLLBACK: &str = "rotated-secrets.io/rollback";
-/// Request by a person, on the RotatedSecret: look now, write only what differs.
+/// Annotation on a RotatedSecret: request to reconcile now and to correct drift.
 pub const REFRESH: &str = "rotated-secrets.io/refresh";
-/// On a Namespace, by an administrator: further AWS names that objects there may own or mirror.
+/// Annotation on a Namespace, set by an administrator: additional AWS names that its objects may own or mirror.
 pub const ALLOWED_NAMES: &str = "rotated-secrets.io/allowed-names";
-/// On a Namespace, by an administrator: the IAM role that is assumed for objects there; absent: the operator's own identity.
+/// Annotation on a Namespace, set by an administrator: IAM role that the operator assumes for its objects. If unset,
+/// the operator's own identity is used.
 pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
-/// On a Namespace, by an administrator: the external id that the trust policy of that role asks for.
+/// Annotation on a Namespace, set by an administrator: external ID that the trust policy of that role requires.
 pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
-/// On a ServiceAccount that objects name in `spec.aws.serviceAccountRef`: its IAM role, where EKS has it too.
+/// Annotation on a ServiceAccount that is named in `spec.aws.serviceAccountRef`: its IAM role, as for EKS.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// AWS's staging label of the version in use.
 pub const AWSCURRENT: &str = "AWSCURRENT";
@@ -73,19 +80,21 @@ pub const AWSCURRENT: &str = "AWSCURRENT";
 pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
 /// AWS's staging label of a version that a rotation has made and not promoted yet.
 pub const AWSPENDING: &str = "AWSPENDING";
-/// Staging labels on versions of the AWS secret, followed by a number from 1: AWS never removes a version that carries one.
+/// Prefix of the retention labels, followed by a number from 1. AWS does not delete versions that carry a staging
+/// label.
 pub const RETENTION_LABEL: &str = "rotated-secrets/";
-/// Tag on an AWS secret, by whoever may write it: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: the name of that object.
+/// Tag on an AWS secret: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: name of the
+/// RotatedSecret that may adopt it.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";
-/// On a Namespace, by an administrator: the Lambda functions that objects there may have AWS rotate with.
+/// Annotation on a Namespace, set by an administrator: Lambda functions that its objects may use for rotation.
 pub const ALLOWED_FUNCTIONS: &str = "rotated-secrets.io/allowed-functions";
-/// Tag on the AWS secret: the object that had AWS rotate it.
+/// Tag on the AWS secret: cluster, namespace and name of the object that configured its rotation by AWS.
 pub const TAG_ROTATION: &str = "rotated-secrets.io/rotation";
-/// Tag on the AWS secret: the cluster of its owner.
+/// Tag on the AWS secret: cluster of the owner.
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
-/// Tag on the AWS secret: the namespace of its owner.
+/// Tag on the AWS secret: namespace of the owner.
 pub const TAG_NAMESPACE: &str = "rotated-secrets.io/namespace";
-/// Tag on the AWS secret: the name of its owner.
+/// Tag on the AWS secret: name of the owner.
 pub const TAG_NAME: &str = "rotated-secrets.io/name";
-/// Tag on the AWS secret: the uid of its owner.
+/// Tag on the AWS secret: uid of the owner.
 pub const TAG_UID: &str = "rotated-secrets.io/uid";

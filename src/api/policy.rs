@@ -1,74 +1,74 @@
-//! `spec.aws.resourcePolicy`: an IAM policy as an object. What it says is AWS's business; how much it is has bounds, since whoever may write
-//! one object must not be able to fill the operator's memory.
+//! `spec.aws.resourcePolicy`: an IAM policy document as an object. AWS validates the statements. The schema limits
+//! their number and size, since a user who may write one object must not be able to exhaust the operator's memory.
 
 use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// An IAM policy. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
+/// An IAM policy document. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ResourcePolicy {
-    /// The version of the language.
+    /// Version of the policy language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// A name.
+    /// Identifier of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What it allows and denies.
+    /// Statements of the policy.
     pub statement: Vec<Statement>,
 }
 
-/// One statement. A field that is not declared is refused: a condition that was dropped would widen the access.
+/// One statement. An undeclared field is rejected, since a condition that is dropped would grant more access.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Statement {
-    /// A name.
+    /// Identifier of the statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
     /// `Allow` or `Deny`.
     pub effect: String,
-    /// To whom it applies: kind of principal to names.
+    /// Principals that the statement applies to, by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principals>,
-    /// To whom it does not apply.
+    /// Principals that the statement does not apply to, by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_principal: Option<Principals>,
-    /// To what it applies.
+    /// Actions that the statement applies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Texts>,
-    /// To what it does not apply.
+    /// Actions that the statement does not apply to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_action: Option<Texts>,
-    /// On what.
+    /// Resources that the statement applies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Texts>,
-    /// On what not.
+    /// Resources that the statement does not apply to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_resource: Option<Texts>,
-    /// When: operator to condition key to values.
+    /// Conditions: condition operator to condition key to values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<BTreeMap<String, BTreeMap<String, Texts>>>,
 }
 
-/// To whom a statement applies.
+/// Principals of a statement.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(untagged)]
 pub enum Principals {
-    /// Names by their kind, as the definition asks for it.
+    /// Names by type, as the CustomResourceDefinition requires.
     Named(BTreeMap<String, Texts>),
-    /// `*`: what IAM takes, too, and the definition took once.
+    /// `*`, which IAM accepts too. Earlier versions of the CustomResourceDefinition accepted it.
     Anybody(String),
 }
 
-/// A list of texts. Objects from before the list was required may hold one text.
+/// A list of strings. Objects created before the list was required may contain one string.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(untagged)]
 pub enum Texts {
-    /// As the definition asks for it.
+    /// A list, as the CustomResourceDefinition requires.
     Many(Vec<String>),
-    /// As IAM takes it, too.
+    /// One string, which IAM accepts too.
     One(String),
 }
 
@@ -80,18 +80,19 @@ fn map(count: u32, of: &Schema) -> Schema {
     json_schema!({"type": "object", "minProperties": 1, "maxProperties": count, "additionalProperties": of})
 }
 
-/// The names of principals by their kind.
+/// Names of principals by type.
 fn principals() -> Schema {
     let names = texts(64, 256);
     json_schema!({
         "type": "object",
-        "description": "Names of principals by their kind; anybody is AWS: [\"*\"].",
+        "description": "Names of principals by type. AWS: [\"*\"] means any principal.",
         "minProperties": 1,
         "properties": {"AWS": names, "Service": names, "Federated": names, "CanonicalUser": names},
     })
 }
 
-/// The schema. Everything has a type and a bound; AWS's own bound, 20,480 characters in all, is told in the object's status.
+/// Schema of the policy. Every value has a type and a limit. AWS's own limit, 20,480 characters in total, is reported
+/// in the object's status.
 pub(super) fn resource_policy(_: &mut SchemaGenerator) -> Schema {
     let (actions, resources, principals) = (texts(64, 128), texts(64, 2048), principals());
     let conditions = map(32, &map(32, &texts(64, 1024)));
@@ -107,7 +108,7 @@ pub(super) fn resource_policy(_: &mut SchemaGenerator) -> Schema {
                 "maxItems": 64,
                 "items": {
                     "type": "object",
-                    "description": "One statement. The API server drops a field that is not listed here unless the client asks for strict validation, as kubectl apply does.",
+                    "description": "One statement. The API server drops fields that are not listed here, unless the client requests strict validation, as kubectl apply does.",
                     "required": ["Effect"],
                     "properties": {
                         "Sid": {"type": "string", "maxLength": 256},

@@ -1,4 +1,4 @@
-//! The status of a RotatedSecret: what auditors and people on call read.
+//! Status of a RotatedSecret.
 
 #![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
 
@@ -9,181 +9,188 @@ use serde::{Deserialize, Serialize};
 
 use super::aws::{AppliedStatus, ReplicaStatus};
 
-/// What is, as of the last look. A report, not a memory: all of it can be found again.
+/// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied and
+/// schedule.since, which the operator records. The operator recovers if the status is lost.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedSecretStatus {
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that was last reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Provisioned, Rotated, Mirrored; Stalled when a person must act; Reconciling while something is under way.
+    /// Ready, Provisioned, Rotated and Mirrored. Stalled is present only if user action is required; Reconciling only
+    /// while a change is in progress.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The AWS secret.
+    /// Observed state of the AWS secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsStatus>,
-    /// The mirrored Secret.
+    /// Observed state of the mirrored Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorStatus>,
-    /// What was declared when the operator last made a version.
+    /// Fields that were declared when the operator last wrote a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<DeclaredStatus>,
-    /// The schedule in force and since when.
+    /// Effective schedule and the time since which it applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleStatus>,
-    /// When the value last changed, whoever changed it.
+    /// Time of the last change of the value, including external changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rotation_time: Option<Time>,
-    /// When the operator will rotate next; absent when never.
+    /// Time of the next rotation by the operator. Unset if none is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation_time: Option<Time>,
-    /// How many due times passed unserved before the last rotation.
+    /// Number of due times that passed without a rotation before the last rotation.
     #[serde(default)]
     pub missed_rotations: i32,
-    /// What became of the last versions, newest first.
+    /// Recent versions and their outcomes, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub history: Vec<HistoryEntry>,
-    /// Failures in a row.
+    /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,
-    /// Requests that were handled: the token of each.
+    /// VersionIds of the requests that were handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestStatus>,
 }
 
-/// The AWS secret, as last seen.
+/// Observed state of the AWS secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsStatus {
-    /// The full ARN.
+    /// ARN of the AWS secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
-    /// The region.
+    /// AWS region of the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The version labelled AWSCURRENT.
+    /// ID of the version with the staging label AWSCURRENT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_version_id: Option<String>,
-    /// The version labelled AWSPREVIOUS.
+    /// ID of the version with the staging label AWSPREVIOUS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_version_id: Option<String>,
-    /// The version labelled AWSPENDING.
+    /// ID of the version with the staging label AWSPENDING.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_version_id: Option<String>,
-    /// The versions that carry a staging label of ours, in the order of the labels: AWS never removes them, so one can go back to them.
+    /// IDs of the versions that carry a retention label (rotated-secrets/1, ...), in the order of the labels. AWS does
+    /// not delete labelled versions, so they remain available for a rollback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub retained_version_ids: Vec<String>,
-    /// A version that the operator wrote and AWS does not show yet: it is waited for, not written again.
+    /// Version that the operator wrote and that AWS does not list yet. The operator waits for it and does not write it
+    /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<UnseenVersion>,
-    /// The replicas in other regions.
+    /// Replicas in other regions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
     pub replicas: Vec<ReplicaStatus>,
-    /// What the operator set because the spec mentioned it.
+    /// Settings of the AWS secret that the operator applied from the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<AppliedStatus>,
 }
 
-/// A version that was written and is not shown yet.
+/// Version that was written and is not listed by AWS yet.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct UnseenVersion {
-    /// Its id.
+    /// ID of the version.
     pub version_id: String,
-    /// When it was made.
+    /// Time of the write.
     pub time: Time,
 }
 
-/// The mirrored Secret, as last seen.
+/// Observed state of the mirrored Secret.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct MirrorStatus {
-    /// Its name.
+    /// Name of the Secret.
     #[serde(default)]
     pub secret_name: String,
-    /// The version that it holds.
+    /// ID of the version that the Secret holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// When the operator last wrote it.
+    /// Time of the operator's last write to the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_write_time: Option<Time>,
-    /// The resourceVersion at which a write of the operator changed nothing although another manager claims fields: then all is well.
+    /// resourceVersion at which another field manager claimed fields and a write by the operator changed nothing. The
+    /// Secret is not written again until it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_resource_version: Option<String>,
 }
 
-/// What was declared when the operator last made a version.
+/// Fields that were declared when the operator last wrote a version.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredStatus {
-    /// A hash of the fixed fields and of the names of the generated ones, companions among them.
+    /// Hash of the fixed fields and of the names of the generated fields, including companion fields.
     #[serde(default)]
     pub hash: String,
-    /// The names of all declared fields.
+    /// Names of all declared fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 112))]
     pub fields: Vec<String>,
 }
 
-/// The schedule in force.
+/// Effective schedule.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleStatus {
-    /// The schedule as written, and what else of spec.rotation decides when it is time, unless it is at its default.
+    /// Schedule as written in the spec, followed by the other fields of spec.rotation that affect the due time and
+    /// differ from their defaults.
     #[serde(default)]
     pub expression: String,
-    /// When the operator first saw it; absent when it was there from the start.
+    /// Time at which the operator first observed this schedule. Unset if the schedule was part of the object from the
+    /// start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
 
-/// One version and what became of it.
+/// One version and its outcome.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
-    /// The version.
+    /// ID of the version.
     pub version_id: String,
-    /// When it became current.
+    /// Time at which the version became current.
     pub time: Time,
-    /// Why.
+    /// Cause of the version.
     pub cause: Cause,
-    /// What became of it.
+    /// Outcome of the version.
     pub outcome: Outcome,
-    /// More, where the outcome has a reason.
+    /// Details of the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// After a request to roll back: the version whose value this one has again.
+    /// For a requested rollback: ID of the version whose value was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_of: Option<String>,
 }
 
-/// Why a version came to be.
+/// Cause of a version.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The first value.
+    /// First version of the AWS secret.
     Created,
-    /// The AWS secret had it when it became ours.
+    /// The AWS secret had this version when it was adopted.
     Adopted,
-    /// A due time.
+    /// The schedule was due.
     Scheduled,
-    /// A person asked.
+    /// A user requested the rotation.
     Requested,
-    /// Somebody changed it in AWS.
+    /// The value was changed in AWS by another writer (external change).
     External,
-    /// Somebody went back to an older version.
+    /// An earlier version was restored.
     RolledBack,
     /// The declared fields changed.
     SpecChanged,
 }
 
 impl Cause {
-    /// The word, for events and metrics.
+    /// Name of the cause in events and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "Created",
@@ -197,84 +204,88 @@ impl Cause {
     }
 }
 
-/// What became of a version.
+/// Outcome of a version.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It became the current value.
+    /// The version became current.
     Succeeded,
-    /// It did not.
+    /// The version could not be written or did not become current.
     Failed,
-    /// Somebody else's value came first.
+    /// The version was superseded by an external change.
     Abandoned,
 }
 
-/// Failures in a row, kept here so that a restart keeps the backoff.
+/// Consecutive failures. Stored in the status so that the backoff survives a restart of the operator.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
-    /// How many.
+    /// Number of consecutive failures.
     #[serde(default)]
     pub count: i32,
-    /// Since when.
+    /// Time of the first failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// When the operator tries again by itself.
+    /// Time of the next automatic retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// The requests that were there at the last failure: a new one ends the wait.
+    /// Requests that were present at the last failure. A new request ends the backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestStatus>,
 }
 
-/// Requests that were handled.
+/// VersionIds of the requests that were handled.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestStatus {
-    /// The token of the last rotate request.
+    /// Token of the last rotate request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<String>,
-    /// The token of the last rollback request.
+    /// Token of the last rollback request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<String>,
-    /// Why that rollback was not carried out; absent when it was.
+    /// Reason why that rollback was rejected. Unset if it was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_refused: Option<RollbackRefusal>,
-    /// The token of the last refresh request.
+    /// Token of the last refresh request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
 }
 
-/// Why a request to roll back is not carried out.
+/// Reason why a rollback request was rejected.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RollbackRefusal {
-    /// It is not of the form `<token>:<version id>` or `<token>:AWSPREVIOUS`.
+    /// The request does not have the form `<token>:<version id>` or `<token>:AWSPREVIOUS`.
     Malformed,
-    /// AWS has no such version, or has removed it.
+    /// The version does not exist in AWS or was deleted by AWS.
     VersionNotFound,
-    /// There is no previous version.
+    /// The secret has no previous version.
     NoPreviousVersion,
-    /// The object only mirrors somebody else's value.
+    /// The object only mirrors the AWS secret and does not own its value.
     MirrorOnly,
-    /// AWSPREVIOUS was asked for, and the current version is a rollback itself.
+    /// The request names AWSPREVIOUS, and the current version is itself a rollback.
     AlreadyRolledBack,
 }
 
 impl RollbackRefusal {
-    /// What is wrong and what to write instead; to follow a colon.
+    /// Explanation with the correction to make. Follows a colon.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Malformed => "it must be <token>:<version id> or <token>:AWSPREVIOUS; ask again with a new token",
+            Self::Malformed => {
+                "the request must have the form <token>:<version id> or <token>:AWSPREVIOUS; correct it and use a new \
+                 token"
+            }
             Self::VersionNotFound => {
-                "AWS has no such version, or has removed it since no label was on it; choose another (kubectl rotatedsecret history) and ask \
-                 again with a new token"
+                "the version does not exist, or AWS deleted it because it had no staging label; choose another version (kubectl \
+                 rotatedsecret history) and use a new token"
             }
             Self::AlreadyRolledBack => {
-                "the current version is a rollback already, so AWSPREVIOUS is the version that was rolled back from; to go forward again, name \
-                 its id and a new token"
+                "the current version is already a rollback, so AWSPREVIOUS is the version that was rolled back; to restore that version, \
+                 use its version ID and a new token"
             }
-            Self::NoPreviousVersion => "there is no previous version yet",
+            Self::NoPreviousVersion => "the secret has no previous version yet",
             Self::MirrorOnly => {
-                "this object has no spec.value and only mirrors: go back where the value is made, or pin the Secret with spec.target.versionId"
+                "this object has no spec.value and only mirrors the AWS secret: roll back where the value is managed, or pin the Secret \
+                 with spec.target.versionId"
             }
         }
     }

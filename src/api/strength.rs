@@ -1,13 +1,14 @@
-//! The rules by which the API server refuses a password that could be found by trying. Made here, since nobody could read them written out: CEL has
-//! no logarithm and no alphabet. They draw the line where [`crate::generate::PasswordRules`] does; a test compares the two.
+//! CEL rules that reject weak passwords. They are generated because CEL has no logarithm and no character sets. They
+//! enforce the same limit as [`crate::generate::PasswordRules`]; a test compares the two.
 
-/// Millionths of bits: with the longest password that can be too weak, the rounding stays far below what tells two lengths apart.
+/// Unit: one millionth of a bit. Even for the longest password that can be too weak, the rounding error is far below
+/// the difference between two lengths.
 const SCALE: f64 = 1_000_000.0;
 const LEAST_BITS: i64 = 64;
 /// All printable ASCII characters.
 const LARGEST_ALPHABET: u32 = 95;
 
-/// What excludes a kind of characters, and its characters.
+/// The option that excludes each character type, and the characters of that type.
 const KINDS: [(&str, &str); 4] = [
     ("excludeUppercase", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
     ("excludeLowercase", "abcdefghijklmnopqrstuvwxyz"),
@@ -15,7 +16,7 @@ const KINDS: [(&str, &str); 4] = [
     ("excludePunctuation", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
 ];
 
-/// A password has 64 bits or more, whatever is excluded.
+/// Rule: a password has at least 64 bits.
 pub(super) fn enough() -> String {
     let counts: Vec<String> =
         KINDS.iter().map(|(field, all)| format!("self.{field} ? 0 : {}.filter(c, {LEFT}).size()", characters(all))).collect();
@@ -30,7 +31,7 @@ pub(super) fn enough() -> String {
     )
 }
 
-/// Every kind that must occur can occur.
+/// Rule: every required character type has at least one allowed character.
 pub(super) fn every_kind() -> String {
     let kinds: Vec<String> = KINDS.iter().map(|(field, all)| format!("(self.{field} || {}.exists(c, {LEFT}))", characters(all))).collect();
     format!("self.type != 'Password' || !self.requireEachIncludedType || ({})", kinds.join(" && "))
@@ -38,12 +39,12 @@ pub(super) fn every_kind() -> String {
 
 const LEFT: &str = "!self.excludeCharacters.contains(c)";
 
-/// As a list in CEL.
+/// A CEL list of the characters.
 fn characters(all: &str) -> String {
     format!("'{}'.split('')", all.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// What one of so many characters is worth.
+/// Bits per character for an alphabet of `count` characters.
 fn bits_of(count: u32) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "at most seven millions")]
     let scaled = (f64::from(count.max(1)).log2() * SCALE).round() as i64;

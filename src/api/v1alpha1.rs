@@ -1,4 +1,5 @@
-//! `RotatedSecret` v1alpha1. Doc comments here are the texts of `kubectl explain`; the rules are CEL, so that a mistake is refused at apply.
+//! `RotatedSecret` v1alpha1. The doc comments are the texts of `kubectl explain`. The CEL rules reject invalid objects
+//! at admission.
 
 #![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
 
@@ -15,7 +16,8 @@ use super::policy::{ResourcePolicy, resource_policy};
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
 
-/// One credential's whole life: created in AWS Secrets Manager, rotated on schedule, mirrored into a Secret.
+/// RotatedSecret manages a secret in AWS Secrets Manager: it creates the secret, rotates it on a schedule and mirrors
+/// it into a Kubernetes Secret.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "rotated-secrets.io",
@@ -36,112 +38,119 @@ use super::value::ValueSpec;
     printcolumn(name = "Version", type_ = "string", json_path = ".status.aws.currentVersionId", priority = 1),
     printcolumn(name = "ARN", type_ = "string", json_path = ".status.aws.arn", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 200").message(
-        "metadata.name: at most 200 characters, since it becomes part of the AWS name and, unless spec.target.name says otherwise, the name of the Secret"
+        "metadata.name must have at most 200 characters, because it is part of the default AWS name and the default name of the Secret"
     )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.rotation) || has(self.value) || has(self.rotation.lambda)").message(
-    "spec.rotation needs spec.value or spec.rotation.lambda: without spec.value the value is somebody else's and is only mirrored; say what to generate, or remove spec.rotation"
+    "spec.rotation requires spec.value or spec.rotation.lambda: without spec.value the value is managed elsewhere and is only mirrored; set spec.value, or remove spec.rotation"
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || has(self.rotation.lambda) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
-    "spec.rotation needs a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
+    "spec.rotation requires a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.automaticallyAfterDays) || !has(self.value) || !has(self.value.generate) || self.value.generate.all(k, self.value.generate[k].type != 'TlsKeyPair' || (has(self.value.generate[k].validityDays) ? self.value.generate[k].validityDays : 90) > self.rotation.automaticallyAfterDays)").message(
-    "spec.value.generate: a certificate must be valid for longer than the time between two rotations: set a greater validityDays (twice the time leaves room for an outage), or rotate more often"
+    "spec.value.generate: a certificate must be valid for longer than the interval between two rotations: increase validityDays (twice the interval leaves time to recover from an outage), or rotate more often"
 ))]
 #[x_kube(validation = Rule::new("has(self.value) || !has(self.aws) || (!has(self.aws.resourcePolicy) && !has(self.aws.replicaRegions) && (!has(self.aws.adoptionPolicy) || self.aws.adoptionPolicy == 'Never'))").message(
-    "spec.aws.resourcePolicy, replicaRegions and adoptionPolicy need spec.value: without spec.value the AWS secret is somebody else's and is only mirrored"
+    "spec.aws.resourcePolicy, replicaRegions and adoptionPolicy require spec.value: without spec.value the AWS secret is managed elsewhere and is only mirrored"
 ))]
 pub struct RotatedSecretSpec {
-    /// True: nothing is written anywhere until it is false again.
+    /// Suspends all writes to AWS and Kubernetes while true.
     #[serde(default)]
     pub suspend: bool,
-    /// Where the secret lives in AWS.
+    /// AWS secret: name, region, encryption, tags, access and deletion.
     #[serde(default)]
     pub aws: AwsSpec,
-    /// What the value is. Absent: the value is somebody else's, and is only mirrored.
+    /// Value of the secret. If unset, the value is managed outside this operator and is only mirrored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<ValueSpec>,
-    /// When the value changes. Absent: created and mirrored, never rotated.
+    /// Rotation of the value. If unset, the secret is created and mirrored, but never rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
-    /// Where the value is mirrored.
+    /// Kubernetes Secret that mirrors the value.
     #[serde(default)]
     pub target: TargetSpec,
 }
 
-/// Where the secret lives in AWS.
+/// AWS secret: name, region, encryption, tags, access and deletion.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message(
-    "spec.aws.region is immutable, since a credential is never moved: make a new RotatedSecret with the other region, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
+    "spec.aws.region is immutable, because a secret is never moved: create a new RotatedSecret with the other region, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
 ))]
 #[x_kube(validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message(
-    "spec.aws.secretName is immutable, since a credential is never moved: make a new RotatedSecret with the other name, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
+    "spec.aws.secretName is immutable, because a secret is never moved: create a new RotatedSecret with the other name, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
 ))]
 #[x_kube(validation = Rule::new("!has(self.region) || !has(self.replicaRegions) || self.replicaRegions.all(r, r.region != self.region)").message(
-    "spec.aws.replicaRegions: the secret itself lives in spec.aws.region; name other regions only"
+    "spec.aws.replicaRegions must not contain spec.aws.region, the region of the secret itself: list other regions only"
 ))]
 pub struct AwsSpec {
-    /// The region; default: the operator's. Immutable.
+    /// AWS region of the secret. Defaults to the operator's region. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     pub region: Option<String>,
-    /// The name of the AWS secret; default `<prefix>/<namespace>/<name>`. Other names need the administrator's leave on the Namespace. Immutable.
+    /// Name of the AWS secret. Defaults to `<prefix>/<namespace>/<name>`. Any other name must be allowed by the
+    /// annotation rotated-secrets.io/allowed-names on the Namespace. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9/_+=.@-]+$')").message(
-        "spec.aws.secretName: only letters, digits and / _ + = . @ - are allowed by AWS; an ARN is not a name"
+        "spec.aws.secretName may contain only letters, digits and / _ + = . @ - (a rule of AWS); an ARN is not a name"
     ))]
     pub secret_name: Option<String>,
-    /// The description of the AWS secret. Absent: never touched.
+    /// Description of the AWS secret. If unset, the existing description is not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub description: Option<String>,
-    /// The KMS key: alias, id or ARN; default: aws/secretsmanager. Absent: never touched, unless the operator set it; then it goes back to the default.
+    /// KMS key that encrypts the AWS secret: alias, key ID or ARN. AWS defaults to aws/secretsmanager. If unset, the
+    /// key is not changed, unless the operator set it; then it is reset to the default key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
-    /// Tags beside ours. Tags of others stay; one that is removed here is removed there.
+    /// Additional tags of the AWS secret. Tags set by others are preserved. A tag that is removed here is removed from
+    /// the AWS secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::tags")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(
-        "spec.aws.tags: keys have 1 to 128 characters and start neither with aws: (AWS keeps those) nor with rotated-secrets.io/ (they say whose the secret is)"
+        "spec.aws.tags: keys must have 1 to 128 characters and must not start with aws: (reserved by AWS) or rotated-secrets.io/ (reserved for ownership tags)"
     ))]
     pub tags: BTreeMap<String, String>,
-    /// The ServiceAccount of this namespace that acts in AWS, by the role in its annotation eks.amazonaws.com/role-arn; default: whom the administrator
-    /// chose. Needs the administrator's leave for the whole cluster.
+    /// ServiceAccount in this namespace whose IAM role (annotation eks.amazonaws.com/role-arn) is used for AWS calls.
+    /// Defaults to the namespace's or the operator's identity. Requires --allow-service-account-identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
-    /// Who else may use the AWS secret: an IAM policy, written as an object, with lists where IAM takes a text or a list. Absent: never touched, unless the operator set it; then it is taken away.
-    /// Needs the administrator's leave (--allow-resource-policies).
+    /// Resource policy of the AWS secret: an IAM policy document, written as an object, with lists where IAM allows a
+    /// string or a list. If unset, the policy is not changed, unless the operator set it; then it is deleted. Requires
+    /// --allow-resource-policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resource_policy")]
     pub resource_policy: Option<ResourcePolicy>,
-    /// True: AWS refuses a resourcePolicy that grants access to anybody.
+    /// Rejects a resourcePolicy that grants public access. Checked by AWS.
     #[serde(default = "yes")]
     pub block_public_policy: bool,
-    /// The regions that the AWS secret is replicated to. Absent: never touched. Empty: none; a replica of another region is removed at once.
+    /// Regions to which the AWS secret is replicated. If unset, replication is not changed. If empty, the secret is not
+    /// replicated. Replicas in regions that are not listed are removed immediately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
     pub replica_regions: Option<Vec<ReplicaRegion>>,
-    /// Whether an AWS secret of this name that exists already becomes ours. Its value stays until a rotation is due.
+    /// Whether an existing AWS secret of this name is adopted. Adoption does not change the value; it is kept until a
+    /// rotation is due.
     #[serde(default)]
     pub adoption_policy: AwsAdoptionPolicy,
-    /// What becomes of the AWS secret when this object is deleted. Delete: scheduled for deletion with the recovery window; never forced.
+    /// What happens to the AWS secret when this object is deleted. Retain keeps it. Delete schedules its deletion with
+    /// the recovery window; deletion is never forced.
     #[serde(default)]
     pub deletion_policy: AwsDeletionPolicy,
-    /// For how many days a deleted AWS secret can be restored.
+    /// Number of days for which a deleted AWS secret can be restored.
     #[serde(default = "recovery_window")]
     #[schemars(range(min = 7, max = 30))]
     pub recovery_window_in_days: i32,
-    /// How many of the newest versions keep a staging label of ours (rotated-secrets/1, ...), so that AWS never removes them and one can go back
-    /// to them. 0: none.
+    /// Number of newest versions that carry a retention label (rotated-secrets/1, ...). AWS does not delete labelled
+    /// versions, so they remain available for a rollback. 0 disables retention labels.
     #[serde(default = "keep_versions")]
     #[schemars(range(min = 0, max = 10))]
     #[x_kube(validation = Rule::new("self == 0 || self >= 3").message(
-        "spec.aws.keepVersions: 3 or more (AWS itself keeps the current and the previous version), or 0 for none"
+        "spec.aws.keepVersions must be 3 or more (AWS itself keeps the current and the previous version), or 0 for none"
     ))]
     pub keep_versions: i32,
 }
@@ -178,82 +187,89 @@ fn keep_versions() -> i32 {
     5
 }
 
-/// A ServiceAccount of the object's own namespace.
+/// Reference to a ServiceAccount in the namespace of the object.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAccountRef {
-    /// Its name.
+    /// Name of the ServiceAccount.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 
-/// What becomes of the AWS secret.
+/// What happens to the AWS secret when the object is deleted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum AwsDeletionPolicy {
-    /// It stays.
+    /// Keep the AWS secret.
     #[default]
     Retain,
-    /// It is scheduled for deletion.
+    /// Schedule the AWS secret for deletion.
     Delete,
 }
 
-/// When the value changes.
+/// Rotation of the value.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.schedule) != has(self.automaticallyAfterDays)").message(
-    "spec.rotation: exactly one of schedule and automaticallyAfterDays"
+    "spec.rotation: set exactly one of schedule and automaticallyAfterDays"
 ))]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || (has(self.schedule) && !self.schedule.contains('('))").message(
-    "spec.rotation.timeZone goes with five-field cron only, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is in UTC as AWS has it"
+    "spec.rotation.timeZone requires a five-field cron expression, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is always in UTC, as in AWS"
 ))]
 #[x_kube(validation = Rule::new("self.onMissedWindow != 'NextWindow' || !self.duration.matches('^[0-9hms]+$') || duration(self.duration) >= duration('5m')").message(
-    "spec.rotation.onMissedWindow: NextWindow needs a window that can be met: write a duration of at least 5m"
+    "spec.rotation.onMissedWindow: NextWindow requires a duration of at least 5m, to leave time for retries within the window"
 ))]
 #[x_kube(validation = Rule::new(r"!has(self.lambda) || !has(self.schedule) || self.schedule.startsWith('cron(') || self.schedule.matches('^rate\\((([4-9]|[1-9][0-9]{1,4}) hours?|[1-9][0-9]{0,2} days?)\\)$')").message(
-    "spec.rotation.schedule: with lambda AWS keeps the schedule, and knows rate(4 hours) and more, rate(30 days) up to 999, and cron( ) with six fields; not five-field cron, and no minutes"
+    "spec.rotation.schedule: with lambda, AWS runs the schedule. Use rate( ) with 4 or more hours or 1 to 999 days, such as rate(30 days), or cron( ) with six fields; AWS supports neither five-field cron nor minutes"
 ))]
 #[x_kube(validation = Rule::new("!has(self.lambda) || self.duration == '0s' || self.duration.matches('^([1-9]|1[0-9]|2[0-4])h$')").message(
-    "spec.rotation.duration: with lambda write whole hours from 1h to 24h, or 0s for AWS's own window (an hour for schedules in hours, else to the end of the day)"
+    "spec.rotation.duration: with lambda, use whole hours from 1h to 24h, or 0s for the default window of AWS (one hour for schedules in hours, otherwise until the end of the day)"
 ))]
 #[x_kube(validation = Rule::new("!has(self.lambda) || self.onMissedWindow == 'RotateNow'").message(
-    "spec.rotation.onMissedWindow: with lambda AWS decides what becomes of a missed window: leave it out"
+    "spec.rotation.onMissedWindow is not supported with lambda, because AWS handles missed windows: remove it"
 ))]
 pub struct RotationSpec {
-    /// `rate(30 days)`, `cron(0 8 1 * ? *)` in UTC as AWS has it, or a five-field cron expression in UTC or in timeZone.
+    /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
+    /// cron expression, evaluated in timeZone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(r"self.matches('^rate\\([1-9][0-9]{0,8} (second|minute|hour|day)s?\\)$') || self.matches('^cron\\(( *[^ ()]+){6} *\\)$') || self.matches('^ *[^ ()]+( +[^ ()]+){4} *$')").message(
-        "spec.rotation.schedule: write rate(30 days), or cron(0 8 1 * ? *) with AWS's six fields, or five cron fields such as 0 8 1 * *"
+        "spec.rotation.schedule: use rate(30 days), cron(0 8 1 * ? *) with the six fields of AWS, or five-field cron such as 0 8 1 * *"
     ))]
     pub schedule: Option<String>,
-    /// Instead of schedule: days after the last change of the value.
+    /// Number of days between the last change of the value and the next rotation. Mutually exclusive with schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub automatically_after_days: Option<i32>,
-    /// The IANA time zone of a five-field cron expression, such as Europe/Berlin; default: UTC. A time that the clocks leap over comes right after the leap; one that they show twice comes once.
+    /// IANA time zone of a five-field cron expression, such as Europe/Berlin. Defaults to UTC. If a due time is skipped
+    /// by a daylight saving change, the rotation is due right after the change. If a due time occurs twice, only the
+    /// first occurrence counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')").message(
-        "spec.rotation.timeZone: write an IANA name such as Europe/Berlin or America/New_York"
+        "spec.rotation.timeZone: use an IANA name such as Europe/Berlin or America/New_York"
     ))]
     pub time_zone: Option<String>,
-    /// The window that opens at each due time, in hours, minutes and seconds such as 1h or 90m. Each object has its own fixed place in it, by its uid; 0s: at its very start.
+    /// Length of the rotation window that opens at each due time, in hours, minutes and seconds, such as 1h or 90m.
+    /// Each object rotates at a fixed offset within the window, which is derived from its uid. 0s means no window:
+    /// rotate at the due time.
     #[serde(default = "no_window")]
     #[schemars(length(min = 2, max = 24))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,5}s)?$|^[0-9]{1,5}m([0-9]{1,5}s)?$|^[0-9]{1,5}s$')").message(
-        "spec.rotation.duration: write hours, minutes and seconds in this order, such as 1h, 90m or 1h30m (a day is 24h), or 0s for no window"
+        "spec.rotation.duration: use hours, minutes and seconds in this order, such as 1h, 90m or 1h30m (a day is 24h), or 0s for no window"
     ))]
     pub duration: String,
-    /// What becomes of a rotation whose window passed without it, after an outage for example.
+    /// What happens to a rotation whose window passed without a rotation, for example because of an outage.
     #[serde(default)]
     pub on_missed_window: OnMissedWindow,
-    /// True: when rotation is first configured on an object that has a value already, rotate once at once; then by schedule.
+    /// Rotates once, immediately, when rotation is first configured for an existing value. Later rotations follow the
+    /// schedule.
     #[serde(default)]
     pub rotate_immediately: bool,
-    /// True: only rotation stops.
+    /// Suspends rotation while true. Mirroring and all other changes continue.
     #[serde(default)]
     pub suspend: bool,
-    /// AWS keeps the schedule and calls this function. Absent: the operator makes new generated fields.
+    /// Rotates with a Lambda function: AWS runs the schedule and calls the function. If unset, the operator generates
+    /// the new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<LambdaSpec>,
 }
@@ -277,79 +293,81 @@ fn no_window() -> String {
     "0s".to_owned()
 }
 
-/// What becomes of a rotation whose window passed.
+/// What happens to a rotation whose window passed.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnMissedWindow {
-    /// It happens at once, outside of the window.
+    /// Rotate immediately, outside the window.
     #[default]
     RotateNow,
-    /// It waits for the next window.
+    /// Wait for the next window.
     NextWindow,
 }
 
-/// Where the value is mirrored.
+/// Kubernetes Secret that mirrors the value.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.versionId) || self.versionStage == 'AWSCURRENT'").message(
-    "spec.target: versionId pins the Secret to one version, versionStage to whatever carries a label: remove one of the two"
+    "spec.target: versionId pins the Secret to a version ID, versionStage to a staging label: remove one of the two"
 ))]
 #[x_kube(validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)").message(
-    "spec.target.name is immutable, since pods mount the Secret by name: make a second RotatedSecret without spec.value that mirrors the same spec.aws.secretName under the other name"
+    "spec.target.name is immutable, because pods mount the Secret by name: create a second RotatedSecret without spec.value that mirrors the same spec.aws.secretName under the other name"
 ))]
 pub struct TargetSpec {
-    /// Owner: the Secret is ours. None: no mirror.
+    /// Owner creates the Secret and owns it. None disables the mirror.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
-    /// The name of the Secret; default: the name of this object. Immutable.
+    /// Name of the Secret. Defaults to the name of this object. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(
-        "spec.target.name: small letters, digits, dashes and dots, as every name of a Secret"
+        "spec.target.name must be a valid name of a Secret: lowercase letters, digits, dashes and dots"
     ))]
     pub name: Option<String>,
-    /// The type of the Secret.
+    /// Type of the Secret.
     #[serde(default, rename = "type")]
     pub kind: SecretType,
-    /// Labels of the Secret beside ours.
+    /// Additional labels of the Secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::labels")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
-        "spec.target.labels: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ carry rights or ownership and are not for users"
+        "spec.target.labels: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved, because they affect permissions or ownership"
     ))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the Secret beside ours.
+    /// Additional annotations of the Secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::annotations")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
-        "spec.target.annotations: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ carry rights or ownership and are not for users"
+        "spec.target.annotations: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved, because they affect permissions or ownership"
     ))]
     pub annotations: BTreeMap<String, String>,
-    /// Key of the Secret <- field of the value. Absent: every field under its own name, a plain string under `value`.
+    /// Maps keys of the Secret to fields of the value. If unset, every field is mirrored under its own name, and a
+    /// value that is not a JSON object under the key `value`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::keys")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message(
-        "spec.target.keys: keys of a Secret have at most 253 letters, digits, dots, dashes and underscores"
+        "spec.target.keys: keys of a Secret may contain only letters, digits, dots, dashes and underscores, at most 253 characters"
     ))]
     pub keys: BTreeMap<String, String>,
-    /// The staging label of the version that the Secret holds. Another one than AWSCURRENT pins the Secret: rotation goes on in AWS, and the Secret
-    /// follows the label.
+    /// Staging label of the version that the Secret holds. Any label other than AWSCURRENT pins the Secret: it follows
+    /// that label while rotation continues in AWS.
     #[serde(default = "current")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self != 'AWSPENDING' && !self.startsWith('rotated-secrets/')").message(
-        "spec.target.versionStage: a version labelled AWSPENDING may not work yet, and the labels rotated-secrets/ move with every rotation: write AWSCURRENT, AWSPREVIOUS or a label of your own, or pin a version by versionId"
+        "spec.target.versionStage: a version with the label AWSPENDING may not be usable yet, and the retention labels rotated-secrets/ move with every rotation: use AWSCURRENT, AWSPREVIOUS or a label of your own, or pin a version with versionId"
     ))]
     pub version_stage: String,
-    /// Pins the Secret to this version of the AWS secret, whatever is current. Rotation goes on in AWS.
+    /// Pins the Secret to this version ID, regardless of AWSCURRENT. Rotation continues in AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 32, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message(
-        "spec.target.versionId: a version id as kubectl rotatedsecret history shows it; labels go to versionStage"
+        "spec.target.versionId: use a version ID as shown by kubectl rotatedsecret history; for a staging label use versionStage"
     ))]
     pub version_id: Option<String>,
-    /// Whether a Secret of this name that exists already becomes ours.
+    /// Whether an existing Secret of this name is adopted.
     #[serde(default)]
     pub adoption_policy: SecretAdoptionPolicy,
-    /// What becomes of the Secret when this object is deleted. Retain: it stays, without its owner reference.
+    /// What happens to the Secret when this object is deleted. Delete removes it. Retain keeps it and removes its owner
+    /// reference.
     #[serde(default)]
     pub deletion_policy: SecretDeletionPolicy,
 }
@@ -375,38 +393,39 @@ fn current() -> String {
     "AWSCURRENT".to_owned()
 }
 
-/// Whether there is a mirror.
+/// Whether a Secret is created.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CreationPolicy {
-    /// The Secret is ours.
+    /// Create the Secret and own it.
     #[default]
     Owner,
-    /// No mirror.
+    /// Do not create a Secret.
     None,
 }
 
-/// The types of Secrets that we write. Others carry rights (a service account's token, a bootstrap token).
+/// Supported types of Secrets. Types that grant access to the cluster, such as service account tokens and bootstrap
+/// tokens, are not supported.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SecretType {
     /// Any keys.
     #[default]
     Opaque,
-    /// `username`, `password`, or both.
+    /// Requires the key `username` or `password`.
     #[serde(rename = "kubernetes.io/basic-auth")]
     BasicAuth,
-    /// `ssh-privatekey`.
+    /// Requires the key `ssh-privatekey`.
     #[serde(rename = "kubernetes.io/ssh-auth")]
     SshAuth,
-    /// `tls.crt` and `tls.key`.
+    /// Requires the keys `tls.crt` and `tls.key`.
     #[serde(rename = "kubernetes.io/tls")]
     Tls,
-    /// `.dockerconfigjson`.
+    /// Requires the key `.dockerconfigjson`.
     #[serde(rename = "kubernetes.io/dockerconfigjson")]
     DockerConfigJson,
 }
 
 impl SecretType {
-    /// The type as Kubernetes writes it.
+    /// Type as written in a Kubernetes Secret.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Opaque => "Opaque",
@@ -418,12 +437,12 @@ impl SecretType {
     }
 }
 
-/// What becomes of the Secret.
+/// What happens to the Secret when the object is deleted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SecretDeletionPolicy {
-    /// It goes with its owner.
+    /// Delete the Secret with its owner.
     #[default]
     Delete,
-    /// It stays, without its owner reference.
+    /// Keep the Secret and remove its owner reference.
     Retain,
 }

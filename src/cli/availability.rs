@@ -1,4 +1,4 @@
-//! Flags about which objects an operator looks after, and which of its replicas does.
+//! Flags that select the objects of an operator and configure leader election among its replicas.
 
 use std::time::Duration;
 
@@ -12,46 +12,47 @@ use crate::election::lease::Leases;
 use crate::election::{Election, Leadership};
 use crate::metrics::Metrics;
 
-/// Several replicas, several operators.
+/// Scope and leader election.
 #[derive(Debug, clap::Args)]
 pub(super) struct AvailabilityArgs {
-    /// Watch only these namespaces, with Roles in them and no cluster-wide right; default: all. Needs --cluster-id, unless the operator may read the
-    /// Namespace kube-system.
+    /// Namespaces to watch, with Roles in them and no cluster-wide permissions. Default: all. Requires --cluster-id,
+    /// unless the operator may read the Namespace kube-system.
     #[arg(long, env = "ROTATED_SECRETS_NAMESPACES", value_name = "NAMESPACE,...", value_delimiter = ',', value_parser = namespace)]
     namespaces: Vec<String>,
-    /// Look only after RotatedSecrets with these labels, as in `shard=blue` or `shard!=blue`; another operator may look after the others.
+    /// Label selector of the RotatedSecrets to manage, such as `shard=blue` or `shard!=blue`. Another operator may
+    /// manage the remaining objects.
     #[arg(long, env = "ROTATED_SECRETS_OBJECT_SELECTOR", value_name = "SELECTOR")]
     object_selector: Option<String>,
-    /// Act only while holding the Lease, so that of several replicas one acts and the others stand by.
+    /// Enable leader election: only the replica that holds the Lease reconciles, the other replicas are standbys.
     #[arg(long, env = "ROTATED_SECRETS_LEADER_ELECT")]
     leader_elect: bool,
-    /// The Lease's name: one for each group of replicas that look after the same objects.
+    /// Name of the Lease. Use one Lease for each group of replicas that manage the same objects.
     #[arg(long, env = "ROTATED_SECRETS_LEASE_NAME", value_name = "NAME", default_value = "rotated-secrets", value_parser = name)]
     lease_name: String,
-    /// The Lease's namespace; default: the pod's, or the kubeconfig's.
+    /// Namespace of the Lease. Default: the namespace of the pod or of the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", value_parser = namespace)]
     lease_namespace: Option<String>,
-    /// This replica's name in the Lease, which no other may have; default: a random one.
+    /// Identity of this replica in the Lease. Must be unique. Default: a random name.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     lease_identity: Option<String>,
-    /// A Lease that was not renewed for so long is anybody's.
+    /// Duration after which a Lease that was not renewed may be acquired by another replica.
     #[arg(long, env = "ROTATED_SECRETS_LEASE_DURATION", value_name = "DURATION", default_value = "15s", value_parser = duration)]
     lease_duration: SignedDuration,
-    /// A leader that could not renew for so long begins nothing new.
+    /// Duration after which a leader that could not renew the Lease starts no new reconciles.
     #[arg(long, env = "ROTATED_SECRETS_LEASE_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     lease_renew_deadline: SignedDuration,
-    /// How often a leader renews the Lease.
+    /// Interval at which the leader renews the Lease.
     #[arg(long, env = "ROTATED_SECRETS_LEASE_RETRY_PERIOD", value_name = "DURATION", default_value = "2s", value_parser = duration)]
     lease_retry_period: SignedDuration,
 }
 
 impl AvailabilityArgs {
-    /// Which objects.
+    /// The objects that this operator manages.
     pub(super) fn scope(&self) -> Scope {
         Scope::new(self.namespaces.clone(), self.object_selector.clone())
     }
 
-    /// What is wrong with the flags, before anything is started.
+    /// Validates the flags before anything is started.
     pub(super) fn check(&self) -> Result<(), Fatal> {
         match self.timing().fault() {
             Some(fault) if self.leader_elect => Err(Fatal(fault.to_owned())),
@@ -59,7 +60,8 @@ impl AvailabilityArgs {
         }
     }
 
-    /// A candidate, if there is an election, and what its controller asks. `config`: where the Lease is when nothing else is said.
+    /// The election, if it is enabled, and the handle that the controller queries. `config` supplies the default
+    /// namespace of the Lease.
     pub(super) fn election(&self, client: &Client, config: &Config, metrics: &Metrics) -> (Option<Election>, Leadership) {
         if !self.leader_elect {
             metrics.leads(true);
@@ -82,18 +84,18 @@ impl AvailabilityArgs {
     }
 }
 
-/// RFC 1123, as the API server asks it of namespaces.
+/// RFC 1123 label, as required for namespaces.
 fn namespace(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || text.len() > 63 || !text.chars().all(fine) || text.starts_with('-') || text.ends_with('-') {
-        return Err("1 to 63 small letters, digits and -, with no - at either end".to_owned());
+        return Err("use 1 to 63 lowercase letters, digits and -, without - at either end".to_owned());
     }
     Ok(text.to_owned())
 }
 
 fn name(text: &str) -> Result<String, String> {
     if text.len() > 253 || !text.split('.').all(|part| namespace(part).is_ok()) {
-        return Err("the name of a Kubernetes object: small letters, digits, - and .".to_owned());
+        return Err("use a valid name of a Kubernetes object: lowercase letters, digits, - and .".to_owned());
     }
     Ok(text.to_owned())
 }

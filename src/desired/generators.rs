@@ -1,5 +1,5 @@
-//! `spec.value` as users wrote it becomes generators, or a refusal. CEL has refused most of this at apply; the definition in a cluster may be
-//! older than the operator.
+//! Parses `spec.value` into generators, or into a refusal. CEL rejects most of this at admission, but the
+//! CustomResourceDefinition in a cluster may be older than the operator.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,10 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     if let Some(plain) = &spec.plain_text {
         let generator = generator(plain)?;
         if !generator.companions().is_empty() {
-            return Err(invalid("plainText is one string, and a pair has several: put it under a name in spec.value.generate"));
+            return Err(invalid(
+                "plainText is a single string and does not support key pairs: declare it as a field in \
+                 spec.value.generate",
+            ));
         }
         return Ok(DeclaredValue::PlainText(generator));
     }
@@ -34,15 +37,15 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     for companion in companions {
         if !names.insert(companion) {
             return Err(invalid(&format!(
-                "two declarations fill the field {companion}: give the fields that a pair adds (publicKeyField, certificateField, caField) \
-                 names of their own"
+                "the field {companion} is declared twice: set unique names for the fields that a key pair adds (publicKeyField, \
+                 certificateField, caField)"
             )));
         }
     }
     Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
-/// A certificate that ends before its successor is made is refused with the schedule, so that everything else goes on.
+/// Rejects the schedule if a certificate would expire before its successor is generated. Everything else is reconciled.
 pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) -> Rotation {
     let (Rotation::Scheduled { clock, .. }, Some(DeclaredValue::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
     let certificates = generate.iter().filter_map(|(field, generator)| match generator {
@@ -54,13 +57,13 @@ pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) ->
     if validity > longest {
         return rotation;
     }
-    // In whole days, and more than the interval.
+    // In whole days, greater than the interval.
     let days = longest.as_secs() / SignedDuration::from_hours(24).as_secs() + 1;
     Rotation::Refused(Refusal::new(
         Reason::InvalidSpec,
         format!(
-            "spec.rotation: up to {} pass between two rotations, and the certificate of the field {field} is valid for {} only; set \
-             validityDays to {days} or more (twice the time leaves room for an outage), or write a denser schedule",
+            "spec.rotation: the interval between two rotations is up to {}, but the certificate of the field {field} is valid for only \
+             {}; set validityDays to {days} or more (twice the interval leaves time to recover from an outage), or rotate more often",
             Span(longest),
             Span(validity)
         ),
@@ -69,7 +72,7 @@ pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) ->
 
 fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
     let field = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
-    // A number below zero is out of every range.
+    // A negative number is outside every range.
     let number = |number: i32| u32::try_from(number).unwrap_or(0);
     let generator = match spec.kind {
         GeneratorType::Password => Generator::Password(PasswordRules {

@@ -1,17 +1,15 @@
-//! KMS keys by any of their names: an alias, an id, or the ARN of either.
+//! Comparison of KMS key identifiers: alias, key ID, or the ARN of either.
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id>
 
-/// The key of the service, which AWS leaves out of its answers.
+/// The AWS managed key of Secrets Manager, which AWS omits from responses.
 pub const DEFAULT: &str = "alias/aws/secretsmanager";
 
-/// Whether two names name one key.
+/// Whether two identifiers refer to the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sameness {
-    /// They do.
     Same,
-    /// They do not.
     Different,
-    /// An alias and an id: only KMS knows, and we do not ask it.
+    /// An alias and a key ID: only KMS could tell, and the operator does not call KMS.
     Unknown,
 }
 
@@ -25,7 +23,7 @@ enum Kind {
 struct Name<'a> {
     kind: Kind,
     word: &'a str,
-    /// Of an ARN: all before the name, which says region and account.
+    /// For an ARN: everything before the resource, which contains region and account.
     place: Option<&'a str>,
 }
 
@@ -41,11 +39,11 @@ fn parse(name: &str) -> Name<'_> {
     }
 }
 
-/// Whether the key that is wanted is the one that AWS shows; `None`: AWS shows none, which is its default key.
+/// Compares the desired key with the key that AWS reports. `None`: AWS reports no key, which means the default key.
 pub fn compare(wanted: &str, shown: Option<&str>) -> Sameness {
     let (wanted, shown) = (parse(wanted), parse(shown.filter(|shown| !shown.is_empty()).unwrap_or(DEFAULT)));
     if wanted.kind != shown.kind {
-        // The service's own key is never shown by its id.
+        // The AWS managed key is never reported by its ID.
         let own = [&wanted, &shown].into_iter().any(|name| name.kind == Kind::Alias && name.word == "aws/secretsmanager");
         return if own { Sameness::Different } else { Sameness::Unknown };
     }

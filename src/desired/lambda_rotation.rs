@@ -1,4 +1,4 @@
-//! What AWS is asked for when it rotates with a function, and what it would refuse.
+//! Rotation by AWS with a Lambda function: the `RotationRules` to request, and the checks that AWS would make.
 
 use jiff::SignedDuration;
 
@@ -9,34 +9,34 @@ use crate::refusal::Refusal;
 use crate::schedule::{Schedule, Span, parse_duration};
 use crate::value::short_hash;
 
-/// AWS rotates no more often (user guide, "Rotation schedules").
+/// Minimum interval of AWS (user guide, "Rotation schedules").
 const SHORTEST: SignedDuration = SignedDuration::from_hours(4);
-/// The longest value of a tag.
+/// Maximum length of a tag value.
 const LONGEST_TAG: usize = 256;
 
 /// Rotation by AWS.
 #[derive(Debug, Clone)]
 pub struct LambdaRotation {
-    /// The ARN of the function.
+    /// ARN of the Lambda function.
     pub function: String,
-    /// When, in AWS's words; or why AWS cannot be asked for that.
+    /// The rotation rules, or the reason why AWS would reject them.
     pub config: Result<RotationConfig, Refusal>,
-    /// Rotation is to be off.
+    /// Whether rotation must be disabled.
     pub suspended: bool,
-    /// Where rotation begins on a value that was there before: at once.
+    /// Rotate immediately when rotation is first configured for an existing value.
     pub immediately: bool,
 }
 
 /// When AWS rotates.
 #[derive(Debug, Clone)]
 pub struct RotationConfig {
-    /// As AWS is told.
+    /// As sent to AWS.
     pub rules: Rules,
-    /// The same for us, to know what is late while AWS has no date.
+    /// The same schedule in our form, to detect an overdue rotation while AWS reports no date.
     pub schedule: Schedule,
 }
 
-/// `RotationRules`, as AWS has them.
+/// `RotationRules` of the AWS API.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// `AutomaticallyAfterDays`.
@@ -48,12 +48,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether what DescribeSecret shows is what was asked for. Beside an expression AWS shows a number of days that it computes from it.
+    /// Whether DescribeSecret reports these rules. With an expression AWS also reports a number of days that it
+    /// computes from the expression.
     pub fn are_shown_as(&self, shown: &Self) -> bool {
         self.expression == shown.expression && self.duration == shown.duration && (self.expression.is_some() || self.days == shown.days)
     }
 
-    /// In words, as `status.schedule.expression` has them.
+    /// The text in `status.schedule.expression`.
     pub fn describe(&self) -> String {
         let schedule = self.expression.clone().or_else(|| self.days.map(|days| format!("rate({days} days)"))).unwrap_or_default();
         let duration = self.duration.as_ref().map(|duration| format!("; duration: {duration}"));
@@ -61,14 +62,15 @@ impl Rules {
     }
 }
 
-/// The value of the tag that says whose rotation it is: of the name, so that an object that was deleted and made anew goes on.
+/// Value of the rotation tag. Derived from the name, so that a recreated object continues the rotation of its
+/// predecessor.
 pub fn claim(want: &Desired) -> String {
     let cluster = want.tags.get(TAG_CLUSTER).map_or("", String::as_str);
     let mark = format!("{cluster}/{}/{}", want.namespace, want.name);
     if mark.chars().count() <= LONGEST_TAG { mark } else { short_hash(mark.as_bytes()) }
 }
 
-/// Reads `spec.rotation` of an object whose rotation AWS is to do, in `region`.
+/// Parses `spec.rotation` of an object with a Lambda function, in `region`.
 pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Rotation {
     Rotation::Lambda(LambdaRotation {
         function: lambda.function_arn.clone(),
@@ -82,8 +84,8 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"));
     if lambda.function_arn.split(':').nth(3) != Some(region) {
         return Err(invalid(format!(
-            ".lambda.functionArn: AWS calls functions in the secret's own region only: name a function in {region}, or make a new object with \
-             another spec.aws.region"
+            ".lambda.functionArn: AWS only calls functions in the region of the secret: use a function in {region}, or create a new \
+             object with another spec.aws.region"
         )));
     }
     let schedule = match (&spec.schedule, spec.automatically_after_days) {
@@ -92,26 +94,23 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
             let days = u32::try_from(days).unwrap_or(0);
             Schedule::after_days(days).map_err(|error| invalid(format!(".automaticallyAfterDays: {error}")))?
         }
-        (None, None) => return Err(invalid(": exactly one of schedule and automaticallyAfterDays".to_owned())),
+        (None, None) => return Err(invalid(": set exactly one of schedule and automaticallyAfterDays".to_owned())),
     };
     if matches!(schedule, Schedule::FiveField(_)) {
         return Err(invalid(
-            ".schedule: AWS knows rate( ) and cron( ) with six fields only; write for example cron(0 8 1 * ? *)".to_owned(),
+            ".schedule: AWS supports only rate( ) and cron( ) with six fields; use for example cron(0 8 1 * ? *)".to_owned(),
         ));
     }
     let shortest = schedule.shortest_interval();
     if shortest < SHORTEST {
-        return Err(invalid(format!(
-            ".schedule: AWS rotates every four hours at most, not after {}; write a rarer schedule",
-            Span(shortest)
-        )));
+        return Err(invalid(format!(".schedule: AWS rotates at most every four hours, not every {}; rotate less often", Span(shortest))));
     }
     if shortest < policy.minimum_interval {
         return Err(Refusal::new(
             Reason::IntervalTooShort,
             format!(
-                "spec.rotation.schedule: {} between two rotations is less than the {} that this operator allows; write a rarer schedule, or ask \
-                 the administrator for --minimum-rotation-interval",
+                "spec.rotation.schedule: {} between two rotations is less than the minimum of {} that this operator allows; rotate less \
+                 often, or ask the administrator to lower --minimum-rotation-interval",
                 Span(shortest),
                 Span(policy.minimum_interval)
             ),
@@ -119,12 +118,16 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
     }
     let duration = parse_duration(&spec.duration).map_err(|error| invalid(format!(".duration: {error}")))?;
     if duration.as_secs() % 3600 != 0 {
-        return Err(invalid(".duration: AWS knows whole hours only; write for example 3h, or 0s for AWS's own window".to_owned()));
+        return Err(invalid(
+            ".duration: AWS supports only whole hours; use for example 3h, or 0s for the default window of \
+             AWS"
+            .to_owned(),
+        ));
     }
     let room = room(spec.schedule.as_deref());
     if duration > SignedDuration::from_hours(room) {
         return Err(invalid(format!(
-            ".duration: a window of {} reaches into the next one or into the next day in UTC; write at most {room}h",
+            ".duration: a window of {} extends into the next window or into the next day in UTC; use at most {room}h",
             Span(duration)
         )));
     }
@@ -136,7 +139,8 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
     Ok(RotationConfig { rules, schedule })
 }
 
-/// How long a window may be, in hours: up to the next one where hours are counted, and to the end of the day where days are.
+/// Maximum window in hours: up to the next window for schedules in hours, and to the end of the day for schedules in
+/// days.
 fn room(expression: Option<&str>) -> i64 {
     let hours = |text: &str| text.parse::<i64>().ok();
     let Some(expression) = expression else { return 24 };

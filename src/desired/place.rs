@@ -1,24 +1,25 @@
-//! The place of the AWS secret: its region and its name. The spec sets them, or the operator's flags do. A flag can change; the secret of an
-//! object cannot move. So an object whose recorded ARN names another place than the flags stays at that ARN, if the tags there prove it.
+//! Location of the AWS secret: its region and its name. The spec or the operator's flags set them. A flag can change,
+//! but the AWS secret of an object cannot move. An object whose recorded ARN differs from the location given by the flags
+//! therefore continues to use that ARN, if the ownership tags of that AWS secret confirm it.
 
 use super::{Desired, Policy, Refusal};
 use crate::api::RotatedSecret;
 
-/// The ARN of a secret, in its parts.
+/// ARN of an AWS secret, split into its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretArn {
-    /// All of it.
+    /// The full ARN.
     pub text: String,
-    /// The region.
+    /// AWS region.
     pub region: String,
-    /// The account.
+    /// AWS account.
     pub account: String,
-    /// The name, without the six characters that AWS appends.
+    /// Name of the AWS secret, without the suffix of six characters that AWS appends.
     pub name: String,
 }
 
 impl SecretArn {
-    /// Reads a full ARN, of any partition. `None`: it is no ARN of a secret.
+    /// Parses a full ARN of any partition. `None` if it is not the ARN of a secret.
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html>
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.splitn(7, ':').collect();
@@ -38,8 +39,9 @@ impl SecretArn {
 }
 
 impl Desired {
-    /// Whether `recorded` is at another place than this, because a flag differs from the one with which it was made. What the spec itself says is
-    /// immutable: an ARN that contradicts it was never this object's.
+    /// Whether `recorded` is at another location than this desired state, because a flag has changed since the AWS
+    /// secret was created. The fields of the spec are immutable: an ARN that contradicts them never belonged to this
+    /// object.
     pub fn is_elsewhere(&self, object: &RotatedSecret, recorded: &SecretArn) -> bool {
         let aws = &object.spec.aws;
         let contradicts = aws.region.as_ref().is_some_and(|region| *region != recorded.region)
@@ -47,16 +49,16 @@ impl Desired {
         !contradicts && (self.region != recorded.region || self.secret_name != recorded.name)
     }
 
-    /// What the object asks for if its secret is where `recorded` says. Needed where [`Desired::is_elsewhere`].
+    /// Desired state of the object with its AWS secret at `recorded`. Needed if [`Desired::is_elsewhere`] is true.
     ///
     /// # Errors
-    /// When the place cannot be this object's, or may not be used any more.
+    /// If that location cannot belong to this object, or is no longer allowed.
     pub fn parse_at(object: &RotatedSecret, policy: &Policy, recorded: &SecretArn) -> Result<Self, Refusal> {
         Self::parse_in(object, policy, Some(recorded))
     }
 }
 
-/// Whether the name is one that a prefix would have given to this object: any prefix, but the namespace and the name are its own.
+/// Whether the name is a default name of this object under any prefix: `<prefix>/<namespace>/<name>`.
 pub(super) fn is_default_name(secret_name: &str, namespace: &str, name: &str) -> bool {
     secret_name.strip_suffix(&format!("/{namespace}/{name}")).is_some_and(|prefix| !prefix.is_empty())
 }

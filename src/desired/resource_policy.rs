@@ -1,8 +1,8 @@
-//! Resource policies: two texts that mean the same are the same. AWS may give a policy back in another order and another form than it got it
-//! in, so texts are never compared.
+//! Comparison of resource policies by meaning. AWS may return a policy in another order and form than it was sent, so
+//! the texts cannot be compared.
 //!
-//! The rules are those of the IAM grammar: one string is a list of one; lists, statements and principals are sets; an account's number is its
-//! root; names of actions do not heed case.
+//! The rules are those of the IAM grammar: a single string equals a list of one; lists, statements and principals are
+//! sets; an account ID means the root of the account; action names are case-insensitive.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 
 use serde_json::{Map, Value};
@@ -10,35 +10,36 @@ use serde_json::{Map, Value};
 use crate::api::ResourcePolicy;
 use crate::value::short_hash;
 
-/// The most characters that AWS takes.
+/// Maximum length of a resource policy in characters.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutResourcePolicy.html>
 const LONGEST: usize = 20_480;
 
-/// A resource policy as declared.
+/// A declared resource policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDocument {
-    /// As it is sent.
+    /// The JSON text that is sent.
     pub text: String,
-    /// Whether AWS is to refuse it if it grants access to anybody.
+    /// Whether AWS must reject it if it grants public access.
     pub block_public: bool,
     meaning: String,
 }
 
 impl PolicyDocument {
-    /// `None`: longer than AWS takes.
+    /// `None` if the policy exceeds AWS's maximum length.
     pub fn new(policy: &ResourcePolicy, block_public: bool) -> Option<Self> {
         let document = serde_json::to_value(policy).ok()?;
         let text = document.to_string();
         (text.chars().count() <= LONGEST).then(|| Self { text, block_public, meaning: hash(&document) })
     }
 
-    /// A hash of what it means: equal for texts that mean the same.
+    /// Hash of the meaning. Equal for texts with the same meaning.
     pub fn meaning(&self) -> &str {
         &self.meaning
     }
 }
 
-/// The hash of what the policy in `text` means. What is no JSON object means nothing, and equals nothing that can be declared.
+/// Hash of the meaning of the policy in `text`. A text that is not a JSON object has no meaning and differs from every
+/// declared policy.
 pub fn meaning(text: &str) -> String {
     hash(&serde_json::from_str(text).unwrap_or(Value::Null))
 }
@@ -70,7 +71,7 @@ fn statement(statement: &Value) -> Value {
             "Resource" | "NotResource" => set(list(value).into_iter().cloned()),
             "Principal" | "NotPrincipal" => principal(value),
             "Condition" => condition(value),
-            // An empty Sid is none.
+            // An empty Sid equals no Sid.
             "Sid" if value == "" => continue,
             _ => value.clone(),
         };
@@ -85,7 +86,7 @@ fn small(name: &Value) -> Value {
 
 fn principal(principal: &Value) -> Value {
     match principal {
-        // In a resource policy `*` and `{"AWS": "*"}` are the same.
+        // In a resource policy `*` and `{"AWS": "*"}` are equal.
         Value::String(anybody) if anybody == "*" => sorted(Map::from_iter([("AWS".to_owned(), set([anybody.clone().into()]))])),
         Value::Object(kinds) => sorted(
             kinds
@@ -100,7 +101,7 @@ fn principal(principal: &Value) -> Value {
     }
 }
 
-/// `123456789012` is short for the account's root.
+/// `123456789012` is the short form of the account's root.
 fn account(name: &Value) -> Value {
     let is_number = |name: &str| name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit());
     let root = name.as_str().and_then(|arn| {
@@ -116,7 +117,7 @@ fn condition(condition: &Value) -> Value {
     let Value::Object(operators) = condition else { return condition.clone() };
     let operators = operators.iter().map(|(operator, keys)| {
         let keys = match keys {
-            // The names of condition keys do not heed case; their values may.
+            // Condition keys are case-insensitive; their values may be case-sensitive.
             Value::Object(keys) => {
                 sorted(keys.iter().map(|(key, values)| (key.to_lowercase(), set(list(values).into_iter().map(text)))).collect())
             }
@@ -127,7 +128,7 @@ fn condition(condition: &Value) -> Value {
     sorted(operators.collect())
 }
 
-/// Values of conditions are texts; `true` and `5` are short for theirs.
+/// Values of conditions are strings; `true` and `5` are short forms of strings.
 fn text(value: &Value) -> Value {
     match value {
         Value::Bool(_) | Value::Number(_) => value.to_string().into(),
@@ -149,7 +150,7 @@ fn set(items: impl IntoIterator<Item = Value>) -> Value {
     items.into_iter().map(|(_, item)| item).collect()
 }
 
-/// The order of members never counts, whichever map `serde_json` is built with.
+/// Sorts the members, so that the result does not depend on the map type of `serde_json`.
 fn sorted(members: Map<String, Value>) -> Value {
     let mut members: Vec<(String, Value)> = members.into_iter().collect();
     members.sort_by(|one, other| one.0.cmp(&other.0));

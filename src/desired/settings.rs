@@ -1,5 +1,5 @@
-//! What `spec.aws` asks of the AWS secret beside its value, and what the administrator does not let it ask. A setting that is refused is not
-//! carried out; the credential's life goes on.
+//! Settings of the AWS secret from `spec.aws`, and the restrictions of the administrator. A setting that is rejected is
+//! not applied; everything else is reconciled.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::refusal::Refusal;
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting<T> {
-    /// The spec does not mention it: what is there stays, unless the operator set it.
+    /// Not in the spec: the existing setting is preserved, unless the operator applied it.
     Unset,
-    /// The spec asks for this.
+    /// Set in the spec.
     Set(T),
-    /// The spec asks for something that may not be: nothing is changed.
+    /// Set in the spec and rejected: nothing is changed.
     Rejected(Refusal),
 }
 
 impl<T> Setting<T> {
-    /// What is asked for.
+    /// The value, if it is set.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
@@ -29,7 +29,7 @@ impl<T> Setting<T> {
         }
     }
 
-    /// Why it may not be.
+    /// The refusal, if it is rejected.
     pub fn rejected(&self) -> Option<&Refusal> {
         match self {
             Self::Rejected(refusal) => Some(refusal),
@@ -38,16 +38,13 @@ impl<T> Setting<T> {
     }
 }
 
-/// What is asked of the AWS secret.
+/// Settings of the AWS secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The KMS key.
     pub key: Setting<String>,
-    /// The resource policy.
     pub policy: Setting<PolicyDocument>,
-    /// Regions and their keys; no key: the default one of that region.
+    /// Regions and their KMS keys. `None`: the default key of the region.
     pub replicas: Setting<BTreeMap<String, Option<String>>>,
-    /// Whether a secret that exists already may become ours.
     pub adoption: AwsAdoptionPolicy,
 }
 
@@ -58,7 +55,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads `spec.aws` within what the administrator allows. `region`: where the secret lives.
+    /// Parses `spec.aws` with the restrictions of the administrator. `region`: the region of the AWS secret.
     pub(super) fn read(spec: &AwsSpec, region: &str, policy: &Policy) -> Self {
         Self {
             key: match &spec.kms_key_id {
@@ -69,14 +66,14 @@ impl Settings {
                 None => Setting::Unset,
                 Some(_) if !policy.allow_resource_policies => Setting::Rejected(Refusal::new(
                     Reason::PolicyNotAllowed,
-                    "spec.aws.resourcePolicy: this operator does not let objects say who else may use an AWS secret: remove it, or ask the \
-                     administrator for --allow-resource-policies",
+                    "spec.aws.resourcePolicy: resource policies are not enabled in this cluster: remove it, or ask the administrator to \
+                     set --allow-resource-policies",
                 )),
                 Some(document) => PolicyDocument::new(document, spec.block_public_policy).map_or_else(
                     || {
                         Setting::Rejected(Refusal::new(
                             Reason::InvalidSpec,
-                            "spec.aws.resourcePolicy: AWS takes at most 20,480 characters: write a shorter policy",
+                            "spec.aws.resourcePolicy: exceeds the limit of AWS of 20,480 characters: shorten the policy",
                         ))
                     },
                     Setting::Set,
@@ -87,7 +84,7 @@ impl Settings {
         }
     }
 
-    /// Why a setting may not be.
+    /// The first refusal.
     pub fn rejected(&self) -> Option<&Refusal> {
         self.key.rejected().or_else(|| self.policy.rejected()).or_else(|| self.replicas.rejected())
     }
@@ -100,15 +97,15 @@ fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<Stri
         if region == own {
             return Setting::Rejected(Refusal::new(
                 Reason::InvalidSpec,
-                format!("spec.aws.replicaRegions: the secret itself lives in {region}: name other regions only"),
+                format!("spec.aws.replicaRegions: {region} is the region of the secret itself: list other regions only"),
             ));
         }
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(region) {
             return Setting::Rejected(Refusal::new(
                 Reason::RegionNotAllowed,
                 format!(
-                    "spec.aws.replicaRegions: the region {region} is none of those that the operator may use ({}): remove it, or ask the \
-                     administrator for --allowed-regions",
+                    "spec.aws.replicaRegions: the region {region} is not among the regions that the operator allows ({}): remove it, or \
+                     ask the administrator to extend --allowed-regions",
                     policy.allowed_regions.join(", ")
                 ),
             ));
@@ -126,8 +123,8 @@ fn key_refusal(field: &str, key: &str, policy: &Policy) -> Option<Refusal> {
         Refusal::new(
             Reason::KeyNotAllowed,
             format!(
-                "{field}: the KMS key {} is none of those that objects may use ({}): name one of them, or ask the administrator for \
-                 --allowed-kms-keys",
+                "{field}: the KMS key {} is not among the keys that the operator allows ({}): use one of them, or ask the administrator \
+                 to extend --allowed-kms-keys",
                 key.chars().take(256).collect::<String>(),
                 policy.allowed_kms_keys.join(", ")
             ),

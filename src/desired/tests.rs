@@ -1,4 +1,4 @@
-//! From the object as users wrote it to what the operator wants, or to a sentence that says what to write instead.
+//! From an object to the desired state, or to a message that says what to write instead.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The spec of a password that rotates by `rotation`.
+/// A spec with a password and this rotation.
 fn rotating(rotation: &Value) -> Value {
     json!({"value": {"generate": {"password": {}}}, "rotation": rotation})
 }
@@ -322,13 +322,13 @@ fn a_schedule_denser_than_the_operator_allows_is_refused_in_words_that_people_re
     let of = |minimum: SignedDuration| Policy { minimum_interval: minimum, ..policy() };
     let (hour, day) = (SignedDuration::from_hours(1), SignedDuration::from_hours(24));
     let table = [
-        ("rate(59 minutes)", hour, "59m between", "the 1h that"),
-        ("rate(3599 seconds)", hour, "59m59s between", "the 1h that"),
-        ("rate(1 second)", SignedDuration::from_secs(90_061), "1s between", "the 25h1m1s that"),
-        ("*/30 * * * *", hour, "30m between", "the 1h that"),
-        ("cron(0 0/6 * * ? *)", day, "6h between", "the 24h that"),
-        ("rate(23 hours)", day, "23h between", "the 24h that"),
-        ("rate(1 day)", day + SignedDuration::from_secs(60), "24h between", "the 24h1m that"),
+        ("rate(59 minutes)", hour, "59m between", "of 1h that"),
+        ("rate(3599 seconds)", hour, "59m59s between", "of 1h that"),
+        ("rate(1 second)", SignedDuration::from_secs(90_061), "1s between", "of 25h1m1s that"),
+        ("*/30 * * * *", hour, "30m between", "of 1h that"),
+        ("cron(0 0/6 * * ? *)", day, "6h between", "of 24h that"),
+        ("rate(23 hours)", day, "23h between", "of 24h that"),
+        ("rate(1 day)", day + SignedDuration::from_secs(60), "24h between", "of 24h1m that"),
     ];
     for (schedule, minimum, shortest, least) in table {
         let refusal = refusal(&json!({"schedule": schedule}), &of(minimum));
@@ -424,7 +424,7 @@ fn globs_mean_what_their_definition_says() {
 
 #[test]
 fn no_name_makes_a_glob_slow() {
-    // By trying every way to share the name out among the stars, this does not come to an end: 10^100 ways and more.
+    // With exponential backtracking this would not terminate: more than 10^100 combinations.
     let name = "a".repeat(20_000);
     let glob = format!("{}b", "a*".repeat(100));
     assert!(!glob_allows(&glob, &name));
@@ -455,6 +455,6 @@ fn a_rendering_changes_with_everything_about_the_secret_but_its_values_and_its_n
     assert_eq!(base().rendering(["B", "A"]), base().rendering(["A", "B"]), "the order of the keys says nothing");
     let renamed = target(json!({"keys": {"A": "a"}, "name": "other", "deletionPolicy": "Retain"}));
     assert_eq!(renamed.rendering(["A"]), base().rendering(["A"]));
-    // Secrets in clusters hold this: another way to hash would write each of them anew.
+    // Secrets in clusters carry this hash: another algorithm would rewrite all of them.
     assert_eq!(base().rendering(["A"]), "35020bb448a7ce8b");
 }

@@ -1,17 +1,17 @@
-//! Which version the Secret holds, and which value a person wants back.
+//! The version that the Secret holds, and the version that a rollback request names.
 
 use super::bounded;
 use crate::api::TargetSpec;
 use crate::version_id::VersionId;
 
-/// Which version of the AWS secret the mirrored Secret holds.
+/// The version of the AWS secret that the mirrored Secret holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pin {
-    /// The current one.
+    /// The version with the label AWSCURRENT.
     Current,
-    /// The one that carries this staging label.
+    /// The version with this staging label.
     Stage(String),
-    /// This one.
+    /// The version with this ID.
     Version(VersionId),
 }
 
@@ -28,24 +28,25 @@ impl Pin {
 /// The annotation `rotated-secrets.io/rollback`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
-    /// What tells this request from every other.
+    /// Distinguishes this request from all others.
     pub token: String,
-    /// `None`: what was written is no version.
+    /// `None` if the text does not name a version.
     pub to: Option<RollbackTo>,
 }
 
-/// Which value is wanted back.
+/// The version whose value is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RollbackTo {
-    /// That of the version labelled AWSPREVIOUS when the request is carried out.
+    /// The version with the label AWSPREVIOUS when the request is carried out.
     Previous,
-    /// That of this version.
+    /// The version with this ID.
     Version(VersionId),
 }
 
 impl RollbackRequest {
-    /// `<token>:<version id>` or `<token>:AWSPREVIOUS`. The token may hold colons, as a time does; the rest is after the last one. An empty
-    /// annotation asks for nothing. What cannot be understood is a request too, so that it can be answered: its token is all of it.
+    /// Parses `<token>:<version id>` or `<token>:AWSPREVIOUS`. The token may contain colons, as a timestamp does; the
+    /// version follows the last one. An empty annotation is no request. A text that cannot be parsed is a request whose
+    /// token is the whole text, so that it can be answered.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return None;

@@ -1,57 +1,59 @@
-//! Who acts, where several replicas run: what a candidate for a Lease does next. Pure: the lease as seen -> take it, renew it, or wait.
+//! Decisions of leader election: from the observed Lease to acquire, renew or wait. Pure.
 //!
-//! Nobody's wall clock is compared with ours. A lease has run out when *we* have seen it unchanged for as long as its holder said that it
-//! lasts, which is client-go's rule. Safety does not rest on any of this: two leaders mean the same versions by the same causes.
+//! Wall clocks of different replicas are never compared. A Lease has expired when this replica has observed it
+//! unchanged for the lease duration that its holder wrote; this is the rule of client-go. Safety does not depend on the
+//! election: two leaders derive the same version IDs from the same causes.
 
 use std::time::Duration;
 
-/// How long a lease lasts and how often it is renewed.
+/// Timing of the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// A lease that is not renewed for so long is anybody's.
+    /// Duration after which a Lease that was not renewed may be acquired by another replica.
     pub duration: Duration,
-    /// A leader that could not renew for so long begins nothing new.
+    /// Duration after which a leader that could not renew the Lease starts no new reconciles.
     pub renew_deadline: Duration,
-    /// How often a leader renews, and how soon a candidate tries again after a failure.
+    /// Interval of renewals, and of retries by a candidate.
     pub retry_period: Duration,
 }
 
 impl Timing {
-    /// What is wrong with it, as a sentence about the flags; `None`: nothing.
+    /// The problem with these values, as a message about the flags. `None` if they are valid.
     pub fn fault(&self) -> Option<&'static str> {
         if self.duration <= self.renew_deadline {
-            Some("--lease-duration must be longer than --lease-renew-deadline, so that a leader stops before the next one begins")
+            Some("--lease-duration must be longer than --lease-renew-deadline, so that a leader stops before the next one starts")
         } else if self.renew_deadline < self.retry_period * 2 {
-            Some("--lease-renew-deadline must be at least twice --lease-retry-period, so that one lost renewal does not matter")
+            Some("--lease-renew-deadline must be at least twice --lease-retry-period, so that a single failed renewal has no effect")
         } else {
             None
         }
     }
 }
 
-/// A Lease as a candidate sees it.
+/// A Lease as observed by a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting<'a> {
-    /// Who holds it; `None`: it was released, or never taken.
+    /// Identity of the holder. `None` if the Lease was released or never acquired.
     pub holder: Option<&'a str>,
-    /// How long it lasts, by its holder's word.
+    /// Lease duration as written by the holder.
     pub duration: Duration,
-    /// For how long we have seen it like this.
+    /// Time since which this replica has observed the Lease unchanged.
     pub unchanged: Duration,
 }
 
-/// What to do next.
+/// The next action of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
-    /// Write our name into it.
+    /// Acquire the Lease.
     Take,
-    /// Write the time into it.
+    /// Renew the Lease.
     Renew,
-    /// Nothing, for so long; sooner when it changes.
+    /// Wait for this time, or until the Lease changes.
     Wait(Duration),
 }
 
-/// The next move of `me`. `leading`: we took it in this life; a name of ours from an earlier life of the same pod is taken up at once.
+/// The next action of `me`. `leading`: the Lease was acquired by this process. If the Lease carries our identity from
+/// an earlier process of the same pod, it is acquired immediately.
 pub fn decide(lease: Option<Sighting<'_>>, me: &str, leading: bool, timing: &Timing) -> Move {
     let Some(lease) = lease else { return Move::Take };
     match lease.holder {

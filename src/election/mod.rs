@@ -1,5 +1,5 @@
-//! Leader election: keeps the Lease, and tells the controller whether it may act. A replica that loses the Lease stays, as a standby with warm
-//! caches: a restart would only make the next take-over slower.
+//! Leader election: acquires and renews the Lease, and tells the controller whether it may act. A replica that loses
+//! the Lease keeps running as a standby with synchronized caches, because a restart would only delay the next takeover.
 
 pub mod decide;
 pub mod lease;
@@ -17,7 +17,8 @@ use crate::election::decide::{Move, Sighting, Timing, decide};
 use crate::election::lease::{LeaseError, Leases};
 use crate::metrics::Metrics;
 
-/// Whether this replica may act. Asked at the moment of use, so that a renewer that is stuck leaves no stale yes behind.
+/// Whether this replica may act. It is evaluated at the moment of use, so that a blocked renewal cannot leave a stale
+/// permission behind.
 #[derive(Debug, Clone)]
 pub struct Leadership(Option<Elected>);
 
@@ -27,12 +28,13 @@ struct Elected {
     timing: Timing,
 }
 
-/// What the election knows.
+/// State of the current term.
 #[derive(Debug, Clone, Copy, Default)]
 struct Term {
-    /// When the Lease was last renewed, by the moment at which that was asked for; `None`: it is not ours.
+    /// Time of the last successful renewal, measured when the request was sent. `None` if this replica does not hold
+    /// the Lease.
     renewed: Option<Instant>,
-    /// Counts the times that this replica began to act, also after a pause.
+    /// Number of times that this replica became the leader, including after an interruption.
     number: u64,
 }
 
@@ -43,24 +45,25 @@ impl Term {
 }
 
 impl Leadership {
-    /// Without election: always.
+    /// Leadership without election: always held.
     pub fn always() -> Self {
         Self(None)
     }
 
-    /// Whether something new may be begun now.
+    /// Whether a new reconcile may be started now.
     pub fn may_begin(&self) -> bool {
         self.0.as_ref().is_none_or(|elected| elected.term.borrow().may_begin(&elected.timing))
     }
 
-    /// Resolves when the Lease has run out or is somebody else's: what is still under way must end. Never without election.
+    /// Resolves when the Lease has expired or is held by another replica: reconciles in progress must end. Never
+    /// resolves without election.
     pub async fn over(&self) {
         let Some(elected) = &self.0 else { return future::pending().await };
         let mut term = elected.term.clone();
         loop {
             let Some(renewed) = term.borrow_and_update().renewed else { return };
             tokio::select! {
-                // A renewal that came at the same time counts.
+                // A renewal that arrives at the same time takes precedence.
                 biased;
                 changed = term.changed() => if changed.is_err() { return },
                 () = sleep_until(renewed + elected.timing.duration) => return,
@@ -68,7 +71,8 @@ impl Leadership {
         }
     }
 
-    /// Rings each time that this replica begins to act, after which everything wants a look. Not without election.
+    /// Yields each time this replica becomes the leader; all objects must then be reconciled. Never yields without
+    /// election.
     pub fn begins(&self) -> impl Stream<Item = ()> + Send + use<> {
         let Some(elected) = self.0.clone() else { return stream::pending().left_stream() };
         stream::unfold((elected.term, 0), async |(mut term, mut seen)| {
@@ -91,26 +95,26 @@ pub struct Election {
     timing: Timing,
     metrics: Metrics,
     term: watch::Sender<Term>,
-    /// The Lease as it was when last read or written, and since when it is like that.
+    /// The Lease as last read or written, and the time since which it is unchanged.
     seen: Option<(Lease, Instant)>,
 }
 
 impl Election {
-    /// A candidate of the name `me`, which no other may have; and what its controller asks.
+    /// A candidate with the identity `me`, which must be unique, and the handle that the controller queries.
     pub fn new(leases: Leases, me: String, timing: Timing, metrics: Metrics) -> (Self, Leadership) {
         let (term, receiver) = watch::channel(Term::default());
         let leadership = Leadership(Some(Elected { term: receiver, timing }));
         (Self { leases, me, timing, metrics, term, seen: None }, leadership)
     }
 
-    /// Runs until `stop`, which is to resolve when everything under way has ended: the Lease is released then.
+    /// Runs until `stop` resolves, then releases the Lease. `stop` must resolve only after all reconciles have ended.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut bell: Option<BoxStream<'static, ()>> = None;
         let mut stop = std::pin::pin!(stop.fuse());
-        tracing::info!(identity = self.me, "standing by: another replica may be leading");
+        tracing::info!(identity = self.me, "standby: waiting for the Lease");
         loop {
             let wait = self.turn().await;
-            // A leader learns from its own renewals.
+            // A leader does not need the watch: it sees the Lease at every renewal.
             bell = if self.leads() { None } else { bell.or_else(|| Some(self.leases.bell().boxed())) };
             let changed = async {
                 match &mut bell {
@@ -131,12 +135,12 @@ impl Election {
         self.term.borrow().renewed.is_some()
     }
 
-    /// One look, at most one write; gives how long to wait then.
+    /// Reads the Lease, writes it at most once, and returns the time until the next attempt.
     async fn turn(&mut self) -> Duration {
         if !self.leads()
             && let Err(error) = self.look().await
         {
-            tracing::warn!(%error, "the Lease cannot be read; it is tried again");
+            tracing::warn!(%error, "cannot read the Lease; retrying");
             return self.timing.retry_period;
         }
         let next = decide(self.sighting(), &self.me, self.leads(), &self.timing);
@@ -154,26 +158,26 @@ impl Election {
             }
             Err(LeaseError::Conflict) => self.conflict().await,
             Err(error) => {
-                tracing::warn!(%error, "the Lease cannot be written; it is tried again");
+                tracing::warn!(%error, "cannot write the Lease; retrying");
                 self.stumble();
-                // Sooner than after a success: the time until the lease ends is all that there is.
+                // Retry sooner than after a success, because only the time until the Lease expires remains.
                 self.timing.retry_period / 2
             }
         }
     }
 
-    /// Somebody else wrote it; or it was we ourselves, and the answer was lost.
+    /// Handles a conflict: another replica wrote the Lease, or this replica did and the response was lost.
     async fn conflict(&mut self) -> Duration {
         if let Err(error) = self.look().await {
-            tracing::warn!(%error, "the Lease cannot be read; it is tried again");
+            tracing::warn!(%error, "cannot read the Lease; retrying");
             self.stumble();
             return self.timing.retry_period / 2;
         }
         let ours = self.sighting().is_some_and(|lease| lease.holder == Some(&self.me));
         if self.leads() && !ours {
-            self.lose("somebody else holds the Lease");
+            self.lose("another replica holds the Lease");
         }
-        // A step back, so that two candidates do not dance.
+        // Back off, so that two candidates do not livelock.
         if ours { Duration::ZERO } else { self.timing.retry_period / 4 }
     }
 
@@ -181,26 +185,27 @@ impl Election {
         self.term.send_modify(|term| {
             if !term.may_begin(&self.timing) {
                 term.number += 1;
-                tracing::info!(identity = self.me, "leading from now on");
+                tracing::info!(identity = self.me, "became the leader");
                 self.metrics.leads(true);
             }
             term.renewed = Some(asked);
         });
     }
 
-    /// A renewal failed: for a while that does not matter. What is under way may go on until the Lease has run out.
+    /// Handles a failed renewal, which has no effect until the renew deadline. Reconciles in progress may continue
+    /// until the Lease expires.
     fn stumble(&self) {
         let Some(renewed) = self.term.borrow().renewed else { return };
         if renewed.elapsed() >= self.timing.duration {
-            self.lose("the Lease has run out");
+            self.lose("the Lease has expired");
         } else if renewed.elapsed() >= self.timing.renew_deadline {
-            tracing::warn!(identity = self.me, "the Lease could not be renewed: nothing new is begun");
+            tracing::warn!(identity = self.me, "could not renew the Lease before the renew deadline; starting no new reconciles");
             self.metrics.leads(false);
         }
     }
 
     fn lose(&self, why: &'static str) {
-        tracing::warn!(identity = self.me, why, "not leading any more");
+        tracing::warn!(identity = self.me, why, "lost the leadership");
         self.metrics.leads(false);
         self.term.send_modify(|term| term.renewed = None);
     }
@@ -227,7 +232,7 @@ impl Election {
         })
     }
 
-    /// No request may take so long that the next one comes too late.
+    /// Limits the duration of a request, so that it cannot delay the next one beyond the deadline.
     async fn bounded<T>(&self, request: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
         timeout(self.timing.renew_deadline / 2, request).await.unwrap_or(Err(LeaseError::Unreachable))
     }
@@ -235,8 +240,8 @@ impl Election {
     async fn release(self) {
         let (true, Some((lease, _))) = (self.leads(), &self.seen) else { return };
         match self.bounded(self.leases.release(lease, Timestamp::now())).await {
-            Ok(()) => tracing::info!(identity = self.me, "the Lease is released"),
-            Err(error) => tracing::warn!(%error, "the Lease could not be released; the next leader waits until it runs out"),
+            Ok(()) => tracing::info!(identity = self.me, "released the Lease"),
+            Err(error) => tracing::warn!(%error, "could not release the Lease; the next leader waits until it expires"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Random bytes in an encoding, and random UUIDs.
+//! Random bytes in a text encoding, and random UUIDs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -7,42 +7,41 @@ use zeroize::Zeroizing;
 
 use crate::plaintext::Plaintext;
 
-/// As long as the longest password, before it is encoded.
+/// Equal to the maximum length of a password, before encoding.
 const LONGEST: u32 = 4096;
-/// 64 bits, as of passwords.
+/// 64 bits, as for passwords.
 const SHORTEST: u32 = 8;
 
-/// How many bytes, and how they become text.
+/// Number and encoding of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BytesRules {
-    /// How many bytes are drawn, 8 to 4096; the text is longer.
+    /// Number of random bytes, 8 to 4096. The encoded text is longer.
     pub length: u32,
-    /// What the text is made of.
     pub encoding: Encoding,
 }
 
-/// How bytes become text.
+/// Text encoding of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// Two small hexadecimal digits for each byte.
+    /// Two lowercase hexadecimal digits per byte.
     #[default]
     Hex,
-    /// RFC 4648, section 4, padded.
+    /// RFC 4648, section 4, with padding.
     Base64,
-    /// RFC 4648, section 5, without padding: nothing in it must be escaped in a URL, a cookie or a file name.
+    /// RFC 4648, section 5, without padding: needs no escaping in a URL, a cookie or a file name.
     Base64Url,
 }
 
-/// Why no bytes can be made.
+/// The reason why the rules are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BytesError {
-    /// Too many.
-    #[error("{0} bytes are too many; set length from {SHORTEST} to {LONGEST}")]
+    /// Too many bytes.
+    #[error("{0} bytes are too many; set length to a number from {SHORTEST} to {LONGEST}")]
     TooLong(u32),
-    /// Could be found by trying.
-    #[error("the bytes would have {bits} bits of entropy, fewer than 64; set length to {SHORTEST} or more")]
+    /// Too few bits of entropy.
+    #[error("the bytes would have {bits} bits of entropy, less than 64; set length to {SHORTEST} or more")]
     TooWeak {
-        /// What they would have.
+        /// Bits of entropy with these rules.
         bits: u32,
     },
 }
@@ -54,7 +53,7 @@ impl Default for BytesRules {
 }
 
 impl BytesRules {
-    /// Whether bytes can be made by these rules, and are worth the name.
+    /// Whether the rules are valid and strong enough.
     pub fn validate(&self) -> Result<(), BytesError> {
         if self.length > LONGEST {
             return Err(BytesError::TooLong(self.length));
@@ -65,16 +64,16 @@ impl BytesRules {
         Ok(())
     }
 
-    /// How many bits of entropy the bytes have.
+    /// Bits of entropy of the bytes.
     pub fn entropy_bits(&self) -> f64 {
         f64::from(self.length) * 8.0
     }
 
-    /// New bytes. Each bit is uniform; only for rules that [`BytesRules::validate`] accepts.
+    /// Generates the bytes; each bit is uniform. Only for rules that [`BytesRules::validate`] accepts.
     pub fn generate(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Plaintext {
         let mut drawn = Zeroizing::new(vec![0; usize::try_from(self.length.min(LONGEST)).unwrap_or_default()]);
         rng.fill_bytes(&mut drawn);
-        // Each of them allocates its text once and as large as it gets, so that no part of it stays behind.
+        // Each encoder allocates its text once at full size, so that no partial copy remains in memory.
         Plaintext::from(match self.encoding {
             Encoding::Hex => hex::encode(&*drawn),
             Encoding::Base64 => STANDARD.encode(&*drawn),
@@ -83,7 +82,7 @@ impl BytesRules {
     }
 }
 
-/// A random UUID (version 4) in small letters.
+/// A random UUID (version 4) in lowercase.
 pub(super) fn uuid(rng: &mut (impl CryptoRng + ?Sized)) -> Plaintext {
     let mut drawn = Zeroizing::new([0; 16]);
     rng.fill_bytes(&mut *drawn);

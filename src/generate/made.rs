@@ -1,17 +1,17 @@
-//! What a generator reads and makes.
+//! Input and output of a generator.
 
 use crate::plaintext::Plaintext;
 
-/// The library of cryptography refused to work. Carries nothing, since its own words could quote what it worked on.
+/// The cryptographic library failed. Carries no details, since its error could quote its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no key pair could be made")]
+#[error("the cryptographic library could not generate a key pair")]
 pub struct NotMade;
 
-/// What one generation made.
+/// Result of one generation.
 pub struct Made {
-    /// Under the field's own name.
+    /// Value of the field itself.
     pub own: Plaintext,
-    /// Under the names of the companions.
+    /// Names and values of the companions.
     pub companions: Vec<(String, Plaintext)>,
 }
 
@@ -21,21 +21,20 @@ impl From<Plaintext> for Made {
     }
 }
 
-/// What becomes of a value that is there, when the declaration changes and nothing is to be rotated.
+/// What a changed declaration keeps of an existing value, outside of a rotation.
 pub enum Kept {
-    /// It stays as it is.
+    /// The value is kept.
     Whole,
-    /// It stays, and these companions are derived from it.
+    /// The value is kept, and these companions are derived from it.
     Completed(Vec<(String, Plaintext)>),
-    /// It is not there, or its halves do not belong together: everything is generated anew.
+    /// The value is missing, or its parts do not belong together: everything is regenerated.
     Nothing,
 }
 
-/// The fields of a value as it is.
+/// Fields of an existing value.
 pub trait Fields {
-    /// Whether the field is there.
     fn has(&self, name: &str) -> bool;
-    /// Its text, if it is a string.
+    /// The field's text, if it is a string.
     fn text(&self, name: &str) -> Option<Plaintext>;
 }
 

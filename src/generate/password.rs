@@ -1,8 +1,8 @@
-//! Passwords by the rules of AWS's `GetRandomPassword`, made here with the operator's own random numbers, so that a new value does not
-//! cross the wire once more than it must. Pure: the generator of random numbers is an argument.
+//! Passwords with the options of AWS's `GetRandomPassword`. They are generated locally, so that a new value is not
+//! transmitted more often than necessary. Pure: the random number generator is an argument.
 //!
-//! Every character is drawn without modulo bias. With `requireEachIncludedType`, one character of each class goes to a position drawn for
-//! it, and every other position takes the whole alphabet.
+//! Characters are drawn without modulo bias. With `requireEachIncludedType`, one character of each class is placed at a
+//! random position, and all other positions use the whole alphabet.
 
 use std::fmt;
 
@@ -14,9 +14,10 @@ use crate::plaintext::Plaintext;
 #[cfg(test)]
 mod tests;
 
-/// The most that AWS makes.
+/// Maximum of AWS.
 const LONGEST: u32 = 4096;
-/// NIST SP 800-63B asks whoever verifies a secret of less to limit the attempts, and we cannot know whether he does.
+/// NIST SP 800-63B requires rate limiting by the verifier for secrets with less entropy, and the operator cannot know
+/// whether the verifier does that.
 const LEAST_BITS: f64 = 64.0;
 
 const UPPERCASE: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -25,29 +26,29 @@ const NUMBERS: &str = "0123456789";
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html>
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
-/// What a password is made of; the names and meanings are AWS's.
+/// Rules of a password, with AWS's names and meanings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the options of GetRandomPassword are what they are")]
 pub struct PasswordRules {
-    /// How many characters, 1 to 4096.
+    /// Number of characters, 1 to 4096.
     pub length: u32,
-    /// Characters that never occur.
+    /// Characters that are excluded.
     pub exclude_characters: String,
-    /// No digits.
+    /// Exclude digits.
     pub exclude_numbers: bool,
-    /// No punctuation.
+    /// Exclude punctuation.
     pub exclude_punctuation: bool,
-    /// No uppercase letters.
+    /// Exclude uppercase letters.
     pub exclude_uppercase: bool,
-    /// No lowercase letters.
+    /// Exclude lowercase letters.
     pub exclude_lowercase: bool,
-    /// Spaces may occur (but need not).
+    /// Include the space character in the alphabet.
     pub include_space: bool,
-    /// At least one character of every class that is not excluded.
+    /// Include at least one character of every class that is not excluded.
     pub require_each_included_type: bool,
 }
 
-/// A kind of character that a password can be required to contain.
+/// Character class that can be required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CharacterClass {
     /// A-Z.
@@ -56,7 +57,7 @@ pub enum CharacterClass {
     Lowercase,
     /// 0-9.
     Numbers,
-    /// The ASCII punctuation marks.
+    /// ASCII punctuation.
     Punctuation,
 }
 
@@ -71,39 +72,39 @@ impl fmt::Display for CharacterClass {
     }
 }
 
-/// Why no password can be made by these rules.
+/// The reason why the rules are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
-    /// Outside of AWS's limits.
-    #[error("a password of {0} characters is not possible; set passwordLength from 1 to {LONGEST}")]
+    /// The length is outside AWS's limits.
+    #[error("a password of {0} characters is not supported; set passwordLength to a number from 1 to {LONGEST}")]
     Length(u32),
     /// Everything is excluded.
-    #[error("no character is left to make a password of; exclude less")]
+    #[error("all characters are excluded; exclude fewer characters")]
     NoCharacters,
-    /// A class is asked for and forbidden at once. The operator does not guess which of the two is meant.
+    /// A class is both required and excluded. The operator does not guess which of the two was intended.
     #[error(
-        "requireEachIncludedType asks for one of a class that excludeCharacters forbids as a whole; set exclude{0}: true or requireEachIncludedType: false"
+        "requireEachIncludedType requires a character of a class that excludeCharacters excludes completely; set exclude{0}: true or \
+         requireEachIncludedType: false"
     )]
     ClassExcluded(CharacterClass),
-    /// Fewer characters than classes.
-    #[error("passwordLength is less than the {0} classes that requireEachIncludedType asks for; set at least {0}")]
+    /// Fewer characters than required classes.
+    #[error("passwordLength is less than the {0} character classes that requireEachIncludedType requires; set at least {0}")]
     TooShort(u32),
-    /// Could be found by trying.
-    #[error("the password would have {bits} bits of entropy, fewer than 64; {advice}")]
+    /// Too few bits of entropy.
+    #[error("the password would have {bits} bits of entropy, less than 64; {advice}")]
     TooWeak {
-        /// What it would have.
+        /// Bits of entropy with these rules.
         bits: u32,
-        /// What helps.
         advice: Advice,
     },
 }
 
-/// What makes a password stronger.
+/// Change that makes the password stronger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// At least this length, with the same characters.
+    /// Use at least this length with the same characters.
     Lengthen(u32),
-    /// No length helps, as there is only one character.
+    /// No length helps, because the alphabet has only one character.
     ExcludeLess,
 }
 
@@ -111,7 +112,7 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lengthen(length) => {
-                write!(f, "set passwordLength to {length} or more, or exclude less")
+                write!(f, "set passwordLength to {length} or more, or exclude fewer characters")
             }
             Self::ExcludeLess => f.write_str("exclude less"),
         }
@@ -119,7 +120,7 @@ impl fmt::Display for Advice {
 }
 
 impl Default for PasswordRules {
-    /// As AWS has it: 32 characters of all classes, at least one of each.
+    /// AWS's defaults: 32 characters of all classes, at least one of each.
     fn default() -> Self {
         Self {
             length: 32,
@@ -135,7 +136,7 @@ impl Default for PasswordRules {
 }
 
 impl PasswordRules {
-    /// Whether a password can be made by these rules, and is worth its name.
+    /// Whether the rules are valid and strong enough.
     pub fn validate(&self) -> Result<(), GenerateError> {
         if !(1..=LONGEST).contains(&self.length) {
             return Err(GenerateError::Length(self.length));
@@ -158,8 +159,8 @@ impl PasswordRules {
         Ok(())
     }
 
-    /// How many bits of entropy a password has at least. The required characters count as if an attacker knew their places, which he does
-    /// not.
+    /// Minimum bits of entropy. Assumes that an attacker knows the positions of the required characters, which is not
+    /// the case.
     pub fn entropy_bits(&self) -> f64 {
         let required = self.required();
         let free = f64::from(self.length) - required.iter().fold(0.0, |count, _| count + 1.0);
@@ -167,12 +168,13 @@ impl PasswordRules {
         classes + free.max(0.0) * bits_of(&self.alphabet())
     }
 
-    /// A new password. Only for rules that [`PasswordRules::validate`] accepts; by others it can come out short or empty.
+    /// Generates a password. Only for rules that [`PasswordRules::validate`] accepts; otherwise the result can be too
+    /// short or empty.
     pub fn generate(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Plaintext {
         let length = self.length.min(LONGEST);
         let alphabet = self.alphabet();
         let required = self.required();
-        // Which position must hold which class. Wiped too: it narrows a guess.
+        // The class required at each position. Zeroized as well, because it reduces the search space.
         let mut places: Zeroizing<Vec<Option<usize>>> = Zeroizing::new(Vec::new());
         places.resize(usize::try_from(length).unwrap_or_default(), None);
         for class in 0..required.len().min(places.len()) {
@@ -183,7 +185,7 @@ impl PasswordRules {
                 }
             }
         }
-        // ASCII only, so that it never grows and leaves no copy behind.
+        // ASCII only, so that the buffer is not reallocated and no copy remains in memory.
         let mut password = Zeroizing::new(String::with_capacity(places.len()));
         for place in places.iter() {
             let class = place.and_then(|class| required.get(class));
@@ -195,7 +197,7 @@ impl PasswordRules {
         Plaintext::from(std::mem::take(&mut *password))
     }
 
-    /// The classes that are not excluded as such, with what `exclude_characters` leaves of them.
+    /// The included classes, without the characters in `exclude_characters`.
     fn classes(&self) -> impl Iterator<Item = (CharacterClass, Vec<char>)> {
         [
             (CharacterClass::Uppercase, UPPERCASE, self.exclude_uppercase),
@@ -242,7 +244,7 @@ fn whole(number: f64) -> u32 {
     number as u32
 }
 
-/// A uniform number below `end`, by drawing as few bits as hold it until they do. `None` for an empty range.
+/// A uniform number below `end`, by rejection sampling with as few bits as possible. `None` for an empty range.
 fn below(rng: &mut (impl CryptoRng + ?Sized), end: usize) -> Option<usize> {
     let end = u32::try_from(end).ok().filter(|end| *end > 0)?;
     let mask = u32::MAX.checked_shr((end - 1).leading_zeros()).unwrap_or(0);

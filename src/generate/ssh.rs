@@ -1,7 +1,8 @@
-//! Key pairs for SSH: the private key as OpenSSH's PEM, the public one as a line of `authorized_keys`.
+//! SSH key pairs: the private key in OpenSSH's PEM format, the public key as a line of `authorized_keys`.
 //!
-//! `ssh-key` knows the formats; the one operation on the curve is aws-lc-rs's, so that there is no second implementation of it. RSA is left
-//! out: no library that we have gives the numbers that OpenSSH's format wants, and every server since OpenSSH 6.5 takes Ed25519.
+//! `ssh-key` implements the formats and aws-lc-rs the operation on the curve, so that there is no second implementation
+//! of it. RSA is not supported: no library in use exposes the numbers that OpenSSH's format requires, and every server
+//! since OpenSSH 6.5 supports Ed25519.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use rand::CryptoRng;
@@ -13,19 +14,18 @@ use zeroize::Zeroizing;
 use super::{Fields, Kept, Made, NotMade};
 use crate::plaintext::Plaintext;
 
-/// What a key pair is, and where its public half goes.
+/// Rules of a key pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshRules {
-    /// The kind of key.
     pub algorithm: SshAlgorithm,
-    /// The field of the public key.
+    /// Field for the public key.
     pub public_key_field: String,
 }
 
-/// The kind of key.
+/// Algorithm of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SshAlgorithm {
-    /// Edwards curve 25519.
+    /// Ed25519.
     #[default]
     Ed25519,
 }
@@ -40,8 +40,9 @@ impl SshRules {
         Ok(Made { own: Plaintext::from(std::mem::take(&mut *pem)), companions: vec![self.public_half(key.public_key())?] })
     }
 
-    /// The private key stays, and so does its public half; one that is missing or another key's is derived anew. A private key that we cannot
-    /// read was put there by somebody else, and so was its public half.
+    /// Keeps the private key and the public key. A public key that is missing or belongs to another key is derived from
+    /// the private key. A private key that cannot be parsed was stored by another writer; it is kept together with its
+    /// public key.
     pub(super) fn keep(&self, name: &str, object: &dyn Fields) -> Kept {
         let Some(key) = object.text(name).and_then(|pem| PrivateKey::from_openssh(pem.expose()).ok()) else {
             return if object.has(&self.public_key_field) { Kept::Whole } else { Kept::Nothing };
@@ -79,7 +80,7 @@ mod tests {
         SshRules { algorithm: SshAlgorithm::Ed25519, public_key_field: public_key_field.to_owned() }
     }
 
-    /// The private and the public half. Keys of tests are no secrets.
+    /// The private and the public key. Test keys are not confidential.
     fn pair(seed: u64) -> (String, String) {
         let made = rules("ssh.pub").generate(&mut StdRng::seed_from_u64(seed)).ok().unwrap();
         assert_eq!(made.companions.len(), 1);
@@ -94,7 +95,7 @@ mod tests {
         let private = PrivateKey::from_openssh(private).unwrap();
         assert!(!private.is_encrypted());
         assert_eq!(private.public_key().key_data(), PublicKey::from_openssh(&public).unwrap().key_data());
-        // Independent of how it was made: aws-lc refuses halves that do not belong together.
+        // An independent check: aws-lc rejects a private and a public key that do not belong together.
         let halves = private.key_data().ed25519().unwrap();
         assert!(Ed25519KeyPair::from_seed_and_public_key(&halves.private.to_bytes(), halves.public.as_ref()).is_ok());
     }
@@ -137,7 +138,7 @@ mod tests {
         }
         assert_eq!(derived("other.pub", json!({"ssh": private, "ssh.pub": public})), public, "the field has another name now");
         assert_ne!(derived("ssh.pub", json!({"ssh": other, "ssh.pub": public})), public);
-        // What we cannot read is somebody else's.
+        // A key that cannot be parsed is kept, because another writer stored it.
         assert_eq!(derived("ssh.pub", json!({"ssh": "-----BEGIN RSA PRIVATE KEY-----", "ssh.pub": "ssh-rsa x"})), "kept");
         assert_eq!(derived("ssh.pub", json!({"ssh": "a password of before"})), "renewed");
     }

@@ -1,4 +1,4 @@
-//! What is true of every generator.
+//! Properties of every generator.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;

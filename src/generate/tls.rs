@@ -1,6 +1,8 @@
-//! Key pairs for TLS: a private key on P-256, its certificate, and an authority that signs this one certificate and is then forgotten.
+//! TLS key pairs: a private key on P-256, its certificate, and a CA that signs only this certificate and whose private
+//! key is then discarded.
 //!
-//! The authority's private key never leaves this file, so that nobody can issue a second certificate that consumers of `ca.crt` would trust.
+//! The private key of the CA never leaves this file, so no second certificate can be issued that consumers of `ca.crt`
+//! would trust.
 
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
@@ -20,47 +22,47 @@ use crate::plaintext::Plaintext;
 #[cfg(test)]
 mod tests;
 
-/// The most days that a certificate is valid.
+/// Maximum validity in days.
 const LONGEST: u32 = 3650;
 /// `ub-common-name` of RFC 5280.
 const LONGEST_COMMON_NAME: usize = 64;
-/// A consumer's clock may be behind.
+/// The clock of a consumer may be behind.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 
-/// What a certificate says, and where the public parts go.
+/// Contents of the certificate, and fields for the public parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsRules {
-    /// The field of the certificate.
+    /// Field for the certificate.
     pub certificate_field: String,
-    /// The field of the authority's certificate.
+    /// Field for the CA certificate.
     pub ca_field: String,
-    /// The subject; empty: the first DNS name, where it is short enough.
+    /// Common name of the subject. Empty: the first DNS name, if it is short enough.
     pub common_name: String,
-    /// The names that clients may call the server by.
+    /// DNS names of the server.
     pub dns_names: Vec<String>,
-    /// How long it is valid.
+    /// Validity in days.
     pub validity_days: u32,
 }
 
-/// Why no certificate can be made.
+/// The reason why the rules are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// Of nobody.
-    #[error("a certificate needs a name; set dnsNames or commonName")]
+    /// No name.
+    #[error("a certificate requires a name; set dnsNames or commonName")]
     Nameless,
-    /// More characters than X.509 allows.
-    #[error("commonName has more than {LONGEST_COMMON_NAME} characters; set a shorter one and put DNS names into dnsNames")]
+    /// Exceeds the maximum length of X.509.
+    #[error("commonName has more than {LONGEST_COMMON_NAME} characters; use a shorter one and put DNS names into dnsNames")]
     CommonName,
-    /// Not one that a certificate can hold.
-    #[error("a name in dnsNames is no DNS name; set names such as api.shop.svc")]
+    /// Not a DNS name.
+    #[error("a name in dnsNames is not a DNS name; set names such as api.shop.svc")]
     DnsName,
-    /// Nothing or too much.
-    #[error("a certificate cannot be valid for {0} days; set validityDays from 1 to {LONGEST}")]
+    /// Validity out of range.
+    #[error("a certificate cannot be valid for {0} days; set validityDays to a number from 1 to {LONGEST}")]
     Validity(u32),
 }
 
 impl TlsRules {
-    /// Whether a certificate can be made by these rules.
+    /// Whether the rules are valid.
     pub fn validate(&self) -> Result<(), TlsError> {
         if self.common_name.is_empty() && self.dns_names.is_empty() {
             return Err(TlsError::Nameless);
@@ -77,13 +79,13 @@ impl TlsRules {
         Ok(())
     }
 
-    /// How long a certificate is valid after it was made.
+    /// Validity of a certificate from its generation.
     pub fn validity(&self) -> SignedDuration {
         SignedDuration::from_hours(i64::from(self.validity_days) * 24)
     }
 
-    /// The keys and signatures use aws-lc's own random numbers, seeded by the operating system: neither rcgen nor aws-lc takes others. `rng`
-    /// only names the authority.
+    /// Generates the pair. Keys and signatures use the random numbers of aws-lc, which is seeded by the operating
+    /// system: neither rcgen nor aws-lc accepts another source. `rng` determines only the name of the CA.
     pub(super) fn generate(&self, rng: &mut (impl CryptoRng + ?Sized), now: Timestamp) -> Result<Made, NotMade> {
         let begin = now.checked_sub(BACKDATED).map_err(|_| NotMade)?;
         let end = now.checked_add(self.validity()).map_err(|_| NotMade)?;
@@ -104,8 +106,9 @@ impl TlsRules {
         })
     }
 
-    /// All three stay, or none does: without the authority's key no part of them can be made again. Parts that we cannot read were put there by
-    /// somebody else; parts that are seen not to belong together are no pair.
+    /// Keeps all three parts or none: without the private key of the CA, no part can be regenerated separately. Parts
+    /// that cannot be parsed were stored by another writer and are kept. Parts that demonstrably do not belong together
+    /// are regenerated.
     pub(super) fn keep(&self, name: &str, object: &dyn Fields) -> Kept {
         if !object.has(&self.certificate_field) || !object.has(&self.ca_field) {
             return Kept::Nothing;
@@ -131,13 +134,14 @@ impl TlsRules {
             .map_err(|_| NotMade)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // Both sides of mutual TLS; the authority signs nothing else, so this lets nobody else in.
+        // Both sides of mutual TLS. The CA signs no other certificate, so this grants access to nobody else.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         Ok(params)
     }
 
-    /// Without any, the alternative names would be critical, which some verifiers do not know.
+    /// The subject. It is never empty: otherwise the alternative names would be critical, which some verifiers do not
+    /// support.
     fn subject(&self) -> DistinguishedName {
         let given = Some(&self.common_name).filter(|name| !name.is_empty());
         let first = self.dns_names.first().filter(|name| name.len() <= LONGEST_COMMON_NAME);
@@ -145,17 +149,17 @@ impl TlsRules {
     }
 }
 
-/// A certificate's beginning and end are whole seconds.
+/// Validity is in whole seconds.
 fn offset(at: Timestamp) -> Result<OffsetDateTime, NotMade> {
     OffsetDateTime::from_unix_timestamp(at.as_second()).map_err(|_| NotMade)
 }
 
-/// Wiped when it goes; the copy that aws-lc holds is wiped by aws-lc.
+/// Zeroized when dropped; aws-lc zeroizes its own copy.
 fn new_key() -> Result<Zeroizing<KeyPair>, NotMade> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Zeroizing::new).map_err(|_| NotMade)
 }
 
-/// Each has a name of its own, so that a verifier with the authorities of two versions does not confuse them.
+/// Each CA has its own name, so that a verifier with the CA certificates of two versions does not confuse them.
 fn authority(number: u64, valid: (OffsetDateTime, OffsetDateTime)) -> CertificateParams {
     let mut params = CertificateParams::default();
     (params.not_before, params.not_after) = valid;
@@ -171,14 +175,14 @@ fn common_name(name: &str) -> DistinguishedName {
     subject
 }
 
-/// Whether the parts do not belong together; `None`: they cannot be read.
+/// Whether the parts do not belong together. `None`: they cannot be parsed.
 fn torn(key: &str, certificate: &str, ca: &str) -> Option<bool> {
     let key = Zeroizing::new(KeyPair::from_pem(key).ok()?);
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).ok()?;
     let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
     let ca = webpki::anchor_from_trusted_cert(&ca).ok()?;
-    // The key is the last part of the structure that describes it.
+    // The key is the last part of the SubjectPublicKeyInfo structure.
     let of_key = certificate.subject_public_key_info().ends_with(key.der_bytes());
     Some(!of_key || certificate.issuer() != &*ca.subject)
 }

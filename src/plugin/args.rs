@@ -6,76 +6,72 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 const EXIT_CODES: &str = "Exit codes:
-  0  all is as it should be
-  1  something is not: not Ready, not rotated or not mirrored, AWS and the mirror differ, there is no such object
-  2  the command line is not understood
-  3  it could not be found out: no kubeconfig, no answer, or no right to ask
+  0  success: everything is in the desired state
+  1  failure: not Ready, not rotated or not mirrored, AWS and the mirror differ, or the object does not exist
+  2  invalid command line
+  3  unknown: no kubeconfig, no response, or missing permissions
 
-No value of a secret is ever printed, in any format.";
+Secret values are never printed, in any format.";
 
-/// Look at RotatedSecrets and ask things of them: what is due, overdue or failing, rotate now, pause, compare with AWS.
+/// Inspect RotatedSecrets and request actions: show what is due, overdue or failing, rotate, roll back, suspend,
+/// compare with AWS.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-rotatedsecret", bin_name = "kubectl rotatedsecret", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub(super) command: Command,
-    /// Which cluster.
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
 }
 
-/// As kubectl has them.
+/// Connection flags, with the names that kubectl uses.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ClusterArgs {
-    /// The namespace; default: that of the context.
+    /// Namespace. Default: the namespace of the context.
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
-    /// The context of the kubeconfig; default: the current one.
+    /// Context of the kubeconfig. Default: the current context.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) context: Option<String>,
-    /// The kubeconfig; default: KUBECONFIG, then ~/.kube/config.
+    /// Path of the kubeconfig. Default: KUBECONFIG, then ~/.kube/config.
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) kubeconfig: Option<PathBuf>,
 }
 
-/// What the plugin can do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// What is due, overdue or failing, worst first.
+    /// Show what is due, overdue or failing, most urgent first.
     Status(StatusArgs),
     /// Rotate now, and wait until the new version is current in AWS and mirrored.
     Rotate(RequestArgs),
-    /// Bring an older value back, and wait until it is current in AWS and mirrored.
+    /// Restore an earlier value, and wait until it is current in AWS and mirrored.
     Rollback(RollbackArgs),
-    /// Look at AWS and the mirror now, and write only what differs.
+    /// Reconcile now: check AWS and the mirror, and correct drift.
     Refresh(RequestArgs),
-    /// The last versions, why each was made, and which one can go back to.
+    /// Show recent versions, their causes, and the versions that are available for a rollback.
     History(ObjectArgs),
-    /// Pause: nothing is written anywhere until resume.
+    /// Suspend an object: nothing is written to AWS or Kubernetes until it is resumed.
     Suspend(SuspendArgs),
-    /// End a pause, also that of the rotation.
+    /// Resume a suspended object or a suspended rotation.
     Resume(ObjectArgs),
-    /// Do AWS, the mirrored Secret and the status agree? With your own AWS credentials.
+    /// Verify that AWS, the mirrored Secret and the status agree. Uses your own AWS credentials.
     Verify(VerifyArgs),
-    /// Would it all work? Cluster, definition, rights, operator, and AWS as seen from here.
+    /// Check the prerequisites: cluster, CustomResourceDefinition, permissions, operator, and access to AWS from here.
     Doctor(DoctorArgs),
-    /// Print the completion script of a shell.
+    /// Print the shell completion script.
     Completion {
-        /// The shell.
+        /// Shell to generate the script for.
         #[arg(value_enum)]
         shell: Shell,
     },
 }
 
-/// The shells that we print completions for.
+/// Supported shells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Shell {
-    /// bash.
     Bash,
-    /// zsh.
     Zsh,
-    /// fish.
     Fish,
 }
 
@@ -89,108 +85,109 @@ impl From<Shell> for clap_complete::Shell {
     }
 }
 
-/// How answers look.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// One JSON document.
+    /// A JSON document.
     Json,
-    /// One YAML document.
+    /// A YAML document.
     Yaml,
 }
 
-/// How answers look.
+/// Output flags.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct OutputArgs {
-    /// For machines; default: for people.
+    /// Output format. Default: human-readable text.
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub(super) output: Option<Format>,
 }
 
-/// Of `status`.
+/// Flags of `status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Of this object only, in detail.
+    /// RotatedSecret to show in detail. Default: all objects of the namespace.
     pub(super) name: Option<String>,
-    /// Of all namespaces.
+    /// Show the objects of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
     pub(super) all_namespaces: bool,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-/// Of commands that take an object and nothing else.
+/// Arguments of commands that take only an object.
 #[derive(Debug, Args)]
 pub(super) struct ObjectArgs {
-    /// The RotatedSecret.
+    /// Name of the RotatedSecret.
     pub(super) name: String,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-/// Of `rotate`, `rollback` and `refresh`.
+/// Flags of `rotate` and `refresh`, and common flags of `rollback`.
 #[derive(Debug, Args)]
 pub(super) struct RequestArgs {
-    /// The RotatedSecret.
+    /// Name of the RotatedSecret.
     pub(super) name: String,
-    /// Only ask; do not wait until it happened.
+    /// Only submit the request, and do not wait for the result.
     #[arg(long)]
     pub(super) no_wait: bool,
     /// Withdraw a request that the operator has not carried out yet.
     #[arg(long, conflicts_with = "no_wait")]
     pub(super) cancel: bool,
-    /// How long to wait. The request itself stays: --cancel withdraws it.
+    /// Maximum time to wait for the result. The request remains in effect after the timeout; --cancel withdraws it.
     #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = crate::cli::duration)]
     pub(super) timeout: SignedDuration,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-/// Of `rollback`.
+/// Flags of `rollback`.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
     #[command(flatten)]
     pub(super) request: RequestArgs,
-    /// Whose value: a version id as `history` shows it, or as much of its beginning as tells it from the others; or AWSPREVIOUS, which is
-    /// resolved after the operator has looked at AWS.
+    /// Version to restore: a version ID as shown by `history`, a unique prefix of it, or AWSPREVIOUS, which is resolved
+    /// after the operator has observed AWS.
     #[arg(long, value_name = "VERSION", default_value = "AWSPREVIOUS", conflicts_with = "cancel")]
     pub(super) to: String,
-    /// Show whose value would come back, by the operator's last look at AWS, and write nothing.
+    /// Show the version that would be restored, as last observed by the operator, and write nothing.
     #[arg(long, conflicts_with_all = ["cancel", "no_wait"])]
     pub(super) dry_run: bool,
-    /// Do not ask for confirmation on a terminal. Without a terminal nothing is asked.
+    /// Do not ask for confirmation. Without a terminal, the command never asks.
     #[arg(short, long)]
     pub(super) yes: bool,
 }
 
-/// Of `suspend`.
+/// Flags of `suspend`.
 #[derive(Debug, Args)]
 pub(super) struct SuspendArgs {
-    /// The RotatedSecret.
+    /// Name of the RotatedSecret.
     pub(super) name: String,
-    /// Only rotation stops; the mirror is still kept.
+    /// Suspend rotation only. The mirror is still maintained.
     #[arg(long)]
     pub(super) rotation_only: bool,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-/// Of commands that ask AWS.
+/// Flags of commands that call AWS.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct AwsArgs {
-    /// Speak to this endpoint instead of AWS's own; https, or http on loopback.
+    /// Endpoint to use instead of the AWS endpoint. Must be https, or http on loopback.
     #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL", value_parser = crate::cli::endpoint)]
     pub(super) aws_endpoint_url: Option<String>,
 }
 
-/// Of `verify`.
+/// Flags of `verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// The RotatedSecret.
+    /// Name of the RotatedSecret.
     pub(super) name: String,
-    /// Also read the value from AWS and from the Secret, compare them in memory, and say only whether they agree.
+    /// Also read the value from AWS and from the Secret, compare them in memory, and report only whether they are
+    /// equal.
     #[arg(long)]
     pub(super) values: bool,
-    /// Do not ask AWS: compare the mirror with the status only.
+    /// Do not call AWS: compare the mirror with the status only.
     #[arg(long, conflicts_with = "values")]
     pub(super) no_aws: bool,
     #[command(flatten)]
@@ -199,12 +196,12 @@ pub(super) struct VerifyArgs {
     pub(super) out: OutputArgs,
 }
 
-/// Of `doctor`.
+/// Flags of `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Also whether you may ask AWS about this object's secret.
+    /// RotatedSecret to check: also verifies that you may read its AWS secret.
     pub(super) name: Option<String>,
-    /// Judge by the objects of all namespaces.
+    /// Check the objects of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
     pub(super) all_namespaces: bool,
     #[command(flatten)]
@@ -253,7 +250,7 @@ mod tests {
     #[test]
     fn the_help_tells_the_exit_codes() {
         let help = Cli::command().render_long_help().to_string();
-        for line in ["0  all is as it should be", "1  something is not", "2  the command line", "3  it could not be found out"] {
+        for line in ["0  success", "1  failure", "2  invalid command line", "3  unknown"] {
             assert!(help.contains(line), "{help}");
         }
     }

@@ -1,5 +1,6 @@
-//! `cron( )` as AWS Secrets Manager has it: six fields in UTC, minutes 0, year `*`, and one of the two day fields `?`. What AWS refuses is
-//! refused here too, so that an expression means the same whether the operator or AWS keeps the schedule.
+//! `cron( )` in the format of AWS Secrets Manager: six fields in UTC, minutes 0, year `*`, and `?` in one of the two
+//! day fields. Expressions that AWS rejects are rejected here too, so that an expression means the same for the
+//! operator and for AWS.
 
 use jiff::civil::Date;
 
@@ -11,31 +12,31 @@ const HOURS: Spec = Spec {
     min: 0,
     max: 23,
     names: &[],
-    hint: "write an hour from 0 to 23, or a first hour and a step such as 4/12; for lists and ranges use five-field cron",
+    hint: "use an hour from 0 to 23, or a first hour and a step such as 4/12; for lists and ranges use five-field cron",
 };
 const DAY_OF_MONTH: Spec = Spec {
     field: Field::DayOfMonth,
     min: 1,
     max: 31,
     names: &[],
-    hint: "write days from 1 to 31, such as 1,15 or 1-7 or 1/10, L for the last day, FRIL for the last Friday, or ?",
+    hint: "use days from 1 to 31, such as 1,15 or 1-7 or 1/10, L for the last day, FRIL for the last Friday, or ?",
 };
 const MONTH: Spec = Spec {
     field: Field::Month,
     min: 1,
     max: 12,
     names: &MONTHS,
-    hint: "write months from 1 to 12 or JAN to DEC, such as JAN,JUL or 1/3, or *",
+    hint: "use months from 1 to 12 or JAN to DEC, such as JAN,JUL or 1/3, or *",
 };
 const DAY_OF_WEEK: Spec = Spec {
     field: Field::DayOfWeek,
     min: 1,
     max: 7,
     names: &WEEKDAYS,
-    hint: "write days from 1 (Sunday) to 7 (Saturday) or SUN to SAT, such as MON-FRI, FRI#2 for the second Friday, FRIL for the last, or ?",
+    hint: "use days from 1 (Sunday) to 7 (Saturday) or SUN to SAT, such as MON-FRI, FRI#2 for the second Friday, FRIL for the last, or ?",
 };
 
-/// The days that an AWS expression names. Only one of the two day fields has something to say, so that a day needs one match only.
+/// The days that match the expression. Only one of the two day fields is set, so one match is sufficient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AwsDays {
     months: u64,
@@ -72,7 +73,7 @@ impl AwsDays {
             if element == "L" {
                 self.last_of_month = true;
             } else if let Some(name) = element.strip_suffix('L') {
-                // A number would be ambiguous here: AWS speaks of a *named* day.
+                // A number would be ambiguous here; AWS documents a *named* day.
                 let day = DAY_OF_WEEK.value(name).filter(|_| WEEKDAYS.contains(&name)).ok_or_else(|| DAY_OF_MONTH.refuse(text))?;
                 self.last_weekdays |= bit(day);
             } else {
@@ -92,7 +93,7 @@ impl AwsDays {
 
     fn add_weekday(&mut self, element: &str) -> Option<()> {
         if element == "L" {
-            // The last day of a week is its Saturday.
+            // The last day of a week is Saturday.
             self.weekdays |= bit(DAY_OF_WEEK.max);
         } else if let Some(day) = element.strip_suffix('L') {
             self.last_weekdays |= bit(DAY_OF_WEEK.value(day)?);
@@ -110,7 +111,7 @@ fn bits(value: i8) -> u64 {
     u32::try_from(value).map_or(0, bit)
 }
 
-/// What stands inside of `cron( )`: minutes and hours as sets of bits, and the days.
+/// Parses the text inside `cron( )`: minutes and hours as bit sets, and the days.
 pub(super) fn parse(inside: &str) -> Result<(u64, u64, AwsDays), ScheduleError> {
     let inside = inside.to_ascii_uppercase();
     let fields: Vec<&str> = inside.split(' ').filter(|field| !field.is_empty()).collect();
@@ -121,7 +122,7 @@ pub(super) fn parse(inside: &str) -> Result<(u64, u64, AwsDays), ScheduleError> 
         return Err(fixed(Field::Minutes, minutes, MINUTES_HINT));
     }
     if year != "*" {
-        return Err(fixed(Field::Year, year, "AWS has no years here; write *"));
+        return Err(fixed(Field::Year, year, "AWS supports only * here"));
     }
     let hours = parse_hours(hours)?;
     let mut days = AwsDays { months: MONTH.list(month)?, ..AwsDays::default() };
@@ -134,16 +135,16 @@ pub(super) fn parse(inside: &str) -> Result<(u64, u64, AwsDays), ScheduleError> 
     Ok((bit(0), hours, days))
 }
 
-const MINUTES_HINT: &str = "AWS rotates on the hour; write 0, or for other minutes five-field cron such as 30 8 1 * *";
+const MINUTES_HINT: &str = "AWS rotates on the hour; use 0, or for other minutes five-field cron such as 30 8 1 * *";
 
 fn fixed(field: Field, text: &str, hint: &'static str) -> ScheduleError {
     ScheduleError::Field { field, value: super::error::Quoted::new(text), hint }
 }
 
 fn parse_hours(text: &str) -> Result<u64, ScheduleError> {
-    // AWS's table knows a slash here and no star, although a star would be clear.
+    // AWS documents a slash in this field and no asterisk.
     if let Some(rest) = text.strip_prefix('*') {
-        let hint = if rest.is_empty() { "write 0/1 for every hour" } else { "write the first hour before the step, such as 0/4" };
+        let hint = if rest.is_empty() { "use 0/1 for every hour" } else { "add the first hour before the step, such as 0/4" };
         return Err(HOURS.refuse_with(text, hint));
     }
     if text.contains([',', '-']) {

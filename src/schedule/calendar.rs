@@ -1,5 +1,5 @@
-//! Moments on a calendar: a set of times of the day on a set of days, in a time zone. All questions are answered by going over months and days, not
-//! over seconds, so that the rarest schedule (29 February) costs no more than some hundred steps.
+//! The due times of a cron expression: times of the day on a set of days, in a time zone. The search iterates over
+//! months and days, not over seconds, so that the rarest schedule (29 February) takes at most a few hundred steps.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ use super::error::ScheduleError;
 use super::field::bit;
 use super::zone::Zone;
 
-/// The due moments of a cron expression.
+/// The due times of a cron expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
     /// Minutes of the day, ascending, never empty.
@@ -19,7 +19,7 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// The minutes (0-59) and hours (0-23) as sets of bits, in UTC. Refuses what never happens.
+    /// Minutes (0-59) and hours (0-23) as bit sets, in UTC. Rejects a schedule that never occurs.
     pub(super) fn new(minutes: u64, hours: u64, days: Days) -> Result<Self, ScheduleError> {
         let members = |set: u64, end: u32| (0..end).filter(move |v| set & bit(*v) != 0);
         let times: Vec<i16> = members(hours, 24)
@@ -32,20 +32,20 @@ impl Calendar {
         Ok(Self { times, days, zone: Zone::utc() })
     }
 
-    /// The same times of the day on the clocks of this zone.
+    /// The same local times in this time zone.
     pub(super) fn in_zone(self, zone: Zone) -> Self {
         Self { zone, ..self }
     }
 
-    /// The zone's name; `None` for UTC.
+    /// Name of the time zone. `None` for UTC.
     pub(super) fn zone(&self) -> Option<&str> {
         self.zone.name()
     }
 
-    /// The first moment strictly after `t`.
+    /// The first due time strictly after `t`.
     pub(super) fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
         let (today, minute) = self.zone.civil(t);
-        // A time that the clock shows for the second time after `t` was there before: hence the look at what comes out.
+        // A local time that occurs twice counts only once, and that may have been before `t`: hence the filter.
         let later = |day: Date, from: i16| {
             let times = self.times.iter().filter(move |time| **time > from);
             times.filter_map(move |time| self.zone.instant(day, *time)).find(|moment| *moment > t)
@@ -64,7 +64,7 @@ impl Calendar {
         }
     }
 
-    /// The least distance between two moments that ever occurs.
+    /// The shortest interval between two due times that ever occurs.
     pub(super) fn shortest_interval(&self) -> SignedDuration {
         let least = self.shortest_on_the_wall();
         if least >= SignedDuration::from_hours(24) {
@@ -74,7 +74,7 @@ impl Calendar {
         self.zone.leaps().filter_map(|(leap, _)| self.shortest_around(leap)).fold(least, SignedDuration::min)
     }
 
-    /// As the clock on the wall has it, which never leaps.
+    /// The shortest interval in local time, without daylight saving changes.
     fn shortest_on_the_wall(&self) -> SignedDuration {
         let within = self.times.iter().zip(self.times.iter().skip(1));
         let within = within.map(|(a, b)| i64::from(b - a)).min();
@@ -85,14 +85,15 @@ impl Calendar {
             .zip(self.days.shortest_distance())
             .map(|((first, last), days)| i64::from(days) * 24 * 60 + i64::from(first - last));
         let minutes = within.into_iter().chain(across).min();
-        // Neither is there only if a day comes once in 400 years.
+        // Neither exists only if a day occurs once in 400 years.
         SignedDuration::from_mins(minutes.unwrap_or(i64::from(CYCLE_MONTHS) * 30 * 24 * 60))
     }
 
-    /// The least distance between moments on both sides of a leap of the clock, and at it.
+    /// The shortest interval between due times around a daylight saving change that skips local time.
     fn shortest_around(&self, leap: Timestamp) -> Option<SignedDuration> {
         let from = |back: SignedDuration| self.next_after(leap.checked_sub(back).ok()?);
-        // There is no way backwards, so the last moment before the leap is looked for from nearer, then from farther away.
+        // There is no backward search, so the last due time before the change is searched from nearby, then from
+        // further back.
         let before = [1, 6, 25].into_iter().find_map(|hours| from(SignedDuration::from_hours(hours)).filter(|moment| *moment < leap));
         let mut moment = before.or_else(|| from(SignedDuration::from_secs(1)))?;
         let mut least = SignedDuration::MAX;
@@ -104,7 +105,7 @@ impl Calendar {
         Some(least)
     }
 
-    /// The greatest distance between two moments in the thirty years that hold every kind of year.
+    /// The longest interval between two due times, in the thirty years that contain every type of year.
     pub(super) fn longest_interval(&self) -> SignedDuration {
         let within = self.times.iter().zip(self.times.iter().skip(1));
         let within = within.map(|(a, b)| i64::from(b - a)).max();

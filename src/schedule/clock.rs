@@ -1,5 +1,5 @@
-//! When one object has its turn: a schedule, the window that opens at each due moment, the object's own place in it, and what becomes of a
-//! window that was missed. Pure, as the schedule is.
+//! The time at which one object rotates: a schedule, the window that opens at each due time, the object's offset within
+//! it, and the handling of missed windows. Pure, like the schedule.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,10 +8,10 @@ use super::{SECOND, Schedule};
 use crate::api::OnMissedWindow;
 use crate::version_id::VersionIds;
 
-/// A window that must not be left needs time for a second and a third attempt.
+/// A window outside which no rotation happens must leave time for a second and a third attempt.
 const SHORTEST_STRICT_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
-/// When an object rotates.
+/// Determines when an object rotates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clock {
     schedule: Schedule,
@@ -20,22 +20,21 @@ pub struct Clock {
     on_missed: OnMissedWindow,
 }
 
-/// The turn of a due moment.
+/// The planned time of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appointment {
-    /// When to rotate.
     pub at: Timestamp,
-    /// How many windows are over and were not used; 0 unless the next one is waited for.
+    /// Number of windows that passed without a rotation. Nonzero only if the rotation waits for the next window.
     pub missed: u32,
 }
 
 impl Clock {
-    /// The clock of the object that has these ids.
+    /// The clock of the object with these ids.
     ///
     /// # Errors
-    /// A window that reaches the next one, or that is too short to be kept.
+    /// If the window overlaps the next one, or is too short for `NextWindow`.
     pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, ids: VersionIds) -> Result<Self, ScheduleError> {
-        // Asked only where it matters: the answer takes a look at decades.
+        // Checked only if there is a window, because it searches several decades.
         if !duration.is_zero() {
             let shortest = schedule.shortest_interval();
             if duration > shortest {
@@ -45,19 +44,19 @@ impl Clock {
         if on_missed == OnMissedWindow::NextWindow && duration < SHORTEST_STRICT_WINDOW {
             return Err(ScheduleError::WindowTooShort(Span(SHORTEST_STRICT_WINDOW)));
         }
-        // The last tenth is nobody's place: whoever comes last has time to try again within the window.
+        // No offset lies in the last tenth, so that the last object has time for a retry within the window.
         let places = u64::try_from(duration.as_secs() - duration.as_secs() / 10).unwrap_or_default();
         let place = SignedDuration::from_secs(i64::try_from(ids.place(places)).unwrap_or_default());
         Ok(Self { schedule, duration, place, on_missed })
     }
 
-    /// The greatest distance between two rotations on time: whoever is first in one window may be last in the next.
+    /// The longest interval between two rotations on time: an object early in one window may be late in the next.
     pub fn longest_interval(&self) -> SignedDuration {
         self.schedule.longest_interval() + self.duration
     }
 
-    /// Everything about this clock that decides when it is time, for the eye and for telling an edit; `expression` is the schedule as written.
-    /// What is at its default is left out.
+    /// All settings that determine the time of a rotation, as text for the status; a different text is an edit.
+    /// `expression` is the schedule as written. Settings with their default value are omitted.
     pub fn describe(&self, expression: &str) -> String {
         let zone = self.schedule.time_zone().map(|zone| format!("timeZone: {zone}"));
         let duration = (!self.duration.is_zero()).then(|| format!("duration: {}", Span(self.duration)));
@@ -66,36 +65,37 @@ impl Clock {
         parts.join("; ")
     }
 
-    /// The slot: the first due moment after the last change of the value; see [`Schedule::due_after`].
+    /// The slot: the first due time after the last change of the value; see [`Schedule::due_after`].
     pub fn due_after(&self, change: Timestamp, since: Option<Timestamp>) -> Option<Timestamp> {
         self.schedule.due_after(change, since, self.place)
     }
 
-    /// The due moment after this one.
+    /// The due time after this one.
     pub fn next_after(&self, due: Timestamp) -> Option<Timestamp> {
         self.schedule.next_after(due)
     }
 
-    /// When the rotation that was due at `due` has its turn, as things stand at `now`. `None` only at the end of time.
+    /// The planned time, as of `now`, of the rotation that was due at `due`. `None` only at the end of time.
     pub fn appointment(&self, due: Timestamp, now: Timestamp) -> Option<Appointment> {
         let (window, missed) = match self.on_missed {
             OnMissedWindow::RotateNow => (due, 0),
-            // The first window that is not over: it began after `now - duration`.
+            // The first window that is still open or in the future: it began after `now - duration`.
             OnMissedWindow::NextWindow => self.schedule.in_row(due, now.checked_sub(self.duration).ok()?)?,
         };
         Some(Appointment { at: window.checked_add(self.place).ok()?, missed })
     }
 
-    /// How many due moments had passed for good when the rotation that was due at `due` happened; see [`Schedule::missed`].
+    /// Number of due times that had passed when the rotation that was due at `due` happened; see [`Schedule::missed`].
     pub fn missed(&self, due: Timestamp, happened: Timestamp) -> u32 {
         self.schedule.missed(due, happened, self.duration)
     }
 }
 
-/// A duration in whole seconds as Go writes it, hours, minutes and seconds in this order: `1h`, `90m`, `1h30m`, `0s`.
+/// Parses a duration in whole seconds in Go's format: hours, minutes and seconds in this order, such as `1h`, `90m`,
+/// `1h30m`, `0s`.
 ///
 /// # Errors
-/// Anything else.
+/// For any other text.
 pub fn parse_duration(text: &str) -> Result<SignedDuration, ScheduleError> {
     let refused = || ScheduleError::Duration(Quoted::new(text));
     let mut rest = text;

@@ -1,18 +1,18 @@
-//! The days of a cron expression, of either form.
+//! The days of a cron expression, in AWS or five-field form.
 
 use jiff::civil::{Date, date};
 
 use super::aws_cron::AwsDays;
 use super::five_field::CronDays;
 
-/// The Gregorian calendar repeats after 400 years: what does not happen in these months never happens.
+/// The Gregorian calendar repeats after 400 years: a date that does not occur in these months never occurs.
 pub(super) const CYCLE_MONTHS: u32 = 400 * 12;
 pub(super) const CYCLE_START: Date = date(2000, 1, 1);
 const CYCLE_END: Date = date(2401, 1, 1);
-/// Every kind of year beside every kind of next year has come by then.
+/// Until this date, every type of year has been followed by every possible type of next year.
 const ALL_KINDS_OF_YEARS: Date = date(2030, 1, 1);
 
-/// The days that an expression names.
+/// The days that match an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Days {
     Aws(AwsDays),
@@ -34,7 +34,7 @@ impl Days {
         }
     }
 
-    /// The first day from `day` on.
+    /// The first matching day on or after `day`.
     pub(super) fn next(&self, mut day: Date) -> Option<Date> {
         for _ in 0..=CYCLE_MONTHS {
             let last = day.last_of_month();
@@ -51,7 +51,7 @@ impl Days {
         None
     }
 
-    /// The least number of days from one day to the next.
+    /// The smallest number of days between two matching days.
     pub(super) fn shortest_distance(&self) -> Option<i32> {
         let mut least = i32::MAX;
         let mut day = self.next(CYCLE_START)?;
@@ -67,7 +67,7 @@ impl Days {
         }
     }
 
-    /// The greatest number of days from one day to the next.
+    /// The largest number of days between two consecutive matching days.
     pub(super) fn longest_distance(&self) -> Option<i32> {
         let mut greatest = 0;
         let mut day = self.next(CYCLE_START)?;

@@ -1,79 +1,80 @@
-//! Why a schedule was refused. Every message says what to write instead and has a bounded length: what a user wrote is repeated only when
-//! it is short and printable, since the message ends up in a condition.
+//! The reasons why a schedule is rejected. Every message says what to write instead and has a bounded length: the
+//! user's text is quoted only if it is short and printable, since the message is stored in a condition.
 
 use std::fmt;
 
 use jiff::SignedDuration;
 
-/// The longest expression that is read, as in AWS.
+/// Maximum length of an expression, as in AWS.
 pub(super) const MAX_LENGTH: usize = 256;
 
-/// Why an expression is not a schedule.
+/// The reason why a schedule is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// Nothing but white space.
-    #[error("the schedule is empty; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
+    /// Only white space.
+    #[error("the schedule is empty; use rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
     Empty,
     /// More than 256 characters.
-    #[error("the schedule is longer than {MAX_LENGTH} characters; write a shorter one")]
+    #[error("the schedule is longer than {MAX_LENGTH} characters; use a shorter one")]
     TooLong,
-    /// None of the three forms.
-    #[error("{0} is not a schedule; write rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
+    /// None of the three formats.
+    #[error("{0} is not a schedule; use rate(30 days), cron(0 8 1 * ? *) or five-field cron such as 0 8 1 * *")]
     Unknown(Quoted),
-    /// Six fields or more without `cron( )`.
-    #[error("a schedule of {0} fields is not known; write six fields inside cron( ), such as cron(0 8 1 * ? *), or five without it")]
+    /// Six or more fields without `cron( )`.
+    #[error(
+        "a schedule with {0} fields is not supported; use six fields inside cron( ), such as cron(0 8 1 * ? *), or five fields \
+         without it"
+    )]
     Bare(usize),
-    /// `rate( )` with something else than a number and a unit inside.
-    #[error("{0} is not a rate; write a whole number and seconds, minutes, hours or days, such as rate(30 days)")]
+    /// `rate( )` without a number and a unit.
+    #[error("{0} is not a rate; use a whole number and seconds, minutes, hours or days, such as rate(30 days)")]
     Rate(Quoted),
-    /// A rate of zero, or of more than AWS's 999 days.
-    #[error("a rate must be more than 0 and at most 999 days; write for example rate(30 days)")]
+    /// A rate of zero, or above AWS's maximum of 999 days.
+    #[error("a rate must be more than 0 and at most 999 days; use for example rate(30 days)")]
     RateOutOfRange,
     /// `automaticallyAfterDays` outside AWS's limits.
-    #[error("{0} days are not possible; write a number of days from 1 to 1000")]
+    #[error("{0} days are not supported; use a number of days from 1 to 1000")]
     DaysOutOfRange(u32),
     /// `cron( )` without exactly six fields.
     #[error(
-        "cron( ) takes six fields (minutes, hours, day of month, month, day of week, year), not {0}; write for example cron(0 8 1 * ? *)"
+        "cron( ) requires six fields (minutes, hours, day of month, month, day of week, year), not {0}; use for example cron(0 8 1 * ? *)"
     )]
     FieldCount(usize),
-    /// One field of a cron expression.
-    #[error("{value} cannot be the {field}; {hint}")]
+    /// An invalid field of a cron expression.
+    #[error("{value} is not a valid {field}; {hint}")]
     Field {
-        /// Which one.
         field: Field,
-        /// What was written.
         value: Quoted,
         /// What to write instead.
         hint: &'static str,
     },
-    /// AWS wants one of the two day fields, and a question mark for the other.
-    #[error("exactly one of day of month and day of week must be ?; write for example cron(0 8 1 * ? *) or cron(0 8 ? * MON *)")]
+    /// AWS requires days in one of the two day fields and a question mark in the other.
+    #[error("exactly one of day of month and day of week must be ?; use for example cron(0 8 1 * ? *) or cron(0 8 ? * MON *)")]
     QuestionMark,
-    /// `*/2` in one day field beside days in the other: crons disagree whether both must hold or one is enough.
-    #[error(
-        "a step over all days cannot stand beside the other day field; write the days themselves, such as 1-31/2, or * in one of the two"
-    )]
+    /// `*/2` in one day field together with days in the other: cron implementations disagree whether both must match or
+    /// one is sufficient.
+    #[error("a step over all days cannot be combined with the other day field; list the days, such as 1-31/2, or use * in one of the two")]
     AmbiguousDays,
-    /// Such as 31 February.
-    #[error("the schedule never comes; write a day that exists in one of its months")]
+    /// For example 31 February.
+    #[error("the schedule never occurs; use a day that exists in one of its months")]
     Never,
-    /// No IANA time zone.
-    #[error("{0} is no time zone that is known; write an IANA name such as Europe/Berlin or America/New_York")]
+    /// Not an IANA time zone.
+    #[error("{0} is not a known time zone; use an IANA name such as Europe/Berlin or America/New_York")]
     TimeZone(Quoted),
-    /// A time zone beside something else than five-field cron.
+    /// A time zone without five-field cron.
     #[error(
-        "a time zone goes with five-field cron only, such as 0 8 1 * *; a rate counts from the last change, and cron( ) is in UTC as AWS has it"
+        "a time zone requires five-field cron, such as 0 8 1 * *; a rate counts from the last change, and cron( ) is always in UTC, as \
+         in AWS"
     )]
     ZoneWithoutCron,
-    /// Not as Go writes durations.
-    #[error("{0} is no duration; write hours, minutes and seconds such as 1h, 90m or 1h30m, or 0s for the very start")]
+    /// Not a duration in Go's format.
+    #[error("{0} is not a duration; use hours, minutes and seconds such as 1h, 90m or 1h30m, or 0s for no window")]
     Duration(Quoted),
-    /// A window that is longer than the time to the next.
-    #[error("a window of {0} reaches the next one, which may open {1} later; write at most {1}, or a rarer schedule")]
+    /// A window longer than the interval to the next one.
+    #[error("a window of {0} overlaps the next one, which may open {1} later; use at most {1}, or rotate less often")]
     WindowTooLong(Span, Span),
-    /// A window that may be missed for good, and is too short to be met.
-    #[error("onMissedWindow: NextWindow needs a window that can be met; write a duration of at least {0}")]
+    /// A window of `NextWindow` that is too short to be met.
+    #[error("onMissedWindow: NextWindow requires a duration of at least {0}, to leave time for retries within the window")]
     WindowTooShort(Span),
 }
 
@@ -90,7 +91,7 @@ pub enum Field {
     Month,
     /// A weekday by number or name.
     DayOfWeek,
-    /// In AWS's form only.
+    /// Only in AWS's format.
     Year,
 }
 
@@ -107,7 +108,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A duration as people say it: hours, minutes and seconds, as Go writes it.
+/// A duration for messages: hours, minutes and seconds, in Go's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub SignedDuration);
 
@@ -122,7 +123,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// What a user wrote, if it is fit to be repeated.
+/// Text written by the user, if it can be quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quoted(Option<String>);
 

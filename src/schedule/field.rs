@@ -1,19 +1,19 @@
-//! One field of a cron expression: numbers, names, ranges, steps and lists, as a set of bits. Shared by both cron forms, which differ only
-//! in how they number weekdays and in what may stand outside of lists.
+//! One field of a cron expression: numbers, names, ranges, steps and lists, as a bit set. Shared by both cron formats,
+//! which differ only in the numbering of weekdays and in the syntax outside of lists.
 
 use super::error::{Field, Quoted, ScheduleError};
 
 pub(super) const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 pub(super) const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// What a field may hold. Text is expected in upper case.
+/// Allowed contents of a field. Text must be in upper case.
 pub(super) struct Spec {
     pub(super) field: Field,
     pub(super) min: u32,
     pub(super) max: u32,
-    /// Names of the values from `min` on.
+    /// Names of the values, starting at `min`.
     pub(super) names: &'static [&'static str],
-    /// What to write, for the error.
+    /// What to write, for the error message.
     pub(super) hint: &'static str,
 }
 
@@ -26,7 +26,8 @@ impl Spec {
         number(text).filter(|n| (self.min..=self.max).contains(n))
     }
 
-    /// One element of a list: `v`, `v-v`, `*`, each also with `/step`. A step after a single value runs to the end of the field.
+    /// One element of a list: `v`, `v-v` or `*`, each with an optional `/step`. A step after a single value extends to
+    /// the end of the field.
     pub(super) fn span(&self, element: &str) -> Option<u64> {
         let (range, step) = match element.split_once('/') {
             Some((range, step)) => {
@@ -64,12 +65,12 @@ impl Spec {
     }
 }
 
-/// The set that holds only `value`.
+/// The set that contains only `value`.
 pub(super) fn bit(value: u32) -> u64 {
     1_u64.checked_shl(value).unwrap_or(0)
 }
 
-/// Digits only, and few: no sign, no surprise from `str::parse`.
+/// At most a few digits. Stricter than `str::parse`, which accepts a sign.
 pub(super) fn number(text: &str) -> Option<u32> {
     let plain = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()

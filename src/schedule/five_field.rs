@@ -1,5 +1,6 @@
-//! Five-field cron as crontab and `CronJob` have it. `croner` gives the meaning (Sunday is 0 or 7, day of month and day of week together mean
-//! either); before it come checks, because it also takes names, lists and nicknames that look like typing errors.
+//! Five-field cron as in crontab and `CronJob`. `croner` defines the meaning (Sunday is 0 or 7; if both day fields are
+//! set, either may match). Additional checks reject names, lists and nicknames that croner accepts and that look like
+//! typing errors.
 
 use croner::parser::{CronParser, Seconds, Year};
 use croner::time::Weekday;
@@ -9,32 +10,33 @@ use super::error::{Field, Quoted, ScheduleError};
 use super::field::{MONTHS, Spec, WEEKDAYS, bit, number};
 
 const FIELDS: [Spec; 5] = [
-    Spec { field: Field::Minutes, min: 0, max: 59, names: &[], hint: "write minutes from 0 to 59, such as 30 or 0,30 or */15" },
-    Spec { field: Field::Hours, min: 0, max: 23, names: &[], hint: "write hours from 0 to 23, such as 8 or 8,20 or */6, or *" },
+    Spec { field: Field::Minutes, min: 0, max: 59, names: &[], hint: "use minutes from 0 to 59, such as 30 or 0,30 or */15" },
+    Spec { field: Field::Hours, min: 0, max: 23, names: &[], hint: "use hours from 0 to 23, such as 8 or 8,20 or */6, or *" },
     Spec {
         field: Field::DayOfMonth,
         min: 1,
         max: 31,
         names: &[],
-        hint: "write days from 1 to 31, such as 1,15 or 1-7, L for the last day, or *",
+        hint: "use days from 1 to 31, such as 1,15 or 1-7, L for the last day, or *",
     },
     Spec {
         field: Field::Month,
         min: 1,
         max: 12,
         names: &MONTHS,
-        hint: "write months from 1 to 12 or JAN to DEC, such as JAN,JUL or */3, or *",
+        hint: "use months from 1 to 12 or JAN to DEC, such as JAN,JUL or */3, or *",
     },
     Spec {
         field: Field::DayOfWeek,
         min: 0,
         max: 7,
         names: &WEEKDAYS,
-        hint: "write days from 0 (Sunday) to 7 (Sunday again) or SUN to SAT, such as MON-FRI, FRI#2 for the second Friday, FRIL for the last, or *",
+        hint: "use days from 0 (Sunday) to 7 (also Sunday) or SUN to SAT, such as MON-FRI, FRI#2 for the second Friday, FRIL for the \
+             last, or *",
     },
 ];
 
-/// The days that a five-field expression names.
+/// The days that match the expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CronDays(Box<croner::Cron>);
 
@@ -56,7 +58,7 @@ impl CronDays {
     }
 }
 
-/// An expression of exactly five fields: minutes and hours as sets of bits, and the days.
+/// Parses an expression of exactly five fields: minutes and hours as bit sets, and the days.
 pub(super) fn parse(fields: [&str; 5]) -> Result<(u64, u64, CronDays), ScheduleError> {
     let fields = fields.map(str::to_ascii_uppercase);
     for (spec, text) in FIELDS.iter().zip(&fields) {
@@ -77,7 +79,8 @@ pub(super) fn parse(fields: [&str; 5]) -> Result<(u64, u64, CronDays), ScheduleE
     Ok((set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), CronDays(Box::new(cron))))
 }
 
-/// `*/2` counts as "every day" for crontab and as "some days" for others, which makes "and" or "or" of the two fields.
+/// Some cron implementations treat `*/2` like `*`, others like a list of days, which decides whether both day fields
+/// must match or either.
 fn ambiguous(stepped: &str, other: &str) -> bool {
     stepped.starts_with("*/") && !matches!(other, "*" | "?")
 }
@@ -102,14 +105,14 @@ fn fits(spec: &Spec, element: &str) -> bool {
             if let Some((day, nth)) = element.split_once('#') {
                 return spec.value(day).is_some() && number(nth).is_some_and(|n| (1..=5).contains(&n));
             }
-            // Sunday ends a week as well as it begins one.
+            // Sunday is both the first and the last day of a week.
             if let Some(first) = element.strip_suffix("-SUN") {
                 return spec.value(first).is_some_and(|first| first > 0);
             }
         }
         _ => {}
     }
-    // A step after a single value is read in two ways by different crons.
+    // Cron implementations interpret a step after a single value differently.
     let stepped_value = element.contains('/') && !element.contains('-') && !element.starts_with("*/");
     !stepped_value && spec.span(element).is_some()
 }

@@ -1,8 +1,9 @@
-//! A schedule: from an expression to its due moments. Pure: what time it is, is an argument, and the same arguments always give the same
-//! moment, so that every replica, early or late, means the same rotation.
+//! Schedules: from an expression to its due times. Pure: the current time is an argument, and the same arguments always
+//! give the same due time, so that every replica, early or late, addresses the same rotation.
 //!
-//! `rate( )` and a number of days count from the last change of the value; the two forms of cron name moments, in UTC or, with five fields, in a
-//! time zone. All moments are whole seconds. A due moment is the start of a window; the [`Clock`] says when within it an object has its turn.
+//! `rate( )` and a number of days count from the last change of the value. The two cron formats define points in time,
+//! in UTC or, with five fields, in a time zone. All times are whole seconds. A due time is the start of a window; the
+//! [`Clock`] determines when within it an object rotates.
 
 mod aws_cron;
 mod calendar;
@@ -22,31 +23,31 @@ pub use clock::{Appointment, Clock, parse_duration};
 use days::Days;
 pub use error::{Field, Quoted, ScheduleError, Span};
 
-/// AWS's longest rate.
+/// AWS's maximum rate.
 const LONGEST_RATE: SignedDuration = SignedDuration::from_hours(999 * 24);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
-/// Nobody reads a larger number of missed rotations.
+/// Upper bound of the number of missed rotations that is reported.
 const MOST_MISSED: u32 = 10_000;
 
 /// When rotations are due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schedule {
-    /// `rate(30 days)`: so long after each change.
+    /// `rate(30 days)`: this long after each change.
     Rate(Period),
-    /// `cron(0 8 1 * ? *)`: six fields as AWS has them.
+    /// `cron(0 8 1 * ? *)`: six fields in AWS's format.
     AwsCron(Calendar),
-    /// `0 8 1 * *`: five fields as crontab has them.
+    /// `0 8 1 * *`: five fields in the format of crontab.
     FiveField(Calendar),
-    /// `automaticallyAfterDays`: so many days after each change.
+    /// `automaticallyAfterDays`: this many days after each change.
     AfterDays(Period),
 }
 
-/// The time between two due moments; at least a second.
+/// The interval between two due times; at least one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(SignedDuration);
 
 impl Schedule {
-    /// Reads `rate(N seconds|minutes|hours|days)`, `cron( )` with six fields, or five-field cron, in UTC.
+    /// Parses `rate(N seconds|minutes|hours|days)`, `cron( )` with six fields, or five-field cron, in UTC.
     pub fn parse(expression: &str) -> Result<Self, ScheduleError> {
         Self::parse_in(expression, None)
     }
@@ -97,7 +98,7 @@ impl Schedule {
         }
     }
 
-    /// The first due moment strictly after `t`; for a rate one period after it. `None` only at the end of time.
+    /// The first due time strictly after `t`; for a rate, one period after it. `None` only at the end of time.
     pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => whole(t)?.checked_add(*period).ok(),
@@ -105,11 +106,12 @@ impl Schedule {
         }
     }
 
-    /// The slot: the first due moment after the last change of the value.
+    /// The slot: the first due time after the last change of the value.
     ///
-    /// `since` is when this clock was configured, and `place` how long after a due moment the object has its turn. An edit can put a turn of
-    /// the new clock into the past, and must not rotate by that alone: such a turn counts only if, at the edit, the value was already older
-    /// than one new period. A rate counts from the change anyway and needs no such care.
+    /// `since` is when the schedule was edited, and `place` the object's offset after a due time. An edit can move a
+    /// due time of the new schedule into the past, which alone must not cause a rotation: such a due time counts only
+    /// if the value was already older than one new period at the time of the edit. A rate always counts from the change
+    /// and does not need this rule.
     pub fn due_after(&self, change: Timestamp, since: Option<Timestamp>, place: SignedDuration) -> Option<Timestamp> {
         let change = whole(change)?;
         let first = self.next_after(change)?;
@@ -117,7 +119,7 @@ impl Schedule {
             return Some(first);
         };
         let since = whole(since)?;
-        // The first due moment whose turn does not lie before the edit.
+        // The first due time whose rotation time is not before the edit.
         let from = since.checked_sub(place).ok()?;
         if first >= from {
             return Some(first);
@@ -126,7 +128,8 @@ impl Schedule {
         if since.duration_since(change) > period { Some(first) } else { self.next_after(from.checked_sub(SECOND).ok()?) }
     }
 
-    /// The first moment strictly after `t` in the row that begins with the due moment `due`, and how many come before it (at most 10,000).
+    /// The first due time strictly after `t` in the sequence that begins with `due`, and the number of due times before
+    /// it (at most 10,000).
     pub fn in_row(&self, due: Timestamp, t: Timestamp) -> Option<(Timestamp, u32)> {
         if due > t {
             return Some((due, 0));
@@ -149,8 +152,9 @@ impl Schedule {
         }
     }
 
-    /// How many due moments from `due` to `now` have passed for good: the window of so long that opened there is over, and a later moment
-    /// has come since, or half the time until it is over. On time that is 0, after an outage of k periods it is k. At most 10,000.
+    /// Number of due times from `due` to `now` that were missed: their window of length `window` is over, and a later
+    /// due time has passed or is less than half an interval away. 0 for a rotation on time, k after an outage of k
+    /// periods. At most 10,000.
     pub fn missed(&self, due: Timestamp, now: Timestamp, window: SignedDuration) -> u32 {
         if now <= due {
             return 0;
@@ -169,7 +173,7 @@ impl Schedule {
         }
     }
 
-    /// The time zone by name; `None` for UTC.
+    /// Name of the time zone. `None` for UTC.
     pub fn time_zone(&self) -> Option<&str> {
         match self {
             Self::Rate(_) | Self::AfterDays(_) => None,
@@ -177,7 +181,7 @@ impl Schedule {
         }
     }
 
-    /// The least distance between two due moments that can ever occur.
+    /// The shortest interval between two due times that can ever occur.
     pub fn shortest_interval(&self) -> SignedDuration {
         match self {
             Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => *period,
@@ -185,7 +189,7 @@ impl Schedule {
         }
     }
 
-    /// The greatest distance between two due moments: what is generated must live longer.
+    /// The longest interval between two due times. Generated certificates must be valid for longer.
     pub fn longest_interval(&self) -> SignedDuration {
         match self {
             Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => *period,
@@ -209,13 +213,13 @@ fn missed_on(calendar: &Calendar, due: Timestamp, now: Timestamp, window: Signed
     MOST_MISSED
 }
 
-/// Rounded down to a second: AWS gives milliseconds, the status seconds, and both must lead to the same slot.
+/// Rounded down to a second: AWS reports milliseconds, the status seconds, and both must give the same slot.
 fn whole(t: Timestamp) -> Option<Timestamp> {
     let before = i64::from(t.subsec_nanosecond() < 0);
     Timestamp::from_second(t.as_second().checked_sub(before)?).ok()
 }
 
-/// What stands inside of `name( )`.
+/// The text inside `name( )`.
 fn call<'a>(name: &str, expression: &'a str) -> Option<&'a str> {
     expression.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
 }

@@ -64,7 +64,7 @@ fn moments_are_those_of_the_table() {
         // Short months have no 31st, and none is invented.
         ("cron(0 0 31 * ? *)", "2025-01-31T00:00Z", &["2025-03-31T00:00", "2025-05-31T00:00", "2025-07-31T00:00", "2025-08-31T00:00"]),
         ("0 0 31 * *", "2025-10-31T00:00Z", &["2025-12-31T00:00", "2026-01-31T00:00"]),
-        // Steps of hours begin anew each day.
+        // Steps of hours restart each day.
         ("cron(0 4/12 * * ? *)", "2025-01-01T00:00Z", &["2025-01-01T04:00", "2025-01-01T16:00", "2025-01-02T04:00"]),
         ("cron(0 2/10 * * ? *)", "2025-01-01T02:00Z", &["2025-01-01T12:00", "2025-01-01T22:00", "2025-01-02T02:00"]),
         // Weekdays: AWS counts 1 = Sunday, crontab 0 = 7 = Sunday. 2025-01-05 is a Sunday.
@@ -93,7 +93,7 @@ fn moments_are_those_of_the_table() {
         ("*/20 23 31 12 *", "2025-12-31T23:20Z", &["2025-12-31T23:40", "2026-12-31T23:00"]),
         // Five fields: day of month and day of week together mean either.
         ("0 8 13 * FRI", "2025-06-06T08:00Z", &["2025-06-13T08:00", "2025-06-20T08:00", "2025-06-27T08:00", "2025-07-04T08:00", "2025-07-11T08:00", "2025-07-13T08:00"]),
-        // A rate counts from where one asks.
+        // A rate counts from the given time.
         ("rate(30 days)", "2025-01-01T12:34:56Z", &["2025-01-31T12:34"]),
         ("rate(1 hour)", "2025-12-31T23:30:00Z", &["2026-01-01T00:30"]),
     ];
@@ -110,7 +110,7 @@ fn a_refusal_says_what_to_write_instead() {
         ("   ", "rate(30 days)"),
         ("daily", "rate(30 days)"),
         ("@daily", "five-field cron such as 0 8 1 * *"),
-        ("Rate(3 days)", "write rate(30 days)"),
+        ("Rate(3 days)", "use rate(30 days)"),
         ("0 8 1 * ? *", "inside cron( )"),
         ("rate(30)", "rate(30 days)"),
         ("rate(1.5 days)", "whole number"),
@@ -120,9 +120,9 @@ fn a_refusal_says_what_to_write_instead() {
         ("rate(1000 days)", "at most 999 days"),
         ("rate(99999999999999999999 days)", "at most 999 days"),
         ("cron(0 8 1 * *)", "six fields"),
-        ("cron(30 8 1 * ? *)", "write 0, or"),
-        ("cron(0 8 1 * ? 2025)", "write *"),
-        ("cron(0 * * * ? *)", "write 0/1"),
+        ("cron(30 8 1 * ? *)", "use 0, or"),
+        ("cron(0 8 1 * ? 2025)", "only *"),
+        ("cron(0 * * * ? *)", "use 0/1"),
         ("cron(0 */4 * * ? *)", "such as 0/4"),
         ("cron(0 8,20 * * ? *)", "five-field cron"),
         ("cron(0 8-12 * * ? *)", "five-field cron"),
@@ -143,9 +143,9 @@ fn a_refusal_says_what_to_write_instead() {
         ("cron(0 8 ? * FRI#0 *)", "FRI#2"),
         ("cron(0 8 ? * FRI-MON *)", "MON-FRI"),
         ("cron(0 8 1, * ? *)", "1 to 31"),
-        ("cron(0 8 31 2 ? *)", "never comes"),
-        ("cron(0 8 30 FEB ? *)", "never comes"),
-        ("0 8 31 4 *", "never comes"),
+        ("cron(0 8 31 2 ? *)", "never occurs"),
+        ("cron(0 8 30 FEB ? *)", "never occurs"),
+        ("0 8 31 4 *", "never occurs"),
         ("60 8 1 * *", "0 to 59"),
         ("MON 8 1 * *", "0 to 59"),
         ("0 24 1 * *", "0 to 23"),
@@ -204,9 +204,9 @@ fn the_slot_is_the_first_moment_after_the_change_unless_an_edit_put_it_into_the_
         ("0 8 * * *", "2025-01-01T08:00:05Z", Some("2025-01-11T12:00:00Z"), "2025-01-02T08:00:00Z"),
         // Daily to monthly: nothing is due by that.
         ("0 8 1 * *", "2025-01-31T08:00:05Z", Some("2025-02-01T12:00:00Z"), "2025-03-01T08:00:00Z"),
-        // A change after the edit leaves the edit behind.
+        // A change after the edit makes the edit irrelevant.
         ("0 8 * * *", "2025-01-20T00:00:00Z", Some("2025-01-11T12:00:00Z"), "2025-01-20T08:00:00Z"),
-        // Overdue since long before any restart: the same slot still.
+        // Overdue since before a restart: still the same slot.
         ("0 8 * * *", "2024-06-01T00:00:00Z", Some("2024-05-01T00:00:00Z"), "2024-06-01T08:00:00Z"),
     ];
     for (expression, change, since, expected) in table {

@@ -1,7 +1,7 @@
-//! A time zone: from the clock on the wall to moments and back.
+//! Conversion between local time in a time zone and points in time.
 //!
-//! The rules come with the program and never from the machine, so that two replicas on two machines mean the same moment by the same
-//! schedule, and an image that holds nothing but the program knows every zone.
+//! The rules are compiled into the program and are never read from the machine. Replicas on different machines
+//! therefore calculate the same times, and an image without time zone data supports every zone.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::error::{Quoted, ScheduleError};
 
-/// Years in which a zone's nights of change are looked at: what was before no longer comes, and then every date has met every weekday.
+/// First second of the period that is searched for daylight saving changes (2025). In the following 40 years every date
+/// falls on every weekday.
 const FROM: i64 = 1_735_689_600;
 const YEARS: i64 = 40;
 
@@ -31,28 +32,28 @@ impl Zone {
         TimeZone::tzif(name, rules).map(Self).map_err(|_| unknown())
     }
 
-    /// As IANA writes it; `None` for UTC, which need not be named.
+    /// IANA name. `None` for UTC, which need not be named.
     pub(super) fn name(&self) -> Option<&str> {
         self.0.iana_name().filter(|_| self.0 != TimeZone::UTC)
     }
 
-    /// The day of a moment and the minute within it, rounded down.
+    /// Local date and minute of the day, rounded down.
     pub(super) fn civil(&self, t: Timestamp) -> (Date, i16) {
         let wall = self.0.to_datetime(t);
         (wall.date(), i16::from(wall.hour()) * 60 + i16::from(wall.minute()))
     }
 
-    /// When the clock on the wall first shows this minute, or, if it leaps over it, a later one.
+    /// The first point in time with this local time. If a daylight saving change skips it, the time of the change.
     pub(super) fn instant(&self, day: Date, minute: i16) -> Option<Timestamp> {
         let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
         let wall: DateTime = day.to_datetime(Time::new(hour, minute, 0, 0).ok()?);
         let ambiguous = self.0.to_ambiguous_timestamp(wall);
         match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(wall).ok(),
-            // The clock shows it twice; the first time counts.
+            // The local time occurs twice; the first occurrence counts.
             AmbiguousOffset::Fold { before, .. } => before.to_timestamp(wall).ok(),
             AmbiguousOffset::Gap { before, after } => {
-                // Read with the offset that comes, the minute lies before the leap.
+                // With the offset after the change, the local time lies before the change.
                 let earlier = after.to_timestamp(wall).ok()?;
                 let leap = self.0.following(earlier).find(|change| change.offset() == after).map(|change| change.timestamp());
                 leap.or_else(|| before.to_timestamp(wall).ok())
@@ -60,7 +61,7 @@ impl Zone {
         }
     }
 
-    /// The moments at which the clock on the wall leaps forward, and how far.
+    /// The times at which local time is moved forward, and by how much.
     pub(super) fn leaps(&self) -> impl Iterator<Item = (Timestamp, SignedDuration)> {
         let from = Timestamp::from_second(FROM).unwrap_or_default();
         let end = Timestamp::from_second(FROM + YEARS * 31_556_952).unwrap_or(Timestamp::MAX);

@@ -1,5 +1,4 @@
 //! The node tests itself: what the test of the installation builds on must hold. Where no node can be had, these tests say so and end.
-#![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -83,9 +83,9 @@ async fn a_rollout_hands_the_lease_over_at_once_and_neither_loses_nor_doubles_a_
         })
         .await?;
         ensure!(leader.terminate().await?.success(), "the old leader ends with code 0");
-        let (released, ended) = (leader.said("the Lease is released")?, Instant::now());
+        let (released, ended) = (leader.said("released the Lease")?, Instant::now());
         held_by(&stage, &format!("replica-{round}")).await?;
-        let taken = next.said("leading from now on")?;
+        let taken = next.said("became the leader")?;
         gaps.push(taken.duration_since(released).as_millis());
         println!("leader: round {round}: seen {:?} after the old leader's end", ended.elapsed());
         leader = next;
@@ -120,7 +120,7 @@ async fn after_a_killed_leader_the_standby_takes_over_when_the_lease_has_run_out
         let killed = Timestamp::now();
         leader.kill().await?;
         held_by(&stage, &format!("replica-{round}")).await?;
-        gaps.push(next.said("leading from now on")?.duration_since(killed).as_millis());
+        gaps.push(next.said("became the leader")?.duration_since(killed).as_millis());
         leader = next;
     }
     let ends = settled(&stage).await?;

@@ -1,5 +1,4 @@
 //! The unmodified binary as a process, with the rights of its own ServiceAccount, against a real API server and the emulator.
-#![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 

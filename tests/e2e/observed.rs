@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 use crate::stage::{Stage, pause, until};
 
-/// A line's field, wherever the spans have it.
 fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
-    let spans = line["spans"].as_array().into_iter().flatten();
-    spans.chain([&line["span"], line]).filter_map(|place| place[name].as_str()).next_back()
+    line[name].as_str()
 }
 
 #[tokio::test(flavor = "multi_thread")]

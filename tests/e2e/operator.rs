@@ -82,7 +82,7 @@ impl Operator {
             if alive {
                 return Ok(operator);
             }
-            ensure!(operator.output()?.contains("cannot be listened on"), "the operator ended: {}", operator.output()?);
+            ensure!(operator.output()?.contains("cannot listen on"), "the operator ended: {}", operator.output()?);
         }
     }
 

@@ -216,6 +216,29 @@ fn every_file_to_apply_is_there() -> Result<()> {
     Ok(())
 }
 
+/// zsh reads `$NAME:role` as the variable with the modifier `:r`; `${NAME}:role` means the same in every shell.
+fn has_modifier_of_zsh(script: &str) -> bool {
+    script.match_indices('$').any(|(at, _)| {
+        let rest = &script[at + 1..];
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        after.len() < rest.len() && after.strip_prefix(':').is_some_and(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()))
+    })
+}
+
+#[test]
+fn no_command_changes_its_meaning_in_zsh() -> Result<()> {
+    ensure!(
+        has_modifier_of_zsh("iam::$ACCOUNT:role") && !has_modifier_of_zsh("iam::${ACCOUNT}:role $(date):AWSPREVIOUS"),
+        "modifiers are found"
+    );
+    for (page, text) in pages()? {
+        for (language, script) in blocks(&text).iter().filter(|(language, _)| matches!(language.as_str(), "console" | "sh" | "bash")) {
+            ensure!(!has_modifier_of_zsh(script), "{}: write ${{NAME}}: for zsh in this block of {language}:\n{script}", page.display());
+        }
+    }
+    Ok(())
+}
+
 /// The schema at `spec.aws.tags` and the like: fields, values of maps, items of lists. `*` and `[]` may be written or left out.
 fn schema_at<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
     let mut at = root;

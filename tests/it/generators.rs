@@ -49,41 +49,41 @@ fn mistakes() -> Vec<(Value, &'static str)> {
     let bytes = || json!({"type": "Bytes", "length": 32, "encoding": "Hex"});
     let named = || json!({"type": "TlsKeyPair", "commonName": "a"});
     vec![
-        (field(json!({"type": "Bytes", "passwordLength": 20})), "belong to type: Password"),
-        (field(json!({"type": "Uuid", "excludeNumbers": true})), "belong to type: Password"),
-        (field(but(ssh(), "requireEachIncludedType", json!(false))), "belong to type: Password"),
-        (field(json!({"length": 32})), "belong to type: Bytes"),
-        (field(but(json!({"type": "Uuid"}), "encoding", json!("Hex"))), "belong to type: Bytes"),
-        (field(json!({"publicKeyField": "x"})), "belong to type: SshKeyPair"),
-        (field(but(bytes(), "algorithm", json!("Ed25519"))), "belong to type: SshKeyPair"),
-        (field(but(ssh(), "validityDays", json!(90))), "belong to type: TlsKeyPair"),
-        (field(json!({"dnsNames": ["a.example"]})), "belong to type: TlsKeyPair"),
-        (field(json!({"excludeCharacters": "0123456789"})), "excludeCharacters leaves none of one"),
+        (field(json!({"type": "Bytes", "passwordLength": 20})), "are valid only with type: Password"),
+        (field(json!({"type": "Uuid", "excludeNumbers": true})), "are valid only with type: Password"),
+        (field(but(ssh(), "requireEachIncludedType", json!(false))), "are valid only with type: Password"),
+        (field(json!({"length": 32})), "are valid only with type: Bytes"),
+        (field(but(json!({"type": "Uuid"}), "encoding", json!("Hex"))), "are valid only with type: Bytes"),
+        (field(json!({"publicKeyField": "x"})), "are valid only with type: SshKeyPair"),
+        (field(but(bytes(), "algorithm", json!("Ed25519"))), "are valid only with type: SshKeyPair"),
+        (field(but(ssh(), "validityDays", json!(90))), "are valid only with type: TlsKeyPair"),
+        (field(json!({"dnsNames": ["a.example"]})), "are valid only with type: TlsKeyPair"),
+        (field(json!({"excludeCharacters": "0123456789"})), "excludeCharacters excludes all characters of one"),
         (
             field(json!({"excludeCharacters": "0123456789abcdefghijklmnopqrstuvwxy", "excludePunctuation": true, "excludeUppercase": true,
                 "requireEachIncludedType": false})),
-            "a password of fewer than 64 bits",
+            "a password with less than 64 bits",
         ),
         (field(but(ssh(), "algorithm", json!("Rsa"))), "Unsupported value"),
         (field(but(bytes(), "encoding", json!("Base32"))), "Unsupported value"),
-        (field(but(bytes(), "length", json!(7))), "could be found by trying"),
+        (field(but(bytes(), "length", json!(7))), "can be guessed"),
         (field(but(bytes(), "length", json!(4097))), "less than or equal to 4096"),
-        (field(json!({"type": "TlsKeyPair"})), "a certificate needs a name"),
+        (field(json!({"type": "TlsKeyPair"})), "a certificate requires a name"),
         (field(but(tls(), "dnsNames", json!([]))), "at least 1 items"),
         (field(but(tls(), "dnsNames", json!(["a b"]))), "dnsNames"),
         (field(but(tls(), "dnsNames", json!(["a", "a"]))), "duplicate entries"),
         (field(but(tls(), "validityDays", json!(0))), "greater than or equal to 1"),
-        (field(but(tls(), "caField", json!("a b"))), "caField: field names have letters"),
-        (field(but(tls(), "certificateField", json!("a/b"))), "certificateField: field names have letters"),
-        (field(but(ssh(), "publicKeyField", json!("a b"))), "publicKeyField: field names have letters"),
+        (field(but(tls(), "caField", json!("a b"))), "caField may contain only letters"),
+        (field(but(tls(), "certificateField", json!("a/b"))), "certificateField may contain only letters"),
+        (field(but(ssh(), "publicKeyField", json!("a b"))), "publicKeyField may contain only letters"),
         (field(but(ssh(), "publicKeyField", json!("field"))), "must differ from every other field"),
         (field(but(tls(), "caField", json!("crt"))), "must differ from every other field"),
         (json!({"generate": {"a": {"type": "SshKeyPair"}, "b": {"type": "SshKeyPair"}}}), "must differ from every other field"),
         (json!({"generate": {"a": named(), "ca.crt": {}}}), "must differ from every other field"),
         (json!({"generate": {"a": named(), "b": but(ssh(), "publicKeyField", json!("tls.crt"))}}), "must differ from every other field"),
         (json!({"generate": {"a": {"type": "SshKeyPair"}}, "data": {"ssh.pub": "x"}}), "must differ from every other field"),
-        (json!({"plainText": ssh()}), "put SshKeyPair and TlsKeyPair under a name"),
-        (json!({"plainText": named()}), "put SshKeyPair and TlsKeyPair under a name"),
+        (json!({"plainText": ssh()}), "declare SshKeyPair and TlsKeyPair as a field"),
+        (json!({"plainText": named()}), "declare SshKeyPair and TlsKeyPair as a field"),
     ]
 }
 
@@ -93,7 +93,7 @@ async fn every_mistake_in_a_generator_is_refused_at_apply_with_what_to_write_ins
     let namespace = cluster.namespace("generator-mistakes").await?;
     let mut specs: Vec<(Value, &str)> = mistakes().into_iter().map(|(value, words)| (json!({"value": value}), words)).collect();
     let short = |days: u32| json!({"generate": {"tls": but(tls(), "validityDays", json!(days))}});
-    specs.push((json!({"value": short(30), "rotation": {"automaticallyAfterDays": 30}}), "valid for longer than the time between"));
+    specs.push((json!({"value": short(30), "rotation": {"automaticallyAfterDays": 30}}), "valid for longer than the interval between"));
     for (number, (spec, words)) in specs.into_iter().enumerate() {
         let object = json!({
             "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",

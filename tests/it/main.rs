@@ -1,5 +1,4 @@
 //! One binary, since each test binary links the operator, the SDK and the test world anew.
-#![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 

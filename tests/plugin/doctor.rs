@@ -42,7 +42,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     annotate("arn:aws:iam::123456789012:role/shop").await?;
     scene.run("doctor db").await?.ends(0).says("the operator acts in AWS as arn:aws:iam::123456789012:role/shop");
     annotate("shop").await?;
-    scene.run("doctor db").await?.ends(1).says("is no ARN of an IAM role").says("kubectl annotate namespace");
+    scene.run("doctor db").await?.ends(1).says("is not the ARN of an IAM role").says("kubectl annotate namespace");
     annotate("arn:aws:iam::123456789012:role/shop").await?;
     // No such role: the operator finds out, and the doctor passes it on.
     scene.world.patch("db", json!({"metadata": {"annotations": {"rotated-secrets.io/refresh": "now"}}})).await?;
@@ -54,7 +54,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     let mut own = spec();
     own["aws"] = json!({"serviceAccountRef": {"name": "nobody"}});
     scene.world.create("own", own).await?;
-    scene.run("doctor own").await?.ends(1).says("there is no ServiceAccount nobody");
+    scene.run("doctor own").await?.ends(1).says("the ServiceAccount nobody in spec.aws.serviceAccountRef does not exist");
     let denied = Fault::Refuse { code: "InvalidClientTokenId".to_owned(), message: "no".to_owned() };
     scene.world.emulator.set_faults(FaultPlan::none().with("GetCallerIdentity", When::Always, denied));
     scene.run("doctor").await?.says("AWS does not take your credentials");

@@ -1,6 +1,5 @@
 //! The kubectl plugin end to end: its own process against the real API server and the emulator, while the operator runs in this one. Whatever
 //! it writes is searched for the values.
-#![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 

@@ -66,7 +66,7 @@ async fn rollback_says_what_cannot_be_and_asks_for_nothing_then() -> Result<()> 
     // What only AWS can know is asked for, and answered by the operator.
     let _operator = scene.operator().await?;
     let unknown = "00000000-0000-0000-0000-000000000000";
-    scene.run(&format!("rollback db --to {unknown}")).await?.ends(1).in_one_sentence().says("AWS has no such version");
+    scene.run(&format!("rollback db --to {unknown}")).await?.ends(1).in_one_sentence().says("the version does not exist");
     assert_eq!(scene.run(&format!("rollback db --to {unknown} -o json")).await?.ends(1).json()["outcome"], "Refused");
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
     Ok(())

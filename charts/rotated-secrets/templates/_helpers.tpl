@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* 52 characters: the longest suffix below has 11. */}}
+{{- /* At most 52 characters, because the longest suffix below has 11. */}}
 {{- define "rotated-secrets.fullname" -}}
 {{- $name := include "rotated-secrets.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -23,7 +23,7 @@ app.kubernetes.io/name: {{ include "rotated-secrets.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* Not the label app.kubernetes.io/managed-by=rotated-secrets: that is the mirrored Secrets'. */}}
+{{- /* Does not use app.kubernetes.io/managed-by=rotated-secrets, which marks mirrored Secrets. */}}
 {{- define "rotated-secrets.labels" -}}
 {{ include "rotated-secrets.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- /* The flags: each key of `operator`, from camelCase to --kebab-case. */}}
+{{- /* Flags: each key of `operator`, converted from camelCase to --kebab-case. */}}
 {{- define "rotated-secrets.flags" -}}
 {{- range $key, $value := .Values.operator }}
 {{- $flag := printf "--%s" (kebabcase $key) }}

@@ -1,42 +1,42 @@
-{{- /* What the schema cannot say in a sentence that a person understands. */}}
+{{- /* Checks for which the JSON schema gives no clear error message. */}}
 {{- define "rotated-secrets.validate" -}}
 {{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "refreshInterval") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
 {{- range $key := $keys }}
 {{- $value := get (get $.Values $block) $key }}
 {{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}
-{{- fail (printf "%s.%s is %q: write a duration such as 90m or 36h" $block $key $value) }}
+{{- fail (printf "%s.%s is %q: use a duration such as 90m or 36h" $block $key $value) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.operator.awsEndpointUrl }}
 {{- if not (regexMatch "^(https://.+|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:[0-9]+)?(/.*)?)$" .) }}
-{{- fail (printf "operator.awsEndpointUrl is %q: it must be https, or http on loopback, since secret values go there" .) }}
+{{- fail (printf "operator.awsEndpointUrl is %q: it must be https, or http on loopback, because secret values are sent there" .) }}
 {{- end }}
 {{- end }}
 {{- range $key, $names := dict "namespaces" .Values.namespaces "serviceAccountIdentity.namespaces" .Values.serviceAccountIdentity.namespaces }}
 {{- range $names }}
 {{- if not (and (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) (le (len .) 63)) }}
-{{- fail (printf "%s: %q is no name of a namespace: list names, one by one, without patterns" $key .) }}
+{{- fail (printf "%s: %q is not a valid name of a namespace: list the names, without patterns" $key .) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if .Values.namespaces }}
 {{- range .Values.serviceAccountIdentity.namespaces }}
 {{- if not (has . $.Values.namespaces) }}
-{{- fail (printf "serviceAccountIdentity.namespaces: %q is not among namespaces, so nothing is done there" .) }}
+{{- fail (printf "serviceAccountIdentity.namespaces: %q is not in namespaces, so the operator does not manage it" .) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.image.digest }}
 {{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}
-{{- fail (printf "image.digest is %q: write sha256: and 64 hexadecimal digits" .) }}
+{{- fail (printf "image.digest is %q: use sha256: and 64 hexadecimal digits" .) }}
 {{- end }}
 {{- end }}
 {{- if regexMatch "(:[^/]*|@.*)$" .Values.image.repository }}
-{{- fail (printf "image.repository is %q: put what follows the colon into image.tag or image.digest" .Values.image.repository) }}
+{{- fail (printf "image.repository is %q: put the tag into image.tag or the digest into image.digest" .Values.image.repository) }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
-{{- fail "serviceAccount.create is false: name an existing one in serviceAccount.name, not the default one, which others use too" }}
+{{- fail "serviceAccount.create is false: set serviceAccount.name to an existing ServiceAccount, not the default one, which other pods use too" }}
 {{- end }}
 {{- range $name, $file := dict "prometheusRule" "files/alerts.yaml" "dashboard" "files/dashboard.json" }}
 {{- if and (get $.Values.metrics $name).enabled (not ($.Files.Get $file)) }}

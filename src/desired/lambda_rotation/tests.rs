@@ -44,15 +44,15 @@ fn what_aws_takes_is_passed_on_as_it_was_written() {
 #[test]
 fn what_aws_refuses_is_refused_with_what_to_write_instead() {
     for (schedule, days, duration, words) in [
-        (Some("rate(3 hours)"), None, "0s", "every four hours at most, not after 3h"),
-        (Some("cron(0 0/2 * * ? *)"), None, "0s", "every four hours at most, not after 2h"),
+        (Some("rate(3 hours)"), None, "0s", "at most every four hours, not every 3h"),
+        (Some("cron(0 0/2 * * ? *)"), None, "0s", "at most every four hours, not every 2h"),
         (Some("0 8 1 * *"), None, "0s", "cron( ) with six fields"),
         (Some("cron(0 8 15W * ? *)"), None, "0s", "1 to 31"),
-        (Some("rate(6 hours)"), None, "7h", "write at most 6h"),
-        (Some("rate(30 days)"), None, "25h", "write at most 24h"),
-        (Some("cron(0 20 * * ? *)"), None, "5h", "write at most 4h"),
-        (Some("cron(0 4/8 * * ? *)"), None, "9h", "write at most 8h"),
-        (Some("rate(30 days)"), None, "90m", "whole hours only"),
+        (Some("rate(6 hours)"), None, "7h", "use at most 6h"),
+        (Some("rate(30 days)"), None, "25h", "use at most 24h"),
+        (Some("cron(0 20 * * ? *)"), None, "5h", "use at most 4h"),
+        (Some("cron(0 4/8 * * ? *)"), None, "9h", "use at most 8h"),
+        (Some("rate(30 days)"), None, "90m", "only whole hours"),
         (None, Some(1001), "0s", "1 to 1000"),
         (None, None, "0s", "exactly one of"),
     ] {
@@ -65,7 +65,7 @@ fn what_aws_refuses_is_refused_with_what_to_write_instead() {
     let elsewhere = LambdaSpec { function_arn: FUNCTION.replace("eu-central-1", "eu-west-1") };
     let spec = RotationSpec { automatically_after_days: Some(30), ..RotationSpec::default() };
     let refusal = config(&spec, &elsewhere, "eu-central-1", &policy()).map(drop).unwrap_err();
-    assert!(refusal.message.contains("name a function in eu-central-1"), "{}", refusal.message);
+    assert!(refusal.message.contains("use a function in eu-central-1"), "{}", refusal.message);
 }
 
 #[test]

@@ -63,13 +63,13 @@ fn a_window_that_reaches_the_next_one_or_cannot_be_kept_is_refused() {
     #[rustfmt::skip]
     let table = [
         ("rate(1 hour)", "1h", RotateNow, None),
-        ("rate(1 hour)", "1h0m1s", RotateNow, Some("a window of 1h1s reaches the next one, which may open 1h later; write at most 1h")),
+        ("rate(1 hour)", "1h0m1s", RotateNow, Some("a window of 1h1s overlaps the next one, which may open 1h later; use at most 1h")),
         ("0 8,20 * * *", "12h", NextWindow, None),
-        ("0 8,20 * * *", "13h", RotateNow, Some("write at most 12h")),
-        ("cron(0 8 1 * ? *)", "673h", RotateNow, Some("write at most 672h")),
+        ("0 8,20 * * *", "13h", RotateNow, Some("use at most 12h")),
+        ("cron(0 8 1 * ? *)", "673h", RotateNow, Some("use at most 672h")),
         ("0 8 * * *", "5m", NextWindow, None),
-        ("0 8 * * *", "299s", NextWindow, Some("write a duration of at least 5m")),
-        ("0 8 * * *", "0s", NextWindow, Some("write a duration of at least 5m")),
+        ("0 8 * * *", "299s", NextWindow, Some("requires a duration of at least 5m")),
+        ("0 8 * * *", "0s", NextWindow, Some("requires a duration of at least 5m")),
     ];
     for (expression, duration, on_missed, refused) in table {
         let message = new(expression, duration, on_missed).err().map(|error| error.to_string());
@@ -80,7 +80,7 @@ fn a_window_that_reaches_the_next_one_or_cannot_be_kept_is_refused() {
     }
     let berlin = Schedule::parse_in("0 8 * * *", Some("Europe/Berlin")).unwrap();
     let message = Clock::new(berlin, SignedDuration::from_hours(24), RotateNow, VersionIds::of("uid")).unwrap_err().to_string();
-    assert!(message.contains("write at most 23h"), "{message}");
+    assert!(message.contains("use at most 23h"), "{message}");
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn every_zone_of_the_database_can_be_read() {
 fn a_zone_that_is_none_is_refused_with_what_to_write() {
     for zone in ["", "Berlin", "Europe/Bonn", "CEST", "+02:00", "UTC+2", "Local", "/etc/localtime", "../Europe/Berlin", "Europe/Berlin "] {
         let message = Schedule::parse_in("0 8 1 * *", Some(zone)).expect_err(zone).to_string();
-        assert!(message.contains("write an IANA name such as Europe/Berlin"), "{zone}: {message}");
+        assert!(message.contains("use an IANA name such as Europe/Berlin"), "{zone}: {message}");
     }
     for expression in ["rate(30 days)", "cron(0 8 1 * ? *)"] {
         assert_eq!(Schedule::parse_in(expression, Some("Europe/Berlin")), Err(ScheduleError::ZoneWithoutCron));

@@ -169,7 +169,7 @@ async fn replicas_go_only_where_the_administrator_allows() -> Result<()> {
     stage.expect("app", "Provisioned", "False", "KeyNotAllowed").await?;
     stage.replicate(json!([{"region": REGION}])).await?;
     let message = stage.expect("app", "Provisioned", "False", "InvalidSpec").await?;
-    ensure!(message.contains("name other regions only"), "{message}");
+    ensure!(message.contains("list other regions only"), "{message}");
     stage.replicate(json!([{"region": WEST, "kmsKeyId": "alias/shop"}])).await?;
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.places(), at(&[(REGION, None), (WEST, Some("alias/shop"))]));

@@ -15,7 +15,7 @@ $ helm install rotated-secrets charts/rotated-secrets --namespace rotated-secret
     --set image.repository=REGISTRY/rotated-secrets --set operator.awsRegion=eu-central-1
 ```
 
-Install, upgrade, uninstall, and what stays: [docs/install.md](../../docs/install.md). Values that the chart does not know are refused.
+Installation, upgrade, and what is retained on uninstall: [docs/install.md](../../docs/install.md). Unknown values are rejected.
 ";
 
 /// The page for the values, given as the text of values.yaml: a section for each comment `# -- Title`, a row for each value.

@@ -110,9 +110,9 @@ async fn a_schedule_that_aws_would_refuse_leaves_rotation_as_it_is() -> Result<(
     stage.settled("app", owned()).await?;
     let before = stage.aws();
     for (change, words) in [
-        (json!({"schedule": "cron(0 20 * * ? *)", "duration": "5h"}), "write at most 4h"),
-        (json!({"schedule": "cron(0 0/2 * * ? *)", "duration": "2h"}), "every four hours at most"),
-        (json!({"lambda": {"functionArn": FUNCTION.replace("eu-central-1", "us-east-1")}}), "name a function in eu-central-1"),
+        (json!({"schedule": "cron(0 20 * * ? *)", "duration": "5h"}), "use at most 4h"),
+        (json!({"schedule": "cron(0 0/2 * * ? *)", "duration": "2h"}), "at most every four hours"),
+        (json!({"lambda": {"functionArn": FUNCTION.replace("eu-central-1", "us-east-1")}}), "use a function in eu-central-1"),
     ] {
         allow(&stage, Some("*")).await?;
         edit(&stage, json!({"rotation": change})).await?;
