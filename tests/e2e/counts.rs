@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use testbed::controlplane::AuditEvent;
+use testkit::controlplane::AuditEvent;
 
 use crate::operator::Operator;
 use crate::stage::{Stage, pause, ready_reason, until};

@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
-use testbed::process::free_ports;
+use testkit::gate::{Gate, Moment};
+use testkit::process::free_ports;
 use tokio::sync::Notify;
 
 use crate::operator::{Operator, run_to_end};

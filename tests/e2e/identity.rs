@@ -17,7 +17,7 @@ const RIGHTS: &str = include_str!("../../deploy/optional/service-accounts.yaml")
 fn document(text: &str, issuer: &str, (namespace, name): (&str, &str)) -> Result<Value> {
     let words = [
         ("REGION", REGION),
-        ("ACCOUNT_ID", testbed::emulator::ACCOUNT),
+        ("ACCOUNT_ID", testkit::emulator::ACCOUNT),
         ("CLUSTER", ACCOUNT),
         ("OIDC_PROVIDER", issuer.trim_start_matches("https://")),
         ("NAMESPACE", namespace),

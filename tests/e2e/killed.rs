@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::BoxFuture;
 use kube::api::DeleteParams;
 use serde_json::json;
-use testbed::gate::{Gate, Moment};
+use testkit::gate::{Gate, Moment};
 
 use crate::operator::Operator;
 use crate::stage::{Stage, until};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::operator::Operator;
 use crate::stage::{Stage, pause, until};

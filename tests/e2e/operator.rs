@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
-use testbed::process::{Family, free_ports};
+use testkit::process::{Family, free_ports};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::json;
-use testbed::emulator::Outsider;
+use testkit::emulator::Outsider;
 
 use crate::operator::Operator;
 use crate::stage::{REGION, Stage, data, fields, pause, until};

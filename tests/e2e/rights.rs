@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use testbed::controlplane::AuditEvent;
+use testkit::controlplane::AuditEvent;
 
 use crate::operator::Operator;
 use crate::recorded::recorded;

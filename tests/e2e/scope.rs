@@ -7,7 +7,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::RotatedSecret;
 use serde_json::json;
-use testbed::chart;
+use testkit::chart;
 
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};

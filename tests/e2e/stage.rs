@@ -13,9 +13,9 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParam
 use kube::{Client, ResourceExt as _};
 use rotated_secrets::api::{FINALIZER, REFRESH, ROTATE, RotatedSecret, VERSION_ID};
 use serde_json::{Value, json};
-use testbed::controlplane::{AuditEvent, ControlPlane, Options};
-use testbed::emulator::{self, Emulator, SecretSnapshot};
-use testbed::node::Node;
+use testkit::controlplane::{AuditEvent, ControlPlane, Options};
+use testkit::emulator::{self, Emulator, SecretSnapshot};
+use testkit::node::Node;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 pub(crate) const REGION: &str = "eu-central-1";

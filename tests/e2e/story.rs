@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use rotated_secrets::api::{Cause, FINALIZER, MANAGED_BY, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::{Value, json};
-use testbed::emulator::SecretSnapshot;
+use testkit::emulator::SecretSnapshot;
 
 use crate::operator::Operator;
 use crate::stage::{Agreed, Stage, data, fields, until};

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::ALLOWED_NAMES;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::stage::{Stage, data, fields, until};
 

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
-use crate::support::{control_plane, spec};
+use testkit::control_plane;
+use testkit::fixtures::spec;
 
 fn result<'a>(answer: &'a Value, check: &str) -> Vec<&'a str> {
     let checks = answer["checks"].as_array().expect("checks");

@@ -5,7 +5,7 @@ use rotated_secrets::api::{REFRESH, ROTATE, TAG_UID};
 use serde_json::json;
 
 use crate::scene::Scene;
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotate_waits_until_the_new_version_is_current_mirrored_and_ready() -> Result<()> {

@@ -7,10 +7,10 @@ use k8s_openapi::ByteString;
 use kube::api::{DeleteParams, PostParams};
 use rotated_secrets::api::FIELD_MANAGER;
 use serde_json::{Value, json};
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 /// The names of the checks that did not agree.
 fn differing(answer: &Value) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use testbed::chart;
+use testkit::chart;
 
 #[test]
 fn what_is_made_from_the_chart_and_the_definition_is_up_to_date() -> Result<()> {

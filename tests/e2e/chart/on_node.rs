@@ -13,9 +13,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use testbed::chart;
-use testbed::image::{Image, Needs, operator};
-use testbed::node::{self, Node, POD_IMAGE, fingerprint};
+use testkit::chart;
+use testkit::image::{Image, Needs, operator};
+use testkit::node::{self, Node, POD_IMAGE, fingerprint};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
 use crate::stage::{REGION, Stage, fields, until};
@@ -310,7 +310,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    fn logs_hold_no_value(&self, aws: &testbed::emulator::SecretSnapshot) -> Result<()> {
+    fn logs_hold_no_value(&self, aws: &testkit::emulator::SecretSnapshot) -> Result<()> {
         let logs = self.logs.lock().unwrap();
         for version in &aws.versions {
             let password = fields(version.value().and_then(|value| value.as_str()))["password"].clone();

@@ -8,10 +8,10 @@ use jiff::SignedDuration;
 use rotated_secrets::api::{FailureStatus, REFRESH};
 use rotated_secrets::reconcile::turn;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 struct Trouble {
     operation: &'static str,

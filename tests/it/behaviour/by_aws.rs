@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, Cause, TAG_ROTATION};
 use serde_json::{Value, json};
-use testbed::emulator::function::KeepUsername;
-use testbed::emulator::python::Served;
-use testbed::emulator::{RotationFunction, RotationSnapshot, RotationStep};
+use testkit::emulator::function::KeepUsername;
+use testkit::emulator::python::Served;
+use testkit::emulator::{RotationFunction, RotationSnapshot, RotationStep};
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::REGION;
+use testkit::REGION;
 
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
 const OTHER: &str = "arn:aws:lambda:eu-central-1:123456789012:function:other";

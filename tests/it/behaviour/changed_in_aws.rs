@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
 use serde_json::json;
-use testbed::emulator::function::KeepUsername;
+use testkit::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_due_time() -> Result<()> {

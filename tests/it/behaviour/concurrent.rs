@@ -8,11 +8,11 @@ use anyhow::{Result, bail, ensure};
 use futures::future::BoxFuture;
 use rotated_secrets::reconcile::{Context, turn};
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
+use testkit::gate::{Gate, Moment};
 use tokio::sync::{Barrier, Notify};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Lets the first two that come to a write go on together.
 struct Together {

@@ -11,10 +11,10 @@ use kube::api::{Api, DeleteParams, PostParams};
 use rotated_secrets::api::{MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::ids::Tokens;
 use serde_json::{Value, json};
-use testbed::gate::{Gate, Moment};
+use testkit::gate::{Gate, Moment};
 
 use super::stage::{HOUR, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 fn owner(kind: &str, api_version: &str, name: &str, uid: Option<&str>, controller: bool) -> Value {
     json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": controller}])

@@ -5,10 +5,10 @@ use kube::ResourceExt;
 use rotated_secrets::api::{Cause, REFRESH, ROLLBACK, ROTATE, RollbackRefusal};
 use rotated_secrets::ids::Tokens;
 use serde_json::json;
-use testbed::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, When};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 async fn ask(stage: &Stage, request: &str) -> Result<()> {
     stage.advance(MINUTE);

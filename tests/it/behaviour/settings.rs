@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use testbed::emulator::Fault;
+use testkit::emulator::Fault;
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Who may read it.
 fn policy(reader: &str) -> Value {

@@ -1,0 +1,20 @@
+//! What the integration tests share. The only member that imports both sides: the operator and the test environment.
+#![allow(missing_docs, reason = "for tests only")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![allow(clippy::missing_panics_doc, reason = "the same")]
+
+mod agreement;
+pub mod fixtures;
+mod gated;
+mod namespace;
+pub mod timing;
+mod wait;
+mod world;
+
+/// The test environment. Tests name it by these modules, and only here is said where they come from.
+pub use testbed::{chart, controlplane, emulator, gate, image, node, process, promtool, reference};
+
+pub use agreement::{Agreed, data, fields, ready_reason};
+pub use namespace::TestNamespace;
+pub use wait::{pause, until};
+pub use world::{PREFIX, REGION, World, control_plane, prepare};

@@ -1,0 +1,140 @@
+//! The world of a test: the shared control plane, an emulator of its own, a namespace of its own, and the operator in process.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, Patch, PatchParams};
+use kube::client::ClientBuilder;
+use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
+use rotated_secrets::aws::Aws;
+use rotated_secrets::cluster::events::Events;
+use rotated_secrets::desired::Policy;
+use rotated_secrets::metrics::Metrics;
+use rotated_secrets::reconcile::{Context, Turn, turn};
+use serde_json::json;
+use testbed::controlplane::ControlPlane;
+use testbed::emulator::{self, Clock};
+use testbed::gate::Gate;
+use tokio::sync::OnceCell;
+
+use crate::TestNamespace;
+use crate::gated::Gated;
+
+pub const REGION: &str = "eu-central-1";
+pub const PREFIX: &str = "k8s";
+
+/// The shared control plane with our definition and roles.
+pub async fn control_plane() -> Result<&'static ControlPlane> {
+    static PREPARED: OnceCell<()> = OnceCell::const_new();
+    let shared = ControlPlane::shared().await?;
+    PREPARED.get_or_try_init(|| prepare(shared)).await?;
+    Ok(shared)
+}
+
+/// Applies our definition and roles.
+pub async fn prepare(plane: &ControlPlane) -> Result<()> {
+    plane.apply_yaml(include_str!("../../crds/rotatedsecrets.yaml")).await?;
+    plane.apply_yaml(include_str!("../../deploy/install.yaml")).await?;
+    Ok(())
+}
+
+/// A namespace of the shared control plane for an operator in process. The emulator's clock is the operator's too.
+pub struct World {
+    pub cluster: &'static ControlPlane,
+    within: TestNamespace,
+}
+
+impl Deref for World {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.within
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut TestNamespace {
+        &mut self.within
+    }
+}
+
+impl World {
+    /// In `namespace`, with an empty AWS whose clock stands at `now`, ahead of the API server's by more than AWS needs to settle.
+    pub async fn new(namespace: &str) -> Result<Self> {
+        let cluster = control_plane().await?;
+        let now = Timestamp::from_second(Timestamp::now().as_second() + 600)?;
+        let config = emulator::Config {
+            clock: Clock::fixed(now),
+            region: REGION.to_owned(),
+            // Between two turns, so that a plan always meets the same writes.
+            rotates_by_itself: false,
+            ..emulator::Config::default()
+        };
+        Ok(Self { cluster, within: TestNamespace::new(cluster, namespace, config).await? })
+    }
+
+    /// What the operator holds in memory, made anew for each of its lives.
+    pub async fn operator(&self, gate: Option<Arc<dyn Gate>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
+        let builder = ClientBuilder::try_from(self.cluster.admin_config())?;
+        let client = match gate {
+            Some(gate) => builder.with_layer(&Gated { gate, mirrored }).build(),
+            None => builder.build(),
+        };
+        let credentials = aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test");
+        let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .region(aws_config::Region::new(REGION))
+            .endpoint_url(self.endpoint())
+            .credentials_provider(credentials)
+            .load()
+            .await;
+        let metrics = Metrics::new();
+        let clock = self.emulator.clock();
+        let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
+            Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
+        Ok(Context {
+            events: Events::new(client.clone()),
+            client,
+            aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
+            policy: Policy {
+                default_region: REGION.to_owned(),
+                allowed_regions: Vec::new(),
+                name_prefix: PREFIX.to_owned(),
+                cluster: "test".to_owned(),
+                minimum_interval: SignedDuration::from_mins(10),
+                service_accounts: false,
+                allowed_kms_keys: Vec::new(),
+                allow_resource_policies: true,
+            },
+            clock: time,
+            metrics,
+            refresh_interval: SignedDuration::from_mins(5),
+            #[cfg(feature = "weakened")]
+            weakness: None,
+        })
+    }
+
+    /// The administrator's leave for rotation functions.
+    pub async fn allow_functions(&self, globs: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {ALLOWED_FUNCTIONS: globs}}});
+        Api::<Namespace>::all(self.admin.clone()).patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Turns until one changes nothing and nothing is due soon; the clock goes on where the operator asks for a pause. `None`: the object is gone.
+    pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
+        for _ in 0..40 {
+            let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
+            self.emulator.run_rotations().await;
+            let Turn { again, changed, .. } = turn(&object, ctx).await;
+            match again {
+                Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
+                _ if !changed => return Ok(Some(object)),
+                _ => {}
+            }
+        }
+        anyhow::bail!("{name} does not settle: {:?}", self.objects().get_opt(name).await?.and_then(|object| object.status))
+    }
+}

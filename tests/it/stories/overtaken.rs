@@ -1,0 +1,24 @@
+//! Another client puts a value into AWS after the operator has read and before it writes: a lost update, which the operator takes back.
+
+use anyhow::{Result, ensure};
+use futures::FutureExt as _;
+
+use super::rotate::AFTER_ONE_PERIOD;
+use super::{Case, Interference, Story};
+
+const THEIRS: &str = r#"{"username":"admin","password":"theirs"}"#;
+
+pub(crate) static STORY: Story = Story {
+    cause: |case| case.advance(AFTER_ONE_PERIOD).boxed(),
+    interference: Some(Interference { before: "PutSecretValue", act: |outsider, secret| Ok(drop(outsider.put_value(secret, THEIRS)?)) }),
+    // Theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
+    versions: &[3, 2],
+    check: |case| check(case).boxed(),
+    ..Story::of("overtaken")
+};
+
+async fn check(case: &Case) -> Result<()> {
+    let aws = case.in_use().await?.aws;
+    ensure!(aws.current() == Some(THEIRS), "what the other client put is current again, also where the operator died after its write");
+    Ok(())
+}
