@@ -17,4 +17,4 @@ pub use testbed::{chart, controlplane, emulator, gate, image, node, process, pro
 pub use agreement::{Agreed, data, fields, ready_reason};
 pub use namespace::TestNamespace;
 pub use wait::{pause, until};
-pub use world::{PREFIX, REGION, World, control_plane, prepare};
+pub use world::{Clients, PREFIX, REGION, World, control_plane, prepare};

@@ -8,7 +8,6 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use rotated_secrets::api::{ROTATE, RotatedSecret};
 use serde_json::{Value, json};
-use testbed::controlplane::ControlPlane;
 use testbed::emulator::{self, Emulator, SecretSnapshot};
 
 use crate::PREFIX;
@@ -23,11 +22,11 @@ pub struct TestNamespace {
 
 impl TestNamespace {
     /// `namespace` exists; its AWS is empty.
-    pub async fn new(plane: &ControlPlane, namespace: &str, config: emulator::Config) -> Result<Self> {
+    pub async fn new(admin: Client, namespace: &str, config: emulator::Config) -> Result<Self> {
         crate::timing::start();
         let emulator = Emulator::new(config);
         let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        Ok(Self { admin: plane.admin(), namespace: namespace.to_owned(), emulator, server })
+        Ok(Self { admin, namespace: namespace.to_owned(), emulator, server })
     }
 
     /// Where AWS is.

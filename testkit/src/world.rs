@@ -4,10 +4,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use kube::client::ClientBuilder;
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
 use rotated_secrets::aws::Aws;
 use rotated_secrets::cluster::events::Events;
@@ -41,9 +45,25 @@ pub async fn prepare(plane: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
+/// What the worlds of one test may share: to connect takes longer than to ask. Not between tests, since each has a tokio runtime of its own.
+#[derive(Clone)]
+pub struct Clients {
+    /// With all rights on the shared control plane.
+    pub admin: Client,
+    pub http: SharedHttpClient,
+}
+
+impl Clients {
+    pub async fn new() -> Result<Self> {
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+        Ok(Self { admin: control_plane().await?.admin(), http })
+    }
+}
+
 /// A namespace of the shared control plane for an operator in process. The emulator's clock is the operator's too.
 pub struct World {
     pub cluster: &'static ControlPlane,
+    pub http: SharedHttpClient,
     within: TestNamespace,
 }
 
@@ -64,6 +84,11 @@ impl DerefMut for World {
 impl World {
     /// In `namespace`, with an empty AWS whose clock stands at `now`, ahead of the API server's by more than AWS needs to settle.
     pub async fn new(namespace: &str) -> Result<Self> {
+        Self::with(&Clients::new().await?, namespace).await
+    }
+
+    /// The same, with clients that other worlds of this test use as well.
+    pub async fn with(clients: &Clients, namespace: &str) -> Result<Self> {
         let cluster = control_plane().await?;
         let now = Timestamp::from_second(Timestamp::now().as_second() + 600)?;
         let config = emulator::Config {
@@ -73,20 +98,22 @@ impl World {
             rotates_by_itself: false,
             ..emulator::Config::default()
         };
-        Ok(Self { cluster, within: TestNamespace::new(cluster, namespace, config).await? })
+        let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
+        Ok(Self { cluster, http: clients.http.clone(), within })
     }
 
-    /// What the operator holds in memory, made anew for each of its lives.
+    /// What one process of the operator holds in memory.
     pub async fn operator(&self, gate: Option<Arc<dyn Gate>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
-        let builder = ClientBuilder::try_from(self.cluster.admin_config())?;
+        let client = self.admin.clone();
         let client = match gate {
-            Some(gate) => builder.with_layer(&Gated { gate, mirrored }).build(),
-            None => builder.build(),
+            Some(gate) => Gated { client, gate, mirrored }.into_client(),
+            None => client,
         };
         let credentials = aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test");
         let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
             .region(aws_config::Region::new(REGION))
             .endpoint_url(self.endpoint())
+            .http_client(self.http.clone())
             .credentials_provider(credentials)
             .load()
             .await;

@@ -9,9 +9,10 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use testkit::{Agreed, until};
 
 use crate::operator::Operator;
-use crate::stage::{Agreed, NAMESPACE, Stage, pause, until};
+use crate::stage::{NAMESPACE, Stage};
 use crate::story::check_chain;
 
 const PERIOD: i64 = 3;
@@ -34,6 +35,15 @@ async fn holder(stage: &Stage) -> Result<Option<String>> {
 
 async fn held_by(stage: &Stage, name: &str) -> Result<()> {
     until(&format!("{name} holds the Lease"), async || Ok((holder(stage).await?.as_deref() == Some(name)).then_some(()))).await
+}
+
+/// Waits until an operator has asked for the Lease this often since `from`, whatever it was answered: once in each round of an election.
+async fn lease_requests(stage: &Stage, from: usize, count: usize) -> Result<()> {
+    until("the Lease was asked for", async || {
+        let asked = stage.asked(from).await?.0;
+        Ok((asked.iter().filter(|event| event.resource == "leases").count() >= count).then_some(()))
+    })
+    .await
 }
 
 async fn leads(operator: &Operator) -> Result<bool> {
@@ -165,7 +175,7 @@ async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_
     let stranger = Stranger::holds(leases(&stage)).await?;
     let standby = replica(&stage, "standby").await?;
     stage.create("a", spec("rate(30 days)")).await?;
-    pause(8).await;
+    lease_requests(&stage, from, 6).await?;
     standby.check()?;
     let (asked, _) = stage.asked(from).await?;
     let wrote: Vec<&String> =
@@ -202,7 +212,7 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     stage.emulator.counters().reset();
     stage.create("b", spec("rate(30 days)")).await?;
     stage.patch("a", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": "please"}}})).await?;
-    pause(6).await;
+    lease_requests(&stage, from, 4).await?;
     let (asked, _) = stage.asked(from).await?;
     let wrote = asked.iter().filter(|event| event.is_write()).count();
     ensure!(wrote == 0 && stage.emulator.counters().all().is_empty(), "nothing is begun: {:?}", stage.emulator.counters().all());

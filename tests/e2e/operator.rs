@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::process::{Family, free_ports};
+use testkit::{REGION, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::stage::{REGION, Stage, until};
+use crate::stage::Stage;
 
 const NAME: &str = "operator";
 

@@ -8,18 +8,20 @@ use kube::ResourceExt as _;
 use kube::api::{WatchEvent, WatchParams};
 use rotated_secrets::api::VERSION_ID;
 use serde_json::json;
+use testkit::{ready_reason, until};
 
 use crate::operator::Operator;
-use crate::stage::{Stage, ready_reason, until};
+use crate::stage::Stage;
 use crate::story::check_chain;
 
 const PERIOD: i64 = 3;
+const OFTEN: [&str; 2] = ["--refresh-interval", "2s"];
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
     let stage = Stage::enter("replicas").await?;
-    let (one, other) = tokio::try_join!(Operator::start(&stage), Operator::start(&stage))?;
+    let (one, other) = tokio::try_join!(Operator::start_with(&stage, &OFTEN), Operator::start_with(&stage, &OFTEN))?;
     for name in NAMES {
         let spec = json!({
             "value": {"data": {"username": "admin"}, "generate": {"password": {}}},
@@ -63,7 +65,8 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
     // Calm from now on, whichever replica looks.
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();
-    for _ in 0..20 {
+    // Two reconciles of each object by each replica.
+    while stage.emulator.counters().total("DescribeSecret") < 4 * NAMES.len() as u64 {
         for (name, end) in &ends {
             let object = stage.objects().get(name).await?;
             ensure!(ready_reason(&object).is_some_and(|(status, _)| status == "True"), "{name} stays Ready");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use testkit::control_plane;
+use testkit::{Clients, control_plane};
 use tokio::sync::Semaphore;
 
 use crate::stories::{Case, Story};
@@ -24,6 +24,7 @@ const NEXT_SECOND: Duration = Duration::from_millis(1001);
 /// The runs of one story, in a namespace of their own.
 pub(crate) struct Campaign<'a> {
     namespace: String,
+    clients: Clients,
     story: &'a Story,
     runs: AtomicUsize,
 }
@@ -31,7 +32,7 @@ pub(crate) struct Campaign<'a> {
 impl<'a> Campaign<'a> {
     pub(crate) async fn new(kind: &str, story: &'a Story) -> Result<Self> {
         let namespace = control_plane().await?.namespace(&format!("{kind}-{}", story.name)).await?;
-        Ok(Self { namespace, story, runs: AtomicUsize::new(0) })
+        Ok(Self { namespace, clients: Clients::new().await?, story, runs: AtomicUsize::new(0) })
     }
 
     /// Runs these plans, each on an object of its own. Ends at the first violation, and says which plan it was.
@@ -52,7 +53,7 @@ impl<'a> Campaign<'a> {
     /// Arranges the case and runs it. While one pauses in between, others use its place, so the pauses cost no time.
     async fn one<T>(&self, name: &str, run: impl AsyncFnOnce(&Case) -> Result<T>) -> Result<T> {
         let place = PLACES.acquire().await?;
-        let case = Case::new(&self.namespace, name.to_owned()).await?;
+        let case = Case::new(&self.clients, &self.namespace, name).await?;
         (self.story.arrange)(&case).await.context("before the cause")?;
         drop(place);
         tokio::time::sleep(NEXT_SECOND).await;

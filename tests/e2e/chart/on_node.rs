@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use testkit::chart;
 use testkit::image::{Image, Needs, operator};
 use testkit::node::{self, Node, POD_IMAGE, fingerprint};
+use testkit::{REGION, fields, until};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
-use crate::stage::{REGION, Stage, fields, until};
+use crate::stage::Stage;
 use crate::story::check_chain;
 
 const OBJECT: &str = "db-admin";
@@ -236,7 +237,7 @@ impl<'a> Scene<'a> {
 
     /// How late, in seconds, the latest rotation was of those made since `from`; counted from its due time.
     fn longest_delay(&self, from: Timestamp) -> Result<i64> {
-        let aws = self.stage.aws(OBJECT).context("the AWS secret")?;
+        let aws = self.stage.aws_secret(OBJECT).context("the AWS secret")?;
         let delays = aws.versions.windows(2).filter(|pair| pair[1].created >= from);
         Ok(delays.map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - PERIOD).max().unwrap_or_default())
     }
@@ -290,7 +291,7 @@ impl<'a> Scene<'a> {
         let address = application.status.as_ref().and_then(|status| status.pod_ip.clone()).context("an address")?;
         let address: SocketAddr = format!("{address}:8080").parse()?;
         until("the application holds the current value", async || Ok((ask(self.node, address)? == now).then_some(()))).await?;
-        let aws = self.stage.aws(OBJECT).context("the AWS secret")?;
+        let aws = self.stage.aws_secret(OBJECT).context("the AWS secret")?;
         let made: Vec<String> =
             aws.versions.iter().map(|version| fingerprint(&fields(version.value().and_then(|value| value.as_str()))["password"])).collect();
         let mut at = 0;

@@ -365,6 +365,7 @@ async fn config(world: &World, key: Option<&AccessKey>) -> aws_config::SdkConfig
     let mut config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
         .region(aws_config::Region::new(REGION))
         .endpoint_url(world.endpoint())
+        .http_client(world.http.clone())
         .retry_config(aws_config::retry::RetryConfig::disabled());
     config = match key {
         Some(key) => {

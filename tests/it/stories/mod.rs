@@ -13,7 +13,7 @@ use rotated_secrets::reconcile::Context;
 use serde_json::{Value, json};
 use testkit::emulator::{Outsider, SecretSnapshot};
 use testkit::fixtures::spec;
-use testkit::World;
+use testkit::{Clients, World};
 use tokio::sync::OnceCell;
 
 pub(crate) mod adopt;
@@ -115,8 +115,8 @@ pub(crate) struct End {
 }
 
 impl Case {
-    pub(crate) async fn new(namespace: &str, name: String) -> Result<Self> {
-        Ok(Self { world: World::new(namespace).await?, name, undisturbed: OnceCell::new() })
+    pub(crate) async fn new(clients: &Clients, namespace: &str, name: &str) -> Result<Self> {
+        Ok(Self { world: World::with(clients, namespace).await?, name: name.to_owned(), undisturbed: OnceCell::new() })
     }
 
     pub(crate) async fn create(&self, spec: Value) -> Result<()> {
