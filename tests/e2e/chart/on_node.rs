@@ -15,7 +15,7 @@ use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testkit::chart;
 use testkit::image::{Image, Needs, operator};
-use testkit::node::{self, Node, POD_IMAGE, fingerprint};
+use testkit::node::{self, APPLICATION, Node, fingerprint};
 use testkit::{REGION, fields, until};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
@@ -35,30 +35,6 @@ const SWITCH: &str = "TESTBED_IMAGE";
 const AUTHORITY_BY_NAME: &str = r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/emulator","readOnly":true}]"#;
 const AUTHORITY_IN_PLACE: &str =
     r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/etc/ssl/certs/ca-certificates.crt","subPath":"ca.crt","readOnly":true}]"#;
-
-const APPLICATION: &str = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop}
-spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata:
-      labels: {app: shop}
-    spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: 1
-      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
-      containers:
-        - name: shop
-          image: POD_IMAGE
-          imagePullPolicy: Never
-          args: [watch, /run/secrets/db-admin/password]
-          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
-          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
-          volumeMounts: [{name: db-admin, mountPath: /run/secrets/db-admin, readOnly: true}]
-      volumes: [{name: db-admin, secret: {secretName: db-admin}}]
-";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chart_runs_the_image_through_rotations_an_upgrade_a_kill_and_the_uninstall() -> Result<()> {
@@ -192,8 +168,7 @@ impl<'a> Scene<'a> {
         let value = json!({"data": {"username": "admin"}, "generate": {"password": {}}});
         let rotation = json!({"schedule": format!("rate({PERIOD} seconds)")});
         self.stage.create(OBJECT, json!({"value": value, "rotation": rotation})).await?;
-        let application = APPLICATION.replace("POD_IMAGE", POD_IMAGE);
-        self.stage.plane().apply_yaml_in(&self.stage.namespace, &application).await?;
+        self.stage.plane().apply_yaml_in(&self.stage.namespace, APPLICATION).await?;
         let first = self.application().await?;
         until("the application has seen three values", async || {
             let log = self.node.pod_log(&self.stage.namespace, &first.name_any())?;
