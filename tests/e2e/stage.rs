@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Client, ResourceExt as _};
+use kube::{Client, ResourceExt};
 use rotated_secrets::api::{FINALIZER, REFRESH, RotatedSecret};
 use serde_json::json;
 use testkit::controlplane::{AuditEvent, ControlPlane, Options};
@@ -127,7 +127,7 @@ impl Stage {
         const AGE: SignedDuration = SignedDuration::from_secs(2);
         until("the last write of a mirror is two seconds ago", async || {
             let secrets = self.secrets().list_metadata(&ListParams::default()).await?;
-            let youngest = secrets.iter().flat_map(|secret| secret.managed_fields()).filter_map(|entry| entry.time.as_ref()).max();
+            let youngest = secrets.iter().flat_map(ResourceExt::managed_fields).filter_map(|entry| entry.time.as_ref()).max();
             Ok(youngest.is_none_or(|written| Timestamp::now() >= written.0 + AGE).then_some(()))
         })
         .await

@@ -74,14 +74,16 @@ struct Fuse {
     effects: Mutex<Vec<String>>,
     crashed: Notify,
     /// The story's interference: before which write, and what.
-    interference: Mutex<Option<(&'static str, Box<dyn FnOnce() + Send>)>>,
+    interference: Mutex<Option<(&'static str, Act)>>,
 }
+
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Fuse {
     fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
         let interference = story.interference.as_ref().map(|interference| {
             let (outsider, secret, act) = (case.world.emulator.outsider(), case.world.aws_name(&case.name), interference.act);
-            let act: Box<dyn FnOnce() + Send> = Box::new(move || act(&outsider, &secret).expect("the interference succeeds"));
+            let act: Act = Box::new(move || act(&outsider, &secret).expect("the interference succeeds"));
             (interference.before, act)
         });
         Arc::new(Self {

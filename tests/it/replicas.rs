@@ -73,7 +73,7 @@ async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context))
     contexts.iter_mut().for_each(story.configure);
     contexts.iter_mut().for_each(weaken);
 
-    interleave(&turnstile, [world.settle(&contexts[0], name), world.settle(&contexts[1], name)]).await?;
+    interleave(&turnstile, [&contexts[0], &contexts[1]].map(|ctx| Box::pin(world.settle(ctx, name)))).await?;
     let writes = turnstile.writes[0].load(Ordering::SeqCst);
 
     // A third one sees what is left of conflicts, and a fourth one writes nothing.
@@ -91,8 +91,7 @@ async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context))
 }
 
 /// The first replica until it stops, the second until it stops, the first to its end, the second to its end.
-async fn interleave<T>(turnstile: &Turnstile, replicas: [impl Future<Output = Result<T>>; 2]) -> Result<()> {
-    let mut replicas = replicas.map(Box::pin);
+async fn interleave<T>(turnstile: &Turnstile, mut replicas: [impl Future<Output = Result<T>> + Unpin; 2]) -> Result<()> {
     let mut ended = [false, false];
     for (me, replica) in replicas.iter_mut().enumerate() {
         turnstile.active.store(me, Ordering::SeqCst);

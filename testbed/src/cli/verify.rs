@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_slowest_tests_come_first_and_no_more_than_ten() {
-        let times: String = (1..=12).map(|number| format!("{}000 test{number}\n", number)).collect();
-        let shown = slowest(&times);
+        let times: Vec<String> = (1..=12).map(|number| format!("{number}000 test{number}")).collect();
+        let shown = slowest(&times.join("\n"));
         let names: Vec<&str> = shown.lines().skip(2).filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(names, ["test12", "test11", "test10", "test9", "test8", "test7", "test6", "test5", "test4", "test3"]);
         assert!(shown.contains("   12.0 s  test12\n"), "{shown}");

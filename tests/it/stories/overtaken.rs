@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures::FutureExt as _;
+use testkit::emulator::Outsider;
 
 use super::rotate::AFTER_ONE_PERIOD;
 use super::{Case, Interference, Story};
@@ -10,12 +11,17 @@ const THEIRS: &str = r#"{"username":"admin","password":"theirs"}"#;
 
 pub(crate) static STORY: Story = Story {
     cause: |case| case.advance(AFTER_ONE_PERIOD).boxed(),
-    interference: Some(Interference { before: "PutSecretValue", act: |outsider, secret| Ok(drop(outsider.put_value(secret, THEIRS)?)) }),
+    interference: Some(Interference { before: "PutSecretValue", act: put }),
     // Theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
     versions: &[3, 2],
     check: |case| check(case).boxed(),
     ..Story::of("overtaken")
 };
+
+fn put(outsider: &Outsider, secret: &str) -> Result<()> {
+    outsider.put_value(secret, THEIRS)?;
+    Ok(())
+}
 
 async fn check(case: &Case) -> Result<()> {
     let aws = case.in_use().await?.aws;
