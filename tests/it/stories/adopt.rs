@@ -9,8 +9,14 @@ use testkit::fixtures::spec;
 
 use super::{Case, Story};
 
-pub(crate) static STORY: Story =
-    Story { arrange: |case| offer(case).boxed(), versions: &[2], check: |case| check(case).boxed(), ..Story::of("adopt") };
+pub(crate) static STORY: Story = Story {
+    arrange: |case| offer(case).boxed(),
+    versions: &[2],
+    check: |case| check(case).boxed(),
+    steps: &["Adopt", "AdoptMirror", "ReplaceMirror", "Write"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "TagResource"],
+    ..Story::of("adopt")
+};
 
 async fn offer(case: &Case) -> Result<()> {
     let (world, name) = (&case.world, &case.name);

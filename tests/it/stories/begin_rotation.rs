@@ -12,6 +12,8 @@ pub(crate) static STORY: Story = Story {
         let rotation = json!({"schedule": "rate(1 hour)", "duration": "30m", "rotateImmediately": true});
         case.patch_spec(json!({"rotation": rotation})).boxed()
     },
+    steps: &["ReplaceMirror", "Write"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue"],
     versions: &[2],
     check: |case| case.has_new_password().boxed(),
     ..Story::of("begin-rotation")

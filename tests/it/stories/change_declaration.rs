@@ -8,6 +8,8 @@ use super::{Case, Story};
 
 pub(crate) static STORY: Story = Story {
     cause: |case| case.patch_spec(json!({"value": {"data": {"host": "db"}, "generate": {"key": {}}}})).boxed(),
+    steps: &["ReplaceMirror", "Write"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue"],
     versions: &[2],
     check: |case| check(case).boxed(),
     ..Story::of("change-declaration")

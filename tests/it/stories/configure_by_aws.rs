@@ -12,6 +12,8 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange(case, unscheduled()).boxed(),
     cause: |case| case.patch_spec(json!({"rotation": rotation()})).boxed(),
+    steps: &["ConfigureRotation", "MarkRotation"],
+    writes: &["PUT rotatedsecrets/status", "RotateSecret", "TagResource"],
     check: |case| check_rotation(case, true).boxed(),
     ..Story::of("configure-by-aws")
 };

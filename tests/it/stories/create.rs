@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 
 use super::{Story, spec_with_aws};
 
-pub(crate) static STORY: Story = Story { arrange: |case| case.create(deletable()).boxed(), ..Story::of("create") };
+pub(crate) static STORY: Story = Story {
+    arrange: |case| case.create(deletable()).boxed(),
+    steps: &["AddFinalizer", "Create", "CreateMirror"],
+    writes: &["CreateSecret", "PATCH rotatedsecrets", "POST events", "POST secrets", "PUT rotatedsecrets/status"],
+    ..Story::of("create")
+};
 
 /// Deletes the AWS secret with the object, and leaves the mirrored Secret.
 pub(super) fn deletable() -> Value {

@@ -6,8 +6,13 @@ use serde_json::json;
 
 use super::{Case, Story, settings};
 
-pub(crate) static STORY: Story =
-    Story { cause: |case| case.patch_spec(json!({"aws": settings()})).boxed(), check: |case| check(case).boxed(), ..Story::of("declare") };
+pub(crate) static STORY: Story = Story {
+    cause: |case| case.patch_spec(json!({"aws": settings()})).boxed(),
+    check: |case| check(case).boxed(),
+    steps: &["PutPolicy", "Rekey", "Replicate", "Tag"],
+    writes: &["PUT rotatedsecrets/status", "PutResourcePolicy", "ReplicateSecretToRegions", "TagResource", "UpdateSecret"],
+    ..Story::of("declare")
+};
 
 async fn check(case: &Case) -> Result<()> {
     let aws = case.in_use().await?.aws;

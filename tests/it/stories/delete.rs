@@ -9,6 +9,8 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.settled(deletable()).boxed(),
     cause: |case| case.delete().boxed(),
+    steps: &["Delete", "ReleaseMirror", "RemoveFinalizer"],
+    writes: &["DeleteSecret", "PATCH rotatedsecrets", "PATCH secrets", "POST events"],
     check: |case| check(case).boxed(),
     ..Story::of("delete")
 };

@@ -9,6 +9,8 @@ use super::{Case, Story, settings, spec_with_aws};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.settled(spec_with_aws(&replicated())).boxed(),
     cause: |case| case.delete().boxed(),
+    steps: &["Delete", "RemoveFinalizer", "StopReplicating"],
+    writes: &["DeleteSecret", "PATCH rotatedsecrets", "POST events", "RemoveRegionsFromReplication"],
     check: |case| check(case).boxed(),
     ..Story::of("delete-replicated")
 };

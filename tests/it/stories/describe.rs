@@ -11,6 +11,8 @@ pub(crate) static STORY: Story = Story {
         let aws = json!({"description": "new", "kmsKeyId": "alias/shop", "tags": {"team": "shop"}});
         case.patch_spec(json!({"aws": aws})).boxed()
     },
+    steps: &["Describe", "Rekey", "Tag"],
+    writes: &["PUT rotatedsecrets/status", "TagResource", "UpdateSecret"],
     check: |case| check(case).boxed(),
     ..Story::of("describe")
 };

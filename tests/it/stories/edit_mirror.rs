@@ -7,7 +7,12 @@ use serde_json::json;
 
 use super::{Case, Story};
 
-pub(crate) static STORY: Story = Story { cause: |case| edit(case).boxed(), ..Story::of("edit-mirror") };
+pub(crate) static STORY: Story = Story {
+    cause: |case| edit(case).boxed(),
+    steps: &["ReplaceMirror"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets"],
+    ..Story::of("edit-mirror")
+};
 
 async fn edit(case: &Case) -> Result<()> {
     let edit = json!({"stringData": {"password": "edited by hand"}});

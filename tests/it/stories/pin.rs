@@ -12,6 +12,8 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.rotated_once(spec()).boxed(),
     cause: |case| pin(case).boxed(),
+    steps: &["ReplaceMirror"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets"],
     versions: &[2],
     check: |case| check(case).boxed(),
     ..Story::of("pin")

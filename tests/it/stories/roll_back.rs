@@ -12,6 +12,8 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.rotated_once(spec()).boxed(),
     cause: |case| request(case).boxed(),
+    steps: &["Label", "ReplaceMirror", "RollBack"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
     versions: &[3],
     check: |case| check(case).boxed(),
     ..Story::of("roll-back")

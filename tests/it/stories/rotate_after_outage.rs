@@ -12,6 +12,8 @@ const OUTAGE: Duration = Duration::from_secs(7 * 3600 + 45 * 60 + 5);
 
 pub(crate) static STORY: Story = Story {
     cause: |case| case.advance(OUTAGE).boxed(),
+    steps: &["ReplaceMirror", "Write"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue"],
     versions: &[2],
     check: |case| check(case).boxed(),
     ..Story::of("rotate-after-outage")

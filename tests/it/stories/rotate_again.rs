@@ -10,6 +10,8 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.rotated_once(spec()).boxed(),
     cause: |case| case.request("second").boxed(),
+    steps: &["Label", "ReplaceMirror", "Write"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
     versions: &[3],
     check: |case| check(case).boxed(),
     ..Story::of("rotate-again")
