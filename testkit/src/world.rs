@@ -94,7 +94,7 @@ impl World {
         let config = emulator::Config {
             clock: Clock::fixed(now),
             region: REGION.to_owned(),
-            // Between two turns, so that a plan always meets the same writes.
+            // Between two reconciles, so that a plan always meets the same writes.
             rotates_by_itself: false,
             ..emulator::Config::default()
         };
@@ -143,14 +143,15 @@ impl World {
         })
     }
 
-    /// The administrator's leave for rotation functions.
+    /// Allows these rotation functions in the namespace, as an administrator does.
     pub async fn allow_functions(&self, globs: &str) -> Result<()> {
         let patch = json!({"metadata": {"annotations": {ALLOWED_FUNCTIONS: globs}}});
         Api::<Namespace>::all(self.admin.clone()).patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
     }
 
-    /// Turns until one changes nothing and nothing is due soon; the clock goes on where the operator asks for a pause. `None`: the object is gone.
+    /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. `None`:
+    /// the object is gone.
     pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
         for _ in 0..40 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
