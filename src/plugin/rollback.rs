@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::args::RollbackArgs;
 use super::connect::Session;
-use super::flags::Flags;
 use super::escape::escaped;
+use super::flags::Flags;
 use super::progress::Asking;
 use super::request::{self, Answer, Outcome};
 use super::wait::Wait;

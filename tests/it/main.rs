@@ -4,6 +4,7 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod behaviour;
+mod campaign;
 mod clock;
 mod crash;
 mod definition;
@@ -11,5 +12,4 @@ mod documents;
 mod generators;
 mod monitoring;
 mod replicas;
-mod story;
-mod support;
+mod stories;

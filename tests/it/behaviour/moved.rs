@@ -6,10 +6,11 @@ use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
 use rotated_secrets::api::{Cause, ROLE_ARN, TAG_UID};
 use serde_json::{Value, json};
-use emulator::Fault;
+use testkit::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::{PREFIX, REGION, spec};
+use testkit::fixtures::spec;
+use testkit::{PREFIX, REGION};
 
 const OTHER: &str = "us-east-1";
 
@@ -250,7 +251,8 @@ async fn a_mirror_of_a_default_name_is_not_pointed_at_another_secret() -> Result
 async fn a_forged_arn_is_neither_followed_nor_does_it_keep_an_object_from_its_own_secret() -> Result<()> {
     let mut stage = Stage::new("moved").await?;
     let theirs = stage.external_writer().create("k8s/victim/app", r#"{"password":"theirs"}"#, &BTreeMap::new())?;
-    let namesake = stage.external_writer().create(&format!("old/{}/app", stage.world.namespace), r#"{"password":"theirs"}"#, &BTreeMap::new())?;
+    let namesake =
+        stage.external_writer().create(&format!("old/{}/app", stage.world.namespace), r#"{"password":"theirs"}"#, &BTreeMap::new())?;
     stage.settled("app", spec()).await?;
     let own = stage.arn("app").await?;
     for (prefix, forged) in [(PREFIX, &theirs), (PREFIX, &namesake)] {
