@@ -6,9 +6,10 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
 use jiff::Timestamp;
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager, timestamp};
 use super::fault::Cause;
-use super::{Address, RotationDescription, SecretsManager, timestamp};
+use super::operation::Operation;
+use super::rotation::RotationDescription;
 use crate::facts::{Replica, ReplicaState};
 use crate::failure::Failure;
 use crate::ids::VersionId;

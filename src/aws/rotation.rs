@@ -4,9 +4,10 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::RotationRulesType;
 use jiff::Timestamp;
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager, timestamp};
 use super::fault::{Cause, Fault};
-use super::{Address, SecretsManager, Written, timestamp};
+use super::operation::Operation;
+use super::values::Written;
 use crate::api::condition::ConditionType;
 use crate::desired::Rules;
 use crate::failure::Failure;
