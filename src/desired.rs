@@ -15,6 +15,7 @@ use crate::ids::Tokens;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{Declared, Layout, short_hash};
 
+mod arn;
 pub mod by_aws;
 mod generators;
 pub mod key;
@@ -23,7 +24,7 @@ pub mod resource_policy;
 mod settings;
 mod versions;
 
-pub use place::SecretArn;
+pub use arn::SecretArn;
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
@@ -193,7 +194,7 @@ impl Desired {
         let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
         if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
-            if !place::is_default_name(&secret_name, &namespace, &name) {
+            if !arn::is_default_name(&secret_name, &namespace, &name) {
                 return Err(Refusal::new(Reason::Moved, "that name is not one that this object can have had"));
             }
             // Its tags must prove it. Where nothing of this object's is in the tags, the name must be one that the namespace may use today.
