@@ -132,7 +132,7 @@ async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Re
             "policy",
             "PolicyNotAllowed",
             json!({"aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-            "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}}}),
+            "Principal": {"AWS": ["arn:aws:iam::123456789012:root"]}, "Action": ["secretsmanager:GetSecretValue"], "Resource": ["*"]}]}}}),
         ),
         ("key", "KeyNotAllowed", json!({"aws": {"kmsKeyId": "alias/theirs"}})),
         ("interval", "IntervalTooShort", json!({"rotation": {"schedule": "rate(1 minute)"}})),

@@ -34,7 +34,7 @@ async fn peace_agrees_also_in_its_values() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_somebody_put_in_aws_differs_until_the_operator_has_looked() -> Result<()> {
-    let scene = Scene::new("external_writer").await?;
+    let scene = Scene::new("external-writer").await?;
     scene.settled("db", spec()).await?;
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let value = json!({"username": "admin", "password": "put there by somebody"}).to_string();

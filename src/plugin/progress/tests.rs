@@ -218,7 +218,7 @@ fn at_fault(of: &str, reason: &str) -> Value {
 }
 
 fn settings() -> Value {
-    json!({"aws": {"resourcePolicy": {}, "replicaRegions": [{"region": "eu-west-1"}]}})
+    json!({"aws": {"resourcePolicy": {"Statement": []}, "replicaRegions": [{"region": "eu-west-1"}]}})
 }
 
 #[test]
