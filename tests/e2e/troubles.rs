@@ -46,14 +46,14 @@ pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     let external_writer = stage.emulator.external_writer();
     external_writer
         .create(&name, r#"{"key":"the key of the warehouse, first"}"#, &BTreeMap::new())
-        .context("the external_writer's secret")?;
+        .context("the external writer's secret")?;
     stage.create("shared", json!({"aws": {"secretName": name}})).await?;
     stage.refused("shared", "NameNotAllowed").await?;
     let allowed = json!({"metadata": {"annotations": {ALLOWED_NAMES: format!("shared/{}/*", stage.namespace)}}});
     let namespaces: Api<Namespace> = Api::all(stage.plane().admin());
     namespaces.patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(allowed)).await?;
     let mirrored = async |text: &str| {
-        until("the external_writer's value is mirrored", async || {
+        until("the external writer's value is mirrored", async || {
             let secret = stage.secrets().get_opt("shared").await?;
             Ok(secret.filter(|secret| data(secret).get("key").is_some_and(|key| key == text.as_bytes())).map(drop))
         })
@@ -61,7 +61,7 @@ pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     };
     mirrored("the key of the warehouse, first").await?;
     stage.mirrors_have_aged().await?;
-    external_writer.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the external_writer's second value")?;
+    external_writer.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the external writer's second value")?;
     stage.refresh("shared", "new").await?;
     mirrored("the key of the warehouse, second").await?;
     let aws = stage.emulator.secrets().into_iter().find(|secret| secret.name == name).context("the secret")?;
@@ -127,11 +127,11 @@ async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
             stage.patch(name, json!({"spec": {"target": {"keys": {"PASSWORD": "password"}}}})).await?;
         }
         stage.mirrors_have_aged().await?;
-        external_writer.put_value(&full, &value).context("the external_writer's value")?;
+        external_writer.put_value(&full, &value).context("the external writer's value")?;
         stage.refresh(name, &format!("value-{number}")).await?;
         stage.refused(name, "FieldMissing").await.context(what)?;
     }
-    // The external_writer mends it; the operator cannot know when, so somebody asks it to look.
+    // The external writer mends it; the operator cannot know when, so somebody asks it to look.
     stage.patch(name, json!({"spec": {"target": {"keys": null}}})).await?;
     stage.mirrors_have_aged().await?;
     external_writer.put_value(&full, r#"{"username":"admin","password":"canary as it should be","key":"canary, the other"}"#)?;

@@ -5,7 +5,7 @@
 const LAYERS: &[&[&str]] = &[
     &["src/main", "src/bin", "src/lib"],
     &["src/cli"],
-    &["src/controller", "src/plugin"],
+    &["src/controller", "src/plugin", "src/unreadable"],
     &["src/election", "src/reconcile"],
     &["src/cluster"],
     &["src/aws", "src/report"],
@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/desired"],
     &["src/admin", "src/identity"],
     &["src/metrics", "src/value"],
-    &["src/census", "src/failure", "src/generate", "src/refusal", "src/schedule"],
+    &["src/census", "src/facts", "src/failure", "src/generate", "src/refusal", "src/schedule"],
     &["src/api", "src/backoff", "src/ids", "src/leader", "src/plaintext", "src/telemetry"],
 ];
 
