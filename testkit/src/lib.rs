@@ -23,6 +23,6 @@ pub mod chart {
 }
 
 pub use agreement::{Agreed, data, fields, ready_reason};
-pub use namespace::TestNamespace;
+pub use namespace::{PREFIX, TestNamespace};
 pub use wait::{pause, until};
-pub use world::{Clients, PREFIX, REGION, World, control_plane, prepare};
+pub use world::{Clients, REGION, World, control_plane, prepare};

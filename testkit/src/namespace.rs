@@ -10,7 +10,8 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use rotated_secrets::api::{ROTATE, RotatedSecret};
 use serde_json::{Value, json};
 
-use crate::PREFIX;
+/// The prefix of the names of AWS secrets.
+pub const PREFIX: &str = "k8s";
 
 pub struct TestNamespace {
     /// Has all rights.

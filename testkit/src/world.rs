@@ -24,11 +24,10 @@ use serde_json::json;
 use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
 
-use crate::TestNamespace;
 use crate::gated::Gated;
+use crate::namespace::{PREFIX, TestNamespace};
 
 pub const REGION: &str = "eu-central-1";
-pub const PREFIX: &str = "k8s";
 
 /// The shared control plane with our definition and roles.
 pub async fn control_plane() -> Result<&'static ControlPlane> {
