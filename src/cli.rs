@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
-use crate::admin::{self, Pages, Pulse, Readiness};
+use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::aws::{Aws, EndpointConfig};
-use crate::cluster::events::Events;
-use crate::cluster::stored::Brief;
+use crate::kubernetes::events::Events;
+use crate::kubernetes::stored::Brief;
 use crate::controller::{self, Working};
 use crate::desired::Policy;
 use crate::metrics::Metrics;
@@ -164,11 +164,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     }
     availability.check()?;
     let metrics = Metrics::new();
-    let (readiness, pulse) = (Readiness::default(), Pulse::default());
+    let (readiness, pulse) = (Readiness::default(), Heartbeat::default());
     tokio::spawn(pulse.clone().beat());
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let pages = Pages { metrics: metrics.clone(), readiness: readiness.clone(), pulse };
-    let serving = admin::serve(http_address, pages, until(stopped.clone()))
+    let pages = Endpoints { metrics: metrics.clone(), readiness: readiness.clone(), pulse };
+    let serving = endpoints::serve(http_address, pages, until(stopped.clone()))
         .map_err(|_| Fatal(format!("--http-address: {http_address} cannot be listened on; is another operator running there?")))?;
 
     let mut config =

@@ -15,11 +15,11 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::admin::Readiness;
+use crate::endpoints::Readiness;
 use crate::api::{MANAGED_BY, RotatedSecret};
-use crate::census::Census;
-use crate::cluster::stored::{Brief, Stored};
-use crate::cluster::watch::{self, Lists};
+use crate::fleet::FleetStats;
+use crate::kubernetes::stored::{Brief, Stored};
+use crate::kubernetes::watch::{self, Lists};
 use crate::election::Leadership;
 use crate::reconcile::{Context, turn};
 use crate::unreadable;
@@ -193,7 +193,7 @@ where
     stage.ctx.metrics.count_objects({
         let (stores, clock) = (stores.clone(), Arc::clone(&stage.ctx.clock));
         move || {
-            let mut census = Census::default();
+            let mut census = FleetStats::default();
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
                 match object.readable() {

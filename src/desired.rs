@@ -11,12 +11,12 @@ use crate::api::{
     TAG_NAME, TAG_NAMESPACE, TAG_UID,
 };
 use crate::identity::Session;
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
-use crate::value::{Declared, Layout, short_hash};
+use crate::value::{DeclaredValue, Layout, short_hash};
 
 mod arn;
-pub mod by_aws;
+pub mod lambda_rotation;
 mod generators;
 pub mod key;
 mod place;
@@ -28,7 +28,7 @@ pub use arn::SecretArn;
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
-pub use by_aws::{ByAws, Rules};
+pub use lambda_rotation::{LambdaRotation, Rules};
 
 pub use crate::refusal::Refusal;
 
@@ -57,7 +57,7 @@ pub struct Policy {
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Derives version ids.
-    pub tokens: Tokens,
+    pub ids: VersionIds,
     /// `metadata.uid`.
     pub uid: String,
     /// `metadata.namespace`.
@@ -85,7 +85,7 @@ pub struct Desired {
     /// Scheduled for deletion with this window (days) when the object goes; `None`: it stays.
     pub delete_after_days: Option<i32>,
     /// Absent: mirror only.
-    pub value: Option<Declared>,
+    pub value: Option<DeclaredValue>,
     /// When it changes.
     pub rotation: Rotation,
     /// Absent: no mirror.
@@ -117,7 +117,7 @@ pub enum Rotation {
         immediately: bool,
     },
     /// By AWS, with a function.
-    ByAws(ByAws),
+    Lambda(LambdaRotation),
     /// The schedule cannot be carried out; everything else goes on.
     Refused(Refusal),
 }
@@ -155,7 +155,7 @@ impl Desired {
     /// How the value comes to be, as metrics name it: `Generate`, `Lambda`, or `None` where somebody else makes it.
     pub fn strategy(&self) -> &'static str {
         match (&self.rotation, &self.value) {
-            (Rotation::ByAws(_), _) => "Lambda",
+            (Rotation::Lambda(_), _) => "Lambda",
             (_, Some(_)) => "Generate",
             (_, None) => "None",
         }
@@ -208,7 +208,7 @@ impl Desired {
             None => None,
             // Nothing is generated any more, so a generator that could not work must not keep the object from going.
             Some(_) if object.metadata.deletion_timestamp.is_some() => {
-                Some(Declared::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
+                Some(DeclaredValue::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
             }
             Some(spec) => Some(generators::declared(spec)?),
         };
@@ -220,7 +220,7 @@ impl Desired {
 
         let annotation = |key: &str| object.annotations().get(key).filter(|token| !token.is_empty()).map(|token| bounded(token));
         Ok(Self {
-            tokens: Tokens::of(&uid),
+            ids: VersionIds::of(&uid),
             suspended: object.spec.suspend,
             settings: Settings::read(aws, &region, policy),
             own_prefix,
@@ -229,7 +229,7 @@ impl Desired {
             description: aws.description.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            rotation: generators::outliving(rotation(object, policy, &region, Tokens::of(&uid)), value.as_ref()),
+            rotation: generators::outliving(rotation(object, policy, &region, VersionIds::of(&uid)), value.as_ref()),
             region,
             value,
             target: target(object, &name),
@@ -255,10 +255,10 @@ pub(crate) fn bounded(token: &str) -> String {
     if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
 }
 
-fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, tokens: Tokens) -> Rotation {
+fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionIds) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
     if let Some(lambda) = &spec.lambda {
-        return by_aws::parse(spec, lambda, region, policy);
+        return lambda_rotation::parse(spec, lambda, region, policy);
     }
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
     let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));
@@ -289,7 +289,7 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, tokens: Token
             ),
         );
     }
-    let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, tokens));
+    let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, ids));
     match clock {
         Ok(clock) => Rotation::Scheduled {
             expression: clock.describe(&expression),

@@ -25,7 +25,7 @@ impl Failure {
     }
 
     /// Whether it stays until a person or much time changes something.
-    pub fn lasts(&self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         matches!(self.class, Class::Denied | Class::Invalid | Class::Limit)
     }
 

@@ -16,7 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::condition::Reason;
-use crate::census::{Census, One};
+use crate::fleet::{FleetStats, One};
 
 type Label = (&'static str, &'static str);
 /// A label whose words another closed set has: the SDK's operations.
@@ -46,7 +46,7 @@ struct Inner {
     reconcile_duration: Histogram,
     aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
     /// Where the objects are counted, when somebody asks. One page is made at a time: what stands is made anew for each.
-    census: OnceLock<Box<dyn Fn() -> Census + Send + Sync>>,
+    census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     page: Mutex<()>,
 }
 
@@ -190,7 +190,7 @@ impl Metrics {
     }
 
     /// How the objects are counted. Once; a second way is ignored.
-    pub fn count_objects(&self, census: impl Fn() -> Census + Send + Sync + 'static) {
+    pub fn count_objects(&self, census: impl Fn() -> FleetStats + Send + Sync + 'static) {
         let _ = self.0.census.set(Box::new(census));
     }
 
@@ -261,7 +261,7 @@ impl Standing {
         each(registry, "object_next_rotation_timestamp", "When the object will be rotated next", &self.object_next);
     }
 
-    fn show(&self, census: &Census) {
+    fn show(&self, census: &FleetStats) {
         self.objects.clear();
         for ((ready, reason), number) in &census.ready {
             self.objects.get_or_create(&[("ready", *ready), ("reason", *reason)]).set(*number);

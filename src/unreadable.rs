@@ -5,10 +5,10 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 
 use crate::api::FINALIZER;
-use crate::cluster::object;
-use crate::cluster::stored::{Stored, Unreadable};
+use crate::kubernetes::object;
+use crate::kubernetes::stored::{Stored, Unreadable};
 use crate::reconcile::Context;
-use crate::report::Happening;
+use crate::status::EventNote;
 
 /// How soon to try again to let go of one.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -46,12 +46,12 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
     }
 }
 
-async fn publish(unreadable: &Unreadable, ctx: &Context, happening: &Happening) {
-    ctx.events.publish(&Stored::Unreadable(Box::new(unreadable.clone())), happening).await;
+async fn publish(unreadable: &Unreadable, ctx: &Context, note: &EventNote) {
+    ctx.events.publish(&Stored::Unreadable(Box::new(unreadable.clone())), note).await;
 }
 
-fn complaint(unreadable: &Unreadable) -> Happening {
-    Happening {
+fn complaint(unreadable: &Unreadable) -> EventNote {
+    EventNote {
         warning: true,
         reason: "Unreadable".to_owned(),
         action: "Read",
@@ -63,7 +63,7 @@ fn complaint(unreadable: &Unreadable) -> Happening {
     }
 }
 
-fn kept(unreadable: &Unreadable) -> Happening {
+fn kept(unreadable: &Unreadable) -> EventNote {
     let note = match &unreadable.arn {
         Some(arn) => format!(
             "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; type: aws secretsmanager delete-secret --secret-id {arn}",
@@ -76,5 +76,5 @@ fn kept(unreadable: &Unreadable) -> Happening {
             unreadable.metadata.uid.as_deref().unwrap_or_default()
         ),
     };
-    Happening { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
+    EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
 }

@@ -21,7 +21,7 @@ pub const WHOLE_VALUE_KEY: &str = "value";
 
 /// What the user declares of a value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Declared {
+pub enum DeclaredValue {
     /// A JSON object.
     Fields {
         /// Fixed fields.
@@ -33,7 +33,7 @@ pub enum Declared {
     PlainText(Generator),
 }
 
-impl Declared {
+impl DeclaredValue {
     /// A hash of what makes a new version when it changes: the fixed fields and the names of the generated ones, companions among them.
     /// Options of generators are not in it, since they take effect at the next rotation.
     pub fn hash(&self) -> String {
@@ -67,7 +67,7 @@ impl Declared {
     }
 
     /// Whether `value` has every declared field, and the fixed ones as declared.
-    pub fn fits(&self, value: &Payload) -> bool {
+    pub fn matches(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
             (Self::Fields { data, generate }, value) => Object::read(value).is_some_and(|object| {

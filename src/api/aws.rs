@@ -61,7 +61,7 @@ pub struct ReplicaStatus {
 /// operator set it; what is not listed here was somebody else's and stays.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
-pub struct KeptStatus {
+pub struct AppliedStatus {
     /// The keys of the tags from `spec.aws.tags`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]

@@ -92,7 +92,7 @@ pub enum Reason {
     /// Somebody else's AWSPENDING is in the way.
     ForeignPending,
     /// AWS rotates this secret, so we do not.
-    RotatedByAws,
+    ForeignRotation,
     /// The rotation function lies outside what this namespace may use.
     FunctionNotAllowed,
     /// AWS tried to rotate and did not succeed.
@@ -144,7 +144,7 @@ impl Reason {
         Self::MissedWindow,
         Self::IntervalTooShort,
         Self::ForeignPending,
-        Self::RotatedByAws,
+        Self::ForeignRotation,
         Self::FunctionNotAllowed,
         Self::RotationFailed,
         Self::SecretNotOwned,
@@ -188,7 +188,7 @@ impl Reason {
             Self::MissedWindow => "MissedWindow",
             Self::IntervalTooShort => "IntervalTooShort",
             Self::ForeignPending => "ForeignPending",
-            Self::RotatedByAws => "RotatedByAws",
+            Self::ForeignRotation => "ForeignRotation",
             Self::FunctionNotAllowed => "FunctionNotAllowed",
             Self::RotationFailed => "RotationFailed",
             Self::SecretNotOwned => "SecretNotOwned",
@@ -201,7 +201,7 @@ impl Reason {
     }
 
     /// Whether a person must act before it can get better (condition `Stalled`).
-    pub fn needs_a_person(self) -> bool {
+    pub fn requires_user_action(self) -> bool {
         matches!(
             self,
             Self::InvalidSpec
@@ -224,7 +224,7 @@ impl Reason {
                 | Self::ReplicaFailed
                 | Self::IntervalTooShort
                 | Self::ForeignPending
-                | Self::RotatedByAws
+                | Self::ForeignRotation
                 | Self::FunctionNotAllowed
                 | Self::RotationFailed
                 | Self::SecretNotOwned

@@ -10,7 +10,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
-pub use aws::{AwsAdoptionPolicy, KeptStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AwsAdoptionPolicy, AppliedStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use policy::{Principals, ResourcePolicy, Statement, Texts};
 pub use status::*;
@@ -68,7 +68,7 @@ pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 /// On a ServiceAccount that objects name in `spec.aws.serviceAccountRef`: its IAM role, where EKS has it too.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// Staging labels on versions of the AWS secret, followed by a number from 1: AWS never removes a version that carries one.
-pub const KEPT_LABEL: &str = "rotated-secrets/";
+pub const RETENTION_LABEL: &str = "rotated-secrets/";
 /// Tag on an AWS secret, by whoever may write it: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: the name of that object.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";
 /// On a Namespace, by an administrator: the Lambda functions that objects there may have AWS rotate with.

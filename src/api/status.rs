@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aws::{KeptStatus, ReplicaStatus};
+use super::aws::{AppliedStatus, ReplicaStatus};
 
 /// What is, as of the last look. A report, not a memory: all of it can be found again.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -76,7 +76,7 @@ pub struct AwsStatus {
     /// The versions that carry a staging label of ours, in the order of the labels: AWS never removes them, so one can go back to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
-    pub kept_version_ids: Vec<String>,
+    pub retained_version_ids: Vec<String>,
     /// A version that the operator wrote and AWS does not show yet: it is waited for, not written again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<UnseenVersion>,
@@ -87,7 +87,7 @@ pub struct AwsStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// What the operator set because the spec mentioned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<KeptStatus>,
+    pub applied: Option<AppliedStatus>,
 }
 
 /// A version that was written and is not shown yet.

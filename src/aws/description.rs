@@ -12,7 +12,7 @@ use super::operation::Operation;
 use super::rotation::RotationDescription;
 use crate::facts::{Replica, ReplicaState};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// The metadata of a secret.
 #[derive(Debug, Clone)]

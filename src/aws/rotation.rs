@@ -11,7 +11,7 @@ use super::values::Written;
 use crate::api::condition::ConditionType;
 use crate::desired::Rules;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// Rotation by AWS, as DescribeSecret reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -13,7 +13,7 @@ use super::operation::Operation;
 use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plaintext::{Plaintext, SecretBytes};
 use crate::value::Payload;
 

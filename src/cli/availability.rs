@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use kube::{Client, Config};
 
 use super::{Fatal, duration};
-use crate::cluster::lease::Leases;
+use crate::election::lease::Leases;
 use crate::controller::Scope;
 use crate::election::{Election, Leadership};
-use crate::leader::Timing;
+use crate::election::decide::Timing;
 use crate::metrics::Metrics;
 
 /// Several replicas, several operators.

@@ -10,7 +10,7 @@ use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::schedule::Span;
-use crate::value::Declared;
+use crate::value::DeclaredValue;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
         if !generator.companions().is_empty() {
             return Err(invalid("plainText is one string, and a pair has several: put it under a name in spec.value.generate"));
         }
-        return Ok(Declared::PlainText(generator));
+        return Ok(DeclaredValue::PlainText(generator));
     }
     let generate = spec
         .generate
@@ -38,12 +38,12 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<Declared, Refusal> {
             )));
         }
     }
-    Ok(Declared::Fields { data: spec.data.clone(), generate })
+    Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
 /// A certificate that ends before its successor is made is refused with the schedule, so that everything else goes on.
-pub(super) fn outliving(rotation: Rotation, declared: Option<&Declared>) -> Rotation {
-    let (Rotation::Scheduled { clock, .. }, Some(Declared::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
+pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) -> Rotation {
+    let (Rotation::Scheduled { clock, .. }, Some(DeclaredValue::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
     let certificates = generate.iter().filter_map(|(field, generator)| match generator {
         Generator::TlsKeyPair(rules) => Some((field, rules.validity())),
         _ => None,

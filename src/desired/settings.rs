@@ -52,7 +52,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { key: Setting::Unmentioned, policy: Setting::Unmentioned, replicas: Setting::Unmentioned, adoption: AwsAdoptionPolicy::Never }
+        Self { key: Setting::Unset, policy: Setting::Unset, replicas: Setting::Unset, adoption: AwsAdoptionPolicy::Never }
     }
 }
 
@@ -61,24 +61,24 @@ impl Settings {
     pub(super) fn read(spec: &AwsSpec, region: &str, policy: &Policy) -> Self {
         Self {
             key: match &spec.kms_key_id {
-                None => Setting::Unmentioned,
-                Some(key) => key_refusal("spec.aws.kmsKeyId", key, policy).map_or_else(|| Setting::Asked(key.clone()), Setting::Refused),
+                None => Setting::Unset,
+                Some(key) => key_refusal("spec.aws.kmsKeyId", key, policy).map_or_else(|| Setting::Set(key.clone()), Setting::Rejected),
             },
             policy: match &spec.resource_policy {
-                None => Setting::Unmentioned,
-                Some(_) if !policy.allow_resource_policies => Setting::Refused(Refusal::new(
+                None => Setting::Unset,
+                Some(_) if !policy.allow_resource_policies => Setting::Rejected(Refusal::new(
                     Reason::PolicyNotAllowed,
                     "spec.aws.resourcePolicy: this operator does not let objects say who else may use an AWS secret: remove it, or ask the \
                      administrator for --allow-resource-policies",
                 )),
                 Some(document) => PolicyDocument::new(document, spec.block_public_policy).map_or_else(
                     || {
-                        Setting::Refused(Refusal::new(
+                        Setting::Rejected(Refusal::new(
                             Reason::InvalidSpec,
                             "spec.aws.resourcePolicy: AWS takes at most 20,480 characters: write a shorter policy",
                         ))
                     },
-                    Setting::Asked,
+                    Setting::Set,
                 ),
             },
             replicas: replicas(spec, region, policy),
@@ -93,17 +93,17 @@ impl Settings {
 }
 
 fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<String, Option<String>>> {
-    let Some(wanted) = &spec.replica_regions else { return Setting::Unmentioned };
+    let Some(wanted) = &spec.replica_regions else { return Setting::Unset };
     for replica in wanted {
         let region = &replica.region;
         if region == own {
-            return Setting::Refused(Refusal::new(
+            return Setting::Rejected(Refusal::new(
                 Reason::InvalidSpec,
                 format!("spec.aws.replicaRegions: the secret itself lives in {region}: name other regions only"),
             ));
         }
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(region) {
-            return Setting::Refused(Refusal::new(
+            return Setting::Rejected(Refusal::new(
                 Reason::RegionNotAllowed,
                 format!(
                     "spec.aws.replicaRegions: the region {region} is none of those that the operator may use ({}): remove it, or ask the \
@@ -113,10 +113,10 @@ fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<Stri
             ));
         }
         if let Some(refusal) = replica.kms_key_id.as_ref().and_then(|key| key_refusal("spec.aws.replicaRegions", key, policy)) {
-            return Setting::Refused(refusal);
+            return Setting::Rejected(refusal);
         }
     }
-    Setting::Asked(wanted.iter().map(|replica| (replica.region.clone(), replica.kms_key_id.clone())).collect())
+    Setting::Set(wanted.iter().map(|replica| (replica.region.clone(), replica.kms_key_id.clone())).collect())
 }
 
 fn key_refusal(field: &str, key: &str, policy: &Policy) -> Option<Refusal> {

@@ -70,7 +70,7 @@ fn the_smallest_object_takes_everything_else_from_its_name_and_the_policy() {
     assert_eq!((want.description, want.settings, want.value, want.delete_after_days), (None, Settings::default(), None, None));
     assert_eq!((want.rotate_request, want.refresh_request), (None, None));
     assert!(matches!(want.rotation, Rotation::Never));
-    assert_eq!(want.tokens, Tokens::of(UID));
+    assert_eq!(want.ids, VersionIds::of(UID));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("db-admin", false));
     assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new() });
@@ -94,7 +94,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!((want.settings.key.asked().map(String::as_str), want.delete_after_days), (Some("alias/shop"), Some(7)));
     let rules = PasswordRules { length: 20, exclude_punctuation: true, ..PasswordRules::default() };
     let generate = BTreeMap::from([("password".to_owned(), Generator::Password(rules))]);
-    assert_eq!(want.value, Some(Declared::Fields { data: map(&[("username", "admin")]), generate }));
+    assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
     assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]) });
@@ -105,7 +105,7 @@ fn what_the_object_says_comes_before_every_default() {
 #[test]
 fn every_option_of_a_generator_arrives_in_its_own_place() {
     let of = |options: Value| match want(json!({"value": {"plainText": options}})).value {
-        Some(Declared::PlainText(Generator::Password(rules))) => rules,
+        Some(DeclaredValue::PlainText(Generator::Password(rules))) => rules,
         other => panic!("{other:?}"),
     };
     let all = PasswordRules::default();

@@ -2,7 +2,7 @@
 
 use super::bounded;
 use crate::api::TargetSpec;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// Which version of the AWS secret the mirrored Secret holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ fn used() -> Metrics {
     metrics.aws_request("DescribeSecret", "ok");
     metrics.watch_error("list");
     metrics.leads(true);
-    metrics.count_objects(|| Census {
+    metrics.count_objects(|| FleetStats {
         ready: BTreeMap::from([(("False", "NotOwned"), 2)]),
         overdue: 1,
         failing: 2,
@@ -138,7 +138,7 @@ fn what_is_not_there_any_more_is_not_shown_any_more() {
     metrics.count_objects({
         let there = Arc::clone(&there);
         move || {
-            let mut census = Census::default();
+            let mut census = FleetStats::default();
             if there.load(std::sync::atomic::Ordering::Relaxed) {
                 census.ready.insert(("True", "Succeeded"), 1);
                 census.next_rotation = Some(Timestamp::UNIX_EPOCH);

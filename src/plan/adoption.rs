@@ -108,7 +108,7 @@ fn unadoptable(want: &Desired, remote: &Remote) -> Option<Refusal> {
             ),
         ));
     }
-    remote.driven_by_aws.then(|| super::rotated_by_aws(want))
+    remote.foreign_rotation.then(|| super::foreign_rotation_refusal(want))
 }
 
 fn scheduled_for_deletion(want: &Desired) -> Refusal {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Current, Observed, Remote, Rest, known};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Refusal, Rotation};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::schedule::Clock;
 
 /// All that decides.
@@ -33,14 +33,14 @@ pub(super) fn first_pending(want: &Desired, seen: &Observed, remote: &Remote, cu
     matches!(want.rotation, Rotation::Scheduled { immediately: true, .. })
         && want.value.is_some()
         && seen.reported.unscheduled
-        && !known(&want.tokens.first(), seen, remote, current)
+        && !known(&want.ids.first(), seen, remote, current)
 }
 
 /// The version to write now, if one is due; else `rest` says what is to come.
 pub(super) fn by_clock(look: &Look<'_>, obstacle: Option<&Refusal>, rest: &mut Rest) -> Option<VersionId> {
     let (clock, suspended) = match &look.want.rotation {
         // AWS keeps its own clock.
-        Rotation::Never | Rotation::ByAws(_) => return None,
+        Rotation::Never | Rotation::Lambda(_) => return None,
         Rotation::Refused(refusal) => {
             rest.rotated = Some(refusal.clone());
             return None;
@@ -48,7 +48,7 @@ pub(super) fn by_clock(look: &Look<'_>, obstacle: Option<&Refusal>, rest: &mut R
         Rotation::Scheduled { clock, suspended, .. } => (clock, *suspended),
     };
     let turn = if rest.first_pending {
-        Turn { version: look.want.tokens.first(), due: look.now, at: look.now, missed: 0 }
+        Turn { version: look.want.ids.first(), due: look.now, at: look.now, missed: 0 }
     } else {
         look.turn(clock)?
     };
@@ -102,7 +102,7 @@ impl Look<'_> {
         // A slot whose version exists although another one is current was served, and somebody went back since. Each such slot has a
         // version that AWS showed in this turn, so there are few.
         let version = loop {
-            let version = self.want.tokens.slot(due);
+            let version = self.want.ids.slot(due);
             if !known(&version, self.seen, self.remote, self.current) {
                 break version;
             }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::by_aws::AwsRotation;
+use super::lambda_rotation::LambdaRotationFacts;
 use super::settings::Settings;
 use crate::api::RollbackRefusal;
 use crate::desired::Refusal;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// What was seen. No plaintext.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,9 @@ pub struct Remote {
     /// Scheduled for deletion.
     pub deleted: bool,
     /// AWS itself (a rotation function that is not ours, or the service that owns it) changes the value.
-    pub driven_by_aws: bool,
+    pub foreign_rotation: bool,
     /// Rotation by AWS, as far as it concerns us.
-    pub rotation: AwsRotation,
+    pub rotation: LambdaRotationFacts,
     /// AWSCURRENT and when the value became current.
     pub current: Option<Current>,
     /// AWSPREVIOUS.

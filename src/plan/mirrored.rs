@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Current, Mirror, Observed, Remote, Step, pin, settled};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Refusal};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// How the mirror stands once there is nothing to do for it now.
 pub(super) struct Settled {

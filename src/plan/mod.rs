@@ -8,22 +8,22 @@
 //! 1. *Total*: every combination of facts has an answer; facts that should be impossible lead to a refusal, never to a panic.
 //! 2. *Finish before start*: the current version is mirrored before a new one is made.
 //! 3. *Record before destroy*: a value is durable in AWS before anything depends on it; the old one keeps AWSPREVIOUS.
-//! 4. *Idempotent by name*: the id of the version to write follows from its cause ([`crate::ids`]).
+//! 4. *Idempotent by name*: the id of the version to write follows from its cause ([`crate::version_id`]).
 //! 5. *Nothing that is not ours is written.*
 
 mod adoption;
-mod by_aws;
+mod lambda_rotation;
 mod due;
 mod facts;
-pub mod kept;
+pub mod retention;
 mod mirrored;
-mod overtaken;
+mod lost_update;
 mod pin;
 mod rollback;
 mod settings;
 mod step;
 
-pub use by_aws::AwsRotation;
+pub use lambda_rotation::LambdaRotationFacts;
 pub use facts::{Cure, Current, Mirror, Observed, Ownership, Place, Remote, Reported, Unfit};
 pub use settings::{KeyFacts, PolicyState, Replica, ReplicaFacts, ReplicaState, Settings, rekey};
 pub use step::Step;
@@ -36,14 +36,14 @@ use self::mirrored::{Settled, mirror, secret_not_owned};
 use crate::api::condition::Reason;
 use crate::api::{Cause, RollbackRefusal};
 use crate::desired::{Desired, Refusal, Rotation};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// How long AWS may show an old state after a change (field reports: up to two minutes).
-pub const SETTLING: SignedDuration = SignedDuration::from_secs(120);
+pub const CONSISTENCY_WINDOW: SignedDuration = SignedDuration::from_secs(120);
 
 /// When what happened at `at` is settled. `at` may be from an object, and so any time.
 pub fn settled(at: Timestamp) -> Timestamp {
-    at.saturating_add(SETTLING).unwrap_or(Timestamp::MAX)
+    at.saturating_add(CONSISTENCY_WINDOW).unwrap_or(Timestamp::MAX)
 }
 
 /// How soon to look again at a setting that AWS is still carrying out.
@@ -131,7 +131,7 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
     if let Some(next) = adoption::admission(want, seen, remote, now) {
         let writes = matches!(next, Next::Do(_));
         if writes && !seen.function_allowed {
-            return Next::Rest(Rest { provisioned: Some(by_aws::not_allowed(want)), ..Rest::default() });
+            return Next::Rest(Rest { provisioned: Some(lambda_rotation::not_allowed(want)), ..Rest::default() });
         }
         return next;
     }
@@ -142,12 +142,12 @@ pub fn plan(want: &Desired, seen: &Observed, now: Timestamp) -> Next {
         return Next::Do(step);
     }
     let Some(current) = &remote.current else { return valueless(want, seen, remote) };
-    if let Some(step) = overtaken::give_back(want, seen, remote, current) {
+    if let Some(step) = lost_update::give_back(want, seen, remote, current) {
         return Next::Do(step);
     }
     if want.value.is_some()
         && seen.function_allowed
-        && let Some(step) = kept::tidy(want, seen, remote)
+        && let Some(step) = retention::tidy(want, seen, remote)
     {
         return Next::Do(step);
     }
@@ -196,7 +196,7 @@ fn absent(want: &Desired, seen: &Observed) -> Next {
         );
     }
     if !seen.function_allowed {
-        return Next::Rest(Rest { provisioned: Some(by_aws::not_allowed(want)), ..Rest::default() });
+        return Next::Rest(Rest { provisioned: Some(lambda_rotation::not_allowed(want)), ..Rest::default() });
     }
     if seen.mirror == Mirror::Foreign {
         // Nothing is made that could not be delivered.
@@ -209,7 +209,7 @@ fn absent(want: &Desired, seen: &Observed) -> Next {
     if let Some(refusal) = want.settings.key.refused() {
         return Next::Rest(Rest { provisioned: Some(refusal.clone()), ..Rest::default() });
     }
-    let version = want.tokens.creation();
+    let version = want.ids.creation();
     if seen.spent.contains_key(&version) {
         return created_unseen();
     }
@@ -233,20 +233,20 @@ fn valueless(want: &Desired, seen: &Observed, remote: &Remote) -> Next {
             format!("the AWS secret {} has no value yet: put one, it is mirrored then", want.secret_name),
         );
     }
-    let not_allowed = || (!seen.function_allowed).then(|| by_aws::not_allowed(want));
+    let not_allowed = || (!seen.function_allowed).then(|| lambda_rotation::not_allowed(want));
     if let Some(refusal) = held(want, remote).or_else(not_allowed) {
         return Next::Rest(Rest { provisioned: Some(refusal), ..Rest::default() });
     }
-    let version = want.tokens.creation();
+    let version = want.ids.creation();
     if seen.spent.contains_key(&version) {
         return created_unseen();
     }
     Next::Do(Step::Write { version, predecessor: None, cause: Cause::Created })
 }
 
-fn rotated_by_aws(want: &Desired) -> Refusal {
+fn foreign_rotation_refusal(want: &Desired) -> Refusal {
     Refusal::new(
-        Reason::RotatedByAws,
+        Reason::ForeignRotation,
         format!(
             "AWS rotates {} itself: turn that off with aws secretsmanager cancel-rotate-secret, or remove spec.value and spec.rotation to \
              mirror it only",
@@ -257,8 +257,8 @@ fn rotated_by_aws(want: &Desired) -> Refusal {
 
 /// Why nothing may be written as the current value now.
 fn held(want: &Desired, remote: &Remote) -> Option<Refusal> {
-    if remote.driven_by_aws {
-        return Some(rotated_by_aws(want));
+    if remote.foreign_rotation {
+        return Some(foreign_rotation_refusal(want));
     }
     if remote.rotation.enabled && remote.pending.is_some() && remote.pending.as_ref() != remote.current.as_ref().map(|c| &c.version) {
         return Some(Refusal::new(
@@ -284,7 +284,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         wake: mirror.wake,
         unsettled: mirror.unsettled,
         mirror_seen: true,
-        rotates: matches!(want.rotation, Rotation::ByAws(_)) || !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
+        rotates: matches!(want.rotation, Rotation::Lambda(_)) || !matches!(want.rotation, Rotation::Never) && want.value.is_some(),
         first_pending: due::first_pending(want, seen, remote, current),
         ..Rest::default()
     };
@@ -293,13 +293,13 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         if let rollback::Asked::Handled(token, refused) = rollback::asked(want, seen, remote, current) {
             rest.rollback_handled = Some((token, refused));
         }
-        if !by_aws::concerns(&look) {
+        if !lambda_rotation::concerns(&look) {
             return Next::Rest(rest);
         }
     }
     if !seen.function_allowed {
         rest.next_rotation = remote.rotation.next.filter(|_| remote.rotation.enabled);
-        rest.rotated = Some(by_aws::not_allowed(want));
+        rest.rotated = Some(lambda_rotation::not_allowed(want));
         return Next::Rest(rest);
     }
     // What is around a value of somebody else's is theirs, tags too.
@@ -332,7 +332,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
     let step = |rest: Rest, step| match &seen.wrote {
         Some(_) => Next::Rest(Rest { wake: Some(now), ..rest }),
         None if unreported => Next::Rest(Rest { wake: Some(now), ..rest }),
-        None => Next::Do(kept::before_write(want, seen, remote, current).unwrap_or(step)),
+        None => Next::Do(retention::before_write(want, seen, remote, current).unwrap_or(step)),
     };
     let write = |rest: Rest, version, cause| step(rest, Step::Write { version, predecessor: Some(current.version.clone()), cause });
 
@@ -345,7 +345,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         }
         Declaration::Changed(version) => match &unasked {
             None if mirror.unsettled => return Next::Rest(rest),
-            None if by_aws::unrecorded(&look) => {
+            None if lambda_rotation::unrecorded(&look) => {
                 rest.provisioned = Some(Refusal::new(Reason::Progressing, "spec.value changed: the current version is recorded first"));
                 rest.wake = Some(now);
                 return Next::Rest(rest);
@@ -358,7 +358,7 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (rollback::Asked::Nothing, _) => {}
         (rollback::Asked::Handled(token, refused), _) => rest.rollback_handled = Some((token, refused)),
         (rollback::Asked::Wanted { .. }, None) if mirror.unsettled => return Next::Rest(rest),
-        (rollback::Asked::Wanted { .. }, None) if by_aws::unrecorded(&look) => rest.wake = Some(now),
+        (rollback::Asked::Wanted { .. }, None) if lambda_rotation::unrecorded(&look) => rest.wake = Some(now),
         (rollback::Asked::Wanted { version, to }, None) => {
             return step(rest, Step::RollBack { version, to, predecessor: current.version.clone() });
         }
@@ -369,10 +369,10 @@ fn renew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current, mi
         (rollback::Asked::Wanted { .. }, Some(refusal)) if rest.rotates => rest.rotated = Some(refusal.clone()),
         (rollback::Asked::Wanted { .. }, Some(refusal)) => rest.provisioned = Some(refusal.clone()),
     }
-    match by_aws::govern(&look, &mut rest) {
-        by_aws::Governed::Do(step) => return Next::Do(step),
-        by_aws::Governed::Rest => return Next::Rest(rest),
-        by_aws::Governed::No => {}
+    match lambda_rotation::govern(&look, &mut rest) {
+        lambda_rotation::Governed::Do(step) => return Next::Do(step),
+        lambda_rotation::Governed::Rest => return Next::Rest(rest),
+        lambda_rotation::Governed::No => {}
     }
     if want.value.is_none() {
         return Next::Rest(rest);
@@ -400,21 +400,21 @@ enum Declaration {
 }
 
 fn declared_anew(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Declaration {
-    let Some(declared) = want.value.as_ref().map(crate::value::Declared::hash) else { return Declaration::Kept };
+    let Some(declared) = want.value.as_ref().map(crate::value::DeclaredValue::hash) else { return Declaration::Kept };
     let unchanged = match &seen.reported.declared {
         Some(reported) => *reported == declared,
         // The status does not know. What somebody else put is the truth; a version that can only be ours is to be as declared.
         // Where AWS rotates, the id of a request is on a version that the function made.
-        None if matches!(want.rotation, Rotation::ByAws(_)) => current.fits != Some(false) || current.version != want.tokens.creation(),
+        None if matches!(want.rotation, Rotation::Lambda(_)) => current.fits != Some(false) || current.version != want.ids.creation(),
         None => current.fits != Some(false) || !current.version.is_derived(),
     };
     if unchanged {
         return Declaration::Kept;
     }
-    if remote.previous.as_ref().is_some_and(|previous| want.tokens.declaration(previous, &declared) == current.version) {
+    if remote.previous.as_ref().is_some_and(|previous| want.ids.declaration(previous, &declared) == current.version) {
         return Declaration::Unreported;
     }
-    let version = want.tokens.declaration(&current.version, &declared);
+    let version = want.ids.declaration(&current.version, &declared);
     if seen.spent.contains_key(&version) { Declaration::Kept } else { Declaration::Changed(version) }
 }
 
@@ -424,7 +424,7 @@ fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) ->
     if seen.reported.rotate_handled.as_ref() == Some(token) || !want.value.as_ref()?.generates() {
         return None;
     }
-    let version = want.tokens.request(token);
+    let version = want.ids.request(token);
     (!known(&version, seen, remote, current)).then_some(version)
 }
 

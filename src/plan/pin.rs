@@ -3,7 +3,7 @@
 use super::{Current, Mirror, Observed, Remote};
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Pin, Refusal};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// The version, or why there is none. What the mirror holds stays then.
 pub(super) fn wanted(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Result<VersionId, Refusal> {

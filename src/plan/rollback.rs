@@ -6,7 +6,7 @@
 use super::{Current, Observed, Remote, known};
 use crate::api::RollbackRefusal;
 use crate::desired::{Desired, RollbackTo};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// What becomes of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn asked(want: &Desired, seen: &Observed, remote: &Remote, current: &
         return Asked::Handled(token.clone(), *refused);
     }
     let handled = |refused| Asked::Handled(request.token.clone(), refused);
-    let version = want.tokens.rollback(&request.token);
+    let version = want.ids.rollback(&request.token);
     if known(&version, seen, remote, current) {
         return handled(None);
     }

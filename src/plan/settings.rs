@@ -69,8 +69,8 @@ pub struct KeyFacts<'a> {
 /// The key to set, if the one in use is not the declared one.
 pub fn rekey(wanted: &Setting<String>, facts: KeyFacts<'_>) -> Option<String> {
     match wanted {
-        Setting::Refused(_) => None,
-        Setting::Asked(wanted) => {
+        Setting::Rejected(_) => None,
+        Setting::Set(wanted) => {
             let set = match compare(wanted, facts.shown) {
                 Sameness::Same => false,
                 Sameness::Different => true,
@@ -80,7 +80,7 @@ pub fn rekey(wanted: &Setting<String>, facts: KeyFacts<'_>) -> Option<String> {
             set.then(|| wanted.clone())
         }
         // Taken back only while it is still the one that the operator set.
-        Setting::Unmentioned => (facts.kept.is_some() && facts.shown.is_some() && facts.shown == facts.kept_shown).then(String::new),
+        Setting::Unset => (facts.kept.is_some() && facts.shown.is_some() && facts.shown == facts.kept_shown).then(String::new),
     }
 }
 
@@ -99,7 +99,7 @@ impl Settings {
     /// What differs in the replicas. `found` is kept as it is.
     #[must_use]
     pub fn replicated(mut self, wanted: &Setting<BTreeMap<String, Option<String>>>, found: Vec<Replica>, facts: ReplicaFacts) -> Self {
-        if let Setting::Asked(wanted) = wanted {
+        if let Setting::Set(wanted) = wanted {
             let rested = facts.anew || facts.last_changed.is_none_or(|changed| facts.now >= changed + ANOTHER_TRY);
             for (region, key) in wanted {
                 match found.iter().find(|replica| replica.region == *region) {
@@ -145,10 +145,10 @@ fn steps(want: &Desired, remote: &Remote) -> Vec<Step> {
         steps.push(Step::Untag { keys: settings.surplus_tags.clone() });
     }
     if let (Some(description), true) = (&want.description, remote.description_differs) {
-        steps.push(Step::Describe { description: description.clone() });
+        steps.push(Step::SetDescription { description: description.clone() });
     }
     if let Some(key) = &settings.rekey {
-        steps.push(Step::Rekey { key: key.clone() });
+        steps.push(Step::SetKey { key: key.clone() });
     }
     match settings.policy {
         PolicyState::Differs => steps.push(Step::PutPolicy),
@@ -162,7 +162,7 @@ fn steps(want: &Desired, remote: &Remote) -> Vec<Step> {
         steps.push(Step::Replicate { replicas: settings.add.clone() });
     }
     for (region, key) in &settings.rekey_replicas {
-        steps.push(Step::RekeyReplica { region: region.clone(), key: key.clone() });
+        steps.push(Step::SetReplicaKey { region: region.clone(), key: key.clone() });
     }
     steps
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::Cause;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// The one next mutation. Names and version ids only, never secret material.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Step {
         to: Option<VersionId>,
     },
     /// Somebody else's value came between our look and our write, which AWS cannot refuse: make it current again.
-    GiveBack {
+    RestoreCurrent {
         /// Theirs.
         to: VersionId,
         /// Ours, which must still be current.
@@ -57,7 +57,7 @@ pub enum Step {
         description: String,
     },
     /// Set the KMS key.
-    Rekey {
+    SetKey {
         /// Empty: back to the default key, as AWS writes it.
         key: String,
     },
@@ -86,7 +86,7 @@ pub enum Step {
         regions: BTreeSet<String>,
     },
     /// Set the KMS key of one replica.
-    RekeyReplica {
+    SetReplicaKey {
         /// Its region.
         region: String,
         /// To this.
@@ -119,21 +119,21 @@ pub enum Step {
     /// Take our owner reference off the Secret, so that it stays.
     ReleaseMirror,
     /// Say in a tag that rotation by AWS is ours.
-    MarkRotation,
+    ClaimRotation,
     /// Have AWS rotate, by the declared rules and with the declared function.
     ConfigureRotation {
         /// Rotate to this version at once; `None`: by schedule only.
         version: Option<VersionId>,
     },
     /// Have AWS rotate now.
-    RotateByAws {
+    RotateNow {
         /// To this version.
         version: VersionId,
     },
     /// Have AWS rotate no more.
     CancelRotation,
     /// Take that tag away.
-    UnmarkRotation,
+    ReleaseRotation,
     /// Schedule the AWS secret for deletion.
     Delete {
         /// Days for which it can be restored.
@@ -150,27 +150,27 @@ impl Step {
         "Write",
         "RollBack",
         "Label",
-        "GiveBack",
+        "RestoreCurrent",
         "Describe",
-        "Rekey",
+        "SetKey",
         "Tag",
         "Untag",
         "PutPolicy",
         "DeletePolicy",
         "Replicate",
         "StopReplicating",
-        "RekeyReplica",
+        "SetReplicaKey",
         "Restore",
         "Adopt",
         "CreateMirror",
         "ReplaceMirror",
         "AdoptMirror",
         "ReleaseMirror",
-        "MarkRotation",
+        "ClaimRotation",
         "ConfigureRotation",
-        "RotateByAws",
+        "RotateNow",
         "CancelRotation",
-        "UnmarkRotation",
+        "ReleaseRotation",
         "Delete",
     ];
 
@@ -183,27 +183,27 @@ impl Step {
             Self::Write { .. } => "Write",
             Self::RollBack { .. } => "RollBack",
             Self::Label { .. } => "Label",
-            Self::GiveBack { .. } => "GiveBack",
+            Self::RestoreCurrent { .. } => "RestoreCurrent",
             Self::Describe { .. } => "Describe",
-            Self::Rekey { .. } => "Rekey",
+            Self::SetKey { .. } => "SetKey",
             Self::Tag { .. } => "Tag",
             Self::Untag { .. } => "Untag",
             Self::PutPolicy => "PutPolicy",
             Self::DeletePolicy => "DeletePolicy",
             Self::Replicate { .. } => "Replicate",
             Self::StopReplicating { .. } => "StopReplicating",
-            Self::RekeyReplica { .. } => "RekeyReplica",
+            Self::SetReplicaKey { .. } => "SetReplicaKey",
             Self::Restore => "Restore",
             Self::Adopt { .. } => "Adopt",
             Self::AdoptMirror { .. } => "AdoptMirror",
             Self::CreateMirror { .. } => "CreateMirror",
             Self::ReplaceMirror { .. } => "ReplaceMirror",
             Self::ReleaseMirror => "ReleaseMirror",
-            Self::MarkRotation => "MarkRotation",
+            Self::ClaimRotation => "ClaimRotation",
             Self::ConfigureRotation { .. } => "ConfigureRotation",
-            Self::RotateByAws { .. } => "RotateByAws",
+            Self::RotateNow { .. } => "RotateNow",
             Self::CancelRotation => "CancelRotation",
-            Self::UnmarkRotation => "UnmarkRotation",
+            Self::ReleaseRotation => "ReleaseRotation",
             Self::Delete { .. } => "Delete",
         }
     }
@@ -217,7 +217,7 @@ impl Step {
     pub fn once(&self) -> Option<String> {
         match self {
             Self::Describe { .. }
-            | Self::Rekey { .. }
+            | Self::SetKey { .. }
             | Self::Tag { .. }
             | Self::Untag { .. }
             | Self::PutPolicy
@@ -226,7 +226,7 @@ impl Step {
             | Self::StopReplicating { .. }
             | Self::Restore
             | Self::Adopt { .. } => Some(self.kind().to_owned()),
-            Self::RekeyReplica { region, .. } => Some(format!("{} {region}", self.kind())),
+            Self::SetReplicaKey { region, .. } => Some(format!("{} {region}", self.kind())),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 //! on a model of the world until the plan rests.
 
 mod adoption;
-mod by_aws;
+mod lambda_rotation;
 mod cases;
 mod clock;
 mod place;
@@ -16,9 +16,9 @@ use super::*;
 use crate::api::OnMissedWindow;
 use crate::desired::{Pin, Target};
 use crate::generate::Generator;
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 use crate::schedule::{Clock, Schedule};
-use crate::value::{Declared, Layout};
+use crate::value::{DeclaredValue, Layout};
 
 const NOW: i64 = 1_800_000_000;
 const PERIOD: i64 = 3600;
@@ -27,16 +27,16 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn tokens() -> Tokens {
-    Tokens::of("0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")
+fn ids() -> VersionIds {
+    VersionIds::of("0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")
 }
 
 fn id(name: &str) -> VersionId {
     VersionId::from(name)
 }
 
-fn declared(username: &str) -> Declared {
-    Declared::Fields {
+fn declared(username: &str) -> DeclaredValue {
+    DeclaredValue::Fields {
         data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
         generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
     }
@@ -44,7 +44,7 @@ fn declared(username: &str) -> Declared {
 
 fn want() -> Desired {
     Desired {
-        tokens: tokens(),
+        ids: ids(),
         uid: "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11".to_owned(),
         namespace: "shop".to_owned(),
         name: "db-admin".to_owned(),
@@ -83,7 +83,7 @@ fn scheduled(suspended: bool) -> Rotation {
 /// Every hour after the last change, with a window of so many minutes.
 fn on_clock(window: i64, on_missed: OnMissedWindow, suspended: bool, immediately: bool) -> Rotation {
     let schedule = Schedule::parse("rate(1 hour)").unwrap();
-    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, tokens()).unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, ids()).unwrap();
     Rotation::Scheduled { expression: clock.describe("rate(1 hour)"), clock, suspended, immediately }
 }
 
@@ -100,8 +100,8 @@ fn remote() -> Remote {
         arn: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf".to_owned(),
         ownership: Ownership::Ours,
         deleted: false,
-        driven_by_aws: false,
-        rotation: AwsRotation::default(),
+        foreign_rotation: false,
+        rotation: LambdaRotationFacts::default(),
         current: Some(current(60)),
         previous: Some(id("previous")),
         pending: None,
@@ -161,7 +161,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let mut remotes = vec![None];
     for ownership in [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable] {
         for deleted in [false, true] {
-            for driven_by_aws in [false, true] {
+            for foreign_rotation in [false, true] {
                 for age in [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)] {
                     for pending in [None, Some("current"), Some("foreign")] {
                         for drifted in [false, true] {
@@ -169,7 +169,7 @@ fn every(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
                                 remotes.push(Some(Remote {
                                     ownership,
                                     deleted,
-                                    driven_by_aws,
+                                    foreign_rotation,
                                     current: age.map(current),
                                     pending: pending.map(id),
                                     missing_tags: if drifted {
@@ -287,7 +287,7 @@ fn no_combination_of_facts_breaks_a_rule() {
 fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> String) {
     let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. });
     match &seen.remote {
-        None => assert!(matches!(step, Step::Create { version } if *version == tokens().creation()), "{}", facts()),
+        None => assert!(matches!(step, Step::Create { version } if *version == ids().creation()), "{}", facts()),
         Some(remote) => {
             if *step == Step::Restore {
                 assert!(remote.deleted, "{}", facts());
@@ -299,14 +299,14 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
                 assert!(matches!(remote.ownership, Ownership::Former | Ownership::Adoptable), "{}", facts());
                 let said = remote.current.is_none() || seen.reported.adopting.is_some();
                 assert!(said, "the status says so before the tags do: {}", facts());
-                assert!(remote.ownership == Ownership::Former || !remote.driven_by_aws, "AWS rotates it: {}", facts());
+                assert!(remote.ownership == Ownership::Former || !remote.foreign_rotation, "AWS rotates it: {}", facts());
             } else if *step != Step::Restore {
                 assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
             }
             assert!(!matches!(step, Step::Create { .. }), "{}", facts());
             if let Step::Write { version, predecessor, cause } = step {
                 assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
-                assert!(!remote.driven_by_aws, "AWS rotates it: {}", facts());
+                assert!(!remote.foreign_rotation, "AWS rotates it: {}", facts());
                 assert!(remote.pending.is_none() || remote.pending == *predecessor, "a foreign rotation is not abandoned: {}", facts());
                 if predecessor.is_some() {
                     let delivered = match &seen.mirror {
@@ -347,9 +347,9 @@ fn check_step(want: &Desired, seen: &Observed, step: &Step, facts: &dyn Fn() -> 
 fn due(want: &Desired, seen: &Observed, current: &Current, version: &VersionId) -> bool {
     let Rotation::Scheduled { suspended: false, expression, immediately, .. } = &want.rotation else { return false };
     if *immediately && seen.reported.unscheduled {
-        return *version == tokens().first();
+        return *version == ids().first();
     }
-    let place = |seconds: u64| i64::try_from(tokens().place(seconds)).unwrap();
+    let place = |seconds: u64| i64::try_from(ids().place(seconds)).unwrap();
     let late = NOW - current.changed.as_second() - PERIOD;
     let turn = match expression.as_str() {
         "rate(1 hour)" => late >= 0,
@@ -357,7 +357,7 @@ fn due(want: &Desired, seen: &Observed, current: &Current, version: &VersionId) 
         "rate(1 hour); duration: 5m; onMissedWindow: NextWindow" => (place(270)..300).contains(&late),
         other => panic!("{other}"),
     };
-    turn && *version == tokens().slot(at(NOW - late))
+    turn && *version == ids().slot(at(NOW - late))
 }
 
 fn check_rest(want: &Desired, seen: &Observed, rest: &Rest, facts: &dyn Fn() -> String) {
@@ -439,7 +439,7 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
             world.remote = Some(Remote { current: Some(first), previous: None, labels, ..remote() });
         }
         Step::RollBack { version, .. } | Step::Write { version, .. } => {
-            let slot = kept::next(want, world, world.remote.as_ref().unwrap());
+            let slot = retention::next(want, world, world.remote.as_ref().unwrap());
             let remote = world.remote.as_mut().unwrap();
             relabel(remote, version);
             remote.labels.extend(slot.map(|slot| (slot.label, version.clone())));
@@ -451,7 +451,7 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
                 world.reported.rotate_handled.clone_from(&want.rotate_request);
             }
         }
-        Step::Label { label, from, to } => {
+        Step::MoveLabel { label, from, to } => {
             let remote = world.remote.as_mut().unwrap();
             assert_eq!(remote.labels.get(label), from.as_ref(), "labels are moved from where they are");
             match to {
@@ -459,15 +459,15 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
                 None => drop(remote.labels.remove(label)),
             }
         }
-        Step::GiveBack { to, from } => {
+        Step::RestoreCurrent { to, from } => {
             let remote = world.remote.as_mut().unwrap();
             assert_eq!(remote.current.as_ref().map(|current| &current.version), Some(from));
             relabel(remote, to);
             remote.current = Some(Current { version: to.clone(), ..current(0) });
             remote.previous = Some(from.clone());
         }
-        Step::Describe { .. } => world.remote.as_mut().unwrap().description_differs = false,
-        Step::Rekey { .. } => settings.unwrap().rekey = None,
+        Step::SetDescription { .. } => world.remote.as_mut().unwrap().description_differs = false,
+        Step::SetKey { .. } => settings.unwrap().rekey = None,
         Step::Tag { .. } => world.remote.as_mut().unwrap().missing_tags.clear(),
         Step::Untag { .. } => settings.unwrap().surplus_tags.clear(),
         Step::PutPolicy => settings.unwrap().policy = PolicyState::AsDeclared("declared".to_owned()),
@@ -478,7 +478,7 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
             settings.stop.clear();
             settings.replicas.clear();
         }
-        Step::RekeyReplica { region, .. } => drop(settings.unwrap().rekey_replicas.remove(region)),
+        Step::SetReplicaKey { region, .. } => drop(settings.unwrap().rekey_replicas.remove(region)),
         Step::Restore => world.remote.as_mut().unwrap().deleted = false,
         Step::Adopt { .. } => {
             let remote = world.remote.as_mut().unwrap();
@@ -490,8 +490,8 @@ fn carry_out(want: &Desired, world: &mut Observed, step: &Step) {
             world.mirror_written = true;
         }
         Step::ReleaseMirror => world.mirror = Mirror::Foreign,
-        Step::MarkRotation | Step::ConfigureRotation { .. } | Step::RotateByAws { .. } | Step::CancelRotation | Step::UnmarkRotation => {
-            by_aws::carry_out(world.remote.as_mut().unwrap(), step);
+        Step::ClaimRotation | Step::ConfigureRotation { .. } | Step::RotateNow { .. } | Step::CancelRotation | Step::ReleaseRotation => {
+            lambda_rotation::carry_out(world.remote.as_mut().unwrap(), step);
         }
         Step::Delete { .. } => world.remote.as_mut().unwrap().deleted = true,
     }

@@ -10,7 +10,7 @@ use super::args::ClusterArgs;
 use super::flags::Flags;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
-use crate::cluster::stored::Stored;
+use crate::kubernetes::stored::Stored;
 
 /// Our name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";

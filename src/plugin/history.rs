@@ -73,7 +73,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     let mirrored = status.mirror.and_then(|mirror| mirror.version_id);
     let labelled =
         [("AWSCURRENT", aws.current_version_id), ("AWSPREVIOUS", aws.previous_version_id), ("AWSPENDING", aws.pending_version_id)];
-    let kept = aws.kept_version_ids;
+    let kept = aws.retained_version_ids;
     let items = status
         .history
         .into_iter()
@@ -145,7 +145,7 @@ mod tests {
             "metadata": {"name": "db"},
             "spec": {},
             "status": {
-                "aws": {"currentVersionId": "v3", "previousVersionId": "v1", "keptVersionIds": ["v0"]},
+                "aws": {"currentVersionId": "v3", "previousVersionId": "v1", "retainedVersionIds": ["v0"]},
                 "mirror": {"secretName": "db", "versionId": "v3"},
                 "history": [
                     {"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "RolledBack", "outcome": "Succeeded", "copyOf": "57c54e0c-0b7a"},

@@ -1,6 +1,6 @@
 //! How far a request has come, by what the status says. Pure.
 //!
-//! The version that a rotate request makes is known before it is made ([`crate::ids`]), so another rotation is never taken for it. The outcome is
+//! The version that a rotate request makes is known before it is made ([`crate::version_id`]), so another rotation is never taken for it. The outcome is
 //! that of the version: what else is wrong with the object is said beside it, and changes nothing in it.
 
 use kube::ResourceExt;
@@ -11,7 +11,7 @@ use super::flags::Flags;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret};
 use crate::desired::{RollbackRequest, bounded};
-use crate::ids::{Tokens, VersionId};
+use crate::version_id::{VersionIds, VersionId};
 
 /// The steps of a rotation, as `rotate -o json` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -95,8 +95,8 @@ pub(super) fn rollback(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> 
     follow(object, asked, &tokens(object).rollback(&asked.token), Answer { handled, refused }, flags)
 }
 
-fn tokens(object: &RotatedSecret) -> Tokens {
-    Tokens::of(object.metadata.uid.as_deref().unwrap_or_default())
+fn tokens(object: &RotatedSecret) -> VersionIds {
+    VersionIds::of(object.metadata.uid.as_deref().unwrap_or_default())
 }
 
 /// The requests that the operator has acknowledged.
@@ -154,7 +154,7 @@ fn unready(object: &RotatedSecret) -> Option<String> {
 /// Why the Secret will not hold the current version until a person acts.
 fn undelivered(object: &RotatedSecret) -> Option<String> {
     let mirrored = condition(object, ConditionType::Mirrored).filter(|mirrored| mirrored.status == "False")?;
-    reason(&mirrored.reason).is_some_and(Reason::needs_a_person).then(|| mirrored.message.clone())
+    reason(&mirrored.reason).is_some_and(Reason::requires_user_action).then(|| mirrored.message.clone())
 }
 
 /// Why the version was not made and will not be made by itself.
@@ -195,7 +195,7 @@ fn blocked(object: &RotatedSecret) -> Option<String> {
     let aspects = [ConditionType::Provisioned, ConditionType::Mirrored, ConditionType::Rotated];
     let unmet = aspects.into_iter().filter_map(|of| Some((of, condition(object, of).filter(|condition| condition.status == "False")?)));
     let mut in_the_way = unmet
-        .filter(|(of, condition)| reason(&condition.reason).is_some_and(|reason| reason.needs_a_person() && !goes_on(object, *of, reason)));
+        .filter(|(of, condition)| reason(&condition.reason).is_some_and(|reason| reason.requires_user_action() && !goes_on(object, *of, reason)));
     // A failure that concerns none of the three ended the look too.
     let failing = object.status.as_ref().is_some_and(|status| status.failures.is_some());
     in_the_way.next().map(|(_, condition)| condition.message.clone()).or_else(|| failing.then(|| stalled.message.clone()))

@@ -14,9 +14,9 @@ use super::restored::Restored;
 use super::wait::Wait;
 use super::{Exit, Trouble};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
-use crate::cluster::stored::Brief;
+use crate::kubernetes::stored::Brief;
 use crate::desired::{RollbackRequest, RollbackTo};
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 
 pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
     if args.cancel {
@@ -27,7 +27,7 @@ pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit
     let waiting = progress::pending(&object, Asking::Rotate);
     let asked = Asked { token: waiting.clone().unwrap_or_else(|| look.clone()), look };
     let annotations = if waiting.is_some() { json!({REFRESH: asked.look}) } else { json!({ROTATE: asked.token, REFRESH: asked.look}) };
-    let version = Tokens::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
+    let version = VersionIds::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
     ask(session, &args.name, annotations).await?;
     let wait = Wait::new(session, args, Asking::Rotate, asked, &object).making(version);
     wait.tell("requested", &format!("with token {}{}", wait.asked.token, earlier(waiting.is_some())))?;
@@ -57,7 +57,7 @@ pub(super) async fn roll_back(
     let asked = Asked { token: waiting.map_or_else(|| look.clone(), |request| request.token), look };
     let annotations =
         if again { json!({REFRESH: asked.look}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.look}) };
-    let version = Tokens::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
+    let version = VersionIds::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
     ask(session, &args.name, annotations).await?;
     let mut wait = Wait::new(session, args, Asking::RollBack, asked, object).making(version);
     if let Some(since) = since {

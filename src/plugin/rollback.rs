@@ -93,7 +93,7 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
         let previous = aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: {see}"))?;
         return undone(object, &previous, flags, now).map_or(Ok(previous), Err);
     }
-    let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.kept_version_ids).collect();
+    let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.retained_version_ids).collect();
     known.extend(aws.previous_version_id);
     known.retain(|version| !meant.is_empty() && version.starts_with(meant));
     known.sort_unstable();
@@ -147,7 +147,7 @@ mod tests {
             "metadata": {"name": "db"},
             "spec": {},
             "status": {
-                "aws": {"currentVersionId": "cccc", "previousVersionId": previous, "keptVersionIds": ["abcd", "ffff"]},
+                "aws": {"currentVersionId": "cccc", "previousVersionId": previous, "retainedVersionIds": ["abcd", "ffff"]},
                 "history": [entry("cccc"), entry("abcd"), entry("abce")],
             },
         }))

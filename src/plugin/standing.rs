@@ -14,7 +14,7 @@ use super::progress::{self, Asking};
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
-use crate::cluster::stored::Unreadable;
+use crate::kubernetes::stored::Unreadable;
 
 /// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);

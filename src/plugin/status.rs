@@ -11,8 +11,8 @@ use super::standing::{Standing, State, judge, sort};
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages};
 use crate::api::RotatedSecret;
-use crate::cluster::stored::Stored;
-use crate::cluster::watch::PAGE;
+use crate::kubernetes::stored::Stored;
+use crate::kubernetes::watch::PAGE;
 
 #[derive(Serialize)]
 struct List<'a> {

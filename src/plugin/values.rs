@@ -10,7 +10,7 @@ use super::aws::{Caller, Place, refused};
 use super::connect::Session;
 use crate::aws::Selector;
 use crate::desired::Target;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plaintext::SecretBytes;
 
 /// Whether the Secret holds what this version holds.

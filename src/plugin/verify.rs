@@ -17,9 +17,9 @@ use super::{Exit, Trouble};
 use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::Description;
-use crate::cluster::mirror::{self, MirrorMetadata};
+use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::desired::{Desired, Pin, Policy, Target};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// A rotation may be on its way while we look: a difference is looked at twice before it is told.
 const SECOND_LOOK: Duration = Duration::from_secs(3);

@@ -10,14 +10,14 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Cause, TAG_ROTATION};
 use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Version, Written};
 use crate::backoff::Class;
-use crate::cluster::{mirror, object};
-use crate::desired::by_aws::{self, ByAws, Rules};
+use crate::kubernetes::{mirror, object};
+use crate::desired::lambda_rotation::{self, LambdaRotation, Rules};
 use crate::desired::{Desired, Pin, Rotation};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plaintext::Plaintext;
 use crate::plan::{Step, kept, settled};
-use crate::report::Happening;
+use crate::status::EventNote;
 use crate::value::{ComposeError, Payload};
 
 impl Work<'_> {
@@ -43,13 +43,13 @@ impl Work<'_> {
             }
             Step::Write { version, predecessor, cause } => self.write(want, sight, at, version, predecessor.as_ref(), *cause).await?,
             Step::RollBack { version, to, predecessor } => self.roll_back(want, sight, at, version, to, predecessor).await?,
-            Step::Label { label, from, to } => self.label(at, label, from.as_ref(), to.as_ref()).await?,
-            Step::GiveBack { to, from } => {
+            Step::MoveLabel { label, from, to } => self.label(at, label, from.as_ref(), to.as_ref()).await?,
+            Step::RestoreCurrent { to, from } => {
                 self.aws()?.move_current(at, to, from).await?;
                 self.wrote = None;
             }
-            Step::Describe { description } => self.aws()?.set_description(at, description).await?,
-            Step::Rekey { key } => self.aws()?.set_key(at, key).await?,
+            Step::SetDescription { description } => self.aws()?.set_description(at, description).await?,
+            Step::SetKey { key } => self.aws()?.set_key(at, key).await?,
             Step::Tag { tags } | Step::Adopt { tags } => self.aws()?.tag(at, tags).await?,
             Step::Untag { keys } => self.aws()?.untag(at, keys).await?,
             Step::PutPolicy => {
@@ -64,7 +64,7 @@ impl Work<'_> {
             }
             Step::Replicate { replicas } => self.aws()?.replicate(at, replicas).await?,
             Step::StopReplicating { regions } => self.aws()?.stop_replicating(at, regions).await?,
-            Step::RekeyReplica { region, key } => {
+            Step::SetReplicaKey { region, key } => {
                 // A replica's ARN is the primary's but for the region.
                 let arn = at.id.replacen(&format!(":{}:", want.region), &format!(":{region}:"), 1);
                 self.aws()?.set_key(Address { region, id: &arn }, key).await?;
@@ -73,7 +73,7 @@ impl Work<'_> {
                 // Whoever deleted the object may have scheduled this, and our look at the object may be older than that.
                 object::alive(&self.ctx.client, &self.object).await?;
                 self.aws()?.restore(at).await?;
-                self.happenings.push(Happening {
+                self.event_notes.push(EventNote {
                     warning: false,
                     reason: "Restored".to_owned(),
                     action: "Restore",
@@ -90,27 +90,27 @@ impl Work<'_> {
                     mirror::release(&self.ctx.client, &self.object, target, found).await?;
                 }
             }
-            Step::MarkRotation => self.aws()?.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), by_aws::mark(want))])).await?,
-            Step::UnmarkRotation => self.aws()?.untag(at, &BTreeSet::from([TAG_ROTATION.to_owned()])).await?,
+            Step::ClaimRotation => self.aws()?.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), lambda_rotation::mark(want))])).await?,
+            Step::ReleaseRotation => self.aws()?.untag(at, &BTreeSet::from([TAG_ROTATION.to_owned()])).await?,
             Step::ConfigureRotation { version } => {
-                let Rotation::ByAws(ByAws { function, terms: Ok(terms), .. }) = &want.rotation else {
+                let Rotation::Lambda(LambdaRotation { function, terms: Ok(terms), .. }) = &want.rotation else {
                     return Err(Failure::bug("a rotation by AWS that is not declared"));
                 };
                 self.rotate(at, version.as_ref(), Some((function, &terms.rules))).await?;
             }
-            Step::RotateByAws { version } => self.rotate(at, Some(version), None).await?,
+            Step::RotateNow { version } => self.rotate(at, Some(version), None).await?,
             Step::CancelRotation => self.aws()?.cancel_rotation(at).await?,
             Step::Delete { window } => {
                 self.aws()?.delete(at, *window).await?;
-                self.happenings.push(Happening {
+                self.event_notes.push(EventNote {
                     warning: false,
                     reason: "DeletionScheduled".to_owned(),
                     action: "Delete",
                     note: format!("the AWS secret {} will be deleted in {window} days; until then it can be restored", want.secret_name),
                 });
                 // The object goes with its finalizer, so this Event cannot wait for a status.
-                for happening in std::mem::take(&mut self.happenings) {
-                    self.ctx.events.publish(&self.object, &happening).await;
+                for note in std::mem::take(&mut self.event_notes) {
+                    self.ctx.events.publish(&self.object, &note).await;
                 }
             }
         }
@@ -258,7 +258,7 @@ impl Work<'_> {
 /// The label of ours that a version takes along.
 fn kept_label(want: &Desired, sight: &Sight) -> Option<String> {
     let remote = sight.seen.remote.as_ref()?;
-    kept::next(want, &sight.seen, remote).map(|slot| slot.label)
+    retention::next(want, &sight.seen, remote).map(|slot| slot.label)
 }
 
 #[cfg(feature = "weakened")]

@@ -1,8 +1,8 @@
 //! One turn for one object: observe, plan, act, until there is nothing left to do; then report once.
 
-mod account;
+mod instrument;
 mod act;
-mod identify;
+mod authorize;
 mod observe;
 mod place;
 mod settings;
@@ -20,14 +20,14 @@ use tracing::Instrument as _;
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::{Address, Aws, Description, SecretsManager, Selector, Version};
 use crate::backoff::Class;
-use crate::cluster::events::Events;
-use crate::cluster::{mirror, object};
+use crate::kubernetes::events::Events;
+use crate::kubernetes::{mirror, object};
 use crate::desired::{Desired, Policy, Refusal};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::metrics::Metrics;
 use crate::plan::{Next, Observed, Place, Rest, Step, Unfit, plan, plan_cleanup};
-use crate::report::{self, Happening, Outcome};
+use crate::status::{self, EventNote, Outcome};
 
 /// The most steps that one turn may take. An AWS secret that comes back and is taken over, with every setting to
 /// mend and replicas in sixteen regions, needs thirty-four; more means two facts that never agree.
@@ -80,7 +80,7 @@ pub struct Turn {
 /// Runs one turn. Never fails: a failure is reported in the object's status and leads to another turn.
 pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
     let now = (ctx.clock)();
-    if let Some(until) = report::backing_off(object, now)
+    if let Some(until) = status::backing_off(object, now)
         && !mirror_gone(object, ctx).await
     {
         return Turn { again: Some(wait(until, now)), changed: false, failed: false };
@@ -109,7 +109,7 @@ pub async fn turn(object: &RotatedSecret, ctx: &Context) -> Turn {
         located: None,
         unfit: BTreeMap::new(),
         steps: Vec::new(),
-        happenings: Vec::new(),
+        event_notes: Vec::new(),
         #[cfg(feature = "weakened")]
         in_memory: None,
     };
@@ -148,7 +148,7 @@ struct Work<'a> {
     ctx: &'a Context,
     object: RotatedSecret,
     /// What the namespace may; found out at the first look.
-    permit: Option<identify::Permit>,
+    permit: Option<authorize::Authorization>,
     /// AWS, as whoever acts for this object.
     acting: Option<SecretsManager>,
     /// Version ids that AWS said are used up, and when those versions were made.
@@ -177,7 +177,7 @@ struct Work<'a> {
     /// Versions that were read and must not be mirrored.
     unfit: BTreeMap<VersionId, Unfit>,
     steps: Vec<&'static str>,
-    happenings: Vec<Happening>,
+    event_notes: Vec<EventNote>,
     #[cfg(feature = "weakened")]
     in_memory: Option<crate::value::Payload>,
 }
@@ -213,7 +213,7 @@ impl Work<'_> {
             #[cfg(feature = "weakened")]
             let step = self.weaken(step);
             // All that is said on the way carries the version.
-            let span = tracing::info_span!("step", step = step.kind(), version = account::version_of(&step));
+            let span = tracing::info_span!("step", step = step.kind(), version = instrument::version_of(&step));
             let acted = async {
                 tracing::info!("acting");
                 self.act(want, &sight, &step).await
@@ -231,8 +231,8 @@ impl Work<'_> {
                 self.steps.push(step.kind());
             }
             if deleting && step == Step::RemoveFinalizer {
-                if let Some(happening) = identify::farewell(want, &sight.seen) {
-                    self.ctx.events.publish(&self.object, &happening).await;
+                if let Some(note) = authorize::orphaned_secret_event(want, &sight.seen) {
+                    self.ctx.events.publish(&self.object, &note).await;
                 }
                 return Ok(None);
             }
@@ -256,7 +256,7 @@ impl Work<'_> {
     async fn finish(&mut self, want: Option<&Desired>, outcome: &Outcome, started: Timestamp) -> Turn {
         let now = (self.ctx.clock)();
         let before = self.object.status.clone().unwrap_or_default();
-        let status = report::report(&self.object, want, outcome, now);
+        let status = status::report(&self.object, want, outcome, now);
         let failed = matches!(outcome, Outcome::Failed { .. });
         if status != before {
             match object::write_status(&self.ctx.client, &self.object, &status).await {
@@ -271,14 +271,14 @@ impl Work<'_> {
                     return Turn { again: Some(delay), changed: !self.steps.is_empty(), failed };
                 }
             }
-            if let Some(entry) = report::news(&before, &status) {
+            if let Some(entry) = status::news(&before, &status) {
                 self.news(want, entry);
             }
         }
-        let mut happenings = std::mem::take(&mut self.happenings);
-        happenings.extend(report::happenings(&before, &status, &self.steps));
-        for happening in happenings {
-            self.ctx.events.publish(&self.object, &happening).await;
+        let mut event_notes = std::mem::take(&mut self.event_notes);
+        event_notes.extend(status::event_notes(&before, &status, &self.steps));
+        for note in event_notes {
+            self.ctx.events.publish(&self.object, &note).await;
         }
         let again = match outcome {
             Outcome::Failed { .. } => status
@@ -298,7 +298,7 @@ impl Work<'_> {
 
     /// The refresh interval, each object at its own pace within ten percent, so that a thousand do not look at once.
     fn refresh(&self) -> SignedDuration {
-        let seed = crate::ids::Tokens::of(&self.object.uid().unwrap_or_default()).seed();
+        let seed = crate::version_id::VersionIds::of(&self.object.uid().unwrap_or_default()).seed();
         let spread = i32::try_from(seed % 201).unwrap_or(100) - 100;
         let interval = self.ctx.refresh_interval;
         interval + interval / 1000 * spread

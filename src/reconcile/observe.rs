@@ -9,14 +9,14 @@ use super::{Work, settings};
 use crate::api::{Cause, FINALIZER, RotatedSecretStatus, TAG_ROTATION};
 use crate::aws::{Address, Description, RotationDescription, Selector};
 use crate::backoff::Class;
-use crate::cluster::mirror::{self, MirrorMetadata};
-use crate::desired::by_aws::{self, ByAws};
+use crate::kubernetes::mirror::{self, MirrorMetadata};
+use crate::desired::lambda_rotation::{self, LambdaRotation};
 use crate::desired::{Desired, Pin, Rotation, SecretArn};
 use crate::failure::Failure;
-use crate::ids::VersionId;
-use crate::plan::{AwsRotation, Current, Mirror, Observed, Ownership, Place, Remote, Settings, settled};
-use crate::report;
-use crate::value::Declared;
+use crate::version_id::VersionId;
+use crate::plan::{LambdaRotationFacts, Current, Mirror, Observed, Ownership, Place, Remote, Settings, settled};
+use crate::status;
+use crate::value::DeclaredValue;
 
 /// The facts, and what acting on them needs.
 pub(super) struct Sight {
@@ -35,7 +35,7 @@ impl Work<'_> {
             finalizer: self.object.finalizers().iter().any(|name| name == FINALIZER),
             remote: None,
             mirror: Mirror::Unwanted,
-            reported: report::recall(&self.object, want, now),
+            reported: status::recall(&self.object, want, now),
             spent: self.spent.clone(),
             mirror_revision: None,
             mirror_written: self.mirror_written,
@@ -172,7 +172,7 @@ impl Work<'_> {
         Ok(Remote {
             ownership,
             deleted: description.deleted,
-            driven_by_aws: description.rotation.enabled && !rotation_is_ours(want, ownership, &description)
+            foreign_rotation: description.rotation.enabled && !rotation_is_ours(want, ownership, &description)
                 || description.owning_service.is_some(),
             rotation: rotation(want, ownership, &description),
             current,
@@ -271,8 +271,8 @@ impl Work<'_> {
         let redeclared = if reported {
             newest.is_some_and(|newest| newest.cause == Cause::SpecChanged)
         } else {
-            let hash = want.value.as_ref().map(Declared::hash).unwrap_or_default();
-            previous.is_some_and(|previous| want.tokens.declaration(previous, &hash) == *version)
+            let hash = want.value.as_ref().map(DeclaredValue::hash).unwrap_or_default();
+            previous.is_some_and(|previous| want.ids.declaration(previous, &hash) == *version)
         };
         match (redeclared, before, previous) {
             (true, Some(before), _) => Ok(before),
@@ -286,7 +286,7 @@ impl Work<'_> {
                 Ok(whole_seconds(created))
             }
             // The version was pending for a while before AWS made it current.
-            _ if matches!(want.rotation, Rotation::ByAws(_)) => Ok(description.rotation.last.map_or(changed, whole_seconds).max(changed)),
+            _ if matches!(want.rotation, Rotation::Lambda(_)) => Ok(description.rotation.last.map_or(changed, whole_seconds).max(changed)),
             _ => Ok(changed),
         }
     }
@@ -295,25 +295,25 @@ impl Work<'_> {
 /// Whether rotation by AWS was turned on by us, or is what this object declares.
 fn rotation_is_ours(want: &Desired, ownership: Ownership, description: &Description) -> bool {
     let mark = description.tags.get(TAG_ROTATION);
-    let declared = matches!(&want.rotation, Rotation::ByAws(by_aws) if description.rotation.function.as_ref() == Some(&by_aws.function));
+    let declared = matches!(&want.rotation, Rotation::Lambda(lambda_rotation) if description.rotation.function.as_ref() == Some(&lambda_rotation.function));
     match mark {
         // An old mark on a secret that is ours is ours.
-        Some(mark) => *mark == by_aws::mark(want) || ownership == Ownership::Ours,
+        Some(mark) => *mark == lambda_rotation::mark(want) || ownership == Ownership::Ours,
         None => declared,
     }
 }
 
-fn rotation(want: &Desired, ownership: Ownership, description: &Description) -> AwsRotation {
+fn rotation(want: &Desired, ownership: Ownership, description: &Description) -> LambdaRotationFacts {
     let mark = description.tags.get(TAG_ROTATION);
-    let marked = mark.is_some_and(|mark| *mark == by_aws::mark(want));
+    let marked = mark.is_some_and(|mark| *mark == lambda_rotation::mark(want));
     let RotationDescription { enabled, function, rules, last, next } = &description.rotation;
     let as_declared = match &want.rotation {
-        Rotation::ByAws(ByAws { function: declared, terms: Ok(terms), .. }) => {
+        Rotation::Lambda(LambdaRotation { function: declared, terms: Ok(terms), .. }) => {
             function.as_ref() == Some(declared) && terms.rules.are_shown_as(rules)
         }
         _ => false,
     };
-    AwsRotation {
+    LambdaRotationFacts {
         enabled: *enabled,
         marked,
         contested: mark.is_some() && !marked && ownership != Ownership::Ours,

@@ -4,7 +4,7 @@ use super::{Work, settings};
 use crate::api::condition::Reason;
 use crate::aws::Description;
 use crate::backoff::Class;
-use crate::cluster::mirror;
+use crate::kubernetes::mirror;
 use crate::desired::{Desired, Refusal, SecretArn};
 use crate::failure::Failure;
 use crate::plan::{Ownership, Place};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Work;
-use crate::api::{ADOPT_BY, AwsAdoptionPolicy, KeptStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{ADOPT_BY, AwsAdoptionPolicy, AppliedStatus, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::aws::{Address, Description};
 use crate::backoff::Class;
 use crate::desired::{Desired, Refusal, Setting, resource_policy};
@@ -44,7 +44,7 @@ impl Work<'_> {
     pub(super) fn said(&mut self, step: &Step, deleting: bool, acted: Result<(), Failure>) -> Result<bool, Failure> {
         let refused = match acted {
             Ok(()) => None,
-            Err(failure) if step.keeps_a_setting() && !deleting && failure.lasts() => {
+            Err(failure) if step.keeps_a_setting() && !deleting && failure.is_terminal() => {
                 tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, "a setting was refused");
                 self.ctx.metrics.failure(failure.reason.as_str());
                 Some(Refusal::new(failure.reason, failure.message))
@@ -68,7 +68,7 @@ impl Work<'_> {
             shown,
             kept: kept.kms_key_id.as_deref(),
             kept_shown: kept.kms_key_shown.as_deref(),
-            just_set: self.tried.get("Rekey") == Some(&None),
+            just_set: self.tried.get("SetKey") == Some(&None),
         };
         let settings = Settings {
             surplus_tags: surplus,
@@ -83,9 +83,9 @@ impl Work<'_> {
     }
 
     /// What the status says that we set on this very secret.
-    fn kept(&self, description: &Description) -> KeptStatus {
+    fn kept(&self, description: &Description) -> AppliedStatus {
         let aws = self.object.status.as_ref().and_then(|status| status.aws.as_ref());
-        aws.filter(|aws| aws.arn.as_ref() == Some(&description.arn)).and_then(|aws| aws.kept.clone()).unwrap_or_default()
+        aws.filter(|aws| aws.arn.as_ref() == Some(&description.arn)).and_then(|aws| aws.applied.clone()).unwrap_or_default()
     }
 
     /// The spec is another one than last reported, or a person asks for a look.
@@ -97,12 +97,12 @@ impl Work<'_> {
     }
 
     /// AWS is asked only when the declaration is another one than was put, when anything about the secret changed since, or when a person asks.
-    async fn policy(&mut self, want: &Desired, description: &Description, kept: &KeptStatus) -> Result<PolicyState, Failure> {
+    async fn policy(&mut self, want: &Desired, description: &Description, kept: &AppliedStatus) -> Result<PolicyState, Failure> {
         let just_put = self.tried.get("PutPolicy") == Some(&None);
         let declared = match &want.settings.policy {
-            Setting::Refused(refusal) => return Ok(PolicyState::Refused(refusal.clone())),
-            Setting::Asked(policy) => Some(policy),
-            Setting::Unmentioned => None,
+            Setting::Rejected(refusal) => return Ok(PolicyState::Refused(refusal.clone())),
+            Setting::Set(policy) => Some(policy),
+            Setting::Unset => None,
         };
         // A policy that was put without the check of AWS is put again when the check is asked for.
         let unchecked = |block: bool| block && kept.block_public_policy == Some(false) && !just_put;

@@ -7,9 +7,9 @@ use crate::api::condition::Reason;
 use crate::aws::{Address, Selector};
 use crate::desired::Desired;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plan::{Cure, Mirror, Unfit};
-use crate::value::{Declared, Lack, LayoutError, Payload, WHOLE_VALUE_KEY};
+use crate::value::{DeclaredValue, Lack, LayoutError, Payload, WHOLE_VALUE_KEY};
 
 impl Work<'_> {
     /// The data of the Secret; or why this value must not get there.
@@ -20,8 +20,8 @@ impl Work<'_> {
         };
         let Some(target) = &want.target else { return Ok(crate::value::Data::new()) };
         let whole = match &want.value {
-            Some(Declared::PlainText(_)) => !self.shape_changes(want),
-            Some(Declared::Fields { .. }) => {
+            Some(DeclaredValue::PlainText(_)) => !self.shape_changes(want),
+            Some(DeclaredValue::Fields { .. }) => {
                 let lack = self.expected(want, sight, version).and_then(|fields| value.lack(&fields).map(|lack| (lack, fields)));
                 if let Some((lack, fields)) = lack {
                     return Err(unfit(lacking(want, version, &lack, &fields), Cure::Write));
@@ -69,7 +69,7 @@ impl Work<'_> {
         cause: Cause,
     ) -> Result<Option<Payload>, Failure> {
         let value = self.read(at, Selector::Version(current)).await?.value;
-        let fields = matches!(want.value, Some(Declared::Fields { .. }));
+        let fields = matches!(want.value, Some(DeclaredValue::Fields { .. }));
         if !fields || self.shape_changes(want) || sight.seen.reported.adopting.as_ref() == Some(current) || value.is_object() {
             return Ok(Some(value));
         }
@@ -85,7 +85,7 @@ impl Work<'_> {
                 return Ok(Some(value));
             }
         }
-        let names = want.value.as_ref().map(Declared::field_names).unwrap_or_default();
+        let names = want.value.as_ref().map(DeclaredValue::field_names).unwrap_or_default();
         let (reason, message) = lacking(want, current, &Lack::Object, &names);
         let refusal = crate::desired::Refusal::new(reason, format!("{message}; {}", holds(sight)));
         self.unfit.insert(current.clone(), Unfit { refusal, cure: Cure::Request });
@@ -120,7 +120,7 @@ fn lacking(want: &Desired, version: &VersionId, lack: &Lack, declared: &[String]
         Lack::Fields(fields) => format!("lacks fields that spec.value declares ({})", fields.join(", ")),
     };
     let name = &want.name;
-    let anew = if want.value.as_ref().is_some_and(Declared::generates) {
+    let anew = if want.value.as_ref().is_some_and(DeclaredValue::generates) {
         format!(", or make a new one (kubectl rotatedsecret rotate {name})")
     } else {
         String::new()

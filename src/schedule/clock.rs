@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::error::{Quoted, ScheduleError, Span};
 use super::{SECOND, Schedule};
 use crate::api::OnMissedWindow;
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 
 /// A window that must not be left needs time for a second and a third attempt.
 const SHORTEST_STRICT_WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -30,11 +30,11 @@ pub struct Appointment {
 }
 
 impl Clock {
-    /// The clock of the object that has these tokens.
+    /// The clock of the object that has these ids.
     ///
     /// # Errors
     /// A window that reaches the next one, or that is too short to be kept.
-    pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, tokens: Tokens) -> Result<Self, ScheduleError> {
+    pub fn new(schedule: Schedule, duration: SignedDuration, on_missed: OnMissedWindow, ids: VersionIds) -> Result<Self, ScheduleError> {
         // Asked only where it matters: the answer takes a look at decades.
         if !duration.is_zero() {
             let shortest = schedule.shortest_interval();
@@ -47,7 +47,7 @@ impl Clock {
         }
         // The last tenth is nobody's place: whoever comes last has time to try again within the window.
         let places = u64::try_from(duration.as_secs() - duration.as_secs() / 10).unwrap_or_default();
-        let place = SignedDuration::from_secs(i64::try_from(tokens.place(places)).unwrap_or_default());
+        let place = SignedDuration::from_secs(i64::try_from(ids.place(places)).unwrap_or_default());
         Ok(Self { schedule, duration, place, on_missed })
     }
 

@@ -23,23 +23,23 @@ fn tls(certificate: &str, ca: &str) -> Generator {
     })
 }
 
-fn fields(data: &[(&str, &str)], generate: Vec<(&str, Generator)>) -> Declared {
-    Declared::Fields {
+fn fields(data: &[(&str, &str)], generate: Vec<(&str, Generator)>) -> DeclaredValue {
+    DeclaredValue::Fields {
         data: data.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
         generate: generate.into_iter().map(|(name, generator)| (name.to_owned(), generator)).collect(),
     }
 }
 
 /// The next value after `before`, which was made by `former`.
-fn next(former: &Declared, declared: &Declared, before: &Map<String, Value>, fresh: bool) -> Map<String, Value> {
+fn next(former: &DeclaredValue, declared: &DeclaredValue, before: &Map<String, Value>, fresh: bool) -> Map<String, Value> {
     let before = Payload::Text(Plaintext::from(Value::Object(before.clone()).to_string()));
     let mut rng = StdRng::seed_from_u64(7);
     let made = declared.compose(Some(&before), fresh, &former.field_names(), &mut rng, NOW).ok().unwrap();
-    assert!(declared.fits(&Payload::Text(Plaintext::from(made.expose().to_owned()))));
+    assert!(declared.matches(&Payload::Text(Plaintext::from(made.expose().to_owned()))));
     serde_json::from_str(made.expose()).unwrap()
 }
 
-fn first(declared: &Declared) -> Map<String, Value> {
+fn first(declared: &DeclaredValue) -> Map<String, Value> {
     let mut rng = StdRng::seed_from_u64(42);
     let made = declared.compose(None, true, &[], &mut rng, NOW).ok().unwrap();
     serde_json::from_str(made.expose()).unwrap()
@@ -65,7 +65,7 @@ fn companions_are_declared_fields() {
     for missing in all {
         let mut value = value.clone();
         value.remove(missing);
-        assert!(!declared.fits(&Payload::Text(Plaintext::from(Value::Object(value).to_string()))), "{missing}");
+        assert!(!declared.matches(&Payload::Text(Plaintext::from(Value::Object(value).to_string()))), "{missing}");
     }
     let renamed = fields(&[("user", "git")], vec![("key", ssh("other")), ("tls.key", tls("tls.crt", "ca.crt")), ("id", Generator::Uuid)]);
     assert_ne!(declared.hash(), renamed.hash());
@@ -100,7 +100,7 @@ fn a_changed_declaration_keeps_pairs_as_they_are() {
 fn a_public_key_that_moves_to_another_field_stays_with_its_private_key() {
     let former = fields(&[], vec![("a", ssh("a.pub")), ("b", ssh("b.pub"))]);
     let before = first(&former);
-    let of = |declared: &Declared| next(&former, declared, &before, false);
+    let of = |declared: &DeclaredValue| next(&former, declared, &before, false);
 
     let renamed = of(&fields(&[], vec![("a", ssh("id.pub")), ("b", ssh("b.pub"))]));
     assert_eq!((&renamed["a"], &renamed["id.pub"]), (&before["a"], &before["a.pub"]));

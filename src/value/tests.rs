@@ -21,9 +21,9 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn fields(data: &[(&str, &str)], generate: &[&str]) -> Declared {
+fn fields(data: &[(&str, &str)], generate: &[&str]) -> DeclaredValue {
     let generate = generate.iter().map(|name| ((*name).to_owned(), Generator::default())).collect();
-    Declared::Fields { data: map(data), generate }
+    DeclaredValue::Fields { data: map(data), generate }
 }
 
 fn text(value: impl Into<String>) -> Payload {
@@ -39,12 +39,12 @@ fn binary(bytes: &[u8]) -> Payload {
 }
 
 /// What is composed, as text. Passwords of tests are no secrets.
-fn composed(declared: &Declared, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> String {
+fn composed(declared: &DeclaredValue, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> String {
     let dropped: Vec<String> = dropped.iter().map(|name| (*name).to_owned()).collect();
     declared.compose(before, fresh, &dropped, &mut rng(), NOW).ok().unwrap().expose().to_owned()
 }
 
-fn object(declared: &Declared, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> Map<String, Value> {
+fn object(declared: &DeclaredValue, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> Map<String, Value> {
     serde_json::from_str(&composed(declared, before, fresh, dropped)).unwrap()
 }
 
@@ -124,7 +124,7 @@ fn a_predecessor_that_is_no_object_leaves_nothing_behind() {
 
 #[test]
 fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
-    let declared = Declared::PlainText(Generator::Password(PasswordRules { length: 20, ..PasswordRules::default() }));
+    let declared = DeclaredValue::PlainText(Generator::Password(PasswordRules { length: 20, ..PasswordRules::default() }));
     assert_eq!(composed(&declared, Some(&text("kept")), false, &[]), "kept");
     for (before, fresh) in [
         (None, true),
@@ -155,7 +155,7 @@ fn a_value_may_be_as_large_as_aws_holds_and_not_a_byte_larger() {
 #[test]
 fn a_value_fits_when_every_declared_field_is_there_and_the_fixed_ones_are_as_declared() {
     let both = fields(&[("username", "admin")], &["password"]);
-    let plain = Declared::PlainText(Generator::default());
+    let plain = DeclaredValue::PlainText(Generator::default());
     let table = [
         (&both, json_text(&json!({"username": "admin", "password": "p"})), true),
         (&both, json_text(&json!({"username": "admin", "password": "p", "foreign": 1})), true),
@@ -174,16 +174,16 @@ fn a_value_fits_when_every_declared_field_is_there_and_the_fixed_ones_are_as_dec
         (&plain, binary(b"anything"), false),
     ];
     for (row, (declared, value, fits)) in table.iter().enumerate() {
-        assert_eq!(declared.fits(value), *fits, "row {row}");
+        assert_eq!(declared.matches(value), *fits, "row {row}");
     }
 }
 
 #[test]
 fn what_is_composed_fits_its_own_declaration() {
     let before = json_text(&json!({"username": 7, "foreign": 1}));
-    for declared in [fields(&[("username", "admin")], &["password"]), Declared::PlainText(Generator::default())] {
+    for declared in [fields(&[("username", "admin")], &["password"]), DeclaredValue::PlainText(Generator::default())] {
         for before in [None, Some(&before)] {
-            assert!(declared.fits(&text(composed(&declared, before, true, &[]))));
+            assert!(declared.matches(&text(composed(&declared, before, true, &[]))));
         }
     }
 }
@@ -202,20 +202,20 @@ fn the_hash_follows_the_fixed_fields_and_the_names_of_the_generated_ones_and_not
         fields(&[], &["password,username"]),
         fields(&[("a", "b\",\"c\":\"d")], &[]),
         fields(&[("a", "b"), ("c", "d")], &[]),
-        Declared::PlainText(Generator::default()),
+        DeclaredValue::PlainText(Generator::default()),
     ];
-    let hashes: BTreeSet<String> = distinct.iter().map(Declared::hash).collect();
+    let hashes: BTreeSet<String> = distinct.iter().map(DeclaredValue::hash).collect();
     assert_eq!(hashes.len(), distinct.len());
     assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
 
     let other = Generator::Password(PasswordRules { length: 64, exclude_punctuation: true, ..PasswordRules::default() });
     let longer =
-        Declared::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
+        DeclaredValue::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
     assert_eq!(longer.hash(), distinct[0].hash(), "options of generators take effect at the next rotation");
-    assert_eq!(Declared::PlainText(other).hash(), Declared::PlainText(Generator::default()).hash());
+    assert_eq!(DeclaredValue::PlainText(other).hash(), DeclaredValue::PlainText(Generator::default()).hash());
     // Statuses in clusters hold these: another way to hash would give every object a new version.
     assert_eq!(distinct[0].hash(), "9e7c11c437a18532");
-    assert_eq!(Declared::PlainText(Generator::default()).hash(), "ffeeac1f82f417b6");
+    assert_eq!(DeclaredValue::PlainText(Generator::default()).hash(), "ffeeac1f82f417b6");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_declaration_knows_its_fields_and_whether_it_generates() {
     let table = [
         (fields(&[("username", "admin"), ("a", "b")], &["password"]), vec!["a", "password", "username"], true),
         (fields(&[("username", "admin")], &[]), vec!["username"], false),
-        (Declared::PlainText(Generator::default()), vec![], true),
+        (DeclaredValue::PlainText(Generator::default()), vec![], true),
     ];
     for (declared, names, generates) in table {
         assert_eq!(declared.field_names(), names);

@@ -175,7 +175,7 @@ fn terraform_applies(aws: &ExternalWriter) -> Result<(String, String)> {
     Ok((arn, put["VersionId"].as_str().context("a version")?.to_owned()))
 }
 
-/// What it sends when the tag comes. The secret is as after `CancelRotateSecret`; while AWS rotates it the operator refuses (`RotatedByAws`).
+/// What it sends when the tag comes. The secret is as after `CancelRotateSecret`; while AWS rotates it the operator refuses (`ForeignRotation`).
 fn terraform_gives_leave(aws: &ExternalWriter, arn: &str) -> Result<()> {
     aws.act("TagResource", &json!({"SecretId": arn, "Tags": [{"Key": "rotated-secrets.io/adopt-by", "Value": "shop/db-admin"}]}))?;
     Ok(())

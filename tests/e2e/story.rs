@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use rotated_secrets::api::{Cause, FINALIZER, MANAGED_BY, RotatedSecret, SECRET_ARN, VERSION_ID};
-use rotated_secrets::ids::Tokens;
+use rotated_secrets::version_id::VersionIds;
 use serde_json::{Value, json};
 use testkit::emulator::SecretSnapshot;
 use testkit::{Agreed, data, fields, until};
@@ -93,7 +93,7 @@ async fn rotation(stage: &Stage, first: &Agreed) -> Result<()> {
 
 /// Every version follows from its predecessor and the schedule: no due time twice, none left out, none made up.
 pub(crate) fn check_chain(object: &RotatedSecret, aws: &SecretSnapshot, period: i64) -> Result<()> {
-    let tokens = Tokens::of(&object.uid().context("a uid")?);
+    let tokens = VersionIds::of(&object.uid().context("a uid")?);
     let versions = &aws.versions;
     ensure!(versions[0].id == tokens.creation().as_str(), "the first version is the creation's");
     for pair in versions.windows(2) {
@@ -117,7 +117,7 @@ async fn request(stage: &Stage) -> Result<()> {
     stage.kubectl(&["annotate", "rsec", NAME, "rotated-secrets.io/rotate=please"]).await?;
     let agreed = stage.acknowledged(NAME, "please").await?;
     ensure!(agreed.aws.versions.len() == before + 1, "one version for one request");
-    let tokens = Tokens::of(&agreed.object.uid().context("a uid")?);
+    let tokens = VersionIds::of(&agreed.object.uid().context("a uid")?);
     ensure!(agreed.aws.labels.get("AWSCURRENT").map(String::as_str) == Some(tokens.request("please").as_str()), "it is the request's");
     let head = agreed.object.status.as_ref().and_then(|status| status.history.first()).context("history")?;
     ensure!(head.cause == Cause::Requested, "and the history says so");

@@ -237,7 +237,7 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
 
 /// The same for what AWS does not take.
 fn mistakes_by_aws() -> Vec<(&'static str, Value, &'static str)> {
-    let by_aws = |more: Value| {
+    let lambda_rotation = |more: Value| {
         let function = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
         let mut rotation = json!({"schedule": "rate(30 days)", "lambda": {"functionArn": function}});
         rotation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -246,18 +246,18 @@ fn mistakes_by_aws() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         (
             "a function that is no ARN",
-            by_aws(json!({"lambda": {"functionArn": "arn:aws:s3:::rotate-the-password"}})),
+            lambda_rotation(json!({"lambda": {"functionArn": "arn:aws:s3:::rotate-the-password"}})),
             "write the full ARN of a function",
         ),
-        ("a function that has no name", by_aws(json!({"lambda": {}})), "functionArn: Required value"),
-        ("five-field cron by AWS", by_aws(json!({"schedule": "0 8 1 * *"})), "with lambda AWS keeps the schedule"),
-        ("a zone by AWS", by_aws(json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlin"})), "with lambda AWS keeps the schedule"),
-        ("minutes by AWS", by_aws(json!({"schedule": "rate(300 minutes)"})), "with lambda AWS keeps the schedule"),
-        ("three hours by AWS", by_aws(json!({"schedule": "rate(3 hours)"})), "with lambda AWS keeps the schedule"),
-        ("a thousand days by AWS", by_aws(json!({"schedule": "rate(1000 days)"})), "with lambda AWS keeps the schedule"),
-        ("half an hour by AWS", by_aws(json!({"duration": "30m"})), "with lambda write whole hours"),
-        ("two days by AWS", by_aws(json!({"duration": "48h"})), "with lambda write whole hours"),
-        ("a strict window by AWS", by_aws(json!({"duration": "2h", "onMissedWindow": "NextWindow"})), "with lambda AWS decides"),
+        ("a function that has no name", lambda_rotation(json!({"lambda": {}})), "functionArn: Required value"),
+        ("five-field cron by AWS", lambda_rotation(json!({"schedule": "0 8 1 * *"})), "with lambda AWS keeps the schedule"),
+        ("a zone by AWS", lambda_rotation(json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlin"})), "with lambda AWS keeps the schedule"),
+        ("minutes by AWS", lambda_rotation(json!({"schedule": "rate(300 minutes)"})), "with lambda AWS keeps the schedule"),
+        ("three hours by AWS", lambda_rotation(json!({"schedule": "rate(3 hours)"})), "with lambda AWS keeps the schedule"),
+        ("a thousand days by AWS", lambda_rotation(json!({"schedule": "rate(1000 days)"})), "with lambda AWS keeps the schedule"),
+        ("half an hour by AWS", lambda_rotation(json!({"duration": "30m"})), "with lambda write whole hours"),
+        ("two days by AWS", lambda_rotation(json!({"duration": "48h"})), "with lambda write whole hours"),
+        ("a strict window by AWS", lambda_rotation(json!({"duration": "2h", "onMissedWindow": "NextWindow"})), "with lambda AWS decides"),
     ]
 }
 

@@ -130,9 +130,9 @@ fn the_expired_session_of_a_role_needs_no_user_action() {
     let expired = || fault(Some("ExpiredTokenException"), "", 400);
     let of_role = Fault { role: Some(ROLE.to_owned()), ..expired() }.into_failure();
     assert_eq!((of_role.class, of_role.reason), (Class::Retry, Reason::Progressing));
-    assert!(!of_role.reason.needs_a_person() && of_role.message.contains(ROLE), "{of_role}");
+    assert!(!of_role.reason.requires_user_action() && of_role.message.contains(ROLE), "{of_role}");
     let own = expired().into_failure();
-    assert!(own.reason.needs_a_person() && own.message.contains("new credentials"), "{own}");
+    assert!(own.reason.requires_user_action() && own.message.contains("new credentials"), "{own}");
 }
 
 #[test]

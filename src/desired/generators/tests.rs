@@ -10,7 +10,7 @@ fn parse(value: &Value) -> Result<Declared, Refusal> {
 
 fn one(options: &Value) -> Generator {
     match parse(&json!({"generate": {"field": options}})) {
-        Ok(Declared::Fields { generate, .. }) => generate["field"].clone(),
+        Ok(DeclaredValue::Fields { generate, .. }) => generate["field"].clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -57,7 +57,7 @@ fn each_type_has_its_own_options_and_defaults() {
         assert_eq!(one(&options), generator, "{options}");
         let plain = parse(&json!({"plainText": options}));
         if generator.companions().is_empty() {
-            assert_eq!(plain.unwrap(), Declared::PlainText(generator));
+            assert_eq!(plain.unwrap(), DeclaredValue::PlainText(generator));
         } else {
             assert!(plain.unwrap_err().message.contains("spec.value.generate"));
         }
@@ -107,7 +107,7 @@ fn a_certificate_must_outlive_the_longest_time_between_two_rotations() {
             Schedule::parse(expression).unwrap(),
             SignedDuration::from_hours(hours),
             crate::api::OnMissedWindow::RotateNow,
-            crate::ids::Tokens::of("x"),
+            crate::version_id::VersionIds::of("x"),
         )
         .unwrap(),
         expression: expression.to_owned(),
@@ -116,7 +116,7 @@ fn a_certificate_must_outlive_the_longest_time_between_two_rotations() {
     };
     let of = |days: u32| {
         let generate = [("tls".to_owned(), Generator::TlsKeyPair(TlsRules { validity_days: days, ..tls() }))];
-        Declared::Fields { data: [].into(), generate: generate.into() }
+        DeclaredValue::Fields { data: [].into(), generate: generate.into() }
     };
     for (expression, hours, days, advice) in [
         ("rate(30 days)", 0, 31, None),
@@ -137,7 +137,7 @@ fn a_certificate_must_outlive_the_longest_time_between_two_rotations() {
             (other, _) => panic!("{expression}, {days} days: {other:?}"),
         }
     }
-    let password = Declared::PlainText(Generator::default());
+    let password = DeclaredValue::PlainText(Generator::default());
     assert!(matches!(outliving(scheduled("rate(300 days)", 0), Some(&password)), Rotation::Scheduled { .. }));
     assert!(matches!(outliving(scheduled("rate(300 days)", 0), None), Rotation::Scheduled { .. }));
     assert!(matches!(outliving(Rotation::Never, Some(&of(1))), Rotation::Never));

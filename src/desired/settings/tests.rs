@@ -20,7 +20,7 @@ fn document(length: usize) -> Value {
 fn what_is_not_mentioned_is_asked_for_by_nobody() {
     assert_eq!(read(json!({}), &policy()), Settings::default());
     let empty = read(json!({"replicaRegions": []}), &policy());
-    assert_eq!(empty.replicas, Setting::Asked(BTreeMap::new()), "none is not the same as nothing said");
+    assert_eq!(empty.replicas, Setting::Set(BTreeMap::new()), "none is not the same as nothing said");
 }
 
 #[test]

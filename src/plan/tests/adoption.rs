@@ -39,13 +39,13 @@ fn what_a_service_manages_what_aws_rotates_and_what_is_a_replica_is_not_adopted(
         change(facts.remote.as_mut().unwrap());
         refusal(&want(), &facts)
     };
-    let service = with(|remote| (remote.service_owned, remote.driven_by_aws) = (true, true));
+    let service = with(|remote| (remote.service_owned, remote.foreign_rotation) = (true, true));
     assert_eq!(service.reason, Reason::NotOwned);
     assert!(service.message.contains("OwningService"));
     let replica = with(|remote| remote.settings.replica_of = Some("eu-west-1".to_owned()));
     assert_eq!(replica.reason, Reason::NotOwned);
     assert!(replica.message.contains("replica of the one in eu-west-1"));
-    assert_eq!(with(|remote| remote.driven_by_aws = true).reason, Reason::RotatedByAws);
+    assert_eq!(with(|remote| remote.foreign_rotation = true).reason, Reason::ForeignRotation);
     assert_eq!(with(|remote| remote.deleted = true).reason, Reason::ScheduledForDeletion);
 }
 

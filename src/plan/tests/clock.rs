@@ -9,7 +9,7 @@ fn late(want: &Desired, late: i64) -> Next {
 
 #[test]
 fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever_it_happens() {
-    let place = i64::try_from(tokens().place(1620)).unwrap();
+    let place = i64::try_from(ids().place(1620)).unwrap();
     let wide = Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, false, false), ..want() };
     for late_by in [-1, 0, place - 1, place, 1799, 1800, 100_000] {
         let due = at(NOW - late_by);
@@ -21,7 +21,7 @@ fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever
             }
             Next::Do(Step::Write { version, .. }) => {
                 assert!(late_by >= place);
-                assert_eq!(version, tokens().slot(due), "without the place: an edit of the window is no other rotation");
+                assert_eq!(version, ids().slot(due), "without the place: an edit of the window is no other rotation");
             }
             Next::Do(other) => panic!("{other:?}"),
         }
@@ -30,7 +30,7 @@ fn a_rotation_waits_for_its_place_in_the_window_and_is_the_same_version_wherever
 
 #[test]
 fn a_missed_window_is_told_of_until_the_next_one() {
-    let place = i64::try_from(tokens().place(270)).unwrap();
+    let place = i64::try_from(ids().place(270)).unwrap();
     let strict = |suspended| Desired { rotation: on_clock(5, OnMissedWindow::NextWindow, suspended, false), ..want() };
     for (late_by, windows, next) in
         [(300, "1 window ", PERIOD), (PERIOD - 1, "1 window ", PERIOD), (2 * PERIOD + 300, "3 windows ", 3 * PERIOD)]
@@ -47,7 +47,7 @@ fn a_missed_window_is_told_of_until_the_next_one() {
         assert!(refusal.message.contains("next window"), "{}", refusal.message);
     }
     let Next::Do(Step::Write { version, .. }) = late(&strict(false), 2 * PERIOD + place) else { panic!() };
-    assert_eq!(version, tokens().slot(at(NOW - 2 * PERIOD - place)), "of the first due moment, two windows later");
+    assert_eq!(version, ids().slot(at(NOW - 2 * PERIOD - place)), "of the first due moment, two windows later");
     assert!(matches!(late(&strict(false), 2 * PERIOD + 299), Next::Do(Step::Write { .. })), "late, and still within the window");
 }
 
@@ -62,7 +62,7 @@ fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
     assert_eq!((rest.first_pending, rest.rotated.map(|refusal| refusal.reason)), (true, Some(Reason::Suspended)), "it waits");
     let Next::Do(step @ Step::Write { .. }) = plan(&asking(false), &world, at(NOW)) else { panic!() };
     let Step::Write { version, cause: Cause::Scheduled, .. } = &step else { panic!() };
-    assert_eq!(*version, tokens().first());
+    assert_eq!(*version, ids().first());
 
     // Another rotation in between, or an answer that was lost: AWS knows the version, and that is enough.
     let mut previous = world.clone();
@@ -101,7 +101,7 @@ fn wherever_the_clock_jumps_to_the_same_rotation_is_due() {
             }
             Next::Do(Step::Write { version, cause: Cause::Scheduled, .. }) => {
                 assert!(elapsed >= PERIOD, "{elapsed}");
-                assert_eq!(version, tokens().slot(at(NOW - elapsed + PERIOD)), "of the first due moment, however late");
+                assert_eq!(version, ids().slot(at(NOW - elapsed + PERIOD)), "of the first due moment, however late");
             }
             Next::Do(other) => panic!("{elapsed}: {other:?}"),
         }

@@ -5,7 +5,7 @@ use super::*;
 use crate::desired::Setting;
 
 fn asked(key: &str) -> Setting<String> {
-    Setting::Asked(key.to_owned())
+    Setting::Set(key.to_owned())
 }
 
 const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -15,7 +15,7 @@ const OTHER: &str = "abcd1234-12ab-34cd-56ef-1234567890ab";
 fn a_key_is_set_when_another_one_is_in_use_and_taken_back_only_while_it_is_the_one_that_we_set() {
     let facts = |shown, kept, kept_shown| KeyFacts { shown, kept, kept_shown, just_set: false };
     let (alias, other) = (Some("alias/shop"), Some("alias/other"));
-    let refused = || Setting::Refused(Refusal::new(Reason::KeyNotAllowed, ""));
+    let refused = || Setting::Rejected(Refusal::new(Reason::KeyNotAllowed, ""));
     let table = [
         ("as declared", asked("alias/shop"), facts(alias, None, None), None),
         ("the default key", asked("alias/shop"), facts(None, None, None), Some("alias/shop")),
@@ -26,10 +26,10 @@ fn a_key_is_set_when_another_one_is_in_use_and_taken_back_only_while_it_is_the_o
         ("an id where the alias was never set", asked("alias/shop"), facts(Some(ID), None, None), Some("alias/shop")),
         ("another id than when the alias was set", asked("alias/shop"), facts(Some(OTHER), alias, Some(ID)), Some("alias/shop")),
         ("another alias for what may be the same id", asked("alias/shop"), facts(Some(ID), other, Some(ID)), Some("alias/shop")),
-        ("mentioned no longer", Setting::Unmentioned, facts(alias, alias, alias), Some("")),
-        ("mentioned no longer, and somebody's by now", Setting::Unmentioned, facts(other, alias, alias), None),
-        ("mentioned no longer, and the default by now", Setting::Unmentioned, facts(None, alias, alias), None),
-        ("never mentioned", Setting::Unmentioned, facts(alias, None, None), None),
+        ("mentioned no longer", Setting::Unset, facts(alias, alias, alias), Some("")),
+        ("mentioned no longer, and somebody's by now", Setting::Unset, facts(other, alias, alias), None),
+        ("mentioned no longer, and the default by now", Setting::Unset, facts(None, alias, alias), None),
+        ("never mentioned", Setting::Unset, facts(alias, None, None), None),
         ("not allowed", refused(), facts(alias, alias, alias), None),
         ("not allowed any more", refused(), facts(other, alias, alias), None),
     ];
@@ -46,7 +46,7 @@ fn replica(region: &str, key: Option<&str>, state: ReplicaState) -> Replica {
 }
 
 fn replicas(wanted: &[(&str, Option<&str>)]) -> Setting<BTreeMap<String, Option<String>>> {
-    Setting::Asked(wanted.iter().map(|(region, key)| ((*region).to_owned(), key.map(str::to_owned))).collect())
+    Setting::Set(wanted.iter().map(|(region, key)| ((*region).to_owned(), key.map(str::to_owned))).collect())
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn replicas_are_added_removed_and_given_their_keys_and_those_that_nobody_mention
     let facts = ReplicaFacts { anew: false, last_changed: Some(at(NOW - 60)), now: at(NOW) };
     let found = || vec![replica("eu-west-1", None, ReplicaState::InSync), replica("eu-north-1", Some("alias/dr"), ReplicaState::InSync)];
     let drift = |wanted| Settings::default().replicated(&wanted, found(), facts);
-    let none = drift(Setting::Unmentioned);
+    let none = drift(Setting::Unset);
     assert!(none.add.is_empty() && none.stop.is_empty() && none.rekey_replicas.is_empty() && none.replicas == found());
     let all = drift(replicas(&[]));
     assert_eq!(all.stop, BTreeSet::from(["eu-north-1".to_owned(), "eu-west-1".to_owned()]));
@@ -65,7 +65,7 @@ fn replicas_are_added_removed_and_given_their_keys_and_those_that_nobody_mention
     let keys = [("eu-north-1", "alias/aws/secretsmanager"), ("eu-west-1", "alias/new")];
     assert_eq!(changed.rekey_replicas, keys.map(|(region, key)| (region.to_owned(), key.to_owned())).into());
     assert!(changed.stop.is_empty());
-    let refused = drift(Setting::Refused(Refusal::new(Reason::RegionNotAllowed, "")));
+    let refused = drift(Setting::Rejected(Refusal::new(Reason::RegionNotAllowed, "")));
     assert!(refused.add.is_empty() && refused.stop.is_empty() && refused.rekey_replicas.is_empty());
 }
 
@@ -108,7 +108,7 @@ fn a_setting_that_aws_refuses_is_said_and_holds_up_neither_the_others_nor_the_ro
             Next::Rest(rest) => panic!("{rest:?}"),
         }
     }
-    assert_eq!(steps, ["Untag", "Rekey", "StopReplicating", "Replicate", "RekeyReplica", "Write"]);
+    assert_eq!(steps, ["Untag", "SetKey", "StopReplicating", "Replicate", "SetReplicaKey", "Write"]);
     facts.remote.as_mut().unwrap().current = Some(current(60));
     let rest = rest_of(&want, &facts);
     assert_eq!((rest.settings, rest.provisioned), (Some(refused), None));
@@ -118,7 +118,7 @@ fn a_setting_that_aws_refuses_is_said_and_holds_up_neither_the_others_nor_the_ro
 fn what_aws_does_not_show_yet_is_waited_for_and_not_done_twice_in_a_turn() {
     let (want, mut facts) =
         with(Settings { rekey: Some("alias/shop".to_owned()), ..Settings::default() }, crate::desired::Settings::default());
-    facts.tried.insert("Rekey".to_owned(), None);
+    facts.tried.insert("SetKey".to_owned(), None);
     let rest = rest_of(&want, &facts);
     assert_eq!(rest.settings.unwrap().reason, Reason::Progressing);
     assert!(rest.wake.unwrap() < at(NOW + 60));
@@ -149,8 +149,8 @@ fn replicas_that_are_asked_for_and_not_in_sync_are_said_the_failed_ones_first() 
 #[test]
 fn what_the_administrator_does_not_allow_is_said_and_a_key_is_needed_before_anything_is_created() {
     let refusal = || Refusal::new(Reason::KeyNotAllowed, "not this one");
-    let key = crate::desired::Settings { key: Setting::Refused(refusal()), ..Default::default() };
-    let policy = crate::desired::Settings { policy: Setting::Refused(refusal()), ..Default::default() };
+    let key = crate::desired::Settings { key: Setting::Rejected(refusal()), ..Default::default() };
+    let policy = crate::desired::Settings { policy: Setting::Rejected(refusal()), ..Default::default() };
     for wanted in [&key, &policy] {
         let (want, facts) = with(Settings::default(), wanted.clone());
         assert_eq!(rest_of(&want, &facts).settings, Some(refusal()));

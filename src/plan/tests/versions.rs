@@ -25,7 +25,7 @@ fn asking(to: Option<RollbackTo>) -> Desired {
 }
 
 fn next(want: &Desired, seen: &Observed) -> Option<(String, Option<String>)> {
-    let slot = kept::next(want, seen, seen.remote.as_ref().unwrap())?;
+    let slot = retention::next(want, seen, seen.remote.as_ref().unwrap())?;
     Some((slot.label, slot.from.map(|from| from.to_string())))
 }
 
@@ -110,11 +110,11 @@ fn a_thousand_rotations_keep_the_newest_versions_and_move_no_label_on_its_own() 
                 relabel(world.remote.as_mut().unwrap(), &version);
             } else {
                 let current = Current { version: order[0].clone(), ..current(60) };
-                while let Some(label) = kept::before_write(&want, &world, world.remote.as_ref().unwrap(), &current) {
+                while let Some(label) = retention::before_write(&want, &world, world.remote.as_ref().unwrap(), &current) {
                     carry_out(&want, &mut world, &label);
                     moves += 1;
                 }
-                let slot = kept::next(&want, &world, world.remote.as_ref().unwrap());
+                let slot = retention::next(&want, &world, world.remote.as_ref().unwrap());
                 let remote = world.remote.as_mut().unwrap();
                 relabel(remote, &version);
                 remote.labels.extend(slot.map(|slot| (slot.label, version.clone())));
@@ -124,7 +124,7 @@ fn a_thousand_rotations_keep_the_newest_versions_and_move_no_label_on_its_own() 
             let remote = world.remote.as_mut().unwrap();
             remote.previous = remote.labels.get("AWSPREVIOUS").cloned();
             world.reported.history.clone_from(&order);
-            let kept: BTreeSet<VersionId> = kept::kept(remote).into_iter().collect();
+            let kept: BTreeSet<VersionId> = retention::kept(remote).into_iter().collect();
             assert!(remote.labels.len() <= 13, "{:?}", remote.labels);
             if external_every == 0 && n > 20 {
                 assert_eq!(kept, order.iter().take(usize::try_from(keep).unwrap()).cloned().collect(), "after {n}");
@@ -140,7 +140,7 @@ fn a_thousand_rotations_keep_the_newest_versions_and_move_no_label_on_its_own() 
 fn a_version_without_a_label_of_ours_gets_one_before_a_write_takes_awsprevious_from_it() {
     let mut world = labelled(labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "previous")]));
     world.remote.as_mut().unwrap().current = Some(current(PERIOD + 60));
-    let label = Step::Label { label: "rotated-secrets/1".to_owned(), from: None, to: Some(id("previous")) };
+    let label = Step::MoveLabel { label: "rotated-secrets/1".to_owned(), from: None, to: Some(id("previous")) };
     assert_eq!(step(&want(), &world), label);
     carry_out(&want(), &mut world, &label);
     assert!(matches!(step(&want(), &world), Step::Write { cause: Cause::Scheduled, .. }));
@@ -163,7 +163,7 @@ fn labels_beyond_what_is_asked_for_go_and_others_stay() {
         steps.push(step);
         assert!(steps.len() < 5);
     }
-    let gone = |label: &str, from: &str| Step::Label { label: label.to_owned(), from: Some(id(from)), to: None };
+    let gone = |label: &str, from: &str| Step::MoveLabel { label: label.to_owned(), from: Some(id(from)), to: None };
     assert_eq!(steps, [gone("rotated-secrets/2", "previous"), gone("rotated-secrets/7", "a")]);
 }
 
@@ -202,7 +202,7 @@ fn a_pinned_mirror_goes_to_its_version_at_once_and_stays_while_aws_rotates() {
 fn a_pinned_version_without_any_label_gets_one() {
     let want = pinned(Pin::Version(id(OLD)));
     let mut world = Observed { mirror: mirrored(OLD), ..seen() };
-    let label = Step::Label { label: "rotated-secrets/2".to_owned(), from: None, to: Some(id(OLD)) };
+    let label = Step::MoveLabel { label: "rotated-secrets/2".to_owned(), from: None, to: Some(id(OLD)) };
     assert_eq!(step(&want, &world), label);
     carry_out(&want, &mut world, &label);
     assert!(rest(&want, &world).mirrored.is_none());
@@ -238,7 +238,7 @@ fn a_pin_to_what_is_not_there_says_so_writes_nothing_and_stops_no_rotation() {
 
 #[test]
 fn a_rollback_writes_the_older_value_as_a_version_that_follows_from_the_token() {
-    let version = tokens().rollback("t");
+    let version = ids().rollback("t");
     for (to, expected) in [(RollbackTo::Previous, "previous"), (RollbackTo::Version(id(OLD)), OLD)] {
         let expected = Step::RollBack { version: version.clone(), to: id(expected), predecessor: id("current") };
         assert_eq!(step(&asking(Some(to)), &seen()), expected);
@@ -248,7 +248,7 @@ fn a_rollback_writes_the_older_value_as_a_version_that_follows_from_the_token() 
 #[test]
 fn a_rollback_is_carried_out_once_for_each_token() {
     let asked = asking(Some(RollbackTo::Previous));
-    let version = tokens().rollback("t");
+    let version = ids().rollback("t");
     let mut acknowledged = seen();
     acknowledged.reported.rollback_handled = Some(("t".to_owned(), None));
     let mut labelled = seen();
@@ -290,7 +290,7 @@ fn a_rollback_that_cannot_be_carried_out_is_answered_and_writes_nothing() {
 #[test]
 fn a_rollback_waits_for_what_a_rotation_waits_for() {
     let asked = asking(Some(RollbackTo::Previous));
-    let remotes = [Remote { driven_by_aws: true, ..remote() }, Remote { pending: Some(id("theirs")), ..remote() }];
+    let remotes = [Remote { foreign_rotation: true, ..remote() }, Remote { pending: Some(id("theirs")), ..remote() }];
     for facts in remotes
         .map(|remote| Observed { remote: Some(remote), ..seen() })
         .into_iter()
@@ -305,29 +305,29 @@ fn a_rollback_waits_for_what_a_rotation_waits_for() {
 
 #[test]
 fn a_value_that_was_overtaken_in_an_earlier_life_is_given_back() {
-    let ours = tokens().slot(at(NOW));
+    let ours = ids().slot(at(NOW));
     let mut facts = seen();
     facts.reported.history = vec![id("current")];
     let remote = facts.remote.as_mut().unwrap();
     remote.current = Some(Current { version: ours.clone(), ..current(0) });
     remote.previous = Some(id("theirs"));
-    assert_eq!(step(&want(), &facts), Step::GiveBack { to: id("theirs"), from: ours.clone() });
+    assert_eq!(step(&want(), &facts), Step::RestoreCurrent { to: id("theirs"), from: ours.clone() });
 
     let kept = |change: fn(&mut Observed), why: &str| {
         let mut facts = facts.clone();
         change(&mut facts);
         let next = plan(&want(), &facts, at(NOW));
-        assert!(!matches!(next, Next::Do(Step::GiveBack { .. })), "{why}: {next:?}");
+        assert!(!matches!(next, Next::Do(Step::RestoreCurrent { .. })), "{why}: {next:?}");
     };
     kept(|facts| facts.mirror = mirrored("theirs"), "theirs was mirrored before ours was made on top of it");
     kept(|facts| facts.mirror = Mirror::Absent, "nobody knows");
-    kept(|facts| facts.reported.history.insert(0, tokens().slot(at(NOW))), "it is reported");
+    kept(|facts| facts.reported.history.insert(0, ids().slot(at(NOW))), "it is reported");
     kept(|facts| facts.reported.history.push(id("theirs")), "theirs was current before, and somebody went back");
     kept(|facts| facts.reported.history.clear(), "the status was lost");
-    kept(|facts| facts.remote.as_mut().unwrap().previous = Some(tokens().creation()), "ours follows ours");
+    kept(|facts| facts.remote.as_mut().unwrap().previous = Some(ids().creation()), "ours follows ours");
     kept(|facts| facts.remote.as_mut().unwrap().current.as_mut().unwrap().version = id("hand-made"), "what is current is not ours");
     let pinned = pinned(Pin::Version(id("current")));
-    assert!(!matches!(plan(&pinned, &facts, at(NOW)), Next::Do(Step::GiveBack { .. })), "a pinned mirror proves nothing");
+    assert!(!matches!(plan(&pinned, &facts, at(NOW)), Next::Do(Step::RestoreCurrent { .. })), "a pinned mirror proves nothing");
 }
 
 /// Every combination of what versions add to the facts.
@@ -424,7 +424,7 @@ fn live(want: &Desired, world: &mut Observed) {
                         assert!(want.value.is_some(), "{}", facts(world));
                         assert!(before.remote.as_ref().unwrap().pending.is_none(), "{}", facts(world));
                     }
-                    Step::Label { from, .. } => {
+                    Step::MoveLabel { from, .. } => {
                         assert!(want.value.is_some(), "what is not ours gets no label: {}", facts(world));
                         let protected =
                             |version: &VersionId| *version == id("current") || matches!(pin, Pin::Version(pinned) if pinned == version);

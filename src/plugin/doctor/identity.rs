@@ -6,7 +6,7 @@ use kube::api::Api;
 
 use super::{Finding, Report};
 use crate::api::{EXTERNAL_ID, ROLE_ARN, RotatedSecret, SERVICE_ACCOUNT_ROLE_ARN};
-use crate::cluster::stored::Brief;
+use crate::kubernetes::stored::Brief;
 use crate::identity::{Account, Identity, NamespaceSays, Session, of_account, of_namespace};
 use crate::plugin::aws::Caller;
 use crate::plugin::connect::Session as Cluster;

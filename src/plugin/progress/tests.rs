@@ -15,7 +15,7 @@ fn flags() -> Flags {
 const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 
 fn expected() -> String {
-    Tokens::of(UID).request("t").to_string()
+    VersionIds::of(UID).request("t").to_string()
 }
 
 fn object(spec: &Value, status: &Value) -> RotatedSecret {
@@ -112,7 +112,7 @@ fn an_acknowledgement_without_a_version_is_not_waited_on() {
 
 #[test]
 fn a_rollback_is_done_by_its_own_version_or_refused_by_its_own_answer() {
-    let version = Tokens::of(UID).rollback("t").to_string();
+    let version = VersionIds::of(UID).rollback("t").to_string();
     let fine = conditions("True", "Succeeded", false);
     let status = |current: &str, requests: Value| {
         json!({"observedGeneration": 1, "conditions": fine, "aws": {"currentVersionId": current}, "mirror": {"versionId": current},
@@ -168,7 +168,7 @@ fn a_look_ends_when_it_is_acknowledged_whatever_it_found() {
     }
 }
 
-fn by_aws(suspend: bool) -> Value {
+fn lambda_rotation(suspend: bool) -> Value {
     let function = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
     json!({"schedule": "rate(30 days)", "suspend": suspend, "lambda": {"functionArn": function}})
 }
@@ -176,9 +176,9 @@ fn by_aws(suspend: bool) -> Value {
 #[test]
 fn a_rotation_that_aws_has_begun_is_waited_for_although_it_is_acknowledged() {
     let status = |aws: Value| json!({"observedGeneration": 1, "conditions": conditions("True", "Succeeded", false), "requests": {"rotate": "t"}, "aws": aws});
-    let begun = object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
+    let begun = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old", "pendingVersionId": expected()})));
     assert_eq!(rotation(&begun, &asked(), &flags()).1, Verdict::Wait);
-    let gone = object(&json!({"rotation": by_aws(false)}), &status(json!({"currentVersionId": "old"})));
+    let gone = object(&json!({"rotation": lambda_rotation(false)}), &status(json!({"currentVersionId": "old"})));
     assert!(matches!(rotation(&gone, &asked(), &flags()).1, Verdict::Refused(_)), "abandoned");
 }
 
@@ -191,9 +191,9 @@ fn what_cannot_happen_is_said_before_it_is_asked_for() {
         (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
         (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
         (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
-        (json!({"rotation": by_aws(false)}), None, Some("spec.target.versionId"), None),
-        (json!({"value": {"data": {"a": "b"}}, "rotation": by_aws(false)}), None, None, None),
-        (json!({"rotation": by_aws(true)}), Some("resume db"), Some("spec.target.versionId"), None),
+        (json!({"rotation": lambda_rotation(false)}), None, Some("spec.target.versionId"), None),
+        (json!({"value": {"data": {"a": "b"}}, "rotation": lambda_rotation(false)}), None, None, None),
+        (json!({"rotation": lambda_rotation(true)}), Some("resume db"), Some("spec.target.versionId"), None),
     ] {
         for (asked, expected) in [(Asking::Rotate, rotate), (Asking::RollBack, rollback), (Asking::Refresh, refresh)] {
             let found = obstacle(&object(&spec, &json!({})), asked, &flags());

@@ -3,14 +3,14 @@
 use super::super::{Appointment, Clock, Span, parse_duration};
 use super::*;
 use crate::api::OnMissedWindow::{self, NextWindow, RotateNow};
-use crate::ids::Tokens;
+use crate::version_id::VersionIds;
 
 fn clock(expression: &str, duration: &str, on_missed: OnMissedWindow) -> Clock {
     clock_of("uid", expression, duration, on_missed)
 }
 
 fn clock_of(uid: &str, expression: &str, duration: &str, on_missed: OnMissedWindow) -> Clock {
-    Clock::new(schedule(expression), parse_duration(duration).unwrap(), on_missed, Tokens::of(uid)).unwrap()
+    Clock::new(schedule(expression), parse_duration(duration).unwrap(), on_missed, VersionIds::of(uid)).unwrap()
 }
 
 /// The object's place in a window of this length.
@@ -58,7 +58,7 @@ fn each_object_has_its_own_fixed_place_in_the_first_nine_tenths_of_the_window() 
 #[test]
 fn a_window_that_reaches_the_next_one_or_cannot_be_kept_is_refused() {
     let new = |expression: &str, duration: &str, on_missed| {
-        Clock::new(schedule(expression), parse_duration(duration).unwrap(), on_missed, Tokens::of("uid"))
+        Clock::new(schedule(expression), parse_duration(duration).unwrap(), on_missed, VersionIds::of("uid"))
     };
     #[rustfmt::skip]
     let table = [
@@ -79,7 +79,7 @@ fn a_window_that_reaches_the_next_one_or_cannot_be_kept_is_refused() {
         }
     }
     let berlin = Schedule::parse_in("0 8 * * *", Some("Europe/Berlin")).unwrap();
-    let message = Clock::new(berlin, SignedDuration::from_hours(24), RotateNow, Tokens::of("uid")).unwrap_err().to_string();
+    let message = Clock::new(berlin, SignedDuration::from_hours(24), RotateNow, VersionIds::of("uid")).unwrap_err().to_string();
     assert!(message.contains("write at most 23h"), "{message}");
 }
 
@@ -184,7 +184,7 @@ fn an_edit_while_the_window_is_open_neither_loses_the_rotation_nor_makes_it_happ
 #[test]
 fn the_description_tells_every_edit_of_the_clock_and_nothing_else() {
     let berlin = Schedule::parse_in("0 8 * * *", Some("europe/berlin")).unwrap();
-    let berlin = Clock::new(berlin, SignedDuration::from_mins(90), NextWindow, Tokens::of("uid")).unwrap();
+    let berlin = Clock::new(berlin, SignedDuration::from_mins(90), NextWindow, VersionIds::of("uid")).unwrap();
     assert_eq!(berlin.describe("0 8 * * *"), "0 8 * * *; timeZone: Europe/Berlin; duration: 1h30m; onMissedWindow: NextWindow");
     assert_eq!(clock("0 8 * * *", "0s", RotateNow).describe("0 8 * * *"), "0 8 * * *", "as the status had it before there were windows");
     assert_eq!(

@@ -17,15 +17,15 @@ struct Trouble {
     operation: &'static str,
     fault: Fault,
     reason: &'static str,
-    needs_a_person: bool,
+    requires_user_action: bool,
 }
 
 fn refuse(code: &str) -> Fault {
     Fault::Refuse { code: code.to_owned(), message: "no".to_owned() }
 }
 
-fn trouble(operation: &'static str, fault: Fault, reason: &'static str, needs_a_person: bool) -> Trouble {
-    Trouble { operation, fault, reason, needs_a_person }
+fn trouble(operation: &'static str, fault: Fault, reason: &'static str, requires_user_action: bool) -> Trouble {
+    Trouble { operation, fault, reason, requires_user_action }
 }
 
 async fn failures(stage: &Stage) -> Result<FailureStatus> {
@@ -81,8 +81,8 @@ async fn live_through(trouble: &Trouble) -> Result<()> {
         let message = stage.expect("app", of, "False", trouble.reason).await?;
         ensure!(message.starts_with(&format!("{}: AWS ", trouble.operation)), "{message}");
     }
-    assert_eq!(stage.has("app", "Stalled").await?, trouble.needs_a_person);
-    assert_eq!(stage.has("app", "Reconciling").await?, !trouble.needs_a_person);
+    assert_eq!(stage.has("app", "Stalled").await?, trouble.requires_user_action);
+    assert_eq!(stage.has("app", "Reconciling").await?, !trouble.requires_user_action);
     if trouble.operation == "PutSecretValue" {
         stage.expect("app", "Rotated", "False", "Overdue").await?;
     }

@@ -180,9 +180,9 @@ async fn a_secret_that_aws_rotates_itself_is_not_rotated_by_us() -> Result<()> {
     stage.advance(HOUR);
     let before = stage.aws();
     stage.settle("app").await?;
-    let message = stage.expect("app", "Rotated", "False", "RotatedByAws").await?;
+    let message = stage.expect("app", "Rotated", "False", "ForeignRotation").await?;
     ensure!(message.contains("cancel-rotate-secret"), "{message}");
-    stage.expect("app", "Stalled", "True", "RotatedByAws").await?;
+    stage.expect("app", "Stalled", "True", "ForeignRotation").await?;
     assert_eq!(stage.aws(), before);
     stage.assert_silence("app").await?;
 

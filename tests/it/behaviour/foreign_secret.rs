@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams};
 use rotated_secrets::api::{MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
-use rotated_secrets::ids::Tokens;
+use rotated_secrets::version_id::VersionIds;
 use serde_json::{Value, json};
 use testkit::emulator::{Moment, WriteBarrier};
 
@@ -45,7 +45,7 @@ async fn foreign(stage: &Stage, kind: &str, object: &RotatedSecret) -> Result<Se
         "forged labels and annotations" => {
             secret["metadata"]["labels"] = json!({MANAGED_BY.0: MANAGED_BY.1});
             secret["metadata"]["annotations"] = json!({
-                VERSION_ID: Tokens::of(&uid).creation().as_str(),
+                VERSION_ID: VersionIds::of(&uid).creation().as_str(),
                 SECRET_ARN: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/x-AbCdEf",
                 RENDERING: "0000000000000000",
             });

@@ -211,9 +211,9 @@ async fn rotate_by_aws(stage: &Stage) -> Result<()> {
     let function = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-shop");
     stage.world.emulator.set_rotation_function(&function, Some(KeepUsername::new()));
     stage.world.allow_functions(&function).await?;
-    let mut by_aws = spec();
-    by_aws["rotation"] = json!({"schedule": "rate(1 day)", "lambda": {"functionArn": function}});
-    stage.settled("app", by_aws).await?;
+    let mut lambda_rotation = spec();
+    lambda_rotation["rotation"] = json!({"schedule": "rate(1 day)", "lambda": {"functionArn": function}});
+    stage.settled("app", lambda_rotation).await?;
     stage.world.request_rotation("app", "now").await?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::KEPT_LABEL;
+use rotated_secrets::api::RETENTION_LABEL;
 use serde_json::json;
 use testkit::emulator::{Fault, FaultPlan, When};
 
@@ -12,7 +12,7 @@ use testkit::fixtures::{spec, unscheduled};
 
 fn ours(stage: &Stage) -> BTreeMap<String, String> {
     let labels = stage.world.aws_secret("app").unwrap().labels;
-    labels.into_iter().filter(|(label, _)| label.starts_with(KEPT_LABEL)).collect()
+    labels.into_iter().filter(|(label, _)| label.starts_with(RETENTION_LABEL)).collect()
 }
 
 /// The newest `count` versions, newest first.
@@ -46,7 +46,7 @@ async fn the_newest_versions_carry_a_label_which_costs_one_call_in_the_life_of_a
         assert_eq!(labels.len(), expected, "{labels:?}");
         assert_eq!(labels.values().cloned().collect::<BTreeSet<_>>(), newest(&stage, expected), "after rotation {rotation}");
         let status = stage.status("app").await?;
-        assert_eq!(status.aws.context("aws")?.kept_version_ids.into_iter().collect::<BTreeSet<_>>(), newest(&stage, expected));
+        assert_eq!(status.aws.context("aws")?.retained_version_ids.into_iter().collect::<BTreeSet<_>>(), newest(&stage, expected));
     }
     stage.assert_silence("app").await
 }

@@ -4,7 +4,7 @@
 mod acting;
 mod adoption;
 mod aws_trouble;
-mod by_aws;
+mod lambda_rotation;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::KEPT_LABEL;
+use rotated_secrets::api::RETENTION_LABEL;
 use serde_json::{Value, json};
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -60,7 +60,7 @@ async fn a_pinned_secret_stays_while_aws_rotates_and_goes_forwards_when_the_pin_
     }
     holds(&stage, 0).await?;
     let labels = stage.world.aws_secret("app").unwrap().labels;
-    ensure!(labels.iter().any(|(label, version)| label.starts_with(KEPT_LABEL) && *version == pinned), "AWS keeps it: {labels:?}");
+    ensure!(labels.iter().any(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == pinned), "AWS keeps it: {labels:?}");
 
     // A Secret that is deleted or edited comes back as it is pinned.
     stage.delete_secret("app").await?;
@@ -148,7 +148,7 @@ async fn a_mirror_of_somebody_elses_value_can_be_pinned_and_writes_nothing_in_aw
     assert_eq!(stage.data("app").await?["user"], "b");
     stage.expect("app", "Ready", "True", "Pinned").await?;
     assert_eq!(stage.aws_write_calls(), 0);
-    assert_eq!(stage.status("app").await?.aws.context("aws")?.kept_version_ids, Vec::<String>::new());
+    assert_eq!(stage.status("app").await?.aws.context("aws")?.retained_version_ids, Vec::<String>::new());
     Ok(())
 }
 

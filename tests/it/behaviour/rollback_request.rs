@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
 use rotated_secrets::api::{Cause, REFRESH, ROLLBACK, ROTATE, RollbackRefusal};
-use rotated_secrets::ids::Tokens;
+use rotated_secrets::version_id::VersionIds;
 use serde_json::json;
 use testkit::emulator::{Fault, FaultPlan, When};
 
@@ -59,7 +59,7 @@ async fn the_older_value_is_written_mirrored_recorded_and_acknowledged_with_one_
         let status = object.status.clone().unwrap();
         assert_eq!(status.history[0].cause, Cause::RolledBack);
         assert_eq!(status.history[0].copy_of.as_ref(), Some(copy_of), "{request}");
-        assert_eq!(status.history[0].version_id, Tokens::of(&object.uid().unwrap()).rollback(token).to_string());
+        assert_eq!(status.history[0].version_id, VersionIds::of(&object.uid().unwrap()).rollback(token).to_string());
         assert_eq!(stage.next_rotation("app").await?, Some(stage.now() + HOUR), "the schedule counts from it");
         stage.assert_silence("app").await?;
     }
@@ -187,7 +187,7 @@ async fn a_version_that_aws_has_removed_is_refused() -> Result<()> {
     assert_eq!(acknowledged(&stage).await?, (Some("gone".to_owned()), Some(RollbackRefusal::VersionNotFound)));
     assert_eq!(stage.aws(), before);
     // Those with a label of ours are there for good.
-    let kept = stage.status("app").await?.aws.context("aws")?.kept_version_ids;
+    let kept = stage.status("app").await?.aws.context("aws")?.retained_version_ids;
     assert_eq!(kept.len(), 3);
     for (number, version) in kept.iter().enumerate() {
         ask(&stage, &format!("kept-{number}:{version}")).await?;

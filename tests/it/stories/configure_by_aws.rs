@@ -12,7 +12,7 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange(case, unscheduled()).boxed(),
     cause: |case| case.patch_spec(json!({"rotation": rotation()})).boxed(),
-    steps: &["ConfigureRotation", "MarkRotation"],
+    steps: &["ConfigureRotation", "ClaimRotation"],
     writes: &["PUT rotatedsecrets/status", "RotateSecret", "TagResource"],
     check: |case| check_rotation(case, true).boxed(),
     ..Story::of("configure-by-aws")

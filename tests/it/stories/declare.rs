@@ -9,7 +9,7 @@ use super::{Case, Story, settings};
 pub(crate) static STORY: Story = Story {
     cause: |case| case.patch_spec(json!({"aws": settings()})).boxed(),
     check: |case| check(case).boxed(),
-    steps: &["PutPolicy", "Rekey", "Replicate", "Tag"],
+    steps: &["PutPolicy", "SetKey", "Replicate", "Tag"],
     writes: &["PUT rotatedsecrets/status", "PutResourcePolicy", "ReplicateSecretToRegions", "TagResource", "UpdateSecret"],
     ..Story::of("declare")
 };

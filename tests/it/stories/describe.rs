@@ -11,7 +11,7 @@ pub(crate) static STORY: Story = Story {
         let aws = json!({"description": "new", "kmsKeyId": "alias/shop", "tags": {"team": "shop"}});
         case.patch_spec(json!({"aws": aws})).boxed()
     },
-    steps: &["Describe", "Rekey", "Tag"],
+    steps: &["Describe", "SetKey", "Tag"],
     writes: &["PUT rotatedsecrets/status", "TagResource", "UpdateSecret"],
     check: |case| check(case).boxed(),
     ..Story::of("describe")

@@ -30,7 +30,7 @@ pub(crate) mod delete_replicated;
 pub(crate) mod describe;
 pub(crate) mod edit_mirror;
 pub(crate) mod move_flags;
-pub(crate) mod overtaken;
+pub(crate) mod lost_update;
 pub(crate) mod pin;
 pub(crate) mod rekey_replica;
 pub(crate) mod request;

@@ -12,7 +12,7 @@ const THEIRS: &str = r#"{"username":"admin","password":"theirs"}"#;
 pub(crate) static STORY: Story = Story {
     cause: |case| case.advance(AFTER_ONE_PERIOD).boxed(),
     interference: Some(Interference { before: "PutSecretValue", act: put }),
-    steps: &["GiveBack", "ReplaceMirror", "Write"],
+    steps: &["RestoreCurrent", "ReplaceMirror", "Write"],
     writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
     // Theirs, and ours unless the operator died before it was written: then theirs is young, and nothing is due.
     versions: &[3, 2],

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
-use rotated_secrets::api::{KEPT_LABEL, VERSION_ID};
+use rotated_secrets::api::{RETENTION_LABEL, VERSION_ID};
 use serde_json::json;
 use testkit::fixtures::spec;
 
@@ -30,7 +30,7 @@ async fn check(case: &Case) -> Result<()> {
     ensure!(aws.deletion_date.is_none(), "nothing is deleted");
     let secret = case.world.secrets().get(&case.name).await?;
     ensure!(secret.annotations().get(VERSION_ID) == Some(first), "the Secret holds the pinned version");
-    let labelled = aws.labels.iter().any(|(label, version)| label.starts_with(KEPT_LABEL) && version == first);
+    let labelled = aws.labels.iter().any(|(label, version)| label.starts_with(RETENTION_LABEL) && version == first);
     ensure!(labelled || aws.labels.get("AWSPREVIOUS") == Some(first), "AWS keeps it");
     Ok(())
 }

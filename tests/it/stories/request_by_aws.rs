@@ -9,7 +9,7 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange_configured(case).boxed(),
     cause: |case| case.request("please").boxed(),
-    steps: &["Label", "ReplaceMirror", "RotateByAws"],
+    steps: &["Label", "ReplaceMirror", "RotateNow"],
     writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "RotateSecret", "UpdateSecretVersionStage"],
     versions: &[2],
     check: |case| check(case).boxed(),

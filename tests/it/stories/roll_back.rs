@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
 use rotated_secrets::api::{Cause, ROLLBACK};
-use rotated_secrets::ids::Tokens;
+use rotated_secrets::version_id::VersionIds;
 use testkit::fixtures::spec;
 
 use super::{Case, Story};
@@ -27,7 +27,7 @@ async fn check(case: &Case) -> Result<()> {
     let aws = case.in_use().await?.aws;
     ensure!(aws.current() == aws.versions[0].value().and_then(|value| value.as_str()), "the value is the first one again");
     let object = case.object().await?;
-    let expected = Tokens::of(&object.uid().unwrap_or_default()).rollback("undo").to_string();
+    let expected = VersionIds::of(&object.uid().unwrap_or_default()).rollback("undo").to_string();
     ensure!(aws.labels.get("AWSCURRENT") == Some(&expected), "under the id that follows from the token");
     let status = object.status.unwrap_or_default();
     ensure!(status.requests.and_then(|requests| requests.rollback).as_deref() == Some("undo"), "acknowledged");

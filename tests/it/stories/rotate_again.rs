@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures::FutureExt as _;
-use rotated_secrets::api::KEPT_LABEL;
+use rotated_secrets::api::RETENTION_LABEL;
 use testkit::fixtures::spec;
 
 use super::{Case, Story};
@@ -19,7 +19,7 @@ pub(crate) static STORY: Story = Story {
 
 async fn check(case: &Case) -> Result<()> {
     let aws = case.in_use().await?.aws;
-    let ours = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(KEPT_LABEL) && *version == id).count();
+    let ours = |id: &str| aws.labels.iter().filter(|(label, version)| label.starts_with(RETENTION_LABEL) && *version == id).count();
     for version in &aws.versions {
         ensure!(ours(&version.id) == 1, "every version has one label of ours: {:?}", aws.labels);
     }

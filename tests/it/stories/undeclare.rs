@@ -12,7 +12,7 @@ pub(crate) static STORY: Story = Story {
         let nothing = json!({"tags": null, "kmsKeyId": null, "resourcePolicy": null, "replicaRegions": []});
         case.patch_spec(json!({"aws": nothing})).boxed()
     },
-    steps: &["DeletePolicy", "Rekey", "StopReplicating", "Untag"],
+    steps: &["DeletePolicy", "SetKey", "StopReplicating", "Untag"],
     writes: &["DeleteResourcePolicy", "PUT rotatedsecrets/status", "RemoveRegionsFromReplication", "UntagResource", "UpdateSecret"],
     check: |case| check(case).boxed(),
     ..Story::of("undeclare")

@@ -36,9 +36,9 @@ impl<T: Into<String>> From<T> for VersionId {
 
 /// Derives the version ids of one object from its uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tokens(Uuid);
+pub struct VersionIds(Uuid);
 
-impl Tokens {
+impl VersionIds {
     /// `uid` is `metadata.uid`. One that is no UUID (it always is) is hashed into one.
     pub fn of(uid: &str) -> Self {
         Self(Uuid::parse_str(uid).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, uid.as_bytes())))
@@ -102,14 +102,14 @@ mod tests {
     #[test]
     fn the_same_cause_of_the_same_object_names_the_same_version() {
         let due = Timestamp::from_second(1_800_000_000).unwrap();
-        assert_eq!(Tokens::of(UID).slot(due), Tokens::of(UID).slot(due));
-        assert_eq!(Tokens::of(UID).creation().as_str().len(), 36, "AWS wants 32 to 64 characters");
+        assert_eq!(VersionIds::of(UID).slot(due), VersionIds::of(UID).slot(due));
+        assert_eq!(VersionIds::of(UID).creation().as_str().len(), 36, "AWS wants 32 to 64 characters");
     }
 
     #[test]
     fn different_causes_and_different_objects_never_share_a_version() {
         let due = Timestamp::from_second(1_800_000_000).unwrap();
-        let (one, other) = (Tokens::of(UID), Tokens::of("7d0d1fd1-6e0b-4a43-8e5c-0f3f0cbe1c9b"));
+        let (one, other) = (VersionIds::of(UID), VersionIds::of("7d0d1fd1-6e0b-4a43-8e5c-0f3f0cbe1c9b"));
         let ids = [
             one.creation(),
             one.first(),
@@ -131,7 +131,7 @@ mod tests {
     /// Another derivation in a newer version would rotate everything once more.
     #[test]
     fn ids_and_places_are_what_they_were_in_every_version_before() {
-        let tokens = Tokens::of(UID);
+        let tokens = VersionIds::of(UID);
         for (id, was) in [
             (tokens.creation(), "d63d7504-0eef-5209-97f4-422353ddc6cb"),
             (tokens.slot(Timestamp::from_second(1_800_000_000).unwrap()), "26913685-739d-5659-a163-79d4e95d5af6"),
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn places_are_uniform_over_all_seconds_and_keep_their_order_when_the_window_grows() {
         let mut seconds = [0_u32; 60];
-        let objects: Vec<Tokens> = (0..60_000).map(|n| Tokens::of(&format!("object {n}"))).collect();
+        let objects: Vec<VersionIds> = (0..60_000).map(|n| VersionIds::of(&format!("object {n}"))).collect();
         for tokens in &objects {
             assert_eq!((tokens.place(0), tokens.place(1)), (0, 0));
             seconds[usize::try_from(tokens.place(60)).unwrap()] += 1;

@@ -15,7 +15,7 @@ fn policy() -> Policy {
     }
 }
 
-fn asked(schedule: Option<&str>, days: Option<i32>, duration: &str, policy: &Policy) -> Result<Terms, Refusal> {
+fn asked(schedule: Option<&str>, days: Option<i32>, duration: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let spec = RotationSpec {
         schedule: schedule.map(str::to_owned),
         automatically_after_days: days,

@@ -66,7 +66,7 @@ pub(super) fn rested(
     }
     // What a person must mend comes first: the rest may follow from it.
     let aspects = [provisioned, mirrored, rest.rotated.as_ref()];
-    let worst = aspects.iter().flatten().find(|refusal| refusal.reason.needs_a_person()).or(aspects.iter().flatten().next()).copied();
+    let worst = aspects.iter().flatten().find(|refusal| refusal.reason.requires_user_action()).or(aspects.iter().flatten().next()).copied();
     match worst {
         Some(refusal) => summarise(&mut statements, refusal, false),
         None => statements.push(Statement {
@@ -153,7 +153,7 @@ pub(super) fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
 fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) {
     statements.retain(|s| !matches!(s.of, ConditionType::Ready | ConditionType::Stalled | ConditionType::Reconciling));
     statements.push(Statement { of: ConditionType::Ready, holds: false, reason: refusal.reason, message: refusal.message.clone() });
-    if refusal.reason.needs_a_person() {
+    if refusal.reason.requires_user_action() {
         statements.push(Statement { of: ConditionType::Stalled, holds: true, reason: refusal.reason, message: refusal.message.clone() });
     } else if retried {
         statements.push(reconciling(refusal.reason));

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::Happening;
+use super::EventNote;
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RequestStatus, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
 
@@ -32,13 +32,13 @@ pub(super) fn token(object: &RotatedSecret, annotation: &str) -> Option<String> 
 }
 
 /// A rollback that cannot be carried out, told once.
-pub(super) fn refused(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<Happening> {
+pub(super) fn refused(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
     let answered = |status: &RotatedSecretStatus| {
         let requests = status.requests.as_ref()?;
         Some((requests.rollback.clone()?, requests.rollback_refused?))
     };
     let (_, refusal) = answered(after).filter(|answer| answered(before).as_ref() != Some(answer))?;
-    Some(Happening {
+    Some(EventNote {
         warning: true,
         reason: "RollbackRefused".to_owned(),
         action: "RollBack",

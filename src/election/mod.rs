@@ -1,6 +1,9 @@
 //! Leader election: keeps the Lease, and tells the controller whether it may act. A replica that loses the Lease stays, as a standby with warm
 //! caches: a restart would only make the next take-over slower.
 
+pub mod decide;
+pub mod lease;
+
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -10,8 +13,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::cluster::lease::{LeaseError, Leases};
-use crate::leader::{Move, Sighting, Timing, decide};
+use crate::election::lease::{LeaseError, Leases};
+use crate::election::decide::{Move, Sighting, Timing, decide};
 use crate::metrics::Metrics;
 
 /// Whether this replica may act. Asked at the moment of use, so that a renewer that is stuck leaves no stale yes behind.

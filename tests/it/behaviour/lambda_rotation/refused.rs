@@ -52,7 +52,7 @@ async fn rotation_by_aws_that_we_did_not_configure_is_refused_unless_it_is_the_d
         });
         stage.external_writer().act("RotateSecret", &body).map(drop)
     };
-    for (function, reason) in [(OTHER, "RotatedByAws"), (FUNCTION, "Succeeded")] {
+    for (function, reason) in [(OTHER, "ForeignRotation"), (FUNCTION, "Succeeded")] {
         let (stage, _) = prepared().await?;
         stage.external_writer().create(&stage.aws_name("app"), VALUE, &BTreeMap::new())?;
         turn_on(&stage, function)?;

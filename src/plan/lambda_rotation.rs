@@ -1,8 +1,8 @@
 //! What to do where AWS rotates with a function (docs/design/0008-rotation-by-aws.md).
 //!
 //! ```text
-//!   off --MarkRotation--> marked --ConfigureRotation--> on --(asked) RotateByAws--> pending ==AWS==> current
-//!   on --(suspended) CancelRotation--> marked       on --(not declared any more) CancelRotation--> marked --UnmarkRotation--> off
+//!   off --ClaimRotation--> marked --ConfigureRotation--> on --(asked) RotateNow--> pending ==AWS==> current
+//!   on --(suspended) CancelRotation--> marked       on --(not declared any more) CancelRotation--> marked --ReleaseRotation--> off
 //! ```
 //!
 //! While a version is pending that is not current, nothing is sent that AWS would refuse or that would abandon it.
@@ -10,14 +10,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::Look;
-use super::{Ownership, Rest, SETTLING, Step, kept, known};
+use super::{Ownership, Rest, CONSISTENCY_WINDOW, Step, kept, known};
 use crate::api::condition::Reason;
-use crate::desired::{ByAws, Refusal, Rotation};
-use crate::ids::VersionId;
+use crate::desired::{LambdaRotation, Refusal, Rotation};
+use crate::version_id::VersionId;
 
 /// How long AWS may be busy with a rotation after its date has passed, before that counts as a failure.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
-/// How long a version may be pending without anything happening. A function has a quarter of an hour for each of four steps.
+/// How long a version may be pending without anything note. A function has a quarter of an hour for each of four steps.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 /// How soon to look again while AWS rotates; and when it takes longer.
 const SOON: SignedDuration = SignedDuration::from_secs(15);
@@ -25,8 +25,8 @@ const LATER: SignedDuration = SignedDuration::from_secs(60);
 
 /// Rotation by AWS, as far as it concerns us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AwsRotation {
-    /// It is on. Where it is on and not ours, [`super::Remote::driven_by_aws`] says so as well.
+pub struct LambdaRotationFacts {
+    /// It is on. Where it is on and not ours, [`super::Remote::foreign_rotation`] says so as well.
     pub enabled: bool,
     /// Our mark is on the secret.
     pub marked: bool,
@@ -52,7 +52,7 @@ pub(super) enum Governed {
 
 /// Whether AWS rotates, is to rotate, or is to stop.
 pub(super) fn concerns(look: &Look<'_>) -> bool {
-    matches!(look.want.rotation, Rotation::ByAws(_)) || retired(look)
+    matches!(look.want.rotation, Rotation::Lambda(_)) || retired(look)
 }
 
 /// Our mark is still there, and nobody else has made the secret their own since.
@@ -62,7 +62,7 @@ fn retired(look: &Look<'_>) -> bool {
 
 /// The namespace may not use the function.
 pub(super) fn not_allowed(want: &crate::desired::Desired) -> Refusal {
-    let function = if let Rotation::ByAws(by_aws) = &want.rotation { by_aws.function.as_str() } else { "" };
+    let function = if let Rotation::Lambda(lambda_rotation) = &want.rotation { lambda_rotation.function.as_str() } else { "" };
     Refusal::new(
         Reason::FunctionNotAllowed,
         format!(
@@ -82,7 +82,7 @@ pub(super) fn turning<'a>(look: &'a Look<'_>) -> Option<&'a VersionId> {
 /// Decides, and says how rotation stands.
 pub(super) fn govern(look: &Look<'_>, rest: &mut Rest) -> Governed {
     match &look.want.rotation {
-        Rotation::ByAws(by_aws) => wanted(look, by_aws, rest),
+        Rotation::Lambda(lambda_rotation) => wanted(look, lambda_rotation, rest),
         _ if retired(look) => unwanted(look, rest),
         _ => Governed::No,
     }
@@ -91,7 +91,7 @@ pub(super) fn govern(look: &Look<'_>, rest: &mut Rest) -> Governed {
 /// Rotation by AWS was declared once, and is not any more.
 fn unwanted(look: &Look<'_>, rest: &mut Rest) -> Governed {
     if !look.remote.rotation.enabled {
-        return Governed::Do(Step::UnmarkRotation);
+        return Governed::Do(Step::ReleaseRotation);
     }
     if turning(look).is_some() && failure(look).is_none() {
         watch(look, rest);
@@ -100,27 +100,27 @@ fn unwanted(look: &Look<'_>, rest: &mut Rest) -> Governed {
     Governed::Do(Step::CancelRotation)
 }
 
-fn wanted(look: &Look<'_>, by_aws: &ByAws, rest: &mut Rest) -> Governed {
+fn wanted(look: &Look<'_>, lambda_rotation: &LambdaRotation, rest: &mut Rest) -> Governed {
     let rotation = &look.remote.rotation;
-    if let Some(refusal) = not_ours(look).or_else(|| by_aws.terms.as_ref().err().cloned()) {
+    if let Some(refusal) = not_ours(look).or_else(|| lambda_rotation.terms.as_ref().err().cloned()) {
         rest.rotated = Some(refusal);
         return Governed::Rest;
     }
     rest.next_rotation = rotation.next.filter(|_| rotation.enabled);
     let failed = failure(look);
-    if by_aws.suspended {
-        return suspended(look, by_aws, failed.is_some(), rest);
+    if lambda_rotation.suspended {
+        return suspended(look, lambda_rotation, failed.is_some(), rest);
     }
     let request = asked(look);
     if request.is_none() {
         rest.rotate_handled.clone_from(&look.want.rotate_request);
     }
     let step = if !rotation.marked {
-        Step::MarkRotation
+        Step::ClaimRotation
     } else if !(rotation.enabled && rotation.as_declared) {
-        Step::ConfigureRotation { version: first(look, by_aws) }
+        Step::ConfigureRotation { version: first(look, lambda_rotation) }
     } else if let Some(version) = request {
-        label(look).unwrap_or(Step::RotateByAws { version })
+        label(look).unwrap_or(Step::RotateNow { version })
     } else if let Some(label) = label(look) {
         label
     } else {
@@ -128,7 +128,7 @@ fn wanted(look: &Look<'_>, by_aws: &ByAws, rest: &mut Rest) -> Governed {
         watch(look, rest);
         return Governed::Rest;
     };
-    if turning(look).is_some() && step != Step::MarkRotation {
+    if turning(look).is_some() && step != Step::ClaimRotation {
         // AWS would refuse. Where rotation is off nobody goes on with what is pending.
         rest.rotated = failed.or_else(|| (!rotation.enabled).then(|| left_over(look))).or(rest.rotated.take());
         watch(look, rest);
@@ -149,12 +149,12 @@ fn wanted(look: &Look<'_>, by_aws: &ByAws, rest: &mut Rest) -> Governed {
 
 /// The function labels nothing for us: what AWS made previous gets the label of a version to go back to before it loses that.
 fn label(look: &Look<'_>) -> Option<Step> {
-    look.want.value.as_ref().and_then(|_| kept::before_write(look.want, look.seen, look.remote, look.current))
+    look.want.value.as_ref().and_then(|_| retention::before_write(look.want, look.seen, look.remote, look.current))
 }
 
 /// Where AWS rotates, the current version is reported before another can follow: the labels remember only two.
 pub(super) fn unrecorded(look: &Look<'_>) -> bool {
-    matches!(look.want.rotation, Rotation::ByAws(_)) && look.seen.reported.history.first() != Some(&look.current.version)
+    matches!(look.want.rotation, Rotation::Lambda(_)) && look.seen.reported.history.first() != Some(&look.current.version)
 }
 
 /// Why rotation of this secret is not ours to decide on.
@@ -169,9 +169,9 @@ fn not_ours(look: &Look<'_>) -> Option<Refusal> {
             ),
         ));
     }
-    look.remote.driven_by_aws.then(|| {
+    look.remote.foreign_rotation.then(|| {
         Refusal::new(
-            Reason::RotatedByAws,
+            Reason::ForeignRotation,
             format!(
                 "AWS rotates {name} already, with another function or for a service that owns it: turn that off with aws secretsmanager \
                  cancel-rotate-secret --secret-id {name}, name that function in spec.rotation.lambda, or remove spec.rotation to mirror it only"
@@ -180,7 +180,7 @@ fn not_ours(look: &Look<'_>) -> Option<Refusal> {
     })
 }
 
-fn suspended(look: &Look<'_>, by_aws: &ByAws, failed: bool, rest: &mut Rest) -> Governed {
+fn suspended(look: &Look<'_>, lambda_rotation: &LambdaRotation, failed: bool, rest: &mut Rest) -> Governed {
     if look.remote.rotation.enabled {
         if turning(look).is_some() && !failed {
             watch(look, rest);
@@ -188,7 +188,7 @@ fn suspended(look: &Look<'_>, by_aws: &ByAws, failed: bool, rest: &mut Rest) -> 
         }
         return Governed::Do(Step::CancelRotation);
     }
-    let due = by_aws.terms.as_ref().ok().and_then(|terms| terms.schedule.next_after(look.current.anchor));
+    let due = lambda_rotation.terms.as_ref().ok().and_then(|terms| terms.schedule.next_after(look.current.anchor));
     if asked(look).is_some() {
         let message =
             "a rotation is asked for and spec.rotation.suspend is true: AWS rotates only where rotation is on, so set it to false";
@@ -205,17 +205,17 @@ fn suspended(look: &Look<'_>, by_aws: &ByAws, failed: bool, rest: &mut Rest) -> 
 }
 
 /// The version to which to rotate at once when rotation is first configured, where that is asked.
-fn first(look: &Look<'_>, by_aws: &ByAws) -> Option<VersionId> {
+fn first(look: &Look<'_>, lambda_rotation: &LambdaRotation) -> Option<VersionId> {
     // A value of ours that was just made is as young as any; somebody else's is new to us.
     let new = if look.want.value.is_some() { look.seen.reported.unscheduled } else { look.seen.reported.never_scheduled };
-    let version = look.want.tokens.first();
-    (by_aws.immediately && new && !known(&version, look.seen, look.remote, look.current)).then_some(version)
+    let version = look.want.ids.first();
+    (lambda_rotation.immediately && new && !known(&version, look.seen, look.remote, look.current)).then_some(version)
 }
 
 /// A person asked for a rotation that AWS has not begun.
 fn asked(look: &Look<'_>) -> Option<VersionId> {
     let token = look.want.rotate_request.as_ref()?;
-    let version = look.want.tokens.request(token);
+    let version = look.want.ids.request(token);
     let handled = look.seen.reported.rotate_handled.as_ref() == Some(token) || known(&version, look.seen, look.remote, look.current);
     (!handled).then_some(version)
 }
@@ -245,7 +245,7 @@ fn failure(look: &Look<'_>) -> Option<Refusal> {
     }
     let name = &look.want.secret_name;
     let function =
-        if let Rotation::ByAws(by_aws) = &look.want.rotation { by_aws.function.rsplit(':').next().unwrap_or("") } else { "NAME" };
+        if let Rotation::Lambda(lambda_rotation) = &look.want.rotation { lambda_rotation.function.rsplit(':').next().unwrap_or("") } else { "NAME" };
     Some(Refusal::new(
         Reason::RotationFailed,
         format!(
@@ -276,7 +276,7 @@ fn watch(look: &Look<'_>, rest: &mut Rest) {
     let mut moments = Vec::new();
     if turning(look).is_some() {
         if let Some(changed) = look.remote.last_changed {
-            let young = look.now.duration_since(changed) < SETTLING;
+            let young = look.now.duration_since(changed) < CONSISTENCY_WINDOW;
             moments.push(look.now + if young { SOON } else { LATER });
             moments.extend([changed.saturating_add(GRACE), changed.saturating_add(PATIENCE)].into_iter().flatten());
         }

@@ -21,7 +21,7 @@ use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, 
 use crate::backoff::Class;
 use crate::desired::Target;
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plaintext::SecretBytes;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";

@@ -3,7 +3,7 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use crate::report::Happening;
+use crate::status::EventNote;
 
 /// Publishes Events.
 #[derive(Clone)]
@@ -17,16 +17,16 @@ impl Events {
     }
 
     /// Publishes one Event about `object`.
-    pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, happening: &Happening) {
+    pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
         let event = Event {
-            type_: if happening.warning { EventType::Warning } else { EventType::Normal },
-            reason: happening.reason.clone(),
-            note: Some(happening.note.chars().take(900).collect()),
-            action: happening.action.to_owned(),
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason.clone(),
+            note: Some(note.note.chars().take(900).collect()),
+            action: note.action.to_owned(),
             secondary: None,
         };
         if let Err(error) = self.0.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(reason = happening.reason, code = code(&error), "an Event could not be published");
+            tracing::warn!(reason = note.reason, code = code(&error), "an Event could not be published");
         }
     }
 }

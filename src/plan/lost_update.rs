@@ -12,13 +12,13 @@ pub(super) fn give_back(want: &Desired, seen: &Observed, remote: &Remote, curren
         }
         None => before_this_turn(want, seen, remote, current)?,
     };
-    Some(Step::GiveBack { to: theirs.clone(), from: current.version.clone() })
+    Some(Step::RestoreCurrent { to: theirs.clone(), from: current.version.clone() })
 }
 
 /// The write was made, and its turn never ended. A version is only written on top of one that the mirror holds. So if what is current is ours
 /// and not reported, and the mirror still holds what was reported last, ours was meant to follow that; another version between, which cannot
 /// be ours, was overtaken.
-fn before_this_turn<'a>(want: &Desired, seen: &Observed, remote: &'a Remote, current: &Current) -> Option<&'a crate::ids::VersionId> {
+fn before_this_turn<'a>(want: &Desired, seen: &Observed, remote: &'a Remote, current: &Current) -> Option<&'a crate::version_id::VersionId> {
     let follows_current = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
     let theirs = remote.previous.as_ref()?;
     let newest = seen.reported.history.first()?;

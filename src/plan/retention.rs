@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Current, Observed, Remote, Step};
-use crate::api::KEPT_LABEL;
+use crate::api::RETENTION_LABEL;
 use crate::desired::{Desired, Pin};
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 
 /// The most labels on all versions of a secret together.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
@@ -32,7 +32,7 @@ pub fn kept(remote: &Remote) -> Vec<VersionId> {
 
 /// The label for a version that is about to be written. `None`: none is to be kept, or none can be spared.
 pub fn next(want: &Desired, seen: &Observed, remote: &Remote) -> Option<Slot> {
-    let named = |number: u32| format!("{KEPT_LABEL}{number}");
+    let named = |number: u32| format!("{RETENTION_LABEL}{number}");
     let all: BTreeSet<&str> = remote.labels.keys().map(String::as_str).chain(AWS_LABELS).collect();
     if let Some(free) = (1..=want.keep_versions).map(named).find(|label| !remote.labels.contains_key(label))
         && all.len() < LABELS
@@ -55,7 +55,7 @@ pub fn next(want: &Desired, seen: &Observed, remote: &Remote) -> Option<Slot> {
 pub(super) fn before_write(want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Option<Step> {
     let to = remote.previous.as_ref().filter(|previous| **previous != current.version && number_on(remote, previous).is_none())?;
     let slot = next(want, seen, remote)?;
-    Some(Step::Label { label: slot.label, from: slot.from, to: Some(to.clone()) })
+    Some(Step::MoveLabel { label: slot.label, from: slot.from, to: Some(to.clone()) })
 }
 
 /// What keeps the labels as declared while nothing is written: no more of them than asked for, and one on the version that the Secret is
@@ -64,7 +64,7 @@ pub(super) fn tidy(want: &Desired, seen: &Observed, remote: &Remote) -> Option<S
     let pinned = pinned(want);
     let surplus = ours(remote).find(|(number, version)| *number > want.keep_versions && Some(*version) != pinned);
     if let Some((number, version)) = surplus {
-        return Some(Step::Label { label: format!("{KEPT_LABEL}{number}"), from: Some(version.clone()), to: None });
+        return Some(Step::MoveLabel { label: format!("{RETENTION_LABEL}{number}"), from: Some(version.clone()), to: None });
     }
     let held = |version: &&VersionId| matches!(&seen.mirror, super::Mirror::Ours { version: Some(held), .. } if held == *version);
     let bare = pinned.filter(held).filter(|version| !remote.labels.values().any(|labelled| labelled == *version))?;
@@ -72,7 +72,7 @@ pub(super) fn tidy(want: &Desired, seen: &Observed, remote: &Remote) -> Option<S
         return None;
     }
     let slot = next(want, seen, remote)?;
-    Some(Step::Label { label: slot.label, from: slot.from, to: Some(bare.clone()) })
+    Some(Step::MoveLabel { label: slot.label, from: slot.from, to: Some(bare.clone()) })
 }
 
 fn pinned(want: &Desired) -> Option<&VersionId> {
@@ -85,7 +85,7 @@ fn pinned(want: &Desired) -> Option<&VersionId> {
 /// Our labels: their numbers and holders.
 fn ours(remote: &Remote) -> impl Iterator<Item = (u32, &VersionId)> {
     remote.labels.iter().filter_map(|(label, version)| {
-        let number = label.strip_prefix(KEPT_LABEL)?;
+        let number = label.strip_prefix(RETENTION_LABEL)?;
         // As we write it, so that the name can be made again from the number.
         let number: u32 = number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)?;
         Some((number, version))

@@ -10,7 +10,7 @@ use crate::api::condition::Reason;
 
 /// The numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Census {
+pub struct FleetStats {
     /// Objects by status and reason of the condition Ready. An object without one is `Unknown`, `None`.
     pub ready: BTreeMap<(&'static str, &'static str), i64>,
     /// Rotations that are due and did not happen, and that nobody suspended.
@@ -54,7 +54,7 @@ pub struct One {
     pub next_rotation: Option<Timestamp>,
 }
 
-impl Census {
+impl FleetStats {
     /// Counts one object. `each`: also by itself.
     pub fn count(&mut self, object: &RotatedSecret, now: Timestamp, each: bool) {
         let status = object.status.as_ref();
@@ -123,8 +123,8 @@ mod tests {
         json!({"type": of, "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW})
     }
 
-    fn census(objects: &[RotatedSecret]) -> Census {
-        let mut census = Census::default();
+    fn census(objects: &[RotatedSecret]) -> FleetStats {
+        let mut census = FleetStats::default();
         for object in objects {
             census.count(object, NOW.parse().unwrap(), true);
         }

@@ -49,7 +49,7 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
     for (count, class) in [(1, Class::Retry), (2, Class::Retry), (3, Class::Throttled), (4, Class::Limit)] {
         let now = MADE + 100 * i64::from(count);
         status = after(&status, &failure(ConditionType::Provisioned, class, Reason::AwsUnavailable), now);
-        let wait = backoff::delay(class, u32::try_from(count).unwrap(), tokens().seed()).as_secs();
+        let wait = backoff::delay(class, u32::try_from(count).unwrap(), ids().seed()).as_secs();
         let expected =
             FailureStatus { count, since: Some(Time(at(MADE + 100))), next_attempt_time: Some(Time(at(now + wait))), requests: None };
         assert_eq!(status.failures, Some(expected));
@@ -59,7 +59,7 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
     }
     let quick = failure(ConditionType::Mirrored, Class::Conflict, Reason::Progressing);
     for seed in 0..20_u32 {
-        let other = Desired { tokens: Tokens::of(&seed.to_string()), ..want() };
+        let other = Desired { ids: VersionIds::of(&seed.to_string()), ..want() };
         let next = report(&object(&live()), Some(&other), &quick, at(MADE)).failures.unwrap().next_attempt_time.unwrap();
         assert!(next.0 > at(MADE), "a wait of nothing would spin");
     }
@@ -121,22 +121,22 @@ fn requests_are_acknowledged_when_they_are_handled_and_then_remembered() {
 
 #[test]
 fn the_cause_of_a_version_follows_from_its_id() {
-    let (first, second, other) = (id("first"), id("second"), Tokens::of("another object"));
+    let (first, second, other) = (id("first"), id("second"), VersionIds::of("another object"));
     let asking = |token: &str| Desired { rotate_request: Some(token.to_owned()), ..want() };
-    let slot = |hours: i64| tokens().slot(at(MADE + hours * HOUR));
+    let slot = |hours: i64| ids().slot(at(MADE + hours * HOUR));
     let by_hand = |version: VersionId| (want(), version);
     let table: [((Desired, VersionId), Cause); 13] = [
-        (by_hand(tokens().creation()), Cause::Created),
+        (by_hand(ids().creation()), Cause::Created),
         (by_hand(slot(1)), Cause::Scheduled),
         (by_hand(slot(3)), Cause::Scheduled),
         (by_hand(slot(50)), Cause::External),
         (by_hand(other.slot(at(MADE + HOUR))), Cause::External),
         ((Desired { rotation: Rotation::Never, ..want() }, slot(1)), Cause::External),
-        ((cron("0 8 * * *"), tokens().slot(at(MADE + 7 * HOUR + 1800))), Cause::Scheduled),
-        ((asking("now"), tokens().request("now")), Cause::Requested),
-        ((asking("later"), tokens().request("now")), Cause::External),
-        (by_hand(tokens().declaration(&second, &declared("admin").hash())), Cause::SpecChanged),
-        (by_hand(tokens().declaration(&first, &declared("admin").hash())), Cause::External),
+        ((cron("0 8 * * *"), ids().slot(at(MADE + 7 * HOUR + 1800))), Cause::Scheduled),
+        ((asking("now"), ids().request("now")), Cause::Requested),
+        ((asking("later"), ids().request("now")), Cause::External),
+        (by_hand(ids().declaration(&second, &declared("admin").hash())), Cause::SpecChanged),
+        (by_hand(ids().declaration(&first, &declared("admin").hash())), Cause::External),
         (by_hand(first.clone()), Cause::RolledBack),
         (by_hand(id("somebody's")), Cause::External),
     ];
@@ -147,8 +147,8 @@ fn the_cause_of_a_version_follows_from_its_id() {
         assert_eq!(status.history[1..], before.history[..], "row {row}");
         assert_eq!(status.last_rotation_time, Some(Time(at(MADE + 4 * HOUR))), "row {row}");
     }
-    let ours = [(&slot(1), MADE + HOUR), (&tokens().creation(), MADE)];
-    let back = sees(&knows(&ours), &want(), &tokens().creation(), Some(&slot(1)), MADE + 2 * HOUR);
+    let ours = [(&slot(1), MADE + HOUR), (&ids().creation(), MADE)];
+    let back = sees(&knows(&ours), &want(), &ids().creation(), Some(&slot(1)), MADE + 2 * HOUR);
     assert_eq!(back.history[0].cause, Cause::RolledBack, "also to a version that we made");
     let forth = sees(&back, &want(), &slot(1), None, MADE + 3 * HOUR);
     assert_eq!((forth.history[0].cause, forth.history.len()), (Cause::RolledBack, 4));
@@ -162,18 +162,18 @@ fn a_rotation_that_is_due_by_the_edit_of_its_schedule_is_scheduled() {
     let edited = MADE + 4 * HOUR + 1800;
     let want = cron("0 * * * *");
     let before =
-        RotatedSecretStatus { schedule: Some(in_force("0 12 * * *", Some(MADE + HOUR))), ..knows(&[(&tokens().creation(), MADE)]) };
+        RotatedSecretStatus { schedule: Some(in_force("0 12 * * *", Some(MADE + HOUR))), ..knows(&[(&ids().creation(), MADE)]) };
     let Rotation::Scheduled { clock, .. } = &want.rotation else { panic!() };
     let due = clock.due_after(at(MADE), recall(&object(&before), &want, at(edited)).schedule_since).unwrap();
     assert_eq!(due, at(MADE + 1800), "as the plan finds it: due and overdue");
-    let status = sees(&before, &want, &tokens().slot(due), Some(&tokens().creation()), edited);
+    let status = sees(&before, &want, &ids().slot(due), Some(&ids().creation()), edited);
     assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 4));
 }
 
 #[test]
 fn the_cause_is_found_although_the_status_was_lost() {
     let eight = MADE + 7 * HOUR + 1800;
-    let status = sees(&RotatedSecretStatus::default(), &cron("0 8 * * *"), &tokens().slot(at(eight)), Some(&id("before")), eight + 5);
+    let status = sees(&RotatedSecretStatus::default(), &cron("0 8 * * *"), &ids().slot(at(eight)), Some(&id("before")), eight + 5);
     assert_eq!(status.history[0].cause, Cause::Scheduled);
 }
 
@@ -198,7 +198,7 @@ fn the_same_version_is_one_entry_whose_time_is_what_aws_says() {
 #[test]
 fn after_an_outage_of_so_many_periods_so_many_rotations_were_missed() {
     let before = knows(&[(&id("v0"), MADE)]);
-    let missed = |want: &Desired, due: i64, changed: i64| sees(&before, want, &tokens().slot(at(due)), None, changed).missed_rotations;
+    let missed = |want: &Desired, due: i64, changed: i64| sees(&before, want, &ids().slot(at(due)), None, changed).missed_rotations;
     let first = MADE + HOUR;
     for periods in 0..5_i32 {
         assert_eq!(missed(&want(), first, first + i64::from(periods) * HOUR + 10), periods, "rate");
@@ -212,7 +212,7 @@ fn after_an_outage_of_so_many_periods_so_many_rotations_were_missed() {
         }
     }
     let late = RotatedSecretStatus { missed_rotations: 3, ..before.clone() };
-    assert_eq!(sees(&late, &want(), &tokens().slot(at(first)), None, first).missed_rotations, 0, "on time again");
+    assert_eq!(sees(&late, &want(), &ids().slot(at(first)), None, first).missed_rotations, 0, "on time again");
     assert_eq!(sees(&late, &want(), &id("foreign"), None, first).missed_rotations, 3, "not the operator's rotation");
 }
 
@@ -275,7 +275,7 @@ fn the_schedule_comes_into_force_after_the_first_rotation_that_was_asked_for() {
     let status = report(&object(&before), Some(&want()), &pending, at(MADE + 60));
     assert_eq!(status.schedule, None);
     assert!(recall(&object(&status), &want(), at(MADE + 120)).unscheduled, "so it is still to come");
-    let status = sees(&before, &want(), &tokens().first(), Some(&id("v0")), MADE + 9 * HOUR);
+    let status = sees(&before, &want(), &ids().first(), Some(&id("v0")), MADE + 9 * HOUR);
     assert_eq!((status.history[0].cause, status.missed_rotations), (Cause::Scheduled, 0), "there was no due time to miss");
     assert_eq!(status.schedule, Some(in_force("rate(1 hour)", Some(MADE + 9 * HOUR + 5))));
     assert!(!recall(&object(&status), &want(), at(MADE + 10 * HOUR)).unscheduled);
@@ -289,7 +289,7 @@ fn the_plan_gets_back_what_the_status_reports() {
     let expected = Reported {
         declared: Some(declared("admin").hash()),
         rotate_handled: Some("r1".to_owned()),
-        history: vec![tokens().creation()],
+        history: vec![ids().creation()],
         ..Reported::default()
     };
     assert_eq!(recall(&object(&status), &want(), at(MADE)), expected);
@@ -332,7 +332,7 @@ fn equal_facts_give_an_equal_status_however_often_they_are_reported() {
     let overdue = after(&live(), &throttled(), MADE + 2 * HOUR);
     let edited = RotatedSecretStatus { schedule: Some(in_force("rate(2 hours)", None)), ..live() };
     let wants = [want(), Desired { target: None, refresh_request: Some("f1".to_owned()), ..want() }];
-    for before in [RotatedSecretStatus::default(), live(), overdue, edited, knows(&[(&id("v1"), MADE), (&tokens().creation(), 0)])] {
+    for before in [RotatedSecretStatus::default(), live(), overdue, edited, knows(&[(&id("v1"), MADE), (&ids().creation(), 0)])] {
         for outcome in &outcomes {
             for want in &wants {
                 let once = report(&object(&before), Some(want), outcome, at(MADE + 3 * HOUR));
@@ -368,7 +368,7 @@ fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
 #[test]
 fn a_mirror_that_is_not_ours_is_not_reported_as_ours() {
     for mirror in [Mirror::Foreign, Mirror::Absent, Mirror::Unwanted] {
-        let facts = Observed { mirror, ..seen(&tokens().creation(), MADE) };
+        let facts = Observed { mirror, ..seen(&ids().creation(), MADE) };
         let rest = Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..rest() };
         assert_eq!(after(&live(), &Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest) }, MADE).mirror, None);
     }
@@ -412,7 +412,7 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
         (ill(Reason::Throttled), well("v2", Cause::Scheduled), &["Write", "ReplaceMirror"], &["Rotated", "Recovered"]),
     ];
     for (row, (before, after, steps, expected)) in table.iter().enumerate() {
-        let told = happenings(before, after, steps);
+        let told = event_notes(before, after, steps);
         let short: Vec<String> = told.iter().map(|told| format!("{}{}", if told.warning { "!" } else { "" }, told.reason)).collect();
         assert_eq!(short, *expected, "row {row}");
         let version = news(before, after).map(|entry| entry.version_id.as_str());

@@ -4,12 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::super::settings::{kept, replicas};
 use super::*;
-use crate::api::{KeptStatus, ReplicaStatus};
+use crate::api::{AppliedStatus, ReplicaStatus};
 use crate::desired::Setting;
 use crate::plan::{PolicyState, Replica, ReplicaState};
 
 fn remote(change: impl FnOnce(&mut Remote)) -> Remote {
-    let mut remote = seen(&tokens().creation(), 1_800_000_000).remote.unwrap();
+    let mut remote = seen(&ids().creation(), 1_800_000_000).remote.unwrap();
     change(&mut remote);
     remote
 }
@@ -20,8 +20,8 @@ fn asking(change: impl FnOnce(&mut Desired)) -> Desired {
     want
 }
 
-fn earlier(kept: KeptStatus) -> AwsStatus {
-    AwsStatus { arn: Some(ARN.to_owned()), kept: Some(kept), ..AwsStatus::default() }
+fn earlier(kept: AppliedStatus) -> AwsStatus {
+    AwsStatus { arn: Some(ARN.to_owned()), applied: Some(kept), ..AwsStatus::default() }
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn the_users_tags_are_kept_and_those_that_could_not_be_taken_away_and_never_our_
 
 #[test]
 fn a_key_is_kept_once_it_is_in_use_with_the_name_that_aws_has_for_it() {
-    let key = Setting::Asked("alias/shop".to_owned());
+    let key = Setting::Set("alias/shop".to_owned());
     let want = asking(|want| want.settings.key = key.clone());
     let before =
-        earlier(KeptStatus { kms_key_id: Some("alias/old".to_owned()), kms_key_shown: Some("old".to_owned()), ..KeptStatus::default() });
-    let names = |kept: Option<KeptStatus>| kept.map(|kept| (kept.kms_key_id.unwrap_or_default(), kept.kms_key_shown.unwrap_or_default()));
+        earlier(AppliedStatus { kms_key_id: Some("alias/old".to_owned()), kms_key_shown: Some("old".to_owned()), ..AppliedStatus::default() });
+    let names = |kept: Option<AppliedStatus>| kept.map(|kept| (kept.kms_key_id.unwrap_or_default(), kept.kms_key_shown.unwrap_or_default()));
     let pair = |one: &str, other: &str| Some((one.to_owned(), other.to_owned()));
     let in_use = remote(|remote| remote.settings.key_shown = Some("id".to_owned()));
     assert_eq!(names(kept(None, &want, &in_use)), pair("alias/shop", "id"));
@@ -59,7 +59,7 @@ fn a_key_is_kept_once_it_is_in_use_with_the_name_that_aws_has_for_it() {
 
 #[test]
 fn a_policy_is_kept_once_it_is_seen_and_looked_at_again_when_it_is_not_as_declared() {
-    let before = earlier(KeptStatus { resource_policy: Some("put".to_owned()), block_public_policy: Some(true), ..KeptStatus::default() });
+    let before = earlier(AppliedStatus { resource_policy: Some("put".to_owned()), block_public_policy: Some(true), ..AppliedStatus::default() });
     let of = |policy: PolicyState| kept(Some(&before), &want(), &remote(|remote| remote.settings.policy = policy));
     let seen = of(PolicyState::AsDeclared("now".to_owned())).unwrap();
     assert_eq!((seen.resource_policy.as_deref(), seen.last_changed_date), (Some("now"), Some(MicroTime(at(1_800_000_000)))));

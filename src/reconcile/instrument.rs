@@ -54,12 +54,12 @@ fn declares(step: &Step) -> bool {
 /// The version that a step is about; empty where it is about none.
 pub(super) fn version_of(step: &Step) -> &str {
     match step {
-        Step::RotateByAws { version }
+        Step::RotateNow { version }
         | Step::Create { version }
         | Step::Write { version, .. }
         | Step::RollBack { version, .. }
-        | Step::GiveBack { to: version, .. }
-        | Step::Label { to: Some(version), .. }
+        | Step::RestoreCurrent { to: version, .. }
+        | Step::MoveLabel { to: Some(version), .. }
         | Step::CreateMirror { version }
         | Step::AdoptMirror { version }
         | Step::ReplaceMirror { version, .. } => version.as_str(),

@@ -1,7 +1,6 @@
 //! Kubernetes: the mirrored Secret, the object's finalizer and status, Events, the Lease, and what an administrator says on the Namespace. No decisions.
 
 pub mod events;
-pub mod lease;
 pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;

@@ -12,10 +12,10 @@ use crate::api::{AwsSpec, OnMissedWindow, RotatedSecretSpec, SecretType, TargetS
 use crate::backoff::Class;
 use crate::desired::{Pin, Target};
 use crate::generate::Generator;
-use crate::ids::{Tokens, VersionId};
+use crate::version_id::{VersionIds, VersionId};
 use crate::plan::{Next, Ownership};
 use crate::schedule::{Clock, Schedule};
-use crate::value::{Declared, Layout};
+use crate::value::{DeclaredValue, Layout};
 
 /// 2026-11-24 00:30:00 UTC.
 const MADE: i64 = 1_795_480_200;
@@ -27,16 +27,16 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn tokens() -> Tokens {
-    Tokens::of(UID)
+fn ids() -> VersionIds {
+    VersionIds::of(UID)
 }
 
 fn id(name: &str) -> VersionId {
     VersionId::from(name)
 }
 
-fn declared(username: &str) -> Declared {
-    Declared::Fields {
+fn declared(username: &str) -> DeclaredValue {
+    DeclaredValue::Fields {
         data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
         generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
     }
@@ -49,13 +49,13 @@ fn scheduled(expression: &str) -> Rotation {
 /// With a window of so many minutes.
 fn on_clock(expression: &str, window: i64, on_missed: OnMissedWindow) -> Rotation {
     let schedule = Schedule::parse(expression).unwrap();
-    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, tokens()).unwrap();
+    let clock = Clock::new(schedule, SignedDuration::from_mins(window), on_missed, ids()).unwrap();
     Rotation::Scheduled { expression: clock.describe(expression), clock, suspended: false, immediately: false }
 }
 
 fn want() -> Desired {
     Desired {
-        tokens: tokens(),
+        ids: ids(),
         uid: UID.to_owned(),
         namespace: "shop".to_owned(),
         name: "db-admin".to_owned(),
@@ -105,11 +105,11 @@ fn seen(version: &VersionId, changed: i64) -> Observed {
         refused: None,
         finalizer: false,
         remote: Some(Remote {
-            rotation: crate::plan::AwsRotation::default(),
+            rotation: crate::plan::LambdaRotationFacts::default(),
             arn: ARN.to_owned(),
             ownership: Ownership::Ours,
             deleted: false,
-            driven_by_aws: false,
+            foreign_rotation: false,
             current: Some(Current { version: version.clone(), changed: at(changed), anchor: at(changed), fits: None }),
             previous: None,
             pending: None,
@@ -141,7 +141,7 @@ fn rest() -> Rest {
 }
 
 fn rested(rest: Rest) -> Outcome {
-    Outcome::Rested { seen: Box::new(seen(&tokens().creation(), MADE)), rest: Box::new(rest) }
+    Outcome::Rested { seen: Box::new(seen(&ids().creation(), MADE)), rest: Box::new(rest) }
 }
 
 fn refusal(reason: Reason) -> Refusal {
@@ -183,7 +183,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
     let status = live();
     assert_eq!(said(&status), FINE);
     assert!(status.conditions.iter().all(|c| c.observed_generation == Some(1) && c.last_transition_time.0 == at(MADE + 60)));
-    let version = tokens().creation().to_string();
+    let version = ids().creation().to_string();
     assert!(message(&status, "Ready").contains(&version) && message(&status, "Mirrored").contains(&version));
     assert!(message(&status, "Rotated").contains(&at(MADE + HOUR).to_string()));
     assert_eq!(
@@ -287,17 +287,17 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
         ),
         (
             Rest {
-                provisioned: Some(refusal(Reason::RotatedByAws)),
+                provisioned: Some(refusal(Reason::ForeignRotation)),
                 mirrored: Some(refusal(Reason::SecretNotOwned)),
                 rotated: Some(refusal(Reason::InvalidSpec)),
                 ..rest()
             },
             &[
-                "-Ready RotatedByAws",
-                "-Provisioned RotatedByAws",
+                "-Ready ForeignRotation",
+                "-Provisioned ForeignRotation",
                 "-Rotated InvalidSpec",
                 "-Mirrored SecretNotOwned",
-                "+Stalled RotatedByAws",
+                "+Stalled ForeignRotation",
             ],
         ),
         (
@@ -324,7 +324,7 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
 
 #[test]
 fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
-    let mut facts = Observed { mirror: Mirror::Foreign, ..seen(&tokens().creation(), MADE) };
+    let mut facts = Observed { mirror: Mirror::Foreign, ..seen(&ids().creation(), MADE) };
     facts.reported.declared = Some(declared("other").hash());
     let Next::Rest(rest) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
     let status = after(&live(), &Outcome::Rested { seen: Box::new(facts), rest: Box::new(rest) }, MADE + 60);

@@ -1,16 +1,16 @@
 //! Rotation by AWS: every combination of the facts that it adds, and single rules.
 
 use super::*;
-use crate::desired::by_aws::{ByAws, Rules, Terms};
+use crate::desired::lambda_rotation::{LambdaRotation, Rules, RotationConfig};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-fn by_aws(suspended: bool, immediately: bool) -> Rotation {
+fn lambda_rotation(suspended: bool, immediately: bool) -> Rotation {
     let rules = Rules { expression: Some("rate(1 day)".to_owned()), ..Rules::default() };
-    let terms = Ok(Terms { rules, schedule: Schedule::parse("rate(1 day)").unwrap() });
-    Rotation::ByAws(ByAws {
+    let terms = Ok(RotationConfig { rules, schedule: Schedule::parse("rate(1 day)").unwrap() });
+    Rotation::Lambda(LambdaRotation {
         function: "arn:aws:lambda:eu-central-1:123456789012:function:rotate".to_owned(),
         terms,
         suspended,
@@ -19,15 +19,15 @@ fn by_aws(suspended: bool, immediately: bool) -> Rotation {
 }
 
 fn lambda() -> Desired {
-    Desired { rotation: by_aws(false, false), ..want() }
+    Desired { rotation: lambda_rotation(false, false), ..want() }
 }
 
 /// On, ours, as declared, and due in half a day.
-fn on() -> AwsRotation {
-    AwsRotation { enabled: true, marked: true, as_declared: true, next: Some(at(NOW + DAY / 2)), ..AwsRotation::default() }
+fn on() -> LambdaRotationFacts {
+    LambdaRotationFacts { enabled: true, marked: true, as_declared: true, next: Some(at(NOW + DAY / 2)), ..LambdaRotationFacts::default() }
 }
 
-fn with(rotation: AwsRotation) -> Observed {
+fn with(rotation: LambdaRotationFacts) -> Observed {
     Observed {
         remote: Some(Remote { rotation, ..remote() }),
         reported: Reported { history: vec![id("current")], ..seen().reported },
@@ -45,14 +45,14 @@ pub(super) fn carry_out(remote: &mut Remote, step: &Step) {
         remote.pending = Some(version.clone());
     };
     match step {
-        Step::MarkRotation => (rotation.marked, rotation.contested) = (true, false),
-        Step::UnmarkRotation => rotation.marked = false,
+        Step::ClaimRotation => (rotation.marked, rotation.contested) = (true, false),
+        Step::ReleaseRotation => rotation.marked = false,
         Step::ConfigureRotation { version } => {
             assert!(!blocked, "AWS refuses while another version is pending");
-            *rotation = AwsRotation { enabled: true, as_declared: true, next: Some(at(NOW + DAY)), ..rotation.clone() };
+            *rotation = LambdaRotationFacts { enabled: true, as_declared: true, next: Some(at(NOW + DAY)), ..rotation.clone() };
             version.iter().for_each(&mut begin);
         }
-        Step::RotateByAws { version } => begin(version),
+        Step::RotateNow { version } => begin(version),
         Step::CancelRotation => (rotation.enabled, rotation.next) = (false, None),
         other => panic!("{other:?}"),
     }
@@ -74,21 +74,21 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
             for as_declared in [false, true] {
                 for next in [None, Some(NOW - HOUR), Some(NOW + HOUR)] {
                     let next = next.map(at);
-                    rotations.push(AwsRotation { enabled, marked, contested, as_declared, next, last: None });
+                    rotations.push(LambdaRotationFacts { enabled, marked, contested, as_declared, next, last: None });
                 }
             }
         }
     }
     let mut wants = Vec::new();
     for rotation in [
-        by_aws(false, false),
-        by_aws(false, true),
-        by_aws(true, false),
-        by_aws(true, true),
+        lambda_rotation(false, false),
+        lambda_rotation(false, true),
+        lambda_rotation(true, false),
+        lambda_rotation(true, true),
         Rotation::Never,
         scheduled(false),
         Rotation::Refused(Refusal::new(Reason::InvalidSpec, "no schedule")),
-        Rotation::ByAws(ByAws {
+        Rotation::Lambda(LambdaRotation {
             function: String::new(),
             terms: Err(Refusal::new(Reason::InvalidSpec, "no schedule of AWS's")),
             suspended: false,
@@ -105,14 +105,14 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
     let mut count = 0;
     for rotation in &rotations {
         for ownership in [Ownership::Ours, Ownership::Another, Ownership::Nobody] {
-            for driven_by_aws in [false, true] {
+            for foreign_rotation in [false, true] {
                 for (pending, changed) in
                     [(None, MINUTE), (Some("current"), MINUTE), (Some("next"), MINUTE), (Some("next"), HOUR / 2), (Some("next"), 2 * HOUR)]
                 {
                     let last_changed = Some(at(NOW - changed));
                     let (rotation, pending) = (rotation.clone(), pending.map(id));
                     let remote =
-                        Remote { rotation, ownership, driven_by_aws, pending, last_changed, current: Some(current(2 * DAY)), ..remote() };
+                        Remote { rotation, ownership, foreign_rotation, pending, last_changed, current: Some(current(2 * DAY)), ..remote() };
                     for mirror in [mirrored("current"), mirrored("other"), Mirror::Foreign] {
                         for function_allowed in [false, true] {
                             for (reported, new) in [("admin", false), ("admin", true), ("other", false)] {
@@ -142,7 +142,7 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observed)) -> u64 {
 fn rotates_by_aws(step: &Step) -> bool {
     matches!(
         step,
-        Step::MarkRotation | Step::ConfigureRotation { .. } | Step::RotateByAws { .. } | Step::CancelRotation | Step::UnmarkRotation
+        Step::ClaimRotation | Step::ConfigureRotation { .. } | Step::RotateNow { .. } | Step::CancelRotation | Step::ReleaseRotation
     )
 }
 
@@ -152,7 +152,7 @@ fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
         let facts = || format!("{want:?}\n{seen:?}");
         let remote = seen.remote.as_ref().unwrap();
         let turning = remote.pending.as_ref().is_some_and(|pending| pending.as_str() == "next");
-        let wanted = matches!(want.rotation, Rotation::ByAws(_));
+        let wanted = matches!(want.rotation, Rotation::Lambda(_));
         match plan(want, seen, at(NOW)) {
             Next::Do(step) => {
                 let kubernetes = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. });
@@ -168,7 +168,7 @@ fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
                 if rotates_by_aws(&step) {
                     assert!(wanted || remote.rotation.marked, "rotation that is not ours is left alone: {step:?} {}", facts());
                     assert!(remote.ownership != Ownership::Another, "{step:?} {}", facts());
-                    assert!(!wanted || !(remote.rotation.contested || remote.driven_by_aws), "{step:?} {}", facts());
+                    assert!(!wanted || !(remote.rotation.contested || remote.foreign_rotation), "{step:?} {}", facts());
                 }
                 match &step {
                     Step::ConfigureRotation { version } => {
@@ -176,19 +176,19 @@ fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
                         assert!(!(remote.rotation.enabled && remote.rotation.as_declared), "{}", facts());
                         assert!(version.is_none() || seen.reported.never_scheduled, "at once only where rotation is new: {}", facts());
                     }
-                    Step::RotateByAws { version } => {
-                        assert_eq!(*version, tokens().request("now"), "{}", facts());
+                    Step::RotateNow { version } => {
+                        assert_eq!(*version, ids().request("now"), "{}", facts());
                         assert!(remote.rotation.enabled && remote.rotation.as_declared && !turning, "{}", facts());
                         assert!(seen.mirror == mirrored("current"), "finish before start: {}", facts());
                     }
                     Step::CancelRotation => assert!(remote.rotation.enabled, "{}", facts()),
-                    Step::UnmarkRotation => assert!(!remote.rotation.enabled && !wanted, "{}", facts()),
+                    Step::ReleaseRotation => assert!(!remote.rotation.enabled && !wanted, "{}", facts()),
                     _ => {}
                 }
             }
             Next::Rest(rest) => {
                 let fine = rest.provisioned.is_none() && rest.mirrored.is_none() && rest.rotated.is_none() && !rest.unsettled;
-                if let (true, Rotation::ByAws(ByAws { suspended: false, .. })) = (fine, &want.rotation) {
+                if let (true, Rotation::Lambda(LambdaRotation { suspended: false, .. })) = (fine, &want.rotation) {
                     assert!(remote.rotation.enabled && remote.rotation.as_declared || turning, "Ready is never a lie: {}", facts());
                     let late = remote.rotation.next.is_some_and(|next| next < at(NOW - 20 * MINUTE));
                     assert!(!late || turning, "AWS is late: {}", facts());
@@ -238,7 +238,7 @@ fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
             }
             assert!(matches!(plan(want, &world, at(NOW)), Next::Rest(_)), "from {want:?}\n{seen:?}\nto {world:?}\nby {calls:?}");
             let times = |kind: &str| calls.iter().filter(|step| step.kind() == kind).count();
-            for kind in ["MarkRotation", "ConfigureRotation", "RotateByAws", "CancelRotation", "UnmarkRotation"] {
+            for kind in ["ClaimRotation", "ConfigureRotation", "RotateNow", "CancelRotation", "ReleaseRotation"] {
                 assert!(times(kind) <= 1, "{kind} twice: {calls:?} from {want:?}\n{seen:?}");
             }
         }
@@ -247,26 +247,26 @@ fn every_combination_of_rotation_by_aws_comes_to_rest_and_stays_there() {
 
 #[test]
 fn rotation_is_marked_before_it_is_configured_and_the_mark_outlives_it() {
-    let mut world = with(AwsRotation::default());
+    let mut world = with(LambdaRotationFacts::default());
     let mut steps = Vec::new();
     while let Next::Do(step) = plan(&lambda(), &world, at(NOW)) {
         super::carry_out(&lambda(), &mut world, &step);
         steps.push(step);
     }
-    assert_eq!(steps, [Step::MarkRotation, Step::ConfigureRotation { version: None }]);
+    assert_eq!(steps, [Step::ClaimRotation, Step::ConfigureRotation { version: None }]);
     let mut steps = Vec::new();
     while let Next::Do(step) = plan(&want(), &world, at(NOW)) {
         super::carry_out(&want(), &mut world, &step);
         steps.push(step);
     }
-    assert_eq!(steps, [Step::CancelRotation, Step::UnmarkRotation]);
+    assert_eq!(steps, [Step::CancelRotation, Step::ReleaseRotation]);
 }
 
 #[test]
 fn a_request_is_passed_on_once() {
     let asking = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
     let mut world = with(on());
-    let Next::Do(step @ Step::RotateByAws { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
+    let Next::Do(step @ Step::RotateNow { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
     super::carry_out(&asking, &mut world, &step);
     let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.rotate_handled.as_deref(), rest.wake), (Some("now"), Some(at(NOW + 15))), "AWS has begun");
@@ -277,15 +277,15 @@ fn a_request_is_passed_on_once() {
     let more = Desired { rotate_request: Some("more".to_owned()), ..lambda() };
     let Next::Rest(rest) = plan(&more, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.wake, rest.rotated.map(|refusal| refusal.reason)), (Some(at(NOW)), Some(Reason::Progressing)));
-    world.reported.history.insert(0, tokens().request("now"));
+    world.reported.history.insert(0, ids().request("now"));
     // What is previous now gets a label to go back to before it loses that one.
-    let Next::Do(step @ Step::Label { .. }) = plan(&more, &world, at(NOW)) else { panic!() };
+    let Next::Do(step @ Step::MoveLabel { .. }) = plan(&more, &world, at(NOW)) else { panic!() };
     super::carry_out(&more, &mut world, &step);
-    assert!(matches!(plan(&more, &world, at(NOW)), Next::Do(Step::RotateByAws { .. })));
+    assert!(matches!(plan(&more, &world, at(NOW)), Next::Do(Step::RotateNow { .. })));
     assert!(matches!(plan(&asking, &world, at(NOW)), Next::Rest(_)));
     // Used up, although no label shows it any more.
     let mut spent = with(on());
-    spent.spent.insert(tokens().request("now"), at(NOW - 1000));
+    spent.spent.insert(ids().request("now"), at(NOW - 1000));
     let Next::Rest(rest) = plan(&asking, &spent, at(NOW)) else { panic!() };
     assert_eq!(rest.rotate_handled.as_deref(), Some("now"));
 }
@@ -306,7 +306,7 @@ fn a_rotation_that_does_not_end_is_told_of_by_dates() {
         (true, 15, -600, Some(Reason::RotationFailed)),
     ];
     for (pending, changed, next, expected) in table {
-        let rotation = AwsRotation { next: Some(at(NOW + next * MINUTE)), ..on() };
+        let rotation = LambdaRotationFacts { next: Some(at(NOW + next * MINUTE)), ..on() };
         let mut world = with(rotation);
         let remote = world.remote.as_mut().unwrap();
         remote.pending = pending.then(|| id("next"));
@@ -324,7 +324,7 @@ fn a_rotation_that_does_not_end_is_told_of_by_dates() {
 
 #[test]
 fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
-    let suspended = Desired { rotation: by_aws(true, false), ..want() };
+    let suspended = Desired { rotation: lambda_rotation(true, false), ..want() };
     let turning = |changed: i64| {
         let mut world = with(on());
         let remote = world.remote.as_mut().unwrap();
@@ -335,7 +335,7 @@ fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
     assert_eq!(plan(&suspended, &turning(2 * HOUR), at(NOW)), Next::Do(Step::CancelRotation));
     assert_eq!(plan(&suspended, &with(on()), at(NOW)), Next::Do(Step::CancelRotation));
     // What is left pending keeps the next rotation from beginning, and the message says what to do.
-    let mut left = with(AwsRotation { enabled: false, next: None, ..on() });
+    let mut left = with(LambdaRotationFacts { enabled: false, next: None, ..on() });
     left.remote.as_mut().unwrap().pending = Some(id("next"));
     let Next::Rest(rest) = plan(&lambda(), &left, at(NOW)) else { panic!() };
     assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignPending);
@@ -346,12 +346,12 @@ fn after_a_lost_status_only_the_version_that_we_created_is_mended() {
     let mut world = with(on());
     world.reported.declared = None;
     let remote = world.remote.as_mut().unwrap();
-    let made_by_the_function = tokens().request("now");
+    let made_by_the_function = ids().request("now");
     remote.current = Some(Current { version: made_by_the_function.clone(), fits: Some(false), ..current(60) });
     world.mirror = mirrored(made_by_the_function.as_str());
     assert!(matches!(plan(&lambda(), &world, at(NOW)), Next::Rest(_)));
     assert!(matches!(plan(&want(), &with_current(&made_by_the_function), at(NOW)), Next::Do(Step::Write { .. })), "ours, where we rotate");
-    let created = tokens().creation();
+    let created = ids().creation();
     world.remote.as_mut().unwrap().current.as_mut().unwrap().version = created.clone();
     world.mirror = mirrored(created.as_str());
     world.reported.history.insert(0, created);

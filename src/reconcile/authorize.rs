@@ -2,17 +2,17 @@
 
 use super::Work;
 use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
-use crate::cluster::namespace::Leave;
-use crate::cluster::service_account;
+use crate::kubernetes::namespace::NamespacePolicy;
+use crate::kubernetes::service_account;
 use crate::desired::{Desired, Refusal, Rotation, glob_allows};
 use crate::failure::Failure;
 use crate::identity::{self, Identity, NamespaceSays};
 use crate::plan::{Observed, Ownership, Place};
-use crate::report::Happening;
+use crate::status::EventNote;
 
 /// What was found.
 #[derive(Debug, Clone)]
-pub(super) struct Permit {
+pub(super) struct Authorization {
     /// Whether the namespace may use the AWS name.
     pub(super) name_allowed: bool,
     /// Whether it may use the rotation function, if one is declared.
@@ -25,7 +25,7 @@ pub(super) struct Permit {
 
 /// What is to be said where an object goes, its AWS secret was to go too, and nobody may touch that. A namespace that goes takes its
 /// ServiceAccounts along in any order, so this must not hold it up.
-pub(super) fn farewell(want: &Desired, seen: &Observed) -> Option<Happening> {
+pub(super) fn orphaned_secret_event(want: &Desired, seen: &Observed) -> Option<EventNote> {
     let barred = seen.refused.is_some() || !seen.name_allowed;
     let note = match &seen.place {
         _ if barred => format!(
@@ -37,7 +37,7 @@ pub(super) fn farewell(want: &Desired, seen: &Observed) -> Option<Happening> {
         }
         _ => return None,
     };
-    (want.value.is_some() && want.delete_after_days.is_some()).then(|| Happening {
+    (want.value.is_some() && want.delete_after_days.is_some()).then(|| EventNote {
         warning: true,
         reason: "AwsSecretKept".to_owned(),
         action: "Delete",
@@ -47,7 +47,7 @@ pub(super) fn farewell(want: &Desired, seen: &Observed) -> Option<Happening> {
 
 impl Work<'_> {
     /// Finds out, and prepares AWS for whoever acts.
-    pub(super) async fn permit(&mut self, want: &Desired) -> Result<Permit, Failure> {
+    pub(super) async fn permit(&mut self, want: &Desired) -> Result<Authorization, Failure> {
         if let Some(permit) = &self.permit {
             return Ok(permit.clone());
         }
@@ -56,29 +56,29 @@ impl Work<'_> {
         Ok(permit)
     }
 
-    async fn ask(&mut self, want: &Desired) -> Result<Permit, Failure> {
+    async fn ask(&mut self, want: &Desired) -> Result<Authorization, Failure> {
         if want.suspended {
-            return Ok(Permit { name_allowed: want.own_prefix, function_allowed: true, refused: None, account: None });
+            return Ok(Authorization { name_allowed: want.own_prefix, function_allowed: true, refused: None, account: None });
         }
-        let leave = Leave::of(&self.ctx.client, &want.namespace).await?;
+        let leave = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
         if !want.own_prefix && !glob_allows(leave.get(ALLOWED_NAMES).unwrap_or_default(), &want.secret_name) {
-            return Ok(Permit { name_allowed: false, function_allowed: false, refused: None, account: None });
+            return Ok(Authorization { name_allowed: false, function_allowed: false, refused: None, account: None });
         }
         let function_allowed = match &want.rotation {
-            Rotation::ByAws(by_aws) => glob_allows(leave.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &by_aws.function),
+            Rotation::Lambda(lambda_rotation) => glob_allows(leave.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &lambda_rotation.function),
             _ => true,
         };
         match self.identity(want, &leave).await? {
-            Err(refusal) => Ok(Permit { name_allowed: true, function_allowed, refused: Some(refusal), account: None }),
+            Err(refusal) => Ok(Authorization { name_allowed: true, function_allowed, refused: Some(refusal), account: None }),
             Ok(identity) => {
                 self.acting = Some(self.ctx.aws.client_for(&identity, async || self.token(want).await).await?);
                 let account = identity.role().map(|role| role.account().to_owned());
-                Ok(Permit { name_allowed: true, function_allowed, refused: None, account })
+                Ok(Authorization { name_allowed: true, function_allowed, refused: None, account })
             }
         }
     }
 
-    async fn identity(&self, want: &Desired, leave: &Leave) -> Result<Result<Identity, Refusal>, Failure> {
+    async fn identity(&self, want: &Desired, leave: &NamespacePolicy) -> Result<Result<Identity, Refusal>, Failure> {
         let session = want.session.clone();
         let Some(name) = &want.service_account else {
             let says = NamespaceSays { role_arn: leave.get(ROLE_ARN), external_id: leave.get(EXTERNAL_ID) };

@@ -41,19 +41,19 @@ impl Readiness {
 
 /// Whether the operator's runtime moves.
 #[derive(Debug, Clone)]
-pub struct Pulse {
+pub struct Heartbeat {
     epoch: Instant,
     /// Milliseconds after the epoch.
     last: Arc<AtomicU64>,
 }
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self { epoch: Instant::now(), last: Arc::default() }
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Beats for ever, in the runtime that it is about.
     pub async fn beat(self) {
         loop {
@@ -74,13 +74,13 @@ impl Pulse {
 
 /// What the pages tell of.
 #[derive(Debug, Clone)]
-pub struct Pages {
+pub struct Endpoints {
     /// `/metrics`
     pub metrics: Metrics,
     /// `/readyz`
     pub readiness: Readiness,
     /// `/livez`
-    pub pulse: Pulse,
+    pub pulse: Heartbeat,
 }
 
 /// Listens on `address`, and answers in a thread of its own until `stop` resolves and the requests under way are answered; then what is given
@@ -88,7 +88,7 @@ pub struct Pages {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub fn serve(address: SocketAddr, pages: Pages, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
+pub fn serve(address: SocketAddr, pages: Endpoints, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -107,11 +107,11 @@ pub fn serve(address: SocketAddr, pages: Pages, stop: impl Future<Output = ()> +
 }
 
 /// The pages.
-pub fn router(pages: Pages) -> Router {
+pub fn router(pages: Endpoints) -> Router {
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(render)).with_state(pages)
 }
 
-async fn livez(State(pages): State<Pages>) -> (StatusCode, String) {
+async fn livez(State(pages): State<Endpoints>) -> (StatusCode, String) {
     let age = pages.pulse.age();
     if age < STUCK {
         (StatusCode::OK, "ok".to_owned())
@@ -120,11 +120,11 @@ async fn livez(State(pages): State<Pages>) -> (StatusCode, String) {
     }
 }
 
-async fn readyz(State(pages): State<Pages>) -> (StatusCode, &'static str) {
+async fn readyz(State(pages): State<Endpoints>) -> (StatusCode, &'static str) {
     if pages.readiness.is_set() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not in sync yet") }
 }
 
-async fn render(State(pages): State<Pages>) -> Response {
+async fn render(State(pages): State<Endpoints>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match pages.metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
@@ -141,8 +141,8 @@ mod tests {
 
     use super::*;
 
-    fn pages() -> Pages {
-        Pages { metrics: Metrics::new(), readiness: Readiness::default(), pulse: Pulse::default() }
+    fn pages() -> Endpoints {
+        Endpoints { metrics: Metrics::new(), readiness: Readiness::default(), pulse: Heartbeat::default() }
     }
 
     async fn ask(router: Router, method: Method, path: &str) -> (StatusCode, String, String) {
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_runtime_that_is_stuck_is_told_by_a_thread_that_is_not() {
-        let pulse = Pulse { epoch: Instant::now().checked_sub(2 * STUCK).unwrap(), last: Arc::default() };
-        let pages = Pages { pulse: pulse.clone(), ..pages() };
+        let pulse = Heartbeat { epoch: Instant::now().checked_sub(2 * STUCK).unwrap(), last: Arc::default() };
+        let pages = Endpoints { pulse: pulse.clone(), ..pages() };
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);

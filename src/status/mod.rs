@@ -13,9 +13,9 @@ use crate::api::{
     RotatedSecretStatus, ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
-use crate::desired::{ByAws, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
+use crate::desired::{LambdaRotation, Desired, Refusal, RollbackRequest, RollbackTo, Rotation};
 use crate::failure::Failure;
-use crate::ids::VersionId;
+use crate::version_id::VersionId;
 use crate::plan::{Current, Mirror, Observed, Place, Remote, Reported, Rest, kept, settled};
 
 /// How many versions the history keeps.
@@ -23,7 +23,7 @@ const HISTORY: usize = 10;
 
 /// One thing that happened. Made of closed words and version ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct EventNote {
     /// Warning, or normal.
     pub warning: bool,
     /// The word.
@@ -178,10 +178,10 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         current_version_id: remote.current.as_ref().map(|current| current.version.to_string()),
         previous_version_id: remote.previous.as_ref().map(ToString::to_string),
         pending_version_id: remote.pending.as_ref().map(ToString::to_string),
-        kept_version_ids: if want.value.is_some() { kept::kept(remote).iter().map(ToString::to_string).collect() } else { Vec::new() },
+        retained_version_ids: if want.value.is_some() { retention::kept(remote).iter().map(ToString::to_string).collect() } else { Vec::new() },
         unseen: None,
         replicas: settings::replicas(remote),
-        kept: settings::kept(before.aws.as_ref(), want, remote),
+        applied: settings::applied(before.aws.as_ref(), want, remote),
     });
     after.mirror = match (&seen.mirror, &want.target) {
         (Mirror::Ours { version, written, .. }, Some(target)) => Some(MirrorStatus {
@@ -202,7 +202,7 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
         Rotation::Scheduled { expression, .. } => {
             Some(ScheduleStatus { expression: expression.clone(), since: schedule_since(before, want, now).map(Time) })
         }
-        Rotation::ByAws(ByAws { terms: Ok(terms), .. }) if remote.rotation.enabled && remote.rotation.as_declared => {
+        Rotation::Lambda(LambdaRotation { terms: Ok(terms), .. }) if remote.rotation.enabled && remote.rotation.as_declared => {
             let expression = terms.rules.describe();
             let since = match &before.schedule {
                 Some(before) if before.expression == expression => before.since.clone(),
@@ -212,7 +212,7 @@ fn look(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &De
             Some(ScheduleStatus { expression, since })
         }
         // A slip of the pen that is corrected is no new beginning, and neither is what AWS was not yet told.
-        Rotation::Refused(_) | Rotation::ByAws(_) => before.schedule.clone(),
+        Rotation::Refused(_) | Rotation::Lambda(_) => before.schedule.clone(),
         Rotation::Never => None,
     };
     if let Some(current) = &remote.current {
@@ -283,7 +283,7 @@ fn copy_of(want: &Desired, seen: &Observed, current: &Current) -> Option<String>
         return Some(to.to_string());
     }
     match want.rollback_request.as_ref() {
-        Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) if want.tokens.rollback(token) == current.version => {
+        Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) if want.ids.rollback(token) == current.version => {
             Some(to.to_string())
         }
         _ => None,
@@ -292,7 +292,7 @@ fn copy_of(want: &Desired, seen: &Observed, current: &Current) -> Option<String>
 
 /// Why the current version is current: our own ids follow from their cause, so the cause follows from the id.
 fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: &Remote, current: &Current) -> Cause {
-    let tokens = &want.tokens;
+    let tokens = &want.ids;
     let known = before.history.iter().any(|entry| entry.version_id == current.version.as_str());
     let same_secret = before.aws.as_ref().and_then(|aws| aws.arn.as_ref()).is_none_or(|arn| *arn == remote.arn);
     if known && same_secret {
@@ -315,7 +315,7 @@ fn cause(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, remote: 
     if current.version == tokens.first() {
         return Cause::Scheduled;
     }
-    if matches!(want.rotation, Rotation::ByAws(_)) {
+    if matches!(want.rotation, Rotation::Lambda(_)) {
         // AWS says when it last rotated, not to which version: one that is older than that date, or that was pending, is what it rotated to.
         let pending = before.aws.as_ref().and_then(|aws| aws.pending_version_id.as_deref()) == Some(current.version.as_str());
         let rotated = pending || remote.rotation.last.is_some_and(|last| last >= current.changed);
@@ -345,7 +345,7 @@ fn counted_from(before: &RotatedSecretStatus) -> Option<Timestamp> {
 fn missed(before: &RotatedSecretStatus, want: &Desired, seen: &Observed, current: &Current) -> i32 {
     let (Rotation::Scheduled { clock, .. }, Some(anchor)) = (&want.rotation, counted_from(before)) else { return 0 };
     // Before the first rotation there was no due time to miss.
-    if current.version == want.tokens.first() {
+    if current.version == want.ids.first() {
         return 0;
     }
     let due = clock.due_after(anchor, seen.reported.schedule_since).filter(|due| *due <= current.changed);
@@ -364,7 +364,7 @@ fn confirmed(before: &RotatedSecretStatus, seen: &Observed) -> Option<String> {
 fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: &Failure, now: Timestamp) -> FailureStatus {
     let so_far = before.failures.as_ref();
     let count = so_far.map_or(0, |failures| failures.count).saturating_add(1);
-    let seed = want.map_or(0, |want| want.tokens.seed());
+    let seed = want.map_or(0, |want| want.ids.seed());
     let delay = backoff::delay(failure.class, u32::try_from(count).unwrap_or(1), seed);
     let whole = SignedDuration::from_secs(delay.as_secs().max(1));
     FailureStatus {
@@ -388,13 +388,13 @@ fn moved<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Op
 }
 
 /// What the owner of the object should hear of a turn. `steps`: the kinds of what was done.
-pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[&'static str]) -> Vec<Happening> {
-    let mut happenings = Vec::new();
-    let normal = |reason: &str, action, note| Happening { warning: false, reason: reason.to_owned(), action, note };
+pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[&'static str]) -> Vec<EventNote> {
+    let mut event_notes = Vec::new();
+    let normal = |reason: &str, action, note| EventNote { warning: false, reason: reason.to_owned(), action, note };
     let mirrored = steps.iter().any(|step| matches!(*step, "CreateMirror" | "ReplaceMirror"));
     if let Some(entry) = news(before, after) {
         let version = &entry.version_id;
-        happenings.push(match entry.cause {
+        event_notes.push(match entry.cause {
             Cause::Created => normal("Created", "Create", format!("the AWS secret holds its first version {version}")),
             Cause::Adopted => {
                 normal("Adopted", "Adopt", format!("the AWS secret was there before; it becomes ours and keeps version {version}"))
@@ -415,25 +415,25 @@ pub fn happenings(before: &RotatedSecretStatus, after: &RotatedSecretStatus, ste
             Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
         });
     } else if let (true, Some(held)) = (mirrored, moved(before, after)) {
-        happenings.push(normal("Mirrored", "Mirror", format!("the Secret holds version {held}")));
+        event_notes.push(normal("Mirrored", "Mirror", format!("the Secret holds version {held}")));
     } else if mirrored && before.mirror.is_some() && before.observed_generation == after.observed_generation {
-        happenings.push(normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as it should be again".to_owned()));
+        event_notes.push(normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as it should be again".to_owned()));
     }
-    happenings.extend(requests::refused(before, after));
+    event_notes.extend(requests::refused(before, after));
     let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
     match (ready(before), ready(after)) {
         (old, Some(new))
             if new.status == "False" && old.as_ref().is_none_or(|old| (&old.status, &old.reason) != (&new.status, &new.reason)) =>
         {
             let warning = new.reason != Reason::Progressing.as_str() && new.reason != Reason::Suspended.as_str();
-            happenings.push(Happening { warning, reason: new.reason, action: "Reconcile", note: new.message });
+            event_notes.push(EventNote { warning, reason: new.reason, action: "Reconcile", note: new.message });
         }
         (Some(old), Some(new)) if old.status == "False" && new.status == "True" => {
-            happenings.push(normal("Recovered", "Reconcile", new.message));
+            event_notes.push(normal("Recovered", "Reconcile", new.message));
         }
         _ => {}
     }
-    happenings
+    event_notes
 }
 
 #[cfg(test)]

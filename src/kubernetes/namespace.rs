@@ -13,9 +13,9 @@ use crate::failure::Failure;
 
 /// The annotations of a Namespace. A Namespace that is not there says nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Leave(BTreeMap<String, String>);
+pub struct NamespacePolicy(BTreeMap<String, String>);
 
-impl Leave {
+impl NamespacePolicy {
     /// Asks the API server, not a cache: what was taken back must not be given any more.
     ///
     /// # Errors

@@ -15,11 +15,11 @@ const LONGEST_TAG: usize = 256;
 
 /// Rotation by AWS.
 #[derive(Debug, Clone)]
-pub struct ByAws {
+pub struct LambdaRotation {
     /// The ARN of the function.
     pub function: String,
     /// When, in AWS's words; or why AWS cannot be asked for that.
-    pub terms: Result<Terms, Refusal>,
+    pub terms: Result<RotationConfig, Refusal>,
     /// Rotation is to be off.
     pub suspended: bool,
     /// Where rotation begins on a value that was there before: at once.
@@ -28,7 +28,7 @@ pub struct ByAws {
 
 /// When AWS rotates.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct RotationConfig {
     /// As AWS is told.
     pub rules: Rules,
     /// The same for us, to know what is late while AWS has no date.
@@ -69,7 +69,7 @@ pub fn mark(want: &Desired) -> String {
 
 /// Reads `spec.rotation` of an object whose rotation AWS is to do, in `region`.
 pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Rotation {
-    Rotation::ByAws(ByAws {
+    Rotation::Lambda(LambdaRotation {
         function: lambda.function_arn.clone(),
         terms: terms(spec, lambda, region, policy),
         suspended: spec.suspend,
@@ -77,7 +77,7 @@ pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, poli
     })
 }
 
-fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<Terms, Refusal> {
+fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"));
     if lambda.function_arn.split(':').nth(3) != Some(region) {
         return Err(invalid(format!(
@@ -132,7 +132,7 @@ fn terms(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy
         expression: spec.schedule.clone(),
         duration: (!duration.is_zero()).then(|| format!("{}h", duration.as_hours())),
     };
-    Ok(Terms { rules, schedule })
+    Ok(RotationConfig { rules, schedule })
 }
 
 /// How long a window may be, in hours: up to the next one where hours are counted, and to the end of the day where days are.
