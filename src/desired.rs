@@ -16,6 +16,7 @@ use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::{DeclaredValue, Layout, short_hash};
 use crate::version_id::VersionIds;
 
+mod arn;
 mod generators;
 pub mod key;
 pub mod lambda_rotation;
@@ -24,7 +25,7 @@ pub mod resource_policy;
 mod settings;
 mod versions;
 
-pub use place::SecretArn;
+pub use arn::SecretArn;
 pub use settings::{Setting, Settings};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
@@ -200,7 +201,7 @@ impl Desired {
         let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
         if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
-            if !place::is_default_name(&secret_name, &namespace, &name) {
+            if !arn::is_default_name(&secret_name, &namespace, &name) {
                 return Err(Refusal::new(Reason::Moved, "that name cannot be an earlier default name of this object"));
             }
             // The ownership tags must confirm it. A mirror-only object has no ownership tags; its namespace must be allowed

@@ -6,10 +6,10 @@ use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_sts::types::{Credentials as Issued, Tag};
 use aws_sdk_sts::{Client, config};
 
-use super::Aws;
-use super::call::Operation;
+use super::environment::Environment;
 use super::fault::Fault;
 use super::meter::Meter;
+use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
@@ -21,18 +21,23 @@ use crate::plaintext::Plaintext;
 const SECONDS: i32 = 3600;
 
 /// The operator assumes a role for a namespace.
-pub(super) async fn role(aws: &Aws, role: &RoleArn, external_id: Option<&str>, session: &Session) -> Result<Credentials, Failure> {
+pub(super) async fn role(
+    environment: &Environment,
+    role: &RoleArn,
+    external_id: Option<&str>,
+    session: &Session,
+) -> Result<Credentials, Failure> {
     // Policies compare these tags, so a session is never requested without them.
     let tags = session.tags().into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
     let tags = tags.collect::<Result<Vec<Tag>, _>>().map_err(|_| Failure::bug("a session tag without key or value"))?;
-    let request = client(aws)
+    let request = client(environment)
         .assume_role()
         .role_arn(role.as_str())
         .role_session_name(session.name())
         .duration_seconds(SECONDS)
         .set_external_id(external_id.map(str::to_owned))
         .set_tags(Some(tags));
-    match aws.0.calls.call(&region(aws), Operation::AssumeRole, None, request.send()).await {
+    match environment.calls.call(&region(environment), Operation::AssumeRole, None, request.send()).await {
         Ok(output) => credentials(output.credentials),
         Err(fault) => Err(fault.into_assume_failure(role, || {
             format!(
@@ -46,19 +51,19 @@ pub(super) async fn role(aws: &Aws, role: &RoleArn, external_id: Option<&str>, s
 
 /// A ServiceAccount assumes a role with its own token.
 pub(super) async fn web_identity(
-    aws: &Aws,
+    environment: &Environment,
     role: &RoleArn,
     session: &Session,
     account: &str,
     token: Plaintext,
 ) -> Result<Credentials, Failure> {
-    let request = client(aws)
+    let request = client(environment)
         .assume_role_with_web_identity()
         .role_arn(role.as_str())
         .role_session_name(session.name())
         .duration_seconds(SECONDS)
         .web_identity_token(token.expose());
-    match aws.0.calls.call(&region(aws), Operation::AssumeRoleWithWebIdentity, None, request.send()).await {
+    match environment.calls.call(&region(environment), Operation::AssumeRoleWithWebIdentity, None, request.send()).await {
         Ok(output) => credentials(output.credentials),
         Err(fault) => Err(fault.into_assume_failure(role, || {
             format!(
@@ -70,13 +75,13 @@ pub(super) async fn web_identity(
     }
 }
 
-fn client(aws: &Aws) -> Client {
-    let meter = Meter(aws.0.calls.metrics().clone());
-    Client::from_conf(config::Builder::from(&aws.0.config).interceptor(meter).build())
+fn client(environment: &Environment) -> Client {
+    let meter = Meter(environment.calls.metrics().clone());
+    Client::from_conf(config::Builder::from(&environment.config).interceptor(meter).build())
 }
 
-fn region(aws: &Aws) -> String {
-    aws.region().unwrap_or_default()
+fn region(environment: &Environment) -> String {
+    environment.region().unwrap_or_default()
 }
 
 fn credentials(issued: Option<Issued>) -> Result<Credentials, Failure> {

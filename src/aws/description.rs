@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager, timestamp};
 use super::fault::Cause;
-use super::{Address, SecretsManager, timestamp};
+use super::operation::Operation;
 use crate::facts::{AwsSecret, Replica, ReplicaState};
 use crate::failure::Failure;
 use crate::version_id::VersionId;

@@ -3,7 +3,7 @@
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use super::call::Operation;
+use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;

@@ -3,9 +3,10 @@
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::RotationRulesType;
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager, timestamp};
 use super::fault::{Cause, Fault};
-use super::{Address, SecretsManager, Written, timestamp};
+use super::operation::Operation;
+use super::values::Written;
 use crate::desired::Rules;
 use crate::facts::RotationFacts;
 use crate::failure::Failure;

@@ -12,9 +12,10 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider, SharedInterceptor};
 use jiff::{SignedDuration, Timestamp};
 
+use super::assume;
+use super::environment::Environment;
 use super::fault::Cause;
 use super::meter::Meter;
-use super::{Aws, assume};
 use crate::failure::Failure;
 use crate::identity::{Identity, RoleArn};
 use crate::plaintext::Plaintext;
@@ -84,7 +85,7 @@ impl Session {
     }
 
     /// The client for a Region.
-    pub(super) fn client(&self, aws: &Aws, region: &str) -> Client {
+    pub(super) fn client(&self, environment: &Environment, region: &str) -> Client {
         let mut clients = lock(&self.clients);
         if let Some(client) = clients.get(region) {
             return client.clone();
@@ -92,8 +93,8 @@ impl Session {
         if clients.len() >= MAX_REGIONS {
             clients.clear();
         }
-        let mut config = aws_sdk_secretsmanager::config::Builder::from(&aws.0.config).region(Region::new(region.to_owned()));
-        config.push_interceptor(SharedInterceptor::new(Meter(aws.0.calls.metrics().clone())));
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&environment.config).region(Region::new(region.to_owned()));
+        config.push_interceptor(SharedInterceptor::new(Meter(environment.calls.metrics().clone())));
         if self.identity != Identity::Operator {
             // Without the SDK's cache every request uses the credentials of the latest renewal.
             config.set_identity_cache(IdentityCache::no_cache());
@@ -108,27 +109,31 @@ impl Session {
     ///
     /// # Errors
     /// If STS refuses or does not answer, and the present ones cannot be used any longer.
-    pub(super) async fn renew(&self, aws: &Aws, token: impl AsyncFnOnce() -> Result<Plaintext, Failure>) -> Result<(), Failure> {
+    pub(super) async fn renew(
+        &self,
+        environment: &Environment,
+        token: impl AsyncFnOnce() -> Result<Plaintext, Failure>,
+    ) -> Result<(), Failure> {
         if self.identity == Identity::Operator {
             return Ok(());
         }
         // One renewal at a time: the others then find the new credentials.
         let _renewal = self.renewal.lock().await;
-        let (left, rejected) = self.left(aws.now());
+        let (left, rejected) = self.left(environment.now());
         if left > RENEW_BEFORE && !rejected {
             return Ok(());
         }
         let issued = match &self.identity {
             Identity::Operator => return Ok(()),
-            Identity::Role { role, external_id, session } => assume::role(aws, role, external_id.as_deref(), session).await,
+            Identity::Role { role, external_id, session } => assume::role(environment, role, external_id.as_deref(), session).await,
             Identity::ServiceAccount { role, session, name, .. } => match token().await {
-                Ok(token) => assume::web_identity(aws, role, session, name, token).await,
+                Ok(token) => assume::web_identity(environment, role, session, name, token).await,
                 Err(failure) => Err(failure),
             },
         };
         match issued {
             Ok(credentials) => {
-                *lock(&self.issued) = Some(Issued { credentials, at: aws.now(), rejected: false });
+                *lock(&self.issued) = Some(Issued { credentials, at: environment.now(), rejected: false });
                 Ok(())
             }
             // Rejected credentials are used only if STS did not refuse new ones: the rejection may concern one secret.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_secretsmanager::types::ReplicaRegionType;
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager};
 use super::fault::{Cause, Fault};
+use super::operation::Operation;
 use super::values::tags;
-use super::{Address, SecretsManager};
 use crate::failure::Failure;
 
 impl SecretsManager {

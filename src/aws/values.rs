@@ -7,9 +7,9 @@ use aws_sdk_secretsmanager::primitives::Blob;
 use aws_sdk_secretsmanager::types::Tag;
 use jiff::Timestamp;
 
-use super::call::Operation;
+use super::client::{Address, SecretsManager, timestamp};
 use super::fault::{Cause, Fault};
-use super::{Address, SecretsManager, timestamp};
+use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;

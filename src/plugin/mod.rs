@@ -4,8 +4,10 @@
 //! value is ever printed. Secrets are read by their metadata, but for `verify --values`, which compares and says one word.
 
 mod ages;
+mod answer;
 mod args;
 mod aws;
+mod conditions;
 mod connect;
 mod doctor;
 mod escape;
@@ -15,6 +17,7 @@ mod history;
 mod output;
 mod progress;
 mod request;
+mod restored;
 mod rollback;
 mod standing;
 mod status;

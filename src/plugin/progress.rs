@@ -6,8 +6,8 @@
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::conditions::{condition, holds, lags};
 use super::flags::Flags;
-use super::standing::{condition, holds, lags};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret};
 use crate::desired::{RollbackRequest, bounded};

@@ -3,109 +3,20 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::{Format, RequestArgs};
+use super::answer::{Answer, Outcome};
+use super::args::RequestArgs;
 use super::connect::{FIELD_MANAGER, Session};
-use super::output::{self, Page};
-use super::progress::{self, Asked, Asking, Steps};
-use super::rollback::Restored;
+use super::progress::{self, Asked, Asking};
+use super::restored::Restored;
 use super::wait::Wait;
 use super::{Exit, Trouble};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
 use crate::desired::{RollbackRequest, RollbackTo};
 use crate::kubernetes::stored::Brief;
 use crate::version_id::VersionIds;
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) enum Outcome {
-    /// Asked for, and not waited on.
-    Requested,
-    /// It happened.
-    Done,
-    /// It was only shown what would be asked for.
-    DryRun,
-    /// The version is current in AWS, and the Secret does not hold it until a person acts.
-    NotMirrored,
-    /// It did not happen, and will not until a person acts.
-    Refused,
-    /// It did not happen in time, and may still.
-    TimedOut,
-    /// The user did not wait for the end.
-    Interrupted,
-    /// The request was taken off the object.
-    Withdrawn,
-    /// There was no request to withdraw.
-    NothingToWithdraw,
-}
-
-impl Outcome {
-    fn exit(self) -> Exit {
-        Exit::fine_if(matches!(self, Self::Requested | Self::Done | Self::DryRun | Self::Withdrawn | Self::NothingToWithdraw))
-    }
-}
-
-/// The fields of `-o json` of the three.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Answer {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    /// Absent when nothing was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) token: Option<String>,
-    pub(super) outcome: Outcome,
-    /// The version that a rotate or rollback request makes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) version_id: Option<String>,
-    /// Of a rollback: whose value it brings back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) restores: Option<Restored>,
-    /// Of a rotate or rollback request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) steps: Option<Steps>,
-    pub(super) message: String,
-    /// The command that takes the request back, while it is still on the object and not carried out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) withdraw: Option<String>,
-}
-
-impl Answer {
-    /// About the object, when no request is on it.
-    pub(super) fn unasked(session: &Session, name: &str, outcome: Outcome, message: String) -> Self {
-        Self {
-            namespace: session.namespace.clone(),
-            name: name.to_owned(),
-            token: None,
-            outcome,
-            version_id: None,
-            restores: None,
-            steps: None,
-            message,
-            withdraw: None,
-        }
-    }
-
-    /// Writes it, for people on standard error where it is a failure.
-    pub(super) fn give(&self, format: Option<Format>) -> Result<Exit, Trouble> {
-        let exit = self.outcome.exit();
-        let withdraw =
-            self.withdraw.as_ref().map_or_else(String::new, |command| format!(" (the request stays; to withdraw it: {command})"));
-        if format.is_some() {
-            output::emit(format, self, Page::default)?;
-        } else if self.outcome == Outcome::Done {
-            // Told as the last step.
-        } else if exit == Exit::Fine {
-            output::write(&Page::of(&format!("{}{withdraw}", self.message)))?;
-        } else {
-            return Err(Trouble::wrong(format!("{}{withdraw}", self.message)));
-        }
-        Ok(exit)
-    }
-}
 
 pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
     if args.cancel {
@@ -243,43 +154,6 @@ mod tests {
         for token in tokens {
             assert_eq!(crate::desired::bounded(&token), token);
             assert!(token.len() == 25 && token.chars().nth(8) == Some('T'), "{token}");
-        }
-    }
-
-    #[test]
-    fn machines_get_stable_fields() {
-        let answer = Answer {
-            namespace: "shop".to_owned(),
-            name: "db".to_owned(),
-            token: Some("t".to_owned()),
-            outcome: Outcome::TimedOut,
-            version_id: Some("v".to_owned()),
-            restores: None,
-            steps: Some(Steps { requested: true, ..Steps::default() }),
-            message: "why".to_owned(),
-            withdraw: Some("kubectl".to_owned()),
-        };
-        assert_eq!(
-            serde_json::to_value(answer).unwrap(),
-            json!({"namespace": "shop", "name": "db", "token": "t", "outcome": "TimedOut", "versionId": "v",
-                "steps": {"requested": true, "current": false, "mirrored": false, "ready": false}, "message": "why", "withdraw": "kubectl"})
-        );
-    }
-
-    #[test]
-    fn only_what_happened_or_was_only_asked_for_ends_well() {
-        for (outcome, exit) in [
-            (Outcome::Requested, Exit::Fine),
-            (Outcome::Done, Exit::Fine),
-            (Outcome::DryRun, Exit::Fine),
-            (Outcome::Withdrawn, Exit::Fine),
-            (Outcome::NothingToWithdraw, Exit::Fine),
-            (Outcome::NotMirrored, Exit::Wrong),
-            (Outcome::Refused, Exit::Wrong),
-            (Outcome::TimedOut, Exit::Wrong),
-            (Outcome::Interrupted, Exit::Wrong),
-        ] {
-            assert_eq!(outcome.exit(), exit, "{outcome:?}");
         }
     }
 }

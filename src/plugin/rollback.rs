@@ -3,59 +3,20 @@
 use std::io::{BufRead, IsTerminal as _, Write};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Serialize;
 
+use super::answer::{Answer, Outcome};
 use super::args::RollbackArgs;
 use super::connect::Session;
 use super::escape::escaped;
 use super::flags::Flags;
 use super::progress::Asking;
-use super::request::{self, Answer, Outcome};
+use super::request;
+use super::restored::{Restored, history};
 use super::wait::Wait;
 use super::{Exit, Trouble, ages};
-use crate::api::{Cause, HistoryEntry, RotatedSecret};
+use crate::api::{Cause, RotatedSecret};
 
 const PREVIOUS: &str = "AWSPREVIOUS";
-
-/// The version whose value comes back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Restored {
-    /// Its id.
-    pub(super) version_id: String,
-    /// When it became current; absent where the history does not know it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<Cause>,
-    /// Whose value it has itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    copy_of: Option<String>,
-}
-
-impl Restored {
-    /// The first time that the history says something of this version.
-    fn of(object: &RotatedSecret, version: &str) -> Self {
-        let known = history(object).iter().rfind(|entry| entry.version_id == version);
-        Self {
-            version_id: version.to_owned(),
-            time: known.map(|entry| entry.time.clone()),
-            cause: known.map(|entry| entry.cause),
-            copy_of: known.and_then(|entry| entry.copy_of.clone()),
-        }
-    }
-
-    /// `version 3e0c..., from 12d ago (Scheduled)`.
-    pub(super) fn words(&self, now: Timestamp) -> String {
-        let version = &self.version_id;
-        let copy = self.copy_of.as_ref().map_or_else(String::new, |older| format!(", the value of {older}"));
-        match (&self.time, self.cause) {
-            (Some(time), Some(cause)) => format!("version {version}, from {} ago ({}{copy})", ages::since(time.0, now), cause.as_str()),
-            _ => format!("version {version}, which the history does not list"),
-        }
-    }
-}
 
 pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, Trouble> {
     if args.request.cancel {
@@ -116,10 +77,6 @@ async fn still_current(session: &Session, args: &RollbackArgs, before: &RotatedS
     }
     let history = session.flags.plugin(&format!("history {}", args.request.name));
     Err(Trouble::wrong(format!("another version has become current meanwhile, so nothing was asked for: {history}")))
-}
-
-fn history(object: &RotatedSecret) -> &[HistoryEntry] {
-    object.status.as_ref().map(|status| status.history.as_slice()).unwrap_or_default()
 }
 
 fn current(object: &RotatedSecret) -> Option<&str> {

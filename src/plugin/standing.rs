@@ -4,10 +4,11 @@
 //! by now.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::conditions::{condition, holds, lags};
 use super::flags::Flags;
 use super::progress::{self, Asking};
 use super::table::Tone;
@@ -139,15 +140,6 @@ pub(super) fn sort(standings: &mut [Standing]) {
     standings.sort_by_key(key);
 }
 
-pub(super) fn condition(object: &RotatedSecret, of: ConditionType) -> Option<&Condition> {
-    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == of.to_string())
-}
-
-/// The condition holds.
-pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
-    condition(object, of).is_some_and(|condition| condition.status == "True")
-}
-
 /// How `object` stands at `now`. `flags`: of the cluster that it is in.
 pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Standing {
     let status = object.status.clone().unwrap_or_default();
@@ -244,11 +236,6 @@ pub(super) fn neglect(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> 
         return Some(format!("a rotation is due and the operator says nothing of it: {asks}"));
     }
     None
-}
-
-/// The status speaks of an older spec.
-pub(super) fn lags(object: &RotatedSecret) -> bool {
-    object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
 }
 
 /// When somebody but the operator last wrote the object.

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::args::VerifyArgs;
 use super::aws::{Caller, Place};
+use super::conditions::lags;
 use super::connect::Session;
 use super::flags::Flags;
 use super::output::{self, Page};
-use super::standing::lags;
 use super::table::{Cell, Table, Tone};
 use super::values;
 use super::{Exit, Trouble};

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
+use super::answer::{Answer, Outcome};
 use super::args::RequestArgs;
 use super::connect::Session;
 use super::flags::Flags;
 use super::output::{self, Page};
 use super::progress::{self, Asked, Asking, Steps, Verdict};
-use super::request::{Answer, Outcome};
 use super::{Exit, Trouble, ages};
 use crate::api::{CreationPolicy, RotatedSecret};
 

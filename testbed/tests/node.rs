@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
-use testbed::node::{self, Node, POD_IMAGE, fingerprint};
+use testbed::node::{self, Node, fingerprint};
 
 const WORLD: &str = "
 apiVersion: v1
@@ -25,28 +25,6 @@ apiVersion: v1
 kind: Secret
 metadata: {name: db-admin, namespace: shop}
 stringData: {password: the first}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop, namespace: shop}
-spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata:
-      labels: {app: shop}
-    spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: 1
-      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
-      containers:
-        - name: shop
-          image: POD_IMAGE
-          imagePullPolicy: Never
-          args: [watch, /run/secrets/db-admin/password]
-          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
-          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
-          volumeMounts: [{name: db-admin, mountPath: /run/secrets/db-admin, readOnly: true}]
-      volumes: [{name: db-admin, secret: {secretName: db-admin}}]
 ";
 
 /// Whether there can be a node; says why not.
@@ -67,7 +45,8 @@ async fn a_pod_runs_is_probed_sees_a_changed_secret_and_comes_back_when_it_is_ki
     let node = Node::start().await?;
     println!("node: ready after {:.1} s", start.elapsed().as_secs_f64());
     let plane = node.plane();
-    plane.apply_yaml(&WORLD.replace("POD_IMAGE", POD_IMAGE)).await?;
+    plane.apply_yaml(WORLD).await?;
+    plane.apply_yaml_in("shop", node::APPLICATION).await?;
     let pods: Api<Pod> = Api::namespaced(plane.admin(), "shop");
     let secrets: Api<Secret> = Api::namespaced(plane.admin(), "shop");
 

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use testbed::process::free_ports;
+use testkit::emulator::{Moment, WriteBarrier};
+use testkit::process::free_ports;
+use testkit::until;
 use tokio::sync::Notify;
 
 use crate::operator::{Operator, run_to_end};
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn help_explains_every_flag_and_names_its_variable() -> Result<()> {
@@ -117,9 +118,10 @@ fn rewrite(kubeconfig: &str, change: impl FnOnce(&mut Value)) -> Result<String> 
     Ok(kubeconfig.to_string())
 }
 
-/// Lets the first creation hang for a while.
+/// Lets creations hang until they are released.
 struct Slow {
     hangs: Notify,
+    released: Notify,
     moment: Moment,
 }
 
@@ -128,7 +130,7 @@ impl WriteBarrier for Slow {
         Box::pin(async move {
             if effect == "CreateSecret" && moment == self.moment {
                 self.hangs.notify_one();
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                self.released.notified().await;
             }
         })
     }
@@ -139,11 +141,14 @@ async fn sigterm_finishes_the_write_under_way_and_ends_with_success() -> Result<
     let stage = Stage::enter("sigterm").await?;
     for (name, moment) in [("before", Moment::Before), ("after", Moment::After)] {
         let operator = Operator::start(&stage).await?;
-        let slow = Arc::new(Slow { hangs: Notify::new(), moment });
+        let slow = Arc::new(Slow { hangs: Notify::new(), released: Notify::new(), moment });
         stage.emulator.set_write_barrier(Some(Arc::clone(&slow) as Arc<dyn WriteBarrier>));
         stage.create(name, json!({"value": {"generate": {"password": {}}}})).await?;
         tokio::time::timeout(Duration::from_mins(1), slow.hangs.notified()).await.context("the creation hangs")?;
         let asked = std::time::Instant::now();
+        operator.ask_to_stop()?;
+        until("the operator has seen the signal", async || Ok(operator.output()?.contains("stopping: ").then_some(()))).await?;
+        slow.released.notify_one();
         let status = operator.terminate().await?;
         ensure!(status.code() == Some(0), "{status} with {}", operator.output()?);
         // The kubelet waits 30 s.

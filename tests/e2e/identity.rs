@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use testkit::REGION;
 
 use crate::operator::Operator;
-use crate::stage::{REGION, Stage};
+use crate::stage::Stage;
 
 const ACCOUNT: &str = "operator-for-tests";
 const OPERATOR: (&str, &str) = ("rotated-secrets", "rotated-secrets");
@@ -17,7 +18,7 @@ const RIGHTS: &str = include_str!("../../deploy/optional/service-accounts.yaml")
 fn document(text: &str, issuer: &str, (namespace, name): (&str, &str)) -> Result<Value> {
     let words = [
         ("REGION", REGION),
-        ("ACCOUNT_ID", emulator::ACCOUNT),
+        ("ACCOUNT_ID", testkit::emulator::ACCOUNT),
         ("CLUSTER", ACCOUNT),
         ("OIDC_PROVIDER", issuer.trim_start_matches("https://")),
         ("NAMESPACE", namespace),
@@ -93,7 +94,7 @@ async fn a_token_for_another_audience_is_no_identity_and_the_object_says_so() ->
     let operator = Operator::start_as(&stage, &[], &environment).await?;
     stage.create("one", spec()).await?;
     stage.refused("one", "IdentityRefused").await?;
-    ensure!(stage.aws("one").is_none(), "nothing was made");
+    ensure!(stage.aws_secret("one").is_none(), "nothing was made");
     operator.check()
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use kube::api::DeleteParams;
 use serde_json::json;
+use testkit::emulator::{Moment, WriteBarrier};
+use testkit::until;
 
 use crate::operator::Operator;
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 /// Lets the first write of each kind hang for ever at this moment.
 struct Hang {
@@ -65,9 +66,9 @@ async fn killed_at(moment: Moment) -> Result<()> {
     first.kill().await?;
     stage.emulator.set_write_barrier(None);
     let applied = moment == Moment::After;
-    ensure!(stage.aws("created").is_some() == applied, "CreateSecret was applied: {applied}");
+    ensure!(stage.aws_secret("created").is_some() == applied, "CreateSecret was applied: {applied}");
     ensure!((stage.versions("rotated") == 2) == applied, "PutSecretValue was applied: {applied}");
-    ensure!(stage.aws("deleted").is_some_and(|aws| aws.deletion_date.is_some()) == applied, "DeleteSecret was applied: {applied}");
+    ensure!(stage.aws_secret("deleted").is_some_and(|aws| aws.deletion_date.is_some()) == applied, "DeleteSecret was applied: {applied}");
 
     let second = Operator::start(&stage).await?;
     ensure!(stage.ready("created").await?.aws.versions.len() == 1, "one version for the creation");
@@ -78,7 +79,7 @@ async fn killed_at(moment: Moment) -> Result<()> {
         Ok(gone.then_some(()))
     })
     .await?;
-    let deleted = stage.aws("deleted").context("its AWS secret waits for deletion")?;
+    let deleted = stage.aws_secret("deleted").context("its AWS secret waits for deletion")?;
     ensure!(deleted.deletion_date.is_some() && deleted.versions.len() == 1, "once");
     ensure!(stage.emulator.secrets().len() == 3, "no other AWS secret");
     second.check()

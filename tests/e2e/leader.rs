@@ -8,14 +8,13 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
+use testkit::fixtures::scheduled;
+use testkit::{Agreed, until};
 
 use crate::operator::Operator;
-use crate::stage::{Agreed, NAMESPACE, Stage, pause, until};
-use crate::story::check_chain;
-
-const PERIOD: i64 = 3;
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+use crate::rotating;
+use crate::stage::{NAMESPACE, Stage};
 
 /// A replica of this name, with a Lease of three seconds.
 async fn replica(stage: &Stage, name: &str) -> Result<Operator> {
@@ -36,32 +35,23 @@ async fn held_by(stage: &Stage, name: &str) -> Result<()> {
     until(&format!("{name} holds the Lease"), async || Ok((holder(stage).await?.as_deref() == Some(name)).then_some(()))).await
 }
 
+/// Waits until an operator has asked for the Lease this often since `from`, whatever it was answered: once in each round of an election.
+async fn lease_requests(stage: &Stage, from: usize, count: usize) -> Result<()> {
+    until("the Lease was asked for", async || {
+        let asked = stage.asked(from).await?.0;
+        Ok((asked.iter().filter(|event| event.resource == "leases").count() >= count).then_some(()))
+    })
+    .await
+}
+
 async fn leads(operator: &Operator) -> Result<bool> {
     Ok(operator.metric("rotated_secrets_leader").await? >= 1.0)
 }
 
-fn spec(schedule: &str) -> Value {
-    json!({"value": {"data": {"username": "admin"}, "generate": {"password": {}}}, "rotation": {"schedule": schedule}})
-}
-
-/// Stops the rotations, and says of each object that every version follows from the one before.
-async fn settled(stage: &Stage) -> Result<Vec<Agreed>> {
-    for name in NAMES {
-        stage.patch(name, json!({"spec": {"rotation": {"schedule": "rate(30 days)"}}})).await?;
-    }
-    let mut ends = Vec::new();
-    for name in NAMES {
-        let agreed = stage.ready(name).await?;
-        check_chain(&agreed.object, &agreed.aws, PERIOD).with_context(|| format!("object {name}"))?;
-        ends.push(agreed);
-    }
-    Ok(ends)
-}
-
 /// How late the latest rotation was, in seconds.
-fn latest(ends: &[Agreed]) -> i64 {
-    let pairs = ends.iter().flat_map(|end| end.aws.versions.windows(2));
-    pairs.map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - PERIOD).max().unwrap_or(0)
+fn latest(ends: &[(&str, Agreed)]) -> i64 {
+    let pairs = ends.iter().flat_map(|(_, end)| end.aws.versions.windows(2));
+    pairs.map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - rotating::PERIOD).max().unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,19 +59,13 @@ async fn a_rollout_hands_the_lease_over_at_once_and_neither_loses_nor_doubles_a_
     let stage = Stage::enter("rollout").await?;
     let mut leader = replica(&stage, "replica-0").await?;
     held_by(&stage, "replica-0").await?;
-    for name in NAMES {
-        stage.create(name, spec(&format!("rate({PERIOD} seconds)"))).await?;
-    }
+    rotating::create(&stage).await?;
     let mut gaps = Vec::new();
     for round in 1..=5 {
-        let before: Vec<usize> = NAMES.iter().map(|name| stage.versions(name)).collect();
         // As a Deployment does: the next pod must be ready before the old one is told to go. A standby is.
         let next = replica(&stage, &format!("replica-{round}")).await?;
         ensure!(leads(&leader).await? && !leads(&next).await?, "ready, and not acting");
-        until("all have rotated", async || {
-            Ok(NAMES.iter().zip(&before).all(|(name, before)| stage.versions(name) > *before).then_some(()))
-        })
-        .await?;
+        rotating::rotate(&stage, 1).await?;
         ensure!(leader.terminate().await?.success(), "the old leader ends with code 0");
         let (released, ended) = (leader.said("released the Lease")?, Instant::now());
         held_by(&stage, &format!("replica-{round}")).await?;
@@ -90,7 +74,7 @@ async fn a_rollout_hands_the_lease_over_at_once_and_neither_loses_nor_doubles_a_
         println!("leader: round {round}: seen {:?} after the old leader's end", ended.elapsed());
         leader = next;
     }
-    let ends = settled(&stage).await?;
+    let ends = rotating::stop(&stage).await?;
     println!("leader: handed over after {gaps:?} ms; the latest rotation was {} s late", latest(&ends));
     let spec = leases(&stage).get("rotated-secrets").await?.spec.context("a spec")?;
     ensure!(spec.lease_transitions == Some(5), "five times: {spec:?}");
@@ -106,24 +90,18 @@ async fn after_a_killed_leader_the_standby_takes_over_when_the_lease_has_run_out
     let stage = Stage::enter("killed-leader").await?;
     let mut leader = replica(&stage, "replica-0").await?;
     held_by(&stage, "replica-0").await?;
-    for name in NAMES {
-        stage.create(name, spec(&format!("rate({PERIOD} seconds)"))).await?;
-    }
+    rotating::create(&stage).await?;
     let mut gaps = Vec::new();
     for round in 1..=3 {
         let next = replica(&stage, &format!("replica-{round}")).await?;
-        let before: Vec<usize> = NAMES.iter().map(|name| stage.versions(name)).collect();
-        until("all have rotated", async || {
-            Ok(NAMES.iter().zip(&before).all(|(name, before)| stage.versions(name) > *before).then_some(()))
-        })
-        .await?;
+        rotating::rotate(&stage, 1).await?;
         let killed = Timestamp::now();
         leader.kill().await?;
         held_by(&stage, &format!("replica-{round}")).await?;
         gaps.push(next.said("became the leader")?.duration_since(killed).as_millis());
         leader = next;
     }
-    let ends = settled(&stage).await?;
+    let ends = rotating::stop(&stage).await?;
     println!("leader: with a Lease of 3 s, taken over after {gaps:?} ms; the latest rotation was {} s late", latest(&ends));
     leader.terminate().await?;
     Ok(())
@@ -164,8 +142,8 @@ async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_
     let (_, from) = stage.asked(0).await?;
     let stranger = Stranger::holds(leases(&stage)).await?;
     let standby = replica(&stage, "standby").await?;
-    stage.create("a", spec("rate(30 days)")).await?;
-    pause(8).await;
+    stage.create("a", scheduled("rate(30 days)")).await?;
+    lease_requests(&stage, from, 6).await?;
     standby.check()?;
     let (asked, _) = stage.asked(from).await?;
     let wrote: Vec<&String> =
@@ -190,7 +168,7 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     let stage = Stage::alone("no-renewal").await?;
     let operator = replica(&stage, "replica-0").await?;
     held_by(&stage, "replica-0").await?;
-    stage.create("a", spec("rate(30 days)")).await?;
+    stage.create("a", scheduled("rate(30 days)")).await?;
     stage.ready("a").await?;
 
     let bindings: Api<RoleBinding> = Api::namespaced(stage.plane().admin(), NAMESPACE);
@@ -200,9 +178,9 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     ensure!(Timestamp::now() < renewed.0 + Duration::from_secs(3), "it stopped before the Lease had run out");
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();
-    stage.create("b", spec("rate(30 days)")).await?;
+    stage.create("b", scheduled("rate(30 days)")).await?;
     stage.patch("a", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": "please"}}})).await?;
-    pause(6).await;
+    lease_requests(&stage, from, 4).await?;
     let (asked, _) = stage.asked(from).await?;
     let wrote = asked.iter().filter(|event| event.is_write()).count();
     ensure!(wrote == 0 && stage.emulator.counters().all().is_empty(), "nothing is begun: {:?}", stage.emulator.counters().all());

@@ -18,6 +18,7 @@ mod recorded;
 mod refused;
 mod replicas;
 mod rights;
+mod rotating;
 mod scan;
 mod scope;
 mod stage;

@@ -3,14 +3,15 @@
 use anyhow::{Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::json;
+use testkit::{fields, until};
 
 use crate::operator::Operator;
-use crate::stage::{Stage, fields, pause, until};
+use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn x_and_x_secret_live_side_by_side_and_one_may_go() -> Result<()> {
     let stage = Stage::enter("names").await?;
-    let operator = Operator::start(&stage).await?;
+    let operator = Operator::start_with(&stage, &["--refresh-interval", "2s"]).await?;
     let spec = || {
         json!({
             "aws": {"deletionPolicy": "Delete"},
@@ -38,8 +39,9 @@ async fn x_and_x_secret_live_side_by_side_and_one_may_go() -> Result<()> {
         Ok(gone.then_some(()))
     })
     .await?;
-    ensure!(stage.aws("x").is_some_and(|aws| aws.deletion_date.is_some()), "x waits for deletion");
-    pause(12).await;
+    ensure!(stage.aws_secret("x").is_some_and(|aws| aws.deletion_date.is_some()), "x waits for deletion");
+    // Only x-secret is left to be reconciled.
+    stage.reads(3).await?;
     let left = stage.ready("x-secret").await?;
     ensure!(left.aws.deletion_date.is_none() && left.aws.versions.len() == 2, "x-secret stays as it is");
     ensure!(stage.rotate("x-secret", "again").await?.aws.versions.len() == 3, "and rotates");

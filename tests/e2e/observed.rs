@@ -1,11 +1,12 @@
 //! What is seen from outside of one rotation: the log, the metrics, the user agent that CloudTrail shows.
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
+use testkit::until;
 
 use crate::operator::Operator;
-use crate::stage::{Stage, pause, until};
+use crate::stage::Stage;
 
 fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
     line[name].as_str()
@@ -57,13 +58,13 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     let labels = format!("{{object_namespace=\"{}\",object_name=\"db\"}}", stage.namespace);
     ensure!(at(&format!("object_ready{labels}")).await? == "1" && at(&format!("object_overdue_seconds{labels}")).await? == "0", "by name");
 
-    pause(2).await;
+    stage.mirrors_have_aged().await?;
     stage.kubectl(&["delete", "secret", "db"]).await?;
     until("the Secret is back", async || Ok(stage.secrets().get_opt("db").await?.map(drop))).await?;
     stage.emulator.external_writer().set_description(&stage.aws_name("db"), "theirs")?;
     stage.refresh("db", "look").await?;
     until("the description is ours again", async || {
-        Ok((stage.aws("db").and_then(|aws| aws.description).as_deref() == Some("ours")).then_some(()))
+        Ok((stage.aws_secret("db").and_then(|aws| aws.description).as_deref() == Some("ours")).then_some(()))
     })
     .await?;
     stage.ready("db").await?;

@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
-use testbed::process::{ProcessGroup, free_ports};
+use testkit::process::{ProcessGroup, free_ports};
+use testkit::{REGION, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::stage::{REGION, Stage, until};
+use crate::stage::Stage;
 
 const NAME: &str = "operator";
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::ExternalWriter;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::json;
+use testkit::emulator::ExternalWriter;
+use testkit::{REGION, data, fields, until};
 
 use crate::operator::Operator;
-use crate::stage::{REGION, Stage, data, fields, pause, until};
+use crate::stage::Stage;
 
 enum Deed {
     Apply(String),
@@ -90,8 +91,8 @@ impl Reader {
                 }
                 Deed::Type(commands) => printed.push_str(&self.shell(heading, commands).await?),
             }
-            // A reader is slower than the whole seconds in which Kubernetes tells when the Secret was last written.
-            pause(3).await;
+            // A reader is slower than that.
+            self.stage.mirrors_have_aged().await?;
         }
         Ok(printed)
     }

@@ -8,7 +8,8 @@ use rotated_secrets::api::FINALIZER;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
+use testkit::until;
 
 const DEFINITION: &str = "rotatedsecrets.rotated-secrets.io";
 /// The last second that RFC 3339 has. jiff has no such time.

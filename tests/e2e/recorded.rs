@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde_json::Value;
-use testbed::controlplane::AuditEvent;
+use testkit::controlplane::AuditEvent;
 use tokio::sync::OnceCell;
 
 use crate::operator::Operator;

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use testkit::ready_reason;
 
 use crate::operator::Operator;
-use crate::stage::{Stage, ready_reason};
+use crate::stage::Stage;
 use crate::troubles::{allow, forbid};
 
 async fn one_credential(stage: &Stage) -> Result<Operator> {

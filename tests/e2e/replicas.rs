@@ -7,26 +7,19 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
 use kube::api::{WatchEvent, WatchParams};
 use rotated_secrets::api::VERSION_ID;
-use serde_json::json;
+use testkit::{ready_reason, until};
 
 use crate::operator::Operator;
-use crate::stage::{Stage, ready_reason, until};
-use crate::story::check_chain;
+use crate::rotating;
+use crate::stage::Stage;
 
-const PERIOD: i64 = 3;
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const OFTEN: [&str; 2] = ["--refresh-interval", "2s"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
     let stage = Stage::enter("replicas").await?;
-    let (one, other) = tokio::try_join!(Operator::start(&stage), Operator::start(&stage))?;
-    for name in NAMES {
-        let spec = json!({
-            "value": {"data": {"username": "admin"}, "generate": {"password": {}}},
-            "rotation": {"schedule": format!("rate({PERIOD} seconds)")},
-        });
-        stage.create(name, spec).await?;
-    }
+    let (one, other) = tokio::try_join!(Operator::start_with(&stage, &OFTEN), Operator::start_with(&stage, &OFTEN))?;
+    rotating::create(&stage).await?;
     let mirrors = stage.secrets();
     let mirrored = tokio::spawn(async move {
         let events = mirrors.watch(&WatchParams::default(), "0").await?;
@@ -42,16 +35,8 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
     })
     .await??;
 
-    until("all have rotated five times", async || Ok(NAMES.iter().all(|name| stage.versions(name) >= 6).then_some(()))).await?;
-    for name in NAMES {
-        stage.patch(name, json!({"spec": {"rotation": {"schedule": "rate(30 days)"}}})).await?;
-    }
-    let mut ends = Vec::new();
-    for name in NAMES {
-        let agreed = stage.ready(name).await?;
-        check_chain(&agreed.object, &agreed.aws, PERIOD).with_context(|| format!("object {name}"))?;
-        ends.push((name, agreed));
-    }
+    rotating::rotate(&stage, 6).await?;
+    let ends = rotating::stop(&stage).await?;
 
     let calls = stage.emulator.counters();
     println!(
@@ -63,14 +48,15 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
     // Calm from now on, whichever replica looks.
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();
-    for _ in 0..20 {
+    until("each object was reconciled four times, by two replicas", async || {
         for (name, end) in &ends {
             let object = stage.objects().get(name).await?;
             ensure!(ready_reason(&object).is_some_and(|(status, _)| status == "True"), "{name} stays Ready");
             ensure!(object.resource_version() == end.object.resource_version(), "{name} is not written any more");
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+        Ok((stage.emulator.counters().total("DescribeSecret") >= 4 * ends.len() as u64).then_some(()))
+    })
+    .await?;
     let late = stage.asked(from).await?.0;
     ensure!(late.iter().all(|event| !event.is_write() || event.resource == "events"), "no write at the end");
     ensure!(stage.emulator.counters().writes() == 0, "nor to AWS");

@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use testbed::controlplane::AuditEvent;
+use testkit::controlplane::AuditEvent;
 
 use crate::operator::Operator;
 use crate::recorded::recorded;
-use crate::stage::{NAMESPACE, Stage, pause};
+use crate::stage::{NAMESPACE, Stage};
 
 /// (verb, resource) of every rule of every role that the objects bind to the operator's account. Other roles among them are for people.
 pub(crate) fn granted_by(objects: &[DynamicObject]) -> Result<BTreeSet<(String, String)>> {
@@ -117,7 +117,7 @@ async fn secrets_are_read_by_their_metadata_only() -> Result<()> {
     // Nobody but the operator asks for Secrets meanwhile.
     let (before, listed) = (answers(&stage, "GET").await?, answers(&stage, "LIST").await?);
     let second = Operator::start_with(&stage, &["--refresh-interval", "1s"]).await?;
-    pause(8).await;
+    stage.reads(6).await?;
     second.terminate().await?;
     for (verb, before) in [("GET", before), ("LIST", listed)] {
         let after = answers(&stage, verb).await?;

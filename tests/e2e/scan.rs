@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use emulator::Emulator;
+use testkit::emulator::Emulator;
 
 /// Shorter texts occur by chance.
 const LEAST: usize = 8;

@@ -7,11 +7,12 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::RotatedSecret;
 use serde_json::json;
-use testbed::chart;
+use testkit::chart;
+use testkit::{pause, until};
 
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};
-use crate::stage::{Stage, pause, until};
+use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Result<()> {

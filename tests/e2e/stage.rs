@@ -1,50 +1,26 @@
 //! Where a test plays: a control plane with our definition and roles, an empty AWS, a namespace. Every operator sees the whole cluster, so one
 //! test at a time has the shared one.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use emulator::{Emulator, SecretSnapshot};
+use anyhow::{Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt as _};
-use rotated_secrets::api::{FINALIZER, REFRESH, ROTATE, RotatedSecret, VERSION_ID};
-use serde_json::{Value, json};
-use testbed::controlplane::{AuditEvent, ControlPlane, Options};
-use testbed::node::Node;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use rotated_secrets::api::{FINALIZER, REFRESH, RotatedSecret};
+use serde_json::json;
+use testkit::controlplane::{AuditEvent, ControlPlane, Options};
+use testkit::emulator::{self, SecretSnapshot};
+use testkit::node::Node;
+use testkit::{Agreed, REGION, TestNamespace, control_plane, prepare, ready_reason, until};
+use tokio::sync::{Mutex, MutexGuard};
 
-pub(crate) const REGION: &str = "eu-central-1";
 /// Who the operator is to the API server.
 pub(crate) const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
 /// Where it would run.
 pub(crate) const NAMESPACE: &str = "rotated-secrets";
-
-/// Far above what anything takes on a slow, busy machine.
-const DEADLINE: Duration = Duration::from_mins(2);
-const POLL: Duration = Duration::from_millis(100);
-
-/// Polls until there is an answer.
-pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = probe().await.with_context(|| format!("waiting until {what}"))? {
-            return Ok(found);
-        }
-        if start.elapsed() > DEADLINE {
-            bail!("waited {} s until {what}, in vain", DEADLINE.as_secs());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-pub(crate) async fn pause(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-}
 
 enum Cluster {
     Shared { plane: &'static ControlPlane, _turn: MutexGuard<'static, ()> },
@@ -64,21 +40,31 @@ impl Cluster {
 
 pub(crate) struct Stage {
     cluster: Cluster,
-    pub(crate) namespace: String,
-    pub(crate) emulator: Emulator,
+    within: TestNamespace,
     /// The operator's, with its own rights. On a node: the administrator's.
     pub(crate) kubeconfig: PathBuf,
-    server: emulator::Server,
+}
+
+impl Deref for Stage {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.within
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut TestNamespace {
+        &mut self.within
+    }
 }
 
 impl Stage {
     /// The shared control plane, for one test at a time, without a trace of the test before.
     pub(crate) async fn enter(prefix: &str) -> Result<Self> {
         static TURN: Mutex<()> = Mutex::const_new(());
-        static PREPARED: OnceCell<()> = OnceCell::const_new();
         let turn = TURN.lock().await;
-        let plane = ControlPlane::shared().await?;
-        PREPARED.get_or_try_init(|| prepare(plane)).await?;
+        let plane = control_plane().await?;
         sweep(&plane.admin()).await?;
         Self::on(Cluster::Shared { plane, _turn: turn }, prefix).await
     }
@@ -108,9 +94,9 @@ impl Stage {
             Cluster::Node(_) => plane.kubeconfig().to_owned(),
             _ => plane.service_account_kubeconfig("rotated-secrets", "rotated-secrets").await?,
         };
-        let emulator = Emulator::new(emulator::Config { region: REGION.to_owned(), ..emulator::Config::default() });
-        let server = emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        Ok(Self { cluster, namespace, emulator, kubeconfig, server })
+        let config = emulator::Config { region: REGION.to_owned(), ..emulator::Config::default() };
+        let within = TestNamespace::new(plane.admin(), &namespace, config).await?;
+        Ok(Self { cluster, within, kubeconfig })
     }
 
     pub(crate) fn plane(&self) -> &ControlPlane {
@@ -124,53 +110,34 @@ impl Stage {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    pub(crate) fn endpoint(&self) -> String {
-        self.server.endpoint_url()
-    }
-
-    pub(crate) fn objects(&self) -> Api<RotatedSecret> {
-        Api::namespaced(self.plane().admin(), &self.namespace)
-    }
-
-    /// The same as stored, with fields that we do not know.
-    pub(crate) fn dynamic(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.plane().admin(), &self.namespace, &ApiResource::erase::<RotatedSecret>(&()))
-    }
-
-    pub(crate) fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.plane().admin(), &self.namespace)
-    }
-
-    pub(crate) async fn create(&self, name: &str, spec: Value) -> Result<RotatedSecret> {
-        let object = serde_json::from_value(json!({
-            "apiVersion": "rotated-secrets.io/v1alpha1",
-            "kind": "RotatedSecret",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": spec,
-        }))?;
-        Ok(self.objects().create(&PostParams::default(), &object).await?)
-    }
-
-    pub(crate) async fn patch(&self, name: &str, patch: Value) -> Result<RotatedSecret> {
-        Ok(self.objects().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
-    }
-
     /// Asks for a rotation and waits until it is acknowledged and everything agrees.
     pub(crate) async fn rotate(&self, name: &str, token: &str) -> Result<Agreed> {
         self.ask_rotation(name, token).await?;
         self.acknowledged(name, token).await
     }
 
-    /// Asks for a rotation. Kubernetes tells the time of the mirror's last write in whole seconds only: what AWS changes within the next two
-    /// counts as possibly older, and is confirmed two minutes later.
     pub(crate) async fn ask_rotation(&self, name: &str, token: &str) -> Result<()> {
-        pause(3).await;
-        self.patch(name, json!({"metadata": {"annotations": {ROTATE: token}}})).await?;
-        Ok(())
+        self.mirrors_have_aged().await?;
+        self.request_rotation(name, token).await.map(drop)
+    }
+
+    /// Waits until what changes in AWS counts as younger than the mirrored Secrets. Kubernetes tells the time of their last write in whole
+    /// seconds: what AWS changes within the next two counts as possibly older, and is confirmed two minutes later.
+    pub(crate) async fn mirrors_have_aged(&self) -> Result<()> {
+        const AGE: SignedDuration = SignedDuration::from_secs(2);
+        until("the last write of a mirror is two seconds ago", async || {
+            let secrets = self.secrets().list_metadata(&ListParams::default()).await?;
+            let youngest = secrets.iter().flat_map(ResourceExt::managed_fields).filter_map(|entry| entry.time.as_ref()).max();
+            Ok(youngest.is_none_or(|written| Timestamp::now() >= written.0 + AGE).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the operator has read AWS secrets this often from now on: each reconcile reads one at least once.
+    pub(crate) async fn reads(&self, times: u64) -> Result<()> {
+        let reads = || self.emulator.counters().total("DescribeSecret");
+        let goal = reads() + times;
+        until(&format!("the operator has read AWS secrets {times} times"), async || Ok((reads() >= goal).then_some(()))).await
     }
 
     pub(crate) async fn acknowledged(&self, name: &str, token: &str) -> Result<Agreed> {
@@ -189,39 +156,7 @@ impl Stage {
         Ok(())
     }
 
-    pub(crate) fn aws_name(&self, name: &str) -> String {
-        format!("k8s/{}/{name}", self.namespace)
-    }
-
-    /// The AWS secret `k8s/<namespace>/<name>`.
-    pub(crate) fn aws(&self, name: &str) -> Option<SecretSnapshot> {
-        let full = self.aws_name(name);
-        self.emulator.secrets().into_iter().find(|secret| secret.name == full)
-    }
-
-    /// How many versions it has.
-    pub(crate) fn versions(&self, name: &str) -> usize {
-        self.aws(name).map_or(0, |secret| secret.versions.len())
-    }
-
-    /// When AWS's current version, the Secret and the status are all of one version, and the Secret holds its fields.
-    pub(crate) async fn agreed(&self, name: &str) -> Result<Option<Agreed>> {
-        let (Some(object), Some(mirror)) = (self.objects().get_opt(name).await?, self.secrets().get_opt(name).await?) else {
-            return Ok(None);
-        };
-        let Some(aws) = self.aws(name) else { return Ok(None) };
-        let Some(current) = aws.labels.get("AWSCURRENT") else { return Ok(None) };
-        let status = object.status.clone().unwrap_or_default();
-        let told = status.aws.as_ref().and_then(|aws| aws.current_version_id.as_ref()) == Some(current)
-            && status.mirror.as_ref().and_then(|mirror| mirror.version_id.as_ref()) == Some(current)
-            && status.observed_generation == object.metadata.generation;
-        if !told || mirror.annotations().get(VERSION_ID) != Some(current) || fields(aws.current()) != data(&mirror) {
-            return Ok(None);
-        }
-        Ok(Some(Agreed { object, mirror, aws }))
-    }
-
-    /// The same, and the object says so by Ready.
+    /// Waits until AWS, the Secret and the status agree, and the object is Ready.
     pub(crate) async fn ready(&self, name: &str) -> Result<Agreed> {
         let what = format!("{name} is Ready and holds AWS's value");
         let waited = until(&what, async || Ok(self.agreed(name).await?.filter(Agreed::is_ready))).await;
@@ -261,7 +196,7 @@ impl Stage {
             Ok(found) => Ok(found),
             Err(error) => {
                 let status = self.objects().get_opt(name).await?.and_then(|object| object.status);
-                Err(error.context(format!("the status: {status:?}; in AWS: {:?}", self.aws(name).map(|aws| aws.labels))))
+                Err(error.context(format!("the status: {status:?}; in AWS: {:?}", self.aws_secret(name).map(|aws| aws.labels))))
             }
         }
     }
@@ -297,12 +232,6 @@ impl Stage {
     }
 }
 
-async fn prepare(plane: &ControlPlane) -> Result<()> {
-    plane.apply_yaml(include_str!("../../crds/rotatedsecrets.yaml")).await?;
-    plane.apply_yaml(include_str!("../../deploy/install.yaml")).await?;
-    Ok(())
-}
-
 /// Takes away every object, also those whose operator is gone.
 async fn sweep(admin: &Client) -> Result<()> {
     // A leader that was killed left its name in it.
@@ -310,7 +239,7 @@ async fn sweep(admin: &Client) -> Result<()> {
     let _ = leases.delete("rotated-secrets", &DeleteParams::default()).await;
     let all: Api<RotatedSecret> = Api::all(admin.clone());
     until("the objects of the test before are gone", async || {
-        let left = all.list_metadata(&kube::api::ListParams::default()).await?.items;
+        let left = all.list_metadata(&ListParams::default()).await?.items;
         for object in &left {
             let api: Api<RotatedSecret> = Api::namespaced(admin.clone(), &object.namespace().unwrap_or_default());
             if object.finalizers().iter().any(|name| name == FINALIZER) {
@@ -322,40 +251,4 @@ async fn sweep(admin: &Client) -> Result<()> {
         Ok(left.is_empty().then_some(()))
     })
     .await
-}
-
-/// All that there is of one credential, at a moment when it fits together.
-pub(crate) struct Agreed {
-    pub(crate) object: RotatedSecret,
-    pub(crate) mirror: Secret,
-    pub(crate) aws: SecretSnapshot,
-}
-
-impl Agreed {
-    pub(crate) fn is_ready(&self) -> bool {
-        ready_reason(&self.object).is_some_and(|(status, _)| status == "True")
-    }
-
-    pub(crate) fn acknowledges(&self, token: &str) -> bool {
-        let requests = self.object.status.as_ref().and_then(|status| status.requests.as_ref());
-        requests.and_then(|requests| requests.rotate.as_deref()) == Some(token)
-    }
-}
-
-pub(crate) fn ready_reason(object: &RotatedSecret) -> Option<(String, String)> {
-    let conditions = &object.status.as_ref()?.conditions;
-    conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| (ready.status.clone(), ready.reason.clone()))
-}
-
-/// The fields of a value; a plain string is one under `value`.
-pub(crate) fn fields(value: Option<&str>) -> BTreeMap<String, Vec<u8>> {
-    let Some(value) = value else { return BTreeMap::new() };
-    match serde_json::from_str::<BTreeMap<String, String>>(value) {
-        Ok(fields) => fields.into_iter().map(|(name, text)| (name, text.into_bytes())).collect(),
-        Err(_) => BTreeMap::from([("value".to_owned(), value.as_bytes().to_vec())]),
-    }
-}
-
-pub(crate) fn data(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
-    secret.data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect()
 }

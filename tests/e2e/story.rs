@@ -1,17 +1,16 @@
 //! The life of one credential from its manifest to its end, as the demo tells it.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
-use emulator::SecretSnapshot;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use rotated_secrets::api::{Cause, FINALIZER, MANAGED_BY, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::version_id::VersionIds;
 use serde_json::{Value, json};
+use testkit::emulator::SecretSnapshot;
+use testkit::{Agreed, data, fields, until};
 
 use crate::operator::Operator;
-use crate::stage::{Agreed, Stage, data, fields, until};
+use crate::stage::Stage;
 
 const NAME: &str = "db-admin";
 const EXAMPLE: &str = include_str!("../../examples/database-admin.yaml");
@@ -85,7 +84,9 @@ async fn rotation(stage: &Stage, first: &Agreed) -> Result<()> {
     ensure!(status.missed_rotations == 0, "nothing was missed");
 
     let count = stage.versions(NAME);
-    tokio::time::sleep(Duration::from_secs(2 * PERIOD.unsigned_abs() + 1)).await;
+    let due = agreed.aws.versions.last().context("a version")?.created + SignedDuration::from_secs(PERIOD);
+    until("a rotation is due", async || Ok((Timestamp::now() > due).then_some(()))).await?;
+    stage.reads(2).await?;
     ensure!(stage.versions(NAME) == count, "suspended: no rotation, although one is due");
     Ok(())
 }
@@ -133,7 +134,7 @@ async fn request(stage: &Stage) -> Result<()> {
 
 async fn repair(stage: &Stage) -> Result<()> {
     let count = stage.versions(NAME);
-    let value = fields(stage.aws(NAME).context("the AWS secret")?.current());
+    let value = fields(stage.aws_secret(NAME).context("the AWS secret")?.current());
     let healed = async |what: &str| {
         until(what, async || {
             let Some(mirror) = stage.secrets().get_opt(NAME).await? else { return Ok(None) };
@@ -171,7 +172,7 @@ async fn columns(stage: &Stage) -> Result<()> {
     let wide = stage.kubectl(&["get", "rsec", "--output", "wide"]).await?;
     let expected = ["NAME", "READY", "LAST ROTATED", "NEXT ROTATION", "AGE", "REASON", "SECRET", "VERSION", "ARN"];
     ensure!(header(&wide) == expected, "{wide}");
-    let aws = stage.aws(NAME).context("the AWS secret")?;
+    let aws = stage.aws_secret(NAME).context("the AWS secret")?;
     ensure!(wide.contains(&aws.arn) && wide.contains(&aws.labels["AWSCURRENT"]), "{wide}");
 
     let events = stage.kubectl(&["get", "events.events.k8s.io", "--output", "json"]).await?;
@@ -197,7 +198,7 @@ async fn end(stage: &Stage) -> Result<()> {
     .await?;
     let count = stage.versions(NAME);
     stage.kubectl(&["delete", "rsec", NAME, "--timeout=60s"]).await?;
-    let aws = stage.aws(NAME).context("the AWS secret is still there")?;
+    let aws = stage.aws_secret(NAME).context("the AWS secret is still there")?;
     let window = aws.deletion_date.context("it waits for deletion")?.duration_since(Timestamp::now()).as_hours();
     ensure!((7 * 24 - 1..=7 * 24).contains(&window), "for the window of 7 days, not {window} hours");
     ensure!(aws.versions.len() == count, "with all its versions");

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::ALLOWED_NAMES;
 use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
+use testkit::{data, fields, until};
 
-use crate::stage::{Stage, data, fields, until};
+use crate::stage::Stage;
 
 /// As many attempts as the SDK makes before the operator hears of it.
 const ATTEMPTS: u64 = 3;
@@ -31,10 +32,10 @@ pub(crate) async fn policies(stage: &Stage) -> Result<()> {
     stage.kubectl(&["delete", "rsec", "released", "kept", "--timeout=60s"]).await?;
     let secret = stage.secrets().get("released").await?;
     ensure!(secret.owner_references().is_empty(), "the Secret stays, without its owner");
-    let aws = stage.aws("released").context("its AWS secret")?;
+    let aws = stage.aws_secret("released").context("its AWS secret")?;
     ensure!(aws.deletion_date.is_some() && data(&secret) == fields(aws.current()), "AWS's waits for deletion; the value is still there");
     until("the other Secret is garbage-collected", async || Ok(stage.secrets().get_opt("kept").await?.is_none().then_some(()))).await?;
-    let aws = stage.aws("kept").context("its AWS secret")?;
+    let aws = stage.aws_secret("kept").context("its AWS secret")?;
     ensure!(aws.deletion_date.is_none() && aws.current() == kept.aws.current(), "AWS's stays as it is");
     Ok(())
 }
@@ -45,22 +46,22 @@ pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     let external_writer = stage.emulator.external_writer();
     external_writer
         .create(&name, r#"{"key":"the key of the warehouse, first"}"#, &BTreeMap::new())
-        .context("the external_writer's secret")?;
+        .context("the external writer's secret")?;
     stage.create("shared", json!({"aws": {"secretName": name}})).await?;
     stage.refused("shared", "NameNotAllowed").await?;
     let allowed = json!({"metadata": {"annotations": {ALLOWED_NAMES: format!("shared/{}/*", stage.namespace)}}});
     let namespaces: Api<Namespace> = Api::all(stage.plane().admin());
     namespaces.patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(allowed)).await?;
     let mirrored = async |text: &str| {
-        until("the external_writer's value is mirrored", async || {
+        until("the external writer's value is mirrored", async || {
             let secret = stage.secrets().get_opt("shared").await?;
             Ok(secret.filter(|secret| data(secret).get("key").is_some_and(|key| key == text.as_bytes())).map(drop))
         })
         .await
     };
     mirrored("the key of the warehouse, first").await?;
-    crate::stage::pause(3).await;
-    external_writer.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the external_writer's second value")?;
+    stage.mirrors_have_aged().await?;
+    external_writer.put_value(&name, r#"{"key":"the key of the warehouse, second"}"#).context("the external writer's second value")?;
     stage.refresh("shared", "new").await?;
     mirrored("the key of the warehouse, second").await?;
     let aws = stage.emulator.secrets().into_iter().find(|secret| secret.name == name).context("the secret")?;
@@ -94,7 +95,8 @@ pub(crate) async fn suffer(stage: &Stage) -> Result<()> {
     stage.acknowledged(NAME, "throttled").await?;
 
     // AWS's texts are not to be trusted: this one quotes the value.
-    let message = format!("not authorized to see {}", stage.aws(NAME).and_then(|aws| aws.current().map(str::to_owned)).unwrap_or_default());
+    let message =
+        format!("not authorized to see {}", stage.aws_secret(NAME).and_then(|aws| aws.current().map(str::to_owned)).unwrap_or_default());
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message };
     stage.emulator.set_faults(FaultPlan::none().with("GetSecretValue", When::Always, denied));
     stage.kubectl(&["patch", "secret", NAME, "--patch", r#"{"stringData":{"password":"edited by hand"}}"#]).await?;
@@ -124,14 +126,14 @@ async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
         if number == 1 {
             stage.patch(name, json!({"spec": {"target": {"keys": {"PASSWORD": "password"}}}})).await?;
         }
-        crate::stage::pause(3).await;
-        external_writer.put_value(&full, &value).context("the external_writer's value")?;
+        stage.mirrors_have_aged().await?;
+        external_writer.put_value(&full, &value).context("the external writer's value")?;
         stage.refresh(name, &format!("value-{number}")).await?;
         stage.refused(name, "FieldMissing").await.context(what)?;
     }
-    // The external_writer mends it; the operator cannot know when, so somebody asks it to look.
+    // The external writer mends it; the operator cannot know when, so somebody asks it to look.
     stage.patch(name, json!({"spec": {"target": {"keys": null}}})).await?;
-    crate::stage::pause(3).await;
+    stage.mirrors_have_aged().await?;
     external_writer.put_value(&full, r#"{"username":"admin","password":"canary as it should be","key":"canary, the other"}"#)?;
     stage.refresh(name, "mended").await?;
     stage.ready(name).await?;

@@ -8,7 +8,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{World, control_plane, spec};
+use testkit::fixtures::spec;
+use testkit::{World, control_plane};
 
 async fn world(namespace: &str) -> Result<World> {
     World::new(&control_plane().await?.namespace(namespace).await?).await

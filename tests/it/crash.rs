@@ -1,6 +1,6 @@
 //! Crash plans: the operator dies before a write, or after it was applied and before its answer came, at every write of a story, once and
-//! twice; then a new life, which has no memory, goes on. Whatever happened, the same world must come out, with as many versions as the
-//! story has causes, and then there must be silence.
+//! twice; then a new process, which has no memory, goes on. Whatever happened, the same state must come out, with as many versions as the
+//! story has causes, and then nothing more is written.
 //!
 //! The operator is the real one in process, against the real API server and the emulator. The writes are not listed by hand: a run without
 //! a crash records them, so a new effect has its plans by itself.
@@ -9,46 +9,102 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result, ensure};
-use emulator::{Moment, WriteBarrier};
+use anyhow::{Result, ensure};
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::Context;
+use rotated_secrets::step::StepKind;
+use strum::VariantArray as _;
+use testkit::emulator::{Moment, WriteBarrier};
 use tokio::sync::Notify;
 
-use crate::story::{Story, THEIRS, check_history};
-use crate::support::{World, control_plane};
+use crate::campaign::Campaign;
+use crate::stories::{self, Case, Story};
 
-/// Where a life ends: at its n-th write.
+/// Defines the stories, and a test for each.
+macro_rules! stories {
+    ($($story:ident),+ $(,)?) => {
+        static STORIES: &[&Story] = &[$(&stories::$story::STORY),+];
+
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $story() -> Result<()> {
+                any_one_or_two_crashes_lead_to_the_same_end(&stories::$story::STORY).await
+            }
+        )+
+    };
+}
+
+stories![
+    adopt,
+    begin_rotation,
+    cancel_by_aws,
+    change_declaration,
+    come_back,
+    configure_by_aws,
+    create,
+    declare,
+    delete,
+    delete_mirror,
+    delete_replicated,
+    describe,
+    edit_mirror,
+    move_flags,
+    lost_update,
+    pin,
+    rekey_replica,
+    request,
+    request_by_aws,
+    roll_back,
+    rotate,
+    rotate_after_outage,
+    rotate_again,
+    undeclare,
+];
+
+/// Where a process of the operator ends: at its n-th write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Death {
+struct Crash {
     write: usize,
     moment: Moment,
 }
 
-/// Kills one life after the other, and records what was written.
-#[derive(Default)]
+/// Ends one process after the other, and records what was written.
 struct Fuse {
-    deaths: Mutex<VecDeque<Death>>,
+    crashes: Mutex<VecDeque<Crash>>,
     writes: AtomicUsize,
     effects: Mutex<Vec<String>>,
-    died: Notify,
-    /// Somebody who puts a value in AWS between the operator's look and its first write of one.
-    overtaker: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    crashed: Notify,
+    /// The story's interference: before which write, and what.
+    interference: Mutex<Option<(&'static str, Act)>>,
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
 impl Fuse {
-    fn new(deaths: &[Death]) -> Arc<Self> {
-        Arc::new(Self { deaths: Mutex::new(deaths.iter().copied().collect()), ..Self::default() })
+    fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
+        let interference = story.interference.as_ref().map(|interference| {
+            let (external_writer, secret, act) = (case.world.emulator.external_writer(), case.world.aws_name(&case.name), interference.act);
+            let act: Act = Box::new(move || act(&external_writer, &secret).expect("the interference succeeds"));
+            (interference.before, act)
+        });
+        Arc::new(Self {
+            crashes: Mutex::new(crashes.iter().copied().collect()),
+            writes: AtomicUsize::new(0),
+            effects: Mutex::default(),
+            crashed: Notify::new(),
+            interference: Mutex::new(interference),
+        })
     }
 
-    fn next_life(&self) {
+    fn next_process(&self) {
         self.writes.store(0, Ordering::SeqCst);
         self.effects.lock().unwrap().clear();
     }
 
-    fn unused(&self) -> usize {
-        self.deaths.lock().unwrap().len()
+    /// What the current process has written.
+    fn effects(&self) -> Vec<String> {
+        self.effects.lock().unwrap().clone()
     }
 }
 
@@ -58,19 +114,14 @@ impl WriteBarrier for Fuse {
             if moment == Moment::Before {
                 self.writes.fetch_add(1, Ordering::SeqCst);
                 self.effects.lock().unwrap().push(effect.to_owned());
-                if effect == "PutSecretValue"
-                    && let Some(overtake) = self.overtaker.lock().unwrap().take()
-                {
-                    overtake();
+                if let Some((_, act)) = self.interference.lock().unwrap().take_if(|(before, _)| *before == effect) {
+                    act();
                 }
             }
-            let here = Death { write: self.writes.load(Ordering::SeqCst) - 1, moment };
-            let dies = {
-                let mut deaths = self.deaths.lock().unwrap();
-                if deaths.front() == Some(&here) { deaths.pop_front() } else { None }
-            };
-            if dies.is_some() {
-                self.died.notify_one();
+            let here = Crash { write: self.writes.load(Ordering::SeqCst) - 1, moment };
+            let crashes = self.crashes.lock().unwrap().pop_front_if(|crash| *crash == here).is_some();
+            if crashes {
+                self.crashed.notify_one();
                 std::future::pending::<()>().await;
             }
         })
@@ -79,95 +130,108 @@ impl WriteBarrier for Fuse {
 
 /// What a run showed.
 struct Run {
-    /// The writes of the last life.
+    /// The writes of the last process.
     effects: Vec<String>,
-    /// Whether every death of the plan came.
-    complete: bool,
+    /// The kinds of steps that any process took.
+    steps: BTreeSet<String>,
 }
 
-async fn run(world: &World, story: Story, name: &str, deaths: &[Death], weaken: fn(&mut Context)) -> Result<Run> {
-    story.begin(world, name).await?;
-    let fuse = Fuse::new(deaths);
-    if story == Story::Overtaken {
-        let (external_writer, secret) = (world.emulator.external_writer(), world.aws_name(name));
-        *fuse.overtaker.lock().unwrap() = Some(Box::new(move || drop(external_writer.put_value(&secret, THEIRS).unwrap())));
-    }
+async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Context)) -> Result<Run> {
+    (story.cause)(case).await?;
+    let fuse = Fuse::new(story, case, crashes);
+    let gate = || Arc::clone(&fuse) as Arc<dyn WriteBarrier>;
     let mirrored = Arc::new(Mutex::new(Vec::new()));
-    world.emulator.set_write_barrier(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>));
+    case.world.emulator.set_write_barrier(Some(gate()));
+    let mut steps = BTreeSet::new();
     loop {
-        fuse.next_life();
-        let mut ctx = world.operator(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>), Arc::clone(&mirrored)).await?;
+        fuse.next_process();
+        let mut ctx = case.world.operator(Some(gate()), Arc::clone(&mirrored)).await?;
+        (story.configure)(&mut ctx);
         weaken(&mut ctx);
-        tokio::select! {
+        let settled = tokio::select! {
             biased;
-            () = fuse.died.notified() => {}
-            settled = world.settle(&ctx, name) => { settled?; break }
+            () = fuse.crashed.notified() => None,
+            settled = case.world.settle(&ctx, &case.name) => Some(settled?),
+        };
+        steps.extend(steps_taken(&ctx.metrics)?);
+        if settled.is_some() {
+            break;
         }
     }
-    let effects = fuse.effects.lock().unwrap().clone();
-    story.check_end(world, name).await?;
+    let effects = fuse.effects();
+    story.check_end(case).await?;
 
-    // Silence, also for a new life.
-    fuse.next_life();
-    world.settle(&world.operator(Some(Arc::clone(&fuse) as Arc<dyn WriteBarrier>), Arc::clone(&mirrored)).await?, name).await?;
-    let late = fuse.effects.lock().unwrap().clone();
-    world.emulator.set_write_barrier(None);
+    // Nothing more is written, by a new process either.
+    fuse.next_process();
+    let mut ctx = case.world.operator(Some(gate()), Arc::clone(&mirrored)).await?;
+    (story.configure)(&mut ctx);
+    case.world.settle(&ctx, &case.name).await?;
+    let late = fuse.effects();
+    case.world.emulator.set_write_barrier(None);
 
-    check_history(world, name, &mirrored.lock().unwrap(), &late)?;
-    Ok(Run { effects, complete: fuse.unused() == 0 })
+    case.check_history(&mirrored.lock().unwrap(), &late)?;
+    ensure!(fuse.crashes.lock().unwrap().is_empty(), "a crash that never came");
+    Ok(Run { effects, steps })
 }
 
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
-
-async fn run_plan(namespace: &str, story: Story, deaths: Vec<Death>, weaken: fn(&mut Context)) -> Result<Run> {
-    let name = format!("o{}", NUMBER.fetch_add(1, Ordering::SeqCst));
-    let world = World::new(namespace).await?;
-    run(&world, story, &name, &deaths, weaken).await.with_context(|| format!("{story:?} with {deaths:?} ({namespace}/{name})"))
+/// The kinds of steps that were carried out, by the operator's own count.
+fn steps_taken(metrics: &Metrics) -> Result<BTreeSet<String>> {
+    let page = metrics.render()?;
+    let steps =
+        page.lines().filter_map(|line| line.strip_prefix(r#"rotated_secrets_steps_total{step=""#)?.split_once(r#"",outcome="ok"}"#));
+    Ok(steps.map(|(step, _)| step.to_owned()).collect())
 }
 
-fn deaths(writes: usize) -> impl Iterator<Item = Death> {
-    (0..writes).flat_map(|write| [Moment::Before, Moment::After].map(|moment| Death { write, moment }))
+fn crashes(run: &Run) -> Vec<Crash> {
+    let moments = |write| [Moment::Before, Moment::After].map(|moment| Crash { write, moment });
+    (0..run.effects.len()).flat_map(moments).collect()
 }
 
-/// Plans at a time: the machine has two cores, and each plan waits for the API server most of the time.
-const AT_ONCE: usize = 8;
-
-/// All single deaths of a story, and all pairs: the second death at every write of the life that follows the first.
-async fn campaign(namespace: &str, story: Story, weaken: fn(&mut Context)) -> Result<(usize, BTreeSet<String>)> {
-    let peaceful = run_plan(namespace, story, Vec::new(), weaken).await?;
-    let first: Vec<Death> = deaths(peaceful.effects.len()).collect();
-    let singles: Vec<(Death, Run)> = stream::iter(first)
-        .map(|death| async move { anyhow::Ok((death, run_plan(namespace, story, vec![death], weaken).await?)) })
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    ensure!(singles.iter().all(|(_, run)| run.complete), "a death that never came");
-    let pairs: Vec<Vec<Death>> =
-        singles.iter().flat_map(|(first, after)| deaths(after.effects.len()).map(|second| vec![*first, second])).collect();
-    let count = 1 + singles.len() + pairs.len();
-    let complete: Vec<bool> = stream::iter(pairs)
-        .map(|pair| async move { anyhow::Ok(run_plan(namespace, story, pair, weaken).await?.complete) })
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    ensure!(complete.into_iter().all(|complete| complete), "a second death that never came");
-    Ok((count, peaceful.effects.into_iter().collect()))
+/// What a campaign showed.
+struct Shown {
+    plans: usize,
+    /// Of the run without a crash.
+    writes: BTreeSet<String>,
+    /// Of the runs with one crash at most. Each write of theirs had a crash in some plan.
+    steps: BTreeSet<String>,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()> {
-    let namespace = control_plane().await?.namespace("crash").await?;
+/// All single crashes of a story, and all pairs: the second crash at every write of the process that follows the first.
+async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<Shown> {
+    let campaign = Campaign::new("crash", story).await?;
+    let run = async |case: &Case, plan: &Vec<Crash>| run(story, case, plan, weaken).await;
+    let mut whole = campaign.run(vec![Vec::new()], run).await?;
+    let (_, whole) = whole.remove(0);
+    let one = campaign.run(crashes(&whole).into_iter().map(|crash| vec![crash]).collect(), run).await?;
+    let pairs = one.iter().flat_map(|(first, after)| crashes(after).into_iter().map(|second| vec![first[0], second])).collect();
+    let two = campaign.run(pairs, run).await?;
+    let steps = one.iter().flat_map(|(_, run)| run.steps.clone()).chain(whole.steps).collect();
+    Ok(Shown { plans: 1 + one.len() + two.len(), writes: whole.effects.into_iter().collect(), steps })
+}
+
+async fn any_one_or_two_crashes_lead_to_the_same_end(story: &Story) -> Result<()> {
     let started = std::time::Instant::now();
-    let mut plans = 0;
-    let mut effects = BTreeSet::new();
-    for story in Story::ALL {
-        let (count, seen) = campaign(&namespace, story, |_| {}).await?;
-        println!("{story:?}: {count} plans over {seen:?}");
-        plans += count;
-        effects.extend(seen);
-    }
-    println!("{plans} crash plans, 0 violations, {:.0?}", started.elapsed());
-    // Every write that the operator knows was died at.
+    let shown = campaign(story, |_| {}).await?;
+    println!("{}: {} crash plans, {:.0?}", story.name, shown.plans, started.elapsed());
+    let as_declared = shown.steps.iter().eq(story.steps) && shown.writes.iter().eq(story.writes);
+    ensure!(as_declared, "not as declared: the operator took the steps {:?} by the writes {:?}", shown.steps, shown.writes);
+    Ok(())
+}
+
+/// Each story takes exactly the steps that it declares, or its test fails. So each kind of step has crash plans.
+#[test]
+fn every_kind_of_step_has_a_story() {
+    let declared: BTreeSet<&str> = STORIES.iter().flat_map(|story| story.steps).copied().collect();
+    let known: BTreeSet<&str> = StepKind::VARIANTS.iter().map(Into::into).collect();
+    let missing: Vec<_> = known.difference(&declared).collect();
+    assert!(missing.is_empty(), "no crash plan for the steps {missing:?}: add a story to tests/it/stories, see docs/testing.md");
+    let unknown: Vec<_> = declared.difference(&known).collect();
+    assert!(unknown.is_empty(), "a story declares steps that do not exist: {unknown:?}");
+}
+
+#[test]
+fn every_write_has_a_story() {
+    let declared: BTreeSet<&str> = STORIES.iter().flat_map(|story| story.writes).copied().collect();
     let known = [
         "CancelRotateSecret",
         "CreateSecret",
@@ -190,17 +254,21 @@ async fn whatever_single_or_double_death_the_same_world_comes_out() -> Result<()
         "UpdateSecret",
         "UpdateSecretVersionStage",
     ];
-    assert_eq!(effects.iter().map(String::as_str).collect::<Vec<_>>(), known);
-    Ok(())
+    assert_eq!(declared.into_iter().collect::<Vec<_>>(), known);
+}
+
+#[test]
+fn stories_have_different_names() {
+    let names: BTreeSet<&str> = STORIES.iter().map(|story| story.name).collect();
+    assert_eq!(names.len(), STORIES.len());
 }
 
 /// With `--features weakened`: the same plans against an operator that lacks a mechanism must be noticed, or the plans prove nothing.
 #[cfg(feature = "weakened")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_crash_plans_notice_an_operator_whose_version_ids_are_random() -> Result<()> {
-    let namespace = control_plane().await?.namespace("weakened").await?;
     let weaken = |ctx: &mut Context| ctx.weakness = Some(rotated_secrets::reconcile::Weakness::RandomVersions);
-    let caught = campaign(&namespace, Story::Request, weaken).await.map(|_| ()).expect_err("the plans must notice");
+    let caught = campaign(&stories::request::STORY, weaken).await.map(drop).expect_err("the plans must notice");
     // Without an id that follows from it, a request cannot be recognised as handled: it is handled again and again.
     let text = format!("{caught:#}");
     assert!(text.contains("versions instead of 2") || text.contains("does not settle"), "{text}");

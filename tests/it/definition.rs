@@ -5,7 +5,8 @@ use kube::api::PostParams;
 use rotated_secrets::api::RotatedSecret;
 use serde_json::{Value, json};
 
-use crate::support::{World, control_plane, spec};
+use testkit::fixtures::spec;
+use testkit::{World, control_plane};
 
 #[test]
 fn the_shipped_definition_is_the_one_that_the_types_say() {

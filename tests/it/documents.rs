@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use serde_json::{Value, json};
-use xtask::reference::anchor;
+use testkit::reference::anchor;
 
-use crate::support::control_plane;
+use testkit::control_plane;
 
 /// Where pages are: their text by their path from the root of the repository.
 fn pages() -> Result<BTreeMap<PathBuf, String>> {

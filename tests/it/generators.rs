@@ -7,7 +7,7 @@ use rotated_secrets::api::RotatedSecret;
 use rotated_secrets::generate::PasswordRules;
 use serde_json::{Value, json};
 
-use crate::support::{World, control_plane};
+use testkit::{World, control_plane};
 
 fn ssh() -> Value {
     json!({"type": "SshKeyPair", "algorithm": "Ed25519", "publicKeyField": "key.pub"})

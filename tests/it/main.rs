@@ -3,6 +3,7 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod behaviour;
+mod campaign;
 mod clock;
 mod crash;
 mod definition;
@@ -10,5 +11,4 @@ mod documents;
 mod generators;
 mod monitoring;
 mod replicas;
-mod story;
-mod support;
+mod stories;

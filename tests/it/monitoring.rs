@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::promtool;
+use testkit::promtool;
 
 const RULES: &str = "charts/rotated-secrets/files/alerts.yaml";
 const CASES: &str = "tests/alerts/alerts.yaml";

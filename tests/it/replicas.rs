@@ -5,31 +5,47 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result, ensure};
-use emulator::{Moment, WriteBarrier};
+use anyhow::{Result, ensure};
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use rotated_secrets::reconcile::Context;
+use testkit::emulator::{Moment, WriteBarrier};
 use tokio::sync::Notify;
 
-use crate::story::{Story, check_history};
-use crate::support::{World, control_plane};
+use crate::campaign::Campaign;
+use crate::stories::{self, Case, Story};
+
+/// A test for each of these stories.
+macro_rules! interleave {
+    ($($story:ident),+ $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $story() -> Result<()> {
+                two_replicas_make_one_version_for_each_cause(&stories::$story::STORY).await
+            }
+        )+
+    };
+}
+
+interleave![begin_rotation, change_declaration, create, request, request_by_aws, roll_back, rotate, rotate_again];
 
 /// Where a replica stops: at its n-th write.
 type Stop = (usize, Moment);
 
+/// Where the first and the second one stop.
+type Plan = [Option<Stop>; 2];
+
 /// Lets one replica run at a time.
 #[derive(Default)]
-struct Stage {
+struct Turnstile {
     active: AtomicUsize,
-    stops: [Option<Stop>; 2],
+    stops: Plan,
     writes: [AtomicUsize; 2],
     stopped: [Notify; 2],
     released: [Notify; 2],
     effects: Mutex<Vec<String>>,
 }
 
-impl WriteBarrier for Stage {
+impl WriteBarrier for Turnstile {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let me = self.active.load(Ordering::SeqCst);
@@ -45,90 +61,69 @@ impl WriteBarrier for Stage {
     }
 }
 
-async fn run(namespace: &str, story: Story, stops: [Option<Stop>; 2], weaken: fn(&mut Context)) -> Result<usize> {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("r{}", NUMBER.fetch_add(1, Ordering::SeqCst));
-    let world = World::new(namespace).await?;
-    story.begin(&world, &name).await?;
-    let stage = Arc::new(Stage { stops, ..Stage::default() });
-    let gate = || Some(Arc::clone(&stage) as Arc<dyn WriteBarrier>);
+/// The number of writes of the first replica before it stopped.
+async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context)) -> Result<usize> {
+    (story.cause)(case).await?;
+    let (world, name) = (&case.world, &case.name);
+    let turnstile = Arc::new(Turnstile { stops: *stops, ..Turnstile::default() });
+    let gate = || Some(Arc::clone(&turnstile) as Arc<dyn WriteBarrier>);
     world.emulator.set_write_barrier(gate());
     let mirrored = Arc::new(Mutex::new(Vec::new()));
     let mut contexts = [world.operator(gate(), Arc::clone(&mirrored)).await?, world.operator(gate(), Arc::clone(&mirrored)).await?];
+    contexts.iter_mut().for_each(story.configure);
     contexts.iter_mut().for_each(weaken);
 
-    let mut first = Box::pin(world.settle(&contexts[0], &name));
-    let mut second = Box::pin(world.settle(&contexts[1], &name));
-    let first_ended = tokio::select! {
-        biased;
-        () = stage.stopped[0].notified() => false,
-        end = &mut first => { end?; true }
-    };
-    let writes = stage.writes[0].load(Ordering::SeqCst);
-    stage.active.store(1, Ordering::SeqCst);
-    let second_ended = tokio::select! {
-        biased;
-        () = stage.stopped[1].notified() => false,
-        end = &mut second => { end?; true }
-    };
-    if !first_ended {
-        stage.active.store(0, Ordering::SeqCst);
-        stage.released[0].notify_one();
-        first.await?;
-    }
-    if !second_ended {
-        stage.active.store(1, Ordering::SeqCst);
-        stage.released[1].notify_one();
-        second.await?;
-    }
-    // A third life sees what is left of conflicts, and then there is silence.
-    world.settle(&world.operator(None, Arc::default()).await?, &name).await?;
-    stage.effects.lock().unwrap().clear();
-    world.settle(&world.operator(gate(), Arc::clone(&mirrored)).await?, &name).await?;
-    story.check_end(&world, &name).await?;
-    let late = stage.effects.lock().unwrap().clone();
-    check_history(&world, &name, &mirrored.lock().unwrap(), &late)?;
+    interleave(&turnstile, [&contexts[0], &contexts[1]].map(|ctx| Box::pin(world.settle(ctx, name)))).await?;
+    let writes = turnstile.writes[0].load(Ordering::SeqCst);
+
+    // A third one sees what is left of conflicts, and a fourth one writes nothing.
+    let mut third = world.operator(None, Arc::default()).await?;
+    (story.configure)(&mut third);
+    world.settle(&third, name).await?;
+    turnstile.effects.lock().unwrap().clear();
+    let mut fourth = world.operator(gate(), Arc::clone(&mirrored)).await?;
+    (story.configure)(&mut fourth);
+    world.settle(&fourth, name).await?;
+    story.check_end(case).await?;
+    let late = turnstile.effects.lock().unwrap().clone();
+    case.check_history(&mirrored.lock().unwrap(), &late)?;
     Ok(writes)
 }
 
-async fn run_plan(namespace: &str, story: Story, stops: [Option<Stop>; 2], weaken: fn(&mut Context)) -> Result<usize> {
-    run(namespace, story, stops, weaken).await.with_context(|| format!("{story:?} with {stops:?} in {namespace}"))
-}
-
-async fn campaign(namespace: &str, story: Story, weaken: fn(&mut Context)) -> Result<usize> {
-    let writes = run_plan(namespace, story, [None, None], weaken).await?;
-    ensure!(writes > 0, "a story without writes");
-    let stops = || (0..writes).flat_map(|write| [Moment::Before, Moment::After].map(|moment| (write, moment)));
-    let plans: Vec<[Option<Stop>; 2]> = stops().flat_map(|first| stops().map(move |second| [Some(first), Some(second)])).collect();
-    let count = plans.len() + 1;
-    stream::iter(plans)
-        .map(|stops| run_plan(namespace, story, stops, weaken))
-        .buffer_unordered(8)
-        .try_for_each(|_| async { Ok(()) })
-        .await?;
-    Ok(count)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_at_once_make_one_version_for_each_cause_in_every_interleaving() -> Result<()> {
-    let namespace = control_plane().await?.namespace("replicas").await?;
-    let started = std::time::Instant::now();
-    let mut plans = 0;
-    for story in [
-        Story::Create,
-        Story::Rotate,
-        Story::BeginRotation,
-        Story::Request,
-        Story::RotateAgain,
-        Story::RollBack,
-        Story::ChangeDeclaration,
-        Story::RequestByAws,
-    ] {
-        let count = campaign(&namespace, story, |_| {}).await?;
-        println!("{story:?}: {count} interleavings");
-        plans += count;
+/// The first replica until it stops, the second until it stops, the first to its end, the second to its end.
+async fn interleave<T>(turnstile: &Turnstile, mut replicas: [impl Future<Output = Result<T>> + Unpin; 2]) -> Result<()> {
+    let mut ended = [false, false];
+    for (me, replica) in replicas.iter_mut().enumerate() {
+        turnstile.active.store(me, Ordering::SeqCst);
+        ended[me] = tokio::select! {
+            biased;
+            () = turnstile.stopped[me].notified() => false,
+            end = replica => { end?; true }
+        };
     }
-    println!("{plans} interleavings of two replicas, 0 violations, {:.0?}", started.elapsed());
+    for (me, replica) in replicas.into_iter().enumerate().filter(|(me, _)| !ended[*me]) {
+        turnstile.active.store(me, Ordering::SeqCst);
+        turnstile.released[me].notify_one();
+        replica.await?;
+    }
+    Ok(())
+}
+
+async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<usize> {
+    let campaign = Campaign::new("replicas", story).await?;
+    let run = async |case: &Case, plan: &Plan| run(story, case, plan, weaken).await;
+    let whole = campaign.run(vec![[None, None]], run).await?;
+    let writes = whole[0].1;
+    ensure!(writes > 0, "a story without writes");
+    let stops = || (0..writes).flat_map(|write| [Moment::Before, Moment::After].map(|moment| Some((write, moment))));
+    let plans = stops().flat_map(|first| stops().map(move |second| [first, second])).collect();
+    Ok(1 + campaign.run(plans, run).await?.len())
+}
+
+async fn two_replicas_make_one_version_for_each_cause(story: &Story) -> Result<()> {
+    let started = std::time::Instant::now();
+    let plans = campaign(story, |_| {}).await?;
+    println!("{}: {plans} interleavings of two replicas, {:.0?}", story.name, started.elapsed());
     Ok(())
 }
 
@@ -140,8 +135,7 @@ mod weakened {
     use super::*;
 
     async fn violation(weaken: fn(&mut Context)) -> Result<String> {
-        let namespace = control_plane().await?.namespace("weakened").await?;
-        let caught = campaign(&namespace, Story::Rotate, weaken).await.map(|_| ()).expect_err("the plans must notice");
+        let caught = campaign(&stories::rotate::STORY, weaken).await.map(drop).expect_err("the plans must notice");
         Ok(format!("{caught:#}"))
     }
 

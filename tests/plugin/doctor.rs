@@ -1,11 +1,12 @@
 //! Asking before there is trouble.
 
 use anyhow::Result;
-use emulator::{Fault, FaultPlan, When};
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
-use crate::support::{control_plane, spec};
+use testkit::control_plane;
+use testkit::fixtures::spec;
 
 fn result<'a>(answer: &'a Value, check: &str) -> Vec<&'a str> {
     let checks = answer["checks"].as_array().expect("checks");

@@ -8,7 +8,4 @@ mod requests;
 mod rollback;
 mod scene;
 mod status;
-#[allow(dead_code, reason = "the other test binary uses the rest")]
-#[path = "../it/support.rs"]
-mod support;
 mod verify;

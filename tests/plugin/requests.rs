@@ -5,7 +5,7 @@ use rotated_secrets::api::{REFRESH, ROTATE, TAG_UID};
 use serde_json::json;
 
 use crate::scene::Scene;
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotate_waits_until_the_new_version_is_current_mirrored_and_ready() -> Result<()> {
@@ -132,12 +132,12 @@ async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Re
             "policy",
             "PolicyNotAllowed",
             json!({"aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-            "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}}}),
+            "Principal": {"AWS": ["arn:aws:iam::123456789012:root"]}, "Action": ["secretsmanager:GetSecretValue"], "Resource": ["*"]}]}}}),
         ),
         ("key", "KeyNotAllowed", json!({"aws": {"kmsKeyId": "alias/theirs"}})),
         ("interval", "IntervalTooShort", json!({"rotation": {"schedule": "rate(1 minute)"}})),
         ("schedule", "InvalidSpec", json!({"rotation": {"schedule": "0 8 31 2 *"}})),
-        ("replica", "InvalidSpec", json!({"aws": {"replicaRegions": [{"region": crate::support::REGION}]}})),
+        ("replica", "InvalidSpec", json!({"aws": {"replicaRegions": [{"region": testkit::REGION}]}})),
         ("pin", "VersionNotFound", json!({"target": {"versionId": never}})),
     ];
     for (name, _, _) in &faults {

@@ -5,7 +5,7 @@ use rotated_secrets::api::ROLLBACK;
 use serde_json::json;
 
 use crate::scene::Scene;
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 fn values(scene: &Scene) -> Vec<String> {
     let secret = scene.world.aws_secret("db").unwrap();

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use crate::support::{REGION, World, control_plane};
+use testkit::{REGION, World, control_plane};
 
 /// The plugin, as cargo built it for this test.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-rotatedsecret");

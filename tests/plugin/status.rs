@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::scene::{PLUGIN, Ran, Scene};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_shows_the_worst_first_and_ends_with_1_while_something_is_wrong() -> Result<()> {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use emulator::{Fault, FaultPlan, When};
 use k8s_openapi::ByteString;
 use kube::api::{DeleteParams, PostParams};
 use rotated_secrets::api::FIELD_MANAGER;
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use crate::scene::Scene;
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 /// The names of the checks that did not agree.
 fn differing(answer: &Value) -> Vec<&str> {
@@ -34,7 +34,7 @@ async fn peace_agrees_also_in_its_values() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_somebody_put_in_aws_differs_until_the_operator_has_looked() -> Result<()> {
-    let scene = Scene::new("outsider").await?;
+    let scene = Scene::new("external-writer").await?;
     scene.settled("db", spec()).await?;
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let value = json!({"username": "admin", "password": "put there by somebody"}).to_string();

@@ -11,7 +11,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 
 use super::*;
-use crate::aws::{Address, EndpointConfig};
+use crate::aws::{Address, Aws};
 use crate::identity::{self, NamespaceSays};
 use crate::metrics::Metrics;
 
@@ -78,12 +78,6 @@ async fn a_call_goes_to_the_region_of_its_object() {
     assert!(aws.operator().describe(Address { region: "eu-west-1", id: "x" }).await.is_err());
     assert_eq!(lock(&recorder.0).len(), 1);
     assert!(lock(&recorder.0).iter().all(|uri| uri.contains("secretsmanager.eu-west-1.amazonaws.com")));
-}
-
-#[tokio::test]
-async fn the_fips_flag_selects_fips_endpoints() {
-    let endpoints = EndpointConfig { region: Some("us-east-1".to_owned()), fips: true, ..EndpointConfig::default() };
-    assert_eq!(Aws::load(&endpoints, "test", Metrics::new()).await.0.config.use_fips(), Some(true));
 }
 
 #[test]

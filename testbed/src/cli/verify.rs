@@ -1,13 +1,20 @@
 //! `verify`: all tests, on a machine that may have nothing yet.
 
-use std::env;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+use std::{env, fs, iter};
 
 use anyhow::{Context as _, Result, ensure};
-
+use tempfile::NamedTempFile;
 use testbed::node;
 
 use super::provision::provision;
+
+/// Where tests write how long they took. `testkit::timing` has the same name.
+const TIMES: &str = "TEST_TIMES";
+/// How many of them are shown.
+const SHOWN: usize = 10;
 
 /// Provisions, then runs every test; with arguments, only what they name.
 pub(crate) fn verify(arguments: &[String]) -> Result<ExitCode> {
@@ -15,12 +22,32 @@ pub(crate) fn verify(arguments: &[String]) -> Result<ExitCode> {
     if node::obstacle().is_none() {
         build_for_image()?;
     }
-    let code = cargo_test(&["--workspace", "--no-fail-fast"], arguments)?;
+    let times = NamedTempFile::new()?;
+    let code = cargo_test(&["--workspace", "--no-fail-fast"], arguments, times.path())?;
+    print!("{}", slowest(&fs::read_to_string(times.path())?));
     if code != ExitCode::SUCCESS || !arguments.is_empty() {
         return Ok(code);
     }
     // The crash plans once more, against an operator that lacks a mechanism: they must notice.
-    cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[])
+    cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], times.path())
+}
+
+/// The ten tests that took longest, from lines of milliseconds and a name, as the member `testkit` writes them.
+fn slowest(times: &str) -> String {
+    let mut tests: Vec<(u64, &str)> = times.lines().filter_map(|line| line.split_once(' ')).filter_map(parsed).collect();
+    tests.sort_by(|a, b| b.cmp(a));
+    if tests.is_empty() {
+        return String::new();
+    }
+    let lines = tests
+        .iter()
+        .take(SHOWN)
+        .map(|(milliseconds, name)| format!("{:>7.1} s  {name}\n", Duration::from_millis(*milliseconds).as_secs_f64()));
+    iter::once("\nThe slowest tests, of those with a control plane:\n".to_owned()).chain(lines).collect()
+}
+
+fn parsed<'a>((milliseconds, name): (&str, &'a str)) -> Option<(u64, &'a str)> {
+    Some((milliseconds.parse().ok()?, name))
 }
 
 /// The release build of the operator, which the test on a node runs. That test would build it as well, but without showing it.
@@ -32,14 +59,35 @@ fn build_for_image() -> Result<()> {
 }
 
 /// Streams its output and ends as it ends.
-fn cargo_test(what: &[&str], arguments: &[String]) -> Result<ExitCode> {
+fn cargo_test(what: &[&str], arguments: &[String], times: &Path) -> Result<ExitCode> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["test", "--locked"])
         .args(what)
         .args(arguments)
+        .env(TIMES, times)
         .status()
         .context("cargo cannot be started: install Rust from rustup.rs")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_tests_come_first_and_no_more_than_ten() {
+        let times: Vec<String> = (1..=12).map(|number| format!("{number}000 test{number}")).collect();
+        let shown = slowest(&times.join("\n"));
+        let names: Vec<&str> = shown.lines().skip(2).filter_map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(names, ["test12", "test11", "test10", "test9", "test8", "test7", "test6", "test5", "test4", "test3"]);
+        assert!(shown.contains("   12.0 s  test12\n"), "{shown}");
+    }
+
+    #[test]
+    fn without_times_nothing_is_said() {
+        assert_eq!(slowest(""), "");
+        assert_eq!(slowest("no number\n"), "");
+    }
 }

@@ -22,6 +22,10 @@ use crate::sandbox::namespaces::{self, ADDRESS};
 /// The image of the tests' own program in pods; its arguments are `watch FILE`.
 pub const POD_IMAGE: &str = "node.test/pod:1";
 
+/// A Deployment `shop` of one pod, allowed by Pod Security `restricted`: it watches the key `password` of the Secret `db-admin`, and serves over
+/// HTTP on port 8080 the fingerprint of what it has read.
+pub const APPLICATION: &str = include_str!("application.yaml");
+
 const CONTAINERD: &str = "containerd";
 const KUBELET: &str = "kubelet";
 const SCHEDULER: &str = "kube-scheduler";

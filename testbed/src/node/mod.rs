@@ -6,7 +6,7 @@ mod machine;
 mod programs;
 
 pub use config::NAME;
-pub use machine::{Node, POD_IMAGE, fingerprint, obstacle};
+pub use machine::{APPLICATION, Node, POD_IMAGE, fingerprint, obstacle};
 pub use programs::{Programs, find, provision};
 
 pub use crate::sandbox::namespaces::ADDRESS;

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use testbed::chart;
+use testkit::chart;
 
 #[test]
 fn what_is_made_from_the_chart_and_the_definition_is_up_to_date() -> Result<()> {
-    let differing: Vec<_> = xtask::chart::differing(&chart::defaults()?)?.into_iter().map(|(path, _)| path).collect();
+    let differing: Vec<_> = chart::differing(&chart::defaults()?)?.into_iter().map(|(path, _)| path).collect();
     ensure!(differing.is_empty(), "type `make generate`: {differing:?} are not what it would write");
     Ok(())
 }

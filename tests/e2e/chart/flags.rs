@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::CommandFactory as _;
 use rotated_secrets::cli::Cli;
 use serde_json::Value;
-use testbed::chart;
+use testkit::chart;
 
 use super::values;
 

@@ -13,8 +13,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::ResourceExt as _;
 use kube::api::{Api, PostParams};
 use serde_json::json;
-use testbed::chart;
-use testbed::controlplane::{ControlPlane, Options};
+use testkit::chart;
+use testkit::controlplane::{ControlPlane, Options};
 
 use crate::operator::Operator;
 use crate::stage::Stage;

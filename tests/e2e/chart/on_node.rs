@@ -13,12 +13,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use testbed::chart;
-use testbed::node::{self, Node, POD_IMAGE, fingerprint};
-use xtask::image::{Image, Needs, operator};
+use testkit::chart;
+use testkit::image::{Image, Needs, operator};
+use testkit::node::{self, APPLICATION, Node, fingerprint};
+use testkit::{REGION, fields, until};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
-use crate::stage::{REGION, Stage, fields, until};
+use crate::stage::Stage;
 use crate::story::check_chain;
 
 const OBJECT: &str = "db-admin";
@@ -34,30 +35,6 @@ const SWITCH: &str = "TESTBED_IMAGE";
 const AUTHORITY_BY_NAME: &str = r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/emulator","readOnly":true}]"#;
 const AUTHORITY_IN_PLACE: &str =
     r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/etc/ssl/certs/ca-certificates.crt","subPath":"ca.crt","readOnly":true}]"#;
-
-const APPLICATION: &str = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop}
-spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata:
-      labels: {app: shop}
-    spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: 1
-      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
-      containers:
-        - name: shop
-          image: POD_IMAGE
-          imagePullPolicy: Never
-          args: [watch, /run/secrets/db-admin/password]
-          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
-          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
-          volumeMounts: [{name: db-admin, mountPath: /run/secrets/db-admin, readOnly: true}]
-      volumes: [{name: db-admin, secret: {secretName: db-admin}}]
-";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chart_runs_the_image_through_rotations_an_upgrade_a_kill_and_the_uninstall() -> Result<()> {
@@ -191,8 +168,7 @@ impl<'a> Scene<'a> {
         let value = json!({"data": {"username": "admin"}, "generate": {"password": {}}});
         let rotation = json!({"schedule": format!("rate({PERIOD} seconds)")});
         self.stage.create(OBJECT, json!({"value": value, "rotation": rotation})).await?;
-        let application = APPLICATION.replace("POD_IMAGE", POD_IMAGE);
-        self.stage.plane().apply_yaml_in(&self.stage.namespace, &application).await?;
+        self.stage.plane().apply_yaml_in(&self.stage.namespace, APPLICATION).await?;
         let first = self.application().await?;
         until("the application has seen three values", async || {
             let log = self.node.pod_log(&self.stage.namespace, &first.name_any())?;
@@ -236,7 +212,7 @@ impl<'a> Scene<'a> {
 
     /// How late, in seconds, the latest rotation was of those made since `from`; counted from its due time.
     fn longest_delay(&self, from: Timestamp) -> Result<i64> {
-        let aws = self.stage.aws(OBJECT).context("the AWS secret")?;
+        let aws = self.stage.aws_secret(OBJECT).context("the AWS secret")?;
         let delays = aws.versions.windows(2).filter(|pair| pair[1].created >= from);
         Ok(delays.map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - PERIOD).max().unwrap_or_default())
     }
@@ -290,7 +266,7 @@ impl<'a> Scene<'a> {
         let address = application.status.as_ref().and_then(|status| status.pod_ip.clone()).context("an address")?;
         let address: SocketAddr = format!("{address}:8080").parse()?;
         until("the application holds the current value", async || Ok((ask(self.node, address)? == now).then_some(()))).await?;
-        let aws = self.stage.aws(OBJECT).context("the AWS secret")?;
+        let aws = self.stage.aws_secret(OBJECT).context("the AWS secret")?;
         let made: Vec<String> =
             aws.versions.iter().map(|version| fingerprint(&fields(version.value().and_then(|value| value.as_str()))["password"])).collect();
         let mut at = 0;
@@ -310,7 +286,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    fn logs_hold_no_value(&self, aws: &emulator::SecretSnapshot) -> Result<()> {
+    fn logs_hold_no_value(&self, aws: &testkit::emulator::SecretSnapshot) -> Result<()> {
         let logs = self.logs.lock().unwrap();
         for version in &aws.versions {
             let password = fields(version.value().and_then(|value| value.as_str()))["password"].clone();

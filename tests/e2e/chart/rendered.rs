@@ -9,8 +9,8 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use rotated_secrets::cli::Cli;
 use serde_json::{Value, json};
-use testbed::chart;
-use testbed::controlplane::ControlPlane;
+use testkit::chart;
+use testkit::controlplane::ControlPlane;
 
 use super::installed::copy;
 use super::values;

@@ -1,7 +1,7 @@
 //! Values that cannot be meant are refused, in a sentence.
 
 use anyhow::{Result, ensure};
-use testbed::chart;
+use testkit::chart;
 
 /// What is set, and what helm must say.
 const REFUSED: [(&str, &str); 27] = [

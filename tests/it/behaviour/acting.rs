@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::Fault;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::{EXTERNAL_ID, REFRESH, ROLE_ARN, SERVICE_ACCOUNT_ROLE_ARN};
 use serde_json::{Value, json};
+use testkit::emulator::Fault;
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::{PREFIX, REGION, control_plane, spec};
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
+use testkit::{PREFIX, REGION, control_plane};
 
 const ID: &str = "5f0c3a52-external";
 

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use rotated_secrets::api::{ADOPT_BY, Cause, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use serde_json::{Value, json};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 const THEIRS: &str = r#"{"username":"root","password":"theirs","extra":"x"}"#;
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use jiff::SignedDuration;
 use rotated_secrets::api::{FailureStatus, REFRESH};
 use rotated_secrets::reconcile::reconcile;
 use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 struct Trouble {
     operation: &'static str,

@@ -1,12 +1,12 @@
 //! What somebody else does in AWS is the truth, and what they have under way is not disturbed.
 
 use anyhow::{Result, ensure};
-use emulator::function::KeepUsername;
 use rotated_secrets::api::Cause;
 use serde_json::json;
+use testkit::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_due_time() -> Result<()> {

@@ -9,7 +9,7 @@ use rotated_secrets::reconcile::reconcile;
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 const THEIRS: &str = r#"{"username":"admin","password":"theirs"}"#;
 

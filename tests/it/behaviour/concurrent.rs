@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use rotated_secrets::reconcile::{Context, reconcile};
 use serde_json::{Value, json};
+use testkit::emulator::{Moment, WriteBarrier};
 use tokio::sync::{Barrier, Notify};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Lets the first two that come to a write go on together.
 struct Together {

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
 use serde_json::{Value, json};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Changes `spec.value`, and checks that one version came of it in which exactly `changed` differs.
 async fn change(stage: &Stage, name: &str, value: Value, changed: &[&str]) -> Result<()> {

@@ -11,7 +11,8 @@ use rotated_secrets::api::{ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN, RotatedSecret, 
 use serde_json::{Value, json};
 
 use super::stage::Stage;
-use crate::support::{PREFIX, REGION, control_plane, spec};
+use testkit::fixtures::spec;
+use testkit::{PREFIX, REGION, control_plane};
 
 const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";
 const ID: &str = "the-victims-external-id";

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use rotated_secrets::api::{TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 
 use super::stage::{HOUR, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_aws_secret_stays_as_it_is_and_is_not_mirrored() -> Result<()> {

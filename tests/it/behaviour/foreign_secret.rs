@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
-use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
@@ -12,9 +11,10 @@ use kube::api::{Api, DeleteParams, PostParams};
 use rotated_secrets::api::{MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use rotated_secrets::version_id::VersionIds;
 use serde_json::{Value, json};
+use testkit::emulator::{Moment, WriteBarrier};
 
 use super::stage::{HOUR, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 fn owner(kind: &str, api_version: &str, name: &str, uid: Option<&str>, controller: bool) -> Value {
     json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": controller}])

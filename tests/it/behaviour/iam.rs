@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::function::KeepUsername;
 use rotated_secrets::api::{EXTERNAL_ID, ROLE_ARN};
 use serde_json::{Value, json};
+use testkit::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, Stage};
-use crate::support::{PREFIX, REGION, spec};
+use testkit::fixtures::spec;
+use testkit::{PREFIX, REGION};
 
 const ACCOUNT: &str = "123456789012";
 const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";

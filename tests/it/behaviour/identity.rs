@@ -8,7 +8,8 @@ use rotated_secrets::api::TAG_UID;
 use serde_json::json;
 
 use super::stage::Stage;
-use crate::support::{control_plane, spec};
+use testkit::control_plane;
+use testkit::fixtures::spec;
 
 /// Longer than the garbage collector needs to find out about a new kind.
 const PATIENCE: Duration = Duration::from_mins(2);

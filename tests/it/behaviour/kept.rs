@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use rotated_secrets::api::RETENTION_LABEL;
 use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 fn ours(stage: &Stage) -> BTreeMap<String, String> {
     let labels = stage.world.aws_secret("app").unwrap().labels;

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::function::KeepUsername;
-use emulator::{RotationFunction, RotationSnapshot, RotationStep};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, Cause, TAG_ROTATION};
 use serde_json::{Value, json};
-use testbed::python::Served;
+use testkit::emulator::function::KeepUsername;
+use testkit::emulator::{RotationFunction, RotationSnapshot, RotationStep};
+use testkit::python::Served;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::REGION;
+use testkit::REGION;
 
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
 const OTHER: &str = "arn:aws:lambda:eu-central-1:123456789012:function:other";

@@ -91,7 +91,7 @@ async fn a_value_that_lacks_what_the_target_demands_is_refused_with_what_to_do()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_for_a_missing_field_leaves_the_mirror_as_it_is_until_the_field_is_there() -> Result<()> {
     let stage = Stage::new("layout").await?;
-    stage.settled("app", super::stage::unscheduled()).await?;
+    stage.settled("app", testkit::fixtures::unscheduled()).await?;
     let before = stage.secret("app").await?;
     stage.world.patch("app", json!({"spec": {"target": {"keys": {"HOST": "host"}}}})).await?;
     stage.settle("app").await?;
@@ -127,7 +127,7 @@ async fn fields_whose_names_cannot_be_keys_are_mirrored_under_other_names_only()
 
 /// The type of a Secret never changes in place. Gives the Secret's uid from before.
 async fn with_another_type_asked_for(stage: &Stage) -> Result<Option<String>> {
-    stage.settled("app", super::stage::unscheduled()).await?;
+    stage.settled("app", testkit::fixtures::unscheduled()).await?;
     let before = stage.secret("app").await?;
     stage.world.patch("app", json!({"spec": {"target": {"type": "kubernetes.io/basic-auth"}}})).await?;
     stage.settle("app").await?;
@@ -167,7 +167,7 @@ async fn a_secret_of_another_type_that_was_deleted_as_told_is_made_anew_at_once(
 #[tokio::test(flavor = "multi_thread")]
 async fn our_secret_that_somebody_made_immutable_is_not_fought_over() -> Result<()> {
     let stage = Stage::new("layout").await?;
-    stage.settled("app", super::stage::unscheduled()).await?;
+    stage.settled("app", testkit::fixtures::unscheduled()).await?;
     let before = stage.edit_secret("app", json!({"immutable": true})).await?;
     stage.world.request_rotation("app", "now").await?;
     stage.settle("app").await?;

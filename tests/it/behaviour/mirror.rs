@@ -8,7 +8,7 @@ use rotated_secrets::api::{MANAGED_BY, RENDERING, SECRET_ARN, VERSION_ID};
 use serde_json::{Value, json};
 
 use super::stage::{HOUR, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 fn annotation(key: &str, value: Option<&str>) -> Value {
     json!({"metadata": {"annotations": {key: value}}})

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use emulator::Fault;
 use kube::api::{Patch, PatchParams};
 use rotated_secrets::api::{Cause, ROLE_ARN, TAG_UID};
 use serde_json::{Value, json};
+use testkit::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::{PREFIX, REGION, spec};
+use testkit::fixtures::spec;
+use testkit::{PREFIX, REGION};
 
 const OTHER: &str = "us-east-1";
 

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::stage::{HOUR, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 fn named(name: &str) -> serde_json::Value {
     let mut spec = spec();

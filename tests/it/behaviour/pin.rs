@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::api::RETENTION_LABEL;
 use serde_json::{Value, json};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 fn id(stage: &Stage, version: usize) -> String {
     stage.world.aws_secret("app").unwrap().versions[version].id.clone()

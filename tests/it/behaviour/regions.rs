@@ -7,7 +7,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::{REGION, spec};
+use testkit::REGION;
+use testkit::fixtures::spec;
 
 const WEST: &str = "eu-west-1";
 const NORTH: &str = "eu-north-1";

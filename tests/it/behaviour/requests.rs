@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use rotated_secrets::api::{Cause, REFRESH, ROTATE};
 use serde_json::json;
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 async fn ask(stage: &Stage, token: &str) -> Result<()> {
     stage.advance(MINUTE);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Created, rotated on time. Gives both versions.
 async fn rotated_once(stage: &Stage) -> Result<(String, String)> {

@@ -1,14 +1,14 @@
 //! A person asks for an older value: it comes back once, as a version of its own, whatever else is lost.
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use kube::ResourceExt;
 use rotated_secrets::api::{Cause, REFRESH, ROLLBACK, ROTATE, RollbackRefusal};
 use rotated_secrets::version_id::VersionIds;
 use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 async fn ask(stage: &Stage, request: &str) -> Result<()> {
     stage.advance(MINUTE);

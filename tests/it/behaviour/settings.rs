@@ -1,11 +1,11 @@
 //! What the spec says of the AWS secret beside its value: tags, key, resource policy.
 
 use anyhow::{Result, ensure};
-use emulator::Fault;
 use serde_json::{Value, json};
+use testkit::emulator::Fault;
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 /// Who may read it.
 fn policy(reader: &str) -> Value {

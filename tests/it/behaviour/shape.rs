@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Secret;
 use rotated_secrets::api::{Cause, ROLLBACK};
 use serde_json::{Value, json};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 const COMMA: &str = r#"{"username":"admin","password":"new",}"#;
 const NEWLINE: &str = "{\"username\":\"admin\",\"password\":\"-----BEGIN KEY-----\nraw\"}";

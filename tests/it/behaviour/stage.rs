@@ -1,14 +1,12 @@
 //! A namespace, an AWS, an operator, and everything that it wrote.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aws_credential_types::provider::{self, ProvideCredentials};
-use emulator::{AccessKey, ExternalWriter, Fault, FaultPlan, Iam, Server, When, is_write};
-use emulator::{Moment, WriteBarrier};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
@@ -18,8 +16,10 @@ use rotated_secrets::api::{ALLOWED_NAMES, Cause, RotatedSecret, RotatedSecretSta
 use rotated_secrets::aws::Aws;
 use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::{Value, json};
+use testkit::emulator::{AccessKey, ExternalWriter, Fault, FaultPlan, Iam, When, is_write};
+use testkit::emulator::{Moment, WriteBarrier};
 
-use crate::support::{PREFIX, REGION, World, control_plane};
+use testkit::{REGION, World, control_plane};
 
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -69,20 +69,26 @@ pub(super) struct Stage {
     pub(super) writes: Arc<Writes>,
     /// The versions that were mirrored, in order.
     pub(super) mirrored: Arc<Mutex<Vec<String>>>,
-    server: Server,
     /// The operator's own.
     key: Option<AccessKey>,
+}
+
+impl Deref for Stage {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
 }
 
 impl Stage {
     pub(super) async fn new(prefix: &str) -> Result<Self> {
         let world = World::new(&control_plane().await?.namespace(prefix).await?).await?;
-        let server = world.emulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let writes = Arc::new(Writes::default());
         let mirrored = Arc::new(Mutex::new(Vec::new()));
         world.emulator.set_write_barrier(Some(Arc::clone(&writes) as Arc<dyn WriteBarrier>));
-        let ctx = operator(&world, &server, Arc::clone(&writes) as Arc<dyn WriteBarrier>, &mirrored).await?;
-        Ok(Self { world, ctx, writes, mirrored, server, key: Some(anybody()) })
+        let ctx = operator(&world, Arc::clone(&writes) as Arc<dyn WriteBarrier>, &mirrored).await?;
+        Ok(Self { world, ctx, writes, mirrored, key: Some(anybody()) })
     }
 
     /// AWS's clock is the API server's, to the second.
@@ -99,9 +105,9 @@ impl Stage {
 
     /// The same, whose Kubernetes writes pass this gate.
     pub(super) async fn operator_through(&self, gate: Arc<dyn WriteBarrier>) -> Result<Context> {
-        let mut ctx = operator(&self.world, &self.server, gate, &self.mirrored).await?;
+        let mut ctx = operator(&self.world, gate, &self.mirrored).await?;
         ctx.policy = self.ctx.policy.clone();
-        ctx.aws = aws(&ctx, &self.server, self.key.as_ref()).await;
+        ctx.aws = aws(&ctx, &self.world, self.key.as_ref()).await;
         Ok(ctx)
     }
 
@@ -112,12 +118,12 @@ impl Stage {
     /// From now on the operator's own credentials are these; `None`: it has none.
     pub(super) async fn act_with(&mut self, key: Option<&AccessKey>) {
         self.key = key.cloned();
-        self.ctx.aws = aws(&self.ctx, &self.server, key).await;
+        self.ctx.aws = aws(&self.ctx, &self.world, key).await;
     }
 
     /// Secrets Manager with the operator's own credentials, for calls that the operator never makes.
     pub(super) async fn client(&self) -> aws_sdk_secretsmanager::Client {
-        aws_sdk_secretsmanager::Client::new(&config(&self.server, self.key.as_ref()).await)
+        aws_sdk_secretsmanager::Client::new(&config(&self.world, self.key.as_ref()).await)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -236,7 +242,7 @@ impl Stage {
 
     /// Everything in AWS.
     pub(super) fn aws(&self) -> Vec<Frozen> {
-        let freeze = |secret: emulator::SecretSnapshot| Frozen {
+        let freeze = |secret: testkit::emulator::SecretSnapshot| Frozen {
             versions: secret
                 .versions
                 .iter()
@@ -255,15 +261,6 @@ impl Stage {
     /// Calls of AWS that change something, whatever came of them, since the counters were last reset.
     pub(super) fn aws_write_calls(&self) -> u64 {
         self.world.emulator.counters().all().iter().filter(|((operation, _), _)| is_write(operation)).map(|(_, count)| count).sum()
-    }
-
-    pub(super) fn aws_name(&self, name: &str) -> String {
-        format!("{PREFIX}/{}/{name}", self.world.namespace)
-    }
-
-    /// How many versions the AWS secret of this object has.
-    pub(super) fn versions(&self, name: &str) -> usize {
-        self.world.aws_secret(name).map_or(0, |secret| secret.versions.len())
     }
 
     /// The current value, which is JSON.
@@ -336,9 +333,9 @@ impl Stage {
 }
 
 /// As [`World::operator`], but the SDK does not try again by itself: its waits are real time.
-async fn operator(world: &World, server: &Server, gate: Arc<dyn WriteBarrier>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
+async fn operator(world: &World, gate: Arc<dyn WriteBarrier>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
     let mut ctx = world.operator(Some(gate), Arc::clone(mirrored)).await?;
-    ctx.aws = aws(&ctx, server, Some(&anybody())).await;
+    ctx.aws = aws(&ctx, world, Some(&anybody())).await;
     Ok(ctx)
 }
 
@@ -360,14 +357,15 @@ impl ProvideCredentials for Nobody {
     }
 }
 
-async fn aws(ctx: &Context, server: &Server, key: Option<&AccessKey>) -> Aws {
-    Aws::with_clock(config(server, key).await, ctx.metrics.clone(), Arc::clone(&ctx.clock))
+async fn aws(ctx: &Context, world: &World, key: Option<&AccessKey>) -> Aws {
+    Aws::with_clock(config(world, key).await, ctx.metrics.clone(), Arc::clone(&ctx.clock))
 }
 
-async fn config(server: &Server, key: Option<&AccessKey>) -> aws_config::SdkConfig {
+async fn config(world: &World, key: Option<&AccessKey>) -> aws_config::SdkConfig {
     let mut config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
         .region(aws_config::Region::new(REGION))
-        .endpoint_url(server.endpoint_url())
+        .endpoint_url(world.endpoint())
+        .http_client(world.http.clone())
         .retry_config(aws_config::retry::RetryConfig::disabled());
     config = match key {
         Some(key) => {
@@ -376,9 +374,4 @@ async fn config(server: &Server, key: Option<&AccessKey>) -> aws_config::SdkConf
         None => config.credentials_provider(Nobody),
     };
     config.load().await
-}
-
-/// A value without a schedule.
-pub(super) fn unscheduled() -> Value {
-    json!({"value": {"data": {"username": "admin"}, "generate": {"password": {}}}})
 }

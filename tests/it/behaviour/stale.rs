@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use emulator::{Fault, FaultPlan, When};
 use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
 
-use super::stage::{HOUR, MINUTE, Stage, unscheduled};
-use crate::support::spec;
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::{spec, unscheduled};
 
 const BOTH: [&str; 2] = ["DescribeSecret", "GetSecretValue"];
 

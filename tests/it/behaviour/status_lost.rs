@@ -6,7 +6,7 @@ use rotated_secrets::api::{Cause, RotatedSecretStatus};
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 /// Without the times at which conditions were seen to turn, which nobody else knows.
 fn comparable(mut status: RotatedSecretStatus) -> RotatedSecretStatus {

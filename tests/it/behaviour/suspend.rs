@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_suspended_nothing_is_written_anywhere_and_ready_keeps_its_truth() -> Result<()> {

@@ -1,11 +1,11 @@
 //! The AWS secret that we own is deleted by somebody else.
 
 use anyhow::{Result, ensure};
-use emulator::Fault;
 use rotated_secrets::api::Cause;
+use testkit::emulator::Fault;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use crate::support::spec;
+use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_our_aws_secret_is_scheduled_for_deletion_and_cannot_be_restored_pods_keep_theirs_and_nothing_is_written() -> Result<()> {

@@ -19,9 +19,15 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn members() -> [Member; 4] {
-    [("src", "rotated_secrets"), ("emulator/src", "emulator"), ("testbed/src", "testbed"), ("xtask/src", "xtask")]
-        .map(|(source, name)| Member::read(repository(), source, name))
+fn members() -> [Member; 5] {
+    [
+        ("src", "rotated_secrets"),
+        ("emulator/src", "emulator"),
+        ("testbed/src", "testbed"),
+        ("testkit/src", "testkit"),
+        ("xtask/src", "xtask"),
+    ]
+    .map(|(source, name)| Member::read(repository(), source, name))
 }
 
 #[test]

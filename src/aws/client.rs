@@ -1,0 +1,171 @@
+//! The entry points: the configuration with the sessions of all identities, and Secrets Manager as one of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::RequestId;
+use jiff::Timestamp;
+
+use super::call::Calls;
+use super::environment::{Clock, Environment};
+use super::fault::Fault;
+use super::operation::Operation;
+use super::session::{Session, Sessions, lock};
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::plaintext::Plaintext;
+
+/// The endpoints of AWS.
+#[derive(Debug, Clone, Default)]
+pub struct EndpointConfig {
+    /// The Region. `None`: that of the environment.
+    pub region: Option<String>,
+    /// A URL in place of AWS's endpoints.
+    pub endpoint: Option<String>,
+    /// FIPS endpoints, also if the environment does not ask for them.
+    pub fips: bool,
+}
+
+/// The configuration and the sessions of all identities. Operations need an identity: see [`SecretsManager`].
+#[derive(Clone)]
+pub struct Aws(Arc<Parts>);
+
+struct Parts {
+    environment: Environment,
+    sessions: Mutex<Sessions>,
+}
+
+/// Secrets Manager in every Region, as one identity.
+#[derive(Clone)]
+pub struct SecretsManager {
+    aws: Aws,
+    session: Arc<Session>,
+}
+
+/// The Region and the id of an AWS secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Address<'a> {
+    /// The Region.
+    pub region: &'a str,
+    /// A name or a full ARN. AWS guesses the suffix of an ARN that has none, so such an ARN is never used.
+    pub id: &'a str,
+}
+
+impl Aws {
+    /// With the default credential chain (IRSA, Pod Identity, environment, profile). `cluster` is part of the user agent in CloudTrail.
+    pub async fn load(endpoints: &EndpointConfig, cluster: &str, metrics: Metrics) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(15))
+            .operation_timeout(Duration::from_secs(45))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts);
+        if let Ok(name) = AppName::new(app_name(cluster)) {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = &endpoints.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &endpoints.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if endpoints.fips {
+            loader = loader.use_fips(true);
+        }
+        Self::new(loader.load().await, metrics)
+    }
+
+    /// With an existing configuration.
+    pub fn new(config: SdkConfig, metrics: Metrics) -> Self {
+        Self::with_clock(config, metrics, Arc::new(Timestamp::now))
+    }
+
+    /// With an existing configuration and a clock for the expiry of sessions.
+    pub fn with_clock(config: SdkConfig, metrics: Metrics, clock: Clock) -> Self {
+        Self(Arc::new(Parts { environment: Environment { config, calls: Calls::new(metrics), clock }, sessions: Mutex::default() }))
+    }
+
+    /// The Region of the configuration.
+    pub fn region(&self) -> Option<String> {
+        self.0.environment.region()
+    }
+
+    /// Secrets Manager with the operator's own credentials. For an object use [`Aws::client_for`].
+    pub fn operator(&self) -> SecretsManager {
+        SecretsManager { aws: self.clone(), session: self.session(&Identity::Operator) }
+    }
+
+    /// Secrets Manager as `identity`, with a session that outlasts one reconcile. `token` is called when a session of a ServiceAccount
+    /// starts; it returns a token of that account for the audience `sts.amazonaws.com`.
+    ///
+    /// # Errors
+    /// If STS does not return a session: reason `IdentityRefused`, or the reason for which STS did not answer.
+    pub async fn client_for(
+        &self,
+        identity: &Identity,
+        token: impl AsyncFnOnce() -> Result<Plaintext, Failure>,
+    ) -> Result<SecretsManager, Failure> {
+        let session = self.session(identity);
+        session.renew(&self.0.environment, token).await?;
+        Ok(SecretsManager { aws: self.clone(), session })
+    }
+
+    fn session(&self, identity: &Identity) -> Arc<Session> {
+        lock(&self.0.sessions).get_or_insert(identity)
+    }
+}
+
+impl SecretsManager {
+    pub(super) fn client(&self, region: &str) -> Client {
+        self.session.client(&self.aws.0.environment, region)
+    }
+
+    /// The only way to send a request to Secrets Manager: see [`Calls::call`]. An answer that says that the session is no longer valid
+    /// also ends the session.
+    pub(super) fn call<T, E>(
+        &self,
+        region: &str,
+        operation: Operation,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> impl Future<Output = Result<T, Fault>>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        SdkError<E>: RequestId,
+    {
+        let call = self.aws.0.environment.calls.call(region, operation, self.session.role(), request);
+        async move {
+            let started = self.aws.0.environment.now();
+            call.await.inspect_err(|fault| self.session.after_fault(fault.cause, started, self.aws.0.environment.now()))
+        }
+    }
+}
+
+/// The name in the user agent: program, version and cluster. The SDK warns about more than 50 characters; what remains of a cluster's uid
+/// identifies it.
+fn app_name(cluster: &str) -> String {
+    let name = format!("rotated-secrets-{}-{cluster}", env!("CARGO_PKG_VERSION"));
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(50).collect()
+}
+
+pub(super) fn timestamp(at: &aws_sdk_secretsmanager::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_fips_flag_selects_fips_endpoints() {
+        let endpoints = EndpointConfig { region: Some("us-east-1".to_owned()), fips: true, ..EndpointConfig::default() };
+        assert_eq!(Aws::load(&endpoints, "test", Metrics::new()).await.0.environment.config.use_fips(), Some(true));
+    }
+}

@@ -1,0 +1,39 @@
+//! The ARN of an AWS secret, and the names that the operator gives by default.
+
+/// ARN of an AWS secret, split into its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretArn {
+    /// The full ARN.
+    pub text: String,
+    /// AWS region.
+    pub region: String,
+    /// AWS account.
+    pub account: String,
+    /// Name of the AWS secret, without the suffix of six characters that AWS appends.
+    pub name: String,
+}
+
+impl SecretArn {
+    /// Parses a full ARN of any partition. `None` if it is not the ARN of a secret.
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html>
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(7, ':').collect();
+        let ["arn", partition, "secretsmanager", region, account, "secret", resource] = parts.as_slice() else { return None };
+        let (name, suffix) = resource.rsplit_once('-')?;
+        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let whole = partition.starts_with("aws")
+            && word(region)
+            && region.len() <= 32
+            && account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && (1..=512).contains(&name.len())
+            && suffix.len() == 6
+            && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
+        whole.then(|| Self { text: text.to_owned(), region: (*region).to_owned(), account: (*account).to_owned(), name: name.to_owned() })
+    }
+}
+
+/// Whether the name is one that a prefix would have given to this object: any prefix, but the namespace and the name are its own.
+pub(super) fn is_default_name(secret_name: &str, namespace: &str, name: &str) -> bool {
+    secret_name.strip_suffix(&format!("/{namespace}/{name}")).is_some_and(|prefix| !prefix.is_empty())
+}

@@ -1,0 +1,21 @@
+//! The conditions of an object, as its status has them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::RotatedSecret;
+use crate::api::condition::ConditionType;
+
+/// The condition of this type.
+pub(super) fn condition(object: &RotatedSecret, of: ConditionType) -> Option<&Condition> {
+    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == of.to_string())
+}
+
+/// The condition holds.
+pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
+    condition(object, of).is_some_and(|condition| condition.status == "True")
+}
+
+/// The status speaks of an older spec.
+pub(super) fn lags(object: &RotatedSecret) -> bool {
+    object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
+}

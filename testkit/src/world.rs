@@ -1,0 +1,167 @@
+//! The world of a test: the shared control plane, an emulator of its own, a namespace of its own, and the operator in process.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use emulator::Clock;
+use emulator::WriteBarrier;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
+use rotated_secrets::aws::Aws;
+use rotated_secrets::desired::Policy;
+use rotated_secrets::kubernetes::events::Events;
+use rotated_secrets::metrics::Metrics;
+use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
+use serde_json::json;
+use testbed::controlplane::ControlPlane;
+use tokio::sync::OnceCell;
+
+use crate::gated::Gated;
+use crate::namespace::{PREFIX, TestNamespace};
+
+pub const REGION: &str = "eu-central-1";
+
+/// The shared control plane with our definition and roles.
+pub async fn control_plane() -> Result<&'static ControlPlane> {
+    static PREPARED: OnceCell<()> = OnceCell::const_new();
+    let shared = ControlPlane::shared().await?;
+    PREPARED.get_or_try_init(|| prepare(shared)).await?;
+    Ok(shared)
+}
+
+/// Applies our definition and roles.
+pub async fn prepare(plane: &ControlPlane) -> Result<()> {
+    plane.apply_yaml(include_str!("../../crds/rotatedsecrets.yaml")).await?;
+    plane.apply_yaml(include_str!("../../deploy/install.yaml")).await?;
+    Ok(())
+}
+
+/// What the worlds of one test may share: to connect takes longer than to ask. Not between tests, since each has a tokio runtime of its own.
+#[derive(Clone)]
+pub struct Clients {
+    /// With all rights on the shared control plane.
+    pub admin: Client,
+    pub http: SharedHttpClient,
+}
+
+impl Clients {
+    pub async fn new() -> Result<Self> {
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+        Ok(Self { admin: control_plane().await?.admin(), http })
+    }
+}
+
+/// A namespace of the shared control plane for an operator in process. The emulator's clock is the operator's too.
+pub struct World {
+    pub cluster: &'static ControlPlane,
+    pub http: SharedHttpClient,
+    within: TestNamespace,
+}
+
+impl Deref for World {
+    type Target = TestNamespace;
+
+    fn deref(&self) -> &TestNamespace {
+        &self.within
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut TestNamespace {
+        &mut self.within
+    }
+}
+
+impl World {
+    /// In `namespace`, with an empty AWS whose clock stands at `now`, ahead of the API server's by more than AWS needs to settle.
+    pub async fn new(namespace: &str) -> Result<Self> {
+        Self::with(&Clients::new().await?, namespace).await
+    }
+
+    /// The same, with clients that other worlds of this test use as well.
+    pub async fn with(clients: &Clients, namespace: &str) -> Result<Self> {
+        let cluster = control_plane().await?;
+        let now = Timestamp::from_second(Timestamp::now().as_second() + 600)?;
+        let config = emulator::Config {
+            clock: Clock::fixed(now),
+            region: REGION.to_owned(),
+            // Between two reconciles, so that a plan always meets the same writes.
+            rotates_by_itself: false,
+            ..emulator::Config::default()
+        };
+        let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
+        Ok(Self { cluster, http: clients.http.clone(), within })
+    }
+
+    /// What one process of the operator holds in memory.
+    pub async fn operator(&self, gate: Option<Arc<dyn WriteBarrier>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
+        let client = self.admin.clone();
+        let client = match gate {
+            Some(gate) => Gated { client, gate, mirrored }.into_client(),
+            None => client,
+        };
+        let credentials = aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test");
+        let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .region(aws_config::Region::new(REGION))
+            .endpoint_url(self.endpoint())
+            .http_client(self.http.clone())
+            .credentials_provider(credentials)
+            .load()
+            .await;
+        let metrics = Metrics::new();
+        let clock = self.emulator.clock();
+        let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
+            Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
+        Ok(Context {
+            events: Events::new(client.clone()),
+            client,
+            aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
+            policy: Policy {
+                default_region: REGION.to_owned(),
+                allowed_regions: Vec::new(),
+                name_prefix: PREFIX.to_owned(),
+                cluster: "test".to_owned(),
+                minimum_interval: SignedDuration::from_mins(10),
+                service_accounts: false,
+                allowed_kms_keys: Vec::new(),
+                allow_resource_policies: true,
+            },
+            clock: time,
+            metrics,
+            refresh_interval: SignedDuration::from_mins(5),
+            #[cfg(feature = "weakened")]
+            weakness: None,
+        })
+    }
+
+    /// Allows these rotation functions in the namespace, as an administrator does.
+    pub async fn allow_functions(&self, globs: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {ALLOWED_FUNCTIONS: globs}}});
+        Api::<Namespace>::all(self.admin.clone()).patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. `None`:
+    /// the object is gone.
+    pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
+        for _ in 0..40 {
+            let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
+            self.emulator.run_rotations().await;
+            let ReconcileResult { again, changed, .. } = reconcile(&object, ctx).await;
+            match again {
+                Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
+                _ if !changed => return Ok(Some(object)),
+                _ => {}
+            }
+        }
+        anyhow::bail!("{name} does not settle: {:?}", self.objects().get_opt(name).await?.and_then(|object| object.status))
+    }
+}
