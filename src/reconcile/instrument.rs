@@ -53,6 +53,13 @@ impl Reconciler<'_> {
     /// A version became current, and the status says so.
     pub(super) fn record_version(&self, want: Option<&Desired>, entry: &HistoryEntry) {
         self.ctx.metrics.rotation(want.map_or("None", Desired::strategy), entry.cause.as_str(), "Succeeded");
-        tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "version is current");
+        let what = match entry.cause {
+            Cause::Created => "created",
+            Cause::Adopted => "adopted",
+            Cause::External => "changed externally",
+            Cause::RolledBack => "rolled back",
+            Cause::Scheduled | Cause::Requested | Cause::SpecChanged => "rotated",
+        };
+        tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "{what}");
     }
 }

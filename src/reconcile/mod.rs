@@ -126,7 +126,7 @@ impl Reconciler<'_> {
         let version = step.version().map_or("", crate::version_id::VersionId::as_str);
         let span = tracing::info_span!("step", step = step.kind(), version);
         let acted = async {
-            tracing::debug!("step begins");
+            tracing::info!("step");
             self.act(want, seen, step).await
         };
         let acted = acted.instrument(span).await;

@@ -22,10 +22,10 @@ async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_
     let version = agreed.aws.labels.get("AWSCURRENT").context("a current version")?.clone();
     let log = operator.log()?;
     let traced: Vec<&Value> = log.iter().filter(|line| field(line, "version") == Some(&version)).collect();
-    let steps: Vec<&str> = traced.iter().filter(|line| line["message"] == "acting").filter_map(|line| field(line, "step")).collect();
-    ensure!(steps == ["Write", "ReplaceMirror"], "each step, in its order: {steps:?}");
+    let steps: Vec<&str> = traced.iter().filter(|line| line["message"] == "step").filter_map(|line| field(line, "step")).collect();
+    ensure!(steps == ["Put", "ReplaceMirror"], "each step, in its order: {steps:?}");
     let end = traced.last().context("lines")?;
-    ensure!(end["message"] == "version is current" && end["cause"] == "Requested", "and what came of it: {end}");
+    ensure!(end["message"] == "rotated" && end["cause"] == "Requested", "and what came of it: {end}");
     for line in traced {
         ensure!(field(line, "object") == Some(&format!("{}/db", stage.namespace)), "each names the object: {line}");
     }

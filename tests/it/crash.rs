@@ -49,6 +49,7 @@ stories![
     delete_replicated,
     describe,
     edit_mirror,
+    finish_staged,
     move_flags,
     lost_update,
     pin,

@@ -29,6 +29,7 @@ pub(crate) mod delete_mirror;
 pub(crate) mod delete_replicated;
 pub(crate) mod describe;
 pub(crate) mod edit_mirror;
+pub(crate) mod finish_staged;
 pub(crate) mod lost_update;
 pub(crate) mod move_flags;
 pub(crate) mod pin;
