@@ -266,7 +266,7 @@ async fn suspension_and_removal_turn_rotation_off_and_resumption_turns_it_on_aga
     stage.world.request_rotation("app", "now").await?;
     stage.settle("app").await?;
     let message = stage.expect("app", "Rotated", "False", "Suspended").await?;
-    ensure!(message.contains("asked for"), "{message}");
+    ensure!(message.contains("requested"), "{message}");
     ensure!(stage.status("app").await?.requests.is_none(), "not acknowledged, since it has not happened");
 
     edit(&stage, json!({"rotation": {"suspend": false}})).await?;
