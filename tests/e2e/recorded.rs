@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde_json::Value;
 use testkit::controlplane::AuditEvent;
+use testkit::until;
 use tokio::sync::OnceCell;
 
 use crate::operator::Operator;
@@ -48,7 +49,9 @@ async fn play() -> Result<Recorded> {
     pages(&first, "first life", &mut texts).await?;
     // As in a rollout: the next one stands by before the first one goes.
     let flags = ["--log-format", "human", "--refresh-interval", "3s"];
+    let watches = lease_watches(&stage).await?;
     let second = Operator::start_with(&stage, &[flags.as_slice(), &lease("second")].concat()).await?;
+    until("the second one watches the Lease", async || Ok((lease_watches(&stage).await? > watches).then_some(()))).await?;
     first.terminate().await?;
     texts.insert("what the first life said".to_owned(), first.output()?);
 
@@ -74,6 +77,14 @@ async fn play() -> Result<Recorded> {
         scanner: Scanner::of(&stage.emulator, &["username"]),
         mirrors,
     })
+}
+
+/// How many watches on Leases are open, by the API server's own count.
+async fn lease_watches(stage: &Stage) -> Result<f64> {
+    let page = stage.plane().admin().request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+    let open = page.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{"));
+    let of_leases = open.filter(|line| line.contains("resource=\"leases\"") && line.contains("verb=\"WATCH\""));
+    Ok(of_leases.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
 }
 
 /// Keeps every state that an object ever had, as stored.
