@@ -143,6 +143,10 @@ impl Reconciler<'_> {
             Err(failure) => return Err(Failed::in_step(step, failure)),
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
+        if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
+            // What was read is older than this write, also if AWS gives both the same date.
+            self.reads.policy = None;
+        }
         self.journal.record(step.clone(), effect);
         if let Some(note) = events::of_step(want, step).filter(|_| done) {
             self.ctx.events.publish(&self.object, &note).await;
