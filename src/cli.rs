@@ -13,6 +13,7 @@ use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Working};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
+use crate::flags::{duration, endpoint};
 use crate::kubernetes::events::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
@@ -20,8 +21,10 @@ use crate::reconcile::Context;
 use crate::telemetry::{self, LogFormat};
 
 mod availability;
+mod fatal;
 
 use availability::AvailabilityArgs;
+pub use fatal::Fatal;
 
 /// AWS's limit: at most one write to a secret every ten minutes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
@@ -109,11 +112,6 @@ pub struct RunArgs {
     #[command(flatten)]
     availability: AvailabilityArgs,
 }
-
-/// Error that stops the operator: one sentence with the cause and the action to take.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Fatal(String);
 
 /// Executes the command line.
 ///
@@ -277,11 +275,6 @@ async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
         .ok_or_else(|| Fatal("cannot read the uid of the namespace kube-system, the default cluster ID: set --cluster-id".to_owned()))
 }
 
-pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|_| "use a duration such as 90m or 36h".to_owned())?;
-    if parsed < SignedDuration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(parsed) }
-}
-
 /// A string that is valid both as the value of an AWS secret tag and as the value of a session tag.
 fn tag_value(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || " _.:/=+@-".contains(c);
@@ -299,17 +292,6 @@ fn prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Accepts https, and http on loopback only, because credentials and secret values are sent to the endpoint.
-pub(crate) fn endpoint(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|_| "use a URL such as https://secretsmanager.eu-central-1.amazonaws.com".to_owned())?;
-    let loopback = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    match uri.scheme_str() {
-        Some("https") => Ok(text.to_owned()),
-        Some("http") if loopback => Ok(text.to_owned()),
-        _ => Err("must be https, or http on loopback, because secret values are sent there".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,24 +300,5 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        for good in ["https://secretsmanager.eu-central-1.amazonaws.com", "http://127.0.0.1:4566", "http://localhost:1", "http://[::1]:8"] {
-            assert!(endpoint(good).is_ok(), "{good}");
-        }
-        for bad in ["http://example.com", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "secretsmanager", "http://10.0.0.1"] {
-            assert!(endpoint(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn durations_are_written_as_in_go() {
-        assert_eq!(duration("90m").unwrap(), SignedDuration::from_mins(90));
-        assert_eq!(duration("36h").unwrap(), SignedDuration::from_hours(36));
-        for bad in ["", "0s", "-1h", "soon", "10"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

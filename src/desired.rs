@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use crate::api::condition::Reason;
@@ -13,160 +12,32 @@ use crate::api::{
 use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
-use crate::value::{DeclaredValue, Layout, short_hash};
+use crate::value::{DeclaredValue, Layout};
 use crate::version_id::VersionIds;
 
 mod arn;
 mod generators;
+mod glob;
 pub mod key;
 pub mod lambda_rotation;
+mod model;
 mod place;
+mod policy;
 pub mod resource_policy;
 mod settings;
+mod token;
 mod versions;
 
 pub use arn::SecretArn;
+pub use glob::glob_allows;
+pub use lambda_rotation::{LambdaRotation, Rules};
+pub use model::{Delivery, Desired, Rotation, Target};
+pub use policy::Policy;
 pub use settings::{Setting, Settings};
+pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
-pub use lambda_rotation::{LambdaRotation, Rules};
-
-/// Settings of the administrator that apply to every object.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// Region of objects that do not set one.
-    pub default_region: String,
-    /// Regions that objects may use. Empty: any.
-    pub allowed_regions: Vec<String>,
-    /// Prefix of AWS names: `<prefix>/<namespace>/<name>`, unless the Namespace allows other names.
-    pub name_prefix: String,
-    /// Cluster ID of the owner in the ownership tags.
-    pub cluster: String,
-    /// Minimum interval between two due times.
-    pub minimum_interval: SignedDuration,
-    /// Whether objects may use the identity of a ServiceAccount in their namespace.
-    pub service_accounts: bool,
-    /// KMS keys that objects may use, as globs over the key as written. Empty: any.
-    pub allowed_kms_keys: Vec<String>,
-    /// Whether objects may set a resource policy.
-    pub allow_resource_policies: bool,
-}
-
-/// How a new version becomes current.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Delivery {
-    /// At once: there is no target that has to accept it.
-    #[default]
-    Direct,
-    /// It is staged, applied to a target and verified first.
-    Staged,
-}
-
-/// Desired state of one object.
-#[derive(Debug, Clone)]
-pub struct Desired {
-    /// Derives version IDs.
-    pub ids: VersionIds,
-    pub uid: String,
-    pub namespace: String,
-    pub name: String,
-    /// Nothing is written while true.
-    pub suspended: bool,
-    /// AWS region.
-    pub region: String,
-    /// Name of the AWS secret.
-    pub secret_name: String,
-    /// Whether that name is under the namespace's own prefix.
-    pub own_prefix: bool,
-    /// Cluster and namespace for role sessions.
-    pub session: Session,
-    /// ServiceAccount whose identity is used.
-    pub service_account: Option<String>,
-    /// `None`: the description is not changed.
-    pub description: Option<String>,
-    /// KMS key, resource policy, replicas, adoption.
-    pub settings: Settings,
-    /// Ownership tags and the tags from the spec.
-    pub tags: BTreeMap<String, String>,
-    /// Recovery window in days with which deletion is scheduled. `None`: the AWS secret is retained.
-    pub delete_after_days: Option<i32>,
-    /// `None`: mirror only.
-    pub value: Option<DeclaredValue>,
-    pub rotation: Rotation,
-    /// How a new version becomes current.
-    pub delivery: Delivery,
-    /// `None`: no mirror.
-    pub target: Option<Target>,
-    /// Number of versions with a retention label, 0 to 10.
-    pub keep_versions: u32,
-    /// Token of the rotate request.
-    pub rotate_request: Option<String>,
-    /// The rollback request.
-    pub rollback_request: Option<RollbackRequest>,
-    /// Token of the refresh request.
-    pub refresh_request: Option<String>,
-}
-
-/// Rotation of the value.
-#[derive(Debug, Clone)]
-pub enum Rotation {
-    /// No rotation.
-    Never,
-    /// Rotation by the operator on a schedule.
-    Scheduled {
-        clock: Clock,
-        /// The schedule as written, and the other settings that differ from their defaults. A different text is an edit
-        /// of the schedule.
-        expression: String,
-        /// The next due time is shown, but nothing is rotated.
-        suspended: bool,
-        /// Rotate immediately when rotation is first configured for an existing value.
-        immediately: bool,
-    },
-    /// Rotation by AWS with a Lambda function.
-    Lambda(LambdaRotation),
-    /// The schedule is rejected. Everything else is reconciled.
-    Refused(Refusal),
-}
-
-/// The mirrored Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub name: String,
-    pub layout: Layout,
-    /// Labels, including ours.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations, without ours.
-    pub annotations: BTreeMap<String, String>,
-    /// The version that the Secret holds.
-    pub pin: Pin,
-    /// Whether the Secret is retained when the object is deleted.
-    pub retained: bool,
-    /// Whether an existing Secret may be adopted if it has our annotation.
-    pub adopts: bool,
-}
-
-impl Target {
-    /// Hash of everything in the Secret except its values. It shows whether the Secret, with these keys, was rendered
-    /// as declared.
-    pub fn rendering<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> String {
-        let mut names: Vec<&str> = keys.into_iter().collect();
-        names.sort_unstable();
-        let shape = serde_json::json!([self.layout.kind.as_str(), self.layout.keys, names, self.labels, self.annotations]);
-        short_hash(shape.to_string().as_bytes())
-    }
-}
-
 impl Desired {
-    /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, or `None` if the value is not managed.
-    pub fn strategy(&self) -> &'static str {
-        match (&self.rotation, &self.value) {
-            (Rotation::Lambda(_), _) => "Lambda",
-            (_, Some(_)) => "Generate",
-            (_, None) => "None",
-        }
-    }
-
     /// Parses the object. CEL rejects most mistakes at admission; the checks here need the operator's configuration or
     /// exceed CEL.
     ///
@@ -252,22 +123,12 @@ impl Desired {
             secret_name,
         })
     }
-
-    /// Whether deletion of the object requires cleanup.
-    pub fn needs_finalizer(&self) -> bool {
-        (self.value.is_some() && self.delete_after_days.is_some()) || self.target.as_ref().is_some_and(|target| target.retained)
-    }
-}
-
-/// Token as stored in the status. A long token is replaced by its hash, to limit the size of the status.
-pub(crate) fn bounded(token: &str) -> String {
-    if token.chars().count() <= 128 { token.to_owned() } else { short_hash(token.as_bytes()) }
 }
 
 fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionIds) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
     if let Some(lambda) = &spec.lambda {
-        return lambda_rotation::parse(spec, lambda, region, policy);
+        return Rotation::Lambda(lambda_rotation::parse(spec, lambda, region, policy));
     }
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
     let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));
@@ -326,38 +187,6 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
         retained: spec.deletion_policy == SecretDeletionPolicy::Retain,
         adopts: spec.adoption_policy == SecretAdoptionPolicy::IfAnnotated,
     })
-}
-
-/// Whether one of the administrator's globs (`*` any characters, `?` one character) matches `name`.
-pub fn glob_allows(globs: &str, name: &str) -> bool {
-    globs.split([',', '\n', ' ']).map(str::trim).filter(|glob| !glob.is_empty()).any(|glob| matches(glob.as_bytes(), name.as_bytes()))
-}
-
-/// Glob match with a single backtracking point, so that a tenant's name cannot make it slow.
-fn matches(glob: &[u8], name: &[u8]) -> bool {
-    let (mut g, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match glob.get(g) {
-            Some(b'*') => {
-                retry = Some((g, n));
-                g += 1;
-            }
-            Some(&c) if c == b'?' || name.get(n) == Some(&c) => {
-                g += 1;
-                n += 1;
-            }
-            _ => match retry {
-                Some((star, from)) => {
-                    g = star + 1;
-                    n = from + 1;
-                    retry = Some((star, from + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    glob.get(g..).is_none_or(|rest| rest.iter().all(|&c| c == b'*'))
 }
 
 #[cfg(test)]

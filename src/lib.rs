@@ -16,6 +16,7 @@ pub mod election;
 pub mod endpoints;
 pub mod facts;
 pub mod failure;
+mod flags;
 pub mod fleet;
 pub mod generate;
 pub mod identity;

@@ -5,11 +5,11 @@
 //! combined with caps that it cannot raise. A panic is logged by its location only, since its message can contain a
 //! value.
 
+mod caps;
 mod format;
 
 use std::panic::PanicHookInfo;
 
-use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -17,28 +17,9 @@ use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
+use self::caps::cap;
+pub use self::format::LogFormat;
 use self::format::{Lines, SpanFields};
-
-/// Crates of this project. Their messages are not capped.
-const OURS: [&str; 1] = ["rotated_secrets"];
-/// Maximum level of other crates; the first match applies. Crates that are not listed are limited to WARN: a new
-/// dependency is not trusted until its log messages have been reviewed.
-const CAPS: [(&str, LevelFilter); 3] = [
-    // Logs the body of a response that cannot be deserialized, at WARN.
-    ("kube_client::client", LevelFilter::ERROR),
-    ("kube_client", LevelFilter::INFO),
-    ("kube_runtime", LevelFilter::INFO),
-];
-
-/// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One line of text per event.
-    #[default]
-    Human,
-    /// One JSON object per line.
-    Json,
-}
 
 /// Error in the setup of logging.
 #[derive(Debug, thiserror::Error)]
@@ -80,23 +61,6 @@ where
 
 fn may_be_said(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= cap(metadata.target())
-}
-
-fn cap(target: &str) -> LevelFilter {
-    if is_ours(target) {
-        return LevelFilter::TRACE;
-    }
-    let cap = CAPS.iter().find(|(theirs, _)| is_within(target, theirs));
-    cap.map_or(LevelFilter::WARN, |(_, cap)| *cap)
-}
-
-fn is_ours(target: &str) -> bool {
-    OURS.iter().any(|ours| is_within(target, ours))
-}
-
-/// Whether `target` is the module or is inside it.
-fn is_within(target: &str, module: &str) -> bool {
-    target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 fn log_place(panic: &PanicHookInfo<'_>) {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use kube::{Client, Config};
 
-use super::{Fatal, duration};
+use super::fatal::Fatal;
 use crate::controller::Scope;
 use crate::election::decide::Timing;
 use crate::election::lease::Leases;
 use crate::election::{Election, Leadership};
+use crate::flags::duration;
 use crate::metrics::Metrics;
 
 /// Scope and leader election.

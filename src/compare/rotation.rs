@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::input::whole_seconds;
 use super::ownership::Ownership;
 use crate::api::TAG_ROTATION;
-use crate::desired::lambda_rotation::{self, LambdaRotation};
+use crate::desired::lambda_rotation::LambdaRotation;
 use crate::desired::{Desired, Rotation};
 use crate::facts::AwsSecret;
 
@@ -32,7 +32,7 @@ pub struct LambdaState {
 /// Compares the rotation of the secret with the declared one.
 pub(super) fn rotation(want: &Desired, ownership: Ownership, secret: &AwsSecret) -> LambdaState {
     let claim = secret.tags.get(TAG_ROTATION);
-    let claimed = claim.is_some_and(|claim| *claim == lambda_rotation::claim(want));
+    let claimed = claim.is_some_and(|claim| *claim == want.rotation_claim());
     let shown = &secret.rotation;
     let as_declared = match &want.rotation {
         Rotation::Lambda(LambdaRotation { function, config: Ok(config), .. }) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::Rotation;
+use super::model::Rotation;
 use crate::api::condition::Reason;
 use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};

@@ -2,17 +2,14 @@
 
 use jiff::SignedDuration;
 
-use super::{Desired, Policy, Rotation};
+use super::policy::Policy;
 use crate::api::condition::Reason;
-use crate::api::{LambdaSpec, RotationSpec, TAG_CLUSTER};
+use crate::api::{LambdaSpec, RotationSpec};
 use crate::refusal::Refusal;
 use crate::schedule::{Schedule, Span, parse_duration};
-use crate::value::short_hash;
 
 /// Minimum interval of AWS (user guide, "Rotation schedules").
 const SHORTEST: SignedDuration = SignedDuration::from_hours(4);
-/// Maximum length of a tag value.
-const LONGEST_TAG: usize = 256;
 
 /// Rotation by AWS.
 #[derive(Debug, Clone)]
@@ -62,22 +59,14 @@ impl Rules {
     }
 }
 
-/// Value of the rotation tag. Derived from the name, so that a recreated object continues the rotation of its
-/// predecessor.
-pub fn claim(want: &Desired) -> String {
-    let cluster = want.tags.get(TAG_CLUSTER).map_or("", String::as_str);
-    let mark = format!("{cluster}/{}/{}", want.namespace, want.name);
-    if mark.chars().count() <= LONGEST_TAG { mark } else { short_hash(mark.as_bytes()) }
-}
-
 /// Parses `spec.rotation` of an object with a Lambda function, in `region`.
-pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Rotation {
-    Rotation::Lambda(LambdaRotation {
+pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> LambdaRotation {
+    LambdaRotation {
         function: lambda.function_arn.clone(),
         config: config(spec, lambda, region, policy),
         suspended: spec.suspend,
         immediately: spec.rotate_immediately,
-    })
+    }
 }
 
 fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::glob::glob_allows;
+use super::policy::Policy;
 use super::resource_policy::PolicyDocument;
-use super::{Policy, glob_allows};
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, AwsSpec};
 use crate::refusal::Refusal;

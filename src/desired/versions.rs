@@ -1,6 +1,6 @@
 //! The version that the Secret holds, and the version that a rollback request names.
 
-use super::bounded;
+use super::token::bounded;
 use crate::api::TargetSpec;
 use crate::version_id::VersionId;
 

@@ -135,7 +135,7 @@ pub(super) struct RequestArgs {
     #[arg(long, conflicts_with = "no_wait")]
     pub(super) cancel: bool,
     /// Maximum time to wait for the result. The request remains in effect after the timeout; --cancel withdraws it.
-    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = crate::cli::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = crate::flags::duration)]
     pub(super) timeout: SignedDuration,
     #[command(flatten)]
     pub(super) out: OutputArgs,
@@ -174,7 +174,7 @@ pub(super) struct SuspendArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct AwsArgs {
     /// Endpoint to use instead of the AWS endpoint. Must be https, or http on loopback.
-    #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL", value_parser = crate::cli::endpoint)]
+    #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL", value_parser = crate::flags::endpoint)]
     pub(super) aws_endpoint_url: Option<String>,
 }
 

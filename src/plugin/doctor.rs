@@ -1,12 +1,13 @@
 //! `doctor`: would it all work? Asked before there is trouble.
 
 mod identity;
+mod report;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Api, PostParams};
-use serde::Serialize;
 
+use self::report::{Finding, Report};
 use super::args::DoctorArgs;
 use super::aws::{Caller, Place};
 use super::connect::Session;
@@ -18,33 +19,6 @@ use super::{Exit, Trouble, status};
 use crate::api::{GROUP, RotatedSecret};
 
 const VERSION: &str = "v1alpha1";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-enum Finding {
-    Ok,
-    /// Not as it could be, and only some commands need it.
-    Note,
-    Problem,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Line {
-    check: &'static str,
-    result: Finding,
-    message: String,
-}
-
-/// The fields of `doctor -o json`.
-#[derive(Debug, Serialize)]
-struct Report {
-    checks: Vec<Line>,
-}
-
-impl Report {
-    fn add(&mut self, check: &'static str, result: Finding, message: impl Into<String>) {
-        self.checks.push(Line { check, result, message: message.into() });
-    }
-}
 
 pub(super) async fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, Trouble> {
     let mut report = Report { checks: Vec::new() };

@@ -10,7 +10,7 @@ use crate::api::{AWSCURRENT, AWSPENDING, Cause, TAG_ROTATION};
 use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Written};
 use crate::backoff::Class;
 use crate::compare::Observation;
-use crate::desired::lambda_rotation::{self, Rules};
+use crate::desired::lambda_rotation::Rules;
 use crate::desired::{Desired, LambdaRotation, Pin, Rotation};
 use crate::failure::Failure;
 use crate::journal::{CONSISTENCY_WINDOW, Effect, Unfit};
@@ -92,7 +92,7 @@ impl Reconciler<'_> {
                 let arn = at.id.replacen(&format!(":{}:", want.region), &format!(":{region}:"), 1);
                 aws.set_key(Address { region, id: &arn }, key).await
             }
-            Step::ClaimRotation => aws.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), lambda_rotation::claim(want))])).await,
+            Step::ClaimRotation => aws.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), want.rotation_claim())])).await,
             Step::ReleaseRotation => aws.untag(at, &BTreeSet::from([TAG_ROTATION.to_owned()])).await,
             Step::CancelRotation => aws.cancel_rotation(at).await,
             Step::Delete { window } => aws.delete(at, *window).await,

@@ -3,8 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::Schedule;
 use super::error::{Quoted, ScheduleError, Span};
-use super::{SECOND, Schedule};
 use crate::api::OnMissedWindow;
 use crate::version_id::VersionIds;
 
@@ -108,5 +108,9 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, ScheduleError> {
             rest = after;
         }
     }
-    if text.is_empty() || !rest.is_empty() { Err(refused()) } else { Ok(SECOND * i32::try_from(seconds).map_err(|_| refused())?) }
+    if text.is_empty() || !rest.is_empty() {
+        Err(refused())
+    } else {
+        Ok(SignedDuration::from_secs(i32::try_from(seconds).map_err(|_| refused())?.into()))
+    }
 }

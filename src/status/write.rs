@@ -107,7 +107,7 @@ impl Report<'_> {
 
     fn examined(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
         self.refreshed(after);
-        self.handled(after, examined);
+        handled(after, examined);
         if examined.awaiting_consistency {
             self.unseen(after);
             return;
@@ -131,18 +131,6 @@ impl Report<'_> {
         if self.want.refresh_request.is_some() {
             after.requests.get_or_insert_default().refresh.clone_from(&self.want.refresh_request);
         }
-    }
-
-    fn handled(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
-        let mut requests = after.requests.clone().unwrap_or_default();
-        if examined.requests.rotate.is_some() {
-            requests.rotate.clone_from(&examined.requests.rotate);
-        }
-        if let Some((token, refused)) = &examined.requests.rollback {
-            requests.rollback = Some(token.clone());
-            requests.rollback_refused = *refused;
-        }
-        after.requests = (requests != RequestStatus::default()).then_some(requests);
     }
 
     /// Only that AWS has a version that it does not show yet: what was read is older than our writes.
@@ -235,4 +223,17 @@ fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: 
     let whole = SignedDuration::from_secs(delay.as_secs().max(1));
     let since = so_far.and_then(|failures| failures.since.clone()).filter(|since| since.0 <= now);
     FailureStatus { count, since: since.or(Some(Time(now))), next_attempt_time: now.saturating_add(whole).ok().map(Time), requests: None }
+}
+
+/// The requests that were handled.
+fn handled(after: &mut RotatedSecretStatus, examined: &Examined) {
+    let mut requests = after.requests.clone().unwrap_or_default();
+    if examined.requests.rotate.is_some() {
+        requests.rotate.clone_from(&examined.requests.rotate);
+    }
+    if let Some((token, refused)) = &examined.requests.rollback {
+        requests.rollback = Some(token.clone());
+        requests.rollback_refused = *refused;
+    }
+    after.requests = (requests != RequestStatus::default()).then_some(requests);
 }

@@ -12,13 +12,23 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{LogFormat, is_ours};
+use super::caps::is_ours;
 
 /// Field of a span or an event with the object that it concerns, as `namespace/name`.
 const OBJECT: &str = "object";
 const MESSAGE: &str = "message";
 /// Name of a field `message` of an event that also has a message.
 const DETAIL: &str = "detail";
+
+/// Format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One line of text per event.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Stores the fields of spans for [`Lines`].
 pub(super) struct SpanFields;

@@ -18,7 +18,7 @@ fn pending(want: Desired, version: &VersionId) -> Scene {
 }
 
 fn claimed(scene: &mut Scene) {
-    let claim = crate::desired::lambda_rotation::claim(&scene.want);
+    let claim = scene.want.rotation_claim();
     scene.aws().tags.insert(TAG_ROTATION.to_owned(), claim);
 }
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::api::{TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
 use crate::desired::Rules;
-use crate::desired::lambda_rotation::claim;
 
 const OTHER_FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:theirs";
 
@@ -26,7 +25,7 @@ fn claim_by(scene: &mut Scene, claim: &str) {
 
 #[test]
 fn a_rotation_that_is_on_is_foreign_unless_it_is_claimed_or_declared() {
-    let ours = claim(&lambda());
+    let ours = lambda().rotation_claim();
     let plain = || generated(&json!({}));
     for (name, want, function, by, ours, claimed, foreign) in [
         ("not claimed, not declared", plain(), FUNCTION, None, true, false, true),
@@ -61,7 +60,7 @@ fn a_rotation_that_is_on_is_foreign_unless_it_is_claimed_or_declared() {
 
 #[test]
 fn a_claim_is_contested_only_if_it_is_anothers_and_the_secret_is_not_ours() {
-    let ours = claim(&lambda());
+    let ours = lambda().rotation_claim();
     for (name, by, tag, contested) in [
         ("no claim, ours", None, None, false),
         ("no claim, not ours", None, Some(TAG_NAME), false),
@@ -129,7 +128,7 @@ fn a_secret_of_an_aws_service_is_rotated_by_another_even_if_rotation_is_off_or_c
         ("off", (|_| {}) as Change),
         ("on", |scene| scene.aws().rotation.enabled = true),
         ("claimed", |scene| {
-            let ours = claim(&scene.want);
+            let ours = scene.want.rotation_claim();
             claim_by(scene, &ours);
         }),
     ] {

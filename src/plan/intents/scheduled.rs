@@ -49,7 +49,7 @@ pub(super) fn first(situation: &Situation<'_>, examined: &mut Examined) -> Propo
 
 /// The rotation of the first due time after the last change of the value.
 pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
-    let Situation { want, seen, now, .. } = situation;
+    let Situation { want, now, .. } = situation;
     if want.value.is_none() || examined.rotation.first_pending {
         return Proposal::Nothing;
     }
@@ -73,23 +73,29 @@ pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> P
         }
         return Proposal::Nothing;
     }
-    if due && obstacle(situation, Cause::Scheduled, examined).is_none() {
-        if seen.status.schedule_edited(expression) {
-            // A rotation that an edit makes due is announced before it happens.
-            examined.rotation.next = Some(next.at);
-            examined.wake.at([*now]);
-            return Proposal::Nothing;
-        }
-        return intent(next.version);
+    if due {
+        return due_now(situation, examined, next, expression);
     }
     examined.rotation.next = Some(next.at);
-    if due {
-        return intent(next.version);
-    }
     if next.missed > 0 {
         examined.aspects.rotated = obstacle(situation, Cause::Scheduled, examined).or_else(|| Some(missed_window(want, &next)));
     }
     Proposal::Nothing
+}
+
+/// The rotation whose time has come. `expression`: the schedule as written.
+fn due_now(situation: &Situation<'_>, examined: &mut Examined, next: Appointment, expression: &str) -> Proposal {
+    let held = obstacle(situation, Cause::Scheduled, examined).is_some();
+    let edited = situation.seen.status.schedule_edited(expression);
+    if held || edited {
+        examined.rotation.next = Some(next.at);
+    }
+    if edited && !held {
+        // A rotation that an edit makes due is announced before it happens.
+        examined.wake.at([situation.now]);
+        return Proposal::Nothing;
+    }
+    intent(next.version)
 }
 
 fn intent(version: VersionId) -> Proposal {

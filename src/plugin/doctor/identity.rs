@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::{Finding, Report};
+use super::report::{Finding, Report};
 use crate::api::{EXTERNAL_ID, ROLE_ARN, RotatedSecret, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::identity::{Account, Identity, NamespaceSays, Session, of_account, of_namespace};
 use crate::kubernetes::stored::Brief;

@@ -14,6 +14,7 @@ pub(crate) struct Member {
     /// The path of the library's root module, and its crate name.
     library: Option<(String, Vec<String>)>,
     repository: PathBuf,
+    source: String,
 }
 
 impl Member {
@@ -30,10 +31,15 @@ impl Member {
         }
         let library = roots.iter().find(|root| root.ends_with("lib.rs"));
         let library = library.map(|root| (name.to_owned(), vec![root.display().to_string()]));
-        Self { modules, library, repository: repository.to_owned() }
+        Self { modules, library, repository: repository.to_owned(), source: source.to_owned() }
     }
 
-    /// All of its files, relative to the repository.
+    /// The directory with its files, relative to the repository.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Its files without those that contain only tests, relative to the repository.
     pub(crate) fn files(&self) -> BTreeSet<String> {
         self.modules.values().map(|module| self.relative(&module.file)).collect()
     }

@@ -1,4 +1,5 @@
-//! The structure of every workspace member: files do not import each other in a circle, and the operator's imports go downwards only.
+//! The structure of every workspace member: files do not import each other in a circle, the operator's imports go downwards only, and files
+//! are short. In the operator's core, functions and structs are small too.
 //!
 //! An import is any path in the code that names an item of another file of the same member. `mod` declarations, method calls and test code are
 //! no imports; a path through a re-export counts as an import of the file that defines the item.
@@ -9,9 +10,11 @@
 mod imports;
 mod layers;
 mod modules;
+mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use imports::{Imports, Member};
 
@@ -19,7 +22,8 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn members() -> [Member; 5] {
+/// Read once for all tests. The operator is the first.
+static MEMBERS: LazyLock<[Member; 5]> = LazyLock::new(|| {
     [
         ("src", "rotated_secrets"),
         ("emulator/src", "emulator"),
@@ -28,47 +32,61 @@ fn members() -> [Member; 5] {
         ("xtask/src", "xtask"),
     ]
     .map(|(source, name)| Member::read(repository(), source, name))
-}
+});
 
 #[test]
 fn files_do_not_import_each_other_in_a_circle() {
-    let mut wrong = Vec::new();
-    let mut known: BTreeSet<_> = layers::KNOWN_CIRCLES.into();
-    for member in members() {
-        let mut imports = member.imports();
-        for (from, to) in layers::KNOWN_CIRCLES {
-            // In the order of the list: an entry must close a circle that the entries before it leave.
-            if path(&imports, to, from).is_some() && imports.remove(&(from.to_owned(), to.to_owned())).is_some() {
-                known.remove(&(from, to));
-            }
-        }
-        wrong.extend(circles(&imports));
-    }
-    wrong.extend(known.into_iter().map(|(from, to)| format!("KNOWN_CIRCLES: remove ({from:?}, {to:?}), which closes no circle")));
+    let wrong: Vec<String> = MEMBERS.iter().flat_map(|member| circles(&member.imports())).collect();
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
 #[test]
 fn imports_of_the_operator_go_downwards() {
-    let [operator, ..] = members();
+    let [operator, ..] = &*MEMBERS;
     let mut wrong: Vec<String> = operator
         .files()
         .iter()
         .filter(|file| layers::layer(file).is_none())
         .map(|file| format!("{file} is in no layer: add it to LAYERS"))
         .collect();
-    let mut known: BTreeSet<_> = layers::KNOWN_UPWARD.into();
-    let imports = operator.imports();
-    for ((from, to), (line, used)) in &imports {
+    for ((from, to), (line, used)) in &operator.imports() {
         if let (Some(of), Some(under)) = (layers::layer(from), layers::layer(to))
             && of > under
-            && !known.remove(&(from.as_str(), to.as_str()))
         {
             wrong.push(format!("{from}:{line} imports {used} from {to}, which is in a layer above"));
         }
     }
-    wrong.extend(known.into_iter().map(|(from, to)| format!("KNOWN_UPWARD: remove ({from:?}, {to:?}), which is no upward import")));
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn each_layer_names_only_modules_that_exist() {
+    let [operator, ..] = &*MEMBERS;
+    let files = operator.files();
+    let wrong: Vec<&str> = layers::entries().filter(|entry| !files.iter().any(|file| layers::fits(entry, file))).collect();
+    assert!(wrong.is_empty(), "in LAYERS, but there is no such module: {wrong:?}");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let wrong: Vec<String> = MEMBERS.iter().flat_map(|member| sizes::long_files(repository(), member)).collect();
+    assert!(wrong.is_empty(), "split:\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn functions_of_the_plan_are_short_and_structs_of_its_facts_are_small() {
+    let [operator, ..] = &*MEMBERS;
+    let functions = sizes::functions(repository(), operator, &["src/plan"]);
+    let structs = sizes::structs(repository(), operator, &["src/facts", "src/compare"]);
+    assert!(
+        functions.len() > 50 && structs.len() > 10,
+        "the directories have moved: {} functions, {} structs",
+        functions.len(),
+        structs.len()
+    );
+    let wrong: Vec<String> =
+        sizes::over(&functions, sizes::FUNCTION, "lines").chain(sizes::over(&structs, sizes::STRUCT, "fields")).collect();
+    assert!(wrong.is_empty(), "split:\n{}\n", wrong.join("\n"));
 }
 
 /// One line for each circle: the shortest through a file, without those that share a file with an earlier one.

@@ -1,0 +1,106 @@
+//! `spec.rotation`: when the value is rotated, and by whom.
+
+#![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::lambda::LambdaSpec;
+
+/// Rotation of the value.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.schedule) != has(self.automaticallyAfterDays)").message(
+    "spec.rotation: set exactly one of schedule and automaticallyAfterDays"
+))]
+#[x_kube(validation = Rule::new("!has(self.timeZone) || (has(self.schedule) && !self.schedule.contains('('))").message(
+    "spec.rotation.timeZone requires a five-field cron expression, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is always in UTC, as in AWS"
+))]
+#[x_kube(validation = Rule::new("self.onMissedWindow != 'NextWindow' || !self.duration.matches('^[0-9hms]+$') || duration(self.duration) >= duration('5m')").message(
+    "spec.rotation.onMissedWindow: NextWindow requires a duration of at least 5m, to leave time for retries within the window"
+))]
+#[x_kube(validation = Rule::new(r"!has(self.lambda) || !has(self.schedule) || self.schedule.startsWith('cron(') || self.schedule.matches('^rate\\((([4-9]|[1-9][0-9]{1,4}) hours?|[1-9][0-9]{0,2} days?)\\)$')").message(
+    "spec.rotation.schedule: with lambda, AWS runs the schedule. Use rate( ) with 4 or more hours or 1 to 999 days, such as rate(30 days), or cron( ) with six fields; AWS supports neither five-field cron nor minutes"
+))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || self.duration == '0s' || self.duration.matches('^([1-9]|1[0-9]|2[0-4])h$')").message(
+    "spec.rotation.duration: with lambda, use whole hours from 1h to 24h, or 0s for the default window of AWS (one hour for schedules in hours, otherwise until the end of the day)"
+))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || self.onMissedWindow == 'RotateNow'").message(
+    "spec.rotation.onMissedWindow is not supported with lambda, because AWS handles missed windows: remove it"
+))]
+pub struct RotationSpec {
+    /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
+    /// cron expression, evaluated in timeZone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(r"self.matches('^rate\\([1-9][0-9]{0,8} (second|minute|hour|day)s?\\)$') || self.matches('^cron\\(( *[^ ()]+){6} *\\)$') || self.matches('^ *[^ ()]+( +[^ ()]+){4} *$')").message(
+        "spec.rotation.schedule: use rate(30 days), cron(0 8 1 * ? *) with the six fields of AWS, or five-field cron such as 0 8 1 * *"
+    ))]
+    pub schedule: Option<String>,
+    /// Number of days between the last change of the value and the next rotation. Mutually exclusive with schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub automatically_after_days: Option<i32>,
+    /// IANA time zone of a five-field cron expression, such as Europe/Berlin. Defaults to UTC. If a due time is skipped
+    /// by a daylight saving change, the rotation is due right after the change. If a due time occurs twice, only the
+    /// first occurrence counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')").message(
+        "spec.rotation.timeZone: use an IANA name such as Europe/Berlin or America/New_York"
+    ))]
+    pub time_zone: Option<String>,
+    /// Length of the rotation window that opens at each due time, in hours, minutes and seconds, such as 1h or 90m.
+    /// Each object rotates at a fixed offset within the window, which is derived from its uid. 0s means no window:
+    /// rotate at the due time.
+    #[serde(default = "no_window")]
+    #[schemars(length(min = 2, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,5}s)?$|^[0-9]{1,5}m([0-9]{1,5}s)?$|^[0-9]{1,5}s$')").message(
+        "spec.rotation.duration: use hours, minutes and seconds in this order, such as 1h, 90m or 1h30m (a day is 24h), or 0s for no window"
+    ))]
+    pub duration: String,
+    /// What happens to a rotation whose window passed without a rotation, for example because of an outage.
+    #[serde(default)]
+    pub on_missed_window: OnMissedWindow,
+    /// Rotates once, immediately, when rotation is first configured for an existing value. Later rotations follow the
+    /// schedule.
+    #[serde(default)]
+    pub rotate_immediately: bool,
+    /// Suspends rotation while true. Mirroring and all other changes continue.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Rotates with a Lambda function: AWS runs the schedule and calls the function. If unset, the operator generates
+    /// the new value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<LambdaSpec>,
+}
+
+impl Default for RotationSpec {
+    fn default() -> Self {
+        Self {
+            schedule: None,
+            automatically_after_days: None,
+            time_zone: None,
+            duration: no_window(),
+            on_missed_window: OnMissedWindow::default(),
+            rotate_immediately: false,
+            suspend: false,
+            lambda: None,
+        }
+    }
+}
+
+fn no_window() -> String {
+    "0s".to_owned()
+}
+
+/// What happens to a rotation whose window passed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnMissedWindow {
+    /// Rotate immediately, outside the window.
+    #[default]
+    RotateNow,
+    /// Wait for the next window.
+    NextWindow,
+}

@@ -1,0 +1,145 @@
+//! The desired state of one object.
+
+use std::collections::BTreeMap;
+
+use super::lambda_rotation::LambdaRotation;
+use super::settings::Settings;
+use super::versions::{Pin, RollbackRequest};
+use crate::api::TAG_CLUSTER;
+use crate::identity::Session;
+use crate::refusal::Refusal;
+use crate::schedule::Clock;
+use crate::value::{DeclaredValue, Layout, short_hash};
+use crate::version_id::VersionIds;
+
+/// Maximum length of a tag value.
+const LONGEST_TAG: usize = 256;
+
+/// How a new version becomes current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// At once: there is no target that has to accept it.
+    #[default]
+    Direct,
+    /// It is staged, applied to a target and verified first.
+    Staged,
+}
+
+/// Desired state of one object.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Derives version IDs.
+    pub ids: VersionIds,
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    /// Nothing is written while true.
+    pub suspended: bool,
+    /// AWS region.
+    pub region: String,
+    /// Name of the AWS secret.
+    pub secret_name: String,
+    /// Whether that name is under the namespace's own prefix.
+    pub own_prefix: bool,
+    /// Cluster and namespace for role sessions.
+    pub session: Session,
+    /// ServiceAccount whose identity is used.
+    pub service_account: Option<String>,
+    /// `None`: the description is not changed.
+    pub description: Option<String>,
+    /// KMS key, resource policy, replicas, adoption.
+    pub settings: Settings,
+    /// Ownership tags and the tags from the spec.
+    pub tags: BTreeMap<String, String>,
+    /// Recovery window in days with which deletion is scheduled. `None`: the AWS secret is retained.
+    pub delete_after_days: Option<i32>,
+    /// `None`: mirror only.
+    pub value: Option<DeclaredValue>,
+    pub rotation: Rotation,
+    /// How a new version becomes current.
+    pub delivery: Delivery,
+    /// `None`: no mirror.
+    pub target: Option<Target>,
+    /// Number of versions with a retention label, 0 to 10.
+    pub keep_versions: u32,
+    /// Token of the rotate request.
+    pub rotate_request: Option<String>,
+    /// The rollback request.
+    pub rollback_request: Option<RollbackRequest>,
+    /// Token of the refresh request.
+    pub refresh_request: Option<String>,
+}
+
+/// Rotation of the value.
+#[derive(Debug, Clone)]
+pub enum Rotation {
+    /// No rotation.
+    Never,
+    /// Rotation by the operator on a schedule.
+    Scheduled {
+        clock: Clock,
+        /// The schedule as written, and the other settings that differ from their defaults. A different text is an edit
+        /// of the schedule.
+        expression: String,
+        /// The next due time is shown, but nothing is rotated.
+        suspended: bool,
+        /// Rotate immediately when rotation is first configured for an existing value.
+        immediately: bool,
+    },
+    /// Rotation by AWS with a Lambda function.
+    Lambda(LambdaRotation),
+    /// The schedule is rejected. Everything else is reconciled.
+    Refused(Refusal),
+}
+
+/// The mirrored Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub name: String,
+    pub layout: Layout,
+    /// Labels, including ours.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, without ours.
+    pub annotations: BTreeMap<String, String>,
+    /// The version that the Secret holds.
+    pub pin: Pin,
+    /// Whether the Secret is retained when the object is deleted.
+    pub retained: bool,
+    /// Whether an existing Secret may be adopted if it has our annotation.
+    pub adopts: bool,
+}
+
+impl Target {
+    /// Hash of everything in the Secret except its values. It shows whether the Secret, with these keys, was rendered
+    /// as declared.
+    pub fn rendering<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> String {
+        let mut names: Vec<&str> = keys.into_iter().collect();
+        names.sort_unstable();
+        let shape = serde_json::json!([self.layout.kind.as_str(), self.layout.keys, names, self.labels, self.annotations]);
+        short_hash(shape.to_string().as_bytes())
+    }
+}
+
+impl Desired {
+    /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, or `None` if the value is not managed.
+    pub fn strategy(&self) -> &'static str {
+        match (&self.rotation, &self.value) {
+            (Rotation::Lambda(_), _) => "Lambda",
+            (_, Some(_)) => "Generate",
+            (_, None) => "None",
+        }
+    }
+
+    /// Whether deletion of the object requires cleanup.
+    pub fn needs_finalizer(&self) -> bool {
+        (self.value.is_some() && self.delete_after_days.is_some()) || self.target.as_ref().is_some_and(|target| target.retained)
+    }
+
+    /// Value of the rotation tag. Derived from the name, so that a recreated object continues the rotation of its
+    /// predecessor.
+    pub fn rotation_claim(&self) -> String {
+        let cluster = self.tags.get(TAG_CLUSTER).map_or("", String::as_str);
+        let mark = format!("{cluster}/{}/{}", self.namespace, self.name);
+        if mark.chars().count() <= LONGEST_TAG { mark } else { short_hash(mark.as_bytes()) }
+    }
+}

@@ -1,0 +1,24 @@
+//! Settings of the administrator.
+
+use jiff::SignedDuration;
+
+/// Settings of the administrator that apply to every object.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Region of objects that do not set one.
+    pub default_region: String,
+    /// Regions that objects may use. Empty: any.
+    pub allowed_regions: Vec<String>,
+    /// Prefix of AWS names: `<prefix>/<namespace>/<name>`, unless the Namespace allows other names.
+    pub name_prefix: String,
+    /// Cluster ID of the owner in the ownership tags.
+    pub cluster: String,
+    /// Minimum interval between two due times.
+    pub minimum_interval: SignedDuration,
+    /// Whether objects may use the identity of a ServiceAccount in their namespace.
+    pub service_accounts: bool,
+    /// KMS keys that objects may use, as globs over the key as written. Empty: any.
+    pub allowed_kms_keys: Vec<String>,
+    /// Whether objects may set a resource policy.
+    pub allow_resource_policies: bool,
+}
