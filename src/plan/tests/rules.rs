@@ -29,7 +29,7 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                 if predecessor.is_some() {
                     let delivered = match &seen.mirror {
                         MirrorState::Unwanted => true,
-                        MirrorState::Ours { version, intact, .. } => *version == *predecessor && *intact,
+                        MirrorState::Ours { version, intact, .. } => *version == *predecessor && (*intact || seen.journal.mirror_written()),
                         MirrorState::Absent | MirrorState::Foreign | MirrorState::Adoptable => false,
                     };
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
