@@ -87,7 +87,7 @@ async fn who_cannot_start_says_in_one_sentence_why_and_what_to_do() -> Result<()
     // kube's client logs a failed connection by itself, as JSON.
     let sentences: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
     ensure!(code == 1 && sentences.len() == 1, "{code}: {said}");
-    ensure!(sentences[0].contains("does not answer") && sentences[0].contains("KUBECONFIG"), "{code}: {said}");
+    ensure!(sentences[0].contains("does not respond") && sentences[0].contains("KUBECONFIG"), "{code}: {said}");
 
     // A service account without any right.
     let unknown = stage.plane().service_account_kubeconfig(&stage.namespace, "default").await;
