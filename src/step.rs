@@ -191,8 +191,12 @@ impl Step {
         let detail = match self {
             Self::SetReplicaKey { region, .. } => region,
             Self::MoveLabel { label, .. } => label,
-            Self::CreateMirror { version } | Self::ReplaceMirror { version, .. } | Self::AdoptMirror { version } => version.as_str(),
-            Self::Put { version, .. } | Self::Promote { version, .. } | Self::Settle { version } => version.as_str(),
+            Self::CreateMirror { version }
+            | Self::ReplaceMirror { version, .. }
+            | Self::AdoptMirror { version }
+            | Self::Put { version, .. }
+            | Self::Promote { version, .. }
+            | Self::Settle { version } => version.as_str(),
             Self::RestoreCurrent { to, .. } => to.as_str(),
             _ => "",
         };

@@ -51,7 +51,7 @@ pub struct RotatedSecretStatus {
     /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,
-    /// VersionIds of the requests that were handled.
+    /// Tokens of the requests that were handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestStatus>,
 }
@@ -233,7 +233,7 @@ pub struct FailureStatus {
     pub requests: Option<RequestStatus>,
 }
 
-/// VersionIds of the requests that were handled.
+/// Tokens of the requests that were handled.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestStatus {

@@ -112,7 +112,7 @@ impl Fault {
             _ => return self.into_failure(),
         };
         let message = format!("{} for the role {role}: {advice}", self.summary());
-        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message, ..self.into_failure() }
+        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message }
     }
 }
 

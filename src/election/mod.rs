@@ -109,16 +109,16 @@ impl Election {
 
     /// Runs until `stop` resolves, then releases the Lease. `stop` must resolve only after all reconciles have ended.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
-        let mut changes: Option<BoxStream<'static, ()>> = None;
+        let mut watch: Option<BoxStream<'static, ()>> = None;
         let mut stop = std::pin::pin!(stop.fuse());
         tracing::info!(identity = self.me, "standby: waiting for the Lease");
         loop {
             let wait = self.attempt().await;
             // A leader does not need the watch: it sees the Lease at every renewal.
-            changes = if self.leads() { None } else { changes.or_else(|| Some(self.leases.changes().boxed())) };
+            watch = if self.leads() { None } else { watch.or_else(|| Some(self.leases.changes().boxed())) };
             let changed = async {
-                match &mut changes {
-                    Some(changes) => changes.next().await,
+                match &mut watch {
+                    Some(watch) => watch.next().await,
                     None => future::pending().await,
                 }
             };

@@ -114,7 +114,7 @@ fn access(want: &Desired, seen: &Observation) -> Option<Next> {
         return Some(Next::blocked(refusal.clone()));
     }
     let differs = seen.finalizer != want.needs_finalizer();
-    differs.then(|| Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer }))
+    differs.then_some(Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer }))
 }
 
 #[cfg(test)]

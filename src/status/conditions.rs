@@ -85,7 +85,7 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
     let refusals = || [provisioned, mirrored, aspects.rotated.as_ref()].into_iter().flatten();
     match refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next()) {
         Some(refusal) => summarise(&mut statements, refusal, false),
-        None => statements.push(ready(&version, pinned, refused_rollback(after, want))),
+        None => statements.push(ready(&version, pinned, &refused_rollback(after, want))),
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
     if (examined.awaiting_consistency || applying) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
@@ -94,12 +94,12 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
     statements
 }
 
-fn ready(version: &str, pinned: Option<String>, suffix: String) -> Statement {
+fn ready(version: &str, pinned: Option<String>, suffix: &str) -> Statement {
     Statement {
         of: ConditionType::Ready,
         holds: true,
         reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
-        message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + &suffix,
+        message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + suffix,
     }
 }
 

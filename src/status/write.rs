@@ -107,7 +107,7 @@ impl Report<'_> {
 
     fn examined(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
         self.refreshed(after);
-        self.handled(after, examined);
+        Self::handled(after, examined);
         if examined.awaiting_consistency {
             self.unseen(after);
             return;
@@ -133,7 +133,7 @@ impl Report<'_> {
         }
     }
 
-    fn handled(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
+    fn handled(after: &mut RotatedSecretStatus, examined: &Examined) {
         let mut requests = after.requests.clone().unwrap_or_default();
         if examined.requests.rotate.is_some() {
             requests.rotate.clone_from(&examined.requests.rotate);

@@ -136,7 +136,7 @@ async fn a_value_that_was_put_in_aws_just_before_is_what_is_gone_back_from() -> 
         let _operator = scene.operator().await?;
         scene.run("rotate db").await?.ends(0);
     }
-    // Nobody has looked since.
+    // No reconcile has happened since.
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let bad = json!({"username": "admin", "password": "typed in the console"}).to_string();
     scene.world.emulator.external_writer().put_value(&name, &bad).map_err(|error| anyhow::anyhow!("{error:?}"))?;

@@ -1,4 +1,4 @@
-//! Looking: status, history, help, completion, and kubectl itself.
+//! Commands that only read: status, history, help, completion, and kubectl itself.
 
 use std::path::Path;
 

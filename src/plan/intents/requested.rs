@@ -10,13 +10,11 @@ use crate::version_id::VersionId;
 /// Rotates once for each token.
 pub(super) fn requested(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Some(value) = &situation.want.value else { return Proposal::Nothing };
-    match open_request(situation).filter(|_| value.generates()) {
-        Some(version) => Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::Requested }),
-        None => {
-            examined.requests.rotate.clone_from(&situation.want.rotate_request);
-            Proposal::Nothing
-        }
+    if let Some(version) = open_request(situation).filter(|_| value.generates()) {
+        return Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::Requested });
     }
+    examined.requests.rotate.clone_from(&situation.want.rotate_request);
+    Proposal::Nothing
 }
 
 /// The version of a request that was not handled.
