@@ -10,7 +10,7 @@ use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
 use crate::aws::{Aws, EndpointConfig};
-use crate::controller::{self, Working};
+use crate::controller::{self, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::flags::{duration, endpoint};
@@ -219,7 +219,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
     let mut watching =
-        tokio::spawn(controller::run(ctx, &scope, Working { concurrency, metrics_per_object }, leadership, readiness, until(stopped)));
+        tokio::spawn(controller::run(ctx, &scope, Settings { concurrency, metrics_per_object }, leadership, readiness, until(stopped)));
     tokio::select! {
         () = signalled => {}
         // A process without watches is idle but looks healthy, so it exits.

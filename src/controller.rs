@@ -1,4 +1,4 @@
-//! Watches, queue, shutdown. No decisions: every event only means "look at this object".
+//! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,33 +24,33 @@ use crate::kubernetes::watch::{self, Lists};
 use crate::reconcile::{Context, reconcile};
 use crate::unreadable;
 
-/// The longest that one turn may take; AWS and the API server have shorter limits of their own.
-const TURN: Duration = Duration::from_mins(3);
+/// Time limit of one reconcile. Requests to AWS and to the API server have shorter timeouts.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// A turn reports its failures itself, so there is none here.
+/// A reconcile that timed out or panicked. A reconcile reports its failures itself, so this has no details.
 #[derive(Debug, thiserror::Error)]
-#[error("the turn was cut short")]
-struct CutShort;
+#[error("the reconcile was interrupted")]
+struct Interrupted;
 
-/// Which objects an operator looks after.
+/// Which objects the operator reconciles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// In these namespaces; empty: in all.
+    /// The objects in these namespaces; empty: in all.
     namespaces: Vec<String>,
-    /// With these labels.
+    /// Label selector of the objects; `None`: all.
     selector: Option<String>,
 }
 
 impl Scope {
-    /// In `namespaces` (empty: all), with the labels that `selector` asks for.
+    /// The objects in `namespaces` (empty: all) that match the label selector.
     pub fn new(mut namespaces: Vec<String>, selector: Option<String>) -> Self {
-        // Two watches of one namespace would be two turns at once for one object.
+        // Two watches of one namespace would allow two concurrent reconciles of one object.
         namespaces.sort_unstable();
         namespaces.dedup();
         Self { namespaces, selector: selector.filter(|selector| !selector.trim().is_empty()) }
     }
 
-    /// One part for each watch: a namespace, or all of them.
+    /// One part for each watch: a namespace, or `None` for all namespaces.
     fn parts(&self) -> Vec<Option<&str>> {
         if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() }
     }
@@ -66,46 +66,47 @@ where
     }
 }
 
-/// Our Secrets, by label.
+/// Label selector of the mirrored Secrets.
 fn ours() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-/// Why the operator cannot start. One sentence that says what to do.
+/// Reason why the operator cannot start, as one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The CRD is not there.
+    /// The CRD is not installed.
     #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; type: kubectl apply -f crds/")]
     NoDefinition,
-    /// The API server refuses.
+    /// The API server denies a request.
     #[error("the API server does not let the operator {what} {place} (HTTP {code}); check the ServiceAccount and its {binding}")]
     Denied {
         /// Verb and kind.
         what: &'static str,
-        /// Where.
+        /// The namespace, or all namespaces.
         place: String,
-        /// Which kind of binding would give the right.
+        /// The kind of binding that would grant the permission.
         binding: &'static str,
-        /// The answer.
+        /// HTTP status of the response.
         code: u16,
     },
-    /// The selector does not parse.
-    #[error("--object-selector: the API server does not understand it; write for example shard=blue")]
+    /// The API server rejects the label selector.
+    #[error("--object-selector: the API server cannot parse it; write for example shard=blue")]
     Selector,
-    /// The API server does not answer.
-    #[error("the API server does not answer; check KUBECONFIG or the pod's network")]
+    /// The API server does not respond.
+    #[error("the API server does not respond; check KUBECONFIG or the pod's network")]
     Unreachable,
-    /// What answers is no API server. An object never leads to this, whatever it holds.
+    /// The response does not come from an API server. The content of an object cannot cause this error.
     #[error(
-        "the answer is not one of a Kubernetes API server; check the server's address in KUBECONFIG, and whether a proxy answers for it"
+        "the response is not that of a Kubernetes API server; check the server's address in KUBECONFIG, and whether a proxy responds \
+         instead"
     )]
     NotKubernetes,
 }
 
-/// Asks the API server for one of each that is watched, so that a missing CRD or right is said at once and in words.
+/// Lists one object of each kind that is watched, so that a missing CRD or permission is reported at the start.
 ///
 /// # Errors
-/// When it would be no use to start.
+/// If the operator cannot work with this API server.
 pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
     let one = ListParams::default().limit(1);
     for part in scope.parts() {
@@ -127,9 +128,9 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
         }
     }
     for namespace in &scope.namespaces {
-        // What an administrator allows to the namespace is asked at each look.
-        let leave = Api::<Brief<Namespace>>::all(client.clone()).get_opt(namespace).await;
-        if let Some(code) = code(leave)? {
+        // Each reconcile reads the administrator's annotations of the namespace.
+        let found = Api::<Brief<Namespace>>::all(client.clone()).get_opt(namespace).await;
+        if let Some(code) = code(found)? {
             return Err(StartError::Denied { what: "get the Namespace", place: namespace.clone(), binding: "RoleBinding there", code });
         }
     }
@@ -146,7 +147,7 @@ pub async fn check(client: &Client, scope: &Scope) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The code of a refusal; `None`: it was none.
+/// HTTP status of an error response; `None` if the request succeeded.
 fn code<T>(answer: Result<T, kube::Error>) -> Result<Option<u16>, StartError> {
     match answer {
         Ok(_) => Ok(None),
@@ -156,29 +157,30 @@ fn code<T>(answer: Result<T, kube::Error>) -> Result<Option<u16>, StartError> {
     }
 }
 
-/// What every turn needs, and whether it may begin.
-struct Stage {
+/// What every reconcile shares.
+struct Shared {
     ctx: Arc<Context>,
     leadership: Leadership,
-    /// So many turns at once, in all namespaces together.
-    places: Semaphore,
+    /// Limits the concurrent reconciles over all namespaces.
+    permits: Semaphore,
     lists: Lists,
 }
 
-/// How an operator works.
+/// Settings of the controller.
 #[derive(Debug, Clone, Copy)]
-pub struct Working {
-    /// The most turns at once.
+pub struct Settings {
+    /// Maximum number of concurrent reconciles.
     pub concurrency: u16,
-    /// Whether metrics tell of each object by name.
+    /// Whether there are metrics for each object.
     pub metrics_per_object: bool,
 }
 
-/// Runs until `stop` resolves and the turns under way have ended. Before `leadership` allows it, and after, objects are known and nothing is done.
+/// Runs until `stop` resolves and the reconciles in progress have ended. While this replica is not the leader, it
+/// watches the objects and reconciles none.
 pub fn run<S>(
     ctx: Arc<Context>,
     scope: &Scope,
-    working: Working,
+    settings: Settings,
     leadership: Leadership,
     readiness: Readiness,
     stop: S,
@@ -186,22 +188,22 @@ pub fn run<S>(
 where
     S: Future<Output = ()> + Send + 'static,
 {
-    let stage = Arc::new(Stage { ctx, leadership, places: Semaphore::new(usize::from(working.concurrency)), lists: Lists::default() });
+    let shared = Arc::new(Shared { ctx, leadership, permits: Semaphore::new(usize::from(settings.concurrency)), lists: Lists::default() });
     let stop = stop.boxed().shared();
-    let watches: Vec<_> = scope.parts().into_iter().map(|part| work_on(&stage, scope, part, working.concurrency, stop.clone())).collect();
-    let (turns, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
-    stage.ctx.metrics.count_objects({
-        let (stores, clock) = (stores.clone(), Arc::clone(&stage.ctx.clock));
+    let watches: Vec<_> = scope.parts().into_iter().map(|part| control(&shared, scope, part, settings.concurrency, stop.clone())).collect();
+    let (controllers, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+    shared.ctx.metrics.count_objects({
+        let (stores, clock) = (stores.clone(), Arc::clone(&shared.ctx.clock));
         move || {
-            let mut census = FleetStats::default();
+            let mut stats = FleetStats::default();
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
                 match object.readable() {
-                    Some(object) => census.count(object, now, working.metrics_per_object),
-                    None => census.unreadable += 1,
+                    Some(object) => stats.count(object, now, settings.metrics_per_object),
+                    None => stats.unreadable += 1,
                 }
             }
-            census
+            stats
         }
     });
     async move {
@@ -210,20 +212,20 @@ where
                 readiness.set();
             }
         };
-        futures::join!(future::join_all(turns), ready);
+        futures::join!(future::join_all(controllers), ready);
     }
 }
 
-/// The turns of the objects in one namespace, or in all, and the objects themselves.
-fn work_on(
-    stage: &Arc<Stage>,
+/// The controller of the objects in one namespace, or in all, and the store of these objects.
+fn control(
+    shared: &Arc<Shared>,
     scope: &Scope,
     part: Option<&str>,
     concurrency: u16,
     stop: future::Shared<future::BoxFuture<'static, ()>>,
 ) -> (impl Future<Output = ()> + Send + use<>, Store<Stored>) {
-    let client = &stage.ctx.client;
-    let (lists, metrics) = (&stage.lists, &stage.ctx.metrics);
+    let client = &shared.ctx.client;
+    let (lists, metrics) = (&shared.lists, &shared.ctx.metrics);
     let (store, writer) = reflector::store();
     let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
@@ -233,63 +235,64 @@ fn work_on(
     )
     .with_config(controller::Config::default().concurrency(concurrency))
     .owns_stream(secrets.touched_objects())
-    .reconcile_all_on(stage.leadership.begins());
+    .reconcile_all_on(shared.leadership.begins());
     if part.is_none() {
         let store = store.clone();
         let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Stored>> {
             let name = Some(namespace.name_any());
             store.state().iter().filter(|object| object.namespace() == name).map(|object| ObjectRef::from_obj(&**object)).collect()
         };
-        // One Namespace alone can be read with a Role in it, but not watched: there, its annotations are seen at the next look.
+        // A Role in a namespace allows to read that Namespace, but not to watch it. With --namespaces, a change of its
+        // annotations is seen at the next reconcile.
         let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone());
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
-    let turns = controller
+    let ended = controller
         .graceful_shutdown_on(stop)
-        .run(look_at, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::clone(stage))
+        .run(reconcile_one, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::clone(shared))
         .for_each(|result| {
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(controller::Error::ReconcilerFailed(_, object)) => {
-                    tracing::error!(%object, "the turn was cut short; it is tried again");
+                    tracing::error!(%object, "the reconcile was interrupted; retrying");
                 }
-                // Interruptions of watches do not come here: each watch says them itself.
-                Err(_) => tracing::error!("the controller's queue failed; it goes on"),
+                // Interruptions of watches do not come here: each watch logs them itself.
+                Err(_) => tracing::error!("the controller's queue failed; continuing"),
             }
             future::ready(())
         });
-    (turns, store)
+    (ended, store)
 }
 
-async fn look_at(object: Arc<Stored>, stage: Arc<Stage>) -> Result<Action, CutShort> {
+async fn reconcile_one(object: Arc<Stored>, shared: Arc<Shared>) -> Result<Action, Interrupted> {
     let object = match &*object {
         Stored::Readable(object) => object,
         Stored::Unreadable(unreadable) => {
-            return Ok(unreadable::handle(unreadable, &stage.ctx, stage.leadership.may_begin()).await);
+            return Ok(unreadable::handle(unreadable, &shared.ctx, shared.leadership.may_begin()).await);
         }
     };
-    // Never closed.
-    let Ok(_place) = stage.places.acquire().await else { return Err(CutShort) };
-    // Whoever begins to lead looks at everything.
-    if !stage.leadership.may_begin() {
+    // The semaphore is never closed.
+    let Ok(_permit) = shared.permits.acquire().await else { return Err(Interrupted) };
+    // A new leader reconciles every object, so nothing is lost here.
+    if !shared.leadership.may_begin() {
         return Ok(Action::await_change());
     }
-    let ctx = &stage.ctx;
-    let _under_way = ctx.metrics.reconcile_begins();
+    let ctx = &shared.ctx;
+    let _in_progress = ctx.metrics.reconcile_begins();
     let started = std::time::Instant::now();
-    let span = tracing::info_span!("turn", object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()));
+    let span = tracing::info_span!("reconcile", object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()));
     let ended = tokio::select! {
-        ended = tokio::time::timeout(TURN, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
-        // As if it had crashed, which the next leader's turn can take.
-        () = stage.leadership.over() => {
-            tracing::warn!("the turn was cut short: the Lease has run out");
+        ended = tokio::time::timeout(RECONCILE_TIMEOUT, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
+        // This is like a crash. The next leader continues from the state that it finds.
+        () = shared.leadership.over() => {
+            tracing::warn!("the reconcile was interrupted: the Lease has expired");
             ctx.metrics.reconcile("error", started.elapsed());
             return Ok(Action::await_change());
         }
     };
     let Ok(Ok(result)) = ended else {
         ctx.metrics.reconcile("error", started.elapsed());
-        return Err(CutShort);
+        return Err(Interrupted);
     };
     let outcome = match (result.failed, result.changed) {
         (true, _) => "error",

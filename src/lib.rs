@@ -1,9 +1,9 @@
 //! Rotated Secrets: a Kubernetes operator that creates secrets in AWS Secrets Manager, rotates them and mirrors them
 //! into Kubernetes Secrets.
 //!
-//! A reconcile of one object: **observe** (read AWS and Kubernetes) -> **plan** (pure: from facts to at most one step,
-//! or to the time of the next reconcile) -> **act** (one change) -> observe again. When no step is left: **report**
-//! (status, events, metrics). No state is kept in the process between reconciles.
+//! A reconcile of one object: **observe** (read AWS and Kubernetes, compare with the spec) -> **plan** (pure: at
+//! most one step, or an assessment) -> **act** (one change, recorded in the journal) -> observe again. When no step is
+//! left, the **status** is written, with Events and metrics. The process holds no state between reconciles.
 
 pub mod api;
 pub mod aws;

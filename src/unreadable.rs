@@ -1,4 +1,4 @@
-//! An object that this version of the operator cannot read: it is named, and may go.
+//! An object that this version of the operator cannot decode: it is reported, and its deletion is not blocked.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::kubernetes::stored::{Stored, Unreadable};
 use crate::reconcile::Context;
 use crate::status::EventNote;
 
-/// How soon to try again to let go of one.
-const AGAIN: Duration = Duration::from_secs(30);
+/// Delay before the finalizer is removed again after a failure.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Names the object in the log and, for its owner, in an Event. One that is being deleted loses our finalizer: what its spec wants done in AWS
-/// cannot be known, so nothing is done there. `leads`: whether this replica acts.
+/// Names the object in the log and, for its owner, in an Event. If it is being deleted, removes our finalizer and does
+/// nothing in AWS, because its deletion policy cannot be read. `leads`: this replica is the leader.
 pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Action {
     let metadata = &unreadable.metadata;
     let name = format!("{}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
-    // Never what it holds.
+    // The content of the object is never logged.
     tracing::error!(object = name, defect = %unreadable.defect, "a RotatedSecret cannot be read; nothing is done for it");
     if !leads {
         return Action::await_change();
@@ -31,17 +31,17 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
     if !ours {
         return Action::await_change();
     }
-    let kept = kept(unreadable);
-    // Before the object is gone, when it can still be told.
-    publish(unreadable, ctx, &kept).await;
-    match object::let_go(&ctx.client, unreadable).await {
+    let orphaned = orphaned(unreadable);
+    // Published first: there can be no Event about an object that is gone.
+    publish(unreadable, ctx, &orphaned).await;
+    match object::release(&ctx.client, unreadable).await {
         Ok(()) => {
-            tracing::warn!(object = name, note = kept.note, "an object that cannot be read was let go");
+            tracing::warn!(object = name, note = orphaned.note, "removed the finalizer from an object that cannot be read");
             Action::await_change()
         }
         Err(failure) => {
             tracing::warn!(object = name, reason = %failure.reason, message = failure.message, "the finalizer could not be removed");
-            Action::requeue(AGAIN)
+            Action::requeue(RETRY_DELAY)
         }
     }
 }
@@ -63,7 +63,7 @@ fn complaint(unreadable: &Unreadable) -> EventNote {
     }
 }
 
-fn kept(unreadable: &Unreadable) -> EventNote {
+fn orphaned(unreadable: &Unreadable) -> EventNote {
     let note = match &unreadable.arn {
         Some(arn) => format!(
             "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; type: aws secretsmanager delete-secret --secret-id {arn}",

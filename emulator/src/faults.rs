@@ -1,5 +1,5 @@
 //! Faults on demand: which calls go wrong, and how. A plan plays the same way each time it is given the same calls: chance is drawn from the
-//! seed, the rule and the call's number among the calls that the rule looks at, so that other calls in between change nothing.
+//! seed, the rule and the call's number among the calls that match the rule, so that other calls in between change nothing.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub enum Fault {
     },
 }
 
-/// To which of the calls that a rule looks at its fault happens.
+/// Which of the calls that match a rule get its fault.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum When {
@@ -58,7 +58,7 @@ pub enum When {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultRule {
-    /// The operation it looks at; none means every operation.
+    /// The operation that it matches; none means every operation.
     #[serde(default)]
     pub operation: Option<String>,
     /// Which of those calls.

@@ -69,7 +69,7 @@ pub struct CommandFunction {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Variables beside its parent's, such as `AWS_ENDPOINT_URL`.
+    /// Variables in addition to those of its parent, such as `AWS_ENDPOINT_URL`.
     pub environment: Vec<(String, String)>,
 }
 

@@ -86,7 +86,7 @@ pub struct RotationEvent {
     pub error_message: Option<String>,
 }
 
-/// What is kept about rotations beside the store.
+/// State of rotations outside of the store.
 #[derive(Default)]
 pub(crate) struct Rotations {
     pub(crate) functions: Mutex<Functions>,

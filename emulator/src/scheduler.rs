@@ -8,7 +8,8 @@ use crate::rotation::{Invocation, RotationEvent, RotationFunction, RotationStep}
 use crate::service::Emulator;
 use crate::store::rotate::{Due, End};
 
-/// How often a served emulator looks whether a rotation is due. Its clock may be moved at any moment, so it cannot just sleep until then.
+/// Interval at which a served emulator checks for due rotations. Its clock can be moved at any time, so it cannot sleep
+/// until a due time.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Emulator {

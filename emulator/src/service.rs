@@ -114,7 +114,7 @@ impl Emulator {
         *lock(&self.0.barrier) = barrier;
     }
 
-    /// Sets what goes wrong, and begins to count anew.
+    /// Sets the faults, and resets the counters.
     pub fn set_faults(&self, plan: FaultPlan) {
         *lock(&self.0.faults) = FaultInjector::new(plan);
     }

@@ -1,4 +1,4 @@
-//! The emulator's state as tests look at it.
+//! The emulator's state for tests.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The Lease that replicas of the operator share. Every write carries the resourceVersion that was seen, so that of two candidates one wins.
+//! The Lease that replicas of the operator share. Every write carries the resourceVersion of the last read, so that only
+//! one of two candidates succeeds.
 
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
@@ -21,17 +22,17 @@ pub struct Leases {
     name: String,
 }
 
-/// Why a Lease was not read or written. No text of the API server: the code says enough.
+/// Reason why a Lease was not read or written. It has no text of the API server; the code is sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// Somebody else wrote it since it was seen.
-    #[error("somebody else wrote it")]
+    /// Another client wrote it since it was read.
+    #[error("another client wrote it")]
     Conflict,
-    /// The API server answered with this code.
+    /// The API server responded with this code.
     #[error("HTTP {0}")]
     Refused(u16),
-    /// It did not answer.
-    #[error("no answer")]
+    /// The API server did not respond.
+    #[error("no response")]
     Unreachable,
 }
 
@@ -55,24 +56,24 @@ impl Leases {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Rings when the Lease may have changed. What it is then, [`Leases::read`] says: a watch can lag behind.
-    pub fn bell(&self) -> impl Stream<Item = ()> + Send + use<> {
+    /// Yields when the Lease may have changed. Read it again with [`Leases::read`], because a watch can lag behind.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
         let api: Api<Brief<Lease>> = Api::namespaced(self.client.clone(), &self.namespace);
         watcher::watch_object(api, &self.name).default_backoff().map(drop)
     }
 
-    /// The Lease, or `None` when there is none.
+    /// The Lease; `None` if it does not exist.
     ///
     /// # Errors
-    /// When the API server refuses or does not answer.
+    /// If the API server rejects the request or does not respond.
     pub async fn read(&self) -> Result<Option<Lease>, LeaseError> {
         Ok(self.api().get_opt(&self.name).await?)
     }
 
-    /// Writes our name and the time into the Lease as seen (`None`: creates it). Gives it as it is then.
+    /// Writes the holder and the time into the Lease `seen` (`None`: creates it). Returns the Lease as written.
     ///
     /// # Errors
-    /// [`LeaseError::Conflict`] when somebody else was faster.
+    /// [`LeaseError::Conflict`] if another client wrote it since it was read.
     pub async fn hold(&self, seen: Option<&Lease>, holder: &str, lasting: Duration, now: Timestamp) -> Result<Lease, LeaseError> {
         let before = seen.and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let same = before.holder_identity.as_deref() == Some(holder);
@@ -90,13 +91,13 @@ impl Leases {
         self.write(seen, spec).await
     }
 
-    /// Takes our name off the Lease, so that the next candidate need not wait.
+    /// Removes the holder from the Lease, so that the next candidate does not have to wait.
     ///
     /// # Errors
-    /// [`LeaseError::Conflict`] when it is not ours any more.
+    /// [`LeaseError::Conflict`] if another client wrote it since it was read.
     pub async fn release(&self, seen: &Lease, now: Timestamp) -> Result<(), LeaseError> {
         let before = seen.spec.clone().unwrap_or_default();
-        // As client-go leaves it: the shortest duration that is valid.
+        // As client-go does: the shortest valid duration.
         let spec = LeaseSpec {
             holder_identity: None,
             lease_duration_seconds: Some(1),

@@ -109,16 +109,16 @@ impl Election {
 
     /// Runs until `stop` resolves, then releases the Lease. `stop` must resolve only after all reconciles have ended.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
-        let mut bell: Option<BoxStream<'static, ()>> = None;
+        let mut watch: Option<BoxStream<'static, ()>> = None;
         let mut stop = std::pin::pin!(stop.fuse());
         tracing::info!(identity = self.me, "standby: waiting for the Lease");
         loop {
-            let wait = self.turn().await;
+            let wait = self.attempt().await;
             // A leader does not need the watch: it sees the Lease at every renewal.
-            bell = if self.leads() { None } else { bell.or_else(|| Some(self.leases.bell().boxed())) };
+            watch = if self.leads() { None } else { watch.or_else(|| Some(self.leases.changes().boxed())) };
             let changed = async {
-                match &mut bell {
-                    Some(bell) => bell.next().await,
+                match &mut watch {
+                    Some(watch) => watch.next().await,
                     None => future::pending().await,
                 }
             };
@@ -136,9 +136,9 @@ impl Election {
     }
 
     /// Reads the Lease, writes it at most once, and returns the time until the next attempt.
-    async fn turn(&mut self) -> Duration {
+    async fn attempt(&mut self) -> Duration {
         if !self.leads()
-            && let Err(error) = self.look().await
+            && let Err(error) = self.read().await
         {
             tracing::warn!(%error, "cannot read the Lease; retrying");
             return self.timing.retry_period;
@@ -159,7 +159,7 @@ impl Election {
             Err(LeaseError::Conflict) => self.conflict().await,
             Err(error) => {
                 tracing::warn!(%error, "cannot write the Lease; retrying");
-                self.stumble();
+                self.renewal_failed();
                 // Retry sooner than after a success, because only the time until the Lease expires remains.
                 self.timing.retry_period / 2
             }
@@ -168,9 +168,9 @@ impl Election {
 
     /// Handles a conflict: another replica wrote the Lease, or this replica did and the response was lost.
     async fn conflict(&mut self) -> Duration {
-        if let Err(error) = self.look().await {
+        if let Err(error) = self.read().await {
             tracing::warn!(%error, "cannot read the Lease; retrying");
-            self.stumble();
+            self.renewal_failed();
             return self.timing.retry_period / 2;
         }
         let ours = self.sighting().is_some_and(|lease| lease.holder == Some(&self.me));
@@ -194,7 +194,7 @@ impl Election {
 
     /// Handles a failed renewal, which has no effect until the renew deadline. Reconciles in progress may continue
     /// until the Lease expires.
-    fn stumble(&self) {
+    fn renewal_failed(&self) {
         let Some(renewed) = self.term.borrow().renewed else { return };
         if renewed.elapsed() >= self.timing.duration {
             self.lose("the Lease has expired");
@@ -210,7 +210,7 @@ impl Election {
         self.term.send_modify(|term| term.renewed = None);
     }
 
-    async fn look(&mut self) -> Result<(), LeaseError> {
+    async fn read(&mut self) -> Result<(), LeaseError> {
         let found = self.bounded(self.leases.read()).await?;
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         self.seen = match (found, self.seen.take()) {

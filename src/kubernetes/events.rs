@@ -1,4 +1,4 @@
-//! Events: one line for each thing that matters to the owner of an object. Losing one never fails a turn.
+//! Events: messages for the owner of an object. A failure to publish one does not fail the reconcile.
 
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -10,7 +10,7 @@ use crate::status::EventNote;
 pub struct Events(Recorder);
 
 impl Events {
-    /// With this client, in the operator's name.
+    /// Publishes with `client`, as the reporting controller of the operator.
     pub fn new(client: kube::Client) -> Self {
         let reporter = Reporter { controller: crate::api::FIELD_MANAGER.to_owned(), instance: None };
         Self(Recorder::new(client, reporter))

@@ -1,10 +1,11 @@
-//! Who wrote what into a Secret, by `managedFields`: an edit of a value moves the ownership of its key to the editor, so an edit shows without
-//! reading the value. <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+//! The writers of a Secret, from `managedFields`. An edit of a value moves the ownership of its key to the editor, so an
+//! edit is detected without reading the value.
+//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
 //!
-//! Whoever may update the Secret may write any `managedFields`, with any time, so each entry is read by itself, and one that cannot be read says
-//! nothing.
+//! A client that may update the Secret may write any `managedFields`, with any time. Each entry is therefore decoded
+//! separately, and an entry that cannot be decoded is ignored.
 
-#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, however deep they are")]
+#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, whatever their depth")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +19,16 @@ use serde_json::value::RawValue;
 use super::stored::time;
 use crate::api::FIELD_MANAGER;
 
-/// What ours and other entries own.
+/// What the operator and other writers own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writers {
     /// Keys of `data` that we wrote last.
     pub(crate) our_keys: BTreeSet<String>,
-    /// Keys of `data` that somebody else wrote last.
+    /// Keys of `data` that another client wrote last.
     pub(crate) foreign_keys: BTreeSet<String>,
-    /// Somebody else wrote `immutable`.
+    /// Another client wrote `immutable`.
     pub(crate) foreign_form: bool,
-    /// When somebody last applied `stringData`, which changes a value without owning its key.
+    /// When another client last applied `stringData`, which changes a value without owning its key.
     pub(crate) string_data: Option<Timestamp>,
     /// Labels that we wrote.
     pub(crate) our_labels: BTreeSet<String>,
@@ -37,7 +38,8 @@ pub(crate) struct Writers {
     pub(crate) written: Option<Timestamp>,
 }
 
-/// The metadata of the object in this JSON, without `managedFields`, and what they say. `None`: there is none that can be written back.
+/// The metadata of the object in this JSON without `managedFields`, and the writers. `None` if the metadata could not be
+/// written back.
 pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
     #[derive(Deserialize)]
     struct Parts<'a> {
@@ -46,7 +48,7 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
     }
     let Parts { mut metadata } = serde_json::from_str(text).ok()?;
     let entries = metadata.remove("managedFields").map(RawValue::get);
-    // The API server keeps these two itself.
+    // The API server sets these two itself and ignores what a client writes.
     let (created, deleted) = (metadata.remove("creationTimestamp"), metadata.remove("deletionTimestamp"));
     let rest: serde_json::Map<String, Value> =
         metadata.into_iter().map(|(key, raw)| serde_json::from_str(raw.get()).map(|value| (key, value))).collect::<Result<_, _>>().ok()?;
@@ -69,7 +71,7 @@ struct Entry<'a> {
     fields: Option<Fields>,
 }
 
-/// Only what is asked for; all else is skipped, however deep.
+/// Only the fields that are used. All others are skipped, whatever their depth.
 #[derive(Deserialize, Default)]
 struct Fields {
     #[serde(rename = "f:data", default)]
@@ -115,7 +117,7 @@ impl Writers {
         self.foreign_keys.extend(names(fields.data));
         self.foreign_form |= fields.immutable.is_some();
         if fields.string_data.is_some() {
-            // Whoever writes a time that cannot be read could as well have written an old one: it says nothing.
+            // A time that cannot be read is ignored: its writer could as well have written an old time.
             self.string_data = self.string_data.max(at.and_then(time));
         }
     }

@@ -1,5 +1,5 @@
-//! The mirrored Secret. Facts come from its metadata alone; it is written by POST and PUT with preconditions, and the answers are asked for
-//! as metadata and thrown away, so that no library can log a body with a value in it.
+//! The mirrored Secret. The operator reads only its metadata. It writes with POST and PUT and preconditions, requests the
+//! responses as metadata and discards them, so that no library can log a body with a value in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 /// The metadata of the Secret.
 #[derive(Debug, Clone)]
 pub struct MirrorMetadata {
-    /// What it says.
+    /// The facts from the metadata.
     pub facts: MirrorFacts,
     /// The ARN of the AWS secret that its annotation names.
     pub arn: Option<String>,
@@ -39,7 +39,7 @@ pub struct MirrorMetadata {
 }
 
 impl MirrorMetadata {
-    /// The keys of its data that we wrote last.
+    /// The keys of its data that the operator wrote last.
     pub fn keys(&self) -> &BTreeSet<String> {
         &self.writers.our_keys
     }
@@ -59,17 +59,18 @@ pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn:
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
         Err(error) => return Err(failed("reading the Secret's metadata", &error)),
     };
-    let (metadata, writers) = managed_fields::read(&text).ok_or_else(|| unreadable(&target.name))?;
+    let (metadata, writers) =
+        managed_fields::read(&text).ok_or_else(|| unreadable(&target.name, &object.namespace().unwrap_or_default()))?;
     Ok(Some(read_metadata(metadata, writers, object, target, arn)))
 }
 
-fn unreadable(name: &str) -> Failure {
+fn unreadable(name: &str, namespace: &str) -> Failure {
     Failure {
         class: Class::Invalid,
         reason: Reason::WriteRefused,
         message: format!(
-            "the metadata of the Secret {name} cannot be read by this version of the operator: kubectl delete secret {name}, it is created \
-             again at once"
+            "the metadata of the Secret {name} cannot be read by this version of the operator: kubectl delete secret {name} -n {namespace}, \
+             the operator creates it again immediately"
         ),
     }
 }
@@ -96,10 +97,10 @@ fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret,
     MirrorMetadata { facts, arn: secret_arn, writers, metadata }
 }
 
-/// Writes the Secret: anew when `before` is `None`, else in place of what was seen, and only if it is still that.
+/// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read.
 ///
 /// # Errors
-/// Also when somebody was faster: then the turn looks again.
+/// Includes a conflict if another client wrote the Secret meanwhile. Another reconcile follows.
 pub async fn write(
     client: &Client,
     object: &RotatedSecret,
@@ -133,8 +134,8 @@ pub async fn write(
             class: Class::Invalid,
             reason: Reason::TypeMismatch,
             message: format!(
-                "the Secret {0} has another type, or is immutable, which Kubernetes does not let change: kubectl delete secret {0}, it is made \
-                 anew at once",
+                "the Secret {0} has another type or is immutable, and Kubernetes does not allow to change that: kubectl delete secret {0} \
+                 -n {namespace}, the operator creates it again immediately",
                 target.name
             ),
         });
@@ -142,10 +143,10 @@ pub async fn write(
     accepted(status, "writing the Secret")
 }
 
-/// Takes our owner reference off the Secret, so that it stays when its owner goes.
+/// Removes our owner reference from the Secret, so that it is not deleted with its owner.
 ///
 /// # Errors
-/// Also when somebody was faster.
+/// Includes a conflict if another client wrote the Secret meanwhile.
 pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, seen: &MirrorMetadata) -> Result<(), Failure> {
     let namespace = object.namespace().unwrap_or_default();
     let owners: Vec<OwnerReference> =
@@ -160,7 +161,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
     accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?.status(), "releasing the Secret")
 }
 
-/// What was there, less what we wrote once and do not want any more, plus what we want.
+/// The metadata to write: what was there, without what the operator wrote earlier, plus what is declared now.
 fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetadata>, ours: &[(&str, &str)]) -> ObjectMeta {
     let mut next = before.map(|before| before.metadata.clone()).unwrap_or_default();
     let writers = before.map(|before| &before.writers);
@@ -190,8 +191,9 @@ fn accepted(status: StatusCode, what: &'static str) -> Result<(), Failure> {
     if status.is_success() { Ok(()) } else { Err(refused(what, status)) }
 }
 
-/// Whether the API server refuses a field that never changes: the type, or anything of an immutable Secret. Only the names of the fields are
-/// taken from its answer, whose sentences may quote what was sent; an admission policy names none.
+/// Whether the API server rejects the change of a field that cannot be changed: the type, or the data of an immutable
+/// Secret. Only field names are read from the response, since its text may quote what was sent. The response of an
+/// admission policy names no fields.
 async fn unchangeable(answer: Response<Body>) -> bool {
     #[derive(Deserialize)]
     struct Refusal {

@@ -1,4 +1,5 @@
-//! Kubernetes: the mirrored Secret, the object's finalizer and status, Events, the Lease, and what an administrator says on the Namespace. No decisions.
+//! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, ServiceAccounts, the
+//! annotations of the Namespace, and watches. They decide nothing.
 
 pub mod events;
 pub(crate) mod managed_fields;
@@ -15,11 +16,12 @@ use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
 
-/// An answer of the API server that is no success, as far as it may be told. Its text is not looked at: the server quotes what it was sent.
+/// The failure for an error response of the API server. Its text is not used, because the server quotes what it was
+/// sent.
 pub(crate) fn refused(what: &'static str, status: StatusCode) -> Failure {
     let (class, reason, advice) = match status {
         StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
-            (Class::Conflict, Reason::Progressing, "it changed meanwhile; the operator looks again")
+            (Class::Conflict, Reason::Progressing, "it changed meanwhile; the operator reads it again")
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
             Class::Denied,
@@ -29,19 +31,19 @@ pub(crate) fn refused(what: &'static str, status: StatusCode) -> Failure {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
             (Class::Invalid, Reason::WriteRefused, "compare spec.target with what the API server and its admission policies accept")
         }
-        _ => (Class::Retry, Reason::Progressing, "the operator tries again by itself"),
+        _ => (Class::Retry, Reason::Progressing, "the operator retries automatically"),
     };
-    Failure { class, reason, message: format!("{what}: the API server answered {}: {advice}", status.as_u16()) }
+    Failure { class, reason, message: format!("{what}: the API server responded with {}: {advice}", status.as_u16()) }
 }
 
-/// The same for an error of the client.
+/// The failure for an error of the client.
 pub(crate) fn failed(what: &'static str, error: &kube::Error) -> Failure {
     match error {
         kube::Error::Api(status) => refused(what, StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
         _ => Failure {
             class: Class::Retry,
             reason: Reason::Progressing,
-            message: format!("{what}: the API server did not answer: the operator tries again by itself"),
+            message: format!("{what}: the API server did not respond: the operator retries automatically"),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! What an administrator says on the Namespace.
+//! Annotations of the administrator on the Namespace.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::failed;
 use super::stored::Brief;
 use crate::failure::Failure;
 
-/// The annotations of a Namespace. A Namespace that is not there says nothing.
+/// The annotations of a Namespace. Empty if the Namespace does not exist.
 #[derive(Debug, Clone, Default)]
 pub struct NamespacePolicy(BTreeMap<String, String>);
 
 impl NamespacePolicy {
-    /// Asks the API server, not a cache: what was taken back must not be given any more.
+    /// Reads from the API server, not from a cache, so that a revoked permission is not used any more.
     ///
     /// # Errors
-    /// When the Namespace cannot be read.
+    /// If the Namespace cannot be read.
     pub async fn of(client: &Client, namespace: &str) -> Result<Self, Failure> {
         let found = Api::<Brief<Namespace>>::all(client.clone())
             .get_opt(namespace)
@@ -27,7 +27,7 @@ impl NamespacePolicy {
         Ok(Self(found.and_then(|namespace| namespace.metadata.annotations).unwrap_or_default()))
     }
 
-    /// What one annotation says.
+    /// The value of an annotation.
     pub fn get(&self, annotation: &str) -> Option<&str> {
         self.0.get(annotation).map(String::as_str)
     }

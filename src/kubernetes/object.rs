@@ -1,4 +1,4 @@
-//! The RotatedSecret itself: finalizer and status, both under optimistic locks.
+//! The RotatedSecret itself: finalizer and status, both written with optimistic concurrency.
 
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -13,15 +13,15 @@ fn api(client: &Client, object: &RotatedSecret) -> Api<Stored> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
-/// What was written can be read, unless somebody else wrote as well.
+/// Decodes the response to a write. It can be decoded, unless another client has written the object as well.
 fn written(stored: Stored) -> Result<RotatedSecret, Failure> {
-    stored.into_readable().map_err(|_| Failure::conflict("the object changed meanwhile; the operator looks again"))
+    stored.into_readable().map_err(|_| Failure::conflict("the object changed meanwhile; the operator reads it again"))
 }
 
-/// Puts our finalizer on (`true`) or takes it off, leaving others. Gives the object as it is then.
+/// Adds (`true`) or removes our finalizer and preserves the others. Returns the object as written.
 ///
 /// # Errors
-/// Also when the object changed since it was read: then the turn starts anew.
+/// Includes a conflict if the object changed since it was read. Another reconcile follows.
 pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: bool) -> Result<RotatedSecret, Failure> {
     let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
     if present {
@@ -36,11 +36,11 @@ pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: boo
         .and_then(written)
 }
 
-/// Takes our finalizer off an object of which only the metadata can be read, if it is still as it was seen.
+/// Removes our finalizer from an object of which only the metadata can be read.
 ///
 /// # Errors
-/// Also when it changed.
-pub async fn let_go(client: &Client, unreadable: &Unreadable) -> Result<(), Failure> {
+/// Includes a conflict if the object changed since it was read.
+pub async fn release(client: &Client, unreadable: &Unreadable) -> Result<(), Failure> {
     let metadata = &unreadable.metadata;
     let others: Vec<&String> = metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).collect();
     let patch = json!({"metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid, "finalizers": others}});
@@ -52,12 +52,12 @@ pub async fn let_go(client: &Client, unreadable: &Unreadable) -> Result<(), Fail
         .map_err(|error| failed("writing the finalizer", &error))
 }
 
-/// Writes the status. Gives the object as it is then.
+/// Writes the status. Returns the object as written.
 ///
 /// # Errors
-/// Also when the object changed since it was read: then the turn starts anew.
+/// Includes a conflict if the object changed since it was read. Another reconcile follows.
 pub async fn write_status(client: &Client, object: &RotatedSecret, status: &RotatedSecretStatus) -> Result<RotatedSecret, Failure> {
-    // Its metadata is not all that is stored. The API server takes nothing but the status and the resourceVersion.
+    // The metadata here is incomplete. The API server uses only the status and the resourceVersion.
     let mut next = object.clone();
     next.metadata.managed_fields = None;
     next.status = Some(status.clone());
@@ -69,17 +69,17 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
         .and_then(written)
 }
 
-/// Whether the object is still there and is not being deleted, by a fresh look.
+/// Checks with a new read that the object exists and is not being deleted.
 ///
 /// # Errors
-/// When it is not, or the API server does not answer.
+/// If it does not exist, is being deleted, or cannot be read.
 pub async fn alive(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
-    // A list of one: the operator has the right to list, and no other use for the one to get.
+    // A list with one result: the operator has the permission to list, and needs no permission to get otherwise.
     let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
     let found = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), &object.namespace().unwrap_or_default())
         .list(&params)
         .await
         .map_err(|error| failed("reading the object", &error))?;
     let lives = found.iter().any(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none());
-    if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator looks again")) }
+    if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator reads it again")) }
 }

@@ -1,4 +1,4 @@
-//! ServiceAccounts that act in AWS: what they say of their role, and their tokens.
+//! ServiceAccounts used for AWS calls: their role annotation and their tokens.
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -16,14 +16,14 @@ use crate::plaintext::Plaintext;
 
 /// The audience that AWS expects. <https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html>
 const AUDIENCE: &str = "sts.amazonaws.com";
-/// The shortest that the API server gives: the token is used once, at once.
+/// Shortest lifetime of a token that the API server accepts. The token is used once, immediately.
 const SECONDS: i64 = 600;
 
-/// What the ServiceAccount says, or `None` when there is none.
+/// The uid and the role annotation of the ServiceAccount; `None` if it does not exist.
 ///
 /// # Errors
-/// When it cannot be read.
-pub async fn look(client: &Client, namespace: &str, name: &str) -> Result<Option<Account>, Failure> {
+/// If it cannot be read.
+pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Account>, Failure> {
     let found = Api::<Brief<ServiceAccount>>::namespaced(client.clone(), namespace)
         .get_opt(name)
         .await
@@ -37,7 +37,7 @@ pub async fn look(client: &Client, namespace: &str, name: &str) -> Result<Option
 /// A token of the ServiceAccount for AWS.
 ///
 /// # Errors
-/// When the API server gives none.
+/// If the API server issues none.
 pub async fn token(client: &Client, namespace: &str, name: &str) -> Result<Plaintext, Failure> {
     let spec = TokenRequestSpec { audiences: vec![AUDIENCE.to_owned()], expiration_seconds: Some(SECONDS), ..TokenRequestSpec::default() };
     let answer = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
@@ -48,7 +48,7 @@ pub async fn token(client: &Client, namespace: &str, name: &str) -> Result<Plain
     Ok(Plaintext::from(status.token))
 }
 
-/// The right is given namespace by namespace, so a refusal says how.
+/// The permission is granted for each namespace, so the message says how to grant it.
 fn not_bound(namespace: &str, failure: Failure) -> Failure {
     if failure.class != Class::Denied {
         return failure;

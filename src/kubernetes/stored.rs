@@ -1,5 +1,5 @@
-//! Objects as the API server stores them. Whoever may write one object of a namespace decides what its JSON holds, so decoding never fails: an
-//! object that cannot be used is given by its name. docs/design/0011 tells why kube's own types do not do that.
+//! Objects as the API server stores them. Their JSON is written by users, so decoding never fails: an object that cannot
+//! be decoded is represented by its metadata. docs/design/0011 explains why kube's own types cannot be used for that.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,36 +15,37 @@ use serde_json::value::RawValue;
 
 use crate::api::{RotatedSecret, RotatedSecretSpec, RotatedSecretStatus, SERVICE_ACCOUNT_ROLE_ARN};
 
-/// The largest `spec` and the largest `status` that are decoded, in bytes of JSON. A value in AWS has 65,536 bytes, a policy 20,480 characters.
+/// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
+/// bytes, a policy 20,480 characters.
 pub const LARGEST: usize = 256 * 1024;
-/// How deep `spec` and `status` may be nested. What the definition declares has fewer than ten levels.
+/// Maximum nesting depth of `spec` and `status`. The CustomResourceDefinition declares fewer than ten levels.
 pub const DEEPEST: usize = 32;
-/// How many entries of `managedFields` are taken. kubectl, an operator or two and a controller make fewer than ten.
+/// Maximum number of entries of `managedFields` that are read. Typical objects have fewer than ten.
 const MOST_WRITERS: usize = 64;
-/// Annotations that the operator reads have this prefix, but for the role of a ServiceAccount.
+/// Prefix of the annotations that the operator reads, except the role of a ServiceAccount.
 const OUR_ANNOTATIONS: &str = "rotated-secrets.io/";
 
-/// A RotatedSecret as it is stored.
+/// A RotatedSecret as the API server stores it.
 #[derive(Debug, Clone)]
 pub enum Stored {
-    /// It can be used. Its metadata has only what [`metadata`] takes.
+    /// It can be decoded. Its metadata has only what [`metadata`] reads.
     Readable(Box<RotatedSecret>),
-    /// It cannot.
+    /// It cannot be decoded.
     Unreadable(Box<Unreadable>),
 }
 
-/// A RotatedSecret that this version of the operator cannot use.
+/// A RotatedSecret that this version of the operator cannot decode.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     /// Name, uid, resourceVersion, finalizers, deletionTimestamp.
     pub metadata: ObjectMeta,
-    /// Why.
+    /// The reason.
     pub defect: Defect,
     /// `status.aws.arn`, if that much can be read and has the form of an ARN.
     pub arn: Option<String>,
 }
 
-/// Why an object cannot be used. Never quotes what it holds.
+/// Reason why an object cannot be decoded. Never quotes its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
     /// More than [`LARGEST`].
@@ -53,13 +54,13 @@ pub enum Defect {
     /// More than [`DEEPEST`].
     #[error("{0} is nested deeper than 32 levels")]
     TooDeep(&'static str),
-    /// A field is missing, has another type, or a word that this version does not know.
+    /// A field is missing, has another type, or has a value that this version does not know.
     #[error("{0} has a field or a value that this version of the operator does not know")]
     Unknown(&'static str),
 }
 
 impl Stored {
-    /// The object, if it can be used.
+    /// The object, if it can be decoded.
     pub fn readable(&self) -> Option<&RotatedSecret> {
         match self {
             Self::Readable(object) => Some(object),
@@ -67,10 +68,10 @@ impl Stored {
         }
     }
 
-    /// The object, or why it cannot be used.
+    /// The object.
     ///
     /// # Errors
-    /// When it cannot.
+    /// If it cannot be decoded.
     pub fn into_readable(self) -> Result<RotatedSecret, Box<Unreadable>> {
         match self {
             Self::Readable(object) => Ok(*object),
@@ -89,7 +90,7 @@ impl Stored {
     }
 }
 
-/// The parts of an object, not decoded: taking them apart does not depend on what is in them.
+/// The parts of an object, not decoded. Splitting it does not depend on the content of the parts.
 #[derive(Deserialize, Default)]
 struct Parts<'a> {
     #[serde(borrow)]
@@ -157,8 +158,8 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// What the operator uses of the metadata in this JSON, and no more: the API server limits neither labels nor `managedFields`. A field that cannot
-/// be read is absent.
+/// The part of the metadata that the operator uses, and no more, because the API server limits neither labels nor
+/// `managedFields`. A field that cannot be decoded is absent.
 fn metadata(text: &str) -> ObjectMeta {
     let Slim {
         name,
@@ -181,7 +182,7 @@ fn metadata(text: &str) -> ObjectMeta {
         resource_version,
         generation,
         creation_timestamp: creation_timestamp.and_then(time).map(Time),
-        // That it is set is what counts.
+        // Only its presence matters.
         deletion_timestamp: deletion_timestamp.map(|raw| Time(time(raw).unwrap_or(Timestamp::MAX))),
         finalizers,
         annotations: annotations.map(|all| all.into_iter().filter(|(key, _)| ours(key)).collect()),
@@ -218,7 +219,7 @@ struct Slim<'a> {
     managed_fields: Option<Vec<&'a RawValue>>,
 }
 
-/// Who wrote and when, not what: that may be as large as the object.
+/// Writer and time, without the fields, which may be as large as the object.
 fn writer(entry: &RawValue) -> Option<ManagedFieldsEntry> {
     #[derive(Deserialize)]
     struct Entry<'a> {
@@ -236,14 +237,14 @@ fn if_readable<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
-/// A time, unless it is one that [`Timestamp`] does not have: it ends in the year 9999, and within that year.
+/// A time, unless it is after the end of [`Timestamp`] in the year 9999.
 pub(super) fn time(raw: &RawValue) -> Option<Timestamp> {
     serde_json::from_str::<Time>(raw.get()).ok().map(|time| time.0)
 }
 
 impl<'de> Deserialize<'de> for Stored {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Takes the text of any value without recursion, so depth is no matter.
+        // Reads the text of any value without recursion, so the depth does not matter.
         Box::<RawValue>::deserialize(deserializer).map(|raw| Self::decode(raw.get()))
     }
 }
@@ -283,9 +284,9 @@ impl Resource for Stored {
     }
 }
 
-/// An object of which only the metadata is asked for, and of that only what [`metadata`] takes.
+/// An object of which only the metadata is requested, and of that only what [`metadata`] reads.
 pub struct Brief<K> {
-    /// What was taken.
+    /// The metadata.
     pub metadata: ObjectMeta,
     kind: PhantomData<fn() -> K>,
 }

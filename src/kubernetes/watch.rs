@@ -13,24 +13,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
 
-/// How many objects a list gives at once. An object has at most 1.5 MiB in etcd, so a page is never larger than 75 MiB.
+/// Number of objects in one page of a list. An object has at most 1.5 MiB in etcd, so a page has at most 75 MiB.
 pub const PAGE: u32 = 50;
 
-/// The right to list: one watch has it at a time, so that there is one page in memory, however many namespaces are watched.
+/// Permit to list. One watch holds it at a time, so that one page is in memory, however many namespaces are watched.
 #[derive(Clone)]
 pub struct Lists {
-    turn: Arc<Semaphore>,
-    /// How long a page may make the others wait.
-    patience: Duration,
+    permit: Arc<Semaphore>,
+    /// Time limit of a page. The permit is released afterwards, and the request continues.
+    page_timeout: Duration,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), patience: Duration::from_secs(30) }
+        Self { permit: Arc::new(Semaphore::new(1)), page_timeout: Duration::from_secs(30) }
     }
 }
 
-/// The events of all objects of `K` with these labels. An interruption is logged, counted, and followed by a wait that concerns this watch only.
+/// The events of all objects of `K` with these labels. An interruption is logged and counted, and the watch restarts after
+/// a backoff of its own.
 pub fn events<K>(
     api: Api<K>,
     labels: Option<&str>,
@@ -45,7 +46,7 @@ where
         if let Err(error) = event {
             let phase = phase(error);
             metrics.watch_error(phase);
-            tracing::warn!(resource = &*K::plural(&()), phase, "a watch was interrupted; it goes on");
+            tracing::warn!(resource = &*K::plural(&()), phase, "a watch was interrupted; restarting it");
         }
         future::ready(event.is_ok())
     })
@@ -66,10 +67,10 @@ fn one_list_at_a_time<K: Send + 'static>(
     let state = State { events: Box::pin(events), lists, begins: false, listing: None };
     stream::unfold(state, |mut state| async {
         if std::mem::take(&mut state.begins) {
-            state.listing = Arc::clone(&state.lists.turn).acquire_owned().await.ok();
+            state.listing = Arc::clone(&state.lists.permit).acquire_owned().await.ok();
         }
         let in_time = match state.listing {
-            Some(_) => tokio::time::timeout(state.lists.patience, state.events.next()).await.ok(),
+            Some(_) => tokio::time::timeout(state.lists.page_timeout, state.events.next()).await.ok(),
             None => Some(state.events.next().await),
         };
         let event = if let Some(event) = in_time {
@@ -118,7 +119,7 @@ mod tests {
         assert!(futures::poll!(other.next()).is_pending(), "the first one is under way");
         assert!(matches!(one.next().await, Some(Ok(Event::InitDone))));
         assert!(matches!(other.next().await, Some(Ok(Event::InitApply(1)))));
-        assert!(matches!(one.next().await, Some(Ok(Event::Apply(2)))), "events need no turn");
+        assert!(matches!(one.next().await, Some(Ok(Event::Apply(2)))), "events need no permit");
     }
 
     #[tokio::test]
@@ -135,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_hangs_makes_the_others_wait_for_a_while_only() {
-        let lists = Lists { patience: Duration::from_millis(20), ..Lists::default() };
+        let lists = Lists { page_timeout: Duration::from_millis(20), ..Lists::default() };
         let hanging = stream::iter([Ok(Event::<u8>::Init)]).chain(stream::pending());
         let mut one = Box::pin(one_list_at_a_time(hanging, lists.clone()));
         assert!(one.next().await.is_some());

@@ -104,8 +104,8 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
             if seen.journal.missing(version) && !held {
                 return Err(not_found(format!(
                     "spec.target.versionId: AWS has no version {version} of {}, or has removed it; choose one of kubectl rotatedsecret history \
-                     {}, or remove versionId to follow AWSCURRENT",
-                    want.secret_name, want.name
+                     {} -n {}, or remove versionId to follow AWSCURRENT",
+                    want.secret_name, want.name, want.namespace
                 )));
             }
             Ok(version.clone())

@@ -1,8 +1,8 @@
-//! Ages as kubectl writes them, and the same words for what is still to come.
+//! Ages in kubectl's format, and times in the future in the same format.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// As `HumanDuration` of k8s.io/apimachinery, which is what `kubectl get` shows under AGE. A clock that is behind makes `0s`.
+/// Formats as `HumanDuration` of k8s.io/apimachinery, which `kubectl get` uses for AGE. A negative duration is `0s`.
 pub(super) fn human(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
@@ -24,7 +24,7 @@ fn two(large: i64, unit: &str, small: i64, below: &str) -> String {
     if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small}{below}") }
 }
 
-/// How long ago.
+/// Time since `then`.
 pub(super) fn since(then: Timestamp, now: Timestamp) -> String {
     human(now.duration_since(then))
 }

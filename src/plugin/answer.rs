@@ -1,4 +1,4 @@
-//! What `rotate`, `rollback` and `refresh` print at the end.
+//! Result of `rotate`, `rollback` and `refresh`.
 
 use serde::Serialize;
 
@@ -9,24 +9,24 @@ use super::progress::Steps;
 use super::restored::Restored;
 use super::{Exit, Trouble};
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum Outcome {
-    /// Asked for, and not waited on.
+    /// Requested with `--no-wait`.
     Requested,
-    /// It happened.
+    /// The request was carried out.
     Done,
-    /// It was only shown what would be asked for.
+    /// `--dry-run`: nothing was requested.
     DryRun,
-    /// The version is current in AWS, and the Secret does not hold it until a person acts.
+    /// The version is current in AWS, and the Secret will not hold it until a user acts.
     NotMirrored,
-    /// It did not happen, and will not until a person acts.
+    /// The request was not carried out and will not be until a user acts.
     Refused,
-    /// It did not happen in time, and may still.
+    /// The request was not carried out in time, and may still be.
     TimedOut,
-    /// The user did not wait for the end.
+    /// The user interrupted the command.
     Interrupted,
-    /// The request was taken off the object.
+    /// The request was removed from the object.
     Withdrawn,
     /// There was no request to withdraw.
     NothingToWithdraw,
@@ -38,33 +38,33 @@ impl Outcome {
     }
 }
 
-/// The fields of `-o json` of the three.
+/// The fields of `-o json` of these commands.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// Absent when nothing was asked for.
+    /// Absent if nothing was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token: Option<String>,
     pub(super) outcome: Outcome,
-    /// The version that a rotate or rollback request makes.
+    /// The version that a rotate or rollback request creates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version_id: Option<String>,
-    /// Of a rollback: whose value it brings back.
+    /// For a rollback: the version whose value is restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) restores: Option<Restored>,
-    /// Of a rotate or rollback request.
+    /// For a rotate or rollback request: its progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) steps: Option<Steps>,
     pub(super) message: String,
-    /// The command that takes the request back, while it is still on the object and not carried out.
+    /// The command that withdraws the request, as long as it is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) withdraw: Option<String>,
 }
 
 impl Answer {
-    /// About the object, when no request is on it.
+    /// An answer without a request.
     pub(super) fn unasked(session: &Session, name: &str, outcome: Outcome, message: String) -> Self {
         Self {
             namespace: session.namespace.clone(),
@@ -79,7 +79,7 @@ impl Answer {
         }
     }
 
-    /// Writes it, for people on standard error where it is a failure.
+    /// Prints the answer. Without a format, a failure goes to standard error.
     pub(super) fn give(&self, format: Option<Format>) -> Result<Exit, Trouble> {
         let exit = self.outcome.exit();
         let withdraw =
@@ -87,7 +87,7 @@ impl Answer {
         if format.is_some() {
             output::emit(format, self, Page::default)?;
         } else if self.outcome == Outcome::Done {
-            // Told as the last step.
+            // Already shown as the last step.
         } else if exit == Exit::Fine {
             output::write(&Page::of(&format!("{}{withdraw}", self.message)))?;
         } else {

@@ -1,4 +1,4 @@
-//! AWS with the caller's own credentials, and what its refusals mean to a person.
+//! AWS with the caller's credentials, and messages for its errors.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::facts::AwsSecret;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
-/// AWS as the caller sees it.
+/// AWS with the caller's credentials.
 pub(super) struct Caller {
     config: SdkConfig,
     /// Secrets Manager.
@@ -25,9 +25,9 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// With the default credential chain: environment, profile, SSO, instance.
+    /// Uses the default credential chain: environment, profile, SSO, instance.
     pub(super) async fn load(args: &AwsArgs) -> Self {
-        // A person is waiting.
+        // Short timeouts, because a person is waiting.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(10))
@@ -51,7 +51,7 @@ impl Caller {
         self.config.region().map(ToString::to_string)
     }
 
-    /// Whether there are credentials at all; nothing of them is kept.
+    /// Whether there are credentials. They are not stored.
     pub(super) async fn has_credentials(&self) -> bool {
         match self.config.credentials_provider() {
             Some(provider) => provider.provide_credentials().await.is_ok(),
@@ -59,44 +59,44 @@ impl Caller {
         }
     }
 
-    /// GetCallerIdentity, which needs no permission: the caller's ARN.
+    /// The caller's ARN, by GetCallerIdentity, which needs no permission.
     ///
     /// # Errors
-    /// Why STS gave no answer, as a sentence.
+    /// Reason why STS did not return it, as a sentence.
     pub(super) async fn who_am_i(&self) -> Result<String, String> {
         let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
         match answer {
             Ok(identity) => Ok(identity.arn.unwrap_or_default()),
             Err(error) if error.as_service_error().is_some() => {
-                Err("AWS does not take your credentials: type aws sso login, or aws sts get-caller-identity to see why".to_owned())
+                Err("AWS does not accept your credentials: run aws sso login, or aws sts get-caller-identity to see why".to_owned())
             }
-            Err(_) => Err("STS does not answer: check the network, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
+            Err(_) => Err("STS does not respond: check the network, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
         }
     }
 
-    /// DescribeSecret. `None`: there is no such secret.
+    /// DescribeSecret. `None`: the secret does not exist.
     ///
     /// # Errors
-    /// Why AWS could not be asked, as a sentence.
+    /// Reason why the secret could not be read, as a sentence.
     pub(super) async fn describe(&self, place: &Place) -> Result<Option<AwsSecret>, String> {
         if !self.has_credentials().await {
-            return Err("there are no AWS credentials here: type aws sso login, or set AWS_PROFILE".to_owned());
+            return Err("AWS credentials are missing: run aws sso login, or set AWS_PROFILE".to_owned());
         }
         self.manager.describe(place.address()).await.map_err(|failure| refused("DescribeSecret", place, &failure))
     }
 }
 
-/// Where an object's secret is.
+/// Location of an object's AWS secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     /// The region.
     pub(super) region: String,
-    /// The full ARN, or the name where the operator has not told the ARN yet.
+    /// The full ARN, or the name if the status does not have the ARN yet.
     pub(super) id: String,
 }
 
 impl Place {
-    /// As the status says, otherwise as the spec says.
+    /// The location from the status, otherwise from the spec.
     ///
     /// # Errors
     /// What is missing, as a sentence.
@@ -105,29 +105,29 @@ impl Place {
         let spec = &object.spec.aws;
         let id = aws.arn.or_else(|| spec.secret_name.clone()).ok_or_else(|| {
             let status = flags.plugin(&format!("status {}", object.name_any()));
-            format!("the operator has not said yet which AWS secret it is: {status} shows why")
+            format!("the status does not name the AWS secret yet: {status} shows why")
         })?;
         let region = aws.region.or_else(|| spec.region.clone()).or(own_region).ok_or("the AWS region is not known: set AWS_REGION")?;
         Ok(Self { region, id })
     }
 
-    /// For the adapter.
+    /// The address for the AWS adapter.
     pub(super) fn address(&self) -> Address<'_> {
         Address { region: &self.region, id: &self.id }
     }
 }
 
-/// The adapter's sentences speak to the operator's administrator; these speak to the caller.
+/// Message for the caller. The messages of the adapter are for the administrator of the operator.
 pub(super) fn refused(operation: &str, place: &Place, failure: &Failure) -> String {
     let id = &place.id;
     match failure.reason {
-        Reason::AccessDenied => format!("AWS denies you {operation}: ask for secretsmanager:{operation} on {id}, or log in anew"),
-        Reason::KeyUnusable => format!("the KMS key cannot be used by you: ask for kms:Decrypt on the key of {id}"),
+        Reason::AccessDenied => format!("AWS denies you {operation}: ask for secretsmanager:{operation} on {id}, or log in again"),
+        Reason::KeyUnusable => format!("you may not use the KMS key: ask for kms:Decrypt on the key of {id}"),
         Reason::Throttled => "AWS throttles this account: try again in a minute".to_owned(),
-        Reason::AwsUnavailable => format!("AWS does not answer in {}: check the network and AWS_ENDPOINT_URL", place.region),
+        Reason::AwsUnavailable => format!("AWS does not respond in {}: check the network and AWS_ENDPOINT_URL", place.region),
         Reason::ScheduledForDeletion => format!("{id} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {id}"),
         Reason::Progressing => "AWS does not show the version yet: try again in a minute".to_owned(),
-        _ => format!("AWS refuses {operation} of {id}: aws secretsmanager describe-secret --secret-id {id} says more"),
+        _ => format!("AWS rejects {operation} of {id}: aws secretsmanager describe-secret --secret-id {id} says more"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The conditions of an object, as its status has them.
+//! The conditions in the status of an object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -10,12 +10,12 @@ pub(super) fn condition(object: &RotatedSecret, of: ConditionType) -> Option<&Co
     object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == of.to_string())
 }
 
-/// The condition holds.
+/// Whether the condition is True.
 pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
     condition(object, of).is_some_and(|condition| condition.status == "True")
 }
 
-/// The status speaks of an older spec.
+/// Whether the status is that of an older generation of the spec.
 pub(super) fn lags(object: &RotatedSecret) -> bool {
     object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
 }

@@ -1,4 +1,4 @@
-//! The cluster, as kubectl would reach it, and what its refusals mean to a person.
+//! Connection to the cluster as kubectl would make it, and messages for its errors.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 use crate::kubernetes::stored::Stored;
 
-/// Our name in `managedFields`.
+/// The plugin's name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
 
-/// The cluster that the user means.
+/// A connection to the cluster that the flags select.
 pub(super) struct Session {
-    /// With the user's rights.
+    /// A client with the user's permissions.
     pub(super) client: Client,
-    /// Of the flag, or of the context.
+    /// The namespace of the flag, or of the context.
     pub(super) namespace: String,
-    /// For the commands that we print.
+    /// The flags of printed commands.
     pub(super) flags: Flags,
 }
 
 impl Session {
-    /// Reads the kubeconfig. Nothing is asked yet.
+    /// Reads the kubeconfig. Sends no request.
     pub(super) async fn open(args: &ClusterArgs) -> Result<Self, Trouble> {
         let mut config = configuration(args).await?;
-        // A person is waiting.
+        // Short timeouts, because a person is waiting.
         config.connect_timeout = Some(Duration::from_secs(10));
         config.read_timeout = Some(Duration::from_secs(30));
         config.default_retry = false;
@@ -52,7 +52,7 @@ impl Session {
         self.readable(found)
     }
 
-    /// The object, unless this version of the plugin cannot use it.
+    /// The object, if this version of the plugin can decode it.
     pub(super) fn readable(&self, stored: Stored) -> Result<RotatedSecret, Trouble> {
         stored.into_readable().map_err(|unreadable| {
             let name = unreadable.metadata.name.unwrap_or_default();
@@ -63,7 +63,7 @@ impl Session {
         })
     }
 
-    /// What an error means. `verb`: as RBAC calls it; `name`: of one object, or empty.
+    /// Message for an error. `verb`: as in RBAC; `name`: of one object, or empty.
     pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
         explain(verb, &self.namespace, name, error, &self.flags)
     }
@@ -79,7 +79,7 @@ async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
         None => Config::from_kubeconfig(&options).await,
     };
     found.or_else(|error| {
-        // In a pod, as kubectl does.
+        // In a pod, use the in-cluster configuration, as kubectl does.
         let asked = args.context.is_some() || args.kubeconfig.is_some();
         if asked { Err(unusable(&error)) } else { Config::incluster().map_err(|_| unusable(&error)) }
     })
@@ -88,14 +88,14 @@ async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
 fn unusable(error: &KubeconfigError) -> Trouble {
     Trouble::unreachable(match error {
         KubeconfigError::CurrentContextNotSet => {
-            "no context is chosen: type kubectl config use-context NAME, or add --context NAME".to_owned()
+            "no context is selected: run kubectl config use-context NAME, or add --context NAME".to_owned()
         }
         KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}: kubectl config get-contexts shows them"),
         KubeconfigError::ReadConfig(_, path) => {
             format!("the kubeconfig {} cannot be read: set KUBECONFIG, or add --kubeconfig PATH", path.display())
         }
         KubeconfigError::FindPath => "there is no kubeconfig: set KUBECONFIG, or add --kubeconfig PATH".to_owned(),
-        _ => "the kubeconfig cannot be used: kubectl config view shows what is in it".to_owned(),
+        _ => "the kubeconfig cannot be used: kubectl config view shows its content".to_owned(),
     })
 }
 
@@ -106,30 +106,33 @@ fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: 
                 Trouble::unreachable(format!("the login of the kubeconfig failed: try {}", flags.cluster("auth whoami")))
             }
             kube::Error::SerdeError(_) => {
-                Trouble::unreachable("the answer is not one of a Kubernetes API server: check the context with kubectl cluster-info")
+                Trouble::unreachable("the response is not that of a Kubernetes API server: check the context with kubectl cluster-info")
             }
             _ => Trouble::unreachable(format!(
-                "the API server does not answer: check the network, and the context with {}",
+                "the API server does not respond: check the network, and the context with {}",
                 flags.cluster("cluster-info")
             )),
         };
     };
     let what = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
     match status.code {
-        401 => Trouble::unreachable(format!("the API server does not know you: log in again, then try {}", flags.cluster("auth whoami"))),
-        // Admission webhooks and policies say 403 too, in words of their own, which the user needs.
+        401 => Trouble::unreachable(format!(
+            "the API server does not accept your credentials: log in again, then try {}",
+            flags.cluster("auth whoami")
+        )),
+        // Admission webhooks and policies also respond with 403, with a message that the user needs.
         403 if !status.message.contains("denied") => Trouble::unreachable(format!(
-            "you may not {verb} RotatedSecrets {what}: ask for that right; {} shows whether you have it",
+            "you may not {verb} RotatedSecrets {what}: ask for that permission; {} shows whether you have it",
             flags.kubectl(&format!("auth can-i {verb} rsec"))
         )),
-        // An object that is not there is named in the answer; a definition that is not there is not.
+        // The response names a missing object, but not a missing definition.
         404 if status.details.as_ref().is_some_and(|details| details.name == name && !name.is_empty()) => {
             Trouble::wrong(format!("there is no RotatedSecret {name} {what}: {} shows all", flags.cluster("rotatedsecret status -A")))
         }
         404 => Trouble::unreachable("RotatedSecret is not defined in this cluster: kubectl apply -f crds/, or choose another --context"),
-        // What was sent holds no value, so the answer cannot quote one.
-        400..=499 => Trouble { exit: Exit::Wrong, message: format!("the API server refuses it: {}", one_line(&status.message)) },
-        code => Trouble::unreachable(format!("the API server answers {code}: try again, then ask its administrators")),
+        // The request contained no value, so the response cannot quote one.
+        400..=499 => Trouble { exit: Exit::Wrong, message: format!("the API server rejects the request: {}", one_line(&status.message)) },
+        code => Trouble::unreachable(format!("the API server responds with {code}: try again, then ask its administrators")),
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
             (answer(404, "NotFound", None), Exit::Unreachable, "kubectl apply -f crds/"),
             (answer(422, "Invalid", Some("db")), Exit::Wrong, "some words"),
             (answer(503, "ServiceUnavailable", None), Exit::Unreachable, "503"),
-            (kube::Error::LinesCodecMaxLineLengthExceeded, Exit::Unreachable, "does not answer"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, Exit::Unreachable, "does not respond"),
         ] {
             let trouble = explain("patch", "shop", "db", &error, &Flags::default().within("shop"));
             assert_eq!(trouble.exit, exit, "{trouble}");

@@ -1,4 +1,4 @@
-//! `doctor`: would it all work? Asked before there is trouble.
+//! `doctor`: checks the prerequisites of the plugin and the operator.
 
 mod identity;
 mod report;
@@ -12,8 +12,8 @@ use super::args::DoctorArgs;
 use super::aws::{Caller, Place};
 use super::connect::Session;
 use super::flags::Flags;
+use super::health::unattended;
 use super::output::{self, Page};
-use super::standing::neglect;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, status};
 use crate::api::{GROUP, RotatedSecret};
@@ -29,10 +29,10 @@ pub(super) async fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, Tr
     Ok(if reached { Exit::fine_if(!problems) } else { Exit::Unreachable })
 }
 
-/// The cluster's half. `false`: it cannot be reached.
+/// The checks of the cluster. `false`: it cannot be reached.
 async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> bool {
     match session.client.apiserver_version().await {
-        Ok(version) => report.add("apiServer", Finding::Ok, format!("answers, Kubernetes {}", version.git_version)),
+        Ok(version) => report.add("apiServer", Finding::Ok, format!("responds, Kubernetes {}", version.git_version)),
         Err(error) => {
             report.add("apiServer", Finding::Problem, session.trouble("get", "", &error).to_string());
             return false;
@@ -70,7 +70,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
             let (result, message) = operator(&objects, Timestamp::now(), &session.flags);
             report.add("operator", result, message);
         }
-        Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so nothing is known of the operator"),
+        Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so the operator cannot be checked"),
     }
     true
 }
@@ -94,25 +94,26 @@ async fn access(session: &Session, namespace: &str, what: (&str, &str, &str), co
     let answer = Api::<SelfSubjectAccessReview>::all(session.client.clone()).create(&PostParams::default(), &asked).await;
     match answer.ok().and_then(|answer| answer.status) {
         Some(status) if status.allowed => (Finding::Ok, format!("you may {verb} {resource} {place}")),
-        Some(_) => (without, format!("you may not {verb} {resource} {place}, which {commands} needs: ask for that right")),
+        Some(_) => (without, format!("you may not {verb} {resource} {place}, which {commands} needs: ask for that permission")),
         None => (
             Finding::Note,
             format!(
-                "whether you may {verb} {resource} cannot be found out: try {}",
+                "whether you may {verb} {resource} is unknown: try {}",
                 session.flags.kubectl(&format!("auth can-i {verb} {resource}"))
             ),
         ),
     }
 }
 
-/// Whether somebody works on the objects, by what should have been written to them by now.
+/// Whether an operator reconciles the objects, by what it should have written to them by now.
 fn operator(objects: &[RotatedSecret], now: Timestamp, flags: &Flags) -> (Finding, String) {
     if objects.is_empty() {
-        return (Finding::Note, "there is no object to judge by: try -A".to_owned());
+        return (Finding::Note, "there is no object to check it by: try -A".to_owned());
     }
-    let left: Vec<(&RotatedSecret, String)> = objects.iter().filter_map(|object| Some((object, neglect(object, now, flags)?))).collect();
-    match left.first() {
-        None => (Finding::Ok, format!("it keeps up with {}", count(objects.len()))),
+    let behind: Vec<(&RotatedSecret, String)> =
+        objects.iter().filter_map(|object| Some((object, unattended(object, now, flags)?))).collect();
+    match behind.first() {
+        None => (Finding::Ok, format!("it is up to date with {}", count(objects.len()))),
         Some((object, why)) => {
             let why = why.split(": ").next().unwrap_or_default();
             let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -120,8 +121,8 @@ fn operator(objects: &[RotatedSecret], now: Timestamp, flags: &Flags) -> (Findin
             (
                 Finding::Problem,
                 format!(
-                    "it leaves {} of {} alone ({namespace}/{name}: {why}): {} | grep rotated-secrets, then its logs",
-                    left.len(),
+                    "it is behind with {} of {} ({namespace}/{name}: {why}): run {} | grep rotated-secrets, then read its logs",
+                    behind.len(),
                     count(objects.len()),
                     flags.cluster("get pods -A")
                 ),
@@ -134,16 +135,16 @@ fn count(objects: usize) -> String {
     if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
 }
 
-/// AWS's half: only `verify` needs it, unless an object was named.
+/// The checks of AWS. Only `verify` needs them, unless an object was named.
 async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut Report) {
     let caller = Caller::load(&args.aws).await;
     let without = if args.name.is_some() { Finding::Problem } else { Finding::Note };
     match caller.region() {
-        Some(region) => report.add("awsRegion", Finding::Ok, format!("{region} (an object's own region goes before it)")),
-        None => report.add("awsRegion", Finding::Note, "none is set, the objects' own are used: set AWS_REGION to have one"),
+        Some(region) => report.add("awsRegion", Finding::Ok, format!("{region} (the region of an object takes precedence)")),
+        None => report.add("awsRegion", Finding::Note, "not set, so the regions of the objects are used: set AWS_REGION to have a default"),
     }
     if !caller.has_credentials().await {
-        report.add("awsCredentials", without, "none are found, which verify needs: type aws sso login, or set AWS_PROFILE");
+        report.add("awsCredentials", without, "not found, and verify needs them: run aws sso login, or set AWS_PROFILE");
         return;
     }
     report.add("awsCredentials", Finding::Ok, "found");
@@ -160,7 +161,11 @@ async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut R
     match described {
         Ok((place, Some(_))) => report.add("awsSecret", Finding::Ok, format!("you may DescribeSecret of {}", place.id)),
         Ok((place, None)) => {
-            report.add("awsSecret", Finding::Problem, format!("there is no {} in {}: look at its status", place.id, place.region));
+            report.add(
+                "awsSecret",
+                Finding::Problem,
+                format!("{} does not exist in {}: {}", place.id, place.region, session.flags.plugin(&format!("status {name}"))),
+            );
         }
         Err(why) => report.add("awsSecret", Finding::Problem, why),
     }
@@ -199,24 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_is_judged_by_what_it_leaves_alone() {
+    fn an_operator_is_judged_by_what_it_has_not_reconciled() {
         let now = "2026-06-01T12:00:00Z".parse().unwrap();
         let flags = Flags::default();
         assert_eq!(operator(&[], now, &flags).0, Finding::Note);
-        assert_eq!(operator(&[object("a", 2)], now, &flags), (Finding::Ok, "it keeps up with 1 object".to_owned()));
+        assert_eq!(operator(&[object("a", 2)], now, &flags), (Finding::Ok, "it is up to date with 1 object".to_owned()));
         let (result, message) = operator(&[object("a", 2), object("b", 1)], now, &flags);
         assert_eq!(result, Finding::Problem);
-        assert!(message.starts_with("it leaves 1 of 2 objects alone (shop/b: the operator has not looked at the spec"), "{message}");
+        assert!(message.starts_with("it is behind with 1 of 2 objects (shop/b: the operator has not reconciled the spec"), "{message}");
     }
 
     #[test]
     fn machines_get_stable_fields() {
         let mut report = Report { checks: Vec::new() };
-        report.add("apiServer", Finding::Ok, "answers");
+        report.add("apiServer", Finding::Ok, "responds");
         assert_eq!(
             serde_json::to_value(&report).unwrap(),
-            json!({"checks": [{"check": "apiServer", "result": "Ok", "message": "answers"}]})
+            json!({"checks": [{"check": "apiServer", "result": "Ok", "message": "responds"}]})
         );
-        assert_eq!(screen(&report, false).text(), "CHECK       RESULT   WHAT\napiServer   Ok       answers\n");
+        assert_eq!(screen(&report, false).text(), "CHECK       RESULT   WHAT\napiServer   Ok       responds\n");
     }
 }

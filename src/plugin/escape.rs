@@ -1,6 +1,6 @@
-//! Text from objects, AWS and the API server, made safe for a terminal.
+//! Escapes text from objects, AWS and the API server for a terminal.
 
-/// Text on one line, with every character escaped that moves the cursor, changes the terminal or reorders what is shown.
+/// The text on one line. Characters that move the cursor, control the terminal or reorder text are escaped.
 pub(super) fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut safe, character| {
         match character {

@@ -1,19 +1,19 @@
-//! How a command of the plugin ends.
+//! Exit codes and errors of the plugin.
 
 use std::fmt;
 
 use super::escape::escaped;
 
-/// How the plugin ends, for scripts. `--help` tells.
+/// Exit code of the plugin, as documented in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is as it should be.
+    /// The objects are as they should be.
     Fine,
-    /// Something is not.
+    /// A problem was found.
     Wrong,
-    /// The command line is not understood.
+    /// The command line is invalid.
     Usage,
-    /// It could not be found out: no answer, or no right to ask.
+    /// The state is unknown: no response, or no permission.
     Unreachable,
 }
 
@@ -33,10 +33,10 @@ impl Exit {
     }
 }
 
-/// Why a command did not come to its end: one sentence that says what to type.
+/// Error of a command, as one sentence with the command to run.
 #[derive(Debug)]
 pub struct Trouble {
-    /// How the plugin ends.
+    /// The exit code.
     pub exit: Exit,
     pub(super) message: String,
 }

@@ -1,4 +1,4 @@
-//! The commands that we print, with the flags that make them act on the same object wherever they are pasted.
+//! Commands for messages, with the flags that make them act on the same object in any terminal.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// Of this invocation, whose namespace is `namespace`.
+    /// The flags of this invocation, whose namespace is `namespace`.
     pub(super) fn new(args: &ClusterArgs, namespace: &str) -> Self {
         Self { namespace: namespace.to_owned(), context: args.context.clone(), kubeconfig: args.kubeconfig.clone() }
     }
 
-    /// The same cluster, another namespace.
+    /// The flags for another namespace of the same cluster.
     pub(super) fn within(&self, namespace: &str) -> Self {
         Self { namespace: namespace.to_owned(), ..self.clone() }
     }
@@ -34,7 +34,7 @@ impl Flags {
         self.cluster(&format!("{words} -n {}", quoted(&self.namespace)))
     }
 
-    /// `kubectl <words>`, for what is not in one namespace.
+    /// `kubectl <words>`, for commands without a namespace.
     pub(super) fn cluster(&self, words: &str) -> String {
         let mut command = format!("kubectl {words}");
         if let Some(context) = &self.context {
@@ -47,7 +47,7 @@ impl Flags {
     }
 }
 
-/// As a POSIX shell takes it for one word.
+/// Quotes `word` for a POSIX shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -1,4 +1,4 @@
-//! `history`: the last versions, why each was made, and which one can go back to.
+//! `history`: shows the last versions, their causes, and whether a rollback to them is possible.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -29,24 +29,24 @@ struct Entry {
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What AWS calls it now.
+    /// Its staging labels in AWS now.
     labels: Vec<&'static str>,
-    /// The Secret holds it.
+    /// Whether the Secret holds it.
     mirrored: bool,
-    /// After a rollback: the version whose value it has.
+    /// For a rollback: the version whose value it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     copy_of: Option<String>,
     can_go_back: GoBack,
 }
 
-/// Whether `rollback --to` can bring the value back.
+/// Whether `rollback --to` can restore the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 enum GoBack {
-    /// It is the current one.
+    /// It is the current version.
     Current,
-    /// A label keeps it in AWS.
+    /// A staging label retains it in AWS.
     Yes,
-    /// No label keeps it: as long as AWS has it.
+    /// No staging label retains it, so only until AWS removes it.
     Perhaps,
 }
 
@@ -73,7 +73,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     let mirrored = status.mirror.and_then(|mirror| mirror.version_id);
     let labelled =
         [("AWSCURRENT", aws.current_version_id), ("AWSPREVIOUS", aws.previous_version_id), ("AWSPENDING", aws.pending_version_id)];
-    let kept = aws.retained_version_ids;
+    let retained = aws.retained_version_ids;
     let items = status
         .history
         .into_iter()
@@ -81,7 +81,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
             let carries = |version: &Option<String>| version.as_ref() == Some(&entry.version_id);
             let can_go_back = match () {
                 () if carries(&labelled[0].1) => GoBack::Current,
-                () if carries(&labelled[1].1) || kept.contains(&entry.version_id) => GoBack::Yes,
+                () if carries(&labelled[1].1) || retained.contains(&entry.version_id) => GoBack::Yes,
                 () => GoBack::Perhaps,
             };
             Entry {
@@ -103,7 +103,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
 fn screen(history: &History, now: Timestamp, colours: bool, flags: &Flags) -> Page {
     if history.items.is_empty() {
         let status = flags.plugin(&format!("status {}", history.name));
-        return Page::of(&format!("No version of {} is known yet: {status}", history.name));
+        return Page::of(&format!("{} has no version yet: {status}", history.name));
     }
     let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]);
     for entry in &history.items {

@@ -1,7 +1,9 @@
-//! `kubectl rotatedsecret`: how things stand, and the few things that a person asks of an object, without knowing an annotation by heart.
+//! `kubectl rotatedsecret`: shows the state of objects, and sends requests to the operator without the need to remember
+//! annotations.
 //!
-//! Nothing here decides what the operator decides; it reads what the operator reports, and writes what a person could write with kubectl. No
-//! value is ever printed. Secrets are read by their metadata, but for `verify --values`, which compares and says one word.
+//! The plugin repeats no decision of the operator. It reads what the operator reports, and writes what a user could write
+//! with kubectl. It never prints a value. It reads only the metadata of Secrets, except for `verify --values`, which
+//! compares values and prints one word.
 
 mod ages;
 mod answer;
@@ -13,13 +15,13 @@ mod doctor;
 mod escape;
 mod exit;
 mod flags;
+mod health;
 mod history;
 mod output;
 mod progress;
 mod request;
 mod restored;
 mod rollback;
-mod standing;
 mod status;
 mod suspend;
 mod table;
@@ -37,7 +39,7 @@ pub use exit::{Exit, Trouble};
 /// Carries out the command line.
 ///
 /// # Errors
-/// One sentence that says what to type.
+/// One sentence with the command to run.
 pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     if let Command::Completion { shell } = cli.command {
         let mut script = Vec::new();

@@ -1,7 +1,7 @@
-//! Where answers go. The types that are written here are the stable fields that docs/plugin.md tells of.
+//! Output. The types that are written here have the stable fields that docs/plugin.md documents.
 //!
-//! Objects, AWS and the API server choose some of the text. None of it reaches the terminal with a control character in it: escaping is part
-//! of every way out.
+//! Some of the text comes from objects, AWS and the API server. Every output path escapes control characters, so that none
+//! of them reaches the terminal.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -13,39 +13,39 @@ use super::args::Format;
 use super::escape::reorders;
 use super::table::{Table, Tone, paint};
 
-/// Whether words may be coloured: on a terminal, unless the user says no (<https://no-color.org>).
+/// Whether to use colors: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
-/// What a person reads. Whatever is added is escaped.
+/// Text for a person. All text that is added is escaped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Page(String);
 
 impl Page {
-    /// One line.
+    /// A page with one line.
     pub(super) fn of(text: &str) -> Self {
         let mut page = Self::default();
         page.line(text);
         page
     }
 
-    /// One more line.
+    /// Adds a line.
     pub(super) fn line(&mut self, text: &str) {
         self.painted(text, Tone::Plain, false);
     }
 
-    /// One more line in a tone.
+    /// Adds a line in a tone.
     pub(super) fn painted(&mut self, text: &str, tone: Tone, colours: bool) {
         let _ = writeln!(self.0, "{}", paint(text, tone, colours));
     }
 
-    /// An empty line.
+    /// Adds an empty line.
     pub(super) fn gap(&mut self) {
         self.0.push('\n');
     }
 
-    /// The lines of a table.
+    /// Adds a table.
     pub(super) fn table(&mut self, table: &Table, colours: bool) {
         self.0.push_str(&table.render(colours));
     }
@@ -57,17 +57,17 @@ impl Page {
     }
 }
 
-/// `document` for machines, or `human` for people.
+/// Prints `document` in the format, or `human` if there is none.
 pub(super) fn emit<T: Serialize>(format: Option<Format>, document: &T, human: impl FnOnce() -> Page) -> Result<(), Trouble> {
     out(&render(format, document, human)?)
 }
 
-/// A page for people, to standard output.
+/// Prints a page to standard output.
 pub(super) fn write(page: &Page) -> Result<(), Trouble> {
     out(&page.0)
 }
 
-/// A text of our own, made for a program.
+/// Prints text that this program generated for another program.
 pub(super) fn script(text: &str) -> Result<(), Trouble> {
     out(text)
 }
@@ -79,7 +79,7 @@ fn render<T: Serialize>(format: Option<Format>, document: &T, human: impl FnOnce
         Some(Format::Json) => json(document).ok_or_else(unwritable)?,
         Some(Format::Yaml) => {
             let yaml = serde_saphyr::to_string(document).map_err(|_| unwritable())?;
-            // JSON is YAML too, with an escape for each of these.
+            // JSON is also YAML, and has an escape for each of these characters.
             if yaml.chars().any(unprintable) { json(document).ok_or_else(unwritable)? } else { yaml }
         }
     })
@@ -87,7 +87,7 @@ fn render<T: Serialize>(format: Option<Format>, document: &T, human: impl FnOnce
 
 fn json<T: Serialize>(document: &T) -> Option<String> {
     let json = serde_json::to_string_pretty(document).ok()?;
-    // JSON allows some of these characters in strings as they are, and has them nowhere else.
+    // JSON allows some of these characters unescaped, and only in strings.
     let safe = json.chars().fold(String::with_capacity(json.len()), |mut safe, character| {
         if unprintable(character) {
             let _ = write!(safe, "\\u{:04x}", u32::from(character));
@@ -99,12 +99,12 @@ fn json<T: Serialize>(document: &T) -> Option<String> {
     Some(safe + "\n")
 }
 
-/// What no document for machines has but escaped.
+/// Whether a document must escape this character.
 fn unprintable(character: char) -> bool {
     character != '\n' && (character.is_control() || reorders(character))
 }
 
-/// To standard output. Whoever closes it early (`| head`) has read enough.
+/// Writes to standard output. A pipe that is closed early (`| head`) is not an error.
 fn out(text: &str) -> Result<(), Trouble> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

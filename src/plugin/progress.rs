@@ -1,7 +1,8 @@
-//! How far a request has come, by what the status says. Pure.
+//! Progress of a request, from the status. Pure.
 //!
-//! The version that a rotate request makes is known before it is made ([`crate::version_id`]), so another rotation is never taken for it. The outcome is
-//! that of the version: what else is wrong with the object is said beside it, and changes nothing in it.
+//! The version ID of a rotate request is known before the version is created ([`crate::version_id`]), so another rotation
+//! is never mistaken for it. The version decides the outcome. Other problems of the object are reported in addition and do
+//! not change the outcome.
 
 use kube::ResourceExt;
 use serde::Serialize;
@@ -13,47 +14,47 @@ use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStat
 use crate::desired::{RollbackRequest, bounded};
 use crate::version_id::{VersionId, VersionIds};
 
-/// The steps of a rotation, as `rotate -o json` has them.
+/// Steps of a rotation: the fields of `steps` in `rotate -o json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(super) struct Steps {
     /// The request is on the object.
     pub(super) requested: bool,
     /// The new version became current in AWS.
     pub(super) current: bool,
-    /// The Secret holds what is current (also: none is asked for).
+    /// The Secret holds the current version, or no Secret is declared.
     pub(super) mirrored: bool,
-    /// The object is Ready, and speaks of this.
+    /// The object is Ready at the current generation.
     pub(super) ready: bool,
 }
 
-/// What to do now.
+/// Whether the request has ended, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It happened.
+    /// The request was carried out.
     Done,
-    /// It happened, and the object is not Ready for another reason: which.
+    /// The request was carried out, and the object is not Ready for this other reason.
     DoneUnready(String),
-    /// It may still happen.
+    /// The request may still be carried out.
     Wait,
-    /// The version is current in AWS, and cannot be mirrored by itself: why, and what to type.
+    /// The version is current in AWS and is not mirrored until a user acts: reason and command.
     NotMirrored(String),
-    /// It did not happen and will not by itself: why, and what to type.
+    /// The request was not carried out and will not be until a user acts: reason and command.
     Refused(String),
 }
 
-/// What a person asks for.
+/// Kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asking {
-    /// A new value.
+    /// A new version.
     Rotate,
-    /// An older value.
+    /// A version with an older value.
     RollBack,
-    /// A look.
+    /// A reconcile.
     Refresh,
 }
 
 impl Asking {
-    /// The command.
+    /// The command of the plugin.
     pub(super) fn verb(self) -> &'static str {
         match self {
             Self::Rotate => "rotate",
@@ -62,7 +63,7 @@ impl Asking {
         }
     }
 
-    /// Where the request stands on the object.
+    /// The annotation of the request.
     pub(super) fn annotation(self) -> &'static str {
         match self {
             Self::Rotate => ROTATE,
@@ -72,22 +73,23 @@ impl Asking {
     }
 }
 
-/// A request, as it is on the object.
+/// Tokens of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// Of what is asked for.
+    /// Token of the request.
     pub(super) token: String,
-    /// Of the refresh that goes with it: its acknowledgement tells that the operator has looked since, also where it fails.
-    pub(super) look: String,
+    /// Token of the refresh that is requested with it. The operator acknowledges it after the next reconcile, even if that
+    /// reconcile fails.
+    pub(super) refresh: String,
 }
 
-/// How far the rotation is.
+/// Progress of a rotate request.
 pub(super) fn rotation(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> (Steps, Verdict) {
     let handled = requests(object).rotate.as_ref() == Some(&asked.token);
     follow(object, asked, &tokens(object).request(&asked.token), Answer { handled, refused: None }, flags)
 }
 
-/// How far the rollback is.
+/// Progress of a rollback request.
 pub(super) fn rollback(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> (Steps, Verdict) {
     let requests = requests(object);
     let handled = requests.rollback.as_ref() == Some(&asked.token);
@@ -104,7 +106,7 @@ pub(super) fn requests(object: &RotatedSecret) -> RequestStatus {
     object.status.as_ref().and_then(|status| status.requests.clone()).unwrap_or_default()
 }
 
-/// The token of a request that is on the object and that the operator has not acknowledged.
+/// Token of a pending request: on the object and not acknowledged.
 pub(super) fn pending(object: &RotatedSecret, asking: Asking) -> Option<String> {
     let text = object.annotations().get(asking.annotation()).filter(|text| !text.is_empty())?;
     let answered = requests(object);
@@ -116,14 +118,14 @@ pub(super) fn pending(object: &RotatedSecret, asking: Asking) -> Option<String> 
     (answered.as_ref() != Some(&token)).then_some(token)
 }
 
-/// What the operator says of the request itself.
+/// Acknowledgement of the request in the status.
 #[derive(Clone, Copy)]
 struct Answer {
     handled: bool,
     refused: Option<&'static str>,
 }
 
-/// How far the way to the version `expected` is.
+/// Progress towards the version `expected`.
 fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: Answer, flags: &Flags) -> (Steps, Verdict) {
     let status = object.status.clone().unwrap_or_default();
     let (current, pending) = status.aws.map_or((None, None), |aws| (aws.current_version_id, aws.pending_version_id));
@@ -145,19 +147,19 @@ fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: A
     (steps, verdict)
 }
 
-/// Why the object is not Ready although the version is current and mirrored. `None`: the operator is still at it.
+/// Why the object is not Ready although the version is current and mirrored. `None`: the reconcile is in progress.
 fn unready(object: &RotatedSecret) -> Option<String> {
     let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False" && !lags(object))?;
     (!under_way(&ready.reason)).then(|| ready.message.clone())
 }
 
-/// Why the Secret will not hold the current version until a person acts.
+/// Why the Secret will not hold the current version until a user acts.
 fn undelivered(object: &RotatedSecret) -> Option<String> {
     let mirrored = condition(object, ConditionType::Mirrored).filter(|mirrored| mirrored.status == "False")?;
     reason(&mirrored.reason).is_some_and(Reason::requires_user_action).then(|| mirrored.message.clone())
 }
 
-/// Why the version was not made and will not be made by itself.
+/// Why the version was not created and will not be until a user acts.
 fn unmade(object: &RotatedSecret, asked: &Asked, answer: Answer, pending: bool, flags: &Flags) -> Option<String> {
     if let Some(refused) = answer.refused {
         return Some(refused.to_owned());
@@ -165,12 +167,12 @@ fn unmade(object: &RotatedSecret, asked: &Asked, answer: Answer, pending: bool, 
     if object.spec.suspend {
         return obstacle(object, Asking::Refresh, flags);
     }
-    if acknowledged(object, &asked.look)
+    if acknowledged(object, &asked.refresh)
         && let Some(why) = blocked(object)
     {
         return Some(why);
     }
-    // A version that is pending: AWS rotates to it, and has not come to its end.
+    // If the version is pending, AWS rotates to it and has not finished.
     (answer.handled && !pending).then(|| {
         let history = flags.plugin(&format!("history {}", name(object)));
         format!("the operator has acknowledged the request without a new version: {history} shows why")
@@ -189,7 +191,7 @@ fn under_way(reason: &str) -> bool {
     [Reason::Progressing, Reason::Creating].iter().any(|moving| moving.as_str() == reason)
 }
 
-/// What keeps the operator from making a version until a person acts, by the conditions of its last look.
+/// Why the operator cannot create a version until a user acts, from the conditions of its last reconcile.
 fn blocked(object: &RotatedSecret) -> Option<String> {
     let stalled = condition(object, ConditionType::Stalled).filter(|stalled| stalled.status == "True")?;
     let aspects = [ConditionType::Provisioned, ConditionType::Mirrored, ConditionType::Rotated];
@@ -197,12 +199,13 @@ fn blocked(object: &RotatedSecret) -> Option<String> {
     let mut in_the_way = unmet.filter(|(of, condition)| {
         reason(&condition.reason).is_some_and(|reason| reason.requires_user_action() && !goes_on(object, *of, reason))
     });
-    // A failure that concerns none of the three ended the look too.
+    // A failure that concerns none of the three also ended the reconcile.
     let failing = object.status.as_ref().is_some_and(|status| status.failures.is_some());
     in_the_way.next().map(|(_, condition)| condition.message.clone()).or_else(|| failing.then(|| stalled.message.clone()))
 }
 
-/// Whether a request is carried out although this aspect is at fault for this reason. The operator's plan decides; this is what it lets pass.
+/// Whether a request is carried out although this condition is False for this reason. This repeats a rule of the
+/// operator's plan.
 fn goes_on(object: &RotatedSecret, of: ConditionType, reason: Reason) -> bool {
     match of {
         ConditionType::Rotated => matches!(reason, Reason::InvalidSpec | Reason::IntervalTooShort),
@@ -212,7 +215,8 @@ fn goes_on(object: &RotatedSecret, of: ConditionType, reason: Reason) -> bool {
     }
 }
 
-/// Whether this reason may be that of a setting beside the value (key, policy, replicas), which holds up neither rotation nor mirror.
+/// Whether this reason may concern a setting other than the value (key, policy, replicas). Such a setting blocks neither
+/// rotation nor mirror.
 fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
     let Some(status) = &object.status else { return false };
     if status.failures.is_some() || status.aws.as_ref().is_none_or(|aws| aws.current_version_id.is_none()) {
@@ -220,7 +224,7 @@ fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
     }
     let aws = &object.spec.aws;
     match reason {
-        // The last four are AWS's answer to a setting, since a failure of anything else is counted.
+        // The last four concern a setting here, because any other failure would be in status.failures.
         Reason::KeyNotAllowed
         | Reason::PolicyNotAllowed
         | Reason::PolicyRefused
@@ -229,38 +233,38 @@ fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
         | Reason::KeyUnusable
         | Reason::LimitExceeded
         | Reason::AwsRefused => true,
-        // Either the whole object is refused, or one of these.
+        // Either the whole object is rejected, or one of these fields.
         Reason::InvalidSpec => aws.resource_policy.is_some() || aws.replica_regions.is_some(),
         Reason::RegionNotAllowed => aws.replica_regions.is_some(),
         _ => false,
     }
 }
 
-/// The Secret is held at a version that need not be the current one.
+/// Whether the Secret is pinned to a version other than AWSCURRENT.
 pub(super) fn pinned(object: &RotatedSecret) -> bool {
     object.spec.target.version_id.is_some() || object.spec.target.version_stage != "AWSCURRENT"
 }
 
-/// Whether the operator has looked since the refresh was asked for, and found all in order.
-pub(super) fn look(object: &RotatedSecret, asked: &Asked) -> Verdict {
-    if !acknowledged(object, &asked.look) {
+/// Whether the operator has reconciled since the refresh was requested, and the object is Ready.
+pub(super) fn refreshed(object: &RotatedSecret, asked: &Asked) -> Verdict {
+    if !acknowledged(object, &asked.refresh) {
         return Verdict::Wait;
     }
     match condition(object, ConditionType::Ready) {
         Some(ready) if ready.status == "True" => Verdict::Done,
-        // It looked, and is in the middle of something.
+        // Acknowledged, and a change is in progress.
         Some(ready) if under_way(&ready.reason) => Verdict::Wait,
         Some(ready) => Verdict::Refused(ready.message.clone()),
         None => Verdict::Wait,
     }
 }
 
-/// Whether the status says what AWS held when the operator looked for this refresh: then AWSPREVIOUS can be resolved from it.
+/// Whether the status shows the labels in AWS as of this refresh, so that AWSPREVIOUS can be resolved from it.
 pub(super) fn labels_seen(object: &RotatedSecret, asked: &Asked, flags: &Flags) -> Verdict {
     if object.spec.suspend {
         return obstacle(object, Asking::RollBack, flags).map_or(Verdict::Wait, Verdict::Refused);
     }
-    if !acknowledged(object, &asked.look) {
+    if !acknowledged(object, &asked.refresh) {
         return Verdict::Wait;
     }
     if let Some(why) = blocked(object) {
@@ -268,18 +272,18 @@ pub(super) fn labels_seen(object: &RotatedSecret, asked: &Asked, flags: &Flags) 
     }
     let failing = object.status.as_ref().is_none_or(|status| status.failures.is_some());
     let moving = |of| condition(object, of).is_some_and(|condition| condition.status == "False" && under_way(&condition.reason));
-    // Replicas that AWS still makes are no reason to wait: the labels were seen.
+    // Replicas that AWS still creates are no reason to wait: the labels were read.
     let settings_only = moving(ConditionType::Provisioned) && !moving(ConditionType::Mirrored);
     let unsettled = moving(ConditionType::Mirrored) || holds(object, ConditionType::Reconciling) && !settings_only;
     if failing || unsettled { Verdict::Wait } else { Verdict::Done }
 }
 
-/// The operator has looked since: it acknowledges a refresh also where it fails.
-pub(super) fn acknowledged(object: &RotatedSecret, look: &str) -> bool {
-    requests(object).refresh.as_deref() == Some(look)
+/// Whether the refresh is acknowledged, which the operator also does after a failed reconcile.
+pub(super) fn acknowledged(object: &RotatedSecret, refresh: &str) -> bool {
+    requests(object).refresh.as_deref() == Some(refresh)
 }
 
-/// Why a request cannot be carried out as the object is, before it is made.
+/// Why a request cannot be carried out in the current state of the object.
 pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) -> Option<String> {
     let name = name(object);
     let resume = || flags.plugin(&format!("resume {name}"));
@@ -287,38 +291,38 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
         return Some(format!("{name} is being deleted"));
     }
     if object.spec.suspend {
-        return Some(format!("{name} is suspended, so nothing would happen: {}", resume()));
+        return Some(format!("{name} is suspended, so the request would have no effect: {}", resume()));
     }
     if asking == Asking::Rotate
         && let Some(rotation) = object.spec.rotation.as_ref().filter(|rotation| rotation.lambda.is_some())
     {
-        let advice = || format!("rotation of {name} is suspended, and AWS rotates only where it is on: {}", resume());
+        let advice = || format!("rotation of {name} is suspended, so AWS cannot rotate it: {}", resume());
         return rotation.suspend.then(advice);
     }
     match &object.spec.value {
         _ if asking == Asking::Refresh => None,
         None if asking == Asking::RollBack => Some(format!(
-            "{name} only mirrors somebody else's value (it has no spec.value): go back where it is made, or pin the Secret with \
+            "{name} only mirrors the value of another owner (it has no spec.value): restore the value there, or pin the Secret with \
              spec.target.versionId"
         )),
         Some(_) if asking == Asking::RollBack => None,
-        None => Some(format!("{name} only mirrors somebody else's value (it has no spec.value): rotate it where it is made")),
+        None => Some(format!("{name} only mirrors the value of another owner (it has no spec.value): rotate it there")),
         Some(value) if value.plain_text.is_none() && value.generate.is_empty() => {
-            Some(format!("{name} has fixed fields only, so there is nothing to renew: add a field to spec.value.generate"))
+            Some(format!("{name} has only fixed fields, so there is nothing to rotate: add a field to spec.value.generate"))
         }
         Some(_) => None,
     }
 }
 
-/// Why it did not happen in time.
+/// Why the request was not carried out in time.
 pub(super) fn late(object: &RotatedSecret, asked: &Asked, waited: &str, flags: &Flags) -> String {
     let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False");
     match ready {
-        _ if !acknowledged(object, &asked.look) => {
-            format!("the operator has not looked at the request within {waited}: is it running? {}", flags.plugin("doctor"))
+        _ if !acknowledged(object, &asked.refresh) => {
+            format!("the operator has not acknowledged the request within {waited}: is it running? {}", flags.plugin("doctor"))
         }
-        Some(ready) => format!("it did not happen within {waited}: {}", ready.message),
-        None => format!("it did not happen within {waited}: {} shows more", flags.plugin(&format!("status {}", name(object)))),
+        Some(ready) => format!("not done within {waited}: {}", ready.message),
+        None => format!("not done within {waited}: {} shows more", flags.plugin(&format!("status {}", name(object)))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `rotate`, `rollback` and `refresh`: an annotation with a fresh token, and then a wait until the status says that it was carried out.
+//! `rotate`, `rollback` and `refresh`: set an annotation with a new token, and wait until the status reports the result.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -23,10 +23,11 @@ pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit
         return withdraw(session, args, Asking::Rotate).await;
     }
     let object = ready_for(session, args, Asking::Rotate).await?;
-    let look = token();
+    let refresh = token();
     let waiting = progress::pending(&object, Asking::Rotate);
-    let asked = Asked { token: waiting.clone().unwrap_or_else(|| look.clone()), look };
-    let annotations = if waiting.is_some() { json!({REFRESH: asked.look}) } else { json!({ROTATE: asked.token, REFRESH: asked.look}) };
+    let asked = Asked { token: waiting.clone().unwrap_or_else(|| refresh.clone()), refresh };
+    let annotations =
+        if waiting.is_some() { json!({REFRESH: asked.refresh}) } else { json!({ROTATE: asked.token, REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
     ask(session, &args.name, annotations).await?;
     let wait = Wait::new(session, args, Asking::Rotate, asked, &object).making(version);
@@ -34,12 +35,13 @@ pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit
     wait.for_version(session, progress::rotation, &format!("{} is rotated", args.name)).await?.give(args.out.output)
 }
 
-/// The same request, made again while it waits, is one request: who repeats a command after an error does not rotate twice.
+/// A request that is repeated while it is pending is one request, so that a command repeated after an error does not
+/// rotate twice.
 fn earlier(waiting: bool) -> &'static str {
-    if waiting { ", which was asked for before and still waits" } else { "" }
+    if waiting { ", of a request that is still pending" } else { "" }
 }
 
-/// Asks for the value of a version that was found. `since`: an earlier wait of the same command.
+/// Requests the value of the version in `restored`. `since`: an earlier wait of the same command.
 pub(super) async fn roll_back(
     session: &Session,
     args: &RequestArgs,
@@ -48,15 +50,15 @@ pub(super) async fn roll_back(
     since: Option<&Wait>,
 ) -> Result<Exit, Trouble> {
     let to = &restored.version_id;
-    let look = token();
+    let refresh = token();
     let waiting = object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text));
     let waiting = waiting
         .filter(|_| progress::pending(object, Asking::RollBack).is_some())
         .filter(|request| matches!(&request.to, Some(RollbackTo::Version(version)) if version.as_str() == to));
     let again = waiting.is_some();
-    let asked = Asked { token: waiting.map_or_else(|| look.clone(), |request| request.token), look };
+    let asked = Asked { token: waiting.map_or_else(|| refresh.clone(), |request| request.token), refresh };
     let annotations =
-        if again { json!({REFRESH: asked.look}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.look}) };
+        if again { json!({REFRESH: asked.refresh}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
     ask(session, &args.name, annotations).await?;
     let mut wait = Wait::new(session, args, Asking::RollBack, asked, object).making(version);
@@ -75,34 +77,34 @@ pub(super) async fn refresh(session: &Session, args: &RequestArgs) -> Result<Exi
         return withdraw(session, args, Asking::Refresh).await;
     }
     let object = ready_for(session, args, Asking::Refresh).await?;
-    let wait = look(session, args, &object).await?;
+    let wait = request_refresh(session, args, &object).await?;
     wait.tell("requested", &format!("with token {}", wait.asked.token))?;
-    let done = format!("the operator has looked, and {} is as it should be", args.name);
-    wait.for_look(session, progress::look, &done).await?.give(args.out.output)
+    let done = format!("the operator has reconciled {}, and it is Ready", args.name);
+    wait.for_refresh(session, progress::refreshed, &done).await?.give(args.out.output)
 }
 
-/// Asks for a look at AWS.
-pub(super) async fn look(session: &Session, args: &RequestArgs, object: &RotatedSecret) -> Result<Wait, Trouble> {
+/// Requests a refresh. Returns the wait for its acknowledgement.
+pub(super) async fn request_refresh(session: &Session, args: &RequestArgs, object: &RotatedSecret) -> Result<Wait, Trouble> {
     let token = token();
     ask(session, &args.name, json!({REFRESH: token})).await?;
-    let asked = Asked { token: token.clone(), look: token };
+    let asked = Asked { token: token.clone(), refresh: token };
     Ok(Wait::new(session, args, Asking::Refresh, asked, object))
 }
 
-/// The object, if what is asked for can happen as it is.
+/// The object, if the request can be carried out in its current state.
 pub(super) async fn ready_for(session: &Session, args: &RequestArgs, asking: Asking) -> Result<RotatedSecret, Trouble> {
     let object = session.object(&args.name).await?;
     progress::obstacle(&object, asking, &session.flags).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
 }
 
-/// Takes a request off the object that was not carried out.
+/// Removes a pending request from the object.
 pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Asking) -> Result<Exit, Trouble> {
     let (name, verb) = (&args.name, asking.verb());
-    // The operator writes the status meanwhile, so the patch may meet another version of the object.
+    // The operator may write the status in between, which makes the patch fail with a conflict.
     for _ in 0..5 {
         let object = session.object(name).await?;
         let (outcome, message) = match progress::pending(&object, asking) {
-            None => (Outcome::NothingToWithdraw, format!("{name} has no {verb} request that waits, so nothing was written")),
+            None => (Outcome::NothingToWithdraw, format!("{name} has no pending {verb} request, so nothing was written")),
             Some(token) => {
                 let patch =
                     json!({"metadata": {"resourceVersion": object.resource_version(), "annotations": {asking.annotation(): Value::Null}}});
@@ -114,7 +116,7 @@ pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Aski
                         let begun = if asking == Asking::Refresh {
                             String::new()
                         } else {
-                            format!("; if the operator had begun with it, {history} shows the version")
+                            format!("; if the operator had already started it, {history} shows the version")
                         };
                         let message = format!("the {verb} request {token} of {name} is withdrawn{begun}");
                         (Outcome::Withdrawn, message)
@@ -124,10 +126,10 @@ pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Aski
         };
         return Answer::unasked(session, name, outcome, message).give(args.out.output);
     }
-    Err(Trouble::wrong(format!("{name} is being written again and again, so the request could not be withdrawn: try again")))
+    Err(Trouble::wrong(format!("{name} changes too often, so the request could not be withdrawn: run the command again")))
 }
 
-/// Readable in a status, and never the same twice.
+/// A unique token that is readable in a status.
 fn token() -> String {
     let random: String = Uuid::new_v4().simple().to_string().chars().take(8).collect();
     format!("{}-{random}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"))

@@ -1,4 +1,4 @@
-//! Whose value a rollback brings back.
+//! The version whose value a rollback restores.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -7,24 +7,24 @@ use serde::Serialize;
 use super::ages;
 use crate::api::{Cause, HistoryEntry, RotatedSecret};
 
-/// The version whose value comes back.
+/// The version whose value is restored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Restored {
-    /// Its id.
+    /// Its ID.
     pub(super) version_id: String,
-    /// When it became current; absent where the history does not know it.
+    /// When it became current; absent if the history does not list it.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
-    /// Whose value it has itself.
+    /// If it is itself a rollback: the version whose value it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     copy_of: Option<String>,
 }
 
 impl Restored {
-    /// The first time that the history says something of this version.
+    /// From the oldest entry of the history for this version.
     pub(super) fn of(object: &RotatedSecret, version: &str) -> Self {
         let known = history(object).iter().rfind(|entry| entry.version_id == version);
         Self {

@@ -1,4 +1,4 @@
-//! `rollback`: which version is meant, whether that is what the user wants, and the request for its value.
+//! `rollback`: resolves the version, asks for confirmation, and requests its value.
 
 use std::io::{BufRead, IsTerminal as _, Write};
 
@@ -23,16 +23,16 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
         return request::withdraw(session, &args.request, Asking::RollBack).await;
     }
     let mut object = request::ready_for(session, &args.request, Asking::RollBack).await?;
-    let mut looked: Option<Wait> = None;
+    let mut refreshed: Option<Wait> = None;
     if args.to == PREVIOUS && !args.dry_run {
         // The status may be minutes old, and the label may have moved in AWS since.
-        let mut wait = request::look(session, &args.request, &object).await?.in_any_case();
+        let mut wait = request::request_refresh(session, &args.request, &object).await?.in_any_case();
         if let Err(answer) = wait.for_labels(session).await? {
             return answer.give(args.request.out.output);
         }
-        wait.tell("looked", "the operator has looked at AWS")?;
+        wait.tell("refreshed", "the operator has read the versions in AWS")?;
         object = wait.object.clone();
-        looked = Some(wait);
+        refreshed = Some(wait);
     }
     let now = Timestamp::now();
     let version = find(&object, &args.to, &session.flags, now).map_err(Trouble::wrong)?;
@@ -42,19 +42,19 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if terminal && !args.yes {
-        let question = format!("bring back the value of {}?", restored.words(now));
+        let question = format!("restore the value of {}?", restored.words(now));
         if !confirmed(&question, &mut std::io::stdin().lock(), &mut std::io::stderr().lock()) {
-            return Err(Trouble::wrong("not confirmed, so nothing was asked for"));
+            return Err(Trouble::wrong("not confirmed, so no rollback was requested"));
         }
         object = still_current(session, args, &object).await?;
     }
-    request::roll_back(session, &args.request, &object, &restored, looked.as_ref()).await
+    request::roll_back(session, &args.request, &object, &restored, refreshed.as_ref()).await
 }
 
-/// What a dry run shows.
+/// Output of a dry run.
 fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timestamp) -> Result<Exit, Trouble> {
     let message = format!(
-        "{} would have the value of {} again, by the operator's last look at AWS; nothing was written",
+        "{} would have the value of {} again, according to the current status; nothing was written",
         args.request.name,
         restored.words(now)
     );
@@ -62,28 +62,28 @@ fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timest
     Answer { restores: Some(restored), ..answer }.give(args.request.out.output)
 }
 
-/// Asks on a terminal. Anything but yes is no.
+/// Asks for confirmation on a terminal. Any answer other than yes is no.
 fn confirmed(question: &str, answers: &mut impl BufRead, screen: &mut impl Write) -> bool {
     let mut answer = String::new();
     let asked = write!(screen, "{} [y/N] ", escaped(question)).and_then(|()| screen.flush());
     asked.is_ok() && answers.read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-/// The object, if nothing became current while the user thought: another person may be at it.
+/// The object, if no other version became current while the command waited for the answer.
 async fn still_current(session: &Session, args: &RollbackArgs, before: &RotatedSecret) -> Result<RotatedSecret, Trouble> {
     let object = session.object(&args.request.name).await?;
     if current(&object) == current(before) {
         return Ok(object);
     }
     let history = session.flags.plugin(&format!("history {}", args.request.name));
-    Err(Trouble::wrong(format!("another version has become current meanwhile, so nothing was asked for: {history}")))
+    Err(Trouble::wrong(format!("another version has become current meanwhile, so no rollback was requested: {history}")))
 }
 
 fn current(object: &RotatedSecret) -> Option<&str> {
     object.status.as_ref()?.aws.as_ref()?.current_version_id.as_deref()
 }
 
-/// The whole id of the version that is meant.
+/// The complete ID of the version that `meant` names.
 fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> Result<String, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let see = flags.plugin(&format!("history {name}"));
@@ -100,18 +100,19 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
     known.dedup();
     let version = match known.as_slice() {
         [version] => version.clone(),
-        // AWS may know what the status does not: the operator answers.
+        // AWS may have a version that the status does not list. The operator decides.
         [] if (32..=64).contains(&meant.len()) && !meant.contains(':') => meant.to_owned(),
-        [] => return Err(format!("{name} knows no version that begins with {meant}: {see}")),
-        several => return Err(format!("several versions of {name} begin with {meant} ({}): write more of it", several.join(", "))),
+        [] => return Err(format!("{name} has no version that begins with {meant}: {see}")),
+        several => return Err(format!("several versions of {name} begin with {meant} ({}): use a longer prefix", several.join(", "))),
     };
     if aws.current_version_id.as_ref() == Some(&version) {
-        return Err(format!("version {version} is current already: {see}"));
+        return Err(format!("version {version} is already current: {see}"));
     }
     Ok(version)
 }
 
-/// Why AWSPREVIOUS is not gone back to: somebody went back already, so it is the version that they went back from.
+/// Why AWSPREVIOUS is refused: the current version is already a rollback, and AWSPREVIOUS is the version that was rolled
+/// back.
 fn undone(object: &RotatedSecret, previous: &str, flags: &Flags, now: Timestamp) -> Option<String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let head = history(object).first().filter(|head| head.cause == Cause::RolledBack && current(object) == Some(&head.version_id))?;
@@ -122,8 +123,8 @@ fn undone(object: &RotatedSecret, previous: &str, flags: &Flags, now: Timestamp)
     };
     let forward = flags.plugin(&format!("rollback {name} --to {previous}"));
     Some(format!(
-        "the current version {} of {name} {how}, so nothing was asked for; AWSPREVIOUS is the version before that: to bring its value back, \
-         {forward}",
+        "the current version {} of {name} {how}, so no rollback was requested; AWSPREVIOUS is the version before that: to restore its \
+         value, {forward}",
         head.version_id
     ))
 }
@@ -168,9 +169,9 @@ mod tests {
         for (previous, meant, words) in [
             (None, "AWSPREVIOUS", "no previous version yet"),
             (Some("abcd"), "abc", "several versions of db begin with abc (abcd, abce)"),
-            (Some("abcd"), "x", "knows no version that begins with x"),
-            (Some("abcd"), "", "knows no version"),
-            (Some("abcd"), "cccc", "is current already"),
+            (Some("abcd"), "x", "has no version that begins with x"),
+            (Some("abcd"), "", "has no version"),
+            (Some("abcd"), "cccc", "is already current"),
         ] {
             let refusal = find(&object(previous), meant, &Flags::default(), now()).unwrap_err();
             assert!(refusal.contains(words), "{meant}: {refusal}");
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(find(&twice, "abce", &flags, now()).as_deref(), Ok("abce"), "by its id it is meant");
         head(&mut twice, None);
         assert!(find(&twice, PREVIOUS, &flags, now()).unwrap_err().contains("made current again in AWS"));
-        // What became current since is no rollback any more.
+        // The version that is current now is not a rollback.
         twice.status.as_mut().unwrap().aws.as_mut().unwrap().current_version_id = Some("eeee".to_owned());
         assert_eq!(find(&twice, PREVIOUS, &flags, now()).as_deref(), Ok("abce"));
     }
@@ -214,8 +215,8 @@ mod tests {
             [("y\n", true), ("YES\n", true), ("yes", true), ("n\n", false), ("\n", false), ("", false), ("yo\n", false)]
         {
             let mut screen = Vec::new();
-            assert_eq!(confirmed("bring back\u{1b}?", &mut typed.as_bytes(), &mut screen), expected, "{typed:?}");
-            assert_eq!(String::from_utf8(screen).unwrap(), "bring back\\u{1b}? [y/N] ");
+            assert_eq!(confirmed("restore\u{1b}?", &mut typed.as_bytes(), &mut screen), expected, "{typed:?}");
+            assert_eq!(String::from_utf8(screen).unwrap(), "restore\\u{1b}? [y/N] ");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `status`: what is due, overdue or failing, in one screen.
+//! `status`: shows due, overdue and failing objects on one screen.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ListParams};
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::args::StatusArgs;
 use super::connect::Session;
+use super::health::{Health, State, judge, sort};
 use super::output::{self, Page};
-use super::standing::{Standing, State, judge, sort};
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages};
 use crate::api::RotatedSecret;
@@ -16,7 +16,7 @@ use crate::kubernetes::watch::PAGE;
 
 #[derive(Serialize)]
 struct List<'a> {
-    items: &'a [Standing],
+    items: &'a [Health],
 }
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
@@ -24,27 +24,27 @@ pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Tr
     let colours = output::colours();
     if let Some(name) = &args.name {
         let object = session.object(name).await?;
-        let standing = judge(&object, now, &session.flags);
-        output::emit(args.out.output, &standing, || detail(&object, &standing, now, colours))?;
-        return Ok(Exit::fine_if(standing.is_fine()));
+        let health = judge(&object, now, &session.flags);
+        output::emit(args.out.output, &health, || detail(&object, &health, now, colours))?;
+        return Ok(Exit::fine_if(health.is_fine()));
     }
-    let mut standings: Vec<Standing> = list(session, args.all_namespaces)
+    let mut items: Vec<Health> = list(session, args.all_namespaces)
         .await?
         .iter()
         .map(|stored| match stored {
             Stored::Readable(object) => judge(object, now, &session.flags),
-            Stored::Unreadable(unreadable) => Standing::unreadable(unreadable),
+            Stored::Unreadable(unreadable) => Health::unreadable(unreadable),
         })
         .collect();
-    sort(&mut standings);
-    output::emit(args.out.output, &List { items: &standings }, || {
+    sort(&mut items);
+    output::emit(args.out.output, &List { items: &items }, || {
         let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
-        screen(&standings, args.all_namespaces, place, now, colours)
+        screen(&items, args.all_namespaces, place, now, colours)
     })?;
-    Ok(Exit::fine_if(standings.iter().all(Standing::is_fine)))
+    Ok(Exit::fine_if(items.iter().all(Health::is_fine)))
 }
 
-/// All objects, in pages: a cluster can hold thousands.
+/// All objects, read in pages because a cluster can hold thousands.
 pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<Stored>, Trouble> {
     let api = if everywhere { Api::all(session.client.clone()) } else { session.objects() };
     let mut params = ListParams::default().limit(PAGE);
@@ -59,8 +59,8 @@ pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<Stor
     }
 }
 
-fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> Page {
-    if standings.is_empty() {
+fn screen(items: &[Health], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> Page {
+    if items.is_empty() {
         return Page::of(&format!("No RotatedSecrets in {place}."));
     }
     let mut headers = vec!["NAME", "STATE", "REASON", "LAST ROTATED", "NEXT ROTATION", "AGE"];
@@ -68,25 +68,25 @@ fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp,
         headers.insert(0, "NAMESPACE");
     }
     let mut table = Table::new(&headers);
-    for standing in standings {
+    for health in items {
         let mut row: Vec<Cell> = Vec::new();
         if everywhere {
-            row.push(standing.namespace.as_str().into());
+            row.push(health.namespace.as_str().into());
         }
-        row.push(standing.name.as_str().into());
-        row.push(Cell(format!("{:?}", standing.state), standing.state.tone()));
-        row.push(standing.reason.as_deref().unwrap_or("-").into());
-        row.push(standing.last_rotation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
-        row.push(next(standing, now));
-        row.push(standing.creation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
+        row.push(health.name.as_str().into());
+        row.push(Cell(format!("{:?}", health.state), health.state.tone()));
+        row.push(health.reason.as_deref().unwrap_or("-").into());
+        row.push(health.last_rotation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
+        row.push(next(health, now));
+        row.push(health.creation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
         table.row(row);
     }
     let mut page = Page::default();
     page.table(&table, colours);
     let mut told = false;
-    for standing in standings {
-        if let (Some(message), true) = (&standing.message, standing.state != State::Due) {
-            let name = if everywhere { format!("{}/{}", standing.namespace, standing.name) } else { standing.name.clone() };
+    for health in items {
+        if let (Some(message), true) = (&health.message, health.state != State::Due) {
+            let name = if everywhere { format!("{}/{}", health.namespace, health.name) } else { health.name.clone() };
             if !std::mem::replace(&mut told, true) {
                 page.gap();
             }
@@ -94,25 +94,25 @@ fn screen(standings: &[Standing], everywhere: bool, place: &str, now: Timestamp,
         }
     }
     page.gap();
-    page.line(&summary(standings, now));
+    page.line(&summary(items, now));
     page
 }
 
 /// `3 objects: 1 Stalled, 2 Ready; 1 rotates within 24h`.
-fn summary(standings: &[Standing], now: Timestamp) -> String {
+fn summary(items: &[Health], now: Timestamp) -> String {
     let counts: Vec<String> = State::ALL
         .into_iter()
-        .map(|state| (state, standings.iter().filter(|standing| standing.state == state).count()))
+        .map(|state| (state, items.iter().filter(|health| health.state == state).count()))
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {state:?}"))
         .collect();
     let day = SignedDuration::from_hours(24);
-    let soon = standings
+    let soon = items
         .iter()
-        .filter(|standing| matches!(standing.state, State::Ready | State::Due))
-        .filter(|standing| standing.next_rotation_time.as_ref().is_some_and(|next| next.0 <= now + day))
+        .filter(|health| matches!(health.state, State::Ready | State::Due))
+        .filter(|health| health.next_rotation_time.as_ref().is_some_and(|next| next.0 <= now + day))
         .count();
-    let objects = if standings.len() == 1 { "1 object".to_owned() } else { format!("{} objects", standings.len()) };
+    let objects = if items.len() == 1 { "1 object".to_owned() } else { format!("{} objects", items.len()) };
     let rotating = match soon {
         0 => String::new(),
         1 => "; 1 rotates within 24h".to_owned(),
@@ -121,58 +121,58 @@ fn summary(standings: &[Standing], now: Timestamp) -> String {
     format!("{objects}: {}{rotating}", counts.join(", "))
 }
 
-fn next(standing: &Standing, now: Timestamp) -> Cell {
-    match (&standing.next_rotation_time, standing.overdue_seconds) {
-        _ if standing.suspended || standing.rotation_suspended => "suspended".into(),
+fn next(health: &Health, now: Timestamp) -> Cell {
+    match (&health.next_rotation_time, health.overdue_seconds) {
+        _ if health.suspended || health.rotation_suspended => "suspended".into(),
         (None, _) => "-".into(),
         (Some(at), None) => ages::until(at.0, now).into(),
-        (Some(_), Some(seconds)) if standing.state == State::Due => Cell(format!("due {}s", seconds.max(0)), Tone::Caution),
+        (Some(_), Some(seconds)) if health.state == State::Due => Cell(format!("due {}s", seconds.max(0)), Tone::Caution),
         (Some(_), Some(seconds)) => Cell(format!("overdue {}", ages::human(SignedDuration::from_secs(seconds))), Tone::Bad),
     }
 }
 
-fn detail(object: &RotatedSecret, standing: &Standing, now: Timestamp, colours: bool) -> Page {
+fn detail(object: &RotatedSecret, health: &Health, now: Timestamp, colours: bool) -> Page {
     let mut table = Table::bare();
     let mut line = |label: &str, cell: Cell| table.row(vec![label.into(), cell]);
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    line("Name:", format!("{}/{}", standing.namespace, standing.name).into());
-    line("State:", Cell(format!("{:?}", standing.state), standing.state.tone()));
-    line("AWS secret:", or_none(&standing.secret_arn).into());
-    line("Version:", or_none(&standing.current_version_id).into());
-    let mirror = match (&standing.mirror_secret_name, &standing.mirror_version_id) {
-        (Some(name), version) if *version == standing.current_version_id => format!("Secret {name}, of this version"),
+    line("Name:", format!("{}/{}", health.namespace, health.name).into());
+    line("State:", Cell(format!("{:?}", health.state), health.state.tone()));
+    line("AWS secret:", or_none(&health.secret_arn).into());
+    line("Version:", or_none(&health.current_version_id).into());
+    let mirror = match (&health.mirror_secret_name, &health.mirror_version_id) {
+        (Some(name), version) if *version == health.current_version_id => format!("Secret {name}, of this version"),
         (Some(name), version) => format!("Secret {name}, of version {}", or_none(version)),
         (None, _) => "-".to_owned(),
     };
     line("Mirror:", mirror.into());
-    let rotated = standing.last_rotation_time.as_ref();
+    let rotated = health.last_rotation_time.as_ref();
     line("Last rotated:", rotated.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", ages::until(at.0, now), at.0)).into());
-    let Cell(words, tone) = next(standing, now);
-    let words = standing.next_rotation_time.as_ref().map_or(words.clone(), |at| format!("{words} ({})", at.0));
+    let Cell(words, tone) = next(health, now);
+    let words = health.next_rotation_time.as_ref().map_or(words.clone(), |at| format!("{words} ({})", at.0));
     line("Next rotation:", Cell(words, tone));
-    if standing.missed_rotations > 0 {
-        line("Missed:", format!("{} due times before the last rotation", standing.missed_rotations).into());
+    if health.missed_rotations > 0 {
+        line("Missed:", format!("{} due times before the last rotation", health.missed_rotations).into());
     }
-    if let Some(failures) = &standing.failures {
+    if let Some(failures) = &health.failures {
         let again = failures.next_attempt_time.as_ref().map_or_else(String::new, |at| format!(", next attempt {}", ages::until(at.0, now)));
         line("Failures:", Cell(format!("{} in a row{again}", failures.count), Tone::Bad));
     }
-    if !standing.pending_requests.is_empty() {
-        line("Asked for:", Cell(standing.pending_requests.join(", "), Tone::Caution));
+    if !health.pending_requests.is_empty() {
+        line("Requested:", Cell(health.pending_requests.join(", "), Tone::Caution));
     }
     let mut page = Page::default();
     page.table(&table, colours);
-    if let Some(message) = &standing.message {
+    if let Some(message) = &health.message {
         page.gap();
-        page.painted(message, standing.state.tone(), colours);
+        page.painted(message, health.state.tone(), colours);
     }
     let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     if !conditions.is_empty() {
         let mut table = Table::new(&["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"]);
         for condition in conditions {
             let since = ages::since(condition.last_transition_time.0, now);
-            // Ready, Stalled and the aspect at fault say the same sentence; it stands above.
-            let repeated = standing.message.as_ref() == Some(&condition.message);
+            // Ready, Stalled and the condition at fault have the same message, which is already shown above.
+            let repeated = health.message.as_ref() == Some(&condition.message);
             let message = if repeated { "as above" } else { condition.message.as_str() };
             let cells = [condition.type_.as_str(), &condition.status, &condition.reason, &since, message];
             table.row(cells.into_iter().map(Cell::from).collect());
@@ -194,7 +194,7 @@ mod tests {
         "2026-06-01T12:00:00Z".parse().unwrap()
     }
 
-    fn standing(name: &str, conditions: &serde_json::Value, next: &str) -> (RotatedSecret, Standing) {
+    fn health(name: &str, conditions: &serde_json::Value, next: &str) -> (RotatedSecret, Health) {
         let object: RotatedSecret = serde_json::from_value(json!({
             "apiVersion": "rotated-secrets.io/v1alpha1",
             "kind": "RotatedSecret",
@@ -209,8 +209,8 @@ mod tests {
             },
         }))
         .unwrap();
-        let standing = judge(&object, now(), &Flags::default());
-        (object, standing)
+        let health = judge(&object, now(), &Flags::default());
+        (object, health)
     }
 
     fn condition(of: &str, status: &str, reason: &str) -> serde_json::Value {
@@ -219,18 +219,18 @@ mod tests {
 
     #[test]
     fn the_screen_shows_one_line_each_then_the_sentences_then_a_sum() {
-        let mut standings = vec![
-            standing("api", &json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
-            standing(
+        let mut items = vec![
+            health("api", &json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
+            health(
                 "db",
                 &json!([condition("Ready", "False", "AwsUnavailable"), condition("Rotated", "False", "Overdue")]),
                 "2026-06-01T09:00:00Z",
             )
             .1,
         ];
-        sort(&mut standings);
+        sort(&mut items);
         assert_eq!(
-            screen(&standings, true, "shop", now(), false).text(),
+            screen(&items, true, "shop", now(), false).text(),
             "NAMESPACE   NAME   STATE     REASON           LAST ROTATED   NEXT ROTATION   AGE\n\
              shop        db     Overdue   AwsUnavailable   24h            overdue 3h      12d\n\
              shop        api    Ready     Succeeded        24h            in 12h          12d\n\
@@ -239,7 +239,7 @@ mod tests {
              \n\
              2 objects: 1 Overdue, 1 Ready; 1 rotates within 24h\n"
         );
-        let narrow = screen(&standings, false, "shop", now(), false);
+        let narrow = screen(&items, false, "shop", now(), false);
         let narrow = narrow.text();
         assert!(narrow.starts_with("NAME   STATE") && narrow.contains("\ndb: about Rotated\n"), "{narrow}");
         assert_eq!(screen(&[], false, "shop", now(), false).text(), "No RotatedSecrets in shop.\n");
@@ -248,8 +248,8 @@ mod tests {
     #[test]
     fn one_object_is_shown_with_its_conditions() {
         let conditions = json!([condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")]);
-        let (object, standing) = standing("db", &conditions, "2026-06-02T12:00:00Z");
-        let page = detail(&object, &standing, now(), false);
+        let (object, health) = health("db", &conditions, "2026-06-02T12:00:00Z");
+        let page = detail(&object, &health, now(), false);
         let text = page.text();
         for line in [
             "Name:            shop/db",

@@ -1,4 +1,4 @@
-//! `suspend` and `resume`: two fields of the spec.
+//! `suspend` and `resume`: set `spec.suspend` and `spec.rotation.suspend`.
 
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
@@ -30,15 +30,18 @@ pub(super) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<Exi
     let (patch, message) = if args.rotation_only {
         if object.spec.rotation.is_none() {
             return Err(Trouble::wrong(format!(
-                "{name} has no spec.rotation, so nothing rotates: leave out --rotation-only to suspend all"
+                "{name} has no spec.rotation, so it does not rotate: omit --rotation-only to suspend all writes"
             )));
         }
         (
             json!({"spec": {"rotation": {"suspend": true}}}),
-            format!("{name} does not rotate any more; the mirror is still kept: {resume} ends it"),
+            format!("rotation of {name} is suspended, its Secret is still mirrored; to resume: {resume}"),
         )
     } else {
-        (json!({"spec": {"suspend": true}}), format!("{name} is suspended, nothing is written anywhere: {resume} ends it"))
+        (
+            json!({"spec": {"suspend": true}}),
+            format!("{name} is suspended, and nothing is written in AWS or Kubernetes; to resume: {resume}"),
+        )
     };
     write(session, args.out.output, &object, name, &patch, message).await
 }
@@ -48,15 +51,15 @@ pub(super) async fn resume(session: &Session, args: &ObjectArgs) -> Result<Exit,
     let name = &args.name;
     let late =
         object.status.as_ref().and_then(|status| status.next_rotation_time.as_ref()).is_some_and(|next| next.0 <= jiff::Timestamp::now());
-    let follows = if late { "; a rotation is due and follows now" } else { "" };
-    // A rotation that the object does not have must not be made by the patch.
+    let follows = if late { "; a rotation is due and starts now" } else { "" };
+    // The patch must not add spec.rotation to an object that has none.
     let patch = if object.spec.rotation.is_some() {
         json!({"spec": {"suspend": false, "rotation": {"suspend": false}}})
     } else {
         json!({"spec": {"suspend": false}})
     };
     let status = session.flags.plugin(&format!("status {name}"));
-    write(session, args.out.output, &object, name, &patch, format!("{name} goes on{follows}: {status} shows it")).await
+    write(session, args.out.output, &object, name, &patch, format!("{name} is resumed{follows}: {status} shows its state")).await
 }
 
 async fn write(
@@ -79,7 +82,7 @@ async fn write(
         suspended,
         rotation_suspended,
         changed,
-        message: if changed { message } else { format!("{name} was so already, nothing was written") },
+        message: if changed { message } else { format!("{name} is already in this state, so nothing was written") },
     };
     output::emit(format, &answer, || Page::of(&answer.message))?;
     Ok(Exit::Fine)

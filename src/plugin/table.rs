@@ -1,23 +1,23 @@
-//! Aligned columns, as kubectl has them.
+//! Tables with aligned columns, in kubectl's format.
 
 use std::fmt::Write as _;
 
 use super::escape::escaped;
 
-/// How a word is shown on a terminal.
+/// Color of a word on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// As it is.
+    /// No color.
     Plain,
-    /// All is well.
+    /// Green: no action is required.
     Good,
-    /// Look at it.
+    /// Yellow: check it.
     Caution,
-    /// Do something.
+    /// Red: action is required.
     Bad,
 }
 
-/// One word in a tone, escaped.
+/// Text in a tone, escaped.
 pub(super) fn paint(text: &str, tone: Tone, colours: bool) -> String {
     let text = escaped(text);
     let colour = match tone {
@@ -29,7 +29,7 @@ pub(super) fn paint(text: &str, tone: Tone, colours: bool) -> String {
     if colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text }
 }
 
-/// What stands in one place.
+/// Content of one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cell(pub(super) String, pub(super) Tone);
 
@@ -50,17 +50,17 @@ impl Cell {
 pub(super) struct Table(Vec<Vec<Cell>>);
 
 impl Table {
-    /// With these headers.
+    /// A table with these headers.
     pub(super) fn new(headers: &[&str]) -> Self {
         Self(vec![headers.iter().map(|header| Cell::from(*header)).collect()])
     }
 
-    /// Without headers.
+    /// A table without headers.
     pub(super) fn bare() -> Self {
         Self::default()
     }
 
-    /// One more row.
+    /// Adds a row.
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
         self.0.push(cells);
     }

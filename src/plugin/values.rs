@@ -1,5 +1,5 @@
-//! The one place of the plugin where values are: read from AWS and from the Secret, laid out as the operator would, compared, wiped. What comes
-//! out is one word.
+//! The only module of the plugin that handles values. It reads them from AWS and from the Secret, renders them as the
+//! operator would, compares them and wipes them. The result is a boolean.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::desired::Target;
 use crate::plaintext::SecretBytes;
 use crate::version_id::VersionId;
 
-/// Whether the Secret holds what this version holds.
+/// Whether the Secret holds the value of this version.
 ///
 /// # Errors
-/// Why it could not be compared, as a sentence without a value in it.
+/// Reason why they could not be compared, as a sentence without a value.
 pub(super) async fn agree(
     session: &Session,
     caller: &Caller,
@@ -32,7 +32,7 @@ pub(super) async fn agree(
         .map_err(|failure| refused("GetSecretValue", place, &failure))?;
     let Ok(expected) = target.layout.render(&read.value) else { return Ok(false) };
     let secret = &target.name;
-    // The texts of these errors are not looked at: a parser quotes what it cannot read.
+    // The texts of these errors are not used, because a parser quotes what it cannot read.
     let found = Api::<Secret>::namespaced(session.client.clone(), &session.namespace).get(secret).await.map_err(|error| match error {
         kube::Error::Api(status) if status.code == 403 => {
             format!("you may not read the Secret {secret}: ask for get on secrets, or leave out --values")
@@ -47,7 +47,7 @@ pub(super) async fn agree(
     Ok(same(&expected, &found))
 }
 
-/// The same keys with the same bytes. Takes as long for any two values of one length.
+/// The same keys with the same bytes. Compares values of the same length in constant time.
 fn same(one: &BTreeMap<String, SecretBytes>, other: &BTreeMap<String, SecretBytes>) -> bool {
     one.len() == other.len()
         && one.iter().zip(other).all(|((key, value), (name, found))| {

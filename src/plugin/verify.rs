@@ -1,4 +1,4 @@
-//! `verify`: do AWS, the mirrored Secret and the status say the same?
+//! `verify`: compares AWS, the mirrored Secret and the status.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use crate::facts::AwsSecret;
 use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::version_id::VersionId;
 
-/// A rotation may be on its way while we look: a difference is looked at twice before it is told.
-const SECOND_LOOK: Duration = Duration::from_secs(3);
+/// Delay before a difference is checked again. A rotation may be in progress during the first check.
+const RECHECK_DELAY: Duration = Duration::from_secs(3);
 
-/// What was found of one thing.
+/// Result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum Finding {
     Agree,
     Differ,
-    /// It could not be found out.
+    /// The check could not be made.
     Unknown,
 }
 
@@ -48,26 +48,26 @@ struct Report {
     name: String,
     /// The worst of the checks.
     result: Finding,
-    /// Whether AWS, the Secret's metadata and the values could be looked at.
+    /// Whether AWS, the metadata of the Secret and the values could be read.
     checked_aws: bool,
     checked_mirror: bool,
     checked_values: bool,
     checks: Vec<Line>,
 }
 
-/// What was seen.
-struct Sight {
+/// What was read.
+struct Reads {
     object: RotatedSecret,
-    /// `None`: not asked.
+    /// `None`: not read.
     aws: Option<Result<Option<AwsSecret>, String>>,
     mirror: Mirror,
-    /// `None`: not asked for.
+    /// `None`: not compared.
     values: Option<Result<bool, String>>,
 }
 
 enum Mirror {
     Unwanted,
-    /// Why not.
+    /// Reason why it could not be read.
     Unknown(String),
     Absent(String),
     Found(String, Box<MirrorMetadata>),
@@ -75,21 +75,21 @@ enum Mirror {
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Trouble> {
     let caller = if args.no_aws { None } else { Some(Caller::load(&args.aws).await) };
-    let mut sight = look(session, args, caller.as_ref()).await?;
-    let mut checks = compare(&sight, &session.flags);
+    let mut reads = read(session, args, caller.as_ref()).await?;
+    let mut checks = compare(&reads, &session.flags);
     if worst(&checks) == Finding::Differ {
-        tokio::time::sleep(SECOND_LOOK).await;
-        sight = look(session, args, caller.as_ref()).await?;
-        checks = compare(&sight, &session.flags);
+        tokio::time::sleep(RECHECK_DELAY).await;
+        reads = read(session, args, caller.as_ref()).await?;
+        checks = compare(&reads, &session.flags);
     }
     let result = worst(&checks);
     let report = Report {
         namespace: session.namespace.clone(),
         name: args.name.clone(),
         result,
-        checked_aws: matches!(sight.aws, Some(Ok(_))),
-        checked_mirror: !matches!(sight.mirror, Mirror::Unknown(_)),
-        checked_values: matches!(sight.values, Some(Ok(_))),
+        checked_aws: matches!(reads.aws, Some(Ok(_))),
+        checked_mirror: !matches!(reads.mirror, Mirror::Unknown(_)),
+        checked_values: matches!(reads.values, Some(Ok(_))),
         checks,
     };
     output::emit(args.out.output, &report, || screen(&report, args.no_aws, output::colours()))?;
@@ -100,7 +100,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Tr
     })
 }
 
-async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> Result<Sight, Trouble> {
+async fn read(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> Result<Reads, Trouble> {
     let object = session.object(&args.name).await?;
     let target = target(&object);
     let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone());
@@ -112,7 +112,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
             Err(failure) if failure.reason == Reason::AccessDenied => {
                 Mirror::Unknown(format!("you may not read the Secret {}: ask for get on secrets", target.name))
             }
-            Err(_) => Mirror::Unknown("the API server does not answer: try again".to_owned()),
+            Err(_) => Mirror::Unknown("the API server does not respond: try again".to_owned()),
         },
         Err(why) => Mirror::Unknown(why.clone()),
     };
@@ -136,7 +136,7 @@ async fn look(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
     if args.values && values.is_none() {
         values = Some(Err("there is nothing to compare: the other checks say why".to_owned()));
     }
-    Ok(Sight { object, aws, mirror, values })
+    Ok(Reads { object, aws, mirror, values })
 }
 
 /// The version that a Secret with this pin holds.
@@ -172,8 +172,8 @@ fn worst(checks: &[Line]) -> Finding {
     }
 }
 
-fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
-    let object = &sight.object;
+fn compare(reads: &Reads, flags: &Flags) -> Vec<Line> {
+    let object = &reads.object;
     let status = object.status.clone().unwrap_or_default();
     let reported = status.aws.clone().unwrap_or_default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -183,22 +183,26 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
 
     if lags(object) {
         let doctor = flags.plugin("doctor");
-        check("status", Finding::Differ, format!("it speaks of an older spec: is the operator running? {doctor}"));
+        check("status", Finding::Differ, format!("it is of an older spec: is the operator running? {doctor}"));
     } else {
-        check("status", Finding::Agree, "it speaks of the present spec".to_owned());
+        check("status", Finding::Agree, "it is of the current spec".to_owned());
     }
 
-    // Without AWS: what the status says of it.
+    // If AWS is not read, the version from the status.
     let pin = target(object).ok().flatten().map_or(Pin::Current, |target| target.pin);
     let mut wanted = match &pin {
         Pin::Current => reported.current_version_id.clone(),
         Pin::Stage(_) => status.mirror.as_ref().and_then(|mirror| mirror.version_id.clone()),
         Pin::Version(version) => Some(version.to_string()),
     };
-    match &sight.aws {
+    match &reads.aws {
         None => {}
         Some(Err(why)) => check("aws", Finding::Unknown, why.clone()),
-        Some(Ok(None)) => check("aws", Finding::Differ, format!("there is no such secret in AWS: {refresh}, then look at its status")),
+        Some(Ok(None)) => check(
+            "aws",
+            Finding::Differ,
+            format!("the secret does not exist in AWS: {refresh}, then {}", flags.plugin(&format!("status {name}"))),
+        ),
         Some(Ok(Some(found))) => {
             let current = found.labels.get("AWSCURRENT").map(ToString::to_string);
             wanted = labelled(&pin, found).map(|version| version.to_string());
@@ -217,7 +221,7 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
         }
     }
 
-    match &sight.mirror {
+    match &reads.mirror {
         Mirror::Unwanted => {}
         Mirror::Unknown(why) => check("mirror", Finding::Unknown, why.clone()),
         Mirror::Absent(secret) => check("mirror", Finding::Differ, format!("there is no Secret {secret}: {refresh}")),
@@ -230,9 +234,9 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
         }
         Mirror::Found(secret, found) => {
             if found.facts.intact {
-                check("mirror", Finding::Agree, format!("the Secret {secret} is laid out as asked, and nobody else wrote it"));
+                check("mirror", Finding::Agree, format!("the Secret {secret} has the declared layout, and no other client wrote it"));
             } else {
-                check("mirror", Finding::Differ, format!("the Secret {secret} was edited, or is not laid out as asked: {refresh}"));
+                check("mirror", Finding::Differ, format!("the Secret {secret} was edited or does not have the declared layout: {refresh}"));
             }
             let holds = found.facts.version.as_ref().map(ToString::to_string);
             let held = holds.as_deref().unwrap_or("no version");
@@ -254,7 +258,7 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
         }
     }
 
-    match &sight.values {
+    match &reads.values {
         None => {}
         Some(Ok(true)) => check("values", Finding::Agree, "agree".to_owned()),
         Some(Ok(false)) => check("values", Finding::Differ, format!("differ: {refresh}")),
@@ -263,7 +267,7 @@ fn compare(sight: &Sight, flags: &Flags) -> Vec<Line> {
     checks
 }
 
-/// Whether the secret in AWS is the one, and whose it is.
+/// Whether the secret in AWS is the one in the status and belongs to this object.
 fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (Finding, String) {
     let is = |key: &str, value: Option<&String>| value.is_some() && found.tags.get(key) == value;
     let metadata = &object.metadata;
@@ -278,8 +282,8 @@ fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (F
         () if object.spec.value.is_some() && !ours => {
             (Finding::Differ, "the secret does not carry the tags of this object: docs/runbook.md, NotOwned".to_owned())
         }
-        () if object.spec.value.is_some() => (Finding::Agree, format!("{} is there, with the tags of this object", found.arn)),
-        () => (Finding::Agree, format!("{} is there", found.arn)),
+        () if object.spec.value.is_some() => (Finding::Agree, format!("{} exists, with the tags of this object", found.arn)),
+        () => (Finding::Agree, format!("{} exists", found.arn)),
     }
 }
 
@@ -295,8 +299,8 @@ fn screen(report: &Report, no_aws: bool, colours: bool) -> Page {
     }
     let half = match (report.checked_aws, report.checked_mirror) {
         (true, true) => "",
-        (false, true) if no_aws => " (the mirror and the status; AWS was not asked)",
-        (false, true) => " (only the mirror and the status were compared; AWS could not be asked)",
+        (false, true) if no_aws => " (the mirror and the status; AWS was not read)",
+        (false, true) => " (only the mirror and the status were compared; AWS could not be read)",
         (true, false) => " (only AWS and the status were compared; the mirror could not be read)",
         (false, false) => " (neither AWS nor the mirror could be read)",
     };

@@ -1,4 +1,4 @@
-//! The wait for a request: what is seen of it, told step by step, and how it ends.
+//! Waiting for a request: shows each step, and returns the outcome.
 
 use std::time::{Duration, Instant};
 
@@ -14,23 +14,23 @@ use super::progress::{self, Asked, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages};
 use crate::api::{CreationPolicy, RotatedSecret};
 
-/// How often the status is read. A status is written once in a turn, so there is little to miss.
+/// Interval at which the status is read. The operator writes it once in each reconcile.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What `rotate` and `rollback` follow.
+/// Function that determines the progress of a rotation or a rollback.
 type Progress = fn(&RotatedSecret, &Asked, &Flags) -> (Steps, Verdict);
 
-/// One wait, and what was seen of it.
+/// State of one wait.
 pub(super) struct Wait {
-    /// What is waited for.
+    /// The request.
     pub(super) asked: Asked,
-    /// The object, as last seen.
+    /// The object, as last read.
     pub(super) object: RotatedSecret,
     name: String,
     asking: Asking,
     version: Option<String>,
     steps: Option<Steps>,
-    /// When the command began to wait.
+    /// When the command started to wait.
     began: Instant,
     started: Instant,
     patience: Duration,
@@ -57,22 +57,22 @@ impl Wait {
         }
     }
 
-    /// For this version.
+    /// Waits for the version that the request creates.
     pub(super) fn making(self, version: String) -> Self {
         Self { version: Some(version), steps: Some(Steps { requested: true, ..Steps::default() }), ..self }
     }
 
-    /// The times that are told count from the beginning of `earlier`.
+    /// Shows times since the start of `earlier`.
     pub(super) fn continuing(self, earlier: &Self) -> Self {
         Self { began: earlier.began, ..self }
     }
 
-    /// Also where the command does not wait for its end.
+    /// Waits even with `--no-wait`.
     pub(super) fn in_any_case(self) -> Self {
         Self { waits: true, ..self }
     }
 
-    /// Waits for the version that the request makes, and tells each step.
+    /// Waits for the version that the request creates, and shows each step.
     pub(super) async fn for_version(mut self, session: &Session, progress: Progress, done: &str) -> Result<Answer, Trouble> {
         let (outcome, message) = self
             .until(session, |wait| {
@@ -90,8 +90,8 @@ impl Wait {
         self.end(session, outcome, message, done)
     }
 
-    /// Waits for a look.
-    pub(super) async fn for_look(
+    /// Waits until the operator acknowledges the refresh.
+    pub(super) async fn for_refresh(
         mut self,
         session: &Session,
         judge: fn(&RotatedSecret, &Asked) -> Verdict,
@@ -101,17 +101,18 @@ impl Wait {
         self.end(session, outcome, message, done)
     }
 
-    /// Waits until the status says which versions AWS has. `Err` in the answer: why it does not, and nothing is asked for then.
+    /// Waits until the status says which versions AWS has. The inner `Err` is the reason why it does not; the rollback is
+    /// not requested then.
     pub(super) async fn for_labels(&mut self, session: &Session) -> Result<Result<(), Answer>, Trouble> {
         let (outcome, message) = self.until(session, |wait| Ok(progress::labels_seen(&wait.object, &wait.asked, &wait.flags))).await?;
         if outcome == Outcome::Done {
             return Ok(Ok(()));
         }
-        let message = format!("AWSPREVIOUS is not known, so nothing was asked for: {message}");
+        let message = format!("AWSPREVIOUS is not known, so no rollback was requested: {message}");
         Ok(Err(Answer::unasked(session, &self.name, outcome, message)))
     }
 
-    /// One step, for people, when it is seen.
+    /// Prints one step, unless the output is for a program.
     pub(super) fn tell(&self, step: &str, what: &str) -> Result<(), Trouble> {
         if !self.aloud {
             return Ok(());
@@ -120,7 +121,7 @@ impl Wait {
         output::write(&Page::of(&format!("{:>5}   {step:<9}   {what}", ages::human(waited))))
     }
 
-    /// Reads the object until the verdict is in, or the user interrupts it.
+    /// Reads the object until there is a verdict or the user interrupts the command.
     async fn until(
         &mut self,
         session: &Session,
@@ -132,11 +133,11 @@ impl Wait {
         tokio::select! {
             biased;
             ended = self.watch(session, judge) => ended,
-            _ = tokio::signal::ctrl_c() => Ok((Outcome::Interrupted, "interrupted before the end".to_owned())),
+            _ = tokio::signal::ctrl_c() => Ok((Outcome::Interrupted, "interrupted before the result was known".to_owned())),
         }
     }
 
-    /// An API server that is away for a moment is asked again.
+    /// Tries again if the API server does not respond.
     async fn watch(
         &mut self,
         session: &Session,
@@ -146,7 +147,7 @@ impl Wait {
             let over = self.started.elapsed() >= self.patience;
             match session.object(&self.name).await {
                 Ok(object) if object.uid() != self.object.uid() => {
-                    let message = format!("{} was deleted and created again, and the request is gone with the old object", self.name);
+                    let message = format!("{} was deleted and created again; the request was deleted with the old object", self.name);
                     return Err(Trouble::wrong(message));
                 }
                 Ok(object) => {
@@ -163,7 +164,7 @@ impl Wait {
         }
     }
 
-    /// How it ended, if it did. `over`: the time is.
+    /// The outcome, if there is one. `over`: the time is up.
     fn ended(&self, verdict: Verdict, over: bool) -> Option<(Outcome, String)> {
         Some(match verdict {
             Verdict::Done => (Outcome::Done, String::new()),
@@ -185,13 +186,13 @@ impl Wait {
 
     fn only_in_aws(&self, why: &str) -> String {
         let version = self.version.as_deref().unwrap_or_default();
-        format!("version {version} is made and current in AWS, so do not ask again; the Secret does not hold it: {why}")
+        format!("version {version} is current in AWS, so do not repeat the request; the Secret does not hold it: {why}")
     }
 
     fn end(self, session: &Session, outcome: Outcome, message: String, done: &str) -> Result<Answer, Trouble> {
         let message = match outcome {
             Outcome::Done => format!("{done}{message}"),
-            Outcome::Requested => format!("{} shows what becomes of it", self.flags.plugin(&format!("status {}", self.name))),
+            Outcome::Requested => format!("{} shows the result", self.flags.plugin(&format!("status {}", self.name))),
             _ => message,
         };
         let made = self.steps.is_some_and(|steps| steps.current);
@@ -211,7 +212,7 @@ impl Wait {
         Ok(answer)
     }
 
-    /// The request is on the object, and the operator has not answered it. An object that was not read since is taken to be as it was.
+    /// Whether the request is on the object and not acknowledged, as far as the last read shows.
     fn still_asked(&self) -> bool {
         let answered = progress::requests(&self.object);
         let answered = match self.asking {
@@ -223,12 +224,12 @@ impl Wait {
     }
 }
 
-/// What became of the Secret.
+/// State of the Secret, as a sentence.
 fn mirrored(object: &RotatedSecret) -> String {
     let secret = object.status.as_ref().and_then(|status| status.mirror.as_ref()).map(|mirror| mirror.secret_name.as_str());
     match secret {
-        Some(secret) if progress::pinned(object) => format!("Secret {secret} is pinned and stays as it is"),
+        Some(secret) if progress::pinned(object) => format!("Secret {secret} is pinned and does not change"),
         Some(secret) if object.spec.target.creation_policy == CreationPolicy::Owner => format!("Secret {secret} holds it"),
-        _ => "no Secret is asked for".to_owned(),
+        _ => "no Secret is declared".to_owned(),
     }
 }

@@ -53,7 +53,7 @@ impl Reconciler<'_> {
         if !self.ctx.policy.service_accounts {
             return Ok(Err(identity::accounts_not_allowed()));
         }
-        let account = service_account::look(&self.ctx.client, &want.namespace, name).await?;
+        let account = service_account::read(&self.ctx.client, &want.namespace, name).await?;
         Ok(identity::of_account(session, name, account))
     }
 

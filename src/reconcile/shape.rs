@@ -114,9 +114,9 @@ fn lacking(want: &Desired, version: &VersionId, lack: &Lack, declared: &[String]
         Lack::Object => format!("is not a JSON object, so it has none of the fields that spec.value declares ({})", declared.join(", ")),
         Lack::Fields(fields) => format!("lacks fields that spec.value declares ({})", fields.join(", ")),
     };
-    let name = &want.name;
+    let Desired { name, namespace, .. } = want;
     let rotate = if want.value.as_ref().is_some_and(DeclaredValue::generates) {
-        format!(", or make a new one (kubectl rotatedsecret rotate {name})")
+        format!(", or create a new version (kubectl rotatedsecret rotate {name} -n {namespace})")
     } else {
         String::new()
     };
@@ -124,21 +124,23 @@ fn lacking(want: &Desired, version: &VersionId, lack: &Lack, declared: &[String]
         Reason::FieldMissing,
         format!(
             "version {version} in AWS {what}: put a correct value in AWS (aws secretsmanager put-secret-value --secret-id {} --secret-string \
-             file://value.json), go back to an older value (kubectl rotatedsecret rollback {name}){rotate}; it is read again at the next resync, \
-             at once after kubectl rotatedsecret refresh {name}",
+             file://value.json), restore an older value (kubectl rotatedsecret rollback {name} -n {namespace}){rotate}; it is read again at the \
+             next resync, or immediately after kubectl rotatedsecret refresh {name} -n {namespace}",
             want.secret_name
         ),
     )
 }
 
 fn formless(want: &Desired, version: &VersionId, secret: &str) -> (Reason, String) {
+    let Desired { name, namespace, .. } = want;
     (
         Reason::FieldMissing,
         format!(
             "version {version} in AWS is not a JSON object, and the Secret {secret} has the fields of one: put a correct value in AWS (aws \
-             secretsmanager put-secret-value --secret-id {}); if the new form is meant, kubectl delete secret {secret}, it is made again with \
-             the one key {WHOLE_VALUE_KEY}; it is read again at the next resync, at once after kubectl rotatedsecret refresh {}",
-            want.secret_name, want.name
+             secretsmanager put-secret-value --secret-id {}); if the new form is intended, kubectl delete secret {secret} -n {namespace}, the \
+             operator creates it again with the one key {WHOLE_VALUE_KEY}; it is read again at the next resync, or immediately after kubectl \
+             rotatedsecret refresh {name} -n {namespace}",
+            want.secret_name
         ),
     )
 }

@@ -20,7 +20,7 @@ pub const MISSING: &str = "moto is not provisioned; type: cargo provision";
 /// Exact versions of moto and all that it needs: a fresh release of one of sixty packages must not change a test.
 const REQUIREMENTS: &str = include_str!("../tests/moto/requirements.txt");
 
-/// Written last, so that an interrupted provision does not look like a finished one.
+/// Written last, so that an interrupted provision is not mistaken for a complete one.
 const DONE: &str = "provisioned";
 
 /// How long moto takes to start on a busy machine, and then some.

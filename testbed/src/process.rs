@@ -44,7 +44,7 @@ done
 rm -rf -- "$1" 2>/dev/null || { sleep 1; rm -rf -- "$1"; }
 "#;
 
-/// Waits until the watcher knows it, then becomes the program. When we die in between, its input ends and it goes away by itself.
+/// Waits until the watcher knows it, then becomes the program. If this process dies in between, its input ends and it exits.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
 /// How much of a log an error quotes.
@@ -146,7 +146,7 @@ impl ProcessGroup {
         lock(&self.members).iter().map(|member| member.child.id()).collect()
     }
 
-    /// The first member that has ended by itself: its name and how it ended.
+    /// The first member that has exited: its name and exit status.
     pub fn ended(&self) -> Result<Option<(String, ExitStatus)>> {
         for member in lock(&self.members).iter_mut() {
             if let Some(status) = member.child.try_wait()? {
@@ -156,7 +156,7 @@ impl ProcessGroup {
         Ok(None)
     }
 
-    /// Fails with the last lines of its log when a member has ended by itself.
+    /// Fails with the last lines of its log if a member has exited.
     pub fn check(&self) -> Result<()> {
         if let Some((name, status)) = self.ended()? {
             bail!("{name} ended ({status}):\n{}", self.log_tail(&name));
@@ -216,7 +216,7 @@ impl ProcessGroup {
         lock(&self.pipe)
             .as_mut()
             .map_or(Ok(()), |pipe| pipe.write_all(format!("{verb} {what}\n").as_bytes()))
-            .context("the watcher of the child processes is gone: somebody killed it, so start again")
+            .context("the watcher of the child processes was killed: start again")
     }
 }
 

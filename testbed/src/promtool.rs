@@ -35,7 +35,7 @@ pub fn provision() -> Result<PathBuf> {
     let home = home()?;
     eprintln!("promtool: unpacking Debian's package prometheus into {}", home.display());
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    // Whole and then in its place, so that an interrupted provision does not look like a finished one.
+    // Whole and then in its place, so that an interrupted provision is not mistaken for a complete one.
     let staging = tempfile::tempdir_in(&home)?;
     perform(Command::new("apt-get").args(["download", "prometheus"]).current_dir(staging.path())).context(ADVICE)?;
     let package = fs::read_dir(staging.path())?

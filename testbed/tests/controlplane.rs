@@ -137,7 +137,7 @@ async fn the_controllers_collect_what_a_deleted_owner_leaves() -> Result<()> {
     heir.metadata.owner_references = Some(vec![kube::Resource::owner_ref(&owner, &()).context("an owner has a uid")?]);
     maps.create(&PostParams::default(), &heir).await?;
     maps.delete("owner", &DeleteParams::default()).await?;
-    eventually("somebody collects the garbage", async || Ok(maps.get_opt("owned").await?.is_none())).await?;
+    eventually("the garbage collector deletes it", async || Ok(maps.get_opt("owned").await?.is_none())).await?;
     Ok(())
 }
 

@@ -95,7 +95,7 @@ async fn nothing_is_left_of_a_node_whose_starter_was_killed() -> Result<()> {
     }
     let mut starter =
         Command::new(env!("CARGO_BIN_EXE_testbed")).args(["up", "--node"]).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
-    // Held until the end: a starter that cannot write would end by itself.
+    // Held until the end, because a starter that cannot write would exit.
     let mut output = BufReader::new(starter.stdout.take().context("a pipe")?).lines().map_while(Result::ok);
     let kubeconfig = output.find_map(|line| line.strip_prefix("export KUBECONFIG=").map(PathBuf::from));
     let kubeconfig = kubeconfig.context("testbed up has ended")?;

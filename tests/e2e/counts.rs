@@ -98,7 +98,7 @@ async fn all_ready(stage: &Stage) -> Result<()> {
     .await
 }
 
-/// Until the echoes of our own writes have been looked at: no write for three seconds.
+/// Waits until the reconciles that follow the operator's own writes have ended: no write for three seconds.
 async fn settle(stage: &Stage) -> Result<()> {
     let mut before = usize::MAX;
     until("the writes have ended", async || {

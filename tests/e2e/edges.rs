@@ -84,10 +84,10 @@ async fn who_cannot_start_says_in_one_sentence_why_and_what_to_do() -> Result<()
     let elsewhere = rewrite(&std::fs::read_to_string(account)?, |cluster| cluster["server"] = json!(format!("https://127.0.0.1:{port}")))?;
     std::fs::write(&nobody, elsewhere)?;
     let (said, code) = refusal(&nobody, &FINE).await?;
-    // kube's client logs a failed connection by itself, as JSON.
+    // kube's client also logs a failed connection, as JSON.
     let sentences: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
     ensure!(code == 1 && sentences.len() == 1, "{code}: {said}");
-    ensure!(sentences[0].contains("does not answer") && sentences[0].contains("KUBECONFIG"), "{code}: {said}");
+    ensure!(sentences[0].contains("does not respond") && sentences[0].contains("KUBECONFIG"), "{code}: {said}");
 
     // A service account without any right.
     let unknown = stage.plane().service_account_kubeconfig(&stage.namespace, "default").await;
@@ -154,7 +154,7 @@ async fn sigterm_finishes_the_write_under_way_and_ends_with_success() -> Result<
         // The kubelet waits 30 s.
         ensure!(asked.elapsed() < Duration::from_secs(25), "in time");
         stage.emulator.set_write_barrier(None);
-        let agreed = stage.agreed(name).await?.context("the turn under way was finished: AWS, Secret and status agree")?;
+        let agreed = stage.agreed(name).await?.context("the reconcile in progress was finished: AWS, Secret and status agree")?;
         ensure!(agreed.is_ready() && agreed.aws.versions.len() == 1, "Ready with one version");
     }
     let idle = Operator::start(&stage).await?;

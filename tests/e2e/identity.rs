@@ -1,4 +1,4 @@
-//! Who the operator is to AWS, as a process: IRSA and EKS Pod Identity by the token that would lie in its pod, under the documents in docs/iam;
+//! The AWS identity of the operator as a process: IRSA and EKS Pod Identity by the token that would lie in its pod, under the documents in docs/iam;
 //! and ServiceAccounts of tenants, with the rights that are bound namespace by namespace.
 
 use std::collections::BTreeSet;
@@ -48,7 +48,7 @@ fn spec() -> Value {
     json!({"value": {"data": {"username": "admin"}, "generate": {"password": {}}}})
 }
 
-/// One credential is made, by this role and nobody else.
+/// One credential is created, by this role only.
 async fn serves(stage: &Stage, environment: &[(&str, &str)], role: &str) -> Result<()> {
     let operator = Operator::start_as(stage, &["--cluster-id", ACCOUNT], environment).await?;
     stage.create("one", spec()).await?;

@@ -107,7 +107,7 @@ async fn after_a_killed_leader_the_standby_takes_over_when_the_lease_has_run_out
     Ok(())
 }
 
-/// Keeps a Lease alive in somebody else's name until it is dropped.
+/// Renews a Lease for another holder until it is dropped.
 struct Stranger(tokio::task::JoinHandle<()>);
 
 impl Drop for Stranger {

@@ -1,4 +1,4 @@
-//! AWS guesses at an ARN without its suffix, and `x-secret` looks like `x` with one.
+//! AWS accepts an ARN without its suffix, and `x-secret` looks like `x` with a suffix.
 
 use anyhow::{Result, ensure};
 use kube::api::DeleteParams;

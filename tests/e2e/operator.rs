@@ -48,7 +48,7 @@ impl Operator {
         Ok(operator)
     }
 
-    /// Starts it and waits until it is alive. Somebody else may have taken the port meanwhile; then with another one.
+    /// Starts it and waits until it is alive. Tries another port if a process has taken it meanwhile.
     pub(crate) async fn launch(stage: &Stage, flags: &[&str]) -> Result<Self> {
         Self::launch_as(stage, flags, None).await
     }
@@ -190,7 +190,7 @@ fn command(kubeconfig: &Path) -> Command {
     command
 }
 
-/// Runs the binary until it ends by itself, which it must.
+/// Runs the binary until it exits, which it must.
 pub(crate) async fn run_to_end(kubeconfig: &Path, args: &[&str]) -> Result<Output> {
     let mut command = tokio::process::Command::from(command(kubeconfig));
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);

@@ -157,7 +157,7 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
     let stage = Stage::alone("zebra").await?;
     take_everything(&stage).await?;
     let raw = Raw(stage.plane().admin());
-    // The first of the cluster by name, so that whoever asks for one object gets this one.
+    // The first of the cluster by name, so that a list with a limit of one returns it.
     let theirs = stage.plane().namespace("aardvark").await?;
     let operator = Operator::start(&stage).await?;
     others_live(&stage, "before").await?;

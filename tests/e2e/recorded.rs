@@ -28,7 +28,7 @@ pub(crate) struct Recorded {
     pub(crate) mirrors: Vec<String>,
 }
 
-/// Played by whoever comes first.
+/// Recorded once, by the first test that needs it.
 pub(crate) async fn recorded() -> Result<&'static Recorded> {
     static RECORDED: OnceCell<Result<Recorded, String>> = OnceCell::const_new();
     let recorded = RECORDED.get_or_init(async || play().await.map_err(|error| format!("{error:#}"))).await;

@@ -45,7 +45,7 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
         calls.count("PutSecretValue", "ResourceExistsException") + calls.count("CreateSecret", "ResourceExistsException"),
     );
 
-    // Calm from now on, whichever replica looks.
+    // No further writes, whichever replica reconciles.
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();
     until("each object was reconciled four times, by two replicas", async || {

@@ -90,7 +90,7 @@ async fn secrets_are_touched_only_where_there_are_objects_and_watched_only_by_la
     Ok(())
 }
 
-/// Bytes and number of the API server's answers to a verb on Secrets, whoever asked.
+/// Bytes and number of the API server's responses to a verb on Secrets, for all clients.
 async fn answers(stage: &Stage, verb: &str) -> Result<(f64, f64)> {
     let page = stage.plane().admin().request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
     let total = |metric: &str| -> f64 {
@@ -114,7 +114,7 @@ async fn secrets_are_read_by_their_metadata_only() -> Result<()> {
     ensure!(bytes == 4 * 4096, "a Secret whose data outweighs its metadata");
     first.terminate().await?;
 
-    // Nobody but the operator asks for Secrets meanwhile.
+    // Only the operator reads Secrets meanwhile.
     let (before, listed) = (answers(&stage, "GET").await?, answers(&stage, "LIST").await?);
     let second = Operator::start_with(&stage, &["--refresh-interval", "1s"]).await?;
     stage.reads(6).await?;

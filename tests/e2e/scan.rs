@@ -1,4 +1,4 @@
-//! Looks for secret values in whatever form they may have slipped out.
+//! Searches for secret values in every encoding in which they could leak.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Operators that look after a part of the cluster only: some namespaces, or some labels.
+//! Operators that reconcile a part of the cluster only: some namespaces, or some labels.
 
 use std::collections::BTreeSet;
 

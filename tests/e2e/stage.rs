@@ -17,7 +17,7 @@ use testkit::node::Node;
 use testkit::{Agreed, REGION, TestNamespace, control_plane, prepare, ready_reason, until};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Who the operator is to the API server.
+/// The operator's identity for the API server.
 pub(crate) const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
 /// Where it would run.
 pub(crate) const NAMESPACE: &str = "rotated-secrets";
@@ -69,7 +69,7 @@ impl Stage {
         Self::on(Cluster::Shared { plane, _turn: turn }, prefix).await
     }
 
-    /// A control plane of its own, so that nobody else is counted.
+    /// A separate control plane, so that no other client is counted.
     pub(crate) async fn alone(prefix: &str) -> Result<Self> {
         let plane = ControlPlane::start(Options::default()).await?;
         prepare(&plane).await?;
@@ -150,7 +150,7 @@ impl Stage {
         self.explained(name, waited).await
     }
 
-    /// Asks the operator to look now, which also ends a wait after a failure.
+    /// Requests a refresh, which also ends the backoff after a failure.
     pub(crate) async fn refresh(&self, name: &str, token: &str) -> Result<()> {
         self.patch(name, json!({"metadata": {"annotations": {REFRESH: token}}})).await?;
         Ok(())

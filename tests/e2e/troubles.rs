@@ -1,4 +1,4 @@
-//! What surrounds the story: other policies, a mirror of somebody else's secret, and everything that can go wrong with a value in hand.
+//! Other circumstances: other policies, a mirror of an external secret, and failures while a value is in memory.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) async fn policies(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A secret of somebody else, under a name that an administrator allows.
+/// An external secret with a name that an administrator allows.
 pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     let name = format!("shared/{}/api-key", stage.namespace);
     let external_writer = stage.emulator.external_writer();
@@ -114,7 +114,7 @@ pub(crate) async fn suffer(stage: &Stage) -> Result<()> {
     refuse_write(stage, NAME).await
 }
 
-/// Values that cannot be mirrored, put by somebody else.
+/// External values that cannot be mirrored.
 async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
     let external_writer = stage.emulator.external_writer();
     let full = stage.aws_name(name);
@@ -131,7 +131,7 @@ async fn refuse_values(stage: &Stage, name: &str) -> Result<()> {
         stage.refresh(name, &format!("value-{number}")).await?;
         stage.refused(name, "FieldMissing").await.context(what)?;
     }
-    // The external writer mends it; the operator cannot know when, so somebody asks it to look.
+    // The external writer corrects it. The operator cannot know when, so a refresh is requested.
     stage.patch(name, json!({"spec": {"target": {"keys": null}}})).await?;
     stage.mirrors_have_aged().await?;
     external_writer.put_value(&full, r#"{"username":"admin","password":"canary as it should be","key":"canary, the other"}"#)?;

@@ -34,7 +34,7 @@ async fn a_missed_window_is_waited_for_and_said_so() -> Result<()> {
     let made = status(world.settle(&operator, "a").await?)?;
     let first = made.next_rotation_time.clone().context("a next rotation")?.0;
     let due = made.last_rotation_time.clone().context("a value")?.0 + SignedDuration::from_hours(1);
-    assert!(first >= due && first < due + SignedDuration::from_mins(9), "the moment of the turn, its place included");
+    assert!(first >= due && first < due + SignedDuration::from_mins(9), "the time of the rotation, including its offset");
 
     // Away for an hour and a half.
     world.emulator.clock().advance(Duration::from_mins(90));
@@ -85,7 +85,7 @@ async fn an_edit_of_the_clock_rotates_nothing_and_a_lost_status_begins_nothing_a
     world.check_agreement("a").await
 }
 
-/// An operator whose clock is wrong by so many minutes, beside an AWS whose clock is right.
+/// An operator whose clock is wrong by this number of minutes, and an AWS whose clock is right.
 async fn off_by(world: &World, minutes: i64) -> Result<rotated_secrets::reconcile::Context> {
     let mut operator = world.operator(None, Arc::default()).await?;
     let aws = world.emulator.clock();

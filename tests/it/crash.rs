@@ -3,7 +3,7 @@
 //! story has causes, and then nothing more is written.
 //!
 //! The operator is the real one in process, against the real API server and the emulator. The writes are not listed by hand: a run without
-//! a crash records them, so a new effect has its plans by itself.
+//! a crash records them, so a new effect is covered automatically.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -284,7 +284,7 @@ fn every_field_that_a_page_names_is_in_the_definition() -> Result<()> {
         for word in code(&text) {
             let path: String = word.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']' | '*')).collect();
             let path = path.trim_end_matches('.');
-            // `spec.replicas` of a Deployment is nobody's business here.
+            // `spec.replicas` of a Deployment is not checked here.
             if !blocks.iter().any(|block| path == block || path.starts_with(&format!("{block}."))) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! One binary, since each test binary links the operator, the SDK and the test world anew.
+//! One binary, since each test binary links the operator, the SDK and the test environment again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 

@@ -16,10 +16,10 @@ fn result<'a>(answer: &'a Value, check: &str) -> Vec<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_finds_all_in_order() -> Result<()> {
     let scene = Scene::new("healthy").await?;
-    scene.run("doctor").await?.ends(0).says("no object to judge by");
+    scene.run("doctor").await?.ends(0).says("no object to check it by");
     scene.settled("db", spec()).await?;
     let ran = scene.run("doctor db").await?.ends(0).says("v1alpha1 is served").says("you may DescribeSecret of arn:aws:secretsmanager");
-    let ran = ran.says("it keeps up with 1 object").says("you may patch rotatedsecrets");
+    let ran = ran.says("it is up to date with 1 object").says("you may patch rotatedsecrets");
     assert!(!ran.out.contains("Problem") && !ran.out.contains("AKIA"), "{ran:#?}");
     let answer = scene.run("doctor db -o json").await?.ends(0).json();
     for check in ["apiServer", "definition", "operator", "identity", "awsCredentials", "awsIdentity", "awsRegion", "awsSecret"] {
@@ -33,7 +33,7 @@ async fn doctor_finds_all_in_order() -> Result<()> {
 async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     let scene = Scene::new("identity").await?;
     scene.settled("db", spec()).await?;
-    scene.run("doctor db").await?.ends(0).says("the operator acts in AWS with its own credentials").says("AWS knows you as arn:aws:iam::");
+    scene.run("doctor db").await?.ends(0).says("the operator uses its own AWS credentials").says("AWS identifies you as arn:aws:iam::");
 
     let annotate = async |role: &str| {
         let patch = kube::api::Patch::Merge(json!({"metadata": {"annotations": {"rotated-secrets.io/role-arn": role}}}));
@@ -41,7 +41,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
         namespaces.patch(&scene.world.namespace, &kube::api::PatchParams::default(), &patch).await
     };
     annotate("arn:aws:iam::123456789012:role/shop").await?;
-    scene.run("doctor db").await?.ends(0).says("the operator acts in AWS as arn:aws:iam::123456789012:role/shop");
+    scene.run("doctor db").await?.ends(0).says("the operator uses the role arn:aws:iam::123456789012:role/shop");
     annotate("shop").await?;
     scene.run("doctor db").await?.ends(1).says("is not the ARN of an IAM role").says("kubectl annotate namespace");
     annotate("arn:aws:iam::123456789012:role/shop").await?;
@@ -58,7 +58,7 @@ async fn doctor_tells_who_acts_and_why_nobody_can() -> Result<()> {
     scene.run("doctor own").await?.ends(1).says("the ServiceAccount nobody in spec.aws.serviceAccountRef does not exist");
     let denied = Fault::Refuse { code: "InvalidClientTokenId".to_owned(), message: "no".to_owned() };
     scene.world.emulator.set_faults(FaultPlan::none().with("GetCallerIdentity", When::Always, denied));
-    scene.run("doctor").await?.says("AWS does not take your credentials");
+    scene.run("doctor").await?.says("AWS does not accept your credentials");
     Ok(())
 }
 
@@ -75,7 +75,7 @@ async fn doctor_notices_an_operator_that_does_not_come() -> Result<()> {
             &kube::api::Patch::Merge(json!({"status": {"nextRotationTime": "2020-01-01T00:00:00Z"}})),
         )
         .await?;
-    scene.run("doctor").await?.ends(1).says("it leaves 1 of 1 object alone").says("/db: a rotation is due");
+    scene.run("doctor").await?.ends(1).says("it is behind with 1 of 1 object").says("/db: a rotation is due");
     scene.run("status").await?.ends(1).says("Overdue").says("kubectl rotatedsecret doctor");
     Ok(())
 }

@@ -38,7 +38,7 @@ async fn rotate_that_is_not_waited_on_leaves_a_request() -> Result<()> {
     scene.run("status db").await?.says("rotate, refresh");
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 1);
     let again = scene.run("rotate db --no-wait").await?.ends(0).says(&scene.command("status db"));
-    again.says(answer["token"].as_str().context("a token")?).says("still waits").says(&scene.command("rotate db --cancel"));
+    again.says(answer["token"].as_str().context("a token")?).says("still pending").says(&scene.command("rotate db --cancel"));
     Ok(())
 }
 
@@ -46,7 +46,7 @@ async fn rotate_that_is_not_waited_on_leaves_a_request() -> Result<()> {
 async fn rotate_and_refresh_say_when_nobody_carries_them_out() -> Result<()> {
     let scene = Scene::new("nobody").await?;
     scene.settled("db", spec()).await?;
-    let ran = scene.run("rotate db --timeout 2s").await?.ends(1).in_one_sentence().says("the operator has not looked");
+    let ran = scene.run("rotate db --timeout 2s").await?.ends(1).in_one_sentence().says("the operator has not acknowledged");
     let (doctor, cancel) = (scene.command("doctor"), scene.command("rotate db --cancel"));
     ran.says(&doctor).says(&format!("(the request stays; to withdraw it: {cancel})"));
     let answer = scene.run("refresh db --timeout 1s -o json").await?.ends(1).json();
@@ -79,7 +79,7 @@ async fn what_cannot_rotate_is_not_asked_to() -> Result<()> {
     scene.world.create("fixed", json!({"value": {"data": {"username": "admin"}}})).await?;
     scene.world.create("paused", json!({"suspend": true, "value": {"generate": {"password": {}}}})).await?;
     scene.run("rotate mirror").await?.ends(1).in_one_sentence().says("only mirrors");
-    scene.run("rotate fixed").await?.ends(1).in_one_sentence().says("fixed fields only");
+    scene.run("rotate fixed").await?.ends(1).in_one_sentence().says("only fixed fields");
     scene.run("rotate paused").await?.ends(1).in_one_sentence().says("kubectl rotatedsecret resume paused");
     scene.run("refresh paused").await?.ends(1).in_one_sentence().says("resume paused");
     for object in scene.world.objects().list(&kube::api::ListParams::default()).await? {
@@ -111,7 +111,7 @@ async fn suspend_and_resume_write_two_fields_and_nothing_else() -> Result<()> {
     assert_eq!(scene.run("suspend db -o json").await?.ends(0).json()["changed"], false);
     let answer = scene.run("suspend db --rotation-only -o json").await?.ends(0).json();
     assert_eq!((&answer["suspended"], &answer["rotationSuspended"]), (&json!(true), &json!(true)));
-    scene.run("resume db").await?.ends(0).says("goes on");
+    scene.run("resume db").await?.ends(0).says("is resumed");
     assert_eq!(scene.world.objects().get("db").await?.spec, before);
 
     scene.settled("still", json!({"value": {"plainText": {}}})).await?;
@@ -187,7 +187,7 @@ async fn a_request_that_is_repeated_while_it_waits_is_one_request() -> Result<()
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), before);
     drop(operator);
     scene.world.secrets().delete("db", &kube::api::DeleteParams::default()).await?;
-    scene.run("rotate db --no-wait").await?.ends(0).says("still waits");
+    scene.run("rotate db --no-wait").await?.ends(0).says("still pending");
     // All three were one request, and it is carried out once.
     let _operator = scene.operator().await?;
     scene.run("refresh db").await?.ends(0);

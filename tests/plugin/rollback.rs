@@ -22,7 +22,7 @@ async fn rollback_waits_until_the_older_value_is_current_mirrored_and_ready() ->
     }
     let ran = scene.run("rollback db").await?.ends(0);
     let steps: Vec<&str> = ran.out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-    assert_eq!(steps, ["looked", "requested", "current", "mirrored", "ready"], "{ran:#?}");
+    assert_eq!(steps, ["refreshed", "requested", "current", "mirrored", "ready"], "{ran:#?}");
     let second = scene.world.aws_secret("db").context("a secret")?.versions[1].id.clone();
     let ran = ran.says(&format!("the value of version {second}, from ")).says(" ago (Requested), with token");
     drop(ran);
@@ -56,7 +56,7 @@ async fn rollback_says_what_cannot_be_and_asks_for_nothing_then() -> Result<()> 
         scene.run("rollback db").await?.ends(1).says("no previous version yet");
     }
     let current = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
-    scene.run(&format!("rollback db --to {current}")).await?.ends(1).in_one_sentence().says("is current already");
+    scene.run(&format!("rollback db --to {current}")).await?.ends(1).in_one_sentence().says("is already current");
     scene.run("rollback db --to zzz").await?.ends(1).in_one_sentence().says("history db");
     scene.world.create("mirror", json!({"aws": {"secretName": "shared/key"}})).await?;
     scene.run("rollback mirror").await?.ends(1).in_one_sentence().says("spec.target.versionId");
@@ -97,7 +97,7 @@ async fn a_pinned_secret_is_in_order_and_rotation_does_not_wait_for_it() -> Resu
     let _operator = scene.operator().await?;
     scene.world.patch("db", json!({"spec": {"target": {"versionId": first}}})).await?;
     scene.run("refresh db").await?.ends(0);
-    scene.run("rotate db").await?.ends(0).says("is pinned and stays as it is");
+    scene.run("rotate db").await?.ends(0).says("is pinned and does not change");
     let verified = scene.run("verify db --values").await?.ends(0);
     assert!(verified.out.contains(&format!("holds {first}, as it is pinned")), "{verified:#?}");
     scene.run("status db").await?.ends(0).says("Pinned").says(&format!("of version {first}"));
@@ -118,7 +118,7 @@ async fn going_back_twice_does_not_bring_the_bad_value_back() -> Result<()> {
     let aws = scene.world.aws_secret("db").context("a secret")?;
     let (good, bad) = (aws.versions[0].id.clone(), aws.versions[1].id.clone());
     let ran = scene.run("rollback db").await?.ends(1);
-    let ran = ran.says(&format!("already has the value of version {good}, rolled back ")).says("nothing was asked for");
+    let ran = ran.says(&format!("already has the value of version {good}, rolled back ")).says("no rollback was requested");
     ran.says(&scene.command(&format!("rollback db --to {bad}")));
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 3);
     assert_eq!(values(&scene)[2], values(&scene)[0]);
@@ -136,7 +136,7 @@ async fn a_value_that_was_put_in_aws_just_before_is_what_is_gone_back_from() -> 
         let _operator = scene.operator().await?;
         scene.run("rotate db").await?.ends(0);
     }
-    // Nobody has looked since.
+    // No reconcile has happened since.
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let bad = json!({"username": "admin", "password": "typed in the console"}).to_string();
     scene.world.emulator.external_writer().put_value(&name, &bad).map_err(|error| anyhow::anyhow!("{error:?}"))?;
@@ -167,7 +167,7 @@ async fn without_a_look_at_aws_nothing_is_gone_back_to() -> Result<()> {
     }
     let answer = scene.run("rollback db --timeout 1s -o json").await?.ends(1).json();
     assert_eq!((&answer["outcome"], answer.get("token")), (&json!("TimedOut"), None));
-    scene.run("rollback db --no-wait --timeout 1s").await?.ends(1).in_one_sentence().says("nothing was asked for").says("doctor");
+    scene.run("rollback db --no-wait --timeout 1s").await?.ends(1).in_one_sentence().says("no rollback was requested").says("doctor");
     assert!(!scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default().contains_key(ROLLBACK));
     Ok(())
 }

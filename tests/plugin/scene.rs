@@ -1,4 +1,4 @@
-//! A world with an operator that turns in the background, and the plugin as a process in it.
+//! A test environment with an operator in the background and the plugin as a process.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Looking: status, history, help, completion, and kubectl itself.
+//! Commands that only read: status, history, help, completion, and kubectl itself.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ async fn what_is_not_there_and_what_cannot_be_reached_end_differently() -> Resul
         "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}],
         "contexts": [{"name": "a", "context": {"cluster": "a"}}]});
     std::fs::write(&away, kubeconfig.to_string())?;
-    scene.run(&format!("status --kubeconfig {}", away.display())).await?.ends(3).in_one_sentence().says("does not answer");
+    scene.run(&format!("status --kubeconfig {}", away.display())).await?.ends(3).in_one_sentence().says("does not respond");
     Ok(())
 }
 

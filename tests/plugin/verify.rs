@@ -33,7 +33,7 @@ async fn peace_agrees_also_in_its_values() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_somebody_put_in_aws_differs_until_the_operator_has_looked() -> Result<()> {
+async fn a_value_that_somebody_put_in_aws_differs_until_the_operator_has_reconciled() -> Result<()> {
     let scene = Scene::new("external-writer").await?;
     scene.settled("db", spec()).await?;
     let name = scene.world.aws_secret("db").context("a secret")?.name;
@@ -79,7 +79,7 @@ async fn an_edited_or_missing_mirror_differs() -> Result<()> {
 async fn without_aws_it_says_which_half_it_checked() -> Result<()> {
     let mut scene = Scene::new("half").await?;
     scene.settled("db", spec()).await?;
-    scene.run("verify db --no-aws").await?.ends(0).says("AWS was not asked");
+    scene.run("verify db --no-aws").await?.ends(0).says("AWS was not read");
 
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
     scene.world.emulator.set_faults(FaultPlan::none().with("*", When::Always, denied.clone()));
@@ -93,6 +93,6 @@ async fn without_aws_it_says_which_half_it_checked() -> Result<()> {
     scene.credentials = false;
     let answer = scene.run("verify db -o json").await?.ends(3).json();
     assert_eq!((differing(&answer), &answer["checkedAws"], &answer["checkedMirror"]), (vec!["aws"], &json!(false), &json!(true)));
-    scene.run("verify db").await?.ends(3).says("no AWS credentials");
+    scene.run("verify db").await?.ends(3).says("AWS credentials are missing");
     Ok(())
 }

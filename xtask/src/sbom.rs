@@ -109,7 +109,7 @@ fn document(tree: &str, lock: &str, surroundings: Vec<Value>, program: Option<&[
     let hash = program.map(|program| json!([{"alg": "SHA-256", "content": hex::encode(Sha256::digest(program))}]));
     let metadata = json!({
         "component": with(subject, "hashes", hash),
-        "tools": {"components": [{"type": "application", "name": "testbed sbom", "version": env!("CARGO_PKG_VERSION")}]},
+        "tools": {"components": [{"type": "application", "name": "xtask sbom", "version": env!("CARGO_PKG_VERSION")}]},
     });
     let time = time.map(i64::try_from).transpose()?.map(Timestamp::from_second).transpose()?;
     let document = json!({

@@ -1,6 +1,6 @@
 //! IAM, as far as Secrets Manager and STS need it: who a key belongs to, what that principal may do, and a ledger of what allowed each call.
 //!
-//! A key that nobody registered may do everything: tests of other things need no IAM.
+//! A key that is not registered may do everything, so that other tests need no IAM.
 
 mod condition;
 mod pattern;
@@ -84,7 +84,7 @@ struct Issued {
 /// Who calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Principal {
-    /// `None`: somebody whom nobody registered, who may do everything.
+    /// `None`: a caller that is not registered and may do everything.
     known: Option<Arc<Known>>,
 }
 
@@ -202,7 +202,7 @@ impl Iam {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose key signed the request, if it is one that somebody registered; then the signature, the session token and the expiry must be right.
+    /// Whose key signed the request, if that key is registered; then the signature, the session token and the expiry must be right.
     pub(crate) fn authenticate(
         &self,
         authorization: &Authorization<'_>,
@@ -254,7 +254,7 @@ impl Iam {
         Ok(())
     }
 
-    /// Whether the role's trust policy allows it. A role that is not there trusts nobody, and AWS does not tell the difference.
+    /// Whether the role's trust policy allows it. A role that does not exist trusts no caller, and AWS responds the same in both cases.
     fn trusts(&self, role: &str, ask: &Ask, who: &Named) -> bool {
         self.state().roles.get(role).is_some_and(|role| evaluate([&role.trust], ask, Some(who)).is_allowed())
     }

@@ -1,4 +1,4 @@
-//! What a call of Secrets Manager asks of IAM: its actions, on which resource, and what conditions can look at.
+//! What a call of Secrets Manager asks of IAM: its actions, on which resource, and the context of conditions.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html>
 
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
         asks
     }
 
-    /// The secret's ARN; for one that is not there, the ARN that it would have, whose suffix nobody knows.
+    /// The secret's ARN; for one that is not there, the ARN that it would have, whose suffix is unknown.
     fn resource(&self) -> String {
         if UNBOUND.contains(&self.operation) {
             return "*".to_owned();

@@ -277,7 +277,7 @@ pub(super) fn parse_secret_id<'a>(id: &'a str, region: &str) -> Result<SecretId<
 }
 
 impl<'a> SecretId<'a> {
-    /// The names under which it can be kept.
+    /// The names that it can have.
     pub(super) fn names(&self) -> Vec<&'a str> {
         match *self {
             Self::Name(name) => vec![name],

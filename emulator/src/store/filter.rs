@@ -41,7 +41,7 @@ impl Filters {
     }
 }
 
-/// `!` in front of a pattern turns it round.
+/// `!` in front of a pattern negates it.
 fn fits(key: &str, pattern: &str, secret: &Secret, region: &str) -> bool {
     if let Some(unwanted) = pattern.strip_prefix('!') {
         return !fits(key, unwanted, secret, region);

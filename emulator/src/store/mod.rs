@@ -99,7 +99,7 @@ pub(crate) struct Lags {
 /// All secrets of all Regions.
 pub(crate) struct Store {
     shelves: BTreeMap<String, BTreeMap<String, Shelf>>,
-    /// When which name has to be looked at: a recovery window ends, or memory of the past can go.
+    /// When each name has to be processed: a recovery window ends, or old states can be dropped.
     due: BTreeSet<(Timestamp, String, String)>,
     lags: Lags,
     chance: ChaCha12Rng,
@@ -107,7 +107,7 @@ pub(crate) struct Store {
     functions: BTreeSet<String>,
 }
 
-/// What is kept under one name.
+/// State of one name.
 #[derive(Debug, Default)]
 struct Shelf {
     secret: Option<Arc<Secret>>,
@@ -246,7 +246,7 @@ impl Store {
         self.replace(caller.region, &name, Some(secret), caller.now);
     }
 
-    /// Changes what is kept under a name and remembers what was there.
+    /// Changes the state of a name and records the state before.
     fn replace(&mut self, region: &str, name: &str, secret: Option<Secret>, now: Timestamp) {
         let forget = after(now, MEMORY);
         self.due.insert((forget, region.to_owned(), name.to_owned()));

@@ -1,4 +1,4 @@
-//! Resource policies: kept, checked in form, never enforced.
+//! Resource policies: stored, checked in form, never enforced.
 
 use serde_json::{Value, json};
 

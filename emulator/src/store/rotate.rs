@@ -40,7 +40,7 @@ pub(crate) struct Due {
 pub(crate) enum End {
     Succeeded,
     Failed,
-    /// Somebody took AWSPENDING away, or put another value.
+    /// AWSPENDING was removed, or another value was put.
     Abandoned,
 }
 
@@ -105,7 +105,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Begins the rotations whose window is open, and tells which are to go on now.
+    /// Begins the rotations whose window is open, and returns those that continue now.
     pub(crate) fn rotations_due(&mut self, now: Timestamp) -> Vec<Due> {
         let primaries = self.all().filter(|(_, secret)| secret.rotates()).map(|(region, secret)| (region.to_owned(), Arc::clone(secret)));
         let mut due = Vec::new();
@@ -188,7 +188,7 @@ impl Secret {
         self.rotation.enabled == Some(true) && self.deletion.is_none() && !matches!(self.replication, Replication::Replica { .. })
     }
 
-    /// A pending version, and a rotation that is to fill it or a test of it.
+    /// A pending version, and a rotation that fills it, or a test of it.
     fn begin(&mut self, token: &str, value: Option<crate::payload::Payload>, test_only: bool, now: Timestamp) {
         // A test of a secret that has no value has nothing to make a version of.
         if value.is_some() || !test_only {
@@ -215,7 +215,7 @@ impl super::secret::Rotation {
         self.next = window.and_then(|window| window.closes.checked_sub(SignedDuration::from_secs(1)).ok());
     }
 
-    /// After a rotation AWS shows a number of days beside an expression, too, which it computes from it.
+    /// After a rotation AWS also shows a number of days for an expression, which it computes from the expression.
     fn show_days(&mut self, now: Timestamp) {
         let Some(opens) = self.opens else { return };
         let days = (opens.duration_since(now).as_hours() + 23) / 24;

@@ -54,7 +54,7 @@ pub(super) fn window_after(rules: &Value, base: Timestamp) -> Option<Window> {
     schedule.window_after(text("Duration").and_then(|text| parse_window(text).ok()), base)
 }
 
-/// Whether a new value, whoever put it, starts the period anew: a number of days counts, an expression of moments names them.
+/// Whether any new value restarts the period: a number of days counts, an expression of moments names them.
 pub(super) fn counts(rules: &Value) -> bool {
     !rules.get("ScheduleExpression").and_then(Value::as_str).is_some_and(|expression| expression.starts_with("cron("))
 }
@@ -120,7 +120,7 @@ impl Schedule {
         let midnight = |date: Date| date.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp());
         let today = base.to_zoned(TimeZone::UTC).date();
         let hours = |hours: u32| SignedDuration::from_hours(i64::from(hours));
-        // What closes by itself: after an hour, or with the day.
+        // A window without a duration closes after an hour, or with the day.
         let (opens, default) = match self {
             Self::Hours(step) => {
                 let mut opens = midnight(today)?;

@@ -64,7 +64,7 @@ impl ReplicaRow {
 /// A rotation under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// The version that is to become current; for a test a copy of the current one.
+    /// The version that will become current; for a test a copy of the current one.
     pub(crate) token: String,
     /// Only `testSecret` is asked for (`RotateImmediately` is false).
     pub(crate) test_only: bool,

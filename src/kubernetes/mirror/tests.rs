@@ -288,7 +288,7 @@ fn a_secret_may_be_adopted_if_it_names_our_object_and_has_no_controller() {
             && !offered(Some("another"), None).facts.adoptable
             && !offered(Some(&name), Some(true)).facts.adoptable
     );
-    // What is adopted keeps its owners beside us, and what others wrote.
+    // An adopted Secret keeps its other owners, and what other clients wrote.
     let adopted = metadata(&object(), &target(), Some(&offered(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
     let owners: Vec<_> = adopted.owner_references.iter().flatten().map(|owner| (owner.uid.as_str(), owner.controller)).collect();
     assert_eq!(owners, [("another", Some(false)), (UID, Some(true))]);

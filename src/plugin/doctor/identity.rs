@@ -1,4 +1,4 @@
-//! Who acts in AWS: for an object, as the operator decides it; and here, as AWS sees the caller.
+//! The AWS identity for an object, by the operator's rules, and the AWS identity of the caller.
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::ResourceExt;
@@ -11,13 +11,13 @@ use crate::kubernetes::stored::Brief;
 use crate::plugin::aws::Caller;
 use crate::plugin::connect::Session as Cluster;
 
-/// What the operator will decide for this object, and whether it says that it could not act.
+/// The identity that the operator will use for this object, and the failures of that identity that it reports.
 pub(super) async fn of_object(cluster: &Cluster, object: &RotatedSecret, report: &mut Report) {
     let (result, message) = decide(cluster, object).await;
     report.add("identity", result, message);
     let conditions = object.status.iter().flat_map(|status| &status.conditions);
     for condition in conditions.filter(|condition| condition.type_ == "Ready" && condition.reason.starts_with("Identity")) {
-        report.add("identity", Finding::Problem, format!("the operator says {}: {}", condition.reason, condition.message));
+        report.add("identity", Finding::Problem, format!("the operator reports {}: {}", condition.reason, condition.message));
     }
 }
 
@@ -30,7 +30,7 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
         let Ok(found) = found else {
             return (
                 Finding::Note,
-                format!("whether the ServiceAccount {name} names a role cannot be seen by you: ask for get on serviceaccounts"),
+                format!("you may not read the ServiceAccount {name}, so its role is unknown: ask for get on serviceaccounts"),
             );
         };
         let account = found.map(|found| Account {
@@ -43,7 +43,7 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
         let Ok(found) = found else {
             return (
                 Finding::Note,
-                format!("whether the Namespace {namespace} names a role cannot be seen by you: ask for get on namespaces"),
+                format!("you may not read the Namespace {namespace}, so its role is unknown: ask for get on namespaces"),
             );
         };
         let annotations = found.map(|found| found.annotations().clone()).unwrap_or_default();
@@ -51,17 +51,19 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
         of_namespace(session, NamespaceSays { role_arn: says(ROLE_ARN), external_id: says(EXTERNAL_ID) })
     };
     match decided {
-        Ok(Identity::Operator) => (Finding::Ok, format!("for namespace {namespace} the operator acts in AWS with its own credentials")),
-        Ok(Identity::Role { role, .. }) => (Finding::Ok, format!("for namespace {namespace} the operator acts in AWS as {role}")),
-        Ok(Identity::ServiceAccount { role, name, .. }) => (Finding::Ok, format!("the ServiceAccount {name} acts in AWS as {role}")),
+        Ok(Identity::Operator) => (Finding::Ok, format!("for namespace {namespace} the operator uses its own AWS credentials")),
+        Ok(Identity::Role { role, .. }) => (Finding::Ok, format!("for namespace {namespace} the operator uses the role {role}")),
+        Ok(Identity::ServiceAccount { role, name, .. }) => {
+            (Finding::Ok, format!("the operator uses the role {role} of the ServiceAccount {name}"))
+        }
         Err(refusal) => (Finding::Problem, refusal.message),
     }
 }
 
-/// Who the caller is to AWS, and whether STS can be reached at all.
+/// The caller's identity in AWS, and whether STS can be reached.
 pub(super) async fn of_caller(caller: &Caller, without: Finding, report: &mut Report) {
     match caller.who_am_i().await {
-        Ok(arn) => report.add("awsIdentity", Finding::Ok, format!("AWS knows you as {arn}")),
+        Ok(arn) => report.add("awsIdentity", Finding::Ok, format!("AWS identifies you as {arn}")),
         Err(why) => report.add("awsIdentity", without, why),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn asked() -> Asked {
-    Asked { token: "t".to_owned(), look: "t".to_owned() }
+    Asked { token: "t".to_owned(), refresh: "t".to_owned() }
 }
 
 fn flags() -> Flags {
@@ -81,19 +81,19 @@ fn a_rotation_is_done_when_its_own_version_is_current_mirrored_and_ready() {
             refused(),
         ),
         (
-            "the spec is invalid, and the operator has not looked since",
+            "the spec is invalid, and the operator has not reconciled since",
             json!({"observedGeneration": 1, "conditions": conditions("False", "InvalidSpec", true)}),
             (false, false, false),
             Verdict::Wait,
         ),
         (
-            "the spec is invalid, and the operator has looked since",
+            "the spec is invalid, and the operator has reconciled since",
             json!({"observedGeneration": 1, "conditions": conditions("False", "InvalidSpec", true), "requests": {"refresh": "t"}}),
             (false, false, false),
             refused(),
         ),
         (
-            "throttled: the operator goes on by itself",
+            "throttled: the operator retries",
             json!({"observedGeneration": 1, "conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}}),
             (false, false, false),
             Verdict::Wait,
@@ -164,7 +164,7 @@ fn a_look_ends_when_it_is_acknowledged_whatever_it_found() {
             Verdict::Wait,
         ),
     ] {
-        assert_eq!(look(&object(&json!({}), &status), &asked()), expected, "{status}");
+        assert_eq!(refreshed(&object(&json!({}), &status), &asked()), expected, "{status}");
     }
 }
 
@@ -190,7 +190,7 @@ fn what_cannot_happen_is_said_before_it_is_asked_for() {
         (generated, None, None, None),
         (json!({"value": {"plainText": {}}}), None, None, None),
         (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
-        (json!({"value": {"data": {"a": "b"}}}), Some("fixed fields only"), None, None),
+        (json!({"value": {"data": {"a": "b"}}}), Some("only fixed fields"), None, None),
         (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
         (json!({"rotation": lambda_rotation(false)}), None, Some("spec.target.versionId"), None),
         (json!({"value": {"data": {"a": "b"}}, "rotation": lambda_rotation(false)}), None, None, None),
@@ -212,7 +212,7 @@ fn being_late_names_the_condition_or_asks_whether_the_operator_runs() {
     assert!(late(&object(&json!({}), &failing), &asked(), "3m", &flags()).ends_with("why"));
 }
 
-/// One aspect at fault, as the operator's last look says it.
+/// One condition at fault after the last reconcile.
 fn at_fault(of: &str, reason: &str) -> Value {
     let one = |of: &str, status: &str| json!({"type": of, "status": status, "reason": reason, "message": format!("{reason} of {of}"), "lastTransitionTime": "2026-06-01T12:00:00Z"});
     json!([one("Ready", "False"), one(of, "False"), one("Stalled", "True")])
@@ -268,8 +268,8 @@ fn what_rotation_waits_for_ends_the_wait_once_the_operator_has_looked() {
         ("Rotated", "ForeignPending", json!({}), json!({})),
         ("Rotated", "FunctionNotAllowed", json!({}), json!({})),
     ] {
-        let status = |look: &str| {
-            let mut status = json!({"observedGeneration": 1, "conditions": at_fault(of, reason), "requests": {"refresh": look},
+        let status = |refresh: &str| {
+            let mut status = json!({"observedGeneration": 1, "conditions": at_fault(of, reason), "requests": {"refresh": refresh},
                 "aws": {"currentVersionId": "old"}, "mirror": {"versionId": "old"}});
             status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             status
@@ -292,9 +292,9 @@ fn a_version_that_is_made_and_cannot_be_mirrored_is_neither_done_nor_refused() {
 #[test]
 fn the_labels_are_known_once_a_look_has_come_to_its_end() {
     let status = |conditions: Value, requests: Value| json!({"observedGeneration": 1, "conditions": conditions, "requests": requests});
-    let looked = json!({"refresh": "t"});
+    let acknowledged = json!({"refresh": "t"});
     let one = |of: &str, status: &str, reason: &str| json!({"type": of, "status": status, "reason": reason, "message": "m", "lastTransitionTime": "2026-06-01T12:00:00Z"});
-    let mut failing = status(conditions("False", "Throttled", false), looked.clone());
+    let mut failing = status(conditions("False", "Throttled", false), acknowledged.clone());
     failing["failures"] = json!({"count": 1});
     let replicas = json!([
         one("Ready", "False", "Progressing"),
@@ -306,11 +306,11 @@ fn the_labels_are_known_once_a_look_has_come_to_its_end() {
     let without_mirror = json!([one("Ready", "True", "Succeeded"), one("Reconciling", "True", "Progressing")]);
     for (status, expected) in [
         (status(conditions("True", "Succeeded", false), json!({"refresh": "earlier"})), Verdict::Wait),
-        (status(conditions("True", "Succeeded", false), looked.clone()), Verdict::Done),
+        (status(conditions("True", "Succeeded", false), acknowledged.clone()), Verdict::Done),
         (failing, Verdict::Wait),
-        (status(replicas, looked.clone()), Verdict::Done),
-        (status(unsettled, looked.clone()), Verdict::Wait),
-        (status(without_mirror, looked.clone()), Verdict::Wait),
+        (status(replicas, acknowledged.clone()), Verdict::Done),
+        (status(unsettled, acknowledged.clone()), Verdict::Wait),
+        (status(without_mirror, acknowledged.clone()), Verdict::Wait),
     ] {
         assert_eq!(labels_seen(&object(&json!({}), &status), &asked(), &flags()), expected, "{status}");
     }

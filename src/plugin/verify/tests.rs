@@ -41,38 +41,38 @@ fn flags() -> Flags {
     Flags::default().within("shop")
 }
 
-fn sight() -> Sight {
-    Sight { object: object(), aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
+fn reads() -> Reads {
+    Reads { object: object(), aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
 }
 
-fn differing(sight: &Sight) -> Vec<&'static str> {
-    compare(sight, &flags()).iter().filter(|check| check.result != Finding::Agree).map(|check| check.check).collect()
+fn differing(reads: &Reads) -> Vec<&'static str> {
+    compare(reads, &flags()).iter().filter(|check| check.result != Finding::Agree).map(|check| check.check).collect()
 }
 
 #[test]
 fn what_agrees_agrees() {
-    assert_eq!(differing(&sight()), Vec::<&str>::new());
-    assert_eq!(worst(&compare(&sight(), &flags())), Finding::Agree);
+    assert_eq!(differing(&reads()), Vec::<&str>::new());
+    assert_eq!(worst(&compare(&reads(), &flags())), Finding::Agree);
 }
 
 #[test]
 fn each_difference_is_told_under_its_own_name() {
     let with = |change: fn(&mut AwsSecret)| {
-        let mut sight = sight();
+        let mut reads = reads();
         let mut found = description();
         change(&mut found);
-        sight.aws = Some(Ok(Some(found)));
-        differing(&sight)
+        reads.aws = Some(Ok(Some(found)));
+        differing(&reads)
     };
     assert_eq!(with(|found| found.deleted = true), ["aws"]);
     assert_eq!(with(|found| found.arn = "arn:y".to_owned()), ["aws"]);
     assert_eq!(with(|found| drop(found.tags.remove(TAG_UID))), ["aws"]);
     assert_eq!(with(|found| drop(found.labels.insert("AWSCURRENT".to_owned(), "v3".into()))), ["awsVersion"]);
     assert_eq!(with(|found| found.labels.clear()), ["awsVersion"]);
-    assert_eq!(differing(&Sight { aws: Some(Ok(None)), ..sight() }), ["aws"]);
-    assert_eq!(differing(&Sight { mirror: Mirror::Absent("db".to_owned()), ..sight() }), ["mirror"]);
-    assert_eq!(differing(&Sight { values: Some(Ok(false)), ..sight() }), ["values"]);
-    let mut lagging = sight();
+    assert_eq!(differing(&Reads { aws: Some(Ok(None)), ..reads() }), ["aws"]);
+    assert_eq!(differing(&Reads { mirror: Mirror::Absent("db".to_owned()), ..reads() }), ["mirror"]);
+    assert_eq!(differing(&Reads { values: Some(Ok(false)), ..reads() }), ["values"]);
+    let mut lagging = reads();
     lagging.object.metadata.generation = Some(2);
     assert_eq!(differing(&lagging), ["status"]);
 }
@@ -93,22 +93,22 @@ fn a_pinned_secret_is_to_hold_what_it_is_pinned_to() {
 
 #[test]
 fn somebody_elses_secret_needs_no_tags_of_ours() {
-    let mut sight = sight();
-    sight.object.spec.value = None;
-    sight.aws = Some(Ok(Some(AwsSecret { tags: BTreeMap::new(), ..description() })));
-    assert_eq!(differing(&sight), Vec::<&str>::new());
+    let mut reads = reads();
+    reads.object.spec.value = None;
+    reads.aws = Some(Ok(Some(AwsSecret { tags: BTreeMap::new(), ..description() })));
+    assert_eq!(differing(&reads), Vec::<&str>::new());
 }
 
 #[test]
 fn what_could_not_be_asked_is_unknown_and_a_difference_is_worse() {
-    let blind = || Sight { aws: Some(Err("denied".to_owned())), ..sight() };
+    let blind = || Reads { aws: Some(Err("denied".to_owned())), ..reads() };
     assert_eq!(worst(&compare(&blind(), &flags())), Finding::Unknown);
-    assert_eq!(worst(&compare(&Sight { mirror: Mirror::Absent("db".to_owned()), ..blind() }, &flags())), Finding::Differ);
-    assert_eq!(worst(&compare(&Sight { aws: None, ..sight() }, &flags())), Finding::Agree, "not asked for is not unknown");
+    assert_eq!(worst(&compare(&Reads { mirror: Mirror::Absent("db".to_owned()), ..blind() }, &flags())), Finding::Differ);
+    assert_eq!(worst(&compare(&Reads { aws: None, ..reads() }, &flags())), Finding::Agree, "not asked for is not unknown");
 }
 
 #[test]
-fn the_screen_says_which_half_was_looked_at() {
+fn the_screen_says_which_half_was_read() {
     let report = |checked_aws, checked_mirror| Report {
         namespace: "shop".to_owned(),
         name: "db".to_owned(),
@@ -121,9 +121,9 @@ fn the_screen_says_which_half_was_looked_at() {
     assert_eq!(
         screen(&report(false, true), false, false).text(),
         "CHECK   RESULT    WHAT\naws     Unknown   denied\n\ndb: not all could be checked (only the mirror and the status were compared; AWS could not \
-         be asked)\n"
+         be read)\n"
     );
-    assert!(screen(&report(false, true), true, false).text().contains("AWS was not asked"));
+    assert!(screen(&report(false, true), true, false).text().contains("AWS was not read"));
     assert!(screen(&report(true, false), false, false).text().contains("the mirror could not be read"));
     assert_eq!(
         serde_json::to_value(report(true, true)).unwrap(),

@@ -39,7 +39,7 @@ impl Environment {
     }
 }
 
-/// Prints what to type in a shell that is to use it, then waits for Ctrl-C or SIGTERM.
+/// Prints the commands for a shell that uses it, then waits for Ctrl-C or SIGTERM.
 pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()> {
     // Listened for from the start, or an early Ctrl-C would leave the tidying to the watcher.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -206,7 +206,7 @@ fn apiserver_command(binaries: &Binaries, dir: &Path, options: &Options, etcd: u
     }
     if options.node {
         command
-            // Its name is known to nobody.
+            // Its name is not known to other processes.
             .arg("--kubelet-preferred-address-types=InternalIP")
             .args([flag("--kubelet-client-certificate", &dir.join("kubelet-client.crt"))])
             .args([flag("--kubelet-client-key", &dir.join("kubelet-client.key"))]);

@@ -21,7 +21,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Opens the namespaces, if there is to be a node.
+    /// Opens the namespaces if a node is requested.
     pub(super) fn choose(node: bool, group: &ProcessGroup) -> Result<Self> {
         Ok(if node { Self::Inside(Namespaces::open(group)?, None) } else { Self::Loopback })
     }

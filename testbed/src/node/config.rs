@@ -75,7 +75,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.na
         }]})
     }
 
-    /// Never evicts, whatever the machine's disks say; looks often, so that tests need not wait.
+    /// Never evicts, whatever the state of the disks. Polls often, so that tests need not wait.
     pub(super) fn kubelet(&self, client_authority: &Path) -> Value {
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",

@@ -1,5 +1,5 @@
 //! The node's programs: kubelet and scheduler as the control plane's programs are had, containerd from its Go module, runc and the network plugins
-//! from Debian's packages, unpacked and not installed. Made when somebody asks for that (`cargo provision`), into the cache.
+//! from Debian's packages, unpacked and not installed. Installed into the cache by `cargo provision`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ impl Forward {
                         () = accept(listener, tls, Arc::new(dial)) => {}
                     }
                 });
-                // Someone may still hang in a dial; nobody waits for that.
+                // A connection attempt may still be in progress. It is not awaited.
                 runtime.shutdown_background();
             })
             .context("no thread can be started")?;

@@ -18,7 +18,7 @@ use crate::process::ProcessGroup;
 
 /// The node's own address. Pods reach what listens there.
 pub const ADDRESS: &str = "10.231.0.1";
-/// Where every pod looks for the API server: the first address of the Services' range. There is no proxy for Services, so the node has this
+/// Address of the API server for every pod: the first address of the Services' range. There is no proxy for Services, so the node has this
 /// address itself.
 pub(crate) const APISERVER_ADDRESS: &str = "10.0.0.1";
 
@@ -46,7 +46,7 @@ shift
 exec unshare --mount --pid --fork --net --cgroup --uts --ipc --kill-child --mount-proc --propagation private sh -c "$@"
 "#;
 
-/// The first process inside; it also buries whoever dies without a parent. Arguments: address, the API server's address for pods, hierarchies, the
+/// The first process inside; it also reaps orphaned processes. Arguments: address, the API server's address for pods, hierarchies, the
 /// hidden directories, the mark to make. The kubelet insists on six settings of the kernel: it finds files that say what it wants.
 const INNER: &str = r#"
 set -e
@@ -203,7 +203,8 @@ impl Namespaces {
         self.on_network(move || TcpListener::bind(address))
     }
 
-    /// A socket belongs for good to the network in which it was made, whoever uses it. So a thread goes inside, makes it, and ends.
+    /// A socket always belongs to the network namespace in which it was created. A thread enters the namespace, creates the
+    /// socket, and ends.
     fn on_network<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
         let network = Arc::clone(&self.network);
         let thread = std::thread::spawn(move || {
@@ -232,7 +233,7 @@ impl Namespaces {
 fn below(root: &Path) -> Vec<PathBuf> {
     let (mut found, mut left) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = left.pop() {
-        // A cgroup may go while we look.
+        // A cgroup may disappear meanwhile.
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 left.push(entry.path());

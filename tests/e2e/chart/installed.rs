@@ -52,7 +52,7 @@ impl Helm<'_> {
     }
 }
 
-/// The chart as it may have been one version ago: an older definition, an older version, one right less that nobody needs yet.
+/// The chart as it may have been one version ago: an older definition, an older version, and one permission less that is not needed yet.
 pub(super) fn previous_chart(dir: &Path) -> Result<PathBuf> {
     let chart = dir.join("previous");
     copy(&chart::dir(), &chart)?;
@@ -148,7 +148,7 @@ async fn an_upgrade_brings_the_definition_and_no_uninstall_takes_a_credential() 
     helm.run(&[&["upgrade", chart::NAME, current], base.as_slice()].concat())?;
     ensure!(has_column(&definition(plane).await?), "and up again");
 
-    // Somebody else takes over the definition.
+    // Another field manager takes over the definition.
     helm.run(&[&["upgrade", chart::NAME, current, "--set", "crds.install=false"], base.as_slice()].concat())?;
     ensure!(definition(plane).await?.uid() == definition_now.uid(), "the definition stays when the chart no longer has it");
     helm.run(&[&["upgrade", chart::NAME, current, "--set", "crds.install=true"], base.as_slice()].concat())?;

@@ -9,7 +9,7 @@ mod wrong;
 
 use std::path::PathBuf;
 
-/// A file beside these tests.
+/// A file next to these tests.
 fn values(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/chart/values").join(name)
 }

@@ -28,10 +28,10 @@ const PROGRAM: &str = "rotated-secrets";
 const REPOSITORY: &str = "rotated-secrets.test/operator";
 const PREVIOUS: &str = "0.0.9";
 const CURRENT: &str = env!("CARGO_PKG_VERSION");
-/// `debug` takes the debug build with this machine's libraries, for whoever works on this test.
+/// `debug` takes the debug build with this machine's libraries, for work on this test.
 const SWITCH: &str = "TESTBED_IMAGE";
 
-/// Two ways to trust the emulator: by name, and where the image keeps the authorities that it trusts by itself.
+/// Two ways to trust the emulator: by name, and in the image's own trust store.
 const AUTHORITY_BY_NAME: &str = r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/emulator","readOnly":true}]"#;
 const AUTHORITY_IN_PLACE: &str =
     r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/etc/ssl/certs/ca-certificates.crt","subPath":"ca.crt","readOnly":true}]"#;

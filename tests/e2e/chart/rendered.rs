@@ -121,7 +121,7 @@ async fn admitted(stage: &Stage, deployment: &DynamicObject) -> Result<()> {
     Ok(())
 }
 
-/// Rules as Prometheus has them, with what Prometheus, not helm, is to fill in.
+/// Rules for Prometheus, with the templates that Prometheus, not helm, fills in.
 const RULES: &str = "# Alerts.
 groups:
   - name: rotated-secrets

@@ -1,4 +1,4 @@
-//! Who acts in AWS, and that nobody acts with another's rights.
+//! AWS identities of objects, and that no object uses the permissions of another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -349,7 +349,7 @@ async fn a_service_account_of_the_namespace_acts_by_its_own_token_and_the_operat
     stage.settle("app").await?;
     assert_eq!(calls(&stage, "AssumeRoleWithWebIdentity"), 3, "this life's two, and the other's");
 
-    // Another role in the annotation counts from the next turn on, and this one trusts another account.
+    // Another role in the annotation applies from the next reconcile. This one trusts another account.
     let other = stage.iam().role("other", &trust_account(&provider, &stage.world.namespace, "other"), &[("all", &all_secrets())])?;
     let patch = json!({"metadata": {"annotations": {SERVICE_ACCOUNT_ROLE_ARN: other}}});
     accounts(&stage).patch("app", &PatchParams::default(), &Patch::Merge(patch)).await?;

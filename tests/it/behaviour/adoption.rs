@@ -18,7 +18,7 @@ fn adopting(mut spec: Value) -> Value {
 }
 
 impl Stage {
-    /// Somebody made this AWS secret before, and lets the object of that name adopt it.
+    /// An AWS secret that exists before the object and may be adopted by the object of that name.
     fn offer(&self, name: &str, tags: &[(&str, &str)]) -> Result<()> {
         let by = format!("{}/{name}", self.world.namespace);
         let tags = tags.iter().copied().chain([(ADOPT_BY, by.as_str())]).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();

@@ -1,4 +1,4 @@
-//! What somebody else does in AWS is the truth, and what they have under way is not disturbed.
+//! External changes in AWS take precedence, and an external rotation in progress is not disturbed.
 
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
@@ -68,7 +68,7 @@ async fn a_value_of_another_form_is_not_mirrored_and_is_rotated_when_that_is_due
 async fn a_value_put_in_aws_before_the_due_rotation_is_noticed_puts_it_off() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    // Nobody looked for an hour, and the value is a minute old.
+    // The last reconcile was an hour ago, and the value is a minute old.
     stage.advance(HOUR);
     stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
     stage.advance(MINUTE);

@@ -1,4 +1,4 @@
-//! What was ours comes back: an object that was deleted and made anew, an AWS secret that was scheduled for deletion. And what only looks like it.
+//! Objects that were deleted and created again, AWS secrets that were scheduled for deletion, and similar cases.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ async fn an_object_that_comes_back_with_other_fields_makes_one_version_of_them()
 async fn an_object_whose_aws_secret_another_object_of_its_name_took_does_not_take_it_back() -> Result<()> {
     let stage = Stage::new("back").await?;
     stage.settled("app", spec()).await?;
-    // Two clusters of one id, or a backup restored beside the original.
+    // Two clusters with one ID, or a backup that was restored next to the original.
     stage.external_writer().set_tag(&stage.aws_name("app"), TAG_UID, "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11")?;
     let before = stage.aws();
     stage.advance(HOUR);
@@ -107,7 +107,7 @@ async fn a_turn_that_still_sees_a_deleted_object_alive_does_not_restore_its_aws_
     let before = stage.aws();
     reconcile(&old, &stage.ctx).await;
     assert_eq!(stage.aws(), before);
-    // Nor while the deletion waits for somebody else's finalizer, or when an object of the same name came in its place.
+    // Nor while the deletion waits for another finalizer, or if an object of the same name has replaced it.
     let newer = stage.world.create("app", json!({"suspend": true, "value": {"data": {"a": "b"}}})).await?;
     assert_ne!(newer.uid(), old.uid());
     reconcile(&old, &stage.ctx).await;

@@ -41,7 +41,7 @@ impl WriteBarrier for Together {
     }
 }
 
-/// Turns of both at the same time, until neither has anything to do.
+/// Reconciles of both at the same time, until neither has anything to do.
 async fn settle_both(stage: &Stage, one: &Context, other: &Context) -> Result<()> {
     for _ in 0..40 {
         let object = stage.object("app").await?;
@@ -122,7 +122,7 @@ impl WriteBarrier for Hold {
     }
 }
 
-/// One turn of an operator that is held between its look and its write; meanwhile `others` act.
+/// One reconcile of an operator that is held between its read and its write. `others` act meanwhile.
 async fn meanwhile<T>(stage: &Stage, effect: &'static str, others: impl Future<Output = Result<T>>) -> Result<T> {
     let hold = Hold::at(effect);
     stage.world.emulator.set_write_barrier(Some(Arc::clone(&hold) as Arc<dyn WriteBarrier>));
@@ -218,7 +218,7 @@ async fn a_status_written_late_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Somebody puts a value in AWS while the operator is between its look and its write.
+/// An external value is put in AWS while the operator is between its read and its write.
 async fn overtaken(stage: &Stage) -> Result<()> {
     meanwhile(stage, "PutSecretValue", async {
         stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;

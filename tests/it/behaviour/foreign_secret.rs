@@ -1,4 +1,4 @@
-//! A Secret that is not ours is never written, whatever it looks like.
+//! A Secret of another owner is never written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -136,7 +136,7 @@ async fn live_and_die(stage: &Stage) -> Result<()> {
     stage.external_writer().delete(&stage.aws_name("app"), 7)?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
-    // A value of somebody else.
+    // An external value.
     stage.advance(HOUR / 2);
     stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
     stage.settle("app").await?;

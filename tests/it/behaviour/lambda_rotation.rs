@@ -35,7 +35,7 @@ fn owned() -> Value {
 async fn prepared() -> Result<(Stage, Arc<KeepUsername>)> {
     let stage = Stage::new("by-aws").await?;
     allow(&stage, Some("arn:aws:lambda:*:123456789012:function:rotate, arn:aws:lambda:*:function:oth?r")).await?;
-    // Eleven o'clock, far from the turn of a day.
+    // Eleven o'clock, so that no test passes midnight.
     let noon = stage.now().as_second() / 86_400 * 86_400 + 11 * 3600;
     stage.world.emulator.clock().set(Timestamp::from_second(noon)? + DAY);
     let function = KeepUsername::new();
@@ -235,7 +235,7 @@ async fn rules_and_function_follow_the_spec_and_are_mended_when_somebody_changes
     assert_eq!(stage.value("app"), before, "nothing of that rotates");
     stage.assert_silence("app").await?;
 
-    // Somebody else.
+    // Another writer.
     let theirs = json!({
         "SecretId": stage.aws_name("app"), "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11", "RotationLambdaARN": FUNCTION,
         "RotationRules": {"AutomaticallyAfterDays": 1000}, "RotateImmediately": false,
@@ -387,7 +387,7 @@ async fn rotation_that_is_new_begins_at_once_where_that_is_asked_and_only_then()
         edit(&stage, json!({"rotation": {"suspend": suspend}})).await?;
     }
     assert_eq!(stage.versions("app"), 2, "once in the object's life");
-    // Neither when everything is made anew from nothing.
+    // Neither when everything is created again.
     stage.lose_status("app").await?;
     stage.external_writer().act("CancelRotateSecret", &json!({"SecretId": stage.aws_name("app")}))?;
     stage.settle("app").await?;

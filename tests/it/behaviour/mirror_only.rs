@@ -1,4 +1,4 @@
-//! Without `spec.value` the value is somebody else's: it is followed, and AWS is never written.
+//! Without `spec.value` the operator mirrors the value and never writes to AWS.
 
 use std::collections::BTreeMap;
 

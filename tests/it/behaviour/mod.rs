@@ -1,5 +1,6 @@
-//! What users were promised, a sentence for each promise: the operator in process, turn by turn, against the real API server and the emulator.
-//! Tests look at states, conditions, Events and counts of writes, never at how long something took.
+//! Documented behaviour, one test for each statement: single reconciles of the operator in this process, against the
+//! real API server and the emulator.
+//! Tests check states, conditions, Events and counts of writes, never durations.
 
 mod acting;
 mod adoption;

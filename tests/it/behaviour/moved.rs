@@ -264,7 +264,7 @@ async fn a_forged_arn_is_neither_followed_nor_does_it_keep_an_object_from_its_ow
         assert_eq!(stage.arn("app").await?, own);
         ensure!((stage.aws(), stage.secret("app").await?) == (before.aws, before.secret), "something was written");
     }
-    // Before there is a secret of its own: nothing is created either, and nobody's value is read.
+    // Before the object has an AWS secret: nothing is created either, and no value is read.
     stage.world.create("new", spec()).await?;
     stage.forge_arn("new", &theirs).await?;
     let before = stage.aws();
@@ -276,7 +276,7 @@ async fn a_forged_arn_is_neither_followed_nor_does_it_keep_an_object_from_its_ow
     Ok(())
 }
 
-/// The ARN in another account: what the object looked like before its identity changed.
+/// The ARN in another account, as before the identity of the object changed.
 fn of_another_account(arn: &str) -> String {
     arn.replacen(":123456789012:", ":210987654321:", 1)
 }

@@ -63,7 +63,7 @@ async fn replicas_are_made_rekeyed_and_removed_as_the_spec_says() -> Result<()> 
     stage.writes.take();
     stage.replicate(json!([{"region": WEST, "kmsKeyId": "alias/new"}, {"region": NORTH}])).await?;
     assert_eq!(stage.places(), at(&[(REGION, None), (WEST, Some("alias/new")), (NORTH, None)]));
-    // The replica is given its new key where it stands; nobody who reads it there misses it for a moment.
+    // The replica gets its new key in place, and readers in its Region are not interrupted.
     assert_eq!(stage.writes.take(), ["ReplicateSecretToRegions", "UpdateSecret", "PUT rotatedsecrets/status"]);
 
     stage.replicate(json!([{"region": WEST}, {"region": NORTH}])).await?;
@@ -101,7 +101,7 @@ async fn a_replica_follows_a_rotation_and_is_made_again_when_somebody_removes_it
     stage.settle("app").await?;
     assert_eq!(stage.places(), at(&[(REGION, None), (WEST, None)]));
     stage.world.check_agreement("app").await?;
-    // Whom nobody asked about replicas, nobody tells.
+    // An object that declares no replicas reports none.
     stage.settled("other", spec()).await?;
     let other = stage.aws_name("other");
     stage.external_writer().act("ReplicateSecretToRegions", &json!({"SecretId": other, "AddReplicaRegions": [{"Region": NORTH}]}))?;

@@ -1,4 +1,4 @@
-//! Somebody moves the labels back by hand.
+//! Labels are moved back manually.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the spec says of the AWS secret beside its value: tags, key, resource policy.
+//! Settings of the AWS secret other than its value: tags, key, resource policy.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn a_tag_that_is_declared_no_longer_goes_and_foreign_tags_stay() -> Result
     let tags = ["team", "stage", "tier", "cost-centre"].map(|key| stage.tag(key));
     assert_eq!(tags, [Some("billing"), None, Some("1"), Some("7")].map(|value| value.map(str::to_owned)));
     stage.assert_silence("app").await?;
-    // A key that somebody else tagged and the spec never mentioned is not ours to remove, whatever becomes of the rest.
+    // A tag that another writer set and the spec never mentioned is not removed.
     stage.declare(json!({"tags": null})).await?;
     let tags = ["team", "tier", "cost-centre"].map(|key| stage.tag(key));
     assert_eq!(tags, [None, None, Some("7")].map(|value| value.map(str::to_owned)));
@@ -120,7 +120,7 @@ async fn a_key_that_somebody_changes_is_set_again_and_one_that_is_declared_no_lo
     stage.declare(json!({"kmsKeyId": null})).await?;
     assert_eq!(stage.key(), None, "back to the default key");
     stage.assert_silence("app").await?;
-    // A key that somebody else sets and nobody declares stays.
+    // A key that another writer sets and the spec does not declare stays.
     stage.set_key("alias/other")?;
     stage.settle("app").await?;
     assert_eq!(stage.key().as_deref(), Some("alias/other"));
@@ -190,7 +190,7 @@ async fn a_foreign_resource_policy_is_never_touched_nor_looked_at() -> Result<()
     stage.settle("app").await?;
     assert_eq!(stage.policy(), Some(policy("666666666666")));
     assert_eq!(stage.world.emulator.counters().total("GetResourcePolicy"), 0);
-    // Ours took its place and somebody put theirs over it: it is theirs when the spec says nothing any more.
+    // The declared policy replaced it, and another writer replaced that. It is theirs once the spec declares none.
     stage.declare(json!({"resourcePolicy": policy("210987654321")})).await?;
     stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
     stage.settle("app").await?;

@@ -23,7 +23,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Somebody puts this in AWS, and the operator has seen it.
+    /// Puts an external value in AWS and reconciles.
     async fn put(&self, name: &str, value: &str) -> Result<()> {
         self.advance(MINUTE);
         self.external_writer().put_value(&self.aws_name(name), value)?;
@@ -97,7 +97,7 @@ async fn a_rotation_that_is_due_while_the_value_is_bad_keeps_the_fields_that_oth
         assert_eq!(stage.versions("app"), 4, "{bad}");
         let value = stage.value("app");
         ensure!(value["password"] != "good" && value["password"] != "new" && value["password"].is_string(), "{bad}: rotated");
-        // A field that is missing from a JSON object was removed by somebody; what cannot be read was not.
+        // A field that is missing from a JSON object was removed on purpose. A value that cannot be parsed proves nothing.
         assert_eq!(value.get("extra").is_some(), bad == COMMA, "{bad}");
         assert_eq!(stage.causes("app").await?[..2], [Cause::Scheduled, Cause::External]);
         stage.assert_silence("app").await?;

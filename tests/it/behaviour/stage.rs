@@ -24,7 +24,7 @@ use testkit::{REGION, World, control_plane};
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
-/// The name under which somebody else writes.
+/// Field manager of another writer.
 const SOMEBODY: &str = "kubectl-edit";
 
 /// Notes every write on its way, to AWS and to Kubernetes, in one list.
@@ -155,7 +155,7 @@ impl Stage {
         Ok(self.object(name).await?.status.unwrap_or_default())
     }
 
-    /// One turn of this operator with a fresh look at the object.
+    /// One reconcile of this operator with a new read of the object.
     pub(super) async fn reconcile(&self, name: &str) -> Result<ReconcileResult> {
         Ok(reconcile(&self.object(name).await?, &self.ctx).await)
     }
@@ -164,7 +164,7 @@ impl Stage {
         self.world.settle(&self.ctx, name).await.map(drop)
     }
 
-    /// Time passes, with a turn whenever the operator asked for one, and at the end.
+    /// Advances the time, with a reconcile whenever the operator asked for one, and at the end.
     pub(super) async fn live(&self, name: &str, time: Duration) -> Result<()> {
         let end = self.now() + time;
         while self.now() < end {
@@ -174,7 +174,7 @@ impl Stage {
         self.reconcile(name).await.map(drop)
     }
 
-    /// Creates an object and lets the operator do what there is to do.
+    /// Creates an object and runs the operator until nothing is left to do.
     pub(super) async fn settled(&self, name: &str, spec: Value) -> Result<RotatedSecret> {
         let object = self.world.create(name, spec).await?;
         self.settle(name).await?;
@@ -287,13 +287,13 @@ impl Stage {
         Ok(self.secret(name).await?.annotations().get(VERSION_ID).cloned())
     }
 
-    /// Somebody else makes a Secret.
+    /// Another writer creates a Secret.
     pub(super) async fn make_secret(&self, secret: Value) -> Result<Secret> {
         let params = PostParams { field_manager: Some(SOMEBODY.to_owned()), ..PostParams::default() };
         Ok(self.world.secrets().create(&params, &serde_json::from_value(secret)?).await?)
     }
 
-    /// Somebody else edits a Secret.
+    /// Another writer edits a Secret.
     pub(super) async fn edit_secret(&self, name: &str, patch: Value) -> Result<Secret> {
         let params = PatchParams { field_manager: Some(SOMEBODY.to_owned()), ..PatchParams::default() };
         Ok(self.world.secrets().patch(name, &params, &Patch::Merge(patch)).await?)
@@ -332,14 +332,14 @@ impl Stage {
     }
 }
 
-/// As [`World::operator`], but the SDK does not try again by itself: its waits are real time.
+/// As [`World::operator`], but the SDK does not retry, because its delays are real time.
 async fn operator(world: &World, gate: Arc<dyn WriteBarrier>, mirrored: &Arc<Mutex<Vec<String>>>) -> Result<Context> {
     let mut ctx = world.operator(Some(gate), Arc::clone(mirrored)).await?;
     ctx.aws = aws(&ctx, world, Some(&anybody())).await;
     Ok(ctx)
 }
 
-/// A key that nobody registered, which may do everything.
+/// An access key that is not registered. It may do everything.
 fn anybody() -> AccessKey {
     AccessKey { id: "AKIAEXAMPLE".to_owned(), secret: "example".to_owned() }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::stage::{HOUR, MINUTE, Stage};
 use testkit::fixtures::spec;
 
-/// Without the times at which conditions were seen to turn, which nobody else knows.
+/// Without the transition times of conditions, which cannot be derived again.
 fn comparable(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     for condition in &mut status.conditions {
         condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
@@ -61,7 +61,7 @@ async fn a_status_lost_after_rotations_costs_no_rotation_and_comes_back_but_for_
         let after = stage.status("app").await?;
         let mut expected = comparable(before);
         expected.history.truncate(1);
-        // Who made it is looked at below.
+        // The cause is checked below.
         expected.history[0].cause = after.history[0].cause;
         assert_eq!(comparable(after), expected, "{schedule}");
         stage.assert_silence("app").await?;

@@ -87,7 +87,7 @@ async fn a_suspended_rotation_stops_the_schedule_and_nothing_else() -> Result<()
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     assert_eq!(stage.next_rotation("app").await?, None, "nothing will happen");
 
-    // Mended, declared anew, asked for: all that goes on.
+    // Repairs, spec changes and requests continue.
     stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
     stage.settle("app").await?;
     stage.world.check_agreement("app").await?;

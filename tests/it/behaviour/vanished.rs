@@ -1,4 +1,4 @@
-//! The AWS secret that we own is deleted by somebody else.
+//! The AWS secret of the object is deleted externally.
 
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;

@@ -125,7 +125,7 @@ impl Case {
         self.world.create(&self.name, spec).await.map(drop)
     }
 
-    /// Lets the undisturbed operator do what there is to do.
+    /// Runs the operator without interference until nothing is left to do.
     pub(crate) async fn settle(&self) -> Result<()> {
         let operator = self.undisturbed.get_or_try_init(|| self.world.operator(None, std::sync::Arc::default())).await?;
         self.world.settle(operator, &self.name).await.map(drop)

@@ -1,4 +1,4 @@
-//! The archive: an OCI image layout with the file of a docker-archive beside it, which older tools look for.
+//! The archive: an OCI image layout with the additional file of a docker-archive, which older tools read.
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
 use std::fs::File;

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use tar::{Builder, EntryType, Header};
 
-/// A file or directory of the image. All belong to root and nobody else may write.
+/// A file or directory of the image. All belong to root, and only root may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Without a leading slash.
@@ -31,7 +31,7 @@ pub enum Kind {
     },
 }
 
-/// Everything below a directory. Of the rights only "a program" is kept: the rest depends on who made the files.
+/// Everything below a directory. Of the permissions only the executable bit is preserved, because the rest depends on the umask.
 pub(super) fn read(root: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![root.to_owned()];

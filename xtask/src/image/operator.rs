@@ -50,7 +50,7 @@ pub fn operator(program: &Path, needs: Needs, time: u64) -> Result<Image> {
     Ok(Image { architecture: header.architecture, entries, entrypoint, user, labels, time })
 }
 
-/// The loader and the libraries that a program asks for, where it looks for them, and their directories.
+/// The loader and the libraries that a program needs, at the paths where it searches for them, and their directories.
 fn libraries(program: &Path) -> Result<Vec<Entry>> {
     let output = Command::new("ldd").arg(program).output().context("ldd cannot be started")?;
     ensure!(output.status.success(), "ldd does not know {}", program.display());

@@ -30,7 +30,7 @@ pub(super) fn parse(dockerfile: &str, version: &str) -> Result<Recipe> {
                 let value: String = serde_json::from_str(value)?;
                 recipe.labels.insert(name.to_owned(), value.replace("${VERSION}", version));
             }
-            _ => bail!("the Dockerfile's last stage has `{line}`, which `testbed image` does not know"),
+            _ => bail!("the Dockerfile's last stage has `{line}`, which `xtask image` does not support"),
         }
     }
     Ok(recipe)

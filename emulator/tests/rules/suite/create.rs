@@ -1,4 +1,4 @@
-//! Creation: names, limits, what a new secret looks like.
+//! Creation: names, limits, the state of a new secret.
 
 use serde_json::json;
 

@@ -24,7 +24,7 @@ fn ready(w: &Wire, e: &Emulator) -> Result<(Made, Arc<KeepUsername>), Broken> {
     Ok((w.make_as(&name(), json!({"SecretString": VALUE}))?, function))
 }
 
-/// Turns rotation on; answers with the version that is to be made.
+/// Turns rotation on and returns the version that will be created.
 pub(crate) fn rotate(w: &Wire, secret: &str, more: Value) -> Result<String, Broken> {
     let id = token();
     let mut body = json!({"SecretId": secret, "ClientRequestToken": id, "RotationLambdaARN": FUNCTION});
@@ -195,7 +195,7 @@ pub(crate) const RULES: &[Rule] = &[
         same(described["RotationEnabled"].as_bool(), Some(false))?;
         same(described["RotationRules"]["AutomaticallyAfterDays"].as_i64(), Some(30))?;
         must(described["NextRotationDate"].is_null(), "a date")?;
-        // What was left blocks the next rotation until somebody takes the label away.
+        // A label that was left blocks the next rotation until it is removed.
         let again = json!({"SecretId": made.name, "ClientRequestToken": token()});
         w.refused_as("RotateSecret", again, &["InvalidRequestException"])?;
         w.shift(&made.name, "AWSPENDING", Some(&new), None)?;
@@ -248,7 +248,7 @@ pub(crate) const RULES: &[Rule] = &[
         let (made, function) = ready(w, e)?;
         rotate(w, &made.name, json!({}))?;
         e.set_rotation_function(FUNCTION, None);
-        // With no function at all nobody looks.
+        // Without a function nothing is checked.
         e.set_rotation_function("arn:aws:lambda:us-east-1:123456789012:function:other", Some(function as Arc<dyn RotationFunction>));
         go_on(e);
         same(told(e), vec!["RotationStarted", "RotationFailed"])?;

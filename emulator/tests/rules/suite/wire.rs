@@ -46,7 +46,7 @@ pub(crate) fn token() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// A name that nobody else uses.
+/// A unique name.
 pub(crate) fn name() -> String {
     format!("rules/{}", Uuid::new_v4().simple())
 }
@@ -79,7 +79,7 @@ impl Wire {
         parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| "no HTTP answer".to_owned())
     }
 
-    /// The authorization header of a signature that nobody verifies.
+    /// The authorization header of a signature that is not verified.
     pub(crate) fn authorization(&self) -> String {
         format!(
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260505/{}/secretsmanager/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00",

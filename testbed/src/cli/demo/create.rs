@@ -1,4 +1,4 @@
-//! Steps 4 and 5: somebody asks for a credential, and a workload uses it.
+//! Steps 4 and 5: a credential is created, and a workload uses it.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ const SCHEDULE: &str = "rate(20 seconds)";
 
 pub(super) async fn create(scenario: &Scenario<'_>) -> Result<()> {
     let screen = scenario.screen;
-    screen.headline("Somebody asks for a credential")?;
+    screen.headline("A user creates a credential")?;
     scenario.kubectl(&["create", "namespace", NAMESPACE]).await?;
     scenario.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     screen.say(&format!("{EXAMPLE}, with one line changed so that a month passes quickly, goes to kubectl:"))?;

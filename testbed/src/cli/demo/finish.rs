@@ -122,7 +122,7 @@ fn table(scenario: &Scenario<'_>, state: &State) -> Result<Vec<Vec<String>>> {
     Ok(std::iter::once(head).chain(body).collect())
 }
 
-/// No value may stand where people look.
+/// No value may appear in logs, status or Events.
 async fn search_for_values(scenario: &Scenario<'_>, last: &State) -> Result<()> {
     let stage = scenario.stage;
     let mut values = Vec::new();

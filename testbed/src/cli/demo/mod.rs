@@ -151,7 +151,7 @@ async fn tell(screen: &Screen, stage: &Stage, binary: &Path, keep: bool) -> Resu
 
 /// Waits for Ctrl-C, with everything running.
 async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<()> {
-    screen.headline("Everything goes on until Ctrl-C")?;
+    screen.headline("Everything keeps running until Ctrl-C")?;
     let _kubelet = Kubelet::start(stage.control_plane.admin(), NAMESPACE);
     screen.say("In another shell:\n ")?;
     screen.line(&format!("export KUBECONFIG={}", stage.kubeconfig().display()))?;
@@ -198,7 +198,7 @@ async fn explain(screen: &Screen, stage: &Stage, binary: &Path, error: &anyhow::
     screen.output(&stage.group.log_tail(OPERATOR))
 }
 
-/// Beside what cargo builds: `target/demo`.
+/// `target/demo`, next to the output of cargo.
 fn kept_logs(binary: &Path) -> Result<PathBuf> {
     let target = binary.parent().and_then(Path::parent).context("the binary has no directory")?;
     Ok(target.join("demo"))

@@ -15,7 +15,7 @@ use super::screen::{seconds, short};
 
 /// The schedule's period, and time for a slow machine.
 const DUE_WITHIN: Duration = Duration::from_secs(90);
-const TOKEN: &str = "somebody-left-the-team";
+const TOKEN: &str = "member-left-the-team";
 
 pub(super) async fn by_schedule(scenario: &Scenario<'_>) -> Result<()> {
     let screen = scenario.screen;
@@ -39,7 +39,7 @@ pub(super) async fn by_schedule(scenario: &Scenario<'_>) -> Result<()> {
 
 pub(super) async fn on_request(scenario: &Scenario<'_>) -> Result<()> {
     let screen = scenario.screen;
-    screen.headline("Somebody asks for a rotation now")?;
+    screen.headline("A user requests a rotation now")?;
     screen.say("First the example as it is in the repository, so that the schedule does not come due in between:")?;
     scenario.kubectl(&["apply", "-f", EXAMPLE]).await?;
     let later = Timestamp::now() + SignedDuration::from_hours(24);
@@ -48,7 +48,7 @@ pub(super) async fn on_request(scenario: &Scenario<'_>) -> Result<()> {
         .await?;
     let pods = views(scenario, &before).await?;
     screen.ok(&format!("the next rotation by schedule is due on {}", before.next_rotation()?.strftime("%Y-%m-%d")))?;
-    // A version that AWS makes within a second of the mirror's last write looks like an old one, which the operator takes two minutes to believe.
+    // A version that AWS makes within a second of the mirror's last write may be a stale read, so the operator accepts it only after two minutes.
     let written = made(scenario, &before)?;
     while Timestamp::now() < written + SignedDuration::from_secs(4) {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -64,7 +64,7 @@ pub(super) async fn on_request(scenario: &Scenario<'_>) -> Result<()> {
 
 pub(super) async fn mend(scenario: &mut Scenario<'_>) -> Result<()> {
     let screen = scenario.screen;
-    screen.headline("Somebody edits the Secret by hand")?;
+    screen.headline("A user edits the Secret")?;
     let before = scenario.settled("AWS and Kubernetes agree", PATIENCE, |_| true).await?;
     let writes = scenario.stage.emulator.counters().writes();
     let repairs = events(scenario).await?.iter().filter(|reason| *reason == "MirrorRepaired").count();

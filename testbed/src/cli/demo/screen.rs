@@ -69,7 +69,7 @@ impl Screen {
         self.line(&format!("    {}", self.paint(CYAN, &format!("$ {text}"))))
     }
 
-    /// What a command printed, or something else to look at.
+    /// Output of a command, or other details.
     pub(super) fn output(&self, text: &str) -> Result<()> {
         text.lines().try_for_each(|line| self.line(format!("      {line}").trim_end()))
     }
@@ -146,7 +146,7 @@ impl Progress {
         self.shown = Some(elapsed);
         let text = format!("... {}{detail}, {} s", self.label, elapsed.as_secs());
         let mut err = io::stderr().lock();
-        // Nobody needs to hear that nobody is listening.
+        // A closed output is not an error.
         let _ = if self.live { write!(err, "\r    {text}\x1b[K") } else { writeln!(err, "    {text}") };
         let _ = err.flush();
     }

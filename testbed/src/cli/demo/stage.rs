@@ -21,7 +21,7 @@ pub(super) const REGION: &str = "us-east-1";
 /// Access key and secret key for an emulator that asks for some and checks none.
 pub(super) const KEY: &str = "demo";
 
-/// Turns under way are finished first.
+/// Reconciles in progress are finished first.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything that runs. What is not stopped in good order is killed when this value goes, or our process.
@@ -97,7 +97,7 @@ impl Stage {
         Ok((id, start.elapsed()))
     }
 
-    /// Fails when the operator has ended by itself.
+    /// Fails if the operator has exited.
     pub(super) fn expect_operator(&self) -> Result<()> {
         match self.group.ended()? {
             Some((_, status)) => bail!("expected that the operator runs; it has ended ({status})"),
@@ -131,7 +131,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Ends everything in good order and looks whether it is gone.
+    /// Stops everything and checks that it has ended.
     pub(super) async fn stop(self, screen: &Screen) -> Result<()> {
         let start = Instant::now();
         let Self { control_plane, server, group, .. } = self;

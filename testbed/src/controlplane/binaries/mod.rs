@@ -1,5 +1,5 @@
 //! The programs of a control plane, and helm, each of one pinned version. Looked for in `KUBEBUILDER_ASSETS` (not helm), then in this project's
-//! cache; fetched from the official releases or built from their published Go modules when somebody asks for that (`cargo provision`).
+//! cache; fetched from the official releases or built from their published Go modules by `cargo provision`.
 
 mod build;
 mod progress;
@@ -23,7 +23,7 @@ const NODE_NAMES: [&str; 2] = ["kubelet", "kube-scheduler"];
 
 /// The beginning of the names of what is not finished.
 const STAGING: &str = ".new-";
-/// How often a long step looks whether it is done.
+/// Interval at which a long step checks whether it is done.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Where the programs are.
@@ -78,7 +78,7 @@ pub(crate) fn provision_node() -> Result<()> {
     Ok(())
 }
 
-/// Makes a whole directory of programs of the cache by `make`, which is given a workshop and where to put them. Nobody ever sees half of it.
+/// Makes a whole directory of programs of the cache by `make`, which is given a workshop and where to put them. The directory appears only when it is complete.
 pub(crate) fn provide(directory: &Path, make: impl FnOnce(&ProcessGroup, &Path) -> Result<()>) -> Result<()> {
     let cache = directory.parent().context("a directory of the cache lies in another")?;
     fs::create_dir_all(cache)
@@ -124,7 +124,7 @@ fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
             build::build(&workshop, name, &program)?;
         }
         make_executable(&program)?;
-        // In one step, so that nobody ever sees half a program.
+        // Renamed in one step, so that no incomplete program is visible.
         fs::rename(&program, places.cache.join(name))?;
     }
     Ok(())
@@ -162,7 +162,7 @@ fn remove_leftovers(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What to look for, and the directories to look into.
+/// The programs, and the directories to search.
 #[derive(Debug)]
 struct Places {
     names: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! The official releases, where the internet is there. Each program is checked against the SHA-256 that its publisher puts beside it.
+//! The official releases, if the internet is available. Each program is checked against the SHA-256 that its publisher provides.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,7 +1,7 @@
-//! One object and the time -> how it stands, in one word. Pure.
+//! The state of one object at a given time. Pure.
 //!
-//! The operator says most of it in the conditions. What it cannot say is that it is not there: that is seen by what it should have written
-//! by now.
+//! Most of it is in the conditions. If the operator is not running, no condition says so. This shows in what it should have
+//! written by now.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,27 +16,27 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::kubernetes::stored::Unreadable;
 
-/// How long the operator may take to answer a change, and to act on a due time, before we say that it does not.
+/// Time within which the operator must react to a change or a due time.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// How an object stands, worst first.
+/// State of an object, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) enum State {
-    /// A person must act.
+    /// User action is required.
     Stalled,
     /// A rotation was due and did not happen.
     Overdue,
-    /// The operator did not do what it does by itself: is it running?
+    /// The operator did not react in time. It may not be running.
     Unattended,
-    /// Not as it should be; the operator tries again.
+    /// The last reconcile failed; the operator retries.
     Failing,
-    /// Under way.
+    /// A change is in progress.
     Progressing,
-    /// Paused by a person.
+    /// Suspended by a user.
     Suspended,
-    /// A rotation is due this minute.
+    /// A rotation is due now.
     Due,
-    /// All is well.
+    /// The object is as specified.
     Ready,
 }
 
@@ -54,18 +54,18 @@ impl State {
     }
 }
 
-/// How one object stands. These are the fields of `status -o json`.
+/// Health of one object: the fields of `status -o json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Standing {
+pub(super) struct Health {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) state: State,
-    /// Of the condition Ready: True, False, or Unknown when there is none yet.
+    /// Status of the condition Ready: True, False, or Unknown if there is none yet.
     pub(super) ready: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
-    /// What, why and what to type; absent when all is well.
+    /// What happened, why, and the command to run; absent if the object is Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
     pub(super) suspended: bool,
@@ -76,7 +76,7 @@ pub(super) struct Standing {
     pub(super) last_rotation_time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_rotation_time: Option<Time>,
-    /// For how long a rotation has been due; absent when none is.
+    /// Seconds for which a rotation has been due; absent if none is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) overdue_seconds: Option<i64>,
     pub(super) missed_rotations: i32,
@@ -94,8 +94,8 @@ pub(super) struct Standing {
     pub(super) mirror_version_id: Option<String>,
 }
 
-impl Standing {
-    /// Of an object that this plugin cannot read; most likely, nor can the operator.
+impl Health {
+    /// Health of an object that this plugin cannot decode. Most likely the operator cannot decode it either.
     pub(super) fn unreadable(unreadable: &Unreadable) -> Self {
         let metadata = &unreadable.metadata;
         Self {
@@ -121,7 +121,7 @@ impl Standing {
         }
     }
 
-    /// Whether all is as it should be: what was paused in good order is.
+    /// Whether the object is Ready, or was Ready when it was suspended.
     pub(super) fn is_fine(&self) -> bool {
         match self.state {
             State::Ready | State::Due => true,
@@ -131,39 +131,39 @@ impl Standing {
     }
 }
 
-/// Worst first; then what is due first; then by name.
-pub(super) fn sort(standings: &mut [Standing]) {
-    let key = |standing: &Standing| {
-        let next = standing.next_rotation_time.as_ref().map_or(Timestamp::MAX, |next| next.0);
-        (standing.state, next, standing.namespace.clone(), standing.name.clone())
+/// Sorts by state (worst first), next rotation and name.
+pub(super) fn sort(items: &mut [Health]) {
+    let key = |health: &Health| {
+        let next = health.next_rotation_time.as_ref().map_or(Timestamp::MAX, |next| next.0);
+        (health.state, next, health.namespace.clone(), health.name.clone())
     };
-    standings.sort_by_key(key);
+    items.sort_by_key(key);
 }
 
-/// How `object` stands at `now`. `flags`: of the cluster that it is in.
-pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Standing {
+/// Health of `object` at `now`. `flags` select its cluster in printed commands.
+pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Health {
     let status = object.status.clone().unwrap_or_default();
     let ready = condition(object, ConditionType::Ready);
-    let neglect = neglect(object, now, flags);
-    let state = state(object, &status, neglect.is_some(), now);
+    let unattended = unattended(object, now, flags);
+    let state = state(object, &status, unattended.is_some(), now);
     let said = || ready.map(|ready| ready.message.clone());
     let message = match state {
         State::Ready => None,
-        State::Overdue | State::Unattended if neglect.is_some() => neglect,
+        State::Overdue | State::Unattended if unattended.is_some() => unattended,
         State::Overdue => condition(object, ConditionType::Rotated)
             .filter(|rotated| rotated.status == "False")
             .map(|rotated| rotated.message.clone())
             .or_else(said),
         State::Due => Some("a rotation is due now".to_owned()),
-        State::Progressing if ready.is_none() => Some("the operator has not looked at it yet".to_owned()),
-        State::Progressing if lags(object) => Some("the operator has not looked at the latest spec yet".to_owned()),
+        State::Progressing if ready.is_none() => Some("the operator has not reconciled the object yet".to_owned()),
+        State::Progressing if lags(object) => Some("the operator has not reconciled the latest spec yet".to_owned()),
         State::Progressing if object.metadata.deletion_timestamp.is_some() => Some("it is being deleted".to_owned()),
         _ => said(),
     };
     let paused = object.spec.suspend || object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
     let overdue = status.next_rotation_time.as_ref().filter(|next| next.0 <= now && !paused).map(|next| now.duration_since(next.0));
     let aws = status.aws.clone().unwrap_or_default();
-    Standing {
+    Health {
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         state,
@@ -186,7 +186,7 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> St
     }
 }
 
-fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, now: Timestamp) -> State {
+fn state(object: &RotatedSecret, status: &RotatedSecretStatus, is_unattended: bool, now: Timestamp) -> State {
     let reason_of = |of| condition(object, of).filter(|condition| condition.status == "False").map(|condition| condition.reason.as_str());
     let is = |found: Option<&str>, reason: Reason| found == Some(reason.as_str());
     let rotated = reason_of(ConditionType::Rotated);
@@ -195,11 +195,11 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, 
     let paused = object.spec.suspend || is(rotated, Reason::Suspended);
     let under_way = is(unready, Reason::Progressing) || (is(unready, Reason::Creating) && status.failures.is_none());
     match () {
-        // Even a pause is only in force once somebody saw it.
-        () if object.spec.suspend && !neglected => State::Suspended,
+        // A suspension is only in force once the operator has observed it.
+        () if object.spec.suspend && !is_unattended => State::Suspended,
         () if holds(object, ConditionType::Stalled) => State::Stalled,
         () if is(rotated, Reason::Overdue) || (!paused && next.is_some_and(|next| now.duration_since(next) > PATIENCE)) => State::Overdue,
-        () if neglected => State::Unattended,
+        () if is_unattended => State::Unattended,
         () if is(unready, Reason::Suspended) => State::Suspended,
         () if under_way || condition(object, ConditionType::Ready).is_none() => State::Progressing,
         () if unready.is_some() => State::Failing,
@@ -210,14 +210,14 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, neglected: bool, 
     }
 }
 
-/// What the operator should have written by now and did not, as a sentence. `None`: nothing.
-pub(super) fn neglect(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Option<String> {
+/// What the operator should have done by now and has not, as a sentence. `None`: nothing.
+pub(super) fn unattended(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> Option<String> {
     let status = object.status.clone().unwrap_or_default();
     let waiting = |since: Timestamp| now.duration_since(since) > PATIENCE;
     let asks = format!("is it running? {}", flags.within(&object.namespace().unwrap_or_default()).plugin("doctor"));
     let written = last_write(object);
     if lags(object) && written.is_some_and(waiting) {
-        return Some(format!("the operator has not looked at the spec since it was changed: {asks}"));
+        return Some(format!("the operator has not reconciled the spec since it was changed: {asks}"));
     }
     if object.spec.suspend {
         return None;
@@ -227,18 +227,18 @@ pub(super) fn neglect(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> 
     }
     let attempt = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref()).map(|at| at.0);
     if attempt.is_some_and(waiting) {
-        return Some(format!("the operator meant to try again and did not: {asks}"));
+        return Some(format!("the operator has not retried at the announced time: {asks}"));
     }
     let rotates = !object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
     let next = status.next_rotation_time.as_ref().map(|next| next.0);
-    // Ready: the operator that had seen the due time pass would have said that it is overdue.
+    // A running operator would have reported the passed due time, and the object would not be Ready.
     if rotates && next.is_some_and(waiting) && holds(object, ConditionType::Ready) {
-        return Some(format!("a rotation is due and the operator says nothing of it: {asks}"));
+        return Some(format!("a rotation is due and the operator does not report it: {asks}"));
     }
     None
 }
 
-/// When somebody but the operator last wrote the object.
+/// Time of the last write of the object by a client other than the operator.
 fn last_write(object: &RotatedSecret) -> Option<Timestamp> {
     let people =
         object.managed_fields().iter().filter(|entry| entry.subresource.is_none() && entry.manager.as_deref() != Some(FIELD_MANAGER));

@@ -126,22 +126,22 @@ fn every_object_has_one_word_and_it_is_the_worst_that_is_true() {
             false,
         ),
     ] {
-        let standing = judge(&object(&change), now(), &Flags::default());
-        assert_eq!((standing.state, standing.is_fine()), (state, fine), "{what}: {standing:?}");
-        assert_eq!(standing.message.is_none(), state == State::Ready, "{what}: {standing:?}");
+        let health = judge(&object(&change), now(), &Flags::default());
+        assert_eq!((health.state, health.is_fine()), (state, fine), "{what}: {health:?}");
+        assert_eq!(health.message.is_none(), state == State::Ready, "{what}: {health:?}");
     }
 }
 
 #[test]
 fn a_due_time_that_nobody_speaks_of_points_at_the_operator() {
-    let standing = judge(&object(&json!({"status": {"nextRotationTime": "2026-06-01T11:00:00Z"}})), now(), &Flags::default());
-    assert!(standing.message.unwrap().contains("kubectl rotatedsecret doctor"));
-    assert_eq!(standing.overdue_seconds, Some(3600));
+    let health = judge(&object(&json!({"status": {"nextRotationTime": "2026-06-01T11:00:00Z"}})), now(), &Flags::default());
+    assert!(health.message.unwrap().contains("kubectl rotatedsecret doctor"));
+    assert_eq!(health.overdue_seconds, Some(3600));
 }
 
 #[test]
 fn the_worst_comes_first_and_then_what_is_due_first() {
-    let mut all: Vec<Standing> = [
+    let mut all: Vec<Health> = [
         ("a", json!({})),
         ("b", json!({"status": {"nextRotationTime": null}})),
         ("c", json!({"status": {"nextRotationTime": "2026-06-02T12:00:00Z"}})),
@@ -156,7 +156,7 @@ fn the_worst_comes_first_and_then_what_is_due_first() {
     })
     .collect();
     sort(&mut all);
-    assert_eq!(all.iter().map(|standing| standing.name.as_str()).collect::<String>(), "efdcab");
+    assert_eq!(all.iter().map(|health| health.name.as_str()).collect::<String>(), "efdcab");
 }
 
 #[test]
