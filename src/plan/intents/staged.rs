@@ -8,7 +8,9 @@ use crate::plan::situation::Situation;
 /// Finishes it, also if its cause is gone.
 pub(super) fn staged(situation: &Situation<'_>, _: &mut Examined) -> Proposal {
     match &situation.secret.pending {
-        Pending::Ours(version, cause) => Proposal::Version(Intent { version: version.clone(), source: None, cause: *cause }),
+        Pending::Ours(version, cause) if situation.want.value.is_some() => {
+            Proposal::Version(Intent { version: version.clone(), source: None, cause: *cause })
+        }
         _ => Proposal::Nothing,
     }
 }
