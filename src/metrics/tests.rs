@@ -9,7 +9,7 @@ fn used() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconcile("changed", Duration::from_millis(20));
     metrics.failure("AccessDenied");
-    metrics.step("Write", "ok");
+    metrics.step("Put", "ok");
     metrics.rotation("Generate", "Scheduled", "Succeeded");
     metrics.mirror_write("NewVersion");
     metrics.drift_repair("Tag");
@@ -105,7 +105,7 @@ fn counts_and_standings_are_what_was_told() {
     for line in [
         "rotated_secrets_reconciles_total{outcome=\"changed\"} 2",
         "rotated_secrets_errors_total{reason=\"AccessDenied\"} 1",
-        "rotated_secrets_steps_total{step=\"Write\",outcome=\"ok\"} 1",
+        "rotated_secrets_steps_total{step=\"Put\",outcome=\"ok\"} 1",
         "rotated_secrets_rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"} 1",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.01\"} 0",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.05\"} 1",

@@ -70,7 +70,7 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     stage.ready("db").await?;
     ensure!(at("mirror_writes_total{cause=\"Repair\"}").await? == "1", "one repair of the mirror");
     ensure!(at("drift_repairs_total{step=\"CreateMirror\"}").await? == "1", "which is drift");
-    ensure!(at("drift_repairs_total{step=\"Describe\"}").await? == "1", "as is the description");
+    ensure!(at("drift_repairs_total{step=\"SetDescription\"}").await? == "1", "as is the description");
 
     stage.emulator.set_faults(FaultPlan::none().with(
         "PutSecretValue",
@@ -80,7 +80,7 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     stage.ask_rotation("db", "please").await?;
     stage.refused("db", "AccessDenied").await?;
     ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Requested\",outcome=\"Failed\"}").await? == "1", "an attempt that failed");
-    ensure!(at("steps_total{step=\"Write\",outcome=\"failed\"}").await? == "1", "at its step");
+    ensure!(at("steps_total{step=\"Put\",outcome=\"failed\"}").await? == "1", "at its step");
     ensure!(at("errors_total{reason=\"AccessDenied\"}").await? == "1" && at("objects_failing").await? == "1", "for its reason");
     operator.check()
 }

@@ -195,7 +195,7 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
     let events = stage.kubectl(&["get", "events", "-n", &theirs, "-o", "json"]).await?;
     ensure!(events.contains("secret:k8s/theirs-AbCdEf stays") && !events.contains(MARK), "what stays in AWS is told: {events}");
     let log = operator.log()?;
-    let let_go = log.iter().filter(|line| line["message"] == "an object that cannot be read was let go").count();
+    let let_go = log.iter().filter(|line| line["message"] == "removed the finalizer from an object that cannot be read").count();
     ensure!(let_go == UNREADABLE.len(), "each was let go once: {let_go}");
     operator.check()
 }

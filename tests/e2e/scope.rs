@@ -93,7 +93,7 @@ async fn two_operators_share_a_cluster_by_labels_and_an_object_goes_over_with_it
         stage.ready(name).await?;
     }
     let wrote =
-        async |operator: &Operator| operator.metric("rotated_secrets_steps_total{step=\"Write\",outcome=\"ok\"}").await.map(f64::round);
+        async |operator: &Operator| operator.metric("rotated_secrets_steps_total{step=\"Put\",outcome=\"ok\"}").await.map(f64::round);
     let created =
         async |operator: &Operator| operator.metric("rotated_secrets_steps_total{step=\"Create\",outcome=\"ok\"}").await.map(f64::round);
     ensure!((created(&blue).await?, created(&rest).await?) == (1.0, 2.0), "each created its own");

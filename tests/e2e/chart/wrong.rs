@@ -13,9 +13,9 @@ const REFUSED: [(&str, &str); 27] = [
     ("operator.concurrency=0", "at '/operator/concurrency': minimum: got 0, want 1"),
     ("operator.logFormat=xml", "at '/operator/logFormat': value must be one of '', 'json', 'human'"),
     ("operator.development=yes", "at '/operator/development': got string, want boolean"),
-    ("operator.minimumRotationInterval=2d", "operator.minimumRotationInterval is \"2d\": write a duration such as 90m or 36h"),
-    ("operator.refreshInterval=soon", "operator.refreshInterval is \"soon\": write a duration such as 90m or 36h"),
-    ("leaderElection.leaseDuration=2x", "leaderElection.leaseDuration is \"2x\": write a duration such as 90m or 36h"),
+    ("operator.minimumRotationInterval=2d", "operator.minimumRotationInterval is \"2d\": use a duration such as 90m or 36h"),
+    ("operator.refreshInterval=soon", "operator.refreshInterval is \"soon\": use a duration such as 90m or 36h"),
+    ("leaderElection.leaseDuration=2x", "leaderElection.leaseDuration is \"2x\": use a duration such as 90m or 36h"),
     ("leaderElection.enabled=often", "at '/leaderElection/enabled': got string, want null or boolean"),
     (
         "operator.awsEndpointUrl=http://example.com",
