@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## Print this list
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: fmt
@@ -26,7 +26,7 @@ demo: ## Run the demo: the life cycle of one credential on this machine
 	bash .ci/run demo
 
 .PHONY: generate
-generate: ## Regenerate the CRD, its reference, and the files that are made from the chart
+generate: ## Regenerate the CRD, its reference and the files rendered from the chart
 	cargo build --workspace --bins
 	cargo run --quiet --bin rotated-secrets -- crd > crds/.new && mv crds/.new crds/rotatedsecrets.yaml
 	cargo xtask chart

@@ -26,7 +26,7 @@ mod fatal;
 use availability::AvailabilityArgs;
 pub use fatal::Fatal;
 
-/// AWS's limit: at most one write to a secret every ten minutes.
+/// AWS's recommendation: at most one write to a secret every ten minutes over long periods.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
 const LEAST_INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 
@@ -82,12 +82,12 @@ pub struct RunArgs {
     /// Cluster ID in the ownership tags of AWS secrets. Default: uid of the namespace kube-system.
     #[arg(long, env = "ROTATED_SECRETS_CLUSTER_ID", value_name = "ID", value_parser = tag_value)]
     cluster_id: Option<String>,
-    /// Minimum interval between two rotations that a schedule may request. AWS allows at most one write to a secret
-    /// every 10m.
+    /// Minimum interval between two rotations that a schedule may request. AWS recommends at most one write per
+    /// secret every 10m over long periods.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_ROTATION_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     minimum_rotation_interval: SignedDuration,
-    /// Allow a minimum rotation interval below 10m. For demonstrations with an emulator only: in AWS the versions of
-    /// the secret are exhausted.
+    /// Allow a minimum rotation interval below 10m. For demonstrations with an emulator only: AWS would reach its
+    /// limit of about 100 versions per secret.
     #[arg(long, env = "ROTATED_SECRETS_DEVELOPMENT")]
     development: bool,
     /// Maximum interval between checks of an unchanged object against AWS (resync period).
@@ -240,7 +240,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
 }
 
 fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {
-    const TOO_SHORT: &str = "--minimum-rotation-interval must be at least 10m, because AWS allows one write to a secret every 10m; with an emulator, add --development";
+    const TOO_SHORT: &str = "--minimum-rotation-interval must be at least 10m, because AWS recommends at most one write per secret every 10m; with an emulator, add --development";
     if minimum < LEAST_INTERVAL && !development { Err(Fatal(TOO_SHORT.to_owned())) } else { Ok(()) }
 }
 

@@ -138,7 +138,7 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionI
         (None, Some(_)) if zone.is_some() => (Err(ScheduleError::ZoneWithoutCron), String::new()),
         (None, Some(days)) => (Schedule::after_days(u32::try_from(days).unwrap_or(0)), format!("rate({days} days)")),
         (None, None) => {
-            return refused(Reason::InvalidSpec, "spec.rotation: set exactly one of schedule and automaticallyAfterDays".to_owned());
+            return refused(Reason::InvalidSpec, "spec.rotation: set exactly one of schedule or automaticallyAfterDays".to_owned());
         }
     };
     let schedule = match parsed {

@@ -30,7 +30,7 @@ pub enum Effect {
     Absent,
     /// A value that was read must not be mirrored, or nothing may be written on top of it; nothing changed.
     Unfit(Unfit),
-    /// AWS refuses it until somebody changes something; nothing changed.
+    /// AWS refuses it until a user acts; nothing changed.
     Refused(Refusal),
 }
 

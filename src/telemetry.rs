@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_span_wish_does_not_open_what_is_capped() {
-        let text = logged(LogFormat::Human, "[turn]=trace", || {
-            let span = tracing::error_span!(target: "rotated_secrets::reconcile", "turn");
+        let text = logged(LogFormat::Human, "[reconcile]=trace", || {
+            let span = tracing::error_span!(target: "rotated_secrets::reconcile", "reconcile");
             span.in_scope(|| speak!("hyper" "rotated_secrets"));
         });
         assert_eq!(heard(&text, "hyper"), Some("warn"));
@@ -188,7 +188,7 @@ mod tests {
     fn failing_step() {
         let _reconcile = tracing::info_span!(target: "rotated_secrets", "reconcile", object = "shop/db-admin").entered();
         let _foreign = tracing::info_span!(target: "kube_runtime", "reconciling object", reason = "unknown").entered();
-        let _step = tracing::info_span!(target: "rotated_secrets", "step", step = "Write", version = "v1").entered();
+        let _step = tracing::info_span!(target: "rotated_secrets", "step", step = "Put", version = "v1").entered();
         tracing::warn!(target: "rotated_secrets", version = "v2", count = 3, message = "access denied\n\u{1b}[31m", "failed");
     }
 
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_human_line_has_level_object_message_and_fields() {
         let text = logged(LogFormat::Human, "info", failing_step);
-        assert_eq!(untimed(&text), "WARN shop/db-admin failed version=v2 count=3 detail=\"access denied\\n\\u{1b}[31m\" step=Write\n");
+        assert_eq!(untimed(&text), "WARN shop/db-admin failed version=v2 count=3 detail=\"access denied\\n\\u{1b}[31m\" step=Put\n");
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
         let expected = serde_json::json!({
             "level": "WARN", "target": "rotated_secrets", "object": "shop/db-admin", "message": "failed",
-            "detail": "access denied\n\u{1b}[31m", "version": "v2", "count": 3, "step": "Write",
+            "detail": "access denied\n\u{1b}[31m", "version": "v2", "count": 3, "step": "Put",
         });
         assert_eq!(line, expected);
     }

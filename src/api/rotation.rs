@@ -12,7 +12,7 @@ use super::lambda::LambdaSpec;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.schedule) != has(self.automaticallyAfterDays)").message(
-    "spec.rotation: set exactly one of schedule and automaticallyAfterDays"
+    "spec.rotation: set exactly one of schedule or automaticallyAfterDays"
 ))]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || (has(self.schedule) && !self.schedule.contains('('))").message(
     "spec.rotation.timeZone requires a five-field cron expression, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is always in UTC, as in AWS"
@@ -67,7 +67,8 @@ pub struct RotationSpec {
     /// schedule.
     #[serde(default)]
     pub rotate_immediately: bool,
-    /// Suspends rotation while true. Mirroring and all other changes continue.
+    /// If true, scheduled rotations are suspended. A rotate request is still carried out, except with lambda. Mirroring
+    /// and all other changes continue.
     #[serde(default)]
     pub suspend: bool,
     /// Rotates with a Lambda function: AWS runs the schedule and calls the function. If unset, the operator generates

@@ -35,10 +35,11 @@ pub struct RotatedSecretStatus {
     /// Effective schedule and the time since which it applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleStatus>,
-    /// Time of the last change of the value, including external changes.
+    /// Time from which the schedule counts: the last change of the value, including external changes, except changes of
+    /// spec.value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rotation_time: Option<Time>,
-    /// Time of the next rotation by the operator. Unset if none is planned.
+    /// Time of the next rotation. With lambda, the date that AWS reports. Unset if no rotation is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation_time: Option<Time>,
     /// Number of due times that passed without a rotation before the last rotation.

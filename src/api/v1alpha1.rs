@@ -16,8 +16,7 @@ use super::rotation::RotationSpec;
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
 
-/// RotatedSecret manages a secret in AWS Secrets Manager: it creates the secret, rotates it on a schedule and mirrors
-/// it into a Kubernetes Secret.
+/// Desired state of the RotatedSecret.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "rotated-secrets.io",
@@ -28,7 +27,7 @@ use super::value::ValueSpec;
     namespaced,
     status = "RotatedSecretStatus",
     derive = "PartialEq",
-    doc = "One credential's whole life: created in AWS Secrets Manager, rotated on schedule, mirrored into a Secret.",
+    doc = "RotatedSecret manages a secret in AWS Secrets Manager: it creates the secret, rotates it on a schedule and mirrors it into a Kubernetes Secret.",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Last rotated", type_ = "date", json_path = ".status.lastRotationTime"),
     printcolumn(name = "Next rotation", type_ = "string", json_path = ".status.nextRotationTime"),
@@ -133,8 +132,9 @@ pub struct AwsSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
     pub replica_regions: Option<Vec<ReplicaRegion>>,
-    /// Whether an existing AWS secret of this name is adopted. Adoption does not change the value; it is kept until a
-    /// rotation is due.
+    /// Whether an existing AWS secret of this name is adopted. IfTagged requires the tag rotated-secrets.io/adopt-by
+    /// with the value `<namespace>/<name>` of this object. Always requires no tag. A secret that another object owns is
+    /// never adopted. Adoption does not change the value; it is kept until a rotation is due.
     #[serde(default)]
     pub adoption_policy: AwsAdoptionPolicy,
     /// What happens to the AWS secret when this object is deleted. Retain keeps it. Delete schedules its deletion with
@@ -266,7 +266,8 @@ pub struct TargetSpec {
         "spec.target.versionId: use a version ID as shown by kubectl rotatedsecret history; for a staging label use versionStage"
     ))]
     pub version_id: Option<String>,
-    /// Whether an existing Secret of this name is adopted.
+    /// Whether an existing Secret of this name is adopted. IfAnnotated requires the annotation
+    /// rotated-secrets.io/adopt-by with the name of this object. The value in AWS replaces the data of the Secret.
     #[serde(default)]
     pub adoption_policy: SecretAdoptionPolicy,
     /// What happens to the Secret when this object is deleted. Delete removes it. Retain keeps it and removes its owner

@@ -76,7 +76,7 @@ pub struct ValueSpec {
     "a certificate requires a name: set dnsNames (the DNS names of the server) or commonName"
 ))]
 #[x_kube(validation = Rule::new("!has(self.length) || self.length >= 8").message(
-    "fewer than 8 bytes (64 bits) can be guessed: set length to 8 or more"
+    "a value of fewer than 8 bytes (64 bits) can be guessed: set length to 8 or more"
 ))]
 #[x_kube(validation = Rule::new(strength::enough()).message(
     "a password with less than 64 bits of entropy can be guessed: increase passwordLength (12 is sufficient with all characters, 20 with digits only), or exclude fewer characters"

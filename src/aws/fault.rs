@@ -260,15 +260,15 @@ impl Cause {
             Self::Quota => "a quota is used up (versions of one secret: about 100 in 24 hours); rotate less often, or wait",
             Self::Permissions => "check the operator's IAM policy, and the key policy if a KMS key is named; the operator retries",
             Self::NoCredentials => {
-                "the operator has no AWS credentials: give its ServiceAccount a role (docs/security.md, Who acts); the operator retries"
+                "the operator has no AWS credentials: give its ServiceAccount a role (docs/security.md, AWS identities); the operator retries"
             }
             Self::Credentials => {
                 "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount \
                  (aws sts get-caller-identity), and the clock of the node; the operator retries"
             }
             Self::SessionExpired => {
-                "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, Who \
-                 acts); the operator retries"
+                "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, AWS \
+                 identities); the operator retries"
             }
             Self::ClockSkew => "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)",
             Self::RegionDisabled => "the Region is not enabled for this account: type aws account enable-region; the operator retries",

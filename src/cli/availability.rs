@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 /// Scope and leader election.
 #[derive(Debug, clap::Args)]
 pub(super) struct AvailabilityArgs {
-    /// Namespaces to watch, with Roles in them and no cluster-wide permissions. Default: all. Requires --cluster-id,
+    /// Watch only these namespaces. Requires a Role in each; no ClusterRole needed. Default: all. Requires --cluster-id,
     /// unless the operator may read the Namespace kube-system.
     #[arg(long, env = "ROTATED_SECRETS_NAMESPACES", value_name = "NAMESPACE,...", value_delimiter = ',', value_parser = namespace)]
     namespaces: Vec<String>,

@@ -83,7 +83,7 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
             let days = u32::try_from(days).unwrap_or(0);
             Schedule::after_days(days).map_err(|error| invalid(format!(".automaticallyAfterDays: {error}")))?
         }
-        (None, None) => return Err(invalid(": set exactly one of schedule and automaticallyAfterDays".to_owned())),
+        (None, None) => return Err(invalid(": set exactly one of schedule or automaticallyAfterDays".to_owned())),
     };
     if matches!(schedule, Schedule::FiveField(_)) {
         return Err(invalid(

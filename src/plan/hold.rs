@@ -1,4 +1,6 @@
-//! What keeps a new version from being started. Every intent passes here, and only here.
+//! What keeps a new version from being started. Every [`Intent`] passes here. Two other places start work:
+//! `lambda_rotation::start` has the holds of the steps that make no version, and `absent` creates the AWS secret, or its
+//! first value, without these holds.
 
 use super::assessment::Examined;
 use super::intents::Intent;

@@ -16,7 +16,7 @@ use crate::version_id::VersionId;
 pub(super) struct Mirrored {
     /// Why it does not hold its version.
     pub(super) refusal: Option<Refusal>,
-    /// When to look again.
+    /// When to reconcile again.
     pub(super) wake: Option<Timestamp>,
     /// AWS may show an old state.
     pub(super) awaiting_consistency: bool,

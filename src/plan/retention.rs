@@ -19,7 +19,7 @@ const AWS_LABELS: [&str; 3] = [AWSCURRENT, AWSPREVIOUS, AWSPENDING];
 
 /// A retention label for one more version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
+pub struct LabelSlot {
     /// The label.
     pub label: String,
     /// The version that has it now.
@@ -34,13 +34,13 @@ pub fn retained(secret: &SecretState) -> Vec<VersionId> {
 }
 
 /// The label for a version that is about to be written. `None`: no version is retained, or no label is free.
-pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<Slot> {
+pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<LabelSlot> {
     let named = |number: u32| format!("{RETENTION_LABEL}{number}");
     let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_LABELS).collect();
     if let Some(free) = (1..=want.keep_versions).map(named).find(|label| !secret.labels.contains_key(label))
         && all.len() < MAX_LABELS
     {
-        return Some(Slot { label: free, from: None });
+        return Some(LabelSlot { label: free, from: None });
     }
     let protected =
         |version: &VersionId| AWS_LABELS.iter().any(|label| secret.labels.get(*label) == Some(version)) || pinned(want) == Some(version);
@@ -52,7 +52,7 @@ pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<
             let after = (number + want.keep_versions - newest.min(want.keep_versions)).saturating_sub(1) % want.keep_versions.max(1);
             (rank(seen, version), std::cmp::Reverse(after))
         });
-    oldest.map(|(number, version)| Slot { label: named(number), from: Some(version.clone()) })
+    oldest.map(|(number, version)| LabelSlot { label: named(number), from: Some(version.clone()) })
 }
 
 /// A label that moves before anything is written: `AWSPREVIOUS` is about to leave a version that has no retention label.

@@ -302,11 +302,11 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
     match &object.spec.value {
         _ if asking == Asking::Refresh => None,
         None if asking == Asking::RollBack => Some(format!(
-            "{name} only mirrors the value of another owner (it has no spec.value): restore the value there, or pin the Secret with \
+            "{name} mirrors a value that is managed outside this operator (it has no spec.value): restore the value there, or pin the Secret with \
              spec.target.versionId"
         )),
         Some(_) if asking == Asking::RollBack => None,
-        None => Some(format!("{name} only mirrors the value of another owner (it has no spec.value): rotate it there")),
+        None => Some(format!("{name} mirrors a value that is managed outside this operator (it has no spec.value): rotate it there")),
         Some(value) if value.plain_text.is_none() && value.generate.is_empty() => {
             Some(format!("{name} has only fixed fields, so there is nothing to rotate: add a field to spec.value.generate"))
         }

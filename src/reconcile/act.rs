@@ -59,7 +59,7 @@ impl Reconciler<'_> {
             }
             Step::ConfigureRotation { .. } | Step::RotateNow { .. } => return self.rotate(want, at, step).await,
             Step::Restore => {
-                // Whoever deleted the object may have scheduled the deletion, and our cache may be older than that.
+                // The user who deleted the object may have scheduled the deletion, and the cache may be older than that.
                 object::alive(&self.ctx.client, &self.object).await?;
                 self.aws()?.restore(at).await?;
             }
@@ -187,7 +187,8 @@ impl Reconciler<'_> {
         Ok(self.applied())
     }
 
-    /// Moves a label of ours. Where somebody else was faster, or the version is gone, the reconcile goes on without.
+    /// Moves a label of ours. If another client moved it first, or the version no longer exists, the reconcile continues
+    /// without the move.
     async fn move_label(&self, at: Address<'_>, label: &str, from: Option<&VersionId>, to: Option<&VersionId>) -> Result<Effect, Failure> {
         let moved = self.aws()?.move_label(at, label, from, to).await?;
         tracing::debug!(label, from = from.map(VersionId::as_str), to = to.map(VersionId::as_str), ?moved, "label");

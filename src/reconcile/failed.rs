@@ -22,7 +22,7 @@ impl Failed {
 
     /// A read for this condition failed.
     pub(super) fn of(aspect: ConditionType, failure: Failure) -> Self {
-        // A defect or a conflict says nothing about any part of the object.
+        // A bug says nothing about any part of the object.
         let aspect = if failure.class == Class::Bug { ConditionType::Ready } else { aspect };
         Self { aspect, failure }
     }

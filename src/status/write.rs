@@ -95,13 +95,13 @@ impl Report<'_> {
             self.unseen(after);
         } else if let (true, Some(current)) = (blocked.adopting, secret.and_then(|secret| secret.current.as_ref())) {
             adopt(after, self.want, current);
-        } else if secret.is_none() && (self.looked() || after.aws.is_none()) {
+        } else if secret.is_none() && (self.observed() || after.aws.is_none()) {
             after.aws = Some(AwsStatus { region: Some(self.want.region.clone()), ..AwsStatus::default() });
         }
     }
 
     /// Whether AWS was asked about the secret. Only then may what was recorded be withdrawn: it says where the secret is.
-    fn looked(&self) -> bool {
+    fn observed(&self) -> bool {
         self.seen.access.granted() && !matches!(self.seen.place, Place::Unproved(_))
     }
 

@@ -172,8 +172,8 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             with("/rotation", json!({"schedule": "rate(1 hour)", "duration": "4m59s", "onMissedWindow": "NextWindow"})),
             "a duration of at least 5m",
         ),
-        ("two schedules", with("/rotation/automaticallyAfterDays", json!(30)), "exactly one of schedule and automaticallyAfterDays"),
-        ("no schedule", with("/rotation", json!({})), "exactly one of schedule and automaticallyAfterDays"),
+        ("two schedules", with("/rotation/automaticallyAfterDays", json!(30)), "exactly one of schedule or automaticallyAfterDays"),
+        ("no schedule", with("/rotation", json!({})), "exactly one of schedule or automaticallyAfterDays"),
         ("a rotation of nothing", json!({"rotation": {"schedule": "rate(30 days)"}}), "spec.rotation requires spec.value or"),
         (
             "a rotation of fixed fields",

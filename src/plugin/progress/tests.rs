@@ -189,7 +189,7 @@ fn what_cannot_happen_is_said_before_it_is_asked_for() {
     for (spec, rotate, rollback, refresh) in [
         (generated, None, None, None),
         (json!({"value": {"plainText": {}}}), None, None, None),
-        (json!({}), Some("only mirrors"), Some("spec.target.versionId"), None),
+        (json!({}), Some("managed outside this operator"), Some("spec.target.versionId"), None),
         (json!({"value": {"data": {"a": "b"}}}), Some("only fixed fields"), None, None),
         (json!({"suspend": true, "value": {"plainText": {}}}), Some("resume db"), Some("resume db"), Some("resume db")),
         (json!({"rotation": lambda_rotation(false)}), None, Some("spec.target.versionId"), None),
