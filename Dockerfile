@@ -13,7 +13,7 @@ RUN image/assemble "$(image/build)" /image
 FROM scratch
 ARG VERSION=0.0.0
 LABEL org.opencontainers.image.title="Rotated Secrets"
-LABEL org.opencontainers.image.description="Kubernetes operator that owns the whole life of a credential in AWS Secrets Manager"
+LABEL org.opencontainers.image.description="Kubernetes operator that manages the life cycle of a credential in AWS Secrets Manager"
 LABEL org.opencontainers.image.licenses="Apache-2.0"
 LABEL org.opencontainers.image.version="${VERSION}"
 COPY --from=build /image/ /

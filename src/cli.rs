@@ -14,7 +14,7 @@ use crate::controller::{self, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::flags::{duration, endpoint};
-use crate::kubernetes::events::Events;
+use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;

@@ -82,6 +82,8 @@ pub const AWSCURRENT: &str = "AWSCURRENT";
 pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
 /// AWS's staging label of a version that a rotation has made and not promoted yet.
 pub const AWSPENDING: &str = "AWSPENDING";
+/// The staging labels that AWS itself moves.
+pub const AWS_STAGING_LABELS: [&str; 3] = [AWSCURRENT, AWSPREVIOUS, AWSPENDING];
 /// Prefix of the retention labels, followed by a number from 1. AWS does not delete versions that carry a staging
 /// label.
 pub const RETENTION_LABEL: &str = "rotated-secrets/";
@@ -100,3 +102,21 @@ pub const TAG_NAMESPACE: &str = "rotated-secrets.io/namespace";
 pub const TAG_NAME: &str = "rotated-secrets.io/name";
 /// Tag on the AWS secret: uid of the owner.
 pub const TAG_UID: &str = "rotated-secrets.io/uid";
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt as _;
+
+    use super::{AWSCURRENT, AWSPENDING, RETENTION_LABEL, RotatedSecret};
+
+    #[test]
+    fn the_rule_of_the_version_stage_names_the_reserved_labels() {
+        let definition = serde_json::to_value(RotatedSecret::crd()).unwrap();
+        let stage = definition
+            .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/target/properties/versionStage")
+            .unwrap();
+        assert_eq!(stage["default"], AWSCURRENT);
+        let reserved = format!("self != '{AWSPENDING}' && !self.startsWith('{RETENTION_LABEL}')");
+        assert_eq!(stage["x-kubernetes-validations"][0]["rule"], reserved);
+    }
+}

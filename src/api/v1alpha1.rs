@@ -132,9 +132,9 @@ pub struct AwsSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["region".into()]))]
     pub replica_regions: Option<Vec<ReplicaRegion>>,
-    /// Whether an existing AWS secret of this name is adopted. IfTagged requires the tag rotated-secrets.io/adopt-by
-    /// with the value `<namespace>/<name>` of this object. Always requires no tag. A secret that another object owns is
-    /// never adopted. Adoption does not change the value; it is kept until a rotation is due.
+    /// Whether an existing AWS secret of this name is adopted. `IfTagged` requires the tag rotated-secrets.io/adopt-by
+    /// with the value `<namespace>/<name>` of this object. `Always` requires no tag. A secret that another object owns
+    /// is never adopted. Adoption does not change the value; it is kept until a rotation is due.
     #[serde(default)]
     pub adoption_policy: AwsAdoptionPolicy,
     /// What happens to the AWS secret when this object is deleted. Retain keeps it. Delete schedules its deletion with
@@ -266,7 +266,7 @@ pub struct TargetSpec {
         "spec.target.versionId: use a version ID as shown by kubectl rotatedsecret history; for a staging label use versionStage"
     ))]
     pub version_id: Option<String>,
-    /// Whether an existing Secret of this name is adopted. IfAnnotated requires the annotation
+    /// Whether an existing Secret of this name is adopted. `IfAnnotated` requires the annotation
     /// rotated-secrets.io/adopt-by with the name of this object. The value in AWS replaces the data of the Secret.
     #[serde(default)]
     pub adoption_policy: SecretAdoptionPolicy,

@@ -16,8 +16,8 @@ use crate::metrics::Metrics;
 /// Scope and leader election.
 #[derive(Debug, clap::Args)]
 pub(super) struct AvailabilityArgs {
-    /// Watch only these namespaces. Requires a Role in each; no ClusterRole needed. Default: all. Requires --cluster-id,
-    /// unless the operator may read the Namespace kube-system.
+    /// Watch only these namespaces. Requires a Role in each; no cluster-wide role needed. Default: all.
+    /// Requires --cluster-id, unless the operator may read the Namespace kube-system.
     #[arg(long, env = "ROTATED_SECRETS_NAMESPACES", value_name = "NAMESPACE,...", value_delimiter = ',', value_parser = namespace)]
     namespaces: Vec<String>,
     /// Label selector of the RotatedSecrets to manage, such as `shard=blue` or `shard!=blue`. Another operator may

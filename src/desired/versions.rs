@@ -1,7 +1,7 @@
 //! The version that the Secret holds, and the version that a rollback request names.
 
 use super::token::bounded;
-use crate::api::TargetSpec;
+use crate::api::{AWSCURRENT, AWSPREVIOUS, TargetSpec};
 use crate::version_id::VersionId;
 
 /// The version of the AWS secret that the mirrored Secret holds.
@@ -19,7 +19,7 @@ impl Pin {
     pub(super) fn of(spec: &TargetSpec) -> Self {
         match (&spec.version_id, spec.version_stage.as_str()) {
             (Some(version), _) => Self::Version(VersionId::from(version.clone())),
-            (None, "AWSCURRENT") => Self::Current,
+            (None, AWSCURRENT) => Self::Current,
             (None, stage) => Self::Stage(stage.to_owned()),
         }
     }
@@ -54,7 +54,7 @@ impl RollbackRequest {
         let malformed = || Self { token: bounded(text), to: None };
         let Some((token, to)) = text.rsplit_once(':').filter(|(token, _)| !token.is_empty()) else { return Some(malformed()) };
         let to = match to {
-            "AWSPREVIOUS" => RollbackTo::Previous,
+            AWSPREVIOUS => RollbackTo::Previous,
             // The lengths that AWS allows.
             id if (32..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 RollbackTo::Version(VersionId::from(id))

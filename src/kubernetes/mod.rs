@@ -1,11 +1,11 @@
 //! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
-pub mod events;
 pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;
 pub mod object;
+pub mod publisher;
 pub mod service_account;
 pub mod stored;
 pub mod watch;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::situation::Situation;
-use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, RETENTION_LABEL};
+use crate::api::{AWS_STAGING_LABELS, RETENTION_LABEL};
 use crate::compare::{Observation, SecretState};
 use crate::desired::{Desired, Pin};
 use crate::step::Step;
@@ -15,7 +15,6 @@ use crate::version_id::VersionId;
 /// The maximum number of staging labels on all versions of a secret together.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
 const MAX_LABELS: usize = 20;
-const AWS_LABELS: [&str; 3] = [AWSCURRENT, AWSPREVIOUS, AWSPENDING];
 
 /// A retention label for one more version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +35,16 @@ pub fn retained(secret: &SecretState) -> Vec<VersionId> {
 /// The label for a version that is about to be written. `None`: no version is retained, or no label is free.
 pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<LabelSlot> {
     let named = |number: u32| format!("{RETENTION_LABEL}{number}");
-    let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_LABELS).collect();
+    let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_STAGING_LABELS).collect();
     if let Some(free) = (1..=want.keep_versions).map(named).find(|label| !secret.labels.contains_key(label))
         && all.len() < MAX_LABELS
     {
         return Some(LabelSlot { label: free, from: None });
     }
-    let protected =
-        |version: &VersionId| AWS_LABELS.iter().any(|label| secret.labels.get(*label) == Some(version)) || pinned(want) == Some(version);
-    let newest = AWS_LABELS.iter().find_map(|label| number_on(secret, secret.labels.get(*label)?)).unwrap_or(0);
+    let protected = |version: &VersionId| {
+        AWS_STAGING_LABELS.iter().any(|label| secret.labels.get(*label) == Some(version)) || pinned(want) == Some(version)
+    };
+    let newest = AWS_STAGING_LABELS.iter().find_map(|label| number_on(secret, secret.labels.get(*label)?)).unwrap_or(0);
     // Versions that are not in the history are older than those that are. Among them the ring decides: the oldest comes
     // after the newest.
     let oldest =

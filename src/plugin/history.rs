@@ -10,7 +10,7 @@ use super::flags::Flags;
 use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages};
-use crate::api::{Cause, Outcome, RotatedSecret};
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause, Outcome, RotatedSecret};
 
 /// The fields of `history -o json`.
 #[derive(Debug, Serialize)]
@@ -71,8 +71,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     let status = object.status.clone().unwrap_or_default();
     let aws = status.aws.unwrap_or_default();
     let mirrored = status.mirror.and_then(|mirror| mirror.version_id);
-    let labelled =
-        [("AWSCURRENT", aws.current_version_id), ("AWSPREVIOUS", aws.previous_version_id), ("AWSPENDING", aws.pending_version_id)];
+    let labelled = [(AWSCURRENT, aws.current_version_id), (AWSPREVIOUS, aws.previous_version_id), (AWSPENDING, aws.pending_version_id)];
     let retained = aws.retained_version_ids;
     let items = status
         .history

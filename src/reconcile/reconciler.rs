@@ -14,8 +14,8 @@ use crate::desired::Policy;
 use crate::facts::{Access, AwsSecret, Place, Reads};
 use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::kubernetes::events::Events;
 use crate::kubernetes::mirror::MirrorMetadata;
+use crate::kubernetes::publisher::Events;
 use crate::metrics::Metrics;
 
 /// What every reconcile needs.

@@ -17,7 +17,7 @@ use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
 use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
-use rotated_secrets::kubernetes::events::Events;
+use rotated_secrets::kubernetes::publisher::Events;
 use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::json;

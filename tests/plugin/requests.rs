@@ -78,7 +78,7 @@ async fn what_cannot_rotate_is_not_asked_to() -> Result<()> {
     scene.world.create("mirror", json!({"aws": {"secretName": "shared/key"}})).await?;
     scene.world.create("fixed", json!({"value": {"data": {"username": "admin"}}})).await?;
     scene.world.create("paused", json!({"suspend": true, "value": {"generate": {"password": {}}}})).await?;
-    scene.run("rotate mirror").await?.ends(1).in_one_sentence().says("only mirrors");
+    scene.run("rotate mirror").await?.ends(1).in_one_sentence().says("managed outside this operator");
     scene.run("rotate fixed").await?.ends(1).in_one_sentence().says("only fixed fields");
     scene.run("rotate paused").await?.ends(1).in_one_sentence().says("kubectl rotatedsecret resume paused");
     scene.run("refresh paused").await?.ends(1).in_one_sentence().says("resume paused");

@@ -29,7 +29,7 @@ enum Command {
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<String>,
     },
-    /// Show the whole life of one credential, from nothing, on this machine alone
+    /// Show the life cycle of one credential on this machine, without an AWS account
     Demo(demo::DemoArgs),
     /// Run the helm that the tests use, made if this machine does not have it yet
     Helm {
@@ -38,7 +38,7 @@ enum Command {
     },
     /// Run a control plane and an emulator until Ctrl-C
     Up {
-        /// Also a real node, on which pods run; takes root
+        /// Also a real node, on which pods run; requires root
         #[arg(long)]
         node: bool,
         /// A rotation function: its ARN, then `builtin`, an endpoint that speaks Lambda's Invoke, or a program; see `emulator --help`

@@ -27,7 +27,7 @@ pub(super) async fn create(scenario: &Scenario<'_>) -> Result<()> {
     screen.headline("A user creates a credential")?;
     scenario.kubectl(&["create", "namespace", NAMESPACE]).await?;
     scenario.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
-    screen.say(&format!("{EXAMPLE}, with one line changed so that a month passes quickly, goes to kubectl:"))?;
+    screen.say(&format!("{EXAMPLE}, with a shorter schedule, is applied with kubectl:"))?;
     let example = fs::read_to_string(repository().join(EXAMPLE)).with_context(|| format!("cannot read {EXAMPLE}"))?;
     let shortened = shorten(screen, &example)?;
     scenario.kubectl_with(&["apply", "-f", "-"], Some(&shortened)).await?;

@@ -28,7 +28,7 @@ pub(super) async fn delete(scenario: &mut Scenario<'_>, before: &State) -> Resul
     screen.headline("The object is deleted")?;
     let default = before.object.pointer("/spec/aws/deletionPolicy").and_then(Value::as_str);
     ensure!(default == Some("Retain"), "expected that the AWS secret stays by default; the policy is {default:?}");
-    screen.say("Its aws.deletionPolicy is Retain, as by default: the AWS secret would stay. This one is to go:")?;
+    screen.say("Its aws.deletionPolicy is Retain, the default, which keeps the AWS secret. Set it to Delete:")?;
     scenario.kubectl(&["patch", "rsec", NAME, "--type=merge", "-p", POLICY]).await?;
     let last = scenario
         .settled("the operator has put its finalizer on the object", PATIENCE, |state| {
@@ -49,7 +49,7 @@ pub(super) async fn delete(scenario: &mut Scenario<'_>, before: &State) -> Resul
             Ok(scenario.secrets().get_opt(NAME).await?.is_none().then_some(()))
         })
         .await?;
-    screen.ok(&format!("in Kubernetes the Secret is gone, too, since its owner is (after {})", seconds(start.elapsed())))?;
+    screen.ok(&format!("the Secret was deleted with its owner (after {})", seconds(start.elapsed())))?;
     let described = scenario.aws.show(screen, "describe-secret").await?;
     let gone = time(&described, "DeletedDate").context("expected that AWS has planned the deletion of the secret; it has not")?;
     let planned = at + SignedDuration::from_hours(24 * days);
@@ -58,10 +58,10 @@ pub(super) async fn delete(scenario: &mut Scenario<'_>, before: &State) -> Resul
         "expected that AWS deletes the secret after {days} days; it says {gone}"
     );
     let day = gone.strftime("%Y-%m-%d").to_string();
-    screen.ok(&format!("in AWS the secret waits for its deletion on {day}, {days} days from now"))?;
+    screen.ok(&format!("in AWS the secret is scheduled for deletion on {day}, {days} days from now"))?;
     scenario.incidents.push(Incident { at, what: "RotatedSecret deleted".to_owned(), then: format!("Secret gone; AWS deletes on {day}") });
 
-    screen.say("Was it a mistake? Until that day the value can be had back:")?;
+    screen.say("Until that day the AWS secret can be restored:")?;
     let at = Timestamp::now();
     scenario.aws.show(screen, "restore-secret").await?;
     let restored = scenario.aws.call("DescribeSecret", &json!({"SecretId": scenario.aws.name})).await?;

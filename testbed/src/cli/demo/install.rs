@@ -48,7 +48,7 @@ pub(super) async fn install(scenario: &Scenario<'_>, binary: &Path) -> Result<()
         let wanted = if allowed { "yes" } else { "no" };
         ensure!(answer == wanted, "expected that the operator may {verb} {resource}: {wanted}; the API server says: {answer}");
     }
-    screen.ok("the API server lets it create Secrets, but not delete Secrets or RotatedSecrets, let alone do anything it likes")
+    screen.ok("the API server lets it create Secrets, but not delete Secrets or RotatedSecrets, and it has no wildcard permission")
 }
 
 /// Says why the demo needs a flag, and checks what it says.

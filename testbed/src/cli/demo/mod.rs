@@ -1,4 +1,4 @@
-//! `demo`: the whole life of one credential, from nothing, on this machine alone. Every sentence that it says of the operator was checked just
+//! `demo`: the life cycle of one credential, on this machine, without an AWS account. Every sentence that it says of the operator was checked just
 //! before; what does not hold ends the demo with what was expected.
 
 mod aws;
@@ -79,7 +79,7 @@ async fn play(arguments: &DemoArgs) -> Result<ExitCode> {
     let screen = Screen::new();
     let mut signals = Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let start = Instant::now();
-    screen.title("Rotated Secrets: the whole life of one credential, on this machine, with no AWS account and no container")?;
+    screen.title("Rotated Secrets: the life cycle of one credential, on this machine, without an AWS account or containers")?;
 
     screen.headline("What the demo needs")?;
     let Ended::Done(binary) = signals.unless(tools::prepare(&screen)).await? else { return interrupted(&screen) };
