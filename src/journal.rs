@@ -93,6 +93,11 @@ impl Journal {
         self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. } | Effect::Exists { .. })).map(|entry| &entry.step)
     }
 
+    /// What this reconcile changed itself, not what a former one had changed already.
+    fn changes(&self) -> impl Iterator<Item = &Step> {
+        self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })).map(|entry| &entry.step)
+    }
+
     /// The kinds of the steps that were carried out.
     pub fn kinds(&self) -> impl Iterator<Item = StepKind> {
         self.applied().map(StepKind::from)
@@ -176,15 +181,31 @@ impl Journal {
         self.0.iter().any(|entry| entry.effect == Effect::Absent && about(&entry.step))
     }
 
+    /// Whether this reconcile decided which version is current.
+    pub fn moved_current(&self) -> bool {
+        self.changes()
+            .any(|step| matches!(step, Step::Put { stage: Stage::Current, .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }))
+    }
+
+    /// Whether this reconcile composed this current version from the declaration.
+    pub fn composed(&self, current: &VersionId) -> bool {
+        self.changes()
+            .any(|step| matches!(step, Step::Put { version, source: Source::Compose, stage: Stage::Current, .. } if version == current))
+    }
+
     /// Puts the staging labels where this reconcile moved them, also if `labels` was read before that became visible.
     /// Only moves that AWS compares with the expected holder are applied, and only those that AWS carried out:
-    /// `PutSecretValue` moves labels whatever version has them, so its effect is always read from AWS.
+    /// `PutSecretValue` moves labels whatever version has them, so its effect is always read from AWS. What was moved
+    /// before it is read from AWS too.
     pub fn overlay_labels(&self, labels: &mut BTreeMap<String, VersionId>) {
-        for Entry { step, .. } in self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })) {
+        let steps: Vec<&Step> = self.changes().collect();
+        for (position, step) in steps.iter().enumerate() {
+            let put_later = |moved: &str| steps.iter().skip(position).any(|later| later.puts_label(moved));
             match step {
+                Step::MoveLabel { label, .. } if put_later(label) => {}
                 Step::MoveLabel { label, to: Some(to), .. } => drop(labels.insert(label.clone(), to.clone())),
                 Step::MoveLabel { label, to: None, .. } => drop(labels.remove(label)),
-                Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } => {
+                Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } if !put_later(AWSCURRENT) => {
                     labels.insert(AWSCURRENT.to_owned(), to.clone());
                     labels.insert(AWSPREVIOUS.to_owned(), from.clone());
                 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-use crate::api::Cause;
+use crate::api::{AWSCURRENT, AWSPENDING, Cause};
 use crate::version_id::VersionId;
 
 /// Where the value of a new version comes from.
@@ -218,7 +218,17 @@ impl Step {
                 | Self::StopReplicating { .. }
                 | Self::SetReplicaKey { .. }
                 | Self::MoveLabel { .. }
+                | Self::Settle { .. }
         )
+    }
+
+    /// Whether it writes a version with this staging label.
+    pub fn puts_label(&self, moved: &str) -> bool {
+        match self {
+            Self::Put { stage: Stage::Current, label, .. } => moved == AWSCURRENT || label.as_deref() == Some(moved),
+            Self::Put { stage: Stage::Pending, label, .. } => moved == AWSPENDING || label.as_deref() == Some(moved),
+            _ => false,
+        }
     }
 
     /// Whether it writes the mirrored Secret.

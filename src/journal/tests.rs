@@ -285,6 +285,38 @@ fn labels_are_where_applied_steps_moved_them_and_never_where_a_put_did() {
 }
 
 #[test]
+fn a_put_after_a_move_is_read_from_aws_and_a_put_before_it_is_not() {
+    let restored = (restore("e", "d"), "applied");
+    let later = (composed("f", "e"), "applied");
+    let read = || BTreeMap::from([(AWSCURRENT.to_owned(), id("f")), (AWSPREVIOUS.to_owned(), id("e"))]);
+    let moved = || BTreeMap::from([(AWSCURRENT.to_owned(), id("e")), (AWSPREVIOUS.to_owned(), id("d"))]);
+    let tagged = (move_label("rotated-secrets/1", Some("u"), Some("v")), "applied");
+    for (name, entries, expected) in [
+        ("put later", vec![restored.clone(), later.clone()], read()),
+        ("put before", vec![later.clone(), restored.clone()], moved()),
+        ("not put", vec![restored.clone(), (composed("f", "e"), "refused")], moved()),
+        ("put earlier by another reconcile", vec![restored, (composed("f", "e"), "exists")], moved()),
+        ("the label went with the put", vec![tagged, later], read()),
+    ] {
+        let mut found = read();
+        journal(&entries).overlay_labels(&mut found);
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn what_this_reconcile_made_current_is_known_for_every_kind_of_step_and_effect() {
+    every(|kind, name, journal| {
+        let moves = [StepKind::Put, StepKind::Promote, StepKind::RestoreCurrent].contains(&kind) && name == "applied";
+        assert_eq!(journal.moved_current(), moves, "{kind:?} {name}");
+        assert_eq!(journal.composed(&id("v")), kind == StepKind::Put && name == "applied", "{kind:?} {name}");
+        assert!(!journal.composed(&id("u")), "{kind:?} {name}");
+    });
+    let copied = put("v", Some("u"), Stage::Current, Source::Copy { of: id("old") });
+    assert!(!journal(&[(copied, "applied")]).composed(&id("v")), "a copy has the old declaration");
+}
+
+#[test]
 fn labels_that_were_moved_twice_are_where_the_last_step_moved_them() {
     for (name, entries, expected) in [
         ("taken off", vec![(move_label("a", Some("u"), None), "applied")], None),

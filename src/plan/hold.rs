@@ -39,7 +39,7 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     }
     let status = &situation.seen.status;
     let unreported = unfit(situation).is_some() && status.newest() != Some(&situation.current.version);
-    (unreported || situation.seen.journal.written().is_some()).then_some(Hold::OneVersion)
+    (unreported || situation.seen.journal.moved_current()).then_some(Hold::OneVersion)
 }
 
 /// Reports why `intent` waits. `true`: nothing else is examined in this reconcile.
@@ -67,7 +67,7 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
         }
         Hold::OneVersion => {
             // A report now would say that the new declaration was carried out.
-            examined.awaiting_consistency |= redeclared && situation.seen.journal.written().is_some();
+            examined.awaiting_consistency |= redeclared && situation.seen.journal.moved_current();
             examined.wake.at([situation.now]);
             true
         }

@@ -100,7 +100,7 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
             ))
         }),
         Pin::Version(version) => {
-            let held = situation.mirrored() == Some(version);
+            let held = matches!(&seen.mirror, MirrorState::Ours { version: Some(held), intact: true, .. } if held == version);
             if seen.journal.missing(version) && !held {
                 return Err(not_found(format!(
                     "spec.target.versionId: AWS has no version {version} of {}, or has removed it; choose one of kubectl rotatedsecret history \

@@ -42,5 +42,7 @@ pub(super) fn settle(situation: &Situation<'_>) -> Option<Step> {
     let Pending::Current(version) = &situation.secret.pending else { return None };
     let ours = situation.secret.ownership == Ownership::Ours && version.is_derived();
     // AWS leaves the label there after its own rotations.
-    (ours && !situation.secret.rotated_by_aws()).then(|| Step::Settle { version: version.clone() })
+    let step = Step::Settle { version: version.clone() };
+    // If AWS does not carry it out, the credential goes on without it.
+    (ours && !situation.secret.rotated_by_aws() && !situation.seen.journal.tried(&step)).then_some(step)
 }

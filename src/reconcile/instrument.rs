@@ -45,7 +45,7 @@ impl Reconciler<'_> {
             } else {
                 metrics.mirror_write("Spec");
             }
-        } else if step.is_setting() && !matches!(step, Step::MoveLabel { .. }) && declared_before {
+        } else if step.is_setting() && !matches!(step, Step::MoveLabel { .. } | Step::Settle { .. }) && declared_before {
             metrics.drift_repair(step.kind());
         }
     }

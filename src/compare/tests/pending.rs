@@ -1,7 +1,7 @@
 //! Whose the pending version is.
 
 use super::*;
-use crate::api::{AWSPENDING, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
+use crate::api::{AWSPENDING, AWSPREVIOUS, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
 
 /// The id of a version that a person requested, which follows from the object.
 fn ours() -> VersionId {
@@ -56,10 +56,15 @@ fn a_version_is_ours_only_if_its_id_follows_from_this_object_and_aws_never_rotat
         scene.aws().rotation.enabled = true;
         claimed(scene);
     };
+    let was_current: Change = |scene| scene.label(AWSPREVIOUS, &ours());
+    let recorded: Change = |scene| scene.status.history.push(entry(ours().as_str(), 60, Cause::Requested));
     let plain = || generated(&json!({}));
     for (name, want, change, id, expected) in vec![
         ("ours", plain(), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
         ("ours, and scheduled", scheduled("rate(1 hour)"), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
+        ("ours, and it was current", plain(), was_current, ours(), Pending::Foreign(ours())),
+        ("ours, and it is recorded", plain(), recorded, ours(), Pending::Foreign(ours())),
+        ("the first version", plain(), nothing, plain().ids.creation(), Pending::Foreign(plain().ids.creation())),
         ("a random id", plain(), nothing, theirs(), Pending::Foreign(theirs())),
         ("AWS rotated it once", plain(), function, ours(), Pending::Foreign(ours())),
         ("another's secret", plain(), another, ours(), Pending::Foreign(ours())),

@@ -105,6 +105,22 @@ fn only_a_version_of_ours_is_settled_and_only_where_aws_does_not_rotate() {
 }
 
 #[test]
+fn a_label_that_aws_does_not_take_off_holds_up_no_rotation() {
+    let ours = ids().request("now");
+    let refusal = Refusal::new(Reason::AccessDenied, "no");
+    for effect in [Effect::Absent, Effect::Refused(refusal)] {
+        let mut world = Observation { mirror: mirrored(ours.as_str()), ..seen() };
+        let secret = world.secret.as_mut().unwrap();
+        secret.current = Some(Current { version: ours.clone(), ..current(60) });
+        secret.pending = Pending::Current(ours.clone());
+        world.status.history.insert(0, recorded(ours.as_str()));
+        world.journal.record(Step::Settle { version: ours.clone() }, effect);
+        let next = plan(&Desired { rotate_request: Some("again".to_owned()), ..want() }, &world, at(NOW));
+        assert!(matches!(next, Next::Do(Step::Put { cause: Cause::Requested, .. })), "{next:?}");
+    }
+}
+
+#[test]
 fn the_order_of_the_intents_is_what_it_is() {
     let order = intents::INTENTS.map(|(name, _)| name);
     assert_eq!(order, ["staged", "redeclared", "rollback", "lambda", "requested", "first", "scheduled"]);

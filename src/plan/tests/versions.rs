@@ -248,6 +248,19 @@ fn a_pin_to_what_is_not_there_says_so_writes_nothing_and_stops_no_rotation() {
 }
 
 #[test]
+fn a_pinned_version_that_aws_no_longer_has_is_kept_and_only_reported_if_the_secret_cannot_be_repaired() {
+    let want = pinned(Pin::Version(id(OLD)));
+    for (intact, reason) in [(true, None), (false, Some(Reason::VersionNotFound))] {
+        let mirror = MirrorState::Ours { version: Some(id(OLD)), intact, written: Some(at(NOW - 50)), revision: None };
+        let mut world = Observation { mirror, ..seen() };
+        super::missing(&mut world, OLD);
+        assert_eq!(rest(&want, &world).mirrored.map(|refusal| refusal.reason), reason, "{intact}");
+        world.secret.as_mut().unwrap().current = Some(current(PERIOD + 60));
+        assert!(matches!(step(&want, &world), Step::Put { cause: Cause::Scheduled, .. }), "rotation goes on");
+    }
+}
+
+#[test]
 fn a_rollback_writes_the_older_value_as_a_version_that_follows_from_the_token() {
     let version = ids().rollback("t");
     for (to, expected) in [(RollbackTo::Previous, "previous"), (RollbackTo::Version(id(OLD)), OLD)] {
