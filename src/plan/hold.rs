@@ -11,6 +11,7 @@ use crate::compare::{Pending, SecretState};
 use crate::desired::Desired;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
+use crate::step::StepKind;
 
 /// Why an intent has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,9 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     if examined.awaiting_consistency {
         return Some(Hold::Inconsistent);
     }
-    if situation.unrecorded() {
+    // After a lost update, the external version is recorded before another one follows it. Otherwise, an update that is
+    // lost to that one could not be recognized after a crash.
+    if situation.unrecorded() || situation.seen.journal.did(StepKind::RestoreCurrent) {
         return Some(Hold::Unrecorded);
     }
     let status = &situation.seen.status;

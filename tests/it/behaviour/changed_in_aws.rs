@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use testkit::fixtures::spec;
+use testkit::fixtures::{spec, unscheduled};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_due_time() -> Result<()> {
@@ -211,6 +211,43 @@ async fn what_others_tag_and_describe_stays_unless_it_is_declared() -> Result<()
     let aws = stage.world.aws_secret("app").unwrap();
     assert_eq!((aws.tags["team"].as_str(), aws.tags["cost-centre"].as_str()), ("shop", "7"));
     assert_eq!(stage.writes.take(), ["TagResource"]);
+    stage.assert_silence("app").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_current_is_not_promoted_because_somebody_stages_it() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", unscheduled()).await?;
+    let first = stage.world.aws_secret("app").unwrap().versions[0].id.clone();
+    stage.advance(10 * MINUTE);
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.settle("app").await?;
+    stage.advance(10 * MINUTE);
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", Some(&first))?;
+    stage.settle("app").await?;
+    assert_eq!(stage.value("app")["password"], "theirs");
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    assert_eq!(stage.causes("app").await?, [Cause::External, Cause::Created]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requested_rotation_that_has_the_new_declaration_is_one_version() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.advance(10 * MINUTE);
+    stage.external_writer().put_value(&stage.aws_name("app"), "plain")?;
+    stage.settle("app").await?;
+    stage.world.patch("app", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 2, "a changed declaration does not overwrite it");
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.value("app")["host"], "db");
+    assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::External, Cause::Created]);
+    assert_eq!(stage.versions("app"), 3);
     stage.assert_silence("app").await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use futures::future::BoxFuture;
+use rotated_secrets::api::Cause;
 use rotated_secrets::reconcile::{Context, reconcile};
 use serde_json::{Value, json};
 use testkit::emulator::{Moment, WriteBarrier};
@@ -246,5 +247,25 @@ async fn a_value_put_in_aws_between_look_and_a_change_of_the_spec_keeps_its_fiel
     overtaken(&stage).await?;
     let value: Value = stage.value("app");
     assert_eq!((&value["password"], &value["host"]), (&json!("theirs"), &json!("db")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_value_that_arrives_during_a_change_of_the_declaration_is_recorded_before_the_declaration_follows_it() -> Result<()> {
+    let theirs = json!({"username": "admin", "password": "theirs"});
+    let stage = Stage::new("concurrent").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.advance(10 * MINUTE);
+    stage.world.patch("app", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?;
+    meanwhile(&stage, "PutSecretValue", async { Ok(stage.external_writer().put_value(&stage.aws_name("app"), &theirs.to_string())?) })
+        .await?;
+    stage.advance(MINUTE);
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.causes("app").await?, [Cause::SpecChanged, Cause::External, Cause::Created]);
+    assert_eq!(stage.versions("app"), 4, "the first, the one that was taken back, theirs, and the declaration again");
+    let value = stage.value("app");
+    assert_eq!((&value["host"], &value["password"]), (&json!("db"), &theirs["password"]));
+    stage.assert_silence("app").await?;
     Ok(())
 }

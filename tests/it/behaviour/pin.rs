@@ -177,3 +177,30 @@ async fn a_pinned_version_that_lost_every_label_gets_one_of_ours() -> Result<()>
     assert_eq!(stage.aws(), before);
     holds(&stage, 0).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_version_that_is_gone_with_its_aws_secret_is_reported_and_stops_no_rotation() -> Result<()> {
+    let stage = Stage::new("pin").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.advance(10 * MINUTE);
+    stage.world.request_rotation("app", "first").await?;
+    stage.settle("app").await?;
+    let pinned = id(&stage, 1);
+    pin(&stage, json!({"versionId": pinned})).await?;
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
+    stage.advance(10 * MINUTE);
+    stage.settle("app").await?;
+    stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
+    stage.settle("app").await?;
+    let before = stage.versions("app");
+    stage.advance(10 * MINUTE);
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), before + 1, "rotation goes on");
+    let message = stage.expect("app", "Mirrored", "False", "VersionNotFound").await?;
+    ensure!(message.contains("spec.target.versionId"), "{message}");
+    let before = stage.aws();
+    ensure!(!stage.reconcile("app").await?.changed, "it comes to rest");
+    assert_eq!(stage.aws(), before);
+    Ok(())
+}
