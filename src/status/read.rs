@@ -22,10 +22,14 @@ pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> 
     (until > now && credible && !news).then_some(until)
 }
 
-/// The status as facts. `now`: times of events that lie in the future are read as now, and those before 1970 as 1970.
+/// 9000-01-01T00:00:00Z, the latest time of an event: whatever is computed from it exists.
+const LATEST: Timestamp = Timestamp::constant(221_845_392_000, 0);
+
+/// The status as facts. Times of events lie between 1970 and 9000, whatever it says. A time in the future is not read as
+/// `now`: it may be the clock of the operator that is wrong, and a schedule must not move then.
 pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
     let status = object.status.clone().unwrap_or_default();
-    let past = |time: Timestamp| time.min(now).max(Timestamp::UNIX_EPOCH);
+    let bounded = |time: Timestamp| time.clamp(Timestamp::UNIX_EPOCH, LATEST);
     let requests = status.requests.clone().unwrap_or_default();
     let aws = status.aws.clone().unwrap_or_default();
     StatusFacts {
@@ -36,10 +40,10 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule: status.schedule.as_ref().map(|schedule| ReportedSchedule {
             expression: schedule.expression.clone(),
-            since: schedule.since.as_ref().map(|since| past(since.0)),
+            since: schedule.since.as_ref().map(|since| bounded(since.0)),
         }),
-        history: history(&status, past),
-        last_rotation: status.last_rotation_time.as_ref().map(|time| past(time.0)),
+        history: history(&status, bounded),
+        last_rotation: status.last_rotation_time.as_ref().map(|time| bounded(time.0)),
         requests: RequestFacts {
             rollback: requests.rollback.map(|token| (token, requests.rollback_refused)),
             rotate: requests.rotate,
@@ -50,9 +54,11 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
     }
 }
 
-fn history(status: &RotatedSecretStatus, past: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
+fn history(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
     let entries = status.history.iter();
-    entries.map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: past(entry.time.0), cause: entry.cause }).collect()
+    entries
+        .map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: bounded(entry.time.0), cause: entry.cause })
+        .collect()
 }
 
 /// A version that an earlier reconcile wrote and AWS did not show. One from the future is not believed.
