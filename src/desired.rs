@@ -192,4 +192,4 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -183,8 +183,12 @@ impl Journal {
 
     /// Whether this reconcile decided which version is current.
     pub fn moved_current(&self) -> bool {
-        self.changes()
-            .any(|step| matches!(step, Step::Put { stage: Stage::Current, .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }))
+        self.changes().any(|step| {
+            matches!(
+                step,
+                Step::Create { .. } | Step::Put { stage: Stage::Current, .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }
+            )
+        })
     }
 
     /// Whether this reconcile composed this current version from the declaration.

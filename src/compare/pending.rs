@@ -60,7 +60,7 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     // A version that AWS staged has the id of our request too, so it is ours only where AWS never rotates.
     let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || secret.rotation.function.is_some();
     let has_value = secret.labelled(AWSCURRENT).is_some();
-    // A version that was current is not new: whoever gave it the label wants something else.
+    // A version that was current is not a staged one of ours: another writer gave it the label.
     let was_current =
         input.status.recorded(&version) || secret.labelled(AWSPREVIOUS) == Some(&version) || version == input.want.ids.creation();
     let cause = (owned && has_value && !was_current && !lambda && !foreign_rotation && input.want.value.is_some())

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{AWSCURRENT, AWSPREVIOUS, Cause, RotatedSecret, RotatedSecretSpec};
+use crate::desired::tests::policy;
 use crate::desired::{Policy, Rotation};
 use crate::facts::{HistoryFact, MirrorFacts, ReportedSchedule};
 use crate::journal::Effect;
@@ -52,16 +53,7 @@ fn want(spec: Value) -> Desired {
     let mut object = RotatedSecret::new("db-admin", spec);
     object.metadata.namespace = Some("shop".to_owned());
     object.metadata.uid = Some("0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11".to_owned());
-    let policy = Policy {
-        default_region: "eu-central-1".to_owned(),
-        allowed_regions: Vec::new(),
-        name_prefix: "k8s".to_owned(),
-        cluster: "c1".to_owned(),
-        minimum_interval: SignedDuration::from_hours(1),
-        service_accounts: false,
-        allowed_kms_keys: vec!["alias/*,1234*".to_owned()],
-        allow_resource_policies: true,
-    };
+    let policy = Policy { allowed_kms_keys: vec!["alias/*,1234*".to_owned()], ..policy() };
     Desired::parse(&object, &policy).unwrap()
 }
 

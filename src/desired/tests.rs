@@ -11,7 +11,8 @@ use crate::generate::{Generator, PasswordRules};
 
 const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
 
-pub(super) fn policy() -> Policy {
+/// What an administrator allows by default, with resource policies.
+pub(crate) fn policy() -> Policy {
     Policy {
         default_region: "eu-central-1".to_owned(),
         allowed_regions: Vec::new(),

@@ -307,7 +307,7 @@ fn a_put_after_a_move_is_read_from_aws_and_a_put_before_it_is_not() {
 #[test]
 fn what_this_reconcile_made_current_is_known_for_every_kind_of_step_and_effect() {
     every(|kind, name, journal| {
-        let moves = [StepKind::Put, StepKind::Promote, StepKind::RestoreCurrent].contains(&kind) && name == "applied";
+        let moves = [StepKind::Create, StepKind::Put, StepKind::Promote, StepKind::RestoreCurrent].contains(&kind) && name == "applied";
         assert_eq!(journal.moved_current(), moves, "{kind:?} {name}");
         assert_eq!(journal.composed(&id("v")), kind == StepKind::Put && name == "applied", "{kind:?} {name}");
         assert!(!journal.composed(&id("u")), "{kind:?} {name}");

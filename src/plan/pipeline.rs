@@ -1,4 +1,4 @@
-//! How a new version becomes current. Every intent takes this way, whatever its cause and the source of its value.
+//! How a new version becomes current. Every intent takes this way, for every cause and source of the value.
 //!
 //! ```text
 //!   Direct:  Put [AWSCURRENT]                                       one call: nothing has to be applied to a target

@@ -74,7 +74,7 @@ impl Reconciler<'_> {
         }
     }
 
-    /// By full ARN once it is known; by name before, and if the ARN is gone. Whoever can write a status can write any ARN
+    /// By full ARN once it is known; by name before, and if the ARN is gone. A user who can write a status can write any ARN
     /// into it, so the secret must have the name that was allowed.
     pub(super) async fn describe(&self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
         // This region knows no ARN of another one, and this identity none of another account.

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::status;
 
 impl Reconciler<'_> {
-    /// The desired state, at the place where the secret is. The recorded ARN only says where to ask: whoever can write a
+    /// The desired state, at the place where the secret is. The recorded ARN only says where to ask: a user who can write a
     /// status can write any ARN into it. The four ownership tags, uid included, prove that the secret there is this
     /// object's.
     pub(super) async fn locate(&mut self, want: Desired, deleting: bool) -> Result<Desired, Failure> {

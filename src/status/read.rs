@@ -1,5 +1,5 @@
-//! What the status says of earlier reconciles. Whoever may write the status may have written anything into it, and a
-//! clock that was wrong may have, so times are bounded before they are used.
+//! What the status says of earlier reconciles. Any user with access to the status subresource, or an operator with a wrong
+//! clock, may have written it. Times are therefore bounded before they are used.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,11 +22,12 @@ pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> 
     (until > now && credible && !news).then_some(until)
 }
 
-/// 9000-01-01T00:00:00Z, the latest time of an event: whatever is computed from it exists.
+/// 9000-01-01T00:00:00Z, the latest time of an event. Sums with the durations of this program stay in the range of
+/// `Timestamp`.
 const LATEST: Timestamp = Timestamp::constant(221_845_392_000, 0);
 
-/// The status as facts. Times of events lie between 1970 and 9000, whatever it says. A time in the future is not read as
-/// `now`: it may be the clock of the operator that is wrong, and a schedule must not move then.
+/// The status as facts. Times of events are moved into the years 1970 to 9000. A time in the future is not read as `now`:
+/// the clock of the operator may be wrong, and a schedule must not move then.
 pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
     let status = object.status.clone().unwrap_or_default();
     let bounded = |time: Timestamp| time.clamp(Timestamp::UNIX_EPOCH, LATEST);

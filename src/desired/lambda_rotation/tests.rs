@@ -1,19 +1,7 @@
 use super::*;
+use crate::desired::tests::policy;
 
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
-
-fn policy() -> Policy {
-    Policy {
-        default_region: "eu-central-1".to_owned(),
-        allowed_regions: Vec::new(),
-        name_prefix: "k8s".to_owned(),
-        cluster: "test".to_owned(),
-        minimum_interval: SignedDuration::from_hours(1),
-        service_accounts: false,
-        allow_resource_policies: false,
-        allowed_kms_keys: Vec::new(),
-    }
-}
 
 fn asked(schedule: Option<&str>, days: Option<i32>, duration: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let spec = RotationSpec {

@@ -55,6 +55,11 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
         match rule(situation, &mut examined) {
             Proposal::Nothing => {}
             Proposal::Wait => break,
+            // AWS does not show it yet. The value and the Secret are not concerned, so Ready stays as it is.
+            Proposal::Step(step) if situation.seen.journal.tried(&step) => {
+                examined.wake.at(situation.now.saturating_add(SETTINGS_RECHECK));
+                break;
+            }
             Proposal::Step(step) => return Next::Do(step),
             Proposal::Version(intent) => match hold(situation, &intent, &examined) {
                 None => return Next::Do(pipeline::begin(situation, intent)),

@@ -13,7 +13,7 @@ fn refusal(want: &Desired, seen: &Observation) -> Refusal {
 }
 
 #[test]
-fn an_adoption_is_said_in_the_status_before_the_tags_are_set_and_said_anew_when_the_value_changed_meanwhile() {
+fn an_adoption_is_said_in_the_status_before_the_tags_are_set_and_said_again_when_the_value_changed_meanwhile() {
     for ownership in [Ownership::Former, Ownership::Adoptable] {
         let mut facts = owned(ownership);
         let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };

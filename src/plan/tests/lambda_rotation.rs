@@ -373,3 +373,14 @@ fn with_current(version: &VersionId) -> Observation {
     world.mirror = mirrored(version.as_str());
     world
 }
+
+#[test]
+fn a_change_of_the_rotation_that_aws_does_not_show_yet_is_not_repeated_and_does_not_concern_the_value() {
+    let suspended = Desired { rotation: lambda_rotation(true, false), ..want() };
+    let mut world = with(on());
+    assert_eq!(plan(&suspended, &world, at(NOW)), Next::Do(Step::CancelRotation));
+    world.journal.record(Step::CancelRotation, Effect::Applied { at: at(NOW) });
+    let Next::Rest(rest) = plan(&suspended, &world, at(NOW)) else { panic!("it is sent again") };
+    assert_eq!((rest.provisioned, rest.mirrored, rest.awaiting), (None, None, false));
+    assert!(rest.wake.is_some_and(|wake| wake <= at(NOW + 15)), "it is read again soon");
+}

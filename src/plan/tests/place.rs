@@ -56,19 +56,19 @@ fn unfit(remedy: Remedy, age: i64) -> Observation {
 fn an_unfit_version_is_not_mirrored_and_is_replaced_as_far_as_that_helps() {
     let late = PERIOD + 60;
     let asks = || Desired { rotate_request: Some("now".to_owned()), ..want() };
-    let anew = || Desired { value: Some(declared("root")), ..want() };
+    let redeclared = || Desired { value: Some(declared("root")), ..want() };
     // What helps; what is wanted; when; whether a version is written.
     let table = [
         (Remedy::Write, want(), 60, false),
         (Remedy::Write, want(), late, true),
         (Remedy::Write, asks(), 60, true),
-        (Remedy::Write, anew(), 60, true),
+        (Remedy::Write, redeclared(), 60, true),
         (Remedy::Request, want(), late, false),
         (Remedy::Request, asks(), 60, true),
-        (Remedy::Request, anew(), 60, false),
+        (Remedy::Request, redeclared(), 60, false),
         (Remedy::Value, want(), late, false),
         (Remedy::Value, asks(), 60, false),
-        (Remedy::Value, anew(), 60, false),
+        (Remedy::Value, redeclared(), 60, false),
     ];
     for (row, (cure, want, age, written)) in table.into_iter().enumerate() {
         let facts = unfit(cure, age);

@@ -128,3 +128,16 @@ async fn the_history_keeps_the_ten_newest_versions() -> Result<()> {
     stage.assert_silence("app").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_created_with_a_rotate_request_records_the_first_version_and_the_requested_one() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    stage.world.create("app", spec()).await?;
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Created]);
+    stage.assert_silence("app").await?;
+    Ok(())
+}
