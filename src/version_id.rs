@@ -13,7 +13,17 @@ use crate::api::Cause;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VersionId(String);
 
+/// The maximum length of an ID in bytes.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
+const MAX_LENGTH: usize = 64;
+
 impl VersionId {
+    /// An ID in text that any user may have written; `None` if AWS gives no such ID.
+    pub fn parse(text: &str) -> Option<Self> {
+        let possible = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        possible.then(|| Self(text.to_owned()))
+    }
+
     /// Whether the operator may have derived this ID: its IDs are UUIDs of version 5, those of other writers are
     /// usually random (version 4).
     pub fn is_derived(&self) -> bool {

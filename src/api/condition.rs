@@ -256,6 +256,10 @@ pub struct Statement {
     pub message: String,
 }
 
+/// The maximum length of a message in bytes. All conditions together must fit in an object that the operator can read
+/// (256 KiB).
+const MAX_MESSAGE: usize = 4096;
+
 /// The conditions that result from `statements` at `now`, for the spec of `generation`. A condition whose status did
 /// not change keeps its transition time. A condition that is not stated is removed. The order is that of
 /// [`ConditionType`], so equal input gives equal lists.
@@ -272,7 +276,7 @@ pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64
                 type_,
                 status: status.to_owned(),
                 reason: statement.reason.as_str().to_owned(),
-                message: statement.message.clone(),
+                message: statement.message.get(..statement.message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default().to_owned(),
                 observed_generation: generation,
                 last_transition_time: kept.map_or(Time(now), |c| c.last_transition_time.clone()),
             }
@@ -300,6 +304,14 @@ mod tests {
         assert_eq!(second[0].last_transition_time.0, at(10));
         assert_eq!(second[0].reason, "AccessDenied");
         assert_eq!(third[0].last_transition_time.0, at(30));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_two_characters() {
+        let long = Statement { message: format!("x{}", "ä".repeat(MAX_MESSAGE)), ..ready(false, Reason::NotOwned) };
+        let message = merge(&[], &[long], Some(1), at(10)).remove(0).message;
+        assert_eq!(message.len(), MAX_MESSAGE - 1);
+        assert!(message.ends_with('ä'));
     }
 
     #[test]

@@ -22,6 +22,8 @@ impl SecretArn {
         let (name, suffix) = resource.rsplit_once('-')?;
         let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let whole = partition.starts_with("aws")
+            && word(partition)
+            && partition.len() <= 32
             && word(region)
             && region.len() <= 32
             && account.len() == 12

@@ -80,7 +80,7 @@ fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret,
     let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
     let annotation = |key: &str| metadata.annotations.iter().flatten().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
     let adoptable = controller.is_none() && annotation(ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
-    let version = annotation(VERSION_ID).map(VersionId::from);
+    let version = annotation(VERSION_ID).and_then(VersionId::parse);
     let has = |wanted: &BTreeMap<String, String>, found: &Option<BTreeMap<String, String>>| {
         wanted.iter().all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
     };

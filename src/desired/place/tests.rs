@@ -28,6 +28,8 @@ fn an_arn_is_read_in_its_parts() {
         "arn:aws:secretsmanager:evil.example/#:123456789012:secret:db-AbCdEf",
         "arn:aws:secretsmanager::123456789012:secret:db-AbCdEf",
         "arn:evil:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
+        &format!("arn:aws{}:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "x".repeat(200)),
+        "arn:aws X:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
         "arn:aws:iam:eu-central-1:123456789012:secret:db-AbCdEf",
     ] {
         assert_eq!(SecretArn::parse(text), None, "{text}");

@@ -93,6 +93,18 @@ fn a_secret_that_only_we_wrote_is_ours_and_intact() {
 }
 
 #[test]
+fn a_version_id_that_aws_cannot_have_given_is_not_read() {
+    let long = "x".repeat(65);
+    for text in ["", "v 1", "v1\n", "\u{1}", "vä", long.as_str()] {
+        let found = found(&[ours(&BOTH)], |metadata| metadata["annotations"][VERSION_ID] = json!(text));
+        assert_eq!(found.facts.version, None, "{text:?}");
+    }
+    let longest = "x".repeat(64);
+    let found = found(&[ours(&BOTH)], |metadata| metadata["annotations"][VERSION_ID] = json!(longest));
+    assert_eq!(found.facts.version, Some(VersionId::from(longest)));
+}
+
+#[test]
 fn an_edit_of_the_data_shows_in_who_owns_its_keys() {
     let table = [
         ("a value edited: its key is the editor's now", vec![ours(&["username"]), kubectl_edit(&["password"])], false),

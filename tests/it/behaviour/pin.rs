@@ -204,3 +204,17 @@ async fn a_pinned_version_that_is_gone_with_its_aws_secret_is_reported_and_stops
     assert_eq!(stage.aws(), before);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_version_in_the_secret_does_not_get_into_the_status() -> Result<()> {
+    let stage = Stage::new("pin").await?;
+    stage.settled("app", unscheduled()).await?;
+    pin(&stage, json!({"versionStage": "none"})).await?;
+    let forged = "\u{1}".repeat(200_000);
+    stage.edit_secret("app", json!({"metadata": {"annotations": {"rotated-secrets.io/version-id": forged}}})).await?;
+    stage.settle("app").await?;
+    let size = serde_json::to_string(&stage.status("app").await?)?.len();
+    ensure!(size < 16_384, "the status has {size} bytes");
+    pin(&stage, json!({"versionStage": null})).await?;
+    stage.world.check_agreement("app").await
+}
