@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// Maximum interval between checks of an unchanged object against AWS (resync period).
     #[arg(long, env = "ROTATED_SECRETS_REFRESH_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     refresh_interval: SignedDuration,
+    /// Time after which an object whose deletion does not succeed is released. Its AWS secret is then kept, and an Event and
+    /// the log name it.
+    #[arg(long, env = "ROTATED_SECRETS_DELETION_TIMEOUT", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    deletion_timeout: SignedDuration,
     /// Maximum number of concurrent reconciles.
     #[arg(long, env = "ROTATED_SECRETS_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
@@ -152,6 +156,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         minimum_rotation_interval,
         development,
         refresh_interval,
+        deletion_timeout,
         concurrency,
         http_address,
         metrics_per_object,
@@ -194,7 +199,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         "starting"
     );
     let ctx = Arc::new(Context {
-        events: Events::new(client.clone()),
+        events: Events::new(client.clone()).at_home(availability.home(&config)),
         client: client.clone(),
         aws,
         policy: Policy {
@@ -210,6 +215,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         clock: Arc::new(now),
         metrics,
         refresh_interval,
+        deletion_timeout,
         #[cfg(feature = "weakened")]
         weakness: None,
     });

@@ -1,7 +1,5 @@
 //! Parses an object into the desired state, or into a refusal that says what to write instead.
 
-use std::collections::BTreeMap;
-
 use kube::ResourceExt;
 
 use crate::api::condition::Reason;
@@ -12,7 +10,7 @@ use crate::api::{
 use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
-use crate::value::{DeclaredValue, Layout};
+use crate::value::Layout;
 use crate::version_id::VersionIds;
 
 mod arn;
@@ -23,6 +21,7 @@ pub mod lambda_rotation;
 mod model;
 mod place;
 mod policy;
+mod removal;
 pub mod resource_policy;
 mod settings;
 mod token;
@@ -33,6 +32,7 @@ pub use glob::glob_allows;
 pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
 pub use policy::Policy;
+pub use removal::{AwsRemoval, Removal, SecretPlace};
 pub use settings::{Setting, Settings};
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
@@ -85,10 +85,6 @@ impl Desired {
 
         let value = match &object.spec.value {
             None => None,
-            // Nothing is generated any more, so an invalid generator must not block the deletion.
-            Some(_) if object.metadata.deletion_timestamp.is_some() => {
-                Some(DeclaredValue::Fields { data: BTreeMap::new(), generate: BTreeMap::new() })
-            }
             Some(spec) => Some(generators::declared(spec)?),
         };
 

@@ -47,7 +47,7 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
 }
 
 async fn publish(unreadable: &Unreadable, ctx: &Context, note: &EventNote) {
-    ctx.events.publish(&Stored::Unreadable(Box::new(unreadable.clone())), note).await;
+    ctx.events.publish_lasting(&Stored::Unreadable(Box::new(unreadable.clone())), note).await;
 }
 
 fn complaint(unreadable: &Unreadable) -> EventNote {

@@ -106,14 +106,15 @@ impl SecretsManager {
         done(self.call(at.region, Operation::RemoveRegionsFromReplication, request.send()).await)
     }
 
-    /// Schedules the secret for deletion in `window` days, 7 to 30. Never forced. A secret that does not exist is not an error.
+    /// Schedules the secret for deletion in `window` days, 7 to 30. Never forced. A secret that does not exist, or is
+    /// scheduled for deletion already, is not an error.
     ///
     /// # Errors
     /// Any other refusal, or no answer.
     pub async fn delete(&self, at: Address<'_>, window: i32) -> Result<(), Failure> {
         let request = self.client(at.region).delete_secret().secret_id(at.id).recovery_window_in_days(i64::from(window));
         match self.call(at.region, Operation::DeleteSecret, request.send()).await {
-            Err(fault) if fault.cause == Cause::NotFound => Ok(()),
+            Err(fault) if matches!(fault.cause, Cause::NotFound | Cause::ScheduledForDeletion) => Ok(()),
             answer => done(answer),
         }
     }

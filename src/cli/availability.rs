@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, Config};
 
 use super::fatal::Fatal;
@@ -73,6 +74,22 @@ impl AvailabilityArgs {
         let me = self.lease_identity.clone().unwrap_or_else(|| format!("rotated-secrets-{}", uuid::Uuid::new_v4()));
         let (election, leadership) = Election::new(leases, me, self.timing(), metrics.clone());
         (Some(election), leadership)
+    }
+
+    /// The operator itself, in its own namespace: its pod, or the Namespace if it does not run in a pod.
+    pub(super) fn home(&self, config: &Config) -> ObjectReference {
+        let namespace = self.lease_namespace.as_ref().unwrap_or(&config.default_namespace);
+        let (kind, name) = match &self.lease_identity {
+            Some(pod) => ("Pod", pod),
+            None => ("Namespace", namespace),
+        };
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some(kind.to_owned()),
+            name: Some(name.clone()),
+            namespace: Some(namespace.clone()),
+            ..ObjectReference::default()
+        }
     }
 
     fn timing(&self) -> Timing {

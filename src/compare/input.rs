@@ -24,8 +24,6 @@ pub(crate) struct Input<'a> {
     pub(crate) status: &'a StatusFacts,
     pub(crate) journal: &'a Journal,
     pub(crate) now: Timestamp,
-    /// The object is being deleted: only what cleanup needs is compared.
-    pub(crate) deleting: bool,
 }
 
 /// Kubernetes keeps whole seconds.

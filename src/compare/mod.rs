@@ -24,7 +24,7 @@ use crate::desired::Desired;
 use crate::facts::{AwsSecret, Facts, StatusFacts};
 use crate::journal::Journal;
 
-/// Compares the facts with the spec. `deleting`: the object is being deleted.
+/// Compares the facts with the spec.
 ///
 /// # Errors
 /// A fact that is needed and was not read.
@@ -33,10 +33,9 @@ pub fn compare(
     facts: &Facts,
     status: &StatusFacts,
     journal: &Journal,
-    deleting: bool,
     now: Timestamp,
 ) -> Result<Observation, Need> {
-    let input = Input { want, facts, status, journal, now, deleting };
+    let input = Input { want, facts, status, journal, now };
     let secret = facts.secret.as_ref().map(|secret| with_moved_labels(secret, journal));
     Ok(Observation {
         access: facts.access.clone(),

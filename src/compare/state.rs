@@ -131,18 +131,17 @@ pub(super) fn mirror(input: Input<'_>) -> MirrorState {
 }
 
 pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState, Need> {
-    let Input { want, status, now, deleting, .. } = input;
+    let Input { want, status, now, .. } = input;
     let ownership = super::ownership::ownership(want, &secret.tags, status.arn.as_deref());
     let owned = ownership == Ownership::Ours;
     let readable = !secret.deleted
-        && !deleting
         && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
     let current = match secret.labelled(AWSCURRENT) {
         Some(version) if readable => Some(super::current::current(input, secret, version)?),
         Some(version) => Some(Current { version: version.clone(), changed: now, schedule_base: now, matches: None }),
         None => None,
     };
-    let compared = owned && !secret.deleted && !deleting;
+    let compared = owned && !secret.deleted;
     let rotation = super::rotation::rotation(want, ownership, secret);
     Ok(SecretState {
         ownership,

@@ -91,7 +91,6 @@ struct Scene {
     facts: Facts,
     status: StatusFacts,
     journal: Journal,
-    deleting: bool,
 }
 
 impl Scene {
@@ -128,7 +127,7 @@ impl Scene {
             ..StatusFacts::default()
         };
         let facts = Facts { secret: Some(secret), mirror: Some(mirror), ..Facts::default() };
-        Self { want, facts, status, journal: Journal::default(), deleting: false }
+        Self { want, facts, status, journal: Journal::default() }
     }
 
     /// The same scene after a change.
@@ -169,7 +168,7 @@ impl Scene {
     }
 
     fn compare(&self) -> Result<Observation, Need> {
-        compare(&self.want, &self.facts, &self.status, &self.journal, self.deleting, now())
+        compare(&self.want, &self.facts, &self.status, &self.journal, now())
     }
 
     fn secret(&self) -> SecretState {

@@ -1,6 +1,7 @@
 //! What AWS and Kubernetes show of one object during one reconcile. Nothing here is compared with the spec: that is
 //! [`crate::compare`]. No plaintext.
 
+mod removal;
 mod replica;
 mod secret;
 mod status;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use removal::{Remains, SecretLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
 pub use status::{HistoryFact, ReportedSchedule, RequestFacts, StatusFacts};

@@ -50,18 +50,29 @@ impl MirrorMetadata {
 /// # Errors
 /// If the API server does not answer, or the metadata cannot be read.
 pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
+    let found = fetch(client, object, &target.name).await?;
+    Ok(found.map(|(metadata, writers)| read_metadata(metadata, writers, object, target, arn)))
+}
+
+/// Reads the metadata of the Secret without a comparison with the spec: `intact` is false.
+///
+/// # Errors
+/// If the API server does not answer, or the metadata cannot be read.
+pub async fn read_by_name(client: &Client, object: &RotatedSecret, name: &str) -> Result<Option<MirrorMetadata>, Failure> {
+    Ok(fetch(client, object, name).await?.map(|(metadata, writers)| uncompared(metadata, writers, object)))
+}
+
+async fn fetch(client: &Client, object: &RotatedSecret, name: &str) -> Result<Option<(ObjectMeta, Writers)>, Failure> {
     let path = Secret::url_path(&(), object.metadata.namespace.as_deref());
     let request = kube::core::Request::new(path)
-        .get_metadata(&target.name, &GetParams::default())
+        .get_metadata(name, &GetParams::default())
         .map_err(|_| Failure::bug("the request could not be built"))?;
     let text = match client.request_text(request).await {
         Ok(text) => text,
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
         Err(error) => return Err(failed("reading the Secret's metadata", &error)),
     };
-    let (metadata, writers) =
-        managed_fields::read(&text).ok_or_else(|| unreadable(&target.name, &object.namespace().unwrap_or_default()))?;
-    Ok(Some(read_metadata(metadata, writers, object, target, arn)))
+    managed_fields::read(&text).map(Some).ok_or_else(|| unreadable(name, &object.namespace().unwrap_or_default()))
 }
 
 fn unreadable(name: &str, namespace: &str) -> Failure {
@@ -76,11 +87,9 @@ fn unreadable(name: &str, namespace: &str) -> Failure {
 }
 
 fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> MirrorMetadata {
-    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
-    let annotation = |key: &str| metadata.annotations.iter().flatten().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
-    let adoptable = controller.is_none() && annotation(ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
-    let version = annotation(VERSION_ID).and_then(VersionId::parse);
+    let mut read = uncompared(metadata, writers, object);
+    let MirrorMetadata { metadata, writers, .. } = &read;
+    let annotation = |key: &str| annotation(metadata, key);
     let has = |wanted: &BTreeMap<String, String>, found: &Option<BTreeMap<String, String>>| {
         wanted.iter().all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
     };
@@ -91,10 +100,22 @@ fn read_metadata(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret,
         && has(&target.labels, &metadata.labels)
         && has(&target.annotations, &metadata.annotations)
         && arn.is_none_or(|arn| annotation(SECRET_ARN) == Some(arn));
-    let secret_arn = annotation(SECRET_ARN).map(str::to_owned);
+    read.facts.intact = intact;
+    read
+}
+
+fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) -> MirrorMetadata {
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
+    let adoptable = controller.is_none() && annotation(&metadata, ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
+    let version = annotation(&metadata, VERSION_ID).and_then(VersionId::parse);
     let revision = metadata.resource_version.clone();
-    let facts = MirrorFacts { ours, adoptable, version, intact, written: writers.written, revision };
-    MirrorMetadata { facts, arn: secret_arn, writers, metadata }
+    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision };
+    MirrorMetadata { facts, arn: annotation(&metadata, SECRET_ARN).map(str::to_owned), writers, metadata }
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 /// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read.
@@ -147,7 +168,7 @@ pub async fn write(
 ///
 /// # Errors
 /// Includes a conflict if another client wrote the Secret meanwhile.
-pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, seen: &MirrorMetadata) -> Result<(), Failure> {
+pub async fn release(client: &Client, object: &RotatedSecret, name: &str, seen: &MirrorMetadata) -> Result<(), Failure> {
     let namespace = object.namespace().unwrap_or_default();
     let owners: Vec<OwnerReference> =
         seen.metadata.owner_references.iter().flatten().filter(|owner| Some(&owner.uid) != object.uid().as_ref()).cloned().collect();
@@ -156,7 +177,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, target: &Target, s
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
     }});
-    let path = format!("/api/v1/namespaces/{namespace}/secrets/{}?fieldManager={FIELD_MANAGER}", target.name);
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager={FIELD_MANAGER}");
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;
     accepted(send(client, Method::PATCH, &path, "application/merge-patch+json", body).await?.status(), "releasing the Secret")
 }

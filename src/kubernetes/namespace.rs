@@ -12,7 +12,10 @@ use crate::failure::Failure;
 
 /// The annotations of a Namespace. Empty if the Namespace does not exist.
 #[derive(Debug, Clone, Default)]
-pub struct NamespacePolicy(BTreeMap<String, String>);
+pub struct NamespacePolicy {
+    annotations: BTreeMap<String, String>,
+    ending: bool,
+}
 
 impl NamespacePolicy {
     /// Reads from the API server, not from a cache, so that a revoked permission is not used any more.
@@ -24,11 +27,18 @@ impl NamespacePolicy {
             .get_opt(namespace)
             .await
             .map_err(|error| failed("reading the Namespace", &error))?;
-        Ok(Self(found.and_then(|namespace| namespace.metadata.annotations).unwrap_or_default()))
+        let Some(found) = found else { return Ok(Self { ending: true, ..Self::default() }) };
+        let ending = found.metadata.deletion_timestamp.is_some();
+        Ok(Self { annotations: found.metadata.annotations.unwrap_or_default(), ending })
     }
 
     /// The value of an annotation.
     pub fn get(&self, annotation: &str) -> Option<&str> {
-        self.0.get(annotation).map(String::as_str)
+        self.annotations.get(annotation).map(String::as_str)
+    }
+
+    /// Whether the Namespace is being deleted or does not exist.
+    pub fn is_ending(&self) -> bool {
+        self.ending
     }
 }

@@ -1,12 +1,14 @@
 //! The RotatedSecret itself: finalizer and status, both written with optimistic concurrency.
 
+use http::Request;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource as _, ResourceExt};
 use serde_json::json;
 
 use super::failed;
 use super::stored::{Brief, Stored, Unreadable};
 use crate::api::{FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
+use crate::backoff::Class;
 use crate::failure::Failure;
 
 fn api(client: &Client, object: &RotatedSecret) -> Api<Stored> {
@@ -34,6 +36,51 @@ pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: boo
         .await
         .map_err(|error| failed("writing the finalizer", &error))
         .and_then(written)
+}
+
+/// Removes our finalizer from an object that is being deleted. Succeeds if the object does not exist any more.
+///
+/// # Errors
+/// Includes a conflict if the object changed since it was read and can be read again.
+pub async fn remove_finalizer(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
+    match set_finalizer(client, object, false).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.class == Class::Conflict => match current(client, object).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(failure),
+            // Without the permission to list, the watch does not deliver the change, and the object stays out of date.
+            Err(denied) if denied.class == Class::Denied => remove_finalizer_of_any_revision(client, object).await,
+            Err(_) => Err(failure),
+        },
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The patch tests the uid and the finalizer at its position, so it removes nothing else.
+async fn remove_finalizer_of_any_revision(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
+    let last = object.finalizers().iter().position(|name| name == FINALIZER).unwrap_or_default();
+    // Others may have removed theirs meanwhile.
+    for position in (0..=last).rev() {
+        let path = format!("/metadata/finalizers/{position}");
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": object.uid()},
+            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        let path = RotatedSecret::url_path(&(), object.metadata.namespace.as_deref());
+        let request = Request::patch(format!("{path}/{}?fieldManager={FIELD_MANAGER}", object.name_any()))
+            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+            .body(serde_json::to_vec(&patch).map_err(|_| Failure::bug("the patch could not be serialised"))?)
+            .map_err(|_| Failure::bug("the request could not be built"))?;
+        match client.request_text(request).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            // The test failed.
+            Err(kube::Error::Api(status)) if status.code == 422 && position > 0 => {}
+            Err(error) => return Err(failed("writing the finalizer", &error)),
+        }
+    }
+    Ok(())
 }
 
 /// Removes our finalizer from an object of which only the metadata can be read.
@@ -74,12 +121,17 @@ pub async fn write_status(client: &Client, object: &RotatedSecret, status: &Rota
 /// # Errors
 /// If it does not exist, is being deleted, or cannot be read.
 pub async fn alive(client: &Client, object: &RotatedSecret) -> Result<(), Failure> {
+    let lives = current(client, object).await?.is_some_and(|found| found.metadata.deletion_timestamp.is_none());
+    if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator reads it again")) }
+}
+
+/// The object of this uid as it is now; `None`: it is gone.
+async fn current(client: &Client, object: &RotatedSecret) -> Result<Option<Brief<RotatedSecret>>, Failure> {
     // A list with one result: the operator has the permission to list, and needs no permission to get otherwise.
     let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
     let found = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), &object.namespace().unwrap_or_default())
         .list(&params)
         .await
         .map_err(|error| failed("reading the object", &error))?;
-    let lives = found.iter().any(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none());
-    if lives { Ok(()) } else { Err(Failure::conflict("the object is being deleted; the operator reads it again")) }
+    Ok(found.into_iter().find(|found| found.uid() == object.uid()))
 }

@@ -1,33 +1,68 @@
 //! Events: messages for the owner of an object. A failure to publish one does not fail the reconcile.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::status::EventNote;
 
+/// The maximum length of a note in characters. The API server accepts 1024 bytes.
+const MAX_NOTE: usize = 900;
+
 /// Publishes Events.
 #[derive(Clone)]
-pub struct Events(Recorder);
+pub struct Events {
+    recorder: Recorder,
+    /// The operator itself, in its own namespace.
+    home: Option<ObjectReference>,
+}
 
 impl Events {
     /// Publishes with `client`, as the reporting controller of the operator.
     pub fn new(client: kube::Client) -> Self {
         let reporter = Reporter { controller: crate::api::FIELD_MANAGER.to_owned(), instance: None };
-        Self(Recorder::new(client, reporter))
+        Self { recorder: Recorder::new(client, reporter), home: None }
+    }
+
+    /// With an object in the namespace of the operator, about which Events are published that must outlast their namespace.
+    #[must_use]
+    pub fn at_home(self, home: ObjectReference) -> Self {
+        Self { home: Some(home), ..self }
     }
 
     /// Publishes one Event about `object`.
     pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
-        let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.clone(),
-            note: Some(note.note.chars().take(900).collect()),
-            action: note.action.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.0.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(reason = note.reason, code = code(&error), "an Event could not be published");
+        let published = self.recorder.publish(&event(note, note.note.clone(), None), &object.object_ref(&())).await;
+        if let Err(error) = published {
+            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
         }
+    }
+
+    /// Publishes one Event about `object`. A namespace that is being deleted accepts no new Events: then it is published in
+    /// the namespace of the operator.
+    pub async fn publish_lasting(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
+        let reference = object.object_ref(&());
+        let published = self.recorder.publish(&event(note, note.note.clone(), None), &reference).await;
+        let Err(error) = published else { return };
+        let Some(home) = self.home.as_ref().filter(|_| matches!(code(&error), 403 | 404)) else {
+            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
+            return;
+        };
+        let (namespace, name) = (reference.namespace.clone().unwrap_or_default(), reference.name.clone().unwrap_or_default());
+        let text = format!("RotatedSecret {namespace}/{name}: {}", note.note);
+        if let Err(error) = self.recorder.publish(&event(note, text, Some(reference)), home).await {
+            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
+        }
+    }
+}
+
+fn event(note: &EventNote, text: String, secondary: Option<ObjectReference>) -> Event {
+    Event {
+        type_: if note.warning { EventType::Warning } else { EventType::Normal },
+        reason: note.reason.clone(),
+        note: Some(text.chars().take(MAX_NOTE).collect()),
+        action: note.action.to_owned(),
+        secondary,
     }
 }
 

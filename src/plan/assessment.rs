@@ -21,8 +21,6 @@ pub enum Next {
 pub enum Assessment {
     /// `spec.suspend` is true: the last conditions stay.
     Suspended,
-    /// The object is released; nothing is left to clean up.
-    Released,
     /// The plan stopped before mirror and schedule; what was reported of them stays.
     Blocked(Blocked),
     /// Everything was examined.
@@ -133,7 +131,7 @@ impl Assessment {
     /// When to reconcile again at the latest.
     pub fn wake(&self) -> Option<Timestamp> {
         match self {
-            Self::Suspended | Self::Released => None,
+            Self::Suspended => None,
             Self::Blocked(blocked) => blocked.wake.0,
             Self::Examined(examined) => examined.wake.0,
         }
@@ -142,7 +140,7 @@ impl Assessment {
     /// Whether AWS may show an old state.
     pub fn awaits_consistency(&self) -> bool {
         match self {
-            Self::Suspended | Self::Released => false,
+            Self::Suspended => false,
             Self::Blocked(blocked) => blocked.awaiting_consistency,
             Self::Examined(examined) => examined.awaiting_consistency,
         }

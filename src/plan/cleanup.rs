@@ -1,44 +1,86 @@
-//! What to do for an object that is being deleted.
+//! What to do for an object that is being deleted. It ends for every combination of facts: either with the AWS secret
+//! scheduled for deletion, or with the reason why it is kept.
 
-use std::collections::BTreeSet;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Assessment, Next};
-use crate::compare::{MirrorState, Observation, Ownership};
-use crate::desired::Desired;
-use crate::step::Step;
+use crate::desired::{AwsRemoval, Removal};
+use crate::facts::{Remains, SecretLeft};
+use crate::journal::{CONSISTENCY_WINDOW, Effect, Journal};
+use crate::step::{Step, StepKind};
 
-/// What to do next. A step that AWS does not show yet counts as done.
-pub fn plan_cleanup(want: &Desired, seen: &Observation) -> Next {
-    if want.suspended {
-        return Next::Rest(Assessment::Suspended);
+/// How long to wait for AWS to remove replicas.
+const REPLICAS_LEAVE: SignedDuration = SignedDuration::from_secs(5);
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CleanupNext {
+    /// Look for the AWS secret.
+    Look,
+    /// Carry out this step.
+    Do(Step),
+    /// Look again at this time.
+    Wait {
+        /// When.
+        until: Timestamp,
+        /// What the deletion waits for.
+        why: String,
+    },
+    /// Remove the finalizer. `kept`: why an AWS secret remains that should have been deleted.
+    Release {
+        /// The reason.
+        kept: Option<String>,
+    },
+}
+
+/// What to do next. What AWS shows may be older than the last change of the secret, so the absence of the secret or of its
+/// tags counts only after the consistency window. A deletion that AWS accepted counts at once.
+pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now: Timestamp) -> CleanupNext {
+    if remains.mirror && !journal.tried(&Step::ReleaseMirror) {
+        return CleanupNext::Do(Step::ReleaseMirror);
     }
-    if !seen.finalizer {
-        return Next::Rest(Assessment::Released);
+    let Some(aws) = removal.aws.as_ref().filter(|_| !journal.did(StepKind::Delete)) else { return released() };
+    if removal.suspended {
+        return kept("spec.suspend is true, so nothing is changed in AWS".to_owned());
     }
-    let steps = [release_mirror(want, seen), stop_replicating(want, seen), delete(want, seen)];
-    let next = steps.into_iter().flatten().find(|step| !seen.journal.tried(step));
-    Next::Do(next.unwrap_or(Step::RemoveFinalizer))
+    let unsettled = || {
+        let until = removal.requested.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now);
+        (now < until).then_some(until)
+    };
+    match (&remains.secret, unsettled()) {
+        (None, _) => CleanupNext::Look,
+        (Some(SecretLeft::OutOfReach(why)), _) => kept(why.clone()),
+        (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(aws, replicas, journal, now),
+        (Some(_), Some(until)) => CleanupNext::Wait {
+            until,
+            why: format!("AWS may show an old state; what it shows counts from {until}"),
+        },
+        (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() => {
+            kept("its tags do not say that it is owned by this object".to_owned())
+        }
+        (Some(SecretLeft::Ours { deleted: true, .. } | SecretLeft::Absent | SecretLeft::Foreign), None) => released(),
+    }
 }
 
-fn release_mirror(want: &Desired, seen: &Observation) -> Option<Step> {
-    let retained = want.target.as_ref().is_some_and(|target| target.retained);
-    (retained && matches!(seen.mirror, MirrorState::Ours { .. })).then_some(Step::ReleaseMirror)
+fn released() -> CleanupNext {
+    CleanupNext::Release { kept: None }
 }
 
-/// Whether the AWS secret is deleted with the object.
-fn deletes(want: &Desired, seen: &Observation) -> bool {
-    let ours = seen.secret.as_ref().is_some_and(|secret| secret.ownership == Ownership::Ours && !secret.deleted);
-    want.delete_after_days.is_some() && want.value.is_some() && seen.access.granted() && ours
+fn kept(why: String) -> CleanupNext {
+    CleanupNext::Release { kept: Some(why) }
 }
 
-/// AWS refuses to delete a secret that has replicas. They can be made again as long as the secret can be restored.
-fn stop_replicating(want: &Desired, seen: &Observation) -> Option<Step> {
-    let replicas = seen.secret.as_ref().filter(|_| deletes(want, seen))?.replicas.iter();
-    let regions: BTreeSet<String> = replicas.map(|replica| replica.region.clone()).collect();
-    (!regions.is_empty()).then_some(Step::StopReplicating { regions })
-}
-
-fn delete(want: &Desired, seen: &Observation) -> Option<Step> {
-    let window = want.delete_after_days.filter(|_| deletes(want, seen))?;
-    Some(Step::Delete { window })
+/// AWS refuses to delete a secret that has replicas, and removes them after it has answered.
+fn delete(aws: &AwsRemoval, replicas: &std::collections::BTreeSet<String>, journal: &Journal, now: Timestamp) -> CleanupNext {
+    let stop = Step::StopReplicating { regions: replicas.clone() };
+    let stopped = journal.entries().iter().rev().find(|entry| entry.step.key() == stop.key());
+    match stopped.map(|entry| &entry.effect) {
+        _ if replicas.is_empty() => CleanupNext::Do(Step::Delete { window: aws.window }),
+        None => CleanupNext::Do(stop),
+        Some(Effect::Applied { .. }) => {
+            let until = now.saturating_add(REPLICAS_LEAVE).unwrap_or(now);
+            CleanupNext::Wait { until, why: "AWS is removing the replicas of the secret".to_owned() }
+        }
+        // AWS does not have them any more and still shows them, or is removing them.
+        Some(_) => CleanupNext::Do(Step::Delete { window: aws.window }),
+    }
 }

@@ -33,7 +33,7 @@ mod settings;
 mod situation;
 
 pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, Wake};
-pub use cleanup::plan_cleanup;
+pub use cleanup::{CleanupNext, plan_cleanup};
 
 use jiff::Timestamp;
 

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod cases;
+mod cleanup;
 mod clock;
 mod lambda_rotation;
 mod model;
@@ -190,7 +191,6 @@ impl From<Assessment> for Rest {
         let wake = assessment.wake();
         match assessment {
             Assessment::Suspended => Self { suspended: true, ..Self::default() },
-            Assessment::Released => Self::default(),
             Assessment::Blocked(blocked) => Self {
                 provisioned: Some(blocked.refusal),
                 mirrored: blocked.mirrored,
@@ -225,13 +225,6 @@ enum Next {
 
 fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     match super::plan(want, seen, now) {
-        super::Next::Do(step) => Next::Do(step),
-        super::Next::Rest(assessment) => Next::Rest(assessment.into()),
-    }
-}
-
-fn plan_cleanup(want: &Desired, seen: &Observation) -> Next {
-    match super::plan_cleanup(want, seen) {
         super::Next::Do(step) => Next::Do(step),
         super::Next::Rest(assessment) => Next::Rest(assessment.into()),
     }
@@ -293,7 +286,6 @@ fn nothing_is_done_while_suspended_or_for_a_name_that_is_not_allowed_or_where_no
         assert!(matches!(plan(want, &Observation { access: refused(), ..seen.clone() }, at(NOW)), Next::Rest(_)));
         assert!(matches!(plan(&suspended, seen, at(NOW)), Next::Rest(Rest { suspended: true, .. })));
     });
-    assert!(matches!(plan_cleanup(&suspended, &Observation { finalizer: true, ..seen() }), Next::Rest(Rest { suspended: true, .. })));
     let Next::Rest(rest) = plan(&want(), &forbidden, at(NOW)) else { panic!() };
     assert_eq!(rest.provisioned.unwrap().reason, Reason::NameNotAllowed);
     let Next::Rest(rest) = plan(&want(), &nobody, at(NOW)) else { panic!() };
@@ -316,44 +308,6 @@ fn the_finalizer_is_there_exactly_when_there_is_something_to_clean_up() {
             match expected {
                 Some(step) => assert_eq!(next, Next::Do(step)),
                 None => assert!(matches!(next, Next::Rest(_))),
-            }
-        }
-    }
-}
-
-#[test]
-fn cleaning_up_touches_only_what_is_ours_and_always_ends() {
-    let mut want = Desired { delete_after_days: Some(7), ..want() };
-    want.target.as_mut().unwrap().retained = true;
-    let mirrors = [MirrorState::Absent, MirrorState::Foreign, MirrorState::Adoptable, mirrored("current")];
-    let mut remotes = vec![None];
-    for ownership in [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable] {
-        for deleted in [false, true] {
-            for drift in [Drift::default(), all_differs()] {
-                let replicas = if drift == Drift::default() { Vec::new() } else { vec![in_sync("eu-west-1")] };
-                remotes.push(Some(SecretState { ownership, deleted, drift, replicas, ..secret() }));
-            }
-        }
-    }
-    for remote in remotes {
-        for mirror in &mirrors {
-            for (name_allowed, acting) in [(true, true), (true, false), (false, true), (false, false)] {
-                let refused = (!acting).then(|| Refusal::new(Reason::IdentityRefused, "nobody"));
-                let access = Access { name_allowed, refused, ..Access::default() };
-                let mut world = Observation { finalizer: true, secret: remote.clone(), mirror: mirror.clone(), access, ..seen() };
-                let mut steps = Vec::new();
-                while let Next::Do(step) = plan_cleanup(&want, &world) {
-                    carry_out(&mut world, &step);
-                    steps.push(step);
-                    assert!(steps.len() <= 4);
-                }
-                let ours = remote.as_ref().is_some_and(|remote| remote.ownership == Ownership::Ours && !remote.deleted);
-                let ours = ours && name_allowed && acting;
-                assert_eq!(steps.contains(&Step::Delete { window: 7 }), ours);
-                let replicated = remote.as_ref().is_some_and(|remote| !remote.replicas.is_empty());
-                assert_eq!(steps.iter().any(|step| matches!(step, Step::StopReplicating { .. })), ours && replicated);
-                assert_eq!(steps.contains(&Step::ReleaseMirror), matches!(mirror, MirrorState::Ours { .. }));
-                assert_eq!(steps.last(), Some(&Step::RemoveFinalizer));
             }
         }
     }

@@ -54,7 +54,7 @@ impl Reconciler<'_> {
             Step::ReplaceMirror { version, confirm } => return self.write_mirror(want, seen, at, version, *confirm).await,
             Step::ReleaseMirror => {
                 if let (Some(target), Some(found)) = (&want.target, &self.mirror) {
-                    mirror::release(&self.ctx.client, &self.object, target, found).await?;
+                    mirror::release(&self.ctx.client, &self.object, &target.name, found).await?;
                 }
             }
             Step::ConfigureRotation { .. } | Step::RotateNow { .. } => return self.rotate(want, at, step).await,
@@ -95,7 +95,6 @@ impl Reconciler<'_> {
             Step::ClaimRotation => aws.tag(at, &BTreeMap::from([(TAG_ROTATION.to_owned(), want.rotation_claim())])).await,
             Step::ReleaseRotation => aws.untag(at, &BTreeSet::from([TAG_ROTATION.to_owned()])).await,
             Step::CancelRotation => aws.cancel_rotation(at).await,
-            Step::Delete { window } => aws.delete(at, *window).await,
             _ => Err(Failure::bug("a step that is no setting")),
         }
     }

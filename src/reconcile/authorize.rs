@@ -5,10 +5,19 @@ use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
 use crate::desired::{Desired, Rotation, glob_allows};
 use crate::facts::Access;
 use crate::failure::Failure;
-use crate::identity::{self, Identity, NamespaceSays};
+use crate::identity::{self, Identity, NamespaceSays, Session};
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service_account;
 use crate::refusal::Refusal;
+
+/// For whom an identity is chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Actor<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) session: &'a Session,
+    /// The ServiceAccount that the object names.
+    pub(super) service_account: Option<&'a str>,
+}
 
 impl Reconciler<'_> {
     /// Decides, and prepares AWS for the identity that acts.
@@ -34,31 +43,38 @@ impl Reconciler<'_> {
             _ => true,
         };
         let access = Access { name_allowed: true, function_allowed, refused: None };
-        match self.identity(want, &policy).await? {
-            Err(refusal) => Ok(Access { refused: Some(refusal), ..access }),
-            Ok(identity) => {
-                self.account = identity.role().map(|role| role.account().to_owned());
-                self.aws = Some(self.ctx.aws.client_for(&identity, async || self.token(want).await).await?);
-                Ok(access)
-            }
-        }
+        let actor = Actor { namespace: &want.namespace, session: &want.session, service_account: want.service_account.as_deref() };
+        let refused = self.become_identity(actor, &policy).await?.err();
+        Ok(Access { refused, ..access })
     }
 
-    async fn identity(&self, want: &Desired, policy: &NamespacePolicy) -> Result<Result<Identity, Refusal>, Failure> {
-        let session = want.session.clone();
-        let Some(name) = &want.service_account else {
+    /// Prepares AWS for the identity that acts, or says why none may.
+    pub(super) async fn become_identity(&mut self, actor: Actor<'_>, policy: &NamespacePolicy) -> Result<Result<(), Refusal>, Failure> {
+        Ok(match self.identity(actor, policy).await? {
+            Err(refusal) => Err(refusal),
+            Ok(identity) => {
+                self.account = identity.role().map(|role| role.account().to_owned());
+                self.aws = Some(self.ctx.aws.client_for(&identity, async || self.token(actor).await).await?);
+                Ok(())
+            }
+        })
+    }
+
+    async fn identity(&self, actor: Actor<'_>, policy: &NamespacePolicy) -> Result<Result<Identity, Refusal>, Failure> {
+        let session = actor.session.clone();
+        let Some(name) = actor.service_account else {
             let says = NamespaceSays { role_arn: policy.get(ROLE_ARN), external_id: policy.get(EXTERNAL_ID) };
             return Ok(identity::of_namespace(session, says));
         };
         if !self.ctx.policy.service_accounts {
             return Ok(Err(identity::accounts_not_allowed()));
         }
-        let account = service_account::read(&self.ctx.client, &want.namespace, name).await?;
+        let account = service_account::read(&self.ctx.client, actor.namespace, name).await?;
         Ok(identity::of_account(session, name, account))
     }
 
-    async fn token(&self, want: &Desired) -> Result<crate::plaintext::Plaintext, Failure> {
-        let name = want.service_account.as_deref().ok_or_else(|| Failure::bug("a token of no ServiceAccount"))?;
-        service_account::token(&self.ctx.client, &want.namespace, name).await
+    async fn token(&self, actor: Actor<'_>) -> Result<crate::plaintext::Plaintext, Failure> {
+        let name = actor.service_account.ok_or_else(|| Failure::bug("a token of no ServiceAccount"))?;
+        service_account::token(&self.ctx.client, actor.namespace, name).await
     }
 }

@@ -4,9 +4,11 @@ mod act;
 mod authorize;
 mod failed;
 mod instrument;
+mod locate_removal;
 mod observe;
 mod place;
 mod reconciler;
+mod removal;
 mod shape;
 mod weakness;
 
@@ -23,14 +25,14 @@ use self::reconciler::Reconciler;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
 use crate::api::condition::ConditionType;
-use crate::api::{FINALIZER, RotatedSecret};
+use crate::api::RotatedSecret;
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::{mirror, object};
-use crate::plan::{Assessment, Next, plan, plan_cleanup};
+use crate::plan::{Assessment, Next, plan};
 use crate::refusal::Refusal;
 use crate::status::{self, Outcome, events};
 use crate::step::{Step, StepKind};
@@ -54,15 +56,14 @@ pub struct ReconcileResult {
 
 /// Reconciles one object. Never fails: a failure is reported in the object's status and leads to another reconcile.
 pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
+    if object.metadata.deletion_timestamp.is_some() {
+        return removal::reconcile(object, ctx).await;
+    }
     let now = (ctx.clock)();
     if let Some(until) = status::backing_off(object, now)
         && !mirror_gone(object, ctx).await
     {
         return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
-    }
-    let deleting = object.metadata.deletion_timestamp.is_some();
-    if deleting && !object.finalizers().iter().any(|name| name == FINALIZER) {
-        return ReconcileResult { again: None, changed: false, failed: false };
     }
     let mut reconciler = Reconciler::new(object, ctx);
     let want = match Desired::parse(object, &ctx.policy) {
@@ -70,16 +71,15 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
         Err(refusal) => return reconciler.finish(None, &Outcome::Invalid(refusal), now).await,
     };
     let configured = want.clone();
-    let (want, run) = match reconciler.locate(want, deleting).await {
+    let (want, run) = match reconciler.locate(want).await {
         Ok(want) => {
-            let run = reconciler.run(&want, deleting).await;
+            let run = reconciler.run(&want).await;
             (want, run)
         }
         Err(failure) => (configured, Err(Failed::of(ConditionType::Provisioned, failure))),
     };
     let outcome = match run {
-        Ok(None) => return ReconcileResult { again: None, changed: true, failed: false },
-        Ok(Some((seen, assessment))) => Outcome::Assessed { seen: Box::new(seen), assessment },
+        Ok((seen, assessment)) => Outcome::Assessed { seen: Box::new(seen), assessment },
         Err(Failed { failure, aspect }) => {
             tracing::warn!(reason = %failure.reason, message = failure.message, "the reconcile failed");
             ctx.metrics.failure(failure.reason.as_str());
@@ -101,28 +101,21 @@ async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
 }
 
 impl Reconciler<'_> {
-    /// Until there is nothing to do. `None`: the object is gone.
-    async fn run(&mut self, want: &Desired, deleting: bool) -> Result<Option<(Observation, Assessment)>, Failed> {
+    /// Until there is nothing to do.
+    async fn run(&mut self, want: &Desired) -> Result<(Observation, Assessment), Failed> {
         for _ in 0..MAX_STEPS {
-            let seen = self.observe(want, deleting).await?;
-            let next = if deleting { plan_cleanup(want, &seen) } else { plan(want, &seen, (self.ctx.clock)()) };
-            let step = match next {
-                Next::Rest(assessment) => return Ok(Some((seen, assessment))),
+            let seen = self.observe(want).await?;
+            let step = match plan(want, &seen, (self.ctx.clock)()) {
+                Next::Rest(assessment) => return Ok((seen, assessment)),
                 Next::Do(step) => self.weaknesses.step(step),
             };
-            self.carry_out(want, &seen, &step, deleting).await?;
-            if deleting && step == Step::RemoveFinalizer {
-                if let Some(note) = events::orphaned_secret_event(want, &seen) {
-                    self.ctx.events.publish(&self.object, &note).await;
-                }
-                return Ok(None);
-            }
+            self.carry_out(want, &seen, &step).await?;
         }
         Err(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the plan does not come to rest") })
     }
 
     /// One step, and its entry in the journal.
-    async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step, deleting: bool) -> Result<(), Failed> {
+    async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<(), Failed> {
         let version = step.version().map_or("", crate::version_id::VersionId::as_str);
         let span = tracing::info_span!("step", step = step.kind(), version);
         let acted = async {
@@ -135,7 +128,7 @@ impl Reconciler<'_> {
             Ok(effect) => effect,
             // A setting that AWS refuses for good is reported, and the credential goes on without it. What passes by
             // itself is retried with everything else.
-            Err(failure) if step.is_setting() && !deleting && failure.is_terminal() => {
+            Err(failure) if step.is_setting() && failure.is_terminal() => {
                 tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, "AWS refused a setting");
                 self.ctx.metrics.failure(failure.reason.as_str());
                 Effect::Refused(Refusal::new(failure.reason, failure.message))

@@ -20,13 +20,13 @@ use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
     /// Reads until the comparison has all the facts that it needs.
-    pub(super) async fn observe(&mut self, want: &Desired, deleting: bool) -> Result<Observation, Failed> {
+    pub(super) async fn observe(&mut self, want: &Desired) -> Result<Observation, Failed> {
         let now = (self.ctx.clock)();
         let status = status::read(&self.object, now);
-        let mut facts = self.facts(want, &status, deleting).await?;
+        let mut facts = self.facts(want, &status).await?;
         loop {
             facts.reads.clone_from(&self.reads);
-            let need = match compare(want, &facts, &status, &self.journal, deleting, now) {
+            let need = match compare(want, &facts, &status, &self.journal, now) {
                 Ok(observation) => return Ok(observation),
                 Err(need) => need,
             };
@@ -37,20 +37,17 @@ impl Reconciler<'_> {
         }
     }
 
-    async fn facts(&mut self, want: &Desired, status: &StatusFacts, deleting: bool) -> Result<Facts, Failed> {
+    async fn facts(&mut self, want: &Desired, status: &StatusFacts) -> Result<Facts, Failed> {
         let access = self.access(want).await.map_err(provisioned)?;
         let finalizer = self.object.finalizers().iter().any(|name| name == FINALIZER);
         let mut facts = Facts { access, finalizer, ..Facts::default() };
         // Whether a name exists that is not allowed is not for this namespace to know.
-        if want.suspended || (!facts.access.granted() && !deleting) {
+        if want.suspended || !facts.access.granted() {
             return Ok(facts);
         }
-        if facts.access.granted() {
-            facts.secret = self.secret(want, status, deleting).await.map_err(provisioned)?;
-            self.compare_accounts(want, facts.secret.as_ref());
-        }
+        facts.secret = self.secret(want, status).await.map_err(provisioned)?;
+        self.compare_accounts(want, facts.secret.as_ref());
         facts.place = self.place.clone();
-        // An object that is being deleted releases its Secret in any case.
         self.mirror = match &want.target {
             Some(target) => {
                 let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
@@ -63,13 +60,13 @@ impl Reconciler<'_> {
         Ok(facts)
     }
 
-    async fn secret(&mut self, want: &Desired, status: &StatusFacts, deleting: bool) -> Result<Option<AwsSecret>, Failure> {
+    async fn secret(&mut self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
         if let Some(located) = self.located.take() {
             return Ok(Some(located));
         }
         match self.describe(want, status).await {
             // Nothing is done at an unproved place, and the place is what a person must correct.
-            Err(failure) if failure.class == Class::Denied && !deleting && matches!(self.place, Place::Unproved(_)) => Ok(None),
+            Err(failure) if failure.class == Class::Denied && matches!(self.place, Place::Unproved(_)) => Ok(None),
             described => described,
         }
     }

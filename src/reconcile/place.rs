@@ -15,7 +15,7 @@ impl Reconciler<'_> {
     /// The desired state, at the place where the secret is. The recorded ARN only says where to ask: a user who can write a
     /// status can write any ARN into it. The four ownership tags, uid included, prove that the secret there is this
     /// object's.
-    pub(super) async fn locate(&mut self, want: Desired, deleting: bool) -> Result<Desired, Failure> {
+    pub(super) async fn locate(&mut self, want: Desired) -> Result<Desired, Failure> {
         if want.suspended {
             return Ok(want);
         }
@@ -31,7 +31,7 @@ impl Reconciler<'_> {
             return Ok(there);
         }
         let doubt = if access.name_allowed {
-            self.doubt(&there, &recorded, deleting).await?
+            self.doubt(&there, &recorded).await?
         } else {
             let annotation = crate::api::ALLOWED_NAMES;
             Some(format!("namespace {} may not use that name (annotation {annotation} on the Namespace)", want.namespace))
@@ -50,7 +50,7 @@ impl Reconciler<'_> {
 
     /// Why the secret there may not be this object's. A secret that is only mirrored has no tags of ours; the spec could
     /// name it, so nothing is read that may not be.
-    async fn doubt(&mut self, there: &Desired, recorded: &SecretArn, deleting: bool) -> Result<Option<String>, Failure> {
+    async fn doubt(&mut self, there: &Desired, recorded: &SecretArn) -> Result<Option<String>, Failure> {
         if there.value.is_none() {
             return Ok(None);
         }
@@ -62,7 +62,7 @@ impl Reconciler<'_> {
             }
             Ok(Some(_)) => Some("its tags do not say that it is this object's"),
             Ok(None) => Some("AWS has no such secret"),
-            Err(failure) if failure.class == Class::Denied && !deleting => Some("AWS denies DescribeSecret there"),
+            Err(failure) if failure.class == Class::Denied => Some("AWS denies DescribeSecret there"),
             Err(failure) => return Err(failure),
         };
         Ok(doubt.map(str::to_owned))

@@ -34,6 +34,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// The resync period.
     pub refresh_interval: SignedDuration,
+    /// After this time, an object whose deletion does not succeed is released and its AWS secret kept.
+    pub deletion_timeout: SignedDuration,
     /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,

@@ -31,7 +31,6 @@ pub(super) fn assessed(
 ) -> Vec<Statement> {
     match assessment {
         Assessment::Suspended => suspended(before),
-        Assessment::Released => repeated(before, &[]),
         Assessment::Blocked(blocked) => self::blocked(before, blocked, now),
         Assessment::Examined(examined) => self::examined(after, want, seen, examined),
     }
@@ -180,7 +179,7 @@ fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) 
     }
 }
 
-fn reconciling(reason: Reason) -> Statement {
+pub(super) fn reconciling(reason: Reason) -> Statement {
     Statement { of: ConditionType::Reconciling, holds: true, reason, message: "the operator reconciles again by itself".to_owned() }
 }
 

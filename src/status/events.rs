@@ -5,9 +5,7 @@ use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
 use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
-use crate::compare::{Observation, Ownership};
 use crate::desired::Desired;
-use crate::facts::Place;
 use crate::step::{Step, StepKind};
 
 fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
@@ -23,31 +21,29 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
             "Restore",
             format!("the AWS secret {name} was scheduled for deletion and is restored, because this object declares it"),
         )),
-        Step::Delete { window } => Some(normal(
-            "DeletionScheduled",
-            "Delete",
-            format!("the AWS secret {name} will be deleted in {window} days; until then it can be restored"),
-        )),
         _ => None,
     }
 }
 
-/// The Event for a deleted object whose AWS secret should be deleted and cannot be, because no identity may act for it or
-/// because it is elsewhere. Deletion proceeds anyway: during the termination of a namespace the ServiceAccount may already
-/// be gone.
-pub fn orphaned_secret_event(want: &Desired, seen: &Observation) -> Option<EventNote> {
-    let ours = seen.secret.as_ref().is_some_and(|secret| secret.ownership == Ownership::Ours);
-    let name = &want.secret_name;
-    let note = match &seen.place {
-        _ if !seen.access.granted() => format!(
-            "the AWS secret {name} stays: no identity may delete it for this object any more; type: aws secretsmanager delete-secret --secret-id \
-             {name}"
+/// The Event for the scheduled deletion of an AWS secret.
+pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
+    normal(
+        "DeletionScheduled",
+        "Delete",
+        format!("the AWS secret {arn} will be deleted in {window} days; until then it can be restored (aws secretsmanager restore-secret)"),
+    )
+}
+
+/// The Event for a released object whose AWS secret should be deleted and is kept. `secret`: its ARN, or its name, and its
+/// region.
+pub fn secret_kept(secret: Option<(String, String)>, why: &str) -> EventNote {
+    let note = match secret {
+        Some((id, region)) => format!(
+            "the AWS secret {id} is kept: {why}; to delete it: aws secretsmanager delete-secret --region {region} --secret-id {id}"
         ),
-        Place::Unproved(refusal) if !ours => format!("no AWS secret is deleted: {}", refusal.message),
-        _ => return None,
+        None => format!("the AWS secret is kept, if there is one: {why}"),
     };
-    let deletes = want.value.is_some() && want.delete_after_days.is_some();
-    deletes.then(|| EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note })
+    EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
 }
 
 /// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out.

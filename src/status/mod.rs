@@ -2,6 +2,7 @@
 //! Losing the status costs reads, never a rotation.
 
 mod conditions;
+pub mod deletion;
 pub mod events;
 mod history;
 mod note;

@@ -66,7 +66,7 @@ pub fn write(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, 
             if let Some(want) = want {
                 let report = Report { before: &before, want, seen, now };
                 match assessment {
-                    Assessment::Suspended | Assessment::Released => {}
+                    Assessment::Suspended => {}
                     Assessment::Blocked(blocked) => report.blocked(&mut after, blocked),
                     Assessment::Examined(examined) => report.examined(&mut after, examined),
                 }

@@ -1,5 +1,6 @@
 //! Kubernetes writes that wait at a gate.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -8,7 +9,7 @@ use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::Service;
 
 /// Takes every Kubernetes write past a gate, and notes which versions were mirrored.
@@ -17,6 +18,8 @@ pub(crate) struct Gated {
     pub(crate) client: Client,
     pub(crate) gate: Arc<dyn WriteBarrier>,
     pub(crate) mirrored: Arc<Mutex<Vec<String>>>,
+    /// Whether this namespace is being deleted.
+    pub(crate) ending: (Arc<AtomicBool>, String),
 }
 
 impl Gated {
@@ -39,7 +42,13 @@ impl Gated {
             }
         }
         self.gate.pass(&effect, Moment::Before).await;
-        let answer = self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await;
+        let (ends, namespace) = &self.ending;
+        let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{namespace}/"));
+        let answer = if created && ends.load(Ordering::SeqCst) {
+            Ok(terminating())
+        } else {
+            self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await
+        };
         self.gate.pass(&effect, Moment::After).await;
         answer
     }
@@ -57,6 +66,16 @@ impl Service<Request<Body>> for Gated {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         Box::pin(self.clone().pass(request))
     }
+}
+
+/// What the API server answers to the creation of an object in a namespace that it deletes.
+fn terminating() -> Response<Body> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "forbidden",
+        "details": {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]},
+    });
+    let answer = Response::builder().status(403).header("content-type", "application/json");
+    answer.body(Body::from(status.to_string().into_bytes())).expect("an answer")
 }
 
 /// `PUT rotatedsecrets/status`, `POST secrets`, ...

@@ -1,6 +1,7 @@
 //! The world of a test: the shared control plane, an emulator of its own, a namespace of its own, and the operator in process.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use emulator::Clock;
 use emulator::WriteBarrier;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
@@ -26,6 +27,9 @@ use tokio::sync::OnceCell;
 
 use crate::gated::Gated;
 use crate::namespace::{PREFIX, TestNamespace};
+
+/// The namespace of the operator in tests.
+pub const HOME: &str = "default";
 
 pub const REGION: &str = "eu-central-1";
 
@@ -63,6 +67,8 @@ impl Clients {
 pub struct World {
     pub cluster: &'static ControlPlane,
     pub http: SharedHttpClient,
+    /// The API server refuses new objects in the namespace, as while it deletes the namespace. Applies to operators with a gate.
+    pub namespace_ends: Arc<AtomicBool>,
     within: TestNamespace,
 }
 
@@ -98,14 +104,17 @@ impl World {
             ..emulator::Config::default()
         };
         let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
-        Ok(Self { cluster, http: clients.http.clone(), within })
+        Ok(Self { cluster, http: clients.http.clone(), namespace_ends: Arc::default(), within })
     }
 
     /// What one process of the operator holds in memory.
     pub async fn operator(&self, gate: Option<Arc<dyn WriteBarrier>>, mirrored: Arc<Mutex<Vec<String>>>) -> Result<Context> {
         let client = self.admin.clone();
         let client = match gate {
-            Some(gate) => Gated { client, gate, mirrored }.into_client(),
+            Some(gate) => {
+                let ending = (Arc::clone(&self.namespace_ends), self.namespace.clone());
+                Gated { client, gate, mirrored, ending }.into_client()
+            }
             None => client,
         };
         let credentials = aws_sdk_secretsmanager::config::Credentials::new("AKIAEXAMPLE", "example", None, None, "test");
@@ -121,7 +130,7 @@ impl World {
         let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
-            events: Events::new(client.clone()),
+            events: Events::new(client.clone()).at_home(home()),
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
             policy: Policy {
@@ -137,6 +146,7 @@ impl World {
             clock: time,
             metrics,
             refresh_interval: SignedDuration::from_mins(5),
+            deletion_timeout: SignedDuration::from_hours(1),
             #[cfg(feature = "weakened")]
             weakness: None,
         })
@@ -163,5 +173,15 @@ impl World {
             }
         }
         anyhow::bail!("{name} does not settle: {:?}", self.objects().get_opt(name).await?.and_then(|object| object.status))
+    }
+}
+
+/// Stands for the operator's pod. Nothing in the namespace default is deleted.
+fn home() -> ObjectReference {
+    ObjectReference {
+        kind: Some("Pod".to_owned()),
+        name: Some("rotated-secrets".to_owned()),
+        namespace: Some(HOME.to_owned()),
+        ..ObjectReference::default()
     }
 }

@@ -3,27 +3,62 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::RotatedSecret;
 use serde_json::json;
 use testkit::chart;
+use testkit::controlplane::Applied;
 use testkit::{pause, until};
 
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};
 use crate::stage::Stage;
 
+/// Takes the rights beyond the namespace away, and gives those of the chart with `namespaces`.
+async fn restrict(stage: &Stage) -> Result<Applied> {
+    let admin = stage.plane().admin();
+    Api::<ClusterRoleBinding>::all(admin.clone()).delete("rotated-secrets", &DeleteParams::default()).await?;
+    Api::<ClusterRole>::all(admin).delete("rotated-secrets", &DeleteParams::default()).await?;
+    let values = format!("replicas=1,namespaces={{{}}}", stage.namespace);
+    let roles = chart::render(&chart::dir(), &["--set", &values, "--show-only", "templates/rbac.yaml"])?;
+    stage.plane().apply_yaml(&roles).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_with_the_operators_role_in_it_goes_and_takes_its_aws_secrets_along() -> Result<()> {
+    let stage = Stage::alone("ending").await?;
+    restrict(&stage).await?;
+    let operator = Operator::start_with(&stage, &["--namespaces", &stage.namespace]).await?;
+    let names: Vec<String> = (0..4).map(|number| format!("d{number}")).collect();
+    for name in &names {
+        let spec = json!({
+            "aws": {"deletionPolicy": "Delete", "recoveryWindowInDays": 7},
+            "value": {"generate": {"password": {}}},
+            "target": {"deletionPolicy": "Retain"},
+        });
+        stage.create(name, spec).await?;
+        stage.ready(name).await?;
+    }
+    // The worst order: the permissions go first.
+    let admin = stage.plane().admin();
+    Api::<RoleBinding>::namespaced(admin.clone(), &stage.namespace).delete("rotated-secrets", &DeleteParams::default()).await?;
+    let namespaces: Api<Namespace> = Api::all(admin);
+    namespaces.delete(&stage.namespace, &DeleteParams::default()).await?;
+    until("the namespace is gone", async || Ok(namespaces.get_opt(&stage.namespace).await?.is_none().then_some(()))).await?;
+    for name in &names {
+        let secret = stage.aws_secret(name);
+        ensure!(secret.is_some_and(|secret| secret.deletion_date.is_some()), "{name}: the AWS secret is orphaned");
+    }
+    operator.terminate().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Result<()> {
     let stage = Stage::alone("scoped").await?;
     let admin = stage.plane().admin();
-    // No right beyond the namespace, but for the Lease.
-    Api::<ClusterRoleBinding>::all(admin.clone()).delete("rotated-secrets", &DeleteParams::default()).await?;
-    Api::<ClusterRole>::all(admin.clone()).delete("rotated-secrets", &DeleteParams::default()).await?;
-    let values = format!("replicas=1,namespaces={{{}}}", stage.namespace);
-    let roles = chart::render(&chart::dir(), &["--set", &values, "--show-only", "templates/rbac.yaml"])?;
-    let applied = stage.plane().apply_yaml(&roles).await?;
+    let applied = restrict(&stage).await?;
     let elsewhere = stage.plane().namespace("elsewhere").await?;
     let foreign: RotatedSecret = serde_json::from_value(json!({
         "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": "foreign"},
@@ -47,7 +82,7 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     .await?;
     stage.create("named", json!({"aws": {"secretName": "shared/thing"}, "value": {"generate": {"password": {}}}})).await?;
     stage.refused("named", "NameNotAllowed").await?;
-    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(admin.clone());
+    let namespaces: Api<Namespace> = Api::all(admin.clone());
     let allowed = json!({"metadata": {"annotations": {"rotated-secrets.io/allowed-names": "shared/*"}}});
     namespaces.patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(allowed)).await?;
     until("the annotation is seen at the next look", async || {

@@ -45,6 +45,7 @@ stories![
     create,
     declare,
     delete,
+    delete_in_ending_namespace,
     delete_mirror,
     delete_replicated,
     describe,

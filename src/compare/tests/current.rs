@@ -224,7 +224,6 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
     let another: Change = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
     let former: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
     let deleted: Change = |scene| scene.aws().deleted = true;
-    let deleting: Change = |scene| scene.deleting = true;
     let nothing: Change = |_| {};
     for (name, want, change, ownership, readable) in [
         ("ours", generated(&json!({})), nothing, Ownership::Ours, true),
@@ -233,7 +232,6 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
         ("nobody's", generated(&json!({})), untagged, Ownership::Nobody, false),
         ("another's", generated(&json!({})), another, Ownership::Another, false),
         ("scheduled for deletion", generated(&json!({})), deleted, Ownership::Ours, false),
-        ("object is being deleted", generated(&json!({})), deleting, Ownership::Ours, false),
         ("mirrored only, nobody's", mirror_only(), untagged, Ownership::Nobody, true),
         ("mirrored only, another's", mirror_only(), another, Ownership::Another, true),
         ("mirrored only, scheduled for deletion", mirror_only(), deleted, Ownership::Ours, false),

@@ -1,7 +1,7 @@
 //! The mirror, who manages the secret, and labels that this reconcile moved.
 
 use super::*;
-use crate::api::{AWSPENDING, TAG_UID};
+use crate::api::AWSPENDING;
 
 fn with_target(target: &Value) -> Desired {
     want(json!({"value": {"generate": {"password": {}}}, "target": target}))
@@ -124,25 +124,4 @@ fn facts_that_are_not_compared_pass_through_as_they_are() {
     assert_eq!((secret.last_changed, secret.deleted), (Some(ago(HOUR)), false));
     let absent = scene.with(|scene| scene.facts.secret = None);
     assert_eq!(absent.compare().unwrap().secret, None);
-}
-
-#[test]
-fn an_object_that_is_being_deleted_needs_no_value_and_no_policy_whatever_is_lost() {
-    let policy = json!({"resourcePolicy": {"Statement": [{"Effect": "Allow"}]}});
-    let uid: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
-    let ours: Change = |_| {};
-    for (name, want) in [("generated", generated(&policy)), ("lambda", lambda()), ("mirrored only", mirror_only())] {
-        for (ownership, change) in [("ours", ours), ("former", uid)] {
-            let scene = Scene::new(want.clone()).with(change).with(|scene| {
-                scene.status = StatusFacts::default();
-                let redeclared = scene.want.ids.declaration(&id("previous"), "any");
-                scene.label(AWSCURRENT, &redeclared);
-            });
-            assert!(scene.compare().is_err(), "{name} {ownership}: it would be read otherwise");
-            let deleting = scene.with(|scene| scene.deleting = true);
-            let secret = deleting.secret();
-            assert_eq!(secret.current.map(|current| current.matches), Some(None), "{name} {ownership}");
-            assert_eq!(secret.drift.policy, PolicyState::Unset, "{name} {ownership}");
-        }
-    }
 }

@@ -331,7 +331,6 @@ fn equal_facts_give_an_equal_status_however_often_they_are_reported() {
         rested(Rest { rotated: Some(refusal(Reason::Overdue)), rotate_handled: Some("r1".to_owned()), ..rest() }),
         rested(Rest { awaiting: true, ..rest() }),
         rested(Rest { suspended: true, ..Rest::default() }),
-        rested(Rest::default()),
         Outcome::Invalid(refusal(Reason::InvalidSpec)),
     ];
     let overdue = after(&live(), &throttled(), MADE + 2 * HOUR);

@@ -28,6 +28,7 @@ fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
         ("everything", vec!["--values".to_owned(), everything]),
         ("two namespaces", set(&["namespaces={default,kube-public}"])),
         ("two namespaces and a name for the cluster", set(&["namespaces={default,kube-public}", "operator.clusterId=production"])),
+        ("two namespaces and nothing else", set(&["namespaces={default,kube-public}", "rbac.clusterWideFinalizers=false"])),
         ("accounts of two namespaces", set(&["serviceAccountIdentity.namespaces={default,kube-public}"])),
         ("a service monitor", set(&["metrics.monitor.enabled=true", "metrics.monitor.kind=ServiceMonitor"])),
         ("a closed network", set(&["networkPolicy.enabled=true"])),
@@ -173,12 +174,21 @@ fn the_operator_takes_every_command_line_that_the_chart_gives_it() -> Result<()>
 }
 
 #[test]
-fn a_list_of_namespaces_reaches_no_further_and_needs_no_cluster_role() -> Result<()> {
+fn a_list_of_namespaces_reaches_no_further_except_to_release_objects() -> Result<()> {
     for (about, arguments) in sets()?.into_iter().filter(|(about, _)| about.starts_with("two namespaces")) {
         let manifests = documents(&render(&arguments)?)?;
         let of = |kind: &str| manifests.iter().filter(|document| document["kind"] == kind).collect::<Vec<_>>();
-        ensure!(of("ClusterRole").is_empty() && of("ClusterRoleBinding").is_empty(), "{about}");
-        let rights = |role: &&&Value| role["metadata"]["name"] != "rotated-secrets-leader";
+        let released = json!([
+            {"apiGroups": ["rotated-secrets.io"], "resources": ["rotatedsecrets"], "verbs": ["patch"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["default", "kube-public"], "verbs": ["get"]},
+        ]);
+        let rules: Vec<&Value> = of("ClusterRole").iter().map(|role| &role["rules"]).collect();
+        let expected = if about.ends_with("nothing else") { Vec::new() } else { vec![&released] };
+        ensure!(rules == expected && of("ClusterRoleBinding").len() == expected.len(), "{about}: {rules:?}");
+        let events = json!([{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}]);
+        let at_home: Vec<&Value> = of("Role").iter().filter(|role| role["metadata"]["name"] == "rotated-secrets-events").map(|role| &role["rules"]).collect();
+        ensure!(at_home == [&events], "{about}: {at_home:?}");
+        let rights = |role: &&&Value| !matches!(role["metadata"]["name"].as_str(), Some("rotated-secrets-leader" | "rotated-secrets-events"));
         let places: BTreeSet<&str> = of("Role").iter().filter(rights).filter_map(|role| role["metadata"]["namespace"].as_str()).collect();
         let mut expected = BTreeSet::from(["default", "kube-public"]);
         if !about.ends_with("cluster") {

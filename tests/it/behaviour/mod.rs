@@ -9,6 +9,7 @@ mod changed_in_aws;
 mod comes_back;
 mod concurrent;
 mod declared;
+mod deletion;
 mod deputy;
 mod foreign_aws_secret;
 mod foreign_secret;

@@ -57,7 +57,7 @@ async fn an_object_that_is_suspended_from_the_start_or_in_trouble_is_not_called_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_waits_until_nothing_is_suspended() -> Result<()> {
+async fn a_suspended_object_that_is_deleted_goes_and_its_aws_secret_is_kept_and_reported() -> Result<()> {
     let stage = Stage::new("suspend").await?;
     let mut spec = spec();
     spec["aws"] = json!({"deletionPolicy": "Delete", "recoveryWindowInDays": 7});
@@ -66,15 +66,16 @@ async fn a_deletion_waits_until_nothing_is_suspended() -> Result<()> {
     stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
     stage.settle("app").await?;
     let (aws, mirror) = (stage.aws(), stage.secret("app").await?);
+    stage.world.emulator.counters().reset();
     stage.delete_object("app").await?;
     stage.settle("app").await?;
-    ensure!(stage.object("app").await?.metadata.deletion_timestamp.is_some(), "it waits");
-    assert_eq!((stage.aws(), stage.secret("app").await?), (aws, mirror));
-
-    stage.world.patch("app", json!({"spec": {"suspend": false}})).await?;
-    stage.settle("app").await?;
-    ensure!(stage.world.objects().get_opt("app").await?.is_none(), "it is gone");
-    ensure!(stage.world.aws_secret("app").unwrap().deletion_date.is_some(), "scheduled for deletion");
+    ensure!(stage.world.objects().get_opt("app").await?.is_none(), "it holds a namespace up");
+    assert_eq!(stage.aws(), aws);
+    assert_eq!(stage.world.emulator.counters().calls(), 0, "AWS is not called");
+    assert_eq!(stage.told("app", "Warning", "AwsSecretKept").await?, 1);
+    let left = stage.secret("app").await?;
+    assert_eq!(left.data, mirror.data, "the Secret is retained");
+    ensure!(left.metadata.owner_references.is_none_or(|owners| owners.is_empty()), "without its owner");
     Ok(())
 }
 

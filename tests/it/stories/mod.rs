@@ -25,6 +25,7 @@ pub(crate) mod configure_by_aws;
 pub(crate) mod create;
 pub(crate) mod declare;
 pub(crate) mod delete;
+pub(crate) mod delete_in_ending_namespace;
 pub(crate) mod delete_mirror;
 pub(crate) mod delete_replicated;
 pub(crate) mod describe;

@@ -1,0 +1,145 @@
+//! Desired state of an object that is being deleted. It is parsed from the object without a possible refusal: whatever
+//! an administrator has forbidden since, the object must be released.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::arn::{SecretArn, is_default_name};
+use super::policy::Policy;
+use crate::api::{
+    AwsDeletionPolicy, CreationPolicy, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
+};
+use crate::identity::Session;
+use crate::version_id::VersionIds;
+
+/// What has to be done before the object may go.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    pub namespace: String,
+    pub name: String,
+    /// The seed of the backoff.
+    pub ids: VersionIds,
+    /// Nothing is written to AWS.
+    pub suspended: bool,
+    /// When the deletion was requested.
+    pub requested: Timestamp,
+    /// Name of the mirrored Secret, if one is declared.
+    pub target: Option<String>,
+    /// Name of the Secret that is retained.
+    pub mirror: Option<String>,
+    /// `None`: there is nothing to do in AWS.
+    pub aws: Option<AwsRemoval>,
+}
+
+/// The AWS secret that is deleted with the object.
+#[derive(Debug, Clone)]
+pub struct AwsRemoval {
+    /// Recovery window in days.
+    pub window: i32,
+    /// Cluster and namespace for role sessions.
+    pub session: Session,
+    /// ServiceAccount whose identity is used.
+    pub service_account: Option<String>,
+    /// The ARN that the status reports. A user who can write the status can write any ARN there, so it only says where to
+    /// look.
+    pub recorded: Option<SecretArn>,
+    /// The four ownership tags. They prove that a secret is this object's.
+    tags: BTreeMap<String, String>,
+    /// The region and the name in the spec.
+    spec: (Option<String>, Option<String>),
+    /// The region and the prefix `<prefix>/<namespace>/` that the flags set.
+    flags: (String, String),
+    namespace: String,
+    name: String,
+}
+
+/// A place where the AWS secret may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlace {
+    pub region: String,
+    pub name: String,
+    /// Whether the name needs no permission: it is below the prefix of the namespace, or an earlier default name.
+    pub own_name: bool,
+}
+
+impl Removal {
+    /// Parses the object.
+    pub fn of(object: &RotatedSecret, policy: &Policy) -> Self {
+        let uid = object.uid().unwrap_or_default();
+        let spec = &object.spec;
+        let requested = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let target = spec.target.name.clone().unwrap_or_else(|| object.name_any());
+        let retained = spec.target.deletion_policy == SecretDeletionPolicy::Retain;
+        let deletes = spec.value.is_some() && spec.aws.deletion_policy == AwsDeletionPolicy::Delete && !uid.is_empty();
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            ids: VersionIds::of(&uid),
+            suspended: spec.suspend,
+            requested,
+            mirror: retained.then(|| target.clone()),
+            target: (spec.target.creation_policy == CreationPolicy::Owner).then_some(target),
+            aws: deletes.then(|| AwsRemoval::of(object, policy, uid)),
+        }
+    }
+}
+
+impl AwsRemoval {
+    fn of(object: &RotatedSecret, policy: &Policy, uid: String) -> Self {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let aws = &object.spec.aws;
+        let tags = [(TAG_CLUSTER, policy.cluster.clone()), (TAG_NAMESPACE, namespace.clone()), (TAG_NAME, name.clone()), (TAG_UID, uid)];
+        let reported = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.as_deref());
+        Self {
+            window: aws.recovery_window_in_days.clamp(7, 30),
+            session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
+            service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
+            recorded: reported.and_then(SecretArn::parse).filter(|arn| plain(&arn.name)),
+            tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            spec: (aws.region.clone(), aws.secret_name.clone()),
+            flags: (policy.default_region.clone(), format!("{}/{namespace}/", policy.name_prefix)),
+            namespace,
+            name,
+        }
+    }
+
+    /// Whether these tags prove that the secret is this object's.
+    pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
+        self.tags.iter().all(|(key, value)| tags.get(key) == Some(value))
+    }
+
+    /// Where to look, best first: where the recorded ARN says, if it can belong to this object, and where the flags put
+    /// the secret today. `recorded`: the ARN in the status, or on the mirrored Secret.
+    pub fn places(&self, recorded: Option<&SecretArn>) -> Vec<SecretPlace> {
+        let (default_region, own) = &self.flags;
+        let below = |name: &str| name.len() > own.len() && name.starts_with(own.as_str());
+        let (spec_region, spec_name) = (self.spec.0.as_ref(), self.spec.1.as_ref());
+        let mut places = Vec::new();
+        let configured = format!("{own}{}", self.name);
+        if let Some(arn) = recorded {
+            let contradicts = spec_region.is_some_and(|region| *region != arn.region) || spec_name.is_some_and(|name| *name != arn.name);
+            let earlier = spec_name.is_none() && is_default_name(&arn.name, &self.namespace, &self.name);
+            if !contradicts && (spec_name.is_some() || earlier || arn.name == configured) {
+                let own_name = earlier || below(&arn.name);
+                places.push(SecretPlace { region: arn.region.clone(), name: arn.name.clone(), own_name });
+            }
+        }
+        let name = spec_name.unwrap_or(&configured);
+        let today = SecretPlace { region: spec_region.unwrap_or(default_region).clone(), name: name.clone(), own_name: below(name) };
+        // AWS has no longer names.
+        if name.len() <= 512 && places.first().is_none_or(|first| (&first.region, &first.name) != (&today.region, &today.name)) {
+            places.push(today);
+        }
+        places
+    }
+}
+
+/// Whether the name has only characters that AWS allows in names.
+fn plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

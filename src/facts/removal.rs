@@ -1,0 +1,36 @@
+//! What is left of an object that is being deleted.
+
+use std::collections::BTreeSet;
+
+use crate::desired::SecretPlace;
+
+/// What was found so far. AWS is asked only if the plan needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remains {
+    /// The Secret to retain is owned by the object.
+    pub mirror: bool,
+    /// The AWS secret; `None`: AWS was not asked.
+    pub secret: Option<SecretLeft>,
+}
+
+/// The AWS secret of an object that is being deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretLeft {
+    /// It must not be touched: the reason.
+    OutOfReach(String),
+    /// AWS shows no secret.
+    Absent,
+    /// AWS shows a secret whose tags do not name this object.
+    Foreign,
+    /// AWS shows a secret with the tags of this object.
+    Ours {
+        /// The full ARN.
+        arn: String,
+        /// Where it is.
+        place: SecretPlace,
+        /// It is scheduled for deletion.
+        deleted: bool,
+        /// Regions of its replicas.
+        replicas: BTreeSet<String>,
+    },
+}

@@ -1,0 +1,124 @@
+//! The plan for an object that is being deleted.
+
+use std::collections::BTreeSet;
+
+use itertools::iproduct;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::{NOW, at};
+use crate::api::{RotatedSecret, RotatedSecretSpec};
+use crate::desired::{Removal, SecretPlace};
+use crate::facts::{Remains, SecretLeft};
+use crate::journal::{Effect, Journal};
+use crate::plan::{CleanupNext, plan_cleanup};
+use crate::refusal::Refusal;
+use crate::step::{Step, StepKind};
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
+
+/// An object whose deletion was requested `age` seconds ago.
+fn removal(delete: bool, suspended: bool, reported: bool, age: i64) -> Removal {
+    let spec: RotatedSecretSpec = serde_json::from_value(json!({
+        "suspend": suspended,
+        "aws": {"deletionPolicy": if delete { "Delete" } else { "Retain" }, "recoveryWindowInDays": 7},
+        "target": {"deletionPolicy": "Retain"},
+        "value": {"generate": {"password": {}}},
+    }))
+    .unwrap();
+    let mut object = RotatedSecret::new("db-admin", spec);
+    object.metadata.namespace = Some("shop".to_owned());
+    object.metadata.uid = Some("uid".to_owned());
+    object.metadata.deletion_timestamp = Some(Time(at(NOW - age)));
+    object.status = reported.then(|| serde_json::from_value(json!({"aws": {"arn": ARN}})).unwrap());
+    Removal::of(&object, &crate::desired::tests::policy())
+}
+
+fn ours(deleted: bool, replicas: &[&str]) -> SecretLeft {
+    SecretLeft::Ours {
+        arn: ARN.to_owned(),
+        place: SecretPlace { region: "eu-central-1".to_owned(), name: "k8s/shop/db-admin".to_owned(), own_name: true },
+        deleted,
+        replicas: replicas.iter().map(|region| (*region).to_owned()).collect(),
+    }
+}
+
+fn secrets() -> Vec<SecretLeft> {
+    let out_of_reach = SecretLeft::OutOfReach("forbidden".to_owned());
+    vec![out_of_reach, SecretLeft::Absent, SecretLeft::Foreign, ours(false, &[]), ours(true, &[]), ours(false, &["eu-west-1"]), ours(true, &["eu-west-1"])]
+}
+
+/// Runs the plan to its end. `shows`: whether AWS shows what was done.
+fn run(removal: &Removal, secret: &SecretLeft, mirror: bool, shows: bool) -> (Vec<StepKind>, CleanupNext) {
+    let (mut remains, mut journal, mut steps) = (Remains { mirror, secret: None }, Journal::default(), Vec::new());
+    let mut shown = secret.clone();
+    for _ in 0..8 {
+        match plan_cleanup(removal, &remains, &journal, at(NOW)) {
+            CleanupNext::Look => remains.secret = Some(shown.clone()),
+            CleanupNext::Do(step) => {
+                steps.push(StepKind::from(&step));
+                if let (Step::StopReplicating { .. }, true, SecretLeft::Ours { deleted, .. }) = (&step, shows, &shown) {
+                    shown = ours(*deleted, &[]);
+                }
+                if matches!(step, Step::StopReplicating { .. }) {
+                    remains.secret = None;
+                }
+                journal.record(step, Effect::Applied { at: at(NOW) });
+            }
+            end => return (steps, end),
+        }
+    }
+    panic!("no end: {steps:?}");
+}
+
+#[test]
+fn every_deletion_ends_and_deletes_only_what_is_proved_to_be_ours() {
+    let flags = [false, true];
+    for (secret, delete, suspended, reported, mirror, settled) in iproduct!(secrets(), flags, flags, flags, flags, flags) {
+        let removal = removal(delete, suspended, reported, if settled { 121 } else { 5 });
+        let (steps, end) = run(&removal, &secret, mirror, true);
+        let case = format!("{secret:?} {removal:?}: {steps:?} {end:?}");
+        let deletes = delete && !suspended && matches!(secret, SecretLeft::Ours { deleted: false, .. });
+        assert_eq!(steps.contains(&StepKind::Delete), deletes, "{case}");
+        assert_eq!(steps.contains(&StepKind::ReleaseMirror), mirror, "{case}");
+        let unique: BTreeSet<_> = steps.iter().collect();
+        assert_eq!(unique.len(), steps.len(), "nothing is repeated: {case}");
+        match &end {
+            CleanupNext::Release { kept } => {
+                let lost = matches!(secret, SecretLeft::OutOfReach(_)) || reported && secret == SecretLeft::Foreign;
+                assert_eq!(kept.is_some(), delete && (suspended || lost), "{case}");
+            }
+            CleanupNext::Wait { until, .. } => {
+                assert!(!settled && !deletes && !suspended && delete, "{case}");
+                assert!(*until <= at(NOW - 5 + 120), "{case}");
+            }
+            _ => panic!("{case}"),
+        }
+    }
+}
+
+#[test]
+fn aws_is_asked_only_if_something_has_to_be_done_there() {
+    for (delete, suspended) in [(false, false), (false, true), (true, true)] {
+        let next = plan_cleanup(&removal(delete, suspended, true, 5), &Remains::default(), &Journal::default(), at(NOW));
+        assert!(matches!(next, CleanupNext::Release { .. }), "{next:?}");
+    }
+    let next = plan_cleanup(&removal(true, false, true, 5), &Remains::default(), &Journal::default(), at(NOW));
+    assert_eq!(next, CleanupNext::Look);
+}
+
+#[test]
+fn replicas_that_aws_still_shows_are_waited_for_and_then_the_deletion_is_tried() {
+    let removal = removal(true, false, true, 300);
+    let (steps, end) = run(&removal, &ours(false, &["eu-west-1"]), false, false);
+    assert_eq!(steps, [StepKind::StopReplicating]);
+    assert!(matches!(end, CleanupNext::Wait { .. }), "{end:?}");
+
+    let mut journal = Journal::default();
+    let stop = Step::StopReplicating { regions: BTreeSet::from(["eu-west-1".to_owned()]) };
+    for effect in [Effect::Absent, Effect::Refused(Refusal::new(crate::api::condition::Reason::AwsRefused, "no"))] {
+        journal.record(stop.clone(), effect);
+        let remains = Remains { mirror: false, secret: Some(ours(false, &["eu-west-1"])) };
+        assert_eq!(plan_cleanup(&removal, &remains, &journal, at(NOW)), CleanupNext::Do(Step::Delete { window: 7 }));
+    }
+}

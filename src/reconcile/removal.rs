@@ -1,0 +1,246 @@
+//! One reconcile of an object that is being deleted. It reads only what the plan asks for, and it ends: what AWS or
+//! Kubernetes refuses for longer than `--deletion-timeout` is reported, and the object is released.
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use tracing::Instrument as _;
+
+use super::failed::Failed;
+use super::reconciler::{Context, Reconciler};
+use super::{ReconcileResult, at_least_a_second};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{FINALIZER, RotatedSecret};
+use crate::aws::Address;
+use crate::backoff::Class;
+use crate::desired::Removal;
+use crate::facts::{Remains, SecretLeft};
+use crate::failure::Failure;
+use crate::journal::Effect;
+use crate::kubernetes::{mirror, object};
+use crate::plan::{CleanupNext, plan_cleanup};
+use crate::refusal::Refusal;
+use crate::status::{self, EventNote, deletion};
+use crate::step::{Step, StepKind};
+
+/// The maximum number of steps: release the Secret, stop the replication, delete, remove the finalizer.
+const MAX_STEPS: usize = 8;
+/// How long to wait between two looks while AWS may show an old state.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+/// How many attempts are made before the object is released, if there was no operator for a long time.
+const LEAST_ATTEMPTS: i32 = 3;
+
+/// How an attempt ended.
+enum Attempt {
+    /// The object is released.
+    Released,
+    /// Nothing can be done before this time.
+    Waits { until: Timestamp, why: String },
+}
+
+/// Reconciles an object that is being deleted.
+pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
+    let now = (ctx.clock)();
+    if !object.finalizers().iter().any(|name| name == FINALIZER) {
+        return ReconcileResult { again: None, changed: false, failed: false };
+    }
+    if let Some(until) = deletion::backing_off(object, now) {
+        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
+    }
+    let removal = Removal::of(object, &ctx.policy);
+    let mut reconciler = Reconciler::new(object, ctx);
+    let mut remains = Remains::default();
+    let ended = match reconciler.clean_up(&removal, &mut remains).await {
+        Err(failed) if reconciler.out_of_time(&removal, now) && !failed.at_finalizer() => {
+            let why = format!("the deletion did not succeed within {}: {}", hours(ctx.deletion_timeout), failed.failure.message);
+            reconciler.release(&removal, &remains, Some(why)).await.map(|()| Attempt::Released)
+        }
+        ended => ended,
+    };
+    match ended {
+        Ok(Attempt::Released) => ReconcileResult { again: None, changed: true, failed: false },
+        Ok(Attempt::Waits { until, why }) => {
+            let after = deletion::waits(object, &removal, &Refusal::new(Reason::Progressing, why), now);
+            let again = until.duration_since(now).min(LOOK_AGAIN);
+            reconciler.report(object, after, again, false).await
+        }
+        Err(Failed { aspect, failure }) => {
+            tracing::warn!(reason = %failure.reason, message = failure.message, "the deletion waits");
+            ctx.metrics.failure(failure.reason.as_str());
+            let ends = removal.requested.saturating_add(ctx.deletion_timeout).unwrap_or(removal.requested);
+            let after = deletion::failed(object, &removal, &failure, aspect, ends, now);
+            let next = after.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
+            let again = next.map_or(LOOK_AGAIN, |next| next.0.duration_since(now));
+            reconciler.report(object, after, again, true).await
+        }
+    }
+}
+
+impl Reconciler<'_> {
+    async fn clean_up(&mut self, removal: &Removal, remains: &mut Remains) -> Result<Attempt, Failed> {
+        remains.mirror = self.retained(removal).await.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?;
+        for _ in 0..MAX_STEPS {
+            match plan_cleanup(removal, remains, &self.journal, (self.ctx.clock)()) {
+                CleanupNext::Look => {
+                    let found = self.look_for_secret(removal).await;
+                    remains.secret = Some(found.map_err(|failure| Failed::of(ConditionType::Provisioned, failure))?);
+                }
+                CleanupNext::Do(step) => {
+                    self.carry_out_removal(removal, remains, &step).await?;
+                    if matches!(step, Step::StopReplicating { .. }) && self.journal.did(StepKind::StopReplicating) {
+                        remains.secret = None;
+                    }
+                }
+                CleanupNext::Wait { until, why } => return Ok(Attempt::Waits { until, why }),
+                CleanupNext::Release { kept } => {
+                    self.release(removal, remains, kept).await?;
+                    return Ok(Attempt::Released);
+                }
+            }
+        }
+        Err(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the deletion does not come to rest") })
+    }
+
+    /// Whether a Secret has to be released so that it stays. In a namespace that is being deleted no Secret stays, and the
+    /// operator's permissions there may be gone.
+    async fn retained(&mut self, removal: &Removal) -> Result<bool, Failure> {
+        let Some(name) = &removal.mirror else { return Ok(false) };
+        match mirror::read_by_name(&self.ctx.client, &self.object, name).await {
+            Ok(found) => {
+                self.mirror = found;
+                Ok(self.mirror.as_ref().is_some_and(|mirror| mirror.facts.ours))
+            }
+            Err(failure) if failure.class == Class::Denied && self.namespace_ends(removal).await => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn namespace_ends(&self, removal: &Removal) -> bool {
+        let found = crate::kubernetes::namespace::NamespacePolicy::of(&self.ctx.client, &removal.namespace).await;
+        found.is_ok_and(|namespace| namespace.is_ending())
+    }
+
+    async fn carry_out_removal(&mut self, removal: &Removal, remains: &Remains, step: &Step) -> Result<(), Failed> {
+        let span = tracing::info_span!("step", step = step.kind());
+        let acted = async {
+            tracing::info!("step");
+            self.act_for_removal(removal, remains, step).await
+        };
+        let acted = acted.instrument(span).await;
+        self.ctx.metrics.step(step.kind(), if acted.is_ok() { "ok" } else { "failed" });
+        let effect = match acted {
+            Ok(effect) => effect,
+            // A namespace that is being deleted takes the Secret along.
+            Err(failure) if *step == Step::ReleaseMirror && failure.class == Class::Denied && self.namespace_ends(removal).await => Effect::Absent,
+            // AWS removes replicas after it has answered, and refuses to remove them twice.
+            Err(failure) if matches!(step, Step::StopReplicating { .. }) && failure.reason == Reason::AwsRefused => Effect::Absent,
+            Err(failure) => return Err(Failed::in_step(step, failure)),
+        };
+        self.journal.record(step.clone(), effect);
+        if let (Step::Delete { window }, Some(SecretLeft::Ours { arn, .. })) = (step, &remains.secret) {
+            tracing::info!(secret = arn, days = window, "the AWS secret is scheduled for deletion");
+            self.ctx.events.publish_lasting(&self.object, &status::events::deletion_scheduled(arn, *window)).await;
+        }
+        Ok(())
+    }
+
+    async fn act_for_removal(&self, removal: &Removal, remains: &Remains, step: &Step) -> Result<Effect, Failure> {
+        match (step, &remains.secret) {
+            (Step::ReleaseMirror, _) => {
+                if let (Some(name), Some(found)) = (&removal.mirror, &self.mirror) {
+                    mirror::release(&self.ctx.client, &self.object, name, found).await?;
+                }
+            }
+            (Step::StopReplicating { regions }, Some(SecretLeft::Ours { arn, place, .. })) => {
+                self.aws()?.stop_replicating(Address { region: &place.region, id: arn }, regions).await?;
+            }
+            (Step::Delete { window }, Some(SecretLeft::Ours { arn, place, .. })) => {
+                self.aws()?.delete(Address { region: &place.region, id: arn }, *window).await?;
+            }
+            _ => return Err(Failure::bug("a step that is no cleanup")),
+        }
+        Ok(Effect::Applied { at: (self.ctx.clock)() })
+    }
+
+    /// Removes the finalizer. What remains in AWS is logged before, because the object may be gone afterwards, and
+    /// reported afterwards.
+    async fn release(&mut self, removal: &Removal, remains: &Remains, kept: Option<String>) -> Result<(), Failed> {
+        let note = kept.as_ref().map(|why| self.kept(removal, remains, why));
+        match (&note, &removal.aws) {
+            (Some(note), _) => tracing::warn!(note = note.note, "the object is released, and an AWS secret remains"),
+            (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && aws.recorded.is_some() => {
+                let arn = aws.recorded.as_ref().map(|arn| arn.text.as_str());
+                tracing::warn!(secret = arn, "the object is released; AWS shows no secret to delete");
+            }
+            _ => {}
+        }
+        let step = Step::RemoveFinalizer;
+        let released = object::remove_finalizer(&self.ctx.client, &self.object).await;
+        self.ctx.metrics.step(step.kind(), if released.is_ok() { "ok" } else { "failed" });
+        released.map_err(|failure| Failed::in_step(&step, failure))?;
+        if let Some(note) = note {
+            self.ctx.metrics.secret_kept();
+            self.ctx.events.publish_lasting(&self.object, &note).await;
+        }
+        Ok(())
+    }
+
+    fn kept(&self, removal: &Removal, remains: &Remains, why: &str) -> EventNote {
+        let found = match &remains.secret {
+            Some(SecretLeft::Ours { arn, place, .. }) => Some((arn.clone(), place.region.clone())),
+            _ => None,
+        };
+        let aws = removal.aws.as_ref();
+        let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
+        let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
+        status::events::secret_kept(found.or(recorded).or_else(place), why)
+    }
+
+    /// Whether the object has waited long enough. An operator that was away for a long time makes several attempts first.
+    fn out_of_time(&self, removal: &Removal, now: Timestamp) -> bool {
+        let waited = now.duration_since(removal.requested);
+        let timeout = self.ctx.deletion_timeout;
+        let attempts = deletion::attempts(&self.object);
+        // The number of attempts is in the status, which cannot be written if the permission is gone.
+        waited >= timeout && (attempts + 1 >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
+    }
+
+    /// Writes the status, and says when to reconcile again.
+    async fn report(
+        &mut self,
+        object: &RotatedSecret,
+        after: crate::api::RotatedSecretStatus,
+        again: SignedDuration,
+        failed: bool,
+    ) -> ReconcileResult {
+        let before = object.status.clone().unwrap_or_default();
+        let steps: Vec<StepKind> = self.journal.kinds().collect();
+        let mut changed = !steps.is_empty();
+        let mut again = at_least_a_second(again);
+        if after != before {
+            match object::write_status(&self.ctx.client, &self.object, &after).await {
+                Ok(_) => {
+                    changed = true;
+                    for note in status::event_notes(&before, &after, &[]) {
+                        self.ctx.events.publish(&self.object, &note).await;
+                    }
+                }
+                Err(failure) if failure.class == Class::Conflict => again = std::time::Duration::from_secs(1),
+                Err(failure) => {
+                    tracing::warn!(reason = %failure.reason, message = failure.message, "the status of a deletion could not be written");
+                }
+            }
+        }
+        ReconcileResult { again: Some(again), changed, failed }
+    }
+}
+
+impl Failed {
+    /// The finalizer itself cannot be removed: nothing else ends the deletion.
+    fn at_finalizer(&self) -> bool {
+        self.aspect == ConditionType::Ready && self.failure.class != Class::Bug
+    }
+}
+
+fn hours(timeout: SignedDuration) -> String {
+    format!("{timeout:#}")
+}
