@@ -28,13 +28,7 @@ use crate::journal::Journal;
 ///
 /// # Errors
 /// A fact that is needed and was not read.
-pub fn compare(
-    want: &Desired,
-    facts: &Facts,
-    status: &StatusFacts,
-    journal: &Journal,
-    now: Timestamp,
-) -> Result<Observation, Need> {
+pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Journal, now: Timestamp) -> Result<Observation, Need> {
     let input = Input { want, facts, status, journal, now };
     let secret = facts.secret.as_ref().map(|secret| with_moved_labels(secret, journal));
     Ok(Observation {

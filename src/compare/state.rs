@@ -134,8 +134,8 @@ pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState
     let Input { want, status, now, .. } = input;
     let ownership = super::ownership::ownership(want, &secret.tags, status.arn.as_deref());
     let owned = ownership == Ownership::Ours;
-    let readable = !secret.deleted
-        && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
+    let readable =
+        !secret.deleted && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
     let current = match secret.labelled(AWSCURRENT) {
         Some(version) if readable => Some(super::current::current(input, secret, version)?),
         Some(version) => Some(Current { version: version.clone(), changed: now, schedule_base: now, matches: None }),

@@ -8,9 +8,7 @@ use kube::ResourceExt;
 
 use super::arn::{SecretArn, is_default_name};
 use super::policy::Policy;
-use crate::api::{
-    AwsDeletionPolicy, CreationPolicy, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID,
-};
+use crate::api::{AwsDeletionPolicy, CreationPolicy, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::identity::Session;
 use crate::version_id::VersionIds;
 

@@ -47,10 +47,9 @@ pub async fn remove_finalizer(client: &Client, object: &RotatedSecret) -> Result
         Ok(_) => Ok(()),
         Err(failure) if failure.class == Class::Conflict => match current(client, object).await {
             Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(failure),
             // Without the permission to list, the watch does not deliver the change, and the object stays out of date.
             Err(denied) if denied.class == Class::Denied => remove_finalizer_of_any_revision(client, object).await,
-            Err(_) => Err(failure),
+            Ok(Some(_)) | Err(_) => Err(failure),
         },
         Err(failure) => Err(failure),
     }
@@ -61,14 +60,14 @@ async fn remove_finalizer_of_any_revision(client: &Client, object: &RotatedSecre
     let last = object.finalizers().iter().position(|name| name == FINALIZER).unwrap_or_default();
     // Others may have removed theirs meanwhile.
     for position in (0..=last).rev() {
-        let path = format!("/metadata/finalizers/{position}");
+        let entry = format!("/metadata/finalizers/{position}");
         let patch = json!([
             {"op": "test", "path": "/metadata/uid", "value": object.uid()},
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
+            {"op": "test", "path": entry, "value": FINALIZER},
+            {"op": "remove", "path": entry},
         ]);
-        let path = RotatedSecret::url_path(&(), object.metadata.namespace.as_deref());
-        let request = Request::patch(format!("{path}/{}?fieldManager={FIELD_MANAGER}", object.name_any()))
+        let resource = RotatedSecret::url_path(&(), object.metadata.namespace.as_deref());
+        let request = Request::patch(format!("{resource}/{}?fieldManager={FIELD_MANAGER}", object.name_any()))
             .header(http::header::CONTENT_TYPE, "application/json-patch+json")
             .body(serde_json::to_vec(&patch).map_err(|_| Failure::bug("the patch could not be serialised"))?)
             .map_err(|_| Failure::bug("the request could not be built"))?;

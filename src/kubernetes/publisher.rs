@@ -32,7 +32,7 @@ impl Events {
 
     /// Publishes one Event about `object`.
     pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
-        let published = self.recorder.publish(&event(note, note.note.clone(), None), &object.object_ref(&())).await;
+        let published = self.recorder.publish(&event(note, &note.note, None), &object.object_ref(&())).await;
         if let Err(error) = published {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
         }
@@ -42,7 +42,7 @@ impl Events {
     /// the namespace of the operator.
     pub async fn publish_lasting(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
         let reference = object.object_ref(&());
-        let published = self.recorder.publish(&event(note, note.note.clone(), None), &reference).await;
+        let published = self.recorder.publish(&event(note, &note.note, None), &reference).await;
         let Err(error) = published else { return };
         let Some(home) = self.home.as_ref().filter(|_| matches!(code(&error), 403 | 404)) else {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
@@ -50,13 +50,13 @@ impl Events {
         };
         let (namespace, name) = (reference.namespace.clone().unwrap_or_default(), reference.name.clone().unwrap_or_default());
         let text = format!("RotatedSecret {namespace}/{name}: {}", note.note);
-        if let Err(error) = self.recorder.publish(&event(note, text, Some(reference)), home).await {
+        if let Err(error) = self.recorder.publish(&event(note, &text, Some(reference)), home).await {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
         }
     }
 }
 
-fn event(note: &EventNote, text: String, secondary: Option<ObjectReference>) -> Event {
+fn event(note: &EventNote, text: &str, secondary: Option<ObjectReference>) -> Event {
     Event {
         type_: if note.warning { EventType::Warning } else { EventType::Normal },
         reason: note.reason.clone(),

@@ -50,10 +50,7 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         (None, _) => CleanupNext::Look,
         (Some(SecretLeft::OutOfReach(why)), _) => kept(why.clone()),
         (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(aws, replicas, journal, now),
-        (Some(_), Some(until)) => CleanupNext::Wait {
-            until,
-            why: format!("AWS may show an old state; what it shows counts from {until}"),
-        },
+        (Some(_), Some(until)) => CleanupNext::Wait { until, why: format!("AWS may show an old state; what it shows counts from {until}") },
         (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() => {
             kept("its tags do not say that it is owned by this object".to_owned())
         }

@@ -32,7 +32,9 @@ impl Reconciler<'_> {
             // The recorded place comes first, and says most.
             first.get_or_insert(found);
         }
-        Ok(first.unwrap_or_else(|| SecretLeft::OutOfReach("its name would be longer than 512 characters with today's --name-prefix".to_owned())))
+        Ok(first.unwrap_or_else(|| {
+            SecretLeft::OutOfReach("its name would be longer than 512 characters with today's --name-prefix".to_owned())
+        }))
     }
 
     fn forbidden(&self, place: &SecretPlace, namespace: &NamespacePolicy) -> Option<String> {
@@ -77,7 +79,12 @@ impl Reconciler<'_> {
 
     /// By the recorded ARN if there is one, and by name: an ARN may be of a secret that was replaced, or of another account,
     /// where AWS denies the call.
-    async fn describe_left(&self, removal: &AwsRemoval, place: &SecretPlace, arn: Option<&SecretArn>) -> Result<Option<AwsSecret>, Failure> {
+    async fn describe_left(
+        &self,
+        removal: &AwsRemoval,
+        place: &SecretPlace,
+        arn: Option<&SecretArn>,
+    ) -> Result<Option<AwsSecret>, Failure> {
         let aws = self.aws()?;
         let by_name = Address { region: &place.region, id: &place.name };
         let Some(arn) = arn else { return aws.describe(by_name).await };

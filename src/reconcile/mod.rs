@@ -9,6 +9,7 @@ mod observe;
 mod place;
 mod reconciler;
 mod removal;
+mod result;
 mod shape;
 mod weakness;
 
@@ -22,10 +23,12 @@ use tracing::Instrument as _;
 use self::failed::Failed;
 pub use self::reconciler::Context;
 use self::reconciler::Reconciler;
+pub use self::result::ReconcileResult;
+use self::result::at_least_a_second;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
-use crate::api::condition::ConditionType;
 use crate::api::RotatedSecret;
+use crate::api::condition::ConditionType;
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::Desired;
@@ -43,21 +46,10 @@ const MAX_STEPS: usize = 48;
 /// How soon to reconcile again while AWS may show an old state.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
 
-/// How a reconcile ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReconcileResult {
-    /// When to reconcile again; `None`: when something changes.
-    pub again: Option<Duration>,
-    /// Whether anything was written.
-    pub changed: bool,
-    /// Whether it ended in a failure.
-    pub failed: bool,
-}
-
 /// Reconciles one object. Never fails: a failure is reported in the object's status and leads to another reconcile.
 pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
     if object.metadata.deletion_timestamp.is_some() {
-        return removal::reconcile(object, ctx).await;
+        return Box::pin(removal::reconcile(object, ctx)).await;
     }
     let now = (ctx.clock)();
     if let Some(until) = status::backing_off(object, now)
@@ -198,9 +190,4 @@ impl Reconciler<'_> {
         let interval = self.ctx.refresh_interval;
         interval + interval / 1000 * spread
     }
-}
-
-/// A shorter wait would spin while caches catch up.
-fn at_least_a_second(wait: SignedDuration) -> Duration {
-    Duration::try_from(wait.max(SignedDuration::from_secs(1))).unwrap_or(Duration::from_secs(1))
 }

@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::failed::Failed;
 use super::reconciler::{Context, Reconciler};
-use super::{ReconcileResult, at_least_a_second};
+use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::Address;
@@ -51,7 +51,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
     let mut remains = Remains::default();
     let ended = match reconciler.clean_up(&removal, &mut remains).await {
         Err(failed) if reconciler.out_of_time(&removal, now) && !failed.at_finalizer() => {
-            let why = format!("the deletion did not succeed within {}: {}", hours(ctx.deletion_timeout), failed.failure.message);
+            let why = format!("the deletion did not succeed within {}: {}", in_words(ctx.deletion_timeout), failed.failure.message);
             reconciler.release(&removal, &remains, Some(why)).await.map(|()| Attempt::Released)
         }
         ended => ended,
@@ -130,7 +130,9 @@ impl Reconciler<'_> {
         let effect = match acted {
             Ok(effect) => effect,
             // A namespace that is being deleted takes the Secret along.
-            Err(failure) if *step == Step::ReleaseMirror && failure.class == Class::Denied && self.namespace_ends(removal).await => Effect::Absent,
+            Err(failure) if *step == Step::ReleaseMirror && failure.class == Class::Denied && self.namespace_ends(removal).await => {
+                Effect::Absent
+            }
             // AWS removes replicas after it has answered, and refuses to remove them twice.
             Err(failure) if matches!(step, Step::StopReplicating { .. }) && failure.reason == Reason::AwsRefused => Effect::Absent,
             Err(failure) => return Err(Failed::in_step(step, failure)),
@@ -164,7 +166,7 @@ impl Reconciler<'_> {
     /// Removes the finalizer. What remains in AWS is logged before, because the object may be gone afterwards, and
     /// reported afterwards.
     async fn release(&mut self, removal: &Removal, remains: &Remains, kept: Option<String>) -> Result<(), Failed> {
-        let note = kept.as_ref().map(|why| self.kept(removal, remains, why));
+        let note = kept.as_ref().map(|why| kept_note(removal, remains, why));
         match (&note, &removal.aws) {
             (Some(note), _) => tracing::warn!(note = note.note, "the object is released, and an AWS secret remains"),
             (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && aws.recorded.is_some() => {
@@ -182,17 +184,6 @@ impl Reconciler<'_> {
             self.ctx.events.publish_lasting(&self.object, &note).await;
         }
         Ok(())
-    }
-
-    fn kept(&self, removal: &Removal, remains: &Remains, why: &str) -> EventNote {
-        let found = match &remains.secret {
-            Some(SecretLeft::Ours { arn, place, .. }) => Some((arn.clone(), place.region.clone())),
-            _ => None,
-        };
-        let aws = removal.aws.as_ref();
-        let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
-        let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
-        status::events::secret_kept(found.or(recorded).or_else(place), why)
     }
 
     /// Whether the object has waited long enough. An operator that was away for a long time makes several attempts first.
@@ -241,6 +232,17 @@ impl Failed {
     }
 }
 
-fn hours(timeout: SignedDuration) -> String {
+fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
+    let found = match &remains.secret {
+        Some(SecretLeft::Ours { arn, place, .. }) => Some((arn.clone(), place.region.clone())),
+        _ => None,
+    };
+    let aws = removal.aws.as_ref();
+    let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
+    let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
+    status::events::secret_kept(found.or(recorded).or_else(place), why)
+}
+
+fn in_words(timeout: SignedDuration) -> String {
     format!("{timeout:#}")
 }

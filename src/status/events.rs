@@ -38,9 +38,9 @@ pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
 /// region.
 pub fn secret_kept(secret: Option<(String, String)>, why: &str) -> EventNote {
     let note = match secret {
-        Some((id, region)) => format!(
-            "the AWS secret {id} is kept: {why}; to delete it: aws secretsmanager delete-secret --region {region} --secret-id {id}"
-        ),
+        Some((id, region)) => {
+            format!("the AWS secret {id} is kept: {why}; to delete it: aws secretsmanager delete-secret --region {region} --secret-id {id}")
+        }
         None => format!("the AWS secret is kept, if there is one: {why}"),
     };
     EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }

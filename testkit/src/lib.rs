@@ -25,4 +25,4 @@ pub mod chart {
 pub use agreement::{Agreed, data, fields, ready_reason};
 pub use namespace::{PREFIX, TestNamespace};
 pub use wait::{pause, until};
-pub use world::{HOME, Clients, REGION, World, control_plane, prepare};
+pub use world::{Clients, HOME, REGION, World, control_plane, prepare};

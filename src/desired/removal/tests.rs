@@ -61,7 +61,10 @@ fn the_secret_is_looked_for_where_it_was_recorded_and_where_the_flags_put_it() {
     let named = json!({"secretName": "shared/db", "region": "eu-west-1"});
     let shared = place("eu-west-1", "shared/db", false);
     assert_eq!(places(named.clone(), Some(ARN), &policy()), [shared.clone()], "the ARN contradicts the spec");
-    assert_eq!(places(named, Some(&ARN.replace("eu-central-1", "eu-west-1").replace("k8s/shop/db-admin", "shared/db")), &policy()), [shared]);
+    assert_eq!(
+        places(named, Some(&ARN.replace("eu-central-1", "eu-west-1").replace("k8s/shop/db-admin", "shared/db")), &policy()),
+        [shared]
+    );
 }
 
 #[test]

@@ -45,7 +45,15 @@ fn ours(deleted: bool, replicas: &[&str]) -> SecretLeft {
 
 fn secrets() -> Vec<SecretLeft> {
     let out_of_reach = SecretLeft::OutOfReach("forbidden".to_owned());
-    vec![out_of_reach, SecretLeft::Absent, SecretLeft::Foreign, ours(false, &[]), ours(true, &[]), ours(false, &["eu-west-1"]), ours(true, &["eu-west-1"])]
+    vec![
+        out_of_reach,
+        SecretLeft::Absent,
+        SecretLeft::Foreign,
+        ours(false, &[]),
+        ours(true, &[]),
+        ours(false, &["eu-west-1"]),
+        ours(true, &["eu-west-1"]),
+    ]
 }
 
 /// Runs the plan to its end. `shows`: whether AWS shows what was done.

@@ -186,9 +186,11 @@ fn a_list_of_namespaces_reaches_no_further_except_to_release_objects() -> Result
         let expected = if about.ends_with("nothing else") { Vec::new() } else { vec![&released] };
         ensure!(rules == expected && of("ClusterRoleBinding").len() == expected.len(), "{about}: {rules:?}");
         let events = json!([{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}]);
-        let at_home: Vec<&Value> = of("Role").iter().filter(|role| role["metadata"]["name"] == "rotated-secrets-events").map(|role| &role["rules"]).collect();
+        let at_home: Vec<&Value> =
+            of("Role").iter().filter(|role| role["metadata"]["name"] == "rotated-secrets-events").map(|role| &role["rules"]).collect();
         ensure!(at_home == [&events], "{about}: {at_home:?}");
-        let rights = |role: &&&Value| !matches!(role["metadata"]["name"].as_str(), Some("rotated-secrets-leader" | "rotated-secrets-events"));
+        let rights =
+            |role: &&&Value| !matches!(role["metadata"]["name"].as_str(), Some("rotated-secrets-leader" | "rotated-secrets-events"));
         let places: BTreeSet<&str> = of("Role").iter().filter(rights).filter_map(|role| role["metadata"]["namespace"].as_str()).collect();
         let mut expected = BTreeSet::from(["default", "kube-public"]);
         if !about.ends_with("cluster") {
