@@ -51,7 +51,7 @@ async fn a_namespace_that_is_deleted_with_the_operators_role_in_it_goes_and_take
         let secret = stage.aws_secret(name);
         ensure!(secret.is_some_and(|secret| secret.deletion_date.is_some()), "{name}: the AWS secret is orphaned");
     }
-    operator.terminate().await
+    operator.terminate().await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ fn going(spec: Value, arn: Option<&str>) -> RotatedSecret {
     object
 }
 
-fn deletable(aws: Value) -> Value {
+fn deletable(aws: &Value) -> Value {
     let mut spec = json!({"aws": {"deletionPolicy": "Delete"}, "value": {"generate": {"password": {}}}});
     for (key, value) in aws.as_object().unwrap() {
         spec["aws"][key] = value.clone();
@@ -23,7 +23,7 @@ fn deletable(aws: Value) -> Value {
     spec
 }
 
-fn places(aws: Value, arn: Option<&str>, policy: &Policy) -> Vec<(String, String, bool)> {
+fn places(aws: &Value, arn: Option<&str>, policy: &Policy) -> Vec<(String, String, bool)> {
     let removal = Removal::of(&going(deletable(aws), arn), policy).aws.unwrap();
     let places = removal.places(removal.recorded.as_ref());
     places.into_iter().map(|place| (place.region, place.name, place.own_name)).collect()
@@ -46,7 +46,7 @@ fn aws_matters_only_if_the_secret_is_deleted_with_the_object() {
         let removal = Removal::of(&going(spec.clone(), None), &policy());
         assert_eq!((removal.aws.is_some(), removal.mirror.as_deref()), (aws, mirror), "{spec}");
     }
-    let mut nobody = going(deletable(json!({})), None);
+    let mut nobody = going(deletable(&json!({})), None);
     nobody.metadata.uid = None;
     assert!(Removal::of(&nobody, &policy()).aws.is_none(), "without a uid nothing can be proved");
 }
@@ -54,15 +54,15 @@ fn aws_matters_only_if_the_secret_is_deleted_with_the_object() {
 #[test]
 fn the_secret_is_looked_for_where_it_was_recorded_and_where_the_flags_put_it() {
     let here = place("eu-central-1", "k8s/shop/db-admin", true);
-    assert_eq!(places(json!({}), None, &policy()), [here.clone()]);
-    assert_eq!(places(json!({}), Some(ARN), &policy()), [here.clone()]);
+    assert_eq!(places(&json!({}), None, &policy()), vec![here.clone()]);
+    assert_eq!(places(&json!({}), Some(ARN), &policy()), vec![here.clone()]);
     let moved = Policy { name_prefix: "prod".to_owned(), default_region: "us-east-1".to_owned(), ..policy() };
-    assert_eq!(places(json!({}), Some(ARN), &moved), [here, place("us-east-1", "prod/shop/db-admin", true)]);
+    assert_eq!(places(&json!({}), Some(ARN), &moved), [here, place("us-east-1", "prod/shop/db-admin", true)]);
     let named = json!({"secretName": "shared/db", "region": "eu-west-1"});
     let shared = place("eu-west-1", "shared/db", false);
-    assert_eq!(places(named.clone(), Some(ARN), &policy()), [shared.clone()], "the ARN contradicts the spec");
+    assert_eq!(places(&named, Some(ARN), &policy()), vec![shared.clone()], "the ARN contradicts the spec");
     assert_eq!(
-        places(named, Some(&ARN.replace("eu-central-1", "eu-west-1").replace("k8s/shop/db-admin", "shared/db")), &policy()),
+        places(&named, Some(&ARN.replace("eu-central-1", "eu-west-1").replace("k8s/shop/db-admin", "shared/db")), &policy()),
         [shared]
     );
 }
@@ -71,17 +71,17 @@ fn the_secret_is_looked_for_where_it_was_recorded_and_where_the_flags_put_it() {
 fn a_forged_arn_is_not_followed_to_a_name_that_cannot_be_the_objects() {
     for name in ["k8s/other/db-admin", "k8s/shop/other", "shared/db"] {
         let forged = ARN.replace("k8s/shop/db-admin", name);
-        assert_eq!(places(json!({}), Some(&forged), &policy()), [place("eu-central-1", "k8s/shop/db-admin", true)], "{name}");
+        assert_eq!(places(&json!({}), Some(&forged), &policy()), [place("eu-central-1", "k8s/shop/db-admin", true)], "{name}");
     }
     let injected = ARN.replace("db-admin", "db-admin\nERROR");
-    assert!(Removal::of(&going(deletable(json!({})), Some(&injected)), &policy()).aws.unwrap().recorded.is_none());
+    assert!(Removal::of(&going(deletable(&json!({})), Some(&injected)), &policy()).aws.unwrap().recorded.is_none());
 }
 
 #[test]
 fn no_flag_makes_parsing_fail() {
     let long = Policy { name_prefix: "p".repeat(512), allowed_regions: vec!["eu-west-1".to_owned()], ..policy() };
-    assert_eq!(places(json!({}), None, &long), []);
-    assert_eq!(places(json!({}), Some(ARN), &long), [place("eu-central-1", "k8s/shop/db-admin", true)]);
+    assert_eq!(places(&json!({}), None, &long), []);
+    assert_eq!(places(&json!({}), Some(ARN), &long), [place("eu-central-1", "k8s/shop/db-admin", true)]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_invalid_generator_does_not_hold_a_deletion_up() {
 
 #[test]
 fn only_all_four_tags_prove_ownership() {
-    let removal = Removal::of(&going(deletable(json!({})), None), &policy()).aws.unwrap();
+    let removal = Removal::of(&going(deletable(&json!({})), None), &policy()).aws.unwrap();
     let tags = removal.tags.clone();
     assert!(removal.owns(&tags));
     for key in tags.keys() {

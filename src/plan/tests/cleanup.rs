@@ -59,14 +59,14 @@ fn secrets() -> Vec<SecretLeft> {
 /// Runs the plan to its end. `shows`: whether AWS shows what was done.
 fn run(removal: &Removal, secret: &SecretLeft, mirror: bool, shows: bool) -> (Vec<StepKind>, CleanupNext) {
     let (mut remains, mut journal, mut steps) = (Remains { mirror, secret: None }, Journal::default(), Vec::new());
-    let mut shown = secret.clone();
+    let mut visible = secret.clone();
     for _ in 0..8 {
         match plan_cleanup(removal, &remains, &journal, at(NOW)) {
-            CleanupNext::Look => remains.secret = Some(shown.clone()),
+            CleanupNext::Look => remains.secret = Some(visible.clone()),
             CleanupNext::Do(step) => {
                 steps.push(StepKind::from(&step));
-                if let (Step::StopReplicating { .. }, true, SecretLeft::Ours { deleted, .. }) = (&step, shows, &shown) {
-                    shown = ours(*deleted, &[]);
+                if let (Step::StopReplicating { .. }, true, SecretLeft::Ours { deleted, .. }) = (&step, shows, &visible) {
+                    visible = ours(*deleted, &[]);
                 }
                 if matches!(step, Step::StopReplicating { .. }) {
                     remains.secret = None;

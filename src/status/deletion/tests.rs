@@ -15,7 +15,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// An object of generation 2, the deletion; the status speaks of `observed`.
-fn object(observed: i64, failures: serde_json::Value) -> RotatedSecret {
+fn object(observed: i64, failures: &serde_json::Value) -> RotatedSecret {
     let spec: RotatedSecretSpec =
         serde_json::from_value(json!({"aws": {"deletionPolicy": "Delete"}, "value": {"generate": {"password": {}}}})).unwrap();
     let mut object = RotatedSecret::new("app", spec);
@@ -39,7 +39,7 @@ fn fail(object: &RotatedSecret, failure: &Failure, of: ConditionType, now: i64) 
 #[test]
 fn a_deletion_does_not_inherit_the_backoff_of_what_was_before() {
     let long = json!({"count": 9, "since": at(NOW - 9000), "nextAttemptTime": at(NOW + 3000)});
-    let before = object(1, long);
+    let before = object(1, &long);
     assert_eq!((backing_off(&before, at(NOW)), attempts(&before)), (None, 0));
     let after = fail(&before, &denied(), ConditionType::Provisioned, NOW).failures.unwrap();
     assert_eq!((after.count, after.since.unwrap().0), (1, at(NOW)));
@@ -54,14 +54,14 @@ fn no_wait_is_longer_than_some_minutes_and_a_later_one_is_not_believed() {
         }
     }
     assert!(delay(Class::Invalid, 1, 7) < SignedDuration::from_secs(10), "AWS may be in the middle of it");
-    let until = |seconds: i64| object(2, json!({"count": 1, "since": at(NOW), "nextAttemptTime": at(NOW + seconds)}));
+    let until = |seconds: i64| object(2, &json!({"count": 1, "since": at(NOW), "nextAttemptTime": at(NOW + seconds)}));
     assert_eq!(backing_off(&until(300), at(NOW)), Some(at(NOW + 300)));
     assert_eq!(backing_off(&until(3600), at(NOW)), None);
 }
 
 #[test]
 fn the_conditions_say_that_the_deletion_waits_for_how_long_and_how_to_end_it() {
-    let object = object(2, json!({"count": 2, "since": at(NOW), "nextAttemptTime": at(NOW + 10)}));
+    let object = object(2, &json!({"count": 2, "since": at(NOW), "nextAttemptTime": at(NOW + 10)}));
     for (of, patch, limited) in [
         (ConditionType::Provisioned, r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#, true),
         (ConditionType::Mirrored, r#"{"spec":{"target":{"deletionPolicy":"Delete"}}}"#, true),
