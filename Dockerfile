@@ -2,7 +2,9 @@
 # docs/image.md tells how to build it, also without an engine, and how to verify it.
 #
 # Each architecture is built as itself, natively or under emulation: docker buildx build --platform linux/amd64,linux/arm64 .
-ARG RUST=rust:1.95.0-slim-bookworm
+#
+# Pinned to the digest of the index of all architectures, because a tag can be moved.
+ARG RUST=rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 FROM ${RUST} AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 WORKDIR /src

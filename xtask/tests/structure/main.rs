@@ -10,6 +10,7 @@
 mod imports;
 mod layers;
 mod modules;
+mod pinned;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +88,42 @@ fn functions_of_the_plan_are_short_and_structs_of_its_facts_are_small() {
     let wrong: Vec<String> =
         sizes::over(&functions, sizes::FUNCTION, "lines").chain(sizes::over(&structs, sizes::STRUCT, "fields")).collect();
     assert!(wrong.is_empty(), "split:\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn actions_and_base_images_are_pinned() {
+    let (found, wrong) = pinned::unpinned(repository());
+    assert!(found > 20, "only {found} references were found");
+    assert!(wrong.is_empty(), "pin actions to a commit (with the release as a comment) and images to a digest:\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn a_tag_or_a_branch_is_no_pin() {
+    let commit = "d23441a48e516b6c34aea4fa41551a30e30af803";
+    for (line, pinned) in [
+        (format!("      - uses: actions/checkout@{commit} # v6.1.0"), true),
+        (format!("        uses: actions/checkout@{commit} # v6.1.0"), true),
+        ("      - uses: ./.github/actions/setup".to_owned(), true),
+        (format!("      - uses: actions/checkout@{commit}"), false),
+        ("      - uses: actions/checkout@v6".to_owned(), false),
+        ("      - uses: actions/checkout@main # v6".to_owned(), false),
+        ("      - uses: docker://alpine:3".to_owned(), false),
+    ] {
+        assert_eq!(pinned::action(&line).map(|(_, pinned)| pinned), Some(pinned), "{line}");
+    }
+    assert_eq!(pinned::action("      - run: make ci"), None);
+    let digest = "d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082";
+    for (line, pinned) in [
+        (format!("ARG RUST=rust:1.95.0@sha256:{digest}"), true),
+        (format!("FROM rust:1.95.0@sha256:{digest} AS build"), true),
+        ("FROM ${RUST} AS build".to_owned(), true),
+        ("FROM scratch".to_owned(), true),
+        ("ARG RUST=rust:1.95.0".to_owned(), false),
+        ("FROM rust:1.95.0".to_owned(), false),
+    ] {
+        assert_eq!(pinned::image(&line).map(|(_, pinned)| pinned), Some(pinned), "{line}");
+    }
+    assert_eq!(pinned::image("ARG VERSION=0.0.0"), None);
 }
 
 /// One line for each circle: the shortest through a file, without those that share a file with an earlier one.
