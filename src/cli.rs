@@ -100,9 +100,12 @@ pub struct RunArgs {
     /// Maximum number of concurrent reconciles.
     #[arg(long, env = "ROTATED_SECRETS_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
-    /// Address of the HTTP endpoints /livez, /readyz and /metrics.
-    #[arg(long, env = "ROTATED_SECRETS_HTTP_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
-    http_address: SocketAddr,
+    /// Address of the health endpoints /livez and /readyz.
+    #[arg(long, env = "ROTATED_SECRETS_HEALTH_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8081")]
+    health_address: SocketAddr,
+    /// Address of /metrics.
+    #[arg(long, env = "ROTATED_SECRETS_METRICS_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    metrics_address: SocketAddr,
     /// Export metrics for each object, labelled with its namespace and name: five series per object.
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
     metrics_per_object: bool,
@@ -158,7 +161,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         refresh_interval,
         deletion_timeout,
         concurrency,
-        http_address,
+        health_address,
+        metrics_address,
         metrics_per_object,
         log_format,
         log,
@@ -172,8 +176,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     tokio::spawn(pulse.clone().beat());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let pages = Endpoints { metrics: metrics.clone(), readiness: readiness.clone(), pulse };
-    let serving = endpoints::serve(http_address, pages, until(stopped.clone()))
-        .map_err(|_| Fatal(format!("--http-address: cannot listen on {http_address}; check whether another process uses the port")))?;
+    let serving =
+        endpoints::serve(health_address, metrics_address, pages, until(stopped.clone())).map_err(|error| Fatal(error.to_string()))?;
 
     let mut config = kube::Config::infer()
         .await

@@ -1,6 +1,7 @@
 //! HTTP endpoints of the operator: `/livez`, `/readyz` and `/metrics`. The health endpoints call neither AWS nor the
 //! API server: an outage there is reported in conditions, and a restart of the pod would not end it. The endpoints are
-//! served by a separate thread, so that they respond even if the threads of the operator are blocked.
+//! served by a separate thread, so that they respond even if the threads of the operator are blocked, and with limits, so
+//! that clients cannot exhaust the process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,9 +15,14 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::FutureExt as _;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use self::server::Limits;
 use crate::metrics::Metrics;
+
+mod server;
 
 /// Interval of the runtime's heartbeat.
 const BEAT: Duration = Duration::from_secs(1);
@@ -80,32 +86,64 @@ pub struct Endpoints {
     pub pulse: Heartbeat,
 }
 
-/// Listens on `address` and serves the endpoints in a separate thread until `stop` resolves and the open requests are
-/// answered. The returned receiver resolves then.
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag}: cannot listen on {address}; check whether another process uses the port")]
+pub struct Unavailable {
+    flag: &'static str,
+    address: SocketAddr,
+}
+
+/// Listens on both addresses and serves the endpoints in a separate thread until `stop` resolves and the open requests are
+/// answered. The returned receiver resolves then. The health endpoints have a listener of their own, so that clients of the
+/// metrics cannot use up their connections.
 ///
 /// # Errors
-/// If the address cannot be bound.
-pub fn serve(address: SocketAddr, pages: Endpoints, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// If an address cannot be bound.
+pub fn serve(
+    health: SocketAddr,
+    metrics: SocketAddr,
+    pages: Endpoints,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<oneshot::Receiver<()>, Unavailable> {
+    let (flag, address) = ("--health-address", health);
+    let health = bind(address).map_err(|_| Unavailable { flag, address })?;
+    let (flag, address) = ("--metrics-address", metrics);
+    let metrics = bind(address).map_err(|_| Unavailable { flag, address })?;
+    let unavailable = |_| Unavailable { flag, address };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
     let (ended, ending) = oneshot::channel();
-    std::thread::Builder::new().name("pages".to_owned()).spawn(move || {
-        let served = runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(pages)).with_graceful_shutdown(stop).await
+    let serving = move || {
+        let served: io::Result<()> = runtime.block_on(async {
+            let (health, metrics) = (TcpListener::from_std(health)?, TcpListener::from_std(metrics)?);
+            let stop = stop.shared();
+            tokio::join!(
+                server::serve(health, health_router(pages.clone()), Limits::default(), stop.clone()),
+                server::serve(metrics, metrics_router(pages), Limits::default(), stop),
+            );
+            Ok(())
         });
         if served.is_err() {
             tracing::error!("the HTTP endpoints have stopped");
         }
         let _ = ended.send(());
-    })?;
+    };
+    std::thread::Builder::new().name("pages".to_owned()).spawn(serving).map_err(unavailable)?;
     Ok(ending)
 }
 
-/// The router of the endpoints.
-pub fn router(pages: Endpoints) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(render)).with_state(pages)
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn health_router(pages: Endpoints) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(pages)
+}
+
+fn metrics_router(pages: Endpoints) -> Router {
+    Router::new().route("/metrics", get(render)).with_state(pages)
 }
 
 async fn livez(State(pages): State<Endpoints>) -> (StatusCode, String) {
@@ -161,7 +199,7 @@ mod tests {
     async fn it_is_alive_before_it_is_ready() {
         let pages = pages();
         let readiness = pages.readiness.clone();
-        let router = router(pages);
+        let router = health_router(pages);
         let (status, _, _) = ask(router.clone(), Method::GET, "/livez").await;
         assert_eq!(status, StatusCode::OK);
         let (status, _, body) = ask(router.clone(), Method::GET, "/readyz").await;
@@ -176,7 +214,7 @@ mod tests {
     async fn metrics_are_open_metrics() {
         let pages = pages();
         pages.metrics.step("Create", "ok");
-        let router = router(pages);
+        let router = metrics_router(pages);
         let (status, kind, body) = ask(router, Method::GET, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
@@ -185,25 +223,33 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_else_is_there_and_nothing_can_be_written() {
-        let router = router(pages());
-        let (status, _, _) = ask(router.clone(), Method::GET, "/").await;
-        assert_eq!(status, StatusCode::NOT_FOUND);
-        let (status, _, _) = ask(router, Method::POST, "/livez").await;
-        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        let (health, metrics) = (health_router(pages()), metrics_router(pages()));
+        for (router, path) in [(&health, "/"), (&health, "/metrics"), (&metrics, "/"), (&metrics, "/livez"), (&metrics, "/readyz")] {
+            let (status, _, _) = ask(router.clone(), Method::GET, path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+        for (router, path) in [(health, "/livez"), (metrics, "/metrics")] {
+            let (status, _, _) = ask(router, Method::POST, path).await;
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        }
     }
+
+    /// Ports that were free a moment ago, because `serve` takes addresses.
+    fn free() -> [SocketAddr; 2] {
+        let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        free.map(|free| free.local_addr().unwrap())
+    }
+
+    const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
     #[tokio::test]
     async fn it_answers_until_it_is_told_to_stop() {
-        // A port that was free a moment ago, because `serve` takes an address.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let [health, metrics] = free();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let until = async { drop(stopped.await) };
-        let serving = serve(address, pages(), until).unwrap();
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        client.write_all(request).await.unwrap();
+        let serving = serve(health, metrics, pages(), until).unwrap();
+        let mut client = tokio::net::TcpStream::connect(health).await.unwrap();
+        client.write_all(LIVEZ).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -212,17 +258,42 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_is_taken_is_named_with_its_flag() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (taken_at, [free, _]) = (taken.local_addr().unwrap(), free());
+        for (health, metrics, flag) in [(taken_at, free, "--health-address"), (free, taken_at, "--metrics-address")] {
+            let error = serve(health, metrics, pages(), std::future::pending()).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(&taken_at.to_string()), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_while_the_connections_of_the_metrics_are_used_up() {
+        let [health, metrics] = free();
+        let _serving = serve(health, metrics, pages(), std::future::pending()).unwrap();
+        let mut held = Vec::new();
+        for _ in 0..2 * Limits::default().connections {
+            let mut client = tokio::net::TcpStream::connect(metrics).await.unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+            held.push(client);
+        }
+        let mut client = tokio::net::TcpStream::connect(health).await.unwrap();
+        client.write_all(LIVEZ).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    #[test]
     fn a_runtime_that_is_stuck_is_told_by_a_thread_that_is_not() {
         let pulse = Heartbeat { epoch: Instant::now().checked_sub(2 * STUCK).unwrap(), last: Arc::default() };
         let pages = Endpoints { pulse: pulse.clone(), ..pages() };
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let _serving = serve(address, pages, std::future::pending()).unwrap();
+        let [address, metrics] = free();
+        let _serving = serve(address, metrics, pages, std::future::pending()).unwrap();
         let livez = || {
             use std::io::{Read as _, Write as _};
             let mut client = std::net::TcpStream::connect(address).unwrap();
-            client.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            client.write_all(LIVEZ).unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).unwrap();
             answer

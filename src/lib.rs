@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod plaintext;
 pub mod plan;
 pub mod plugin;
+pub mod process;
 pub mod reconcile;
 pub mod refusal;
 pub mod schedule;

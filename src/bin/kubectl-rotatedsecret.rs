@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use rotated_secrets::plugin::{Cli, Exit, execute};
+use rotated_secrets::process::{ALLOCATOR, Allocator, protect_memory};
+
+#[global_allocator]
+static MEMORY: Allocator = ALLOCATOR;
 
 fn main() -> ExitCode {
     // By its place only: the words of a panic can hold a value.
@@ -12,6 +16,8 @@ fn main() -> ExitCode {
         let (file, line) = panic.location().map_or(("?", 0), |place| (place.file(), place.line()));
         let _ = writeln!(std::io::stderr(), "error: a defect at {file}:{line}: please report it");
     }));
+    // `verify --values` reads values. On a system that does not allow it, the plugin works all the same.
+    let _ = protect_memory();
     let cli = Cli::parse();
     let ended = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(execute(cli)),

@@ -42,7 +42,8 @@ async fn help_explains_every_flag_and_names_its_variable() -> Result<()> {
         "development",
         "refresh-interval",
         "concurrency",
-        "http-address",
+        "health-address",
+        "metrics-address",
         "log-format",
         "log",
     ];
@@ -54,9 +55,8 @@ async fn help_explains_every_flag_and_names_its_variable() -> Result<()> {
 
 /// The one sentence on standard error, and the exit code.
 async fn refusal(kubeconfig: &std::path::Path, flags: &[&str]) -> Result<(String, i32)> {
-    let [port] = free_ports()?;
-    let address = format!("127.0.0.1:{port}");
-    let mut args = vec!["run", "--http-address", &address];
+    let [health, metrics] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
+    let mut args = vec!["run", "--health-address", &health, "--metrics-address", &metrics];
     args.extend(flags);
     let output = run_to_end(kubeconfig, &args).await?;
     ensure!(output.stdout.is_empty(), "nothing on standard output");
@@ -167,6 +167,7 @@ async fn health_is_served_and_every_line_of_the_log_is_json() -> Result<()> {
     let stage = Stage::enter("health").await?;
     let operator = Operator::launch(&stage, &[]).await?;
     ensure!(operator.get("/livez").await? == (200, "ok".to_owned()), "alive");
+    ensure!(operator.limit("Max core file size")? == ("0".to_owned(), "0".to_owned()), "no core dump");
     until("ready", async || {
         let (status, body) = operator.get("/readyz").await?;
         ensure!(status == 200 && body == "ok" || status == 503 && !body.is_empty(), "{status}: {body}");

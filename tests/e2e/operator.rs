@@ -20,7 +20,8 @@ const NAME: &str = "operator";
 
 pub(crate) struct Operator {
     group: ProcessGroup,
-    address: SocketAddr,
+    health: SocketAddr,
+    metrics: SocketAddr,
 }
 
 impl Operator {
@@ -55,8 +56,7 @@ impl Operator {
 
     async fn launch_as(stage: &Stage, flags: &[&str], environment: Option<&[(&str, &str)]>) -> Result<Self> {
         loop {
-            let [port] = free_ports()?;
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let [health, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
             let group = ProcessGroup::new("e2e-operator-")?;
             let mut command = command(&stage.kubeconfig);
             if let Some(environment) = environment {
@@ -64,7 +64,8 @@ impl Operator {
             }
             command
                 .args(["run", "--aws-region", REGION, "--aws-endpoint-url", &stage.endpoint(), "--development"])
-                .args(["--minimum-rotation-interval", "1s", "--http-address", &address.to_string()])
+                .args(["--minimum-rotation-interval", "1s"])
+                .args(["--health-address", &health.to_string(), "--metrics-address", &metrics.to_string()])
                 .args(flags);
             for default in [["--refresh-interval", "10s"], ["--log", "trace"]] {
                 if !flags.contains(&default[0]) {
@@ -72,7 +73,7 @@ impl Operator {
                 }
             }
             group.start(NAME, &command)?;
-            let operator = Self { group, address };
+            let operator = Self { group, health, metrics };
             let alive = until("the operator is alive", async || {
                 if operator.ended()?.is_some() {
                     return Ok(Some(false));
@@ -92,9 +93,10 @@ impl Operator {
         Ok(std::fs::read_to_string(self.group.log(NAME))?)
     }
 
-    /// A page of its own port: status and body.
+    /// A page of its own ports: status and body.
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address).await?;
+        let address = if path == "/metrics" { self.metrics } else { self.health };
+        let mut stream = TcpStream::connect(address).await?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -138,6 +140,15 @@ impl Operator {
         let after = stat.rsplit_once(") ").context("a stat line")?.1;
         let times: Vec<u64> = after.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
         Ok((memory, times.iter().sum::<u64>() * 10))
+    }
+
+    /// A limit of the process, as the kernel shows it: the soft one and the hard one.
+    pub(crate) fn limit(&self, name: &str) -> Result<(String, String)> {
+        let id = *self.group.ids().first().context("a process")?;
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits"))?;
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).context("a limit")?;
+        let mut words = line.split_whitespace().map(str::to_owned);
+        words.next().zip(words.next()).context("two limits")
     }
 
     /// The most memory that it ever held, in KiB, with the program's pages.

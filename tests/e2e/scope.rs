@@ -155,7 +155,8 @@ async fn an_operator_without_a_right_or_with_a_selector_that_is_none_says_so_and
     let stage = Stage::enter("no-start").await?;
     let run = async |kubeconfig: &std::path::Path, flags: &[&str]| -> Result<String> {
         let endpoint = stage.endpoint();
-        let base = ["run", "--aws-region", "eu-central-1", "--aws-endpoint-url", &endpoint, "--http-address", "127.0.0.1:0"];
+        let listen = ["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
+        let base = [["run", "--aws-region", "eu-central-1", "--aws-endpoint-url", &endpoint].as_slice(), &listen].concat();
         let output = crate::operator::run_to_end(kubeconfig, &[base.as_slice(), flags].concat()).await?;
         ensure!(!output.status.success(), "it cannot start");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())

@@ -38,6 +38,12 @@
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create is false: set serviceAccount.name to an existing ServiceAccount, not the default one, which other pods use too" }}
 {{- end }}
+{{- if eq (int .Values.ports.metrics) (int .Values.ports.health) }}
+{{- fail "ports.metrics and ports.health must differ, so that clients of the metrics cannot use up the connections of the probes" }}
+{{- end }}
+{{- if and .Values.metrics.monitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) }}
+{{- fail "metrics.monitor.enabled is true, but the NetworkPolicy lets nobody scrape: set networkPolicy.metricsFrom to your Prometheus, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}], or networkPolicy.enabled to false" }}
+{{- end }}
 {{- range $name, $file := dict "prometheusRule" "files/alerts.yaml" "dashboard" "files/dashboard.json" }}
 {{- if and (get $.Values.metrics $name).enabled (not ($.Files.Get $file)) }}
 {{- fail (printf "metrics.%s.enabled is true, but this chart has no %s" $name $file) }}

@@ -11,8 +11,9 @@ use testkit::chart;
 use super::values;
 
 /// Flags with a value of their own, outside `operator`: others of the chart's objects need it, too. Two have their environment's name.
-const ELSEWHERE: [&str; 10] = [
-    "http-address",
+const ELSEWHERE: [&str; 11] = [
+    "health-address",
+    "metrics-address",
     "allow-service-account-identity",
     "namespaces",
     "leader-elect",

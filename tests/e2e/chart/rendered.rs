@@ -30,12 +30,16 @@ fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
         ("two namespaces and a name for the cluster", set(&["namespaces={default,kube-public}", "operator.clusterId=production"])),
         ("two namespaces and nothing else", set(&["namespaces={default,kube-public}", "rbac.clusterWideFinalizers=false"])),
         ("accounts of two namespaces", set(&["serviceAccountIdentity.namespaces={default,kube-public}"])),
-        ("a service monitor", set(&["metrics.monitor.enabled=true", "metrics.monitor.kind=ServiceMonitor"])),
-        ("a closed network", set(&["networkPolicy.enabled=true"])),
         (
-            "a network without anything outside",
-            set(&["networkPolicy.enabled=true", "networkPolicy.egressPorts=null", "networkPolicy.podIdentityAgent=false"]),
+            "a service monitor",
+            set(&[
+                "metrics.monitor.enabled=true",
+                "metrics.monitor.kind=ServiceMonitor",
+                "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.team=monitoring",
+            ]),
         ),
+        ("an open network", set(&["networkPolicy.enabled=false"])),
+        ("a network without anything outside", set(&["networkPolicy.egressPorts=null", "networkPolicy.podIdentityAgent=false"])),
         ("the platform's user", set(&["podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null"])),
         ("one replica", set(&["replicas=1"])),
         ("one replica with a Lease", set(&["replicas=1", "leaderElection.enabled=true"])),
@@ -244,6 +248,46 @@ fn replicas_share_a_lease_of_the_releases_name_and_one_alone_has_no_right_to_any
         for role in roles {
             ensure!(role["kind"] == "Role" && role["metadata"]["namespace"] == PLACE, "{about}: in the release's namespace");
             ensure!(role["rules"][1]["resourceNames"] == json!([name]), "{about}: by name");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_network_lets_in_nobody_but_prometheus_and_out_what_the_operator_needs() -> Result<()> {
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let Some(policy) = manifests.iter().find(|document| document["kind"] == "NetworkPolicy") else {
+            ensure!(about == "an open network", "{about}: no NetworkPolicy");
+            continue;
+        };
+        let spec = &policy["spec"];
+        ensure!(spec["policyTypes"] == json!(["Ingress", "Egress"]), "{about}");
+        let peers = match about {
+            "everything" => json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]),
+            "a service monitor" => json!([{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]),
+            _ => Value::Null,
+        };
+        let metrics = json!([{"port": "metrics", "protocol": "TCP"}]);
+        let ingress = if peers.is_null() { json!([]) } else { json!([{"from": peers, "ports": metrics}]) };
+        ensure!(spec["ingress"] == ingress, "{about}: {}", spec["ingress"]);
+        if about == "defaults" {
+            let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
+            let agent = json!([{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}]);
+            let egress = json!([
+                {"ports": [{"port": 53, "protocol": "UDP"}, tcp(53)]},
+                {"ports": [tcp(443), tcp(6443)]},
+                {"to": agent, "ports": [tcp(80)]},
+            ]);
+            ensure!(spec["egress"] == egress, "{}", spec["egress"]);
+        }
+        // The ports that the policy and the probes name are those of the container.
+        let deployment = manifests.iter().find(|document| document["kind"] == "Deployment").context("a Deployment")?;
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let ports: Vec<&str> = container["ports"].as_array().context("ports")?.iter().filter_map(|port| port["name"].as_str()).collect();
+        ensure!(ports == ["metrics", "health"], "{about}: {ports:?}");
+        for probe in ["livenessProbe", "readinessProbe"] {
+            ensure!(container[probe]["httpGet"]["port"] == "health", "{about}: {probe}");
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 27] = [
+const REFUSED: [(&str, &str); 30] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -35,7 +35,10 @@ const REFUSED: [(&str, &str); 27] = [
     ("serviceAccount.create=false", "serviceAccount.create is false: set serviceAccount.name to an existing ServiceAccount"),
     ("serviceAccount.annotations.a=1", "at '/serviceAccount/annotations/a': got number, want string"),
     ("metrics.monitor.kind=Probe", "at '/metrics/monitor/kind': value must be one of 'PodMonitor', 'ServiceMonitor'"),
-    ("port=80", "at '/port': minimum: got 80, want 1,024"),
+    ("ports.health=80", "at '/ports/health': minimum: got 80, want 1,024"),
+    ("ports.metrics=8081", "ports.metrics and ports.health must differ"),
+    ("enabled=maybe", "at '/enabled': got string, want boolean"),
+    ("metrics.monitor.enabled=true", "the NetworkPolicy lets nobody scrape: set networkPolicy.metricsFrom"),
     ("networkPolicy.egressPorts={https}", "at '/networkPolicy/egressPorts/0': got string, want integer"),
     ("imagePullSecrets={registry}", "at '/imagePullSecrets/0': got string, want object"),
 ];
@@ -58,6 +61,8 @@ fn what_looks_odd_and_is_right_is_taken() -> Result<()> {
         "podSecurityContext.runAsUser=null",
         "namespaces={a}",
         "global.anything=1",
+        "enabled=true",
+        "enabled=false",
     ] {
         chart::render(&chart::dir(), &["--set", set])?;
     }

@@ -77,7 +77,7 @@ impl Stage {
         command
             .arg("run")
             .args(flags)
-            .args(["--http-address", &format!("127.0.0.1:{port}"), "--log-format", "human"])
+            .args(["--health-address", &format!("127.0.0.1:{port}"), "--metrics-address", "127.0.0.1:0", "--log-format", "human"])
             .env("KUBECONFIG", kubeconfig)
             .envs(self.aws());
         let start = Instant::now();
