@@ -13,7 +13,7 @@ use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
-use crate::flags::{duration, endpoint};
+use crate::flags::{duration, endpoint, tag};
 use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
@@ -62,6 +62,10 @@ pub struct RunArgs {
     /// object. Default: any.
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_KMS_KEYS", value_name = "GLOB,...", value_delimiter = ',')]
     allowed_kms_keys: Vec<String>,
+    /// Tags of every AWS secret that the operator creates or adopts, `KEY=VALUE,...`. Tags of the object with the same key
+    /// take precedence. Drift is corrected as for the tags of the object.
+    #[arg(long, env = "ROTATED_SECRETS_DEFAULT_TAGS", value_name = "KEY=VALUE,...", value_delimiter = ',', value_parser = tag)]
+    default_tags: Vec<(String, String)>,
     /// Allow objects to set a resource policy (spec.aws.resourcePolicy). Users who can write such an object can then
     /// grant other principals access to its AWS secret.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_RESOURCE_POLICIES")]
@@ -150,6 +154,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         aws_region,
         allowed_regions,
         allowed_kms_keys,
+        default_tags,
         allow_resource_policies,
         aws_endpoint_url,
         aws_use_fips_endpoint,
@@ -215,6 +220,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             service_accounts: allow_service_account_identity,
             allowed_kms_keys,
             allow_resource_policies,
+            default_tags: default_tags.into_iter().collect(),
         },
         clock: Arc::new(now),
         metrics,

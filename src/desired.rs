@@ -24,11 +24,12 @@ mod policy;
 mod removal;
 pub mod resource_policy;
 mod settings;
+mod syntax;
 mod token;
 mod versions;
 
 pub use arn::SecretArn;
-pub use glob::glob_allows;
+pub use glob::{glob_allows, glob_allows_arn};
 pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
 pub use policy::Policy;
@@ -36,6 +37,9 @@ pub use removal::{AwsRemoval, Removal, SecretPlace};
 pub use settings::{Setting, Settings};
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
+
+/// Maximum number of tags of a secret in AWS, without the ownership tags and the rotation tag.
+const MOST_TAGS: usize = 45;
 
 impl Desired {
     /// Parses the object. CEL rejects most mistakes at admission; the checks here need the operator's configuration or
@@ -54,8 +58,14 @@ impl Desired {
         let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
         let name = object.name_any();
         let aws = &object.spec.aws;
+        // The names of an object that is being deleted are not used any more, or it has used them before.
+        if object.metadata.deletion_timestamp.is_none() {
+            syntax::check(&object.spec)?;
+        }
 
-        let region = aws.region.clone().unwrap_or_else(|| recorded.map_or(&policy.default_region, |recorded| &recorded.region).clone());
+        let by_arn = aws.secret_name.as_deref().and_then(SecretArn::parse);
+        let elsewhere = by_arn.as_ref().or(recorded).map(|arn| &arn.region);
+        let region = aws.region.clone().unwrap_or_else(|| elsewhere.unwrap_or(&policy.default_region).clone());
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(&region) {
             return Err(Refusal::new(
                 Reason::RegionNotAllowed,
@@ -88,7 +98,17 @@ impl Desired {
             Some(spec) => Some(generators::declared(spec)?),
         };
 
-        let mut tags = aws.tags.clone();
+        let mut tags = policy.default_tags.clone();
+        tags.extend(aws.tags.clone());
+        if value.is_some() && tags.len() > MOST_TAGS {
+            return Err(Refusal::new(
+                Reason::InvalidSpec,
+                format!(
+                    "spec.aws.tags: {} tags with those of --default-tags, and AWS allows 50, of which the operator needs 5: remove tags",
+                    tags.len()
+                ),
+            ));
+        }
         for (key, value) in [(TAG_CLUSTER, &policy.cluster), (TAG_NAMESPACE, &namespace), (TAG_NAME, &name), (TAG_UID, &uid)] {
             tags.insert(key.to_owned(), value.clone());
         }
@@ -176,7 +196,7 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
     labels.insert(crate::api::MANAGED_BY.0.to_owned(), crate::api::MANAGED_BY.1.to_owned());
     Some(Target {
         name: spec.name.clone().unwrap_or_else(|| name.to_owned()),
-        layout: Layout { kind: spec.kind, keys: spec.keys.clone() },
+        layout: Layout { kind: spec.kind, keys: spec.keys.clone(), whole: spec.whole_value_key.clone() },
         labels,
         annotations: spec.annotations.clone(),
         pin: Pin::of(spec),

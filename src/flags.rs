@@ -19,9 +19,36 @@ pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses `KEY=VALUE` of a tag in AWS.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    let fine = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " +-=._:/@".contains(c));
+    let (key, value) = text.split_once('=').ok_or("use KEY=VALUE")?;
+    let (keys, values) = (key.chars().count(), value.chars().count());
+    if keys == 0 || keys > 128 || values > 256 || !fine(key) || !fine(value) {
+        return Err("use a key of 1 to 128 and a value of up to 256 letters, digits, spaces and + - = . _ : / @".to_owned());
+    }
+    if key.to_ascii_lowercase().starts_with("aws:") || key.starts_with("rotated-secrets.io/") {
+        return Err("keys that start with aws: (AWS) or rotated-secrets.io/ (ownership) are reserved".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_is_a_key_and_a_value_that_aws_takes() {
+        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        assert_eq!(tag("team=shop"), pair("team", "shop"));
+        assert_eq!(tag("cost center=a=b"), pair("cost center", "a=b"));
+        assert_eq!(tag("empty="), pair("empty", ""));
+        let long = format!("k={}", "v".repeat(257));
+        for bad in ["team", "=shop", "aws:x=y", "AWS:x=y", "rotated-secrets.io/uid=y", "a=b\n", "a*=b", long.as_str()] {
+            assert!(tag(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn plain_http_is_for_loopback_only() {

@@ -182,6 +182,8 @@ impl Payload {
     }
 }
 
+type JsonObject = serde_json::Map<String, serde_json::Value>;
+
 /// Data of a Secret.
 pub type Data = BTreeMap<String, SecretBytes>;
 
@@ -191,6 +193,8 @@ pub struct Layout {
     pub kind: SecretType,
     /// Keys of the Secret and their fields. Empty: every field under its own name.
     pub keys: BTreeMap<String, String>,
+    /// Key for the whole value, whatever its form.
+    pub whole: Option<String>,
 }
 
 /// The reason why a value cannot be mirrored. Carries only names that the user wrote or that Kubernetes defines.
@@ -202,8 +206,8 @@ pub enum LayoutError {
     KeyMissing(&'static str),
     /// The value is not a JSON object, but `target.keys` refers to fields.
     NotAnObject,
-    /// The name of a field is not a valid key of a Secret.
-    UnusableKey,
+    /// The name of this field, escaped and cut, is not a valid key of a Secret.
+    UnusableKey(String),
     /// The data of a key does not have the format that the type requires.
     Malformed(&'static str),
 }
@@ -215,8 +219,8 @@ impl Layout {
     /// If a field is missing, or the data does not match the type.
     pub fn render(&self, value: &Payload) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
         let data = match Object::read(value) {
-            Some(object) => self.fields(&object.0)?,
-            None => self.whole(value.bytes())?,
+            Some(object) if self.whole.is_none() => self.fields(&object.0)?,
+            _ => self.whole(value.bytes())?,
         };
         self.check(&data)?;
         Ok(data)
@@ -233,10 +237,11 @@ impl Layout {
     }
 
     fn whole(&self, bytes: &[u8]) -> Result<BTreeMap<String, SecretBytes>, LayoutError> {
-        let key = match self.keys.iter().next() {
-            None => WHOLE_VALUE_KEY,
-            Some((key, field)) if self.keys.len() == 1 && field == WHOLE_VALUE_KEY => key,
-            Some(_) => return Err(LayoutError::NotAnObject),
+        let key = match (&self.whole, self.keys.iter().next()) {
+            (Some(key), _) => key,
+            (None, None) => WHOLE_VALUE_KEY,
+            (None, Some((key, field))) if self.keys.len() == 1 && field == WHOLE_VALUE_KEY => key,
+            _ => return Err(LayoutError::NotAnObject),
         };
         Ok(BTreeMap::from([(key.to_owned(), SecretBytes::from(bytes.to_vec()))]))
     }
@@ -245,11 +250,10 @@ impl Layout {
         if self.keys.is_empty() {
             return object
                 .iter()
-                .map(
-                    |(name, value)| {
-                        if is_secret_key(name) { Ok((name.clone(), field_bytes(value))) } else { Err(LayoutError::UnusableKey) }
-                    },
-                )
+                .map(|(name, value)| match is_secret_key(name) {
+                    true => Ok((name.clone(), field_bytes(value))),
+                    false => Err(LayoutError::UnusableKey(name.chars().take(64).flat_map(char::escape_default).collect())),
+                })
                 .collect();
         }
         self.keys
@@ -278,8 +282,8 @@ impl Layout {
             SecretType::DockerConfigJson => {
                 const KEY: &str = ".dockerconfigjson";
                 demand(KEY)?;
-                let json =
-                    data.get(KEY).is_some_and(|bytes| serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(bytes.expose()).is_ok());
+                // Parsed completely, as the API server does: it also refuses numbers that are no float64, such as 1e999.
+                let json = data.get(KEY).is_some_and(|bytes| serde_json::from_slice::<JsonObject>(bytes.expose()).is_ok());
                 if json { Ok(()) } else { Err(LayoutError::Malformed(KEY)) }
             }
         }
@@ -342,7 +346,8 @@ fn field_bytes(value: &RawValue) -> SecretBytes {
     })
 }
 
-fn is_secret_key(name: &str) -> bool {
+/// Whether a key of a Secret may have this name.
+pub(crate) fn is_secret_key(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 253
         && name != "."
@@ -364,3 +369,5 @@ pub fn short_hash(bytes: &[u8]) -> String {
 mod pair_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_tests;

@@ -39,6 +39,16 @@ impl ExternalWriter {
         Ok(text(&made, "ARN"))
     }
 
+    /// As a service of AWS: makes a secret with a name that users may not choose, such as `rds!db-1`; answers with its ARN.
+    pub fn create_managed(&self, name: &str, value: &str) -> String {
+        lock(&self.store).create_managed(self.caller(), name, value, &token())
+    }
+
+    /// As another account: makes a secret, or puts its next value, that this account may read by its full ARN; answers with that ARN.
+    pub fn share(&self, account: &str, name: &str, value: &str) -> String {
+        lock(&self.store).share(self.caller(), account, name, value, &token())
+    }
+
     /// Puts a new current value; answers with the version's id.
     pub fn put_value(&self, name: &str, value: &str) -> Result<String, AwsError> {
         self.put(name, value, "AWSCURRENT")
@@ -117,8 +127,11 @@ impl ExternalWriter {
 
     /// Any operation.
     pub fn act(&self, operation: &str, body: &Value) -> Result<Value, AwsError> {
-        let caller = Caller { region: &self.region, now: self.clock.now(), age: Duration::ZERO };
-        lock(&self.store).call(caller, operation, body)
+        lock(&self.store).call(self.caller(), operation, body)
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { region: &self.region, now: self.clock.now(), age: Duration::ZERO }
     }
 }
 

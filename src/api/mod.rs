@@ -53,6 +53,14 @@ pub const FINALIZER: &str = "rotated-secrets.io/cleanup";
 pub const FIELD_MANAGER: &str = "rotated-secrets";
 /// Label on every mirrored Secret.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rotated-secrets");
+/// Recommended labels of Kubernetes that an object may set on its Secret. `managed-by` is not among them.
+pub const RECOMMENDED_LABELS: [&str; 5] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/part-of",
+];
 /// Annotation on the mirrored Secret: ID of the version that it holds.
 pub const VERSION_ID: &str = "rotated-secrets.io/version-id";
 /// Annotation on the mirrored Secret: ARN of the AWS secret.

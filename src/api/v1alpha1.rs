@@ -53,6 +53,9 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("has(self.value) || !has(self.aws) || (!has(self.aws.resourcePolicy) && !has(self.aws.replicaRegions) && (!has(self.aws.adoptionPolicy) || self.aws.adoptionPolicy == 'Never'))").message(
     "spec.aws.resourcePolicy, replicaRegions and adoptionPolicy require spec.value: without spec.value the AWS secret is managed elsewhere and is only mirrored"
 ))]
+#[x_kube(validation = Rule::new("!has(self.aws) || !has(self.aws.secretName) || !(self.aws.secretName.startsWith('arn:') || self.aws.secretName.contains('!')) || (!has(self.value) && !has(self.rotation))").message(
+    "spec.aws.secretName: a secret of an AWS service (with !) or of an ARN can only be mirrored: remove spec.value and spec.rotation"
+))]
 pub struct RotatedSecretSpec {
     /// Suspends all writes to AWS and Kubernetes while true.
     #[serde(default)]
@@ -80,6 +83,9 @@ pub struct RotatedSecretSpec {
 #[x_kube(validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message(
     "spec.aws.secretName is immutable, because a secret is never moved: create a new RotatedSecret with the other name, then delete this one (aws.deletionPolicy Retain keeps the AWS secret)"
 ))]
+#[x_kube(validation = Rule::new("!has(self.region) || !has(self.secretName) || !self.secretName.startsWith('arn:') || self.secretName.split(':')[3] == self.region").message(
+    "spec.aws.secretName: the ARN names another region than spec.aws.region: remove spec.aws.region"
+))]
 #[x_kube(validation = Rule::new("!has(self.region) || !has(self.replicaRegions) || self.replicaRegions.all(r, r.region != self.region)").message(
     "spec.aws.replicaRegions must not contain spec.aws.region, the region of the secret itself: list other regions only"
 ))]
@@ -89,11 +95,13 @@ pub struct AwsSpec {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     pub region: Option<String>,
     /// Name of the AWS secret. Defaults to `<prefix>/<namespace>/<name>`. Any other name must be allowed by the
-    /// annotation rotated-secrets.io/allowed-names on the Namespace. Immutable.
+    /// annotation rotated-secrets.io/allowed-names on the Namespace. Without spec.value also the name of a secret that an
+    /// AWS service manages, such as rds!db-1, or the full ARN of a secret, for example of another account; the annotation
+    /// must then contain an ARN with that account. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9/_+=.@-]+$')").message(
-        "spec.aws.secretName may contain only letters, digits and / _ + = . @ - (a rule of AWS); an ARN is not a name"
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9/_+=.@!-]+|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6})$')").message(
+        "spec.aws.secretName may contain only letters, digits and / _ + = . @ - ! (a rule of AWS), or be the full ARN of a secret, with the six characters at its end"
     ))]
     pub secret_name: Option<String>,
     /// Description of the AWS secret. If unset, the existing description is not changed.
@@ -215,6 +223,9 @@ pub enum AwsDeletionPolicy {
 #[x_kube(validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)").message(
     "spec.target.name is immutable, because pods mount the Secret by name: create a second RotatedSecret without spec.value that mirrors the same spec.aws.secretName under the other name"
 ))]
+#[x_kube(validation = Rule::new("!has(self.wholeValueKey) || !has(self.keys) || size(self.keys) == 0").message(
+    "spec.target: wholeValueKey mirrors the whole value under one key, keys maps fields of it: set only one of the two"
+))]
 pub struct TargetSpec {
     /// Owner creates the Secret and owns it. None disables the mirror.
     #[serde(default)]
@@ -222,25 +233,32 @@ pub struct TargetSpec {
     /// Name of the Secret. Defaults to the name of this object. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(
-        "spec.target.name must be a valid name of a Secret: lowercase letters, digits, dashes and dots"
+    #[x_kube(validation = Rule::new("!format.dns1123Subdomain().validate(self).hasValue()").message(
+        "spec.target.name must be a valid name of a Secret: lowercase letters, digits, dashes and dots, with a letter or digit next to each dot and at both ends"
     ))]
     pub name: Option<String>,
     /// Type of the Secret.
     #[serde(default, rename = "type")]
     pub kind: SecretType,
-    /// Additional labels of the Secret.
+    /// Additional labels of the Secret. Keys under kubernetes.io/ are reserved, except for the recommended labels
+    /// app.kubernetes.io/name, instance, version, component and part-of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::labels")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
-        "spec.target.labels: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved, because they affect permissions or ownership"
+    #[x_kube(validation = Rule::new("self.all(k, k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/version', 'app.kubernetes.io/component', 'app.kubernetes.io/part-of'] || (size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/')))").message(
+        "spec.target.labels: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved, because they affect permissions or ownership; of the recommended labels name, instance, version, component and part-of may be set"
+    ))]
+    #[x_kube(validation = Rule::new("self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())").message(
+        "spec.target.labels: use keys and values with the syntax of Kubernetes: at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends; a key may have a DNS name and / before it"
     ))]
     pub labels: BTreeMap<String, String>,
     /// Additional annotations of the Secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::annotations")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.contains('kubernetes.io/') && !k.contains('k8s.io/') && !k.startsWith('rotated-secrets.io/'))").message(
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.lowerAscii().contains('kubernetes.io/') && !k.lowerAscii().contains('k8s.io/') && !k.lowerAscii().startsWith('rotated-secrets.io/'))").message(
         "spec.target.annotations: keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved, because they affect permissions or ownership"
+    ))]
+    #[x_kube(validation = Rule::new("self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue())").message(
+        "spec.target.annotations: use keys with the syntax of Kubernetes: at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends; a DNS name and / may precede it"
     ))]
     pub annotations: BTreeMap<String, String>,
     /// Maps keys of the Secret to fields of the value. If unset, every field is mirrored under its own name, and a
@@ -251,6 +269,14 @@ pub struct TargetSpec {
         "spec.target.keys: keys of a Secret may contain only letters, digits, dots, dashes and underscores, at most 253 characters"
     ))]
     pub keys: BTreeMap<String, String>,
+    /// Mirrors the whole value, unchanged, under this key of the Secret, also if it is a JSON object. For example
+    /// .dockerconfigjson or credentials.json. Mutually exclusive with keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')").message(
+        "spec.target.wholeValueKey: a key of a Secret may contain only letters, digits, dots, dashes and underscores"
+    ))]
+    pub whole_value_key: Option<String>,
     /// Staging label of the version that the Secret holds. Any label other than AWSCURRENT pins the Secret: it follows
     /// that label while rotation continues in AWS.
     #[serde(default = "current")]
@@ -285,6 +311,7 @@ impl Default for TargetSpec {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             keys: BTreeMap::new(),
+            whole_value_key: None,
             version_stage: current(),
             version_id: None,
             adoption_policy: SecretAdoptionPolicy::default(),

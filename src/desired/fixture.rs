@@ -41,7 +41,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         delivery: Delivery::Direct,
         target: Some(Target {
             name: "db-admin".to_owned(),
-            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new() },
+            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None },
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             pin: Pin::Current,

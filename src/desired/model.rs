@@ -115,8 +115,16 @@ impl Target {
     pub fn rendering<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> String {
         let mut names: Vec<&str> = keys.into_iter().collect();
         names.sort_unstable();
-        let shape = serde_json::json!([self.layout.kind.as_str(), self.layout.keys, names, self.labels, self.annotations]);
-        short_hash(shape.to_string().as_bytes())
+        let mut shape = vec![
+            serde_json::json!(self.layout.kind.as_str()),
+            serde_json::json!(self.layout.keys),
+            serde_json::json!(names),
+            serde_json::json!(self.labels),
+            serde_json::json!(self.annotations),
+        ];
+        // Only if it is set, so that the hash of other Secrets does not change.
+        shape.extend(self.layout.whole.as_ref().map(|key| serde_json::json!({"whole": key})));
+        short_hash(serde_json::Value::from(shape).to_string().as_bytes())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Settings of the administrator.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 /// Settings of the administrator that apply to every object.
@@ -21,4 +23,6 @@ pub struct Policy {
     pub allowed_kms_keys: Vec<String>,
     /// Whether objects may set a resource policy.
     pub allow_resource_policies: bool,
+    /// Tags of every AWS secret that the operator creates. Those of the object take precedence.
+    pub default_tags: BTreeMap<String, String>,
 }

@@ -23,6 +23,7 @@ pub(crate) fn policy() -> Policy {
         service_accounts: false,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
+        default_tags: BTreeMap::new(),
     }
 }
 
@@ -76,7 +77,7 @@ fn the_smallest_object_takes_everything_else_from_its_name_and_the_policy() {
     assert_eq!(want.ids, VersionIds::of(UID));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("db-admin", false));
-    assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new() });
+    assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None });
     assert_eq!(target.labels, map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, BTreeMap::new());
 }
@@ -100,7 +101,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
-    assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]) });
+    assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), whole: None });
     assert_eq!(target.labels, map(&[("team", "shop"), ("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, map(&[("note", "x")]));
 }
@@ -167,6 +168,27 @@ fn only_names_below_the_namespaces_own_prefix_are_its_own() {
 }
 
 #[test]
+fn the_region_of_an_arn_is_that_of_the_secret() {
+    let arn = "arn:aws:secretsmanager:us-east-1:222233334444:secret:shared/db-AbCdEf";
+    let want = want(json!({"aws": {"secretName": arn}}));
+    assert_eq!((want.region.as_str(), want.secret_name.as_str(), want.own_prefix), ("us-east-1", arn, false));
+    let policy = Policy { allowed_regions: vec!["eu-central-1".to_owned()], ..policy() };
+    let refusal = Desired::parse(&object(json!({"aws": {"secretName": arn}})), &policy).unwrap_err();
+    assert_eq!(refusal.reason, Reason::RegionNotAllowed);
+}
+
+#[test]
+fn default_tags_are_below_those_of_the_object_and_their_number_is_limited() {
+    let defaults = |count: usize| (0..count).map(|number| (format!("tag-{number}"), "default".to_owned())).collect();
+    let policy = Policy { default_tags: defaults(45), ..policy() };
+    let spec = |tags: Value| object(json!({"value": {"plainText": {}}, "aws": {"tags": tags}}));
+    let tags = Desired::parse(&spec(json!({"tag-1": "mine"})), &policy).unwrap().tags;
+    assert_eq!((tags["tag-0"].as_str(), tags["tag-1"].as_str(), tags.len()), ("default", "mine", 49));
+    let refusal = Desired::parse(&spec(json!({"one-more": "x"})), &policy).unwrap_err();
+    assert!(refusal.reason == Reason::InvalidSpec && refusal.message.contains("--default-tags"), "{}", refusal.message);
+}
+
+#[test]
 fn a_name_that_aws_does_not_hold_is_refused() {
     assert_eq!(want(json!({"aws": {"secretName": "x".repeat(512)}})).secret_name.len(), 512);
     let refusal = parse(json!({"aws": {"secretName": "x".repeat(513)}})).unwrap_err();
@@ -215,16 +237,25 @@ fn an_object_that_was_never_stored_is_refused() {
 fn the_tags_of_the_user_stand_beside_ours_and_never_in_their_place() {
     let ours = [(TAG_CLUSTER, "c1"), (TAG_NAMESPACE, "shop"), (TAG_NAME, "db-admin"), (TAG_UID, UID)];
     assert_eq!(want(json!({})).tags, map(&ours));
-    let tags = json!({"team": "shop", TAG_CLUSTER: "evil", TAG_NAMESPACE: "evil", TAG_NAME: "evil", TAG_UID: "evil"});
     let mut expected = map(&ours);
     expected.insert("team".to_owned(), "shop".to_owned());
-    assert_eq!(want(json!({"aws": {"tags": tags}})).tags, expected);
+    assert_eq!(want(json!({"aws": {"tags": {"team": "shop"}}})).tags, expected);
+    for (key, _) in ours {
+        assert_eq!(parse(json!({"aws": {"tags": {key: "evil"}}})).unwrap_err().reason, Reason::InvalidSpec, "{key}");
+        // Not even while the object is being deleted, when nothing is refused any more.
+        let mut deleted = object(json!({"aws": {"tags": {key: "evil"}}}));
+        deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(Desired::parse(&deleted, &policy()).unwrap().tags, map(&ours), "{key}");
+    }
 }
 
 #[test]
 fn the_label_that_says_who_manages_the_secret_is_ours_too() {
-    let want = want(json!({"target": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}));
-    assert_eq!(want.target.unwrap().labels, map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]));
+    let refusal = parse(json!({"target": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}})).unwrap_err();
+    assert!(refusal.reason == Reason::InvalidSpec && refusal.message.contains("reserved"), "{}", refusal.message);
+    let want = want(json!({"target": {"labels": {"app.kubernetes.io/name": "db"}}}));
+    let labels = map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("app.kubernetes.io/name", "db")]);
+    assert_eq!(want.target.unwrap().labels, labels);
 }
 
 #[test]

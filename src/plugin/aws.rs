@@ -13,6 +13,7 @@ use super::flags::Flags;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
 use crate::aws::{Address, Aws, SecretsManager};
+use crate::desired::SecretArn;
 use crate::facts::AwsSecret;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
@@ -107,7 +108,13 @@ impl Place {
             let status = flags.plugin(&format!("status {}", object.name_any()));
             format!("the status does not name the AWS secret yet: {status} shows why")
         })?;
-        let region = aws.region.or_else(|| spec.region.clone()).or(own_region).ok_or("the AWS region is not known: set AWS_REGION")?;
+        let of_arn = || SecretArn::parse(&id).map(|arn| arn.region);
+        let region = aws
+            .region
+            .or_else(|| spec.region.clone())
+            .or_else(of_arn)
+            .or(own_region)
+            .ok_or("the AWS region is not known: set AWS_REGION")?;
         Ok(Self { region, id })
     }
 

@@ -1,5 +1,6 @@
 //! `verify`: compares AWS, the mirrored Secret and the status.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -159,6 +160,7 @@ fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
         service_accounts: true,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
+        default_tags: BTreeMap::new(),
     };
     Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
 }

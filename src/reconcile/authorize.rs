@@ -2,7 +2,7 @@
 
 use super::reconciler::Reconciler;
 use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
-use crate::desired::{Desired, Rotation, glob_allows};
+use crate::desired::{Desired, Rotation, glob_allows, glob_allows_arn};
 use crate::facts::Access;
 use crate::failure::Failure;
 use crate::identity::{self, Identity, NamespaceSays, Session};
@@ -35,7 +35,9 @@ impl Reconciler<'_> {
             return Ok(Access { name_allowed: want.own_prefix, ..Access::default() });
         }
         let policy = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
-        if !want.own_prefix && !glob_allows(policy.get(ALLOWED_NAMES).unwrap_or_default(), &want.secret_name) {
+        let allowed_names = policy.get(ALLOWED_NAMES).unwrap_or_default();
+        let allows = if want.secret_name.starts_with("arn:") { glob_allows_arn } else { glob_allows };
+        if !want.own_prefix && !allows(allowed_names, &want.secret_name) {
             return Ok(Access { name_allowed: false, function_allowed: false, refused: None });
         }
         let function_allowed = match &want.rotation {

@@ -80,7 +80,9 @@ impl Reconciler<'_> {
             SecretArn::parse(arn).is_none_or(|arn| arn.region == want.region && account.is_none_or(|account| *account == arn.account))
         };
         let by_name = Address { region: &want.region, id: &want.secret_name };
-        let Some(arn) = status.arn.as_ref().filter(here) else { return self.aws()?.describe(by_name).await };
+        // The spec names the ARN: AWS answers with the secret of exactly that ARN, or with none.
+        let by_arn = want.secret_name.starts_with("arn:");
+        let Some(arn) = status.arn.as_ref().filter(here).filter(|_| !by_arn) else { return self.aws()?.describe(by_name).await };
         match self.aws()?.describe(Address { region: &want.region, id: arn }).await {
             Ok(Some(found)) if found.name == want.secret_name => Ok(Some(found)),
             Ok(_) => self.aws()?.describe(by_name).await,

@@ -28,7 +28,7 @@ impl Reconciler<'_> {
         }
         let mirror = self.mirror.as_ref().filter(|mirror| mirror.facts.ours);
         let has_fields = mirror.is_some_and(|mirror| mirror.keys().iter().any(|key| key != WHOLE_VALUE_KEY));
-        if want.value.is_none() && target.layout.keys.is_empty() && has_fields && !value.is_object() {
+        if want.value.is_none() && target.layout.keys.is_empty() && target.layout.whole.is_none() && has_fields && !value.is_object() {
             return Err(unfit(formless(want, version, &target.name), Remedy::Value));
         }
         let whole = matches!(want.value, Some(DeclaredValue::PlainText(_))) && !shape_changes(want, seen);
@@ -149,7 +149,9 @@ fn layout(error: LayoutError) -> (Reason, String) {
     match error {
         LayoutError::FieldMissing(field) => (
             Reason::FieldMissing,
-            format!("spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in AWS"),
+            format!(
+                "spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in AWS; for the whole value under one key set spec.target.wholeValueKey instead"
+            ),
         ),
         LayoutError::KeyMissing(key) => (
             Reason::TypeMismatch,
@@ -157,12 +159,16 @@ fn layout(error: LayoutError) -> (Reason, String) {
         ),
         LayoutError::NotAnObject => (
             Reason::FieldMissing,
-            "spec.target.keys asks for fields, and the value is no JSON object: leave spec.target.keys out, or map one key to the field `value`"
+            "spec.target.keys asks for fields, and the value is no JSON object: set spec.target.wholeValueKey instead, \
+             for the whole value under one key"
                 .to_owned(),
         ),
-        LayoutError::UnusableKey => (
+        LayoutError::UnusableKey(field) => (
             Reason::FieldMissing,
-            "a field of the value has a name that cannot be the key of a Secret: name the fields to mirror in spec.target.keys".to_owned(),
+            format!(
+                "the value has the field \"{field}\", whose name cannot be the key of a Secret: list the fields to mirror in spec.target.keys, or \
+                 set spec.target.wholeValueKey"
+            ),
         ),
         LayoutError::Malformed(key) => (
             Reason::TypeMismatch,

@@ -60,14 +60,19 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
     let mirrored = aspects.mirrored.as_ref().or(examined.awaiting_consistency.then_some(&moving));
     let provisioned = aspects.provisioned.as_ref().or(aspects.settings.as_ref());
     let pinned = want.and_then(|want| pinned(want, after, &version));
+    // An adopted value stays as it is until a rotation is due, whatever is declared.
+    let adopted =
+        want.is_some_and(|want| want.value.is_some()) && current.is_some_and(|current| seen.status.adopting() == Some(&current.version));
+    let provided = if adopted {
+        "the AWS secret exists; it was adopted and keeps its value, which need not have the declared fields, until a rotation is due"
+    } else {
+        "the AWS secret exists and is as declared"
+    };
     let mut statements = vec![match (provisioned, &seen.place) {
-        (None, Place::Recorded(elsewhere)) => Statement {
-            of: ConditionType::Provisioned,
-            holds: true,
-            reason: Reason::Moved,
-            message: format!("the AWS secret exists and is as declared; {elsewhere}"),
-        },
-        _ => statement(ConditionType::Provisioned, provisioned, || "the AWS secret exists and is as declared".to_owned()),
+        (None, Place::Recorded(elsewhere)) => {
+            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{provided}; {elsewhere}") }
+        }
+        _ => statement(ConditionType::Provisioned, provisioned, || provided.to_owned()),
     }];
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {

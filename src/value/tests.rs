@@ -236,7 +236,7 @@ type Row<'a> = (SecretType, &'a [(&'a str, &'a str)], Payload, Result<Vec<(&'a s
 
 fn check(table: Vec<Row<'_>>) {
     for (row, (kind, keys, value, expected)) in table.into_iter().enumerate() {
-        let rendered = Layout { kind, keys: map(keys) }.render(&value);
+        let rendered = Layout { kind, keys: map(keys), whole: None }.render(&value);
         let rendered =
             rendered.as_ref().map(|data| data.iter().map(|(key, value)| (key.as_str(), value.expose())).collect()).map_err(Clone::clone);
         assert_eq!(rendered, expected, "row {row}: {kind:?} {keys:?}");
@@ -305,7 +305,7 @@ fn a_json_object_in_bytes_is_read_as_one() {
 fn a_plain_text_arrives_whole_whatever_it_looks_like() {
     for value in [text("{\"a\":\"b\"}"), binary(b"{\"a\":\"b\"}")] {
         let rendered = |kind, keys: &[(&str, &str)]| {
-            let data = Layout { kind, keys: map(keys) }.render_whole(&value)?;
+            let data = Layout { kind, keys: map(keys), whole: None }.render_whole(&value)?;
             Ok(data.iter().map(|(key, bytes)| (key.clone(), bytes.expose().to_vec())).collect::<Vec<_>>())
         };
         let whole = |key: &str| Ok(vec![(key.to_owned(), b"{\"a\":\"b\"}".to_vec())]);
@@ -399,7 +399,12 @@ fn a_field_whose_name_cannot_be_a_key_is_refused_unless_it_is_mapped_or_left_out
         let value = json_text(&json!({unusable: "x", "fine": "y"}));
         let mapped = [("KEY", unusable)];
         check(vec![
-            (Opaque, &[], json_text(&json!({unusable: "x", "fine": "y"})), Err(LayoutError::UnusableKey)),
+            (
+                Opaque,
+                &[],
+                json_text(&json!({unusable: "x", "fine": "y"})),
+                Err(LayoutError::UnusableKey(unusable.chars().take(64).flat_map(char::escape_default).collect())),
+            ),
             (Opaque, &mapped, value, Ok(vec![("KEY", b"x")])),
             (Opaque, &[("fine", "fine")], json_text(&json!({unusable: "x", "fine": "y"})), Ok(vec![("fine", b"y")])),
         ]);
@@ -408,11 +413,11 @@ fn a_field_whose_name_cannot_be_a_key_is_refused_unless_it_is_mapped_or_left_out
 
 #[test]
 fn a_field_whose_name_starts_with_two_dots_cannot_be_a_key() {
-    check(vec![(Opaque, &[], json_text(&json!({"..data": "x"})), Err(LayoutError::UnusableKey))]);
+    check(vec![(Opaque, &[], json_text(&json!({"..data": "x"})), Err(LayoutError::UnusableKey("..data".to_owned())))]);
 }
 
 #[test]
-fn no_error_carries_a_value_or_a_name_that_the_user_did_not_write() {
+fn no_error_carries_a_value_or_a_name_other_than_of_an_unusable_field() {
     let values = [
         text(CANARY),
         text(format!("{{\"a\":\"{CANARY}")),
@@ -424,7 +429,7 @@ fn no_error_carries_a_value_or_a_name_that_the_user_did_not_write() {
     for kind in [Opaque, BasicAuth, SshAuth, Tls, DockerConfigJson] {
         for keys in [&[][..], &[("KEY", "absent")], &[(".dockerconfigjson", "value")]] {
             for value in &values {
-                errors.extend(Layout { kind, keys: map(keys) }.render(value).err().map(|error| format!("{error:?}")));
+                errors.extend(Layout { kind, keys: map(keys), whole: None }.render(value).err().map(|error| format!("{error:?}")));
             }
         }
     }

@@ -142,6 +142,7 @@ impl World {
                 service_accounts: false,
                 allowed_kms_keys: Vec::new(),
                 allow_resource_policies: true,
+                default_tags: std::collections::BTreeMap::new(),
             },
             clock: time,
             metrics,

@@ -36,6 +36,8 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/webhook-tls.yaml"),
         include_str!("../../examples/two-regions.yaml"),
         include_str!("../../examples/adopted.yaml"),
+        include_str!("../../examples/pull-secret.yaml"),
+        include_str!("../../examples/managed-by-rds.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
         assert!(!applied.objects.is_empty());
@@ -140,6 +142,7 @@ fn wrong_settings() -> Vec<(&'static str, Value, &'static str)> {
 
 /// A valid spec with one mutation, and the words that the refusal must have.
 fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
+    let arn = "arn:aws:secretsmanager:eu-central-1:222233334444:secret:shared/db-AbCdEf";
     vec![
         ("a schedule of nothing", with("/rotation/schedule", json!("soon")), "use rate(30 days)"),
         ("a rate of zero", with("/rotation/schedule", json!("rate(0 days)")), "use rate(30 days)"),
@@ -205,7 +208,14 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             "a password with less than 64 bits",
         ),
         ("a short password", with("/value/generate", json!({"password": {"passwordLength": 7}})), "greater than or equal to 8"),
-        ("an ARN as a name", with("/aws", json!({"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"})), "an ARN is not a name"),
+        (
+            "half an ARN",
+            json!({"aws": {"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"}}),
+            "the full ARN of a secret, with the six characters",
+        ),
+        ("an ARN of a secret to create", with("/aws", json!({"secretName": arn})), "can only be mirrored"),
+        ("an ARN of another region", json!({"aws": {"secretName": arn, "region": "us-east-1"}}), "names another region"),
+        ("a secret of a service to create", with("/aws", json!({"secretName": "rds!db-1"})), "can only be mirrored"),
         ("a window of six days", with("/aws", json!({"recoveryWindowInDays": 6})), "greater than or equal to 7"),
         ("a tag of AWS", with("/aws", json!({"tags": {"aws:x": "y"}})), "must not start with aws:"),
         ("a tag of ours", with("/aws", json!({"tags": {"rotated-secrets.io/uid": "y"}})), "must not start with aws:"),
@@ -228,6 +238,22 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("a service account's token", with("/target", json!({"type": "kubernetes.io/service-account-token"})), "Unsupported value"),
         ("a label of Kubernetes", with("/target", json!({"labels": {"kubernetes.io/x": "y"}})), "are reserved"),
         ("an annotation of ours", with("/target", json!({"annotations": {"rotated-secrets.io/version-id": "y"}})), "are reserved"),
+        ("a recommended label that is ours", with("/target", json!({"labels": {"app.kubernetes.io/managed-by": "y"}})), "are reserved"),
+        ("a label with a space", with("/target", json!({"labels": {"team": "a b"}})), "spec.target.labels: use keys and values"),
+        ("a label of two prefixes", with("/target", json!({"labels": {"a/b/c": "d"}})), "spec.target.labels: use keys and values"),
+        ("an annotation with a space", with("/target", json!({"annotations": {"a b": "c"}})), "spec.target.annotations: use keys"),
+        ("an annotation of Kubernetes in capitals", with("/target", json!({"annotations": {"Kubernetes.IO/x": "y"}})), "are reserved"),
+        ("a Secret's name with an empty part", with("/target", json!({"name": "a.-b"})), "a letter or digit next to each dot"),
+        (
+            "a key for the whole that is none",
+            with("/target", json!({"wholeValueKey": "a b"})),
+            "spec.target.wholeValueKey: a key of a Secret",
+        ),
+        (
+            "the whole and fields of it",
+            with("/target", json!({"wholeValueKey": "a", "keys": {"b": "password"}})),
+            "set only one of the two",
+        ),
         ("a Secret's name in capitals", with("/target", json!({"name": "Admin"})), "lowercase letters"),
         ("a key that is no key", with("/target", json!({"keys": {"DB PASSWORD": "password"}})), "keys of a Secret"),
         ("a namespace to write into", with("/target", json!({"namespace": "other"})), "field not declared in schema"),

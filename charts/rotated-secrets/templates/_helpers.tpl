@@ -59,6 +59,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- with $value }}
 - {{ printf "%s=%s" $flag (join "," .) | quote }}
 {{- end }}
+{{- else if kindIs "map" $value }}
+{{- $pairs := list }}
+{{- range $name, $text := $value }}
+{{- $pairs = append $pairs (printf "%s=%s" $name $text) }}
+{{- end }}
+{{- with $pairs }}
+- {{ printf "%s=%s" $flag (join "," .) | quote }}
+{{- end }}
 {{- else if kindIs "bool" $value }}
 {{- if $value }}
 - {{ $flag }}

@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod fields;
 mod filter;
+mod foreign;
 mod list;
 mod password;
 mod policy;
@@ -105,6 +106,8 @@ pub(crate) struct Store {
     chance: ChaCha12Rng,
     /// The functions that AWS may invoke.
     functions: BTreeSet<String>,
+    /// Secrets of other accounts that this one may read, by ARN.
+    shared: BTreeMap<String, Arc<Secret>>,
 }
 
 /// State of one name.
@@ -131,7 +134,14 @@ impl Shelf {
 impl Store {
     /// An empty store. ARN suffixes and passwords follow from the seed.
     pub(crate) fn new(seed: u64, lags: Lags) -> Self {
-        Self { shelves: BTreeMap::new(), due: BTreeSet::new(), lags, chance: ChaCha12Rng::seed_from_u64(seed), functions: BTreeSet::new() }
+        Self {
+            shelves: BTreeMap::new(),
+            due: BTreeSet::new(),
+            lags,
+            chance: ChaCha12Rng::seed_from_u64(seed),
+            functions: BTreeSet::new(),
+            shared: BTreeMap::new(),
+        }
     }
 
     /// Changes how far `ListSecrets` lags behind.

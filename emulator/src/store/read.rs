@@ -14,17 +14,18 @@ use crate::error::AwsError;
 
 impl Store {
     pub(super) fn get_value(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
-        let id = fields.secret_id()?;
         let version = fields.text("VersionId", 32, 64)?;
         let stage = fields.text("VersionStage", 1, 256)?;
-        let secret = self.find(caller, id)?;
+        let secret = self.find_readable(caller, fields)?;
         let answer = secret.read(version, stage)?;
-        self.note_access(caller, &secret);
+        if !self.is_foreign(&secret) {
+            self.note_access(caller, &secret);
+        }
         Ok(answer)
     }
 
     pub(super) fn describe(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {
-        let secret = self.find(caller, fields.secret_id()?)?;
+        let secret = self.find_readable(caller, fields)?;
         let accessed = self.shelf(caller.region, &secret.name).and_then(|shelf| shelf.accessed);
         let mut answer = secret.details(caller.region, "VersionIdsToStages", accessed, caller.now);
         if let Some(deletion) = secret.deletion {

@@ -68,3 +68,30 @@ fn no_name_makes_a_glob_slow() {
     assert!(glob_allows(&"*".repeat(1000), &name));
     assert!(!glob_allows(&format!("{}b", "*a".repeat(100)), &name));
 }
+
+#[test]
+fn only_an_arn_with_its_account_allows_an_arn() {
+    let arn = "arn:aws:secretsmanager:us-east-1:222233334444:secret:shared/db-AbCdEf";
+    for globs in [
+        arn,
+        "arn:aws:secretsmanager:us-east-1:222233334444:secret:shared/*",
+        "arn:*:secretsmanager:*:222233334444:secret:shared/db-??????",
+        "other/*, arn:aws:secretsmanager:us-east-1:222233334444:secret:*",
+    ] {
+        assert!(glob_allows_arn(globs, arn), "{globs}");
+    }
+    for globs in [
+        "",
+        "*",
+        "arn:*",
+        "shared/*",
+        "*shared/db*",
+        "arn:aws:secretsmanager:us-east-1:*:secret:shared/*",
+        "arn:aws:secretsmanager:us-east-1:22223333444?:secret:shared/*",
+        "arn:aws:secretsmanager:us-east-1:555566667777:secret:shared/*",
+        "arn:aws:secretsmanager:eu-west-1:222233334444:secret:shared/*",
+        "arn:aws:*:us-east-1:222233334444:secret:shared/*",
+    ] {
+        assert!(!glob_allows_arn(globs, arn), "{globs}");
+    }
+}

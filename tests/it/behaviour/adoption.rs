@@ -46,6 +46,8 @@ async fn an_adopted_aws_secret_keeps_its_value_and_its_tags_and_is_mirrored_and_
     assert_eq!(stage.causes("app").await?, [Cause::Adopted]);
     assert_eq!(stage.told("app", "Normal", "Adopted").await?, 1);
     assert_eq!(stage.data("app").await?["extra"], "x");
+    let message = stage.expect("app", "Provisioned", "True", "Succeeded").await?;
+    ensure!(message.contains("was adopted") && !message.contains("as declared"), "{message}");
     // The schedule counts from when the value was made.
     assert_eq!(stage.next_rotation("app").await?, Some(aws.versions[0].created + HOUR));
     stage.assert_silence("app").await?;
@@ -56,6 +58,8 @@ async fn an_adopted_aws_secret_keeps_its_value_and_its_tags_and_is_mirrored_and_
     let value = stage.value("app");
     assert_eq!((value["username"].as_str(), value["extra"].as_str()), (Some("admin"), Some("x")));
     ensure!(value["password"] != "theirs", "the password is new");
+    let message = stage.expect("app", "Provisioned", "True", "Succeeded").await?;
+    ensure!(message.contains("as declared"), "{message}");
     assert_eq!(stage.causes("app").await?, [Cause::Scheduled, Cause::Adopted]);
     stage.assert_silence("app").await
 }

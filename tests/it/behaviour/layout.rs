@@ -117,6 +117,7 @@ async fn fields_whose_names_cannot_be_keys_are_mirrored_under_other_names_only()
         stage.settled(&name, json!({"aws": {"secretName": aws_name}})).await?;
         let message = stage.expect(&name, "Mirrored", "False", "FieldMissing").await?;
         ensure!(message.contains("spec.target.keys"), "{message}");
+        ensure!(message.contains(&format!("\"{}\"", field.escape_default())), "it names the field: {message}");
         ensure!(stage.no_secret(&name).await?, "{field:?} is no key");
         stage.world.patch(&name, json!({"spec": {"target": {"keys": {"GOOD": "fine"}}}})).await?;
         stage.settle(&name).await?;

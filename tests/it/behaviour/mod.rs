@@ -15,6 +15,7 @@ mod foreign_aws_secret;
 mod foreign_secret;
 mod iam;
 mod identity;
+mod inputs;
 mod kept;
 mod lambda_rotation;
 mod layout;

@@ -64,6 +64,32 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn default_tags_of_the_operator_are_applied_kept_and_taken_back_as_declared_ones() -> Result<()> {
+    let mut stage = Stage::new("settings").await?;
+    let tags = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    stage.ctx.policy.default_tags = tags(&[("team", "platform"), ("cost-centre", "7")]);
+    stage.settled("app", with(json!({"tags": {"team": "shop"}}))).await?;
+    let shown = |stage: &Stage| ["team", "cost-centre", "stage"].map(|key| stage.tag(key));
+    let expected = |values: [Option<&str>; 3]| values.map(|value| value.map(str::to_owned));
+    assert_eq!(shown(&stage), expected([Some("shop"), Some("7"), None]), "those of the object win");
+    stage.external_writer().set_tag(&stage.aws_name("app"), "cost-centre", "8")?;
+    stage.settle("app").await?;
+    assert_eq!(shown(&stage), expected([Some("shop"), Some("7"), None]), "drift is corrected");
+    stage.assert_silence("app").await?;
+    // Other flags, after a restart of the operator.
+    stage.ctx.policy.default_tags = tags(&[("stage", "prod")]);
+    stage.settle("app").await?;
+    assert_eq!(shown(&stage), expected([Some("shop"), None, Some("prod")]));
+    stage.assert_silence("app").await?;
+    // A secret that is only mirrored gets none.
+    stage.external_writer().create(&stage.aws_name("other"), "{}", &std::collections::BTreeMap::new())?;
+    stage.settled("mirror", json!({"aws": {"secretName": stage.aws_name("other")}})).await?;
+    let other = stage.world.emulator.secrets().into_iter().find(|secret| secret.name == stage.aws_name("other")).unwrap();
+    assert!(other.tags.is_empty(), "{:?}", other.tags);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_is_declared_no_longer_goes_and_foreign_tags_stay() -> Result<()> {
     let stage = Stage::new("settings").await?;
     stage.settled("app", with(json!({"tags": {"team": "shop", "stage": "prod"}}))).await?;

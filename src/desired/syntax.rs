@@ -1,0 +1,122 @@
+//! Syntax of names that reach Kubernetes and AWS. The CEL rules of the definition check the same at admission; an older
+//! definition may lack a rule.
+
+use super::Refusal;
+use super::arn::SecretArn;
+use crate::api::condition::Reason;
+use crate::api::{AwsSpec, GROUP, RECOMMENDED_LABELS, RotatedSecretSpec, TargetSpec};
+use crate::value::is_secret_key;
+
+/// Checks the names in the spec.
+///
+/// # Errors
+/// A refusal with the name of the field.
+pub(super) fn check(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
+    aws(spec).and_then(|()| target(&spec.target))
+}
+
+fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
+    let AwsSpec { secret_name, region, tags, .. } = &spec.aws;
+    if let Some(name) = secret_name {
+        const FIELD: &str = "spec.aws.secretName";
+        let others = name.starts_with("arn:") || name.contains('!');
+        if others && (spec.value.is_some() || spec.rotation.is_some()) {
+            return Err(invalid(
+                FIELD,
+                name,
+                "a secret of an AWS service (with !) or of an ARN can only be mirrored: remove spec.value and spec.rotation",
+            ));
+        }
+        if name.starts_with("arn:") {
+            let Some(arn) = SecretArn::parse(name).filter(|arn| is_aws_name(&arn.name)) else {
+                return Err(invalid(FIELD, name, "use the full ARN of a secret, with the six characters at its end"));
+            };
+            if region.as_ref().is_some_and(|region| *region != arn.region) {
+                return Err(invalid(FIELD, name, "the ARN names another region than spec.aws.region: remove spec.aws.region"));
+            }
+        } else if !is_aws_name(name) {
+            return Err(invalid(FIELD, name, "use only letters, digits and / _ + = . @ - !, or a full ARN"));
+        }
+    }
+    let reserved = tags.keys().find(|key| key.is_empty() || key.starts_with("aws:") || key.starts_with(&format!("{GROUP}/")));
+    reserved.map_or(Ok(()), |key| Err(invalid("spec.aws.tags", key, "keys must not be empty or start with aws: or rotated-secrets.io/")))
+}
+
+fn target(spec: &TargetSpec) -> Result<(), Refusal> {
+    if let Some(name) = spec.name.as_ref().filter(|name| !is_subdomain(name)) {
+        return Err(invalid(
+            "spec.target.name",
+            name,
+            "use lowercase letters, digits, - and ., with a letter or digit next to each dot and at both ends",
+        ));
+    }
+    for (key, value) in &spec.labels {
+        check_metadata_key("spec.target.labels", key, key)?;
+        if !is_label_value(value) {
+            return Err(invalid(
+                "spec.target.labels",
+                value,
+                "a label value has at most 63 letters, digits, - _ and ., with a letter or digit at both ends",
+            ));
+        }
+    }
+    for key in spec.annotations.keys() {
+        // The API server ignores the case of the prefix of an annotation.
+        check_metadata_key("spec.target.annotations", key, &key.to_ascii_lowercase())?;
+    }
+    let key = spec.keys.keys().chain(&spec.whole_value_key).find(|key| !is_secret_key(key));
+    if let Some(key) = key {
+        return Err(invalid("spec.target.keys and wholeValueKey", key, "use letters, digits, - _ and ., at most 253 characters"));
+    }
+    if spec.whole_value_key.is_some() && !spec.keys.is_empty() {
+        return Err(Refusal::new(Reason::InvalidSpec, "spec.target: set keys or wholeValueKey, not both"));
+    }
+    Ok(())
+}
+
+/// `canonical`: the key as the API server checks it.
+fn check_metadata_key(field: &str, key: &str, canonical: &str) -> Result<(), Refusal> {
+    let recommended = field.ends_with("labels") && RECOMMENDED_LABELS.contains(&key);
+    let reserved = canonical.contains("kubernetes.io/") || canonical.contains("k8s.io/") || canonical.starts_with(&format!("{GROUP}/"));
+    if reserved && !recommended {
+        return Err(invalid(field, key, "keys under kubernetes.io/, k8s.io/ and rotated-secrets.io/ are reserved"));
+    }
+    if is_qualified_name(canonical) { Ok(()) } else { Err(invalid(field, key, "use NAME or PREFIX/NAME with the syntax of Kubernetes")) }
+}
+
+fn invalid(field: &str, text: &str, advice: &str) -> Refusal {
+    let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    Refusal::new(Reason::InvalidSpec, format!("{field}: \"{shown}\" is not accepted: {advice}"))
+}
+
+/// A name in AWS, also of a secret that an AWS service manages.
+fn is_aws_name(name: &str) -> bool {
+    (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&b))
+}
+
+/// RFC 1123 subdomain.
+fn is_subdomain(text: &str) -> bool {
+    let part = |part: &str| {
+        framed(part, u8::is_ascii_alphanumeric) && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(part)
+}
+
+/// Key of a label or an annotation.
+fn is_qualified_name(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_subdomain)
+}
+
+fn is_label_value(value: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    value.is_empty() || (value.len() <= 63 && value.bytes().all(fine) && framed(value, u8::is_ascii_alphanumeric))
+}
+
+/// Whether the text has such a byte at both ends.
+fn framed(text: &str, end: fn(&u8) -> bool) -> bool {
+    text.as_bytes().first().is_some_and(end) && text.as_bytes().last().is_some_and(end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! A value that is mirrored as a whole.
+
+use super::*;
+use crate::api::SecretType::{DockerConfigJson, Opaque};
+
+fn text(value: &str) -> Payload {
+    Payload::Text(Plaintext::from(value.to_owned()))
+}
+
+fn binary(bytes: &[u8]) -> Payload {
+    Payload::Binary(SecretBytes::from(bytes.to_vec()))
+}
+
+#[test]
+fn the_whole_value_arrives_under_one_key_byte_for_byte() {
+    let document = "{\"auths\": {\"ghcr.io\": {\"auth\": \"dTpw\"}}}\n";
+    for (kind, key, value) in [
+        (DockerConfigJson, ".dockerconfigjson", document),
+        (Opaque, "config.json", document),
+        (Opaque, "config.json", "{\"a\":\"b\"}"),
+        (Opaque, "list", "[1]"),
+        (Opaque, "text", "plain"),
+    ] {
+        let layout = Layout { kind, keys: BTreeMap::new(), whole: Some(key.to_owned()) };
+        for data in [layout.render(&text(value)), layout.render(&binary(value.as_bytes())), layout.render_whole(&text(value))] {
+            let data: Vec<_> = data.unwrap().into_iter().map(|(key, bytes)| (key, bytes.expose().to_vec())).collect();
+            assert_eq!(data, [(key.to_owned(), value.as_bytes().to_vec())]);
+        }
+    }
+    let layout = Layout { kind: DockerConfigJson, keys: BTreeMap::new(), whole: Some(".dockerconfigjson".to_owned()) };
+    for refused in ["plain", "[1]", "{\"a\":1e999}", "{\"a\":[{\"b\":-1e400}]}"] {
+        assert_eq!(layout.render(&text(refused)).err(), Some(LayoutError::Malformed(".dockerconfigjson")), "{refused}");
+    }
+    assert!(layout.render(&text("{\"a\":1e-999,\"b\":123456789012345678901234567890}")).is_ok());
+    let elsewhere = Layout { whole: Some("other".to_owned()), ..layout };
+    assert_eq!(elsewhere.render(&text("{}")).err(), Some(LayoutError::KeyMissing(".dockerconfigjson")));
+}
