@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
+use kube::config::KubeConfigOptions;
 use kube::{Client, ResourceExt as _};
 
 use crate::aws::{Aws, EndpointConfig};
@@ -14,6 +15,7 @@ use crate::controller::{self, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::flags::{duration, endpoint, tag};
+use crate::kubernetes::connection;
 use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
@@ -184,14 +186,15 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving =
         endpoints::serve(health_address, metrics_address, pages, until(stopped.clone())).map_err(|error| Fatal(error.to_string()))?;
 
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(|_| Fatal("no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod".to_owned()))?;
+    let mut config = configuration().await?;
     // The work queue retries, so that other objects are reconciled in between.
     config.default_retry = false;
-    let client = Client::try_from(config.clone()).map_err(|_| Fatal("the kubeconfig cannot be used: check its certificates".to_owned()))?;
+    let client = connection::client(config.clone()).map_err(Fatal)?;
     let scope = availability.scope();
-    controller::check(&client, &scope).await.map_err(|error| Fatal(error.to_string()))?;
+    controller::check(&client, &scope).await.map_err(|error| {
+        let hint = connection::proxy_hint(&config).filter(|_| error.is_connection());
+        Fatal(hint.map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}")))
+    })?;
     let cluster = match cluster_id {
         Some(id) => id,
         None => cluster_uid(&client).await?,
@@ -253,6 +256,15 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The configuration of the kubeconfig, otherwise that of the pod.
+async fn configuration() -> Result<kube::Config, Fatal> {
+    const NONE: &str = "no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod";
+    match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
+        Ok(config) => Ok(config),
+        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned())),
+    }
 }
 
 fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {

@@ -103,6 +103,13 @@ pub enum StartError {
     NotKubernetes,
 }
 
+impl StartError {
+    /// Whether the connection may be the cause, and not the API server.
+    pub fn is_connection(&self) -> bool {
+        matches!(self, Self::Unreachable | Self::NotKubernetes)
+    }
+}
+
 /// Lists one object of each kind that is watched, so that a missing CRD or permission is reported at the start.
 ///
 /// # Errors

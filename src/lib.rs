@@ -27,6 +27,7 @@ pub mod plaintext;
 pub mod plan;
 pub mod plugin;
 pub mod process;
+mod proxy;
 pub mod reconcile;
 pub mod refusal;
 pub mod schedule;

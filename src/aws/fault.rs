@@ -7,6 +7,7 @@ use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::failure::Failure;
+use crate::proxy::ProxyVariables;
 
 /// A failed call, without any text of AWS.
 #[derive(Debug)]
@@ -234,6 +235,7 @@ impl Fault {
     fn advice(&self) -> String {
         let role = self.role.as_deref();
         let advice = match (self.cause, role) {
+            (Cause::Unavailable, _) if self.code.is_none() => return unreachable(ProxyVariables::read().shown().as_deref()),
             (Cause::Permissions, Some(role)) => {
                 return format!("check the IAM policy of the role {role}, and the key policy if a KMS key is named; the operator retries");
             }
@@ -281,10 +283,21 @@ impl Cause {
                  (spec.aws.blockPublicPolicy)"
             }
             Self::NotFound => "the secret or the version does not exist or is not visible yet; the operator retries",
-            Self::Unavailable => "the operator retries; if this lasts, check the endpoint, the network and the proxy",
+            Self::Unavailable => "the operator retries; if this lasts, check the endpoint and the network",
             Self::Rejected => "compare spec.aws with the values that AWS accepts",
             Self::Defect => "check that --aws-endpoint-url is an endpoint of this service; otherwise please report this defect",
         }
+    }
+}
+
+/// What to do about a call without an answer.
+fn unreachable(proxy: Option<&str>) -> String {
+    match proxy {
+        Some(proxy) => format!(
+            "the operator retries; if this lasts, check the endpoint, the network and the proxy {proxy} (HTTPS_PROXY; hosts in NO_PROXY are \
+             reached directly)"
+        ),
+        None => Cause::Unavailable.advice().to_owned(),
     }
 }
 

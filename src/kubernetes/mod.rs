@@ -1,6 +1,7 @@
 //! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
+pub mod connection;
 pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;

@@ -17,6 +17,7 @@ use crate::desired::SecretArn;
 use crate::facts::AwsSecret;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
+use crate::proxy::ProxyVariables;
 
 /// AWS with the caller's credentials.
 pub(super) struct Caller {
@@ -131,7 +132,11 @@ pub(super) fn refused(operation: &str, place: &Place, failure: &Failure) -> Stri
         Reason::AccessDenied => format!("AWS denies you {operation}: ask for secretsmanager:{operation} on {id}, or log in again"),
         Reason::KeyUnusable => format!("you may not use the KMS key: ask for kms:Decrypt on the key of {id}"),
         Reason::Throttled => "AWS throttles this account: try again in a minute".to_owned(),
-        Reason::AwsUnavailable => format!("AWS does not respond in {}: check the network and AWS_ENDPOINT_URL", place.region),
+        Reason::AwsUnavailable => {
+            let proxy =
+                ProxyVariables::read().shown().map_or_else(String::new, |proxy| format!(", the proxy {proxy} (HTTPS_PROXY, NO_PROXY)"));
+            format!("AWS does not respond in {}: check the network{proxy} and AWS_ENDPOINT_URL", place.region)
+        }
         Reason::ScheduledForDeletion => format!("{id} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {id}"),
         Reason::Progressing => "AWS does not show the version yet: try again in a minute".to_owned(),
         _ => format!("AWS rejects {operation} of {id}: aws secretsmanager describe-secret --secret-id {id} says more"),

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use kube::api::Api;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
 use super::args::ClusterArgs;
 use super::flags::Flags;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
+use crate::kubernetes::connection;
 use crate::kubernetes::stored::Stored;
 
 /// The plugin's name in `managedFields`.
@@ -23,6 +24,8 @@ pub(super) struct Session {
     pub(super) namespace: String,
     /// The flags of printed commands.
     pub(super) flags: Flags,
+    /// For the message of a failed connection.
+    proxy: Option<String>,
 }
 
 impl Session {
@@ -34,11 +37,10 @@ impl Session {
         config.read_timeout = Some(Duration::from_secs(30));
         config.default_retry = false;
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|_| {
-            Trouble::unreachable("the kubeconfig cannot be used: check its certificates and its login with kubectl auth whoami")
-        })?;
+        let proxy = connection::proxy_hint(&config);
+        let client = connection::client(config).map_err(Trouble::unreachable)?;
         let flags = Flags::new(args, &namespace);
-        Ok(Self { client, namespace, flags })
+        Ok(Self { client, namespace, flags, proxy })
     }
 
     /// The objects of the namespace.
@@ -65,27 +67,28 @@ impl Session {
 
     /// Message for an error. `verb`: as in RBAC; `name`: of one object, or empty.
     pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
-        explain(verb, &self.namespace, name, error, &self.flags)
+        let mut trouble = explain(verb, &self.namespace, name, error, &self.flags);
+        if let (Some(proxy), false) = (&self.proxy, matches!(error, kube::Error::Api(_))) {
+            trouble.message = format!("{}; {proxy}", trouble.message);
+        }
+        trouble
     }
 }
 
 async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let found = match &args.kubeconfig {
-        Some(path) => match Kubeconfig::read_from(path) {
-            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
-            Err(error) => Err(error),
-        },
-        None => Config::from_kubeconfig(&options).await,
-    };
+    let found = connection::from_kubeconfig(args.kubeconfig.as_deref(), &options).await;
     found.or_else(|error| {
         // In a pod, use the in-cluster configuration, as kubectl does.
         let asked = args.context.is_some() || args.kubeconfig.is_some();
-        if asked { Err(unusable(&error)) } else { Config::incluster().map_err(|_| unusable(&error)) }
+        if asked { Err(unusable(&error)) } else { connection::in_cluster().ok_or_else(|| unusable(&error)) }
     })
 }
 
 fn unusable(error: &KubeconfigError) -> Trouble {
+    if let Some(message) = connection::proxy_error(error) {
+        return Trouble::unreachable(message);
+    }
     Trouble::unreachable(match error {
         KubeconfigError::CurrentContextNotSet => {
             "no context is selected: run kubectl config use-context NAME, or add --context NAME".to_owned()

@@ -14,6 +14,7 @@ mod observed;
 mod operator;
 mod pages;
 mod poison;
+mod proxy;
 mod recorded;
 mod refused;
 mod replicas;

@@ -37,7 +37,7 @@ impl Operator {
 
     /// The same, with this environment instead of static keys.
     pub(crate) async fn start_as(stage: &Stage, flags: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
-        Self::synced(Self::launch_as(stage, flags, Some(environment)).await?).await
+        Self::synced(Self::launch_as(stage, &stage.kubeconfig, flags, Some(environment)).await?).await
     }
 
     async fn synced(operator: Self) -> Result<Self> {
@@ -49,16 +49,22 @@ impl Operator {
         Ok(operator)
     }
 
-    /// Starts it and waits until it is alive. Tries another port if a process has taken it meanwhile.
-    pub(crate) async fn launch(stage: &Stage, flags: &[&str]) -> Result<Self> {
-        Self::launch_as(stage, flags, None).await
+    /// With this kubeconfig, and these variables beside the static keys.
+    pub(crate) async fn start_through(stage: &Stage, kubeconfig: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        let keys = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "not-checked-by-the-emulator")];
+        Self::synced(Self::launch_as(stage, kubeconfig, &[], Some(&[keys.as_slice(), environment].concat())).await?).await
     }
 
-    async fn launch_as(stage: &Stage, flags: &[&str], environment: Option<&[(&str, &str)]>) -> Result<Self> {
+    /// Starts it and waits until it is alive. Tries another port if a process has taken it meanwhile.
+    pub(crate) async fn launch(stage: &Stage, flags: &[&str]) -> Result<Self> {
+        Self::launch_as(stage, &stage.kubeconfig, flags, None).await
+    }
+
+    async fn launch_as(stage: &Stage, kubeconfig: &Path, flags: &[&str], environment: Option<&[(&str, &str)]>) -> Result<Self> {
         loop {
             let [health, metrics] = free_ports()?.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
             let group = ProcessGroup::new("e2e-operator-")?;
-            let mut command = command(&stage.kubeconfig);
+            let mut command = command(kubeconfig);
             if let Some(environment) = environment {
                 command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").envs(environment.iter().copied());
             }
@@ -203,7 +209,13 @@ fn command(kubeconfig: &Path) -> Command {
 
 /// Runs the binary until it exits, which it must.
 pub(crate) async fn run_to_end(kubeconfig: &Path, args: &[&str]) -> Result<Output> {
+    run_to_end_with(kubeconfig, args, &[]).await
+}
+
+/// The same, with more variables.
+pub(crate) async fn run_to_end_with(kubeconfig: &Path, args: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
     let mut command = tokio::process::Command::from(command(kubeconfig));
+    command.envs(environment.iter().copied());
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it does not end by itself")?.map_err(Into::into)
 }

@@ -56,6 +56,32 @@ async fn what_is_not_there_and_what_cannot_be_reached_end_differently() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_used_as_kubectl_does_and_named_when_it_does_not_respond() -> Result<()> {
+    let scene = Scene::new("proxy").await?;
+    scene.settled("one", spec()).await?;
+    let run = async |variables: &[&str], line: &str| {
+        let mut command = Command::new("/usr/bin/env");
+        command.args(variables).arg(PLUGIN).args(line.split_whitespace()).args(["--namespace", &scene.world.namespace]);
+        scene.finish(command).await
+    };
+    const DEAD: &str = "HTTPS_PROXY=http://user:word@127.0.0.1:9";
+    run(&[DEAD], "status one").await?.ends(0);
+    run(&[DEAD, "NO_PROXY=127.0.0.1"], "status one").await?.ends(0);
+    let away = scene.world.cluster.dir().join("unreachable.kubeconfig");
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "a", "cluster": {"server": "https://kubernetes.example.invalid:6443"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a"}}]});
+    std::fs::write(&away, kubeconfig.to_string())?;
+    let line = format!("status --kubeconfig {}", away.display());
+    let ran = run(&[DEAD], &line).await?.ends(3).in_one_sentence().says("through the proxy http://127.0.0.1:9 (HTTPS_PROXY");
+    assert!(!ran.err.contains("word"), "{ran:#?}");
+    let ran = run(&[DEAD, "NO_PROXY=.example.invalid"], &line).await?.ends(3).in_one_sentence().says("does not respond");
+    assert!(!ran.err.contains("proxy"), "{ran:#?}");
+    run(&["HTTPS_PROXY=socks5://127.0.0.1:9"], &line).await?.ends(3).in_one_sentence().says("must begin with http:// or https://");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn history_tells_versions_and_causes() -> Result<()> {
     let scene = Scene::new("history").await?;
     scene.settled("db", spec()).await?;

@@ -225,3 +225,9 @@ fn every_cause_has_advice_of_its_own_without_any_text_of_aws() {
     // For three causes it matters whether a role made the call.
     assert_eq!(advice.len(), Cause::iter().count() + 3, "{advice:#?}");
 }
+
+#[test]
+fn a_call_without_an_answer_names_the_proxy() {
+    assert!(unreachable(Some("http://proxy:3128")).contains("the proxy http://proxy:3128 (HTTPS_PROXY; hosts in NO_PROXY"));
+    assert!(!unreachable(None).contains("proxy"));
+}
