@@ -28,10 +28,22 @@ pub fn sbom(target: Option<&str>, program: Option<&Path>, time: Option<u64>) -> 
     let target = target.or_else(|| line("host:")).context("rustc does not tell its host")?;
     let tree = output(
         "cargo",
-        &["tree", "--locked", "--package", PACKAGE, "--no-default-features", "--edges", "normal,no-proc-macro", "--target", target, "--prefix", "depth"]
-            .into_iter()
-            .chain(["--format", &format!("{{p}}{SEPARATOR}{{l}}")])
-            .collect::<Vec<_>>(),
+        &[
+            "tree",
+            "--locked",
+            "--package",
+            PACKAGE,
+            "--no-default-features",
+            "--edges",
+            "normal,no-proc-macro",
+            "--target",
+            target,
+            "--prefix",
+            "depth",
+        ]
+        .into_iter()
+        .chain(["--format", &format!("{{p}}{SEPARATOR}{{l}}")])
+        .collect::<Vec<_>>(),
     )?;
     let lock = std::fs::read_to_string(Path::new(REPOSITORY).join("Cargo.lock"))?;
     let mut surroundings = vec![part("Rust standard library", line("release:").unwrap_or_default(), "MIT OR Apache-2.0")];
