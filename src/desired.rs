@@ -128,6 +128,7 @@ impl Desired {
             region,
             value,
             delivery: Delivery::Direct,
+            mirror_name: object.spec.target.name.clone().unwrap_or_else(|| name.clone()),
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
             rotate_request: annotation(ROTATE),

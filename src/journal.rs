@@ -138,6 +138,11 @@ impl Journal {
         self.applied().any(Step::writes_mirror)
     }
 
+    /// The version that was mirrored last.
+    pub fn mirrored(&self) -> Option<&VersionId> {
+        self.applied().filter(|step| step.writes_mirror()).next_back().and_then(Step::version)
+    }
+
     /// The version that was made current last, unless an external value got `AWSCURRENT` back after that.
     pub fn written(&self) -> Option<Written<'_>> {
         let last = self.0.iter().rfind(|entry| {

@@ -17,3 +17,10 @@ impl Refusal {
         Self { reason, message: message.into() }
     }
 }
+
+/// A name that another client has chosen, as it may be shown: at most 128 characters, and none that ends a line or a
+/// quotation.
+pub(crate) fn shown(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.:/@ ".contains(c) { c } else { '?' };
+    name.chars().take(128).map(plain).collect()
+}

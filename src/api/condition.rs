@@ -99,6 +99,8 @@ pub enum Reason {
     RotationFailed,
     /// The Kubernetes Secret is owned by another object.
     SecretNotOwned,
+    /// Another client keeps changing the Kubernetes Secret.
+    Contested,
     /// The version that the Secret is pinned to does not exist.
     VersionNotFound,
     /// A field that `spec.target.keys` refers to is not in the value.
@@ -113,7 +115,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -148,6 +150,7 @@ impl Reason {
         Self::FunctionNotAllowed,
         Self::RotationFailed,
         Self::SecretNotOwned,
+        Self::Contested,
         Self::VersionNotFound,
         Self::FieldMissing,
         Self::TypeMismatch,
@@ -192,6 +195,7 @@ impl Reason {
             Self::FunctionNotAllowed => "FunctionNotAllowed",
             Self::RotationFailed => "RotationFailed",
             Self::SecretNotOwned => "SecretNotOwned",
+            Self::Contested => "Contested",
             Self::VersionNotFound => "VersionNotFound",
             Self::FieldMissing => "FieldMissing",
             Self::TypeMismatch => "TypeMismatch",
@@ -228,6 +232,7 @@ impl Reason {
                 | Self::FunctionNotAllowed
                 | Self::RotationFailed
                 | Self::SecretNotOwned
+                | Self::Contested
                 | Self::VersionNotFound
                 | Self::FieldMissing
                 | Self::TypeMismatch

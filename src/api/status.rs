@@ -122,6 +122,24 @@ pub struct MirrorStatus {
     /// Secret is not written again until it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_resource_version: Option<String>,
+    /// Repairs of the Secret in a row, if another client keeps changing it. Unset five minutes after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<RepairStatus>,
+}
+
+/// Repairs of the mirrored Secret in a row.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairStatus {
+    /// Number of repairs.
+    #[serde(default)]
+    pub count: i32,
+    /// Time of the last repair.
+    pub last_time: Time,
+    /// Field manager that changed the Secret, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub manager: Option<String>,
 }
 
 /// Fields that were declared when the operator last wrote a version.

@@ -227,7 +227,8 @@ pub enum AwsDeletionPolicy {
     "spec.target: wholeValueKey mirrors the whole value under one key, keys maps fields of it: set only one of the two"
 ))]
 pub struct TargetSpec {
-    /// Owner creates the Secret and owns it. None disables the mirror.
+    /// Owner creates the Secret and owns it. None disables the mirror; a Secret that was mirrored before stays with its
+    /// last value and is released.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
     /// Name of the Secret. Defaults to the name of this object. Immutable.

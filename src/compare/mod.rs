@@ -37,6 +37,7 @@ pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Jo
         place: facts.place.clone(),
         secret: secret.as_ref().map(|secret| state::secret(input, secret)).transpose()?,
         mirror: state::mirror(input),
+        claims: facts.mirror.as_ref().map(|mirror| mirror.claims.clone()).unwrap_or_default(),
         status: status.clone(),
         journal: journal.clone(),
     })

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::drift::{self, Drift};
 use super::{Current, Input, LambdaState, Need, Ownership, Pending};
 use crate::api::{AWSCURRENT, AWSPREVIOUS};
-use crate::facts::{Access, AwsSecret, Place, Replica, StatusFacts};
+use crate::facts::{Access, AwsSecret, Claims, Place, Repairs, Replica, StatusFacts};
 use crate::journal::Journal;
 use crate::version_id::VersionId;
 
@@ -24,6 +24,8 @@ pub struct Observation {
     pub secret: Option<SecretState>,
     /// The mirrored Secret.
     pub mirror: MirrorState,
+    /// Who else claims it.
+    pub claims: Claims,
     /// What the status says of earlier reconciles.
     pub status: StatusFacts,
     /// What this reconcile did.
@@ -37,6 +39,14 @@ impl Observation {
         let mut used = self.journal.used();
         used.extend(self.status.unseen.clone());
         used
+    }
+
+    /// Recent repairs of the Secret, with the one of this reconcile.
+    pub fn repairs(&self, now: Timestamp) -> Option<Repairs> {
+        let same = |version: &VersionId| self.status.mirrored.as_ref() == Some(version);
+        let repaired = self.status.current_generation && self.journal.mirrored().is_some_and(same);
+        let earlier = self.status.repairs.as_ref();
+        if repaired { Some(Repairs::again(earlier, self.claims.manager.clone(), now)) } else { earlier.cloned() }
     }
 }
 
@@ -95,6 +105,8 @@ pub enum Manager {
 pub enum MirrorState {
     /// None is declared.
     Unwanted,
+    /// None is declared, and one is ours: it was declared before.
+    Surplus,
     /// It does not exist.
     Absent,
     /// It is not ours.
@@ -115,7 +127,10 @@ pub enum MirrorState {
 }
 
 pub(super) fn mirror(input: Input<'_>) -> MirrorState {
-    let Some(target) = &input.want.target else { return MirrorState::Unwanted };
+    let Some(target) = &input.want.target else {
+        let ours = input.facts.mirror.as_ref().is_some_and(|found| found.ours);
+        return if ours { MirrorState::Surplus } else { MirrorState::Unwanted };
+    };
     let Some(found) = &input.facts.mirror else { return MirrorState::Absent };
     if !found.ours {
         return if target.adopts && found.adoptable { MirrorState::Adoptable } else { MirrorState::Foreign };

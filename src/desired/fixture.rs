@@ -39,6 +39,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         value: Some(declared("admin")),
         rotation,
         delivery: Delivery::Direct,
+        mirror_name: "db-admin".to_owned(),
         target: Some(Target {
             name: "db-admin".to_owned(),
             layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None },

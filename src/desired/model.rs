@@ -58,6 +58,8 @@ pub struct Desired {
     pub rotation: Rotation,
     /// How a new version becomes current.
     pub delivery: Delivery,
+    /// Name of the mirrored Secret, whether or not one is declared.
+    pub mirror_name: String,
     /// `None`: no mirror.
     pub target: Option<Target>,
     /// Number of versions with a retention label, 0 to 10.

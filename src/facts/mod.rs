@@ -1,6 +1,7 @@
 //! What AWS and Kubernetes show of one object during one reconcile. Nothing here is compared with the spec: that is
 //! [`crate::compare`]. No plaintext.
 
+mod claims;
 mod removal;
 mod replica;
 mod secret;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use claims::{Claims, Repairs};
 pub use removal::{Remains, SecretLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
@@ -86,6 +88,8 @@ pub struct MirrorFacts {
     pub written: Option<Timestamp>,
     /// Its resourceVersion.
     pub revision: Option<String>,
+    /// Who else claims it.
+    pub claims: Claims,
 }
 
 /// Facts about versions never change, so they are read once in a reconcile.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::claims::Repairs;
 use crate::api::{AppliedStatus, Cause, RollbackRefusal};
 use crate::version_id::VersionId;
 
@@ -31,6 +32,10 @@ pub struct StatusFacts {
     pub current_generation: bool,
     /// The resourceVersion of the Secret at which a write of ours changed nothing.
     pub confirmed_revision: Option<String>,
+    /// The version that the Secret held.
+    pub mirrored: Option<VersionId>,
+    /// Recent repairs of the Secret.
+    pub repairs: Option<Repairs>,
 }
 
 /// One entry of the history.

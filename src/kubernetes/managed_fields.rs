@@ -26,6 +26,8 @@ pub(crate) struct Writers {
     pub(crate) our_keys: BTreeSet<String>,
     /// Keys of `data` that another client wrote last.
     pub(crate) foreign_keys: BTreeSet<String>,
+    /// The other client that wrote one of these, or `immutable`, or `stringData`, last.
+    pub(crate) foreign_manager: Option<String>,
     /// Another client wrote `immutable`.
     pub(crate) foreign_form: bool,
     /// When another client last applied `stringData`, which changes a value without owning its key.
@@ -100,6 +102,9 @@ impl Writers {
             if manager.as_deref() == Some(FIELD_MANAGER) {
                 writers.ours(fields, at);
             } else {
+                let changed = !fields.data.is_empty() || fields.immutable.is_some() || fields.string_data.is_some();
+                // The API server keeps the entries in the order of their times.
+                writers.foreign_manager = manager.filter(|_| changed).or(writers.foreign_manager.take());
                 writers.foreign(fields, at);
             }
         }

@@ -16,12 +16,13 @@ use serde_json::json;
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::Reason;
-use crate::api::{ADOPT_BY, FIELD_MANAGER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::api::{ADOPT_BY, FIELD_MANAGER, MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
 use crate::desired::Target;
-use crate::facts::MirrorFacts;
+use crate::facts::{Claims, MirrorFacts};
 use crate::failure::Failure;
 use crate::plaintext::SecretBytes;
+use crate::refusal::shown;
 use crate::version_id::VersionId;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -110,7 +111,11 @@ fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) ->
     let adoptable = controller.is_none() && annotation(&metadata, ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
     let version = annotation(&metadata, VERSION_ID).and_then(VersionId::parse);
     let revision = metadata.resource_version.clone();
-    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision };
+    let claims = Claims {
+        controller: controller.filter(|_| !ours).map(|owner| (shown(&owner.kind), shown(&owner.name))),
+        manager: writers.foreign_manager.as_deref().map(shown),
+    };
+    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision, claims };
     MirrorMetadata { facts, arn: annotation(&metadata, SECRET_ARN).map(str::to_owned), writers, metadata }
 }
 
@@ -164,7 +169,7 @@ pub async fn write(
     accepted(status, "writing the Secret")
 }
 
-/// Removes our owner reference from the Secret, so that it is not deleted with its owner.
+/// Removes our owner reference from the Secret, so that it is not deleted with its owner, and what says that it is ours.
 ///
 /// # Errors
 /// Includes a conflict if another client wrote the Secret meanwhile.
@@ -176,6 +181,8 @@ pub async fn release(client: &Client, object: &RotatedSecret, name: &str, seen: 
         "uid": seen.metadata.uid,
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
+        "labels": {MANAGED_BY.0: null},
+        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null},
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager={FIELD_MANAGER}");
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;

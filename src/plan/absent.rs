@@ -25,7 +25,7 @@ pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
     if seen.mirror == MirrorState::Foreign {
         // No value is made that could not be delivered.
         let refusal = Refusal::new(Reason::Creating, "waiting until the Secret can be written (see Mirrored)");
-        let blocked = Blocked { mirrored: Some(mirror::not_owned(want)), ..Blocked::by(refusal) };
+        let blocked = Blocked { mirrored: Some(mirror::not_owned(want, seen)), ..Blocked::by(refusal) };
         return Next::Rest(Assessment::Blocked(blocked));
     }
     if let Some(refusal) = want.settings.key.rejected() {

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::situation::Situation;
 use crate::api::condition::Reason;
-use crate::compare::MirrorState;
+use crate::compare::{MirrorState, Observation, explain};
 use crate::desired::{Desired, Pin};
+use crate::facts::Repairs;
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -33,7 +34,10 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
     let Situation { want, seen, .. } = situation;
     match &seen.mirror {
         MirrorState::Unwanted => return Ok(Mirrored::default()),
-        MirrorState::Foreign => return Ok(Mirrored::refused(not_owned(want))),
+        MirrorState::Surplus => {
+            return if seen.journal.tried(&Step::ReleaseMirror) { Ok(Mirrored::default()) } else { Err(Step::ReleaseMirror) };
+        }
+        MirrorState::Foreign => return Ok(Mirrored::refused(not_owned(want, seen))),
         MirrorState::Absent | MirrorState::Adoptable | MirrorState::Ours { .. } => {}
     }
     let version = match pinned_or_current(situation) {
@@ -43,8 +47,26 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
     let unfit = seen.journal.unfit(&version).map(|unfit| unfit.refusal.clone());
     match (write(situation, version), unfit) {
         (Err(_), Some(refusal)) => Ok(Mirrored::refused(refusal)),
-        (mirrored, _) => mirrored,
+        (mirrored, _) => mirrored.map(|mirrored| contested(situation, mirrored)),
     }
+}
+
+/// Another client keeps changing the Secret. That is said as long as it may go on.
+fn contested(situation: &Situation<'_>, mirrored: Mirrored) -> Mirrored {
+    let Situation { want, seen, now, .. } = situation;
+    let Some(repairs) = seen.repairs(*now).filter(Repairs::is_contested) else { return mirrored };
+    if mirrored.refusal.is_some() {
+        return mirrored;
+    }
+    let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
+    let rival = repairs.manager.as_ref().map_or_else(|| "another client".to_owned(), |manager| format!("the field manager \"{manager}\""));
+    let message = format!(
+        "{rival} keeps changing or deleting the Secret {name}: the operator has repaired it {} times in a row and does so at most once a \
+         minute. Find the client (kubectl get secret {name} -n {} -o yaml --show-managed-fields) and exclude the Secret there",
+        repairs.count, want.namespace
+    );
+    let wake = mirrored.wake.into_iter().chain([repairs.quiet_at()]).min();
+    Mirrored { refusal: Some(Refusal::new(Reason::Contested, message)), wake, ..mirrored }
 }
 
 /// The write that makes the Secret hold this version.
@@ -52,7 +74,7 @@ fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step
     let Situation { want, seen, .. } = situation;
     let replace = |confirm| Step::ReplaceMirror { version: version.clone(), confirm };
     match &seen.mirror {
-        MirrorState::Unwanted | MirrorState::Foreign => Ok(Mirrored::default()),
+        MirrorState::Unwanted | MirrorState::Surplus | MirrorState::Foreign => Ok(Mirrored::default()),
         MirrorState::Absent => Err(Step::CreateMirror { version }),
         MirrorState::Adoptable => Err(Step::AdoptMirror { version }),
         MirrorState::Ours { version: Some(held), intact, .. } if *held == version => {
@@ -63,8 +85,18 @@ fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step
         MirrorState::Ours { version: None, .. } => Err(replace(false)),
         // A version id means one value for ever, so a read cannot be too old for it.
         MirrorState::Ours { .. } if pinned_by_id(want) => Err(replace(false)),
-        MirrorState::Ours { written, .. } => follow(situation, version, *written),
+        MirrorState::Ours { version: Some(held), written, .. } => follow(situation, version, written.filter(|_| believed(situation, held))),
     }
+}
+
+/// Whether the date of the last write counts. A client that can write the Secret can write that date: it counts only with a
+/// version of this object that is not known to be older than the current one.
+fn believed(situation: &Situation<'_>, held: &VersionId) -> bool {
+    let Situation { want, seen, secret, current, now } = situation;
+    let position = |version: &VersionId| seen.status.history.iter().position(|entry| entry.version == *version);
+    let older = matches!((position(&current.version), position(held)), (Some(current), Some(held)) if current < held);
+    let known = || position(held).is_some() || situation.known(held);
+    !older && (known() || explain(want, &seen.status, &secret.labels, held, *now).is_some())
 }
 
 /// AWS shows another version than the mirror's. AWS may show an old state: only a change that is younger than the mirror
@@ -122,9 +154,22 @@ fn pinned_by_id(want: &Desired) -> bool {
 }
 
 /// The Secret exists and is not ours.
-pub(super) fn not_owned(want: &Desired) -> Refusal {
+pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
     let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
     let namespace = &want.namespace;
+    if let Some((kind, owner)) = &seen.claims.controller {
+        return Refusal::new(
+            Reason::SecretNotOwned,
+            format!(
+                "the Secret {name} is controlled by {kind} {owner}, so it is not changed: to let this object adopt it, first delete {kind} {owner} \
+                 so that the Secret stays (kubectl delete {kind} {owner} -n {namespace} --cascade=orphan; an ExternalSecret with \
+                 deletionPolicy Retain), then set spec.target.adoptionPolicy to IfAnnotated and kubectl annotate secret -n {namespace} \
+                 {name} {}={}; or choose another spec.target.name in a new object",
+                crate::api::ADOPT_BY,
+                want.name
+            ),
+        );
+    }
     Refusal::new(
         Reason::SecretNotOwned,
         format!(

@@ -5,6 +5,7 @@ mod adoption;
 mod cases;
 mod cleanup;
 mod clock;
+mod contested;
 mod lambda_rotation;
 mod model;
 mod pipeline;
@@ -26,7 +27,7 @@ use crate::api::{Cause, OnMissedWindow};
 use crate::compare::{Current, Drift, LambdaState, Manager, MirrorState, Ownership, Pending, PolicyState, SecretState};
 use crate::desired::fixture::{self, declared};
 use crate::desired::{Pin, Rotation};
-use crate::facts::{Access, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts};
+use crate::facts::{Access, Claims, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts};
 use crate::journal::{Effect, Journal, Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule};
@@ -158,6 +159,7 @@ fn seen() -> Observation {
         place: Place::AsConfigured,
         secret: Some(secret()),
         mirror: mirrored("current"),
+        claims: Claims::default(),
         status: StatusFacts { declared: Some(declared("admin").hash()), ..StatusFacts::default() },
         journal: Journal::default(),
     }

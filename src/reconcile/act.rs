@@ -53,8 +53,8 @@ impl Reconciler<'_> {
             }
             Step::ReplaceMirror { version, confirm } => return self.write_mirror(want, seen, at, version, *confirm).await,
             Step::ReleaseMirror => {
-                if let (Some(target), Some(found)) = (&want.target, &self.mirror) {
-                    mirror::release(&self.ctx.client, &self.object, &target.name, found).await?;
+                if let Some(found) = &self.mirror {
+                    mirror::release(&self.ctx.client, &self.object, &want.mirror_name, found).await?;
                 }
             }
             Step::ConfigureRotation { .. } | Step::RotateNow { .. } => return self.rotate(want, at, step).await,

@@ -52,6 +52,9 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
         return Box::pin(removal::reconcile(object, ctx)).await;
     }
     let now = (ctx.clock)();
+    if let Some(until) = status::repair_delayed(object, now) {
+        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
+    }
     if let Some(until) = status::backing_off(object, now)
         && !mirror_gone(object, ctx).await
     {

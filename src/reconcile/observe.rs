@@ -54,9 +54,18 @@ impl Reconciler<'_> {
                 let read = mirror::read(&self.ctx.client, &self.object, target, arn).await;
                 read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?
             }
-            None => None,
+            None => {
+                // One that was declared before must not stay ours and out of date.
+                let read = mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await;
+                read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?
+            }
         };
         facts.mirror = self.mirror.as_ref().map(|mirror| mirror.facts.clone());
+        if let Some(found) = &mut facts.mirror {
+            // A repair takes the fields away from the client that made it necessary.
+            self.rival = found.claims.manager.take().or(self.rival.take());
+            found.claims.manager.clone_from(&self.rival);
+        }
         Ok(facts)
     }
 

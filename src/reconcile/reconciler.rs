@@ -58,6 +58,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) aws: Option<SecretsManager>,
     /// The Secret, as last read.
     pub(super) mirror: Option<MirrorMetadata>,
+    /// The field manager that changed what the operator had written in the Secret.
+    pub(super) rival: Option<String>,
     /// Facts that never change, read so far.
     pub(super) reads: Reads,
     /// What was done.
@@ -76,6 +78,7 @@ impl<'a> Reconciler<'a> {
             located: None,
             aws: None,
             mirror: None,
+            rival: None,
             reads: Reads::default(),
             journal: Journal::default(),
             #[cfg(feature = "weakened")]

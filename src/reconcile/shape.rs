@@ -104,7 +104,7 @@ fn older_versions(seen: &Observation, current: &VersionId) -> Vec<VersionId> {
 fn held(seen: &Observation) -> String {
     match &seen.mirror {
         MirrorState::Ours { version: Some(held), .. } => format!("the Secret keeps version {held}"),
-        MirrorState::Unwanted => "no Secret is declared".to_owned(),
+        MirrorState::Unwanted | MirrorState::Surplus => "no Secret is declared".to_owned(),
         _ => "there is no Secret of this object yet".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! Events for the owner of an object. Made of closed words and version ids.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::history::recorded;
 use super::note::EventNote;
 use super::requests;
@@ -16,6 +18,15 @@ fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
 pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
     let name = &want.secret_name;
     match step {
+        Step::ReleaseMirror => Some(normal(
+            "MirrorReleased",
+            "Mirror",
+            format!(
+                "spec.target.creationPolicy is None: the Secret {0} keeps its last value and is not updated any more; if nothing uses it: \
+                 kubectl delete secret {0} -n {1}",
+                want.mirror_name, want.namespace
+            ),
+        )),
         Step::Restore => Some(normal(
             "Restored",
             "Restore",
@@ -88,7 +99,9 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option
     {
         return Some(normal("Mirrored", "Mirror", format!("the Secret holds version {held}")));
     }
-    let repaired = before.observed_generation == after.observed_generation;
+    let contested = |c: &Condition| c.type_ == "Mirrored" && c.reason == Reason::Contested.as_str();
+    // One Event says that for all repairs.
+    let repaired = before.observed_generation == after.observed_generation && !after.conditions.iter().any(contested);
     repaired.then(|| normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as declared again".to_owned()))
 }
 

@@ -14,7 +14,7 @@ mod write;
 pub use events::event_notes;
 pub use history::recorded;
 pub use note::EventNote;
-pub use read::{backing_off, read};
+pub use read::{backing_off, read, repair_delayed};
 pub use write::{Outcome, write};
 
 #[cfg(test)]

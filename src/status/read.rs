@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::requests;
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff;
-use crate::facts::{HistoryFact, ReportedSchedule, RequestFacts, StatusFacts};
+use crate::facts::{HistoryFact, Repairs, ReportedSchedule, RequestFacts, StatusFacts};
 use crate::journal::CONSISTENCY_WINDOW;
+use crate::refusal::shown;
+use crate::version_id::VersionId;
 
 /// How far the clocks of two replicas may differ.
 const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -51,8 +53,25 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
             refresh: requests.refresh,
         },
         current_generation: status.observed_generation == object.metadata.generation,
+        repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
+        mirrored: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
         confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
     }
+}
+
+/// Until when a Secret that had to be repaired several times is left alone; `None`: it is not, or something new came in.
+pub fn repair_delayed(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
+    let status = object.status.as_ref()?;
+    let news = status.observed_generation != object.metadata.generation || requests::news(object);
+    let repairs = repairs(status).filter(|repairs| !news && repairs.is_recent(now))?;
+    // A time in the future was written by a wrong clock.
+    repairs.delayed_until().filter(|until| *until > now && repairs.last <= now)
+}
+
+fn repairs(status: &RotatedSecretStatus) -> Option<Repairs> {
+    let repairs = status.mirror.as_ref()?.repairs.as_ref()?;
+    let count = u32::try_from(repairs.count).ok().filter(|count| *count > 0)?;
+    Some(Repairs { count, last: repairs.last_time.0, manager: repairs.manager.as_deref().map(shown) })
 }
 
 fn history(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
@@ -63,7 +82,7 @@ fn history(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestam
 }
 
 /// A version that an earlier reconcile wrote and AWS did not show. One from the future is not believed.
-fn unseen(aws: &AwsStatus, now: Timestamp) -> Option<(crate::version_id::VersionId, Timestamp)> {
+fn unseen(aws: &AwsStatus, now: Timestamp) -> Option<(VersionId, Timestamp)> {
     let unseen = aws.unseen.as_ref()?;
     let credible = unseen.time.0.duration_since(now) <= CONSISTENCY_WINDOW;
     credible.then(|| (unseen.version_id.as_str().into(), unseen.time.0.max(Timestamp::UNIX_EPOCH)))

@@ -90,6 +90,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             last_changed: Some(at(changed)),
         }),
         mirror: MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)), revision: None },
+        claims: crate::facts::Claims::default(),
         status: StatusFacts::default(),
         journal: Journal::default(),
     }
@@ -216,6 +217,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 version_id: Some(version.clone()),
                 last_write_time: Some(Time(at(MADE + 1))),
                 confirmed_resource_version: None,
+                repairs: None,
             }),
             declared: Some(DeclaredStatus { hash: declared("admin").hash(), fields: vec!["password".to_owned(), "username".to_owned()] }),
             schedule: Some(ScheduleStatus { expression: "rate(1 hour)".to_owned(), since: None }),

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{conditions, history, requests, settings};
 use crate::api::condition::{ConditionType, merge};
 use crate::api::{
-    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, REFRESH, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
-    UnseenVersion,
+    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
+    ScheduleStatus, UnseenVersion,
 };
 use crate::backoff;
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
@@ -184,6 +184,11 @@ impl Report<'_> {
             version_id: version.as_ref().map(ToString::to_string),
             last_write_time: written.map(Time),
             confirmed_resource_version: confirmed,
+            repairs: self.seen.repairs(self.now).map(|repairs| RepairStatus {
+                count: i32::try_from(repairs.count).unwrap_or(i32::MAX),
+                last_time: Time(repairs.last),
+                manager: repairs.manager,
+            }),
         })
     }
 

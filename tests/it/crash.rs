@@ -62,6 +62,7 @@ stories![
     rotate_after_outage,
     rotate_again,
     undeclare,
+    unmirror,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

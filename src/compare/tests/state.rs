@@ -14,7 +14,8 @@ fn the_mirror_is_unwanted_absent_ours_adoptable_or_foreign() {
     let none = json!({"creationPolicy": "None"});
     let (plain, adopts) = (json!({}), json!({"adoptionPolicy": "IfAnnotated"}));
     for (name, target, found, expected) in [
-        ("none is declared", &none, found(true, false), MirrorState::Unwanted),
+        ("none is declared any more", &none, found(true, false), MirrorState::Surplus),
+        ("none is declared, another's is there", &none, found(false, true), MirrorState::Unwanted),
         ("none is declared, none there", &none, None, MirrorState::Unwanted),
         ("none there", &plain, None, MirrorState::Absent),
         ("ours", &plain, found(true, false), ours.clone()),

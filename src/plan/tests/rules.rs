@@ -30,7 +30,7 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                     let delivered = match &seen.mirror {
                         MirrorState::Unwanted => true,
                         MirrorState::Ours { version, intact, .. } => *version == *predecessor && (*intact || seen.journal.mirror_written()),
-                        MirrorState::Absent | MirrorState::Foreign | MirrorState::Adoptable => false,
+                        MirrorState::Absent | MirrorState::Surplus | MirrorState::Foreign | MirrorState::Adoptable => false,
                     };
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
                 }
@@ -95,7 +95,7 @@ pub(super) fn check_rest(want: &Desired, seen: &Observation, rest: &Rest, facts:
             MirrorState::Ours { version, intact, .. } => {
                 version.as_ref() == Some(&current.version) && (*intact || seen.journal.mirror_written())
             }
-            MirrorState::Absent | MirrorState::Foreign | MirrorState::Adoptable => false,
+            MirrorState::Absent | MirrorState::Surplus | MirrorState::Foreign | MirrorState::Adoptable => false,
         };
         assert!(held, "Ready is never a lie: {}", facts());
         if let (Rotation::Scheduled { suspended: false, .. }, Some(_)) = (&want.rotation, &want.value) {

@@ -8,6 +8,7 @@ mod aws_trouble;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;
+mod contested;
 mod declared;
 mod deletion;
 mod deputy;

@@ -42,6 +42,7 @@ pub(crate) mod rotate;
 pub(crate) mod rotate_after_outage;
 pub(crate) mod rotate_again;
 pub(crate) mod undeclare;
+pub(crate) mod unmirror;
 
 /// One part of a story.
 pub(crate) type Part = for<'a> fn(&'a Case) -> BoxFuture<'a, Result<()>>;
