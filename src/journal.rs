@@ -140,7 +140,7 @@ impl Journal {
 
     /// The version that was mirrored last.
     pub fn mirrored(&self) -> Option<&VersionId> {
-        self.applied().filter(|step| step.writes_mirror()).next_back().and_then(Step::version)
+        self.applied().rfind(|step| step.writes_mirror()).and_then(Step::version)
     }
 
     /// The version that was made current last, unless an external value got `AWSCURRENT` back after that.

@@ -43,9 +43,9 @@ impl Observation {
 
     /// Recent repairs of the Secret, with the one of this reconcile.
     pub fn repairs(&self, now: Timestamp) -> Option<Repairs> {
-        let same = |version: &VersionId| self.status.mirrored.as_ref() == Some(version);
+        let same = |version: &VersionId| self.status.mirror.version.as_ref() == Some(version);
         let repaired = self.status.current_generation && self.journal.mirrored().is_some_and(same);
-        let earlier = self.status.repairs.as_ref();
+        let earlier = self.status.mirror.repairs.as_ref();
         if repaired { Some(Repairs::again(earlier, self.claims.manager.clone(), now)) } else { earlier.cloned() }
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn mirror(input: Input<'_>) -> MirrorState {
         return if target.adopts && found.adoptable { MirrorState::Adoptable } else { MirrorState::Foreign };
     }
     // A write of ours changed nothing at this revision, although another manager claims fields.
-    let confirmed = found.revision.is_some() && input.status.confirmed_revision == found.revision;
+    let confirmed = found.revision.is_some() && input.status.mirror.confirmed_revision == found.revision;
     MirrorState::Ours {
         version: found.version.clone(),
         intact: found.intact || confirmed,

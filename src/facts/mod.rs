@@ -15,7 +15,7 @@ pub use claims::{Claims, Repairs};
 pub use removal::{Remains, SecretLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
-pub use status::{HistoryFact, ReportedSchedule, RequestFacts, StatusFacts};
+pub use status::{HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 
 use crate::refusal::Refusal;
 use crate::version_id::VersionId;

@@ -30,11 +30,18 @@ pub struct StatusFacts {
     pub requests: RequestFacts,
     /// The status speaks of the current generation of the spec.
     pub current_generation: bool,
+    /// The mirrored Secret.
+    pub mirror: ReportedMirror,
+}
+
+/// What the status says of the mirrored Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReportedMirror {
+    /// The version that it held.
+    pub version: Option<VersionId>,
     /// The resourceVersion of the Secret at which a write of ours changed nothing.
     pub confirmed_revision: Option<String>,
-    /// The version that the Secret held.
-    pub mirrored: Option<VersionId>,
-    /// Recent repairs of the Secret.
+    /// Recent repairs.
     pub repairs: Option<Repairs>,
 }
 

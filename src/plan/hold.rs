@@ -95,7 +95,9 @@ fn undelivered(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> 
         Some(_) if cause == Cause::RolledBack => true,
         Some(unfit) => unfit.remedy != Remedy::Value,
     };
-    let refused = examined.aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::VersionNotFound);
+    // A client that keeps changing the Secret does not stop a rotation: the Secret can be written.
+    let writable = |refusal: &Refusal| matches!(refusal.reason, Reason::VersionNotFound | Reason::Contested);
+    let refused = examined.aspects.mirrored.as_ref().is_some_and(|refusal| !writable(refusal));
     (refused && !helps).then(|| Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"))
 }
 

@@ -118,7 +118,7 @@ fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Prop
         recheck(situation, examined);
         return Proposal::Wait;
     }
-    if aspects.mirrored.is_some() {
+    if aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested) {
         aspects.rotated = Some(Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"));
         return Proposal::Wait;
     }

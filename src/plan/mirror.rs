@@ -164,7 +164,8 @@ pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
                 "the Secret {name} is controlled by {kind} {owner}, so it is not changed: to let this object adopt it, first delete {kind} {owner} \
                  so that the Secret stays (kubectl delete {kind} {owner} -n {namespace} --cascade=orphan; an ExternalSecret with \
                  deletionPolicy Retain), then set spec.target.adoptionPolicy to IfAnnotated and kubectl annotate secret -n {namespace} \
-                 {name} {}={}; or choose another spec.target.name in a new object",
+                 {name} {}={}; or choose another spec.target.name in a new object; or, if {kind} {owner} does not create it again, delete it (kubectl \
+                 delete secret -n {namespace} {name})",
                 crate::api::ADOPT_BY,
                 want.name
             ),

@@ -48,18 +48,14 @@ impl Reconciler<'_> {
         facts.secret = self.secret(want, status).await.map_err(provisioned)?;
         self.compare_accounts(want, facts.secret.as_ref());
         facts.place = self.place.clone();
-        self.mirror = match &want.target {
-            Some(target) => {
-                let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
-                let read = mirror::read(&self.ctx.client, &self.object, target, arn).await;
-                read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?
-            }
-            None => {
-                // One that was declared before must not stay ours and out of date.
-                let read = mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await;
-                read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?
-            }
+        let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
+        let read = if let Some(target) = &want.target {
+            mirror::read(&self.ctx.client, &self.object, target, arn).await
+        } else {
+            // One that was declared before must not stay ours and out of date.
+            mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await
         };
+        self.mirror = read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?;
         facts.mirror = self.mirror.as_ref().map(|mirror| mirror.facts.clone());
         if let Some(found) = &mut facts.mirror {
             // A repair takes the fields away from the client that made it necessary.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::requests;
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff;
-use crate::facts::{HistoryFact, Repairs, ReportedSchedule, RequestFacts, StatusFacts};
+use crate::facts::{HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::shown;
 use crate::version_id::VersionId;
@@ -53,9 +53,11 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
             refresh: requests.refresh,
         },
         current_generation: status.observed_generation == object.metadata.generation,
-        repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
-        mirrored: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
-        confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
+        mirror: ReportedMirror {
+            version: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
+            repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
+            confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
+        },
     }
 }
 

@@ -177,7 +177,7 @@ impl Report<'_> {
         let confirmed = if !*intact && self.seen.journal.mirror_written() {
             revision.clone()
         } else {
-            self.seen.status.confirmed_revision.clone().filter(|earlier| revision.as_ref() == Some(earlier))
+            self.seen.status.mirror.confirmed_revision.clone().filter(|earlier| revision.as_ref() == Some(earlier))
         };
         Some(MirrorStatus {
             secret_name: target.name.clone(),

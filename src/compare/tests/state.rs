@@ -44,7 +44,7 @@ fn a_mirror_of_ours_is_intact_if_it_is_as_laid_out_or_at_the_confirmed_revision(
         let scene = Scene::new(with_target(&json!({}))).with(|scene| {
             scene.mirror().intact = intact;
             scene.mirror().revision = revision.map(str::to_owned);
-            scene.status.confirmed_revision = confirmed.map(str::to_owned);
+            scene.status.mirror.confirmed_revision = confirmed.map(str::to_owned);
         });
         let expected = MirrorState::Ours {
             version: Some(id("current")),

@@ -1,7 +1,7 @@
 //! The mirrored Secret while other clients write it.
 
 use super::*;
-use crate::facts::{Claims, Repairs};
+use crate::facts::{Claims, Repairs, ReportedMirror};
 
 /// The Secret says that it holds `held`, written a second ago, and AWS has not changed since.
 fn forged(held: &str, history: &[&str]) -> Observation {
@@ -40,7 +40,10 @@ fn a_mirror_that_may_be_newer_than_what_aws_shows_is_not_set_back() {
 #[test]
 fn a_secret_that_is_repaired_again_and_again_is_said_to_be_contested() {
     let repairs = |count, age| Some(Repairs { count, last: at(NOW - age), manager: Some("argocd-controller".to_owned()) });
-    let with = |repairs| Observation { status: StatusFacts { repairs, ..forged("current", &["current"]).status }, ..seen() };
+    let with = |repairs| Observation {
+        status: StatusFacts { mirror: ReportedMirror { repairs, ..ReportedMirror::default() }, ..forged("current", &["current"]).status },
+        ..seen()
+    };
     let Next::Rest(rest) = next(&with(repairs(4, 10))) else { panic!() };
     assert_eq!(rest.mirrored, None, "a person may edit it several times");
     let Next::Rest(rest) = next(&with(repairs(5, 10))) else { panic!() };
@@ -48,6 +51,10 @@ fn a_secret_that_is_repaired_again_and_again_is_said_to_be_contested() {
     assert_eq!(refusal.reason, Reason::Contested);
     assert!(refusal.message.contains("\"argocd-controller\"") && refusal.message.contains("repaired it 5 times"), "{}", refusal.message);
     assert_eq!(rest.wake, Some(at(NOW - 10 + 300)), "and not for ever");
+
+    let late = SecretState { current: Some(current(PERIOD + 60)), ..secret() };
+    let due = Observation { secret: Some(late), ..with(repairs(5, 10)) };
+    assert!(matches!(next(&due), Next::Do(Step::Put { .. })), "a rotation is not stopped by it");
 }
 
 #[test]
