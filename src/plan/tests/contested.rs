@@ -53,7 +53,8 @@ fn a_secret_that_is_repaired_again_and_again_is_said_to_be_contested() {
     assert_eq!(rest.wake, Some(at(NOW - 10 + 300)), "and not for ever");
 
     let late = SecretState { current: Some(current(PERIOD + 60)), ..secret() };
-    let due = Observation { secret: Some(late), ..with(repairs(5, 10)) };
+    let mut due = Observation { secret: Some(late), ..with(repairs(5, 10)) };
+    due.status.schedule = Some(ReportedSchedule { expression: "rate(1 hour)".to_owned(), since: None });
     assert!(matches!(next(&due), Next::Do(Step::Put { .. })), "a rotation is not stopped by it");
 }
 
