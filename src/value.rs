@@ -250,9 +250,12 @@ impl Layout {
         if self.keys.is_empty() {
             return object
                 .iter()
-                .map(|(name, value)| match is_secret_key(name) {
-                    true => Ok((name.clone(), field_bytes(value))),
-                    false => Err(LayoutError::UnusableKey(name.chars().take(64).flat_map(char::escape_default).collect())),
+                .map(|(name, value)| {
+                    if is_secret_key(name) {
+                        Ok((name.clone(), field_bytes(value)))
+                    } else {
+                        Err(LayoutError::UnusableKey(name.chars().take(64).flat_map(char::escape_default).collect()))
+                    }
                 })
                 .collect();
         }

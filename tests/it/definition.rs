@@ -142,7 +142,6 @@ fn wrong_settings() -> Vec<(&'static str, Value, &'static str)> {
 
 /// A valid spec with one mutation, and the words that the refusal must have.
 fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
-    let arn = "arn:aws:secretsmanager:eu-central-1:222233334444:secret:shared/db-AbCdEf";
     vec![
         ("a schedule of nothing", with("/rotation/schedule", json!("soon")), "use rate(30 days)"),
         ("a rate of zero", with("/rotation/schedule", json!("rate(0 days)")), "use rate(30 days)"),
@@ -208,14 +207,6 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             "a password with less than 64 bits",
         ),
         ("a short password", with("/value/generate", json!({"password": {"passwordLength": 7}})), "greater than or equal to 8"),
-        (
-            "half an ARN",
-            json!({"aws": {"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"}}),
-            "the full ARN of a secret, with the six characters",
-        ),
-        ("an ARN of a secret to create", with("/aws", json!({"secretName": arn})), "can only be mirrored"),
-        ("an ARN of another region", json!({"aws": {"secretName": arn, "region": "us-east-1"}}), "names another region"),
-        ("a secret of a service to create", with("/aws", json!({"secretName": "rds!db-1"})), "can only be mirrored"),
         ("a window of six days", with("/aws", json!({"recoveryWindowInDays": 6})), "greater than or equal to 7"),
         ("a tag of AWS", with("/aws", json!({"tags": {"aws:x": "y"}})), "must not start with aws:"),
         ("a tag of ours", with("/aws", json!({"tags": {"rotated-secrets.io/uid": "y"}})), "must not start with aws:"),
@@ -238,6 +229,26 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("a service account's token", with("/target", json!({"type": "kubernetes.io/service-account-token"})), "Unsupported value"),
         ("a label of Kubernetes", with("/target", json!({"labels": {"kubernetes.io/x": "y"}})), "are reserved"),
         ("an annotation of ours", with("/target", json!({"annotations": {"rotated-secrets.io/version-id": "y"}})), "are reserved"),
+        ("a Secret's name in capitals", with("/target", json!({"name": "Admin"})), "lowercase letters"),
+        ("a key that is no key", with("/target", json!({"keys": {"DB PASSWORD": "password"}})), "keys of a Secret"),
+        ("a namespace to write into", with("/target", json!({"namespace": "other"})), "field not declared in schema"),
+        ("an endpoint", with("/aws", json!({"endpoint": "http://127.0.0.1"})), "field not declared in schema"),
+        ("a role", with("/aws", json!({"roleArn": "arn:aws:iam::1:role/x"})), "field not declared in schema"),
+    ]
+}
+
+/// The same for the names of secrets, labels and keys.
+fn wrong_names() -> Vec<(&'static str, Value, &'static str)> {
+    let arn = "arn:aws:secretsmanager:eu-central-1:222233334444:secret:shared/db-AbCdEf";
+    vec![
+        (
+            "half an ARN",
+            json!({"aws": {"secretName": "arn:aws:secretsmanager:eu-central-1:1:secret:a"}}),
+            "the full ARN of a secret, with the six characters",
+        ),
+        ("an ARN of a secret to create", with("/aws", json!({"secretName": arn})), "can only be mirrored"),
+        ("an ARN of another region", json!({"aws": {"secretName": arn, "region": "us-east-1"}}), "names another region"),
+        ("a secret of a service to create", with("/aws", json!({"secretName": "rds!db-1"})), "can only be mirrored"),
         ("a recommended label that is ours", with("/target", json!({"labels": {"app.kubernetes.io/managed-by": "y"}})), "are reserved"),
         ("a label with a space", with("/target", json!({"labels": {"team": "a b"}})), "spec.target.labels: use keys and values"),
         ("a label of two prefixes", with("/target", json!({"labels": {"a/b/c": "d"}})), "spec.target.labels: use keys and values"),
@@ -254,11 +265,6 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             with("/target", json!({"wholeValueKey": "a", "keys": {"b": "password"}})),
             "set only one of the two",
         ),
-        ("a Secret's name in capitals", with("/target", json!({"name": "Admin"})), "lowercase letters"),
-        ("a key that is no key", with("/target", json!({"keys": {"DB PASSWORD": "password"}})), "keys of a Secret"),
-        ("a namespace to write into", with("/target", json!({"namespace": "other"})), "field not declared in schema"),
-        ("an endpoint", with("/aws", json!({"endpoint": "http://127.0.0.1"})), "field not declared in schema"),
-        ("a role", with("/aws", json!({"roleArn": "arn:aws:iam::1:role/x"})), "field not declared in schema"),
     ]
 }
 
@@ -296,7 +302,9 @@ fn mistakes_by_aws() -> Vec<(&'static str, Value, &'static str)> {
 async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
     let cluster = control_plane().await?;
     let namespace = cluster.namespace("mistakes").await?;
-    for (number, (what, spec, words)) in mistakes().into_iter().chain(mistakes_by_aws()).chain(wrong_settings()).enumerate() {
+    for (number, (what, spec, words)) in
+        mistakes().into_iter().chain(wrong_names()).chain(mistakes_by_aws()).chain(wrong_settings()).enumerate()
+    {
         let object = json!({
             "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
             "metadata": {"name": format!("mistake-{number}")}, "spec": spec,

@@ -57,6 +57,7 @@ async fn what_is_not_there_and_what_cannot_be_reached_end_differently() -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_is_used_as_kubectl_does_and_named_when_it_does_not_respond() -> Result<()> {
+    const DEAD: &str = "HTTPS_PROXY=http://user:word@127.0.0.1:9";
     let scene = Scene::new("proxy").await?;
     scene.settled("one", spec()).await?;
     let run = async |variables: &[&str], line: &str| {
@@ -64,7 +65,6 @@ async fn a_proxy_is_used_as_kubectl_does_and_named_when_it_does_not_respond() ->
         command.args(variables).arg(PLUGIN).args(line.split_whitespace()).args(["--namespace", &scene.world.namespace]);
         scene.finish(command).await
     };
-    const DEAD: &str = "HTTPS_PROXY=http://user:word@127.0.0.1:9";
     run(&[DEAD], "status one").await?.ends(0);
     run(&[DEAD, "NO_PROXY=127.0.0.1"], "status one").await?.ends(0);
     let away = scene.world.cluster.dir().join("unreachable.kubeconfig");
