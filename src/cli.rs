@@ -10,6 +10,7 @@ use kube::api::Api;
 use kube::config::KubeConfigOptions;
 use kube::{Client, ResourceExt as _};
 
+use crate::api::AwsAdoptionPolicy;
 use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Settings};
 use crate::desired::Policy;
@@ -61,7 +62,7 @@ pub struct RunArgs {
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_REGIONS", value_name = "REGION,...", value_delimiter = ',')]
     allowed_regions: Vec<String>,
     /// KMS keys that objects may use in spec.aws. Globs that are matched against the alias, ID or ARN as written in the
-    /// object. Default: any.
+    /// object. Default: any. Otherwise an object without a key needs aws/secretsmanager in the list.
     #[arg(long, env = "ROTATED_SECRETS_ALLOWED_KMS_KEYS", value_name = "GLOB,...", value_delimiter = ',')]
     allowed_kms_keys: Vec<String>,
     /// Tags of every AWS secret that the operator creates or adopts, `KEY=VALUE,...`. Tags of the object with the same key
@@ -72,6 +73,13 @@ pub struct RunArgs {
     /// grant other principals access to its AWS secret.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_RESOURCE_POLICIES")]
     allow_resource_policies: bool,
+    /// Allow spec.aws.blockPublicPolicy: false, with which a resource policy may grant public access.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOW_PUBLIC_POLICIES")]
+    allow_public_policies: bool,
+    /// The most that spec.aws.adoptionPolicy may request: Never, IfTagged or Always. With Always, an object may adopt any
+    /// AWS secret without owner that its namespace may own.
+    #[arg(long, env = "ROTATED_SECRETS_MAX_ADOPTION_POLICY", value_name = "POLICY", default_value = "IfTagged", value_parser = adoption)]
+    max_adoption_policy: AwsAdoptionPolicy,
     /// Endpoint to use instead of the AWS endpoint. Must be https, or http on loopback.
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", value_parser = endpoint)]
     aws_endpoint_url: Option<String>,
@@ -158,6 +166,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         allowed_kms_keys,
         default_tags,
         allow_resource_policies,
+        allow_public_policies,
+        max_adoption_policy,
         aws_endpoint_url,
         aws_use_fips_endpoint,
         allow_service_account_identity,
@@ -224,6 +234,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             allowed_kms_keys,
             allow_resource_policies,
             default_tags: default_tags.into_iter().collect(),
+            allow_public_policies,
+            max_adoption: max_adoption_policy,
         },
         clock: Arc::new(now),
         metrics,
@@ -310,6 +322,10 @@ fn tag_value(text: &str) -> Result<String, String> {
         return Err("use 1 to 128 letters, digits, spaces and _ . : / = + @ -".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn adoption(text: &str) -> Result<AwsAdoptionPolicy, String> {
+    text.parse().map_err(|_| "use Never, IfTagged or Always".to_owned())
 }
 
 fn prefix(text: &str) -> Result<String, String> {

@@ -39,7 +39,7 @@ pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
 /// Maximum number of tags of a secret in AWS, without the ownership tags and the rotation tag.
-const MOST_TAGS: usize = 45;
+const MOST_TAGS: usize = 44;
 
 impl Desired {
     /// Parses the object. CEL rejects most mistakes at admission; the checks here need the operator's configuration or
@@ -104,7 +104,7 @@ impl Desired {
             return Err(Refusal::new(
                 Reason::InvalidSpec,
                 format!(
-                    "spec.aws.tags: {} tags with those of --default-tags, and AWS allows 50, of which the operator needs 5: remove tags",
+                    "spec.aws.tags: {} tags with those of --default-tags, and AWS allows 50, of which the operator needs 6: remove tags",
                     tags.len()
                 ),
             ));

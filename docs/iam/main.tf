@@ -18,13 +18,14 @@ locals {
   # File name without .json -> document, for this account, region and cluster.
   documents = {
     for name in fileset(path.module, "*.json") : trimsuffix(name, ".json") =>
-    replace(replace(replace(replace(replace(replace(replace(
+    replace(replace(replace(replace(replace(replace(replace(replace(
       file("${path.module}/${name}"),
       "arn:aws:", "arn:${local.partition}:"),
       "FUNCTION", var.rotation_function),
       "REPLICA_REGION", var.replica_region),
       "REGION", var.region),
       "ACCOUNT_ID", local.account),
+      "PREFIX", var.prefix == "" ? "k8s/${var.cluster}" : var.prefix),
       "CLUSTER", var.cluster),
     "OIDC_PROVIDER", var.oidc_provider)
   }

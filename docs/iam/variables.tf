@@ -20,6 +20,24 @@ variable "cluster" {
   type        = string
 }
 
+variable "prefix" {
+  description = "The prefix of the names of AWS secrets (--name-prefix); empty for the default, k8s/CLUSTER."
+  type        = string
+  default     = ""
+}
+
+variable "guard_targets" {
+  description = "Organizational units or accounts to which guard-scp.json is attached. Requires the management account of the organization."
+  type        = set(string)
+  default     = []
+}
+
+variable "admin_role" {
+  description = "Roles of administrators that guard-scp.json does not restrict, with * as in IAM."
+  type        = string
+  default     = "arn:aws:iam::*:role/rotated-secrets-admin"
+}
+
 variable "oidc_provider" {
   description = "The cluster's OIDC issuer without https://, as in aws eks describe-cluster --query cluster.identity.oidc.issuer; for IRSA."
   type        = string

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 /// Region to which the AWS secret is replicated.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -21,15 +22,22 @@ pub struct ReplicaRegion {
 }
 
 /// Whether an existing AWS secret is adopted.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, EnumString, IntoStaticStr)]
 pub enum AwsAdoptionPolicy {
     /// Never adopt an existing AWS secret.
     #[default]
     Never,
     /// Adopt it if it has the tag `rotated-secrets.io/adopt-by` with the value `<namespace>/<name>` of this object.
     IfTagged,
-    /// Adopt it regardless of its tags, unless it is owned by another object.
+    /// Adopt it regardless of its tags. If it is owned by another object, it needs the tag of `IfTagged`.
     Always,
+}
+
+impl AwsAdoptionPolicy {
+    /// The word in the spec and in flags.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Whether an existing Secret is adopted.

@@ -75,6 +75,8 @@ pub enum Reason {
     AwsRefused,
     /// The owned AWS secret was deleted and another writer created a secret of the same name.
     Recreated,
+    /// A declared tag has another value, which another writer set.
+    TagNotOwned,
     /// The KMS key is not allowed by the administrator.
     KeyNotAllowed,
     /// The administrator has not enabled resource policies.
@@ -115,7 +117,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -138,6 +140,7 @@ impl Reason {
         Self::LimitExceeded,
         Self::AwsRefused,
         Self::Recreated,
+        Self::TagNotOwned,
         Self::KeyNotAllowed,
         Self::PolicyNotAllowed,
         Self::PolicyRefused,
@@ -183,6 +186,7 @@ impl Reason {
             Self::LimitExceeded => "LimitExceeded",
             Self::AwsRefused => "AwsRefused",
             Self::Recreated => "Recreated",
+            Self::TagNotOwned => "TagNotOwned",
             Self::KeyNotAllowed => "KeyNotAllowed",
             Self::PolicyNotAllowed => "PolicyNotAllowed",
             Self::PolicyRefused => "PolicyRefused",
@@ -222,6 +226,7 @@ impl Reason {
                 | Self::LimitExceeded
                 | Self::AwsRefused
                 | Self::Recreated
+                | Self::TagNotOwned
                 | Self::KeyNotAllowed
                 | Self::PolicyNotAllowed
                 | Self::PolicyRefused

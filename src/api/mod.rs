@@ -77,6 +77,8 @@ pub const ROLLBACK: &str = "rotated-secrets.io/rollback";
 pub const REFRESH: &str = "rotated-secrets.io/refresh";
 /// Annotation on a Namespace, set by an administrator: additional AWS names that its objects may own or mirror.
 pub const ALLOWED_NAMES: &str = "rotated-secrets.io/allowed-names";
+/// Annotation on a Namespace, set by an administrator: additional AWS names that its objects may mirror only.
+pub const MIRROR_NAMES: &str = "rotated-secrets.io/mirror-names";
 /// Annotation on a Namespace, set by an administrator: IAM role that the operator assumes for its objects. If unset,
 /// the operator's own identity is used.
 pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
@@ -106,6 +108,8 @@ pub const TAG_ROTATION: &str = "rotated-secrets.io/rotation";
 pub const TAG_CLUSTER: &str = "rotated-secrets.io/cluster";
 /// Tag on the AWS secret: namespace of the owner.
 pub const TAG_NAMESPACE: &str = "rotated-secrets.io/namespace";
+/// Tag on the AWS secret: uid of the owner's namespace. A namespace that is created again has another one.
+pub const TAG_NAMESPACE_UID: &str = "rotated-secrets.io/namespace-uid";
 /// Tag on the AWS secret: name of the owner.
 pub const TAG_NAME: &str = "rotated-secrets.io/name";
 /// Tag on the AWS secret: uid of the owner.

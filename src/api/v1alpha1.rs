@@ -94,10 +94,11 @@ pub struct AwsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     pub region: Option<String>,
-    /// Name of the AWS secret. Defaults to `<prefix>/<namespace>/<name>`. Any other name must be allowed by the
-    /// annotation rotated-secrets.io/allowed-names on the Namespace. Without spec.value also the name of a secret that an
-    /// AWS service manages, such as rds!db-1, or the full ARN of a secret, for example of another account; the annotation
-    /// must then contain an ARN with that account. Immutable.
+    /// Name of the AWS secret. Defaults to `<prefix>/<namespace>/<name>`. Any other name must be allowed by an annotation
+    /// on the Namespace: rotated-secrets.io/allowed-names, or rotated-secrets.io/mirror-names for an object without
+    /// spec.value. Without spec.value also the name of a secret that an AWS service manages, such as rds!db-1, or the full
+    /// ARN of a secret, for example of another account; the annotation must then contain an ARN with that account.
+    /// Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9/_+=.@!-]+|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6})$')").message(
@@ -113,8 +114,9 @@ pub struct AwsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
-    /// Additional tags of the AWS secret. Tags set by others are preserved. A tag that is removed here is removed from
-    /// the AWS secret.
+    /// Additional tags of the AWS secret. Tags set by others are preserved: a tag that has another value, and that the
+    /// operator did not set, is reported (TagNotOwned) and not overwritten. A tag that is removed here is removed from the
+    /// AWS secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::tags")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(
@@ -131,7 +133,7 @@ pub struct AwsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resource_policy")]
     pub resource_policy: Option<ResourcePolicy>,
-    /// Rejects a resourcePolicy that grants public access. Checked by AWS.
+    /// Rejects a resourcePolicy that grants public access. Checked by AWS. `false` requires --allow-public-policies.
     #[serde(default = "yes")]
     pub block_public_policy: bool,
     /// Regions to which the AWS secret is replicated. If unset, replication is not changed. If empty, the secret is not
@@ -142,7 +144,7 @@ pub struct AwsSpec {
     pub replica_regions: Option<Vec<ReplicaRegion>>,
     /// Whether an existing AWS secret of this name is adopted. `IfTagged` requires the tag rotated-secrets.io/adopt-by
     /// with the value `<namespace>/<name>` of this object. `Always` requires no tag. A secret that another object owns
-    /// is never adopted. Adoption does not change the value; it is kept until a rotation is due.
+    /// is adopted only with that tag. The administrator limits the policy with --max-adoption-policy. Adoption does not change the value; it is kept until a rotation is due.
     #[serde(default)]
     pub adoption_policy: AwsAdoptionPolicy,
     /// What happens to the AWS secret when this object is deleted. Retain keeps it. Delete schedules its deletion with

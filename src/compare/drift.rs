@@ -14,14 +14,19 @@ use crate::facts::{AwsSecret, ReplicaState};
 use crate::refusal::Refusal;
 use crate::step::{Step, StepKind};
 
+/// Tags of the operator itself. `spec.aws.tags` cannot name them.
+const OWN_TAGS: &str = "rotated-secrets.io/";
 /// How long a failed replica is left alone before it is requested again.
 const REPLICA_RETRY: SignedDuration = SignedDuration::from_mins(10);
 
 /// The differences.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Drift {
-    /// Declared tags that are missing or differ.
+    /// Ownership tags that are missing or differ, and declared tags that are missing or that the operator applied with
+    /// another value.
     pub missing_tags: BTreeMap<String, String>,
+    /// Declared tags that another writer set to another value. They are not overwritten.
+    pub foreign_tags: BTreeSet<String>,
     /// Tags that the operator applied, that are there, and that are no longer declared.
     pub surplus_tags: BTreeSet<String>,
     /// A description is declared and differs.
@@ -56,12 +61,16 @@ pub enum PolicyState {
     Rejected(Refusal),
 }
 
-/// Compares tags and description, which any secret has.
-pub(super) fn metadata(input: Input<'_>, secret: &AwsSecret) -> Drift {
+/// Compares tags and description, which any secret has. `applied`: the keys of tags that the operator set.
+pub(super) fn metadata(input: Input<'_>, secret: &AwsSecret, applied: &[String]) -> Drift {
     let want = input.want;
-    let missing = want.tags.iter().filter(|(key, value)| secret.tags.get(*key) != Some(value));
+    let differing = want.tags.iter().filter(|(key, value)| secret.tags.get(*key) != Some(value));
+    let is_foreign = |key: &String| secret.tags.contains_key(key) && !key.starts_with(OWN_TAGS) && !applied.contains(key);
+    let (foreign, missing): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        differing.map(|(key, value)| (key.clone(), value.clone())).partition(|(key, _)| is_foreign(key));
     Drift {
-        missing_tags: missing.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        missing_tags: missing,
+        foreign_tags: foreign.into_keys().collect(),
         description: want.description.as_ref().is_some_and(|wanted| wanted != secret.description.as_deref().unwrap_or_default()),
         ..Drift::default()
     }
@@ -79,7 +88,7 @@ pub(super) fn settings(input: Input<'_>, secret: &AwsSecret) -> Result<Drift, Ne
         key: key(input, secret, applied),
         key_shown: secret.kms_key_id.clone(),
         policy: policy(input, secret, applied)?,
-        ..metadata(input, secret)
+        ..metadata(input, secret, &applied.tag_keys)
     };
     Ok(replicas(input, secret, drift))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{ADOPT_BY, AwsAdoptionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{ADOPT_BY, AwsAdoptionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_UID};
 use crate::desired::Desired;
 
 /// Whose an AWS secret is.
@@ -10,37 +10,115 @@ use crate::desired::Desired;
 pub enum Ownership {
     /// Ours: cluster, namespace, name and uid are those of this object.
     Ours,
-    /// Cluster, namespace and name are ours and the uid is another one, and this object has had no AWS secret yet: an
-    /// object of this name was deleted, and ours replaces it.
+    /// Cluster, namespace, uid of the namespace and name are ours, the uid is another one, and this object has had no AWS
+    /// secret yet: an object of this name was deleted, and ours replaces it.
     Former,
-    /// Another object's.
-    Another,
+    /// Its tags name another owner.
+    Another(Difference),
     /// No object owns it.
     Nobody,
-    /// No object owns it, and this object may adopt it.
+    /// This object may adopt it.
     Adoptable,
+}
+
+/// What distinguishes the owner of the tags from this object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// Another cluster.
+    Cluster,
+    /// Another namespace.
+    Namespace,
+    /// An earlier namespace of the same name.
+    NamespaceUid,
+    /// The tags do not say whether it is this namespace or an earlier one of the same name.
+    NamespaceUidUnknown,
+    /// Another object of this namespace.
+    Object,
+    /// Another object of the same name. This object had an AWS secret, and its uid is not on this one.
+    Uid,
+    /// A part of the ownership tags is missing.
+    Incomplete,
+}
+
+impl Difference {
+    /// Whether the owner is in this namespace of this cluster, which may therefore read the value.
+    pub fn is_within_namespace(self) -> bool {
+        match self {
+            Self::Object | Self::Uid => true,
+            Self::Cluster | Self::Namespace | Self::NamespaceUid | Self::NamespaceUidUnknown | Self::Incomplete => false,
+        }
+    }
+}
+
+impl Ownership {
+    /// Whether it belongs to another owner.
+    pub fn is_another(self) -> bool {
+        matches!(self, Self::Another(_))
+    }
+
+    /// Whether an object that only mirrors may read the value. `listed`: the administrator's annotation lists the name.
+    pub fn may_be_mirrored(self, listed: bool) -> bool {
+        match self {
+            Self::Another(difference) => listed || difference.is_within_namespace(),
+            Self::Ours | Self::Former | Self::Nobody | Self::Adoptable => true,
+        }
+    }
 }
 
 /// Decides by the tags. `known`: the ARN of the secret that the status calls ours.
 pub fn ownership(want: &Desired, tags: &BTreeMap<String, String>, known: Option<&str>) -> Ownership {
-    let ours = |key: &&str| tags.get(*key).is_some() && tags.get(*key) == want.tags.get(*key);
-    let place = [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAME];
-    if place.iter().all(ours) && tags.contains_key(TAG_UID) {
+    let adoptable = may_adopt(want, tags);
+    let owner = [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_NAME, TAG_UID];
+    if !owner.iter().any(|key| tags.contains_key(*key)) {
+        return if adoptable { Ownership::Adoptable } else { Ownership::Nobody };
+    }
+    let Some(difference) = difference(want, tags) else { return Ownership::Ours };
+    match (difference, known) {
         // An object that had this secret and does not find its uid there has lost it. One that never had a secret
         // succeeds another object of its name.
-        return match (ours(&TAG_UID), known) {
-            (true, _) => Ownership::Ours,
-            (false, None) => Ownership::Former,
-            (false, Some(_)) => Ownership::Another,
-        };
+        (Difference::Uid, None) => Ownership::Former,
+        // The tag of the present owner consents. Without it no policy adopts a secret that has an owner. An object that
+        // had a secret does not take it back, because two objects could do so in turn.
+        (_, None) if adoptable && consents(want, tags) => Ownership::Adoptable,
+        _ => Ownership::Another(difference),
     }
-    if tags.contains_key(TAG_UID) || place.iter().any(|key| tags.contains_key(*key)) {
-        return Ownership::Another;
+}
+
+/// The first difference; `None`: the secret is ours. The uid of the namespace is not needed if the uid of the object is there,
+/// so that secrets of earlier versions stay ours. A different one is a contradiction.
+fn difference(want: &Desired, tags: &BTreeMap<String, String>) -> Option<Difference> {
+    let differs = |key: &str| tags.get(key).is_some_and(|value| want.tags.get(key).is_some_and(|ours| ours != value));
+    if differs(TAG_CLUSTER) {
+        return Some(Difference::Cluster);
     }
-    let may_adopt = match want.settings.adoption {
+    if differs(TAG_NAMESPACE) {
+        return Some(Difference::Namespace);
+    }
+    if differs(TAG_NAMESPACE_UID) {
+        return Some(Difference::NamespaceUid);
+    }
+    if [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAME, TAG_UID].iter().any(|key| !tags.contains_key(*key)) {
+        return Some(Difference::Incomplete);
+    }
+    let ours = !differs(TAG_NAME) && !differs(TAG_UID);
+    if ours {
+        return None;
+    }
+    // Our own uid of the namespace is not known if the Namespace could not be read.
+    if !tags.contains_key(TAG_NAMESPACE_UID) || !want.tags.contains_key(TAG_NAMESPACE_UID) {
+        return Some(Difference::NamespaceUidUnknown);
+    }
+    Some(if differs(TAG_NAME) { Difference::Object } else { Difference::Uid })
+}
+
+fn may_adopt(want: &Desired, tags: &BTreeMap<String, String>) -> bool {
+    match want.settings.adoption {
         AwsAdoptionPolicy::Never => false,
-        AwsAdoptionPolicy::IfTagged => tags.get(ADOPT_BY).is_some_and(|by| *by == format!("{}/{}", want.namespace, want.name)),
+        AwsAdoptionPolicy::IfTagged => consents(want, tags),
         AwsAdoptionPolicy::Always => true,
-    };
-    if may_adopt { Ownership::Adoptable } else { Ownership::Nobody }
+    }
+}
+
+fn consents(want: &Desired, tags: &BTreeMap<String, String>) -> bool {
+    tags.get(ADOPT_BY).is_some_and(|by| *by == format!("{}/{}", want.namespace, want.name))
 }

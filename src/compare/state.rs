@@ -149,8 +149,11 @@ pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState
     let Input { want, status, now, .. } = input;
     let ownership = super::ownership::ownership(want, &secret.tags, status.arn.as_deref());
     let owned = ownership == Ownership::Ours;
-    let readable =
-        !secret.deleted && (want.value.is_none() || matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable));
+    let readable = !secret.deleted
+        && match want.value {
+            Some(_) => matches!(ownership, Ownership::Ours | Ownership::Former | Ownership::Adoptable),
+            None => ownership.may_be_mirrored(input.facts.access.listed),
+        };
     let current = match secret.labelled(AWSCURRENT) {
         Some(version) if readable => Some(super::current::current(input, secret, version)?),
         Some(version) => Some(Current { version: version.clone(), changed: now, schedule_base: now, matches: None }),
@@ -164,7 +167,7 @@ pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState
         current,
         pending: super::pending::pending(input, secret, owned, rotation.foreign),
         rotation,
-        drift: if compared { drift::settings(input, secret)? } else { drift::metadata(input, secret) },
+        drift: if compared { drift::settings(input, secret)? } else { drift::metadata(input, secret, &[]) },
         replicas: secret.replicas.clone(),
         manager: manager(secret, &want.region),
         replaced: status.arn.clone().filter(|known| *known != secret.arn),

@@ -54,7 +54,7 @@ fn want(spec: Value) -> Desired {
     object.metadata.namespace = Some("shop".to_owned());
     object.metadata.uid = Some("0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11".to_owned());
     let policy = Policy { allowed_kms_keys: vec!["alias/*,1234*".to_owned()], ..policy() };
-    Desired::parse(&object, &policy).unwrap()
+    Desired::parse(&object, &policy).unwrap().within(Some("8e1f0c0d-3f2c-4c1b-9a55-0d1f5b7c2e10".to_owned()))
 }
 
 /// A generated password without rotation; `aws`: `spec.aws`.

@@ -3,6 +3,8 @@
 
 /// The AWS managed key of Secrets Manager, which AWS omits from responses.
 pub const DEFAULT: &str = "alias/aws/secretsmanager";
+/// The same, as the AWS documentation writes it.
+pub const DEFAULT_SHORT: &str = "aws/secretsmanager";
 
 /// Whether two identifiers refer to the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::lambda_rotation::LambdaRotation;
 use super::settings::Settings;
 use super::versions::{Pin, RollbackRequest};
-use crate::api::TAG_CLUSTER;
+use crate::api::{TAG_CLUSTER, TAG_NAMESPACE_UID};
 use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::Clock;
@@ -138,6 +138,18 @@ impl Desired {
             (_, Some(_)) => "Generate",
             (_, None) => "None",
         }
+    }
+
+    /// The same, in the namespace with this uid. The uid is not part of the object, so it is not known when the object is
+    /// parsed.
+    pub fn within(mut self, namespace_uid: Option<String>) -> Self {
+        self.tags.extend(namespace_uid.map(|uid| (TAG_NAMESPACE_UID.to_owned(), uid)));
+        self
+    }
+
+    /// Whether the object changes anything in AWS: the value, or the rotation of a value that is managed elsewhere.
+    pub fn manages(&self) -> bool {
+        self.value.is_some() || matches!(self.rotation, Rotation::Lambda(_))
     }
 
     /// Whether deletion of the object requires cleanup.

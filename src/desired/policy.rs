@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
+use crate::api::AwsAdoptionPolicy;
+
 /// Settings of the administrator that apply to every object.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -25,4 +27,8 @@ pub struct Policy {
     pub allow_resource_policies: bool,
     /// Tags of every AWS secret that the operator creates. Those of the object take precedence.
     pub default_tags: BTreeMap<String, String>,
+    /// Whether such a policy may grant public access.
+    pub allow_public_policies: bool,
+    /// The most that `spec.aws.adoptionPolicy` may request.
+    pub max_adoption: AwsAdoptionPolicy,
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::glob::glob_allows;
+use super::key::{DEFAULT, DEFAULT_SHORT};
 use super::policy::Policy;
 use super::resource_policy::PolicyDocument;
 use crate::api::condition::Reason;
@@ -46,12 +47,21 @@ pub struct Settings {
     pub policy: Setting<PolicyDocument>,
     /// Regions and their KMS keys. `None`: the default key of the region.
     pub replicas: Setting<BTreeMap<String, Option<String>>>,
+    /// As declared, or less if the administrator allows less.
     pub adoption: AwsAdoptionPolicy,
+    /// What is declared, if that is more than the administrator allows.
+    pub adoption_declared: Option<AwsAdoptionPolicy>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { key: Setting::Unset, policy: Setting::Unset, replicas: Setting::Unset, adoption: AwsAdoptionPolicy::Never }
+        Self {
+            key: Setting::Unset,
+            policy: Setting::Unset,
+            replicas: Setting::Unset,
+            adoption: AwsAdoptionPolicy::Never,
+            adoption_declared: None,
+        }
     }
 }
 
@@ -59,9 +69,10 @@ impl Settings {
     /// Parses `spec.aws` with the restrictions of the administrator. `region`: the region of the AWS secret.
     pub(super) fn read(spec: &AwsSpec, region: &str, policy: &Policy) -> Self {
         Self {
-            key: match &spec.kms_key_id {
-                None => Setting::Unset,
-                Some(key) => key_refusal("spec.aws.kmsKeyId", key, policy).map_or_else(|| Setting::Set(key.clone()), Setting::Rejected),
+            key: match (key_refusal("spec.aws.kmsKeyId", spec.kms_key_id.as_deref(), policy), &spec.kms_key_id) {
+                (Some(refusal), _) => Setting::Rejected(refusal),
+                (None, None) => Setting::Unset,
+                (None, Some(key)) => Setting::Set(key.clone()),
             },
             policy: match &spec.resource_policy {
                 None => Setting::Unset,
@@ -69,6 +80,11 @@ impl Settings {
                     Reason::PolicyNotAllowed,
                     "spec.aws.resourcePolicy: resource policies are not enabled in this cluster: remove it, or ask the administrator to \
                      set --allow-resource-policies",
+                )),
+                Some(_) if !spec.block_public_policy && !policy.allow_public_policies => Setting::Rejected(Refusal::new(
+                    Reason::PolicyNotAllowed,
+                    "spec.aws.blockPublicPolicy: false is not enabled in this cluster: remove it, or ask the administrator to set \
+                     --allow-public-policies",
                 )),
                 Some(document) => PolicyDocument::new(document, spec.block_public_policy).map_or_else(
                     || {
@@ -81,7 +97,8 @@ impl Settings {
                 ),
             },
             replicas: replicas(spec, region, policy),
-            adoption: spec.adoption_policy,
+            adoption: spec.adoption_policy.min(policy.max_adoption),
+            adoption_declared: Some(spec.adoption_policy).filter(|declared| *declared > policy.max_adoption),
         }
     }
 
@@ -111,26 +128,34 @@ fn replicas(spec: &AwsSpec, own: &str, policy: &Policy) -> Setting<BTreeMap<Stri
                 ),
             ));
         }
-        if let Some(refusal) = replica.kms_key_id.as_ref().and_then(|key| key_refusal("spec.aws.replicaRegions", key, policy)) {
+        if let Some(refusal) = key_refusal("spec.aws.replicaRegions", replica.kms_key_id.as_deref(), policy) {
             return Setting::Rejected(refusal);
         }
     }
     Setting::Set(wanted.iter().map(|replica| (replica.region.clone(), replica.kms_key_id.clone())).collect())
 }
 
-fn key_refusal(field: &str, key: &str, policy: &Policy) -> Option<Refusal> {
-    let allowed = policy.allowed_kms_keys.is_empty() || policy.allowed_kms_keys.iter().any(|glob| glob_allows(glob, key));
-    (!allowed).then(|| {
-        Refusal::new(
-            Reason::KeyNotAllowed,
-            format!(
-                "{field}: the KMS key {} is not among the keys that the operator allows ({}): use one of them, or ask the administrator \
-                 to extend --allowed-kms-keys",
-                key.chars().take(256).collect::<String>(),
-                policy.allowed_kms_keys.join(", ")
-            ),
-        )
-    })
+/// `key`: as declared. Without one AWS uses the default key, which therefore has to be allowed too.
+fn key_refusal(field: &str, key: Option<&str>, policy: &Policy) -> Option<Refusal> {
+    let allows = |key: &str| policy.allowed_kms_keys.iter().any(|glob| glob_allows(glob, key));
+    let list = || policy.allowed_kms_keys.join(", ");
+    let message = match key {
+        _ if policy.allowed_kms_keys.is_empty() => return None,
+        Some(key) if allows(key) => return None,
+        Some(key) => format!(
+            "{field}: the KMS key {} is not among the keys that the operator allows ({}): use one of them, or ask the administrator \
+             to extend --allowed-kms-keys",
+            key.chars().take(256).collect::<String>(),
+            list()
+        ),
+        None if allows(DEFAULT) || allows(DEFAULT_SHORT) => return None,
+        None => format!(
+            "{field}: no KMS key is declared, and the default key aws/secretsmanager is not among the keys that the operator allows \
+             ({}): declare one of them, or ask the administrator to add aws/secretsmanager to --allowed-kms-keys",
+            list()
+        ),
+    };
+    Some(Refusal::new(Reason::KeyNotAllowed, message))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{RotatedSecretSpec, SecretType};
+use crate::api::{AwsAdoptionPolicy, RotatedSecretSpec, SecretType};
 use crate::generate::{Generator, PasswordRules};
 use crate::value::DeclaredValue;
 
@@ -24,6 +24,8 @@ pub(crate) fn policy() -> Policy {
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
         default_tags: BTreeMap::new(),
+        allow_public_policies: true,
+        max_adoption: AwsAdoptionPolicy::Always,
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Place {
 pub struct Access {
     /// The namespace may use the AWS name.
     pub name_allowed: bool,
+    /// The administrator's annotation lists the name, so that its value may be read, whoever owns it.
+    pub listed: bool,
     /// The namespace may use the rotation function; `true` if none is declared.
     pub function_allowed: bool,
     /// Why no identity may act for the object.
@@ -62,7 +64,7 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Self {
-        Self { name_allowed: true, function_allowed: true, refused: None }
+        Self { name_allowed: true, listed: false, function_allowed: true, refused: None }
     }
 }
 

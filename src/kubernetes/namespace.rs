@@ -1,18 +1,20 @@
-//! Annotations of the administrator on the Namespace.
+//! The Namespace: its uid, and the annotations of the administrator.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Client;
 use kube::api::Api;
+use kube::{Client, ResourceExt as _};
 
 use super::failed;
 use super::stored::Brief;
 use crate::failure::Failure;
 
-/// The annotations of a Namespace. Empty if the Namespace does not exist.
+/// What a Namespace says. Empty if the Namespace does not exist.
 #[derive(Debug, Clone, Default)]
 pub struct NamespacePolicy {
+    /// Its uid.
+    pub uid: Option<String>,
     annotations: BTreeMap<String, String>,
     ending: bool,
 }
@@ -29,7 +31,7 @@ impl NamespacePolicy {
             .map_err(|error| failed("reading the Namespace", &error))?;
         let Some(found) = found else { return Ok(Self { ending: true, ..Self::default() }) };
         let ending = found.metadata.deletion_timestamp.is_some();
-        Ok(Self { annotations: found.metadata.annotations.unwrap_or_default(), ending })
+        Ok(Self { uid: found.uid(), annotations: found.metadata.annotations.unwrap_or_default(), ending })
     }
 
     /// The value of an annotation.

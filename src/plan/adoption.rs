@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use super::{Assessment, Blocked, Next, Wake, hold, lambda_rotation};
 use crate::api::condition::Reason;
-use crate::api::{ADOPT_BY, AwsAdoptionPolicy};
-use crate::compare::{Manager, Observation, Ownership, SecretState};
+use crate::api::{ADOPT_BY, AwsAdoptionPolicy, GROUP, MIRROR_NAMES, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_UID};
+use crate::compare::{Difference, Manager, Observation, Ownership, SecretState};
 use crate::desired::Desired;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -22,10 +22,10 @@ pub(super) fn admit(want: &Desired, seen: &Observation, secret: &SecretState, no
 
 fn admission(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Option<Next> {
     if want.value.is_none() {
-        return secret.deleted.then(|| Next::blocked(scheduled_for_deletion(want)));
+        return unreadable(want, seen, secret).or_else(|| secret.deleted.then(|| scheduled_for_deletion(want))).map(Next::blocked);
     }
     match secret.ownership {
-        Ownership::Another | Ownership::Nobody => Some(Next::blocked(not_ours(want, secret))),
+        Ownership::Another(_) | Ownership::Nobody => Some(Next::blocked(not_ours(want, secret))),
         Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want))),
         Ownership::Ours | Ownership::Former if secret.deleted => Some(Next::Do(Step::Restore)),
         Ownership::Ours => None,
@@ -47,12 +47,61 @@ fn adopt(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestam
     Next::Rest(Assessment::Blocked(Blocked { adopting: true, wake: Wake(Some(now)), ..Blocked::by(refusal) }))
 }
 
+/// What the tags say about the owner, as the rest of a sentence about the AWS secret.
+fn owner(want: &Desired, difference: Difference) -> String {
+    let (namespace, tag) = (&want.namespace, |key: &str| format!("(see its tag {key})"));
+    match difference {
+        Difference::Cluster => format!("belongs to another cluster {}", tag(TAG_CLUSTER)),
+        Difference::Namespace => format!("belongs to another namespace {}", tag(TAG_NAMESPACE)),
+        Difference::NamespaceUid => {
+            format!("belongs to an earlier namespace {namespace}, which was deleted {}", tag(TAG_NAMESPACE_UID))
+        }
+        Difference::NamespaceUidUnknown => {
+            format!(
+                "does not tell whether it belongs to this namespace {namespace} or to an earlier one (it has no tag {TAG_NAMESPACE_UID})"
+            )
+        }
+        Difference::Object => format!("belongs to another object of this namespace {}", tag(TAG_NAME)),
+        Difference::Uid => format!("belongs to another object of the same name {}", tag(TAG_UID)),
+        Difference::Incomplete => format!("has some, but not all of the ownership tags {GROUP}/*, so its owner is not known"),
+    }
+}
+
+/// Why the value may not be read by an object that only mirrors.
+fn unreadable(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<Refusal> {
+    let Ownership::Another(difference) = secret.ownership else { return None };
+    (!secret.ownership.may_be_mirrored(seen.access.listed)).then(|| {
+        Refusal::new(
+            Reason::NotOwned,
+            format!(
+                "the AWS secret {} {}, so it is not mirrored: mirror another one in a new object, or ask the administrator to allow the name in the \
+                 annotation {MIRROR_NAMES} on the Namespace",
+                want.secret_name,
+                owner(want, difference)
+            ),
+        )
+    })
+}
+
+/// How this object can adopt a secret.
+fn adoption(want: &Desired) -> String {
+    let tag = format!(
+        "spec.aws.adoptionPolicy IfTagged, and aws secretsmanager tag-resource --secret-id {} --tags Key={ADOPT_BY},Value={}/{}",
+        want.secret_name, want.namespace, want.name
+    );
+    match want.settings.adoption_declared {
+        Some(declared) => {
+            format!("{tag} (spec.aws.adoptionPolicy {} is more than the operator allows with --max-adoption-policy)", declared.as_str())
+        }
+        None => tag,
+    }
+}
+
 fn not_ours(want: &Desired, secret: &SecretState) -> Refusal {
     let name = &want.secret_name;
     let ways = format!(
-        "choose another spec.aws.secretName in a new object, remove spec.value to mirror it only, or let the object adopt it: \
-         spec.aws.adoptionPolicy IfTagged, and aws secretsmanager tag-resource --secret-id {name} --tags Key={ADOPT_BY},Value={}/{}",
-        want.namespace, want.name
+        "choose another spec.aws.secretName in a new object, remove spec.value to mirror it only, or let the object adopt it: {}",
+        adoption(want)
     );
     if let Some(ours) = &secret.replaced {
         return Refusal::new(
@@ -63,14 +112,8 @@ fn not_ours(want: &Desired, secret: &SecretState) -> Refusal {
             ),
         );
     }
-    if secret.ownership == Ownership::Another {
-        return Refusal::new(
-            Reason::NotOwned,
-            format!(
-                "the AWS secret {name} belongs to another object (see its tags rotated-secrets.io/*): choose another spec.aws.secretName in a new \
-                 object, or remove spec.value to mirror it only"
-            ),
-        );
+    if let Ownership::Another(difference) = secret.ownership {
+        return Refusal::new(Reason::NotOwned, format!("the AWS secret {name} {}: {ways}", owner(want, difference)));
     }
     let tagged = if want.settings.adoption == AwsAdoptionPolicy::IfTagged {
         format!(" and does not have the tag {ADOPT_BY} with the value {}/{}", want.namespace, want.name)

@@ -17,7 +17,6 @@ use super::intents::{Proposal, open_request};
 use super::retention;
 use super::situation::Situation;
 use crate::api::condition::Reason;
-use crate::compare::Ownership;
 use crate::desired::{Desired, LambdaRotation, Rotation};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::Refusal;
@@ -53,7 +52,7 @@ pub(super) fn lambda(situation: &Situation<'_>, examined: &mut Examined) -> Prop
 
 /// Our claim is still there, and no other object owns the secret now.
 fn retired(situation: &Situation<'_>) -> bool {
-    situation.secret.rotation.claimed && situation.secret.ownership != Ownership::Another
+    situation.secret.rotation.claimed && !situation.secret.ownership.is_another()
 }
 
 /// A version that AWS rotates to, or left pending.
@@ -136,7 +135,7 @@ fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Prop
 /// Why this object does not decide about the rotation of the secret.
 fn not_ours(situation: &Situation<'_>) -> Option<Refusal> {
     let name = &situation.want.secret_name;
-    if situation.secret.ownership == Ownership::Another || situation.secret.rotation.contested {
+    if situation.secret.ownership.is_another() || situation.secret.rotation.contested {
         return Some(Refusal::new(
             Reason::NotOwned,
             format!(

@@ -39,6 +39,7 @@ use jiff::Timestamp;
 
 use self::situation::Situation;
 use crate::api::condition::Reason;
+use crate::api::{ALLOWED_NAMES, MIRROR_NAMES};
 use crate::compare::{Observation, Ownership};
 use crate::desired::Desired;
 use crate::facts::Place;
@@ -99,14 +100,13 @@ fn access(want: &Desired, seen: &Observation) -> Option<Next> {
         return Some(Next::Rest(Assessment::Suspended));
     }
     if !seen.access.name_allowed {
+        let (verb, annotation) = if want.manages() { ("own", ALLOWED_NAMES) } else { ("mirror", MIRROR_NAMES) };
         return Some(Next::refuse(
             Reason::NameNotAllowed,
             format!(
-                "the AWS name {} is outside what namespace {} may use: leave out spec.aws.secretName, or ask the administrator to set the \
-                 annotation {} on the Namespace",
-                want.secret_name,
-                want.namespace,
-                crate::api::ALLOWED_NAMES
+                "the AWS name {} is outside what namespace {} may {verb}: leave out spec.aws.secretName, or ask the administrator to set the \
+                 annotation {annotation} on the Namespace",
+                want.secret_name, want.namespace,
             ),
         ));
     }

@@ -57,7 +57,24 @@ fn rejected(situation: &Situation<'_>) -> Option<Refusal> {
         PolicyState::Rejected(refusal) => Some(refusal),
         _ => None,
     };
-    seen.journal.refusals().chain(want.settings.rejected()).chain(policy).next().cloned()
+    let first = seen.journal.refusals().chain(want.settings.rejected()).chain(policy).next().cloned();
+    first.or_else(|| foreign_tags(want, secret))
+}
+
+/// Tags that another writer set are not overwritten, since others may rely on them (costs, access).
+fn foreign_tags(want: &Desired, secret: &SecretState) -> Option<Refusal> {
+    let key = secret.drift.foreign_tags.first()?;
+    let others = secret.drift.foreign_tags.len() - 1;
+    let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
+    Some(Refusal::new(
+        Reason::TagNotOwned,
+        format!(
+            "spec.aws.tags, or --default-tags: the AWS secret has the tag {key}{others} with another value, which the operator did not set and does \
+             not overwrite: remove it there, or remove it from the AWS secret with aws secretsmanager untag-resource --secret-id {} --tag-keys {key}, and the \
+             operator sets it",
+            want.secret_name
+        ),
+    ))
 }
 
 fn declared<'a>(want: &'a Desired, secret: &'a SecretState) -> impl Iterator<Item = &'a Replica> {

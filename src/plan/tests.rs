@@ -24,7 +24,7 @@ use self::rules::{check_rest, check_step};
 use self::space::every;
 use super::*;
 use crate::api::{Cause, OnMissedWindow};
-use crate::compare::{Current, Drift, LambdaState, Manager, MirrorState, Ownership, Pending, PolicyState, SecretState};
+use crate::compare::{Current, Difference, Drift, LambdaState, Manager, MirrorState, Ownership, Pending, PolicyState, SecretState};
 use crate::desired::fixture::{self, declared};
 use crate::desired::{Pin, Rotation};
 use crate::facts::{Access, Claims, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts};
@@ -71,6 +71,9 @@ fn current(age: i64) -> Current {
 fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, VersionId> {
     labels.iter().map(|(label, version)| ((*label).to_owned(), id(version))).collect()
 }
+
+/// Owned by another object of this namespace.
+const ANOTHER: Ownership = Ownership::Another(Difference::Object);
 
 fn secret() -> SecretState {
     SecretState {

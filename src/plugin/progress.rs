@@ -225,7 +225,8 @@ fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
     let aws = &object.spec.aws;
     match reason {
         // The last four concern a setting here, because any other failure would be in status.failures.
-        Reason::KeyNotAllowed
+        Reason::TagNotOwned
+        | Reason::KeyNotAllowed
         | Reason::PolicyNotAllowed
         | Reason::PolicyRefused
         | Reason::ReplicaFailed

@@ -16,7 +16,7 @@ use super::table::{Cell, Table, Tone};
 use super::values;
 use super::{Exit, Trouble};
 use crate::api::condition::Reason;
-use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{AwsAdoptionPolicy, RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::desired::{Desired, Pin, Policy, Target};
 use crate::facts::AwsSecret;
 use crate::kubernetes::mirror::{self, MirrorMetadata};
@@ -161,6 +161,8 @@ fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
         default_tags: BTreeMap::new(),
+        allow_public_policies: true,
+        max_adoption: AwsAdoptionPolicy::Always,
     };
     Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
 }

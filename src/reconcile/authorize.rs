@@ -1,7 +1,7 @@
 //! What the namespace may do, and which identity acts for the object: decided once in a reconcile, before AWS is called.
 
 use super::reconciler::Reconciler;
-use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, ROLE_ARN};
+use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, MIRROR_NAMES, ROLE_ARN};
 use crate::desired::{Desired, Rotation, glob_allows, glob_allows_arn};
 use crate::facts::Access;
 use crate::failure::Failure;
@@ -20,6 +20,22 @@ pub(super) struct Actor<'a> {
 }
 
 impl Reconciler<'_> {
+    /// The desired state with the uid of its namespace, which is part of the ownership tags.
+    pub(super) async fn identified(&mut self, want: Desired) -> Result<Desired, Failure> {
+        let namespace = self.namespace(&want).await?;
+        Ok(want.within(namespace.uid))
+    }
+
+    /// The Namespace, as it is in this reconcile.
+    async fn namespace(&mut self, want: &Desired) -> Result<NamespacePolicy, Failure> {
+        if let Some(namespace) = &self.namespace {
+            return Ok(namespace.clone());
+        }
+        let namespace = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
+        self.namespace = Some(namespace.clone());
+        Ok(namespace)
+    }
+
     /// Decides, and prepares AWS for the identity that acts.
     pub(super) async fn access(&mut self, want: &Desired) -> Result<Access, Failure> {
         if let Some(access) = &self.access {
@@ -34,17 +50,18 @@ impl Reconciler<'_> {
         if want.suspended {
             return Ok(Access { name_allowed: want.own_prefix, ..Access::default() });
         }
-        let policy = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
-        let allowed_names = policy.get(ALLOWED_NAMES).unwrap_or_default();
+        let policy = self.namespace(want).await?;
         let allows = if want.secret_name.starts_with("arn:") { glob_allows_arn } else { glob_allows };
-        if !want.own_prefix && !allows(allowed_names, &want.secret_name) {
-            return Ok(Access { name_allowed: false, function_allowed: false, refused: None });
+        let lists = |annotation| allows(policy.get(annotation).unwrap_or_default(), &want.secret_name);
+        let listed = lists(ALLOWED_NAMES) || (!want.manages() && lists(MIRROR_NAMES));
+        if !want.own_prefix && !listed {
+            return Ok(Access { name_allowed: false, listed, function_allowed: false, refused: None });
         }
         let function_allowed = match &want.rotation {
             Rotation::Lambda(lambda) => glob_allows(policy.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &lambda.function),
             _ => true,
         };
-        let access = Access { name_allowed: true, function_allowed, refused: None };
+        let access = Access { name_allowed: true, listed, function_allowed, refused: None };
         let actor = Actor { namespace: &want.namespace, session: &want.session, service_account: want.service_account.as_deref() };
         let refused = self.become_identity(actor, &policy).await?.err();
         Ok(Access { refused, ..access })

@@ -19,11 +19,12 @@ impl Reconciler<'_> {
         if want.suspended {
             return Ok(want);
         }
+        let want = self.identified(want).await?;
         let Some(recorded) = self.recorded(&want).await?.filter(|recorded| want.is_elsewhere(&self.object, recorded)) else {
             return Ok(want);
         };
         let there = match Desired::parse_at(&self.object, &self.ctx.policy, &recorded) {
-            Ok(there) => there,
+            Ok(there) => self.identified(there).await?,
             Err(refusal) => return Ok(self.unproved(want, &recorded, &refusal.message)),
         };
         let access = self.access(&there).await?;
@@ -33,7 +34,7 @@ impl Reconciler<'_> {
         let doubt = if access.name_allowed {
             self.doubt(&there, &recorded).await?
         } else {
-            let annotation = crate::api::ALLOWED_NAMES;
+            let annotation = if there.manages() { crate::api::ALLOWED_NAMES } else { crate::api::MIRROR_NAMES };
             Some(format!("namespace {} may not use that name (annotation {annotation} on the Namespace)", want.namespace))
         };
         if let Some(doubt) = doubt {

@@ -15,6 +15,7 @@ use crate::facts::{Access, AwsSecret, Place, Reads};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::kubernetes::mirror::MirrorMetadata;
+use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::publisher::Events;
 use crate::metrics::Metrics;
 
@@ -46,7 +47,9 @@ pub(super) struct Reconciler<'a> {
     pub(super) ctx: &'a Context,
     /// The object, with the finalizer as it is now.
     pub(super) object: RotatedSecret,
-    /// What the namespace may do. Read once.
+    /// The Namespace. Read once.
+    pub(super) namespace: Option<NamespacePolicy>,
+    /// What the namespace may do. Decided once.
     pub(super) access: Option<Access>,
     /// The account of the role that acts; `None`: the operator itself acts, or it is not known.
     pub(super) account: Option<String>,
@@ -72,6 +75,7 @@ impl<'a> Reconciler<'a> {
         Self {
             ctx,
             object: object.clone(),
+            namespace: None,
             access: None,
             account: None,
             place: Place::AsConfigured,

@@ -23,7 +23,8 @@ pub(super) fn applied(before: Option<&AwsStatus>, want: &Desired, secret: &Secre
     let before = before.filter(|aws| aws.arn.as_ref() == Some(&secret.arn)).and_then(|aws| aws.applied.clone()).unwrap_or_default();
     let drift = &secret.drift;
     let own = |key: &&String| !key.starts_with(&format!("{GROUP}/"));
-    let mut tag_keys: Vec<String> = want.tags.keys().filter(own).chain(&drift.surplus_tags).cloned().collect();
+    let applied = |key: &&String| own(key) && !drift.foreign_tags.contains(*key);
+    let mut tag_keys: Vec<String> = want.tags.keys().filter(applied).chain(&drift.surplus_tags).cloned().collect();
     tag_keys.sort();
     let (kms_key_id, kms_key_shown) = match &want.settings.key {
         Setting::Set(key) if drift.key.is_none() => (Some(key.clone()), drift.key_shown.clone()),

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use rotated_secrets::api::{ALLOWED_FUNCTIONS, RotatedSecret};
+use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, RotatedSecret};
 use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::kubernetes::publisher::Events;
@@ -143,6 +143,8 @@ impl World {
                 allowed_kms_keys: Vec::new(),
                 allow_resource_policies: true,
                 default_tags: std::collections::BTreeMap::new(),
+                allow_public_policies: true,
+                max_adoption: AwsAdoptionPolicy::Always,
             },
             clock: time,
             metrics,

@@ -19,6 +19,7 @@ fn document(text: &str, issuer: &str, (namespace, name): (&str, &str)) -> Result
     let words = [
         ("REGION", REGION),
         ("ACCOUNT_ID", testkit::emulator::ACCOUNT),
+        ("PREFIX", "k8s"),
         ("CLUSTER", ACCOUNT),
         ("OIDC_PROVIDER", issuer.trim_start_matches("https://")),
         ("NAMESPACE", namespace),

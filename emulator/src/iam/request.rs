@@ -81,10 +81,13 @@ impl<'a> Call<'a> {
             let tags = secret.tags.as_ref().unwrap_or(&none);
             facts.put_tags("aws:ResourceTag/", tags);
             facts.put_tags("secretsmanager:ResourceTag/", tags);
-            facts.put("secretsmanager:SecretId", &secret.arn);
             if let Some(function) = &secret.rotation.function {
                 facts.put("secretsmanager:resource/AllowRotationLambdaArn", function);
             }
+        }
+        // Of the request. The check of TagResource that belongs to CreateSecret therefore has none.
+        if self.text("SecretId").is_some() {
+            facts.put("secretsmanager:SecretId", self.resource());
         }
         for name in ["Name", "Description", "VersionId", "VersionStage", "RotationLambdaARN", "Type"] {
             if let Some(value) = self.text(name) {

@@ -218,11 +218,16 @@ fn with_a_function_the_schedule_counts_from_the_last_rotation_by_aws() {
 
 #[test]
 fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirrored() {
-    use crate::api::{TAG_NAME, TAG_UID};
+    use crate::api::{TAG_CLUSTER, TAG_NAME, TAG_UID};
     let adoptable = generated(&json!({"adoptionPolicy": "Always"}));
     let untagged: Change = |scene| scene.aws().tags.clear();
     let another: Change = |scene| drop(scene.aws().tags.insert(TAG_NAME.to_owned(), "other".to_owned()));
     let former: Change = |scene| drop(scene.aws().tags.insert(TAG_UID.to_owned(), "other".to_owned()));
+    let abroad: Change = |scene| drop(scene.aws().tags.insert(TAG_CLUSTER.to_owned(), "other".to_owned()));
+    let listed: Change = |scene| {
+        scene.aws().tags.insert(TAG_CLUSTER.to_owned(), "other".to_owned());
+        scene.facts.access.listed = true;
+    };
     let deleted: Change = |scene| scene.aws().deleted = true;
     let nothing: Change = |_| {};
     for (name, want, change, ownership, readable) in [
@@ -230,10 +235,12 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
         ("former", generated(&json!({})), former, Ownership::Former, true),
         ("adoptable", adoptable, untagged, Ownership::Adoptable, true),
         ("nobody's", generated(&json!({})), untagged, Ownership::Nobody, false),
-        ("another's", generated(&json!({})), another, Ownership::Another, false),
+        ("another's", generated(&json!({})), another, Ownership::Another(Difference::Object), false),
         ("scheduled for deletion", generated(&json!({})), deleted, Ownership::Ours, false),
         ("mirrored only, nobody's", mirror_only(), untagged, Ownership::Nobody, true),
-        ("mirrored only, another's", mirror_only(), another, Ownership::Another, true),
+        ("mirrored only, another's in the namespace", mirror_only(), another, Ownership::Another(Difference::Object), true),
+        ("mirrored only, another cluster's", mirror_only(), abroad, Ownership::Another(Difference::Cluster), false),
+        ("mirrored only, another cluster's, listed", mirror_only(), listed, Ownership::Another(Difference::Cluster), true),
         ("mirrored only, scheduled for deletion", mirror_only(), deleted, Ownership::Ours, false),
     ] {
         let lost = Scene::new(want).with(|scene| scene.status = StatusFacts::default()).with(change);

@@ -1,7 +1,9 @@
 //! Tags, description and KMS key.
 
 use super::*;
-use crate::api::{AppliedStatus, TAG_UID};
+use std::collections::BTreeSet;
+
+use crate::api::{ADOPT_BY, AppliedStatus, TAG_NAMESPACE_UID, TAG_UID};
 use crate::desired::key::DEFAULT;
 
 const KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -19,21 +21,26 @@ fn nothing_differs_in_the_beginning() {
 }
 
 #[test]
-fn declared_tags_are_missing_if_they_are_absent_or_have_another_value() {
-    for (shown, missing) in [
-        (&[("team", "shop"), ("tier", "1")] as &[_], &[] as &[_]),
-        (&[("team", "shop"), ("tier", "1"), ("foreign", "x")], &[]),
-        (&[("team", "shop")], &[("tier", "1")]),
-        (&[("team", "shop"), ("tier", "2")], &[("tier", "1")]),
-        (&[("team", ""), ("Tier", "1")], &[("team", "shop"), ("tier", "1")]),
-        (&[], &[("team", "shop"), ("tier", "1")]),
+fn declared_tags_are_missing_if_they_are_absent_or_differ_from_what_the_operator_set() {
+    // The keys that the operator set; the tags that AWS shows; those to set; those that another writer set.
+    for (applied, shown, missing, foreign) in [
+        (&[] as &[_], &[("team", "shop"), ("tier", "1")] as &[_], &[] as &[_], &[] as &[_]),
+        (&[], &[("team", "shop"), ("tier", "1"), ("foreign", "x")], &[], &[]),
+        (&[], &[("team", "shop")], &[("tier", "1")], &[]),
+        (&["tier"], &[("team", "shop"), ("tier", "2")], &[("tier", "1")], &[]),
+        (&["team"], &[("team", "shop"), ("tier", "2")], &[], &["tier"]),
+        (&[], &[("team", ""), ("tier", "2")], &[], &["team", "tier"]),
+        (&["team"], &[("team", ""), ("Tier", "1")], &[("team", "shop"), ("tier", "1")], &[]),
+        (&["team", "tier"], &[], &[("team", "shop"), ("tier", "1")], &[]),
     ] {
         let scene = Scene::new(tagged(&[("team", "shop"), ("tier", "1")])).with(|scene| {
             let secret = scene.aws();
             secret.tags.retain(|key, _| key.starts_with("rotated-secrets.io/"));
             secret.tags.extend(strings(shown));
+            scene.status.applied.tag_keys = applied.iter().map(|key: &&str| (*key).to_owned()).collect();
         });
-        assert_eq!(scene.drift(), Drift { missing_tags: strings(missing), ..Drift::default() }, "{shown:?}");
+        let foreign_tags = foreign.iter().map(|key: &&str| (*key).to_owned()).collect();
+        assert_eq!(scene.drift(), Drift { missing_tags: strings(missing), foreign_tags, ..Drift::default() }, "{shown:?}");
     }
 }
 
@@ -45,6 +52,36 @@ fn the_tags_of_the_owner_are_missing_on_what_may_be_adopted() {
         scene.read("current", 5);
     });
     assert_eq!(scene.drift(), Drift { missing_tags: want.tags, ..Drift::default() });
+}
+
+#[test]
+fn an_adoption_overwrites_the_tags_of_the_owner_and_no_other() {
+    let want = generated(&json!({"adoptionPolicy": "IfTagged", "tags": {"team": "shop", "tier": "1"}}));
+    let theirs = want.tags.keys().map(|key| (key.clone(), "theirs".to_owned()));
+    let scene = Scene::new(want.clone()).with(|scene| {
+        scene.aws().tags = theirs.filter(|(key, _)| key != "tier").collect();
+        scene.aws().tags.insert(ADOPT_BY.to_owned(), "shop/db-admin".to_owned());
+        scene.status = StatusFacts {
+            applied: AppliedStatus { tag_keys: vec!["team".to_owned()], ..AppliedStatus::default() },
+            ..StatusFacts::default()
+        };
+        scene.read("current", 5);
+        scene.matched(&id("current"), true);
+    });
+    let mut missing = want.tags;
+    missing.remove("team");
+    let foreign_tags = BTreeSet::from(["team".to_owned()]);
+    assert_eq!(scene.secret().ownership, Ownership::Adoptable);
+    assert_eq!(scene.drift(), Drift { missing_tags: missing, foreign_tags, ..Drift::default() });
+}
+
+#[test]
+fn a_secret_of_an_earlier_version_gets_the_uid_of_the_namespace() {
+    let want = generated(&json!({}));
+    let scene = Scene::new(want.clone()).with(|scene| drop(scene.aws().tags.remove(TAG_NAMESPACE_UID)));
+    let uid = want.tags.get(TAG_NAMESPACE_UID).unwrap();
+    assert_eq!(scene.secret().ownership, Ownership::Ours);
+    assert_eq!(scene.drift(), Drift { missing_tags: strings(&[(TAG_NAMESPACE_UID, uid)]), ..Drift::default() });
 }
 
 #[test]

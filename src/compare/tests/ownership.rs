@@ -1,10 +1,10 @@
 //! Whose the AWS secret is.
 
 use super::*;
-use crate::api::{ADOPT_BY, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
-use crate::compare::ownership::ownership;
+use crate::api::{ADOPT_BY, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_UID};
+use crate::compare::ownership::{Difference, Ownership, ownership};
 
-const TAGS: [&str; 4] = [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAME, TAG_UID];
+const TAGS: [&str; 5] = [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_NAME, TAG_UID];
 
 /// Tags of an AWS secret: for each of [`TAGS`] `o` ours, `x` another value, `-` absent.
 fn tags(want: &Desired, states: &str) -> BTreeMap<String, String> {
@@ -28,25 +28,48 @@ fn adopting(policy: &str) -> Desired {
     generated(&json!({"adoptionPolicy": policy}))
 }
 
+/// What the tags alone say. The first pattern that fits decides; `?`: any state. `None`: no owner.
+fn expected(states: &str) -> Option<Ownership> {
+    use Difference::{Cluster, Incomplete, Namespace, NamespaceUid, NamespaceUidUnknown, Object, Uid};
+    let another = |difference| Some(Ownership::Another(difference));
+    let patterns = [
+        ("-----", None),
+        ("x????", another(Cluster)),
+        ("?x???", another(Namespace)),
+        ("??x??", another(NamespaceUid)),
+        ("-????", another(Incomplete)),
+        ("?-???", another(Incomplete)),
+        ("???-?", another(Incomplete)),
+        ("????-", another(Incomplete)),
+        // Of an earlier version of the operator, or complete.
+        ("oo-oo", Some(Ownership::Ours)),
+        ("ooooo", Some(Ownership::Ours)),
+        ("oo-??", another(NamespaceUidUnknown)),
+        ("ooox?", another(Object)),
+        ("oooox", another(Uid)),
+    ];
+    let fits = |pattern: &str| pattern.chars().zip(states.chars()).all(|(wanted, state)| wanted == '?' || wanted == state);
+    patterns.into_iter().find(|(pattern, _)| fits(pattern)).unwrap_or_else(|| panic!("{states}")).1
+}
+
 #[test]
-fn four_matching_tags_make_it_ours_and_any_other_owner_tag_makes_it_anothers() {
+fn the_tags_say_whose_the_secret_is_and_only_their_tag_hands_it_over() {
     let mut rows = 0;
     for policy in ["Never", "IfTagged", "Always"] {
         let want = adopting(policy);
         for states in all_states() {
             for known in [None, Some(ARN), Some(OTHER_ARN)] {
-                for adopt_by in [None, Some("shop/db-admin")] {
+                for adopt_by in [None, Some("shop/db-admin"), Some("shop/other")] {
                     let mut tags = tags(&want, &states);
                     tags.extend(adopt_by.map(|by| (ADOPT_BY.to_owned(), by.to_owned())));
-                    let expected = match (states.as_str(), known) {
-                        ("oooo", _) => Ownership::Ours,
+                    let consent = policy != "Never" && adopt_by == Some("shop/db-admin");
+                    let expected = match expected(&states) {
+                        None if consent || policy == "Always" => Ownership::Adoptable,
+                        None => Ownership::Nobody,
                         // An object that never had a secret succeeds another one of its name.
-                        ("ooox", None) => Ownership::Former,
-                        ("----", _) => match (policy, adopt_by) {
-                            ("Always", _) | ("IfTagged", Some(_)) => Ownership::Adoptable,
-                            _ => Ownership::Nobody,
-                        },
-                        _ => Ownership::Another,
+                        Some(Ownership::Another(Difference::Uid)) if known.is_none() => Ownership::Former,
+                        Some(Ownership::Another(_)) if known.is_none() && consent => Ownership::Adoptable,
+                        Some(owner) => owner,
                     };
                     assert_eq!(ownership(&want, &tags, known), expected, "{policy} {states} {known:?} {adopt_by:?}");
                     rows += 1;
@@ -54,28 +77,34 @@ fn four_matching_tags_make_it_ours_and_any_other_owner_tag_makes_it_anothers() {
             }
         }
     }
-    assert_eq!(rows, 3 * 81 * 3 * 2);
+    assert_eq!(rows, 3 * 243 * 3 * 3);
 }
 
 #[test]
-fn one_wrong_tag_is_enough_whichever_it_is() {
-    let want = adopting("Always");
+fn without_the_uid_of_the_own_namespace_only_the_uid_of_the_object_proves_anything() {
+    let mut want = adopting("Always");
+    let complete = want.clone();
+    want.tags.remove(TAG_NAMESPACE_UID);
     for (states, expected) in [
-        ("xooo", Ownership::Another),
-        ("oxoo", Ownership::Another),
-        ("ooxo", Ownership::Another),
-        ("ooox", Ownership::Former),
-        ("-ooo", Ownership::Another),
-        ("o-oo", Ownership::Another),
-        ("oo-o", Ownership::Another),
-        ("ooo-", Ownership::Another),
-        ("o---", Ownership::Another),
-        ("-o--", Ownership::Another),
-        ("--o-", Ownership::Another),
-        ("---o", Ownership::Another),
-        ("---x", Ownership::Another),
+        ("ooooo", Ownership::Ours),
+        ("oo-oo", Ownership::Ours),
+        ("ooxoo", Ownership::Ours),
+        ("oooox", Ownership::Another(Difference::NamespaceUidUnknown)),
+        ("oo-ox", Ownership::Another(Difference::NamespaceUidUnknown)),
+        ("oooxo", Ownership::Another(Difference::NamespaceUidUnknown)),
+        ("xoooo", Ownership::Another(Difference::Cluster)),
     ] {
-        assert_eq!(ownership(&want, &tags(&want, states), None), expected, "{states}");
+        assert_eq!(ownership(&want, &tags(&complete, states), None), expected, "{states}");
+    }
+}
+
+#[test]
+fn a_value_is_mirrored_within_the_namespace_and_otherwise_only_if_the_administrator_lists_the_name() {
+    for states in all_states() {
+        let found = ownership(&adopting("Never"), &tags(&adopting("Never"), &states), None);
+        let readable = matches!(found, Ownership::Nobody) || (states.starts_with("ooo") && !states.contains('-')) || states == "oo-oo";
+        assert_eq!(found.may_be_mirrored(false), readable, "{states}");
+        assert!(found.may_be_mirrored(true), "{states}");
     }
 }
 
@@ -102,9 +131,9 @@ fn the_adoption_tag_counts_only_with_the_full_name_of_this_object_and_only_if_th
 fn empty_and_foreign_tags_prove_nothing() {
     let want = adopting("Never");
     let empty: BTreeMap<String, String> = TAGS.iter().map(|key| ((*key).to_owned(), String::new())).collect();
-    let upper: BTreeMap<String, String> = tags(&want, "oooo").into_iter().map(|(key, value)| (key.to_uppercase(), value)).collect();
+    let upper: BTreeMap<String, String> = tags(&want, "ooooo").into_iter().map(|(key, value)| (key.to_uppercase(), value)).collect();
     for (name, tags, expected) in [
-        ("empty values", empty, Ownership::Another),
+        ("empty values", empty, Ownership::Another(Difference::Cluster)),
         ("other keys", upper, Ownership::Nobody),
         ("user tags", strings(&[("team", "shop")]), Ownership::Nobody),
         ("no tags", BTreeMap::new(), Ownership::Nobody),
@@ -120,19 +149,19 @@ fn declared_tags_cannot_replace_those_of_the_owner() {
     // A spec with such tags is refused, and these are the tags that the operator compares with.
     let forged = generated(&json!({"tags": {"team": "other"}}));
     let theirs: BTreeMap<String, String> = TAGS.iter().map(|key| ((*key).to_owned(), "other".to_owned())).collect();
-    assert_eq!(ownership(&forged, &theirs, None), Ownership::Another);
-    assert_eq!(ownership(&forged, &tags(&generated(&json!({})), "oooo"), None), Ownership::Ours);
+    assert_eq!(ownership(&forged, &theirs, None), Ownership::Another(Difference::Cluster));
+    assert_eq!(ownership(&forged, &tags(&generated(&json!({})), "ooooo"), None), Ownership::Ours);
 }
 
 #[test]
 fn a_forged_arn_in_the_status_makes_nothing_ours() {
-    for states in all_states().into_iter().filter(|states| states != "oooo") {
+    for states in all_states().into_iter().filter(|states| states != "ooooo" && states != "oo-oo") {
         let scene = Scene::new(adopting("Never")).with(|scene| {
             let tags = tags(&scene.want, &states);
             scene.aws().tags = tags;
         });
         let secret = scene.secret();
-        assert!(matches!(secret.ownership, Ownership::Another | Ownership::Nobody), "{states}");
+        assert!(matches!(secret.ownership, Ownership::Another(_) | Ownership::Nobody), "{states}");
         assert_eq!(secret.drift.surplus_tags.len(), 0, "{states}");
     }
 }

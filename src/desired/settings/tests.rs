@@ -49,15 +49,65 @@ fn keys_and_regions_are_those_that_the_administrator_lists_for_the_secret_and_fo
         (json!({"kmsKeyId": "alias/shop"}), Some(Reason::KeyNotAllowed)),
         (json!({"kmsKeyId": "arn:aws:kms:eu-central-1:123456789012:key/abcde"}), Some(Reason::KeyNotAllowed)),
         (json!({"kmsKeyId": "x".repeat(2048)}), Some(Reason::KeyNotAllowed)),
-        (replica("eu-west-1", None), None),
+        (json!({}), Some(Reason::KeyNotAllowed)),
+        (replica("eu-west-1", None), Some(Reason::KeyNotAllowed)),
         (replica("eu-west-1", Some("alias/shop/db")), None),
         (replica("eu-west-1", Some("alias/theirs")), Some(Reason::KeyNotAllowed)),
         (replica("us-east-1", None), Some(Reason::RegionNotAllowed)),
         (replica("eu-central-1", None), Some(Reason::InvalidSpec)),
     ] {
+        let mut spec = spec;
+        if spec.get("replicaRegions").is_some() {
+            spec["kmsKeyId"] = json!("alias/shop/own");
+        }
         let settings = read(spec.clone(), &listed);
         assert_eq!(settings.rejected().map(|refusal| refusal.reason), expected, "{spec}");
         assert!(settings.rejected().is_none_or(|refusal| refusal.message.len() < 1000), "{spec}");
         assert_eq!(read(spec.clone(), &policy()).rejected().is_some(), spec.to_string().contains("\"eu-central-1\""), "{spec}");
     }
+}
+
+#[test]
+fn the_default_key_is_used_only_if_it_is_listed_or_nothing_is() {
+    let replica = json!({"kmsKeyId": "alias/shop", "replicaRegions": [{"region": "eu-west-1"}]});
+    for (allowed, refused) in [
+        (vec![], false),
+        (vec!["alias/shop"], true),
+        (vec!["alias/shop", "aws/secretsmanager"], false),
+        (vec!["alias/shop", "alias/aws/secretsmanager"], false),
+        (vec!["*"], false),
+        (vec!["alias/shop", "arn:aws:kms:*"], true),
+    ] {
+        let policy = Policy { allowed_kms_keys: allowed.iter().map(|key: &&str| (*key).to_owned()).collect(), ..policy() };
+        for spec in [json!({}), replica.clone()] {
+            let settings = read(spec.clone(), &policy);
+            let refusal = settings.rejected().map(|refusal| (refusal.reason, refusal.message.contains("add aws/secretsmanager to")));
+            assert_eq!(refusal, refused.then_some((Reason::KeyNotAllowed, true)), "{allowed:?} {spec}");
+        }
+    }
+}
+
+#[test]
+fn public_access_needs_a_permission_of_its_own() {
+    for (public, block, refused) in [(false, true, false), (false, false, true), (true, true, false), (true, false, false)] {
+        let policy = Policy { allow_resource_policies: true, allow_public_policies: public, ..policy() };
+        let settings = read(json!({"resourcePolicy": document(3), "blockPublicPolicy": block}), &policy);
+        assert_eq!(settings.rejected().map(|refusal| refusal.reason), refused.then_some(Reason::PolicyNotAllowed), "{public} {block}");
+        assert!(settings.rejected().is_none_or(|refusal| refusal.message.contains("--allow-public-policies")));
+    }
+    let without = Policy { allow_public_policies: false, ..policy() };
+    assert!(read(json!({"blockPublicPolicy": false}), &without).rejected().is_none(), "there is no policy to check");
+}
+
+#[test]
+fn an_object_adopts_no_more_than_the_administrator_allows() {
+    use AwsAdoptionPolicy::{Always, IfTagged, Never};
+    for declared in [Never, IfTagged, Always] {
+        for max in [Never, IfTagged, Always] {
+            let settings = read(json!({"adoptionPolicy": declared}), &Policy { max_adoption: max, ..policy() });
+            let reduced = (declared > max).then_some(declared);
+            assert_eq!((settings.adoption, settings.adoption_declared), (declared.min(max), reduced), "{declared:?} {max:?}");
+        }
+    }
+    assert!(Never < IfTagged && IfTagged < Always);
 }

@@ -71,12 +71,54 @@ fn a_refusal_says_how_it_can_be_adopted_and_what_took_the_place_of_ours() {
     let mut wanting = want();
     wanting.settings.adoption = AwsAdoptionPolicy::IfTagged;
     assert!(refusal(&wanting, &owned(Ownership::Nobody)).message.contains("does not have the tag"));
-    assert_eq!(refusal(&want(), &owned(Ownership::Another)).reason, Reason::NotOwned);
-    for ownership in [Ownership::Nobody, Ownership::Another] {
+    assert_eq!(refusal(&want(), &owned(ANOTHER)).reason, Reason::NotOwned);
+    for ownership in [Ownership::Nobody, ANOTHER] {
         let mut facts = owned(ownership);
         facts.secret.as_mut().unwrap().replaced = Some("arn:ours".to_owned());
         let gone = refusal(&want(), &facts);
         assert_eq!(gone.reason, Reason::Recreated);
         assert!(gone.message.contains("arn:ours") && gone.message.contains(&secret().arn), "{}", gone.message);
     }
+}
+
+#[test]
+fn an_object_that_only_mirrors_reads_what_its_namespace_owns_and_what_the_administrator_lists() {
+    use Difference::{Cluster, Incomplete, Namespace, NamespaceUid, NamespaceUidUnknown, Object, Uid};
+    let mirrors = Desired { value: None, rotation: Rotation::Never, ..want() };
+    for (difference, readable, words) in [
+        (Cluster, false, "another cluster (see its tag rotated-secrets.io/cluster)"),
+        (Namespace, false, "another namespace (see its tag rotated-secrets.io/namespace)"),
+        (NamespaceUid, false, "an earlier namespace shop, which was deleted (see its tag rotated-secrets.io/namespace-uid)"),
+        (NamespaceUidUnknown, false, "it has no tag rotated-secrets.io/namespace-uid"),
+        (Incomplete, false, "some, but not all of the ownership tags"),
+        (Object, true, ""),
+        (Uid, true, ""),
+    ] {
+        for listed in [false, true] {
+            let mut facts = Observation { mirror: MirrorState::Absent, ..owned(Ownership::Another(difference)) };
+            facts.access.listed = listed;
+            let next = plan(&mirrors, &facts, at(NOW));
+            if readable || listed {
+                assert!(matches!(next, Next::Do(Step::CreateMirror { .. })), "{difference:?} {next:?}");
+            } else {
+                let refusal = refusal(&mirrors, &facts);
+                assert_eq!(refusal.reason, Reason::NotOwned);
+                assert!(
+                    refusal.message.contains(words) && refusal.message.contains("rotated-secrets.io/mirror-names"),
+                    "{}",
+                    refusal.message
+                );
+            }
+            let message = self::refusal(&want(), &facts).message;
+            assert!(message.contains(words) && message.contains("adopt-by"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_that_the_administrator_allows_less_than_is_declared() {
+    let mut wanting = want();
+    wanting.settings.adoption_declared = Some(AwsAdoptionPolicy::Always);
+    let message = refusal(&wanting, &owned(Ownership::Nobody)).message;
+    assert!(message.contains("spec.aws.adoptionPolicy Always is more than the operator allows with --max-adoption-policy"), "{message}");
 }

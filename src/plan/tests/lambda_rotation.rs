@@ -119,7 +119,7 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
         }
     }
     let pendings = [(None, MINUTE), (Some("current"), MINUTE), (Some("next"), MINUTE), (Some("next"), HOUR / 2), (Some("next"), 2 * HOUR)];
-    let ownerships = [Ownership::Ours, Ownership::Another, Ownership::Nobody];
+    let ownerships = [Ownership::Ours, ANOTHER, Ownership::Nobody];
     let mirrors = [mirrored("current"), mirrored("other"), MirrorState::Foreign];
     let reports = [("admin", false), ("admin", true), ("other", false)];
     let mut count = 0;
@@ -178,7 +178,7 @@ fn no_combination_of_facts_of_rotation_by_aws_breaks_a_rule() {
                 }
                 if rotates_by_aws(&step) {
                     assert!(wanted || remote.rotation.claimed, "rotation that is not ours is left alone: {step:?} {}", facts());
-                    assert!(remote.ownership != Ownership::Another, "{step:?} {}", facts());
+                    assert!(!remote.ownership.is_another(), "{step:?} {}", facts());
                     assert!(!wanted || !(remote.rotation.contested || remote.rotation.foreign), "{step:?} {}", facts());
                 }
                 match &step {

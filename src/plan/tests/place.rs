@@ -8,8 +8,8 @@ fn moved() -> Place {
 
 #[test]
 fn nothing_is_created_adopted_or_mirrored_while_the_recorded_secret_is_elsewhere_and_not_proved() {
-    use Ownership::{Adoptable, Another, Former, Nobody, Ours};
-    for ownership in [None, Some(Former), Some(Another), Some(Nobody), Some(Adoptable), Some(Ours)] {
+    use Ownership::{Adoptable, Former, Nobody, Ours};
+    for ownership in [None, Some(Former), Some(ANOTHER), Some(Nobody), Some(Adoptable), Some(Ours)] {
         for mirror in [MirrorState::Absent, mirrored("old"), MirrorState::Foreign] {
             let secret = ownership.map(|ownership| SecretState { ownership, ..secret() });
             let seen = Observation { place: moved(), secret, mirror, ..seen() };

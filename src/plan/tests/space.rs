@@ -5,7 +5,7 @@ use itertools::iproduct;
 use super::*;
 
 fn secrets() -> Vec<Option<SecretState>> {
-    let ownerships = [Ownership::Ours, Ownership::Former, Ownership::Another, Ownership::Nobody, Ownership::Adoptable];
+    let ownerships = [Ownership::Ours, Ownership::Former, ANOTHER, Ownership::Nobody, Ownership::Adoptable];
     let ages = [None, Some(60), Some(PERIOD + 60), Some(PERIOD + 290), Some(PERIOD + 1700)];
     let pendings = [
         Pending::None,

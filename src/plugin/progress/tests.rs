@@ -230,6 +230,7 @@ fn what_rotation_goes_on_under_neither_ends_the_wait_nor_spoils_the_outcome() {
         ("Mirrored", "VersionNotFound"),
         ("Provisioned", "InvalidSpec"),
         ("Provisioned", "RegionNotAllowed"),
+        ("Provisioned", "TagNotOwned"),
         ("Provisioned", "KeyNotAllowed"),
         ("Provisioned", "PolicyNotAllowed"),
         ("Provisioned", "PolicyRefused"),

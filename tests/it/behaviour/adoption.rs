@@ -102,7 +102,7 @@ async fn an_aws_secret_is_adopted_only_as_the_policy_says() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aws_secret_of_another_object_or_cluster_is_never_adopted() -> Result<()> {
+async fn an_aws_secret_of_another_object_or_cluster_is_adopted_only_with_its_tag() -> Result<()> {
     let stage = Stage::new("adoption").await?;
     let uid = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
     for (name, tags) in [
@@ -111,7 +111,9 @@ async fn an_aws_secret_of_another_object_or_cluster_is_never_adopted() -> Result
         ("half", vec![(TAG_UID, uid)]),
         ("no-uid", vec![(TAG_CLUSTER, "test"), (TAG_NAMESPACE, stage.world.namespace.as_str()), (TAG_NAME, "no-uid")]),
     ] {
-        stage.offer(name, &tags)?;
+        let tags: std::collections::BTreeMap<String, String> =
+            tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        stage.external_writer().create(&stage.aws_name(name), THEIRS, &tags)?;
         let before = stage.aws();
         for policy in ["IfTagged", "Always"] {
             let mut spec = spec();
@@ -125,6 +127,9 @@ async fn an_aws_secret_of_another_object_or_cluster_is_never_adopted() -> Result
             stage.expect(name, "Provisioned", "False", "NotOwned").await?;
             assert_eq!(stage.aws(), before, "{name} {policy}");
         }
+        stage.external_writer().set_tag(&stage.aws_name(name), ADOPT_BY, &format!("{}/{name}", stage.world.namespace))?;
+        stage.settle(name).await?;
+        stage.world.check_agreement(name).await?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
         ("CLUSTER", "test"),
         ("KMS_KEY", "shop"),
         ("FUNCTION", "rotate-*"),
+        ("PREFIX", PREFIX),
     ];
     for (word, value) in further.iter().chain(&own) {
         text = text.replace(word, value);
@@ -262,6 +263,13 @@ async fn call(stage: &Stage, operation: &str, body: Value) -> Result<String> {
         "untag" => {
             client.untag_resource().secret_id(id).tag_keys("rotated-secrets.io/uid").send().await.map(drop).map_err(|error| code(&error))
         }
+        "tag" => {
+            let tag = |(key, value): (&String, &Value)| {
+                aws_sdk_secretsmanager::types::Tag::builder().key(key).value(value.as_str().unwrap_or_default()).build()
+            };
+            let tags = body["tags"].as_object().context("tags")?.iter().map(tag).collect();
+            client.tag_resource().secret_id(id).set_tags(Some(tags)).send().await.map(drop).map_err(|error| code(&error))
+        }
         "create" => client.create_secret().name(id).secret_string("x").send().await.map(drop).map_err(|error| code(&error)),
         "list" => client.list_secrets().send().await.map(drop).map_err(|error| code(&error)),
         _ => anyhow::bail!("{operation} is not known"),
@@ -287,7 +295,25 @@ async fn under_the_document_even_a_taken_over_operator_reaches_only_what_it_made
     stage.external_writer().create(&untagged, "theirs", &tags("x"))?;
     stage.external_writer().untag(&untagged, "rotated-secrets.io/cluster")?;
     stage.external_writer().create(&outside, "theirs", &tags("test"))?;
+    let offered = format!("{PREFIX}/desk/offered");
+    stage.external_writer().create(&offered, "theirs", &adopt_by("desk/app"))?;
     let before = stage.aws();
+    let claim = json!({"rotated-secrets.io/cluster": "test", "rotated-secrets.io/namespace": "desk"});
+    for (id, tags) in [
+        (&untagged, &claim),
+        (&other, &claim),
+        (&offered, &claim),
+        (&untagged, &json!({"team": "shop"})),
+        (&outside, &claim),
+        // The owner of an own secret stays, and no secret is offered.
+        (&own, &json!({"rotated-secrets.io/cluster": "other"})),
+        (&own, &json!({"rotated-secrets.io/cluster": "test", "rotated-secrets.io/namespace": "desk"})),
+        (&own, &json!({"rotated-secrets.io/adopt-by": "desk/app"})),
+        (&other, &json!({"rotated-secrets.io/adopt-by": "desk/app"})),
+        (&offered, &json!({"rotated-secrets.io/adopt-by": "desk/other"})),
+    ] {
+        assert_eq!(call(&stage, "tag", json!({"id": id, "tags": tags})).await?, "AccessDeniedException", "tag {id} {tags}");
+    }
     for (operation, id, expected) in [
         ("read", &own, "ok"),
         ("force", &own, "AccessDeniedException"),
@@ -311,6 +337,70 @@ async fn under_the_document_even_a_taken_over_operator_reaches_only_what_it_made
     Ok(())
 }
 
+fn adopt_by(object: &str) -> std::collections::BTreeMap<String, String> {
+    std::collections::BTreeMap::from([("rotated-secrets.io/adopt-by".to_owned(), object.to_owned())])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_for_adoption_reaches_what_is_offered_and_the_one_for_policies_never_makes_a_secret_public() -> Result<()> {
+    let stage = operator_with("iam", &["operator-policy", "adoption-policy", "resource-policies-policy"]).await?;
+    stage.settled("app", spec()).await?;
+    let (untagged, offered) = (format!("{PREFIX}/desk/untagged"), format!("{PREFIX}/desk/offered"));
+    stage.external_writer().create(&untagged, "theirs", &std::collections::BTreeMap::new())?;
+    stage.external_writer().create(&offered, "theirs", &adopt_by("desk/app"))?;
+    let claim = json!({"rotated-secrets.io/cluster": "test", "rotated-secrets.io/namespace": "desk"});
+    for (id, tags, expected) in [
+        (&untagged, &claim, "AccessDeniedException"),
+        (&offered, &json!({"team": "shop"}), "AccessDeniedException"),
+        (&offered, &json!({"rotated-secrets.io/cluster": "other"}), "AccessDeniedException"),
+        (&offered, &claim, "ok"),
+    ] {
+        assert_eq!(call(&stage, "tag", json!({"id": id, "tags": tags})).await?, expected, "{id} {tags}");
+    }
+    let client = stage.client().await;
+    for (block, expected) in [(Some(false), "AccessDeniedException"), (None, "AccessDeniedException"), (Some(true), "ok")] {
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Principal": {"AWS": format!("arn:aws:iam::{ACCOUNT}:root")},
+        }]});
+        let request = client.put_resource_policy().secret_id(stage.aws_name("app")).resource_policy(policy.to_string());
+        let answer = request.set_block_public_policy(block).send().await.map(drop).map_err(|error| code(&error));
+        assert_eq!(answer.err().unwrap_or_else(|| "ok".to_owned()), expected, "{block:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_organizations_guard_only_the_operator_plants_ownership_tags_and_names_below_the_prefix() -> Result<()> {
+    let words = [("OPERATOR_ROLE", OPERATOR), ("ADMIN_ROLE", "arn:aws:iam::*:user/admin")];
+    let all = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let guard = document("guard-scp", &words)?;
+    for (user, denied) in [("developer", true), ("operator", false), ("admin", false)] {
+        let mut stage = Stage::new("iam").await?;
+        let (below, outside) = (format!("{PREFIX}/desk/app"), "billing/key".to_owned());
+        for name in [&below, &outside] {
+            stage.external_writer().create(name, "theirs", &adopt_by("desk/app"))?;
+        }
+        let key = stage.iam().user(user, &[("all", &all), ("guard-scp", &guard)])?;
+        stage.act_with(Some(&key)).await;
+        let expected = if denied { "AccessDeniedException" } else { "ok" };
+        let owner = json!({"rotated-secrets.io/uid": "planted"});
+        for id in [&below, &outside] {
+            assert_eq!(call(&stage, "tag", json!({"id": id, "tags": owner})).await?, expected, "{user} {id}");
+        }
+        assert_eq!(call(&stage, "tag", json!({"id": below, "tags": {"team": "x"}})).await?, expected, "{user}");
+        assert_eq!(call(&stage, "create", json!({"id": format!("{PREFIX}/desk/planted")})).await?, expected, "{user}");
+        assert_eq!(call(&stage, "untag", json!({"id": outside})).await?, expected, "{user}");
+        for (operation, body) in [
+            ("tag", json!({"id": outside, "tags": {"team": "x"}})),
+            ("create", json!({"id": "billing/other"})),
+            ("read", json!({"id": below})),
+        ] {
+            assert_eq!(call(&stage, operation, body).await?, "ok", "{user} {operation}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_whose_secret_half_is_wrong_gets_nothing() -> Result<()> {
     let mut stage = operator_with("iam", &["operator-policy"]).await?;
@@ -329,11 +419,12 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
     let dir = format!("{}/docs/iam", env!("CARGO_MANIFEST_DIR"));
     let names: BTreeSet<String> =
         std::fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect();
-    // The last two speak of pods of the operator and of ServiceAccounts; tests/e2e/identity.rs runs the binary by them.
-    let further = ["assume-policy", "namespace-policy", "namespace-trust", "plugin-policy", "irsa-trust", "pod-identity-trust"];
+    // tests/e2e/identity.rs runs the binary by the last two.
+    let further =
+        ["guard-scp", "assume-policy", "namespace-policy", "namespace-trust", "plugin-policy", "irsa-trust", "pod-identity-trust"];
     let known: BTreeSet<String> = Part::ALL.into_iter().map(Part::document).chain(further).map(str::to_owned).collect();
     assert_eq!(names, known);
-    let terraform: String = ["main.tf", "operator.tf", "namespace.tf"]
+    let terraform: String = ["main.tf", "operator.tf", "namespace.tf", "guard.tf"]
         .iter()
         .map(|file| std::fs::read_to_string(format!("{dir}/{file}")))
         .collect::<Result<_, _>>()?;
@@ -350,6 +441,8 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
         "EXTERNAL_ID",
         "REPLICA_REGION",
         "FUNCTION",
+        "PREFIX",
+        "ADMIN_ROLE",
     ] {
         ensure!(terraform.contains(&format!("\"{word}\"")), "Terraform fills in {word}");
     }

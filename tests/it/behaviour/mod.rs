@@ -36,4 +36,5 @@ mod stage;
 mod stale;
 mod status_lost;
 mod suspend;
+mod tenancy;
 mod vanished;

@@ -235,7 +235,7 @@ async fn a_mirror_of_a_default_name_is_not_pointed_at_another_secret() -> Result
     let before = stage.before("app").await?;
     stage.settle("app").await?;
     let message = stage.assert_held("app", &arn, &before).await?;
-    ensure!(message.contains("rotated-secrets.io/allowed-names"), "{message}");
+    ensure!(message.contains("rotated-secrets.io/mirror-names"), "{message}");
 
     stage.allow_names(Some("k8s/*")).await?;
     stage.external_writer().put_value(&own, r#"{"user":"b"}"#)?;

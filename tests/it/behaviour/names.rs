@@ -32,12 +32,16 @@ async fn a_name_outside_the_namespaces_own_prefix_is_not_even_looked_at() -> Res
     ];
     for (number, name) in names.iter().enumerate() {
         stage.external_writer().create(name, "mine", &BTreeMap::new())?;
-        for (kind, spec) in [("owned", named(name)), ("mirrored", json!({"aws": {"secretName": name}}))] {
+        let kinds = [
+            ("owned", named(name), "rotated-secrets.io/allowed-names"),
+            ("mirrored", json!({"aws": {"secretName": name}}), "rotated-secrets.io/mirror-names"),
+        ];
+        for (kind, spec, annotation) in kinds {
             let object = format!("{kind}-{number}");
             let before = stage.aws();
             stage.settled(&object, spec).await?;
             let message = stage.expect(&object, "Provisioned", "False", "NameNotAllowed").await?;
-            ensure!(message.contains("rotated-secrets.io/allowed-names"), "{message}");
+            ensure!(message.contains(annotation), "{message}");
             stage.expect(&object, "Ready", "False", "NameNotAllowed").await?;
             stage.expect(&object, "Stalled", "True", "NameNotAllowed").await?;
             assert_eq!(stage.told(&object, "Warning", "NameNotAllowed").await?, 1);

@@ -104,7 +104,7 @@ async fn a_tag_that_is_declared_no_longer_goes_and_foreign_tags_stay() -> Result
     stage.declare(json!({"tags": null})).await?;
     let tags = ["team", "tier", "cost-centre"].map(|key| stage.tag(key));
     assert_eq!(tags, [None, None, Some("7")].map(|value| value.map(str::to_owned)));
-    assert_eq!(stage.world.aws_secret("app").unwrap().tags.len(), 5, "ours stay");
+    assert_eq!(stage.world.aws_secret("app").unwrap().tags.len(), 6, "ours stay");
     stage.assert_silence("app").await
 }
 
@@ -315,7 +315,7 @@ async fn a_policy_for_anybody_is_put_when_the_check_is_off_and_refused_again_whe
 async fn without_the_administrators_leave_no_policy_is_set_and_a_key_only_from_the_list() -> Result<()> {
     let mut stage = Stage::new("settings").await?;
     stage.ctx.policy.allow_resource_policies = false;
-    stage.ctx.policy.allowed_kms_keys = vec!["alias/shop/*".to_owned(), "arn:aws:kms:*:123456789012:key/*".to_owned()];
+    stage.ctx.policy.allowed_kms_keys = vec!["alias/shop/*".to_owned(), "aws/secretsmanager".to_owned()];
     stage.settled("app", with(json!({"resourcePolicy": policy("210987654321")}))).await?;
     let message = stage.expect("app", "Provisioned", "False", "PolicyNotAllowed").await?;
     ensure!(message.contains("--allow-resource-policies"), "{message}");
@@ -341,6 +341,12 @@ async fn without_the_administrators_leave_no_policy_is_set_and_a_key_only_from_t
     stage.settled("new", other).await?;
     stage.expect("new", "Provisioned", "False", "KeyNotAllowed").await?;
     ensure!(stage.world.aws_secret("new").is_none() && stage.no_secret("new").await?, "nothing is made with another key than asked for");
+
+    // Without a key AWS would use the default key.
+    stage.ctx.policy.allowed_kms_keys = vec!["alias/shop/*".to_owned()];
+    stage.settled("keyless", unscheduled()).await?;
+    stage.expect("keyless", "Provisioned", "False", "KeyNotAllowed").await?;
+    ensure!(stage.world.aws_secret("keyless").is_none() && stage.no_secret("keyless").await?, "nothing is made with the default key");
     Ok(())
 }
 
