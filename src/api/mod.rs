@@ -84,6 +84,11 @@ pub const MIRROR_NAMES: &str = "rotated-secrets.io/mirror-names";
 pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";
 /// Annotation on a Namespace, set by an administrator: external ID that the trust policy of that role requires.
 pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
+/// Annotation on a Namespace, set by an administrator: its objects are suspended as by `spec.suspend`. The value is free
+/// text that says why.
+pub const SUSPEND: &str = "rotated-secrets.io/suspend";
+/// Annotation on a RotatedSecret: why it was suspended, by whom and since when. The plugin writes it; it has no effect.
+pub const SUSPEND_MESSAGE: &str = "rotated-secrets.io/suspend-message";
 /// Annotation on a ServiceAccount that is named in `spec.aws.serviceAccountRef`: its IAM role, as for EKS.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// AWS's staging label of the version in use.

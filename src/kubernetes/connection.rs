@@ -17,6 +17,14 @@ pub async fn from_kubeconfig(path: Option<&Path>, options: &KubeConfigOptions) -
         Some(path) => Kubeconfig::read_from(path)?,
         None => Kubeconfig::read()?,
     };
+    configured(kubeconfig, options).await
+}
+
+/// The configuration of a kubeconfig that has been read.
+///
+/// # Errors
+/// If it cannot be used.
+pub async fn configured(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
     let declared = declared_proxy(&kubeconfig, options);
     let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
     // The library compares NO_PROXY with the proxy instead of the server, and knows no loopback rule.
@@ -39,12 +47,17 @@ pub fn in_cluster() -> Option<Config> {
 /// # Errors
 /// One sentence with the reason. Sends no request.
 pub fn client(config: Config) -> Result<Client, String> {
-    Client::try_from(config).map_err(|error| match error {
+    Client::try_from(config).map_err(|error| unusable(&error, "kubectl auth whoami"))
+}
+
+/// Why there is no client. `whoami`: the command that shows the login.
+pub fn unusable(error: &kube::Error, whoami: &str) -> String {
+    match error {
         kube::Error::ProxyProtocolUnsupported { proxy_url } | kube::Error::ProxyProtocolDisabled { proxy_url, .. } => {
-            format!("the proxy {} cannot be used: HTTPS_PROXY and proxy-url must begin with http:// or https://", shown(&proxy_url))
+            format!("the proxy {} cannot be used: HTTPS_PROXY and proxy-url must begin with http:// or https://", shown(proxy_url))
         }
-        _ => "the kubeconfig cannot be used: check its certificates and its login with kubectl auth whoami".to_owned(),
-    })
+        _ => format!("the kubeconfig cannot be used: check its certificates and its login with {whoami}"),
+    }
 }
 
 /// For the message of a failed connection: the proxy, if one is used.

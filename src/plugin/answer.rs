@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::Format;
+use super::args::OutputArgs;
 use super::connect::Session;
 use super::output::{self, Page};
 use super::progress::Steps;
@@ -33,7 +33,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    fn exit(self) -> Exit {
+    pub(super) fn exit(self) -> Exit {
         Exit::fine_if(matches!(self, Self::Requested | Self::Done | Self::DryRun | Self::Withdrawn | Self::NothingToWithdraw))
     }
 }
@@ -80,12 +80,12 @@ impl Answer {
     }
 
     /// Prints the answer. Without a format, a failure goes to standard error.
-    pub(super) fn give(&self, format: Option<Format>) -> Result<Exit, Trouble> {
+    pub(super) fn give(&self, out: &OutputArgs) -> Result<Exit, Trouble> {
         let exit = self.outcome.exit();
         let withdraw =
             self.withdraw.as_ref().map_or_else(String::new, |command| format!(" (the request stays; to withdraw it: {command})"));
-        if format.is_some() {
-            output::emit(format, self, Page::default)?;
+        if !out.is_text() {
+            output::emit(out, self, Page::default)?;
         } else if self.outcome == Outcome::Done {
             // Already shown as the last step.
         } else if exit == Exit::Fine {

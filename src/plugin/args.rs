@@ -1,9 +1,14 @@
 //! The command line of the plugin.
 
-use std::path::PathBuf;
+mod cluster;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+
+pub(super) use self::cluster::ClusterArgs;
+use self::cluster::wait;
+use super::format::Format;
+use super::names;
 
 const EXIT_CODES: &str = "Exit codes:
   0  success: everything is in the desired state
@@ -12,6 +17,14 @@ const EXIT_CODES: &str = "Exit codes:
   3  unknown: no kubeconfig, no response, or missing permissions
 
 Secret values are never printed, in any format.";
+
+/// Help of one command: its examples and the exit codes.
+macro_rules! examples {
+    ($($line:literal),+) => {
+        concat!("Examples:\n", $("  kubectl rotatedsecret ", $line, "\n",)+
+            "\nExit codes: 0 success, 1 failure, 2 invalid command line, 3 unknown (no response, or missing permissions)")
+    };
+}
 
 /// Inspect RotatedSecrets and request actions: show what is due, overdue or failing, rotate, roll back, suspend,
 /// compare with AWS.
@@ -24,92 +37,108 @@ pub struct Cli {
     pub(super) cluster: ClusterArgs,
 }
 
-/// Connection flags, with the names that kubectl uses.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct ClusterArgs {
-    /// Namespace. Default: the namespace of the context.
-    #[arg(short, long, global = true, value_name = "NAMESPACE")]
-    pub(super) namespace: Option<String>,
-    /// Context of the kubeconfig. Default: the current context.
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(super) context: Option<String>,
-    /// Path of the kubeconfig. Default: KUBECONFIG, then ~/.kube/config.
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(super) kubeconfig: Option<PathBuf>,
-}
-
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what is due, overdue or failing, most urgent first.
+    #[command(after_help = examples!("status -A --problems", "status db-admin -n shop", "status -l team=payments -o wide", "status -w"))]
     Status(StatusArgs),
     /// Rotate now, and wait until the new version is current in AWS and mirrored.
-    Rotate(RequestArgs),
+    #[command(after_help = examples!("rotate db-admin -n shop", "rotate -l team=payments", "rotate db-admin --cancel"))]
+    Rotate(RotateArgs),
     /// Restore an earlier value, and wait until it is current in AWS and mirrored.
+    #[command(after_help = examples!("rollback db-admin -n shop --dry-run", "rollback db-admin -n shop --to a90cc1b7"))]
     Rollback(RollbackArgs),
     /// Reconcile now: check AWS and the mirror, and correct drift.
+    #[command(after_help = examples!("refresh db-admin -n shop", "refresh --all -n shop"))]
     Refresh(RequestArgs),
     /// Show recent versions, their causes, and the versions that are available for a rollback.
+    #[command(after_help = examples!("history db-admin -n shop", "history db-admin -o wide"))]
     History(ObjectArgs),
-    /// Suspend an object: nothing is written to AWS or Kubernetes until it is resumed.
+    /// Suspend objects: nothing is written to AWS or Kubernetes until they are resumed.
+    #[command(after_help = examples!(
+        "suspend db-admin -n shop --message INC-123",
+        "suspend -l team=payments --rotation-only",
+        "suspend --namespace-wide -n shop --message INC-123"
+    ))]
     Suspend(SuspendArgs),
-    /// Resume a suspended object or a suspended rotation.
-    Resume(ObjectArgs),
+    /// Resume suspended objects or suspended rotations.
+    #[command(after_help = examples!("resume db-admin -n shop", "resume --namespace-wide -n shop"))]
+    Resume(ResumeArgs),
     /// Verify that AWS, the mirrored Secret and the status agree. Uses your own AWS credentials.
+    #[command(after_help = examples!("verify db-admin -n shop", "verify db-admin -n shop --values"))]
     Verify(VerifyArgs),
     /// Check the prerequisites: cluster, CustomResourceDefinition, permissions, operator, and access to AWS from here.
+    #[command(after_help = examples!("doctor -A", "doctor db-admin -n shop --probe"))]
     Doctor(DoctorArgs),
+    /// Show the version of the plugin and of the operator.
+    #[command(after_help = examples!("version", "version -o json"))]
+    Version(VersionArgs),
     /// Print the shell completion script.
+    #[command(after_help = examples!("completion bash", "completion kubectl > /usr/local/bin/kubectl_complete-rotatedsecret"))]
     Completion {
-        /// Shell to generate the script for.
+        /// Shell to generate the script for; kubectl: the program by which kubectl completes `kubectl rotatedsecret`.
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Print the words that can follow, for kubectl's completion.
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
-/// Supported shells.
+/// Programs that complete command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Shell {
     Bash,
     Zsh,
     Fish,
-}
-
-impl From<Shell> for clap_complete::Shell {
-    fn from(shell: Shell) -> Self {
-        match shell {
-            Shell::Bash => Self::Bash,
-            Shell::Zsh => Self::Zsh,
-            Shell::Fish => Self::Fish,
-        }
-    }
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// A JSON document.
-    Json,
-    /// A YAML document.
-    Yaml,
+    Kubectl,
 }
 
 /// Output flags.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct OutputArgs {
-    /// Output format. Default: human-readable text.
-    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    /// Output format: wide, name, json, yaml or jsonpath=TEMPLATE. Default: human-readable text.
+    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse)]
     pub(super) output: Option<Format>,
+}
+
+impl OutputArgs {
+    /// Whether the output is text for a person.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.output, None | Some(Format::Wide))
+    }
+
+    /// Whether nothing is abbreviated.
+    pub(super) fn is_wide(&self) -> bool {
+        self.output == Some(Format::Wide)
+    }
 }
 
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// RotatedSecret to show in detail. Default: all objects of the namespace.
-    pub(super) name: Option<String>,
+    /// RotatedSecrets to show, as NAME or TYPE/NAME. One alone is shown in detail. Default: all objects of the namespace.
+    #[arg(value_name = "NAME", value_parser = names::object)]
+    pub(super) names: Vec<String>,
     /// Show the objects of all namespaces.
-    #[arg(short = 'A', long, conflicts_with = "name")]
+    #[arg(short = 'A', long, conflicts_with = "names")]
     pub(super) all_namespaces: bool,
+    /// Show the objects with these labels.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
+    pub(super) selector: Option<String>,
+    /// Show only objects that are not as they should be.
+    #[arg(long)]
+    pub(super) problems: bool,
+    /// Afterwards show each change, until the command is interrupted.
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// Omit the headers.
+    #[arg(long)]
+    pub(super) no_headers: bool,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
@@ -117,17 +146,31 @@ pub(super) struct StatusArgs {
 /// Arguments of commands that take only an object.
 #[derive(Debug, Args)]
 pub(super) struct ObjectArgs {
-    /// Name of the RotatedSecret.
+    /// RotatedSecret, as NAME or TYPE/NAME.
+    #[arg(value_parser = names::object)]
     pub(super) name: String,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-/// Flags of `rotate` and `refresh`, and common flags of `rollback`.
-#[derive(Debug, Args)]
-pub(super) struct RequestArgs {
-    /// Name of the RotatedSecret.
-    pub(super) name: String,
+/// The objects that a command acts on.
+#[derive(Debug, Clone, Default, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Selection {
+    /// RotatedSecrets, as NAME or TYPE/NAME.
+    #[arg(value_name = "NAME", value_parser = names::object)]
+    pub(super) names: Vec<String>,
+    /// The objects of the namespace with these labels.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
+    pub(super) selector: Option<String>,
+    /// All objects of the namespace.
+    #[arg(long, conflicts_with_all = ["names", "selector"])]
+    pub(super) all: bool,
+}
+
+/// Flags of requests.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WaitArgs {
     /// Only submit the request, and do not wait for the result.
     #[arg(long)]
     pub(super) no_wait: bool,
@@ -135,17 +178,41 @@ pub(super) struct RequestArgs {
     #[arg(long, conflicts_with = "no_wait")]
     pub(super) cancel: bool,
     /// Maximum time to wait for the result. The request remains in effect after the timeout; --cancel withdraws it.
-    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = crate::flags::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = wait)]
     pub(super) timeout: SignedDuration,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
+/// Flags of `refresh`.
+#[derive(Debug, Args)]
+pub(super) struct RequestArgs {
+    #[command(flatten)]
+    pub(super) objects: Selection,
+    #[command(flatten)]
+    pub(super) wait: WaitArgs,
+}
+
+/// Flags of `rotate`.
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    pub(super) objects: Selection,
+    /// Rotate although rotation is suspended (spec.rotation.suspend).
+    #[arg(long, conflicts_with = "cancel")]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) wait: WaitArgs,
+}
+
 /// Flags of `rollback`.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
+    /// RotatedSecret, as NAME or TYPE/NAME.
+    #[arg(value_parser = names::object)]
+    pub(super) name: String,
     #[command(flatten)]
-    pub(super) request: RequestArgs,
+    pub(super) wait: WaitArgs,
     /// Version to restore: a version ID as shown by `history`, a unique prefix of it, or AWSPREVIOUS, which is resolved
     /// after the operator has observed AWS.
     #[arg(long, value_name = "VERSION", default_value = "AWSPREVIOUS", conflicts_with = "cancel")]
@@ -158,14 +225,45 @@ pub(super) struct RollbackArgs {
     pub(super) yes: bool,
 }
 
+/// What `suspend` and `resume` act on: objects, or everything in the namespace.
+#[derive(Debug, Clone, Default, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct SuspendSelection {
+    /// RotatedSecrets, as NAME or TYPE/NAME.
+    #[arg(value_name = "NAME", value_parser = names::object)]
+    pub(super) names: Vec<String>,
+    /// The objects of the namespace with these labels.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
+    pub(super) selector: Option<String>,
+    /// All objects of the namespace that exist now, one by one.
+    #[arg(long, conflicts_with_all = ["names", "selector"])]
+    pub(super) all: bool,
+    /// The namespace itself, by an annotation: every object in it, also one that is created later. The objects do not
+    /// change, so that those that were suspended before stay so. Needs patch on namespaces.
+    #[arg(long, conflicts_with_all = ["names", "selector", "all"])]
+    pub(super) namespace_wide: bool,
+}
+
 /// Flags of `suspend`.
 #[derive(Debug, Args)]
 pub(super) struct SuspendArgs {
-    /// Name of the RotatedSecret.
-    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) objects: SuspendSelection,
     /// Suspend rotation only. The mirror is still maintained.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "namespace_wide")]
     pub(super) rotation_only: bool,
+    /// Why. `status` shows it with your name and the time.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(super) message: Option<String>,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
+}
+
+/// Flags of `resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    pub(super) objects: SuspendSelection,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
@@ -181,7 +279,8 @@ pub(super) struct AwsArgs {
 /// Flags of `verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Name of the RotatedSecret.
+    /// RotatedSecret, as NAME or TYPE/NAME.
+    #[arg(value_parser = names::object)]
     pub(super) name: String,
     /// Also read the value from AWS and from the Secret, compare them in memory, and report only whether they are
     /// equal.
@@ -200,58 +299,29 @@ pub(super) struct VerifyArgs {
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// RotatedSecret to check: also verifies that you may read its AWS secret.
+    #[arg(value_parser = names::object)]
     pub(super) name: Option<String>,
     /// Check the objects of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
     pub(super) all_namespaces: bool,
+    /// Request a refresh of the object and wait for the operator to acknowledge it, which proves that it is running.
+    #[arg(long, requires = "name")]
+    pub(super) probe: bool,
     #[command(flatten)]
     pub(super) aws: AwsArgs,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_of_kubectl_stand_before_or_after_the_command() {
-        for line in [["-n", "shop", "status", "db"], ["status", "db", "--namespace", "shop"], ["status", "-n", "shop", "db"]] {
-            let cli = Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line)).unwrap();
-            assert_eq!(cli.cluster.namespace.as_deref(), Some("shop"), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn what_contradicts_itself_is_refused() {
-        for line in [
-            vec!["status", "db", "-A"],
-            vec!["verify", "db", "--values", "--no-aws"],
-            vec!["rotate"],
-            vec!["rotate", "db", "--timeout", "soon"],
-            vec!["rotate", "db", "--cancel", "--no-wait"],
-            vec!["rollback", "db", "--cancel", "--to", "abcd"],
-            vec!["rollback", "db", "--cancel", "--dry-run"],
-            vec!["status", "-o", "xml"],
-            vec!["completion", "tcsh"],
-            vec!["doctor", "--aws-endpoint-url", "http://example.com"],
-        ] {
-            assert!(Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.iter().copied())).is_err(), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn the_help_tells_the_exit_codes() {
-        let help = Cli::command().render_long_help().to_string();
-        for line in ["0  success", "1  failure", "2  invalid command line", "3  unknown"] {
-            assert!(help.contains(line), "{help}");
-        }
-    }
+/// Flags of `version`.
+#[derive(Debug, Args)]
+pub(super) struct VersionArgs {
+    /// Only the version of the plugin. Sends no request.
+    #[arg(long)]
+    pub(super) client: bool,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
 }
+
+#[cfg(test)]
+mod tests;

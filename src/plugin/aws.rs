@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::ProvideCredentials as _;
 use kube::ResourceExt;
 
@@ -61,12 +61,18 @@ impl Caller {
         }
     }
 
-    /// The caller's ARN, by GetCallerIdentity, which needs no permission.
+    /// The caller's ARN, by GetCallerIdentity, which needs no permission. `region`: if the environment has none.
     ///
     /// # Errors
     /// Reason why STS did not return it, as a sentence.
-    pub(super) async fn who_am_i(&self) -> Result<String, String> {
-        let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+    pub(super) async fn who_am_i(&self, region: Option<&str>) -> Result<String, String> {
+        let own = self.config.region().cloned();
+        let region = own.or_else(|| region.map(|region| Region::new(region.to_owned())));
+        if region.is_none() {
+            return Err("the AWS region is not known: set AWS_REGION, or name an object".to_owned());
+        }
+        let config = self.config.to_builder().region(region).build();
+        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
         match answer {
             Ok(identity) => Ok(identity.arn.unwrap_or_default()),
             Err(error) if error.as_service_error().is_some() => {

@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
-use kube::api::Api;
-use kube::config::{KubeConfigOptions, KubeconfigError};
+use jiff::Timestamp;
+use kube::api::{Api, ListParams};
+use kube::client::{ClientBuilder, DynBody};
 use kube::{Client, Config};
+use tower::util::MapResponseLayer;
 
 use super::args::ClusterArgs;
+use super::clock::Clock;
 use super::flags::Flags;
+use super::kubeconfig::{configuration, login, no_response};
+use super::seen::Seen;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 use crate::kubernetes::connection;
-use crate::kubernetes::stored::Stored;
+use crate::kubernetes::watch::PAGE;
 
 /// The plugin's name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
+
+/// The plugin's name for requests, which do not change the spec.
+pub(super) const REQUEST_MANAGER: &str = "kubectl-rotatedsecret-request";
 
 /// A connection to the cluster that the flags select.
 pub(super) struct Session {
@@ -24,6 +32,10 @@ pub(super) struct Session {
     pub(super) namespace: String,
     /// The flags of printed commands.
     pub(super) flags: Flags,
+    /// The clock of the API server.
+    pub(super) clock: Clock,
+    /// The command of the kubeconfig that logs in.
+    login: String,
     /// For the message of a failed connection.
     proxy: Option<String>,
 }
@@ -32,89 +44,110 @@ impl Session {
     /// Reads the kubeconfig. Sends no request.
     pub(super) async fn open(args: &ClusterArgs) -> Result<Self, Trouble> {
         let mut config = configuration(args).await?;
-        // Short timeouts, because a person is waiting.
-        config.connect_timeout = Some(Duration::from_secs(10));
-        config.read_timeout = Some(Duration::from_secs(30));
+        let limit = Duration::try_from(args.request_timeout).ok().filter(|limit| !limit.is_zero());
+        // A short timeout, because a person is waiting.
+        config.connect_timeout = Some(limit.unwrap_or(Duration::MAX).min(Duration::from_secs(10)));
+        config.read_timeout = limit;
         config.default_retry = false;
-        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let proxy = connection::proxy_hint(&config);
-        let client = connection::client(config).map_err(Trouble::unreachable)?;
+        let namespace =
+            args.namespace.clone().filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| config.default_namespace.clone());
         let flags = Flags::new(args, &namespace);
-        Ok(Self { client, namespace, flags, proxy })
+        let command = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone()).unwrap_or_default();
+        let clock = Clock::default();
+        let proxy = connection::proxy_hint(&config);
+        let client = client(config, clock.clone()).map_err(|error| match &error {
+            kube::Error::Auth(error) => Trouble::unreachable(login(error, &command, &flags)),
+            error => Trouble::unreachable(connection::unusable(error, &flags.cluster("auth whoami"))),
+        })?;
+        Ok(Self { client, namespace, flags, clock, login: command, proxy })
+    }
+
+    /// The time, by the clock of the API server.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The objects of the namespace.
-    pub(super) fn objects(&self) -> Api<Stored> {
+    pub(super) fn objects(&self) -> Api<Seen> {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The objects of the namespace, or of all namespaces.
+    pub(super) fn everywhere(&self, everywhere: bool) -> Api<Seen> {
+        if everywhere { Api::all(self.client.clone()) } else { self.objects() }
     }
 
     /// One object.
     pub(super) async fn object(&self, name: &str) -> Result<RotatedSecret, Trouble> {
-        let found = self.objects().get(name).await.map_err(|error| self.trouble("get", name, &error))?;
-        self.readable(found)
+        let seen = self.seen(name).await?;
+        self.readable(seen)
+    }
+
+    /// One object, with what this version does not know of it.
+    pub(super) async fn seen(&self, name: &str) -> Result<Seen, Trouble> {
+        self.objects().get(name).await.map_err(|error| self.trouble("get", name, &error))
+    }
+
+    /// All objects with these labels, read in pages because a cluster can hold thousands.
+    pub(super) async fn list(&self, everywhere: bool, selector: Option<&str>) -> Result<Vec<Seen>, Trouble> {
+        let api = self.everywhere(everywhere);
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = selector.map(str::to_owned);
+        let mut found = Vec::new();
+        loop {
+            let page = api.list(&params).await.map_err(|error| self.trouble("list", "", &error))?;
+            found.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(found),
+            }
+        }
     }
 
     /// The object, if this version of the plugin can decode it.
-    pub(super) fn readable(&self, stored: Stored) -> Result<RotatedSecret, Trouble> {
-        stored.into_readable().map_err(|unreadable| {
+    pub(super) fn readable(&self, seen: Seen) -> Result<RotatedSecret, Trouble> {
+        seen.into_readable().map_err(|unreadable| {
             let name = unreadable.metadata.name.unwrap_or_default();
-            Trouble::wrong(format!(
-                "{name} cannot be read: {}; kubectl get rsec -n {} {name} -o yaml shows it",
-                unreadable.defect, self.namespace
-            ))
+            let show = self.flags.kubectl(&format!("get rsec {name} -o yaml"));
+            Trouble::wrong(format!("{name} cannot be read: {}; {show} shows it", unreadable.defect))
         })
     }
 
     /// Message for an error. `verb`: as in RBAC; `name`: of one object, or empty.
     pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
-        let mut trouble = explain(verb, &self.namespace, name, error, &self.flags);
-        if let (Some(proxy), false) = (&self.proxy, matches!(error, kube::Error::Api(_))) {
+        let mut trouble = explain(verb, &self.namespace, name, error, &self.flags, &self.login);
+        if let (Some(proxy), false) = (&self.proxy, matches!(error, kube::Error::Api(_) | kube::Error::Auth(_))) {
             trouble.message = format!("{}; {proxy}", trouble.message);
         }
         trouble
     }
 }
 
-async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let found = connection::from_kubeconfig(args.kubeconfig.as_deref(), &options).await;
-    found.or_else(|error| {
-        // In a pod, use the in-cluster configuration, as kubectl does.
-        let asked = args.context.is_some() || args.kubeconfig.is_some();
-        if asked { Err(unusable(&error)) } else { connection::in_cluster().ok_or_else(|| unusable(&error)) }
-    })
+/// A client that takes the time of each response.
+fn client(config: Config, clock: Clock) -> Result<Client, kube::Error> {
+    let dated = move |response: http::Response<Box<DynBody>>| {
+        clock.set(response.headers(), Timestamp::now());
+        response
+    };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(dated)).build())
 }
 
-fn unusable(error: &KubeconfigError) -> Trouble {
-    if let Some(message) = connection::proxy_error(error) {
-        return Trouble::unreachable(message);
-    }
-    Trouble::unreachable(match error {
-        KubeconfigError::CurrentContextNotSet => {
-            "no context is selected: run kubectl config use-context NAME, or add --context NAME".to_owned()
-        }
-        KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}: kubectl config get-contexts shows them"),
-        KubeconfigError::ReadConfig(_, path) => {
-            format!("the kubeconfig {} cannot be read: set KUBECONFIG, or add --kubeconfig PATH", path.display())
-        }
-        KubeconfigError::FindPath => "there is no kubeconfig: set KUBECONFIG, or add --kubeconfig PATH".to_owned(),
-        _ => "the kubeconfig cannot be used: kubectl config view shows its content".to_owned(),
-    })
-}
-
-fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: &Flags) -> Trouble {
+fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: &Flags, command: &str) -> Trouble {
     let kube::Error::Api(status) = error else {
         return match error {
-            kube::Error::Auth(_) => {
-                Trouble::unreachable(format!("the login of the kubeconfig failed: try {}", flags.cluster("auth whoami")))
-            }
-            kube::Error::SerdeError(_) => {
-                Trouble::unreachable("the response is not that of a Kubernetes API server: check the context with kubectl cluster-info")
-            }
-            _ => Trouble::unreachable(format!(
-                "the API server does not respond: check the network, and the context with {}",
+            kube::Error::Auth(error) => Trouble::unreachable(login(error, command, flags)),
+            kube::Error::SerdeError(_) => Trouble::unreachable(format!(
+                "the response is not that of a Kubernetes API server: check the context with {}",
                 flags.cluster("cluster-info")
             )),
+            _ => {
+                let why = no_response(error);
+                let (open, close) = if why.is_empty() { ("", "") } else { (" (", ")") };
+                Trouble::unreachable(format!(
+                    "the API server does not respond{open}{why}{close}: check the network, and the context with {}",
+                    flags.cluster("cluster-info")
+                ))
+            }
         };
     };
     let what = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
@@ -132,7 +165,10 @@ fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: 
         404 if status.details.as_ref().is_some_and(|details| details.name == name && !name.is_empty()) => {
             Trouble::wrong(format!("there is no RotatedSecret {name} {what}: {} shows all", flags.cluster("rotatedsecret status -A")))
         }
-        404 => Trouble::unreachable("RotatedSecret is not defined in this cluster: kubectl apply -f crds/, or choose another --context"),
+        404 => Trouble::unreachable(format!(
+            "this cluster does not serve RotatedSecret v1alpha1: is it the right --context? {} shows what it serves",
+            flags.cluster("api-resources --api-group rotated-secrets.io")
+        )),
         // The request contained no value, so the response cannot quote one.
         400..=499 => Trouble { exit: Exit::Wrong, message: format!("the API server rejects the request: {}", one_line(&status.message)) },
         code => Trouble::unreachable(format!("the API server responds with {code}: try again, then ask its administrators")),
@@ -162,24 +198,15 @@ mod tests {
             (answer(401, "Unauthorized", None), Exit::Unreachable, "kubectl auth whoami"),
             (answer(403, "Forbidden", None), Exit::Unreachable, "you may not patch RotatedSecrets in namespace shop"),
             (answer(404, "NotFound", Some("db")), Exit::Wrong, "there is no RotatedSecret db in namespace shop"),
-            (answer(404, "NotFound", None), Exit::Unreachable, "kubectl apply -f crds/"),
+            (answer(404, "NotFound", None), Exit::Unreachable, "does not serve RotatedSecret v1alpha1"),
             (answer(422, "Invalid", Some("db")), Exit::Wrong, "some words"),
             (answer(503, "ServiceUnavailable", None), Exit::Unreachable, "503"),
             (kube::Error::LinesCodecMaxLineLengthExceeded, Exit::Unreachable, "does not respond"),
         ] {
-            let trouble = explain("patch", "shop", "db", &error, &Flags::default().within("shop"));
+            let trouble = explain("patch", "shop", "db", &error, &Flags::default().within("shop"), "aws");
             assert_eq!(trouble.exit, exit, "{trouble}");
             assert!(trouble.to_string().contains(words), "{trouble}");
             assert_eq!(trouble.to_string().lines().count(), 1, "{trouble}");
         }
-    }
-
-    #[test]
-    fn a_kubeconfig_that_cannot_be_used_says_which_and_why() {
-        let missing = KubeconfigError::ReadConfig(std::io::Error::from(std::io::ErrorKind::NotFound), "/nowhere".into());
-        assert!(unusable(&missing).to_string().contains("/nowhere"));
-        assert!(unusable(&KubeconfigError::LoadContext("prod".to_owned())).to_string().contains("no context prod"));
-        assert!(unusable(&KubeconfigError::CurrentContextNotSet).to_string().contains("--context"));
-        assert_eq!(unusable(&KubeconfigError::FindPath).exit, Exit::Unreachable);
     }
 }

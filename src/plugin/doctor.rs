@@ -1,35 +1,42 @@
-//! `doctor`: checks the prerequisites of the plugin and the operator.
+//! `doctor`: checks the prerequisites of the plugin and the operator, and repeats what the operator says of the object.
 
+mod access;
 mod identity;
+mod operator;
 mod report;
 
-use jiff::Timestamp;
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::api::{Api, PostParams};
+use jiff::SignedDuration;
+use kube::ResourceExt as _;
 
 use self::report::{Finding, Report};
 use super::args::DoctorArgs;
 use super::aws::{Caller, Place};
 use super::connect::Session;
-use super::flags::Flags;
-use super::health::unattended;
+use super::health::{Health, State};
 use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Trouble, status};
+use super::{Exit, Trouble, ages, status};
 use crate::api::{GROUP, RotatedSecret};
 
 const VERSION: &str = "v1alpha1";
 
 pub(super) async fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, Trouble> {
     let mut report = Report { checks: Vec::new() };
+    let mut object = None;
     let reached = cluster(session, args, &mut report).await;
-    aws(session, args, reached, &mut report).await;
-    output::emit(args.out.output, &report, || screen(&report, output::colours()))?;
+    if reached && let Some(name) = &args.name {
+        object = named(session, name, &mut report).await;
+    }
+    if reached {
+        operator::check(session, args, object.as_ref(), &mut report).await;
+    }
+    aws(session, args, object.as_ref(), &mut report).await;
+    output::emit(&args.out, &report, || screen(&report, output::colours()))?;
     let problems = report.checks.iter().any(|check| check.result == Finding::Problem);
     Ok(if reached { Exit::fine_if(!problems) } else { Exit::Unreachable })
 }
 
-/// The checks of the cluster. `false`: it cannot be reached.
+/// The checks of the cluster. `false`: it cannot be reached, or does not serve the API.
 async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> bool {
     match session.client.apiserver_version().await {
         Ok(version) => report.add("apiServer", Finding::Ok, format!("responds, Kubernetes {}", version.git_version)),
@@ -38,141 +45,105 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
             return false;
         }
     }
+    clock(session.clock.ahead(), report);
     let defined = session.client.list_api_group_resources(&format!("{GROUP}/{VERSION}")).await;
     match &defined {
         Ok(list) if list.resources.iter().any(|resource| resource.kind == "RotatedSecret") => {
             report.add("definition", Finding::Ok, format!("RotatedSecret {VERSION} is served, plugin {}", env!("CARGO_PKG_VERSION")));
         }
         _ => {
-            let advice = format!("as administrator: {}", session.flags.cluster("apply -f crds/ -f deploy/install.yaml"));
-            report.add("definition", Finding::Problem, format!("RotatedSecret {VERSION} is not served by this cluster: {advice}"));
+            let message =
+                format!("RotatedSecret {VERSION} is not served by this cluster: is it the right --context? If it is, install the operator");
+            report.add("definition", Finding::Problem, message);
             return true;
         }
     }
-    let place = if args.all_namespaces { "" } else { session.namespace.as_str() };
-    for (verb, group, resource, commands, without) in [
-        ("list", GROUP, "rotatedsecrets", "status", Finding::Problem),
-        ("get", GROUP, "rotatedsecrets", "every command", Finding::Problem),
-        ("patch", GROUP, "rotatedsecrets", "rotate, rollback, refresh, suspend and resume", Finding::Problem),
-        ("get", "", "secrets", "verify", Finding::Note),
-    ] {
-        let (result, message) = access(session, place, (verb, group, resource), commands, without).await;
-        report.add("access", result, message);
-    }
-    if let Some(name) = &args.name
-        && let Ok(object) = session.object(name).await
-    {
-        identity::of_object(session, &object, report).await;
-    }
-    match status::list(session, args.all_namespaces).await {
-        Ok(stored) => {
-            let objects: Vec<RotatedSecret> = stored.into_iter().filter_map(|stored| stored.into_readable().ok()).collect();
-            let (result, message) = operator(&objects, Timestamp::now(), &session.flags);
-            report.add("operator", result, message);
-        }
-        Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so the operator cannot be checked"),
-    }
+    access::check(session, args.all_namespaces, report).await;
     true
 }
 
-async fn access(session: &Session, namespace: &str, what: (&str, &str, &str), commands: &str, without: Finding) -> (Finding, String) {
-    let (verb, group, resource) = what;
-    let asked = SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                namespace: Some(namespace.to_owned()),
-                verb: Some(verb.to_owned()),
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
-    };
-    let place = if namespace.is_empty() { "in all namespaces".to_owned() } else { format!("in namespace {namespace}") };
-    let answer = Api::<SelfSubjectAccessReview>::all(session.client.clone()).create(&PostParams::default(), &asked).await;
-    match answer.ok().and_then(|answer| answer.status) {
-        Some(status) if status.allowed => (Finding::Ok, format!("you may {verb} {resource} {place}")),
-        Some(_) => (without, format!("you may not {verb} {resource} {place}, which {commands} needs: ask for that permission")),
-        None => (
-            Finding::Note,
-            format!(
-                "whether you may {verb} {resource} is unknown: try {}",
-                session.flags.kubectl(&format!("auth can-i {verb} {resource}"))
-            ),
-        ),
+/// Ages are shown by the clock of the API server. AWS refuses requests if the clock here is five minutes wrong.
+fn clock(ahead: SignedDuration, report: &mut Report) {
+    if ahead.is_zero() {
+        return;
     }
+    let is = if ahead.is_positive() { "behind" } else { "ahead of" };
+    let message = format!("the clock of this machine is {} {is} the API server's, whose clock is used: set it", ages::human(ahead.abs()));
+    report.add("clock", Finding::Note, message);
 }
 
-/// Whether an operator reconciles the objects, by what it should have written to them by now.
-fn operator(objects: &[RotatedSecret], now: Timestamp, flags: &Flags) -> (Finding, String) {
-    if objects.is_empty() {
-        return (Finding::Note, "there is no object to check it by: try -A".to_owned());
-    }
-    let behind: Vec<(&RotatedSecret, String)> =
-        objects.iter().filter_map(|object| Some((object, unattended(object, now, flags)?))).collect();
-    match behind.first() {
-        None => (Finding::Ok, format!("it is up to date with {}", count(objects.len()))),
-        Some((object, why)) => {
-            let why = why.split(": ").next().unwrap_or_default();
-            let name = object.metadata.name.as_deref().unwrap_or_default();
-            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            (
-                Finding::Problem,
-                format!(
-                    "it is behind with {} of {} ({namespace}/{name}: {why}): run {} | grep rotated-secrets, then read its logs",
-                    behind.len(),
-                    count(objects.len()),
-                    flags.cluster("get pods -A")
-                ),
-            )
+/// The object: its health, each condition that is not met, and its identity in AWS.
+async fn named(session: &Session, name: &str, report: &mut Report) -> Option<RotatedSecret> {
+    let seen = match session.seen(name).await {
+        Ok(seen) => seen,
+        Err(trouble) => {
+            report.add("object", Finding::Problem, trouble.to_string());
+            return None;
+        }
+    };
+    of_object(&status::health(session, &seen), report);
+    let object = session.readable(seen).ok()?;
+    let told: Vec<String> = report.checks.iter().map(|check| check.message.clone()).collect();
+    for condition in object.status.iter().flat_map(|status| &status.conditions) {
+        let unmet = condition.status == "False" && !told.iter().any(|told| told.contains(&condition.message));
+        if unmet && condition.type_ != "Stalled" && condition.type_ != "Reconciling" {
+            report.add("condition", Finding::Problem, format!("{} is False, {}: {}", condition.type_, condition.reason, condition.message));
         }
     }
+    identity::of_object(session, &object, report).await;
+    Some(object)
 }
 
-fn count(objects: usize) -> String {
-    if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
+fn of_object(health: &Health, report: &mut Report) {
+    let reason = health.reason.as_deref().unwrap_or("not reconciled yet");
+    let result = match health.state {
+        State::Ready | State::Due => Finding::Ok,
+        State::Suspended | State::Progressing => Finding::Note,
+        _ => Finding::Problem,
+    };
+    let message = health.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+    report.add("object", result, format!("{} is {:?}, {reason}{message}", health.name, health.state));
+    if !health.unknown_fields.is_empty() {
+        let fields = health.unknown_fields.join(", ");
+        report.add("object", Finding::Note, format!("this plugin does not know {fields}: update the plugin"));
+    }
 }
 
-/// The checks of AWS. Only `verify` needs them, unless an object was named.
-async fn aws(session: &Session, args: &DoctorArgs, reached: bool, report: &mut Report) {
+/// The checks of AWS. Only `verify` needs them.
+async fn aws(session: &Session, args: &DoctorArgs, object: Option<&RotatedSecret>, report: &mut Report) {
     let caller = Caller::load(&args.aws).await;
-    let without = if args.name.is_some() { Finding::Problem } else { Finding::Note };
     match caller.region() {
         Some(region) => report.add("awsRegion", Finding::Ok, format!("{region} (the region of an object takes precedence)")),
         None => report.add("awsRegion", Finding::Note, "not set, so the regions of the objects are used: set AWS_REGION to have a default"),
     }
     if !caller.has_credentials().await {
-        report.add("awsCredentials", without, "not found, and verify needs them: run aws sso login, or set AWS_PROFILE");
+        let unchecked = if args.name.is_some() { "your AWS identity and your access to the secret" } else { "your AWS identity" };
+        let message = format!("not found, so {unchecked} were not checked; verify needs them: run aws sso login, or set AWS_PROFILE");
+        report.add("awsCredentials", Finding::Note, message);
         return;
     }
     report.add("awsCredentials", Finding::Ok, "found");
-    identity::of_caller(&caller, without, report).await;
-    let Some(name) = args.name.as_deref().filter(|_| reached) else { return };
-    let place = match session.object(name).await {
-        Ok(object) => Place::of(&object, caller.region(), &session.flags),
-        Err(trouble) => Err(trouble.to_string()),
-    };
-    let described = match place {
-        Ok(place) => caller.describe(&place).await.map(|found| (place, found)),
-        Err(why) => Err(why),
-    };
-    match described {
-        Ok((place, Some(_))) => report.add("awsSecret", Finding::Ok, format!("you may DescribeSecret of {}", place.id)),
-        Ok((place, None)) => {
-            report.add(
-                "awsSecret",
-                Finding::Problem,
-                format!("{} does not exist in {}: {}", place.id, place.region, session.flags.plugin(&format!("status {name}"))),
-            );
-        }
-        Err(why) => report.add("awsSecret", Finding::Problem, why),
+    let without = if args.name.is_some() { Finding::Problem } else { Finding::Note };
+    let place = object.map(|object| (object.name_any(), Place::of(object, caller.region(), &session.flags)));
+    let region = place.as_ref().and_then(|(_, place)| place.as_ref().ok()).map(|place| place.region.clone());
+    identity::of_caller(&caller, region.as_deref(), without, report).await;
+    match place {
+        None => {}
+        // The checks of the object say why.
+        Some((_, Err(why))) => report.add("awsSecret", Finding::Note, format!("not checked: {why}")),
+        Some((name, Ok(place))) => match caller.describe(&place).await {
+            Ok(Some(_)) => report.add("awsSecret", Finding::Ok, format!("you may DescribeSecret of {}", place.id)),
+            Ok(None) => {
+                let status = session.flags.plugin(&format!("status {name}"));
+                report.add("awsSecret", Finding::Problem, format!("{} does not exist in {}: {status}", place.id, place.region));
+            }
+            Err(why) => report.add("awsSecret", Finding::Problem, why),
+        },
     }
 }
 
 fn screen(report: &Report, colours: bool) -> Page {
-    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]).within(output::columns());
     for check in &report.checks {
         let tone = match check.result {
             Finding::Ok => Tone::Good,
@@ -191,28 +162,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn object(name: &str, observed: i64) -> RotatedSecret {
-        serde_json::from_value(json!({
-            "apiVersion": "rotated-secrets.io/v1alpha1",
-            "kind": "RotatedSecret",
-            "metadata": {"name": name, "namespace": "shop", "generation": 2, "creationTimestamp": "2026-06-01T11:00:00Z"},
-            "spec": {},
-            "status": {"observedGeneration": observed},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn an_operator_is_judged_by_what_it_has_not_reconciled() {
-        let now = "2026-06-01T12:00:00Z".parse().unwrap();
-        let flags = Flags::default();
-        assert_eq!(operator(&[], now, &flags).0, Finding::Note);
-        assert_eq!(operator(&[object("a", 2)], now, &flags), (Finding::Ok, "it is up to date with 1 object".to_owned()));
-        let (result, message) = operator(&[object("a", 2), object("b", 1)], now, &flags);
-        assert_eq!(result, Finding::Problem);
-        assert!(message.starts_with("it is behind with 1 of 2 objects (shop/b: the operator has not reconciled the spec"), "{message}");
-    }
+    use crate::plugin::flags::Flags;
+    use crate::plugin::health::judge;
 
     #[test]
     fn machines_get_stable_fields() {
@@ -223,5 +174,35 @@ mod tests {
             json!({"checks": [{"check": "apiServer", "result": "Ok", "message": "responds"}]})
         );
         assert_eq!(screen(&report, false).text(), "CHECK       RESULT   WHAT\napiServer   Ok       responds\n");
+    }
+
+    #[test]
+    fn the_object_has_its_say() {
+        let object: RotatedSecret = serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": "db", "namespace": "shop"},
+            "spec": {},
+            "status": {"conditions": [
+                {"type": "Ready", "status": "False", "reason": "IntervalTooShort", "message": "use a longer one", "lastTransitionTime": "2026-06-01T11:00:00Z"},
+                {"type": "Stalled", "status": "True", "reason": "IntervalTooShort", "message": "use a longer one", "lastTransitionTime": "2026-06-01T11:00:00Z"},
+            ]},
+        }))
+        .unwrap();
+        let mut report = Report { checks: Vec::new() };
+        of_object(&judge(&object, "2026-06-01T12:00:00Z".parse().unwrap(), &Flags::default()), &mut report);
+        assert_eq!(report.checks[0].result, Finding::Problem);
+        assert_eq!(report.checks[0].message, "db is Stalled, IntervalTooShort: use a longer one");
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told() {
+        let mut report = Report { checks: Vec::new() };
+        clock(SignedDuration::ZERO, &mut report);
+        assert!(report.checks.is_empty());
+        clock(SignedDuration::from_hours(1), &mut report);
+        clock(SignedDuration::from_hours(-744), &mut report);
+        let told: Vec<&str> = report.checks.iter().map(|check| check.message.as_str()).collect();
+        assert!(told[0].contains("60m behind the API server's") && told[1].contains("31d ahead of"), "{told:?}");
     }
 }

@@ -28,6 +28,11 @@ impl Exit {
         }
     }
 
+    /// The worse of two.
+    pub(super) fn and(self, other: Self) -> Self {
+        if other.code() > self.code() { other } else { self }
+    }
+
     pub(super) fn fine_if(fine: bool) -> Self {
         if fine { Self::Fine } else { Self::Wrong }
     }
@@ -44,6 +49,10 @@ pub struct Trouble {
 impl Trouble {
     pub(super) fn wrong(message: impl Into<String>) -> Self {
         Self { exit: Exit::Wrong, message: message.into() }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
     }
 
     pub(super) fn unreachable(message: impl Into<String>) -> Self {

@@ -1,7 +1,6 @@
 //! Commands for messages, with the flags that make them act on the same object in any terminal.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use super::args::ClusterArgs;
 
@@ -9,14 +8,13 @@ use super::args::ClusterArgs;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flags {
     namespace: String,
-    context: Option<String>,
-    kubeconfig: Option<PathBuf>,
+    cluster: ClusterArgs,
 }
 
 impl Flags {
     /// The flags of this invocation, whose namespace is `namespace`.
     pub(super) fn new(args: &ClusterArgs, namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), context: args.context.clone(), kubeconfig: args.kubeconfig.clone() }
+        Self { namespace: namespace.to_owned(), cluster: args.clone() }
     }
 
     /// The flags for another namespace of the same cluster.
@@ -37,10 +35,13 @@ impl Flags {
     /// `kubectl <words>`, for commands without a namespace.
     pub(super) fn cluster(&self, words: &str) -> String {
         let mut command = format!("kubectl {words}");
-        if let Some(context) = &self.context {
-            let _ = write!(command, " --context {}", quoted(context));
+        let args = &self.cluster;
+        let flags = [("context", &args.context), ("cluster", &args.cluster), ("user", &args.user), ("as", &args.impersonate)];
+        let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
+        for (flag, value) in flags.chain(args.impersonate_groups.iter().map(|group| ("as-group", group))) {
+            let _ = write!(command, " --{flag} {}", quoted(value));
         }
-        if let Some(path) = &self.kubeconfig {
+        if let Some(path) = &args.kubeconfig {
             let _ = write!(command, " --kubeconfig {}", quoted(&path.to_string_lossy()));
         }
         command
@@ -67,6 +68,14 @@ mod tests {
         let cluster = "--context arn:aws:eks:eu-central-1:1:cluster/prod --kubeconfig '/tmp/my config'";
         assert_eq!(flags.within("other").plugin("resume db"), format!("kubectl rotatedsecret resume db -n other {cluster}"));
         assert_eq!(flags.cluster("rotatedsecret status -A"), format!("kubectl rotatedsecret status -A {cluster}"));
+        let args = ClusterArgs {
+            user: Some("admin".to_owned()),
+            impersonate: Some("jane".to_owned()),
+            impersonate_groups: vec!["ops".to_owned(), "on call".to_owned()],
+            ..ClusterArgs::default()
+        };
+        let command = "kubectl rotatedsecret status db -n shop --user admin --as jane --as-group ops --as-group 'on call'";
+        assert_eq!(Flags::new(&args, "shop").plugin("status db"), command);
     }
 
     #[test]

@@ -8,12 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::conditions::{condition, holds, lags};
+use super::conditions::{condition, holds, lags, suspended_by_namespace};
+use super::connect::REQUEST_MANAGER;
 use super::flags::Flags;
 use super::progress::{self, Asking};
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
+use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus, SUSPEND_MESSAGE};
 use crate::kubernetes::stored::Unreadable;
 
 /// Time within which the operator must react to a change or a due time.
@@ -68,8 +69,12 @@ pub(super) struct Health {
     /// What happened, why, and the command to run; absent if the object is Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
+    /// By `spec.suspend` or by the Namespace.
     pub(super) suspended: bool,
     pub(super) rotation_suspended: bool,
+    /// Why, by whom and since when it was suspended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) suspend_message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) creation_time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +97,9 @@ pub(super) struct Health {
     pub(super) mirror_secret_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mirror_version_id: Option<String>,
+    /// Fields that this version of the plugin does not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unknown_fields: Vec<String>,
 }
 
 impl Health {
@@ -107,6 +115,7 @@ impl Health {
             message: Some(format!("{}: apply it again, or delete it", unreadable.defect)),
             suspended: false,
             rotation_suspended: false,
+            suspend_message: None,
             creation_time: metadata.creation_timestamp.clone(),
             last_rotation_time: None,
             next_rotation_time: None,
@@ -118,7 +127,22 @@ impl Health {
             current_version_id: None,
             mirror_secret_name: None,
             mirror_version_id: None,
+            unknown_fields: Vec::new(),
         }
+    }
+
+    /// Whether a line of the table would be the same, except for ages.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        let line = |health: &Self| {
+            (
+                health.state,
+                health.reason.clone(),
+                health.message.clone(),
+                health.current_version_id.clone(),
+                health.mirror_version_id.clone(),
+            )
+        };
+        line(self) == line(other)
     }
 
     /// Whether the object is Ready, or was Ready when it was suspended.
@@ -146,6 +170,8 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
     let ready = condition(object, ConditionType::Ready);
     let unattended = unattended(object, now, flags);
     let state = state(object, &status, unattended.is_some(), now);
+    let rotation_suspended = object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
+    let because = object.annotations().get(SUSPEND_MESSAGE).filter(|_| object.spec.suspend || rotation_suspended).cloned();
     let said = || ready.map(|ready| ready.message.clone());
     let message = match state {
         State::Ready => None,
@@ -158,9 +184,14 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         State::Progressing if ready.is_none() => Some("the operator has not reconciled the object yet".to_owned()),
         State::Progressing if lags(object) => Some("the operator has not reconciled the latest spec yet".to_owned()),
         State::Progressing if object.metadata.deletion_timestamp.is_some() => Some("it is being deleted".to_owned()),
+        State::Suspended => said().map(|said| match &because {
+            Some(because) => format!("{said} ({because})"),
+            None => said,
+        }),
         _ => said(),
     };
-    let paused = object.spec.suspend || object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
+    let by_namespace = suspended_by_namespace(object).is_some();
+    let paused = by_namespace || object.spec.suspend || rotation_suspended;
     let overdue = status.next_rotation_time.as_ref().filter(|next| next.0 <= now && !paused).map(|next| now.duration_since(next.0));
     let aws = status.aws.clone().unwrap_or_default();
     Health {
@@ -170,8 +201,9 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         ready: ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone()),
         reason: ready.map(|ready| ready.reason.clone()),
         message,
-        suspended: object.spec.suspend,
-        rotation_suspended: object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend),
+        suspended: object.spec.suspend || by_namespace,
+        rotation_suspended,
+        suspend_message: because,
         creation_time: object.metadata.creation_timestamp.clone(),
         overdue_seconds: overdue.map(|overdue| overdue.as_secs()),
         missed_rotations: status.missed_rotations,
@@ -183,6 +215,7 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         last_rotation_time: status.last_rotation_time,
         next_rotation_time: status.next_rotation_time,
         failures: status.failures,
+        unknown_fields: Vec::new(),
     }
 }
 
@@ -192,11 +225,12 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, is_unattended: bo
     let rotated = reason_of(ConditionType::Rotated);
     let unready = reason_of(ConditionType::Ready);
     let next = status.next_rotation_time.as_ref().map(|next| next.0);
-    let paused = object.spec.suspend || is(rotated, Reason::Suspended);
+    let by_namespace = suspended_by_namespace(object).is_some();
+    let paused = object.spec.suspend || by_namespace || is(rotated, Reason::Suspended);
     let under_way = is(unready, Reason::Progressing) || (is(unready, Reason::Creating) && status.failures.is_none());
     match () {
         // A suspension is only in force once the operator has observed it.
-        () if object.spec.suspend && !is_unattended => State::Suspended,
+        () if (object.spec.suspend || by_namespace) && !is_unattended => State::Suspended,
         () if holds(object, ConditionType::Stalled) => State::Stalled,
         () if is(rotated, Reason::Overdue) || (!paused && next.is_some_and(|next| now.duration_since(next) > PATIENCE)) => State::Overdue,
         () if is_unattended => State::Unattended,
@@ -215,14 +249,13 @@ pub(super) fn unattended(object: &RotatedSecret, now: Timestamp, flags: &Flags) 
     let status = object.status.clone().unwrap_or_default();
     let waiting = |since: Timestamp| now.duration_since(since) > PATIENCE;
     let asks = format!("is it running? {}", flags.within(&object.namespace().unwrap_or_default()).plugin("doctor"));
-    let written = last_write(object);
-    if lags(object) && written.is_some_and(waiting) {
+    if lags(object) && last_write(object).is_some_and(waiting) {
         return Some(format!("the operator has not reconciled the spec since it was changed: {asks}"));
     }
-    if object.spec.suspend {
+    if object.spec.suspend || suspended_by_namespace(object).is_some() {
         return None;
     }
-    if pending(object).contains(&"refresh") && written.is_some_and(waiting) {
+    if pending(object).contains(&"refresh") && progress::asked_at(object).or_else(|| last_write(object)).is_some_and(waiting) {
         return Some(format!("the operator has not acknowledged a refresh request: {asks}"));
     }
     let attempt = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref()).map(|at| at.0);
@@ -238,10 +271,11 @@ pub(super) fn unattended(object: &RotatedSecret, now: Timestamp, flags: &Flags) 
     None
 }
 
-/// Time of the last write of the object by a client other than the operator.
+/// Time of the last write of the object by a client other than the operator. Requests of the plugin do not count: they
+/// have times of their own.
 fn last_write(object: &RotatedSecret) -> Option<Timestamp> {
-    let people =
-        object.managed_fields().iter().filter(|entry| entry.subresource.is_none() && entry.manager.as_deref() != Some(FIELD_MANAGER));
+    let others = |manager: Option<&str>| manager != Some(FIELD_MANAGER) && manager != Some(REQUEST_MANAGER);
+    let people = object.managed_fields().iter().filter(|entry| entry.subresource.is_none() && others(entry.manager.as_deref()));
     people.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().or(object
         .metadata
         .creation_timestamp

@@ -8,16 +8,21 @@ use super::args::ObjectArgs;
 use super::connect::Session;
 use super::flags::Flags;
 use super::output::{self, Page};
+use super::seen::Seen;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages};
 use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause, Outcome, RotatedSecret};
 
 /// The fields of `history -o json`.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct History {
     namespace: String,
     name: String,
     items: Vec<Entry>,
+    /// Entries that this version of the plugin does not know. They are not in `items`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_fields: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,9 +66,15 @@ impl GoBack {
 }
 
 pub(super) async fn run(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
-    let object = session.object(&args.name).await?;
-    let history = collect(session.namespace.clone(), args.name.clone(), &object);
-    output::emit(args.out.output, &history, || screen(&history, Timestamp::now(), output::colours(), &session.flags))?;
+    let seen = session.seen(&args.name).await?;
+    let unknown = match &seen {
+        Seen::Readable { unknown, .. } => unknown.iter().filter(|field| field.starts_with("status.history")).cloned().collect(),
+        Seen::Unreadable(_) => Vec::new(),
+    };
+    let object = session.readable(seen)?;
+    let history = History { unknown_fields: unknown, ..collect(session.namespace.clone(), args.name.clone(), &object) };
+    let wide = args.out.is_wide();
+    output::emit(&args.out, &history, || screen(&history, session.now(), output::colours(), wide, &session.flags))?;
     Ok(Exit::Fine)
 }
 
@@ -96,38 +107,48 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
             }
         })
         .collect();
-    History { namespace, name, items }
+    History { namespace, name, items, unknown_fields: Vec::new() }
 }
 
-fn screen(history: &History, now: Timestamp, colours: bool, flags: &Flags) -> Page {
+/// `wide`: with times and whole version IDs.
+fn screen(history: &History, now: Timestamp, colours: bool, wide: bool, flags: &Flags) -> Page {
     if history.items.is_empty() {
         let status = flags.plugin(&format!("status {}", history.name));
         return Page::of(&format!("{} has no version yet: {status}", history.name));
     }
-    let mut table = Table::new(&["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]);
+    let headers: &[&str] = if wide {
+        &["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]
+    } else {
+        &["AGE", "CAUSE", "OUTCOME", "VERSION", "BACK", "NOW"]
+    };
+    let mut table = Table::new(headers);
+    let short = |version: &str| version.get(..8).unwrap_or(version).to_owned();
     for entry in &history.items {
         let mut place: Vec<String> = entry.labels.iter().map(|label| (*label).to_owned()).collect();
         if entry.mirrored {
             place.push("mirrored".to_owned());
         }
         if let Some(older) = &entry.copy_of {
-            place.push(format!("value of {}", older.get(..8).unwrap_or(older)));
+            place.push(format!("value of {}", short(older)));
         }
         let outcome =
             entry.reason.as_ref().map_or_else(|| format!("{:?}", entry.outcome), |reason| format!("{:?}: {reason}", entry.outcome));
         let tone = if entry.outcome == Outcome::Succeeded { Tone::Plain } else { Tone::Bad };
-        table.row(vec![
-            ages::since(entry.time.0, now).into(),
-            entry.time.0.to_string().into(),
-            entry.cause.as_str().into(),
-            Cell(outcome, tone),
-            entry.version_id.as_str().into(),
-            place.join(", ").into(),
-            entry.can_go_back.words().into(),
-        ]);
+        let (age, cause, back) = (ages::since(entry.time.0, now).into(), entry.cause.as_str().into(), entry.can_go_back.words().into());
+        let place = place.join(", ").into();
+        table.row(if wide {
+            let (time, version) = (entry.time.0.to_string().into(), entry.version_id.as_str().into());
+            vec![age, time, cause, Cell(outcome, tone), version, place, back]
+        } else {
+            vec![age, cause, Cell(outcome, tone), short(&entry.version_id).into(), back, place]
+        });
     }
     let mut page = Page::default();
     page.table(&table, colours);
+    if !history.unknown_fields.is_empty() {
+        page.gap();
+        page.line(&format!("entries that this plugin does not know: {} (update the plugin)", history.unknown_fields.join(", ")));
+    }
     page
 }
 
@@ -161,13 +182,21 @@ mod tests {
     #[test]
     fn the_table_says_when_why_and_what_each_version_is_now() {
         assert_eq!(
-            screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, &Flags::default()).text(),
+            screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, true, &Flags::default()).text(),
             "AGE   TIME                   CAUSE        OUTCOME                     VERSION   NOW                                       BACK\n\
              60m   2026-06-01T11:00:00Z   RolledBack   Succeeded                   v3        AWSCURRENT, mirrored, value of 57c54e0c   -\n\
              2d    2026-05-30T12:00:00Z   Scheduled    Abandoned: ForeignPending   v2                                                  while AWS has it\n\
              31d   2026-05-01T12:00:00Z   Scheduled    Succeeded                   v1        AWSPREVIOUS                               yes\n\
              61d   2026-04-01T12:00:00Z   Created      Succeeded                   v0                                                  yes\n"
         );
+        let narrow = screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, false, &Flags::default());
+        let mut lines = narrow.text().lines();
+        assert_eq!(lines.next(), Some("AGE   CAUSE        OUTCOME                     VERSION   BACK               NOW"));
+        assert_eq!(
+            lines.next(),
+            Some("60m   RolledBack   Succeeded                   v3        -                  AWSCURRENT, mirrored, value of 57c54e0c")
+        );
+        assert!(narrow.text().lines().all(|line| line.len() <= 120), "{narrow:?}");
     }
 
     #[test]

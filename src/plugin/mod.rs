@@ -9,27 +9,34 @@ mod ages;
 mod answer;
 mod args;
 mod aws;
+mod clock;
+mod complete;
 mod conditions;
 mod connect;
 mod doctor;
 mod escape;
 mod exit;
 mod flags;
+mod format;
 mod health;
 mod history;
+mod kubeconfig;
+mod names;
+mod objects;
+mod operator;
 mod output;
 mod progress;
 mod request;
 mod restored;
 mod rollback;
+mod seen;
 mod status;
 mod suspend;
 mod table;
 mod values;
 mod verify;
+mod version;
 mod wait;
-
-use clap::CommandFactory as _;
 
 pub use args::Cli;
 use args::Command;
@@ -41,22 +48,28 @@ pub use exit::{Exit, Trouble};
 /// # Errors
 /// One sentence with the command to run.
 pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
-    if let Command::Completion { shell } = cli.command {
-        let mut script = Vec::new();
-        clap_complete::generate(clap_complete::Shell::from(shell), &mut Cli::command(), "kubectl-rotatedsecret", &mut script);
-        return output::script(&String::from_utf8_lossy(&script)).map(|()| Exit::Fine);
+    match &cli.command {
+        Command::Completion { shell } => return output::script(&complete::script(*shell)).map(|()| Exit::Fine),
+        Command::Complete { words } => return complete::run(words).await,
+        Command::Version(args) if args.client => return version::of_client(args),
+        _ => {}
     }
     let session = Session::open(&cli.cluster).await?;
     match cli.command {
         Command::Status(args) => status::run(&session, &args).await,
-        Command::Rotate(args) => request::rotate(&session, &args).await,
+        Command::Rotate(args) => {
+            objects::each(&session, &args.objects, &args.wait, async |task| request::rotate(&session, task, args.force).await).await
+        }
         Command::Rollback(args) => rollback::run(&session, &args).await,
-        Command::Refresh(args) => request::refresh(&session, &args).await,
+        Command::Refresh(args) => {
+            objects::each(&session, &args.objects, &args.wait, async |task| request::refresh(&session, task).await).await
+        }
         Command::History(args) => history::run(&session, &args).await,
         Command::Suspend(args) => suspend::suspend(&session, &args).await,
         Command::Resume(args) => suspend::resume(&session, &args).await,
         Command::Verify(args) => verify::run(&session, &args).await,
         Command::Doctor(args) => doctor::run(&session, &args).await,
-        Command::Completion { .. } => Ok(Exit::Fine),
+        Command::Version(args) => version::run(&session, &args).await,
+        Command::Completion { .. } | Command::Complete { .. } => Ok(Exit::Fine),
     }
 }

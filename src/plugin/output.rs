@@ -7,15 +7,33 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Trouble;
-use super::args::Format;
+use super::args::OutputArgs;
 use super::escape::reorders;
+use super::format::{Format, select};
 use super::table::{Table, Tone, paint};
 
 /// Whether to use colors: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
+/// Lines and columns of the terminal. COLUMNS has precedence, so that a pipe can be told too. `None`: not limited.
+pub(super) fn columns() -> Option<usize> {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.filter(|columns| *columns > 0).or_else(|| terminal().map(|(columns, _)| columns))
+}
+
+/// Lines of the terminal.
+pub(super) fn lines() -> Option<usize> {
+    terminal().map(|(_, lines)| lines)
+}
+
+fn terminal() -> Option<(usize, usize)> {
+    let (terminal_size::Width(columns), terminal_size::Height(lines)) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some((usize::from(columns), usize::from(lines)))
 }
 
 /// Text for a person. All text that is added is escaped.
@@ -58,8 +76,22 @@ impl Page {
 }
 
 /// Prints `document` in the format, or `human` if there is none.
-pub(super) fn emit<T: Serialize>(format: Option<Format>, document: &T, human: impl FnOnce() -> Page) -> Result<(), Trouble> {
-    out(&render(format, document, human)?)
+pub(super) fn emit<T: Serialize>(args: &OutputArgs, document: &T, human: impl FnOnce() -> Page) -> Result<(), Trouble> {
+    out(&render(args.output.as_ref(), document, human)?)
+}
+
+/// Prints the documents of several objects as one, if the format is for a program.
+pub(super) fn emit_all<T: Serialize>(args: &OutputArgs, items: &[T]) -> Result<(), Trouble> {
+    #[derive(Serialize)]
+    struct List<'a, T> {
+        items: &'a [T],
+    }
+    if args.is_text() { Ok(()) } else { emit(args, &List { items }, Page::default) }
+}
+
+/// Prints a note to standard error, where it does not disturb a program.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", super::escape::escaped(text));
 }
 
 /// Prints a page to standard output.
@@ -72,16 +104,32 @@ pub(super) fn script(text: &str) -> Result<(), Trouble> {
     out(text)
 }
 
-fn render<T: Serialize>(format: Option<Format>, document: &T, human: impl FnOnce() -> Page) -> Result<String, Trouble> {
+fn render<T: Serialize>(format: Option<&Format>, document: &T, human: impl FnOnce() -> Page) -> Result<String, Trouble> {
     let unwritable = || Trouble::wrong("the answer could not be written in this format: please report it");
+    let value = || serde_json::to_value(document).map_err(|_| unwritable());
     Ok(match format {
-        None => human().0,
+        None | Some(Format::Wide) => human().0,
         Some(Format::Json) => json(document).ok_or_else(unwritable)?,
         Some(Format::Yaml) => {
             let yaml = serde_saphyr::to_string(document).map_err(|_| unwritable())?;
             // JSON is also YAML, and has an escape for each of these characters.
             if yaml.chars().any(unprintable) { json(document).ok_or_else(unwritable)? } else { yaml }
         }
+        Some(Format::JsonPath(parts)) => select(parts, &value()?),
+        Some(Format::Name) => names(&value()?),
+    })
+}
+
+/// As `kubectl get -o name`.
+fn names(document: &Value) -> String {
+    let objects = document.get("items").and_then(Value::as_array).map_or(std::slice::from_ref(document), Vec::as_slice);
+    let own = document.get("name");
+    let mut names: Vec<&str> = objects.iter().filter_map(|object| object.get("name").or(own)?.as_str()).collect();
+    // The entries of a history are those of one object.
+    names.dedup();
+    names.into_iter().fold(String::new(), |mut text, name| {
+        let _ = writeln!(text, "rotatedsecret.rotated-secrets.io/{}", super::escape::escaped(name));
+        text
     })
 }
 
@@ -128,7 +176,7 @@ mod tests {
     const HOSTILE: &str = "x\u{1b}[2J\r\n9 objects: 9 Ready\t\u{9b}8m\u{202e}\u{2028}\u{7f}";
 
     fn text(format: Option<Format>, id: &'static str) -> String {
-        render(format, &Example { current_version_id: id }, || Page::of("for people")).unwrap()
+        render(format.as_ref(), &Example { current_version_id: id }, || Page::of("for people")).unwrap()
     }
 
     #[test]
@@ -136,6 +184,17 @@ mod tests {
         assert_eq!(text(Some(Format::Json), "v1"), "{\n  \"currentVersionId\": \"v1\"\n}\n");
         assert_eq!(text(Some(Format::Yaml), "v1").trim_end(), "currentVersionId: v1");
         assert_eq!(text(None, "v1"), "for people\n");
+        assert_eq!(text(Some(Format::Wide), "v1"), "for people\n");
+    }
+
+    #[test]
+    fn names_are_those_of_kubectl_get() {
+        let name = |document: Value| names(&document);
+        let one = "rotatedsecret.rotated-secrets.io/db\n";
+        assert_eq!(name(serde_json::json!({"name": "db"})), one);
+        assert_eq!(name(serde_json::json!({"name": "db", "items": [{"versionId": "v"}, {"versionId": "w"}]})), one);
+        assert_eq!(name(serde_json::json!({"items": [{"name": "a"}, {"name": "b"}]})).lines().count(), 2);
+        assert_eq!(name(serde_json::json!({"checks": []})), "");
     }
 
     #[test]
@@ -153,11 +212,11 @@ mod tests {
         assert!(harmless(page.text()) && page.text().lines().count() == 4, "{page:?}");
         assert!(harmless(&Trouble::wrong(HOSTILE).to_string()) && harmless(&Trouble::unreachable(HOSTILE).to_string()));
         for format in [Format::Json, Format::Yaml] {
-            let written = text(Some(format), HOSTILE);
+            let written = text(Some(format.clone()), HOSTILE);
             assert!(harmless(&written), "{written:?}");
             let read: serde_json::Value = match format {
                 Format::Json => serde_json::from_str(&written).unwrap(),
-                Format::Yaml => serde_saphyr::from_str(&written).unwrap(),
+                _ => serde_saphyr::from_str(&written).unwrap(),
             };
             assert_eq!(read["currentVersionId"], HOSTILE, "{written}");
         }

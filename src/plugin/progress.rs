@@ -4,13 +4,14 @@
 //! is never mistaken for it. The version decides the outcome. Other problems of the object are reported in addition and do
 //! not change the outcome.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::conditions::{condition, holds, lags};
+use super::conditions::{condition, holds, lags, suspended_by_namespace};
 use super::flags::Flags;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret};
+use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, SUSPEND_MESSAGE};
 use crate::desired::{RollbackRequest, bounded};
 use crate::version_id::{VersionId, VersionIds};
 
@@ -116,6 +117,20 @@ pub(super) fn pending(object: &RotatedSecret, asking: Asking) -> Option<String> 
         Asking::RollBack => (RollbackRequest::parse(text)?.token, answered.rollback),
     };
     (answered.as_ref() != Some(&token)).then_some(token)
+}
+
+/// When the oldest pending request was made, by the time in its token. `None`: no pending token of the plugin.
+pub(super) fn asked_at(object: &RotatedSecret) -> Option<Timestamp> {
+    let tokens = [Asking::Rotate, Asking::RollBack, Asking::Refresh].into_iter().filter_map(|asking| pending(object, asking));
+    tokens.filter_map(|token| token_time(&token)).min()
+}
+
+/// Format of the time with which a token of the plugin begins.
+pub(super) const TOKEN_TIME: &str = "%Y%m%dT%H%M%SZ";
+
+fn token_time(token: &str) -> Option<Timestamp> {
+    let (time, _) = token.split_once('-')?;
+    jiff::civil::DateTime::strptime(TOKEN_TIME, time).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
 /// Acknowledgement of the request in the status.
@@ -294,10 +309,13 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
     if object.spec.suspend {
         return Some(format!("{name} is suspended, so the request would have no effect: {}", resume()));
     }
+    if let Some(why) = suspended_by_namespace(object) {
+        return Some(format!("the namespace of {name} is suspended, so the request would have no effect: {why}"));
+    }
     if asking == Asking::Rotate
         && let Some(rotation) = object.spec.rotation.as_ref().filter(|rotation| rotation.lambda.is_some())
     {
-        let advice = || format!("rotation of {name} is suspended, so AWS cannot rotate it: {}", resume());
+        let advice = || format!("rotation of {name} is suspended, so AWS cannot rotate it, with or without --force: {}", resume());
         return rotation.suspend.then(advice);
     }
     match &object.spec.value {
@@ -315,6 +333,17 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
     }
 }
 
+/// Why a rotation needs `--force`.
+pub(super) fn held(object: &RotatedSecret, flags: &Flags) -> Option<String> {
+    object.spec.rotation.as_ref().filter(|rotation| rotation.suspend)?;
+    let name = name(object);
+    let because = object.annotations().get(SUSPEND_MESSAGE).map_or_else(String::new, |because| format!(" ({because})"));
+    Some(format!(
+        "rotation of {name} is suspended{because}: add --force to rotate all the same, or {}",
+        flags.plugin(&format!("resume {name}"))
+    ))
+}
+
 /// Why the request was not carried out in time.
 pub(super) fn late(object: &RotatedSecret, asked: &Asked, waited: &str, flags: &Flags) -> String {
     let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False");
@@ -323,7 +352,11 @@ pub(super) fn late(object: &RotatedSecret, asked: &Asked, waited: &str, flags: &
             format!("the operator has not acknowledged the request within {waited}: is it running? {}", flags.plugin("doctor"))
         }
         Some(ready) => format!("not done within {waited}: {}", ready.message),
-        None => format!("not done within {waited}: {} shows more", flags.plugin(&format!("status {}", name(object)))),
+        None => format!(
+            "not done within {waited}, although the operator has reconciled: {} shows more, and {} whether the operator is older",
+            flags.plugin(&format!("status {}", name(object))),
+            flags.cluster("rotatedsecret version")
+        ),
     }
 }
 

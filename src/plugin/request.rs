@@ -6,33 +6,37 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Trouble;
 use super::answer::{Answer, Outcome};
-use super::args::RequestArgs;
-use super::connect::{FIELD_MANAGER, Session};
+use super::connect::{REQUEST_MANAGER, Session};
+use super::objects::Task;
 use super::progress::{self, Asked, Asking};
 use super::restored::Restored;
 use super::wait::Wait;
-use super::{Exit, Trouble};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
 use crate::desired::{RollbackRequest, RollbackTo};
 use crate::kubernetes::stored::Brief;
 use crate::version_id::VersionIds;
 
-pub(super) async fn rotate(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    if args.cancel {
-        return withdraw(session, args, Asking::Rotate).await;
+/// Requests a rotation. `force`: also if rotation is suspended.
+pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool) -> Result<Answer, Trouble> {
+    if task.args.cancel {
+        return withdraw(session, task, Asking::Rotate).await;
     }
-    let object = ready_for(session, args, Asking::Rotate).await?;
-    let refresh = token();
+    let object = ready_for(session, task, Asking::Rotate).await?;
+    if let Some(held) = progress::held(&object, &session.flags).filter(|_| !force) {
+        return Err(Trouble::wrong(held));
+    }
+    let refresh = token(session, &object);
     let waiting = progress::pending(&object, Asking::Rotate);
     let asked = Asked { token: waiting.clone().unwrap_or_else(|| refresh.clone()), refresh };
     let annotations =
         if waiting.is_some() { json!({REFRESH: asked.refresh}) } else { json!({ROTATE: asked.token, REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
-    ask(session, &args.name, annotations).await?;
-    let wait = Wait::new(session, args, Asking::Rotate, asked, &object).making(version);
+    ask(session, task.name, annotations).await?;
+    let wait = Wait::new(session, task, Asking::Rotate, asked, &object).making(version);
     wait.tell("requested", &format!("with token {}{}", wait.asked.token, earlier(waiting.is_some())))?;
-    wait.for_version(session, progress::rotation, &format!("{} is rotated", args.name)).await?.give(args.out.output)
+    wait.for_version(session, progress::rotation, &format!("{} is rotated", task.name)).await
 }
 
 /// A request that is repeated while it is pending is one request, so that a command repeated after an error does not
@@ -44,13 +48,13 @@ fn earlier(waiting: bool) -> &'static str {
 /// Requests the value of the version in `restored`. `since`: an earlier wait of the same command.
 pub(super) async fn roll_back(
     session: &Session,
-    args: &RequestArgs,
+    task: Task<'_>,
     object: &RotatedSecret,
     restored: &Restored,
     since: Option<&Wait>,
-) -> Result<Exit, Trouble> {
+) -> Result<Answer, Trouble> {
     let to = &restored.version_id;
-    let refresh = token();
+    let refresh = token(session, object);
     let waiting = object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text));
     let waiting = waiting
         .filter(|_| progress::pending(object, Asking::RollBack).is_some())
@@ -60,46 +64,47 @@ pub(super) async fn roll_back(
     let annotations =
         if again { json!({REFRESH: asked.refresh}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
-    ask(session, &args.name, annotations).await?;
-    let mut wait = Wait::new(session, args, Asking::RollBack, asked, object).making(version);
+    ask(session, task.name, annotations).await?;
+    let mut wait = Wait::new(session, task, Asking::RollBack, asked, object).making(version);
     if let Some(since) = since {
         wait = wait.continuing(since);
     }
-    let told = format!("the value of {}, with token {}{}", restored.words(Timestamp::now()), wait.asked.token, earlier(again));
+    let told = format!("the value of {}, with token {}{}", restored.words(session.now()), wait.asked.token, earlier(again));
     wait.tell("requested", &told)?;
-    let done = format!("{} has the value of version {to} again", args.name);
+    let done = format!("{} has the value of version {to} again", task.name);
     let answer = wait.for_version(session, progress::rollback, &done).await?;
-    Answer { restores: Some(restored.clone()), ..answer }.give(args.out.output)
+    Ok(Answer { restores: Some(restored.clone()), ..answer })
 }
 
-pub(super) async fn refresh(session: &Session, args: &RequestArgs) -> Result<Exit, Trouble> {
-    if args.cancel {
-        return withdraw(session, args, Asking::Refresh).await;
+/// Requests a reconcile.
+pub(super) async fn refresh(session: &Session, task: Task<'_>) -> Result<Answer, Trouble> {
+    if task.args.cancel {
+        return withdraw(session, task, Asking::Refresh).await;
     }
-    let object = ready_for(session, args, Asking::Refresh).await?;
-    let wait = request_refresh(session, args, &object).await?;
+    let object = ready_for(session, task, Asking::Refresh).await?;
+    let wait = request_refresh(session, task, &object).await?;
     wait.tell("requested", &format!("with token {}", wait.asked.token))?;
-    let done = format!("the operator has reconciled {}, and it is Ready", args.name);
-    wait.for_refresh(session, progress::refreshed, &done).await?.give(args.out.output)
+    let done = format!("the operator has reconciled {}, and it is Ready", task.name);
+    wait.for_refresh(session, progress::refreshed, &done).await
 }
 
 /// Requests a refresh. Returns the wait for its acknowledgement.
-pub(super) async fn request_refresh(session: &Session, args: &RequestArgs, object: &RotatedSecret) -> Result<Wait, Trouble> {
-    let token = token();
-    ask(session, &args.name, json!({REFRESH: token})).await?;
+pub(in crate::plugin) async fn request_refresh(session: &Session, task: Task<'_>, object: &RotatedSecret) -> Result<Wait, Trouble> {
+    let token = token(session, object);
+    ask(session, task.name, json!({REFRESH: token})).await?;
     let asked = Asked { token: token.clone(), refresh: token };
-    Ok(Wait::new(session, args, Asking::Refresh, asked, object))
+    Ok(Wait::new(session, task, Asking::Refresh, asked, object))
 }
 
 /// The object, if the request can be carried out in its current state.
-pub(super) async fn ready_for(session: &Session, args: &RequestArgs, asking: Asking) -> Result<RotatedSecret, Trouble> {
-    let object = session.object(&args.name).await?;
+pub(in crate::plugin) async fn ready_for(session: &Session, task: Task<'_>, asking: Asking) -> Result<RotatedSecret, Trouble> {
+    let object = session.object(task.name).await?;
     progress::obstacle(&object, asking, &session.flags).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
 }
 
 /// Removes a pending request from the object.
-pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Asking) -> Result<Exit, Trouble> {
-    let (name, verb) = (&args.name, asking.verb());
+pub(super) async fn withdraw(session: &Session, task: Task<'_>, asking: Asking) -> Result<Answer, Trouble> {
+    let (name, verb) = (task.name, asking.verb());
     // The operator may write the status in between, which makes the patch fail with a conflict.
     for _ in 0..5 {
         let object = session.object(name).await?;
@@ -124,19 +129,24 @@ pub(super) async fn withdraw(session: &Session, args: &RequestArgs, asking: Aski
                 }
             }
         };
-        return Answer::unasked(session, name, outcome, message).give(args.out.output);
+        return Ok(Answer::unasked(session, name, outcome, message));
     }
     Err(Trouble::wrong(format!("{name} changes too often, so the request could not be withdrawn: run the command again")))
 }
 
-/// A unique token that is readable in a status.
-fn token() -> String {
+/// A unique token that is readable in a status. It begins with the time since when the operator has a request to carry
+/// out, so that a repeated request does not look like a new one.
+fn token(session: &Session, object: &RotatedSecret) -> String {
+    token_of(progress::asked_at(object).unwrap_or_else(|| session.now()))
+}
+
+fn token_of(time: Timestamp) -> String {
     let random: String = Uuid::new_v4().simple().to_string().chars().take(8).collect();
-    format!("{}-{random}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"))
+    format!("{}-{random}", time.strftime(progress::TOKEN_TIME))
 }
 
 fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+    PatchParams { field_manager: Some(REQUEST_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 async fn ask(session: &Session, name: &str, annotations: Value) -> Result<(), Trouble> {
@@ -151,11 +161,26 @@ mod tests {
 
     #[test]
     fn tokens_are_fresh_and_short_enough_to_be_kept_as_they_are() {
-        let tokens: std::collections::BTreeSet<_> = (0..50).map(|_| token()).collect();
+        let tokens: std::collections::BTreeSet<_> = (0..50).map(|_| token_of(Timestamp::now())).collect();
         assert_eq!(tokens.len(), 50);
         for token in tokens {
             assert_eq!(crate::desired::bounded(&token), token);
             assert!(token.len() == 25 && token.chars().nth(8) == Some('T'), "{token}");
         }
+    }
+
+    #[test]
+    fn the_time_of_the_oldest_request_is_in_its_token() {
+        let at: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let object = |annotations: Value, requests: Value| -> RotatedSecret {
+            let object = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "spec": {},
+                "metadata": {"name": "db", "annotations": annotations}, "status": {"requests": requests}});
+            serde_json::from_value(object).unwrap()
+        };
+        let earlier = token_of(at);
+        let later = token_of("2026-06-01T12:05:00Z".parse().unwrap());
+        assert_eq!(progress::asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({}))), Some(at));
+        assert_ne!(progress::asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({"rotate": earlier}))), Some(at));
+        assert_eq!(progress::asked_at(&object(json!({ROTATE: "by hand"}), json!({}))), None);
     }
 }

@@ -9,32 +9,34 @@ use super::args::RollbackArgs;
 use super::connect::Session;
 use super::escape::escaped;
 use super::flags::Flags;
+use super::objects::Task;
 use super::progress::Asking;
 use super::request;
 use super::restored::{Restored, history};
 use super::wait::Wait;
 use super::{Exit, Trouble, ages};
-use crate::api::{Cause, RotatedSecret};
+use crate::api::{AWSCURRENT, Cause, RotatedSecret};
 
 const PREVIOUS: &str = "AWSPREVIOUS";
 
 pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, Trouble> {
-    if args.request.cancel {
-        return request::withdraw(session, &args.request, Asking::RollBack).await;
+    let task = Task { name: &args.name, args: &args.wait, several: false };
+    if args.wait.cancel {
+        return request::withdraw(session, task, Asking::RollBack).await?.give(&args.wait.out);
     }
-    let mut object = request::ready_for(session, &args.request, Asking::RollBack).await?;
+    let mut object = request::ready_for(session, task, Asking::RollBack).await?;
     let mut refreshed: Option<Wait> = None;
     if args.to == PREVIOUS && !args.dry_run {
         // The status may be minutes old, and the label may have moved in AWS since.
-        let mut wait = request::request_refresh(session, &args.request, &object).await?.in_any_case();
+        let mut wait = request::request_refresh(session, task, &object).await?.in_any_case();
         if let Err(answer) = wait.for_labels(session).await? {
-            return answer.give(args.request.out.output);
+            return answer.give(&args.wait.out);
         }
         wait.tell("refreshed", "the operator has read the versions in AWS")?;
         object = wait.object.clone();
         refreshed = Some(wait);
     }
-    let now = Timestamp::now();
+    let now = session.now();
     let version = find(&object, &args.to, &session.flags, now).map_err(Trouble::wrong)?;
     let restored = Restored::of(&object, &version);
     if args.dry_run {
@@ -48,18 +50,18 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
         }
         object = still_current(session, args, &object).await?;
     }
-    request::roll_back(session, &args.request, &object, &restored, refreshed.as_ref()).await
+    request::roll_back(session, task, &object, &restored, refreshed.as_ref()).await?.give(&args.wait.out)
 }
 
 /// Output of a dry run.
 fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timestamp) -> Result<Exit, Trouble> {
     let message = format!(
         "{} would have the value of {} again, according to the current status; nothing was written",
-        args.request.name,
+        args.name,
         restored.words(now)
     );
-    let answer = Answer::unasked(session, &args.request.name, Outcome::DryRun, message);
-    Answer { restores: Some(restored), ..answer }.give(args.request.out.output)
+    let answer = Answer::unasked(session, &args.name, Outcome::DryRun, message);
+    Answer { restores: Some(restored), ..answer }.give(&args.wait.out)
 }
 
 /// Asks for confirmation on a terminal. Any answer other than yes is no.
@@ -71,11 +73,11 @@ fn confirmed(question: &str, answers: &mut impl BufRead, screen: &mut impl Write
 
 /// The object, if no other version became current while the command waited for the answer.
 async fn still_current(session: &Session, args: &RollbackArgs, before: &RotatedSecret) -> Result<RotatedSecret, Trouble> {
-    let object = session.object(&args.request.name).await?;
+    let object = session.object(&args.name).await?;
     if current(&object) == current(before) {
         return Ok(object);
     }
-    let history = session.flags.plugin(&format!("history {}", args.request.name));
+    let history = session.flags.plugin(&format!("history {}", args.name));
     Err(Trouble::wrong(format!("another version has become current meanwhile, so no rollback was requested: {history}")))
 }
 
@@ -89,6 +91,9 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
     let see = flags.plugin(&format!("history {name}"));
     let status = object.status.clone().unwrap_or_default();
     let aws = status.aws.unwrap_or_default();
+    if meant == AWSCURRENT {
+        return Err(format!("AWSCURRENT is the value that {name} has now: {see} shows the earlier versions"));
+    }
     if meant == PREVIOUS {
         let previous = aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: {see}"))?;
         return undone(object, &previous, flags, now).map_or(Ok(previous), Err);
@@ -172,6 +177,7 @@ mod tests {
             (Some("abcd"), "x", "has no version that begins with x"),
             (Some("abcd"), "", "has no version"),
             (Some("abcd"), "cccc", "is already current"),
+            (Some("abcd"), "AWSCURRENT", "is the value that db has now"),
         ] {
             let refusal = find(&object(previous), meant, &Flags::default(), now()).unwrap_err();
             assert!(refusal.contains(words), "{meant}: {refusal}");

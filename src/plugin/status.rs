@@ -1,18 +1,24 @@
 //! `status`: shows due, overdue and failing objects on one screen.
 
-use jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, ListParams};
+mod detail;
+mod screen;
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use kube::runtime::watcher::{Config, Event, watcher};
 use serde::Serialize;
 
+use self::screen::Screen;
 use super::args::StatusArgs;
 use super::connect::Session;
-use super::health::{Health, State, judge, sort};
+use super::health::{Health, judge, sort};
 use super::output::{self, Page};
-use super::table::{Cell, Table, Tone};
-use super::{Exit, Trouble, ages};
-use crate::api::RotatedSecret;
-use crate::kubernetes::stored::Stored;
-use crate::kubernetes::watch::PAGE;
+use super::seen::Seen;
+use super::{Exit, Trouble};
+use crate::kubernetes::stored::Brief;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -20,249 +26,152 @@ struct List<'a> {
 }
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
-    let now = Timestamp::now();
-    let colours = output::colours();
-    if let Some(name) = &args.name {
-        let object = session.object(name).await?;
-        let health = judge(&object, now, &session.flags);
-        output::emit(args.out.output, &health, || detail(&object, &health, now, colours))?;
-        return Ok(Exit::fine_if(health.is_fine()));
-    }
-    let mut items: Vec<Health> = list(session, args.all_namespaces)
-        .await?
-        .iter()
-        .map(|stored| match stored {
-            Stored::Readable(object) => judge(object, now, &session.flags),
-            Stored::Unreadable(unreadable) => Health::unreadable(unreadable),
-        })
-        .collect();
-    sort(&mut items);
-    output::emit(args.out.output, &List { items: &items }, || {
-        let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
-        screen(&items, args.all_namespaces, place, now, colours)
-    })?;
-    Ok(Exit::fine_if(items.iter().all(Health::is_fine)))
+    let shown = show(session, args).await?;
+    if args.watch { follow(session, args).await } else { Ok(shown) }
 }
 
-/// All objects, read in pages because a cluster can hold thousands.
-pub(super) async fn list(session: &Session, everywhere: bool) -> Result<Vec<Stored>, Trouble> {
-    let api = if everywhere { Api::all(session.client.clone()) } else { session.objects() };
-    let mut params = ListParams::default().limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let page = api.list(&params).await.map_err(|error| session.trouble("list", "", &error))?;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(found),
+async fn show(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+    if let [name] = args.names.as_slice() {
+        let seen = session.seen(name).await?;
+        let health = health(session, &seen);
+        let exit = Exit::fine_if(health.is_fine());
+        if !args.problems || exit == Exit::Wrong {
+            let object = session.readable(seen)?;
+            output::emit(&args.out, &health, || detail::page(&object, &health, session.now(), output::colours()))?;
         }
+        return Ok(exit);
     }
-}
-
-fn screen(items: &[Health], everywhere: bool, place: &str, now: Timestamp, colours: bool) -> Page {
-    if items.is_empty() {
-        return Page::of(&format!("No RotatedSecrets in {place}."));
-    }
-    let mut headers = vec!["NAME", "STATE", "REASON", "LAST ROTATED", "NEXT ROTATION", "AGE"];
-    if everywhere {
-        headers.insert(0, "NAMESPACE");
-    }
-    let mut table = Table::new(&headers);
-    for health in items {
-        let mut row: Vec<Cell> = Vec::new();
-        if everywhere {
-            row.push(health.namespace.as_str().into());
-        }
-        row.push(health.name.as_str().into());
-        row.push(Cell(format!("{:?}", health.state), health.state.tone()));
-        row.push(health.reason.as_deref().unwrap_or("-").into());
-        row.push(health.last_rotation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
-        row.push(next(health, now));
-        row.push(health.creation_time.as_ref().map_or_else(|| "-".to_owned(), |at| ages::since(at.0, now)).into());
-        table.row(row);
-    }
-    let mut page = Page::default();
-    page.table(&table, colours);
-    let mut told = false;
-    for health in items {
-        if let (Some(message), true) = (&health.message, health.state != State::Due) {
-            let name = if everywhere { format!("{}/{}", health.namespace, health.name) } else { health.name.clone() };
-            if !std::mem::replace(&mut told, true) {
-                page.gap();
+    let mut missing = Exit::Fine;
+    let seen = if args.names.is_empty() {
+        session.list(args.all_namespaces, args.selector.as_deref()).await?
+    } else {
+        let mut found = Vec::new();
+        for name in &args.names {
+            match session.seen(name).await {
+                Ok(seen) => found.push(seen),
+                Err(trouble) if trouble.exit == Exit::Wrong => {
+                    output::note(&format!("error: {trouble}"));
+                    missing = Exit::Wrong;
+                }
+                Err(trouble) => return Err(trouble),
             }
-            page.line(&format!("{name}: {message}"));
         }
-    }
-    page.gap();
-    page.line(&summary(items, now));
-    page
-}
-
-/// `3 objects: 1 Stalled, 2 Ready; 1 rotates within 24h`.
-fn summary(items: &[Health], now: Timestamp) -> String {
-    let counts: Vec<String> = State::ALL
-        .into_iter()
-        .map(|state| (state, items.iter().filter(|health| health.state == state).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{count} {state:?}"))
-        .collect();
-    let day = SignedDuration::from_hours(24);
-    let soon = items
-        .iter()
-        .filter(|health| matches!(health.state, State::Ready | State::Due))
-        .filter(|health| health.next_rotation_time.as_ref().is_some_and(|next| next.0 <= now + day))
-        .count();
-    let objects = if items.len() == 1 { "1 object".to_owned() } else { format!("{} objects", items.len()) };
-    let rotating = match soon {
-        0 => String::new(),
-        1 => "; 1 rotates within 24h".to_owned(),
-        many => format!("; {many} rotate within 24h"),
+        found
     };
-    format!("{objects}: {}{rotating}", counts.join(", "))
+    let mut items: Vec<Health> = seen.iter().map(|seen| health(session, seen)).collect();
+    sort(&mut items);
+    let exit = Exit::fine_if(items.iter().all(Health::is_fine)).and(missing);
+    if items.is_empty() && args.out.is_text() {
+        return Ok(nothing(session, args).await?.and(missing));
+    }
+    let all = items.len();
+    if args.problems && !args.out.is_text() {
+        items.retain(|health| !health.is_fine());
+    }
+    output::emit(&args.out, &List { items: &items }, || screen(session, args, all).page(&items))?;
+    Ok(exit)
 }
 
-fn next(health: &Health, now: Timestamp) -> Cell {
-    match (&health.next_rotation_time, health.overdue_seconds) {
-        _ if health.suspended || health.rotation_suspended => "suspended".into(),
-        (None, _) => "-".into(),
-        (Some(at), None) => ages::until(at.0, now).into(),
-        (Some(_), Some(seconds)) if health.state == State::Due => Cell(format!("due {}s", seconds.max(0)), Tone::Caution),
-        (Some(_), Some(seconds)) => Cell(format!("overdue {}", ages::human(SignedDuration::from_secs(seconds))), Tone::Bad),
+/// Health of an object, also of one that this version does not fully know.
+pub(super) fn health(session: &Session, seen: &Seen) -> Health {
+    match seen {
+        Seen::Readable { object, unknown } => Health { unknown_fields: unknown.clone(), ..judge(object, session.now(), &session.flags) },
+        Seen::Unreadable(unreadable) => Health::unreadable(unreadable),
     }
 }
 
-fn detail(object: &RotatedSecret, health: &Health, now: Timestamp, colours: bool) -> Page {
-    let mut table = Table::bare();
-    let mut line = |label: &str, cell: Cell| table.row(vec![label.into(), cell]);
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    line("Name:", format!("{}/{}", health.namespace, health.name).into());
-    line("State:", Cell(format!("{:?}", health.state), health.state.tone()));
-    line("AWS secret:", or_none(&health.secret_arn).into());
-    line("Version:", or_none(&health.current_version_id).into());
-    let mirror = match (&health.mirror_secret_name, &health.mirror_version_id) {
-        (Some(name), version) if *version == health.current_version_id => format!("Secret {name}, of this version"),
-        (Some(name), version) => format!("Secret {name}, of version {}", or_none(version)),
-        (None, _) => "-".to_owned(),
-    };
-    line("Mirror:", mirror.into());
-    let rotated = health.last_rotation_time.as_ref();
-    line("Last rotated:", rotated.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", ages::until(at.0, now), at.0)).into());
-    let Cell(words, tone) = next(health, now);
-    let words = health.next_rotation_time.as_ref().map_or(words.clone(), |at| format!("{words} ({})", at.0));
-    line("Next rotation:", Cell(words, tone));
-    if health.missed_rotations > 0 {
-        line("Missed:", format!("{} due times before the last rotation", health.missed_rotations).into());
+fn screen(session: &Session, args: &StatusArgs, objects: usize) -> Screen {
+    // What does not fit on the screen would push what needs action off it.
+    let long = output::lines().is_some_and(|lines| objects + 4 > lines);
+    Screen {
+        everywhere: args.all_namespaces,
+        only_problems: args.problems || (long && !args.out.is_wide() && args.names.is_empty()),
+        headers: !args.no_headers,
+        wide: args.out.is_wide(),
+        now: session.now(),
+        colours: output::colours(),
     }
-    if let Some(failures) = &health.failures {
-        let again = failures.next_attempt_time.as_ref().map_or_else(String::new, |at| format!(", next attempt {}", ages::until(at.0, now)));
-        line("Failures:", Cell(format!("{} in a row{again}", failures.count), Tone::Bad));
-    }
-    if !health.pending_requests.is_empty() {
-        line("Requested:", Cell(health.pending_requests.join(", "), Tone::Caution));
-    }
-    let mut page = Page::default();
-    page.table(&table, colours);
-    if let Some(message) = &health.message {
-        page.gap();
-        page.painted(message, health.state.tone(), colours);
-    }
-    let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    if !conditions.is_empty() {
-        let mut table = Table::new(&["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"]);
-        for condition in conditions {
-            let since = ages::since(condition.last_transition_time.0, now);
-            // Ready, Stalled and the condition at fault have the same message, which is already shown above.
-            let repeated = health.message.as_ref() == Some(&condition.message);
-            let message = if repeated { "as above" } else { condition.message.as_str() };
-            let cells = [condition.type_.as_str(), &condition.status, &condition.reason, &since, message];
-            table.row(cells.into_iter().map(Cell::from).collect());
+}
+
+/// There is no object. A namespace that does not exist is a mistake.
+async fn nothing(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+    let place = if args.all_namespaces { "this cluster" } else { session.namespace.as_str() };
+    let labels = args.selector.as_ref().map_or_else(String::new, |selector| format!(" with the labels {selector}"));
+    if !args.all_namespaces {
+        let namespaces = Api::<Brief<Namespace>>::all(session.client.clone());
+        if matches!(namespaces.get_opt(&session.namespace).await, Ok(None)) {
+            let namespaces = session.flags.cluster("get namespaces");
+            return Err(Trouble::wrong(format!("there is no namespace {place}: {namespaces} shows all")));
         }
-        page.gap();
-        page.table(&table, colours);
     }
-    page
+    output::note(&format!("No RotatedSecrets{labels} in {place}."));
+    Ok(Exit::Fine)
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::plugin::flags::Flags;
-
-    fn now() -> Timestamp {
-        "2026-06-01T12:00:00Z".parse().unwrap()
-    }
-
-    fn health(name: &str, conditions: &serde_json::Value, next: &str) -> (RotatedSecret, Health) {
-        let object: RotatedSecret = serde_json::from_value(json!({
-            "apiVersion": "rotated-secrets.io/v1alpha1",
-            "kind": "RotatedSecret",
-            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-05-20T12:00:00Z"},
-            "spec": {},
-            "status": {
-                "conditions": conditions,
-                "aws": {"arn": "arn:x", "currentVersionId": "v2"},
-                "mirror": {"secretName": name, "versionId": "v2"},
-                "lastRotationTime": "2026-05-31T12:00:00Z",
-                "nextRotationTime": next,
-            },
-        }))
-        .unwrap();
-        let health = judge(&object, now(), &Flags::default());
-        (object, health)
-    }
-
-    fn condition(of: &str, status: &str, reason: &str) -> serde_json::Value {
-        json!({"type": of, "status": status, "reason": reason, "message": format!("about {of}"), "lastTransitionTime": "2026-06-01T11:00:00Z"})
-    }
-
-    #[test]
-    fn the_screen_shows_one_line_each_then_the_sentences_then_a_sum() {
-        let mut items = vec![
-            health("api", &json!([condition("Ready", "True", "Succeeded")]), "2026-06-02T00:00:00Z").1,
-            health(
-                "db",
-                &json!([condition("Ready", "False", "AwsUnavailable"), condition("Rotated", "False", "Overdue")]),
-                "2026-06-01T09:00:00Z",
-            )
-            .1,
-        ];
-        sort(&mut items);
-        assert_eq!(
-            screen(&items, true, "shop", now(), false).text(),
-            "NAMESPACE   NAME   STATE     REASON           LAST ROTATED   NEXT ROTATION   AGE\n\
-             shop        db     Overdue   AwsUnavailable   24h            overdue 3h      12d\n\
-             shop        api    Ready     Succeeded        24h            in 12h          12d\n\
-             \n\
-             shop/db: about Rotated\n\
-             \n\
-             2 objects: 1 Overdue, 1 Ready; 1 rotates within 24h\n"
-        );
-        let narrow = screen(&items, false, "shop", now(), false);
-        let narrow = narrow.text();
-        assert!(narrow.starts_with("NAME   STATE") && narrow.contains("\ndb: about Rotated\n"), "{narrow}");
-        assert_eq!(screen(&[], false, "shop", now(), false).text(), "No RotatedSecrets in shop.\n");
-    }
-
-    #[test]
-    fn one_object_is_shown_with_its_conditions() {
-        let conditions = json!([condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")]);
-        let (object, health) = health("db", &conditions, "2026-06-02T12:00:00Z");
-        let page = detail(&object, &health, now(), false);
-        let text = page.text();
-        for line in [
-            "Name:            shop/db",
-            "State:           Stalled",
-            "Version:         v2",
-            "Mirror:          Secret db, of this version",
-            "Last rotated:    24h ago (2026-05-31T12:00:00Z)",
-            "Next rotation:   in 24h (2026-06-02T12:00:00Z)",
-            "about Ready",
-            "Ready       False    NotOwned   60m     as above",
-            "Stalled     True     NotOwned   60m     about Stalled",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+/// Shows each change, until the user interrupts the command.
+async fn follow(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+    let mut config = Config::default();
+    config.label_selector.clone_from(&args.selector);
+    let events = watcher(session.everywhere(args.all_namespaces), config);
+    let mut events = std::pin::pin!(events);
+    let mut shown: BTreeMap<(String, String), Health> = BTreeMap::new();
+    // What the list before has shown.
+    let mut listed = false;
+    let screen = Screen { headers: false, only_problems: false, ..screen(session, args, 0) };
+    loop {
+        let event = tokio::select! {
+            event = events.try_next() => event,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Fine),
+        };
+        let seen = match event {
+            Ok(Some(Event::Apply(seen) | Event::InitApply(seen))) => seen,
+            Ok(Some(Event::InitDone)) => {
+                listed = true;
+                continue;
+            }
+            Ok(Some(Event::Delete(seen))) => {
+                let health = health(session, &seen);
+                if wanted(args, &health) {
+                    shown.remove(&(health.namespace.clone(), health.name.clone()));
+                    output::note(&format!("{}/{} is deleted", health.namespace, health.name));
+                }
+                continue;
+            }
+            Ok(Some(Event::Init)) => continue,
+            Ok(None) => return Ok(Exit::Fine),
+            Err(error) => return Err(watching(session, &error)),
+        };
+        let health = health(session, &seen);
+        if !wanted(args, &health) {
+            continue;
         }
+        let before = shown.insert((health.namespace.clone(), health.name.clone()), health.clone());
+        if listed && before.is_none_or(|before| !before.looks_like(&health)) {
+            output::emit(&args.out, &health, || screen.row(&health))?;
+        }
+    }
+}
+
+fn wanted(args: &StatusArgs, health: &Health) -> bool {
+    (args.names.is_empty() || args.names.contains(&health.name)) && (!args.problems || !health.is_fine())
+}
+
+fn watching(session: &Session, error: &kube::runtime::watcher::Error) -> Trouble {
+    use kube::runtime::watcher::Error;
+    match error {
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => session.trouble("watch", "", error),
+        _ => Trouble::unreachable("the watch was interrupted: run the command again"),
+    }
+}
+
+impl Screen {
+    /// One object, as a line of the table.
+    fn row(&self, health: &Health) -> Page {
+        let mut page = Page::default();
+        page.table(&self.table(std::slice::from_ref(health)), self.colours);
+        if let Some(message) = &health.message {
+            page.line(&format!("    {message}"));
+        }
+        page
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::escape::escaped;
 
 /// Color of a word on a terminal.
@@ -41,18 +43,22 @@ impl<T: Into<String>> From<T> for Cell {
 
 impl Cell {
     fn width(&self) -> usize {
-        escaped(&self.0).chars().count()
+        escaped(&self.0).width()
     }
 }
 
 /// Rows under headers.
 #[derive(Debug, Default)]
-pub(super) struct Table(Vec<Vec<Cell>>);
+pub(super) struct Table {
+    rows: Vec<Vec<Cell>>,
+    /// Number of columns within which a line must fit.
+    within: Option<usize>,
+}
 
 impl Table {
     /// A table with these headers.
     pub(super) fn new(headers: &[&str]) -> Self {
-        Self(vec![headers.iter().map(|header| Cell::from(*header)).collect()])
+        Self { rows: vec![headers.iter().map(|header| Cell::from(*header)).collect()], within: None }
     }
 
     /// A table without headers.
@@ -60,18 +66,32 @@ impl Table {
         Self::default()
     }
 
+    /// Moves the last column to lines of its own if the table is wider than this. The terminal wraps these lines itself:
+    /// a command that is broken by the plugin could not be pasted.
+    pub(super) fn within(self, columns: Option<usize>) -> Self {
+        Self { within: columns, ..self }
+    }
+
     /// Adds a row.
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
-        self.0.push(cells);
+        self.rows.push(cells);
     }
 
     /// The lines, three spaces between columns, no space at a line's end.
     pub(super) fn render(&self, colours: bool) -> String {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or_default();
-        let widths: Vec<usize> =
-            (0..columns).map(|column| self.0.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or_default()).collect();
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or_default())
+            .collect();
+        let total = widths.iter().sum::<usize>() + 3 * widths.len().saturating_sub(1);
+        let apart = columns > 1 && self.within.is_some_and(|within| total > within);
         let mut text = String::new();
-        for row in &self.0 {
+        for (number, row) in self.rows.iter().enumerate() {
+            let last = row.last().filter(|_| apart && row.len() == columns);
+            let (row, below) = match last {
+                Some(last) => (row.get(..columns - 1).unwrap_or_default(), Some(last).filter(|last| number > 0 && last.width() > 0)),
+                None => (row.as_slice(), None),
+            };
             let mut pending = 0;
             for (cell, width) in row.iter().zip(&widths) {
                 let Cell(word, tone) = cell;
@@ -83,6 +103,9 @@ impl Table {
                 pending += width - length + 3;
             }
             text.push('\n');
+            if let Some(Cell(word, tone)) = below {
+                let _ = writeln!(text, "    {}", paint(word, *tone, colours));
+            }
         }
         text
     }
@@ -99,6 +122,24 @@ mod tests {
         table.row(vec!["ü".into(), "".into()]);
         table.row(vec!["".into(), "Due".into()]);
         assert_eq!(table.render(false), "NAME          STATE\na-long-name   Ready\nü\n              Due\n");
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_has_its_last_column_below() {
+        let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]).within(Some(24));
+        table.row(vec!["a".into(), "Ok".into(), "kubectl rotatedsecret status db -n shop".into()]);
+        table.row(vec!["b".into(), "Ok".into(), "".into()]);
+        assert_eq!(table.render(false), "CHECK   RESULT\na       Ok\n    kubectl rotatedsecret status db -n shop\nb       Ok\n");
+        let table = table.within(None).render(false);
+        assert!(table.contains("a       Ok       kubectl"), "{table}");
+    }
+
+    #[test]
+    fn wide_letters_take_two_columns() {
+        let mut table = Table::bare();
+        table.row(vec!["秘密".into(), "x".into()]);
+        table.row(vec!["abcd".into(), "y".into()]);
+        assert_eq!(table.render(false), "秘密   x\nabcd   y\n");
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Tr
         checked_values: matches!(reads.values, Some(Ok(_))),
         checks,
     };
-    output::emit(args.out.output, &report, || screen(&report, args.no_aws, output::colours()))?;
+    output::emit(&args.out, &report, || screen(&report, args.no_aws, output::colours()))?;
     Ok(match result {
         Finding::Agree => Exit::Fine,
         Finding::Differ => Exit::Wrong,
@@ -292,7 +292,7 @@ fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (F
 }
 
 fn screen(report: &Report, no_aws: bool, colours: bool) -> Page {
-    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]).within(output::columns());
     for check in &report.checks {
         let tone = match check.result {
             Finding::Agree => Tone::Good,

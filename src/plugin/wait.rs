@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 
 use super::answer::{Answer, Outcome};
-use super::args::RequestArgs;
 use super::connect::Session;
 use super::flags::Flags;
+use super::objects::Task;
 use super::output::{self, Page};
 use super::progress::{self, Asked, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages};
@@ -36,23 +36,26 @@ pub(super) struct Wait {
     patience: Duration,
     waits: bool,
     aloud: bool,
+    /// Other objects wait at the same time, so that each line names its own.
+    several: bool,
     flags: Flags,
 }
 
 impl Wait {
-    pub(super) fn new(session: &Session, args: &RequestArgs, asking: Asking, asked: Asked, object: &RotatedSecret) -> Self {
+    pub(super) fn new(session: &Session, task: Task<'_>, asking: Asking, asked: Asked, object: &RotatedSecret) -> Self {
         Self {
             asked,
             object: object.clone(),
-            name: args.name.clone(),
+            name: task.name.to_owned(),
             asking,
             version: None,
             steps: None,
             began: Instant::now(),
             started: Instant::now(),
-            patience: Duration::try_from(args.timeout).unwrap_or_default(),
-            waits: !args.no_wait,
-            aloud: args.out.output.is_none(),
+            patience: Duration::try_from(task.args.timeout).unwrap_or_default(),
+            waits: !task.args.no_wait,
+            aloud: task.args.out.is_text(),
+            several: task.several,
             flags: session.flags.clone(),
         }
     }
@@ -118,7 +121,8 @@ impl Wait {
             return Ok(());
         }
         let waited = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
-        output::write(&Page::of(&format!("{:>5}   {step:<9}   {what}", ages::human(waited))))
+        let name = if self.several { format!("{}   ", self.name) } else { String::new() };
+        output::write(&Page::of(&format!("{:>5}   {name}{step:<9}   {what}", ages::human(waited))))
     }
 
     /// Reads the object until there is a verdict or the user interrupts the command.

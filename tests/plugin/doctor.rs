@@ -90,7 +90,8 @@ async fn doctor_tells_what_aws_denies() -> Result<()> {
     scene.run("doctor").await?.ends(0);
     scene.credentials = false;
     scene.run("doctor").await?.ends(0).says("Note").says("aws sso login");
-    scene.run("doctor db").await?.ends(1).says("aws sso login");
+    // Only verify needs them: what could not be checked is said, and is no fault of the object.
+    scene.run("doctor db").await?.ends(0).says("aws sso login").says("your access to the secret were not checked");
     Ok(())
 }
 
@@ -124,5 +125,44 @@ async fn who_has_no_rights_is_told_which() -> Result<()> {
     scene.run("status").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
     scene.run("status db").await?.ends(3).in_one_sentence().says("you may not get RotatedSecrets");
     scene.run("doctor").await?.ends(1).says("which status needs");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_repeats_what_the_operator_says_of_the_object() -> Result<()> {
+    let mut scene = Scene::new("repeats").await?;
+    let mut often = spec();
+    often["rotation"] = json!({"schedule": "rate(1 minute)"});
+    scene.settled("often", often).await?;
+    scene.run("doctor often").await?.ends(1).says("often is Stalled, IntervalTooShort");
+    // A Secret that belongs to another owner.
+    let foreign = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}}))?;
+    scene.world.secrets().create(&kube::api::PostParams::default(), &foreign).await?;
+    scene.settled("theirs", spec()).await?;
+    let answer = scene.run("doctor theirs -o json").await?.ends(1).json();
+    assert_eq!((result(&answer, "object"), result(&answer, "awsSecret")), (vec!["Problem"], vec!["Note"]), "{answer}");
+    scene.run("doctor theirs").await?.says("SecretNotOwned");
+    for credentials in [true, false] {
+        scene.credentials = credentials;
+        scene.run("doctor nobody").await?.ends(1).says("there is no RotatedSecret nobody");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_proves_whether_an_operator_runs() -> Result<()> {
+    let scene = Scene::new("probe").await?;
+    scene.settled("db", spec()).await?;
+    {
+        let _operator = scene.operator().await?;
+        scene.run("doctor db --probe").await?.ends(0).says("it has acknowledged a refresh of db");
+    }
+    // Nothing is due, and nothing was written for two minutes: whether somebody is there cannot be told.
+    let patch = json!([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]);
+    let patch: kube::api::Patch<()> = kube::api::Patch::Json(serde_json::from_value(patch)?);
+    scene.world.objects().patch("db", &kube::api::PatchParams::default(), &patch).await?;
+    let answer = scene.run("doctor -o json").await?.ends(0).json();
+    assert_eq!(result(&answer, "operator"), ["Note"], "{answer}");
+    scene.run("doctor").await?.says(&scene.command("doctor db --probe"));
     Ok(())
 }

@@ -4,8 +4,11 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod doctor;
+mod habits;
+mod many;
 mod requests;
 mod rollback;
 mod scene;
+mod skew;
 mod status;
 mod verify;

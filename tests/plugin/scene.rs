@@ -131,6 +131,18 @@ impl Scene {
         self.finish(command).await
     }
 
+    /// As `run`, without a namespace and with other variables.
+    pub(crate) async fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Result<Ran> {
+        let mut command = Command::new("/usr/bin/env");
+        command.args(variables.iter().map(|(name, value)| format!("{name}={value}"))).arg(PLUGIN).args(words);
+        self.finish(command).await
+    }
+
+    /// The kubeconfig of the user.
+    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
+    }
+
     /// A prepared command, in an environment without anything of this machine.
     pub(crate) async fn finish(&self, mut command: Command) -> Result<Ran> {
         command.env_clear().stdin(Stdio::null()).kill_on_drop(true);

@@ -88,7 +88,7 @@ async fn history_tells_versions_and_causes() -> Result<()> {
     let _operator = scene.operator().await?;
     scene.run("rotate db").await?.ends(0);
     let ran = scene.run("history db").await?.ends(0);
-    let causes: Vec<&str> = ran.out.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let causes: Vec<&str> = ran.out.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(causes, ["Requested", "Created"], "{ran:#?}");
     let items = scene.run("history db -o json").await?.ends(0).json()["items"].clone();
     assert_eq!((&items[0]["labels"], &items[0]["mirrored"]), (&json!(["AWSCURRENT"]), &json!(true)));

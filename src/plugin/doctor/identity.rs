@@ -61,8 +61,8 @@ async fn decide(cluster: &Cluster, object: &RotatedSecret) -> (Finding, String) 
 }
 
 /// The caller's identity in AWS, and whether STS can be reached.
-pub(super) async fn of_caller(caller: &Caller, without: Finding, report: &mut Report) {
-    match caller.who_am_i().await {
+pub(super) async fn of_caller(caller: &Caller, region: Option<&str>, without: Finding, report: &mut Report) {
+    match caller.who_am_i(region).await {
         Ok(arn) => report.add("awsIdentity", Finding::Ok, format!("AWS identifies you as {arn}")),
         Err(why) => report.add("awsIdentity", without, why),
     }
