@@ -117,6 +117,7 @@ impl Desired {
         Ok(Self {
             ids: VersionIds::of(&uid),
             suspended: object.spec.suspend,
+            suspended_by_namespace: None,
             settings: Settings::read(aws, &region, policy),
             own_prefix,
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },

@@ -27,6 +27,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         namespace: "shop".to_owned(),
         name: "db-admin".to_owned(),
         suspended: false,
+        suspended_by_namespace: None,
         region: "eu-central-1".to_owned(),
         secret_name: "k8s/shop/db-admin".to_owned(),
         own_prefix: true,

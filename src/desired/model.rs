@@ -35,6 +35,8 @@ pub struct Desired {
     pub name: String,
     /// Nothing is written while true.
     pub suspended: bool,
+    /// What the annotation of the Namespace says that suspends the object. Bounded; untrusted.
+    pub suspended_by_namespace: Option<String>,
     /// AWS region.
     pub region: String,
     /// Name of the AWS secret.

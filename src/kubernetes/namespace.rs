@@ -8,7 +8,11 @@ use kube::{Client, ResourceExt as _};
 
 use super::failed;
 use super::stored::Brief;
+use crate::api::SUSPEND;
 use crate::failure::Failure;
+
+/// Most characters of a text that are quoted in a condition.
+const LONGEST: usize = 256;
 
 /// What a Namespace says. Empty if the Namespace does not exist.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +41,12 @@ impl NamespacePolicy {
     /// The value of an annotation.
     pub fn get(&self, annotation: &str) -> Option<&str> {
         self.annotations.get(annotation).map(String::as_str)
+    }
+
+    /// The text of the annotation that suspends every object of the Namespace, bounded and on one line.
+    pub fn suspension(&self) -> Option<String> {
+        let text = self.get(SUSPEND)?;
+        Some(text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
     /// Whether the Namespace is being deleted or does not exist.

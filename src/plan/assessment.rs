@@ -19,7 +19,7 @@ pub enum Next {
 /// How the object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assessment {
-    /// `spec.suspend` is true: the last conditions stay.
+    /// `spec.suspend` is true, or the Namespace suspends the object: the last conditions stay.
     Suspended,
     /// The plan stopped before mirror and schedule; what was reported of them stays.
     Blocked(Blocked),

@@ -29,7 +29,8 @@ impl Clock {
     /// Takes the time of a response.
     pub(super) fn set(&self, headers: &http::HeaderMap, here: Timestamp) {
         let Some(there) = headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(parse) else { return };
-        let ahead = there.duration_since(here).as_secs();
+        // Both in whole seconds, as the header is.
+        let ahead = there.as_second() - here.as_second();
         self.ahead.store(if ahead.abs() <= TOLERANCE { 0 } else { ahead }, Ordering::Relaxed);
     }
 }

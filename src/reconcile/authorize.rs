@@ -26,6 +26,15 @@ impl Reconciler<'_> {
         Ok(want.within(namespace.uid))
     }
 
+    /// The desired state, suspended if the Namespace suspends its objects.
+    pub(super) async fn unless_suspended(&mut self, want: Desired) -> Result<Desired, Failure> {
+        if want.suspended {
+            return Ok(want);
+        }
+        let suspension = self.namespace(&want).await?.suspension();
+        Ok(Desired { suspended: suspension.is_some(), suspended_by_namespace: suspension, ..want })
+    }
+
     /// The Namespace, as it is in this reconcile.
     async fn namespace(&mut self, want: &Desired) -> Result<NamespacePolicy, Failure> {
         if let Some(namespace) = &self.namespace {

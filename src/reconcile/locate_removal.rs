@@ -2,7 +2,7 @@
 
 use super::authorize::Actor;
 use super::reconciler::Reconciler;
-use crate::api::ALLOWED_NAMES;
+use crate::api::{ALLOWED_NAMES, SUSPEND};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::desired::{AwsRemoval, Removal, SecretArn, SecretPlace, glob_allows};
@@ -16,6 +16,11 @@ impl Reconciler<'_> {
     pub(super) async fn look_for_secret(&mut self, removal: &Removal) -> Result<SecretLeft, Failure> {
         let Some(aws) = &removal.aws else { return Ok(SecretLeft::Absent) };
         let namespace = NamespacePolicy::of(&self.ctx.client, &removal.namespace).await?;
+        if let Some(because) = namespace.suspension() {
+            return Ok(SecretLeft::OutOfReach(format!(
+                "the annotation {SUSPEND} on the Namespace says {because:?}, so nothing is changed in AWS"
+            )));
+        }
         let recorded = match &aws.recorded {
             Some(recorded) => Some(recorded.clone()),
             None => self.mirrored_arn(removal).await,

@@ -16,6 +16,7 @@ impl Reconciler<'_> {
     /// status can write any ARN into it. The four ownership tags, uid included, prove that the secret there is this
     /// object's.
     pub(super) async fn locate(&mut self, want: Desired) -> Result<Desired, Failure> {
+        let want = self.unless_suspended(want).await?;
         if want.suspended {
             return Ok(want);
         }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::RotatedSecretStatus;
 use crate::api::condition::{ConditionType, Reason, Statement};
+use crate::api::{RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::{Desired, Pin};
@@ -30,7 +30,7 @@ pub(super) fn assessed(
     now: Timestamp,
 ) -> Vec<Statement> {
     match assessment {
-        Assessment::Suspended => suspended(before),
+        Assessment::Suspended => suspended(before, want),
         Assessment::Blocked(blocked) => self::blocked(before, blocked, now),
         Assessment::Examined(examined) => self::examined(after, want, seen, examined),
     }
@@ -161,14 +161,19 @@ fn after_moments(before: &RotatedSecretStatus) -> bool {
     !before.conditions.is_empty() && before.failures.as_ref().is_none_or(|failures| failures.count < 4)
 }
 
-fn suspended(before: &RotatedSecretStatus) -> Vec<Statement> {
+fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statement> {
     let held = before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
     let mut statements = repeated(before, &[ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
     statements.push(Statement {
         of: ConditionType::Ready,
         holds: held,
         reason: Reason::Suspended,
-        message: "spec.suspend is true: nothing is written until it is false".to_owned(),
+        message: match want.and_then(|want| want.suspended_by_namespace.as_ref()) {
+            Some(because) => {
+                format!("the annotation {SUSPEND} on the Namespace says {because:?}: nothing is written until it is removed")
+            }
+            None => "spec.suspend is true: nothing is written until it is false".to_owned(),
+        },
     });
     statements
 }

@@ -82,3 +82,26 @@ async fn a_suspended_rotation_rotates_only_on_purpose() -> Result<()> {
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 2);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_is_suspended_as_a_whole_and_its_objects_stay_as_they_are() -> Result<()> {
+    let scene = Scene::new("whole").await?;
+    scene.settled("db", spec()).await?;
+    scene.run("resume --namespace-wide").await?.ends(0).says("is not suspended");
+    scene.run("suspend --namespace-wide -m INC-1").await?.ends(0).says("is suspended (INC-1, by ");
+    scene.run("suspend --namespace-wide -m INC-2").await?.ends(0).says("is suspended already (INC-1, by ");
+    let _operator = scene.operator().await?;
+    while scene.world.objects().get("db").await?.status.unwrap_or_default().conditions.iter().all(|c| c.reason != "Suspended") {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    scene.run("status").await?.ends(0).says("1 Suspended").says("INC-1, by ");
+    scene.run("rotate db").await?.ends(1).in_one_sentence().says("the namespace of db is suspended").says("INC-1");
+    assert!(!scene.world.objects().get("db").await?.spec.suspend);
+    scene.run("suspend --namespace-wide --as jane").await?.ends(3).in_one_sentence().says("the Namespace").says("--all");
+    scene.run("resume --namespace-wide").await?.ends(0).says("is resumed");
+    while scene.world.objects().get("db").await?.status.unwrap_or_default().conditions.iter().any(|c| c.reason == "Suspended") {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    scene.run("rotate db").await?.ends(0);
+    Ok(())
+}

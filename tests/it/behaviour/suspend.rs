@@ -118,3 +118,33 @@ async fn a_suspended_rotation_stops_the_schedule_and_nothing_else() -> Result<()
     stage.world.check_agreement("app").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_of_the_namespace_suspends_every_object_and_says_why() -> Result<()> {
+    let stage = Stage::new("suspend").await?;
+    stage.settled("app", spec()).await?;
+    stage.annotate_namespace(json!({"rotated-secrets.io/suspend": "INC-1,\nby \"jane\""})).await?;
+    stage.world.request_rotation("app", "now").await?;
+    let before = stage.aws();
+    stage.advance(2 * HOUR);
+    stage.writes.take();
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "True", "Suspended").await?;
+    assert_eq!(stage.writes.take(), ["PUT rotatedsecrets/status"]);
+    assert_eq!(stage.aws(), before);
+    let message = stage.status("app").await?.conditions.into_iter().find(|c| c.type_ == "Ready").map(|c| c.message).unwrap_or_default();
+    ensure!(message.contains("rotated-secrets.io/suspend on the Namespace says \"INC-1, by \\\"jane\\\"\""), "{message}");
+    // An object that is created meanwhile waits too.
+    stage.settled("new", spec()).await?;
+    stage.expect("new", "Ready", "False", "Suspended").await?;
+    assert_eq!(stage.aws(), before);
+
+    stage.annotate_namespace(json!({"rotated-secrets.io/suspend": null})).await?;
+    for name in ["app", "new"] {
+        stage.settle(name).await?;
+        stage.expect(name, "Ready", "True", "Succeeded").await?;
+        stage.world.check_agreement(name).await?;
+    }
+    assert_eq!(stage.status("app").await?.requests.unwrap_or_default().rotate.as_deref(), Some("now"));
+    Ok(())
+}
