@@ -2,7 +2,6 @@
 //! words so far, as Cobra does, and expects one candidate on each line and a directive at the end.
 
 use clap::{CommandFactory as _, Parser as _};
-use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 
 use super::args::{Cli, ClusterArgs, Shell};
@@ -155,7 +154,7 @@ async fn namespaces(before: &[String]) -> Vec<String> {
     let Some(session) = session(before).await else { return Vec::new() };
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(session.client.clone());
     let found = api.list_metadata(&ListParams::default().limit(MOST)).await;
-    found.map(|list| list.items.iter().map(|namespace| namespace.name_any()).collect()).unwrap_or_default()
+    found.map(|list| list.items.iter().map(kube::ResourceExt::name_any).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) enum Format {
     JsonPath(Vec<Part>),
 }
 
-/// Part of a JSONPath template.
+/// Part of a template of `jsonpath`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     /// Fixed text.

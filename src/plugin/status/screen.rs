@@ -36,7 +36,9 @@ impl Screen {
         let sentences = self.sentences(&shown);
         if !sentences.is_empty() {
             page.gap();
-            sentences.iter().for_each(|sentence| page.line(sentence));
+            for sentence in &sentences {
+                page.line(sentence);
+            }
         }
         let unknown: Vec<&Health> = items.iter().filter(|health| !health.unknown_fields.is_empty()).collect();
         if let Some(first) = unknown.first() {
@@ -98,15 +100,15 @@ impl Screen {
     /// they are few.
     fn sentences(&self, items: &[Health]) -> Vec<String> {
         let told: Vec<&Health> = items.iter().filter(|health| health.message.is_some() && health.state != State::Due).collect();
-        let mut groups: Vec<((State, Option<&String>), Vec<&Health>)> = Vec::new();
+        let mut groups: Vec<Vec<&Health>> = Vec::new();
+        let key = |health: &Health| (health.state, health.reason.clone());
         for health in told {
-            let key = (health.state, health.reason.as_ref());
-            match groups.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, group)) => group.push(health),
-                None => groups.push((key, vec![health])),
+            match groups.iter_mut().find(|group| group.first().is_some_and(|first| key(first) == key(health))) {
+                Some(group) => group.push(health),
+                None => groups.push(vec![health]),
             }
         }
-        groups.iter().flat_map(|(_, group)| self.group(group)).collect()
+        groups.iter().flat_map(|group| self.group(group)).collect()
     }
 
     fn group(&self, group: &[&Health]) -> Vec<String> {
@@ -133,9 +135,9 @@ impl Screen {
 
     /// `a, b, c, d, e and 55 more`.
     fn names(&self, group: &[&Health]) -> String {
-        let named = if self.wide { group.len() } else { NAMED };
-        let names: Vec<String> = group.iter().take(named).map(|health| self.name(health)).collect();
-        let more = group.len().saturating_sub(named);
+        let most = if self.wide { group.len() } else { NAMED };
+        let names: Vec<String> = group.iter().take(most).map(|health| self.name(health)).collect();
+        let more = group.len().saturating_sub(most);
         if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
     }
 }
