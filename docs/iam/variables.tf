@@ -21,9 +21,9 @@ variable "cluster" {
 }
 
 variable "prefix" {
-  description = "The prefix of the names of AWS secrets (--name-prefix); empty for the default, k8s/CLUSTER."
+  description = "The prefix of the names of AWS secrets (--name-prefix)."
   type        = string
-  default     = ""
+  default     = "k8s"
 }
 
 variable "guard_targets" {
