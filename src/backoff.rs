@@ -3,12 +3,10 @@
 //! retry simultaneously.
 
 use jiff::SignedDuration;
-
-/// The longest wait after any failure, jitter included.
-pub const MAX_WAIT: SignedDuration = SignedDuration::from_mins(90);
+use strum::{EnumString, IntoStaticStr};
 
 /// Class of a failure. It determines the backoff.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
 pub enum Class {
     /// Transient (no response, HTTP 5xx): retry in seconds, doubling.
     Retry,
@@ -27,6 +25,22 @@ pub enum Class {
 }
 
 impl Class {
+    /// Its name in the status.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether it passes by itself, usually within seconds.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Retry | Self::Throttled | Self::Conflict)
+    }
+
+    /// The longest delay, jitter included.
+    pub fn longest(self) -> SignedDuration {
+        let (_, longest) = self.bounds();
+        SignedDuration::from_millis(i64::try_from(longest / 10 * 12).unwrap_or(i64::MAX))
+    }
+
     /// First and maximum delay in milliseconds, before jitter.
     const fn bounds(self) -> (u64, u64) {
         const SECOND: u64 = 1000;

@@ -1,8 +1,9 @@
 //! A failure in a form that may be shown to users: a class (which determines the retry), a reason, and a message
 //! composed of fixed text and names. The text of the original error is dropped, since it can contain a secret value.
 
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
+use crate::refusal::Refusal;
 
 /// The reason why a reconcile did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,5 +30,30 @@ impl Failure {
     /// Another writer was faster. Reconcile again.
     pub fn conflict(message: &'static str) -> Self {
         Self { class: Class::Conflict, reason: Reason::Progressing, message: message.to_owned() }
+    }
+}
+
+/// A failure and the condition that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The condition.
+    pub aspect: ConditionType,
+    /// The failure.
+    pub failure: Failure,
+}
+
+impl Failed {
+    /// As what a condition says.
+    pub fn refusal(&self) -> Refusal {
+        Refusal::new(self.failure.reason, self.failure.message.clone())
+    }
+}
+
+#[cfg(test)]
+impl Failed {
+    /// AWS denied the step, for this reason.
+    pub(crate) fn denied(refusal: &Refusal) -> Self {
+        let failure = Failure { class: Class::Denied, reason: refusal.reason, message: refusal.message.clone() };
+        Self { aspect: ConditionType::Provisioned, failure }
     }
 }

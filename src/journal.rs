@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::failure::Failed;
 use crate::refusal::Refusal;
-use crate::step::{Source, Stage, Step, StepKind};
+use crate::step::{Source, Stage, Step, StepKey, StepKind};
 use crate::version_id::VersionId;
 
 /// For how long reads of AWS may show a state from before a change (field reports: up to two minutes).
@@ -30,8 +31,8 @@ pub enum Effect {
     Absent,
     /// A value that was read must not be mirrored, or nothing may be written on top of it; nothing changed.
     Unfit(Unfit),
-    /// AWS refuses it until a user acts; nothing changed.
-    Refused(Refusal),
+    /// It failed. Whether anything changed is not known if there was no answer.
+    Failed(Failed),
 }
 
 /// Why a version must not be mirrored.
@@ -76,26 +77,35 @@ pub struct Written<'a> {
 
 /// The steps of the current reconcile, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Journal(Vec<Entry>);
+pub struct Journal {
+    entries: Vec<Entry>,
+    /// Steps that failed in an earlier reconcile, and whose backoff is not over. They are not tried.
+    held: BTreeMap<StepKey, Failed>,
+}
 
 impl Journal {
+    /// The journal of a reconcile that does not try these steps.
+    pub fn holding(held: impl IntoIterator<Item = (StepKey, Failed)>) -> Self {
+        Self { entries: Vec::new(), held: held.into_iter().collect() }
+    }
+
     /// Appends a step.
     pub fn record(&mut self, step: Step, effect: Effect) {
-        self.0.push(Entry { step, effect });
+        self.entries.push(Entry { step, effect });
     }
 
     /// All entries, oldest first.
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
     }
 
     fn applied(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. } | Effect::Exists { .. })).map(|entry| &entry.step)
+        self.entries.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. } | Effect::Exists { .. })).map(|entry| &entry.step)
     }
 
     /// What this reconcile changed itself, not what a former one had changed already.
     fn changes(&self) -> impl Iterator<Item = &Step> {
-        self.0.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })).map(|entry| &entry.step)
+        self.entries.iter().filter(|entry| matches!(entry.effect, Effect::Applied { .. })).map(|entry| &entry.step)
     }
 
     /// The kinds of the steps that were carried out.
@@ -103,22 +113,61 @@ impl Journal {
         self.applied().map(StepKind::from)
     }
 
-    /// Whether this step was tried, with whatever effect.
+    /// Whether this step is not tried (again): it was, with any effect, or its backoff is not over.
     pub fn tried(&self, step: &Step) -> bool {
-        self.0.iter().any(|entry| entry.step.key() == step.key())
+        let key = step.key();
+        self.held.contains_key(&key) || self.entries.iter().any(|entry| entry.step.key() == key)
+    }
+
+    /// Every step that failed in this reconcile, or that is held because it failed before.
+    fn failures(&self) -> impl Iterator<Item = (StepKey, &Failed)> {
+        let held = self.held.iter().map(|(key, failed)| (key.clone(), failed));
+        let failed = self.entries.iter().filter_map(|entry| match &entry.effect {
+            Effect::Failed(failed) => Some((entry.step.key(), failed)),
+            _ => None,
+        });
+        failed.chain(held)
+    }
+
+    /// The steps that failed in this reconcile.
+    pub fn failed(&self) -> impl Iterator<Item = (StepKey, &Failed)> {
+        self.failures().filter(|(key, _)| !self.held.contains_key(key))
+    }
+
+    /// The steps that are not tried because they failed before.
+    pub fn held(&self) -> impl Iterator<Item = &StepKey> {
+        self.held.keys()
+    }
+
+    /// Whether any step failed or is held.
+    pub fn has_failures(&self) -> bool {
+        self.failures().next().is_some()
+    }
+
+    /// Whether anything failed, or is held, that passes by itself.
+    pub fn unfinished(&self) -> bool {
+        self.failures().any(|(_, failed)| failed.failure.class.is_transient())
+    }
+
+    /// Why this step failed, now or before.
+    pub fn failure(&self, step: &Step) -> Option<&Failed> {
+        let key = step.key();
+        self.failures().find(|(failed, _)| *failed == key).map(|(_, failed)| failed)
+    }
+
+    /// Why a version could not be written. Whether AWS has it is not known if AWS did not answer, so no other one follows.
+    pub fn failed_version(&self) -> Option<&Failed> {
+        self.failures().find(|(key, _)| key.kind().makes_version()).map(|(_, failed)| failed)
+    }
+
+    /// Why labels could not be moved.
+    pub fn failed_labels(&self) -> impl Iterator<Item = &Failed> {
+        self.failures().filter(|(key, _)| matches!(key.kind(), StepKind::MoveLabel | StepKind::Settle)).map(|(_, failed)| failed)
     }
 
     /// Whether a step of this kind was carried out.
     pub fn did(&self, kind: StepKind) -> bool {
         self.kinds().any(|done| done == kind)
-    }
-
-    /// Why AWS refused settings.
-    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
-        self.0.iter().filter_map(|entry| match &entry.effect {
-            Effect::Refused(refusal) => Some(refusal),
-            _ => None,
-        })
     }
 
     /// Why this version must not be mirrored, if it was read and is unfit; as found last.
@@ -127,7 +176,7 @@ impl Journal {
             Step::Put { predecessor, .. } => predecessor.as_ref() == Some(version),
             step => step.writes_mirror() && step.version() == Some(version),
         };
-        self.0.iter().rev().find_map(|entry| match &entry.effect {
+        self.entries.iter().rev().find_map(|entry| match &entry.effect {
             Effect::Unfit(unfit) if about(&entry.step) => Some(unfit),
             _ => None,
         })
@@ -145,7 +194,7 @@ impl Journal {
 
     /// The version that was made current last, unless an external value got `AWSCURRENT` back after that.
     pub fn written(&self) -> Option<Written<'_>> {
-        let last = self.0.iter().rfind(|entry| {
+        let last = self.entries.iter().rfind(|entry| {
             matches!(entry.effect, Effect::Applied { .. })
                 && matches!(
                     entry.step,
@@ -172,9 +221,9 @@ impl Journal {
         let created = |effect: &Effect| match effect {
             Effect::Applied { at } => Some(*at),
             Effect::Exists { created } => Some(*created),
-            Effect::Absent | Effect::Unfit(_) | Effect::Refused(_) => None,
+            Effect::Absent | Effect::Unfit(_) | Effect::Failed(_) => None,
         };
-        self.0.iter().filter_map(|entry| Some((version(&entry.step)?, created(&entry.effect)?))).collect()
+        self.entries.iter().filter_map(|entry| Some((version(&entry.step)?, created(&entry.effect)?))).collect()
     }
 
     /// Whether AWS said that it has no such version.
@@ -183,7 +232,7 @@ impl Journal {
             Step::Put { source: Source::Copy { of }, .. } => of == version,
             step => step.writes_mirror() && step.version() == Some(version),
         };
-        self.0.iter().any(|entry| entry.effect == Effect::Absent && about(&entry.step))
+        self.entries.iter().any(|entry| entry.effect == Effect::Absent && about(&entry.step))
     }
 
     /// Whether this reconcile decided which version is current.

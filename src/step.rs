@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 
 use crate::api::{AWSCURRENT, AWSPENDING, Cause};
 use crate::version_id::VersionId;
@@ -30,7 +30,7 @@ pub enum Stage {
 
 /// The one next mutation. Names and version ids only, never secret material.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
-#[strum_discriminants(name(StepKind), derive(PartialOrd, Ord, Hash, IntoStaticStr, VariantArray))]
+#[strum_discriminants(name(StepKind), derive(PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray))]
 #[strum_discriminants(doc = "The kind of a step, for metrics, logs and tests.")]
 pub enum Step {
     /// Add our finalizer to the object.
@@ -180,6 +180,49 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepKey(StepKind, String);
 
+impl StepKey {
+    /// From what [`StepKey::kind`] and [`StepKey::detail`] gave.
+    pub fn parse(kind: &str, detail: &str) -> Option<Self> {
+        Some(Self(kind.parse().ok()?, detail.to_owned()))
+    }
+
+    /// The kind of the step.
+    pub fn kind(&self) -> StepKind {
+        self.0
+    }
+
+    /// The version, label or region that tells it from others of its kind, or nothing.
+    pub fn detail(&self) -> &str {
+        &self.1
+    }
+}
+
+impl StepKind {
+    /// Whether it applies a setting of the AWS secret other than its value. A refusal by AWS is reported, and the
+    /// reconcile goes on without it.
+    pub fn is_setting(self) -> bool {
+        matches!(
+            self,
+            Self::SetDescription
+                | Self::SetKey
+                | Self::Tag
+                | Self::Untag
+                | Self::PutPolicy
+                | Self::DeletePolicy
+                | Self::Replicate
+                | Self::StopReplicating
+                | Self::SetReplicaKey
+                | Self::MoveLabel
+                | Self::Settle
+        )
+    }
+
+    /// Whether it writes a version, or makes one current.
+    pub fn makes_version(self) -> bool {
+        matches!(self, Self::Put | Self::Promote)
+    }
+}
+
 impl Step {
     /// The name of the kind, for metrics and logs.
     pub fn kind(&self) -> &'static str {
@@ -203,23 +246,9 @@ impl Step {
         StepKey(self.into(), detail.to_owned())
     }
 
-    /// Whether it applies a setting of the AWS secret other than its value. A refusal by AWS is reported, and the
-    /// reconcile goes on without it.
+    /// As [`StepKind::is_setting`].
     pub fn is_setting(&self) -> bool {
-        matches!(
-            self,
-            Self::SetDescription { .. }
-                | Self::SetKey { .. }
-                | Self::Tag { .. }
-                | Self::Untag { .. }
-                | Self::PutPolicy
-                | Self::DeletePolicy
-                | Self::Replicate { .. }
-                | Self::StopReplicating { .. }
-                | Self::SetReplicaKey { .. }
-                | Self::MoveLabel { .. }
-                | Self::Settle { .. }
-        )
+        StepKind::from(self).is_setting()
     }
 
     /// Whether it writes a version with this staging label.

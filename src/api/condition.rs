@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// Type of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumString)]
 pub enum ConditionType {
     /// AWS secret, mirror and spec agree, and nothing is overdue or failing.
     Ready,
@@ -116,6 +116,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// All reasons, for tests and documentation.
     pub const ALL: [Self; 41] = [
         Self::Succeeded,
@@ -264,6 +269,8 @@ pub struct Statement {
     pub reason: Reason,
     /// What happened, why, and the command to run. Composed of bounded, typed parts, never of an error's own text.
     pub message: String,
+    /// It repeats the existing condition, which stays true of the generation that it was stated for.
+    pub kept: bool,
 }
 
 /// The maximum length of a message in bytes. All conditions together must fit in an object that the operator can read
@@ -271,7 +278,8 @@ pub struct Statement {
 const MAX_MESSAGE: usize = 4096;
 
 /// The conditions that result from `statements` at `now`, for the spec of `generation`. A condition whose status did
-/// not change keeps its transition time. A condition that is not stated is removed. The order is that of
+/// not change keeps its transition time. A condition that is kept keeps its generation: `kubectl wait` takes it for a
+/// condition of that generation only. A condition that is not stated is removed. The order is that of
 /// [`ConditionType`], so equal input gives equal lists.
 pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let mut sorted: Vec<&Statement> = statements.iter().collect();
@@ -281,14 +289,15 @@ pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64
         .map(|statement| {
             let type_ = statement.of.to_string();
             let status = if statement.holds { "True" } else { "False" };
-            let kept = old.iter().find(|c| c.type_ == type_ && c.status == status);
+            let same = old.iter().find(|c| c.type_ == type_ && c.status == status);
+            let kept = same.filter(|_| statement.kept);
             Condition {
                 type_,
                 status: status.to_owned(),
                 reason: statement.reason.as_str().to_owned(),
                 message: statement.message.get(..statement.message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default().to_owned(),
-                observed_generation: generation,
-                last_transition_time: kept.map_or(Time(now), |c| c.last_transition_time.clone()),
+                observed_generation: kept.map_or(generation, |c| c.observed_generation),
+                last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
             }
         })
         .collect()
@@ -303,7 +312,7 @@ mod tests {
     }
 
     fn ready(holds: bool, reason: Reason) -> Statement {
-        Statement { of: ConditionType::Ready, holds, reason, message: String::new() }
+        Statement { of: ConditionType::Ready, holds, reason, message: String::new(), kept: false }
     }
 
     #[test]
@@ -325,8 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_condition_keeps_its_generation_and_a_stated_one_has_the_new() {
+        let first = merge(&[], &[ready(true, Reason::Succeeded)], Some(1), at(10));
+        let kept = Statement { kept: true, ..ready(true, Reason::Succeeded) };
+        assert_eq!(merge(&first, std::slice::from_ref(&kept), Some(2), at(20))[0].observed_generation, Some(1));
+        assert_eq!(merge(&first, &[ready(true, Reason::Succeeded)], Some(2), at(20))[0].observed_generation, Some(2));
+        assert_eq!(merge(&[], &[kept], Some(2), at(20))[0].observed_generation, Some(2), "there is none to keep");
+    }
+
+    #[test]
     fn a_condition_that_is_not_stated_goes() {
-        let stalled = Statement { of: ConditionType::Stalled, holds: true, reason: Reason::NotOwned, message: String::new() };
+        let stalled = Statement { of: ConditionType::Stalled, ..ready(true, Reason::NotOwned) };
         let first = merge(&[], &[stalled, ready(false, Reason::NotOwned)], Some(1), at(10));
         assert_eq!(first.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(), ["Ready", "Stalled"]);
         assert_eq!(merge(&first, &[ready(true, Reason::Succeeded)], Some(1), at(20)).len(), 1);

@@ -235,7 +235,7 @@ pub enum Outcome {
 }
 
 /// Consecutive failures. Stored in the status so that the backoff survives a restart of the operator.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
     /// Number of consecutive failures.
@@ -250,6 +250,48 @@ pub struct FailureStatus {
     /// Requests that were present at the last failure. A new request ends the backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestStatus>,
+    /// Generation of the spec at the last failure. A new generation ends the backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Hash of the annotations of the Namespace and of the ServiceAccount at the last failure. A change ends the backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
+    /// Steps that failed. Each has a backoff of its own; the other steps are carried out meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub steps: Vec<StepFailure>,
+}
+
+/// Step that failed and is not repeated before its next attempt.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StepFailure {
+    /// Kind of the step, as in the metric rotated_secrets_steps_total. Read: the state of AWS could not be read.
+    pub step: String,
+    /// Version, label or region that the step is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Condition that reports the failure.
+    #[serde(default)]
+    pub condition: String,
+    /// Class of the failure, which determines the backoff.
+    #[serde(default)]
+    pub class: String,
+    /// Reason of the failure.
+    #[serde(default)]
+    pub reason: String,
+    /// What happened, and what to do.
+    #[serde(default)]
+    pub message: String,
+    /// Number of consecutive failures of this step.
+    #[serde(default)]
+    pub count: i32,
+    /// Time of the first failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Time of the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
 }
 
 /// Tokens of the requests that were handled.

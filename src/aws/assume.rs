@@ -124,7 +124,7 @@ mod tests {
     const ROLE: &str = "arn:aws:iam::123456789012:role/shop-secrets";
 
     fn refused(operation: Operation, code: Option<&str>) -> Failure {
-        let fault = Fault { operation, code: code.map(str::to_owned), cause: Cause::of(code, "", 403), role: None };
+        let fault = Fault { operation, code: code.map(str::to_owned), cause: Cause::of(code, "", 403), role: None, region: None };
         fault.into_assume_failure(&RoleArn::parse(ROLE).unwrap(), || "trust it".to_owned())
     }
 

@@ -48,7 +48,7 @@ impl Calls {
         let request = Box::pin(request);
         async move {
             self.wait(region, operation).await;
-            self.count(operation, role, request.await)
+            self.count(region, operation, role, request.await)
         }
     }
 
@@ -59,7 +59,7 @@ impl Calls {
         }
     }
 
-    fn count<T, E>(&self, operation: Operation, role: Option<&RoleArn>, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
+    fn count<T, E>(&self, region: &str, operation: Operation, role: Option<&RoleArn>, answer: Result<T, SdkError<E>>) -> Result<T, Fault>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
@@ -70,7 +70,8 @@ impl Calls {
                 Ok(output)
             }
             Err(error) => {
-                let fault = Fault { role: role.map(ToString::to_string), ..Fault::read(operation, &error) };
+                let (role, region) = (role.map(ToString::to_string), Some(region.to_owned()));
+                let fault = Fault { role, region, ..Fault::read(operation, &error) };
                 self.metrics.aws_call(operation.as_str(), fault.reason().as_str());
                 tracing::debug!(
                     %operation,

@@ -18,6 +18,8 @@ pub(super) struct Fault {
     pub(super) cause: Cause,
     /// The ARN of the role that made the call. `None`: the operator's own credentials.
     pub(super) role: Option<String>,
+    /// The region that was called, if it is known.
+    pub(super) region: Option<String>,
 }
 
 /// Why a call failed.
@@ -198,7 +200,7 @@ impl Fault {
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => (None, Cause::Unavailable),
             _ => (None, Cause::Defect),
         };
-        Self { operation, code, cause, role: None }
+        Self { operation, code, cause, role: None, region: None }
     }
 
     /// Whether AWS answered with this error code.
@@ -212,10 +214,13 @@ impl Fault {
 
     /// What happened: the operation and AWS's answer.
     pub(super) fn summary(&self) -> String {
+        // A mistake in the region looks like an outage.
+        let region = self.region.as_ref().filter(|_| self.cause == Cause::Unavailable);
+        let place = region.map_or_else(String::new, |region| format!(" in region {region}"));
         match &self.code {
-            Some(code) => format!("{}: AWS answered {code}", self.operation),
+            Some(code) => format!("{}: AWS answered {code}{place}", self.operation),
             None if self.cause == Cause::NoCredentials => format!("{}: nothing was sent to AWS", self.operation),
-            None => format!("{}: AWS did not answer", self.operation),
+            None => format!("{}: AWS did not answer{place}", self.operation),
         }
     }
 
@@ -283,7 +288,7 @@ impl Cause {
                  (spec.aws.blockPublicPolicy)"
             }
             Self::NotFound => "the secret or the version does not exist or is not visible yet; the operator retries",
-            Self::Unavailable => "the operator retries; if this lasts, check the endpoint and the network",
+            Self::Unavailable => "the operator retries; if this lasts, check the region, the endpoint and the network",
             Self::Rejected => "compare spec.aws with the values that AWS accepts",
             Self::Defect => "check that --aws-endpoint-url is an endpoint of this service; otherwise please report this defect",
         }

@@ -107,7 +107,7 @@ mod tests {
     /// The failure of a call that AWS refuses with this code and text.
     fn refused(operation: Operation, code: &str, text: &str) -> Failure {
         let cause = Cause::of(Some(code), text, 400);
-        Fault { operation, code: Some(code.to_owned()), cause, role: None }.into_rotation_failure()
+        Fault { operation, code: Some(code.to_owned()), cause, role: None, region: None }.into_rotation_failure()
     }
 
     #[test]

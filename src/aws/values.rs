@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn fault(code: &str, cause: Cause) -> Fault {
-        Fault { operation: Operation::PutSecretValue, code: Some(code.to_owned()), cause, role: None }
+        Fault { operation: Operation::PutSecretValue, code: Some(code.to_owned()), cause, role: None, region: None }
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Desired {
 
     /// The same, in the namespace with this uid. The uid is not part of the object, so it is not known when the object is
     /// parsed.
+    #[must_use]
     pub fn within(mut self, namespace_uid: Option<String>) -> Self {
         self.tags.extend(namespace_uid.map(|uid| (TAG_NAMESPACE_UID.to_owned(), uid)));
         self

@@ -25,7 +25,7 @@ fn effect(name: &str) -> Effect {
         "applied" => Effect::Applied { at: at(10) },
         "exists" => Effect::Exists { created: at(5) },
         "absent" => Effect::Absent,
-        _ => Effect::Refused(refusal()),
+        _ => Effect::Failed(Failed::denied(&refusal())),
     }
 }
 
@@ -170,18 +170,30 @@ fn two_steps_are_the_same_if_they_are_about_the_same_thing() {
 }
 
 #[test]
-fn only_refused_steps_have_a_refusal() {
+fn only_failed_steps_have_a_failure() {
     every(|kind, name, journal| {
-        let expected = if name == "refused" { vec![refusal()] } else { vec![] };
-        assert_eq!(journal.refusals().cloned().collect::<Vec<_>>(), expected, "{kind:?} {name}");
+        let expected = (name == "refused").then(refusal);
+        assert_eq!(journal.failure(&example(kind)).map(Failed::refusal), expected, "{kind:?} {name}");
+        assert_eq!(journal.failed().count(), usize::from(name == "refused"), "{kind:?} {name}");
+        let version = name == "refused" && matches!(kind, StepKind::Put | StepKind::Promote);
+        assert_eq!(journal.failed_version().is_some(), version, "{kind:?} {name}");
     });
-    let first = Refusal::new(Reason::AccessDenied, "first");
-    let second = Refusal::new(Reason::AccessDenied, "second");
-    let mut journal = Journal::default();
-    journal.record(Step::PutPolicy, Effect::Refused(first.clone()));
-    journal.record(Step::Restore, effect("applied"));
-    journal.record(Step::DeletePolicy, Effect::Refused(second.clone()));
-    assert_eq!(journal.refusals().collect::<Vec<_>>(), [&first, &second]);
+}
+
+#[test]
+fn a_held_step_is_not_tried_and_keeps_its_failure_and_no_other_step_is_held() {
+    for kind in StepKind::VARIANTS {
+        let journal = Journal::holding([(example(*kind).key(), Failed::denied(&refusal()))]);
+        for other in StepKind::VARIANTS {
+            let step = example(*other);
+            let held = kind == other;
+            assert_eq!((journal.tried(&step), journal.failure(&step).is_some()), (held, held), "{kind:?} {other:?}");
+        }
+        assert_eq!((journal.failed().count(), journal.held().count(), journal.kinds().count()), (0, 1, 0), "{kind:?}");
+    }
+    let journal = Journal::holding([(composed("v", "u").key(), Failed::denied(&refusal()))]);
+    assert!(!journal.tried(&composed("w", "u")), "another version is another step");
+    assert!(journal.failed_version().is_some(), "but the plan knows that versions cannot be written");
 }
 
 #[test]

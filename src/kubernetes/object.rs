@@ -134,3 +134,15 @@ async fn current(client: &Client, object: &RotatedSecret) -> Result<Option<Brief
         .map_err(|error| failed("reading the object", &error))?;
     Ok(found.into_iter().find(|found| found.uid() == object.uid()))
 }
+
+/// The field manager that last wrote the status, for a message; `None` if that cannot be read.
+pub async fn status_writer(client: &Client, object: &RotatedSecret) -> Option<String> {
+    let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
+    let found = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), &object.namespace()?).list(&params).await.ok()?;
+    let found = found.into_iter().find(|found| found.uid() == object.uid())?;
+    let writers = found.metadata.managed_fields?.into_iter().filter(|entry| entry.subresource.as_deref() == Some("status"));
+    let last = writers.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    // Users choose the name.
+    let name = last.manager?.chars().filter(char::is_ascii_graphic).take(64).collect();
+    Some(name)
+}

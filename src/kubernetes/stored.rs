@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::{RotatedSecret, RotatedSecretSpec, RotatedSecretStatus, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatus, SERVICE_ACCOUNT_ROLE_ARN};
 
 /// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
 /// bytes, a policy 20,480 characters.
@@ -108,7 +108,15 @@ impl<'a> Parts<'a> {
 
     fn decode(&self) -> Result<(RotatedSecretSpec, Option<RotatedSecretStatus>), Defect> {
         let spec = self.spec.ok_or(Defect::Unknown("spec"))?;
-        Ok((part("spec", spec)?, self.status.map(|status| part("status", status)).transpose()?))
+        let spec = part("spec", spec)?;
+        Ok((spec, self.status.map(|status| part("status", status).unwrap_or_else(|_| self.rest_of_status()))))
+    }
+
+    /// A status that cannot be decoded is like one that was lost: the next reconcile writes it again. Its ARN says where the
+    /// AWS secret is.
+    fn rest_of_status(&self) -> RotatedSecretStatus {
+        let aws = self.arn().map(|arn| AwsStatus { arn: Some(arn), ..AwsStatus::default() });
+        RotatedSecretStatus { aws, ..RotatedSecretStatus::default() }
     }
 
     fn arn(&self) -> Option<String> {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::api::RollbackRefusal;
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
+use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::Step;
 
@@ -30,8 +31,10 @@ pub enum Assessment {
 /// Why the plan stopped early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
-    /// Why the AWS secret is not as declared.
+    /// Why the plan stopped.
     pub refusal: Refusal,
+    /// The condition that it belongs to.
+    pub aspect: ConditionType,
     /// Why the Secret could not be written, if that is the cause.
     pub mirrored: Option<Refusal>,
     /// An existing AWS secret is about to become ours: the report comes first.
@@ -105,7 +108,27 @@ impl Wake {
 impl Blocked {
     /// Blocked by this refusal.
     pub fn by(refusal: Refusal) -> Self {
-        Self { refusal, mirrored: None, adopting: false, awaiting_consistency: false, wake: Wake::default() }
+        let aspect = ConditionType::Provisioned;
+        Self { refusal, aspect, mirrored: None, adopting: false, awaiting_consistency: false, wake: Wake::default() }
+    }
+}
+
+impl Blocked {
+    /// Blocked by a step that failed.
+    pub(super) fn failed(failed: &Failed) -> Self {
+        Self { aspect: failed.aspect, ..Self::by(failed.refusal()) }
+    }
+}
+
+impl Aspects {
+    /// A step failed.
+    pub(super) fn fail(&mut self, failed: &Failed) {
+        let aspect = match failed.aspect {
+            ConditionType::Rotated => &mut self.rotated,
+            ConditionType::Mirrored => &mut self.mirrored,
+            _ => &mut self.provisioned,
+        };
+        *aspect = Some(failed.refusal());
     }
 }
 

@@ -9,6 +9,7 @@ use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::compare::{Pending, SecretState};
 use crate::desired::Desired;
+use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::step::StepKind;
@@ -16,6 +17,8 @@ use crate::step::StepKind;
 /// Why an intent has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hold {
+    /// A version could not be written.
+    Failed(Failed),
     /// Something that the conditions report.
     Obstacle(Refusal),
     /// AWS may show an old state.
@@ -29,6 +32,9 @@ pub(super) enum Hold {
 
 /// Whether anything holds back this intent.
 pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examined) -> Option<Hold> {
+    if let Some(failed) = situation.seen.journal.failed_version() {
+        return Some(Hold::Failed(failed.clone()));
+    }
     if let Some(refusal) = obstacle(situation, intent.cause, examined) {
         return Some(Hold::Obstacle(refusal));
     }
@@ -49,6 +55,10 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
 pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, examined: &mut Examined) -> bool {
     let redeclared = intent.cause == Cause::SpecChanged;
     match hold {
+        Hold::Failed(failed) => {
+            examined.aspects.fail(&failed);
+            false
+        }
         Hold::Obstacle(refusal) if redeclared => {
             let message = format!("spec.value changed: {}", refusal.message);
             examined.aspects.provisioned = Some(Refusal::new(refusal.reason, message));

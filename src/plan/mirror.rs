@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::situation::Situation;
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
 use crate::compare::{MirrorState, Observation, explain};
 use crate::desired::{Desired, Pin};
 use crate::facts::Repairs;
@@ -21,6 +21,8 @@ pub(super) struct Mirrored {
     pub(super) wake: Option<Timestamp>,
     /// AWS may show an old state.
     pub(super) awaiting_consistency: bool,
+    /// The value could not be read in AWS.
+    pub(super) unread: bool,
 }
 
 impl Mirrored {
@@ -45,10 +47,14 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
         Err(refusal) => return Ok(Mirrored::refused(refusal)),
     };
     let unfit = seen.journal.unfit(&version).map(|unfit| unfit.refusal.clone());
-    match (write(situation, version), unfit) {
-        (Err(_), Some(refusal)) => Ok(Mirrored::refused(refusal)),
-        (mirrored, _) => mirrored.map(|mirrored| contested(situation, mirrored)),
+    let step = match write(situation, version) {
+        Err(step) => step,
+        mirrored => return mirrored.map(|mirrored| contested(situation, mirrored)),
+    };
+    if let Some(failed) = seen.journal.failure(&step) {
+        return Ok(Mirrored { unread: failed.aspect == ConditionType::Provisioned, ..Mirrored::refused(failed.refusal()) });
     }
+    unfit.map_or(Err(step), |refusal| Ok(Mirrored::refused(refusal)))
 }
 
 /// Another client keeps changing the Secret. That is said as long as it may go on.
@@ -115,7 +121,7 @@ fn follow(situation: &Situation<'_>, version: VersionId, written: Option<Timesta
     if situation.now >= consistent_at {
         return Err(Step::ReplaceMirror { version, confirm: true });
     }
-    Ok(Mirrored { refusal: None, wake: Some(consistent_at), awaiting_consistency: true })
+    Ok(Mirrored { wake: Some(consistent_at), awaiting_consistency: true, ..Mirrored::default() })
 }
 
 /// The version that the mirror should hold, or why there is none. The mirror keeps what it holds then.

@@ -17,6 +17,7 @@
 //! 4. *Idempotent by name*: the id of a new version follows from its cause ([`crate::version_id`]).
 //! 5. *Nothing that is not ours is written.*
 //! 6. *No step twice*: a step that the journal has is not repeated in the same reconcile.
+//! 7. *A failed step holds up only what depends on it*: it is not tried until its backoff is over, and the rest goes on.
 
 mod absent;
 mod adoption;
@@ -49,10 +50,12 @@ use crate::step::Step;
 /// What to do next for an object that is not being deleted.
 pub fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     match decide(want, seen, now) {
-        Next::Do(step) if seen.journal.tried(&step) => {
-            Next::await_consistency(Reason::Progressing, "AWS does not show the last change yet")
-        }
-        next => next,
+        Next::Do(step) => match seen.journal.failure(&step) {
+            Some(failed) => Next::Rest(Assessment::Blocked(Blocked::failed(failed))),
+            None if seen.journal.tried(&step) => Next::await_consistency(Reason::Progressing, "AWS does not show the last change yet"),
+            None => Next::Do(step),
+        },
+        rest @ Next::Rest(_) => rest,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::api::condition::Reason;
 use crate::compare::{Observation, PolicyState, SecretState};
 use crate::desired::Desired;
 use crate::facts::{Replica, ReplicaState};
+use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::Step;
 
@@ -57,7 +58,9 @@ fn rejected(situation: &Situation<'_>) -> Option<Refusal> {
         PolicyState::Rejected(refusal) => Some(refusal),
         _ => None,
     };
-    let first = seen.journal.refusals().chain(want.settings.rejected()).chain(policy).next().cloned();
+    let failed = steps(want, secret).into_iter().filter_map(|step| seen.journal.failure(&step));
+    let failed = failed.chain(seen.journal.failed_labels()).map(Failed::refusal);
+    let first = failed.chain(want.settings.rejected().cloned()).chain(policy.cloned()).next();
     first.or_else(|| foreign_tags(want, secret))
 }
 

@@ -175,16 +175,16 @@ mod tests {
     /// Clears the screen, forges a line, hides the rest; 8-bit CSI; right-to-left override; a line separator; DEL.
     const HOSTILE: &str = "x\u{1b}[2J\r\n9 objects: 9 Ready\t\u{9b}8m\u{202e}\u{2028}\u{7f}";
 
-    fn text(format: Option<Format>, id: &'static str) -> String {
-        render(format.as_ref(), &Example { current_version_id: id }, || Page::of("for people")).unwrap()
+    fn text(format: Option<&Format>, id: &'static str) -> String {
+        render(format, &Example { current_version_id: id }, || Page::of("for people")).unwrap()
     }
 
     #[test]
     fn both_formats_for_machines_have_the_same_fields() {
-        assert_eq!(text(Some(Format::Json), "v1"), "{\n  \"currentVersionId\": \"v1\"\n}\n");
-        assert_eq!(text(Some(Format::Yaml), "v1").trim_end(), "currentVersionId: v1");
+        assert_eq!(text(Some(&Format::Json), "v1"), "{\n  \"currentVersionId\": \"v1\"\n}\n");
+        assert_eq!(text(Some(&Format::Yaml), "v1").trim_end(), "currentVersionId: v1");
         assert_eq!(text(None, "v1"), "for people\n");
-        assert_eq!(text(Some(Format::Wide), "v1"), "for people\n");
+        assert_eq!(text(Some(&Format::Wide), "v1"), "for people\n");
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         assert!(harmless(page.text()) && page.text().lines().count() == 4, "{page:?}");
         assert!(harmless(&Trouble::wrong(HOSTILE).to_string()) && harmless(&Trouble::unreachable(HOSTILE).to_string()));
         for format in [Format::Json, Format::Yaml] {
-            let written = text(Some(format.clone()), HOSTILE);
+            let written = text(Some(&format), HOSTILE);
             assert!(harmless(&written), "{written:?}");
             let read: serde_json::Value = match format {
                 Format::Json => serde_json::from_str(&written).unwrap(),

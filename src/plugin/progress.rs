@@ -11,8 +11,12 @@ use serde::Serialize;
 use super::conditions::{condition, holds, lags, suspended_by_namespace};
 use super::flags::Flags;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, SUSPEND_MESSAGE};
+use crate::api::{
+    CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, RotatedSecretStatus,
+    SUSPEND_MESSAGE, StepFailure,
+};
 use crate::desired::{RollbackRequest, bounded};
+use crate::step::StepKind;
 use crate::version_id::{VersionId, VersionIds};
 
 /// Steps of a rotation: the fields of `steps` in `rotate -o json`.
@@ -215,7 +219,7 @@ fn blocked(object: &RotatedSecret) -> Option<String> {
         reason(&condition.reason).is_some_and(|reason| reason.requires_user_action() && !goes_on(object, *of, reason))
     });
     // A failure that concerns none of the three also ended the reconcile.
-    let failing = object.status.as_ref().is_some_and(|status| status.failures.is_some());
+    let failing = object.status.as_ref().is_some_and(failing);
     in_the_way.next().map(|(_, condition)| condition.message.clone()).or_else(|| failing.then(|| stalled.message.clone()))
 }
 
@@ -230,16 +234,22 @@ fn goes_on(object: &RotatedSecret, of: ConditionType, reason: Reason) -> bool {
     }
 }
 
+/// Whether anything but a setting failed.
+fn failing(status: &RotatedSecretStatus) -> bool {
+    let setting = |step: &StepFailure| step.step.parse::<StepKind>().is_ok_and(StepKind::is_setting);
+    status.failures.as_ref().is_some_and(|failures| failures.steps.is_empty() || !failures.steps.iter().all(setting))
+}
+
 /// Whether this reason may concern a setting other than the value (key, policy, replicas). Such a setting blocks neither
 /// rotation nor mirror.
 fn is_setting(object: &RotatedSecret, reason: Reason) -> bool {
     let Some(status) = &object.status else { return false };
-    if status.failures.is_some() || status.aws.as_ref().is_none_or(|aws| aws.current_version_id.is_none()) {
+    if failing(status) || status.aws.as_ref().is_none_or(|aws| aws.current_version_id.is_none()) {
         return false;
     }
     let aws = &object.spec.aws;
     match reason {
-        // The last four concern a setting here, because any other failure would be in status.failures.
+        // The last four concern a setting here, because no other step failed.
         Reason::TagNotOwned
         | Reason::KeyNotAllowed
         | Reason::PolicyNotAllowed
@@ -286,7 +296,7 @@ pub(super) fn labels_seen(object: &RotatedSecret, asked: &Asked, flags: &Flags) 
     if let Some(why) = blocked(object) {
         return Verdict::Refused(why);
     }
-    let failing = object.status.as_ref().is_none_or(|status| status.failures.is_some());
+    let failing = object.status.as_ref().is_none_or(failing);
     let moving = |of| condition(object, of).is_some_and(|condition| condition.status == "False" && under_way(&condition.reason));
     // Replicas that AWS still creates are no reason to wait: the labels were read.
     let settings_only = moving(ConditionType::Provisioned) && !moving(ConditionType::Mirrored);

@@ -1,5 +1,6 @@
 //! What the namespace may do, and which identity acts for the object: decided once in a reconcile, before AWS is called.
 
+use super::access::hash;
 use super::reconciler::Reconciler;
 use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, MIRROR_NAMES, ROLE_ARN};
 use crate::desired::{Desired, Rotation, glob_allows, glob_allows_arn};
@@ -60,6 +61,7 @@ impl Reconciler<'_> {
             return Ok(Access { name_allowed: want.own_prefix, ..Access::default() });
         }
         let policy = self.namespace(want).await?;
+        self.access_hash = Some(hash(&policy, None));
         let allows = if want.secret_name.starts_with("arn:") { glob_allows_arn } else { glob_allows };
         let lists = |annotation| allows(policy.get(annotation).unwrap_or_default(), &want.secret_name);
         let listed = lists(ALLOWED_NAMES) || (!want.manages() && lists(MIRROR_NAMES));
@@ -88,7 +90,7 @@ impl Reconciler<'_> {
         })
     }
 
-    async fn identity(&self, actor: Actor<'_>, policy: &NamespacePolicy) -> Result<Result<Identity, Refusal>, Failure> {
+    async fn identity(&mut self, actor: Actor<'_>, policy: &NamespacePolicy) -> Result<Result<Identity, Refusal>, Failure> {
         let session = actor.session.clone();
         let Some(name) = actor.service_account else {
             let says = NamespaceSays { role_arn: policy.get(ROLE_ARN), external_id: policy.get(EXTERNAL_ID) };
@@ -98,6 +100,7 @@ impl Reconciler<'_> {
             return Ok(Err(identity::accounts_not_allowed()));
         }
         let account = service_account::read(&self.ctx.client, actor.namespace, name).await?;
+        self.access_hash = Some(hash(policy, account.as_ref()));
         Ok(identity::of_account(session, name, account))
     }
 

@@ -2,30 +2,36 @@
 
 use crate::api::condition::ConditionType;
 use crate::backoff::Class;
-use crate::failure::Failure;
+use crate::failure::{Failed, Failure};
+use crate::status::Attempt;
 use crate::step::Step;
 
 /// Why a reconcile ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failed {
-    /// The condition.
-    pub(super) aspect: ConditionType,
-    /// The failure.
-    pub(super) failure: Failure,
+pub(super) struct Stopped {
+    /// What failed.
+    pub(super) attempt: Attempt,
+    /// Why.
+    pub(super) failed: Failed,
 }
 
-impl Failed {
-    /// A step failed.
-    pub(super) fn in_step(step: &Step, failure: Failure) -> Self {
-        Self::of(aspect(step), failure)
+impl Stopped {
+    /// A read failed.
+    pub(super) fn read(failed: Failed) -> Self {
+        Self { attempt: Attempt::Read, failed }
     }
+}
 
-    /// A read for this condition failed.
-    pub(super) fn of(aspect: ConditionType, failure: Failure) -> Self {
-        // A bug says nothing about any part of the object.
-        let aspect = if failure.class == Class::Bug { ConditionType::Ready } else { aspect };
-        Self { aspect, failure }
-    }
+/// A step failed. `unread`: the value could not be read in AWS. That is reported under Provisioned, like every read.
+pub(super) fn in_step(step: &Step, unread: bool, failure: Failure) -> Failed {
+    of(if unread { ConditionType::Provisioned } else { aspect(step) }, failure)
+}
+
+/// A read for this condition failed.
+pub(super) fn of(aspect: ConditionType, failure: Failure) -> Failed {
+    // A bug says nothing about any part of the object.
+    let aspect = if failure.class == Class::Bug { ConditionType::Ready } else { aspect };
+    Failed { aspect, failure }
 }
 
 fn aspect(step: &Step) -> ConditionType {

@@ -1,26 +1,26 @@
 //! One reconcile of one object: observe, plan, act, until there is nothing left to do; then write the status once.
 
+mod access;
 mod act;
 mod authorize;
 mod failed;
 mod instrument;
 mod locate_removal;
+mod memory;
 mod observe;
 mod place;
 mod reconciler;
 mod removal;
+mod report;
 mod result;
 mod shape;
 mod weakness;
 
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt;
+use jiff::Timestamp;
 use tracing::Instrument as _;
 
-use self::failed::Failed;
+use self::failed::Stopped;
+pub use self::memory::Memory;
 pub use self::reconciler::Context;
 use self::reconciler::Reconciler;
 pub use self::result::ReconcileResult;
@@ -32,85 +32,80 @@ use crate::api::condition::ConditionType;
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::Desired;
-use crate::failure::Failure;
-use crate::journal::Effect;
-use crate::kubernetes::{mirror, object};
+use crate::failure::{Failed, Failure};
+use crate::journal::{Effect, Journal};
 use crate::plan::{Assessment, Next, plan};
-use crate::refusal::Refusal;
-use crate::status::{self, Outcome, events};
-use crate::step::{Step, StepKind};
+use crate::status::{self, Attempt, Attempts, Outcome, Waits, events};
+use crate::step::Step;
 
 /// The maximum number of steps in one reconcile. An AWS secret that is restored and adopted, with every setting to
 /// correct and replicas in sixteen regions, needs thirty-four. More means two facts that never agree.
 const MAX_STEPS: usize = 48;
-/// How soon to reconcile again while AWS may show an old state.
-const SOON: SignedDuration = SignedDuration::from_secs(5);
+/// How many steps of one reconcile may get no answer. Each takes up to 45 seconds, and a reconcile has three minutes.
+const MAX_UNANSWERED: usize = 2;
 
 /// Reconciles one object. Never fails: a failure is reported in the object's status and leads to another reconcile.
 pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
     if object.metadata.deletion_timestamp.is_some() {
+        ctx.memory.forget(object.metadata.uid.as_deref().unwrap_or_default());
         return Box::pin(removal::reconcile(object, ctx)).await;
     }
     let now = (ctx.clock)();
+    let nothing =
+        |until: Timestamp| ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
     if let Some(until) = status::repair_delayed(object, now) {
-        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
-    }
-    if let Some(until) = status::backing_off(object, now)
-        && !mirror_gone(object, ctx).await
-    {
-        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
+        return nothing(until);
     }
     let mut reconciler = Reconciler::new(object, ctx);
+    if let Some(until) = ctx.memory.unwritable(&reconciler.uid(), object.metadata.generation, now) {
+        return nothing(until);
+    }
     let want = match Desired::parse(object, &ctx.policy) {
         Ok(want) => want,
-        Err(refusal) => return reconciler.finish(None, &Outcome::Invalid(refusal), now).await,
+        Err(refusal) => return reconciler.finish(None, &Outcome::Invalid(refusal), Attempts::default(), now).await,
     };
+    let waits = reconciler.waits(&want, now).await;
+    if waits.read.is_some() {
+        return reconciler.wait(&want, waits, now).await;
+    }
+    reconciler.journal = Journal::holding(waits.steps);
     let configured = want.clone();
     let (want, run) = match reconciler.locate(want).await {
         Ok(want) => {
             let run = reconciler.run(&want).await;
             (want, run)
         }
-        Err(failure) => (configured, Err(Failed::of(ConditionType::Provisioned, failure))),
+        Err(failure) => (configured, Err(Stopped::read(Failed { aspect: ConditionType::Provisioned, failure }))),
     };
+    let mut attempts = reconciler.attempts();
     let outcome = match run {
         Ok((seen, assessment)) => Outcome::Assessed { seen: Box::new(seen), assessment },
-        Err(Failed { failure, aspect }) => {
-            tracing::warn!(reason = %failure.reason, message = failure.message, "the reconcile failed");
-            ctx.metrics.failure(failure.reason.as_str());
-            Outcome::Failed { failure, aspect, secret_exists: reconciler.mirror.is_some() }
+        Err(Stopped { attempt, failed }) => {
+            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, "the reconcile failed");
+            ctx.metrics.failure(failed.failure.reason.as_str());
+            attempts.failed.push((attempt, failed.clone()));
+            Outcome::Failed { failed, secret_exists: reconciler.secret_exists(&want).await }
         }
     };
-    reconciler.finish(Some(&want), &outcome, now).await
-}
-
-/// Whether the Secret that could not be written was deleted, as the message may have asked: then the wait ends.
-async fn mirror_gone(object: &RotatedSecret, ctx: &Context) -> bool {
-    let refused = |c: &Condition| c.type_ == ConditionType::Mirrored.to_string() && c.status == "False";
-    // Without a Secret in the status there was none when the write failed.
-    if !object.status.as_ref().is_some_and(|status| status.mirror.is_some() && status.conditions.iter().any(refused)) {
-        return false;
-    }
-    let Ok(Desired { target: Some(target), .. }) = Desired::parse(object, &ctx.policy) else { return false };
-    matches!(mirror::read(&ctx.client, object, &target, None).await, Ok(None))
+    reconciler.finish(Some(&want), &outcome, attempts, now).await
 }
 
 impl Reconciler<'_> {
     /// Until there is nothing to do.
-    async fn run(&mut self, want: &Desired) -> Result<(Observation, Assessment), Failed> {
+    async fn run(&mut self, want: &Desired) -> Result<(Observation, Assessment), Stopped> {
         for _ in 0..MAX_STEPS {
-            let seen = self.observe(want).await?;
+            let seen = self.observe(want).await.map_err(Stopped::read)?;
             let step = match plan(want, &seen, (self.ctx.clock)()) {
                 Next::Rest(assessment) => return Ok((seen, assessment)),
                 Next::Do(step) => self.weaknesses.step(step),
             };
             self.carry_out(want, &seen, &step).await?;
         }
-        Err(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the plan does not come to rest") })
+        Err(Stopped::read(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the plan does not come to rest") }))
     }
 
     /// One step, and its entry in the journal.
-    async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<(), Failed> {
+    async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<(), Stopped> {
         let version = step.version().map_or("", crate::version_id::VersionId::as_str);
         let span = tracing::info_span!("step", step = step.kind(), version);
         let acted = async {
@@ -121,14 +116,7 @@ impl Reconciler<'_> {
         self.record_metrics(want, step, acted.as_ref().ok());
         let effect = match acted {
             Ok(effect) => effect,
-            // A setting that AWS refuses for good is reported, and the credential goes on without it. What passes by
-            // itself is retried with everything else.
-            Err(failure) if step.is_setting() && failure.is_terminal() => {
-                tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, "AWS refused a setting");
-                self.ctx.metrics.failure(failure.reason.as_str());
-                Effect::Refused(Refusal::new(failure.reason, failure.message))
-            }
-            Err(failure) => return Err(Failed::in_step(step, failure)),
+            Err(failure) => self.failed(step, failure)?,
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
@@ -142,55 +130,36 @@ impl Reconciler<'_> {
         Ok(())
     }
 
-    /// Writes the status, and says when to reconcile again.
-    async fn finish(&mut self, want: Option<&Desired>, outcome: &Outcome, started: Timestamp) -> ReconcileResult {
-        let now = (self.ctx.clock)();
-        let before = self.object.status.clone().unwrap_or_default();
-        let after = status::write(&self.object, want, outcome, now);
-        let failed = matches!(outcome, Outcome::Failed { .. });
-        let steps: Vec<StepKind> = self.journal.kinds().collect();
-        let mut changed = !steps.is_empty();
-        if after != before {
-            match object::write_status(&self.ctx.client, &self.object, &after).await {
-                Ok(written) => self.object = written,
-                Err(failure) => {
-                    // The cache was old, or the API server is away. Nothing is lost: the next reconcile reports again.
-                    tracing::debug!(reason = %failure.reason, message = failure.message, "the status could not be written");
-                    let delay = if failure.class == Class::Conflict { Duration::from_secs(1) } else { Duration::from_secs(15) };
-                    return ReconcileResult { again: Some(delay), changed, failed };
-                }
-            }
-            changed = true;
-            if let Some(entry) = status::recorded(&before, &after) {
-                self.record_version(want, entry);
-            }
+    /// A step failed. The plan goes on without it, unless what was read is outdated, or AWS does not answer at all.
+    fn failed(&mut self, step: &Step, failure: Failure) -> Result<Effect, Stopped> {
+        let unread = std::mem::take(&mut self.value_unread);
+        let failed = failed::in_step(step, unread, failure);
+        let class = failed.failure.class;
+        let unanswered = self.journal.failed().filter(|(_, failed)| failed.failure.class.is_transient()).count();
+        if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered + 1 >= MAX_UNANSWERED) {
+            return Err(Stopped { attempt: Attempt::Step(step.key()), failed });
         }
-        for note in status::event_notes(&before, &after, &steps) {
-            self.ctx.events.publish(&self.object, &note).await;
-        }
-        tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
-        ReconcileResult { again: Some(at_least_a_second(self.again(outcome, &after, now))), changed, failed }
+        tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, "a step failed");
+        self.ctx.metrics.failure(failed.failure.reason.as_str());
+        Ok(Effect::Failed(failed))
     }
 
-    fn again(&self, outcome: &Outcome, status: &crate::api::RotatedSecretStatus, now: Timestamp) -> SignedDuration {
-        match outcome {
-            Outcome::Failed { .. } => {
-                let next = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
-                next.map_or(SOON, |at| at.0.duration_since(now))
-            }
-            Outcome::Invalid(_) => self.resync(),
-            Outcome::Assessed { assessment, .. } => {
-                let soonest = if assessment.awaits_consistency() { SOON } else { self.resync() };
-                assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
-            }
+    /// The backoffs that are not over. A change of what decides about access ends them, as a change of the spec does.
+    async fn waits(&mut self, want: &Desired, now: Timestamp) -> Waits {
+        let waits = status::waits(&self.object, now);
+        if want.suspended || waits.is_empty() {
+            return Waits::default();
         }
+        let changed = self.access_changed(want, waits.access.as_deref()).await;
+        if changed { Waits::default() } else { waits }
     }
 
-    /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.
-    fn resync(&self) -> SignedDuration {
-        let seed = crate::version_id::VersionIds::of(&self.object.uid().unwrap_or_default()).seed();
-        let spread = i32::try_from(seed % 201).unwrap_or(100) - 100;
-        let interval = self.ctx.refresh_interval;
-        interval + interval / 1000 * spread
+    fn attempts(&self) -> Attempts {
+        Attempts {
+            failed: self.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
+            held: self.journal.held().cloned().map(Attempt::Step).collect(),
+            access: self.access_hash.clone(),
+            unreported: None,
+        }
     }
 }

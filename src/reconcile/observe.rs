@@ -3,7 +3,7 @@
 
 use kube::ResourceExt;
 
-use super::failed::Failed;
+use super::failed;
 use super::reconciler::Reconciler;
 use crate::api::FINALIZER;
 use crate::api::condition::ConditionType;
@@ -12,7 +12,7 @@ use crate::backoff::Class;
 use crate::compare::{Need, Observation, compare};
 use crate::desired::{Desired, SecretArn, resource_policy};
 use crate::facts::{AwsSecret, Facts, Place, PolicyRead, StatusFacts};
-use crate::failure::Failure;
+use crate::failure::{Failed, Failure};
 use crate::kubernetes::mirror;
 use crate::refusal::Refusal;
 use crate::status;
@@ -31,7 +31,7 @@ impl Reconciler<'_> {
                 Err(need) => need,
             };
             let Some(secret) = &facts.secret else {
-                return Err(Failed::of(ConditionType::Ready, Failure::bug("a fact about an AWS secret that does not exist is needed")));
+                return Err(failed::of(ConditionType::Ready, Failure::bug("a fact about an AWS secret that does not exist is needed")));
             };
             self.fetch(want, secret, need).await.map_err(provisioned)?;
         }
@@ -55,7 +55,7 @@ impl Reconciler<'_> {
             // One that was declared before must not stay ours and out of date.
             mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await
         };
-        self.mirror = read.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?;
+        self.mirror = read.map_err(|failure| failed::of(ConditionType::Mirrored, failure))?;
         facts.mirror = self.mirror.as_ref().map(|mirror| mirror.facts.clone());
         if let Some(found) = &mut facts.mirror {
             // A repair takes the fields away from the client that made it necessary.
@@ -128,14 +128,14 @@ impl Reconciler<'_> {
 
     /// Reads a version, and keeps its creation date.
     pub(super) async fn read(&mut self, at: Address<'_>, which: Selector<'_>) -> Result<Version, Failure> {
-        let read = self.aws()?.read(at, which).await?;
+        let read = self.aws()?.read(at, which).await.inspect_err(|_| self.value_unread = true)?;
         self.created(&read);
         Ok(read)
     }
 
     /// As `read`; `None` if there is no such version.
     pub(super) async fn find(&mut self, at: Address<'_>, version: &VersionId) -> Result<Option<Version>, Failure> {
-        let found = self.aws()?.read_if_present(at, Selector::Version(version)).await?;
+        let found = self.aws()?.read_if_present(at, Selector::Version(version)).await.inspect_err(|_| self.value_unread = true)?;
         if let Some(read) = &found {
             self.created(read);
         }
@@ -148,5 +148,5 @@ impl Reconciler<'_> {
 }
 
 fn provisioned(failure: Failure) -> Failed {
-    Failed::of(ConditionType::Provisioned, failure)
+    failed::of(ConditionType::Provisioned, failure)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 
+use super::memory::Memory;
 #[cfg(feature = "weakened")]
 use super::weakness::Weakness;
 use super::weakness::Weaknesses;
@@ -37,6 +38,8 @@ pub struct Context {
     pub refresh_interval: SignedDuration,
     /// After this time, an object whose deletion does not succeed is released and its AWS secret kept.
     pub deletion_timeout: SignedDuration,
+    /// What this process remembers of objects.
+    pub memory: Memory,
     /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,
@@ -67,6 +70,10 @@ pub(super) struct Reconciler<'a> {
     pub(super) reads: Reads,
     /// What was done.
     pub(super) journal: Journal,
+    /// The last read of a value in AWS failed.
+    pub(super) value_unread: bool,
+    /// Hash of the annotations that decide about access.
+    pub(super) access_hash: Option<String>,
     pub(super) weaknesses: Weaknesses,
 }
 
@@ -85,6 +92,8 @@ impl<'a> Reconciler<'a> {
             rival: None,
             reads: Reads::default(),
             journal: Journal::default(),
+            value_unread: false,
+            access_hash: None,
             #[cfg(feature = "weakened")]
             weaknesses: Weaknesses::of(ctx.weakness),
             #[cfg(not(feature = "weakened"))]

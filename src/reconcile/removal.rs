@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tracing::Instrument as _;
 
-use super::failed::Failed;
+use super::failed;
 use super::reconciler::{Context, Reconciler};
 use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::condition::{ConditionType, Reason};
@@ -14,7 +14,7 @@ use crate::aws::Address;
 use crate::backoff::Class;
 use crate::desired::Removal;
 use crate::facts::{Remains, SecretLeft};
-use crate::failure::Failure;
+use crate::failure::{Failed, Failure};
 use crate::journal::Effect;
 use crate::kubernetes::{mirror, object};
 use crate::plan::{CleanupNext, plan_cleanup};
@@ -50,7 +50,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
     let mut reconciler = Reconciler::new(object, ctx);
     let mut remains = Remains::default();
     let ended = match reconciler.clean_up(&removal, &mut remains).await {
-        Err(failed) if reconciler.out_of_time(&removal, now) && !failed.at_finalizer() => {
+        Err(failed) if reconciler.out_of_time(&removal, now) && !at_finalizer(&failed) => {
             let why = format!("the deletion did not succeed within {}: {}", in_words(ctx.deletion_timeout), failed.failure.message);
             reconciler.release(&removal, &remains, Some(why)).await.map(|()| Attempt::Released)
         }
@@ -77,12 +77,12 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
 
 impl Reconciler<'_> {
     async fn clean_up(&mut self, removal: &Removal, remains: &mut Remains) -> Result<Attempt, Failed> {
-        remains.mirror = self.retained(removal).await.map_err(|failure| Failed::of(ConditionType::Mirrored, failure))?;
+        remains.mirror = self.retained(removal).await.map_err(|failure| failed::of(ConditionType::Mirrored, failure))?;
         for _ in 0..MAX_STEPS {
             match plan_cleanup(removal, remains, &self.journal, (self.ctx.clock)()) {
                 CleanupNext::Look => {
                     let found = self.look_for_secret(removal).await;
-                    remains.secret = Some(found.map_err(|failure| Failed::of(ConditionType::Provisioned, failure))?);
+                    remains.secret = Some(found.map_err(|failure| failed::of(ConditionType::Provisioned, failure))?);
                 }
                 CleanupNext::Do(step) => {
                     self.carry_out_removal(removal, remains, &step).await?;
@@ -135,7 +135,7 @@ impl Reconciler<'_> {
             }
             // AWS removes replicas after it has answered, and refuses to remove them twice.
             Err(failure) if matches!(step, Step::StopReplicating { .. }) && failure.reason == Reason::AwsRefused => Effect::Absent,
-            Err(failure) => return Err(Failed::in_step(step, failure)),
+            Err(failure) => return Err(failed::in_step(step, false, failure)),
         };
         self.journal.record(step.clone(), effect);
         if let (Step::Delete { window }, Some(SecretLeft::Ours { arn, .. })) = (step, &remains.secret) {
@@ -178,7 +178,7 @@ impl Reconciler<'_> {
         let step = Step::RemoveFinalizer;
         let released = object::remove_finalizer(&self.ctx.client, &self.object).await;
         self.ctx.metrics.step(step.kind(), if released.is_ok() { "ok" } else { "failed" });
-        released.map_err(|failure| Failed::in_step(&step, failure))?;
+        released.map_err(|failure| failed::in_step(&step, false, failure))?;
         if let Some(note) = note {
             self.ctx.metrics.secret_kept();
             self.ctx.events.publish_lasting(&self.object, &note).await;
@@ -225,11 +225,9 @@ impl Reconciler<'_> {
     }
 }
 
-impl Failed {
-    /// The finalizer itself cannot be removed: nothing else ends the deletion.
-    fn at_finalizer(&self) -> bool {
-        self.aspect == ConditionType::Ready && self.failure.class != Class::Bug
-    }
+/// The finalizer itself cannot be removed: nothing else ends the deletion.
+fn at_finalizer(failed: &Failed) -> bool {
+    failed.aspect == ConditionType::Ready && failed.failure.class != Class::Bug
 }
 
 fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {

@@ -1,7 +1,7 @@
 //! The conditions after a reconcile.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::api::{RotatedSecretStatus, SUSPEND};
@@ -9,14 +9,14 @@ use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::{Desired, Pin};
 use crate::facts::Place;
-use crate::failure::Failure;
+use crate::failure::Failed;
 use crate::plan::{Assessment, Blocked, Examined};
 use crate::refusal::Refusal;
 
 fn statement(of: ConditionType, refusal: Option<&Refusal>, fine: impl FnOnce() -> String) -> Statement {
     match refusal {
-        Some(refusal) => Statement { of, holds: false, reason: refusal.reason, message: refusal.message.clone() },
-        None => Statement { of, holds: true, reason: Reason::Succeeded, message: fine() },
+        Some(refusal) => Statement { of, holds: false, reason: refusal.reason, message: refusal.message.clone(), kept: false },
+        None => Statement { of, holds: true, reason: Reason::Succeeded, message: fine(), kept: false },
     }
 }
 
@@ -31,14 +31,15 @@ pub(super) fn assessed(
 ) -> Vec<Statement> {
     match assessment {
         Assessment::Suspended => suspended(before, want),
-        Assessment::Blocked(blocked) => self::blocked(before, blocked, now),
-        Assessment::Examined(examined) => self::examined(after, want, seen, examined),
+        Assessment::Blocked(blocked) => self::blocked(before, blocked, seen.journal.unfinished(), now),
+        Assessment::Examined(examined) => self::examined(after, want, seen, examined, now),
     }
 }
 
 /// The plan stopped before the mirror: what was said of it stays.
-fn blocked(before: &RotatedSecretStatus, blocked: &Blocked, now: Timestamp) -> Vec<Statement> {
-    let mut statements = refused(before, ConditionType::Provisioned, &blocked.refusal);
+fn blocked(before: &RotatedSecretStatus, blocked: &Blocked, retried: bool, now: Timestamp) -> Vec<Statement> {
+    let mut statements = refused(before, blocked.aspect, &blocked.refusal);
+    summarise(&mut statements, &blocked.refusal, retried);
     if let Some(mirrored) = &blocked.mirrored {
         statements.retain(|s| s.of != ConditionType::Mirrored);
         statements.push(statement(ConditionType::Mirrored, Some(mirrored), String::new));
@@ -48,11 +49,17 @@ fn blocked(before: &RotatedSecretStatus, blocked: &Blocked, now: Timestamp) -> V
     if blocked.awaiting_consistency {
         statements.push(reconciling(blocked.refusal.reason));
     }
-    overdue(&mut statements, before, now);
+    overdue(&mut statements, before.next_rotation_time.as_ref(), now);
     statements
 }
 
-fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observation, examined: &Examined) -> Vec<Statement> {
+fn examined(
+    after: &RotatedSecretStatus,
+    want: Option<&Desired>,
+    seen: &Observation,
+    examined: &Examined,
+    now: Timestamp,
+) -> Vec<Statement> {
     let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
     let version = current.map_or_else(String::new, |current| current.version.to_string());
     let moving = Refusal::new(Reason::Progressing, "AWS may show an old state; the operator confirms it before it writes");
@@ -69,14 +76,20 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
         "the AWS secret exists and is as declared"
     };
     let mut statements = vec![match (provisioned, &seen.place) {
-        (None, Place::Recorded(elsewhere)) => {
-            Statement { of: ConditionType::Provisioned, holds: true, reason: Reason::Moved, message: format!("{provided}; {elsewhere}") }
-        }
+        (None, Place::Recorded(elsewhere)) => Statement {
+            of: ConditionType::Provisioned,
+            holds: true,
+            reason: Reason::Moved,
+            message: format!("{provided}; {elsewhere}"),
+            kept: false,
+        },
         _ => statement(ConditionType::Provisioned, provisioned, || provided.to_owned()),
     }];
     if want.is_some_and(|want| want.target.is_some()) {
         statements.push(match (mirrored, &pinned) {
-            (None, Some(pinned)) => Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone() },
+            (None, Some(pinned)) => {
+                Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone(), kept: false }
+            }
             _ => statement(ConditionType::Mirrored, mirrored, || format!("the Secret holds version {version}")),
         });
     }
@@ -88,7 +101,12 @@ fn examined(after: &RotatedSecretStatus, want: Option<&Desired>, seen: &Observat
     // What requires user action comes first: the rest may follow from it.
     let refusals = || [provisioned, mirrored, aspects.rotated.as_ref()].into_iter().flatten();
     match refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next()) {
-        Some(refusal) => summarise(&mut statements, refusal, false),
+        Some(refusal) => {
+            summarise(&mut statements, refusal, seen.journal.unfinished());
+            if seen.journal.failed_version().is_some() {
+                overdue(&mut statements, after.next_rotation_time.as_ref(), now);
+            }
+        }
         None => statements.push(ready(&version, pinned, &refused_rollback(after, want))),
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
@@ -104,6 +122,7 @@ fn ready(version: &str, pinned: Option<String>, suffix: &str) -> Statement {
         holds: true,
         reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
         message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + suffix,
+        kept: false,
     }
 }
 
@@ -132,27 +151,30 @@ fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> Stri
 
 /// One condition is False; the others stay.
 pub(super) fn refused(before: &RotatedSecretStatus, of: ConditionType, refusal: &Refusal) -> Vec<Statement> {
-    let mut statements = repeated(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
-    statements.push(statement(of, Some(refusal), String::new));
+    let mut statements = repeated(before, &[of, ConditionType::Ready]);
+    if of != ConditionType::Ready {
+        statements.push(statement(of, Some(refusal), String::new));
+    }
     summarise(&mut statements, refusal, false);
     statements
 }
 
-/// A read or a step failed. `of`: the condition that it belongs to.
-pub(super) fn failed(before: &RotatedSecretStatus, failure: &Failure, of: ConditionType, now: Timestamp) -> Vec<Statement> {
-    let refusal = Refusal::new(failure.reason, failure.message.clone());
-    let mut statements = repeated(before, &[of, ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+/// The reconcile ended early.
+pub(super) fn failed(before: &RotatedSecretStatus, failed: &Failed, now: Timestamp) -> Vec<Statement> {
+    let Failed { aspect, failure } = failed;
     if failure.class == Class::Conflict && after_moments(before) {
-        // Another writer was faster, and the next reconcile is a second away: the conditions stay.
-        statements = repeated(before, &[]);
+        // Another writer was faster, and the next reconcile is a second away: the conditions stay, and say of which
+        // generation they are.
+        let mut statements = repeated(before, &[]);
         statements.push(reconciling(failure.reason));
         return statements;
     }
-    if of != ConditionType::Ready {
-        statements.push(statement(of, Some(&refusal), String::new));
+    let mut statements = repeated(before, &[*aspect, ConditionType::Ready]);
+    if *aspect != ConditionType::Ready {
+        statements.push(statement(*aspect, Some(&failed.refusal()), String::new));
     }
-    summarise(&mut statements, &refusal, true);
-    overdue(&mut statements, before, now);
+    summarise(&mut statements, &failed.refusal(), true);
+    overdue(&mut statements, before.next_rotation_time.as_ref(), now);
     statements
 }
 
@@ -161,9 +183,27 @@ fn after_moments(before: &RotatedSecretStatus) -> bool {
     !before.conditions.is_empty() && before.failures.as_ref().is_none_or(|failures| failures.count < 4)
 }
 
+/// The existing conditions.
+pub(super) fn unchanged(before: &RotatedSecretStatus) -> Vec<Statement> {
+    let more = [ConditionType::Stalled, ConditionType::Reconciling].into_iter().filter_map(|of| repeat(before, of));
+    repeated(before, &[]).into_iter().chain(more).collect()
+}
+
+/// The Secret is gone, and cannot be created again before AWS can be read.
+pub(super) fn secret_missing(mut statements: Vec<Statement>, name: &str) -> Vec<Statement> {
+    let Some(ready) = statements.iter().find(|s| s.of == ConditionType::Ready && !s.holds).cloned() else { return statements };
+    statements.retain(|s| s.of != ConditionType::Mirrored);
+    statements.push(Statement {
+        of: ConditionType::Mirrored,
+        message: format!("the Secret {name} does not exist, and its value cannot be read in AWS (see Ready)"),
+        ..ready
+    });
+    statements
+}
+
 fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statement> {
     let held = before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
-    let mut statements = repeated(before, &[ConditionType::Ready, ConditionType::Stalled, ConditionType::Reconciling]);
+    let mut statements = repeated(before, &[ConditionType::Ready]);
     statements.push(Statement {
         of: ConditionType::Ready,
         holds: held,
@@ -174,6 +214,8 @@ fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statem
             }
             None => "spec.suspend is true: nothing is written until it is false".to_owned(),
         },
+        // Nothing of this generation was carried out.
+        kept: held,
     });
     statements
 }
@@ -181,21 +223,39 @@ fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statem
 /// `Ready=False`, and `Stalled` or `Reconciling`. `retried`: the operator retries.
 fn summarise(statements: &mut Vec<Statement>, refusal: &Refusal, retried: bool) {
     statements.retain(|s| !matches!(s.of, ConditionType::Ready | ConditionType::Stalled | ConditionType::Reconciling));
-    statements.push(Statement { of: ConditionType::Ready, holds: false, reason: refusal.reason, message: refusal.message.clone() });
+    statements.push(Statement {
+        of: ConditionType::Ready,
+        holds: false,
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+        kept: false,
+    });
     if refusal.reason.requires_user_action() {
-        statements.push(Statement { of: ConditionType::Stalled, holds: true, reason: refusal.reason, message: refusal.message.clone() });
+        statements.push(Statement {
+            of: ConditionType::Stalled,
+            holds: true,
+            reason: refusal.reason,
+            message: refusal.message.clone(),
+            kept: false,
+        });
     } else if retried {
         statements.push(reconciling(refusal.reason));
     }
 }
 
 pub(super) fn reconciling(reason: Reason) -> Statement {
-    Statement { of: ConditionType::Reconciling, holds: true, reason, message: "the operator reconciles again by itself".to_owned() }
+    Statement {
+        of: ConditionType::Reconciling,
+        holds: true,
+        reason,
+        message: "the operator reconciles again by itself".to_owned(),
+        kept: false,
+    }
 }
 
 /// A rotation that was announced and has not happened.
-fn overdue(statements: &mut Vec<Statement>, before: &RotatedSecretStatus, now: Timestamp) {
-    let late = before.next_rotation_time.as_ref().filter(|next| next.0 <= now);
+fn overdue(statements: &mut Vec<Statement>, announced: Option<&Time>, now: Timestamp) {
+    let late = announced.filter(|next| next.0 <= now);
     if let Some(next) = late
         && statements.iter().all(|s| s.of != ConditionType::Rotated || s.holds)
     {
@@ -205,20 +265,19 @@ fn overdue(statements: &mut Vec<Statement>, before: &RotatedSecretStatus, now: T
             holds: false,
             reason: Reason::Overdue,
             message: format!("a rotation was due at {}", next.0),
+            kept: false,
         });
     }
 }
 
-/// The existing conditions except `but`, as statements.
+/// The existing conditions except `but`, as statements. Stalled and Reconciling are stated again in every reconcile.
 fn repeated(before: &RotatedSecretStatus, but: &[ConditionType]) -> Vec<Statement> {
     let types = [ConditionType::Ready, ConditionType::Provisioned, ConditionType::Rotated, ConditionType::Mirrored];
-    types
-        .into_iter()
-        .filter(|of| !but.contains(of))
-        .filter_map(|of| {
-            let found: &Condition = before.conditions.iter().find(|c| c.type_ == of.to_string())?;
-            let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == found.reason)?;
-            Some(Statement { of, holds: found.status == "True", reason, message: found.message.clone() })
-        })
-        .collect()
+    types.into_iter().filter(|of| !but.contains(of)).filter_map(|of| repeat(before, of)).collect()
+}
+
+fn repeat(before: &RotatedSecretStatus, of: ConditionType) -> Option<Statement> {
+    let found: &Condition = before.conditions.iter().find(|c| c.type_ == of.to_string())?;
+    let reason = Reason::parse(&found.reason)?;
+    Some(Statement { of, holds: found.status == "True", reason, message: found.message.clone(), kept: true })
 }

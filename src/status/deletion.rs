@@ -8,7 +8,7 @@ use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::{self, Class};
 use crate::desired::Removal;
-use crate::failure::Failure;
+use crate::failure::{Failed, Failure};
 use crate::refusal::Refusal;
 
 /// The longest wait between two attempts, before jitter.
@@ -73,8 +73,12 @@ pub fn failed(
         since: since.filter(|since| since.0 <= now).or(Some(Time(now))),
         next_attempt_time: now.saturating_add(delay).ok().map(Time),
         requests: requests::present(object),
+        generation: object.metadata.generation,
+        access: None,
+        // A deletion waits as a whole.
+        steps: Vec::new(),
     });
-    let statements = conditions::failed(&before, &told, of, now);
+    let statements = conditions::failed(&before, &Failed { aspect: of, failure: told }, now);
     conclude(&mut after, object, &statements, now);
     after
 }

@@ -4,6 +4,7 @@
 mod conditions;
 pub mod deletion;
 pub mod events;
+mod failures;
 mod history;
 mod note;
 mod read;
@@ -12,9 +13,10 @@ mod settings;
 mod write;
 
 pub use events::event_notes;
+pub use failures::{Attempt, Attempts, Waits, waits};
 pub use history::recorded;
 pub use note::EventNote;
-pub use read::{backing_off, read, repair_delayed};
+pub use read::{read, repair_delayed};
 pub use write::{Outcome, write};
 
 #[cfg(test)]

@@ -1,28 +1,14 @@
 //! What the status says of earlier reconciles. Any user with access to the status subresource, or an operator with a wrong
 //! clock, may have written it. Times are therefore bounded before they are used.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::requests;
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
-use crate::backoff;
 use crate::facts::{HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::shown;
 use crate::version_id::VersionId;
-
-/// How far the clocks of two replicas may differ.
-const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
-
-/// Until when the object waits after failures; `None`: it does not wait, or something new came in since.
-pub fn backing_off(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
-    let status = object.status.as_ref()?;
-    let until = status.failures.as_ref()?.next_attempt_time.as_ref()?.0;
-    let news = status.observed_generation != object.metadata.generation || requests::news(object);
-    // No failure waits longer. A later time was written by a wrong clock.
-    let credible = until.duration_since(now) <= backoff::MAX_WAIT.saturating_add(MAX_SKEW);
-    (until > now && credible && !news).then_some(until)
-}
 
 /// 9000-01-01T00:00:00Z, the latest time of an event. Sums with the durations of this program stay in the range of
 /// `Timestamp`.

@@ -19,7 +19,7 @@ use crate::compare::{Current, Drift, LambdaState, MirrorState, Observation, Owne
 use crate::desired::fixture::{self, UID, declared};
 use crate::desired::{Desired, Rotation};
 use crate::facts::{Access, Place, StatusFacts};
-use crate::failure::Failure;
+use crate::failure::{Failed, Failure};
 use crate::journal::Journal;
 use crate::plan::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, Wake};
 use crate::refusal::Refusal;
@@ -154,7 +154,7 @@ fn refusal(reason: Reason) -> Refusal {
 
 fn failure(aspect: ConditionType, class: Class, reason: Reason) -> Outcome {
     let failure = Failure { class, reason, message: format!("why {reason}") };
-    Outcome::Failed { failure, aspect, secret_exists: true }
+    Outcome::Failed { failed: Failed { aspect, failure }, secret_exists: Some(true) }
 }
 
 fn throttled() -> Outcome {
@@ -165,10 +165,19 @@ fn throttled() -> Outcome {
 fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
     match outcome {
         Outcome::Assessed { seen, assessment } => {
-            let seen = Box::new(recalling((**seen).clone(), object, now));
-            write(object, want, &Outcome::Assessed { seen, assessment: assessment.clone() }, now)
+            let seen = recalling((**seen).clone(), object, now);
+            let attempts = Attempts {
+                failed: seen.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
+                held: seen.journal.held().cloned().map(Attempt::Step).collect(),
+                ..Attempts::default()
+            };
+            write(object, want, &Outcome::Assessed { seen: Box::new(seen), assessment: assessment.clone() }, &attempts, now)
         }
-        other => write(object, want, other, now),
+        Outcome::Failed { failed, .. } => {
+            let attempts = Attempts { failed: vec![(Attempt::Read, failed.clone())], ..Attempts::default() };
+            write(object, want, outcome, &attempts, now)
+        }
+        other => write(object, want, other, &Attempts::default(), now),
     }
 }
 

@@ -1,19 +1,19 @@
 //! Facts and assessment -> the status.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::failures::{self, Attempts};
 use super::{conditions, history, requests, settings};
-use crate::api::condition::{ConditionType, merge};
+use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
-    AwsStatus, DeclaredStatus, FailureStatus, MirrorStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
-    ScheduleStatus, UnseenVersion,
+    AwsStatus, DeclaredStatus, MirrorStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
+    UnseenVersion,
 };
-use crate::backoff;
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
 use crate::desired::{Desired, LambdaRotation, Rotation};
 use crate::facts::Place;
-use crate::failure::Failure;
+use crate::failure::Failed;
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::plan::{Assessment, Blocked, Examined, retention};
 use crate::refusal::Refusal;
@@ -31,22 +31,45 @@ pub enum Outcome {
     },
     /// The spec cannot be carried out.
     Invalid(Refusal),
-    /// A read or a step failed.
+    /// The reconcile ended early.
     Failed {
         /// Why.
-        failure: Failure,
-        /// The condition that it belongs to.
-        aspect: ConditionType,
-        /// Whether there is a Secret of the target's name.
-        secret_exists: bool,
+        failed: Failed,
+        /// Whether there is a Secret of the target's name; `None`: it is not known.
+        secret_exists: Option<bool>,
+    },
+    /// AWS is not read before the backoff is over.
+    Waiting {
+        /// Whether there is a Secret of the target's name; `None`: it is not known.
+        secret_exists: Option<bool>,
     },
 }
 
+impl Outcome {
+    /// Whether something is left to do that the operator retries within seconds or minutes.
+    fn unfinished(&self) -> bool {
+        match self {
+            Self::Assessed { seen, .. } => seen.journal.unfinished(),
+            Self::Failed { failed, .. } => failed.failure.class.is_transient(),
+            Self::Invalid(_) => false,
+            Self::Waiting { .. } => true,
+        }
+    }
+}
+
 /// The status after a reconcile.
-pub fn write(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
+pub fn write(
+    object: &RotatedSecret,
+    want: Option<&Desired>,
+    outcome: &Outcome,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> RotatedSecretStatus {
     let before = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
-    let mut after = RotatedSecretStatus { observed_generation: generation, failures: None, ..before.clone() };
+    // A generation that a failure keeps from being carried out was not observed: the next attempt may.
+    let observed = if outcome.unfinished() { before.observed_generation } else { generation };
+    let mut after = RotatedSecretStatus { observed_generation: observed, failures: None, ..before.clone() };
     let statements = match outcome {
         Outcome::Invalid(refusal) => {
             if let Some(refresh) = requests::token(object, REFRESH) {
@@ -54,13 +77,16 @@ pub fn write(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, 
             }
             conditions::refused(&before, ConditionType::Provisioned, refusal)
         }
-        Outcome::Failed { failure, aspect, secret_exists } => {
-            after.mirror = after.mirror.filter(|_| *secret_exists || *aspect != ConditionType::Mirrored);
-            after.failures = Some(FailureStatus { requests: requests::present(object), ..count_failure(&before, want, failure, now) });
+        Outcome::Failed { failed, secret_exists } => {
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
-            conditions::failed(&before, failure, *aspect, now)
+            let statements = conditions::failed(&before, failed, now);
+            missing(&mut after, want, *secret_exists, statements)
+        }
+        Outcome::Waiting { secret_exists } => {
+            let statements = conditions::unchanged(&before);
+            missing(&mut after, want, *secret_exists, statements)
         }
         Outcome::Assessed { seen, assessment } => {
             if let Some(want) = want {
@@ -74,8 +100,24 @@ pub fn write(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, 
             conditions::assessed(&before, &after, want, seen, assessment, now)
         }
     };
+    let ready = statements.iter().any(|statement| statement.of == ConditionType::Ready && statement.holds && !statement.kept);
+    if !ready {
+        after.failures = failures::count(object, attempts, now);
+    }
     after.conditions = merge(&before.conditions, &statements, generation, now);
     after
+}
+
+/// The Secret is gone, and AWS cannot be read.
+fn missing(
+    after: &mut RotatedSecretStatus,
+    want: Option<&Desired>,
+    secret_exists: Option<bool>,
+    statements: Vec<Statement>,
+) -> Vec<Statement> {
+    let Some(target) = want.and_then(|want| want.target.as_ref()).filter(|_| secret_exists == Some(false)) else { return statements };
+    after.mirror = None;
+    conditions::secret_missing(statements, &target.name)
 }
 
 /// What a report is made of.
@@ -218,16 +260,6 @@ fn adopt(after: &mut RotatedSecretStatus, want: &Desired, current: &Current) {
     after.schedule = None;
     after.last_rotation_time = Some(Time(current.schedule_base));
     history::remember(after, current, crate::api::Cause::Adopted, None);
-}
-
-fn count_failure(before: &RotatedSecretStatus, want: Option<&Desired>, failure: &Failure, now: Timestamp) -> FailureStatus {
-    let so_far = before.failures.as_ref();
-    let count = so_far.map_or(0, |failures| failures.count).saturating_add(1);
-    let seed = want.map_or(0, |want| want.ids.seed());
-    let delay = backoff::delay(failure.class, u32::try_from(count).unwrap_or(1), seed);
-    let whole = SignedDuration::from_secs(delay.as_secs().max(1));
-    let since = so_far.and_then(|failures| failures.since.clone()).filter(|since| since.0 <= now);
-    FailureStatus { count, since: since.or(Some(Time(now))), next_attempt_time: now.saturating_add(whole).ok().map(Time), requests: None }
 }
 
 /// The requests that were handled.

@@ -20,7 +20,7 @@ use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::kubernetes::publisher::Events;
 use rotated_secrets::metrics::Metrics;
-use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
+use rotated_secrets::reconcile::{Context, Memory, ReconcileResult, reconcile};
 use serde_json::json;
 use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
@@ -130,6 +130,7 @@ impl World {
         let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
+            memory: Memory::default(),
             events: Events::new(client.clone()).at_home(home()),
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
@@ -168,7 +169,7 @@ impl World {
         for _ in 0..40 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;
-            let ReconcileResult { again, changed, .. } = reconcile(&object, ctx).await;
+            let ReconcileResult { again, changed, .. } = Box::pin(reconcile(&object, ctx)).await;
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
                 _ if !changed => return Ok(Some(object)),

@@ -162,8 +162,10 @@ fn every_command_of_ours_is_understood() -> Result<()> {
     for (page, text) in pages()? {
         for command in commands(&text) {
             for program in [&["kubectl", "rotatedsecret"][..], &["kubectl-rotatedsecret"]] {
-                let Some(words) = ours(&command, program).filter(|words| !words.is_empty()) else { continue };
+                let Some(mut words) = ours(&command, program).filter(|words| !words.is_empty()) else { continue };
                 seen += 1;
+                // Pages write NAME for the name of an object.
+                words.iter_mut().filter(|word| *word == "NAME").for_each(|word| "db".clone_into(word));
                 let told = rotated_secrets::plugin::Cli::try_parse_from(std::iter::once("kubectl-rotatedsecret".to_owned()).chain(words));
                 strange.extend(told.err().filter(clap::Error::use_stderr).map(|error| format!("{}: {command}: {error}", page.display())));
             }

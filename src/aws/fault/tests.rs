@@ -231,3 +231,14 @@ fn a_call_without_an_answer_names_the_proxy() {
     assert!(unreachable(Some("http://proxy:3128")).contains("the proxy http://proxy:3128 (HTTPS_PROXY; hosts in NO_PROXY"));
     assert!(!unreachable(None).contains("proxy"));
 }
+
+#[test]
+fn an_outage_names_the_region_since_a_mistake_in_it_looks_the_same() {
+    let region = || Some("eu-wset-1".to_owned());
+    for (code, status) in [(None, 503), (Some("InternalServiceError"), 500)] {
+        let message = Fault { region: region(), ..fault(code, "", status) }.into_failure().message;
+        assert!(message.contains("in region eu-wset-1: ") && message.contains("check the region"), "{message}");
+    }
+    let denied = Fault { region: region(), ..fault(Some("AccessDeniedException"), "", 400) }.into_failure().message;
+    assert!(!denied.contains("eu-wset-1"), "{denied}");
+}

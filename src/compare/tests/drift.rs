@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::api::{ADOPT_BY, AppliedStatus, TAG_NAMESPACE_UID, TAG_UID};
 use crate::desired::key::DEFAULT;
+use crate::failure::Failed;
 
 const KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const OTHER_KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ac";
@@ -171,7 +172,7 @@ fn an_alias_against_an_id_is_set_unless_that_id_is_what_aws_showed_after_it_was_
             scene.read("current", HOUR);
         });
         assert_eq!(elsewhere.drift().key, Some("alias/shop".to_owned()), "{name}: to another secret");
-        for (effect, done) in [(Effect::Applied { at: now() }, true), (Effect::Refused(refusal()), false)] {
+        for (effect, done) in [(Effect::Applied { at: now() }, true), (Effect::Failed(Failed::denied(&refusal())), false)] {
             let just_set = scene.clone().with(|scene| scene.journal.record(Step::SetKey { key: "alias/shop".to_owned() }, effect));
             assert_eq!(just_set.drift().key.is_none(), done || !set, "{name}: set in this reconcile, {done}");
         }

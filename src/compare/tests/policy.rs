@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::*;
 use crate::api::condition::Reason;
 use crate::facts::PolicyRead;
+use crate::failure::Failed;
 use crate::refusal::Refusal;
 
 fn document(action: &str) -> Value {
@@ -139,7 +140,7 @@ fn a_policy_that_was_put_without_the_check_is_put_again_when_the_check_is_asked_
     }
     let refused = read(&applied(declaring(true), Some(ours())), Ok(Some(ours()))).with(|scene| {
         scene.status.applied.block_public_policy = Some(false);
-        scene.journal.record(Step::PutPolicy, Effect::Refused(denied()));
+        scene.journal.record(Step::PutPolicy, Effect::Failed(Failed::denied(&denied())));
     });
     assert_eq!(state(&refused), Ok(PolicyState::Differs), "AWS refused it in this reconcile");
 }

@@ -55,12 +55,18 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
         match rule(situation, &mut examined) {
             Proposal::Nothing => {}
             Proposal::Wait => break,
-            // AWS does not show it yet. The value and the Secret are not concerned, so Ready stays as it is.
-            Proposal::Step(step) if situation.seen.journal.tried(&step) => {
-                examined.wake.at(situation.now.saturating_add(SETTINGS_RECHECK));
-                break;
-            }
-            Proposal::Step(step) => return Next::Do(step),
+            Proposal::Step(step) => match situation.seen.journal.failure(&step) {
+                Some(failed) => {
+                    examined.aspects.fail(failed);
+                    break;
+                }
+                // AWS does not show it yet. The value and the Secret are not concerned, so Ready stays as it is.
+                None if situation.seen.journal.tried(&step) => {
+                    examined.wake.at(situation.now.saturating_add(SETTINGS_RECHECK));
+                    break;
+                }
+                None => return Next::Do(step),
+            },
             Proposal::Version(intent) => match hold(situation, &intent, &examined) {
                 None => return Next::Do(pipeline::begin(situation, intent)),
                 Some(held) => {
@@ -84,8 +90,9 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
         Rotation::Lambda(_) => true,
         Rotation::Scheduled { .. } | Rotation::Refused(_) => situation.want.value.is_some(),
     };
+    let provisioned = mirrored.refusal.clone().filter(|_| mirrored.unread);
     Examined {
-        aspects: Aspects { mirrored: mirrored.refusal, settings: settings::refusal(situation), ..Aspects::default() },
+        aspects: Aspects { provisioned, mirrored: mirrored.refusal, settings: settings::refusal(situation), ..Aspects::default() },
         rotation: RotationOutlook { rotates, next: None, first_pending: scheduled::first_pending(situation) },
         awaiting_consistency: mirrored.awaiting_consistency,
         wake: Wake(mirrored.wake),

@@ -10,6 +10,7 @@ use super::{NOW, at};
 use crate::api::{RotatedSecret, RotatedSecretSpec};
 use crate::desired::{Removal, SecretPlace};
 use crate::facts::{Remains, SecretLeft};
+use crate::failure::Failed;
 use crate::journal::{Effect, Journal};
 use crate::plan::{CleanupNext, plan_cleanup};
 use crate::refusal::Refusal;
@@ -124,7 +125,7 @@ fn replicas_that_aws_still_shows_are_waited_for_and_then_the_deletion_is_tried()
 
     let mut journal = Journal::default();
     let stop = Step::StopReplicating { regions: BTreeSet::from(["eu-west-1".to_owned()]) };
-    for effect in [Effect::Absent, Effect::Refused(Refusal::new(crate::api::condition::Reason::AwsRefused, "no"))] {
+    for effect in [Effect::Absent, Effect::Failed(Failed::denied(&Refusal::new(crate::api::condition::Reason::AwsRefused, "no")))] {
         journal.record(stop.clone(), effect);
         let remains = Remains { mirror: false, secret: Some(ours(false, &["eu-west-1"])) };
         assert_eq!(plan_cleanup(&removal, &remains, &journal, at(NOW)), CleanupNext::Do(Step::Delete { window: 7 }));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desired::Delivery;
+use crate::failure::Failed;
 
 /// Carries out the plan until it rests, at most once through the reconciles; the kinds of steps.
 fn run(want: &Desired, world: &mut Observation, reconciles: usize) -> Vec<&'static str> {
@@ -108,7 +109,7 @@ fn only_a_version_of_ours_is_settled_and_only_where_aws_does_not_rotate() {
 fn a_label_that_aws_does_not_take_off_holds_up_no_rotation() {
     let ours = ids().request("now");
     let refusal = Refusal::new(Reason::AccessDenied, "no");
-    for effect in [Effect::Absent, Effect::Refused(refusal)] {
+    for effect in [Effect::Absent, Effect::Failed(Failed::denied(&refusal))] {
         let mut world = Observation { mirror: mirrored(ours.as_str()), ..seen() };
         let secret = world.secret.as_mut().unwrap();
         secret.current = Some(Current { version: ours.clone(), ..current(60) });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desired::Setting;
+use crate::failure::Failed;
 
 fn replica(region: &str, key: Option<&str>, state: ReplicaState) -> Replica {
     let why = (state == ReplicaState::Failed).then_some("NameExists");
@@ -29,7 +30,7 @@ fn a_setting_that_aws_refuses_is_said_and_holds_up_neither_the_others_nor_the_ro
     let mut steps = Vec::new();
     loop {
         match plan(&want, &facts, at(NOW)) {
-            Next::Do(Step::PutPolicy) => facts.journal.record(Step::PutPolicy, Effect::Refused(refused.clone())),
+            Next::Do(Step::PutPolicy) => facts.journal.record(Step::PutPolicy, Effect::Failed(Failed::denied(&refused))),
             Next::Do(step @ Step::Put { .. }) => {
                 steps.push(step.kind());
                 break;

@@ -1,11 +1,10 @@
 //! A status that anyone may have written, with times of a wrong clock.
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::api::{
-    Cause, FailureStatus, HistoryEntry, Outcome, RequestStatus, RollbackRefusal, RotatedSecretSpec, ScheduleStatus, UnseenVersion,
-};
+use crate::api::{Cause, HistoryEntry, Outcome, RequestStatus, RollbackRefusal, RotatedSecretSpec, ScheduleStatus, UnseenVersion};
 use crate::version_id::VersionId;
 
 const NOW: i64 = 1_800_000_000;
@@ -44,11 +43,6 @@ fn timed(time: Timestamp) -> RotatedSecret {
         history: vec![entry],
         ..RotatedSecretStatus::default()
     })
-}
-
-fn waiting(until: Timestamp) -> RotatedSecret {
-    let failures = FailureStatus { count: 1, since: Some(Time(until)), next_attempt_time: Some(Time(until)), requests: None };
-    object(RotatedSecretStatus { failures: Some(failures), ..RotatedSecretStatus::default() })
 }
 
 #[test]
@@ -96,53 +90,6 @@ fn an_unseen_version_is_believed_up_to_the_consistency_window_ahead() {
             assert!(time.checked_add(CONSISTENCY_WINDOW).is_ok(), "{time}: what is computed from it exists");
         }
     }
-}
-
-#[test]
-fn a_wait_is_believed_up_to_the_longest_one_that_a_failure_can_cause() {
-    let longest = backoff::MAX_WAIT.as_secs() + MAX_SKEW.as_secs();
-    for (until, waits) in [
-        (NOW - 1, false),
-        (NOW, false),
-        (NOW + 1, true),
-        (NOW + 60, true),
-        (NOW + longest, true),
-        (NOW + longest + 1, false),
-        (NOW + 86_400 * 365, false),
-        (253_402_207_199, false),
-        (-62_135_596_800, false),
-    ] {
-        assert_eq!(backing_off(&waiting(at(until)), now()), waits.then(|| at(until)), "{until}");
-    }
-    for until in [Timestamp::MIN, Timestamp::MAX] {
-        for now in [Timestamp::MIN, now(), Timestamp::MAX] {
-            assert_eq!(backing_off(&waiting(until), now), None, "{until} {now}");
-        }
-    }
-}
-
-#[test]
-fn an_object_waits_only_after_a_failure_and_only_while_nothing_new_came_in() {
-    let until = at(NOW + 60);
-    let waits = |change: fn(&mut RotatedSecret)| {
-        let mut object = waiting(until);
-        change(&mut object);
-        backing_off(&object, now()).is_some()
-    };
-    let annotate = |object: &mut RotatedSecret, key: &str| {
-        object.metadata.annotations = Some([(key.to_owned(), "t".to_owned())].into());
-    };
-    let mut requested = waiting(until);
-    annotate(&mut requested, crate::api::ROTATE);
-    assert_eq!(backing_off(&requested, now()), None, "a new request");
-    let tried = RequestStatus { rotate: Some("t".to_owned()), ..RequestStatus::default() };
-    requested.status.as_mut().unwrap().failures.as_mut().unwrap().requests = Some(tried);
-    assert_eq!(backing_off(&requested, now()), Some(until), "a request that was there at the last failure");
-    assert!(waits(|_| {}));
-    assert!(!waits(|object| object.metadata.generation = Some(2)), "an edit");
-    assert!(!waits(|object| object.status = None), "no status");
-    assert!(!waits(|object| object.status.as_mut().unwrap().failures = None), "no failure");
-    assert!(!waits(|object| object.status.as_mut().unwrap().failures.as_mut().unwrap().next_attempt_time = None), "no time");
 }
 
 #[test]

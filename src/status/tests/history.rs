@@ -1,8 +1,8 @@
 //! What the status remembers: failures, requests, versions and their causes, schedules, and what is told of a turn.
 
 use super::*;
-use crate::api::REFRESH;
 use crate::api::condition::{Statement, merge};
+use crate::api::{REFRESH, StepFailure};
 
 fn entry(version: &VersionId, time: i64, cause: Cause) -> HistoryEntry {
     HistoryEntry {
@@ -58,8 +58,20 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
         let now = MADE + 100 * i64::from(count);
         status = after(&status, &failure(ConditionType::Provisioned, class, Reason::AwsUnavailable), now);
         let wait = backoff::delay(class, u32::try_from(count).unwrap(), ids().seed()).as_secs();
-        let expected =
-            FailureStatus { count, since: Some(Time(at(MADE + 100))), next_attempt_time: Some(Time(at(now + wait))), requests: None };
+        let (since, next) = (Some(Time(at(MADE + 100))), Some(Time(at(now + wait))));
+        let step = StepFailure {
+            step: "Read".to_owned(),
+            detail: None,
+            condition: "Provisioned".to_owned(),
+            class: class.as_str().to_owned(),
+            reason: "AwsUnavailable".to_owned(),
+            message: "why AwsUnavailable".to_owned(),
+            count,
+            since: since.clone(),
+            next_attempt_time: next.clone(),
+        };
+        let steps = vec![step];
+        let expected = FailureStatus { count, since, next_attempt_time: next, requests: None, generation: Some(1), access: None, steps };
         assert_eq!(status.failures, Some(expected));
     }
     for end in [rested(rest()), rested(Rest { suspended: true, ..Rest::default() }), Outcome::Invalid(refusal(Reason::InvalidSpec))] {
@@ -67,8 +79,9 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
     }
     let quick = failure(ConditionType::Mirrored, Class::Conflict, Reason::Progressing);
     for seed in 0..20_u32 {
-        let other = Desired { ids: VersionIds::of(&seed.to_string()), ..want() };
-        let next = report(&object(&live()), Some(&other), &quick, at(MADE)).failures.unwrap().next_attempt_time.unwrap();
+        let mut object = object(&live());
+        object.metadata.uid = Some(seed.to_string());
+        let next = report(&object, Some(&want()), &quick, at(MADE)).failures.unwrap().next_attempt_time.unwrap();
         assert!(next.0 > at(MADE), "a wait of nothing would spin");
     }
 }
@@ -83,7 +96,7 @@ fn a_wait_ends_by_time_by_a_new_generation_and_once_by_each_new_refresh_request(
         let mut object = object(status);
         object.metadata.generation = Some(generation);
         object.metadata.annotations = refresh.map(|token| BTreeMap::from([(REFRESH.to_owned(), token.to_owned())]));
-        backing_off(&object, now)
+        super::waits(&object, now).read
     };
     let status = failing(None, &live());
     let until = status.failures.clone().unwrap().next_attempt_time.unwrap().0;
@@ -106,7 +119,7 @@ fn a_wait_ends_by_time_by_a_new_generation_and_once_by_each_new_refresh_request(
     assert_eq!(waits(&live(), None, 1, at(MADE)), None, "there is nothing to wait for");
     let mut fresh = object(&status);
     fresh.status = None;
-    assert_eq!(backing_off(&fresh, at(MADE)), None);
+    assert!(super::waits(&fresh, at(MADE)).is_empty());
 }
 
 #[test]
@@ -382,7 +395,13 @@ fn a_mirror_that_is_not_ours_is_not_reported_as_ours() {
 fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
     // Ready, the version, and whether the mirror is known.
     let status = |ready: Option<(bool, Reason)>, version: Option<(&str, Cause)>, mirror: bool| {
-        let ready = ready.map(|(holds, reason)| Statement { of: ConditionType::Ready, holds, reason, message: format!("why {reason}") });
+        let ready = ready.map(|(holds, reason)| Statement {
+            of: ConditionType::Ready,
+            holds,
+            reason,
+            message: format!("why {reason}"),
+            kept: false,
+        });
         RotatedSecretStatus {
             conditions: merge(&[], ready.as_slice(), None, at(MADE)),
             history: version.iter().map(|(version, cause)| entry(&id(version), MADE, *cause)).collect(),

@@ -48,7 +48,7 @@ async fn a_secret_of_another_account_is_mirrored_by_its_arn_if_the_administrator
         stage.allow_names(globs).await?;
         stage.settle("app").await?;
         let message = stage.expect("app", "Provisioned", "False", "NameNotAllowed").await?;
-        ensure!(message.contains("rotated-secrets.io/allowed-names"), "{message}");
+        ensure!(message.contains("rotated-secrets.io/mirror-names"), "{message}");
         assert_eq!(stage.world.emulator.counters().calls(), 0, "{globs:?}");
     }
     stage.allow_names(Some(&format!("other/*, arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shared/*"))).await?;

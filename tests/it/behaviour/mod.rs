@@ -5,6 +5,7 @@
 mod acting;
 mod adoption;
 mod aws_trouble;
+mod backoff;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;
@@ -35,6 +36,7 @@ mod shape;
 mod stage;
 mod stale;
 mod status_lost;
+mod status_writes;
 mod suspend;
 mod tenancy;
 mod vanished;

@@ -161,7 +161,7 @@ async fn a_replica_under_way_is_said_until_it_is_in_sync() -> Result<()> {
 async fn replicas_go_only_where_the_administrator_allows() -> Result<()> {
     let mut stage = Stage::new("regions").await?;
     stage.ctx.policy.allowed_regions = vec![REGION.to_owned(), WEST.to_owned()];
-    stage.ctx.policy.allowed_kms_keys = vec!["alias/shop".to_owned()];
+    stage.ctx.policy.allowed_kms_keys = vec!["alias/shop".to_owned(), "aws/secretsmanager".to_owned()];
     stage.settled("app", with(&json!([{"region": WEST}, {"region": NORTH}]))).await?;
     let message = stage.expect("app", "Provisioned", "False", "RegionNotAllowed").await?;
     ensure!(message.contains(NORTH), "{message}");

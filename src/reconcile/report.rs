@@ -1,0 +1,175 @@
+//! The end of a reconcile: the status is written, Events are published, and the next reconcile is planned.
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use super::memory::Permit;
+use super::reconciler::Reconciler;
+use super::result::{ReconcileResult, at_least_a_second};
+use crate::api::RotatedSecretStatus;
+use crate::backoff::{self, Class};
+use crate::desired::Desired;
+use crate::failure::Failure;
+use crate::kubernetes::{mirror, object};
+use crate::status::{self, Attempt, Attempts, EventNote, Outcome};
+use crate::step::StepKind;
+use crate::version_id::VersionIds;
+
+/// How soon to reconcile again while AWS may show an old state.
+const SOON: SignedDuration = SignedDuration::from_secs(5);
+/// How many conflicts in a row are not reported.
+const QUIET_CONFLICTS: u32 = 3;
+
+impl Reconciler<'_> {
+    /// Writes the status, and says when to reconcile again.
+    pub(super) async fn finish(
+        &mut self,
+        want: Option<&Desired>,
+        outcome: &Outcome,
+        attempts: Attempts,
+        started: Timestamp,
+    ) -> ReconcileResult {
+        let now = (self.ctx.clock)();
+        let uid = self.uid();
+        let before = self.object.status.clone().unwrap_or_default();
+        let failed = !attempts.failed.is_empty();
+        let steps: Vec<StepKind> = self.journal.kinds().collect();
+        let mut result = ReconcileResult { again: None, changed: !steps.is_empty(), failed };
+        let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
+        if let Some(delay) = self.quiet(&before, &attempts) {
+            self.ctx.memory.keep_quiet(&uid, now);
+            result.again = Some(at_least_a_second(delay));
+            return result;
+        }
+        self.ctx.memory.reported(&uid, now);
+        let after = status::write(&self.object, want, outcome, &attempts, now);
+        if after != before {
+            match self.write_status(&before, &after, now).await {
+                Ok(()) => {}
+                Err(until) => {
+                    result.again = Some(at_least_a_second(until.duration_since(now)));
+                    return result;
+                }
+            }
+            result.changed = true;
+            if let Some(entry) = status::recorded(&before, &after) {
+                self.record_version(want, entry);
+            }
+        }
+        for note in status::event_notes(&before, &after, &steps) {
+            self.ctx.events.publish(&self.object, &note).await;
+        }
+        tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
+        result.again = Some(at_least_a_second(self.again(outcome, &after, now)));
+        result
+    }
+
+    /// The delay after failures that pass by themselves and are the first after a reconcile that carried everything out:
+    /// they are counted in the metrics, and reported if the next attempt fails too.
+    fn quiet(&self, before: &RotatedSecretStatus, attempts: &Attempts) -> Option<SignedDuration> {
+        let classes: Vec<Class> = attempts.failed.iter().map(|(_, failed)| failed.failure.class).collect();
+        let generation = self.object.metadata.generation;
+        let ready = before.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True" && c.observed_generation == generation);
+        if classes.is_empty() || before.failures.is_some() || !ready || !classes.iter().all(|class| class.is_transient()) {
+            return None;
+        }
+        let most = if classes.iter().all(|class| *class == Class::Conflict) { QUIET_CONFLICTS } else { 1 };
+        let so_far = attempts.unreported.map_or(0, |(count, _)| count);
+        let delays = classes.iter().map(|class| backoff::delay(*class, so_far.saturating_add(1), self.seed()));
+        // The clock shows whole seconds.
+        delays.max().filter(|_| so_far < most).map(|delay| SignedDuration::from_secs(delay.as_secs().max(1)))
+    }
+
+    /// Writes the status. `Err`: when to reconcile again.
+    async fn write_status(&mut self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, now: Timestamp) -> Result<(), Timestamp> {
+        let uid = self.uid();
+        match self.ctx.memory.permit(&uid, before, after, now) {
+            Permit::Write => {}
+            Permit::WriteContested => self.contested().await,
+            Permit::WaitUntil(until) => return Err(until),
+        }
+        match object::write_status(&self.ctx.client, &self.object, after).await {
+            Ok(written) => {
+                self.object = written;
+                self.ctx.memory.wrote(&uid, after, now);
+                Ok(())
+            }
+            // The cache was old. Nothing is lost: the next reconcile reports again.
+            Err(failure) if failure.class == Class::Conflict => {
+                tracing::debug!("the status was not written: the object changed meanwhile");
+                Err(now)
+            }
+            Err(failure) => Err(self.cannot_write(&failure, now)),
+        }
+    }
+
+    /// Without a status, the next reconcile would repeat what this one did. So the object waits.
+    fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
+        let until = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
+        self.ctx.metrics.failure("StatusNotWritten");
+        tracing::warn!(
+            reason = %failure.reason,
+            message = failure.message,
+            %until,
+            "the status cannot be written; the operator does nothing for this object until then"
+        );
+        until
+    }
+
+    /// Another writer replaces the status, and this is not the first time.
+    async fn contested(&self) {
+        let writer = object::status_writer(&self.ctx.client, &self.object).await;
+        let writer = writer.as_deref().unwrap_or("unknown");
+        let note = format!(
+            "another writer (field manager {writer}) replaces the status of this object: if two operators reconcile it, make their \
+             --namespaces or --object-selector disjoint, or stop one; until then the status is written once a minute"
+        );
+        tracing::warn!(writer, "another writer replaces the status");
+        self.ctx.metrics.failure("StatusContested");
+        let note = EventNote { warning: true, reason: "StatusContested".to_owned(), action: "Report", note };
+        self.ctx.events.publish(&self.object, &note).await;
+    }
+
+    fn again(&self, outcome: &Outcome, status: &RotatedSecretStatus, now: Timestamp) -> SignedDuration {
+        let next = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
+        let retry = next.map(|at| at.0.duration_since(now));
+        let soonest = match outcome {
+            Outcome::Failed { .. } if retry.is_none() => SOON,
+            Outcome::Failed { .. } | Outcome::Waiting { .. } | Outcome::Invalid(_) => self.resync(),
+            Outcome::Assessed { assessment, .. } => {
+                let soonest = if assessment.awaits_consistency() { SOON } else { self.resync() };
+                assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
+            }
+        };
+        retry.map_or(soonest, |retry| retry.min(soonest))
+    }
+
+    /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.
+    fn resync(&self) -> SignedDuration {
+        let spread = i32::try_from(self.seed() % 201).unwrap_or(100) - 100;
+        let interval = self.ctx.refresh_interval;
+        interval + interval / 1000 * spread
+    }
+
+    pub(super) fn uid(&self) -> String {
+        self.object.uid().unwrap_or_default()
+    }
+
+    fn seed(&self) -> u128 {
+        VersionIds::of(&self.uid()).seed()
+    }
+
+    /// AWS is not read again yet. Says whether the Secret is there: it is not created again before AWS can be read.
+    pub(super) async fn wait(&mut self, want: &Desired, waits: status::Waits, started: Timestamp) -> ReconcileResult {
+        let outcome = Outcome::Waiting { secret_exists: self.secret_exists(want).await };
+        let steps = waits.steps.into_iter().map(|(key, _)| Attempt::Step(key));
+        let attempts = Attempts { held: steps.chain([Attempt::Read]).collect(), ..Attempts::default() };
+        self.finish(Some(want), &outcome, attempts, started).await
+    }
+
+    /// Whether there is a Secret of the target's name; `None`: none is declared, or it cannot be read.
+    pub(super) async fn secret_exists(&self, want: &Desired) -> Option<bool> {
+        let target = want.target.as_ref()?;
+        mirror::read(&self.ctx.client, &self.object, target, None).await.ok().map(|found| found.is_some())
+    }
+}
