@@ -14,6 +14,7 @@ mod observed;
 mod operator;
 mod pages;
 mod poison;
+mod policy;
 mod proxy;
 mod recorded;
 mod refused;

@@ -51,6 +51,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- /* "true" or "". The default is whether the chart creates a ClusterRole for the operator. */}}
+{{- define "rotated-secrets.admissionPolicy" -}}
+{{- if kindIs "bool" .Values.admissionPolicy.enabled }}
+{{- ternary "true" "" .Values.admissionPolicy.enabled }}
+{{- else if and .Values.rbac.create (or (not .Values.namespaces) .Values.rbac.clusterWideFinalizers) }}
+{{- "true" }}
+{{- end }}
+{{- end }}
+
 {{- /* Flags: each key of `operator`, converted from camelCase to --kebab-case. */}}
 {{- define "rotated-secrets.flags" -}}
 {{- range $key, $value := .Values.operator }}

@@ -4,6 +4,7 @@ mod files;
 mod flags;
 mod installed;
 mod on_node;
+mod policies;
 mod rendered;
 mod wrong;
 

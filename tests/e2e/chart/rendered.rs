@@ -17,10 +17,10 @@ use super::values;
 use crate::stage::Stage;
 
 /// The namespace of the release; in that of the shared control plane there are an account and a Deployment already.
-const PLACE: &str = "rendered";
+pub(super) const PLACE: &str = "rendered";
 
 /// What each set is about, and the arguments of helm.
-fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
+pub(super) fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
     let set = |arguments: &[&str]| arguments.iter().flat_map(|argument| ["--set".to_owned(), (*argument).to_owned()]).collect();
     let everything = values("everything.yaml").to_str().context("a path in UTF-8")?.to_owned();
     Ok(vec![
@@ -29,6 +29,11 @@ fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
         ("two namespaces", set(&["namespaces={default,kube-public}"])),
         ("two namespaces and a name for the cluster", set(&["namespaces={default,kube-public}", "operator.clusterId=production"])),
         ("two namespaces and nothing else", set(&["namespaces={default,kube-public}", "rbac.clusterWideFinalizers=false"])),
+        (
+            "the policies for a namespace",
+            set(&["namespaces={default}", "rbac.clusterWideFinalizers=false", "admissionPolicy.enabled=true"]),
+        ),
+        ("no policies", set(&["admissionPolicy.enabled=false"])),
         ("accounts of two namespaces", set(&["serviceAccountIdentity.namespaces={default,kube-public}"])),
         (
             "a service monitor",
@@ -56,12 +61,12 @@ fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
     ])
 }
 
-fn render(arguments: &[String]) -> Result<String> {
+pub(super) fn render(arguments: &[String]) -> Result<String> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--namespace", PLACE]).collect();
     chart::render(&chart::dir(), &arguments)
 }
 
-fn documents(yaml: &str) -> Result<Vec<Value>> {
+pub(super) fn documents(yaml: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml)?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
@@ -97,8 +102,17 @@ async fn every_set_of_values_is_taken_without_a_warning_where_pod_security_is_re
         }
     }
     println!("chart: {} sets of values, kinds {kinds:?}", sets()?.len());
-    for kind in ["NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "Role", "ClusterRole", "CustomResourceDefinition"]
-    {
+    for kind in [
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "PodMonitor",
+        "ServiceMonitor",
+        "Role",
+        "ClusterRole",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ] {
         ensure!(kinds.contains(kind), "no set makes a {kind}");
     }
     ensure!(!kinds.contains("Secret"), "the chart holds no secret");
