@@ -9,6 +9,7 @@ mod environment;
 mod fault;
 mod meter;
 mod operation;
+mod recent;
 mod rotation;
 mod session;
 mod settings;

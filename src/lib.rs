@@ -16,6 +16,7 @@ pub mod election;
 pub mod endpoints;
 pub mod facts;
 pub mod failure;
+pub mod fairness;
 mod flags;
 pub mod fleet;
 pub mod generate;

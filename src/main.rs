@@ -18,7 +18,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start threads: {}", error.kind())),
     };
-    match runtime.block_on(execute(cli)) {
+    let ended = runtime.block_on(execute(cli));
+    // A name lookup that hangs must not delay the end.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }

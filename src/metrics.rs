@@ -64,6 +64,7 @@ struct Counts {
     secrets_kept: Counter,
     aws_calls: Family<[Label; 2], Counter>,
     aws_calls_delayed: Family<[Label; 1], Counter>,
+    aws_calls_failed_fast: Family<[Label; 1], Counter>,
     aws_requests: Family<[Name; 2], Counter>,
     watch_errors: Family<[Label; 1], Counter>,
 }
@@ -73,6 +74,8 @@ struct Counts {
 struct Standing {
     leader: Gauge,
     in_progress: Gauge,
+    waiting: Gauge,
+    unsynchronized: Gauge,
     objects: Family<[Label; 2], Gauge>,
     overdue: Gauge,
     failing: Gauge,
@@ -130,6 +133,16 @@ impl Metrics {
         UnderWay(self.0.standing.in_progress.clone())
     }
 
+    /// Records the number of objects that wait for a permit.
+    pub(crate) fn reconciles_waiting(&self, number: usize) {
+        self.0.standing.waiting.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// Adds to the number of watched scopes whose initial list is not complete.
+    pub(crate) fn unsynchronized(&self, by: i64) {
+        self.0.standing.unsynchronized.inc_by(by);
+    }
+
     /// Records the end of a reconcile: `changed`, `unchanged` or `error`.
     pub fn reconcile(&self, outcome: &'static str, took: Duration) {
         count(&self.0.counts.reconciles, [("outcome", outcome)]);
@@ -154,6 +167,11 @@ impl Metrics {
     /// Counts an AWS call that waits because the operator limits its own request rate.
     pub(crate) fn aws_call_delayed(&self, operation: &'static str) {
         count(&self.0.counts.aws_calls_delayed, [("operation", operation)]);
+    }
+
+    /// Counts an AWS call that is not sent because its endpoint does not answer.
+    pub(crate) fn aws_call_failed_fast(&self, operation: &'static str) {
+        count(&self.0.counts.aws_calls_failed_fast, [("operation", operation)]);
     }
 
     /// Records the duration of an AWS call, including all its requests.
@@ -243,6 +261,11 @@ impl Counts {
             "AWS API calls that waited for the operator's own rate limit",
             self.aws_calls_delayed.clone(),
         );
+        registry.register(
+            "aws_calls_failed_fast",
+            "AWS API calls that were not sent because the endpoint does not answer",
+            self.aws_calls_failed_fast.clone(),
+        );
         registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
         registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
     }
@@ -252,6 +275,12 @@ impl Standing {
     fn register(&self, registry: &mut Registry) {
         registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
         registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
+        registry.register("reconciles_waiting", "Objects that wait for a reconcile", self.waiting.clone());
+        registry.register(
+            "scopes_unsynchronized",
+            "Namespaces of --namespaces whose objects could not be listed yet; without --namespaces, the cluster counts as one",
+            self.unsynchronized.clone(),
+        );
         registry.register("objects", "Objects by status and reason of the condition Ready", self.objects.clone());
         registry.register("objects_overdue", "Objects whose rotation is overdue", self.overdue.clone());
         registry.register("objects_failing", "Objects whose last reconcile failed", self.failing.clone());

@@ -61,6 +61,9 @@ pub struct FaultRule {
     /// The operation that it matches; none means every operation.
     #[serde(default)]
     pub operation: Option<String>,
+    /// The Region that it matches; none means every Region.
+    #[serde(default)]
+    pub region: Option<String>,
     /// Which of those calls.
     pub when: When,
     /// What happens to them.
@@ -92,7 +95,16 @@ impl FaultPlan {
     /// This plan and one more rule; `operation` may be `"*"` for every operation.
     #[must_use]
     pub fn with(mut self, operation: &str, when: When, fault: Fault) -> Self {
-        self.rules.push(FaultRule { operation: (operation != "*").then(|| operation.to_owned()), when, fault });
+        self.rules.push(FaultRule { operation: (operation != "*").then(|| operation.to_owned()), region: None, when, fault });
+        self
+    }
+
+    /// This plan, where the last rule matches calls to this Region only.
+    #[must_use]
+    pub fn in_region(mut self, region: &str) -> Self {
+        if let Some(rule) = self.rules.last_mut() {
+            rule.region = Some(region.to_owned());
+        }
         self
     }
 }
@@ -120,10 +132,11 @@ impl FaultInjector {
     }
 
     /// Draws for one call.
-    pub(crate) fn next(&mut self, operation: &str) -> InjectedFault {
+    pub(crate) fn next(&mut self, operation: &str, region: &str) -> InjectedFault {
         let mut injected = InjectedFault::default();
         for (index, (rule, seen)) in self.plan.rules.iter().zip(&mut self.seen).enumerate() {
-            if rule.operation.as_deref().is_some_and(|only| only != operation) {
+            let differs = |only: &Option<String>, is: &str| only.as_deref().is_some_and(|only| only != is);
+            if differs(&rule.operation, operation) || differs(&rule.region, region) {
                 continue;
             }
             *seen += 1;
@@ -180,9 +193,16 @@ mod tests {
         let mut injector = FaultInjector::new(FaultPlan::none().with("PutSecretValue", When::Nth(2), Fault::LoseAnswer));
         let hits: Vec<bool> = ["PutSecretValue", "GetSecretValue", "PutSecretValue", "PutSecretValue"]
             .iter()
-            .map(|operation| injector.next(operation).lose_answer)
+            .map(|operation| injector.next(operation, "eu-central-1").lose_answer)
             .collect();
         assert_eq!(hits, [false, false, true, false]);
+    }
+
+    #[test]
+    fn a_rule_for_a_region_leaves_the_others_alone() {
+        let plan = FaultPlan::none().with("*", When::Always, Fault::LoseAnswer).in_region("eu-west-1");
+        let mut injector = FaultInjector::new(plan);
+        assert!(injector.next("PutSecretValue", "eu-west-1").lose_answer && !injector.next("PutSecretValue", "eu-central-1").lose_answer);
     }
 
     #[test]
@@ -191,10 +211,10 @@ mod tests {
         let (mut alone, mut among) = (FaultInjector::new(plan.clone()), FaultInjector::new(plan));
         let mut hits = 0;
         for _ in 0..1000 {
-            among.next("GetSecretValue");
-            let injected = alone.next("PutSecretValue");
+            among.next("GetSecretValue", "eu-central-1");
+            let injected = alone.next("PutSecretValue", "eu-central-1");
             hits += usize::from(injected.refusal.is_some());
-            assert_eq!(injected, among.next("PutSecretValue"));
+            assert_eq!(injected, among.next("PutSecretValue", "eu-central-1"));
         }
         assert!((200..400).contains(&hits), "{hits}");
     }

@@ -187,7 +187,7 @@ impl Emulator {
 
     /// One call, with all that surrounds the store: faults, quota, gate, count, log.
     pub(crate) async fn answer(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
-        let injected = lock(&self.0.faults).next(operation);
+        let injected = lock(&self.0.faults).next(operation, region);
         if !injected.delay.is_zero() {
             tokio::time::sleep(injected.delay).await;
         }
@@ -224,7 +224,7 @@ impl Emulator {
     /// One call of STS: the operation, and its result as XML. `None`: the connection closes without an answer.
     pub(crate) async fn answer_sts(&self, who: Option<&Principal>, region: &str, form: &Form) -> Option<(u16, Result<String, AwsError>)> {
         let operation = form.get("Action").unwrap_or("none").to_owned();
-        let injected = lock(&self.0.faults).next(&operation);
+        let injected = lock(&self.0.faults).next(&operation, region);
         if !injected.delay.is_zero() {
             tokio::time::sleep(injected.delay).await;
         }

@@ -1,27 +1,52 @@
-//! The only path of an AWS call: wait for the rate limit, send, count, classify.
+//! The only path of an AWS call: ask the circuit breaker, wait for the rate limit, send, count, classify.
 
+mod breaker;
 mod limit;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
+use breaker::{Breakers, End, Target};
 use governor::clock::MonotonicClock;
+use jiff::Timestamp;
 pub(super) use limit::QuotaGroup;
 use limit::RateLimits;
 
-use super::fault::Fault;
+use super::fault::{Cause, Fault};
 use super::operation::Operation;
 use crate::identity::RoleArn;
 use crate::metrics::Metrics;
+
+/// The time that breakers compare.
+pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Sends calls. All identities of the process share one: AWS charges a call to the account of the caller.
 pub(super) struct Calls {
     metrics: Metrics,
     limits: RateLimits<MonotonicClock>,
+    breakers: Mutex<Breakers>,
+    clock: Clock,
+}
+
+/// A call that the breaker let pass. If it is dropped, the call was given up.
+struct Passed<'a> {
+    calls: &'a Calls,
+    target: Target,
+    number: u64,
+    end: End,
+}
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        let now = (self.calls.clock)();
+        self.calls.breakers().end(&self.target, self.number, self.end, now);
+    }
 }
 
 impl Calls {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics, limits: RateLimits::published(MonotonicClock) }
+    pub(super) fn new(metrics: Metrics, clock: Clock) -> Self {
+        Self { metrics, limits: RateLimits::published(MonotonicClock), breakers: Mutex::default(), clock }
     }
 
     /// For the interceptor, which counts requests.
@@ -47,15 +72,39 @@ impl Calls {
         // The SDK's futures are large.
         let request = Box::pin(request);
         async move {
-            self.wait(region, operation).await;
-            self.count(region, operation, role, request.await)
+            // An account has its own quotas.
+            let place = role.map_or_else(|| region.to_owned(), |role| format!("{} {region}", role.account()));
+            self.wait(&place, operation).await;
+            let mut passed = self.pass(region, operation, role)?;
+            let answer = request.await;
+            passed.end = end(&answer);
+            drop(passed);
+            self.count(region, operation, role, answer)
         }
     }
 
-    async fn wait(&self, region: &str, operation: Operation) {
-        if let Some(wait) = self.limits.acquire(operation.group(), region) {
+    /// Asks the breaker. A call that it does not let pass fails as the one before, without an answer.
+    fn pass(&self, region: &str, operation: Operation, role: Option<&RoleArn>) -> Result<Passed<'_>, Fault> {
+        let role = role.map(ToString::to_string);
+        let target = Target { sts: operation.group() == QuotaGroup::Sts, region: region.to_owned(), role: role.clone() };
+        let now = (self.clock)();
+        let number = self.breakers().begin(&target, now);
+        let number = number.ok_or_else(|| {
+            self.metrics.aws_call_failed_fast(operation.as_str());
+            Fault { operation, code: None, cause: Cause::Unavailable, role, region: Some(region.to_owned()) }
+        })?;
+        Ok(Passed { calls: self, target, number, end: End::Unknown })
+    }
+
+    /// The data is complete after every change, so a poisoned lock is used as it is.
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wait(&self, place: &str, operation: Operation) {
+        if let Some(wait) = self.limits.acquire(operation.group(), place) {
             self.metrics.aws_call_delayed(operation.as_str());
-            self.limits.acquire_after(wait, operation.group(), region).await;
+            self.limits.acquire_after(wait, operation.group(), place).await;
         }
     }
 
@@ -83,6 +132,17 @@ impl Calls {
                 Err(fault)
             }
         }
+    }
+}
+
+fn end<T, E>(answer: &Result<T, SdkError<E>>) -> End
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(_) | Err(SdkError::ServiceError(_)) => End::Answered,
+        Err(error) if Cause::of_unanswered(error) == Cause::Unavailable => End::Unanswered,
+        Err(_) => End::Unknown,
     }
 }
 

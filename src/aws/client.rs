@@ -11,8 +11,8 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use jiff::Timestamp;
 
-use super::call::Calls;
-use super::environment::{Clock, Environment};
+use super::call::{Calls, Clock};
+use super::environment::Environment;
 use super::fault::Fault;
 use super::operation::Operation;
 use super::session::{Session, Sessions, lock};
@@ -90,7 +90,10 @@ impl Aws {
 
     /// With an existing configuration and a clock for the expiry of sessions.
     pub fn with_clock(config: SdkConfig, metrics: Metrics, clock: Clock) -> Self {
-        Self(Arc::new(Parts { environment: Environment { config, calls: Calls::new(metrics), clock }, sessions: Mutex::default() }))
+        Self(Arc::new(Parts {
+            environment: Environment { config, calls: Calls::new(metrics, Arc::clone(&clock)), clock },
+            sessions: Mutex::default(),
+        }))
     }
 
     /// The Region of the configuration.

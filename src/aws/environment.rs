@@ -1,14 +1,9 @@
 //! What every call of the process shares.
 
-use std::sync::Arc;
-
 use aws_config::SdkConfig;
 use jiff::Timestamp;
 
-use super::call::Calls;
-
-/// The time that the expiry of sessions is compared with.
-pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+use super::call::{Calls, Clock};
 
 /// The configuration of the SDK, the rate limits and the clock.
 pub(super) struct Environment {

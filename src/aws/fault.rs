@@ -74,6 +74,15 @@ impl Cause {
         }
     }
 
+    /// Of an error without an answer of AWS.
+    pub(super) fn of_unanswered<E: std::error::Error + Send + Sync + 'static>(error: &SdkError<E>) -> Self {
+        match error {
+            _ if without_credentials(error) => Self::NoCredentials,
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Self::Unavailable,
+            _ => Self::Defect,
+        }
+    }
+
     /// By the code, if it is known.
     ///
     /// Sources: the exceptions of each operation in the API references of Secrets Manager and STS, and
@@ -196,9 +205,7 @@ impl Fault {
                 let cause = Cause::of(code.as_deref(), text, answer.raw().status().as_u16());
                 (code, cause)
             }
-            _ if without_credentials(error) => (None, Cause::NoCredentials),
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => (None, Cause::Unavailable),
-            _ => (None, Cause::Defect),
+            _ => (None, Cause::of_unanswered(error)),
         };
         Self { operation, code, cause, role: None, region: None }
     }

@@ -1,7 +1,6 @@
 //! Sessions: one for each identity, with one client for each Region. The session of a role is renewed at the start of a reconcile, before it
 //! expires, so that it outlasts the reconcile.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -16,13 +15,14 @@ use super::assume;
 use super::environment::Environment;
 use super::fault::Cause;
 use super::meter::Meter;
+use super::recent::Recent;
 use crate::failure::Failure;
 use crate::identity::{Identity, RoleArn};
 use crate::plaintext::Plaintext;
 
 /// The number of sessions. Above it the least recently used one is dropped. Far more than the namespaces that have roles.
 const MAX_SESSIONS: usize = 1000;
-/// The number of Regions that one session has clients for. AWS has fewer.
+/// The number of Regions that one session has clients for. Above it the least recently used one is dropped. AWS has fewer.
 const MAX_REGIONS: usize = 50;
 /// A session with less time left than this is renewed.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(10);
@@ -31,29 +31,18 @@ const MIN_REMAINING: SignedDuration = SignedDuration::from_mins(4);
 /// A session younger than this is not replaced because AWS denied a call: that is at most one AssumeRole for each identity in this time.
 const MIN_AGE: SignedDuration = SignedDuration::from_mins(2);
 
-/// All sessions, each with the number of its last use.
-#[derive(Default)]
-pub(super) struct Sessions {
-    by_identity: HashMap<Identity, (u64, Arc<Session>)>,
-    uses: u64,
+/// All sessions.
+pub(super) struct Sessions(Recent<Identity, Arc<Session>>);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self(Recent::new(MAX_SESSIONS))
+    }
 }
 
 impl Sessions {
     pub(super) fn get_or_insert(&mut self, identity: &Identity) -> Arc<Session> {
-        self.uses += 1;
-        let uses = self.uses;
-        if let Some((last, session)) = self.by_identity.get_mut(identity) {
-            *last = uses;
-            return Arc::clone(session);
-        }
-        if self.by_identity.len() >= MAX_SESSIONS
-            && let Some(oldest) = self.by_identity.iter().min_by_key(|(_, (last, _))| *last).map(|(identity, _)| identity.clone())
-        {
-            self.by_identity.remove(&oldest);
-        }
-        let session = Arc::new(Session::new(identity));
-        self.by_identity.insert(identity.clone(), (uses, Arc::clone(&session)));
-        session
+        self.0.get_or_insert(identity, || Arc::new(Session::new(identity)))
     }
 }
 
@@ -61,7 +50,8 @@ impl Sessions {
 pub(super) struct Session {
     identity: Identity,
     issued: Arc<Mutex<Option<Issued>>>,
-    clients: Mutex<HashMap<String, Client>>,
+    /// By Region.
+    clients: Mutex<Recent<String, Client>>,
     renewal: tokio::sync::Mutex<()>,
 }
 
@@ -76,7 +66,12 @@ struct Issued {
 
 impl Session {
     fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), issued: Arc::default(), clients: Mutex::default(), renewal: tokio::sync::Mutex::default() }
+        Self {
+            identity: identity.clone(),
+            issued: Arc::default(),
+            clients: Mutex::new(Recent::new(MAX_REGIONS)),
+            renewal: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The role. `None`: the operator itself.
@@ -86,13 +81,10 @@ impl Session {
 
     /// The client for a Region.
     pub(super) fn client(&self, environment: &Environment, region: &str) -> Client {
-        let mut clients = lock(&self.clients);
-        if let Some(client) = clients.get(region) {
-            return client.clone();
-        }
-        if clients.len() >= MAX_REGIONS {
-            clients.clear();
-        }
+        lock(&self.clients).get_or_insert(region, || self.new_client(environment, region))
+    }
+
+    fn new_client(&self, environment: &Environment, region: &str) -> Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&environment.config).region(Region::new(region.to_owned()));
         config.push_interceptor(SharedInterceptor::new(Meter(environment.calls.metrics().clone())));
         if self.identity != Identity::Operator {
@@ -100,9 +92,7 @@ impl Session {
             config.set_identity_cache(IdentityCache::no_cache());
             config.set_credentials_provider(Some(SharedCredentialsProvider::new(Provider(Arc::clone(&self.issued)))));
         }
-        let client = Client::from_conf(config.build());
-        clients.insert(region.to_owned(), client.clone());
-        client
+        Client::from_conf(config.build())
     }
 
     /// Asks STS for new credentials if the present ones expire soon or were rejected.

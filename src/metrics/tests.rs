@@ -15,6 +15,7 @@ fn used() -> Metrics {
     metrics.drift_repair("Tag");
     metrics.aws_call("DescribeSecret", "ok");
     metrics.aws_call_delayed("PutSecretValue");
+    metrics.aws_call_failed_fast("PutSecretValue");
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
     metrics.watch_error("list");

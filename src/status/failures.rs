@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::requests;
+use super::{deletion, requests};
 use crate::api::condition::Reason;
 use crate::api::{FailureStatus, RotatedSecret, StepFailure};
 use crate::backoff::{self, Class};
@@ -79,6 +79,18 @@ pub fn waits(object: &RotatedSecret, now: Timestamp) -> Waits {
         }
     }
     waits
+}
+
+/// Whether a reconcile at `now` tries again what failed, although its backoff is not over: something new came in since.
+pub fn early(object: &RotatedSecret, now: Timestamp) -> bool {
+    let Some(failures) = object.status.as_ref().and_then(|status| status.failures.as_ref()) else { return false };
+    // A deletion waits as a whole.
+    if failures.steps.is_empty() {
+        let pending = failures.next_attempt_time.as_ref().is_some_and(|next| next.0 > now);
+        return pending && deletion::backing_off(object, now).is_none();
+    }
+    let pending = |step| recall(step).is_some_and(|(_, failed)| until(step, failed.failure.class, now).is_some());
+    failures.steps.iter().take(MOST).any(pending) && waits(object, now).is_empty()
 }
 
 /// Until when the step is not tried. No failure of its class waits longer; a later time was written by a wrong clock.

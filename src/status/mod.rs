@@ -13,10 +13,10 @@ mod settings;
 mod write;
 
 pub use events::event_notes;
-pub use failures::{Attempt, Attempts, Waits, waits};
+pub use failures::{Attempt, Attempts, Waits, early, waits};
 pub use history::recorded;
 pub use note::EventNote;
-pub use read::{read, repair_delayed};
+pub use read::{read, repair_delayed, urgent};
 pub use write::{Outcome, write};
 
 #[cfg(test)]

@@ -10,6 +10,17 @@ use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::shown;
 use crate::version_id::VersionId;
 
+/// Whether a user waits for the next reconcile: the object is new, was edited, is being deleted, or has a request. An edit
+/// that was tried and failed is not urgent any longer.
+pub fn urgent(object: &RotatedSecret) -> bool {
+    let status = object.status.as_ref();
+    let generations = [
+        status.and_then(|status| status.observed_generation),
+        status.and_then(|status| status.failures.as_ref()).and_then(|failures| failures.generation),
+    ];
+    !generations.contains(&object.metadata.generation) || object.metadata.deletion_timestamp.is_some() || requests::news(object)
+}
+
 /// 9000-01-01T00:00:00Z, the latest time of an event. Sums with the durations of this program stay in the range of
 /// `Timestamp`.
 const LATEST: Timestamp = Timestamp::constant(221_845_392_000, 0);

@@ -5,6 +5,7 @@
 mod chart;
 mod counts;
 mod edges;
+mod fairness;
 mod hygiene;
 mod identity;
 mod killed;

@@ -165,7 +165,7 @@ impl Operator {
         Ok(memory.trim().trim_end_matches(" kB").parse()?)
     }
 
-    fn ended(&self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&self) -> Result<Option<ExitStatus>> {
         Ok(self.group.ended()?.map(|(_, status)| status))
     }
 

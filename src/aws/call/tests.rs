@@ -60,10 +60,15 @@ fn regions_that_are_no_longer_used_are_forgotten() {
     assert!(limits.regions(QuotaGroup::Write) < 100);
 }
 
+/// At a time that does not change.
+fn calls() -> Calls {
+    Calls::new(Metrics::new(), Arc::new(|| Timestamp::UNIX_EPOCH))
+}
+
 /// Each group sends one call per hour.
 fn one_per_hour() -> Calls {
     let quota = |_| Quota::with_period(Duration::from_hours(1)).unwrap();
-    Calls { metrics: Metrics::new(), limits: RateLimits::new(MonotonicClock, quota) }
+    Calls { limits: RateLimits::new(MonotonicClock, quota), ..calls() }
 }
 
 #[tokio::test]
@@ -100,4 +105,39 @@ async fn a_failed_call_is_counted_by_its_reason() {
     assert_eq!((fault.operation, fault.role.as_deref()), (Operation::PutSecretValue, Some(role.as_str())));
     let line = "rotated_secrets_aws_calls_total{operation=\"PutSecretValue\",outcome=\"AwsUnavailable\"} 1\n";
     assert!(calls.metrics.render().unwrap().contains(line));
+}
+
+#[tokio::test]
+async fn while_a_region_does_not_answer_calls_to_it_fail_at_once_and_are_not_sent() {
+    let calls = calls();
+    let role = RoleArn::parse("arn:aws:iam::123456789012:role/shop").unwrap();
+    let sent = AtomicU32::new(0);
+    let call = async |region, operation, role, answers: bool| {
+        let request = async {
+            sent.fetch_add(1, Ordering::SeqCst);
+            if answers { Ok(()) } else { Err(SdkError::<PutSecretValueError>::timeout_error("no answer")) }
+        };
+        calls.call(region, operation, role, request).await.map_err(|fault| (fault.code, fault.cause, fault.role))
+    };
+    let unanswered = call(REGION, Operation::PutSecretValue, None, false).await;
+    assert_eq!(unanswered, Err((None, Cause::Unavailable, None)));
+    assert_eq!(call(REGION, Operation::DescribeSecret, None, true).await, unanswered, "the same failure");
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
+    assert_eq!(call("eu-west-1", Operation::DescribeSecret, None, true).await, Ok(()), "another Region");
+    assert_eq!(call(REGION, Operation::AssumeRole, None, true).await, Ok(()), "another endpoint");
+    assert_eq!(call(REGION, Operation::DescribeSecret, Some(&role), true).await, Ok(()), "another identity");
+    let page = calls.metrics.render().unwrap();
+    assert!(page.contains("rotated_secrets_aws_calls_failed_fast_total{operation=\"DescribeSecret\"} 1\n"), "{page}");
+}
+
+#[tokio::test]
+async fn each_account_has_its_own_quota() {
+    let calls = one_per_hour();
+    let call = |role: Option<&RoleArn>| {
+        let request = async { Ok::<(), SdkError<PutSecretValueError>>(()) };
+        calls.call(REGION, Operation::PutSecretValue, role, request).now_or_never().is_some()
+    };
+    let role = |account: &str| RoleArn::parse(&format!("arn:aws:iam::{account}:role/shop")).unwrap();
+    assert!(call(None) && call(Some(&role("111122223333"))) && call(Some(&role("444455556666"))));
+    assert!(!call(Some(&role("111122223333"))), "the quota of this account is used");
 }

@@ -89,10 +89,10 @@ fn equal_identities_share_a_session_and_the_least_recently_used_one_is_dropped()
     for number in 0..MAX_SESSIONS - 2 {
         sessions.get_or_insert(&role(&format!("n{number}")));
     }
-    assert_eq!(sessions.by_identity.len(), MAX_SESSIONS);
+    assert_eq!(sessions.0.len(), MAX_SESSIONS);
     sessions.get_or_insert(&role("desk"));
     sessions.get_or_insert(&role("one-too-many"));
-    assert_eq!(sessions.by_identity.len(), MAX_SESSIONS);
+    assert_eq!(sessions.0.len(), MAX_SESSIONS);
     assert!(Arc::ptr_eq(&desk, &sessions.get_or_insert(&role("desk"))), "recently used");
     assert!(!Arc::ptr_eq(&shop, &sessions.get_or_insert(&role("shop"))), "least recently used");
 }

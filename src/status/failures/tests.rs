@@ -139,6 +139,36 @@ fn a_wait_ends_when_something_new_comes_in() {
 }
 
 #[test]
+fn an_attempt_is_early_if_something_new_ended_a_backoff_that_was_not_over() {
+    let early = |until: i64, change: fn(&mut RotatedSecret)| {
+        let mut object = waiting(Class::Retry, at(until));
+        change(&mut object);
+        super::early(&object, now())
+    };
+    let request: fn(&mut RotatedSecret) = |object| object.metadata.annotations = Some([(REFRESH.to_owned(), "t".to_owned())].into());
+    let edit: fn(&mut RotatedSecret) = |object| object.metadata.generation = Some(2);
+    for change in [request, edit] {
+        assert!(early(NOW + 60, change));
+        assert!(!early(NOW, change), "the backoff was over");
+        assert!(!early(NOW + DAY, change), "a wrong clock wrote it");
+    }
+    assert!(!early(NOW + 60, |_| {}), "the backoff lasts, and what failed is not tried");
+    assert!(!early(NOW + 60, |object| object.status = None), "no failure");
+    let step: fn(&mut RotatedSecret) = |object| {
+        object.metadata.generation = Some(2);
+        let failures = object.status.as_mut().unwrap().failures.as_mut().unwrap();
+        (failures.steps[0].next_attempt_time, failures.next_attempt_time) = (Some(Time(now())), Some(Time(now())));
+    };
+    assert!(early(NOW + 60, step), "the backoff of another step is not over");
+    let mut deletion = waiting(Class::Retry, now());
+    let failures = deletion.status.as_mut().unwrap().failures.as_mut().unwrap();
+    (failures.steps, failures.next_attempt_time) = (Vec::new(), Some(Time(at(NOW + 60))));
+    assert!(!super::early(&deletion, now()), "a deletion waits as a whole");
+    request(&mut deletion);
+    assert!(super::early(&deletion, now()), "a request ends its backoff too");
+}
+
+#[test]
 fn what_this_version_does_not_know_holds_nothing() {
     let changes: [fn(&mut StepFailure); 6] = [
         |step| step.step = "Unheard".to_owned(),

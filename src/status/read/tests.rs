@@ -125,3 +125,22 @@ fn handled_requests_are_read_with_the_reason_of_a_refused_rollback() {
     };
     assert_eq!(facts.requests, expected);
 }
+
+#[test]
+fn a_new_object_an_edit_a_deletion_and_a_request_are_urgent_until_they_were_tried() {
+    let urgent = |change: fn(&mut RotatedSecret)| {
+        let mut object = object(RotatedSecretStatus::default());
+        change(&mut object);
+        super::urgent(&object)
+    };
+    assert!(!urgent(|_| {}));
+    assert!(urgent(|object| object.status = None), "new");
+    assert!(urgent(|object| object.metadata.generation = Some(2)), "an edit");
+    assert!(!urgent(|object| {
+        object.metadata.generation = Some(2);
+        let failures = serde_json::json!({"count": 1, "generation": 2, "steps": []});
+        object.status.as_mut().unwrap().failures = Some(serde_json::from_value(failures).unwrap());
+    }));
+    assert!(urgent(|object| object.metadata.deletion_timestamp = Some(Time(now()))), "a deletion");
+    assert!(urgent(|object| object.metadata.annotations = Some([(crate::api::ROTATE.to_owned(), "t".to_owned())].into())), "a request");
+}

@@ -6,7 +6,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/main", "src/bin", "src/lib"],
     &["src/cli"],
     &["src/controller", "src/plugin", "src/unreadable"],
-    &["src/election", "src/reconcile"],
+    &["src/election", "src/fairness", "src/reconcile"],
     &["src/aws", "src/endpoints", "src/kubernetes", "src/status"],
     &["src/plan"],
     &["src/compare"],

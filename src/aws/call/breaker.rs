@@ -1,0 +1,188 @@
+//! A circuit breaker for each target. While an endpoint does not answer, calls to it fail at once, so that they occupy
+//! neither permits nor sessions. Pure: the time is an argument.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How long calls fail at once after one without an answer. It is the shortest wait after such a failure, so that the
+/// object's own retry is a probe.
+const OPEN: SignedDuration = SignedDuration::from_secs(4);
+/// A target that has answered nothing for this long, although it was called, takes no further calls.
+const SILENT: SignedDuration = SignedDuration::from_secs(5);
+/// Above this number, targets without calls in progress are forgotten.
+const MANY: usize = 1000;
+
+/// What answers or does not answer as one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    /// STS has other endpoints than Secrets Manager.
+    pub(super) sts: bool,
+    pub(super) region: String,
+    /// The role that signs; `None`: the operator itself.
+    pub(super) role: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// AWS answered, with success or with an error.
+    Answered,
+    /// Without an answer.
+    Unanswered,
+    /// It was given up, or nothing was sent.
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The calls in progress, with the time at which each began.
+    calls: HashMap<u64, Timestamp>,
+    answered: Option<Timestamp>,
+    /// Since when it is open.
+    opened: Option<Timestamp>,
+    /// The call that tries whether the target answers again.
+    probe: Option<u64>,
+}
+
+impl State {
+    /// Whether the target was called long ago and has answered nothing since then.
+    fn silent(&self, now: Timestamp) -> bool {
+        let oldest = self.calls.values().min();
+        oldest.is_some_and(|began| now.duration_since(*began) >= SILENT && self.answered.is_none_or(|answered| answered < *began))
+    }
+}
+
+/// The breakers of all targets.
+#[derive(Debug, Default)]
+pub(super) struct Breakers {
+    targets: HashMap<Target, State>,
+    calls: u64,
+}
+
+impl Breakers {
+    /// Begins a call. `None`: it has to fail at once.
+    pub(super) fn begin(&mut self, target: &Target, now: Timestamp) -> Option<u64> {
+        if self.targets.len() >= MANY {
+            self.targets.retain(|_, state| !state.calls.is_empty());
+        }
+        let state = self.targets.entry(target.clone()).or_default();
+        let call = self.calls;
+        if let Some(opened) = state.opened {
+            // A clock that was set back does not keep it open.
+            let open = (SignedDuration::ZERO..OPEN).contains(&now.duration_since(opened));
+            if open || state.probe.is_some() {
+                return None;
+            }
+            state.probe = Some(call);
+        } else if state.silent(now) {
+            return None;
+        }
+        self.calls += 1;
+        state.calls.insert(call, now);
+        Some(call)
+    }
+
+    /// Ends a call.
+    pub(super) fn end(&mut self, target: &Target, call: u64, end: End, now: Timestamp) {
+        let Some(state) = self.targets.get_mut(target) else { return };
+        let Some(began) = state.calls.remove(&call) else { return };
+        if state.probe == Some(call) {
+            state.probe = None;
+        }
+        match end {
+            End::Answered => {
+                state.answered = Some(now);
+                state.opened = None;
+            }
+            // An answer to a later call shows that the target is there.
+            End::Unanswered if state.answered.is_none_or(|answered| answered <= began) => state.opened = Some(now),
+            End::Unanswered | End::Unknown => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(region: &str) -> Target {
+        Target { sts: false, region: region.to_owned(), role: None }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn after_a_call_without_an_answer_others_fail_at_once_until_a_probe_is_answered() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        let first = breakers.begin(&west, at(0)).unwrap();
+        breakers.end(&west, first, End::Unanswered, at(3));
+        for second in 3..7 {
+            assert_eq!(breakers.begin(&west, at(second)), None, "{second}");
+        }
+        for other in [target("eu-north-1"), Target { sts: true, ..west.clone() }, Target { role: Some("r".to_owned()), ..west.clone() }] {
+            assert!(breakers.begin(&other, at(3)).is_some(), "{other:?} is another target");
+        }
+        let probe = breakers.begin(&west, at(7)).unwrap();
+        assert_eq!(breakers.begin(&west, at(60)), None, "one probe at a time");
+        breakers.end(&west, probe, End::Unanswered, at(61));
+        assert_eq!(breakers.begin(&west, at(64)), None, "open again");
+        let probe = breakers.begin(&west, at(65)).unwrap();
+        breakers.end(&west, probe, End::Answered, at(65));
+        assert!(breakers.begin(&west, at(65)).is_some() && breakers.begin(&west, at(65)).is_some(), "closed");
+    }
+
+    #[test]
+    fn one_lost_answer_among_others_closes_nothing() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        let lost = breakers.begin(&west, at(0)).unwrap();
+        let other = breakers.begin(&west, at(1)).unwrap();
+        breakers.end(&west, other, End::Answered, at(2));
+        breakers.end(&west, lost, End::Unanswered, at(3));
+        assert!(breakers.begin(&west, at(3)).is_some());
+    }
+
+    #[test]
+    fn a_target_that_is_silent_takes_no_further_calls_before_the_first_one_times_out() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        let hanging = breakers.begin(&west, at(0)).unwrap();
+        let (second, answered) = (breakers.begin(&west, at(4)).unwrap(), breakers.begin(&west, at(4)).unwrap());
+        assert_eq!(breakers.begin(&west, at(5)), None);
+        breakers.end(&west, answered, End::Answered, at(6));
+        assert!(breakers.begin(&west, at(7)).is_some(), "one call hangs, the target answers");
+        breakers.end(&west, hanging, End::Unanswered, at(45));
+        breakers.end(&west, second, End::Unknown, at(45));
+        assert_eq!(breakers.begin(&west, at(46)), None, "the call of second 7 hangs too");
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_lets_another_one_try() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        let first = breakers.begin(&west, at(0)).unwrap();
+        breakers.end(&west, first, End::Unanswered, at(1));
+        let probe = breakers.begin(&west, at(10)).unwrap();
+        breakers.end(&west, probe, End::Unknown, at(10));
+        assert!(breakers.begin(&west, at(10)).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nothing_open() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        let first = breakers.begin(&west, at(1000)).unwrap();
+        breakers.end(&west, first, End::Unanswered, at(1000));
+        assert!(breakers.begin(&west, at(0)).is_some());
+    }
+
+    #[test]
+    fn targets_without_calls_are_forgotten_when_there_are_many() {
+        let mut breakers = Breakers::default();
+        for number in 0..5000 {
+            let target = target(&format!("region-{number}"));
+            let call = breakers.begin(&target, at(0)).unwrap();
+            breakers.end(&target, call, End::Unanswered, at(0));
+        }
+        assert!(breakers.targets.len() <= MANY);
+    }
+}

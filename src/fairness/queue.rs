@@ -1,0 +1,208 @@
+//! Which of the waiting objects is reconciled next. Pure.
+//!
+//! Namespaces take turns. A namespace gets more than its share of the permits only while a reserve stays free, and only
+//! if none of its reconciles hangs. A reconcile that hangs lends its permit to the others.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Every so many permits one goes to routine work first, so that urgent work cannot hold it up forever.
+const ROUTINE_FIRST: u64 = 4;
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// How soon an object should be reconciled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Resync, start of the operator, retry.
+    Routine,
+    /// Something happened: an edit, a request, a deletion, a Secret that changed.
+    Urgent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Waiting(Urgency),
+    Running,
+    /// It runs without a permit, because it hangs.
+    Lent,
+}
+
+/// Reconciles of one namespace that have begun.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    running: usize,
+    lent: usize,
+}
+
+/// Objects that wait with the same urgency.
+#[derive(Debug, Default)]
+struct Lane {
+    /// The namespaces of these objects, in the order of their turns.
+    turns: VecDeque<String>,
+    /// An entry is void unless the object waits with this urgency.
+    objects: HashMap<String, VecDeque<Key>>,
+}
+
+/// The objects that wait and those that have a permit.
+#[derive(Debug)]
+pub struct Queue {
+    permits: usize,
+    share: usize,
+    reserve: usize,
+    places: HashMap<Key, Place>,
+    held: HashMap<String, Held>,
+    routine: Lane,
+    urgent: Lane,
+    running: usize,
+    lent: usize,
+    waiting: usize,
+    granted: u64,
+}
+
+impl Queue {
+    /// With this number of permits. The share of a namespace is a quarter of them, but at least two and never all.
+    pub fn new(permits: usize) -> Self {
+        let permits = permits.max(1);
+        let others = usize::from(permits > 1);
+        Self {
+            permits,
+            share: (permits / 4).max(2).min((permits - others).max(1)),
+            reserve: (permits / 4).max(others),
+            places: HashMap::new(),
+            held: HashMap::new(),
+            routine: Lane::default(),
+            urgent: Lane::default(),
+            running: 0,
+            lent: 0,
+            waiting: 0,
+            granted: 0,
+        }
+    }
+
+    /// The number of objects that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Puts an object into the queue, or makes one that waits urgent. Nothing happens if it has a permit.
+    pub fn enqueue(&mut self, key: &Key, urgency: Urgency) {
+        match self.places.get(key) {
+            Some(Place::Running | Place::Lent) => return,
+            Some(Place::Waiting(known)) if *known >= urgency => return,
+            Some(Place::Waiting(_)) => {}
+            None => self.waiting += 1,
+        }
+        self.places.insert(key.clone(), Place::Waiting(urgency));
+        self.lane(urgency).push(key);
+    }
+
+    /// The object that gets the next permit, if one is free for any that waits.
+    pub fn grant(&mut self) -> Option<Key> {
+        if self.running >= self.permits {
+            return None;
+        }
+        let lanes = if self.granted % ROUTINE_FIRST == ROUTINE_FIRST - 1 {
+            [Urgency::Routine, Urgency::Urgent]
+        } else {
+            [Urgency::Urgent, Urgency::Routine]
+        };
+        let share = self.share;
+        let within_share = move |held: Held| held.running + held.lent < share;
+        let mut next = lanes.into_iter().find_map(|urgency| self.take(urgency, within_share));
+        if next.is_none() && self.permits - self.running > self.reserve {
+            next = lanes.into_iter().find_map(|urgency| self.take(urgency, |held| held.lent == 0));
+        }
+        let key = next?;
+        self.places.insert(key.clone(), Place::Running);
+        self.held.entry(key.namespace.clone()).or_default().running += 1;
+        self.running += 1;
+        self.waiting -= 1;
+        self.granted += 1;
+        Some(key)
+    }
+
+    /// The reconcile of this object hangs: its permit is free, as long as fewer hang than there are permits.
+    pub fn lend(&mut self, key: &Key) {
+        if self.lent >= self.permits || self.places.get(key) != Some(&Place::Running) {
+            return;
+        }
+        self.places.insert(key.clone(), Place::Lent);
+        let held = self.held.entry(key.namespace.clone()).or_default();
+        held.running -= 1;
+        held.lent += 1;
+        self.running -= 1;
+        self.lent += 1;
+    }
+
+    /// The object neither waits nor runs any longer.
+    pub fn remove(&mut self, key: &Key) {
+        let Some(place) = self.places.remove(key) else { return };
+        let held = self.held.entry(key.namespace.clone()).or_default();
+        match place {
+            Place::Waiting(_) => self.waiting -= 1,
+            Place::Running => {
+                held.running -= 1;
+                self.running -= 1;
+            }
+            Place::Lent => {
+                held.lent -= 1;
+                self.lent -= 1;
+            }
+        }
+        if held.running + held.lent == 0 {
+            self.held.remove(&key.namespace);
+        }
+    }
+
+    fn lane(&mut self, urgency: Urgency) -> &mut Lane {
+        match urgency {
+            Urgency::Routine => &mut self.routine,
+            Urgency::Urgent => &mut self.urgent,
+        }
+    }
+
+    /// The first object of the first namespace in turn that may have another permit.
+    fn take(&mut self, urgency: Urgency, may: impl Fn(Held) -> bool) -> Option<Key> {
+        for _ in 0..self.lane(urgency).turns.len() {
+            let namespace = self.lane(urgency).turns.pop_front()?;
+            if !may(self.held.get(&namespace).copied().unwrap_or_default()) {
+                self.lane(urgency).turns.push_back(namespace);
+                continue;
+            }
+            let mut objects = self.lane(urgency).objects.remove(&namespace).unwrap_or_default();
+            let found = std::iter::from_fn(|| objects.pop_front()).find(|key| self.places.get(key) == Some(&Place::Waiting(urgency)));
+            if !objects.is_empty() {
+                self.lane(urgency).objects.insert(namespace.clone(), objects);
+                self.lane(urgency).turns.push_back(namespace);
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+impl Lane {
+    fn push(&mut self, key: &Key) {
+        let objects = self.objects.entry(key.namespace.clone()).or_default();
+        if objects.is_empty() {
+            self.turns.push_back(key.namespace.clone());
+        }
+        objects.push_back(key.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests;

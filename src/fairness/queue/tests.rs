@@ -1,0 +1,203 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+fn key(namespace: &str, number: usize) -> Key {
+    Key::new(namespace, format!("object-{number}"))
+}
+
+fn wait(queue: &mut Queue, namespace: &str, numbers: std::ops::Range<usize>, urgency: Urgency) {
+    for number in numbers {
+        queue.enqueue(&key(namespace, number), urgency);
+    }
+}
+
+/// Grants all that can be granted.
+fn grant(queue: &mut Queue) -> Vec<Key> {
+    std::iter::from_fn(|| queue.grant()).collect()
+}
+
+fn by_namespace(keys: &[Key]) -> BTreeMap<&str, usize> {
+    keys.iter().fold(BTreeMap::new(), |mut counts, key| {
+        *counts.entry(key.namespace.as_str()).or_default() += 1;
+        counts
+    })
+}
+
+#[test]
+fn one_namespace_leaves_a_reserve_to_the_others_at_every_number_of_permits() {
+    for (permits, most, share) in [(1, 1, 1), (2, 1, 1), (3, 2, 2), (4, 3, 2), (8, 6, 2), (16, 12, 4), (512, 384, 128)] {
+        let mut queue = Queue::new(permits);
+        wait(&mut queue, "hostile", 0..1000, Urgency::Urgent);
+        assert_eq!(grant(&mut queue).len(), most, "{permits}");
+        wait(&mut queue, "victim", 0..1000, Urgency::Routine);
+        let expected = share.min(permits - most);
+        assert_eq!(grant(&mut queue).len(), expected, "{permits}: at once, although the other one began first and waits urgently");
+    }
+}
+
+#[test]
+fn namespaces_that_wait_together_get_equal_shares() {
+    let mut queue = Queue::new(16);
+    for namespace in ["a", "b", "c", "d"] {
+        wait(&mut queue, namespace, 0..100, Urgency::Routine);
+    }
+    let granted = grant(&mut queue);
+    assert_eq!(by_namespace(&granted), [("a", 4), ("b", 4), ("c", 4), ("d", 4)].into());
+    for (number, done) in granted.into_iter().enumerate() {
+        queue.remove(&done);
+        let next = queue.grant().expect("another one waits");
+        assert_eq!(next.namespace, done.namespace, "{number}: each stays at its share");
+    }
+}
+
+#[test]
+fn an_object_that_waits_alone_in_its_namespace_is_next_after_one_turn_of_the_others() {
+    let mut queue = Queue::new(8);
+    let hostile = ["a", "b", "c", "d", "e"];
+    for namespace in hostile {
+        wait(&mut queue, namespace, 0..500, Urgency::Urgent);
+    }
+    let mut running: VecDeque<Key> = grant(&mut queue).into();
+    wait(&mut queue, "victim", 0..1, Urgency::Urgent);
+    let turns = (1..100).find(|_| {
+        queue.remove(&running.pop_front().unwrap());
+        let next = queue.grant().unwrap();
+        running.push_back(next.clone());
+        next.namespace == "victim"
+    });
+    assert!(turns.unwrap() <= hostile.len() + 1, "{turns:?}");
+}
+
+#[test]
+fn urgent_objects_are_first_and_do_not_hold_up_routine_ones_forever() {
+    let mut queue = Queue::new(1);
+    wait(&mut queue, "a", 0..100, Urgency::Routine);
+    wait(&mut queue, "b", 0..100, Urgency::Urgent);
+    let order: Vec<String> = (0..8)
+        .map(|_| {
+            let next = queue.grant().unwrap();
+            queue.remove(&next);
+            next.namespace
+        })
+        .collect();
+    assert_eq!(order, ["b", "b", "b", "a", "b", "b", "b", "a"]);
+}
+
+#[test]
+fn an_object_that_waits_becomes_urgent_and_is_granted_once() {
+    let mut queue = Queue::new(1);
+    wait(&mut queue, "a", 0..3, Urgency::Routine);
+    queue.enqueue(&key("a", 2), Urgency::Urgent);
+    queue.enqueue(&key("a", 2), Urgency::Routine);
+    assert_eq!(queue.waiting(), 3);
+    let order: Vec<Key> = std::iter::from_fn(|| {
+        let next = queue.grant()?;
+        queue.remove(&next);
+        Some(next)
+    })
+    .collect();
+    assert_eq!(order, [key("a", 2), key("a", 0), key("a", 1)]);
+    assert_eq!(queue.waiting(), 0);
+}
+
+#[test]
+fn a_hanging_reconcile_lends_its_permit_and_counts_against_its_own_namespace() {
+    let mut queue = Queue::new(16);
+    wait(&mut queue, "hostile", 0..100, Urgency::Urgent);
+    let hanging = grant(&mut queue);
+    assert_eq!(hanging.len(), 12);
+    for key in &hanging {
+        queue.lend(key);
+    }
+    assert_eq!(grant(&mut queue), [], "no more than hang already");
+    for namespace in ["a", "b", "c", "d"] {
+        wait(&mut queue, namespace, 0..100, Urgency::Routine);
+    }
+    assert_eq!(grant(&mut queue).len(), 16, "the others have all permits");
+    for key in &hanging {
+        queue.remove(key);
+    }
+    queue.remove(&key("a", 0));
+    wait(&mut queue, "a", 0..0, Urgency::Routine);
+    assert_eq!(queue.grant().map(|key| key.namespace).as_deref(), Some("hostile"), "it gets its share again");
+}
+
+#[test]
+fn at_most_as_many_reconciles_hang_as_there_are_permits() {
+    let mut queue = Queue::new(4);
+    for namespace in 0..20 {
+        wait(&mut queue, &format!("n{namespace}"), 0..10, Urgency::Routine);
+    }
+    let mut begun = 0;
+    loop {
+        let granted = grant(&mut queue);
+        if granted.is_empty() {
+            break;
+        }
+        begun += granted.len();
+        for key in &granted {
+            queue.lend(key);
+        }
+    }
+    assert_eq!(begun, 8, "twice the permits, and no more");
+}
+
+#[test]
+fn an_object_that_is_gone_is_not_granted_and_leaves_nothing_behind() {
+    let mut queue = Queue::new(2);
+    wait(&mut queue, "a", 0..2, Urgency::Routine);
+    queue.remove(&key("a", 0));
+    queue.remove(&key("a", 7));
+    assert_eq!(grant(&mut queue), [key("a", 1)]);
+    queue.remove(&key("a", 1));
+    assert_eq!((queue.waiting(), queue.places.len(), queue.held.len(), queue.routine.turns.len()), (0, 0, 0, 0));
+}
+
+/// A reproducible sequence.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).unwrap()
+    }
+}
+
+#[test]
+fn in_every_order_of_events_no_permit_is_idle_while_a_namespace_below_its_share_waits() {
+    for seed in 1..=200 {
+        let mut chance = Chance(seed << 32 | 0x7f4a_7c15);
+        let permits = 1 + chance.below(20);
+        let mut queue = Queue::new(permits);
+        let (mut waiting, mut begun) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..500 {
+            let any = key(["a", "b", "c", "d", "e"][chance.below(5)], chance.below(30));
+            match chance.below(10) {
+                0..5 => {
+                    let urgency = if chance.below(2) == 0 { Urgency::Urgent } else { Urgency::Routine };
+                    queue.enqueue(&any, urgency);
+                    if !begun.contains(&any) {
+                        waiting.insert(any);
+                    }
+                }
+                5..7 => queue.lend(&any),
+                _ => {
+                    queue.remove(&any);
+                    waiting.remove(&any);
+                    begun.remove(&any);
+                }
+            }
+            while let Some(next) = queue.grant() {
+                assert!(waiting.remove(&next), "{seed}: it waited");
+                assert!(begun.insert(next), "{seed}: and was not granted twice");
+            }
+            assert_eq!(queue.waiting(), waiting.len(), "{seed}");
+            assert!(queue.running <= permits && queue.lent <= permits && queue.running + queue.lent == begun.len(), "{seed}");
+            let below = |key: &Key| begun.iter().filter(|other| other.namespace == key.namespace).count() < queue.share;
+            assert!(queue.running == permits || !waiting.iter().any(below), "{seed}: a permit is idle");
+        }
+    }
+}
