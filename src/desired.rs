@@ -9,7 +9,7 @@ use crate::api::{
 };
 use crate::identity::Session;
 use crate::refusal::Refusal;
-use crate::schedule::{Clock, Schedule, ScheduleError, Span, parse_duration};
+use crate::schedule::{Clock, ExcludedDays, Schedule, ScheduleError, Span, parse_duration};
 use crate::value::Layout;
 use crate::version_id::VersionIds;
 
@@ -177,8 +177,13 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionI
             ),
         );
     }
+    let excluded: Result<Vec<_>, _> = spec.exclude_periods.iter().map(|period| ExcludedDays::new(&period.from, &period.to)).collect();
+    let excluded = match excluded {
+        Ok(excluded) => excluded,
+        Err(error) => return invalid("excludePeriods", error),
+    };
     let clock = parse_duration(&spec.duration).and_then(|duration| Clock::new(schedule, duration, spec.on_missed_window, ids));
-    match clock {
+    match clock.map(|clock| clock.excluding(&excluded)) {
         Ok(clock) => Rotation::Scheduled {
             expression: clock.describe(&expression),
             clock,

@@ -79,6 +79,9 @@ pub const REFRESH: &str = "rotated-secrets.io/refresh";
 pub const ALLOWED_NAMES: &str = "rotated-secrets.io/allowed-names";
 /// Annotation on a Namespace, set by an administrator: additional AWS names that its objects may mirror only.
 pub const MIRROR_NAMES: &str = "rotated-secrets.io/mirror-names";
+/// Annotation on a Namespace, set by an administrator: periods without scheduled rotations, such as
+/// `2026-12-20/2027-01-06, 2027-04-02`, in the time zone of each object.
+pub const EXCLUDE_PERIODS: &str = "rotated-secrets.io/exclude-periods";
 /// Annotation on a Namespace, set by an administrator: IAM role that the operator assumes for its objects. If unset,
 /// the operator's own identity is used.
 pub const ROLE_ARN: &str = "rotated-secrets.io/role-arn";

@@ -29,6 +29,9 @@ use super::lambda::LambdaSpec;
 #[x_kube(validation = Rule::new("!has(self.lambda) || self.onMissedWindow == 'RotateNow'").message(
     "spec.rotation.onMissedWindow is not supported with lambda, because AWS handles missed windows: remove it"
 ))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.excludePeriods)").message(
+    "spec.rotation.excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda"
+))]
 pub struct RotationSpec {
     /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
     /// cron expression, evaluated in timeZone.
@@ -63,6 +66,13 @@ pub struct RotationSpec {
     /// What happens to a rotation whose window passed without a rotation, for example because of an outage.
     #[serde(default)]
     pub on_missed_window: OnMissedWindow,
+    /// Periods without scheduled rotations, such as a freeze at the end of the year. A rotation that would happen in a
+    /// period is deferred to its end, or with onMissedWindow: NextWindow to the first window after it. Requests, rollbacks
+    /// and changes of spec.value are carried out. An administrator can exclude periods for a whole namespace with the
+    /// annotation rotated-secrets.io/exclude-periods on the Namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub exclude_periods: Vec<ExcludePeriod>,
     /// Rotates once, immediately, when rotation is first configured for an existing value. Later rotations follow the
     /// schedule.
     #[serde(default)]
@@ -85,6 +95,7 @@ impl Default for RotationSpec {
             time_zone: None,
             duration: no_window(),
             on_missed_window: OnMissedWindow::default(),
+            exclude_periods: Vec::new(),
             rotate_immediately: false,
             suspend: false,
             lambda: None,
@@ -94,6 +105,21 @@ impl Default for RotationSpec {
 
 fn no_window() -> String {
     "0s".to_owned()
+}
+
+/// Period of whole days without scheduled rotations.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.from <= self.to && self.to - self.from <= duration('8760h')").message(
+    "spec.rotation.excludePeriods: from is the first and to the last day of the period, at most 366 days; to stop scheduled rotations without an end, set spec.rotation.suspend"
+))]
+pub struct ExcludePeriod {
+    /// First day, such as 2026-12-20, in spec.rotation.timeZone (UTC if unset).
+    #[schemars(length(max = 10), extend("format" = "date"))]
+    pub from: String,
+    /// Last day, such as 2027-01-06. It belongs to the period.
+    #[schemars(length(max = 10), extend("format" = "date"))]
+    pub to: String,
 }
 
 /// What happens to a rotation whose window passed.

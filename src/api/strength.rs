@@ -23,9 +23,10 @@ pub(super) fn enough() -> String {
     let bits: Vec<String> = (0..=LARGEST_ALPHABET).map(|count| bits_of(count).to_string()).collect();
     let required = "(n[0] > 0 ? 1 : 0) + (n[1] > 0 ? 1 : 0) + (n[2] > 0 ? 1 : 0) + (n[3] > 0 ? 1 : 0)";
     format!(
-        "self.type != 'Password' || [[{}, self.includeSpace && !self.excludeCharacters.contains(' ') ? 1 : 0]].all(n, [[{}]].all(bits, \
+        "self.type != 'Password' || [{}].all(e, [[{}, self.includeSpace && !e.contains(' ') ? 1 : 0]].all(n, [[{}]].all(bits, \
          (self.requireEachIncludedType ? bits[n[0]] + bits[n[1]] + bits[n[2]] + bits[n[3]] : 0) + (self.passwordLength - \
-         (self.requireEachIncludedType ? {required} : 0)) * bits[n[0] + n[1] + n[2] + n[3] + n[4]] >= {LEAST_BITS}000000))",
+         (self.requireEachIncludedType ? {required} : 0)) * bits[n[0] + n[1] + n[2] + n[3] + n[4]] >= {LEAST_BITS}000000)))",
+        excluded(),
         counts.join(", "),
         bits.join(", ")
     )
@@ -34,14 +35,29 @@ pub(super) fn enough() -> String {
 /// Rule: every required character type has at least one allowed character.
 pub(super) fn every_kind() -> String {
     let kinds: Vec<String> = KINDS.iter().map(|(field, all)| format!("(self.{field} || {}.exists(c, {LEFT}))", characters(all))).collect();
-    format!("self.type != 'Password' || !self.requireEachIncludedType || ({})", kinds.join(" && "))
+    format!("self.type != 'Password' || !self.requireEachIncludedType || [{}].all(e, {})", excluded(), kinds.join(" && "))
 }
 
-const LEFT: &str = "!self.excludeCharacters.contains(c)";
+/// `e` is the text of [`excluded`].
+const LEFT: &str = "!e.contains(c)";
+
+/// All characters that the options exclude one by one.
+fn excluded() -> String {
+    let set = |field: &str, all: &str| format!("(self.{field} ? {} : '')", quoted(all));
+    format!(
+        "self.excludeCharacters + {} + {}",
+        set("excludeAmbiguous", super::value::AMBIGUOUS),
+        set("excludeUrlUnsafe", super::value::URL_UNSAFE)
+    )
+}
+
+fn quoted(all: &str) -> String {
+    format!("'{}'", all.replace('\\', "\\\\").replace('\'', "\\'"))
+}
 
 /// A CEL list of the characters.
 fn characters(all: &str) -> String {
-    format!("'{}'.split('')", all.replace('\\', "\\\\").replace('\'', "\\'"))
+    format!("{}.split('')", quoted(all))
 }
 
 /// Bits per character for an alphabet of `count` characters.

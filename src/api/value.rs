@@ -60,7 +60,7 @@ pub struct ValueSpec {
 #[x_kube(validation = Rule::new("!(self.excludeNumbers && self.excludePunctuation && self.excludeUppercase && self.excludeLowercase)").message(
     "a password requires characters: at least one of excludeNumbers, excludePunctuation, excludeUppercase and excludeLowercase must be false"
 ))]
-#[x_kube(validation = Rule::new("self.type == 'Password' || (self.passwordLength == 32 && self.excludeCharacters == '' && !self.excludeNumbers && !self.excludePunctuation && !self.excludeUppercase && !self.excludeLowercase && !self.includeSpace && self.requireEachIncludedType)").message(
+#[x_kube(validation = Rule::new("self.type == 'Password' || (self.passwordLength == 32 && self.excludeCharacters == '' && !self.excludeAmbiguous && !self.excludeUrlUnsafe && !self.excludeNumbers && !self.excludePunctuation && !self.excludeUppercase && !self.excludeLowercase && !self.includeSpace && self.requireEachIncludedType)").message(
     "passwordLength, the exclude options, includeSpace and requireEachIncludedType are valid only with type: Password; remove them or change the type"
 ))]
 #[x_kube(validation = Rule::new("self.type == 'Bytes' || (!has(self.length) && !has(self.encoding))").message(
@@ -96,6 +96,12 @@ pub struct GeneratorSpec {
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub exclude_characters: String,
+    /// Password: exclude characters that look alike: `0 O o 1 I l | '` and the backtick.
+    #[serde(default)]
+    pub exclude_ambiguous: bool,
+    /// Password: exclude characters that must be encoded in a URL. Of the punctuation, `- . _ ~` remain.
+    #[serde(default)]
+    pub exclude_url_unsafe: bool,
     /// Password: exclude digits.
     #[serde(default)]
     pub exclude_numbers: bool,
@@ -168,6 +174,8 @@ impl Default for GeneratorSpec {
             kind: GeneratorType::Password,
             password_length: password_length(),
             exclude_characters: String::new(),
+            exclude_ambiguous: false,
+            exclude_url_unsafe: false,
             exclude_numbers: false,
             exclude_punctuation: false,
             exclude_uppercase: false,
@@ -186,6 +194,11 @@ impl Default for GeneratorSpec {
         }
     }
 }
+
+/// Characters that `excludeAmbiguous` excludes.
+pub const AMBIGUOUS: &str = "0Oo1Il|'`";
+/// Characters that `excludeUrlUnsafe` excludes: all printable ones that are not unreserved in RFC 3986, section 2.3.
+pub const URL_UNSAFE: &str = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}";
 
 fn password_length() -> i32 {
     32

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::model::Rotation;
 use crate::api::condition::Reason;
-use crate::api::{BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, ValueSpec};
+use crate::api::{AMBIGUOUS, BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, URL_UNSAFE, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::refusal::Refusal;
 use crate::schedule::Span;
@@ -77,7 +77,7 @@ fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
     let generator = match spec.kind {
         GeneratorType::Password => Generator::Password(PasswordRules {
             length: number(spec.password_length),
-            exclude_characters: spec.exclude_characters.clone(),
+            exclude_characters: excluded_characters(spec),
             exclude_numbers: spec.exclude_numbers,
             exclude_punctuation: spec.exclude_punctuation,
             exclude_uppercase: spec.exclude_uppercase,
@@ -110,6 +110,12 @@ fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
     };
     generator.validate().map_err(|error| invalid(&error.to_string()))?;
     Ok(generator)
+}
+
+fn excluded_characters(spec: &GeneratorSpec) -> String {
+    let ambiguous = spec.exclude_ambiguous.then_some(AMBIGUOUS);
+    let url_unsafe = spec.exclude_url_unsafe.then_some(URL_UNSAFE);
+    [Some(spec.exclude_characters.as_str()), ambiguous, url_unsafe].into_iter().flatten().collect()
 }
 
 fn invalid(sentence: &str) -> Refusal {

@@ -119,6 +119,11 @@ fn every_option_of_a_generator_arrives_in_its_own_place() {
         (json!({}), all.clone()),
         (json!({"passwordLength": 64}), PasswordRules { length: 64, ..all.clone() }),
         (json!({"excludeCharacters": "\"@"}), PasswordRules { exclude_characters: "\"@".to_owned(), ..all.clone() }),
+        (json!({"excludeAmbiguous": true}), PasswordRules { exclude_characters: "0Oo1Il|'`".to_owned(), ..all.clone() }),
+        (
+            json!({"excludeUrlUnsafe": true, "excludeCharacters": "~"}),
+            PasswordRules { exclude_characters: "~ !\"#$%&'()*+,/:;<=>?@[\\]^`{|}".to_owned(), ..all.clone() },
+        ),
         (json!({"excludeNumbers": true}), PasswordRules { exclude_numbers: true, ..all.clone() }),
         (json!({"excludePunctuation": true}), PasswordRules { exclude_punctuation: true, ..all.clone() }),
         (json!({"excludeUppercase": true}), PasswordRules { exclude_uppercase: true, ..all.clone() }),

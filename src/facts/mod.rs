@@ -18,6 +18,7 @@ pub use secret::{AwsSecret, RotationFacts};
 pub use status::{HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 
 use crate::refusal::Refusal;
+use crate::schedule::{ExcludedDays, ScheduleError};
 use crate::version_id::VersionId;
 
 /// Everything that one round of reads found.
@@ -60,11 +61,13 @@ pub struct Access {
     pub function_allowed: bool,
     /// Why no identity may act for the object.
     pub refused: Option<Refusal>,
+    /// Days without scheduled rotations in this namespace, or why the annotation is invalid.
+    pub excluded: Result<Vec<ExcludedDays>, ScheduleError>,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { name_allowed: true, listed: false, function_allowed: true, refused: None }
+        Self { name_allowed: true, listed: false, function_allowed: true, refused: None, excluded: Ok(Vec::new()) }
     }
 }
 

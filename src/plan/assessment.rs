@@ -80,6 +80,8 @@ pub struct RotationOutlook {
     pub rotates: bool,
     /// When the next rotation happens.
     pub next: Option<Timestamp>,
+    /// End of the excluded period that deferred it.
+    pub deferred: Option<Timestamp>,
     /// `spec.rotation.rotateImmediately` asks for a first rotation that has not happened: the schedule is not in force
     /// before it.
     pub first_pending: bool,

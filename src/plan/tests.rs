@@ -6,6 +6,7 @@ mod cases;
 mod cleanup;
 mod clock;
 mod contested;
+mod exclude;
 mod lambda_rotation;
 mod model;
 mod pipeline;

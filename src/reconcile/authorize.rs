@@ -2,7 +2,7 @@
 
 use super::access::hash;
 use super::reconciler::Reconciler;
-use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXTERNAL_ID, MIRROR_NAMES, ROLE_ARN};
+use crate::api::{ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXCLUDE_PERIODS, EXTERNAL_ID, MIRROR_NAMES, ROLE_ARN};
 use crate::desired::{Desired, Rotation, glob_allows, glob_allows_arn};
 use crate::facts::Access;
 use crate::failure::Failure;
@@ -10,6 +10,7 @@ use crate::identity::{self, Identity, NamespaceSays, Session};
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service_account;
 use crate::refusal::Refusal;
+use crate::schedule::ExcludedDays;
 
 /// For whom an identity is chosen.
 #[derive(Clone, Copy)]
@@ -66,13 +67,14 @@ impl Reconciler<'_> {
         let lists = |annotation| allows(policy.get(annotation).unwrap_or_default(), &want.secret_name);
         let listed = lists(ALLOWED_NAMES) || (!want.manages() && lists(MIRROR_NAMES));
         if !want.own_prefix && !listed {
-            return Ok(Access { name_allowed: false, listed, function_allowed: false, refused: None });
+            return Ok(Access { name_allowed: false, listed, function_allowed: false, ..Access::default() });
         }
         let function_allowed = match &want.rotation {
             Rotation::Lambda(lambda) => glob_allows(policy.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &lambda.function),
             _ => true,
         };
-        let access = Access { name_allowed: true, listed, function_allowed, refused: None };
+        let excluded = ExcludedDays::parse_list(policy.get(EXCLUDE_PERIODS).unwrap_or_default());
+        let access = Access { name_allowed: true, listed, function_allowed, refused: None, excluded };
         let actor = Actor { namespace: &want.namespace, session: &want.session, service_account: want.service_account.as_deref() };
         let refused = self.become_identity(actor, &policy).await?.err();
         Ok(Access { refused, ..access })

@@ -42,6 +42,11 @@ impl Calendar {
         self.zone.name()
     }
 
+    /// The time zone.
+    pub(super) fn rules(&self) -> &Zone {
+        &self.zone
+    }
+
     /// The first due time strictly after `t`.
     pub(super) fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
         let (today, minute) = self.zone.civil(t);

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::due::Schedule;
 use super::error::{Quoted, ScheduleError, Span};
+use super::exclude::{self, Excluded, ExcludedDays};
 use crate::api::OnMissedWindow;
 use crate::version_id::VersionIds;
 
@@ -18,6 +19,7 @@ pub struct Clock {
     duration: SignedDuration,
     place: SignedDuration,
     on_missed: OnMissedWindow,
+    excluded: Vec<ExcludedDays>,
 }
 
 /// The planned time of a rotation.
@@ -25,7 +27,10 @@ pub struct Clock {
 pub struct Appointment {
     pub at: Timestamp,
     /// Number of windows that passed without a rotation. Nonzero only if the rotation waits for the next window.
+    /// Windows in an excluded period do not count.
     pub missed: u32,
+    /// End of the excluded period that deferred it.
+    pub deferred: Option<Timestamp>,
 }
 
 impl Clock {
@@ -47,12 +52,41 @@ impl Clock {
         // No offset lies in the last tenth, so that the last object has time for a retry within the window.
         let places = u64::try_from(duration.as_secs() - duration.as_secs() / 10).unwrap_or_default();
         let place = SignedDuration::from_secs(i64::try_from(ids.place(places)).unwrap_or_default());
-        Ok(Self { schedule, duration, place, on_missed })
+        Ok(Self { schedule, duration, place, on_missed, excluded: Vec::new() })
     }
 
-    /// The longest interval between two rotations on time: an object early in one window may be late in the next.
+    /// The same clock, which also excludes these days. They are not part of [`Clock::describe`]: to exclude days, or to
+    /// stop doing so, is not an edit of the schedule.
+    #[must_use]
+    pub fn excluding(mut self, days: &[ExcludedDays]) -> Self {
+        self.excluded.extend_from_slice(days);
+        self
+    }
+
+    /// Whether any days are excluded.
+    pub fn excludes(&self) -> bool {
+        !self.excluded.is_empty()
+    }
+
+    /// End of the excluded period that contains `t`.
+    pub fn excluded_until(&self, t: Timestamp) -> Option<Timestamp> {
+        self.periods().into_iter().find(|period| period.contains(t)).map(|period| period.end)
+    }
+
+    fn periods(&self) -> Vec<Excluded> {
+        if self.excluded.is_empty() { Vec::new() } else { exclude::in_order(&self.excluded, &self.schedule.zone()) }
+    }
+
+    /// The longest interval between two rotations on time: an object early in one window may be late in the next. An
+    /// excluded period makes it longer, and the wait for the next window after the period too.
     pub fn longest_interval(&self) -> SignedDuration {
-        self.schedule.longest_interval() + self.duration
+        let longest = self.schedule.longest_interval();
+        let excluded = self.periods().iter().map(Excluded::length).max();
+        let deferred = excluded.map_or(SignedDuration::ZERO, |period| match self.on_missed {
+            OnMissedWindow::RotateNow => period,
+            OnMissedWindow::NextWindow => period + longest,
+        });
+        longest + self.duration + deferred
     }
 
     /// All settings that determine the time of a rotation, as text for the status; a different text is an edit.
@@ -82,12 +116,67 @@ impl Clock {
             // The first window that is still open or in the future: it began after `now - duration`.
             OnMissedWindow::NextWindow => self.schedule.in_row(due, now.checked_sub(self.duration).ok()?)?,
         };
-        Some(Appointment { at: window.checked_add(self.place).ok()?, missed })
+        let at = window.checked_add(self.place).ok()?;
+        let periods = self.periods();
+        if periods.is_empty() {
+            return Some(Appointment { at, missed, deferred: None });
+        }
+        self.defer(due, window, now, &periods)
+    }
+
+    /// The planned time of the rotation that was due at `due` and would happen in `window`, outside of the periods.
+    fn defer(&self, due: Timestamp, mut window: Timestamp, now: Timestamp, periods: &[Excluded]) -> Option<Appointment> {
+        let own = due.checked_add(self.place).ok()?;
+        let (mut at, mut deferred) = (window.checked_add(self.place).ok()?, None);
+        for period in periods {
+            // The time lies in the period, or it has passed and the period has begun since. The answer is the same for
+            // every `now` after the start of the period, also after its end.
+            let reached = period.start <= at.max(now) && at < period.end;
+            if reached {
+                (window, at) = self.after(due, period.end)?;
+            }
+            if reached || period.contains(own) {
+                deferred = Some(period.end);
+            }
+        }
+        let missed = match self.on_missed {
+            OnMissedWindow::RotateNow => 0,
+            OnMissedWindow::NextWindow => self.count(self.schedule.row(due, window), periods),
+        };
+        Some(Appointment { at, missed, deferred })
+    }
+
+    /// The window and the time of a rotation that waits for the end of a period.
+    fn after(&self, due: Timestamp, end: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        if self.on_missed == OnMissedWindow::RotateNow {
+            return Some((due, end.checked_add(self.place).ok()?));
+        }
+        let (window, _) = self.schedule.in_row(due, end.checked_sub(self.duration).ok()?)?;
+        let at = window.checked_add(self.place).ok()?;
+        if at >= end {
+            return Some((window, at));
+        }
+        // The window is open and the object's own time has passed: the same offset in what is left of the window.
+        let left = window.checked_add(self.duration).ok()?.duration_since(end).as_secs();
+        let offset = self.place.as_secs().checked_mul(left)? / self.duration.as_secs().max(1);
+        Some((window, end.checked_add(SignedDuration::from_secs(offset)).ok()?))
+    }
+
+    /// How many of these windows were open to this object.
+    fn count(&self, windows: impl Iterator<Item = Timestamp>, periods: &[Excluded]) -> u32 {
+        let open = windows.filter_map(|window| window.checked_add(self.place).ok()).filter(|at| !periods.iter().any(|p| p.contains(*at)));
+        u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
     /// Number of due times that had passed when the rotation that was due at `due` happened; see [`Schedule::missed`].
+    /// Those in an excluded period do not count.
     pub fn missed(&self, due: Timestamp, happened: Timestamp) -> u32 {
-        self.schedule.missed(due, happened, self.duration)
+        let missed = self.schedule.missed(due, happened, self.duration);
+        let periods = self.periods();
+        if missed == 0 || periods.is_empty() {
+            return missed;
+        }
+        self.count(self.schedule.row(due, happened).take(usize::try_from(missed).unwrap_or_default()), &periods)
     }
 }
 

@@ -165,6 +165,20 @@ impl Schedule {
         }
     }
 
+    /// The zone in which dates of this schedule are meant.
+    pub(super) fn zone(&self) -> zone::Zone {
+        match self {
+            Self::Rate(_) | Self::AfterDays(_) => zone::Zone::utc(),
+            Self::AwsCron(calendar) | Self::FiveField(calendar) => calendar.rules().clone(),
+        }
+    }
+
+    /// The due times from `due` on, before `end`; at most 10,000.
+    pub(super) fn row(&self, due: Timestamp, end: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let row = std::iter::successors(Some(due), |moment| self.next_after(*moment));
+        row.take_while(move |moment| *moment < end).take(usize::try_from(MOST_MISSED).unwrap_or_default())
+    }
+
     /// The shortest interval between two due times that can ever occur.
     pub fn shortest_interval(&self) -> SignedDuration {
         match self {

@@ -76,6 +76,18 @@ pub enum ScheduleError {
     /// A window of `NextWindow` that is too short to be met.
     #[error("onMissedWindow: NextWindow requires a duration of at least {0}, to leave time for retries within the window")]
     WindowTooShort(Span),
+    /// An excluded period with something else than a date.
+    #[error("{0} is not a date; use year, month and day such as 2026-12-20")]
+    ExcludedDate(Quoted),
+    /// An excluded period that ends before it begins.
+    #[error("a period cannot begin on {0} and end on {1}; the first day comes first")]
+    ExcludedOrder(Quoted, Quoted),
+    /// An excluded period of more than a year.
+    #[error("a period may have at most 366 days; to stop scheduled rotations without an end, set spec.rotation.suspend to true")]
+    ExcludedTooLong,
+    /// More excluded periods than are supported.
+    #[error("more than 16 periods; remove those that are over")]
+    ExcludedTooMany,
 }
 
 /// A field of a cron expression.

@@ -11,6 +11,7 @@ mod clock;
 mod days;
 mod due;
 mod error;
+mod exclude;
 mod field;
 mod five_field;
 #[cfg(test)]
@@ -21,3 +22,4 @@ pub use calendar::Calendar;
 pub use clock::{Appointment, Clock, parse_duration};
 pub use due::{Period, Schedule};
 pub use error::{Field, Quoted, ScheduleError, Span};
+pub use exclude::ExcludedDays;

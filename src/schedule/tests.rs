@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::{Schedule, ScheduleError};
 
 mod clock;
+mod exclude;
 mod zone;
 
 fn at(text: &str) -> Timestamp {

@@ -7,7 +7,7 @@ use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::api::{RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
 use crate::compare::Observation;
-use crate::desired::{Desired, Pin};
+use crate::desired::{Desired, Pin, Rotation};
 use crate::facts::Place;
 use crate::failure::Failed;
 use crate::plan::{Assessment, Blocked, Examined};
@@ -95,7 +95,10 @@ fn examined(
     }
     if examined.rotation.rotates {
         statements.push(statement(ConditionType::Rotated, aspects.rotated.as_ref(), || {
-            after.next_rotation_time.as_ref().map_or_else(|| "nothing is due".to_owned(), |next| format!("next rotation at {}", next.0))
+            after.next_rotation_time.as_ref().map_or_else(
+                || "nothing is due".to_owned(),
+                |next| format!("next rotation at {}{}", next.0, deferred(want, seen, examined)),
+            )
         }));
     }
     // What requires user action comes first: the rest may follow from it.
@@ -114,6 +117,20 @@ fn examined(
         statements.push(reconciling(Reason::Progressing));
     }
     statements
+}
+
+/// Why the next rotation is later than its schedule says.
+fn deferred(want: Option<&Desired>, seen: &Observation, examined: &Examined) -> String {
+    let Some(until) = examined.rotation.deferred else { return String::new() };
+    let own = want.is_some_and(|want| matches!(&want.rotation, Rotation::Scheduled { clock, .. } if clock.excludes()));
+    let namespace = seen.access.excluded.as_ref().is_ok_and(|days| !days.is_empty());
+    let annotation = format!("the annotation {} on the Namespace", crate::api::EXCLUDE_PERIODS);
+    let source = match (own, namespace) {
+        (true, true) => format!("spec.rotation.excludePeriods or {annotation}"),
+        (false, true) => annotation,
+        (_, false) => "spec.rotation.excludePeriods".to_owned(),
+    };
+    format!("; deferred until {until}, the end of an excluded period ({source})")
 }
 
 fn ready(version: &str, pinned: Option<String>, suffix: &str) -> Statement {

@@ -101,6 +101,7 @@ fn missed(want: &Desired, seen: &Observation, current: &Current, now: Timestamp)
     }
     let since = seen.status.schedule_since(expression, now);
     let due = clock.due_after(base, since).filter(|due| *due <= current.changed);
+    let clock = clock.clone().excluding(seen.access.excluded.as_deref().unwrap_or_default());
     due.map_or(0, |due| i32::try_from(clock.missed(due, current.changed)).unwrap_or(i32::MAX))
 }
 

@@ -127,7 +127,12 @@ impl From<Rest> for Assessment {
         if rest.examined {
             return Self::Examined(Box::new(Examined {
                 aspects: Aspects { provisioned: rest.provisioned, settings: rest.settings, mirrored: rest.mirrored, rotated: rest.rotated },
-                rotation: RotationOutlook { rotates: rest.rotates, next: rest.next_rotation, first_pending: rest.first_pending },
+                rotation: RotationOutlook {
+                    rotates: rest.rotates,
+                    next: rest.next_rotation,
+                    first_pending: rest.first_pending,
+                    ..RotationOutlook::default()
+                },
                 requests: HandledRequests { rotate: rest.rotate_handled, rollback: rest.rollback_handled },
                 awaiting_consistency: rest.awaiting,
                 wake: Wake::default(),

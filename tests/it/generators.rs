@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rotated_secrets::api::RotatedSecret;
+use rotated_secrets::api::{AMBIGUOUS, RotatedSecret, URL_UNSAFE};
 use rotated_secrets::generate::PasswordRules;
 use serde_json::{Value, json};
 
@@ -155,9 +155,12 @@ async fn the_api_server_knows_what_excluded_characters_leave_as_the_operator_doe
         let mut exclude_characters: String = printable.iter().filter(|_| drawn() % printable.len() >= left).collect();
         exclude_characters.extend((number % 3 == 0).then_some('\u{fc}'));
         let [numbers, punctuation, uppercase, space, each] = [4, 4, 4, 2, 2].map(|of| drawn() % of == 0);
+        let [ambiguous, url_unsafe] = [2, 3].map(|of| number % of == 1);
+        let sets = [(ambiguous, AMBIGUOUS), (url_unsafe, URL_UNSAFE)];
+        let excluded: String = sets.into_iter().filter(|(on, _)| *on).map(|(_, set)| set).collect::<String>() + &exclude_characters;
         let rules = |length| PasswordRules {
             length,
-            exclude_characters: exclude_characters.clone(),
+            exclude_characters: excluded.clone(),
             exclude_numbers: numbers,
             exclude_punctuation: punctuation,
             exclude_uppercase: uppercase,
@@ -168,10 +171,11 @@ async fn the_api_server_knows_what_excluded_characters_leave_as_the_operator_doe
         let options = |length| {
             let rules = rules(length);
             json!({"plainText": {
-                "passwordLength": length, "excludeCharacters": rules.exclude_characters, "excludeNumbers": rules.exclude_numbers,
+                "passwordLength": length, "excludeCharacters": exclude_characters, "excludeNumbers": rules.exclude_numbers,
                 "excludePunctuation": rules.exclude_punctuation, "excludeUppercase": rules.exclude_uppercase,
                 "excludeLowercase": rules.exclude_lowercase, "includeSpace": rules.include_space,
                 "requireEachIncludedType": rules.require_each_included_type,
+                "excludeAmbiguous": ambiguous, "excludeUrlUnsafe": url_unsafe,
             }})
         };
         let least = (8..=4096).find(|length| rules(*length).validate().is_ok());

@@ -146,3 +146,18 @@ fn a_certificate_must_outlive_the_longest_time_between_two_rotations() {
     assert!(matches!(outliving(scheduled("rate(300 days)", 0), None), Rotation::Scheduled { .. }));
     assert!(matches!(outliving(Rotation::Never, Some(&of(1))), Rotation::Never));
 }
+
+/// <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
+#[test]
+fn a_password_for_a_url_has_only_characters_that_need_no_encoding() {
+    let spec: GeneratorSpec =
+        serde_json::from_value(json!({"excludeUrlUnsafe": true, "excludeAmbiguous": true, "includeSpace": true})).unwrap();
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(7);
+    let mut used = BTreeSet::new();
+    for _ in 0..500 {
+        let made = generator(&spec).unwrap().generate(&mut rng, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        used.extend(made.own.expose().chars());
+    }
+    let allowed = ('!'..='~').filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)).filter(|c| !"0Oo1Il".contains(*c));
+    assert_eq!(used, allowed.collect());
+}

@@ -93,7 +93,7 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
     let provisioned = mirrored.refusal.clone().filter(|_| mirrored.unread);
     Examined {
         aspects: Aspects { provisioned, mirrored: mirrored.refusal, settings: settings::refusal(situation), ..Aspects::default() },
-        rotation: RotationOutlook { rotates, next: None, first_pending: scheduled::first_pending(situation) },
+        rotation: RotationOutlook { rotates, first_pending: scheduled::first_pending(situation), ..RotationOutlook::default() },
         awaiting_consistency: mirrored.awaiting_consistency,
         wake: Wake(mirrored.wake),
         ..Examined::default()

@@ -23,6 +23,8 @@ struct Appointment {
     at: Timestamp,
     /// Windows that passed without it.
     missed: u32,
+    /// End of the excluded period that deferred it.
+    deferred: Option<Timestamp>,
 }
 
 /// Whether rotation starts with a rotation at once, and that has not happened.
@@ -36,7 +38,7 @@ pub(super) fn first_pending(situation: &Situation<'_>) -> bool {
 
 /// The rotation with which rotation starts. The schedule comes into force after it.
 pub(super) fn first(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
-    let Rotation::Scheduled { suspended, .. } = &situation.want.rotation else { return Proposal::Nothing };
+    let Rotation::Scheduled { suspended, clock, .. } = &situation.want.rotation else { return Proposal::Nothing };
     if !examined.rotation.first_pending {
         return Proposal::Nothing;
     }
@@ -44,7 +46,32 @@ pub(super) fn first(situation: &Situation<'_>, examined: &mut Examined) -> Propo
         examined.aspects.rotated = Some(suspended_refusal(true));
         return Proposal::Nothing;
     }
+    let Some(clock) = excluding(situation, clock, examined) else { return Proposal::Nothing };
+    if let Some(end) = clock.excluded_until(situation.now) {
+        examined.rotation.next = Some(end);
+        examined.rotation.deferred = Some(end);
+        examined.wake.at([end]);
+        return Proposal::Nothing;
+    }
     intent(situation.want.ids.first())
+}
+
+/// The clock, which also excludes the periods of the Namespace. `None`: they are invalid, and nothing is rotated, since
+/// the periods that were meant are unknown.
+fn excluding(situation: &Situation<'_>, clock: &Clock, examined: &mut Examined) -> Option<Clock> {
+    match &situation.seen.access.excluded {
+        Ok(days) => Some(clock.clone().excluding(days)),
+        Err(error) => {
+            let message = format!(
+                "the annotation {} on the Namespace {} is invalid: {error}. Write for example 2026-12-20/2027-01-06, 2027-04-02. No scheduled \
+                 rotation happens until an administrator corrects it",
+                crate::api::EXCLUDE_PERIODS,
+                situation.want.namespace
+            );
+            examined.aspects.rotated = Some(Refusal::new(Reason::InvalidSpec, message));
+            None
+        }
+    }
 }
 
 /// The rotation of the first due time after the last change of the value.
@@ -62,7 +89,8 @@ pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> P
         }
         Rotation::Scheduled { clock, suspended, expression, .. } => (clock, *suspended, expression),
     };
-    let Some(next) = appointment(situation, clock, expression) else { return Proposal::Nothing };
+    let Some(clock) = excluding(situation, clock, examined) else { return Proposal::Nothing };
+    let Some(next) = appointment(situation, &clock, expression) else { return Proposal::Nothing };
     let due = next.at <= *now;
     if !due {
         examined.wake.at([next.at]);
@@ -77,6 +105,7 @@ pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> P
         return due_now(situation, examined, next, expression);
     }
     examined.rotation.next = Some(next.at);
+    examined.rotation.deferred = next.deferred;
     if next.missed > 0 {
         examined.aspects.rotated = obstacle(situation, Cause::Scheduled, examined).or_else(|| Some(missed_window(want, &next)));
     }
@@ -119,7 +148,7 @@ fn appointment(situation: &Situation<'_>, clock: &Clock, expression: &str) -> Op
     };
     // The version is that of the due time in whichever window it is made: early or late, it is the same rotation.
     let appointment = clock.appointment(due, situation.now)?;
-    Some(Appointment { version, due, at: appointment.at, missed: appointment.missed })
+    Some(Appointment { version, due, at: appointment.at, missed: appointment.missed, deferred: appointment.deferred })
 }
 
 fn suspended_refusal(due: bool) -> Refusal {

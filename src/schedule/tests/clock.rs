@@ -87,7 +87,7 @@ fn a_window_that_reaches_the_next_one_or_cannot_be_kept_is_refused() {
 fn a_missed_window_is_followed_at_once_or_by_the_next_one() {
     let due = "2026-11-24T08:00:00Z";
     let turn = |clock: &Clock, now: &str| {
-        let Appointment { at: turn, missed } = clock.appointment(at(due), at(now)).unwrap();
+        let Appointment { at: turn, missed, .. } = clock.appointment(at(due), at(now)).unwrap();
         ((turn - place("1h")).to_string(), missed)
     };
     #[rustfmt::skip]

@@ -158,3 +158,61 @@ async fn a_schedule_that_cannot_be_carried_out_stops_rotation_only() -> Result<(
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_of_the_object_or_of_the_namespace_defers_a_rotation_and_not_a_request() -> Result<()> {
+    for by_namespace in [false, true] {
+        let (stage, midnight) = at_ten("freeze").await?;
+        let date = |t: Timestamp| t.to_string().chars().take(10).collect::<String>();
+        let (today, tomorrow) = (date(midnight), date(midnight + DAY));
+        let mut spec = scheduled("0 12 * * *");
+        if by_namespace {
+            stage.annotate_namespace(json!({"rotated-secrets.io/exclude-periods": format!("{today}/{tomorrow}")})).await?;
+        } else {
+            spec["rotation"]["excludePeriods"] = json!([{"from": today, "to": tomorrow}]);
+        }
+        stage.settled("app", spec).await?;
+        let end = midnight + 2 * DAY;
+        let deferred = async |versions: usize| -> Result<()> {
+            assert_eq!(stage.versions("app"), versions);
+            assert_eq!(stage.next_rotation("app").await?, Some(end));
+            let message = stage.expect("app", "Rotated", "True", "Succeeded").await?;
+            let source = if by_namespace { "the annotation rotated-secrets.io/exclude-periods" } else { "spec.rotation.excludePeriods" };
+            ensure!(message.contains(&format!("deferred until {end}, the end of an excluded period ({source}")), "{message}");
+            Ok(())
+        };
+        deferred(1).await?;
+        stage.advance(3 * HOUR);
+        stage.settle("app").await?;
+        deferred(1).await?;
+        stage.assert_silence("app").await?;
+        stage.world.patch("app", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": "leaked"}}})).await?;
+        stage.settle("app").await?;
+        deferred(2).await?;
+        // The noons of the freeze are neither made up nor counted.
+        stage.world.emulator.clock().set(end);
+        stage.settle("app").await?;
+        assert_eq!(stage.versions("app"), 3);
+        let status = stage.world.objects().get("app").await?.status.context("a status")?;
+        assert_eq!((status.history[0].cause, status.missed_rotations), (rotated_secrets::api::Cause::Scheduled, 0));
+        assert_eq!(stage.next_rotation("app").await?, Some(end + 12 * HOUR));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_freeze_of_the_namespace_stops_scheduled_rotations_and_nothing_else() -> Result<()> {
+    let (stage, midnight) = at_ten("freeze").await?;
+    stage.annotate_namespace(json!({"rotated-secrets.io/exclude-periods": "christmas"})).await?;
+    stage.settled("app", scheduled("0 12 * * *")).await?;
+    stage.world.emulator.clock().set(midnight + DAY);
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "InvalidSpec").await?;
+    ensure!(message.contains("`christmas` is not a date"), "{message}");
+    stage.expect("app", "Mirrored", "True", "Succeeded").await?;
+    assert_eq!(stage.versions("app"), 1);
+    stage.annotate_namespace(json!({"rotated-secrets.io/exclude-periods": null})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 2);
+    Ok(())
+}
