@@ -19,6 +19,7 @@ pub use lambda::*;
 pub use policy::{Principals, ResourcePolicy, Statement, Texts};
 pub use rotation::*;
 pub use status::*;
+pub use strength::{AMBIGUOUS, URL_UNSAFE};
 pub use v1alpha1::*;
 pub use value::*;
 

@@ -67,8 +67,8 @@ pub struct RotationSpec {
     #[serde(default)]
     pub on_missed_window: OnMissedWindow,
     /// Periods without scheduled rotations, such as a freeze at the end of the year. A rotation that would happen in a
-    /// period is deferred to its end, or with onMissedWindow: NextWindow to the first window after it. Requests, rollbacks
-    /// and changes of spec.value are carried out. An administrator can exclude periods for a whole namespace with the
+    /// period is deferred to its end, or to the first window after it if onMissedWindow is `NextWindow`. Requests,
+    /// rollbacks and changes of spec.value are carried out. An administrator can exclude periods for a whole namespace with the
     /// annotation rotated-secrets.io/exclude-periods on the Namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -1,6 +1,11 @@
 //! CEL rules that reject weak passwords. They are generated because CEL has no logarithm and no character sets. They
 //! enforce the same limit as [`crate::generate::PasswordRules`]; a test compares the two.
 
+/// Characters that `excludeAmbiguous` excludes.
+pub const AMBIGUOUS: &str = "0Oo1Il|'`";
+/// Characters that `excludeUrlUnsafe` excludes: all printable ones that are not unreserved in RFC 3986, section 2.3.
+pub const URL_UNSAFE: &str = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}";
+
 /// Unit: one millionth of a bit. Even for the longest password that can be too weak, the rounding error is far below
 /// the difference between two lengths.
 const SCALE: f64 = 1_000_000.0;
@@ -44,11 +49,7 @@ const LEFT: &str = "!e.contains(c)";
 /// All characters that the options exclude one by one.
 fn excluded() -> String {
     let set = |field: &str, all: &str| format!("(self.{field} ? {} : '')", quoted(all));
-    format!(
-        "self.excludeCharacters + {} + {}",
-        set("excludeAmbiguous", super::value::AMBIGUOUS),
-        set("excludeUrlUnsafe", super::value::URL_UNSAFE)
-    )
+    format!("self.excludeCharacters + {} + {}", set("excludeAmbiguous", AMBIGUOUS), set("excludeUrlUnsafe", URL_UNSAFE))
 }
 
 fn quoted(all: &str) -> String {

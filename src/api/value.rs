@@ -195,11 +195,6 @@ impl Default for GeneratorSpec {
     }
 }
 
-/// Characters that `excludeAmbiguous` excludes.
-pub const AMBIGUOUS: &str = "0Oo1Il|'`";
-/// Characters that `excludeUrlUnsafe` excludes: all printable ones that are not unreserved in RFC 3986, section 2.3.
-pub const URL_UNSAFE: &str = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}";
-
 fn password_length() -> i32 {
     32
 }

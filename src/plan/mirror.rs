@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::situation::Situation;
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::{AWSPENDING, AWSPREVIOUS};
 use crate::compare::{MirrorState, Observation, explain};
 use crate::desired::{Desired, Pin};
 use crate::facts::Repairs;
@@ -130,13 +131,15 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
     let Some(target) = &want.target else { return Ok(current.version.clone()) };
     match &target.pin {
         Pin::Current => Ok(current.version.clone()),
-        Pin::Stage(stage) => secret.labels.get(stage).cloned().ok_or_else(|| {
-            not_found(format!(
+        Pin::Stage(stage) => match secret.labels.get(stage) {
+            Some(version) => Ok(version.clone()),
+            None if stage == AWSPREVIOUS && is_only_version(situation) => Ok(current.version.clone()),
+            None => Err(not_found(format!(
                 "spec.target.versionStage: no version of {} has the label {stage}; put it on one (aws secretsmanager \
                  update-secret-version-stage), or choose another",
                 want.secret_name
-            ))
-        }),
+            ))),
+        },
         Pin::Version(version) => {
             let held = matches!(&seen.mirror, MirrorState::Ours { version: Some(held), intact: true, .. } if held == version);
             if seen.journal.missing(version) && !held {
@@ -149,6 +152,15 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
             Ok(version.clone())
         }
     }
+}
+
+/// Whether no version has been replaced yet. The current one is then the oldest that a pod can have, and pods that wait
+/// for a previous version would not start before the first rotation.
+fn is_only_version(situation: &Situation<'_>) -> bool {
+    let Situation { seen, secret, current, .. } = situation;
+    seen.status.history.iter().all(|entry| entry.version == current.version)
+        && secret.labels.iter().all(|(label, version)| label == AWSPENDING || *version == current.version)
+        && situation.mirrored().is_none_or(|held| *held == current.version)
 }
 
 fn not_found(message: String) -> Refusal {

@@ -151,7 +151,11 @@ fn pinned(want: &Desired, after: &RotatedSecretStatus, current: &str) -> Option<
         Pin::Version(_) => "spec.target.versionId".to_owned(),
     };
     let held = after.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref()).unwrap_or("none");
-    Some(if held == current {
+    let waits = matches!(&want.target.as_ref()?.pin, Pin::Stage(stage) if stage == crate::api::AWSPREVIOUS)
+        && after.aws.as_ref().is_some_and(|aws| aws.previous_version_id.is_none());
+    Some(if held == current && waits {
+        format!("the Secret is pinned ({field}), and no version has been replaced yet: it holds version {held}, which is current")
+    } else if held == current {
         format!("the Secret is pinned ({field}) to version {held}, which is current in AWS too")
     } else {
         format!("the Secret is pinned ({field}) to version {held}; current in AWS is {current}")

@@ -371,3 +371,25 @@ fn rollback_step(version: &VersionId, of: &str) -> Step {
         label: Some("rotated-secrets/2".to_owned()),
     }
 }
+
+#[test]
+fn a_pin_to_the_previous_version_is_the_current_one_until_a_version_has_been_replaced() {
+    let want = pinned(Pin::Stage("AWSPREVIOUS".to_owned()));
+    let only = || {
+        let mut world = labelled(labels(&[("AWSCURRENT", "current"), ("rotated-secrets/1", "current"), ("AWSPENDING", "foreign")]));
+        (world.mirror, world.status.history) = (MirrorState::Absent, vec![recorded("current")]);
+        world
+    };
+    assert_eq!(step(&want, &only()), Step::CreateMirror { version: id("current") });
+    let refused = |change: fn(&mut Observation)| {
+        let mut world = only();
+        change(&mut world);
+        assert_eq!(rest(&want, &world).mirrored.unwrap().reason, Reason::VersionNotFound, "{world:?}");
+    };
+    refused(|world| world.status.history.push(recorded("previous")));
+    refused(|world| relabelled(world.secret.as_mut().unwrap(), "rotated-secrets/2", id("previous")));
+    let held = MirrorState::Ours { version: Some(id(OLD)), intact: true, written: Some(at(NOW - 50)), revision: None };
+    let mut world = only();
+    world.mirror = held;
+    assert_eq!(rest(&want, &world).mirrored.unwrap().reason, Reason::VersionNotFound, "the Secret stays as it is");
+}

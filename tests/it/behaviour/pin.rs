@@ -82,9 +82,11 @@ async fn a_secret_that_is_pinned_to_a_label_follows_the_label() -> Result<()> {
     let mut previous = spec();
     previous["target"] = json!({"versionStage": "AWSPREVIOUS"});
     stage.settled("app", previous).await?;
-    // There is no previous version before the first rotation, and waiting for it must not hold that rotation up.
-    stage.expect("app", "Mirrored", "False", "VersionNotFound").await?;
-    ensure!(stage.no_secret("app").await?, "nothing to mirror");
+    // There is no previous version before the first rotation, and pods must start all the same.
+    let message = stage.expect("app", "Ready", "True", "Pinned").await?;
+    ensure!(message.contains("no version has been replaced yet"), "{message}");
+    holds(&stage, 0).await?;
+    stage.assert_silence("app").await?;
     for hour in 0..3 {
         stage.advance(HOUR);
         stage.settle("app").await?;
