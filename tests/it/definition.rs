@@ -142,6 +142,29 @@ fn wrong_settings() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
+/// Mistakes in excluded periods.
+fn mistakes_in_periods() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        ("a period of words", with("/rotation/excludePeriods", json!([{"from": "christmas", "to": "2027-01-06"}])), "must be of type date"),
+        (
+            "a day that no month has",
+            with("/rotation/excludePeriods", json!([{"from": "2026-02-30", "to": "2026-03-06"}])),
+            "must be of type date",
+        ),
+        (
+            "a period that ends before it begins",
+            with("/rotation/excludePeriods", json!([{"from": "2027-01-06", "to": "2026-12-20"}])),
+            "from is the first and to the last day",
+        ),
+        (
+            "a period of two years",
+            with("/rotation/excludePeriods", json!([{"from": "2026-01-01", "to": "2027-01-02"}])),
+            "at most 366 days",
+        ),
+        ("a period without an end", with("/rotation/excludePeriods", json!([{"from": "2026-12-20"}])), "Required value"),
+    ]
+}
+
 /// A valid spec with one mutation, and the words that the refusal must have.
 fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
     vec![
@@ -169,23 +192,6 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("a window backwards", with("/rotation/duration", json!("30m1h")), "in this order"),
         ("a window of fractions", with("/rotation/duration", json!("1.5h")), "in this order"),
         ("a window without a unit", with("/rotation/duration", json!("30")), "in this order"),
-        ("a period of words", with("/rotation/excludePeriods", json!([{"from": "christmas", "to": "2027-01-06"}])), "must be of type date"),
-        (
-            "a day that no month has",
-            with("/rotation/excludePeriods", json!([{"from": "2026-02-30", "to": "2026-03-06"}])),
-            "must be of type date",
-        ),
-        (
-            "a period that ends before it begins",
-            with("/rotation/excludePeriods", json!([{"from": "2027-01-06", "to": "2026-12-20"}])),
-            "from is the first and to the last day",
-        ),
-        (
-            "a period of two years",
-            with("/rotation/excludePeriods", json!([{"from": "2026-01-01", "to": "2027-01-02"}])),
-            "at most 366 days",
-        ),
-        ("a period without an end", with("/rotation/excludePeriods", json!([{"from": "2026-12-20"}])), "Required value"),
         ("a policy that nobody knows", with("/rotation/onMissedWindow", json!("Skip")), "Unsupported value"),
         ("a strict window of no length", with("/rotation/onMissedWindow", json!("NextWindow")), "a duration of at least 5m"),
         (
@@ -321,9 +327,8 @@ fn mistakes_by_aws() -> Vec<(&'static str, Value, &'static str)> {
 async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
     let cluster = control_plane().await?;
     let namespace = cluster.namespace("mistakes").await?;
-    for (number, (what, spec, words)) in
-        mistakes().into_iter().chain(wrong_names()).chain(mistakes_by_aws()).chain(wrong_settings()).enumerate()
-    {
+    let lists = [mistakes(), mistakes_in_periods(), wrong_names(), mistakes_by_aws(), wrong_settings()];
+    for (number, (what, spec, words)) in lists.into_iter().flatten().enumerate() {
         let object = json!({
             "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
             "metadata": {"name": format!("mistake-{number}")}, "spec": spec,
