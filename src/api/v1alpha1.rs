@@ -115,8 +115,8 @@ pub struct AwsSpec {
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
     /// Additional tags of the AWS secret. Tags set by others are preserved: a tag that has another value, and that the
-    /// operator did not set, is reported (TagNotOwned) and not overwritten. A tag that is removed here is removed from the
-    /// AWS secret.
+    /// operator did not set, is reported (`TagNotOwned`) and not overwritten. A tag that is removed here is removed from
+    /// the AWS secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::tags")]
     #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(

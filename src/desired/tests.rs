@@ -187,10 +187,10 @@ fn the_region_of_an_arn_is_that_of_the_secret() {
 #[test]
 fn default_tags_are_below_those_of_the_object_and_their_number_is_limited() {
     let defaults = |count: usize| (0..count).map(|number| (format!("tag-{number}"), "default".to_owned())).collect();
-    let policy = Policy { default_tags: defaults(45), ..policy() };
+    let policy = Policy { default_tags: defaults(44), ..policy() };
     let spec = |tags: Value| object(json!({"value": {"plainText": {}}, "aws": {"tags": tags}}));
     let tags = Desired::parse(&spec(json!({"tag-1": "mine"})), &policy).unwrap().tags;
-    assert_eq!((tags["tag-0"].as_str(), tags["tag-1"].as_str(), tags.len()), ("default", "mine", 49));
+    assert_eq!((tags["tag-0"].as_str(), tags["tag-1"].as_str(), tags.len()), ("default", "mine", 48));
     let refusal = Desired::parse(&spec(json!({"one-more": "x"})), &policy).unwrap_err();
     assert!(refusal.reason == Reason::InvalidSpec && refusal.message.contains("--default-tags"), "{}", refusal.message);
 }
