@@ -79,11 +79,23 @@ impl Stored {
         }
     }
 
+    /// From the JSON of one object. A status that cannot be decoded makes the object unreadable.
+    pub fn strict(text: &str) -> Self {
+        let parts = Parts::of(text);
+        let status = parts.status.map(|status| part("status", status)).transpose();
+        Self::assemble(&parts, status)
+    }
+
     /// From the JSON of one object.
     fn decode(text: &str) -> Self {
         let parts = Parts::of(text);
+        let status = parts.status.map(|status| part("status", status).unwrap_or_else(|_| parts.rest_of_status()));
+        Self::assemble(&parts, Ok(status))
+    }
+
+    fn assemble(parts: &Parts<'_>, status: Result<Option<RotatedSecretStatus>, Defect>) -> Self {
         let metadata = parts.metadata.map(|raw| metadata(raw.get())).unwrap_or_default();
-        match parts.decode() {
+        match parts.spec().and_then(|spec| Ok((spec, status?))) {
             Ok((spec, status)) => Self::Readable(Box::new(RotatedSecret { metadata, spec, status })),
             Err(defect) => Self::Unreadable(Box::new(Unreadable { metadata, defect, arn: parts.arn() })),
         }
@@ -106,10 +118,8 @@ impl<'a> Parts<'a> {
         serde_json::from_str(text).unwrap_or_default()
     }
 
-    fn decode(&self) -> Result<(RotatedSecretSpec, Option<RotatedSecretStatus>), Defect> {
-        let spec = self.spec.ok_or(Defect::Unknown("spec"))?;
-        let spec = part("spec", spec)?;
-        Ok((spec, self.status.map(|status| part("status", status).unwrap_or_else(|_| self.rest_of_status()))))
+    fn spec(&self) -> Result<RotatedSecretSpec, Defect> {
+        part("spec", self.spec.ok_or(Defect::Unknown("spec"))?)
     }
 
     /// A status that cannot be decoded is like one that was lost: the next reconcile writes it again. Its ARN says where the

@@ -46,8 +46,7 @@ impl Seen {
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let stored: Stored = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
-        Ok(match stored {
+        Ok(match Stored::strict(raw.get()) {
             Stored::Readable(object) => Self::Readable { object, unknown: Vec::new() },
             Stored::Unreadable(unreadable) => match (unreadable.defect, lenient(raw.get(), &unreadable.metadata)) {
                 (Defect::Unknown(_), Some((object, unknown))) => Self::Readable { object: Box::new(object), unknown },

@@ -41,16 +41,19 @@ async fn birth(stage: &Stage) -> Result<Agreed> {
     let born = stage.ready(NAME).await?;
 
     let uid = born.object.uid().context("a uid")?;
-    let cluster = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(stage.plane().admin()).get("kube-system").await?.uid();
+    let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(stage.plane().admin());
+    let cluster = namespaces.get("kube-system").await?.uid();
+    let namespace_uid = namespaces.get(&stage.namespace).await?.uid();
     for (tag, value) in [
         ("rotated-secrets.io/cluster", cluster.as_deref()),
         ("rotated-secrets.io/namespace", Some(stage.namespace.as_str())),
+        ("rotated-secrets.io/namespace-uid", namespace_uid.as_deref()),
         ("rotated-secrets.io/name", Some(NAME)),
         ("rotated-secrets.io/uid", Some(uid.as_str())),
     ] {
         ensure!(born.aws.tags.get(tag).map(String::as_str) == value, "the tag {tag} is {value:?}");
     }
-    ensure!(born.aws.tags.len() == 4, "no other tag");
+    ensure!(born.aws.tags.len() == 5, "no other tag");
     let value = fields(born.aws.current());
     ensure!(value.keys().collect::<Vec<_>>() == ["password", "username"], "the two fields of the manifest");
     ensure!(value["username"] == b"admin" && value["password"].len() == 32, "as declared");
