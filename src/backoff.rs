@@ -38,7 +38,7 @@ impl Class {
     /// The longest delay, jitter included.
     pub fn longest(self) -> SignedDuration {
         let (_, longest) = self.bounds();
-        SignedDuration::from_millis(i64::try_from(longest / 10 * 12).unwrap_or(i64::MAX))
+        SignedDuration::from_millis(i64::try_from((longest / 10).saturating_mul(12)).unwrap_or(i64::MAX))
     }
 
     /// First and maximum delay in milliseconds, before jitter.
@@ -78,7 +78,7 @@ impl Pace {
 
     /// As [`delay`], at this pace. At least one millisecond.
     pub fn delay(self, class: Class, count: u32, seed: u128) -> SignedDuration {
-        let millis = jittered(wait(class, count), count, seed) / self.times_faster;
+        let millis = jittered(wait(class, count), count, seed).checked_div(self.times_faster).unwrap_or_default();
         SignedDuration::from_millis(i64::try_from(millis.max(1)).unwrap_or(i64::MAX))
     }
 }
@@ -98,8 +98,8 @@ fn wait(class: Class, count: u32) -> u64 {
 }
 
 fn jittered(millis: u64, count: u32, seed: u128) -> u64 {
-    let per_mille = 800 + mix(seed, count) % 401;
-    millis * per_mille / 1000
+    let per_mille = (mix(seed, count) % 401).saturating_add(800);
+    millis.saturating_mul(per_mille) / 1000
 }
 
 /// Mixes the bits of its arguments with `SplitMix64` by Steele, Lea and Flood.

@@ -95,7 +95,7 @@ where
             for object in stores.iter().flat_map(Store::state) {
                 match object.readable() {
                     Some(object) => stats.count(object, now, per_object),
-                    None => stats.unreadable += 1,
+                    None => stats.unreadable = stats.unreadable.saturating_add(1),
                 }
             }
             stats

@@ -8,6 +8,9 @@ use kube::ResourceExt;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
 
+/// 2018-01-01T00:00:00Z. AWS Secrets Manager was introduced in April 2018.
+const EARLIEST: Timestamp = Timestamp::constant(1_514_764_800, 0);
+
 /// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FleetStats {
@@ -65,24 +68,27 @@ impl FleetStats {
         // A reason that this version does not know is counted as `Other`, so that the label values stay bounded.
         let reason = ready
             .map_or("None", |ready| Reason::ALL.into_iter().find(|reason| reason.as_str() == ready.reason).map_or("Other", Reason::as_str));
-        *self.ready.entry((known, reason)).or_default() += 1;
+        add(self.ready.entry((known, reason)).or_default(), true);
 
         let rotation = object.spec.rotation.as_ref();
         let suspended = object.spec.suspend || rotation.is_some_and(|rotation| rotation.suspend);
-        let time = |time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| time.map(|time| time.0);
-        let next = status.and_then(|status| time(status.next_rotation_time.as_ref())).filter(|_| rotation.is_some());
-        let since = status.and_then(|status| time(status.last_rotation_time.as_ref()));
+        // No rotation was due before the object existed, no value is older than AWS Secrets Manager, and none is from the
+        // future. The status may say so, for any user with access to it may have written it.
+        let created = object.metadata.creation_timestamp.as_ref().map_or(EARLIEST, |time| time.0.max(EARLIEST));
+        let next =
+            status.and_then(|status| status.next_rotation_time.as_ref()).map(|time| time.0.max(created)).filter(|_| rotation.is_some());
+        let since = status.and_then(|status| status.last_rotation_time.as_ref()).map(|time| time.0.max(EARLIEST).min(now));
         let overdue = match next {
             Some(next) if !suspended => now.duration_since(next).max(SignedDuration::ZERO),
             _ => SignedDuration::ZERO,
         };
-        let failures = status.and_then(|status| status.failures.as_ref()).map_or(0, |failures| i64::from(failures.count));
+        let failures = status.and_then(|status| status.failures.as_ref()).map_or(0, |failures| i64::from(failures.count.max(0)));
         let says = |of: &str, what: &str| condition(of).is_some_and(|condition| condition.status == what);
-        self.overdue += i64::from(overdue > SignedDuration::ZERO);
-        self.failing += i64::from(failures > 0);
-        self.stalled += i64::from(says("Stalled", "True"));
-        self.suspended += i64::from(suspended);
-        self.out_of_step += i64::from(says("Mirrored", "False") && !object.spec.suspend);
+        add(&mut self.overdue, overdue > SignedDuration::ZERO);
+        add(&mut self.failing, failures > 0);
+        add(&mut self.stalled, says("Stalled", "True"));
+        add(&mut self.suspended, suspended);
+        add(&mut self.out_of_step, says("Mirrored", "False") && !object.spec.suspend);
         self.overdue_max = self.overdue_max.max(overdue);
         self.oldest_version = since.filter(|_| rotation.is_some()).into_iter().chain(self.oldest_version).min();
         self.next_rotation = next.filter(|next| *next > now && !suspended).into_iter().chain(self.next_rotation).min();
@@ -98,6 +104,10 @@ impl FleetStats {
             });
         }
     }
+}
+
+fn add(count: &mut i64, one: bool) {
+    *count = count.saturating_add(i64::from(one));
 }
 
 #[cfg(test)]
@@ -168,6 +178,22 @@ mod tests {
         let census = census(&[object(&rotating(), &failing), object(&rotating(), &stalled), object(&rotating(), &apart)]);
         assert_eq!((census.failing, census.stalled, census.out_of_step), (1, 1, 1));
         assert_eq!(census.each[0].failures, 3);
+    }
+
+    #[test]
+    fn absurd_times_and_counts_in_a_status_stay_within_the_life_of_the_object() {
+        let forged = |next: &str, last: &str| {
+            let mut object = object(&rotating(), &json!({"nextRotationTime": next, "lastRotationTime": last, "failures": {"count": -7}}));
+            object.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T10:00:00Z")).unwrap();
+            object
+        };
+        let past = census(&[forged("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")]);
+        assert_eq!((past.overdue, past.overdue_max), (1, SignedDuration::from_hours(2)));
+        assert_eq!((past.oldest_version, past.failing, past.each[0].failures), (Some(EARLIEST), 0, 0));
+        let future = census(&[forged("9999-12-30T21:59:59Z", "9999-12-30T21:59:59Z")]);
+        assert_eq!((future.overdue, future.oldest_version), (0, Some(NOW.parse().unwrap())));
+        let unknown = census(&[object(&rotating(), &json!({"nextRotationTime": "0001-01-01T00:00:00Z"}))]);
+        assert!(unknown.overdue_max < SignedDuration::from_hours(24 * 366 * 9), "{:?}", unknown.overdue_max);
     }
 
     #[test]

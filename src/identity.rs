@@ -65,7 +65,11 @@ impl Session {
             return whole;
         }
         let hash: String = short_hash(format!("{}\n{}", self.cluster, self.namespace).as_bytes()).chars().take(12).collect();
-        let kept: String = whole.chars().map(|c| if fine(c) { c } else { '-' }).take(LONGEST_SESSION_NAME - 1 - hash.len()).collect();
+        let kept: String = whole
+            .chars()
+            .map(|c| if fine(c) { c } else { '-' })
+            .take(LONGEST_SESSION_NAME.saturating_sub(hash.len()).saturating_sub(1))
+            .collect();
         format!("{kept}-{hash}")
     }
 
@@ -73,6 +77,31 @@ impl Session {
     /// two.
     pub fn tags(&self) -> [(&'static str, &str); 2] {
         [(TAG_CLUSTER, &self.cluster), (TAG_NAMESPACE, &self.namespace)]
+    }
+}
+
+/// An AWS account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AwsAccount {
+    /// The partition, such as `aws` or `aws-cn`.
+    pub partition: String,
+    /// The twelve digits.
+    pub id: String,
+}
+
+impl AwsAccount {
+    /// From the fields of an ARN. `None` if AWS has no such partition or account.
+    pub fn parse(partition: &str, id: &str) -> Option<Self> {
+        let word = partition.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let possible =
+            partition.starts_with("aws") && word && partition.len() <= 32 && id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
+        possible.then(|| Self { partition: partition.to_owned(), id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for AwsAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)
     }
 }
 
@@ -85,11 +114,9 @@ impl RoleArn {
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return None };
-        let partition = partition.starts_with("aws") && partition.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-        let account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
         let path = resource.strip_prefix("role/").filter(|path| !path.is_empty() && !path.ends_with('/') && path.len() <= 576)?;
         let fine = |c: char| c.is_ascii_alphanumeric() || "/_+=,.@-".contains(c);
-        (partition && account && path.chars().all(fine)).then(|| Self(text.to_owned()))
+        AwsAccount::parse(partition, account).filter(|_| path.chars().all(fine)).map(|_| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -97,8 +124,9 @@ impl RoleArn {
     }
 
     /// Account of the role.
-    pub fn account(&self) -> &str {
-        self.0.split(':').nth(4).unwrap_or_default()
+    pub fn account(&self) -> Option<AwsAccount> {
+        let mut fields = self.0.split(':');
+        AwsAccount::parse(fields.nth(1)?, fields.nth(2)?)
     }
 
     /// Name of the role, as used by `aws iam get-role --role-name`.

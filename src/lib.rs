@@ -5,6 +5,10 @@
 //! most one step, or an assessment) -> **act** (one change, recorded in the journal) -> observe again. When no step is
 //! left, the **status** is written, with Events and metrics. The process holds no state between reconciles.
 
+// Times, counts and lengths come from objects, statuses and AWS. Arithmetic on them saturates or is checked, so that no
+// input can panic. Modules with arithmetic on bounded numbers only have an exception; xtask/tests/structure lists them.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod api;
 pub mod aws;
 pub mod backoff;
@@ -35,6 +39,7 @@ pub mod schedule;
 pub mod status;
 pub mod step;
 pub mod telemetry;
+pub mod text;
 pub mod unreadable;
 pub mod value;
 pub mod version_id;

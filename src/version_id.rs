@@ -134,7 +134,7 @@ impl VersionIds {
         // Hashed, because not all bits of a uid are random. Uses the upper 48 bits, because UUIDs fix some of the lower
         // ones.
         let fraction = Uuid::new_v5(&self.0, b"place").as_u128() >> 80;
-        u64::try_from((fraction * u128::from(count)) >> 48).unwrap_or_default()
+        u64::try_from(fraction.saturating_mul(u128::from(count)) >> 48).unwrap_or_default()
     }
 
     /// A number for spreading work over time. Constant for the same object.

@@ -57,13 +57,16 @@ pub enum SecretAdoptionPolicy {
 pub struct ReplicaStatus {
     /// AWS region of the replica.
     #[serde(default)]
+    #[schemars(length(max = 32))]
     pub region: String,
     /// Replication status: `InSync`, `InProgress`, `Pending`, `Failed` or `Detached`. `Unknown` if AWS reports another
     /// status.
     #[serde(default)]
+    #[schemars(length(max = 32))]
     pub status: String,
     /// Reason why the replica is not in sync: `NameExists`, `KeyUnusable`, `AccessDenied` or `Other`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub message: Option<String>,
 }
 
@@ -74,16 +77,19 @@ pub struct ReplicaStatus {
 pub struct AppliedStatus {
     /// Keys of the tags applied from `spec.aws.tags`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 50), inner(length(max = 128)))]
     pub tag_keys: Vec<String>,
     /// KMS key as written in `spec.aws.kmsKeyId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub kms_key_id: Option<String>,
     /// The same KMS key as reported by AWS, which may use another form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub kms_key_shown: Option<String>,
     /// Hash of the normalized resource policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub resource_policy: Option<String>,
     /// Value of `spec.aws.blockPublicPolicy` with which the resource policy was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,9 @@
 //! Schemas of bounded maps and lists. The API server requires bounds to estimate the cost of CEL rules, and bounds
 //! limit the size of objects in etcd.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
 
 fn map(count: u32, length: u32) -> Schema {
     json_schema!({
@@ -51,4 +53,16 @@ pub(super) fn dns_names(_: &mut SchemaGenerator) -> Schema {
             "pattern": "^(\\*\\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
         },
     })
+}
+
+/// Conditions, with the lengths that Kubernetes gives to the fields of its own.
+pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = <Vec<Condition>>::json_schema(generator);
+    schema.insert("maxItems".to_owned(), 16.into());
+    for (field, length) in [("type", 316), ("status", 7), ("reason", 1024), ("message", 32768)] {
+        if let Some(field) = schema.pointer_mut(&format!("/items/properties/{field}")).and_then(Value::as_object_mut) {
+            field.insert("maxLength".to_owned(), length.into());
+        }
+    }
+    schema
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::text::bounded;
+
 /// Type of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumString)]
 pub enum ConditionType {
@@ -295,7 +297,7 @@ pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64
                 type_,
                 status: status.to_owned(),
                 reason: statement.reason.as_str().to_owned(),
-                message: statement.message.get(..statement.message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default().to_owned(),
+                message: bounded(&statement.message, MAX_MESSAGE),
                 observed_generation: kept.map_or(generation, |c| c.observed_generation),
                 last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
             }
@@ -340,6 +342,13 @@ mod tests {
         assert_eq!(merge(&first, std::slice::from_ref(&kept), Some(2), at(20))[0].observed_generation, Some(1));
         assert_eq!(merge(&first, &[ready(true, Reason::Succeeded)], Some(2), at(20))[0].observed_generation, Some(2));
         assert_eq!(merge(&[], &[kept], Some(2), at(20))[0].observed_generation, Some(2), "there is none to keep");
+    }
+
+    #[test]
+    fn a_message_has_no_control_characters() {
+        let hostile = Statement { message: "a\nERROR forged\u{1b}[2J\u{202e}".to_owned(), ..ready(false, Reason::NotOwned) };
+        let message = merge(&[], &[hostile], Some(1), at(10)).remove(0).message;
+        assert_eq!(message, "a\\nERROR forged\\u{1b}[2J\\u{202e}");
     }
 
     #[test]

@@ -128,7 +128,39 @@ pub const TAG_UID: &str = "rotated-secrets.io/uid";
 mod tests {
     use kube::CustomResourceExt as _;
 
-    use super::{AWSCURRENT, AWSPENDING, RETENTION_LABEL, RotatedSecret};
+    use serde_json::Value;
+
+    use super::{AWSCURRENT, AWSPENDING, RETENTION_LABEL, RotatedSecret, definition};
+
+    /// The texts, lists and maps below `path` that may have any size.
+    fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let bound = match schema["type"].as_str() {
+            Some("string") if schema.get("enum").is_none() && schema["format"] != "date-time" => "maxLength",
+            Some("array") => "maxItems",
+            Some("object") if schema["additionalProperties"].is_object() => "maxProperties",
+            _ => "type",
+        };
+        if schema.get(bound).is_none() || schema.get("x-kubernetes-preserve-unknown-fields").is_some() {
+            found.push(format!("{path}: {bound}"));
+        }
+        for below in ["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key)).filter(|below| below.is_object()) {
+            unbounded(below, &format!("{path}[]"), found);
+        }
+        for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+            unbounded(below, &format!("{path}.{name}"), found);
+        }
+    }
+
+    #[test]
+    fn every_text_list_and_map_of_the_spec_and_the_status_has_a_bound() {
+        let definition = serde_json::to_value(definition().unwrap()).unwrap();
+        let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties").unwrap();
+        let mut found = Vec::new();
+        for half in ["spec", "status"] {
+            unbounded(&schema[half], half, &mut found);
+        }
+        assert!(found.is_empty(), "{found:#?}");
+    }
 
     #[test]
     fn the_rule_of_the_version_stage_names_the_reserved_labels() {

@@ -20,7 +20,7 @@ pub struct RotatedSecretStatus {
     /// Ready, Provisioned, Rotated and Mirrored. Stalled is present only if user action is required; Reconciling only
     /// while a change is in progress.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(schema_with = "super::bounds::conditions")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// Observed state of the AWS secret.
@@ -63,23 +63,28 @@ pub struct RotatedSecretStatus {
 pub struct AwsStatus {
     /// ARN of the AWS secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub arn: Option<String>,
     /// AWS region of the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub region: Option<String>,
     /// ID of the version with the staging label AWSCURRENT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub current_version_id: Option<String>,
     /// ID of the version with the staging label AWSPREVIOUS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub previous_version_id: Option<String>,
     /// ID of the version with the staging label AWSPENDING.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub pending_version_id: Option<String>,
     /// IDs of the versions that carry a retention label (rotated-secrets/1, ...), in the order of the labels. AWS does
     /// not delete labelled versions, so they remain available for a rollback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 20), inner(length(max = 64)))]
     pub retained_version_ids: Vec<String>,
     /// Version that the operator wrote and that AWS does not list yet. The operator waits for it and does not write it
     /// again.
@@ -100,6 +105,7 @@ pub struct AwsStatus {
 #[serde(rename_all = "camelCase")]
 pub struct UnseenVersion {
     /// ID of the version.
+    #[schemars(length(max = 64))]
     pub version_id: String,
     /// Time of the write.
     pub time: Time,
@@ -111,9 +117,11 @@ pub struct UnseenVersion {
 pub struct MirrorStatus {
     /// Name of the Secret.
     #[serde(default)]
+    #[schemars(length(max = 253))]
     pub secret_name: String,
     /// ID of the version that the Secret holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub version_id: Option<String>,
     /// Time of the operator's last write to the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +129,7 @@ pub struct MirrorStatus {
     /// resourceVersion at which another field manager claimed fields and a write by the operator changed nothing. The
     /// Secret is not written again until it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub confirmed_resource_version: Option<String>,
     /// Repairs of the Secret in a row, if another client keeps changing it. Unset five minutes after the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,10 +157,11 @@ pub struct RepairStatus {
 pub struct DeclaredStatus {
     /// Hash of the fixed fields and of the names of the generated fields, including companion fields.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub hash: String,
     /// Names of all declared fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 112))]
+    #[schemars(length(max = 112), inner(length(max = 253)))]
     pub fields: Vec<String>,
 }
 
@@ -162,6 +172,7 @@ pub struct ScheduleStatus {
     /// Schedule as written in the spec, followed by the other fields of spec.rotation that affect the due time and
     /// differ from their defaults.
     #[serde(default)]
+    #[schemars(length(max = 1024))]
     pub expression: String,
     /// Time at which the operator first observed this schedule. Unset if the schedule was part of the object from the
     /// start.
@@ -174,6 +185,7 @@ pub struct ScheduleStatus {
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// ID of the version.
+    #[schemars(length(max = 64))]
     pub version_id: String,
     /// Time at which the version became current.
     pub time: Time,
@@ -183,9 +195,11 @@ pub struct HistoryEntry {
     pub outcome: Outcome,
     /// Details of the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub reason: Option<String>,
     /// For a requested rollback: ID of the version whose value was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub copy_of: Option<String>,
 }
 
@@ -255,6 +269,7 @@ pub struct FailureStatus {
     pub generation: Option<i64>,
     /// Hash of the annotations of the Namespace and of the ServiceAccount at the last failure. A change ends the backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub access: Option<String>,
     /// Steps that failed. Each has a backoff of its own; the other steps are carried out meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -267,21 +282,27 @@ pub struct FailureStatus {
 #[serde(rename_all = "camelCase")]
 pub struct StepFailure {
     /// Kind of the step, as in the metric rotated_secrets_steps_total. Read: the state of AWS could not be read.
+    #[schemars(length(max = 64))]
     pub step: String,
     /// Version, label or region that the step is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub detail: Option<String>,
     /// Condition that reports the failure.
     #[serde(default)]
+    #[schemars(length(max = 32))]
     pub condition: String,
     /// Class of the failure, which determines the backoff.
     #[serde(default)]
+    #[schemars(length(max = 32))]
     pub class: String,
     /// Reason of the failure.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub reason: String,
     /// What happened, and what to do.
     #[serde(default)]
+    #[schemars(length(max = 4096))]
     pub message: String,
     /// Number of consecutive failures of this step.
     #[serde(default)]
@@ -300,15 +321,18 @@ pub struct StepFailure {
 pub struct RequestStatus {
     /// Token of the last rotate request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub rotate: Option<String>,
     /// Token of the last rollback request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub rollback: Option<String>,
     /// Reason why that rollback was rejected. Unset if it was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_refused: Option<RollbackRefusal>,
     /// Token of the last refresh request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub refresh: Option<String>,
 }
 

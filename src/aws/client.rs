@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::operation::Operation;
 use super::session::{Session, Sessions, lock};
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::identity::{AwsAccount, Identity};
 use crate::metrics::Metrics;
 use crate::plaintext::Plaintext;
 
@@ -45,7 +45,7 @@ struct Parts {
 #[derive(Clone)]
 pub struct SecretsManager {
     aws: Aws,
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
 }
 
 /// The Region and the id of an AWS secret.
@@ -127,6 +127,11 @@ impl Aws {
 }
 
 impl SecretsManager {
+    /// The account of the identity. `None`: it is the operator's own, and AWS has not found a secret by its name yet.
+    pub fn account(&self) -> Option<AwsAccount> {
+        self.session.account()
+    }
+
     pub(super) fn client(&self, region: &str) -> Client {
         self.session.client(&self.aws.0.environment, region)
     }

@@ -8,6 +8,7 @@ use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
 use super::client::{Address, SecretsManager, timestamp};
 use super::fault::Cause;
 use super::operation::Operation;
+use crate::desired::SecretArn;
 use crate::facts::{AwsSecret, Replica, ReplicaState};
 use crate::failure::Failure;
 use crate::version_id::VersionId;
@@ -20,7 +21,16 @@ impl SecretsManager {
     pub async fn describe(&self, at: Address<'_>) -> Result<Option<AwsSecret>, Failure> {
         let request = self.client(at.region).describe_secret().secret_id(at.id);
         match self.call(at.region, Operation::DescribeSecret, request.send()).await {
-            Ok(output) => Ok(Some(parse(&output))),
+            Ok(output) => {
+                let secret = parse(&output);
+                // An ARN may lead to another account, a name does not.
+                if !at.id.starts_with("arn:")
+                    && let Some(arn) = SecretArn::parse(&secret.arn)
+                {
+                    self.session.found(arn.account);
+                }
+                Ok(Some(secret))
+            }
             Err(fault) if fault.cause == Cause::NotFound => Ok(None),
             Err(fault) => Err(fault.into_failure()),
         }

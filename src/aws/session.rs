@@ -1,7 +1,7 @@
 //! Sessions: one for each identity, with one client for each Region. The session of a role is renewed at the start of a reconcile, before it
 //! expires, so that it outlasts the reconcile.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use aws_config::Region;
@@ -17,7 +17,7 @@ use super::fault::Cause;
 use super::meter::Meter;
 use super::recent::Recent;
 use crate::failure::Failure;
-use crate::identity::{Identity, RoleArn};
+use crate::identity::{AwsAccount, Identity, RoleArn};
 use crate::plaintext::Plaintext;
 
 /// The number of sessions. Above it the least recently used one is dropped. Far more than the namespaces that have roles.
@@ -53,6 +53,8 @@ pub(super) struct Session {
     /// By Region.
     clients: Mutex<Recent<String, Client>>,
     renewal: tokio::sync::Mutex<()>,
+    /// The account, from an answer of AWS. Credentials of the operator do not name theirs.
+    account: OnceLock<AwsAccount>,
 }
 
 /// Credentials from STS.
@@ -71,12 +73,23 @@ impl Session {
             issued: Arc::default(),
             clients: Mutex::new(Recent::new(MAX_REGIONS)),
             renewal: tokio::sync::Mutex::default(),
+            account: OnceLock::new(),
         }
     }
 
     /// The role. `None`: the operator itself.
     pub(super) fn role(&self) -> Option<&RoleArn> {
         self.identity.role()
+    }
+
+    /// The account; `None` if it is not known yet.
+    pub(super) fn account(&self) -> Option<AwsAccount> {
+        self.role().and_then(RoleArn::account).or_else(|| self.account.get().cloned())
+    }
+
+    /// Remembers the account, from the ARN of a secret that AWS found by its name.
+    pub(super) fn found(&self, account: AwsAccount) {
+        self.account.get_or_init(|| account);
     }
 
     /// The client for a Region.
@@ -142,7 +155,7 @@ impl Session {
     pub(super) fn after_fault(&self, cause: Cause, started: Timestamp, now: Timestamp) {
         let issued_until = match cause {
             Cause::SessionExpired => started,
-            Cause::Permissions | Cause::Credentials => started.min(now - MIN_AGE),
+            Cause::Permissions | Cause::Credentials => started.min(now.saturating_sub(MIN_AGE).unwrap_or(Timestamp::MIN)),
             _ => return,
         };
         if let Some(issued) = lock(&self.issued).as_mut().filter(|issued| issued.at <= issued_until) {

@@ -1,5 +1,7 @@
 //! The ARN of an AWS secret, and the names that the operator gives by default.
 
+use crate::identity::AwsAccount;
+
 /// ARN of an AWS secret, split into its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretArn {
@@ -7,8 +9,8 @@ pub struct SecretArn {
     pub text: String,
     /// AWS region.
     pub region: String,
-    /// AWS account.
-    pub account: String,
+    /// AWS partition and account.
+    pub account: AwsAccount,
     /// Name of the AWS secret, without the suffix of six characters that AWS appends.
     pub name: String,
 }
@@ -21,17 +23,13 @@ impl SecretArn {
         let ["arn", partition, "secretsmanager", region, account, "secret", resource] = parts.as_slice() else { return None };
         let (name, suffix) = resource.rsplit_once('-')?;
         let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        let whole = partition.starts_with("aws")
-            && word(partition)
-            && partition.len() <= 32
-            && word(region)
+        let whole = word(region)
             && region.len() <= 32
-            && account.len() == 12
-            && account.bytes().all(|b| b.is_ascii_digit())
             && (1..=512).contains(&name.len())
             && suffix.len() == 6
             && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
-        whole.then(|| Self { text: text.to_owned(), region: (*region).to_owned(), account: (*account).to_owned(), name: name.to_owned() })
+        let account = AwsAccount::parse(partition, account).filter(|_| whole)?;
+        Some(Self { text: text.to_owned(), region: (*region).to_owned(), account, name: name.to_owned() })
     }
 }
 

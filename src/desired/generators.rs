@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
-
 use super::model::Rotation;
 use crate::api::condition::Reason;
 use crate::api::{AMBIGUOUS, BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, URL_UNSAFE, ValueSpec};
@@ -58,7 +56,7 @@ pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) ->
         return rotation;
     }
     // In whole days, greater than the interval.
-    let days = longest.as_secs() / SignedDuration::from_hours(24).as_secs() + 1;
+    let days = (longest.as_secs() / (24 * 60 * 60)).saturating_add(1);
     Rotation::Refused(Refusal::new(
         Reason::InvalidSpec,
         format!(

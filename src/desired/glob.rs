@@ -24,17 +24,17 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
         match glob.get(g) {
             Some(b'*') => {
                 retry = Some((g, n));
-                g += 1;
+                g = usize::saturating_add(g, 1);
             }
             Some(&c) if c == b'?' || name.get(n) == Some(&c) => {
-                g += 1;
-                n += 1;
+                g = usize::saturating_add(g, 1);
+                n = usize::saturating_add(n, 1);
             }
             _ => match retry {
                 Some((star, from)) => {
-                    g = star + 1;
-                    n = from + 1;
-                    retry = Some((star, from + 1));
+                    g = star.saturating_add(1);
+                    n = from.saturating_add(1);
+                    retry = Some((star, n));
                 }
                 None => return false,
             },

@@ -140,7 +140,7 @@ fn room(expression: Option<&str>) -> i64 {
     let field = expression.trim_start_matches("cron(").split(' ').filter(|field| !field.is_empty()).nth(1).unwrap_or_default();
     match field.split_once('/') {
         Some((_, step)) => hours(step).unwrap_or(24),
-        None => 24 - hours(field).unwrap_or(0),
+        None => hours(field).map_or(24, |hour| 24_i64.saturating_sub(hour)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Leader election: acquires and renews the Lease, and tells the controller whether it may act. A replica that loses
 //! the Lease keeps running as a standby with synchronized caches, because a restart would only delay the next takeover.
 
+#![allow(clippy::arithmetic_side_effects, reason = "durations of flags, and counts of terms")]
+
 pub mod decide;
 pub mod lease;
 

@@ -59,7 +59,7 @@ impl BytesRules {
             return Err(BytesError::TooLong(self.length));
         }
         if self.length < SHORTEST {
-            return Err(BytesError::TooWeak { bits: self.length * 8 });
+            return Err(BytesError::TooWeak { bits: self.length.saturating_mul(8) });
         }
         Ok(())
     }

@@ -247,7 +247,7 @@ fn whole(number: f64) -> u32 {
 /// A uniform number below `end`, by rejection sampling with as few bits as possible. `None` for an empty range.
 fn below(rng: &mut (impl CryptoRng + ?Sized), end: usize) -> Option<usize> {
     let end = u32::try_from(end).ok().filter(|end| *end > 0)?;
-    let mask = u32::MAX.checked_shr((end - 1).leading_zeros()).unwrap_or(0);
+    let mask = u32::MAX.checked_shr(end.saturating_sub(1).leading_zeros()).unwrap_or(0);
     loop {
         let drawn = rng.next_u32() & mask;
         if drawn < end {

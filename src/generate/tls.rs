@@ -81,7 +81,7 @@ impl TlsRules {
 
     /// Validity of a certificate from its generation.
     pub fn validity(&self) -> SignedDuration {
-        SignedDuration::from_hours(i64::from(self.validity_days) * 24)
+        SignedDuration::from_hours(i64::from(self.validity_days).saturating_mul(24))
     }
 
     /// Generates the pair. Keys and signatures use the random numbers of aws-lc, which is seeded by the operating

@@ -22,7 +22,7 @@ use crate::desired::Target;
 use crate::facts::{Claims, MirrorFacts};
 use crate::failure::Failure;
 use crate::plaintext::SecretBytes;
-use crate::refusal::shown;
+use crate::text::shown;
 use crate::version_id::VersionId;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";

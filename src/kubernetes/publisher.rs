@@ -5,9 +5,10 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::status::EventNote;
+use crate::text::bounded;
 
-/// The maximum length of a note in characters. The API server accepts 1024 bytes.
-const MAX_NOTE: usize = 900;
+/// The maximum length of a note in bytes. The API server accepts 1024.
+const MAX_NOTE: usize = 1000;
 
 /// Publishes Events.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ fn event(note: &EventNote, text: &str, secondary: Option<ObjectReference>) -> Ev
     Event {
         type_: if note.warning { EventType::Warning } else { EventType::Normal },
         reason: note.reason.clone(),
-        note: Some(text.chars().take(MAX_NOTE).collect()),
+        note: Some(bounded(text, MAX_NOTE)),
         action: note.action.to_owned(),
         secondary,
     }

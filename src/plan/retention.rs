@@ -49,7 +49,8 @@ pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<
     // after the newest.
     let oldest =
         ours(secret).filter(|(number, version)| *number <= want.keep_versions && !protected(version)).max_by_key(|(number, version)| {
-            let after = (number + want.keep_versions - newest.min(want.keep_versions)).saturating_sub(1) % want.keep_versions.max(1);
+            let after = number.saturating_add(want.keep_versions).saturating_sub(newest.min(want.keep_versions)).saturating_sub(1);
+            let after = after.checked_rem(want.keep_versions).unwrap_or_default();
             (rank(seen, version), std::cmp::Reverse(after))
         });
     oldest.map(|(number, version)| LabelSlot { label: named(number), from: Some(version.clone()) })

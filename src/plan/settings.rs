@@ -67,7 +67,7 @@ fn rejected(situation: &Situation<'_>) -> Option<Refusal> {
 /// Tags that another writer set are not overwritten, since others may rely on them (costs, access).
 fn foreign_tags(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     let key = secret.drift.foreign_tags.first()?;
-    let others = secret.drift.foreign_tags.len() - 1;
+    let others = secret.drift.foreign_tags.len().saturating_sub(1);
     let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
     Some(Refusal::new(
         Reason::TagNotOwned,

@@ -30,7 +30,7 @@ impl Clock {
     pub(super) fn set(&self, headers: &http::HeaderMap, here: Timestamp) {
         let Some(there) = headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(parse) else { return };
         // Both in whole seconds, as the header is.
-        let ahead = there.as_second() - here.as_second();
+        let ahead = there.as_second().saturating_sub(here.as_second());
         self.ahead.store(if ahead.abs() <= TOLERANCE { 0 } else { ahead }, Ordering::Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::escape::escaped;
+use crate::text::escaped;
 
 /// Exit code of the plugin, as documented in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

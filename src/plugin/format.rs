@@ -85,7 +85,7 @@ fn closed(text: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     for (at, character) in text.char_indices() {
         match (quote, character) {
-            (None, '}') => return Some((text.get(..at)?, text.get(at + 1..)?)),
+            (None, '}') => return Some((text.get(..at)?, text.get(at.saturating_add(1)..)?)),
             (None, '"' | '\'') => quote = Some(character),
             (Some(open), _) if open == character => quote = None,
             _ => {}
@@ -116,7 +116,7 @@ pub(super) fn select(parts: &[Part], document: &Value) -> String {
         .iter()
         .map(|part| match part {
             Part::Text(text) => text.clone(),
-            Part::Path(path) => found(path).into_iter().map(|value| super::escape::escaped(&text(value))).collect::<Vec<_>>().join(" "),
+            Part::Path(path) => found(path).into_iter().map(|value| crate::text::escaped(&text(value))).collect::<Vec<_>>().join(" "),
             Part::Range(path, inner) => found(path).into_iter().map(|value| select(inner, value)).collect(),
         })
         .collect()

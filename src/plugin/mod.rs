@@ -14,7 +14,6 @@ mod complete;
 mod conditions;
 mod connect;
 mod doctor;
-mod escape;
 mod exit;
 mod flags;
 mod format;

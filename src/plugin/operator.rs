@@ -63,7 +63,9 @@ fn lease_of(lease: &Lease, name: &str, now: Timestamp) -> (bool, String) {
     let renewed = spec.renew_time.map(|time| time.0);
     match (holder, renewed) {
         // Twice its duration: the clocks of the cluster differ by a little.
-        (Some(holder), Some(renewed)) if now.duration_since(renewed) <= lasts * 2 => (true, format!("{holder} leads (Lease {name})")),
+        (Some(holder), Some(renewed)) if now.duration_since(renewed) <= lasts.saturating_mul(2) => {
+            (true, format!("{holder} leads (Lease {name})"))
+        }
         (Some(holder), Some(renewed)) => {
             (false, format!("{holder} has not renewed the Lease {name} for {}", super::ages::since(renewed, now)))
         }

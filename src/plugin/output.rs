@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::Trouble;
 use super::args::OutputArgs;
-use super::escape::reorders;
 use super::format::{Format, select};
 use super::table::{Table, Tone, paint};
+use crate::text::{escaped, is_unsafe, json_escaped};
 
 /// Whether to use colors: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn colours() -> bool {
@@ -91,7 +91,7 @@ pub(super) fn emit_all<T: Serialize>(args: &OutputArgs, items: &[T]) -> Result<(
 
 /// Prints a note to standard error, where it does not disturb a program.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", super::escape::escaped(text));
+    let _ = writeln!(std::io::stderr(), "{}", escaped(text));
 }
 
 /// Prints a page to standard output.
@@ -128,28 +128,18 @@ fn names(document: &Value) -> String {
     // The entries of a history are those of one object.
     names.dedup();
     names.into_iter().fold(String::new(), |mut text, name| {
-        let _ = writeln!(text, "rotatedsecret.rotated-secrets.io/{}", super::escape::escaped(name));
+        let _ = writeln!(text, "rotatedsecret.rotated-secrets.io/{}", escaped(name));
         text
     })
 }
 
 fn json<T: Serialize>(document: &T) -> Option<String> {
-    let json = serde_json::to_string_pretty(document).ok()?;
-    // JSON allows some of these characters unescaped, and only in strings.
-    let safe = json.chars().fold(String::with_capacity(json.len()), |mut safe, character| {
-        if unprintable(character) {
-            let _ = write!(safe, "\\u{:04x}", u32::from(character));
-        } else {
-            safe.push(character);
-        }
-        safe
-    });
-    Some(safe + "\n")
+    serde_json::to_string_pretty(document).ok().map(|json| json_escaped(&json) + "\n")
 }
 
 /// Whether a document must escape this character.
 fn unprintable(character: char) -> bool {
-    character != '\n' && (character.is_control() || reorders(character))
+    character != '\n' && is_unsafe(character)
 }
 
 /// Writes to standard output. A pipe that is closed early (`| head`) is not an error.
@@ -163,8 +153,8 @@ fn out(text: &str) -> Result<(), Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::escape::escaped;
     use super::*;
+    use crate::text::escaped;
 
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

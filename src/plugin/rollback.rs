@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::answer::{Answer, Outcome};
 use super::args::RollbackArgs;
 use super::connect::Session;
-use super::escape::escaped;
 use super::flags::Flags;
 use super::objects::Task;
 use super::progress::Asking;
@@ -16,6 +15,7 @@ use super::restored::{Restored, history};
 use super::wait::Wait;
 use super::{Exit, Trouble, ages};
 use crate::api::{AWSCURRENT, Cause, RotatedSecret};
+use crate::text::escaped;
 
 const PREVIOUS: &str = "AWSPREVIOUS";
 

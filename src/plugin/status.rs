@@ -82,7 +82,7 @@ pub(super) fn health(session: &Session, seen: &Seen) -> Health {
 
 fn screen(session: &Session, args: &StatusArgs, objects: usize) -> Screen {
     // What does not fit on the screen would push what needs action off it.
-    let long = output::lines().is_some_and(|lines| objects + 4 > lines);
+    let long = output::lines().is_some_and(|lines| objects.saturating_add(4) > lines);
     Screen {
         everywhere: args.all_namespaces,
         only_problems: args.problems || (long && !args.out.is_wide() && args.names.is_empty()),

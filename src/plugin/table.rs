@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::escape::escaped;
+use crate::text::escaped;
 
 /// Color of a word on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +83,15 @@ impl Table {
         let widths: Vec<usize> = (0..columns)
             .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or_default())
             .collect();
-        let total = widths.iter().sum::<usize>() + 3 * widths.len().saturating_sub(1);
+        let total = widths.iter().sum::<usize>().saturating_add(widths.len().saturating_sub(1).saturating_mul(3));
         let apart = columns > 1 && self.within.is_some_and(|within| total > within);
         let mut text = String::new();
         for (number, row) in self.rows.iter().enumerate() {
             let last = row.last().filter(|_| apart && row.len() == columns);
             let (row, below) = match last {
-                Some(last) => (row.get(..columns - 1).unwrap_or_default(), Some(last).filter(|last| number > 0 && last.width() > 0)),
+                Some(last) => {
+                    (row.get(..columns.saturating_sub(1)).unwrap_or_default(), Some(last).filter(|last| number > 0 && last.width() > 0))
+                }
                 None => (row.as_slice(), None),
             };
             let mut pending = 0;
@@ -100,7 +102,7 @@ impl Table {
                     let _ = write!(text, "{:pending$}{}", "", paint(word, *tone, colours));
                     pending = 0;
                 }
-                pending += width - length + 3;
+                pending = pending.saturating_add(width.saturating_sub(length)).saturating_add(3);
             }
             text.push('\n');
             if let Some(Cell(word, tone)) = below {

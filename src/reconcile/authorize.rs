@@ -85,7 +85,6 @@ impl Reconciler<'_> {
         Ok(match self.identity(actor, policy).await? {
             Err(refusal) => Err(refusal),
             Ok(identity) => {
-                self.account = identity.role().map(|role| role.account().to_owned());
                 self.aws = Some(self.ctx.aws.client_for(&identity, async || self.token(actor).await).await?);
                 Ok(())
             }

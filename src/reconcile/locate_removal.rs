@@ -64,9 +64,9 @@ impl Reconciler<'_> {
             return Ok(SecretLeft::OutOfReach(format!("no identity may act for this object: {}", refusal.message)));
         }
         let here = recorded.filter(|arn| arn.region == place.region && arn.name == place.name);
-        let elsewhere = here.filter(|arn| self.account.as_ref().is_some_and(|account| *account != arn.account));
-        let found = self.describe_left(aws, place, here.filter(|_| elsewhere.is_none())).await?;
-        Ok(match (found, elsewhere) {
+        let elsewhere = |arn: &&SecretArn| self.account().is_some_and(|account| account != arn.account);
+        let found = self.describe_left(aws, place, here.filter(|arn| !elsewhere(arn))).await?;
+        Ok(match (found, here.filter(elsewhere)) {
             (Some(found), _) if found.name == place.name && aws.owns(&found.tags) => SecretLeft::Ours {
                 arn: found.arn,
                 place: place.clone(),
@@ -83,7 +83,8 @@ impl Reconciler<'_> {
     }
 
     /// By the recorded ARN if there is one, and by name: an ARN may be of a secret that was replaced, or of another account,
-    /// where AWS denies the call.
+    /// where AWS denies the call. As long as the account of the identity is not known, what only an ARN leads to is not ours:
+    /// the ARN may be forged, and tags can be copied to another account that lets this identity read and delete.
     async fn describe_left(
         &self,
         removal: &AwsRemoval,
@@ -93,7 +94,16 @@ impl Reconciler<'_> {
         let aws = self.aws()?;
         let by_name = Address { region: &place.region, id: &place.name };
         let Some(arn) = arn else { return aws.describe(by_name).await };
+        if self.account().is_none()
+            && let Some(found) = aws.describe(by_name).await?
+        {
+            // A name never leads to another account, so the answer also tells which account this is.
+            return Ok(Some(found));
+        }
         match aws.describe(Address { region: &place.region, id: &arn.text }).await {
+            Ok(Some(_)) if self.account().is_none() => Err(Failure::conflict(
+                "AWS does not show the secret by its name, so whether it is in the account of the operator is not known",
+            )),
             Ok(Some(found)) if found.name == place.name => Ok(Some(found)),
             Ok(_) => aws.describe(by_name).await,
             Err(failure) if failure.class == Class::Denied => match aws.describe(by_name).await {

@@ -136,7 +136,7 @@ impl Reconciler<'_> {
         let failed = failed::in_step(step, unread, failure);
         let class = failed.failure.class;
         let unanswered = self.journal.failed().filter(|(_, failed)| failed.failure.class.is_transient()).count();
-        if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered + 1 >= MAX_UNANSWERED) {
+        if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered.saturating_add(1) >= MAX_UNANSWERED) {
             return Err(Stopped { attempt: Attempt::Step(step.key()), failed });
         }
         tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, "a step failed");

@@ -7,12 +7,13 @@ use super::failed;
 use super::reconciler::Reconciler;
 use crate::api::FINALIZER;
 use crate::api::condition::ConditionType;
-use crate::aws::{Address, Selector, Version};
+use crate::aws::{Address, SecretsManager, Selector, Version};
 use crate::backoff::Class;
 use crate::compare::{Need, Observation, compare};
 use crate::desired::{Desired, SecretArn, resource_policy};
 use crate::facts::{AwsSecret, Facts, Place, PolicyRead, StatusFacts};
 use crate::failure::{Failed, Failure};
+use crate::identity::AwsAccount;
 use crate::kubernetes::mirror;
 use crate::refusal::Refusal;
 use crate::status;
@@ -80,15 +81,26 @@ impl Reconciler<'_> {
     /// into it, so the secret must have the name that was allowed.
     pub(super) async fn describe(&self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
         // This region knows no ARN of another one, and this identity none of another account.
-        let account = self.account.as_ref();
-        let here = |arn: &&String| {
-            SecretArn::parse(arn).is_none_or(|arn| arn.region == want.region && account.is_none_or(|account| *account == arn.account))
-        };
         let by_name = Address { region: &want.region, id: &want.secret_name };
-        // The spec names the ARN: AWS answers with the secret of exactly that ARN, or with none.
+        // If the spec names an ARN, AWS answers with the secret of exactly that ARN, or with none.
         let by_arn = want.secret_name.starts_with("arn:");
-        let Some(arn) = status.arn.as_ref().filter(here).filter(|_| !by_arn) else { return self.aws()?.describe(by_name).await };
+        let Some(arn) = status.arn.as_ref().filter(|_| !by_arn) else { return self.aws()?.describe(by_name).await };
+        if self.account().is_none()
+            && let Some(found) = self.aws()?.describe(by_name).await?.filter(|found| found.arn == *arn)
+        {
+            // A name never leads to another account, so the answer also tells which account this is.
+            return Ok(Some(found));
+        }
+        let account = self.account();
+        let here = |arn: &SecretArn| arn.region == want.region && account.as_ref().is_none_or(|account| *account == arn.account);
+        if !SecretArn::parse(arn).as_ref().is_some_and(here) {
+            return self.aws()?.describe(by_name).await;
+        }
         match self.aws()?.describe(Address { region: &want.region, id: arn }).await {
+            // Tags can be copied, also to another account that lets this identity read.
+            Ok(Some(_)) if account.is_none() => {
+                Err(Failure::conflict("AWS does not show the secret by its name yet, so its account is not known; the operator retries"))
+            }
             Ok(Some(found)) if found.name == want.secret_name => Ok(Some(found)),
             Ok(_) => self.aws()?.describe(by_name).await,
             // AWS denies what is in another account. The name tells whether it is one; asked once in a row of failures.
@@ -99,6 +111,11 @@ impl Reconciler<'_> {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// The account of the identity that acts; `None` if that is not known yet.
+    pub(super) fn account(&self) -> Option<AwsAccount> {
+        self.aws.as_ref().and_then(SecretsManager::account)
     }
 
     fn failed_before(&self) -> bool {

@@ -104,7 +104,7 @@ impl Reconciler<'_> {
             return;
         }
         let found = found.and_then(|found| SecretArn::parse(&found.arn)).map(|found| found.account);
-        let Some(account) = found.or(self.account.clone()).filter(|account| *account != recorded.account) else { return };
+        let Some(account) = found.or_else(|| self.account()).filter(|account| *account != recorded.account) else { return };
         self.place = Place::Unproved(Refusal::new(
             Reason::Moved,
             format!(

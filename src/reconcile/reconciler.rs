@@ -54,8 +54,6 @@ pub(super) struct Reconciler<'a> {
     pub(super) namespace: Option<NamespacePolicy>,
     /// What the namespace may do. Decided once.
     pub(super) access: Option<Access>,
-    /// The account of the role that acts; `None`: the operator itself acts, or it is not known.
-    pub(super) account: Option<String>,
     /// Where the AWS secret is. Decided before the first observation.
     pub(super) place: Place,
     /// What was read there, for the first observation.
@@ -84,7 +82,6 @@ impl<'a> Reconciler<'a> {
             object: object.clone(),
             namespace: None,
             access: None,
-            account: None,
             place: Place::AsConfigured,
             located: None,
             aws: None,

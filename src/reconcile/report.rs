@@ -146,9 +146,9 @@ impl Reconciler<'_> {
 
     /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.
     fn resync(&self) -> SignedDuration {
-        let spread = i32::try_from(self.seed() % 201).unwrap_or(100) - 100;
+        let spread = i32::try_from(self.seed() % 201).unwrap_or(100).saturating_sub(100);
         let interval = self.ctx.refresh_interval;
-        interval + interval / 1000 * spread
+        interval.saturating_add(interval.checked_div(1000).unwrap_or_default().saturating_mul(spread))
     }
 
     pub(super) fn uid(&self) -> String {

@@ -2,6 +2,8 @@
 //! day fields. Expressions that AWS rejects are rejected here too, so that an expression means the same for the
 //! operator and for AWS.
 
+#![allow(clippy::arithmetic_side_effects, reason = "fields of a calendar have at most four digits")]
+
 use jiff::civil::Date;
 
 use super::error::{Field, ScheduleError};

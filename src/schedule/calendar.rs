@@ -1,6 +1,8 @@
 //! The due times of a cron expression: times of the day on a set of days, in a time zone. The search iterates over
 //! months and days, not over seconds, so that the rarest schedule (29 February) takes at most a few hundred steps.
 
+#![allow(clippy::arithmetic_side_effects, reason = "fields of a calendar have at most four digits")]
+
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 

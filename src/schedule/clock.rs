@@ -50,7 +50,7 @@ impl Clock {
             return Err(ScheduleError::WindowTooShort(Span(SHORTEST_STRICT_WINDOW)));
         }
         // No offset lies in the last tenth, so that the last object has time for a retry within the window.
-        let places = u64::try_from(duration.as_secs() - duration.as_secs() / 10).unwrap_or_default();
+        let places = u64::try_from(duration.as_secs().saturating_sub(duration.as_secs() / 10)).unwrap_or_default();
         let place = SignedDuration::from_secs(i64::try_from(ids.place(places)).unwrap_or_default());
         Ok(Self { schedule, duration, place, on_missed, excluded: Vec::new() })
     }
@@ -84,9 +84,9 @@ impl Clock {
         let excluded = self.periods().iter().map(Excluded::length).max();
         let deferred = excluded.map_or(SignedDuration::ZERO, |period| match self.on_missed {
             OnMissedWindow::RotateNow => period,
-            OnMissedWindow::NextWindow => period + longest,
+            OnMissedWindow::NextWindow => period.saturating_add(longest),
         });
-        longest + self.duration + deferred
+        longest.saturating_add(self.duration).saturating_add(deferred)
     }
 
     /// All settings that determine the time of a rotation, as text for the status; a different text is an edit.
@@ -193,7 +193,7 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, ScheduleError> {
         if let Some((number, after)) = rest.split_once(unit) {
             let digits = (1..=8).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
             let number: i64 = number.parse().ok().filter(|_| digits).ok_or_else(refused)?;
-            seconds += number * worth;
+            seconds = seconds.saturating_add(number.saturating_mul(worth));
             rest = after;
         }
     }

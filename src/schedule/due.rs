@@ -75,7 +75,7 @@ impl Schedule {
     /// Due this many days after each change; 1 to 1000, as in AWS.
     pub fn after_days(days: u32) -> Result<Self, ScheduleError> {
         if (1..=1000).contains(&days) {
-            let period = SignedDuration::from_hours(i64::from(days) * 24);
+            let period = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
             Ok(Self::AfterDays(Period(period)))
         } else {
             Err(ScheduleError::DaysOutOfRange(days))
@@ -120,7 +120,7 @@ impl Schedule {
         }
         match self {
             Self::Rate(Period(period)) | Self::AfterDays(Period(period)) => {
-                let before = t.duration_since(due).as_secs() / period.as_secs().max(1) + 1;
+                let before = t.duration_since(due).as_secs().checked_div(period.as_secs())?.saturating_add(1);
                 let moment = due.checked_add(SignedDuration::from_secs(period.as_secs().checked_mul(before)?)).ok()?;
                 Some((moment, u32::try_from(before).map_or(MOST_MISSED, |before| before.min(MOST_MISSED))))
             }
@@ -129,7 +129,7 @@ impl Schedule {
                 let (mut moment, mut before) = (due, 0);
                 while moment < found && before < MOST_MISSED {
                     moment = calendar.next_after(moment)?;
-                    before += 1;
+                    before = u32::saturating_add(before, 1);
                 }
                 Some((found, before))
             }
@@ -148,9 +148,14 @@ impl Schedule {
                 let late = now.duration_since(due).as_millis();
                 let period = period.as_millis().max(1);
                 // All k from 0 with late - k * period > period / 2, and those with late - k * period >= window.
-                let passed = (2 * late + period - 1) / (2 * period);
-                let over = late - window.as_millis();
-                let closed = if over < 0 { 0 } else { over / period + 1 };
+                let passed = late
+                    .saturating_mul(2)
+                    .saturating_add(period)
+                    .saturating_sub(1)
+                    .checked_div(period.saturating_mul(2))
+                    .unwrap_or_default();
+                let over = late.saturating_sub(window.as_millis());
+                let closed = if over < 0 { 0 } else { over.checked_div(period).unwrap_or_default().saturating_add(1) };
                 u32::try_from(passed.min(closed)).map_or(MOST_MISSED, |passed| passed.min(MOST_MISSED))
             }
             Self::AwsCron(calendar) | Self::FiveField(calendar) => missed_on(calendar, due, now, window),
@@ -236,7 +241,7 @@ fn parse_rate(inside: &str, expression: &str) -> Result<Period, ScheduleError> {
         return Err(refused());
     }
     let number: u32 = number.parse().map_err(|_| ScheduleError::RateOutOfRange)?;
-    let period = SignedDuration::from_secs(i64::from(number) * seconds);
+    let period = SignedDuration::from_secs(i64::from(number).saturating_mul(seconds));
     if period.is_zero() || period > LONGEST_RATE {
         return Err(ScheduleError::RateOutOfRange);
     }

@@ -1,6 +1,8 @@
 //! One field of a cron expression: numbers, names, ranges, steps and lists, as a bit set. Shared by both cron formats,
 //! which differ only in the numbering of weekdays and in the syntax outside of lists.
 
+#![allow(clippy::arithmetic_side_effects, reason = "fields of a calendar have at most four digits")]
+
 use super::error::{Field, Quoted, ScheduleError};
 
 pub(super) const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];

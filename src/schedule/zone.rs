@@ -3,6 +3,8 @@
 //! The rules are compiled into the program and are never read from the machine. Replicas on different machines
 //! therefore calculate the same times, and an image without time zone data supports every zone.
 
+#![allow(clippy::arithmetic_side_effects, reason = "offsets and minutes of a day, from the rules of a time zone")]
+
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{conditions, requests};
+use super::{bounds, conditions, requests};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::{self, Class};
@@ -91,7 +91,7 @@ fn delay(class: Class, count: i32, seed: u128) -> SignedDuration {
 }
 
 fn begin(object: &RotatedSecret) -> RotatedSecretStatus {
-    let mut after = object.status.clone().unwrap_or_default();
+    let mut after = bounds::bounded(object.status.clone().unwrap_or_default());
     after.observed_generation = object.metadata.generation;
     if let Some(refresh) = requests::token(object, crate::api::REFRESH) {
         after.requests.get_or_insert_default().refresh = Some(refresh);

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{deletion, requests};
+use super::{bounds, deletion, requests};
 use crate::api::condition::Reason;
 use crate::api::{FailureStatus, RotatedSecret, StepFailure};
 use crate::backoff::{self, Class};
@@ -64,12 +64,12 @@ impl Waits {
 /// The backoffs that are not over. None if the spec changed or something was requested since.
 pub fn waits(object: &RotatedSecret, now: Timestamp) -> Waits {
     let mut waits = Waits::default();
-    let Some(failures) = object.status.as_ref().and_then(|status| status.failures.as_ref()) else { return waits };
+    let Some(failures) = object.status.as_ref().and_then(|status| status.failures.clone()).map(bounds::failures) else { return waits };
     if failures.generation != object.metadata.generation || requests::news(object) {
         return waits;
     }
-    waits.access.clone_from(&failures.access);
-    for step in failures.steps.iter().take(MOST) {
+    waits.access = failures.access;
+    for step in &failures.steps {
         let Some((attempt, failed)) = recall(step) else { continue };
         let Some(until) = until(step, failed.failure.class, now) else { continue };
         waits.last = waits.last.max(Some(until));
@@ -152,14 +152,14 @@ fn counted(
     unreported: Option<(u32, Timestamp)>,
     now: Timestamp,
 ) -> StepFailure {
-    let Failure { class, reason, message } = &failed.failure;
+    let Failure { class, reason, .. } = failed.failure;
     let (so_far, since) = match earlier {
         Some(earlier) => (u32::try_from(earlier.count).unwrap_or(0), earlier.since.as_ref().map(|since| since.0)),
         None => unreported.map_or((0, None), |(count, since)| (count, Some(since))),
     };
     let count = so_far.saturating_add(1);
     let seed = VersionIds::of(object.metadata.uid.as_deref().unwrap_or_default()).seed();
-    let wait = SignedDuration::from_secs(backoff::delay(*class, count, seed).as_secs().max(1));
+    let wait = SignedDuration::from_secs(backoff::delay(class, count, seed).as_secs().max(1));
     let (step, detail) = match attempt {
         Attempt::Read => (READ, None),
         Attempt::Step(key) => (name(key), Some(key.detail().to_owned()).filter(|detail| !detail.is_empty())),
@@ -170,7 +170,7 @@ fn counted(
         condition: failed.aspect.to_string(),
         class: class.as_str().to_owned(),
         reason: reason.as_str().to_owned(),
-        message: message.clone(),
+        message: failed.refusal().message,
         count: i32::try_from(count).unwrap_or(i32::MAX),
         // One from the future was written by a wrong clock.
         since: Some(Time(since.filter(|since| *since <= now).unwrap_or(now))),

@@ -1,6 +1,7 @@
 //! The object's status: read as untrusted input at the beginning of a reconcile, written once at its end. Pure.
 //! Losing the status costs reads, never a rotation.
 
+mod bounds;
 mod conditions;
 pub mod deletion;
 pub mod events;

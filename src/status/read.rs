@@ -3,11 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::requests;
+use super::{bounds, requests};
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
+use crate::desired::SecretArn;
 use crate::facts::{HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 use crate::journal::CONSISTENCY_WINDOW;
-use crate::refusal::shown;
+use crate::text::shown;
 use crate::version_id::VersionId;
 
 /// Whether a user waits for the next reconcile: the object is new, was edited, is being deleted, or has a request. An edit
@@ -28,12 +29,12 @@ const LATEST: Timestamp = Timestamp::constant(221_845_392_000, 0);
 /// The status as facts. Times of events are moved into the years 1970 to 9000. A time in the future is not read as `now`:
 /// the clock of the operator may be wrong, and a schedule must not move then.
 pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
-    let status = object.status.clone().unwrap_or_default();
+    let status = bounds::bounded(object.status.clone().unwrap_or_default());
     let bounded = |time: Timestamp| time.clamp(Timestamp::UNIX_EPOCH, LATEST);
     let requests = status.requests.clone().unwrap_or_default();
     let aws = status.aws.clone().unwrap_or_default();
     StatusFacts {
-        arn: aws.arn.clone(),
+        arn: aws.arn.clone().filter(|arn| SecretArn::parse(arn).is_some()),
         unseen: unseen(&aws, now),
         applied: aws.applied.unwrap_or_default(),
         declared_fields: status.declared.as_ref().map(|declared| declared.fields.clone()).unwrap_or_default(),

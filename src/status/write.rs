@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::failures::{self, Attempts};
-use super::{conditions, history, requests, settings};
+use super::{bounds, conditions, history, requests, settings};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
     AwsStatus, DeclaredStatus, MirrorStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
@@ -65,7 +65,7 @@ pub fn write(
     attempts: &Attempts,
     now: Timestamp,
 ) -> RotatedSecretStatus {
-    let before = object.status.clone().unwrap_or_default();
+    let before = bounds::bounded(object.status.clone().unwrap_or_default());
     let generation = object.metadata.generation;
     // A generation that a failure keeps from being carried out was not observed: the next attempt may.
     let observed = if outcome.unfinished() { before.observed_generation } else { generation };
@@ -105,7 +105,7 @@ pub fn write(
         after.failures = failures::count(object, attempts, now);
     }
     after.conditions = merge(&before.conditions, &statements, generation, now);
-    after
+    bounds::bounded(after)
 }
 
 /// The Secret is gone, and AWS cannot be read.

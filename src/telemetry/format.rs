@@ -13,6 +13,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::caps::is_ours;
+use crate::text::{escaped, json_escaped};
 
 /// Field of a span or an event with the object that it concerns, as `namespace/name`.
 const OBJECT: &str = "object";
@@ -86,7 +87,7 @@ fn human(writer: &mut Writer<'_>, event: &Event<'_>, fields: &Fields) -> fmt::Re
     for (name, value) in fields.0.iter().filter(|(name, _)| ![OBJECT, MESSAGE].contains(name)) {
         match value {
             Value::String(text) if is_plain(text) => write!(writer, " {name}={text}")?,
-            Value::String(text) => write!(writer, " {name}={text:?}")?,
+            Value::String(text) => write!(writer, " {name}={}", escaped(&format!("{text:?}")))?,
             value => write!(writer, " {name}={value}")?,
         }
     }
@@ -103,7 +104,7 @@ fn json(writer: &mut Writer<'_>, event: &Event<'_>, fields: Fields) -> fmt::Resu
     line.insert("timestamp".to_owned(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string().into());
     line.insert("level".to_owned(), metadata.level().as_str().into());
     line.insert("target".to_owned(), metadata.target().into());
-    writeln!(writer, "{}", Value::Object(line))
+    writeln!(writer, "{}", json_escaped(&Value::Object(line).to_string()))
 }
 
 /// Names and values in the order in which they were recorded. Each name occurs once.
@@ -163,17 +164,4 @@ impl Visit for Fields {
 /// Whether the text can be written after `name=` without quotes.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\'))
-}
-
-/// The text with control characters and other non-printable characters escaped, so that it cannot start a line or control
-/// the terminal.
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
-        if matches!(c, '"' | '\'') {
-            line.push(c);
-        } else {
-            line.extend(c.escape_debug());
-        }
-        line
-    })
 }

@@ -55,7 +55,7 @@ impl QuotaGroup {
 
     /// Four fifths of AWS's quota as the rate and one fifth as the burst, so that no second has more than the quota.
     pub(super) fn quota(self) -> Quota {
-        let part = |fifths: u32| NonZeroU32::new(self.published() / 5 * fifths).unwrap_or(NonZeroU32::MIN);
+        let part = |fifths: u32| NonZeroU32::new((self.published() / 5).saturating_mul(fifths)).unwrap_or(NonZeroU32::MIN);
         Quota::per_second(part(4)).allow_burst(part(1))
     }
 }

@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 

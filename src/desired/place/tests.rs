@@ -16,7 +16,10 @@ fn arn(region: &str, name: &str) -> SecretArn {
 #[test]
 fn an_arn_is_read_in_its_parts() {
     let read = SecretArn::parse("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:k8s/shop/db-admin-AbCd12").unwrap();
-    assert_eq!((read.region.as_str(), read.account.as_str(), read.name.as_str()), ("cn-north-1", "123456789012", "k8s/shop/db-admin"));
+    assert_eq!(
+        (read.region.as_str(), read.account.partition.as_str(), read.account.id.as_str(), read.name.as_str()),
+        ("cn-north-1", "aws-cn", "123456789012", "k8s/shop/db-admin")
+    );
     for text in [
         "",
         "k8s/shop/db",

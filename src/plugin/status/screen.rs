@@ -52,7 +52,7 @@ impl Screen {
                 page.gap();
             }
             page.line(&summary(items, self.now));
-            let hidden = items.len() - shown.len();
+            let hidden = items.len().saturating_sub(shown.len());
             if hidden > 0 {
                 page.line(&format!(
                     "{} not shown: -o wide shows all",
@@ -155,7 +155,8 @@ fn summary(items: &[Health], now: Timestamp) -> String {
         .map(|(state, group)| {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
             for health in group.iter().filter(|health| !health.is_fine()) {
-                *reasons.entry(health.reason.as_deref().unwrap_or("no reason yet")).or_default() += 1;
+                let count = reasons.entry(health.reason.as_deref().unwrap_or("no reason yet")).or_default();
+                *count = count.saturating_add(1);
             }
             let mut reasons: Vec<(usize, &str)> = reasons.into_iter().map(|(reason, count)| (count, reason)).collect();
             reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
@@ -169,7 +170,7 @@ fn summary(items: &[Health], now: Timestamp) -> String {
     let soon = items
         .iter()
         .filter(|health| matches!(health.state, State::Ready | State::Due))
-        .filter(|health| health.next_rotation_time.as_ref().is_some_and(|next| next.0 <= now + day))
+        .filter(|health| health.next_rotation_time.as_ref().is_some_and(|next| next.0.duration_since(now) <= day))
         .count();
     let objects = count(items.len(), "object", "objects");
     let rotating = match soon {

@@ -68,6 +68,20 @@ fn each_layer_names_only_modules_that_exist() {
     assert!(wrong.is_empty(), "in LAYERS, but there is no such module: {wrong:?}");
 }
 
+/// Files of the operator that compute with bounded numbers only.
+const UNCHECKED_ARITHMETIC: [&str; 5] =
+    ["src/election/mod.rs", "src/schedule/aws_cron.rs", "src/schedule/calendar.rs", "src/schedule/field.rs", "src/schedule/zone.rs"];
+
+#[test]
+fn arithmetic_of_the_operator_is_checked_or_saturates() {
+    let [operator, ..] = &*MEMBERS;
+    let lint = "clippy::arithmetic_side_effects";
+    let text = |file: &str| std::fs::read_to_string(repository().join(file)).unwrap();
+    assert!(text("src/lib.rs").contains(&format!("#![cfg_attr(not(test), warn({lint}))]")), "src/lib.rs enables the lint");
+    let files = operator.files().into_iter().filter(|file| *file != "src/lib.rs" && text(file).contains(lint));
+    assert_eq!(files.collect::<BTreeSet<_>>(), UNCHECKED_ARITHMETIC.map(str::to_owned).into(), "exceptions from the lint");
+}
+
 #[test]
 fn no_file_is_too_long() {
     let wrong: Vec<String> = MEMBERS.iter().flat_map(|member| sizes::long_files(repository(), member)).collect();

@@ -1,0 +1,193 @@
+//! The security advisories of a peer (External Secrets Operator), each as a test that the same attack fails here.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, PostParams};
+use rotated_secrets::api::{RotatedSecret, RotatedSecretSpec, definition};
+use serde_json::{Value, json};
+
+use super::stage::Stage;
+use testkit::control_plane;
+use testkit::fixtures::spec;
+
+/// The rules of all roles in the manifest that users apply.
+fn rules() -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(include_str!("../../../deploy/install.yaml"))?;
+    let roles = documents.into_iter().filter(|document| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")));
+    let rules: Vec<Value> = roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect();
+    ensure!(rules.len() > 3, "the rules are found");
+    Ok(rules)
+}
+
+fn words<'a>(rule: &'a Value, field: &str) -> Vec<&'a str> {
+    rule[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// GHSA-qwgc-rr35-h4x9: a component could read all Secrets and change webhooks, which it did not need.
+#[test]
+fn cve_2024_45041_no_rights_on_webhooks_roles_or_tokens_and_none_to_delete_secrets() -> Result<()> {
+    for rule in rules()? {
+        let (groups, resources, verbs) = (words(&rule, "apiGroups"), words(&rule, "resources"), words(&rule, "verbs"));
+        for forbidden in ["admissionregistration.k8s.io", "rbac.authorization.k8s.io", "apiextensions.k8s.io", "*"] {
+            ensure!(!groups.contains(&forbidden) || groups == ["rotated-secrets.io"], "{rule}");
+        }
+        ensure!(!resources.contains(&"*") && !resources.contains(&"serviceaccounts/token") && !verbs.contains(&"*"), "{rule}");
+        for verb in ["escalate", "bind", "impersonate"] {
+            ensure!(!verbs.contains(&verb), "{rule}");
+        }
+        ensure!(!resources.contains(&"secrets") || !verbs.iter().any(|verb| verb.starts_with("delete")), "{rule}");
+    }
+    Ok(())
+}
+
+/// The names of all fields of the schema.
+fn fields(schema: &Value, found: &mut Vec<String>) {
+    for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+        found.push(name.to_lowercase());
+        fields(below, found);
+    }
+    for below in ["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key)) {
+        fields(below, found);
+    }
+}
+
+fn schema_of_the_spec() -> Result<Value> {
+    let definition = serde_json::to_value(definition().context("a definition")?)?;
+    Ok(definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("a schema")?.clone())
+}
+
+/// GHSA-fcxq-v2r3-cc8h: Secrets were listed without a namespace, so that one namespace's objects used those of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2025_55196_a_secret_of_the_same_name_in_another_namespace_is_neither_read_nor_written() -> Result<()> {
+    let stage = Stage::new("peer").await?;
+    let other = control_plane().await?.namespace("peer").await?;
+    let theirs: Api<Secret> = Api::namespaced(stage.world.admin.clone(), &other);
+    let secret = json!({
+        "metadata": {"name": "app", "labels": {"app.kubernetes.io/managed-by": "rotated-secrets"}, "annotations": {"rotated-secrets.io/adopt-by": "app"}},
+        "stringData": {"password": "theirs"},
+    });
+    let before = theirs.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    let mut adopting = spec();
+    adopting["target"] = json!({"adoptionPolicy": "IfAnnotated"});
+    stage.settled("app", adopting).await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(theirs.get("app").await?, before);
+    ensure!(!stage.data("app").await?.values().any(|value| value == "theirs"), "the value of another namespace");
+    Ok(())
+}
+
+/// Values, keys, labels and annotations that would be a program to a template engine are what was written.
+async fn stays_literal(text: &str) -> Result<()> {
+    let stage = Stage::new("peer").await?;
+    let mut literal = spec();
+    literal["value"] = json!({"data": {"field": text}, "generate": {"password": {}}});
+    literal["target"] = json!({"annotations": {"example.org/note": text}});
+    stage.settled("app", literal).await?;
+    stage.world.check_agreement("app").await?;
+    assert_eq!(stage.data("app").await?["field"], text);
+    let annotations = stage.secret("app").await?.metadata.annotations.unwrap_or_default();
+    assert_eq!(annotations.get("example.org/note").map(String::as_str), Some(text));
+    assert_eq!(stage.value("app")["field"], text);
+    Ok(())
+}
+
+/// GHSA-77v3-r3jw-j2v2: a function of templates read Secrets of other namespaces.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_22822_no_text_of_a_spec_reads_another_secret() -> Result<()> {
+    stays_literal(r#"{{ getSecretKey "kube-system" "bootstrap" "token" }}"#).await
+}
+
+/// GHSA-r2pg-r6h7-crf3: a function of templates resolved host names, which sends values out by DNS.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_34984_no_text_of_a_spec_resolves_a_host_name() -> Result<()> {
+    stays_literal(r#"{{ getHostByName "x.example.org" }}$(getent hosts x.example.org)"#).await
+}
+
+/// GHSA-wv26-88m5-6h59: a reference to a `ConfigMap` named the namespace of another tenant, and told whether it exists.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_42875_no_field_names_a_namespace_or_an_object_of_another_kind() -> Result<()> {
+    let mut found = Vec::new();
+    fields(&schema_of_the_spec()?, &mut found);
+    ensure!(found.len() > 40, "the fields are found: {found:?}");
+    for forbidden in ["namespace", "configmap", "endpoint", "url", "rolearn", "secretref", "caprovider"] {
+        ensure!(!found.iter().any(|field| field.contains(forbidden)), "{forbidden} in {found:?}");
+    }
+
+    // A namespace that is written nevertheless is dropped, and the message is the same whether the other object exists.
+    let mut stage = Stage::new("peer").await?;
+    stage.ctx.policy.service_accounts = true;
+    let other = control_plane().await?.namespace("peer").await?;
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(stage.world.admin.clone(), &other);
+    accounts.create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": "exists"}}))?).await?;
+    let mut messages = Vec::new();
+    for name in ["exists", "absent"] {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(stage.world.admin.clone(), &stage.world.namespace, &ApiResource::erase::<RotatedSecret>(&()));
+        let object = json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": name},
+            "spec": {"aws": {"serviceAccountRef": {"name": name, "namespace": other}}, "value": {"generate": {"password": {}}}},
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        stage.settle(name).await?;
+        messages.push(stage.expect(name, "Ready", "False", "IdentityRefused").await?.replace(name, "NAME"));
+    }
+    assert_eq!(messages[0], messages[1]);
+    Ok(())
+}
+
+/// GHSA-fq7h-9x26-6j22: a Secret of the type of tokens gave the token of any `ServiceAccount` of the namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_42876_no_secret_becomes_a_token_of_a_service_account() -> Result<()> {
+    let token = json!({"type": "kubernetes.io/service-account-token"});
+    let stage = Stage::new("peer").await?;
+    for target in [
+        token.clone(),
+        json!({"type": "bootstrap.kubernetes.io/token"}),
+        json!({"annotations": {"kubernetes.io/service-account.name": "default"}}),
+    ] {
+        let mut spec = spec();
+        spec["target"] = target.clone();
+        ensure!(stage.world.create("app", spec).await.is_err(), "the API server accepts {target}");
+    }
+    // An older CRD, or none of its rules: the operator itself cannot read such an object.
+    let read = |target: &Value| serde_json::from_value::<RotatedSecretSpec>(json!({"target": target}));
+    ensure!(read(&token).is_err() && read(&json!({"type": "Opaque"})).is_ok(), "the operator reads it");
+    Ok(())
+}
+
+/// GHSA-q7hv-xx6h-q2x8: the check whether a Secret may be used came after it had been sent out.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_26287_what_may_not_be_used_is_not_read_first() -> Result<()> {
+    let stage = Stage::new("peer").await?;
+    let counters = stage.world.emulator.counters();
+    let theirs = "k8s/peer-victim/app";
+    let owned =
+        BTreeMap::from(["cluster", "namespace", "name", "uid"].map(|tag| (format!("rotated-secrets.io/{tag}"), "theirs".to_owned())));
+    stage.external_writer().create(theirs, r#"{"password":"theirs"}"#, &owned)?;
+    let mirrors = json!({"aws": {"secretName": theirs}});
+    let owns = json!({"aws": {"secretName": theirs, "adoptionPolicy": "Always"}, "value": {"generate": {"password": {}}}});
+
+    // The name is not allowed: AWS is not called at all.
+    counters.reset();
+    for (name, spec) in [("owns", owns), ("mirrors", mirrors)] {
+        stage.settled(name, spec).await?;
+        stage.expect(name, "Provisioned", "False", "NameNotAllowed").await?;
+    }
+    assert_eq!(counters.calls(), 0, "AWS was called");
+
+    // The name is allowed, and the secret belongs to another object: its value is not read.
+    stage.allow_names(Some("k8s/*")).await?;
+    stage.settle("owns").await?;
+    stage.expect("owns", "Provisioned", "False", "NotOwned").await?;
+    assert_eq!((counters.total("GetSecretValue"), counters.writes()), (0, 0), "the value was read");
+
+    // The Secret belongs to another owner: the value is not read for it.
+    stage.make_secret(json!({"metadata": {"name": "taken"}, "stringData": {"password": "theirs"}})).await?;
+    stage.settled("taken", spec()).await?;
+    stage.expect("taken", "Mirrored", "False", "SecretNotOwned").await?;
+    assert_eq!(stage.data("taken").await?, BTreeMap::from([("password".to_owned(), "theirs".to_owned())]));
+    Ok(())
+}
