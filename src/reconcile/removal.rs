@@ -192,7 +192,7 @@ impl Reconciler<'_> {
         let timeout = self.ctx.deletion_timeout;
         let attempts = deletion::attempts(&self.object);
         // The number of attempts is in the status, which cannot be written if the permission is gone.
-        waited >= timeout && (attempts + 1 >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
+        waited >= timeout && (attempts.saturating_add(1) >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
     }
 
     /// Writes the status, and says when to reconcile again.
