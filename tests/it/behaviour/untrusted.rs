@@ -6,7 +6,7 @@ use rotated_secrets::text::is_unsafe;
 use serde_json::{Value, json};
 use testkit::emulator::{Fault, FaultPlan, When};
 
-use super::stage::Stage;
+use super::stage::{HOUR, Stage};
 use testkit::fixtures::spec;
 
 /// Ends the line, and starts one that looks like the operator's own; controls a terminal; reorders text.
@@ -54,7 +54,13 @@ async fn a_status_with_absurd_times_and_counts_neither_stops_nor_moves_a_rotatio
     for time in ["0001-01-01T00:00:00Z", "9999-12-30T21:59:59Z"] {
         let forged = json!({
             "nextRotationTime": time, "missedRotations": i32::MIN,
-            "failures": {"count": i32::MAX, "since": time, "nextAttemptTime": time},
+            "failures": {
+                "count": i32::MAX, "since": time, "nextAttemptTime": time, "generation": 1,
+                "steps": [{
+                    "step": "Read", "condition": "Provisioned", "class": "Denied", "reason": "AwsPermissionDenied", "message": HOSTILE,
+                    "count": i32::MAX, "since": time, "nextAttemptTime": time,
+                }],
+            },
             "aws": {"unseen": {"versionId": "00000000-0000-5000-8000-000000000001", "time": time}},
             "requests": {"rotate": HOSTILE},
         });
@@ -77,6 +83,7 @@ async fn a_status_beyond_the_bounds_of_the_schema_is_not_stored() -> Result<()> 
         ("aws.retainedVersionIds", json!({"aws": {"retainedVersionIds": ["x".repeat(65)]}})),
         ("schedule.expression", json!({"schedule": {"expression": "x".repeat(1025)}})),
         ("requests.rotate", json!({"requests": {"rotate": "x".repeat(129)}})),
+        ("failures.steps", json!({"failures": {"count": 1, "steps": [{"step": "Read", "message": "x".repeat(4097)}]}})),
         ("declared.fields", json!({"declared": {"fields": ["x".repeat(254)]}})),
     ] {
         let refused = stage.forge("app", status).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
@@ -97,11 +104,36 @@ async fn a_secret_that_only_its_arn_leads_to_is_not_taken_for_ours() -> Result<(
     let absent = Fault::Refuse { code: "ResourceNotFoundException".to_owned(), message: "no".to_owned() };
     stage.world.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::Nth(1), absent));
     stage.delete_secret("app").await?;
-    stage.reconcile("app").await?;
+    let ended = stage.reconcile("app").await?;
     ensure!(stage.no_secret("app").await? && stage.aws() == before, "it was taken for ours");
-    ensure!(stage.status("app").await?.failures.is_some_and(|failures| failures.count == 1), "it is tried again");
+    ensure!(ended.failed && ended.again.is_some(), "it is tried again");
 
     stage.mend_aws();
     stage.settle("app").await?;
     stage.world.check_agreement("app").await
+}
+
+/// The same, with more at stake.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_only_its_arn_leads_to_is_not_deleted() -> Result<()> {
+    let mut stage = Stage::new("untrusted").await?;
+    let mut deletable = spec();
+    deletable["aws"] = json!({"deletionPolicy": "Delete"});
+    stage.settled("app", deletable).await?;
+    let before = stage.aws();
+    stage.ctx = stage.operator().await?;
+    let absent = Fault::Refuse { code: "ResourceNotFoundException".to_owned(), message: "no".to_owned() };
+    stage.world.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::Nth(1), absent));
+    stage.delete_object("app").await?;
+    let ended = stage.reconcile("app").await?;
+    ensure!(stage.aws() == before && stage.object("app").await.is_ok(), "it was deleted");
+    ensure!(ended.failed && ended.again.is_some(), "it is tried again");
+
+    // It is found by its name, so it is in the account of the operator.
+    stage.mend_aws();
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    ensure!(stage.object("app").await.is_err(), "the object remains");
+    ensure!(stage.world.aws_secret("app").is_some_and(|secret| secret.deletion_date.is_some()), "the AWS secret remains");
+    Ok(())
 }
