@@ -16,8 +16,9 @@ use testkit::fixtures::spec;
 /// The rules of all roles in the manifest that users apply.
 fn rules() -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(include_str!("../../../deploy/install.yaml"))?;
-    let roles = documents.into_iter().filter(|document| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")));
-    let rules: Vec<Value> = roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect();
+    let is_role = |document: &Value| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
+    let rules: Vec<Value> =
+        documents.into_iter().filter(is_role).flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect();
     ensure!(rules.len() > 3, "the rules are found");
     Ok(rules)
 }
