@@ -73,7 +73,8 @@ impl Calls {
         let request = Box::pin(request);
         async move {
             // An account has its own quotas.
-            let place = role.map_or_else(|| region.to_owned(), |role| format!("{} {region}", role.account()));
+            let account = role.and_then(RoleArn::account);
+            let place = account.map_or_else(|| region.to_owned(), |account| format!("{account} {region}"));
             self.wait(&place, operation).await;
             let mut passed = self.pass(region, operation, role)?;
             let answer = request.await;
