@@ -27,7 +27,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
-        self.uses += 1;
+        self.uses = self.uses.saturating_add(1);
         if let Some((last, value)) = self.entries.get_mut(key) {
             *last = self.uses;
             return value.clone();

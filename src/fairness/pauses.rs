@@ -26,7 +26,7 @@ impl Pauses {
             pauses.retain(|_, until| *until > now);
         }
         if took >= SHORTEST {
-            pauses.insert(key, now + took.min(LONGEST));
+            pauses.insert(key, now.checked_add(took.min(LONGEST)).unwrap_or(now));
         }
     }
 

@@ -77,7 +77,7 @@ impl Queue {
         let others = usize::from(permits > 1);
         Self {
             permits,
-            share: (permits / 4).max(2).min((permits - others).max(1)),
+            share: (permits / 4).max(2).min(permits.saturating_sub(others).max(1)),
             reserve: (permits / 4).max(others),
             places: HashMap::new(),
             held: HashMap::new(),
@@ -101,7 +101,7 @@ impl Queue {
             Some(Place::Running | Place::Lent) => return,
             Some(Place::Waiting(known)) if *known >= urgency => return,
             Some(Place::Waiting(_)) => {}
-            None => self.waiting += 1,
+            None => self.waiting = self.waiting.saturating_add(1),
         }
         self.places.insert(key.clone(), Place::Waiting(urgency));
         self.lane(urgency).push(key);
@@ -118,17 +118,18 @@ impl Queue {
             [Urgency::Urgent, Urgency::Routine]
         };
         let share = self.share;
-        let within_share = move |held: Held| held.running + held.lent < share;
+        let within_share = move |held: Held| held.running.saturating_add(held.lent) < share;
         let mut next = lanes.into_iter().find_map(|urgency| self.take(urgency, within_share));
-        if next.is_none() && self.permits - self.running > self.reserve {
+        if next.is_none() && self.permits.saturating_sub(self.running) > self.reserve {
             next = lanes.into_iter().find_map(|urgency| self.take(urgency, |held| held.lent == 0));
         }
         let key = next?;
         self.places.insert(key.clone(), Place::Running);
-        self.held.entry(key.namespace.clone()).or_default().running += 1;
-        self.running += 1;
-        self.waiting -= 1;
-        self.granted += 1;
+        let held = self.held.entry(key.namespace.clone()).or_default();
+        held.running = held.running.saturating_add(1);
+        self.running = self.running.saturating_add(1);
+        self.waiting = self.waiting.saturating_sub(1);
+        self.granted = self.granted.saturating_add(1);
         Some(key)
     }
 
@@ -139,10 +140,10 @@ impl Queue {
         }
         self.places.insert(key.clone(), Place::Lent);
         let held = self.held.entry(key.namespace.clone()).or_default();
-        held.running -= 1;
-        held.lent += 1;
-        self.running -= 1;
-        self.lent += 1;
+        held.running = held.running.saturating_sub(1);
+        held.lent = held.lent.saturating_add(1);
+        self.running = self.running.saturating_sub(1);
+        self.lent = self.lent.saturating_add(1);
     }
 
     /// The object neither waits nor runs any longer.
@@ -150,17 +151,17 @@ impl Queue {
         let Some(place) = self.places.remove(key) else { return };
         let held = self.held.entry(key.namespace.clone()).or_default();
         match place {
-            Place::Waiting(_) => self.waiting -= 1,
+            Place::Waiting(_) => self.waiting = self.waiting.saturating_sub(1),
             Place::Running => {
-                held.running -= 1;
-                self.running -= 1;
+                held.running = held.running.saturating_sub(1);
+                self.running = self.running.saturating_sub(1);
             }
             Place::Lent => {
-                held.lent -= 1;
-                self.lent -= 1;
+                held.lent = held.lent.saturating_sub(1);
+                self.lent = self.lent.saturating_sub(1);
             }
         }
-        if held.running + held.lent == 0 {
+        if held.running.saturating_add(held.lent) == 0 {
             self.held.remove(&key.namespace);
         }
     }

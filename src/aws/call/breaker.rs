@@ -78,7 +78,7 @@ impl Breakers {
         } else if state.silent(now) {
             return None;
         }
-        self.calls += 1;
+        self.calls = self.calls.saturating_add(1);
         state.calls.insert(call, now);
         Some(call)
     }
