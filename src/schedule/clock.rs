@@ -158,7 +158,7 @@ impl Clock {
         }
         // The window is open and the object's own time has passed: the same offset in what is left of the window.
         let left = window.checked_add(self.duration).ok()?.duration_since(end).as_secs();
-        let offset = self.place.as_secs().checked_mul(left)? / self.duration.as_secs().max(1);
+        let offset = self.place.as_secs().checked_mul(left)?.checked_div(self.duration.as_secs().max(1))?;
         Some((window, end.checked_add(SignedDuration::from_secs(offset)).ok()?))
     }
 
