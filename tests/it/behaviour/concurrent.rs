@@ -34,7 +34,7 @@ impl WriteBarrier for Together {
         Box::pin(async move {
             if effect == self.effect && moment == Moment::Before && self.came.fetch_add(1, Ordering::SeqCst) < 2 {
                 // The other may have come too late to want the same.
-                if tokio::time::timeout(Duration::from_secs(5), self.barrier.wait()).await.is_ok() {
+                if tokio::time::timeout(Duration::from_secs(20), self.barrier.wait()).await.is_ok() {
                     self.met.store(true, Ordering::SeqCst);
                 }
             }
