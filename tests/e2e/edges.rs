@@ -149,7 +149,7 @@ async fn sigterm_finishes_the_write_under_way_and_ends_with_success() -> Result<
         operator.ask_to_stop()?;
         until("the operator has seen the signal", async || Ok(operator.output()?.contains("stopping: ").then_some(()))).await?;
         slow.released.notify_one();
-        let status = operator.terminate().await?;
+        let status = operator.stopped().await?;
         ensure!(status.code() == Some(0), "{status} with {}", operator.output()?);
         // The kubelet waits 30 s.
         ensure!(asked.elapsed() < Duration::from_secs(25), "in time");

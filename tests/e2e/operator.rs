@@ -179,6 +179,11 @@ impl Operator {
     /// SIGTERM, as the kubelet does; and how it ended.
     pub(crate) async fn terminate(&self) -> Result<ExitStatus> {
         self.ask_to_stop()?;
+        self.stopped().await
+    }
+
+    /// Waits until it has stopped. A second signal would interrupt its reconciles.
+    pub(crate) async fn stopped(&self) -> Result<ExitStatus> {
         until("the operator stops", async || self.ended()).await
     }
 

@@ -107,14 +107,17 @@ async fn write_poison(stage: &Stage, raw: &Raw, namespace: &str) -> Result<()> {
     raw.send("POST", &path, object("word", &format!(r#"{{"aws": {{"deletionPolicy": {MARK:?}}}}}"#))).await?;
     let suspended = object("odd-status", r#"{"suspend": true}"#);
     raw.send("POST", &path, suspended).await?;
-    let of_status = format!("{path}/odd-status");
-    until("the status is odd", async || {
-        let mut stored: Value = serde_json::from_str(&raw.get(&of_status).await?)?;
-        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/theirs-AbCdEf";
-        stored["status"] = json!({"aws": {"arn": arn}, "lastRotationTime": BEYOND, "missedRotations": MARK});
-        Ok(raw.send("PUT", &format!("{of_status}/status"), stored.to_string()).await.ok().map(drop))
-    })
-    .await?;
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/theirs-AbCdEf";
+    let odd = json!({"aws": {"arn": arn}, "lastRotationTime": BEYOND, "missedRotations": MARK});
+    for (name, status) in [("odd-status", odd), ("word", json!({"aws": {"arn": arn}}))] {
+        let of = format!("{path}/{name}");
+        until("the status is written", async || {
+            let mut stored: Value = serde_json::from_str(&raw.get(&of).await?)?;
+            stored["status"].clone_from(&status);
+            Ok(raw.send("PUT", &format!("{of}/status"), stored.to_string()).await.ok().map(drop))
+        })
+        .await?;
+    }
     let fine = r#"{"value": {"generate": {"password": {"type": "Password"}}}}"#;
     raw.send("POST", &path, object("misdated", fine)).await?;
     let secrets = format!("/api/v1/namespaces/{namespace}/secrets");
