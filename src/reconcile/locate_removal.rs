@@ -101,7 +101,7 @@ impl Reconciler<'_> {
             return Ok(Some(found));
         }
         match aws.describe(Address { region: &place.region, id: &arn.text }).await {
-            Ok(Some(_)) if self.account().is_none() => Err(Failure::conflict(
+            Ok(Some(found)) if self.account().is_none() && found.name == place.name => Err(Failure::conflict(
                 "AWS does not show the secret by its name, so whether it is in the account of the operator is not known",
             )),
             Ok(Some(found)) if found.name == place.name => Ok(Some(found)),

@@ -98,7 +98,7 @@ impl Reconciler<'_> {
         }
         match self.aws()?.describe(Address { region: &want.region, id: arn }).await {
             // Tags can be copied, also to another account that lets this identity read.
-            Ok(Some(_)) if account.is_none() => {
+            Ok(Some(found)) if account.is_none() && found.name == want.secret_name => {
                 Err(Failure::conflict("AWS does not show the secret by its name yet, so its account is not known; the operator retries"))
             }
             Ok(Some(found)) if found.name == want.secret_name => Ok(Some(found)),
