@@ -146,7 +146,7 @@ async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Re
     let _operator = scene
         .operator_with(|policy| {
             policy.allow_resource_policies = false;
-            policy.allowed_kms_keys = vec!["alias/ours".to_owned()];
+            policy.allowed_kms_keys = vec!["alias/ours".to_owned(), "aws/secretsmanager".to_owned()];
         })
         .await?;
     for (name, reason, fault) in &faults {

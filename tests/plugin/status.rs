@@ -18,7 +18,7 @@ async fn status_shows_the_worst_first_and_ends_with_1_while_something_is_wrong()
     scene.run("status").await?.ends(0).says("1 object: 1 Ready; 1 rotates within 24h");
 
     scene.settled("refused", json!({"aws": {"secretName": "elsewhere/key"}})).await?;
-    let ran = scene.run("status").await?.ends(1).says("2 objects: 1 Stalled, 1 Ready").says("allowed-names");
+    let ran = scene.run("status").await?.ends(1).says("2 objects: 1 Stalled, 1 Ready").says("mirror-names");
     let names: Vec<&str> = ran.out.lines().skip(1).take(2).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["refused", "fine"]);
 
