@@ -55,7 +55,7 @@ pub enum Place {
 pub struct Access {
     /// The namespace may use the AWS name.
     pub name_allowed: bool,
-    /// The administrator's annotation lists the name, so that its value may be read, whoever owns it.
+    /// The administrator's annotation lists the name, so that its value may be read, also if another object owns it.
     pub listed: bool,
     /// The namespace may use the rotation function; `true` if none is declared.
     pub function_allowed: bool,

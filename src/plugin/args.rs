@@ -163,7 +163,7 @@ pub(super) struct Selection {
     /// The objects of the namespace with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
     pub(super) selector: Option<String>,
-    /// All objects of the namespace.
+    /// All objects of the namespace that exist now, one by one.
     #[arg(long, conflicts_with_all = ["names", "selector"])]
     pub(super) all: bool,
 }
@@ -227,20 +227,12 @@ pub(super) struct RollbackArgs {
 
 /// What `suspend` and `resume` act on: objects, or everything in the namespace.
 #[derive(Debug, Clone, Default, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct SuspendSelection {
-    /// RotatedSecrets, as NAME or TYPE/NAME.
-    #[arg(value_name = "NAME", value_parser = names::object)]
-    pub(super) names: Vec<String>,
-    /// The objects of the namespace with these labels.
-    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
-    pub(super) selector: Option<String>,
-    /// All objects of the namespace that exist now, one by one.
-    #[arg(long, conflicts_with_all = ["names", "selector"])]
-    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) objects: Selection,
     /// The namespace itself, by an annotation: every object in it, also one that is created later. The objects do not
     /// change, so that those that were suspended before stay so. Needs patch on namespaces.
-    #[arg(long, conflicts_with_all = ["names", "selector", "all"])]
+    #[arg(long, group = "Selection", conflicts_with_all = ["names", "selector", "all"])]
     pub(super) namespace_wide: bool,
 }
 

@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{OutputArgs, ResumeArgs, Selection, SuspendArgs, SuspendSelection};
+use super::args::{OutputArgs, ResumeArgs, Selection, SuspendArgs};
 use super::connect::{FIELD_MANAGER, Session};
 use super::objects::selected;
 use super::output::{self, Page};
@@ -49,7 +49,7 @@ pub(super) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<Exi
     if args.objects.namespace_wide {
         return namespace(session, Some(&because), &args.out).await;
     }
-    each(session, &args.objects, &args.out, |object| {
+    each(session, &args.objects.objects, &args.out, |object| {
         let name = object.name_any();
         let resume = session.flags.plugin(&format!("resume {name}"));
         let (all, rotation) = flags(object);
@@ -80,7 +80,7 @@ pub(super) async fn resume(session: &Session, args: &ResumeArgs) -> Result<Exit,
     if args.objects.namespace_wide {
         return namespace(session, None, &args.out).await;
     }
-    each(session, &args.objects, &args.out, |object| {
+    each(session, &args.objects.objects, &args.out, |object| {
         let name = object.name_any();
         let status = session.flags.plugin(&format!("status {name}"));
         let follows = follows::follows(object, session.now(), &session.flags);
@@ -99,12 +99,11 @@ pub(super) async fn resume(session: &Session, args: &ResumeArgs) -> Result<Exit,
 /// Changes every selected object, one after the other.
 async fn each(
     session: &Session,
-    selection: &SuspendSelection,
+    selection: &Selection,
     out: &OutputArgs,
     change: impl Fn(&RotatedSecret) -> Result<Change, Trouble>,
 ) -> Result<Exit, Trouble> {
-    let selection = Selection { names: selection.names.clone(), selector: selection.selector.clone(), all: selection.all };
-    let names = selected(session, &selection).await?;
+    let names = selected(session, selection).await?;
     let single = names.len() == 1;
     let mut exit = Exit::Fine;
     let mut answers = Vec::new();

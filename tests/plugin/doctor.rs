@@ -157,7 +157,7 @@ async fn a_probe_proves_whether_an_operator_runs() -> Result<()> {
         let _operator = scene.operator().await?;
         scene.run("doctor db --probe").await?.ends(0).says("it has acknowledged a refresh of db");
     }
-    // Nothing is due, and nothing was written for two minutes: whether somebody is there cannot be told.
+    // Nothing is due, and nothing was written for two minutes: whether an operator runs cannot be told.
     let patch = json!([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]);
     let patch: kube::api::Patch<()> = kube::api::Patch::Json(serde_json::from_value(patch)?);
     scene.world.objects().patch("db", &kube::api::PatchParams::default(), &patch).await?;
