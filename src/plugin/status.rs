@@ -22,15 +22,16 @@ use crate::kubernetes::stored::Brief;
 
 #[derive(Serialize)]
 struct List<'a> {
-    items: &'a [Health],
+    items: &'a [&'a Health],
 }
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
-    let shown = show(session, args).await?;
-    if args.watch { follow(session, args).await } else { Ok(shown) }
+    let (exit, shown) = show(session, args).await?;
+    if args.watch { follow(session, args, shown).await } else { Ok(exit) }
 }
 
-async fn show(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+/// Shows the objects as they are now, and returns what it has seen.
+async fn show(session: &Session, args: &StatusArgs) -> Result<(Exit, Vec<Health>), Trouble> {
     if let [name] = args.names.as_slice() {
         let seen = session.seen(name).await?;
         let health = health(session, &seen);
@@ -39,7 +40,7 @@ async fn show(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
             let object = session.readable(seen)?;
             output::emit(&args.out, &health, || detail::page(&object, &health, session.now(), output::colours()))?;
         }
-        return Ok(exit);
+        return Ok((exit, vec![health]));
     }
     let mut missing = Exit::Fine;
     let seen = if args.names.is_empty() {
@@ -62,14 +63,11 @@ async fn show(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
     sort(&mut items);
     let exit = Exit::fine_if(items.iter().all(Health::is_fine)).and(missing);
     if items.is_empty() && args.out.is_text() {
-        return Ok(nothing(session, args).await?.and(missing));
+        return Ok((nothing(session, args).await?.and(missing), items));
     }
-    let all = items.len();
-    if args.problems && !args.out.is_text() {
-        items.retain(|health| !health.is_fine());
-    }
-    output::emit(&args.out, &List { items: &items }, || screen(session, args, all).page(&items))?;
-    Ok(exit)
+    let documents: Vec<&Health> = items.iter().filter(|health| !args.problems || !health.is_fine()).collect();
+    output::emit(&args.out, &List { items: &documents }, || screen(session, args, items.len()).page(&items))?;
+    Ok((exit, items))
 }
 
 /// Health of an object, also of one that this version does not fully know.
@@ -108,15 +106,14 @@ async fn nothing(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> 
     Ok(Exit::Fine)
 }
 
-/// Shows each change, until the user interrupts the command.
-async fn follow(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
+/// Shows each change of what was shown before, until the user interrupts the command.
+async fn follow(session: &Session, args: &StatusArgs, before: Vec<Health>) -> Result<Exit, Trouble> {
     let mut config = Config::default();
     config.label_selector.clone_from(&args.selector);
     let events = watcher(session.everywhere(args.all_namespaces), config);
     let mut events = std::pin::pin!(events);
-    let mut shown: BTreeMap<(String, String), Health> = BTreeMap::new();
-    // What the list before has shown.
-    let mut listed = false;
+    let key = |health: &Health| (health.namespace.clone(), health.name.clone());
+    let mut shown: BTreeMap<(String, String), Health> = before.into_iter().map(|health| (key(&health), health)).collect();
     let screen = Screen { headers: false, only_problems: false, ..screen(session, args, 0) };
     loop {
         let event = tokio::select! {
@@ -125,19 +122,15 @@ async fn follow(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
         };
         let seen = match event {
             Ok(Some(Event::Apply(seen) | Event::InitApply(seen))) => seen,
-            Ok(Some(Event::InitDone)) => {
-                listed = true;
-                continue;
-            }
             Ok(Some(Event::Delete(seen))) => {
                 let health = health(session, &seen);
                 if wanted(args, &health) {
-                    shown.remove(&(health.namespace.clone(), health.name.clone()));
+                    shown.remove(&key(&health));
                     output::note(&format!("{}/{} is deleted", health.namespace, health.name));
                 }
                 continue;
             }
-            Ok(Some(Event::Init)) => continue,
+            Ok(Some(Event::Init | Event::InitDone)) => continue,
             Ok(None) => return Ok(Exit::Fine),
             Err(error) => return Err(watching(session, &error)),
         };
@@ -145,8 +138,8 @@ async fn follow(session: &Session, args: &StatusArgs) -> Result<Exit, Trouble> {
         if !wanted(args, &health) {
             continue;
         }
-        let before = shown.insert((health.namespace.clone(), health.name.clone()), health.clone());
-        if listed && before.is_none_or(|before| !before.looks_like(&health)) {
+        let before = shown.insert(key(&health), health.clone());
+        if before.is_none_or(|before| !before.looks_like(&health)) {
             output::emit(&args.out, &health, || screen.row(&health))?;
         }
     }

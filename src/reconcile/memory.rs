@@ -1,6 +1,7 @@
 //! What this process remembers of an object between reconciles, beside the status. Losing it costs a repetition at most.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,9 +40,10 @@ struct Unwritable {
 }
 
 /// The status as this process wrote it last.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Written {
-    status: RotatedSecretStatus,
+    /// What it said, as a hash, so that the memory for each object does not depend on its status.
+    said: u64,
     at: Timestamp,
     /// How often in a row another writer replaced it and it was written again.
     replaced: u32,
@@ -114,7 +116,7 @@ impl Memory {
     pub(super) fn permit(&self, uid: &str, before: &RotatedSecretStatus, after: &RotatedSecretStatus, now: Timestamp) -> Permit {
         self.with(uid, now, |entry| {
             let Some(written) = &mut entry.written else { return Permit::Write };
-            if same(before, &written.status) || !same(after, &written.status) {
+            if said(before) == written.said || said(after) != written.said {
                 written.replaced = 0;
                 return Permit::Write;
             }
@@ -131,20 +133,20 @@ impl Memory {
     pub(super) fn wrote(&self, uid: &str, status: &RotatedSecretStatus, now: Timestamp) {
         self.with(uid, now, |entry| {
             entry.unwritable = None;
-            let replaced = entry.written.as_ref().map_or(0, |written| written.replaced);
-            entry.written = Some(Written { status: status.clone(), at: now, replaced });
+            let replaced = entry.written.map_or(0, |written| written.replaced);
+            entry.written = Some(Written { said: said(status), at: now, replaced });
         });
     }
 }
 
-/// Whether two statuses say the same, whenever it was said.
-fn same(one: &RotatedSecretStatus, other: &RotatedSecretStatus) -> bool {
-    let timeless = |status: &RotatedSecretStatus| {
-        let mut status = RotatedSecretStatus { failures: None, ..status.clone() };
-        for condition in &mut status.conditions {
-            condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
-        }
-        status
-    };
-    timeless(one) == timeless(other)
+/// A hash of what the status says, without when it was said.
+fn said(status: &RotatedSecretStatus) -> u64 {
+    let mut timeless = RotatedSecretStatus { failures: None, ..status.clone() };
+    for condition in &mut timeless.conditions {
+        condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
+    }
+    let mut hasher = DefaultHasher::new();
+    // It can be serialized, since it was received or will be sent as JSON.
+    serde_json::to_string(&timeless).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
