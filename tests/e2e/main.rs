@@ -17,6 +17,7 @@ mod pages;
 mod poison;
 mod policy;
 mod proxy;
+mod recipes;
 mod recorded;
 mod refused;
 mod replicas;

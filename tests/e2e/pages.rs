@@ -53,16 +53,16 @@ fn deeds(page: &str) -> Vec<(String, Deed)> {
     deeds
 }
 
-struct Reader {
-    stage: Stage,
+pub(crate) struct Reader {
+    pub(crate) stage: Stage,
     _operator: Operator,
     deeds: Vec<(String, Deed)>,
-    bin: tempfile::TempDir,
+    pub(crate) bin: tempfile::TempDir,
 }
 
 impl Reader {
     /// With the page open, an operator running, and the namespace there.
-    async fn of(page: &str, namespace: &str) -> Result<Self> {
+    pub(crate) async fn of(page: &str, namespace: &str) -> Result<Self> {
         let mut stage = Stage::enter("pages").await?;
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let namespaces: Api<Namespace> = Api::all(stage.plane().admin());
@@ -79,7 +79,7 @@ impl Reader {
     }
 
     /// Does what stands under this heading; what was typed and what it printed.
-    async fn follow(&self, heading: &str) -> Result<String> {
+    pub(crate) async fn follow(&self, heading: &str) -> Result<String> {
         let deeds: Vec<&Deed> = self.deeds.iter().filter(|(under, _)| under == heading).map(|(_, deed)| deed).collect();
         ensure!(!deeds.is_empty(), "there is nothing to do under {heading}");
         let mut printed = String::new();
@@ -97,7 +97,7 @@ impl Reader {
         Ok(printed)
     }
 
-    async fn shell(&self, heading: &str, commands: &str) -> Result<String> {
+    pub(crate) async fn shell(&self, heading: &str, commands: &str) -> Result<String> {
         let path: PathBuf = self.bin.path().to_owned();
         let output = tokio::process::Command::new("/bin/sh")
             .args(["-e", "-c", commands])
@@ -117,7 +117,7 @@ impl Reader {
         Ok(out)
     }
 
-    fn aws(&self) -> ExternalWriter {
+    pub(crate) fn aws(&self) -> ExternalWriter {
         self.stage.emulator.external_writer()
     }
 }

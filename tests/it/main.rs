@@ -11,4 +11,5 @@ mod documents;
 mod generators;
 mod monitoring;
 mod replicas;
+mod schedules;
 mod stories;
