@@ -33,7 +33,8 @@ pub enum CleanupNext {
 }
 
 /// What to do next. What AWS shows may be older than the last change of the secret, so the absence of the secret or of its
-/// tags counts only after the consistency window. A deletion that AWS accepted counts at once.
+/// tags counts only after the consistency window. A deletion that AWS shows may have been cancelled since, so it is
+/// requested again within the window. A deletion that AWS accepted counts at once.
 pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now: Timestamp) -> CleanupNext {
     if remains.mirror && !journal.tried(&Step::ReleaseMirror) {
         return CleanupNext::Do(Step::ReleaseMirror);
@@ -50,6 +51,7 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         (None, _) => CleanupNext::Look,
         (Some(SecretLeft::OutOfReach(why)), _) => kept(why.clone()),
         (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(aws, replicas, journal, now),
+        (Some(SecretLeft::Ours { deleted: true, .. }), Some(_)) => CleanupNext::Do(Step::Delete { window: aws.window }),
         (Some(_), Some(until)) => CleanupNext::Wait { until, why: format!("AWS may show an old state; what it shows counts from {until}") },
         (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() => {
             kept("its tags do not say that it is owned by this object".to_owned())
