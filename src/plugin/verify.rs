@@ -284,7 +284,7 @@ fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (F
             (Finding::Differ, format!("the secret is {}, the status says {}", found.arn, arn.map_or("none", String::as_str)))
         }
         () if object.spec.value.is_some() && !ours => {
-            (Finding::Differ, "the secret does not carry the tags of this object: docs/runbook.md, NotOwned".to_owned())
+            (Finding::Differ, "the secret does not carry the tags of this object: docs/runbook.md#notowned".to_owned())
         }
         () if object.spec.value.is_some() => (Finding::Agree, format!("{} exists, with the tags of this object", found.arn)),
         () => (Finding::Agree, format!("{} exists", found.arn)),

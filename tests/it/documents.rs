@@ -79,9 +79,11 @@ fn code(page: &str) -> Vec<String> {
     prose(page).lines().flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// `# heading` -> its anchors, numbered where one repeats.
+/// `# heading` -> its anchors, numbered where one repeats; and `<a id="name"></a>`.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut seen = BTreeMap::<String, usize>::new();
+    let text = prose(page);
+    let marked = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name.to_owned());
     prose(page)
         .lines()
         .filter(|line| line.starts_with('#'))
@@ -91,6 +93,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
             *before += 1;
             if *before == 1 { anchor } else { format!("{anchor}-{}", *before - 1) }
         })
+        .chain(marked)
         .collect()
 }
 

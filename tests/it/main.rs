@@ -11,5 +11,6 @@ mod documents;
 mod generators;
 mod monitoring;
 mod replicas;
+mod runbook;
 mod schedules;
 mod stories;
