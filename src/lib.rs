@@ -27,6 +27,7 @@ pub mod generate;
 pub mod identity;
 pub mod journal;
 pub mod kubernetes;
+pub mod manifest;
 pub mod metrics;
 pub mod plaintext;
 pub mod plan;

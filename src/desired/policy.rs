@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::api::AwsAdoptionPolicy;
+use crate::api::{AwsAdoptionPolicy, RotatedSecret};
 
 /// Settings of the administrator that apply to every object.
 #[derive(Debug, Clone)]
@@ -31,4 +31,26 @@ pub struct Policy {
     pub allow_public_policies: bool,
     /// The most that `spec.aws.adoptionPolicy` may request.
     pub max_adoption: AwsAdoptionPolicy,
+}
+
+impl Policy {
+    /// A policy that allows everything that some administrator could allow, to check an object without a cluster.
+    pub fn lenient(object: &RotatedSecret) -> Self {
+        let rotation = object.spec.rotation.as_ref().and_then(|rotation| rotation.lambda.as_ref());
+        // The region of an operator is not known; a function tells where it must be.
+        let region = rotation.and_then(|lambda| lambda.function_arn.split(':').nth(3)).unwrap_or("us-east-1");
+        Self {
+            default_region: region.to_owned(),
+            allowed_regions: Vec::new(),
+            name_prefix: "k8s".to_owned(),
+            cluster: "cluster".to_owned(),
+            minimum_interval: SignedDuration::ZERO,
+            service_accounts: true,
+            allowed_kms_keys: Vec::new(),
+            allow_resource_policies: true,
+            default_tags: BTreeMap::new(),
+            allow_public_policies: true,
+            max_adoption: AwsAdoptionPolicy::Always,
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! The command line of the plugin.
 
 mod cluster;
+mod offline;
+mod out;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 pub(super) use self::cluster::ClusterArgs;
 use self::cluster::wait;
-use super::format::Format;
+pub(super) use self::offline::ScheduleArgs;
+pub(super) use self::out::OutputArgs;
 use super::names;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -55,6 +58,13 @@ pub(super) enum Command {
     /// Show recent versions, their causes, and the versions that are available for a rollback.
     #[command(after_help = examples!("history db-admin -n shop", "history db-admin -o wide"))]
     History(ObjectArgs),
+    /// Show the next due times of an object, a manifest or an expression, with excluded periods.
+    #[command(after_help = examples!(
+        "schedule db-admin -n shop",
+        "schedule -f rotatedsecret.yaml --count 12",
+        "schedule -e '0 9 * * MON#1' --time-zone Europe/Berlin"
+    ))]
+    Schedule(ScheduleArgs),
     /// Suspend objects: nothing is written to AWS or Kubernetes until they are resumed.
     #[command(after_help = examples!(
         "suspend db-admin -n shop --message INC-123",
@@ -96,26 +106,6 @@ pub(super) enum Shell {
     Zsh,
     Fish,
     Kubectl,
-}
-
-/// Output flags.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct OutputArgs {
-    /// Output format: wide, name, json, yaml or jsonpath=TEMPLATE. Default: human-readable text.
-    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse)]
-    pub(super) output: Option<Format>,
-}
-
-impl OutputArgs {
-    /// Whether the output is text for a person.
-    pub(super) fn is_text(&self) -> bool {
-        matches!(self.output, None | Some(Format::Wide))
-    }
-
-    /// Whether nothing is abbreviated.
-    pub(super) fn is_wide(&self) -> bool {
-        self.output == Some(Format::Wide)
-    }
 }
 
 /// Flags of `status`.

@@ -15,6 +15,7 @@ mod conditions;
 mod connect;
 mod doctor;
 mod exit;
+mod files;
 mod flags;
 mod format;
 mod health;
@@ -28,6 +29,7 @@ mod progress;
 mod request;
 mod restored;
 mod rollback;
+mod schedule;
 mod seen;
 mod status;
 mod suspend;
@@ -51,6 +53,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Completion { shell } => return output::script(&complete::script(*shell)).map(|()| Exit::Fine),
         Command::Complete { words } => return complete::run(words).await,
         Command::Version(args) if args.client => return version::of_client(args),
+        Command::Schedule(args) if args.name.is_none() => return schedule::offline(args),
         _ => {}
     }
     let session = Session::open(&cli.cluster).await?;
@@ -64,6 +67,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
             objects::each(&session, &args.objects, &args.wait, async |task| request::refresh(&session, task).await).await
         }
         Command::History(args) => history::run(&session, &args).await,
+        Command::Schedule(args) => schedule::run(&session, &args, args.name.as_deref().unwrap_or_default()).await,
         Command::Suspend(args) => suspend::suspend(&session, &args).await,
         Command::Resume(args) => suspend::resume(&session, &args).await,
         Command::Verify(args) => verify::run(&session, &args).await,

@@ -44,6 +44,10 @@ impl Calendar {
         self.zone.name()
     }
 
+    pub(super) fn either_day(&self) -> bool {
+        self.days.either()
+    }
+
     /// The time zone.
     pub(super) fn rules(&self) -> &Zone {
         &self.zone

@@ -63,6 +63,22 @@ impl Clock {
         self
     }
 
+    /// The same clock for an object that has no uid yet: it rotates at the start of the window.
+    #[must_use]
+    pub fn without_offset(self) -> Self {
+        Self { place: SignedDuration::ZERO, ..self }
+    }
+
+    /// The schedule.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Length of the window.
+    pub fn duration(&self) -> SignedDuration {
+        self.duration
+    }
+
     /// Whether any days are excluded.
     pub fn excludes(&self) -> bool {
         !self.excluded.is_empty()

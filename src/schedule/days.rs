@@ -27,6 +27,11 @@ impl Days {
         }
     }
 
+    /// Whether a day is due that matches one of two sets of days.
+    pub(super) fn either(&self) -> bool {
+        matches!(self, Self::FiveField(days) if days.either())
+    }
+
     pub(super) fn has(&self, date: Date) -> bool {
         match self {
             Self::Aws(days) => days.has(date),

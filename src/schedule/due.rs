@@ -170,6 +170,11 @@ impl Schedule {
         }
     }
 
+    /// Whether five-field cron has both day of month and day of week: a day that matches either of them is due.
+    pub fn has_either_day(&self) -> bool {
+        matches!(self, Self::FiveField(calendar) if calendar.either_day())
+    }
+
     /// The zone in which dates of this schedule are meant.
     pub(super) fn zone(&self) -> zone::Zone {
         match self {

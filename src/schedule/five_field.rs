@@ -38,12 +38,20 @@ const FIELDS: [Spec; 5] = [
 
 /// The days that match the expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CronDays(Box<croner::Cron>);
+pub(super) struct CronDays {
+    cron: Box<croner::Cron>,
+    either: bool,
+}
 
 impl CronDays {
+    /// Whether both day fields are set, so that a day that matches one of them is due.
+    pub(super) fn either(&self) -> bool {
+        self.either
+    }
+
     pub(super) fn has_month(&self, month: i8) -> bool {
         let month = u32::try_from(month).unwrap_or_default();
-        self.0.pattern.month_match(month).unwrap_or(false)
+        self.cron.pattern.month_match(month).unwrap_or(false)
     }
 
     pub(super) fn has(&self, date: Date) -> bool {
@@ -53,7 +61,7 @@ impl CronDays {
             return false;
         };
         let weekday = Weekday::from_days_from_sunday(weekday);
-        let matched = |date: Date| self.0.pattern.day_match(i32::from(date.year()), month, day, weekday).unwrap_or(false);
+        let matched = |date: Date| self.cron.pattern.day_match(i32::from(date.year()), month, day, weekday).unwrap_or(false);
         self.has_month(date.month()) && matched(date)
     }
 }
@@ -75,8 +83,9 @@ pub(super) fn parse(fields: [&str; 5]) -> Result<(u64, u64, CronDays), ScheduleE
         .build()
         .parse(&expression)
         .map_err(|_| ScheduleError::Unknown(Quoted::new(&expression)))?;
+    let either = [day_of_month, day_of_week].into_iter().all(|days| !matches!(days.as_str(), "*" | "?"));
     let set = |values: Vec<u16>| values.into_iter().fold(0, |set, v| set | bit(v.into()));
-    Ok((set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), CronDays(Box::new(cron))))
+    Ok((set(cron.pattern.minutes.values()), set(cron.pattern.hours.values()), CronDays { cron: Box::new(cron), either }))
 }
 
 /// Some cron implementations treat `*/2` like `*`, others like a list of days, which decides whether both day fields

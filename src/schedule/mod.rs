@@ -14,6 +14,7 @@ mod error;
 mod exclude;
 mod field;
 mod five_field;
+mod forecast;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -23,3 +24,4 @@ pub use clock::{Appointment, Clock, parse_duration};
 pub use due::{Period, Schedule};
 pub use error::{Field, Quoted, ScheduleError, Span};
 pub use exclude::ExcludedDays;
+pub use forecast::{Effect, Forecast};

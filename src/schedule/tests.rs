@@ -9,6 +9,7 @@ use super::{Schedule, ScheduleError};
 
 mod clock;
 mod exclude;
+mod forecast;
 mod zone;
 
 fn at(text: &str) -> Timestamp {

@@ -39,6 +39,10 @@ impl Zone {
         self.0.iana_name().filter(|_| self.0 != TimeZone::UTC)
     }
 
+    pub(super) fn rules(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// Local date and minute of the day, rounded down.
     pub(super) fn civil(&self, t: Timestamp) -> (Date, i16) {
         let wall = self.0.to_datetime(t);

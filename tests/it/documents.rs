@@ -152,7 +152,12 @@ fn commands(page: &str) -> Vec<String> {
 fn ours(command: &str, program: &[&str]) -> Option<Vec<String>> {
     let command = command.split(" #").next().unwrap_or_default();
     let command = command.split([';', '|', '<', '>', '&']).next().unwrap_or_default();
-    let words: Vec<String> = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']).to_owned()).collect();
+    // What is in single quotes is one word.
+    let words = command.split('\'').enumerate().flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    let words: Vec<String> = words.map(|word| word.trim_matches('"').to_owned()).collect();
     let start = words.iter().position(|word| !word.contains('=') || word.starts_with('-'))?;
     let rest = &words[start..];
     (rest.len() >= program.len() && rest.iter().zip(program).all(|(word, part)| word == part)).then(|| rest[program.len()..].to_vec())

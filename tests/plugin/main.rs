@@ -9,6 +9,8 @@ mod many;
 mod requests;
 mod rollback;
 mod scene;
+mod schedule;
+
 mod skew;
 mod status;
 mod verify;

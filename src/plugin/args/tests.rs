@@ -88,7 +88,12 @@ fn the_help_of_each_command_has_examples_that_work_and_the_exit_codes() {
         assert!(help.contains("Exit codes: 0 success"), "{help}");
         for line in help.lines().filter_map(|line| line.strip_prefix("  kubectl rotatedsecret ")) {
             let line = line.split(" > ").next().unwrap_or_default();
-            let parsed = Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.split(' ')));
+            // What is in quotes is one word.
+            let words = line.split('\'').enumerate().flat_map(|(number, part)| match number % 2 {
+                0 => part.split(' ').filter(|word| !word.is_empty()).collect(),
+                _ => vec![part],
+            });
+            let parsed = Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(words));
             assert!(parsed.is_ok(), "{line}");
             told += 1;
         }

@@ -15,7 +15,18 @@ const LAYERS: &[&[&str]] = &[
     &["src/desired"],
     &["src/identity", "src/metrics", "src/value"],
     &["src/failure", "src/fleet", "src/generate", "src/refusal", "src/schedule"],
-    &["src/api", "src/backoff", "src/flags", "src/plaintext", "src/process", "src/proxy", "src/telemetry", "src/text", "src/version_id"],
+    &[
+        "src/api",
+        "src/backoff",
+        "src/flags",
+        "src/manifest",
+        "src/plaintext",
+        "src/process",
+        "src/proxy",
+        "src/telemetry",
+        "src/text",
+        "src/version_id",
+    ],
 ];
 
 /// The number of a file's layer, counted from the top.
