@@ -36,6 +36,10 @@ generate: ## Regenerate the CRD, its reference and the files rendered from the c
 generated: ## Check that the generated files are up to date
 	bash .ci/run generated
 
+.PHONY: site
+site: ## Build the pages as a site with search, target/site/index.html, and check it
+	bash .ci/run site
+
 .PHONY: image
 image: ## Build the image as an archive, target/image.tar, without a container engine
 	cargo xtask image --binary "$$(image/build)" --out target/image.tar

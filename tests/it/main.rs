@@ -8,6 +8,7 @@ mod clock;
 mod crash;
 mod definition;
 mod documents;
+mod examples;
 mod generators;
 mod monitoring;
 mod replicas;

@@ -1,12 +1,12 @@
 //! The subcommands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use xtask::image::{Needs, operator};
-use xtask::{chart, reference, sbom};
+use xtask::{chart, reference, sbom, site};
 
 /// Writes the generated and the released files of Rotated Secrets.
 #[derive(Debug, Parser)]
@@ -33,6 +33,15 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Build the pages as a site in target/site, and check its links, its anchors and its search index
+    Site {
+        /// The mdBook to use
+        #[arg(long, value_name = "FILE")]
+        mdbook: PathBuf,
+        /// Open the site in this Chromium too
+        #[arg(long, value_name = "FILE")]
+        browser: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -46,6 +55,7 @@ impl Cli {
                 Ok(())
             }
             Task::Chart { check } => write_chart(check),
+            Task::Site { mdbook, browser } => build_site(&mdbook, browser.as_deref()),
         }
     }
 }
@@ -92,6 +102,19 @@ fn write_image(args: &ImageArgs) -> Result<()> {
     let written = image.write(&[&args.name], &args.out)?;
     println!("{} {}", args.name, written.digest);
     println!("{} bytes to fetch, {} bytes on the node", written.compressed, written.uncompressed);
+    Ok(())
+}
+
+fn build_site(mdbook: &Path, browser: Option<&Path>) -> Result<()> {
+    let out = Path::new("target");
+    site::build(Path::new("."), mdbook, out)?;
+    let site = out.join("site");
+    let checked = site::check(&site)?;
+    println!("{}: {} pages, {} links", site.join("index.html").display(), checked.pages, checked.links);
+    if let Some(browser) = browser {
+        site::open(browser, &site)?;
+        println!("opened in {}: chapters, search and copy buttons work", browser.display());
+    }
     Ok(())
 }
 
