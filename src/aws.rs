@@ -3,6 +3,7 @@
 
 mod assume;
 mod call;
+mod chain;
 mod client;
 mod description;
 mod environment;

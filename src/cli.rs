@@ -57,7 +57,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// AWS region of objects that do not set spec.aws.region. Default: the region that the AWS SDK determines
-    /// (AWS_REGION, profile).
+    /// (AWS_REGION, profile; the node with --allow-instance-identity).
     #[arg(long, env = "ROTATED_SECRETS_AWS_REGION", value_name = "REGION")]
     aws_region: Option<String>,
     /// AWS regions that objects may use, `*` for any. Default: the operator's own region only. A region that the
@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// (spec.aws.serviceAccountRef). Requires additional RBAC: deploy/optional/service-accounts.yaml.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_SERVICE_ACCOUNT_IDENTITY")]
     allow_service_account_identity: bool,
+    /// Use the role of the node for AWS calls, from the EC2 instance metadata service (IMDS), if there are no other
+    /// credentials. Every pod that reaches the service can use this role.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOW_INSTANCE_IDENTITY")]
+    allow_instance_identity: bool,
     /// Prefix of AWS secret names, which have the form `<prefix>/<namespace>/<name>`.
     #[arg(long, env = "ROTATED_SECRETS_NAME_PREFIX", value_name = "PREFIX", default_value = "k8s", value_parser = prefix)]
     name_prefix: String,
@@ -174,6 +178,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         aws_endpoint_url,
         aws_use_fips_endpoint,
         allow_service_account_identity,
+        allow_instance_identity,
         name_prefix,
         cluster_id,
         minimum_rotation_interval,
@@ -212,7 +217,12 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         Some(id) => id,
         None => cluster_uid(&client).await?,
     };
-    let endpoints = EndpointConfig { region: aws_region, endpoint: aws_endpoint_url, fips: aws_use_fips_endpoint };
+    let endpoints = EndpointConfig {
+        region: aws_region,
+        endpoint: aws_endpoint_url,
+        fips: aws_use_fips_endpoint,
+        instance_identity: allow_instance_identity,
+    };
     let aws = Aws::load(&endpoints, &cluster, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
     tracing::info!(

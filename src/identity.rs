@@ -16,7 +16,7 @@ const LONGEST_SESSION_NAME: usize = 64;
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
-    /// The operator, with the credentials of the SDK's default chain.
+    /// The operator, with its own credentials.
     Operator,
     /// A role that the administrator selected for a namespace, assumed by the operator.
     Role {

@@ -12,6 +12,7 @@ use aws_sdk_secretsmanager::operation::RequestId;
 use jiff::Timestamp;
 
 use super::call::{Calls, Clock};
+use super::chain;
 use super::environment::Environment;
 use super::fault::Fault;
 use super::operation::Operation;
@@ -21,7 +22,7 @@ use crate::identity::{AwsAccount, Identity};
 use crate::metrics::Metrics;
 use crate::plaintext::Plaintext;
 
-/// The endpoints of AWS.
+/// The endpoints of AWS, and where the operator's own credentials may come from.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointConfig {
     /// The Region. `None`: that of the environment.
@@ -30,6 +31,8 @@ pub struct EndpointConfig {
     pub endpoint: Option<String>,
     /// FIPS endpoints, also if the environment does not ask for them.
     pub fips: bool,
+    /// Also ask the EC2 instance metadata service for credentials and the Region: the role of the node.
+    pub instance_identity: bool,
 }
 
 /// The configuration and the sessions of all identities. Operations need an identity: see [`SecretsManager`].
@@ -58,21 +61,18 @@ pub struct Address<'a> {
 }
 
 impl Aws {
-    /// With the default credential chain (IRSA, Pod Identity, environment, profile). `cluster` is part of the user agent in CloudTrail.
+    /// With the credentials of IRSA, Pod Identity, the environment or a profile; of the node only if allowed.
+    /// `cluster` is part of the user agent in CloudTrail.
     pub async fn load(endpoints: &EndpointConfig, cluster: &str, metrics: Metrics) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(15))
             .operation_timeout(Duration::from_secs(45))
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts);
+        let behavior = BehaviorVersion::v2026_01_12();
+        let mut loader = aws_config::defaults(behavior).retry_config(RetryConfig::standard().with_max_attempts(3)).timeout_config(timeouts);
         if let Ok(name) = AppName::new(app_name(cluster)) {
             loader = loader.app_name(name);
-        }
-        if let Some(region) = &endpoints.region {
-            loader = loader.region(Region::new(region.clone()));
         }
         if let Some(endpoint) = &endpoints.endpoint {
             loader = loader.endpoint_url(endpoint);
@@ -80,7 +80,13 @@ impl Aws {
         if endpoints.fips {
             loader = loader.use_fips(true);
         }
-        Self::new(loader.load().await, metrics)
+        let region = endpoints.region.clone().map(Region::new);
+        let config = match region {
+            region if !endpoints.instance_identity => chain::load(loader, behavior, region).await,
+            Some(region) => loader.region(region).load().await,
+            None => loader.load().await,
+        };
+        Self::new(config, metrics)
     }
 
     /// With an existing configuration.

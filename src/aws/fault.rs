@@ -274,7 +274,8 @@ impl Cause {
             Self::Quota => "a quota is used up (versions of one secret: about 100 in 24 hours); rotate less often, or wait",
             Self::Permissions => "check the operator's IAM policy, and the key policy if a KMS key is named; the operator retries",
             Self::NoCredentials => {
-                "the operator has no AWS credentials: give its ServiceAccount a role (docs/security.md, AWS identities); the operator retries"
+                "the operator has no AWS credentials: give its ServiceAccount a role with IRSA or EKS Pod Identity (docs/security.md, AWS \
+                 identities); the role of the node is used only with --allow-instance-identity; the operator retries"
             }
             Self::Credentials => {
                 "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount \

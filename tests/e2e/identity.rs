@@ -2,12 +2,15 @@
 //! and ServiceAccounts of tenants, with the rights that are bound namespace by namespace.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::REGION;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
-use crate::operator::Operator;
+use crate::operator::{Operator, run_to_end_with};
 use crate::stage::Stage;
 
 const ACCOUNT: &str = "operator-for-tests";
@@ -96,6 +99,74 @@ async fn a_token_for_another_audience_is_no_identity_and_the_object_says_so() ->
     stage.create("one", spec()).await?;
     stage.refused("one", "IdentityRefused").await?;
     ensure!(stage.aws_secret("one").is_none(), "nothing was made");
+    operator.check()
+}
+
+/// The instance metadata service of a node with a role and a Region. Records the request lines.
+async fn node() -> Result<(String, Arc<Mutex<Vec<String>>>)> {
+    let (listener, asked) = (TcpListener::bind("127.0.0.1:0").await?, Arc::<Mutex<Vec<String>>>::default());
+    let (endpoint, record) = (format!("http://{}", listener.local_addr()?), Arc::clone(&asked));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut buffer).await {
+                    Ok(read @ 1..) => request.extend_from_slice(&buffer[..read]),
+                    _ => break,
+                }
+            }
+            let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+            record.lock().unwrap().push(line.clone());
+            let body = match line.split(' ').nth(1).unwrap_or_default() {
+                "/latest/api/token" => "token".to_owned(),
+                "/latest/meta-data/placement/region" => REGION.to_owned(),
+                path if path.ends_with("/security-credentials/") => "node-role".to_owned(),
+                path if path.ends_with("/security-credentials/node-role") => json!({
+                    "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z", "Expiration": "2099-01-01T00:00:00Z",
+                    "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-checked-by-the-emulator", "Token": "token",
+                })
+                .to_string(),
+                _ => String::new(),
+            };
+            let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+            let head = format!("x-aws-ec2-metadata-token-ttl-seconds: 21600\r\nContent-Length: {}\r\nConnection: close", body.len());
+            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").as_bytes()).await;
+        }
+    });
+    Ok((endpoint, asked))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_the_node_is_used_only_where_the_administrator_allows_it() -> Result<()> {
+    let stage = Stage::enter("node").await?;
+    let (service, asked) = node().await?;
+    let profile = stage.plane().dir().join(format!("{}-profile", stage.namespace));
+    let role = "arn:aws:iam::111122223333:role/operator";
+    std::fs::write(&profile, format!("[default]\nrole_arn = {role}\ncredential_source = Ec2InstanceMetadata\n"))?;
+    let profile = profile.display().to_string();
+    let bare = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.as_str()), ("AWS_CONFIG_FILE", "/dev/null")];
+    let named = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.as_str()), ("AWS_CONFIG_FILE", &profile)];
+
+    for (name, environment) in [("bare", bare), ("named", named)] {
+        let operator = Operator::start_as(&stage, &[], &environment).await?;
+        stage.create(name, spec()).await?;
+        stage.refused(name, "IdentityRefused").await?;
+        let status = stage.objects().get(name).await?.status.unwrap_or_default();
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").context("Ready")?;
+        for word in ["IRSA", "EKS Pod Identity", "--allow-instance-identity"] {
+            ensure!(ready.message.contains(word), "{}", ready.message);
+        }
+        operator.check()?;
+    }
+    let flags = ["run", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
+    let ended = run_to_end_with(&stage.kubeconfig, &flags, &bare).await?;
+    ensure!(!ended.status.success() && String::from_utf8_lossy(&ended.stderr).contains("no AWS region"), "{ended:?}");
+    ensure!(asked.lock().unwrap().is_empty(), "{:?}", asked.lock().unwrap());
+
+    let operator = Operator::start_as(&stage, &["--allow-instance-identity"], &bare).await?;
+    stage.refresh("bare", "allowed").await?;
+    stage.ready("bare").await?;
+    ensure!(asked.lock().unwrap().iter().any(|line| line.contains("/security-credentials/node-role")), "{:?}", asked.lock().unwrap());
     operator.check()
 }
 

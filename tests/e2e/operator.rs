@@ -207,8 +207,7 @@ fn command(kubeconfig: &Path) -> Command {
     command
         .env("KUBECONFIG", kubeconfig)
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "not-checked-by-the-emulator")
-        .env("AWS_EC2_METADATA_DISABLED", "true");
+        .env("AWS_SECRET_ACCESS_KEY", "not-checked-by-the-emulator");
     command
 }
 
