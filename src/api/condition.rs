@@ -105,7 +105,7 @@ pub enum Reason {
     SecretNotOwned,
     /// Another client keeps changing the Kubernetes Secret.
     Contested,
-    /// The version that the Secret is pinned to does not exist.
+    /// The version that the Secret is pinned to does not exist, or is only pending.
     VersionNotFound,
     /// A field that `spec.target.keys` refers to is not in the value.
     FieldMissing,

@@ -343,6 +343,8 @@ pub enum RollbackRefusal {
     Malformed,
     /// The version does not exist in AWS or was deleted by AWS.
     VersionNotFound,
+    /// The version has only the label AWSPENDING: it was never current, and its value may not be usable.
+    VersionPending,
     /// The secret has no previous version.
     NoPreviousVersion,
     /// The object only mirrors the AWS secret and does not own its value.
@@ -362,6 +364,10 @@ impl RollbackRefusal {
             Self::VersionNotFound => {
                 "the version does not exist, or AWS deleted it because it had no staging label; choose another version (kubectl \
                  rotatedsecret history) and use a new token"
+            }
+            Self::VersionPending => {
+                "the version has only the label AWSPENDING, so it was never current and its value may not be usable yet; choose another \
+                 version (kubectl rotatedsecret history) and use a new token"
             }
             Self::AlreadyRolledBack => {
                 "the current version is already a rollback, so AWSPREVIOUS is the version that was rolled back; to restore that version, \

@@ -149,6 +149,13 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
                     want.secret_name, want.name, want.namespace
                 )));
             }
+            if situation.only_pending(version) {
+                return Err(not_found(format!(
+                    "spec.target.versionId: version {version} of {} has only the label AWSPENDING, so it may not be usable yet. It is \
+                     mirrored when it becomes current; or choose one of kubectl rotatedsecret history {} -n {}",
+                    want.secret_name, want.name, want.namespace
+                )));
+            }
             Ok(version.clone())
         }
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::AWSPENDING;
 use crate::compare::{Current, MirrorState, Observation, SecretState};
 use crate::desired::{Desired, Rotation};
 use crate::journal::CONSISTENCY_WINDOW;
@@ -24,6 +25,14 @@ impl Situation<'_> {
             || self.secret.pending.version() == Some(version)
             || self.secret.labels.values().any(|labelled| labelled == version)
             || self.seen.used().contains_key(version)
+    }
+
+    /// Whether AWSPENDING is the only label of a version, and the version is not known to have been current: its value may
+    /// not be usable yet.
+    pub(super) fn only_pending(&self, version: &VersionId) -> bool {
+        let labelled = |pending: bool| self.secret.labels.iter().any(|(label, on)| on == version && (label == AWSPENDING) == pending);
+        let was_current = self.seen.status.recorded(version) || *version == self.want.ids.creation();
+        labelled(true) && !labelled(false) && !was_current
     }
 
     /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.

@@ -64,6 +64,9 @@ fn answer(situation: &Situation<'_>) -> Answer {
     if *of == current.version {
         return Answer::Handled(None);
     }
+    if situation.only_pending(of) {
+        return Answer::Handled(Some(RollbackRefusal::VersionPending));
+    }
     if seen.journal.missing(of) {
         // A version without a value has AWSPENDING only. Any other label means that it exists.
         let shown = secret.labels.iter().any(|(label, version)| version == of && label != AWSPENDING);

@@ -248,6 +248,36 @@ fn a_pin_to_what_is_not_there_says_so_writes_nothing_and_stops_no_rotation() {
 }
 
 #[test]
+fn a_pinned_version_that_is_only_pending_is_not_mirrored_until_it_is_or_was_current() {
+    let want = pinned(Pin::Version(id(OLD)));
+    for value in [want.value.clone(), None] {
+        for mirror in [MirrorState::Absent, mirrored("current"), mirrored(OLD)] {
+            for pending in [Pending::Foreign(id(OLD)), Pending::Delegated(id(OLD))] {
+                let want = Desired { value: value.clone(), ..want.clone() };
+                let only = labels(&[("AWSCURRENT", "current"), ("AWSPENDING", OLD)]);
+                let mut world = Observation { mirror: mirror.clone(), ..labelled(only) };
+                world.secret.as_mut().unwrap().pending = pending;
+                let refusal = rest(&want, &world).mirrored.unwrap();
+                assert_eq!(refusal.reason, Reason::VersionNotFound);
+                assert!(refusal.message.contains("AWSPENDING"), "{}", refusal.message);
+
+                let mut also = world.clone();
+                also.secret.as_mut().unwrap().labels.insert("theirs".to_owned(), id(OLD));
+                let mut recorded_before = world;
+                recorded_before.status.history.push(recorded(OLD));
+                for world in [also, recorded_before] {
+                    match plan(&want, &world, at(NOW)) {
+                        Next::Do(Step::CreateMirror { version } | Step::ReplaceMirror { version, .. }) => assert_eq!(version, id(OLD)),
+                        Next::Rest(rest) => assert!(mirror == mirrored(OLD) && rest.mirrored.is_none(), "{rest:?}"),
+                        Next::Do(step) => panic!("does {step:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_pinned_version_that_aws_no_longer_has_is_kept_and_only_reported_if_the_secret_cannot_be_repaired() {
     let want = pinned(Pin::Version(id(OLD)));
     for (intact, reason) in [(true, None), (false, Some(Reason::VersionNotFound))] {
@@ -294,6 +324,11 @@ fn a_rollback_that_cannot_be_carried_out_is_answered_and_writes_nothing() {
     missing(&mut gone, OLD);
     let to_old = asking(Some(RollbackTo::Version(id(OLD))));
     assert_eq!(handled(&to_old, &gone), Some(RollbackRefusal::VersionNotFound));
+    let mut pending = seen();
+    pending.secret.as_mut().unwrap().labels.insert("AWSPENDING".to_owned(), id(OLD));
+    assert_eq!(handled(&to_old, &pending), Some(RollbackRefusal::VersionPending), "it may never have been current");
+    pending.status.history.push(recorded(OLD));
+    assert!(matches!(step(&to_old, &pending), Step::Put { cause: Cause::RolledBack, .. }), "it was current before");
     let mut first = seen();
     first.secret.as_mut().unwrap().labels.remove("AWSPREVIOUS");
     assert_eq!(handled(&asking(Some(RollbackTo::Previous)), &first), Some(RollbackRefusal::NoPreviousVersion));

@@ -129,6 +129,28 @@ async fn a_pin_to_what_is_not_there_says_so_and_the_secret_stays_as_it_is() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pin_to_a_version_that_is_only_pending_is_refused_until_the_version_is_current() -> Result<()> {
+    let stage = Stage::new("pin").await?;
+    let shared = stage.aws_name("shared");
+    stage.external_writer().create(&shared, r#"{"user":"a"}"#, &BTreeMap::new())?;
+    stage.settled("app", json!({"aws": {"secretName": shared}})).await?;
+    let pending = stage.external_writer().put_pending(&shared, r#"{"user":"b"}"#)?;
+    pin(&stage, json!({"versionId": pending})).await?;
+    let message = stage.expect("app", "Mirrored", "False", "VersionNotFound").await?;
+    ensure!(message.contains(&pending) && message.contains("AWSPENDING"), "{message}");
+    stage.expect("app", "Ready", "False", "VersionNotFound").await?;
+    assert_eq!(stage.data("app").await?["user"], "a", "the Secret keeps its value");
+    stage.assert_silence("app").await?;
+
+    stage.advance(10 * MINUTE);
+    stage.external_writer().move_label(&shared, "AWSCURRENT", Some(&pending))?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?["user"], "b");
+    stage.expect("app", "Mirrored", "True", "Pinned").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_of_somebody_elses_value_can_be_pinned_and_writes_nothing_in_aws() -> Result<()> {
     let stage = Stage::new("pin").await?;
     let shared = stage.aws_name("shared");

@@ -149,6 +149,20 @@ async fn a_request_that_cannot_be_carried_out_is_answered_once_and_writes_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_to_a_version_that_is_only_pending_is_refused_and_writes_nothing() -> Result<()> {
+    let stage = Stage::new("rollback-request").await?;
+    stage.settled("app", unscheduled()).await?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"user":"b"}"#)?;
+    let before = stage.aws();
+    ask(&stage, &format!("early:{pending}")).await?;
+    assert_eq!(acknowledged(&stage).await?, (Some("early".to_owned()), Some(RollbackRefusal::VersionPending)));
+    let message = stage.expect("app", "Ready", "True", "Succeeded").await?;
+    ensure!(message.contains(RollbackRefusal::VersionPending.sentence()), "{message}");
+    assert_eq!(stage.aws(), before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_request_for_the_previous_version_does_not_undo_the_first() -> Result<()> {
     let stage = Stage::new("rollback-request").await?;
     stage.settled("app", unscheduled()).await?;

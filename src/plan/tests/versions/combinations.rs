@@ -13,6 +13,7 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
         Pin::Stage("theirs".to_owned()),
         Pin::Version(id(OLD)),
         Pin::Version(id("current")),
+        Pin::Version(id("foreign")),
     ];
     let asked = [
         None,
@@ -20,6 +21,7 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
         Some(Some(RollbackTo::Previous)),
         Some(Some(RollbackTo::Version(id(OLD)))),
         Some(Some(RollbackTo::Version(id("current")))),
+        Some(Some(RollbackTo::Version(id("foreign")))),
     ];
     let mirrors = [MirrorState::Unwanted, MirrorState::Absent, MirrorState::Foreign, mirrored("current"), mirrored(OLD)];
     for labels_of_ours in 0..32_u32 {
@@ -58,6 +60,7 @@ fn no_combination_of_labels_pins_and_rollbacks_breaks_a_rule() {
                         let remote = world.secret.as_mut().unwrap();
                         remote.current = Some(current(age));
                         remote.pending = pending.map_or(Pending::None, |pending| Pending::Foreign(id(pending)));
+                        remote.labels.extend(pending.map(|pending| ("AWSPENDING".to_owned(), id(pending))));
                         live(&want, &mut world);
                         count += 1;
                     }
@@ -90,6 +93,7 @@ fn live(want: &Desired, world: &mut Observation) {
             }
             Next::Do(step) => {
                 let before = world.clone();
+                assert!(!takes(&step).is_some_and(|version| only_pending(world, version)), "{step:?} {}", facts(world));
                 carry_out(world, &step);
                 gone |= missing(world);
                 match &step {
@@ -116,7 +120,23 @@ fn live(want: &Desired, world: &mut Observation) {
     assert!(written <= 2, "one rollback and one rotation at most: {}", facts(world));
     if let (Pin::Version(pinned), MirrorState::Ours { version: Some(held), .. }) = (pin, &world.mirror)
         && !gone
+        && !only_pending(world, pinned)
     {
         assert_eq!(held, pinned, "{}", facts(world));
     }
+}
+
+/// The version whose value a step takes, for the Secret or for a new version.
+fn takes(step: &Step) -> Option<&VersionId> {
+    match step {
+        Step::Put { source: Source::Copy { of }, .. } => Some(of),
+        Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } => Some(version),
+        _ => None,
+    }
+}
+
+/// Whether no other label than AWSPENDING is on the version.
+fn only_pending(world: &Observation, version: &VersionId) -> bool {
+    let labels = &world.secret.as_ref().unwrap().labels;
+    labels.get("AWSPENDING") == Some(version) && labels.values().filter(|holder| *holder == version).count() == 1
 }
