@@ -21,6 +21,10 @@ test: ## Run the unit tests (no cluster)
 verify: ## Run all tests; the first run installs a control plane (minutes)
 	bash .ci/run tests
 
+.PHONY: oldest
+oldest: ## Run the behaviour tests on the oldest supported Kubernetes
+	bash .ci/run oldest
+
 .PHONY: demo
 demo: ## Run the demo: the life cycle of one credential on this machine
 	bash .ci/run demo

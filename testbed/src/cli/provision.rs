@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use testbed::controlplane::binaries::{self, Binaries, KUBERNETES};
+use testbed::controlplane::binaries::{self, Binaries, KUBERNETES, Release};
 use testbed::moto;
 use testbed::{node, promtool};
 
@@ -45,7 +45,7 @@ pub(crate) fn provision_and_tell() -> Result<()> {
     println!("{}", moto::home()?.display());
     println!("{}", promtool::provision()?.display());
     if let Some(version) = version(&binaries.kube_apiserver)
-        && version != format!("Kubernetes v{KUBERNETES}")
+        && version != format!("Kubernetes v{}", Release::selected()?.version())
     {
         println!("KUBEBUILDER_ASSETS holds {version}; the tests are written for {KUBERNETES} and may fail with another");
     }

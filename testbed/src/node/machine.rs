@@ -14,6 +14,7 @@ use xtask::image::{Image, Written};
 
 use super::config::{self, Files, NAME, PAUSE, SOCKET};
 use super::programs::{Programs, find};
+use crate::controlplane::binaries::Release;
 use crate::controlplane::{ControlPlane, Options};
 use crate::sandbox::authority::Authority;
 use crate::sandbox::forward::Forward;
@@ -40,6 +41,9 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn obstacle() -> Option<String> {
     if std::env::var(SWITCH).as_deref() == Ok("off") {
         return Some(format!("{SWITCH} is off"));
+    }
+    if !matches!(Release::selected(), Ok(Release::Newest)) {
+        return Some("the node is of the newest version of Kubernetes only".to_owned());
     }
     namespaces::obstacle()
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use testbed::controlplane::binaries::KUBERNETES;
+use testbed::controlplane::binaries::Release;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use kubelet::Kubelet;
@@ -119,7 +119,7 @@ async fn open(screen: &Screen) -> Result<Stage> {
     let start = Instant::now();
     let stage = screen.during("etcd, kube-apiserver and kube-controller-manager start", Stage::start()).await?;
     let version = stage.control_plane.admin().apiserver_version().await?.git_version;
-    let note = if version == format!("v{KUBERNETES}") { "" } else { ", from KUBEBUILDER_ASSETS" };
+    let note = if version == format!("v{}", Release::selected()?.version()) { "" } else { ", from KUBEBUILDER_ASSETS" };
     screen.ok(&format!("etcd, kube-apiserver and kube-controller-manager run, {version}{note} ({})", seconds(start.elapsed())))?;
     screen.say(&format!("Their logs are in {}.", stage.control_plane.dir().display()))?;
     Ok(stage)

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use testbed::controlplane::binaries::{self, KUBERNETES};
+use testbed::controlplane::binaries::{self, Release};
 use testbed::process::ProcessGroup;
 
 use super::screen::{Progress, Screen, seconds};
@@ -33,7 +33,10 @@ pub(super) async fn prepare(screen: &Screen) -> Result<PathBuf> {
     // Says itself what it fetches or builds. The demo needs no moto, which `cargo provision` makes, too.
     tokio::task::spawn_blocking(binaries::provision).await??;
     let how = if missing { format!("made in {} s, kept for the next time", start.elapsed().as_secs()) } else { "were here".to_owned() };
-    screen.ok(&format!("etcd, kube-apiserver, kube-controller-manager and kubectl of Kubernetes {KUBERNETES} ({how})"))?;
+    screen.ok(&format!(
+        "etcd, kube-apiserver, kube-controller-manager and kubectl of Kubernetes {} ({how})",
+        Release::selected()?.version()
+    ))?;
 
     let start = Instant::now();
     let progress = screen.progress("cargo builds the operator");

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::ProcessGroup;
 pub(crate) use progress::Progress;
 use releases::Releases;
-pub use versions::{ETCD, HELM, KUBERNETES};
+pub use versions::{ETCD, HELM, KUBERNETES, Release};
 use versions::{HELM_NAME, NAMES};
 
 const NODE_NAMES: [&str; 2] = ["kubelet", "kube-scheduler"];
@@ -45,8 +45,9 @@ pub fn find() -> Result<Binaries> {
     let missing = places.missing();
     if !missing.is_empty() {
         bail!(
-            "the control plane's programs are not on this machine yet ({} of Kubernetes {KUBERNETES}): type `cargo provision`",
-            missing.join(", ")
+            "the control plane's programs are not on this machine yet ({} of Kubernetes {}): type `cargo provision`",
+            missing.join(", "),
+            places.release.version()
         );
     }
     places.binaries()
@@ -57,7 +58,7 @@ pub fn find() -> Result<Binaries> {
 pub fn provision() -> Result<Binaries> {
     let places = Places::of_this_machine()?;
     if !places.missing().is_empty() {
-        provision_in(&places, Releases::official())?;
+        provision_in(&places)?;
     }
     places.binaries()
 }
@@ -73,7 +74,7 @@ pub(crate) fn find_node() -> Result<(PathBuf, PathBuf)> {
 pub(crate) fn provision_node() -> Result<()> {
     let places = Places::of_node()?;
     if !places.missing().is_empty() {
-        provision_in(&places, Releases::official())?;
+        provision_in(&places)?;
     }
     Ok(())
 }
@@ -105,12 +106,16 @@ pub fn find_helm() -> Result<PathBuf> {
 pub fn provision_helm() -> Result<PathBuf> {
     let places = Places::of_helm()?;
     if !places.missing().is_empty() {
-        provision_in(&places, Releases::official())?;
+        provision_in(&places)?;
     }
     find_helm()
 }
 
-fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
+fn provision_in(places: &Places) -> Result<()> {
+    provision_from(places, Releases::official(places.release))
+}
+
+fn provision_from(places: &Places, mut releases: Releases) -> Result<()> {
     fs::create_dir_all(&places.cache)
         .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME to a place that is writable", places.cache.display()))?;
     let _lock = lock(&places.cache)?;
@@ -121,7 +126,7 @@ fn provision_in(places: &Places, mut releases: Releases) -> Result<()> {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&places.cache)?;
         let program = staging.path().join(name);
         if !releases.fetch(&workshop, name, &program) {
-            build::build(&workshop, name, &program)?;
+            build::build(&workshop, name, places.release, &program)?;
         }
         make_executable(&program)?;
         // Renamed in one step, so that no incomplete program is visible.
@@ -165,6 +170,7 @@ fn remove_leftovers(cache: &Path) -> Result<()> {
 /// The programs, and the directories to search.
 #[derive(Debug)]
 struct Places {
+    release: Release,
     names: &'static [&'static str],
     assets: Option<PathBuf>,
     cache: PathBuf,
@@ -172,8 +178,11 @@ struct Places {
 
 impl Places {
     fn of_this_machine() -> Result<Self> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
-        Ok(Self { names: &NAMES, assets, cache: cache_dir()?.join("controlplane").join(KUBERNETES) })
+        let release = Release::selected()?;
+        // The variable names a directory with the newest version, if at all.
+        let assets = (release == Release::Newest).then(|| std::env::var_os("KUBEBUILDER_ASSETS")).flatten();
+        let assets = assets.filter(|value| !value.is_empty()).map(PathBuf::from);
+        Ok(Self { release, names: &NAMES, assets, cache: cache_dir()?.join("controlplane").join(release.version()) })
     }
 
     fn of_node() -> Result<Self> {
@@ -181,7 +190,7 @@ impl Places {
     }
 
     fn of_helm() -> Result<Self> {
-        Ok(Self { names: &[HELM_NAME], assets: None, cache: cache_dir()?.join(HELM_NAME).join(HELM) })
+        Ok(Self { release: Release::Newest, names: &[HELM_NAME], assets: None, cache: cache_dir()?.join(HELM_NAME).join(HELM) })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -239,7 +248,7 @@ mod tests {
             put(&cache, name);
         }
         put(&assets, "kube-apiserver");
-        let places = Places { names: &NAMES, assets: Some(assets.clone()), cache: cache.clone() };
+        let places = Places { release: Release::Newest, names: &NAMES, assets: Some(assets.clone()), cache: cache.clone() };
         let binaries = places.binaries().unwrap();
         assert_eq!(binaries.kube_apiserver, assets.join("kube-apiserver"));
         assert_eq!(binaries.etcd, cache.join("etcd"));
@@ -250,7 +259,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "etcd");
         fs::write(dir.path().join("kubectl"), "half").unwrap();
-        let places = Places { names: &NAMES, assets: None, cache: dir.path().to_owned() };
+        let places = Places { release: Release::Newest, names: &NAMES, assets: None, cache: dir.path().to_owned() };
         assert_eq!(places.missing(), ["kube-apiserver", "kube-controller-manager", "kubectl"]);
     }
 
@@ -259,8 +268,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
         fs::create_dir_all(cache.join(".new-killed")).unwrap();
-        let places = Places { names: &NAMES, assets: None, cache: cache.clone() };
-        provision_in(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
+        let places = Places { release: Release::Newest, names: &NAMES, assets: None, cache: cache.clone() };
+        provision_from(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
         assert!(places.missing().is_empty());
         assert!(!cache.join(".new-killed").exists());
         let mut names: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -272,8 +281,8 @@ mod tests {
     fn helm_is_taken_from_its_release() {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
-        let places = Places { names: &[HELM_NAME], assets: None, cache: cache.clone() };
-        provision_in(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
+        let places = Places { release: Release::Newest, names: &[HELM_NAME], assets: None, cache: cache.clone() };
+        provision_from(&places, releases::tests::simulated(&dir.path().join("official"))).unwrap();
         assert_eq!(fs::read_to_string(cache.join("helm")).unwrap(), "simulated helm");
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::progress::Progress;
-use super::versions::{ETCD, HELM, HELM_NAME, KUBERNETES};
+use super::versions::{ETCD, HELM, HELM_NAME, Release};
 use crate::process::ProcessGroup;
 
 /// Where releases are; forgets about them at the first failure.
@@ -21,9 +21,10 @@ pub(super) struct Releases {
 }
 
 impl Releases {
-    pub(super) fn official() -> Self {
+    pub(super) fn official(release: Release) -> Self {
+        let kubernetes = release.version();
         Self {
-            kubernetes: format!("https://dl.k8s.io/release/v{KUBERNETES}/bin/{}/{}", std::env::consts::OS, architecture()),
+            kubernetes: format!("https://dl.k8s.io/release/v{kubernetes}/bin/{}/{}", std::env::consts::OS, architecture()),
             etcd: format!("https://github.com/etcd-io/etcd/releases/download/v{ETCD}"),
             helm: "https://get.helm.sh".to_owned(),
             reachable: true,
