@@ -23,6 +23,8 @@ mod place;
 mod policy;
 mod removal;
 pub mod resource_policy;
+mod rotation_rules;
+mod schema;
 mod settings;
 mod syntax;
 mod token;
@@ -34,6 +36,7 @@ pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
 pub use policy::Policy;
 pub use removal::{AwsRemoval, Removal, SecretPlace};
+use schema::Violations;
 pub use settings::{Setting, Settings};
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
@@ -60,7 +63,11 @@ impl Desired {
         let aws = &object.spec.aws;
         // The names of an object that is being deleted are not used any more, or it has used them before.
         if object.metadata.deletion_timestamp.is_none() {
-            syntax::check(&object.spec)?;
+            syntax::check(&name, &object.spec)?;
+        }
+        let mut violations = Violations::of(&object.spec);
+        if let Some(refusal) = violations.object.take().filter(|_| object.metadata.deletion_timestamp.is_none()) {
+            return Err(refusal);
         }
 
         let by_arn = aws.secret_name.as_deref().and_then(SecretArn::parse);
@@ -118,14 +125,14 @@ impl Desired {
             ids: VersionIds::of(&uid),
             suspended: object.spec.suspend,
             suspended_by_namespace: None,
-            settings: Settings::read(aws, &region, policy),
+            settings: Settings::read(aws, &region, policy).without(&violations),
             own_prefix,
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             description: aws.description.clone(),
             tags,
             delete_after_days: (aws.deletion_policy == AwsDeletionPolicy::Delete).then(|| aws.recovery_window_in_days.clamp(7, 30)),
-            rotation: generators::outliving(rotation(object, policy, &region, VersionIds::of(&uid)), value.as_ref()),
+            rotation: generators::outliving(rotation(object, policy, &region, violations.rotation), value.as_ref()),
             region,
             value,
             delivery: Delivery::Direct,
@@ -143,10 +150,17 @@ impl Desired {
     }
 }
 
-fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, ids: VersionIds) -> Rotation {
+/// `violation`: of a bound of the schema.
+fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, violation: Option<Refusal>) -> Rotation {
     let Some(spec) = &object.spec.rotation else { return Rotation::Never };
+    let ids = VersionIds::of(&object.uid().unwrap_or_default());
+    let violation = violation.or_else(|| rotation_rules::refusal(&object.spec, spec));
     if let Some(lambda) = &spec.lambda {
-        return Rotation::Lambda(lambda_rotation::parse(spec, lambda, region, policy));
+        let parsed = lambda_rotation::parse(spec, lambda, region, policy);
+        return Rotation::Lambda(violation.map_or(parsed.clone(), |refusal| LambdaRotation { config: Err(refusal), ..parsed }));
+    }
+    if let Some(refusal) = violation {
+        return Rotation::Refused(refusal);
     }
     let refused = |reason, message: String| Rotation::Refused(Refusal::new(reason, message));
     let invalid = |field: &str, error: ScheduleError| refused(Reason::InvalidSpec, format!("spec.rotation.{field}: {error}"));

@@ -14,7 +14,13 @@ use crate::value::DeclaredValue;
 #[cfg(test)]
 mod tests;
 
+/// Maximum size of a value in AWS.
+const LARGEST: usize = 65_536;
+
 pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
+    if let Some(message) = misplaced(spec) {
+        return Err(invalid(message));
+    }
     if let Some(plain) = &spec.plain_text {
         let generator = generator(plain)?;
         if !generator.companions().is_empty() {
@@ -43,6 +49,76 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
+/// What is wrong with the fields, apart from their generators.
+fn misplaced(spec: &ValueSpec) -> Option<&'static str> {
+    let ValueSpec { data, generate, plain_text } = spec;
+    let fields = !data.is_empty() || !generate.is_empty();
+    if plain_text.is_some() == fields {
+        return Some("set either plainText alone, or at least one field in data or generate");
+    }
+    if !data.keys().chain(generate.keys()).all(|name| is_field_name(name)) {
+        return Some(
+            "field names in data and generate may contain only letters, digits, dots, dashes and underscores, at most 253 characters",
+        );
+    }
+    if generate.keys().any(|name| data.contains_key(name)) {
+        return Some("a field must not be in both data (fixed) and generate (generated): remove one of the two");
+    }
+    let size = data.iter().map(|(name, value)| name.chars().count().saturating_add(value.chars().count()));
+    (size.fold(0, usize::saturating_add) > LARGEST).then_some("data has at most 65,536 characters in total: use fewer or shorter fields")
+}
+
+fn is_field_name(name: &str) -> bool {
+    (1..=253).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}
+
+/// Options of another type than the declared one.
+fn misplaced_options(spec: &GeneratorSpec) -> Option<&'static str> {
+    let declared_password = GeneratorSpec {
+        kind: GeneratorType::Password,
+        length: None,
+        encoding: None,
+        algorithm: None,
+        public_key_field: None,
+        certificate_field: None,
+        ca_field: None,
+        common_name: None,
+        dns_names: None,
+        validity_days: None,
+        ..spec.clone()
+    };
+    let of_tls = spec.certificate_field.is_some()
+        || spec.ca_field.is_some()
+        || spec.common_name.is_some()
+        || spec.dns_names.is_some()
+        || spec.validity_days.is_some();
+    let rules = [
+        (
+            GeneratorType::Password,
+            declared_password != GeneratorSpec::default(),
+            "passwordLength, the exclude options, includeSpace and requireEachIncludedType are valid only with type: Password; remove them \
+             or change the type",
+        ),
+        (
+            GeneratorType::Bytes,
+            spec.length.is_some() || spec.encoding.is_some(),
+            "length and encoding are valid only with type: Bytes; remove them or change the type",
+        ),
+        (
+            GeneratorType::SshKeyPair,
+            spec.algorithm.is_some() || spec.public_key_field.is_some(),
+            "algorithm and publicKeyField are valid only with type: SshKeyPair; remove them or change the type",
+        ),
+        (
+            GeneratorType::TlsKeyPair,
+            of_tls,
+            "certificateField, caField, commonName, dnsNames and validityDays are valid only with type: TlsKeyPair; remove them or change \
+             the type",
+        ),
+    ];
+    rules.into_iter().find(|(kind, set, _)| *set && *kind != spec.kind).map(|(_, _, message)| message)
+}
+
 /// Rejects the schedule if a certificate would expire before its successor is generated. Everything else is reconciled.
 pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) -> Rotation {
     let (Rotation::Scheduled { clock, .. }, Some(DeclaredValue::Fields { generate, .. })) = (&rotation, declared) else { return rotation };
@@ -69,6 +145,16 @@ pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) ->
 }
 
 fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
+    if let Some(message) = misplaced_options(spec) {
+        return Err(invalid(message));
+    }
+    let companions = [&spec.public_key_field, &spec.certificate_field, &spec.ca_field];
+    if !companions.into_iter().flatten().all(|name| is_field_name(name)) {
+        return Err(invalid(
+            "publicKeyField, certificateField and caField may contain only letters, digits, dots, dashes and underscores, at most 253 \
+             characters",
+        ));
+    }
     let field = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
     // A negative number is outside every range.
     let number = |number: i32| u32::try_from(number).unwrap_or(0);

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use super::policy::Policy;
 use crate::api::condition::Reason;
 use crate::api::{LambdaSpec, RotationSpec};
+use crate::identity::AwsAccount;
 use crate::refusal::Refusal;
 use crate::schedule::{Schedule, Span, parse_duration};
 
@@ -71,6 +72,12 @@ pub(super) fn parse(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, poli
 
 fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Policy) -> Result<RotationConfig, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"));
+    if !is_function_arn(&lambda.function_arn) {
+        return Err(invalid(
+            ".lambda.functionArn: use the full ARN of a function, such as arn:aws:lambda:eu-central-1:123456789012:function:rotate"
+                .to_owned(),
+        ));
+    }
     if lambda.function_arn.split(':').nth(3) != Some(region) {
         return Err(invalid(format!(
             ".lambda.functionArn: AWS only calls functions in the region of the secret: use a function in {region}, or create a new \
@@ -90,6 +97,10 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
             ".schedule: AWS supports only rate( ) and cron( ) with six fields; use for example cron(0 8 1 * ? *)".to_owned(),
         ));
     }
+    let unsupported = ["minute", "second"].into_iter().any(|unit| spec.schedule.as_ref().is_some_and(|text| text.contains(unit)));
+    if unsupported {
+        return Err(invalid(".schedule: AWS supports rate( ) in hours and days only; use for example rate(4 hours)".to_owned()));
+    }
     let shortest = schedule.shortest_interval();
     if shortest < SHORTEST {
         return Err(invalid(format!(".schedule: AWS rotates at most every four hours, not every {}; rotate less often", Span(shortest))));
@@ -106,7 +117,7 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
         ));
     }
     let duration = parse_duration(&spec.duration).map_err(|error| invalid(format!(".duration: {error}")))?;
-    if duration.as_secs() % 3600 != 0 {
+    if spec.duration != "0s" && !is_whole_hours(&spec.duration) {
         return Err(invalid(
             ".duration: AWS supports only whole hours; use for example 3h, or 0s for the default window of \
              AWS"
@@ -126,6 +137,29 @@ fn config(spec: &RotationSpec, lambda: &LambdaSpec, region: &str, policy: &Polic
         duration: (!duration.is_zero()).then(|| format!("{}h", duration.as_hours())),
     };
     Ok(RotationConfig { rules, schedule })
+}
+
+fn is_function_arn(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let (partition, region, account, name, alias) = match parts.as_slice() {
+        ["arn", partition, "lambda", region, account, "function", name] => (partition, region, account, name, "LATEST"),
+        ["arn", partition, "lambda", region, account, "function", name, alias] => (partition, region, account, name, *alias),
+        _ => return false,
+    };
+    let word = |text: &str, most: usize, more: &[u8]| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    let lower = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    AwsAccount::parse(partition, account).is_some()
+        && word(region, 32, b"-")
+        && lower(region)
+        && word(name, 64, b"-_")
+        && word(alias, 128, b"-_$")
+}
+
+/// A number of hours as AWS writes it.
+fn is_whole_hours(duration: &str) -> bool {
+    duration.strip_suffix('h').is_some_and(|hours| !hours.starts_with('0') && hours.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Maximum window in hours: up to the next window for schedules in hours, and to the end of the day for schedules in

@@ -7,6 +7,7 @@ use super::glob::glob_allows;
 use super::key::{DEFAULT, DEFAULT_SHORT};
 use super::policy::Policy;
 use super::resource_policy::PolicyDocument;
+use super::schema::Violations;
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, AwsSpec};
 use crate::refusal::Refusal;
@@ -100,6 +101,17 @@ impl Settings {
             adoption: spec.adoption_policy.min(policy.max_adoption),
             adoption_declared: Some(spec.adoption_policy).filter(|declared| *declared > policy.max_adoption),
         }
+    }
+
+    /// Without the settings that exceed a bound of the schema.
+    pub(super) fn without(mut self, violations: &Violations) -> Self {
+        if let Some(refusal) = &violations.policy {
+            self.policy = Setting::Rejected(refusal.clone());
+        }
+        if let Some(refusal) = &violations.replicas {
+            self.replicas = Setting::Rejected(refusal.clone());
+        }
+        self
     }
 
     /// The first refusal.

@@ -4,14 +4,20 @@
 use super::Refusal;
 use super::arn::SecretArn;
 use crate::api::condition::Reason;
-use crate::api::{AwsSpec, GROUP, RECOMMENDED_LABELS, RotatedSecretSpec, TargetSpec};
+use crate::api::{AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec};
 use crate::value::is_secret_key;
+
+/// Maximum length of the name of an object, which is part of the default AWS name.
+const LONGEST_NAME: usize = 200;
 
 /// Checks the names in the spec.
 ///
 /// # Errors
 /// A refusal with the name of the field.
-pub(super) fn check(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
+pub(super) fn check(name: &str, spec: &RotatedSecretSpec) -> Result<(), Refusal> {
+    if name.len() > LONGEST_NAME {
+        return Err(invalid("metadata.name", name, "use at most 200 characters"));
+    }
     aws(spec).and_then(|()| target(&spec.target))
 }
 
@@ -38,8 +44,25 @@ fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
             return Err(invalid(FIELD, name, "use only letters, digits and / _ + = . @ - !, or a full ARN"));
         }
     }
-    let reserved = tags.keys().find(|key| key.is_empty() || key.starts_with("aws:") || key.starts_with(&format!("{GROUP}/")));
-    reserved.map_or(Ok(()), |key| Err(invalid("spec.aws.tags", key, "keys must not be empty or start with aws: or rotated-secrets.io/")))
+    if matches!(spec.aws.keep_versions, 1 | 2) {
+        return refused("spec.aws.keepVersions must be 3 or more, or 0 for none");
+    }
+    let settings = &spec.aws;
+    let more = settings.resource_policy.is_some()
+        || settings.replica_regions.is_some()
+        || settings.adoption_policy != crate::api::AwsAdoptionPolicy::Never;
+    if spec.value.is_none() && more {
+        return refused(
+            "spec.aws.resourcePolicy, replicaRegions and adoptionPolicy require spec.value: without spec.value the AWS secret is only \
+             mirrored; remove them",
+        );
+    }
+    let reserved = tags
+        .keys()
+        .find(|key| !(1..=128).contains(&key.chars().count()) || key.starts_with("aws:") || key.starts_with(&format!("{GROUP}/")));
+    reserved.map_or(Ok(()), |key| {
+        Err(invalid("spec.aws.tags", key, "keys must have 1 to 128 characters and not start with aws: or rotated-secrets.io/"))
+    })
 }
 
 fn target(spec: &TargetSpec) -> Result<(), Refusal> {
@@ -69,9 +92,28 @@ fn target(spec: &TargetSpec) -> Result<(), Refusal> {
         return Err(invalid("spec.target.keys and wholeValueKey", key, "use letters, digits, - _ and ., at most 253 characters"));
     }
     if spec.whole_value_key.is_some() && !spec.keys.is_empty() {
-        return Err(Refusal::new(Reason::InvalidSpec, "spec.target: set keys or wholeValueKey, not both"));
+        return refused("spec.target: set keys or wholeValueKey, not both");
+    }
+    version(spec)
+}
+
+/// The version to which the Secret is pinned.
+fn version(spec: &TargetSpec) -> Result<(), Refusal> {
+    if let Some(version) = spec.version_id.as_ref().filter(|version| !version.bytes().all(|b| b.is_ascii_graphic())) {
+        return Err(invalid("spec.target.versionId", version, "use a version ID; for a staging label use versionStage"));
+    }
+    let stage = &spec.version_stage;
+    if stage == AWSPENDING || stage.starts_with(RETENTION_LABEL) {
+        return Err(invalid("spec.target.versionStage", stage, "use AWSCURRENT, AWSPREVIOUS or a label of your own, or set versionId"));
+    }
+    if spec.version_id.is_some() && stage != AWSCURRENT {
+        return refused("spec.target: versionId pins the Secret to a version ID, versionStage to a staging label: remove one of the two");
     }
     Ok(())
+}
+
+fn refused(message: &str) -> Result<(), Refusal> {
+    Err(Refusal::new(Reason::InvalidSpec, message))
 }
 
 /// `canonical`: the key as the API server checks it.

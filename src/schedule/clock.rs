@@ -207,7 +207,7 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, ScheduleError> {
     let mut seconds = 0_i64;
     for (unit, worth) in [('h', 3600), ('m', 60), ('s', 1)] {
         if let Some((number, after)) = rest.split_once(unit) {
-            let digits = (1..=8).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+            let digits = (1..=5).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
             let number: i64 = number.parse().ok().filter(|_| digits).ok_or_else(refused)?;
             seconds = seconds.saturating_add(number.saturating_mul(worth));
             rest = after;

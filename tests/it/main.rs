@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
+mod admission;
+mod admission_rules;
 mod behaviour;
 mod campaign;
 mod clock;

@@ -20,7 +20,7 @@ fn what_aws_takes_is_passed_on_as_it_was_written() {
         (Some("rate(30 days)"), None, "0s", "rate(30 days); by AWS"),
         (Some("cron(0 8 1 * ? *)"), None, "16h", "cron(0 8 1 * ? *); duration: 16h; by AWS"),
         (Some("cron(0 4/12 * * ? *)"), None, "12h", "cron(0 4/12 * * ? *); duration: 12h; by AWS"),
-        (Some("cron(0 17 L * ? *)"), None, "60m", "cron(0 17 L * ? *); duration: 1h; by AWS"),
+        (Some("cron(0 17 L * ? *)"), None, "1h", "cron(0 17 L * ? *); duration: 1h; by AWS"),
         (None, Some(30), "24h", "rate(30 days); duration: 24h; by AWS"),
     ] {
         let terms = asked(schedule, days, duration, &policy()).unwrap();
@@ -41,6 +41,8 @@ fn what_aws_refuses_is_refused_with_what_to_write_instead() {
         (Some("cron(0 20 * * ? *)"), None, "5h", "use at most 4h"),
         (Some("cron(0 4/8 * * ? *)"), None, "9h", "use at most 8h"),
         (Some("rate(30 days)"), None, "90m", "only whole hours"),
+        (Some("rate(30 days)"), None, "60m", "only whole hours"),
+        (Some("rate(300 minutes)"), None, "0s", "in hours and days only"),
         (None, Some(1001), "0s", "1 to 1000"),
         (None, None, "0s", "exactly one of"),
     ] {

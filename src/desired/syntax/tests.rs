@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn refusal(spec: Value) -> Option<String> {
-    check(&serde_json::from_value(spec).unwrap()).err().map(|refusal| {
+    check("db-admin", &serde_json::from_value(spec).unwrap()).err().map(|refusal| {
         assert_eq!(refusal.reason, Reason::InvalidSpec);
         refusal.message
     })

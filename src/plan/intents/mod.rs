@@ -87,8 +87,8 @@ fn rest(examined: Examined) -> Next {
 fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
     let rotates = match situation.want.rotation {
         Rotation::Never => false,
-        Rotation::Lambda(_) => true,
-        Rotation::Scheduled { .. } | Rotation::Refused(_) => situation.want.value.is_some(),
+        Rotation::Lambda(_) | Rotation::Refused(_) => true,
+        Rotation::Scheduled { .. } => situation.want.value.is_some(),
     };
     let provisioned = mirrored.refusal.clone().filter(|_| mirrored.unread);
     Examined {

@@ -77,12 +77,13 @@ fn excluding(situation: &Situation<'_>, clock: &Clock, examined: &mut Examined) 
 /// The rotation of the first due time after the last change of the value.
 pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Situation { want, now, .. } = situation;
-    if want.value.is_none() || examined.rotation.first_pending {
+    if examined.rotation.first_pending {
         return Proposal::Nothing;
     }
     let (clock, suspended, expression) = match &want.rotation {
         // AWS has its own schedule.
         Rotation::Never | Rotation::Lambda(_) => return Proposal::Nothing,
+        Rotation::Scheduled { .. } if want.value.is_none() => return Proposal::Nothing,
         Rotation::Refused(refusal) => {
             examined.aspects.rotated = Some(refusal.clone());
             return Proposal::Nothing;

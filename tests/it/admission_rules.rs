@@ -1,0 +1,180 @@
+//! For each CEL rule of the definition, an object that violates this rule only, and the words with which the operator
+//! rejects it.
+
+use serde_json::{Value, json};
+
+type Row = (String, Value, &'static str);
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:222233334444:secret:shared/db-AbCdEf";
+const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
+
+/// Name, spec and words.
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = vec![("a".repeat(201), password(), "metadata.name")];
+    for (spec, words) in [aws(), rotation(), lambda(), target(), value()].into_iter().flatten() {
+        rows.push((String::from("tried"), spec, words));
+    }
+    for (options, words) in generators() {
+        rows.push((String::from("tried"), json!({"value": {"generate": {"field": options}}}), words));
+        rows.push((String::from("tried"), json!({"value": {"plainText": options}}), words));
+    }
+    for (options, words) in pairs() {
+        rows.push((String::from("tried"), json!({"value": {"generate": {"field": options}}}), words));
+    }
+    rows
+}
+
+/// Rules that cannot be violated alone: the second one that rejects the same object is more general.
+pub(crate) fn implied() -> Vec<Row> {
+    let nothing = json!({
+        "excludeNumbers": true, "excludePunctuation": true, "excludeUppercase": true, "excludeLowercase": true, "includeSpace": true,
+    });
+    let plain_text = pairs().into_iter().map(|(options, words)| (json!({"plainText": options}), words));
+    [
+        (json!({"data": {"a": "b"}, "generate": {"a": {}}}), "both data (fixed) and generate"),
+        (json!({"generate": {"field": nothing}}), "spec.value"),
+        (json!({"plainText": nothing}), "spec.value"),
+    ]
+    .into_iter()
+    .chain(plain_text)
+    .map(|(value, words)| (String::from("tried"), json!({"value": value}), words))
+    .collect()
+}
+
+/// A stored spec, and a change of it that is rejected. What the operator does after such a change under a definition
+/// without the rule is tested in behaviour/moved.rs.
+pub(crate) fn transitions() -> Vec<(Value, Value)> {
+    vec![
+        (json!({"aws": {"region": "eu-west-1"}}), json!({"aws": {"region": "eu-west-2"}})),
+        (json!({"aws": {"secretName": "a"}}), json!({"aws": {"secretName": "b"}})),
+        (json!({"target": {"name": "a"}}), json!({"target": {"name": "b"}})),
+    ]
+}
+
+fn password() -> Value {
+    json!({"value": {"generate": {"password": {}}}})
+}
+
+/// A valid spec with another value at one place.
+fn with(part: &str, value: Value) -> Value {
+    let mut spec = password();
+    spec[part] = value;
+    spec
+}
+
+fn aws() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"aws": {"replicaRegions": []}}), "require spec.value"),
+        (with("aws", json!({"secretName": ARN})), "can only be mirrored"),
+        (json!({"aws": {"secretName": ARN, "region": "us-east-1"}}), "spec.aws.secretName"),
+        (with("aws", json!({"region": "eu-west-1", "replicaRegions": [{"region": "eu-west-1"}]})), "spec.aws.replicaRegions"),
+        (with("aws", json!({"keepVersions": 2})), "spec.aws.keepVersions"),
+        (with("aws", json!({"secretName": "a b"})), "spec.aws.secretName"),
+        (with("aws", json!({"tags": {"aws:x": "y"}})), "spec.aws.tags"),
+        (with("aws", json!({"tags": {"x".repeat(129): "y"}})), "spec.aws.tags"),
+    ]
+}
+
+fn rotation() -> Vec<(Value, &'static str)> {
+    let tls = |days: i32| json!({"value": {"generate": {"tls": {"type": "TlsKeyPair", "commonName": "a", "validityDays": days}}}});
+    let mut short_certificate = tls(30);
+    short_certificate["rotation"] = json!({"automaticallyAfterDays": 30});
+    vec![
+        (json!({"rotation": {"schedule": "rate(30 days)"}}), "requires spec.value"),
+        (json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}), "requires a generated field"),
+        (short_certificate, "validityDays"),
+        (with("rotation", json!({"schedule": "rate(30 days)", "automaticallyAfterDays": 30})), "exactly one of"),
+        (with("rotation", json!({})), "exactly one of"),
+        (with("rotation", json!({"schedule": "rate(30 days)", "timeZone": "Europe/Berlin"})), "spec.rotation.timeZone"),
+        (with("rotation", json!({"schedule": "rate(30 days)", "onMissedWindow": "NextWindow"})), "5m"),
+        (with("rotation", json!({"schedule": "rate(30 days)", "duration": "1d"})), "spec.rotation.duration"),
+        (with("rotation", json!({"schedule": "rate(30 days)", "duration": "100000s"})), "spec.rotation.duration"),
+        (with("rotation", json!({"schedule": "soon"})), "spec.rotation.schedule"),
+        (with("rotation", json!({"schedule": "0 8 1 * *", "timeZone": "+02:00"})), "spec.rotation.timeZone"),
+        (
+            with("rotation", json!({"schedule": "rate(30 days)", "excludePeriods": [{"from": "2027-01-06", "to": "2026-12-20"}]})),
+            "spec.rotation.excludePeriods",
+        ),
+    ]
+}
+
+fn lambda() -> Vec<(Value, &'static str)> {
+    let by_aws = |more: Value| {
+        let mut rotation = json!({"schedule": "rate(30 days)", "lambda": {"functionArn": FUNCTION}});
+        rotation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"rotation": rotation})
+    };
+    vec![
+        (by_aws(json!({"schedule": "rate(300 minutes)"})), "spec.rotation.schedule"),
+        (by_aws(json!({"schedule": "rate(3 hours)"})), "spec.rotation.schedule"),
+        (by_aws(json!({"schedule": "0 8 1 * *"})), "spec.rotation.schedule"),
+        (by_aws(json!({"timeZone": "Europe/Berlin"})), "spec.rotation.timeZone"),
+        (by_aws(json!({"duration": "60m"})), "spec.rotation.duration"),
+        (by_aws(json!({"duration": "0h"})), "spec.rotation.duration"),
+        (by_aws(json!({"onMissedWindow": "NextWindow", "duration": "2h"})), "spec.rotation.onMissedWindow"),
+        (by_aws(json!({"excludePeriods": [{"from": "2026-12-20", "to": "2026-12-24"}]})), "spec.rotation.excludePeriods"),
+        (by_aws(json!({"lambda": {"functionArn": "arn:aws:lambda:eu-central-1:123456789012:layer:rotate"}})), "functionArn"),
+        (by_aws(json!({"lambda": {"functionArn": "arn:aws:lambda:eu-central-1:12345678901:function:rotate"}})), "functionArn"),
+    ]
+}
+
+fn target() -> Vec<(Value, &'static str)> {
+    let version = "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f";
+    let of = |target: Value| with("target", target);
+    vec![
+        (of(json!({"versionId": version, "versionStage": "AWSPREVIOUS"})), "remove one of the two"),
+        (of(json!({"wholeValueKey": "a", "keys": {"b": "password"}})), "spec.target"),
+        (of(json!({"annotations": {"rotated-secrets.io/x": "y"}})), "spec.target.annotations"),
+        (of(json!({"annotations": {"a b": "y"}})), "spec.target.annotations"),
+        (of(json!({"labels": {"kubernetes.io/x": "y"}})), "spec.target.labels"),
+        (of(json!({"labels": {"a": "b c"}})), "spec.target.labels"),
+        (of(json!({"keys": {"a b": "password"}})), "spec.target.keys"),
+        (of(json!({"keys": {"..": "password"}})), "spec.target.keys"),
+        (of(json!({"name": "Admin"})), "spec.target.name"),
+        (of(json!({"versionId": format!("{version} x")})), "spec.target.versionId"),
+        (of(json!({"versionStage": "AWSPENDING"})), "spec.target.versionStage"),
+        (of(json!({"versionStage": "rotated-secrets/2"})), "spec.target.versionStage"),
+        (of(json!({"wholeValueKey": "a b"})), "wholeValueKey"),
+    ]
+}
+
+fn value() -> Vec<(Value, &'static str)> {
+    let many: serde_json::Map<_, _> = (0..10).map(|field| (format!("field-{field}"), json!("x".repeat(8000)))).collect();
+    [
+        (json!({}), "at least one field"),
+        (json!({"plainText": {}, "data": {"a": "b"}}), "plainText alone"),
+        (json!({"plainText": {}, "generate": {"a": {}}}), "plainText alone"),
+        (json!({"plainText": {"type": "SshKeyPair"}}), "plainText"),
+        (json!({"data": {"ssh.pub": "x"}, "generate": {"a": {"type": "SshKeyPair"}}}), "ssh.pub"),
+        (json!({"data": {"a b": "x"}}), "field names"),
+        (json!({"data": many}), "65,536"),
+        (json!({"generate": {"a b": {}}}), "field names"),
+    ]
+    .into_iter()
+    .map(|(value, words)| (json!({"value": value}), words))
+    .collect()
+}
+
+/// Options that are wrong in a field and in plain text.
+fn generators() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"type": "Uuid", "passwordLength": 20}), "type: Password"),
+        (json!({"type": "Uuid", "excludeAmbiguous": true}), "type: Password"),
+        (json!({"encoding": "Hex"}), "type: Bytes"),
+        (json!({"algorithm": "Ed25519"}), "type: SshKeyPair"),
+        (json!({"validityDays": 30}), "type: TlsKeyPair"),
+        (json!({"type": "Bytes", "length": 7}), "8 or more"),
+        (json!({"passwordLength": 8}), "64"),
+        (json!({"excludeCharacters": "0123456789"}), "requireEachIncludedType"),
+    ]
+}
+
+/// Options of key pairs, which plain text does not have.
+fn pairs() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"type": "TlsKeyPair"}), "requires a name"),
+        (json!({"type": "SshKeyPair", "publicKeyField": "a b"}), "publicKeyField"),
+        (json!({"type": "TlsKeyPair", "commonName": "a", "certificateField": "a b"}), "certificateField"),
+        (json!({"type": "TlsKeyPair", "commonName": "a", "caField": "a b"}), "caField"),
+    ]
+}
