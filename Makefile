@@ -29,6 +29,11 @@ oldest: ## Run the behaviour tests on the oldest supported Kubernetes
 demo: ## Run the demo: the life cycle of one credential on this machine
 	bash .ci/run demo
 
+.PHONY: recording
+recording: ## Run the demo and render its output as docs/demo.svg
+	cargo demo > target/demo.txt
+	cargo xtask recording target/demo.txt > docs/.new && mv docs/.new docs/demo.svg
+
 .PHONY: generate
 generate: ## Regenerate the CRD, its reference and the files rendered from the chart
 	cargo build --workspace --bins

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use xtask::image::{Needs, operator};
-use xtask::{chart, reference, sbom, site};
+use xtask::{chart, recording, reference, sbom, site};
 
 /// Writes the generated and the released files of Rotated Secrets.
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Print docs/demo.svg, rendered from the output of `cargo demo`
+    Recording {
+        /// What the demo has printed
+        #[arg(value_name = "FILE")]
+        output: PathBuf,
+    },
     /// Build the pages as a site in target/site, and check its links, its anchors and its search index
     Site {
         /// The mdBook to use
@@ -55,6 +61,11 @@ impl Cli {
                 Ok(())
             }
             Task::Chart { check } => write_chart(check),
+            Task::Recording { output } => {
+                let text = std::fs::read_to_string(&output).with_context(|| format!("cannot read {}", output.display()))?;
+                print!("{}", recording::svg(&text)?);
+                Ok(())
+            }
             Task::Site { mdbook, browser } => build_site(&mdbook, browser.as_deref()),
         }
     }
