@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::api::condition::Reason;
 use crate::api::{EXTERNAL_ID, ROLE_ARN, SERVICE_ACCOUNT_ROLE_ARN, TAG_CLUSTER, TAG_NAMESPACE};
+use crate::command::{Command, ObjectRef};
 use crate::refusal::Refusal;
 use crate::value::short_hash;
 
@@ -167,8 +168,9 @@ pub fn of_namespace(session: Session, says: NamespaceSays<'_>) -> Result<Identit
         Refusal::new(
             Reason::IdentityRefused,
             format!(
-                "the Namespace {namespace} {what}; as an administrator run: kubectl annotate namespace {namespace} --overwrite \
-                 {ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME, or remove the annotations with {ROLE_ARN}- {EXTERNAL_ID}-"
+                "the Namespace {namespace} {what}; as an administrator run: {}, or remove the annotations: {}",
+                Command::AnnotateNamespaceRole(namespace),
+                Command::RemoveNamespaceRole(namespace)
             ),
         )
     };
@@ -195,6 +197,7 @@ pub fn of_namespace(session: Session, says: NamespaceSays<'_>) -> Result<Identit
 /// If it does not exist or has no role.
 pub fn of_account(session: Session, name: &str, account: Option<Account>) -> Result<Identity, Refusal> {
     let namespace = &session.namespace;
+    let annotate = Command::AnnotateAccountRole(ObjectRef { namespace, name }).to_string();
     let refused = |message: String| Err(Refusal::new(Reason::IdentityRefused, message));
     let Some(account) = account else {
         return refused(format!(
@@ -205,13 +208,9 @@ pub fn of_account(session: Session, name: &str, account: Option<Account>) -> Res
     match account.role_arn.as_deref().map(RoleArn::parse) {
         Some(Some(role)) => Ok(Identity::ServiceAccount { role, name: name.to_owned(), uid: account.uid, session }),
         Some(None) => refused(format!(
-            "the annotation {SERVICE_ACCOUNT_ROLE_ARN} of the ServiceAccount {name} is not the ARN of an IAM role; run: kubectl annotate \
-             serviceaccount {name} -n {namespace} --overwrite {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
+            "the annotation {SERVICE_ACCOUNT_ROLE_ARN} of the ServiceAccount {name} is not the ARN of an IAM role; run: {annotate}"
         )),
-        None => refused(format!(
-            "the ServiceAccount {name} has no IAM role; run: kubectl annotate serviceaccount {name} -n {namespace} \
-             {SERVICE_ACCOUNT_ROLE_ARN}=arn:aws:iam::ACCOUNT:role/NAME"
-        )),
+        None => refused(format!("the ServiceAccount {name} has no IAM role; run: {annotate}")),
     }
 }
 

@@ -253,7 +253,7 @@ impl Journal {
 
     /// Puts the staging labels where this reconcile moved them, also if `labels` was read before that became visible.
     /// Only moves that AWS compares with the expected holder are applied, and only those that AWS carried out:
-    /// `PutSecretValue` moves labels whatever version has them, so its effect is always read from AWS. What was moved
+    /// `PutSecretValue` moves labels from any version, so its effect is always read from AWS. What was moved
     /// before it is read from AWS too.
     pub fn overlay_labels(&self, labels: &mut BTreeMap<String, VersionId>) {
         let steps: Vec<&Step> = self.changes().collect();

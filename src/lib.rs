@@ -13,6 +13,7 @@ pub mod api;
 pub mod aws;
 pub mod backoff;
 pub mod cli;
+pub mod command;
 pub mod compare;
 pub mod controller;
 pub mod desired;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 
 use crate::api::FINALIZER;
+use crate::command::{Command, SecretRef};
 use crate::kubernetes::object;
 use crate::kubernetes::stored::{Stored, Unreadable};
 use crate::reconcile::Context;
@@ -66,14 +67,14 @@ fn complaint(unreadable: &Unreadable) -> EventNote {
 fn orphaned(unreadable: &Unreadable) -> EventNote {
     let note = match &unreadable.arn {
         Some(arn) => format!(
-            "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; type: aws secretsmanager delete-secret --secret-id {arn}",
-            unreadable.defect
+            "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; to delete it: {}",
+            unreadable.defect,
+            Command::DeleteSecret(SecretRef::of_arn(arn))
         ),
         None => format!(
-            "{}, so spec.aws.deletionPolicy is not known: an AWS secret of this object stays, if there is one; aws secretsmanager list-secrets \
-             --filters Key=tag-value,Values={} finds it",
+            "{}, so spec.aws.deletionPolicy is not known: an AWS secret of this object stays, if there is one; to find it: {}",
             unreadable.defect,
-            unreadable.metadata.uid.as_deref().unwrap_or_default()
+            Command::FindSecrets { region: "REGION", tag_value: unreadable.metadata.uid.as_deref().unwrap_or_default() }
         ),
     };
     EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }

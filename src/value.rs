@@ -193,7 +193,7 @@ pub struct Layout {
     pub kind: SecretType,
     /// Keys of the Secret and their fields. Empty: every field under its own name.
     pub keys: BTreeMap<String, String>,
-    /// Key for the whole value, whatever its form.
+    /// Key for the whole value, which may have any form.
     pub whole: Option<String>,
 }
 

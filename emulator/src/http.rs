@@ -215,7 +215,7 @@ fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> Http
     response
 }
 
-/// An answer as AWS sends it: whatever AWS refuses, it refuses with 400.
+/// An answer as AWS sends it: AWS refuses with 400 in all cases.
 fn send(status: u16, answer: &Result<Value, AwsError>) -> HttpResponse {
     let body = match answer {
         Ok(value) => value.to_string(),

@@ -24,7 +24,7 @@ impl Counters {
         self.sum(|(op, result)| op == operation && result == outcome)
     }
 
-    /// Calls of an operation, whatever came of them.
+    /// Calls of an operation, with any result.
     pub fn total(&self, operation: &str) -> u64 {
         self.sum(|(op, _)| op == operation)
     }

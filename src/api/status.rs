@@ -362,8 +362,8 @@ impl RollbackRefusal {
                  token"
             }
             Self::VersionNotFound => {
-                "the version does not exist, or AWS deleted it because it had no staging label; choose another version (kubectl \
-                 rotatedsecret history) and use a new token"
+                "the version does not exist, or AWS deleted it because it had no staging label; choose another version of \
+                 status.history and use a new token"
             }
             Self::VersionPending => {
                 "the version has only the label AWSPENDING, so it was never current and its value may not be usable yet; choose another \

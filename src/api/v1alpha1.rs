@@ -292,7 +292,7 @@ pub struct TargetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 32, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message(
-        "spec.target.versionId: use a version ID as shown by kubectl rotatedsecret history; for a staging label use versionStage"
+        "spec.target.versionId: use a version ID, as in status.history; for a staging label use versionStage"
     ))]
     pub version_id: Option<String>,
     /// Whether an existing Secret of this name is adopted. `IfAnnotated` requires the annotation

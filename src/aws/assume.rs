@@ -12,6 +12,7 @@ use super::meter::Meter;
 use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
+use crate::command::Command;
 use crate::failure::Failure;
 use crate::identity::{RoleArn, Session};
 use crate::plaintext::Plaintext;
@@ -92,13 +93,13 @@ fn credentials(issued: Option<Issued>) -> Result<Credentials, Failure> {
 
 impl Fault {
     /// As [`Fault::into_failure`], with the advice for a role that cannot be assumed. `trust`: what the role's trust policy must allow.
-    fn into_assume_failure(self, role: &RoleArn, trust: impl FnOnce() -> String) -> Failure {
+    pub(super) fn into_assume_failure(self, role: &RoleArn, trust: impl FnOnce() -> String) -> Failure {
         let advice = match self.code.as_deref() {
-            Some("AccessDenied" | "AccessDeniedException") => format!("{}: aws iam get-role --role-name {}", trust(), role.name()),
+            Some("AccessDenied" | "AccessDeniedException") => format!("{}: {}", trust(), Command::GetRole(role.name())),
             Some("InvalidIdentityToken" | "IDPRejectedClaim" | "ExpiredTokenException" | "ExpiredToken")
                 if self.operation == Operation::AssumeRoleWithWebIdentity =>
             {
-                format!("the account must know this cluster's OIDC issuer: aws iam list-open-id-connect-providers; {}", trust())
+                format!("the account must know this cluster's OIDC issuer: {}; {}", Command::ListOidcProviders, trust())
             }
             Some("RegionDisabledException") => {
                 "STS is not active in the operator's Region for this account: activate it in the IAM console, or run the operator with \
@@ -124,7 +125,15 @@ mod tests {
     const ROLE: &str = "arn:aws:iam::123456789012:role/shop-secrets";
 
     fn refused(operation: Operation, code: Option<&str>) -> Failure {
-        let fault = Fault { operation, code: code.map(str::to_owned), cause: Cause::of(code, "", 403), role: None, region: None };
+        let fault = Fault {
+            operation,
+            code: code.map(str::to_owned),
+            cause: Cause::of(code, "", 403),
+            role: None,
+            region: None,
+            secret: None,
+            key: None,
+        };
         fault.into_assume_failure(&RoleArn::parse(ROLE).unwrap(), || "trust it".to_owned())
     }
 

@@ -92,7 +92,7 @@ impl Calls {
         let number = self.breakers().begin(&target, now);
         let number = number.ok_or_else(|| {
             self.metrics.aws_call_failed_fast(operation.as_str());
-            Fault { operation, code: None, cause: Cause::Unavailable, role, region: Some(region.to_owned()) }
+            Fault { operation, code: None, cause: Cause::Unavailable, role, region: Some(region.to_owned()), secret: None, key: None }
         })?;
         Ok(Passed { calls: self, target, number, end: End::Unknown })
     }

@@ -146,7 +146,7 @@ impl SecretsManager {
     /// also ends the session.
     pub(super) fn call<T, E>(
         &self,
-        region: &str,
+        at: Address<'_>,
         operation: Operation,
         request: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> impl Future<Output = Result<T, Fault>>
@@ -154,10 +154,13 @@ impl SecretsManager {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
-        let call = self.aws.0.environment.calls.call(region, operation, self.session.role(), request);
+        let call = self.aws.0.environment.calls.call(at.region, operation, self.session.role(), request);
         async move {
             let started = self.aws.0.environment.now();
-            call.await.inspect_err(|fault| self.session.after_fault(fault.cause, started, self.aws.0.environment.now()))
+            let answer = call.await;
+            answer.map_err(|fault| Fault { secret: Some(at.id.to_owned()), ..fault }).inspect_err(|fault| {
+                self.session.after_fault(fault.cause, started, self.aws.0.environment.now());
+            })
         }
     }
 }

@@ -20,7 +20,7 @@ impl SecretsManager {
     /// Any other refusal, or no answer.
     pub async fn describe(&self, at: Address<'_>) -> Result<Option<AwsSecret>, Failure> {
         let request = self.client(at.region).describe_secret().secret_id(at.id);
-        match self.call(at.region, Operation::DescribeSecret, request.send()).await {
+        match self.call(at, Operation::DescribeSecret, request.send()).await {
             Ok(output) => {
                 let secret = parse(&output);
                 // An ARN may lead to another account, a name does not.

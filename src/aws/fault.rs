@@ -6,6 +6,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
+use crate::command::{Command, KeyRef, SecretRef};
 use crate::failure::Failure;
 use crate::proxy::ProxyVariables;
 
@@ -20,6 +21,10 @@ pub(super) struct Fault {
     pub(super) role: Option<String>,
     /// The region that was called, if it is known.
     pub(super) region: Option<String>,
+    /// The name or ARN of the secret that the call was about.
+    pub(super) secret: Option<String>,
+    /// The KMS key that the call named.
+    pub(super) key: Option<String>,
 }
 
 /// Why a call failed.
@@ -101,6 +106,8 @@ impl Cause {
             | "ProvisionedThroughputExceededException"
             | "SlowDown" => Self::Throttled,
             "LimitExceededException" => Self::Quota,
+            // Secrets Manager answers so for a caller that may not use the key.
+            "AccessDeniedException" if text.contains("Access to KMS is not allowed") => Self::Key,
             "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => Self::Permissions,
             "InvalidSignatureException" | "SignatureDoesNotMatch" if wrong_time(text) => Self::ClockSkew,
             "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::ClockSkew,
@@ -129,9 +136,15 @@ impl Cause {
             | "IDPCommunicationError"
             | "RequestTimeout"
             | "RequestTimeoutException"
+            | "RequestAbortedException"
             | "PriorRequestNotComplete"
             | "TransactionInProgressException" => Self::Unavailable,
-            "SerializationException" | "UnknownOperationException" | "InvalidAction" | "MissingAction" | "MissingParameter" => Self::Defect,
+            "SerializationException"
+            | "MalformedHttpRequestException"
+            | "UnknownOperationException"
+            | "InvalidAction"
+            | "MissingAction"
+            | "MissingParameter" => Self::Defect,
             _ => return None,
         })
     }
@@ -207,7 +220,12 @@ impl Fault {
             }
             _ => (None, Cause::of_unanswered(error)),
         };
-        Self { operation, code, cause, role: None, region: None }
+        Self { operation, code, cause, role: None, region: None, secret: None, key: None }
+    }
+
+    /// The same, of a call that named this KMS key.
+    pub(super) fn about_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// Whether AWS answered with this error code.
@@ -256,13 +274,37 @@ impl Fault {
             }
             (Cause::Credentials, Some(role)) => {
                 return format!(
-                    "AWS does not accept the session of the role {role}: check that the role still exists (aws iam get-role); the operator \
-                     starts a new session and retries"
+                    "AWS does not accept the session of the role {role}: check that the role still exists ({}); the operator starts a new \
+                     session and retries",
+                    Command::GetRole(role.rsplit('/').next().unwrap_or_default())
                 );
+            }
+            (Cause::Key, _) => {
+                let show = self.show_key().map_or_else(String::new, |show| format!(" ({show})"));
+                return format!("check that the KMS key is enabled and that the caller may use it{show}; the operator retries");
+            }
+            (Cause::RegionDisabled, _) => {
+                let region = self.region.as_deref().unwrap_or("REGION");
+                return format!("the Region is not enabled for this account: {}; the operator retries", Command::EnableRegion(region));
+            }
+            (Cause::ScheduledForDeletion, _) => {
+                let restore = self.secret_ref().map_or_else(String::new, |secret| format!(": {}", Command::RestoreSecret(secret)));
+                return format!("the secret is scheduled for deletion; restore it{restore}");
             }
             (cause, _) => cause.advice(),
         };
         advice.to_owned()
+    }
+
+    /// The secret of the call, for commands in messages.
+    pub(super) fn secret_ref(&self) -> Option<SecretRef<'_>> {
+        Some(SecretRef { region: self.region.as_deref()?, id: self.secret.as_deref()? })
+    }
+
+    /// The command that shows the key.
+    fn show_key(&self) -> Option<Command<'_>> {
+        let named = || Some(KeyRef::Named { region: self.region.as_deref()?, key: self.key.as_deref()? });
+        named().or_else(|| self.secret_ref().map(KeyRef::Of)).map(Command::DescribeKey)
     }
 }
 
@@ -278,17 +320,17 @@ impl Cause {
                  identities); the role of the node is used only with --allow-instance-identity; the operator retries"
             }
             Self::Credentials => {
-                "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount \
-                 (aws sts get-caller-identity), and the clock of the node; the operator retries"
+                "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount, and the clock of the \
+                 node; the operator retries"
             }
             Self::SessionExpired => {
                 "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, AWS \
                  identities); the operator retries"
             }
             Self::ClockSkew => "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)",
-            Self::RegionDisabled => "the Region is not enabled for this account: type aws account enable-region; the operator retries",
-            Self::Key => "check that the KMS key is enabled and that the caller may use it (aws kms describe-key); the operator retries",
-            Self::ScheduledForDeletion => "restore the secret with aws secretsmanager restore-secret",
+            Self::RegionDisabled => "the Region is not enabled for this account; the operator retries",
+            Self::Key => "check that the KMS key is enabled and that the caller may use it; the operator retries",
+            Self::ScheduledForDeletion => "restore the secret",
             Self::NameInDeletion => "a secret of this name is being deleted; the operator retries until the name is free",
             Self::RotationInProgress => "another rotation is in progress; the operator retries",
             Self::ResourcePolicy => {

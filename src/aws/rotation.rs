@@ -7,6 +7,7 @@ use super::client::{Address, SecretsManager, timestamp};
 use super::fault::{Cause, Fault};
 use super::operation::Operation;
 use super::values::Written;
+use crate::command::Command;
 use crate::desired::Rules;
 use crate::facts::RotationFacts;
 use crate::failure::Failure;
@@ -59,10 +60,10 @@ impl SecretsManager {
             .set_rotation_lambda_arn(rotate.configure.map(|(function, _)| function.to_owned()))
             .set_rotation_rules(rules)
             .rotate_immediately(rotate.to.is_some());
-        match self.call(at.region, Operation::RotateSecret, request.send()).await {
+        match self.call(at, Operation::RotateSecret, request.send()).await {
             Ok(_) => Ok(Written::Applied),
             Err(fault) if fault.has_code("ResourceExistsException") => Ok(Written::Exists),
-            Err(fault) => Err(fault.into_rotation_failure()),
+            Err(fault) => Err(fault.into_rotation_failure(rotate.configure.map(|(function, _)| function))),
         }
     }
 
@@ -72,29 +73,43 @@ impl SecretsManager {
     /// Any refusal, or no answer.
     pub async fn cancel_rotation(&self, at: Address<'_>) -> Result<(), Failure> {
         let request = self.client(at.region).cancel_rotate_secret().secret_id(at.id);
-        self.call(at.region, Operation::CancelRotateSecret, request.send()).await.map(drop).map_err(Fault::into_rotation_failure)
+        self.call(at, Operation::CancelRotateSecret, request.send()).await.map(drop).map_err(|fault| fault.into_rotation_failure(None))
     }
 }
 
 impl Fault {
-    /// As [`Fault::into_failure`], with the advice for a rotation.
-    fn into_rotation_failure(self) -> Failure {
-        match self.rotation_advice() {
-            Some(advice) => self.failure_with(advice),
+    /// As [`Fault::into_failure`], with the advice for a rotation. `function`: the one that the call named.
+    fn into_rotation_failure(self, function: Option<&str>) -> Failure {
+        match self.rotation_advice(function) {
+            Some(advice) => self.failure_with(&advice),
             None => self.into_failure(),
         }
     }
 
-    fn rotation_advice(&self) -> Option<&'static str> {
+    fn rotation_advice(&self, function: Option<&str>) -> Option<String> {
         match (self.operation, self.cause) {
             // AWS denies the caller and the invocation of the function with the same code.
-            (Operation::RotateSecret, Cause::Permissions) => Some(
-                "check that the function's own policy lets secretsmanager.amazonaws.com invoke it (aws lambda add-permission), and that the \
-                 caller may call secretsmanager:RotateSecret and lambda:InvokeFunction; the operator retries",
-            ),
-            (_, Cause::Rejected) => Some("compare spec.rotation.lambda with the function and the rules that AWS accepts for this secret"),
+            (Operation::RotateSecret, Cause::Permissions) => {
+                let allow = self.allow_invocation(function).map_or_else(String::new, |allow| format!(" ({allow})"));
+                Some(format!(
+                    "check that the function's own policy lets secretsmanager.amazonaws.com invoke it{allow}, and that the caller may call \
+                     secretsmanager:RotateSecret and lambda:InvokeFunction; the operator retries"
+                ))
+            }
+            (_, Cause::Rejected) => {
+                Some("compare spec.rotation.lambda with the function and the rules that AWS accepts for this secret".to_owned())
+            }
             _ => None,
         }
+    }
+
+    /// The command that permits the invocation, or, if the call did not name the function, the one that shows it.
+    fn allow_invocation<'a>(&'a self, function: Option<&'a str>) -> Option<Command<'a>> {
+        let secret = self.secret_ref()?;
+        Some(match function {
+            Some(function) => Command::AllowInvocation { region: secret.region, function },
+            None => Command::ShowFunction(secret),
+        })
     }
 }
 
@@ -107,7 +122,16 @@ mod tests {
     /// The failure of a call that AWS refuses with this code and text.
     fn refused(operation: Operation, code: &str, text: &str) -> Failure {
         let cause = Cause::of(Some(code), text, 400);
-        Fault { operation, code: Some(code.to_owned()), cause, role: None, region: None }.into_rotation_failure()
+        Fault {
+            operation,
+            code: Some(code.to_owned()),
+            cause,
+            role: None,
+            region: Some("eu-west-1".to_owned()),
+            secret: Some("shop/db".to_owned()),
+            key: None,
+        }
+        .into_rotation_failure(None)
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl SecretsManager {
             Selector::Version(version) => request.version_id(version.as_str()),
             Selector::Labelled(label) => request.version_stage(label),
         };
-        match self.call(at.region, Operation::GetSecretValue, request.send()).await {
+        match self.call(at, Operation::GetSecretValue, request.send()).await {
             Ok(output) => Ok(Some(output)),
             Err(fault) if fault.cause == Cause::NotFound => Ok(None),
             Err(fault) => Err(fault.into_failure()),
@@ -128,7 +128,10 @@ impl SecretsManager {
             .set_description(new.description.map(str::to_owned))
             .set_kms_key_id(new.kms_key_id.map(str::to_owned))
             .set_tags(Some(tags(new.tags)));
-        written(self.call(region, Operation::CreateSecret, request.send()).await)
+        let at = Address { region, id: new.name };
+        // A secret without a key has the default key.
+        let key = new.kms_key_id.unwrap_or("alias/aws/secretsmanager");
+        written(self.call(at, Operation::CreateSecret, request.send()).await.map_err(|fault| fault.about_key(key)))
     }
 
     /// Writes a version with the staging label `stage`. With AWSCURRENT, AWS moves AWSPREVIOUS too. `label` is moved to the
@@ -155,7 +158,7 @@ impl SecretsManager {
             None if stage == CURRENT => request,
             None => request.version_stages(stage),
         };
-        written(self.call(at.region, Operation::PutSecretValue, request.send()).await)
+        written(self.call(at, Operation::PutSecretValue, request.send()).await)
     }
 
     /// Makes `to` current if `from` is current. This is AWS's only compare-and-swap.
@@ -187,7 +190,7 @@ impl SecretsManager {
             .version_stage(label)
             .set_move_to_version_id(to.map(ToString::to_string))
             .set_remove_from_version_id(from.map(ToString::to_string));
-        match self.call(at.region, Operation::UpdateSecretVersionStage, request.send()).await {
+        match self.call(at, Operation::UpdateSecretVersionStage, request.send()).await {
             Ok(_) => Ok(Moved::Done),
             Err(fault) if matches!(fault.cause, Cause::NotFound | Cause::Quota) => Ok(Moved::Refused),
             Err(fault) if fault.has_code("InvalidParameterException") => Ok(Moved::Refused),
@@ -231,7 +234,15 @@ mod tests {
     use super::*;
 
     fn fault(code: &str, cause: Cause) -> Fault {
-        Fault { operation: Operation::PutSecretValue, code: Some(code.to_owned()), cause, role: None, region: None }
+        Fault {
+            operation: Operation::PutSecretValue,
+            code: Some(code.to_owned()),
+            cause,
+            role: None,
+            region: None,
+            secret: None,
+            key: None,
+        }
     }
 
     #[test]

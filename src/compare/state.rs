@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use super::drift::{self, Drift};
 use super::{Current, Input, LambdaState, Need, Ownership, Pending};
 use crate::api::{AWSCURRENT, AWSPREVIOUS};
+use crate::command::SecretRef;
+use crate::desired::Desired;
 use crate::facts::{Access, AwsSecret, Claims, Place, Repairs, Replica, StatusFacts};
 use crate::journal::Journal;
 use crate::version_id::VersionId;
@@ -80,6 +82,11 @@ pub struct SecretState {
 }
 
 impl SecretState {
+    /// The secret by its ARN, for commands in messages.
+    pub fn at<'a>(&'a self, want: &'a Desired) -> SecretRef<'a> {
+        SecretRef { region: &want.region, id: &self.arn }
+    }
+
     /// The version with the label `AWSPREVIOUS`.
     pub fn previous(&self) -> Option<&VersionId> {
         self.labels.get(AWSPREVIOUS)

@@ -6,13 +6,14 @@ use kube::api::{Api, ListParams};
 
 use super::scope::{Scope, api, ours};
 use crate::api::RotatedSecret;
+use crate::command::Command;
 use crate::kubernetes::stored::Brief;
 
 /// Reason why the operator cannot start, as one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The CRD is not installed.
-    #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; type: kubectl apply -f crds/")]
+    #[error("the CustomResourceDefinition rotatedsecrets.rotated-secrets.io is not installed; run: {}", Command::ApplyDefinition)]
     NoDefinition,
     /// The API server denies a request.
     #[error("the API server does not let the operator {what} {place} (HTTP {code}); check the ServiceAccount and its {binding}")]

@@ -6,6 +6,7 @@ use super::lambda_rotation::LambdaRotation;
 use super::settings::Settings;
 use super::versions::{Pin, RollbackRequest};
 use crate::api::{TAG_CLUSTER, TAG_NAMESPACE_UID};
+use crate::command::{ObjectRef, SecretRef};
 use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::Clock;
@@ -133,6 +134,21 @@ impl Target {
 }
 
 impl Desired {
+    /// The object, for commands in messages.
+    pub fn object_ref(&self) -> ObjectRef<'_> {
+        ObjectRef { namespace: &self.namespace, name: &self.name }
+    }
+
+    /// The mirrored Secret, for commands in messages.
+    pub fn mirror_ref(&self) -> ObjectRef<'_> {
+        ObjectRef { namespace: &self.namespace, name: self.target.as_ref().map_or(&self.mirror_name, |target| &target.name) }
+    }
+
+    /// The AWS secret by its name, for commands in messages.
+    pub fn secret_ref(&self) -> SecretRef<'_> {
+        SecretRef { region: &self.region, id: &self.secret_name }
+    }
+
     /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, or `None` if the value is not managed.
     pub fn strategy(&self) -> &'static str {
         match (&self.rotation, &self.value) {

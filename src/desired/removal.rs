@@ -1,5 +1,5 @@
-//! Desired state of an object that is being deleted. It is parsed from the object without a possible refusal: whatever
-//! an administrator has forbidden since, the object must be released.
+//! Desired state of an object that is being deleted. It is parsed from the object without a possible refusal: the
+//! object must be released, also if an administrator has forbidden its settings since.
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use http::Uri;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use crate::command::Command;
 use crate::proxy::{ProxyVariables, shown};
 
 /// The configuration of a kubeconfig: `path`, or KUBECONFIG, or `~/.kube/config`.
@@ -47,7 +48,7 @@ pub fn in_cluster() -> Option<Config> {
 /// # Errors
 /// One sentence with the reason. Sends no request.
 pub fn client(config: Config) -> Result<Client, String> {
-    Client::try_from(config).map_err(|error| unusable(&error, "kubectl auth whoami"))
+    Client::try_from(config).map_err(|error| unusable(&error, &Command::WhoAmI.to_string()))
 }
 
 /// Why there is no client. `whoami`: the command that shows the login.

@@ -5,7 +5,7 @@
 //! A client that may update the Secret may write any `managedFields`, with any time. Each entry is therefore decoded
 //! separately, and an entry that cannot be decoded is ignored.
 
-#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, whatever their depth")]
+#![allow(clippy::zero_sized_map_values, reason = "the values are skipped, at any depth")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +73,7 @@ struct Entry<'a> {
     fields: Option<Fields>,
 }
 
-/// Only the fields that are used. All others are skipped, whatever their depth.
+/// Only the fields that are used. All others are skipped, at any depth.
 #[derive(Deserialize, Default)]
 struct Fields {
     #[serde(rename = "f:data", default)]

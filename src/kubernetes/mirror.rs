@@ -18,6 +18,7 @@ use super::{failed, refused};
 use crate::api::condition::Reason;
 use crate::api::{ADOPT_BY, FIELD_MANAGER, MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
+use crate::command::{Command, ObjectRef};
 use crate::desired::Target;
 use crate::facts::{Claims, MirrorFacts};
 use crate::failure::Failure;
@@ -81,8 +82,9 @@ fn unreadable(name: &str, namespace: &str) -> Failure {
         class: Class::Invalid,
         reason: Reason::WriteRefused,
         message: format!(
-            "the metadata of the Secret {name} cannot be read by this version of the operator: kubectl delete secret {name} -n {namespace}, \
-             the operator creates it again immediately"
+            "the metadata of the Secret {name} cannot be read by this version of the operator: delete it ({}), and the operator creates it again \
+             immediately",
+            Command::DeleteKubernetesSecret(ObjectRef { namespace, name })
         ),
     }
 }
@@ -160,9 +162,10 @@ pub async fn write(
             class: Class::Invalid,
             reason: Reason::TypeMismatch,
             message: format!(
-                "the Secret {0} has another type or is immutable, and Kubernetes does not allow to change that: kubectl delete secret {0} \
-                 -n {namespace}, the operator creates it again immediately",
-                target.name
+                "the Secret {0} has another type or is immutable, and Kubernetes does not allow to change that: delete it ({1}), and the operator \
+                 creates it again immediately",
+                target.name,
+                Command::DeleteKubernetesSecret(ObjectRef { namespace: &namespace, name: &target.name })
             ),
         });
     }

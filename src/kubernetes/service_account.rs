@@ -10,6 +10,7 @@ use super::stored::Brief;
 use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
+use crate::command::Command;
 use crate::failure::Failure;
 use crate::identity::Account;
 use crate::plaintext::Plaintext;
@@ -56,9 +57,9 @@ fn not_bound(namespace: &str, failure: Failure) -> Failure {
     Failure {
         reason: Reason::IdentityRefused,
         message: format!(
-            "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator type: kubectl create rolebinding \
-             rotated-secrets-service-accounts -n {namespace} --clusterrole=rotated-secrets-service-accounts \
-             --serviceaccount=rotated-secrets:rotated-secrets (the operator's namespace and account)"
+            "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator run: {} (with the operator's namespace and \
+             account)",
+            Command::BindServiceAccounts(namespace)
         ),
         ..failure
     }

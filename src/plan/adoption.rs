@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Assessment, Blocked, Next, Wake, hold, lambda_rotation};
 use crate::api::condition::Reason;
 use crate::api::{ADOPT_BY, AwsAdoptionPolicy, GROUP, MIRROR_NAMES, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_UID};
+use crate::command::Command;
 use crate::compare::{Difference, Manager, Observation, Ownership, SecretState};
 use crate::desired::Desired;
 use crate::refusal::Refusal;
@@ -22,11 +23,11 @@ pub(super) fn admit(want: &Desired, seen: &Observation, secret: &SecretState, no
 
 fn admission(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Option<Next> {
     if want.value.is_none() {
-        return unreadable(want, seen, secret).or_else(|| secret.deleted.then(|| scheduled_for_deletion(want))).map(Next::blocked);
+        return unreadable(want, seen, secret).or_else(|| secret.deleted.then(|| scheduled_for_deletion(want, secret))).map(Next::blocked);
     }
     match secret.ownership {
         Ownership::Another(_) | Ownership::Nobody => Some(Next::blocked(not_ours(want, secret))),
-        Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want))),
+        Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want, secret))),
         Ownership::Ours | Ownership::Former if secret.deleted => Some(Next::Do(Step::Restore)),
         Ownership::Ours => None,
         Ownership::Adoptable => Some(unadoptable(want, secret).map_or_else(|| adopt(want, seen, secret, now), Next::blocked)),
@@ -84,10 +85,13 @@ fn unreadable(want: &Desired, seen: &Observation, secret: &SecretState) -> Optio
 }
 
 /// How this object can adopt a secret.
-fn adoption(want: &Desired) -> String {
+fn adoption(want: &Desired, secret: &SecretState) -> String {
+    // AWS refuses to tag a secret that is scheduled for deletion.
+    let restore = secret.deleted.then(|| format!("{}, ", Command::RestoreSecret(secret.at(want))));
     let tag = format!(
-        "spec.aws.adoptionPolicy IfTagged, and aws secretsmanager tag-resource --secret-id {} --tags Key={ADOPT_BY},Value={}/{}",
-        want.secret_name, want.namespace, want.name
+        "spec.aws.adoptionPolicy IfTagged, and {}{}",
+        restore.unwrap_or_default(),
+        Command::TagForAdoption(secret.at(want), want.object_ref())
     );
     match want.settings.adoption_declared {
         Some(declared) => {
@@ -101,7 +105,7 @@ fn not_ours(want: &Desired, secret: &SecretState) -> Refusal {
     let name = &want.secret_name;
     let ways = format!(
         "choose another spec.aws.secretName in a new object, remove spec.value to mirror it only, or let the object adopt it: {}",
-        adoption(want)
+        adoption(want, secret)
     );
     if let Some(ours) = &secret.replaced {
         return Refusal::new(
@@ -140,14 +144,14 @@ fn unadoptable(want: &Desired, secret: &SecretState) -> Option<Refusal> {
                  new object"
             ),
         )),
-        None => secret.rotation.foreign.then(|| hold::foreign_rotation(want)),
+        None => secret.rotation.foreign.then(|| hold::foreign_rotation(want, secret)),
     }
 }
 
-fn scheduled_for_deletion(want: &Desired) -> Refusal {
-    let name = &want.secret_name;
+fn scheduled_for_deletion(want: &Desired, secret: &SecretState) -> Refusal {
+    let restore = Command::RestoreSecret(secret.at(want));
     Refusal::new(
         Reason::ScheduledForDeletion,
-        format!("the AWS secret {name} is scheduled for deletion: restore it with aws secretsmanager restore-secret --secret-id {name}"),
+        format!("the AWS secret {} is scheduled for deletion: restore it with {restore}", want.secret_name),
     )
 }

@@ -5,9 +5,11 @@
 use super::assessment::Examined;
 use super::intents::Intent;
 use super::situation::Situation;
+use crate::api::AWSPENDING;
 use crate::api::Cause;
 use crate::api::condition::Reason;
-use crate::compare::{Pending, SecretState};
+use crate::command::Command;
+use crate::compare::{Manager, Pending, SecretState};
 use crate::desired::Desired;
 use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
@@ -121,7 +123,7 @@ fn lossy(situation: &Situation<'_>, cause: Cause) -> Option<Refusal> {
 /// Another rotation that a write would abandon.
 pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     if secret.rotation.foreign {
-        return Some(foreign_rotation(want));
+        return Some(foreign_rotation(want, secret));
     }
     let name = &want.secret_name;
     match &secret.pending {
@@ -134,21 +136,25 @@ pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Ref
             Reason::ForeignPending,
             format!(
                 "version {version} of {name} has the label AWSPENDING of another rotation, which a write would abandon: let that rotation end, \
-                 or remove the label with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING \
-                 --remove-from-version-id {version}"
+                 or remove the label: {}",
+                Command::RemoveLabel { secret: secret.at(want), label: AWSPENDING, version: version.as_str() }
             ),
         )),
     }
 }
 
 /// AWS rotates the secret, and not for this object.
-pub(super) fn foreign_rotation(want: &Desired) -> Refusal {
-    let name = &want.secret_name;
+pub(super) fn foreign_rotation(want: &Desired, secret: &SecretState) -> Refusal {
     Refusal::new(
         Reason::ForeignRotation,
-        format!(
-            "AWS rotates {name} itself: turn that off with aws secretsmanager cancel-rotate-secret --secret-id {name}, or remove spec.value \
-             and spec.rotation to mirror it only"
-        ),
+        format!("AWS rotates {} itself: {}remove spec.value and spec.rotation to mirror it only", want.secret_name, turn_off(want, secret)),
     )
+}
+
+/// How rotation by AWS is disabled, as the first of several ways. The rotation of an AWS service cannot be.
+pub(super) fn turn_off(want: &Desired, secret: &SecretState) -> String {
+    match secret.manager {
+        Some(Manager::Service) => "an AWS service manages it (OwningService); ".to_owned(),
+        _ => format!("turn that off with {}, or ", Command::CancelRotation(secret.at(want))),
+    }
 }

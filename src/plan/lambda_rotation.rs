@@ -14,9 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use self::failure::{GRACE, MAX_PENDING, failure};
 use super::assessment::Examined;
 use super::intents::{Proposal, open_request};
-use super::retention;
 use super::situation::Situation;
+use super::{hold, retention};
+use crate::api::AWSPENDING;
 use crate::api::condition::Reason;
+use crate::command::Command;
 use crate::desired::{Desired, LambdaRotation, Rotation};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::refusal::Refusal;
@@ -148,8 +150,9 @@ fn not_ours(situation: &Situation<'_>) -> Option<Refusal> {
         Refusal::new(
             Reason::ForeignRotation,
             format!(
-                "AWS rotates {name} already, with another function or for a service that manages it: turn that off with aws secretsmanager \
-                 cancel-rotate-secret --secret-id {name}, name that function in spec.rotation.lambda, or remove spec.rotation to mirror it only"
+                "AWS rotates {name} already, with another function or for a service that manages it: {}remove spec.rotation to mirror it only, or \
+                 name the function in spec.rotation.lambda",
+                hold::turn_off(situation.want, situation.secret)
             ),
         )
     })
@@ -194,8 +197,8 @@ fn left_over(situation: &Situation<'_>) -> Refusal {
         Reason::ForeignPending,
         format!(
             "version {pending} of {name} has the label AWSPENDING of a rotation that was cancelled, so AWS starts no other: check whether its value \
-             is in use, then remove the label with aws secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING \
-             --remove-from-version-id {pending}"
+             is in use, then remove the label: {}",
+            Command::RemoveLabel { secret: situation.secret.at(situation.want), label: AWSPENDING, version: pending }
         ),
     )
 }

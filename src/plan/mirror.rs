@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::situation::Situation;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{AWSPENDING, AWSPREVIOUS};
+use crate::command::{Command, ObjectRef};
 use crate::compare::{MirrorState, Observation, explain};
 use crate::desired::{Desired, Pin};
 use crate::facts::Repairs;
@@ -69,8 +70,9 @@ fn contested(situation: &Situation<'_>, mirrored: Mirrored) -> Mirrored {
     let rival = repairs.manager.as_ref().map_or_else(|| "another client".to_owned(), |manager| format!("the field manager \"{manager}\""));
     let message = format!(
         "{rival} keeps changing or deleting the Secret {name}: the operator has repaired it {} times in a row and does so at most once a \
-         minute. Find the client (kubectl get secret {name} -n {} -o yaml --show-managed-fields) and exclude the Secret there",
-        repairs.count, want.namespace
+         minute. Find the client ({}) and exclude the Secret there",
+        repairs.count,
+        Command::ShowFieldManagers(want.mirror_ref())
     );
     let wake = mirrored.wake.into_iter().chain([repairs.quiet_at()]).min();
     Mirrored { refusal: Some(Refusal::new(Reason::Contested, message)), wake, ..mirrored }
@@ -135,18 +137,19 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
             Some(version) => Ok(version.clone()),
             None if stage == AWSPREVIOUS && is_only_version(situation) => Ok(current.version.clone()),
             None => Err(not_found(format!(
-                "spec.target.versionStage: no version of {} has the label {stage}; put it on one (aws secretsmanager \
-                 update-secret-version-stage), or choose another",
-                want.secret_name
+                "spec.target.versionStage: no version of {} has the label {stage}; choose another, or put it on a version ({})",
+                want.secret_name,
+                Command::SetLabel { secret: secret.at(want), label: stage }
             ))),
         },
         Pin::Version(version) => {
             let held = matches!(&seen.mirror, MirrorState::Ours { version: Some(held), intact: true, .. } if held == version);
             if seen.journal.missing(version) && !held {
                 return Err(not_found(format!(
-                    "spec.target.versionId: AWS has no version {version} of {}, or has removed it; choose one of kubectl rotatedsecret history \
-                     {} -n {}, or remove versionId to follow AWSCURRENT",
-                    want.secret_name, want.name, want.namespace
+                    "spec.target.versionId: AWS has no version {version} of {}, or has removed it; choose one of {}, or remove versionId to \
+                     follow AWSCURRENT",
+                    want.secret_name,
+                    Command::History(want.object_ref())
                 )));
             }
             if situation.only_pending(version) {
@@ -181,18 +184,17 @@ fn pinned_by_id(want: &Desired) -> bool {
 /// The Secret exists and is not ours.
 pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
     let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
-    let namespace = &want.namespace;
+    let annotate = Command::AnnotateForAdoption { secret: want.mirror_ref(), by: &want.name };
+    let delete = Command::DeleteKubernetesSecret(want.mirror_ref());
     if let Some((kind, owner)) = &seen.claims.controller {
+        let orphan = Command::DeleteOrphaning { kind, object: ObjectRef { namespace: &want.namespace, name: owner } };
         return Refusal::new(
             Reason::SecretNotOwned,
             format!(
                 "the Secret {name} is controlled by {kind} {owner}, so it is not changed: to let this object adopt it, first delete {kind} {owner} \
-                 so that the Secret stays (kubectl delete {kind} {owner} -n {namespace} --cascade=orphan; an ExternalSecret with \
-                 deletionPolicy Retain), then set spec.target.adoptionPolicy to IfAnnotated and kubectl annotate secret -n {namespace} \
-                 {name} {}={}; or choose another spec.target.name in a new object; or, if {kind} {owner} does not create it again, delete it (kubectl \
-                 delete secret -n {namespace} {name})",
-                crate::api::ADOPT_BY,
-                want.name
+                 so that the Secret stays ({orphan}; an ExternalSecret with deletionPolicy Retain), then set spec.target.adoptionPolicy to \
+                 IfAnnotated and annotate the Secret ({annotate}); or choose another spec.target.name in a new object; or, if {kind} {owner} does \
+                 not create it again, delete it ({delete})"
             ),
         );
     }
@@ -200,10 +202,7 @@ pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
         Reason::SecretNotOwned,
         format!(
             "the Secret {name} exists and is not ours, so it is not changed: let the object adopt it (spec.target.adoptionPolicy IfAnnotated, \
-             and kubectl annotate secret -n {namespace} {name} {}={}), choose another spec.target.name in a new object, or delete it (kubectl \
-             delete secret -n {namespace} {name})",
-            crate::api::ADOPT_BY,
-            want.name
+             and {annotate}), choose another spec.target.name in a new object, or delete it ({delete})"
         ),
     )
 }

@@ -3,6 +3,7 @@
 
 use super::situation::Situation;
 use crate::api::condition::Reason;
+use crate::command::{Command, KeyRef, SecretRef};
 use crate::compare::{Observation, PolicyState, SecretState};
 use crate::desired::Desired;
 use crate::facts::{Replica, ReplicaState};
@@ -73,9 +74,8 @@ fn foreign_tags(want: &Desired, secret: &SecretState) -> Option<Refusal> {
         Reason::TagNotOwned,
         format!(
             "spec.aws.tags, or --default-tags: the AWS secret has the tag {key}{others} with another value, which the operator did not set and does \
-             not overwrite: remove it there, or remove it from the AWS secret with aws secretsmanager untag-resource --secret-id {} --tag-keys {key}, and the \
-             operator sets it",
-            want.secret_name
+             not overwrite: remove it there, or remove it from the AWS secret, and the operator sets it: {}",
+            Command::UntagSecret(secret.at(want), key)
         ),
     ))
 }
@@ -88,10 +88,17 @@ fn declared<'a>(want: &'a Desired, secret: &'a SecretState) -> impl Iterator<Ite
 fn failed_replica(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     let mut replicas = declared(want, secret);
     let replica = replicas.find(|replica| matches!(replica.state, ReplicaState::Failed | ReplicaState::Detached))?;
-    let advice = match replica.why {
-        Some("NameExists") => "a secret of this name exists there already: delete it, or remove the region from spec.aws.replicaRegions",
-        Some("KeyUnusable") => "check the KMS key of that region in spec.aws.replicaRegions",
-        _ => "aws secretsmanager describe-secret shows AWS's message",
+    let there = SecretRef { region: &replica.region, id: &want.secret_name };
+    let advice = match (replica.why, &replica.key) {
+        (Some("NameExists"), _) => format!(
+            "a secret of this name exists there already: remove the region from spec.aws.replicaRegions, or delete that secret ({})",
+            Command::DeleteSecret(there)
+        ),
+        (Some("KeyUnusable"), Some(key)) => {
+            format!("check the KMS key of that region: {}", Command::DescribeKey(KeyRef::Named { region: &replica.region, key }))
+        }
+        (Some("KeyUnusable"), None) => "check the KMS key of that region in spec.aws.replicaRegions".to_owned(),
+        _ => format!("AWS's message is shown by {}", Command::DescribeSecret(secret.at(want))),
     };
     let retry = match replica.state {
         ReplicaState::Failed => "; the operator retries every ten minutes, and at once when spec.aws.replicaRegions changes",

@@ -13,6 +13,7 @@ use super::flags::Flags;
 use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
 use crate::aws::{Address, Aws, SecretsManager};
+use crate::command::{Command, SecretRef};
 use crate::desired::SecretArn;
 use crate::facts::AwsSecret;
 use crate::failure::Failure;
@@ -75,9 +76,10 @@ impl Caller {
         let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
         match answer {
             Ok(identity) => Ok(identity.arn.unwrap_or_default()),
-            Err(error) if error.as_service_error().is_some() => {
-                Err("AWS does not accept your credentials: run aws sso login, or aws sts get-caller-identity to see why".to_owned())
-            }
+            Err(error) if error.as_service_error().is_some() => Err({
+                let region = config.region().map_or("REGION", |region| region.as_ref());
+                format!("AWS does not accept your credentials: run {}, or {}", Command::SsoLogin, Command::ShowCaller { region })
+            }),
             Err(_) => Err("STS does not respond: check the network, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
         }
     }
@@ -88,7 +90,7 @@ impl Caller {
     /// Reason why the secret could not be read, as a sentence.
     pub(super) async fn describe(&self, place: &Place) -> Result<Option<AwsSecret>, String> {
         if !self.has_credentials().await {
-            return Err("AWS credentials are missing: run aws sso login, or set AWS_PROFILE".to_owned());
+            return Err(format!("AWS credentials are missing: run {}, or set AWS_PROFILE", Command::SsoLogin));
         }
         self.manager.describe(place.address()).await.map_err(|failure| refused("DescribeSecret", place, &failure))
     }
@@ -125,6 +127,11 @@ impl Place {
         Ok(Self { region, id })
     }
 
+    /// The secret, for commands in messages.
+    fn secret_ref(&self) -> SecretRef<'_> {
+        SecretRef { region: &self.region, id: &self.id }
+    }
+
     /// The address for the AWS adapter.
     pub(super) fn address(&self) -> Address<'_> {
         Address { region: &self.region, id: &self.id }
@@ -143,9 +150,9 @@ pub(super) fn refused(operation: &str, place: &Place, failure: &Failure) -> Stri
                 ProxyVariables::read().shown().map_or_else(String::new, |proxy| format!(", the proxy {proxy} (HTTPS_PROXY, NO_PROXY)"));
             format!("AWS does not respond in {}: check the network{proxy} and AWS_ENDPOINT_URL", place.region)
         }
-        Reason::ScheduledForDeletion => format!("{id} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {id}"),
+        Reason::ScheduledForDeletion => format!("{id} is scheduled for deletion: {}", Command::RestoreSecret(place.secret_ref())),
         Reason::Progressing => "AWS does not show the version yet: try again in a minute".to_owned(),
-        _ => format!("AWS rejects {operation} of {id}: aws secretsmanager describe-secret --secret-id {id} says more"),
+        _ => format!("AWS rejects {operation} of {id}: see {}", Command::DescribeSecret(place.secret_ref())),
     }
 }
 

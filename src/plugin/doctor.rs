@@ -17,6 +17,7 @@ use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
 use super::{Exit, Trouble, ages, status};
 use crate::api::{GROUP, RotatedSecret};
+use crate::command::Command;
 
 const VERSION: &str = "v1alpha1";
 
@@ -118,7 +119,8 @@ async fn aws(session: &Session, args: &DoctorArgs, object: Option<&RotatedSecret
     }
     if !caller.has_credentials().await {
         let unchecked = if args.name.is_some() { "your AWS identity and your access to the secret" } else { "your AWS identity" };
-        let message = format!("not found, so {unchecked} were not checked; verify needs them: run aws sso login, or set AWS_PROFILE");
+        let message =
+            format!("not found, so {unchecked} were not checked; verify needs them: run {}, or set AWS_PROFILE", Command::SsoLogin);
         report.add("awsCredentials", Finding::Note, message);
         return;
     }

@@ -22,7 +22,7 @@ pub(super) async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble>
     };
     let unknown_user = read.as_ref().ok().and_then(|read| unknown_user(read, args));
     if let Some(user) = unknown_user {
-        return Err(Trouble::unreachable(format!("the kubeconfig has no user {user}: kubectl config get-users shows them")));
+        return Err(Trouble::unreachable(format!("the kubeconfig has no user {user}: {} shows them", config("get-users", args))));
     }
     let found = match read {
         Ok(kubeconfig) => connection::configured(kubeconfig, &options).await,
@@ -30,7 +30,7 @@ pub(super) async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble>
     };
     let mut config = found.or_else(|error| {
         let selected = args.context.is_some() || args.kubeconfig.is_some() || args.cluster.is_some() || args.user.is_some();
-        if selected { Err(unusable(&error)) } else { connection::in_cluster().ok_or_else(|| unusable(&error)) }
+        if selected { Err(unusable(&error, args)) } else { connection::in_cluster().ok_or_else(|| unusable(&error, args)) }
     })?;
     if args.impersonate.is_some() || !args.impersonate_groups.is_empty() {
         if args.impersonate.is_none() {
@@ -62,23 +62,30 @@ pub(super) fn merged(variable: Option<&OsStr>) -> Result<Kubeconfig, KubeconfigE
     }
 }
 
-fn unusable(error: &KubeconfigError) -> Trouble {
+/// `kubectl config <words>` for the kubeconfig that was read. The flag that names a context does not belong to it: the context may
+/// not exist.
+fn config(words: &str, args: &ClusterArgs) -> String {
+    let args = ClusterArgs { kubeconfig: args.kubeconfig.clone(), ..ClusterArgs::default() };
+    Flags::new(&args, "").cluster(&format!("config {words}"))
+}
+
+fn unusable(error: &KubeconfigError, args: &ClusterArgs) -> Trouble {
     if let Some(message) = connection::proxy_error(error) {
         return Trouble::unreachable(message);
     }
     Trouble::unreachable(match error {
         KubeconfigError::CurrentContextNotSet => {
-            "no context is selected: run kubectl config use-context NAME, or add --context NAME".to_owned()
+            format!("no context is selected: run {}, or add --context NAME", config("use-context NAME", args))
         }
-        KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}: kubectl config get-contexts shows them"),
+        KubeconfigError::LoadContext(name) => format!("the kubeconfig has no context {name}: {} shows them", config("get-contexts", args)),
         KubeconfigError::LoadClusterOfContext(name) => {
-            format!("the kubeconfig has no cluster {name}: kubectl config get-clusters shows them")
+            format!("the kubeconfig has no cluster {name}: {} shows them", config("get-clusters", args))
         }
         KubeconfigError::ReadConfig(_, path) => {
             format!("the kubeconfig {} cannot be read: set KUBECONFIG, or add --kubeconfig PATH", path.display())
         }
         KubeconfigError::FindPath => "there is no kubeconfig: set KUBECONFIG, or add --kubeconfig PATH".to_owned(),
-        _ => "the kubeconfig cannot be used: kubectl config view shows its content".to_owned(),
+        _ => format!("the kubeconfig cannot be used: {} shows its content", config("view", args)),
     })
 }
 
@@ -132,11 +139,15 @@ mod tests {
     #[test]
     fn a_kubeconfig_that_cannot_be_used_says_which_and_why() {
         let missing = KubeconfigError::ReadConfig(std::io::Error::from(std::io::ErrorKind::NotFound), "/nowhere".into());
-        assert!(unusable(&missing).to_string().contains("/nowhere"));
-        assert!(unusable(&KubeconfigError::LoadContext("prod".to_owned())).to_string().contains("no context prod"));
-        assert!(unusable(&KubeconfigError::LoadClusterOfContext("c".to_owned())).to_string().contains("no cluster c"));
-        assert!(unusable(&KubeconfigError::CurrentContextNotSet).to_string().contains("--context"));
-        assert_eq!(unusable(&KubeconfigError::FindPath).exit, super::super::Exit::Unreachable);
+        assert!(unusable(&missing, &ClusterArgs::default()).to_string().contains("/nowhere"));
+        assert!(
+            unusable(&KubeconfigError::LoadContext("prod".to_owned()), &ClusterArgs::default()).to_string().contains("no context prod")
+        );
+        assert!(
+            unusable(&KubeconfigError::LoadClusterOfContext("c".to_owned()), &ClusterArgs::default()).to_string().contains("no cluster c")
+        );
+        assert!(unusable(&KubeconfigError::CurrentContextNotSet, &ClusterArgs::default()).to_string().contains("--context"));
+        assert_eq!(unusable(&KubeconfigError::FindPath, &ClusterArgs::default()).exit, super::super::Exit::Unreachable);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::values;
 use super::{Exit, Trouble};
 use crate::api::condition::Reason;
 use crate::api::{AwsAdoptionPolicy, RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::command::{Command, SecretRef};
 use crate::desired::{Desired, Pin, Policy, Target};
 use crate::facts::AwsSecret;
 use crate::kubernetes::mirror::{self, MirrorMetadata};
@@ -278,7 +279,8 @@ fn secret(object: &RotatedSecret, arn: Option<&String>, found: &AwsSecret) -> (F
     let ours = is(TAG_NAMESPACE, metadata.namespace.as_ref()) && is(TAG_NAME, metadata.name.as_ref()) && is(TAG_UID, metadata.uid.as_ref());
     match () {
         () if found.deleted => {
-            (Finding::Differ, format!("the secret is scheduled for deletion: aws secretsmanager restore-secret --secret-id {}", found.arn))
+            let restore = Command::RestoreSecret(SecretRef::of_arn(&found.arn));
+            (Finding::Differ, format!("the secret is scheduled for deletion: {restore}"))
         }
         () if arn != Some(&found.arn) => {
             (Finding::Differ, format!("the secret is {}, the status says {}", found.arn, arn.map_or("none", String::as_str)))

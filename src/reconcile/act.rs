@@ -113,7 +113,7 @@ impl Reconciler<'_> {
         self.aws()?.create(&want.region, new).await.map(drop)
     }
 
-    /// Writes a version. If AWS already has it, with whatever value, that value is the one: only what is read back is ever
+    /// Writes a version. If AWS already has it, also with another value, that value counts: only what is read back is ever
     /// used. AWS accepts the same value under the same id again and moves no label then; the creation date tells.
     async fn put(&mut self, want: &Desired, seen: &Observation, at: Address<'_>, new: NewVersion<'_>) -> Result<Effect, Failure> {
         let now = (self.ctx.clock)();

@@ -5,6 +5,7 @@ use super::reconciler::Reconciler;
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::aws::{Address, Selector};
+use crate::command::Command;
 use crate::compare::{MirrorState, Observation};
 use crate::desired::Desired;
 use crate::failure::Failure;
@@ -24,12 +25,12 @@ impl Reconciler<'_> {
         if let Some(fields) = expected(want, seen, version)
             && let Some(lack) = value.lack(&fields)
         {
-            return Err(unfit(lacking(want, version, &lack, &fields), Remedy::Write));
+            return Err(unfit(lacking(want, seen, version, &lack, &fields), Remedy::Write));
         }
         let mirror = self.mirror.as_ref().filter(|mirror| mirror.facts.ours);
         let has_fields = mirror.is_some_and(|mirror| mirror.keys().iter().any(|key| key != WHOLE_VALUE_KEY));
         if want.value.is_none() && target.layout.keys.is_empty() && target.layout.whole.is_none() && has_fields && !value.is_object() {
-            return Err(unfit(formless(want, version, &target.name), Remedy::Value));
+            return Err(unfit(formless(want, version), Remedy::Value));
         }
         let whole = matches!(want.value, Some(DeclaredValue::PlainText(_))) && !shape_changes(want, seen);
         let data = if whole { target.layout.render_whole(value) } else { target.layout.render(value) };
@@ -64,7 +65,7 @@ impl Reconciler<'_> {
             }
         }
         let names = want.value.as_ref().map(DeclaredValue::field_names).unwrap_or_default();
-        let (reason, message) = lacking(want, current, &Lack::Object, &names);
+        let (reason, message) = lacking(want, seen, current, &Lack::Object, &names);
         Ok(Err(Unfit { refusal: Refusal::new(reason, format!("{message}; {}", held(seen))), remedy: Remedy::Request }))
     }
 }
@@ -109,38 +110,40 @@ fn held(seen: &Observation) -> String {
     }
 }
 
-fn lacking(want: &Desired, version: &VersionId, lack: &Lack, declared: &[String]) -> (Reason, String) {
+fn lacking(want: &Desired, seen: &Observation, version: &VersionId, lack: &Lack, declared: &[String]) -> (Reason, String) {
     let what = match lack {
         Lack::Object => format!("is not a JSON object, so it has none of the fields that spec.value declares ({})", declared.join(", ")),
         Lack::Fields(fields) => format!("lacks fields that spec.value declares ({})", fields.join(", ")),
     };
-    let Desired { name, namespace, .. } = want;
-    let rotate = if want.value.as_ref().is_some_and(DeclaredValue::generates) {
-        format!(", or create a new version (kubectl rotatedsecret rotate {name} -n {namespace})")
-    } else {
-        String::new()
-    };
+    let object = want.object_ref();
+    // Only what works: an older value exists, the declaration generates one.
+    let older = seen.secret.as_ref().is_some_and(|secret| secret.previous().is_some());
+    let rollback = older.then(|| format!(", or restore an older value ({})", Command::Rollback(object))).unwrap_or_default();
+    let generates = want.value.as_ref().is_some_and(DeclaredValue::generates);
+    let rotate = generates.then(|| format!(", or create a new version ({})", Command::RotateByPlugin(object))).unwrap_or_default();
     (
         Reason::FieldMissing,
         format!(
-            "version {version} in AWS {what}: put a correct value in AWS (aws secretsmanager put-secret-value --secret-id {} --secret-string \
-             file://value.json), restore an older value (kubectl rotatedsecret rollback {name} -n {namespace}){rotate}; it is read again at the \
-             next resync, or immediately after kubectl rotatedsecret refresh {name} -n {namespace}",
-            want.secret_name
+            "version {version} in AWS {what}: put a correct value in AWS ({}){rollback}{rotate}; it is read again at the next resync, or \
+             immediately after {}",
+            Command::PutSecretValue(want.secret_ref()),
+            Command::RefreshByPlugin(object)
         ),
     )
 }
 
-fn formless(want: &Desired, version: &VersionId, secret: &str) -> (Reason, String) {
-    let Desired { name, namespace, .. } = want;
+fn formless(want: &Desired, version: &VersionId) -> (Reason, String) {
+    let secret = want.mirror_ref();
     (
         Reason::FieldMissing,
         format!(
-            "version {version} in AWS is not a JSON object, and the Secret {secret} has the fields of one: put a correct value in AWS (aws \
-             secretsmanager put-secret-value --secret-id {}); if the new form is intended, kubectl delete secret {secret} -n {namespace}, the \
-             operator creates it again with the one key {WHOLE_VALUE_KEY}; it is read again at the next resync, or immediately after kubectl \
-             rotatedsecret refresh {name} -n {namespace}",
-            want.secret_name
+            "version {version} in AWS is not a JSON object, and the Secret {} has the fields of one: put a correct value in AWS ({}); if the new \
+             form is intended, delete the Secret ({}), and the operator creates it again with the one key {WHOLE_VALUE_KEY}; it is read again at the \
+             next resync, or immediately after {}",
+            secret.name,
+            Command::PutSecretValue(want.secret_ref()),
+            Command::DeleteKubernetesSecret(secret),
+            Command::RefreshByPlugin(want.object_ref())
         ),
     )
 }

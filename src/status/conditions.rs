@@ -67,7 +67,7 @@ fn examined(
     let mirrored = aspects.mirrored.as_ref().or(examined.awaiting_consistency.then_some(&moving));
     let provisioned = aspects.provisioned.as_ref().or(aspects.settings.as_ref());
     let pinned = want.and_then(|want| pinned(want, after, &version));
-    // An adopted value stays as it is until a rotation is due, whatever is declared.
+    // An adopted value stays as it is until a rotation is due, also if it differs from the declaration.
     let adopted =
         want.is_some_and(|want| want.value.is_some()) && current.is_some_and(|current| seen.status.adopting() == Some(&current.version));
     let provided = if adopted {

@@ -7,6 +7,7 @@ use super::{bounds, conditions, requests};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::{self, Class};
+use crate::command::{Command, ObjectRef};
 use crate::desired::Removal;
 use crate::failure::{Failed, Failure};
 use crate::refusal::Refusal;
@@ -111,7 +112,8 @@ fn end_it(removal: &Removal, of: ConditionType) -> String {
         _ => r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#,
     };
     let kept = if matches!(of, ConditionType::Provisioned) { " and keep the AWS secret" } else { "" };
-    format!("to release the object now{kept}: kubectl patch rsec {} -n {} --type=merge -p '{patch}'", removal.name, removal.namespace)
+    let object = ObjectRef { namespace: &removal.namespace, name: &removal.name };
+    format!("to release the object now{kept}: {}", Command::Patch(object, patch))
 }
 
 #[cfg(test)]

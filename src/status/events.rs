@@ -7,6 +7,7 @@ use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
 use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
+use crate::command::{Command, ObjectRef, SecretRef};
 use crate::desired::Desired;
 use crate::step::{Step, StepKind};
 
@@ -22,9 +23,9 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
             "MirrorReleased",
             "Mirror",
             format!(
-                "spec.target.creationPolicy is None: the Secret {0} keeps its last value and is not updated any more; if nothing uses it: \
-                 kubectl delete secret {0} -n {1}",
-                want.mirror_name, want.namespace
+                "spec.target.creationPolicy is None: the Secret {0} keeps its last value and is not updated any more; if nothing uses it: {1}",
+                want.mirror_name,
+                Command::DeleteKubernetesSecret(ObjectRef { namespace: &want.namespace, name: &want.mirror_name })
             ),
         )),
         Step::Restore => Some(normal(
@@ -38,10 +39,11 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
 
 /// The Event for the scheduled deletion of an AWS secret.
 pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
+    let restore = Command::RestoreSecret(SecretRef::of_arn(arn));
     normal(
         "DeletionScheduled",
         "Delete",
-        format!("the AWS secret {arn} will be deleted in {window} days; until then it can be restored (aws secretsmanager restore-secret)"),
+        format!("the AWS secret {arn} will be deleted in {window} days; until then it can be restored: {restore}"),
     )
 }
 
@@ -50,7 +52,8 @@ pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
 pub fn secret_kept(secret: Option<(String, String)>, why: &str) -> EventNote {
     let note = match secret {
         Some((id, region)) => {
-            format!("the AWS secret {id} is kept: {why}; to delete it: aws secretsmanager delete-secret --region {region} --secret-id {id}")
+            let delete = Command::DeleteSecret(SecretRef { region: &region, id: &id });
+            format!("the AWS secret {id} is kept: {why}; to delete it: {delete}")
         }
         None => format!("the AWS secret is kept, if there is one: {why}"),
     };

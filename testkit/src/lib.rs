@@ -4,6 +4,7 @@
 #![allow(clippy::missing_panics_doc, reason = "the same")]
 
 mod agreement;
+pub mod commands;
 pub mod fixtures;
 mod gated;
 mod namespace;

@@ -189,6 +189,21 @@ fn every_command_of_ours_is_understood() -> Result<()> {
     Ok(())
 }
 
+/// The runbook is read when something is broken: nothing is left out of its commands, and what the reader fills in is in capitals.
+#[test]
+fn every_command_of_the_runbook_is_complete() -> Result<()> {
+    let page = include_str!("../../docs/runbook.md");
+    let lines = commands(page);
+    let lines: Vec<&String> = lines.iter().filter(|line| line.starts_with("kubectl ") || line.starts_with("aws ")).collect();
+    ensure!(lines.len() > 40, "commands are found: {}", lines.len());
+    for line in lines {
+        // A name of the plugin's commands has to be possible, and a placeholder is.
+        let line = if line.contains(" rotatedsecret ") { &line.replace("NAMESPACE", "shop").replace("NAME", "db") } else { line };
+        testkit::commands::check_line(line).with_context(|| line.clone())?;
+    }
+    Ok(())
+}
+
 #[test]
 fn every_recipe_that_is_named_exists() -> Result<()> {
     let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile"))?;

@@ -211,7 +211,7 @@ impl Store {
         there
     }
 
-    /// The secret that a `SecretId` means, whatever state it is in.
+    /// The secret that a `SecretId` means, in any state.
     pub(crate) fn peek(&self, caller: Caller<'_>, id: &str) -> Option<Arc<Secret>> {
         self.find(caller, id).ok()
     }

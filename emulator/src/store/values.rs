@@ -116,7 +116,7 @@ impl Secret {
         let version =
             Version { value: Some(value), created, serial: self.versions.values().map(|version| version.serial + 1).max().unwrap_or(0) };
         self.versions.insert(token.to_owned(), Arc::new(version));
-        // The first version of a secret is its current one, whatever was asked for.
+        // The first version of a secret is its current one, also if other labels were asked for.
         if first || stages.contains(CURRENT) {
             self.make_current(token);
             // A new current value ends a rotation that was under way ("RotationAbandoned" in the user guide; recorded for a put

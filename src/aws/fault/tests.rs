@@ -1,5 +1,7 @@
 //! How errors of AWS become a cause, a class, a reason and a message.
 
+mod codes;
+
 use std::collections::BTreeSet;
 
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};

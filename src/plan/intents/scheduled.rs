@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::command::Command;
 use crate::desired::{Desired, Rotation};
 use crate::plan::assessment::Examined;
 use crate::plan::hold::obstacle;
@@ -164,12 +165,10 @@ fn missed_window(want: &Desired, next: &Appointment) -> Refusal {
         Reason::MissedWindow,
         format!(
             "a rotation was due at {} and {} {windows} passed without it: it waits for the next window (spec.rotation.onMissedWindow); to \
-             rotate now: kubectl annotate rsec -n {} {} {}=$(date +%s) --overwrite",
+             rotate now: {}",
             next.due,
             next.missed,
-            want.namespace,
-            want.name,
-            crate::api::ROTATE
+            Command::Rotate(want.object_ref())
         ),
     )
 }

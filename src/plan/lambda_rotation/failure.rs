@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
+use crate::api::AWSPENDING;
 use crate::api::condition::Reason;
+use crate::command::Command;
 use crate::desired::Rotation;
 use crate::plan::situation::Situation;
 use crate::refusal::Refusal;
@@ -31,11 +33,8 @@ fn not_begun(situation: &Situation<'_>) -> Option<Refusal> {
     Some(Refusal::new(
         Reason::Overdue,
         format!(
-            "AWS had to rotate by {next} and has not started: see RotationFailed in CloudTrail; to rotate now: kubectl annotate rsec -n {} {} \
-             {}=$(date +%s) --overwrite",
-            want.namespace,
-            want.name,
-            crate::api::ROTATE
+            "AWS had to rotate by {next} and has not started: see RotationFailed in CloudTrail; to rotate now: {}",
+            Command::Rotate(want.object_ref())
         ),
     ))
 }
@@ -46,18 +45,24 @@ fn stuck(situation: &Situation<'_>, pending: &VersionId) -> Option<Refusal> {
     if situation.secret.last_changed.is_none_or(|changed| situation.now.duration_since(changed) < limit) {
         return None;
     }
-    let name = &situation.want.secret_name;
-    let function = match &situation.want.rotation {
-        Rotation::Lambda(lambda) => lambda.function.rsplit(':').next().unwrap_or(""),
+    let want = situation.want;
+    let function = match &want.rotation {
+        Rotation::Lambda(lambda) => lambda.function.as_str(),
         _ => "NAME",
     };
+    let log = Command::TailFunctionLog { region: &want.region, function: function_name(function) };
+    let remove = Command::RemoveLabel { secret: situation.secret.at(want), label: AWSPENDING, version: pending.as_str() };
     Some(Refusal::new(
         Reason::RotationFailed,
         format!(
-            "AWS could not rotate to version {pending}; the version before it stays current, and AWS retries: see the log of the function (aws \
-             logs tail /aws/lambda/{function}) and RotationFailed in CloudTrail. To start over once it is fixed, remove the label with aws \
-             secretsmanager update-secret-version-stage --secret-id {name} --version-stage AWSPENDING --remove-from-version-id {pending}, and \
-             request a rotation"
+            "AWS could not rotate to version {pending}; the version before it stays current, and AWS retries: see the log of the function ({log}) \
+             and RotationFailed in CloudTrail. To start over once it is fixed, remove the label ({remove}), and request a rotation: {}",
+            Command::Rotate(want.object_ref())
         ),
     ))
+}
+
+/// The name in the ARN of a function, without a version or an alias: the log group has that name.
+fn function_name(arn: &str) -> &str {
+    arn.split(':').nth(6).unwrap_or(arn)
 }

@@ -69,7 +69,7 @@ async fn a_foreign_secret_stays_as_it_is_and_nothing_is_made_in_aws_that_could_n
         stage.settle(&name).await?;
 
         let message = stage.expect(&name, "Mirrored", "False", "SecretNotOwned").await?;
-        ensure!(message.contains(&format!("kubectl delete secret -n {} {name}", stage.world.namespace)), "{kind}: {message}");
+        ensure!(message.contains(&format!("kubectl delete secret {name} -n {}", stage.world.namespace)), "{kind}: {message}");
         stage.expect(&name, "Provisioned", "False", "Creating").await?;
         stage.expect(&name, "Ready", "False", "SecretNotOwned").await?;
         stage.expect(&name, "Stalled", "True", "SecretNotOwned").await?;

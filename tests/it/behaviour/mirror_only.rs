@@ -114,7 +114,10 @@ async fn pods_keep_their_secret_when_the_aws_secret_is_scheduled_for_deletion_or
     let before = stage.aws();
     stage.settle("app").await?;
     let message = stage.expect("app", "Provisioned", "False", "ScheduledForDeletion").await?;
-    ensure!(message.contains(&format!("aws secretsmanager restore-secret --secret-id {shared}")), "{message}");
+    ensure!(
+        message.contains("aws secretsmanager restore-secret --region ") && message.contains(&format!(":secret:{shared}-")),
+        "{message}"
+    );
     stage.expect("app", "Stalled", "True", "ScheduledForDeletion").await?;
     assert_eq!(stage.secret("app").await?, mirror);
     assert_eq!(stage.aws(), before);

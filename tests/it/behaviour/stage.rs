@@ -204,6 +204,8 @@ impl Stage {
             found.reason,
             found.message
         );
+        // Every command of every message that a test expects.
+        testkit::commands::check(&found.message)?;
         Ok(found.message.clone())
     }
 
@@ -223,6 +225,9 @@ impl Stage {
     /// Type, reason and how often, sorted.
     pub(super) async fn events(&self, name: &str) -> Result<Vec<(String, String, i32)>> {
         let all = Api::<Event>::namespaced(self.world.admin.clone(), &self.world.namespace).list(&ListParams::default()).await?;
+        for event in &all {
+            testkit::commands::check(event.message.as_deref().unwrap_or_default())?;
+        }
         let mut events: Vec<_> = all
             .into_iter()
             .filter(|event| event.involved_object.name.as_deref() == Some(name))

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/desired"],
     &["src/identity", "src/metrics", "src/value"],
     &["src/failure", "src/fleet", "src/generate", "src/refusal", "src/schedule"],
+    &["src/command"],
     &[
         "src/api",
         "src/backoff",

@@ -7,6 +7,7 @@
 // A test may panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod commands;
 mod imports;
 mod layers;
 mod modules;
@@ -39,6 +40,13 @@ static MEMBERS: LazyLock<[Member; 5]> = LazyLock::new(|| {
 fn files_do_not_import_each_other_in_a_circle() {
     let wrong: Vec<String> = MEMBERS.iter().flat_map(|member| circles(&member.imports())).collect();
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn commands_of_messages_are_made_in_one_place() {
+    let [operator, ..] = &*MEMBERS;
+    let strays = commands::strays(repository(), operator.files().iter().map(String::as_str));
+    assert!(strays.is_empty(), "use rotated_secrets::command:\n{}\n", strays.join("\n"));
 }
 
 #[test]

@@ -1,0 +1,306 @@
+//! The commands that messages tell a person to run. Each is complete (namespace, region, id) and quoted for a POSIX
+//! shell, so that it can be pasted. What only the reader can decide is in capitals. A comma, a semicolon, a colon, a
+//! closing parenthesis or the end of the text follows a command, so that its end is visible.
+
+use std::fmt;
+
+use crate::api::{ADOPT_BY, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::text;
+
+/// An AWS secret: its region, and its ARN or its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretRef<'a> {
+    pub region: &'a str,
+    pub id: &'a str,
+}
+
+impl<'a> SecretRef<'a> {
+    /// The secret with this ARN, which contains the region.
+    pub fn of_arn(arn: &'a str) -> Self {
+        Self { region: arn.split(':').nth(3).filter(|region| !region.is_empty()).unwrap_or("REGION"), id: arn }
+    }
+}
+
+/// A namespaced object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectRef<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+/// The KMS key of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRef<'a> {
+    /// This key: an id, an ARN or an alias.
+    Named { region: &'a str, key: &'a str },
+    /// The key of this secret.
+    Of(SecretRef<'a>),
+}
+
+/// A command. Its text is its `Display`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumDiscriminants)]
+#[strum_discriminants(name(CommandKind), derive(strum::EnumIter))]
+pub enum Command<'a> {
+    // AWS Secrets Manager.
+    DescribeSecret(SecretRef<'a>),
+    RestoreSecret(SecretRef<'a>),
+    DeleteSecret(SecretRef<'a>),
+    /// The secrets with this tag value.
+    FindSecrets {
+        region: &'a str,
+        tag_value: &'a str,
+    },
+    /// The value is in the file value.json.
+    PutSecretValue(SecretRef<'a>),
+    /// The tag with which an AWS secret agrees to its adoption.
+    TagForAdoption(SecretRef<'a>, ObjectRef<'a>),
+    UntagSecret(SecretRef<'a>, &'a str),
+    RemoveLabel {
+        secret: SecretRef<'a>,
+        label: &'a str,
+        version: &'a str,
+    },
+    /// Puts a label on a version that the reader chooses.
+    SetLabel {
+        secret: SecretRef<'a>,
+        label: &'a str,
+    },
+    CancelRotation(SecretRef<'a>),
+    // Other services of AWS.
+    DescribeKey(KeyRef<'a>),
+    /// The trust policy of a role.
+    GetRole(&'a str),
+    ListOidcProviders,
+    /// The caller, as AWS sees it.
+    ShowCaller {
+        region: &'a str,
+    },
+    SsoLogin,
+    EnableRegion(&'a str),
+    TailFunctionLog {
+        region: &'a str,
+        function: &'a str,
+    },
+    /// Lets Secrets Manager invoke a function.
+    AllowInvocation {
+        region: &'a str,
+        function: &'a str,
+    },
+    /// The function that rotates a secret.
+    ShowFunction(SecretRef<'a>),
+    // Kubernetes.
+    Rotate(ObjectRef<'a>),
+    Refresh(ObjectRef<'a>),
+    /// Removes a Secret.
+    DeleteKubernetesSecret(ObjectRef<'a>),
+    /// Removes an object and keeps what it owns.
+    DeleteOrphaning {
+        kind: &'a str,
+        object: ObjectRef<'a>,
+    },
+    /// Who wrote which fields of a Secret.
+    ShowFieldManagers(ObjectRef<'a>),
+    /// The annotation with which a Secret agrees to its adoption by the object of this name.
+    AnnotateForAdoption {
+        secret: ObjectRef<'a>,
+        by: &'a str,
+    },
+    /// Sets the role of a namespace.
+    AnnotateNamespaceRole(&'a str),
+    /// Removes the role of a namespace.
+    RemoveNamespaceRole(&'a str),
+    AnnotateAccountRole(ObjectRef<'a>),
+    /// Lets the operator issue tokens of the ServiceAccounts of a namespace.
+    BindServiceAccounts(&'a str),
+    /// A merge patch of the RotatedSecret.
+    Patch(ObjectRef<'a>, &'a str),
+    ApplyDefinition,
+    WhoAmI,
+    // The plugin.
+    History(ObjectRef<'a>),
+    RotateByPlugin(ObjectRef<'a>),
+    RefreshByPlugin(ObjectRef<'a>),
+    Rollback(ObjectRef<'a>),
+}
+
+/// Of a role without an account and a name.
+const ROLE: &str = "arn:aws:iam::ACCOUNT:role/NAME";
+
+impl Command<'_> {
+    fn secrets_manager(&self) -> Option<String> {
+        let aws = |operation: &str, secret: SecretRef<'_>, rest: &[&str]| {
+            let line = ["aws", "secretsmanager", operation, "--region", secret.region, "--secret-id", secret.id];
+            Some(line_of(line.iter().chain(rest).copied()))
+        };
+        match *self {
+            Self::DescribeSecret(secret) => aws("describe-secret", secret, &[]),
+            Self::RestoreSecret(secret) => aws("restore-secret", secret, &[]),
+            Self::DeleteSecret(secret) => aws("delete-secret", secret, &[]),
+            Self::FindSecrets { region, tag_value } => {
+                let filter = format!("Key=tag-value,Values={tag_value}");
+                Some(line_of(["aws", "secretsmanager", "list-secrets", "--region", region, "--filters", &filter]))
+            }
+            Self::PutSecretValue(secret) => aws("put-secret-value", secret, &["--secret-string", "file://value.json"]),
+            Self::TagForAdoption(secret, by) => {
+                let tag = format!("Key={ADOPT_BY},Value={}/{}", by.namespace, by.name);
+                aws("tag-resource", secret, &["--tags", &tag])
+            }
+            Self::UntagSecret(secret, key) => aws("untag-resource", secret, &["--tag-keys", key]),
+            Self::RemoveLabel { secret, label, version } => {
+                aws("update-secret-version-stage", secret, &["--version-stage", label, "--remove-from-version-id", version])
+            }
+            Self::SetLabel { secret, label } => {
+                aws("update-secret-version-stage", secret, &["--version-stage", label, "--move-to-version-id", "VERSION"])
+            }
+            Self::CancelRotation(secret) => aws("cancel-rotate-secret", secret, &[]),
+            Self::ShowFunction(secret) => aws("describe-secret", secret, &["--query", "RotationLambdaARN"]),
+            _ => None,
+        }
+    }
+
+    fn other_service(&self) -> Option<String> {
+        Some(match *self {
+            Self::DescribeKey(KeyRef::Named { region, key }) => {
+                line_of(["aws", "kms", "describe-key", "--region", region, "--key-id", key])
+            }
+            Self::DescribeKey(KeyRef::Of(secret)) => {
+                // A secret without a key of its own has the default key, and AWS does not show it.
+                let key = Self::DescribeSecret(secret);
+                let of = "--query \"KmsKeyId || 'alias/aws/secretsmanager'\" --output text";
+                format!("{} --key-id \"$({key} {of})\"", line_of(["aws", "kms", "describe-key", "--region", secret.region]))
+            }
+            Self::GetRole(role) => line_of(["aws", "iam", "get-role", "--role-name", role, "--query", "Role.AssumeRolePolicyDocument"]),
+            Self::ListOidcProviders => line_of(["aws", "iam", "list-open-id-connect-providers"]),
+            Self::ShowCaller { region } => line_of(["aws", "sts", "get-caller-identity", "--region", region]),
+            Self::SsoLogin => line_of(["aws", "sso", "login"]),
+            Self::EnableRegion(region) => line_of(["aws", "account", "enable-region", "--region-name", region]),
+            Self::TailFunctionLog { region, function } => {
+                line_of(["aws", "logs", "tail", &format!("/aws/lambda/{function}"), "--region", region])
+            }
+            Self::AllowInvocation { region, function } => line_of([
+                "aws",
+                "lambda",
+                "add-permission",
+                "--region",
+                region,
+                "--function-name",
+                function,
+                "--statement-id",
+                "secretsmanager",
+                "--action",
+                "lambda:InvokeFunction",
+                "--principal",
+                "secretsmanager.amazonaws.com",
+            ]),
+            _ => return None,
+        })
+    }
+
+    fn kubernetes(&self) -> Option<String> {
+        let kubectl = |verb: &str, kind: &str, object: ObjectRef<'_>, rest: &[&str]| {
+            let line = ["kubectl", verb, kind, object.name, "-n", object.namespace];
+            Some(line_of(line.iter().chain(rest).copied()))
+        };
+        // The shell inserts the time, so that each request is a new one.
+        let request = |key: &str, object| Some(format!("{} {key}=$(date +%s) --overwrite", kubectl("annotate", "rsec", object, &[])?));
+        match *self {
+            Self::Rotate(object) => request(ROTATE, object),
+            Self::Refresh(object) => request(REFRESH, object),
+            Self::DeleteKubernetesSecret(secret) => kubectl("delete", "secret", secret, &[]),
+            Self::DeleteOrphaning { kind, object } => kubectl("delete", kind, object, &["--cascade=orphan"]),
+            Self::ShowFieldManagers(secret) => kubectl("get", "secret", secret, &["-o", "yaml", "--show-managed-fields"]),
+            Self::AnnotateForAdoption { secret, by } => {
+                kubectl("annotate", "secret", secret, &[&format!("{ADOPT_BY}={by}"), "--overwrite"])
+            }
+            Self::AnnotateAccountRole(account) => {
+                kubectl("annotate", "serviceaccount", account, &[&format!("{SERVICE_ACCOUNT_ROLE_ARN}={ROLE}"), "--overwrite"])
+            }
+            Self::AnnotateNamespaceRole(namespace) => {
+                Some(line_of(["kubectl", "annotate", "namespace", namespace, &format!("{ROLE_ARN}={ROLE}"), "--overwrite"]))
+            }
+            Self::RemoveNamespaceRole(namespace) => {
+                let remove = [ROLE_ARN, EXTERNAL_ID].map(|key| format!("{key}-"));
+                Some(line_of(["kubectl", "annotate", "namespace", namespace].into_iter().chain(remove.iter().map(String::as_str))))
+            }
+            Self::BindServiceAccounts(namespace) => Some(line_of([
+                "kubectl",
+                "create",
+                "rolebinding",
+                "rotated-secrets-service-accounts",
+                "-n",
+                namespace,
+                "--clusterrole=rotated-secrets-service-accounts",
+                "--serviceaccount=rotated-secrets:rotated-secrets",
+            ])),
+            Self::Patch(object, patch) => kubectl("patch", "rsec", object, &["--type=merge", "-p", patch]),
+            Self::ApplyDefinition => Some(line_of(["kubectl", "apply", "-f", "crds/"])),
+            Self::WhoAmI => Some(line_of(["kubectl", "auth", "whoami"])),
+            Self::History(object) => kubectl("rotatedsecret", "history", object, &[]),
+            Self::Rollback(object) => kubectl("rotatedsecret", "rollback", object, &[]),
+            Self::RotateByPlugin(object) => kubectl("rotatedsecret", "rotate", object, &[]),
+            Self::RefreshByPlugin(object) => kubectl("rotatedsecret", "refresh", object, &[]),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.secrets_manager().or_else(|| self.other_service()).or_else(|| self.kubernetes());
+        f.write_str(&line.unwrap_or_default())
+    }
+}
+
+fn line_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().map(quoted).collect::<Vec<String>>().join(" ")
+}
+
+/// Quotes `word` for a POSIX shell if necessary. Control characters cannot be part of a command.
+pub(crate) fn quoted(word: &str) -> String {
+    let word = text::escaped(word);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_not_take_as_one_word_is_quoted() {
+        let table = [("prod", "prod"), ("", "''"), ("a b", "'a b'"), ("$(x)", "'$(x)'"), ("it's", r"'it'\''s'"), ("a\nb", r"'a\nb'")];
+        for (word, expected) in table {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+
+    #[test]
+    fn commands_carry_region_namespace_and_id() {
+        let secret = SecretRef { region: "eu-central-1", id: "shop/db" };
+        let object = ObjectRef { namespace: "shop", name: "db" };
+        let at = "--region eu-central-1 --secret-id shop/db";
+        for (command, expected) in [
+            (Command::RestoreSecret(secret), format!("aws secretsmanager restore-secret {at}")),
+            (
+                Command::RemoveLabel { secret, label: "AWSPENDING", version: "v1" },
+                format!("aws secretsmanager update-secret-version-stage {at} --version-stage AWSPENDING --remove-from-version-id v1"),
+            ),
+            (Command::UntagSecret(secret, "cost centre"), format!("aws secretsmanager untag-resource {at} --tag-keys 'cost centre'")),
+            (
+                Command::DescribeKey(KeyRef::Of(secret)),
+                format!(
+                    "aws kms describe-key --region eu-central-1 --key-id \"$(aws secretsmanager describe-secret {at} --query \"KmsKeyId || \
+                     'alias/aws/secretsmanager'\" --output text)\""
+                ),
+            ),
+            (Command::Rotate(object), "kubectl annotate rsec db -n shop rotated-secrets.io/rotate=$(date +%s) --overwrite".to_owned()),
+            (Command::History(object), "kubectl rotatedsecret history db -n shop".to_owned()),
+            (
+                Command::Patch(object, r#"{"metadata":{"finalizers":null}}"#),
+                r#"kubectl patch rsec db -n shop --type=merge -p '{"metadata":{"finalizers":null}}'"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(command.to_string(), expected);
+        }
+    }
+}
