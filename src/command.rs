@@ -2,6 +2,7 @@
 //! shell, so that it can be pasted. What only the reader can decide is in capitals. A comma, a semicolon, a colon, a
 //! closing parenthesis or the end of the text follows a command, so that its end is visible.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::api::{ADOPT_BY, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
@@ -45,6 +46,8 @@ pub enum Command<'a> {
     DescribeSecret(SecretRef<'a>),
     RestoreSecret(SecretRef<'a>),
     DeleteSecret(SecretRef<'a>),
+    /// Deletes the replicas of a secret. AWS does not delete a secret that has some.
+    RemoveReplicas(SecretRef<'a>, &'a BTreeSet<String>),
     /// The secrets with this tag value.
     FindSecrets {
         region: &'a str,
@@ -136,6 +139,10 @@ impl Command<'_> {
             Self::DescribeSecret(secret) => aws("describe-secret", secret, &[]),
             Self::RestoreSecret(secret) => aws("restore-secret", secret, &[]),
             Self::DeleteSecret(secret) => aws("delete-secret", secret, &[]),
+            Self::RemoveReplicas(secret, regions) => {
+                let regions: Vec<&str> = ["--remove-replica-regions"].into_iter().chain(regions.iter().map(String::as_str)).collect();
+                aws("remove-regions-from-replication", secret, &regions)
+            }
             Self::FindSecrets { region, tag_value } => {
                 let filter = format!("Key=tag-value,Values={tag_value}");
                 Some(line_of(["aws", "secretsmanager", "list-secrets", "--region", region, "--filters", &filter]))

@@ -131,7 +131,7 @@ mod tests {
             secret: Some("shop/db".to_owned()),
             key: None,
         }
-        .into_rotation_failure(None)
+        .into_rotation_failure(Some("arn:aws:lambda:eu-west-1:123456789012:function:rotate"))
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     fn a_refused_rotation_names_the_function_and_what_to_type() {
         let failure = refused(Operation::RotateSecret, "AccessDeniedException", "");
         assert!(failure.message.starts_with("RotateSecret: AWS answered AccessDeniedException: "), "{failure}");
-        assert!(failure.message.contains("aws lambda add-permission"), "{failure}");
+        assert!(failure.message.contains("aws lambda add-permission --region eu-west-1 --function-name arn:aws:lambda:"), "{failure}");
         let failure = refused(Operation::CancelRotateSecret, "AccessDeniedException", "");
         assert!(failure.message.contains("IAM policy"), "{failure}");
         let failure = refused(Operation::RotateSecret, "ValidationException", "");

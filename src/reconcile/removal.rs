@@ -1,6 +1,8 @@
 //! One reconcile of an object that is being deleted. It reads only what the plan asks for, and it ends: what AWS or
 //! Kubernetes refuses for longer than `--deletion-timeout` is reported, and the object is released.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tracing::Instrument as _;
@@ -231,14 +233,14 @@ fn at_finalizer(failed: &Failed) -> bool {
 }
 
 fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
-    let found = match &remains.secret {
-        Some(SecretLeft::Ours { arn, place, .. }) => Some((arn.clone(), place.region.clone())),
-        _ => None,
+    let (found, replicas) = match &remains.secret {
+        Some(SecretLeft::Ours { arn, place, replicas, .. }) => (Some((arn.clone(), place.region.clone())), replicas.clone()),
+        _ => (None, BTreeSet::new()),
     };
     let aws = removal.aws.as_ref();
     let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
     let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
-    status::events::secret_kept(found.or(recorded).or_else(place), why)
+    status::events::secret_kept(found.or(recorded).or_else(place), &replicas, why)
 }
 
 fn in_words(timeout: SignedDuration) -> String {

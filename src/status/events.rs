@@ -1,5 +1,7 @@
 //! Events for the owner of an object. Made of closed words and version ids.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::recorded;
@@ -48,12 +50,14 @@ pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
 }
 
 /// The Event for a released object whose AWS secret should be deleted and is kept. `secret`: its ARN, or its name, and its
-/// region.
-pub fn secret_kept(secret: Option<(String, String)>, why: &str) -> EventNote {
+/// region. `replicas`: the regions of its replicas, as far as they are known.
+pub fn secret_kept(secret: Option<(String, String)>, replicas: &BTreeSet<String>, why: &str) -> EventNote {
     let note = match secret {
         Some((id, region)) => {
-            let delete = Command::DeleteSecret(SecretRef { region: &region, id: &id });
-            format!("the AWS secret {id} is kept: {why}; to delete it: {delete}")
+            let secret = SecretRef { region: &region, id: &id };
+            let delete = Command::DeleteSecret(secret);
+            let replicas = (!replicas.is_empty()).then(|| format!("{}; then ", Command::RemoveReplicas(secret, replicas)));
+            format!("the AWS secret {id} is kept: {why}; to delete it: {}{delete}", replicas.unwrap_or_default())
         }
         None => format!("the AWS secret is kept, if there is one: {why}"),
     };

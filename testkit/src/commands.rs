@@ -6,11 +6,12 @@ use clap::Parser as _;
 /// The operations of the AWS command line that messages may contain, with the options that each accepts and, of those, the ones that
 /// it requires. Compared with `aws <service> <operation> help` of version 1.45.
 #[rustfmt::skip]
-const AWS: [(&str, &str, &[&str], &[&str]); 20] = [
+const AWS: [(&str, &str, &[&str], &[&str]); 21] = [
     ("secretsmanager", "describe-secret", &["--secret-id"], &["--region"]),
     ("secretsmanager", "get-secret-value", &["--secret-id"], &["--region", "--version-id", "--version-stage"]),
     ("secretsmanager", "restore-secret", &["--secret-id"], &["--region"]),
     ("secretsmanager", "delete-secret", &["--secret-id"], &["--region", "--recovery-window-in-days"]),
+    ("secretsmanager", "remove-regions-from-replication", &["--secret-id", "--remove-replica-regions"], &["--region"]),
     ("secretsmanager", "list-secrets", &[], &["--region", "--filters", "--max-items"]),
     ("secretsmanager", "put-secret-value", &["--secret-id", "--secret-string"], &["--region", "--version-stages"]),
     ("secretsmanager", "tag-resource", &["--secret-id", "--tags"], &["--region"]),
@@ -191,7 +192,8 @@ fn aws(service: &str, operation: &str, rest: &[&str]) -> Result<()> {
     ensure!(!REGIONAL.contains(&service) || options.contains(&"--region"), "no region");
     let words = rest.len() - options.len();
     let allowed = options.len() + usize::from(operation == "tail");
-    ensure!(words == allowed, "words that do not belong to it, or an option without its value");
+    let list = operation == "remove-regions-from-replication";
+    ensure!(words == allowed || list && words > allowed, "words that do not belong to it, or an option without its value");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
@@ -18,6 +19,8 @@ use super::scene::{PLUGIN, Scene};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop/db-AbCdEf";
 
+static REPLICAS: LazyLock<BTreeSet<String>> = LazyLock::new(|| BTreeSet::from(["eu-west-1", "us-east-1"].map(str::to_owned)));
+
 /// One command of each kind. They are run in the order of the kinds: a rollback follows a rotation.
 fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
     let secret = SecretRef::of_arn(ARN);
@@ -27,6 +30,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::DescribeSecret => Command::DescribeSecret(secret),
         CommandKind::RestoreSecret => Command::RestoreSecret(secret),
         CommandKind::DeleteSecret => Command::DeleteSecret(secret),
+        CommandKind::RemoveReplicas => Command::RemoveReplicas(secret, &REPLICAS),
         CommandKind::FindSecrets => Command::FindSecrets { region, tag_value: "0f5cb6a5-62d5-4a4e-a7e2-0d3e3f9f2c5b" },
         CommandKind::PutSecretValue => Command::PutSecretValue(secret),
         CommandKind::TagForAdoption => Command::TagForAdoption(secret, object("db")),
