@@ -215,7 +215,8 @@ impl Command<'_> {
             Self::Refresh(object) => request(REFRESH, object),
             Self::DeleteKubernetesSecret(secret) => kubectl("delete", "secret", secret, &[]),
             Self::DeleteOrphaning { kind, object } => kubectl("delete", kind, object, &["--cascade=orphan"]),
-            Self::ShowFieldManagers(secret) => kubectl("get", "secret", secret, &["-o", "yaml", "--show-managed-fields"]),
+            // The whole Secret would show its values.
+            Self::ShowFieldManagers(secret) => kubectl("get", "secret", secret, &["-o", "jsonpath={.metadata.managedFields[*].manager}"]),
             Self::AnnotateForAdoption { secret, by } => {
                 kubectl("annotate", "secret", secret, &[&format!("{ADOPT_BY}={by}"), "--overwrite"])
             }

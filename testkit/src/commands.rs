@@ -39,10 +39,11 @@ const REGIONAL: [&str; 4] = ["secretsmanager", "kms", "logs", "lambda"];
 
 /// The verbs of kubectl that messages may contain: how many words follow, and the options with a value and without one.
 #[rustfmt::skip]
-const KUBECTL: [(&str, usize, &[&str], &[&str]); 11] = [
+const KUBECTL: [(&str, usize, &[&str], &[&str]); 12] = [
     ("annotate", 3, &["-n"], &["--overwrite"]),
     ("delete", 2, &["-n"], &["--cascade=orphan"]),
-    ("get", 2, &["-n", "-o", "-l", "--field-selector"], &["--show-managed-fields", "-A"]),
+    ("get", 2, &["-n", "-o", "-l", "--field-selector"], &["-A"]),
+    ("events", 0, &["-n", "--for"], &[]),
     ("describe", 2, &["-n"], &[]),
     ("logs", 1, &["-n"], &["--previous"]),
     ("patch", 2, &["-n", "-p"], &["--type=merge"]),

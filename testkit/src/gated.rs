@@ -20,8 +20,6 @@ pub(crate) struct Gated {
     pub(crate) mirrored: Arc<Mutex<Vec<String>>>,
     /// Whether this namespace is being deleted.
     pub(crate) ending: (Arc<AtomicBool>, String),
-    /// Whether the API server refuses the status of every object.
-    pub(crate) status_refused: Arc<AtomicBool>,
 }
 
 impl Gated {
@@ -47,9 +45,7 @@ impl Gated {
         let (ends, namespace) = &self.ending;
         let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{namespace}/"));
         let answer = if created && ends.load(Ordering::SeqCst) {
-            Ok(refused("NamespaceTerminating"))
-        } else if effect.ends_with("/status") && self.status_refused.load(Ordering::SeqCst) {
-            Ok(refused("Forbidden"))
+            Ok(terminating())
         } else {
             self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await
         };
@@ -72,11 +68,11 @@ impl Service<Request<Body>> for Gated {
     }
 }
 
-/// What the API server answers to a write that it refuses, for example because it deletes the namespace.
-fn refused(cause: &str) -> Response<Body> {
+/// What the API server answers to the creation of an object in a namespace that it deletes.
+fn terminating() -> Response<Body> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "forbidden",
-        "details": {"causes": [{"reason": cause, "field": "metadata.namespace"}]},
+        "details": {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]},
     });
     let answer = Response::builder().status(403).header("content-type", "application/json");
     answer.body(Body::from(status.to_string().into_bytes())).expect("an answer")

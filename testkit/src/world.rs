@@ -69,8 +69,6 @@ pub struct World {
     pub http: SharedHttpClient,
     /// The API server refuses new objects in the namespace, as while it deletes the namespace. Applies to operators with a gate.
     pub namespace_ends: Arc<AtomicBool>,
-    /// The API server refuses the status of every object. Applies to operators with a gate.
-    pub status_refused: Arc<AtomicBool>,
     within: TestNamespace,
 }
 
@@ -106,7 +104,7 @@ impl World {
             ..emulator::Config::default()
         };
         let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
-        Ok(Self { cluster, http: clients.http.clone(), namespace_ends: Arc::default(), status_refused: Arc::default(), within })
+        Ok(Self { cluster, http: clients.http.clone(), namespace_ends: Arc::default(), within })
     }
 
     /// What one process of the operator holds in memory.
@@ -115,7 +113,7 @@ impl World {
         let client = match gate {
             Some(gate) => {
                 let ending = (Arc::clone(&self.namespace_ends), self.namespace.clone());
-                Gated { client, gate, mirrored, ending, status_refused: Arc::clone(&self.status_refused) }.into_client()
+                Gated { client, gate, mirrored, ending }.into_client()
             }
             None => client,
         };

@@ -24,7 +24,7 @@ use crate::stories::{self, Case, Story};
 /// Defines the stories, and a test for each.
 macro_rules! stories {
     ($($story:ident),+ $(,)?) => {
-        pub(crate) static STORIES: &[&Story] = &[$(&stories::$story::STORY),+];
+        static STORIES: &[&Story] = &[$(&stories::$story::STORY),+];
 
         $(
             #[tokio::test(flavor = "multi_thread")]
@@ -51,8 +51,8 @@ stories![
     describe,
     edit_mirror,
     finish_staged,
-    lost_update,
     move_flags,
+    lost_update,
     pin,
     rekey_replica,
     request,
@@ -67,17 +67,17 @@ stories![
 
 /// Where a process of the operator ends: at its n-th write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Crash {
-    pub(crate) write: usize,
-    pub(crate) moment: Moment,
+struct Crash {
+    write: usize,
+    moment: Moment,
 }
 
 /// Ends one process after the other, and records what was written.
-pub(crate) struct Fuse {
+struct Fuse {
     crashes: Mutex<VecDeque<Crash>>,
     writes: AtomicUsize,
     effects: Mutex<Vec<String>>,
-    pub(crate) crashed: Notify,
+    crashed: Notify,
     /// The story's interference: before which write, and what.
     interference: Mutex<Option<(&'static str, Act)>>,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Fuse {
 type Act = Box<dyn FnOnce() + Send>;
 
 impl Fuse {
-    pub(crate) fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
+    fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
         let interference = story.interference.as_ref().map(|interference| {
             let (external_writer, secret, act) = (case.world.emulator.external_writer(), case.world.aws_name(&case.name), interference.act);
             let act: Act = Box::new(move || act(&external_writer, &secret).expect("the interference succeeds"));
@@ -100,13 +100,13 @@ impl Fuse {
         })
     }
 
-    pub(crate) fn next_process(&self) {
+    fn next_process(&self) {
         self.writes.store(0, Ordering::SeqCst);
         self.effects.lock().unwrap().clear();
     }
 
     /// What the current process has written.
-    pub(crate) fn effects(&self) -> Vec<String> {
+    fn effects(&self) -> Vec<String> {
         self.effects.lock().unwrap().clone()
     }
 }

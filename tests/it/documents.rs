@@ -174,6 +174,7 @@ fn every_command_of_ours_is_understood() -> Result<()> {
                 seen += 1;
                 // Pages write NAME for the name of an object.
                 words.iter_mut().filter(|word| *word == "NAME").for_each(|word| "db".clone_into(word));
+                words.iter_mut().filter(|word| *word == "NAMESPACE").for_each(|word| "shop".clone_into(word));
                 let told = rotated_secrets::plugin::Cli::try_parse_from(std::iter::once("kubectl-rotatedsecret".to_owned()).chain(words));
                 strange.extend(told.err().filter(clap::Error::use_stderr).map(|error| format!("{}: {command}: {error}", page.display())));
             }

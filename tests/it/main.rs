@@ -6,7 +6,6 @@ mod admission;
 mod admission_rules;
 mod behaviour;
 mod campaign;
-mod circumstances;
 mod clock;
 mod crash;
 mod definition;

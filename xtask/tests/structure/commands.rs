@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// The plugin's own: the flags of the user's invocation are added to them, and its help is tested by itself.
-const OTHERS: [&str; 4] = ["src/command.rs", "src/plugin/args.rs", "src/plugin/complete.rs", "src/plugin/flags.rs"];
+/// A description in the schema; and the plugin: the flags of the user's invocation are added to them, and its help is tested by itself.
+const OTHERS: [&str; 5] = ["src/api/policy.rs", "src/command.rs", "src/plugin/args.rs", "src/plugin/complete.rs", "src/plugin/flags.rs"];
 
 /// The lines of a source file that are neither comments nor tests.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
