@@ -121,6 +121,8 @@ pub enum Command<'a> {
     WhoAmI,
     // The plugin.
     History(ObjectRef<'a>),
+    /// Checks a manifest.
+    Lint(&'a str),
     RotateByPlugin(ObjectRef<'a>),
     RefreshByPlugin(ObjectRef<'a>),
     Rollback(ObjectRef<'a>),
@@ -245,6 +247,7 @@ impl Command<'_> {
             Self::WhoAmI => Some(line_of(["kubectl", "auth", "whoami"])),
             Self::History(object) => kubectl("rotatedsecret", "history", object, &[]),
             Self::Rollback(object) => kubectl("rotatedsecret", "rollback", object, &[]),
+            Self::Lint(file) => Some(line_of(["kubectl", "rotatedsecret", "lint", file])),
             Self::RotateByPlugin(object) => kubectl("rotatedsecret", "rotate", object, &[]),
             Self::RefreshByPlugin(object) => kubectl("rotatedsecret", "refresh", object, &[]),
             _ => None,

@@ -367,7 +367,7 @@ impl RollbackRefusal {
             }
             Self::VersionPending => {
                 "the version has only the label AWSPENDING, so it was never current and its value may not be usable yet; choose another \
-                 version (kubectl rotatedsecret history) and use a new token"
+                 version of status.history and use a new token"
             }
             Self::AlreadyRolledBack => {
                 "the current version is already a rollback, so AWSPREVIOUS is the version that was rolled back; to restore that version, \

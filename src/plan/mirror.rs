@@ -155,8 +155,9 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
             if situation.only_pending(version) {
                 return Err(not_found(format!(
                     "spec.target.versionId: version {version} of {} has only the label AWSPENDING, so it may not be usable yet. It is \
-                     mirrored when it becomes current; or choose one of kubectl rotatedsecret history {} -n {}",
-                    want.secret_name, want.name, want.namespace
+                     mirrored when it becomes current; or choose one of {}",
+                    want.secret_name,
+                    Command::History(want.object_ref())
                 )));
             }
             Ok(version.clone())

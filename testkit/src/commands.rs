@@ -148,7 +148,7 @@ pub fn accepted(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["kubectl", "rotatedsecret", rest @ ..] => {
-            ensure!(rest.contains(&"-n"), "no namespace");
+            ensure!(rest.contains(&"-n") || rest.first() == Some(&"lint"), "no namespace");
             rotated_secrets::plugin::Cli::try_parse_from(["kubectl-rotatedsecret"].iter().chain(rest))?;
             Ok(())
         }

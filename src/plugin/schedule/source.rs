@@ -9,6 +9,7 @@ use kube::api::Api;
 use serde_json::json;
 
 use crate::api::{EXCLUDE_PERIODS, OnMissedWindow, RotatedSecret};
+use crate::command::Command;
 use crate::desired::{Desired, Policy, Rotation};
 use crate::kubernetes::stored::Brief;
 use crate::manifest;
@@ -100,7 +101,7 @@ pub(super) fn manifests(paths: &[PathBuf]) -> Result<Vec<Source>, Trouble> {
         for node in manifest::rotated_secrets(&read.documents) {
             let place = node.place;
             let object: RotatedSecret = serde_json::from_value(node.to_json()).map_err(|_| {
-                let lint = format!("kubectl rotatedsecret lint {}", file.path);
+                let lint = Command::Lint(&file.path);
                 Trouble::wrong(format!("{}:{}:{}: this object cannot be read: {lint} shows why", file.path, place.line, place.column))
             })?;
             sources.push(Source { file: Some(file.path.clone()), ..of(&object)? });
