@@ -122,7 +122,7 @@ pub enum Command<'a> {
     // The plugin.
     History(ObjectRef<'a>),
     /// Checks a manifest.
-    Lint(&'a str),
+    TryManifest(&'a str),
     RotateByPlugin(ObjectRef<'a>),
     RefreshByPlugin(ObjectRef<'a>),
     Rollback(ObjectRef<'a>),
@@ -247,7 +247,7 @@ impl Command<'_> {
             Self::WhoAmI => Some(line_of(["kubectl", "auth", "whoami"])),
             Self::History(object) => kubectl("rotatedsecret", "history", object, &[]),
             Self::Rollback(object) => kubectl("rotatedsecret", "rollback", object, &[]),
-            Self::Lint(file) => Some(line_of(["kubectl", "rotatedsecret", "lint", file])),
+            Self::TryManifest(file) => Some(line_of(["kubectl", "apply", "--dry-run=server", "-f", file])),
             Self::RotateByPlugin(object) => kubectl("rotatedsecret", "rotate", object, &[]),
             Self::RefreshByPlugin(object) => kubectl("rotatedsecret", "refresh", object, &[]),
             _ => None,

@@ -48,7 +48,7 @@ const KUBECTL: [(&str, usize, &[&str], &[&str]); 12] = [
     ("logs", 1, &["-n"], &["--previous"]),
     ("patch", 2, &["-n", "-p"], &["--type=merge"]),
     ("create", 2, &["-n"], &["--clusterrole=", "--serviceaccount="]),
-    ("apply", 0, &["-f"], &[]),
+    ("apply", 0, &["-f"], &["--dry-run=server"]),
     ("auth", 3, &[], &["-A", "--subresource=", "--as="]),
     ("cluster-info", 0, &[], &[]),
     ("config", 2, &["--kubeconfig"], &[]),
@@ -148,7 +148,7 @@ pub fn accepted(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["kubectl", "rotatedsecret", rest @ ..] => {
-            ensure!(rest.contains(&"-n") || rest.first() == Some(&"lint"), "no namespace");
+            ensure!(rest.contains(&"-n"), "no namespace");
             rotated_secrets::plugin::Cli::try_parse_from(["kubectl-rotatedsecret"].iter().chain(rest))?;
             Ok(())
         }

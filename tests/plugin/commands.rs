@@ -62,7 +62,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::Patch => Command::Patch(object("db"), r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#),
         CommandKind::ApplyDefinition => Command::ApplyDefinition,
         CommandKind::WhoAmI => Command::WhoAmI,
-        CommandKind::Lint => Command::Lint("examples/database-admin.yaml"),
+        CommandKind::TryManifest => Command::TryManifest("crds/rotatedsecrets.yaml"),
         CommandKind::History => Command::History(object("db")),
         CommandKind::Rollback => Command::Rollback(object("db")),
         CommandKind::RotateByPlugin => Command::RotateByPlugin(object("db")),

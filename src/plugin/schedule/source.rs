@@ -101,7 +101,7 @@ pub(super) fn manifests(paths: &[PathBuf]) -> Result<Vec<Source>, Trouble> {
         for node in manifest::rotated_secrets(&read.documents) {
             let place = node.place;
             let object: RotatedSecret = serde_json::from_value(node.to_json()).map_err(|_| {
-                let lint = Command::Lint(&file.path);
+                let lint = Command::TryManifest(&file.path);
                 Trouble::wrong(format!("{}:{}:{}: this object cannot be read: {lint} shows why", file.path, place.line, place.column))
             })?;
             sources.push(Source { file: Some(file.path.clone()), ..of(&object)? });
