@@ -28,6 +28,7 @@ pub mod generate;
 pub mod identity;
 pub mod journal;
 pub mod kubernetes;
+pub mod lint;
 pub mod manifest;
 pub mod metrics;
 pub mod plaintext;

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 
 pub(super) use self::cluster::ClusterArgs;
 use self::cluster::wait;
-pub(super) use self::offline::ScheduleArgs;
+pub(super) use self::offline::{LintArgs, LintFormat, ScheduleArgs};
 pub(super) use self::out::OutputArgs;
 use super::names;
 
@@ -65,6 +65,9 @@ pub(super) enum Command {
         "schedule -e '0 9 * * MON#1' --time-zone Europe/Berlin"
     ))]
     Schedule(ScheduleArgs),
+    /// Check manifests without a cluster, for CI: schema, rules of admission and the operator's own parser.
+    #[command(after_help = examples!("lint deploy/ -R", "lint --fail-on warning -o sarif rotatedsecret.yaml"))]
+    Lint(LintArgs),
     /// Suspend objects: nothing is written to AWS or Kubernetes until they are resumed.
     #[command(after_help = examples!(
         "suspend db-admin -n shop --message INC-123",

@@ -21,6 +21,7 @@ mod format;
 mod health;
 mod history;
 mod kubeconfig;
+mod lint;
 mod names;
 mod objects;
 mod operator;
@@ -53,6 +54,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Completion { shell } => return output::script(&complete::script(*shell)).map(|()| Exit::Fine),
         Command::Complete { words } => return complete::run(words).await,
         Command::Version(args) if args.client => return version::of_client(args),
+        Command::Lint(args) => return lint::run(args),
         Command::Schedule(args) if args.name.is_none() => return schedule::offline(args),
         _ => {}
     }
@@ -73,6 +75,6 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Verify(args) => verify::run(&session, &args).await,
         Command::Doctor(args) => doctor::run(&session, &args).await,
         Command::Version(args) => version::run(&session, &args).await,
-        Command::Completion { .. } | Command::Complete { .. } => Ok(Exit::Fine),
+        Command::Completion { .. } | Command::Complete { .. } | Command::Lint(_) => Ok(Exit::Fine),
     }
 }

@@ -340,6 +340,35 @@ async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Resul
     Ok(())
 }
 
+/// The findings of `kubectl rotatedsecret lint` for manifests, one a line.
+fn linted(manifests: &[Value]) -> Result<Vec<Value>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let text: Vec<String> = manifests.iter().map(Value::to_string).collect();
+    std::fs::write(file.path(), text.join("\n---\n"))?;
+    let mut lint = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-rotatedsecret"));
+    let answer: Value = serde_json::from_slice(&lint.args(["lint", "-o", "json"]).arg(file.path()).output()?.stdout)?;
+    Ok(answer["findings"].as_array().cloned().unwrap_or_default())
+}
+
+#[test]
+fn every_mistake_that_the_api_server_refuses_is_found_by_lint() -> Result<()> {
+    let object = |spec: Value| json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": "x"}, "spec": spec});
+    let mistakes: Vec<_> =
+        [mistakes(), mistakes_in_periods(), wrong_names(), mistakes_by_aws(), wrong_settings()].into_iter().flatten().collect();
+    let manifests: Vec<Value> = mistakes.iter().map(|(_, spec, _)| object(spec.clone())).collect();
+    let findings = linted(&manifests)?;
+    for (number, (what, ..)) in mistakes.iter().enumerate() {
+        let line = json!(2 * number + 1);
+        assert!(
+            findings.iter().any(|found| found["line"] == line && found["level"] == "error"),
+            "{what} is not found: {}",
+            manifests[number]
+        );
+    }
+    assert_eq!(linted(&[object(spec())])?, Vec::<Value>::new());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_form_of_a_clock_is_taken() -> Result<()> {
     let cluster = control_plane().await?;

@@ -6,6 +6,7 @@
 mod commands;
 mod doctor;
 mod habits;
+mod lint;
 mod many;
 mod requests;
 mod rollback;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::out::OutputArgs;
+use crate::lint::Level;
 use crate::plugin::names;
 use crate::schedule::ExcludedDays;
 
@@ -44,4 +45,39 @@ pub(in crate::plugin) struct Periods(pub(in crate::plugin) Vec<ExcludedDays>);
 
 fn periods(text: &str) -> Result<Periods, String> {
     ExcludedDays::parse_list(text).map(Periods).map_err(|error| error.to_string())
+}
+
+/// Flags of `lint`.
+#[derive(Debug, Args)]
+pub(in crate::plugin) struct LintArgs {
+    /// Manifests in YAML or JSON, or directories of them; - is standard input. Other kinds of objects are ignored.
+    #[arg(value_name = "FILE", required = true)]
+    pub(in crate::plugin) files: Vec<PathBuf>,
+    /// Read the directories below the directories too.
+    #[arg(short = 'R', long)]
+    pub(in crate::plugin) recursive: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = LintFormat::Text)]
+    pub(in crate::plugin) output: LintFormat,
+    /// What the exit code 1 is for: error or warning (which includes errors).
+    #[arg(long, value_name = "LEVEL", default_value = "error", value_parser = level)]
+    pub(in crate::plugin) fail_on: Level,
+}
+
+/// Output format of `lint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::plugin) enum LintFormat {
+    /// One line for each mistake: FILE:LINE:COLUMN.
+    Text,
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    match text {
+        "error" => Ok(Level::Error),
+        "warning" => Ok(Level::Warning),
+        _ => Err("use error or warning".to_owned()),
+    }
 }

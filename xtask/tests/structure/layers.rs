@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/election", "src/fairness", "src/reconcile"],
     &["src/aws", "src/endpoints", "src/kubernetes", "src/status"],
     &["src/plan"],
-    &["src/compare"],
+    &["src/compare", "src/lint"],
     &["src/journal"],
     &["src/facts", "src/step"],
     &["src/desired"],

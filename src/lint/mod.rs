@@ -1,0 +1,38 @@
+//! Checks of manifests without a cluster: the schema of the CustomResourceDefinition, its CEL rules in code, the operator's
+//! own parser, and mistakes that none of them rejects. Pure: the text is an argument.
+
+mod admission;
+mod advice;
+mod finding;
+mod object;
+mod schema;
+mod similar;
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Finding, Level, Rule};
+
+use crate::manifest;
+
+/// What was found in a text.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Number of RotatedSecrets.
+    pub objects: usize,
+    /// In the order of their places.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks the RotatedSecrets in a text. Other objects are left out.
+pub fn check(text: &str) -> Checked {
+    let read = manifest::read(text);
+    let objects = manifest::rotated_secrets(&read.documents);
+    let mut findings: Vec<Finding> = objects.iter().flat_map(|object| object::check(object)).collect();
+    findings.extend(read.defect.map(|defect| {
+        let template = text.contains("{{").then_some("; render templates first, for example with helm template").unwrap_or_default();
+        let message = format!("{}{template}", defect.message);
+        Finding { place: defect.place, level: Level::Error, rule: Rule::Syntax, path: String::new(), message }
+    }));
+    findings.sort_by(|a, b| a.place.cmp(&b.place));
+    Checked { objects: objects.len(), findings }
+}

@@ -1,0 +1,118 @@
+//! One object: from its shape to its meaning. A later check needs what an earlier one has found to be right.
+
+use serde_json::Value;
+
+use super::finding::{Finding, Level, Rule, finding};
+use super::schema::Schema;
+use super::{admission, advice};
+use crate::api::{GROUP, RotatedSecret, definition};
+use crate::desired::{Desired, Policy, Rotation};
+use crate::manifest::Node;
+
+const VERSION: &str = "v1alpha1";
+
+pub(super) fn check(node: &Node) -> Vec<Finding> {
+    let mut findings = identity(node);
+    let schema = definition().and_then(|definition| serde_json::to_value(definition).ok());
+    let properties = schema.as_ref().and_then(|schema| schema.pointer("/spec/versions/0/schema/openAPIV3Schema/properties"));
+    let spec = properties.and_then(|properties| properties.get("spec"));
+    match (node.get("spec"), spec) {
+        (Some(given), Some(spec)) => findings.extend(Schema::new(spec).check(given, "spec", node)),
+        (None, _) => findings.push(finding(node, Rule::Schema, "spec", "spec: is missing".to_owned())),
+        (Some(_), None) => {}
+    }
+    for entry in node.entries().iter().filter(|entry| !["apiVersion", "kind", "metadata", "spec", "status"].contains(&entry.key.as_str())) {
+        let message = format!("{}: is not a field of a RotatedSecret; the fields are apiVersion, kind, metadata and spec", entry.key);
+        findings.push(finding(node, Rule::UnknownField, &entry.key, message));
+    }
+    if findings.iter().any(|finding| finding.level == Level::Error) {
+        return findings;
+    }
+    if let Some(object) = decoded(node) {
+        findings.extend(meaning(node, &object));
+    }
+    findings
+}
+
+fn identity(node: &Node) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let wanted = format!("{GROUP}/{VERSION}");
+    if node.text("apiVersion") != Some(&wanted) {
+        findings.push(finding(node, Rule::Schema, "apiVersion", format!("apiVersion: use {wanted}")));
+    }
+    if node.text("kind") != Some("RotatedSecret") {
+        findings.push(finding(node, Rule::Schema, "kind", "kind: use RotatedSecret".to_owned()));
+    }
+    let metadata = node.get("metadata");
+    match metadata.and_then(|metadata| metadata.text("name")) {
+        Some(name) if name.len() > 200 => {
+            let message = "metadata.name: at most 200 characters, because it is part of the default names in AWS and of the Secret";
+            findings.push(finding(node, Rule::Admission, "metadata.name", message.to_owned()));
+        }
+        Some(name) if !admission::is_subdomain(name) => {
+            let message = "metadata.name: use lowercase letters, digits, - and ., with a letter or digit at both ends";
+            findings.push(finding(node, Rule::Schema, "metadata.name", message.to_owned()));
+        }
+        Some(_) => {}
+        None if metadata.is_some_and(|metadata| metadata.get("generateName").is_some()) => {}
+        None => findings.push(finding(node, Rule::Schema, "metadata", "metadata.name: is missing".to_owned())),
+    }
+    findings
+}
+
+fn decoded(node: &Node) -> Option<RotatedSecret> {
+    let mut object = node.to_json();
+    // As the API server drops them.
+    drop_nulls(object.get_mut("spec")?);
+    let fields = object.as_object_mut()?;
+    fields.remove("status");
+    let mut object: RotatedSecret = serde_json::from_value(object).ok()?;
+    object.metadata.uid.get_or_insert_default();
+    object.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+    Some(object)
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+fn meaning(node: &Node, object: &RotatedSecret) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = admission::check(&object.spec)
+        .into_iter()
+        .map(|(path, message)| finding(node, Rule::Admission, &path, format!("{path}: {message}")))
+        .collect();
+    if findings.is_empty() {
+        match Desired::parse(object, &Policy::lenient(object)) {
+            Err(refusal) => findings.push(refused(node, &refusal.message)),
+            Ok(desired) => match &desired.rotation {
+                Rotation::Refused(refusal) => findings.push(refused(node, &refusal.message)),
+                Rotation::Lambda(lambda) => findings.extend(lambda.config.as_ref().err().map(|refusal| refused(node, &refusal.message))),
+                Rotation::Scheduled { clock, .. } => findings.extend(advice::of_clock(clock).into_iter().map(|text| warning(node, &text))),
+                Rotation::Never => {}
+            },
+        }
+    }
+    findings.extend(advice::of_spec(&object.spec).into_iter().map(|text| warning(node, &text)));
+    findings
+}
+
+/// A message that begins with the path of the field.
+fn refused(node: &Node, message: &str) -> Finding {
+    finding(node, Rule::Operator, path_of(message), message.to_owned())
+}
+
+fn warning(node: &Node, message: &str) -> Finding {
+    Finding { level: Level::Warning, ..finding(node, Rule::Suspicious, path_of(message), message.to_owned()) }
+}
+
+fn path_of(message: &str) -> &str {
+    let path = message.split([':', ' ']).next().unwrap_or_default();
+    if path.starts_with("spec") { path } else { "spec" }
+}

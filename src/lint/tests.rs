@@ -1,0 +1,83 @@
+use super::*;
+
+fn manifest(spec: &str) -> String {
+    let indented: Vec<String> = spec.lines().map(|line| format!("  {line}")).collect();
+    format!("apiVersion: rotated-secrets.io/v1alpha1\nkind: RotatedSecret\nmetadata:\n  name: db\nspec:\n{}\n", indented.join("\n"))
+}
+
+/// Line (counted from the first line of the spec), level and message of each finding.
+fn found(spec: &str) -> Vec<(usize, Level, String)> {
+    let checked = check(&manifest(spec));
+    assert_eq!(checked.objects, 1);
+    checked.findings.into_iter().map(|finding| (finding.place.line - 5, finding.level, finding.message)).collect()
+}
+
+const VALUE: &str = "value: {generate: {password: {}}}\n";
+
+#[test]
+fn mistakes_are_found_with_their_line_and_what_to_write() {
+    for (spec, line, level, words) in [
+        ("rotation: {schedule: 0 8 31 2 *}", 2, Level::Error, "never occurs"),
+        ("rotation: {schedule: 0 8 32 * *}", 2, Level::Error, "use days from 1 to 31"),
+        ("rotation:\n  schedule: cron(0 8 1 * * *)", 3, Level::Error, "exactly one of day of month and day of week must be ?"),
+        ("rotation:\n  schedule: 0 8 1 * *\n  timeZone: Europe/Berlinn", 4, Level::Error, "is not a known time zone"),
+        ("rotation:\n  schedule: rate(1 day)\n  duration: 25h", 4, Level::Error, "overlaps the next one"),
+        ("rotation:\n  schedule: 0 8 1 * *\n  timezone: Europe/Berlin", 4, Level::Error, "did you mean timeZone?"),
+        ("rotation:\n  interval: 30d", 3, Level::Error, "did you mean schedule?"),
+        ("aws:\n  deletionpolicy: Delete", 3, Level::Error, "did you mean deletionPolicy?"),
+        ("aws:\n  deletionPolicy: delete", 3, Level::Error, "did you mean Delete?"),
+        ("target:\n  secretName: x", 3, Level::Error, "did you mean name?"),
+        ("target:\n  secrets: x", 3, Level::Error, "the fields of spec.target are"),
+        ("aws:\n  description: on", 3, Level::Error, "write \"on\" in quotes"),
+        ("rotation:\n  automaticallyAfterDays: \"30\"", 3, Level::Error, "write 30 without quotes"),
+        ("rotation:\n  automaticallyAfterDays: 30d", 3, Level::Error, "must be a whole number"),
+        ("rotation:", 2, Level::Warning, "is empty and therefore ignored"),
+        ("rotation: {schedule: 0 9 8-14 * MON}", 2, Level::Warning, "MON#2"),
+        ("rotation: {schedule: rate(10 minutes)}", 2, Level::Warning, "less than the default minimum"),
+        ("target:\n  versionStage: awsprevious", 3, Level::Warning, "did you mean AWSPREVIOUS?"),
+    ] {
+        let findings = found(&format!("{VALUE}{spec}"));
+        assert!(findings.iter().any(|found| (found.0, found.1) == (line, level) && found.2.contains(words)), "{spec}: {findings:#?}");
+    }
+    for (spec, line, level, words) in [
+        ("value:\n  data:\n    enabled: on\n    port: 5432\n    mode: 0644", 3, Level::Error, "write \"on\" in quotes"),
+        ("value:\n  data:\n    enabled: on\n    port: 5432\n    mode: 0644", 5, Level::Error, "write \"0644\" in quotes"),
+        ("value:\n  generate:\n    password:", 3, Level::Error, "write {} for the defaults"),
+        ("value:\n  generated: {}", 2, Level::Error, "did you mean generate?"),
+        ("value:\n  plainText: my-own-key", 2, Level::Error, "goes to AWS, never into a generator"),
+        ("value:\n  data: {a: b}\nvalue:\n  data: {c: d}", 3, Level::Error, "occurs twice"),
+        ("value:\n  data:\n    password: hunter2", 3, Level::Warning, "is readable by everyone"),
+        ("value:\n  generate:\n    password:\n      length: 24", 3, Level::Error, "passwordLength"),
+        ("value:\n  generate:\n    password:\n      excludePunctation: true", 4, Level::Error, "did you mean excludePunctuation?"),
+    ] {
+        let findings = found(spec);
+        assert!(findings.iter().any(|found| (found.0, found.1) == (line, level) && found.2.contains(words)), "{spec}: {findings:#?}");
+    }
+}
+
+#[test]
+fn what_is_right_has_no_finding_and_other_kinds_are_left_out() {
+    assert_eq!(found(VALUE), []);
+    assert_eq!(found(&format!("{VALUE}rotation: {{schedule: \"0 9 * * MON#2\", timeZone: Europe/Berlin, duration: 2h}}")), []);
+    assert_eq!(found("aws: {secretName: shared/key}"), []);
+    assert_eq!(found("value: {data: {a.b: c}, generate: {tls.key: {type: TlsKeyPair, dnsNames: [a.b]}}}"), []);
+    let checked = check("apiVersion: v1\nkind: Secret\nspce: {}\n");
+    assert_eq!((checked.objects, checked.findings), (0, Vec::new()));
+}
+
+#[test]
+fn the_identity_of_an_object_and_the_syntax_of_a_file_are_checked() {
+    for (text, words) in [
+        (manifest(VALUE).replace("rotated-secrets.io/v1alpha1", "v1"), "use rotated-secrets.io/v1alpha1"),
+        (manifest(VALUE).replace("RotatedSecret", "RotatedSecrets"), "use RotatedSecret"),
+        (manifest(VALUE).replace("name: db", "name: shop/db"), "metadata.name: use lowercase letters"),
+        (manifest(VALUE).replace("name: db", "labels: {}"), "metadata.name: is missing"),
+        (manifest(VALUE).replace("spec:", "spce:"), "spec: is missing"),
+        (manifest(&format!("{VALUE}rotation:\n\tschedule: x")), "not valid YAML"),
+        (manifest(&format!("{VALUE}rotation:\n  schedule: * 8 1 * *")), "not valid YAML"),
+        ("a: {{ .Values.x }}\n---\n{{- end }}\n".to_owned(), "helm template"),
+    ] {
+        let findings = check(&text).findings;
+        assert!(findings.iter().any(|finding| finding.message.contains(words)), "{text}: {findings:#?}");
+    }
+}
