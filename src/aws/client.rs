@@ -158,7 +158,7 @@ impl SecretsManager {
         async move {
             let started = self.aws.0.environment.now();
             let answer = call.await;
-            answer.map_err(|fault| Fault { secret: Some(at.id.to_owned()), ..fault }).inspect_err(|fault| {
+            answer.map_err(|fault| Fault { secret: Some(at.id.into()), ..fault }).inspect_err(|fault| {
                 self.session.after_fault(fault.cause, started, self.aws.0.environment.now());
             })
         }

@@ -22,9 +22,9 @@ pub(super) struct Fault {
     /// The region that was called, if it is known.
     pub(super) region: Option<String>,
     /// The name or ARN of the secret that the call was about.
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<Box<str>>,
     /// The KMS key that the call named.
-    pub(super) key: Option<String>,
+    pub(super) key: Option<Box<str>>,
 }
 
 /// Why a call failed.
@@ -225,7 +225,7 @@ impl Fault {
 
     /// The same, of a call that named this KMS key.
     pub(super) fn about_key(self, key: &str) -> Self {
-        Self { key: Some(key.to_owned()), ..self }
+        Self { key: Some(key.into()), ..self }
     }
 
     /// Whether AWS answered with this error code.

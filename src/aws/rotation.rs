@@ -128,7 +128,7 @@ mod tests {
             cause,
             role: None,
             region: Some("eu-west-1".to_owned()),
-            secret: Some("shop/db".to_owned()),
+            secret: Some("shop/db".into()),
             key: None,
         }
         .into_rotation_failure(Some("arn:aws:lambda:eu-west-1:123456789012:function:rotate"))

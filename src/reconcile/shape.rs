@@ -118,9 +118,9 @@ fn lacking(want: &Desired, seen: &Observation, version: &VersionId, lack: &Lack,
     let object = want.object_ref();
     // Only what works: an older value exists, the declaration generates one.
     let older = seen.secret.as_ref().is_some_and(|secret| secret.previous().is_some());
-    let rollback = older.then(|| format!(", or restore an older value ({})", Command::Rollback(object))).unwrap_or_default();
+    let rollback = if older { format!(", or restore an older value ({})", Command::Rollback(object)) } else { String::new() };
     let generates = want.value.as_ref().is_some_and(DeclaredValue::generates);
-    let rotate = generates.then(|| format!(", or create a new version ({})", Command::RotateByPlugin(object))).unwrap_or_default();
+    let rotate = if generates { format!(", or create a new version ({})", Command::RotateByPlugin(object)) } else { String::new() };
     (
         Reason::FieldMissing,
         format!(
