@@ -15,7 +15,7 @@ use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
-use crate::flags::{duration, endpoint, tag};
+use crate::flags::{duration, endpoint, interval, tag};
 use crate::kubernetes::connection;
 use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
@@ -107,6 +107,10 @@ pub struct RunArgs {
     /// secret every 10m over long periods.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_ROTATION_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     minimum_rotation_interval: SignedDuration,
+    /// Minimum interval between the versions that rotate and rollback requests create in one AWS secret. The first three
+    /// requests in a row do not wait. 0s turns it off.
+    #[arg(long, env = "ROTATED_SECRETS_MINIMUM_REQUEST_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = interval)]
+    minimum_request_interval: SignedDuration,
     /// Allow a minimum rotation interval below 10m. For demonstrations with an emulator only: AWS would reach its
     /// limit of about 100 versions per secret.
     #[arg(long, env = "ROTATED_SECRETS_DEVELOPMENT")]
@@ -182,6 +186,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         name_prefix,
         cluster_id,
         minimum_rotation_interval,
+        minimum_request_interval,
         development,
         refresh_interval,
         deletion_timeout,
@@ -244,6 +249,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             name_prefix,
             cluster,
             minimum_interval: minimum_rotation_interval,
+            request_interval: minimum_request_interval,
             service_accounts: allow_service_account_identity,
             allowed_kms_keys,
             allow_resource_policies,

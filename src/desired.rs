@@ -142,6 +142,7 @@ impl Desired {
             rotate_request: annotation(ROTATE),
             rollback_request: object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text)),
             refresh_request: annotation(REFRESH),
+            request_interval: policy.request_interval,
             uid,
             namespace,
             name,

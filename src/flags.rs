@@ -8,6 +8,12 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
     if parsed < SignedDuration::from_secs(1) { Err("at least 1s".to_owned()) } else { Ok(parsed) }
 }
 
+/// As [`duration`], or zero.
+pub(crate) fn interval(text: &str) -> Result<SignedDuration, String> {
+    let zero = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_zero);
+    zero.map_or_else(|| duration(text), Ok)
+}
+
 /// Accepts https, and http on loopback only, because credentials and secret values are sent to the endpoint.
 pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|_| "use a URL such as https://secretsmanager.eu-central-1.amazonaws.com".to_owned())?;
@@ -66,6 +72,10 @@ mod tests {
         assert_eq!(duration("36h").unwrap(), SignedDuration::from_hours(36));
         for bad in ["", "0s", "-1h", "soon", "10"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!((interval("0s"), interval("10m")), (Ok(SignedDuration::ZERO), Ok(SignedDuration::from_mins(10))));
+        for bad in ["", "-1h", "soon", "10", "500ms"] {
+            assert!(interval(bad).is_err(), "{bad}");
         }
     }
 }

@@ -61,6 +61,7 @@ struct Counts {
     rotations: Family<[Label; 3], Counter>,
     mirror_writes: Family<[Label; 1], Counter>,
     drift_repairs: Family<[Label; 1], Counter>,
+    requests_delayed: Counter,
     secrets_kept: Counter,
     aws_calls: Family<[Label; 2], Counter>,
     aws_calls_delayed: Family<[Label; 1], Counter>,
@@ -201,6 +202,11 @@ impl Metrics {
         count(&self.0.counts.drift_repairs, [("step", step)]);
     }
 
+    /// Records a rotate or rollback request that has to wait.
+    pub(crate) fn request_delayed(&self) {
+        self.0.counts.requests_delayed.inc();
+    }
+
     /// Records an object that was released although its AWS secret could not be deleted.
     pub fn secret_kept(&self) {
         self.0.counts.secrets_kept.inc();
@@ -254,6 +260,11 @@ impl Counts {
         registry.register("rotations", "New versions and failed attempts", self.rotations.clone());
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());
         registry.register("drift_repairs", "Corrections of drift by step", self.drift_repairs.clone());
+        registry.register(
+            "requests_delayed",
+            "Requests that wait, because requests create versions too quickly",
+            self.requests_delayed.clone(),
+        );
         registry.register("aws_secrets_kept", "Deleted objects whose AWS secret could not be deleted", self.secrets_kept.clone());
         registry.register("aws_calls", "AWS API calls by operation and outcome, after retries", self.aws_calls.clone());
         registry.register(

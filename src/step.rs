@@ -260,6 +260,11 @@ impl Step {
         }
     }
 
+    /// Whether it creates a version that a person requested.
+    pub fn spends_request(&self) -> bool {
+        matches!(self, Self::Put { cause: Cause::Requested | Cause::RolledBack, .. } | Self::RotateNow { .. })
+    }
+
     /// Whether it writes the mirrored Secret.
     pub fn writes_mirror(&self) -> bool {
         matches!(self, Self::CreateMirror { .. } | Self::ReplaceMirror { .. } | Self::AdoptMirror { .. })

@@ -334,6 +334,10 @@ pub struct RequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub refresh: Option<String>,
+    /// Time until which an open rotate or rollback request waits, because requests create versions too quickly
+    /// (--minimum-request-interval of the operator). Unset if none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Time>,
 }
 
 /// Reason why a rollback request was rejected.

@@ -40,6 +40,7 @@ pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Jo
         claims: facts.mirror.as_ref().map(|mirror| mirror.claims.clone()).unwrap_or_default(),
         status: status.clone(),
         journal: journal.clone(),
+        charged: facts.charged,
     })
 }
 

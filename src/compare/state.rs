@@ -32,6 +32,8 @@ pub struct Observation {
     pub status: StatusFacts,
     /// What this reconcile did.
     pub journal: Journal,
+    /// Up to when this process has charged requests that created versions.
+    pub charged: Option<Timestamp>,
 }
 
 impl Observation {

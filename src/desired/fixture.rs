@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::{Delivery, Desired, Pin, Rotation, Settings, Target};
 use crate::api::SecretType;
 use crate::generate::Generator;
@@ -54,5 +56,6 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         rotate_request: None,
         rollback_request: None,
         refresh_request: None,
+        request_interval: SignedDuration::from_mins(10),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::lambda_rotation::LambdaRotation;
 use super::settings::Settings;
 use super::versions::{Pin, RollbackRequest};
@@ -73,6 +75,8 @@ pub struct Desired {
     pub rollback_request: Option<RollbackRequest>,
     /// Token of the refresh request.
     pub refresh_request: Option<String>,
+    /// Minimum interval between the versions that requests create, after the first three.
+    pub request_interval: SignedDuration,
 }
 
 /// Rotation of the value.
@@ -156,6 +160,11 @@ impl Desired {
             (_, Some(_)) => "Generate",
             (_, None) => "None",
         }
+    }
+
+    /// Region and name of the AWS secret, which tell it from others.
+    pub fn secret_key(&self) -> String {
+        format!("{}/{}", self.region, self.secret_name)
     }
 
     /// The same, in the namespace with this uid. The uid is not part of the object, so it is not known when the object is

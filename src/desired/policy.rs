@@ -19,6 +19,8 @@ pub struct Policy {
     pub cluster: String,
     /// Minimum interval between two due times.
     pub minimum_interval: SignedDuration,
+    /// Minimum interval between the versions that requests create, after the first three.
+    pub request_interval: SignedDuration,
     /// Whether objects may use the identity of a ServiceAccount in their namespace.
     pub service_accounts: bool,
     /// KMS keys that objects may use, as globs over the key as written. Empty: any.
@@ -45,6 +47,7 @@ impl Policy {
             name_prefix: "k8s".to_owned(),
             cluster: "cluster".to_owned(),
             minimum_interval: SignedDuration::ZERO,
+            request_interval: SignedDuration::ZERO,
             service_accounts: true,
             allowed_kms_keys: Vec::new(),
             allow_resource_policies: true,

@@ -20,6 +20,7 @@ pub(crate) fn policy() -> Policy {
         name_prefix: "k8s".to_owned(),
         cluster: "c1".to_owned(),
         minimum_interval: SignedDuration::from_hours(1),
+        request_interval: SignedDuration::from_mins(10),
         service_accounts: false,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,

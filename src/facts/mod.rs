@@ -2,6 +2,7 @@
 //! [`crate::compare`]. No plaintext.
 
 mod claims;
+pub mod pace;
 mod removal;
 mod replica;
 mod secret;
@@ -36,6 +37,8 @@ pub struct Facts {
     pub place: Place,
     /// Single versions and documents that were read because a comparison needed them.
     pub reads: Reads,
+    /// Up to when this process has charged requests that created versions ([`pace`]).
+    pub charged: Option<Timestamp>,
 }
 
 /// Where the AWS secret is, compared with where the spec and the flags put it today.

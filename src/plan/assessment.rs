@@ -87,13 +87,15 @@ pub struct RotationOutlook {
     pub first_pending: bool,
 }
 
-/// Requests that were handled.
+/// Requests that were handled, and how long others wait.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HandledRequests {
     /// The token of the rotate request.
     pub rotate: Option<String>,
     /// The token of the rollback request, and why it is not carried out.
     pub rollback: Option<(String, Option<RollbackRefusal>)>,
+    /// Until when an open request waits, because requests create versions too quickly.
+    pub held_until: Option<Timestamp>,
 }
 
 /// The earliest of several times.

@@ -2,6 +2,8 @@
 //! `lambda_rotation::start` has the holds of the steps that make no version, and `absent` creates the AWS secret, or its
 //! first value, without these holds.
 
+use jiff::Timestamp;
+
 use super::assessment::Examined;
 use super::intents::Intent;
 use super::situation::Situation;
@@ -11,6 +13,7 @@ use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::compare::{Manager, Pending, SecretState};
 use crate::desired::Desired;
+use crate::facts::pace;
 use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
@@ -23,6 +26,8 @@ pub(super) enum Hold {
     Failed(Failed),
     /// Something that the conditions report.
     Obstacle(Refusal),
+    /// Requests follow each other too quickly: this one waits until then.
+    TooSoon(Timestamp),
     /// AWS may show an old state.
     Inconsistent,
     /// The current version is recorded in the history first.
@@ -39,6 +44,13 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     }
     if let Some(refusal) = obstacle(situation, intent.cause, examined) {
         return Some(Hold::Obstacle(refusal));
+    }
+    // A version that is staged was counted when it was written.
+    if matches!(intent.cause, Cause::Requested | Cause::RolledBack)
+        && intent.source.is_some()
+        && let Some(until) = too_soon(situation)
+    {
+        return Some(Hold::TooSoon(until));
     }
     if examined.awaiting_consistency {
         return Some(Hold::Inconsistent);
@@ -71,6 +83,11 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
             *(if examined.rotation.rotates { &mut aspects.rotated } else { &mut aspects.provisioned }) = Some(refusal);
             false
         }
+        // A rotation that is due does not wait for it.
+        Hold::TooSoon(until) => {
+            delay(until, examined);
+            false
+        }
         Hold::Inconsistent => true,
         Hold::Unrecorded => {
             if redeclared {
@@ -87,6 +104,21 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
             true
         }
     }
+}
+
+/// Until when a request waits, because requests create versions too quickly.
+pub(super) fn too_soon(situation: &Situation<'_>) -> Option<Timestamp> {
+    let Situation { want, seen, now, .. } = *situation;
+    let interval = want.request_interval;
+    let remembered = seen.charged.filter(|charged| pace::credible(*charged, now, interval));
+    let charged = seen.status.charged(interval, now).into_iter().chain(remembered).max()?;
+    Some(pace::free_at(charged, interval)).filter(|until| *until > now)
+}
+
+/// An open request waits until then.
+pub(super) fn delay(until: Timestamp, examined: &mut Examined) {
+    examined.requests.held_until = Some(until);
+    examined.wake.at([until]);
 }
 
 /// What the conditions report: another rotation, a version that could not be delivered, or one that would lose fields. A

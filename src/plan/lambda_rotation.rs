@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::failure::{GRACE, MAX_PENDING, failure};
 use super::assessment::Examined;
+use super::hold::{delay, too_soon};
 use super::intents::{Proposal, open_request};
 use super::situation::Situation;
 use super::{hold, retention};
@@ -84,9 +85,12 @@ fn declared(situation: &Situation<'_>, lambda: &LambdaRotation, examined: &mut E
     if lambda.suspended {
         return suspended(situation, lambda, examined);
     }
-    let request = open_request(situation);
+    let mut request = open_request(situation);
     if request.is_none() {
         examined.requests.rotate.clone_from(&situation.want.rotate_request);
+    } else if let Some(until) = too_soon(situation) {
+        delay(until, examined);
+        request = None;
     }
     let Some(step) = next_step(situation, lambda, request) else {
         examined.aspects.rotated = failure(situation).or(examined.aspects.rotated.take());

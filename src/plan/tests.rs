@@ -9,6 +9,7 @@ mod contested;
 mod exclude;
 mod lambda_rotation;
 mod model;
+mod pace;
 mod pipeline;
 mod place;
 mod rules;
@@ -166,7 +167,13 @@ fn seen() -> Observation {
         claims: Claims::default(),
         status: StatusFacts { declared: Some(declared("admin").hash()), ..StatusFacts::default() },
         journal: Journal::default(),
+        charged: None,
     }
+}
+
+/// Three versions were requested a minute ago.
+fn requested_thrice() -> Vec<HistoryFact> {
+    ["current", "previous", "older"].map(|version| HistoryFact { cause: Cause::Requested, ..recorded(version) }).into()
 }
 
 /// Another schedule than the present one was in force.
@@ -190,6 +197,7 @@ struct Rest {
     wake: Option<Timestamp>,
     rotate_handled: Option<String>,
     rollback_handled: Option<(String, Option<crate::api::RollbackRefusal>)>,
+    held_until: Option<Timestamp>,
 }
 
 impl From<Assessment> for Rest {
@@ -217,6 +225,7 @@ impl From<Assessment> for Rest {
                 wake,
                 rotate_handled: examined.requests.rotate,
                 rollback_handled: examined.requests.rollback,
+                held_until: examined.requests.held_until,
                 ..Self::default()
             },
         }
@@ -238,16 +247,18 @@ fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
 
 #[test]
 fn no_combination_of_facts_breaks_a_rule() {
+    let mut held = 0;
     let count = every(|want, seen| {
         let next = plan(want, seen, at(NOW));
+        held += u32::from(matches!(&next, Next::Rest(rest) if rest.held_until.is_some()));
         let facts = || format!("{next:?}\n{want:?}\n{seen:?}");
         match &next {
             Next::Do(step) => check_step(want, seen, step, &facts),
             Next::Rest(rest) => check_rest(want, seen, rest, &facts),
         }
     });
-    println!("{count} combinations of facts");
-    assert!(count > 500_000);
+    println!("{count} combinations of facts, {held} with a request that waits");
+    assert!(count > 500_000 && held > 100);
 }
 
 #[test]

@@ -123,6 +123,12 @@ pub(super) fn pending(object: &RotatedSecret, asking: Asking) -> Option<String> 
     (answered.as_ref() != Some(&token)).then_some(token)
 }
 
+/// Until when the operator holds a pending rotate or rollback request back.
+pub(super) fn held_until(object: &RotatedSecret, asking: Asking) -> Option<Timestamp> {
+    let waits = asking != Asking::Refresh && pending(object, asking).is_some();
+    requests(object).held_until.filter(|_| waits).map(|until| until.0)
+}
+
 /// When the oldest pending request was made, by the time in its token. `None`: no pending token of the plugin.
 pub(super) fn asked_at(object: &RotatedSecret) -> Option<Timestamp> {
     let tokens = [Asking::Rotate, Asking::RollBack, Asking::Refresh].into_iter().filter_map(|asking| pending(object, asking));
@@ -354,13 +360,19 @@ pub(super) fn held(object: &RotatedSecret, flags: &Flags) -> Option<String> {
     ))
 }
 
+/// Why and until when the operator holds a request back.
+pub(super) fn holds_back(until: Timestamp) -> String {
+    format!("the operator carries it out at {until}, because several requests have created versions in a row (--minimum-request-interval)")
+}
+
 /// Why the request was not carried out in time.
-pub(super) fn late(object: &RotatedSecret, asked: &Asked, waited: &str, flags: &Flags) -> String {
+pub(super) fn late(object: &RotatedSecret, asking: Asking, asked: &Asked, waited: &str, flags: &Flags) -> String {
     let ready = condition(object, ConditionType::Ready).filter(|ready| ready.status == "False");
     match ready {
         _ if !acknowledged(object, &asked.refresh) => {
             format!("the operator has not acknowledged the request within {waited}: is it running? {}", flags.plugin("doctor"))
         }
+        None if let Some(until) = held_until(object, asking) => format!("not done within {waited}: {}", holds_back(until)),
         Some(ready) => format!("not done within {waited}: {}", ready.message),
         None => format!(
             "not done within {waited}, although the operator has reconciled: {} shows more, and {} whether the operator is older",

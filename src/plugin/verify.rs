@@ -158,6 +158,7 @@ fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
         name_prefix: "unknown".to_owned(),
         cluster: "unknown".to_owned(),
         minimum_interval: SignedDuration::ZERO,
+        request_interval: SignedDuration::ZERO,
         service_accounts: true,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,

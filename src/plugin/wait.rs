@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::answer::{Answer, Outcome};
@@ -30,6 +30,8 @@ pub(super) struct Wait {
     asking: Asking,
     version: Option<String>,
     steps: Option<Steps>,
+    /// Until when the operator holds the request back, as told.
+    held: Option<Timestamp>,
     /// When the command started to wait.
     began: Instant,
     started: Instant,
@@ -50,6 +52,7 @@ impl Wait {
             asking,
             version: None,
             steps: None,
+            held: None,
             began: Instant::now(),
             started: Instant::now(),
             patience: Duration::try_from(task.args.timeout).unwrap_or_default(),
@@ -81,6 +84,11 @@ impl Wait {
             .until(session, |wait| {
                 let (steps, verdict) = progress(&wait.object, &wait.asked, &wait.flags);
                 let told = wait.steps.replace(steps).unwrap_or_default();
+                let held = progress::held_until(&wait.object, wait.asking).filter(|_| !steps.current);
+                if let Some(until) = held.filter(|_| wait.held != held) {
+                    wait.held = held;
+                    wait.tell("waits", &progress::holds_back(until))?;
+                }
                 if steps.current && !told.current {
                     wait.tell("current", &format!("AWS holds version {}", wait.version.as_deref().unwrap_or_default()))?;
                 }
@@ -178,7 +186,7 @@ impl Wait {
             Verdict::Wait if !over => return None,
             Verdict::Wait => {
                 let waited = ages::human(SignedDuration::try_from(self.patience).unwrap_or_default());
-                let late = progress::late(&self.object, &self.asked, &waited, &self.flags);
+                let late = progress::late(&self.object, self.asking, &self.asked, &waited, &self.flags);
                 match self.steps.unwrap_or_default() {
                     Steps { mirrored: true, .. } => (Outcome::Done, format!("; the object is not Ready yet: {late}")),
                     Steps { current: true, .. } => (Outcome::TimedOut, self.only_in_aws(&late)),

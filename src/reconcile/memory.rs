@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RotatedSecretStatus;
 use crate::backoff::{self, Class};
+use crate::facts::pace;
 
 /// After how many objects those that were not reconciled for [`FORGET`] are removed.
 const MANY: usize = 1024;
@@ -18,7 +19,7 @@ pub(super) const CONTEST_FLOOR: SignedDuration = SignedDuration::from_mins(1);
 /// How often that is done at once. A status that was lost or edited is restored without delay.
 const FREE_REPLACEMENTS: u32 = 2;
 
-/// What is remembered of each object, by its uid.
+/// What is remembered of each object, by its uid, and of its AWS secret, by region and name.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<String, Entry>>);
 
@@ -29,6 +30,8 @@ struct Entry {
     unreported: Option<(u32, Timestamp)>,
     unwritable: Option<Unwritable>,
     written: Option<Written>,
+    /// Up to when requests that created versions are charged ([`pace`]).
+    charged: Option<Timestamp>,
 }
 
 /// The status could not be written.
@@ -74,6 +77,21 @@ impl Memory {
     /// The object is gone.
     pub(super) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// Up to when requests for an AWS secret are charged. The secret counts, not the object: an object that is created again
+    /// has another uid, and the same versions.
+    pub(super) fn charged(&self, secret: &str) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(secret).and_then(|entry| entry.charged)
+    }
+
+    /// A request created a version.
+    pub(super) fn charge(&self, secret: &str, interval: SignedDuration, now: Timestamp) {
+        self.with(secret, now, |entry| {
+            // A clock that was wrong before is not believed.
+            let earlier = entry.charged.filter(|charged| pace::credible(*charged, now, interval));
+            entry.charged = Some(pace::charge(earlier, now, interval));
+        });
     }
 
     /// Failures that were not reported.

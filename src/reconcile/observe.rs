@@ -41,7 +41,8 @@ impl Reconciler<'_> {
     async fn facts(&mut self, want: &Desired, status: &StatusFacts) -> Result<Facts, Failed> {
         let access = self.access(want).await.map_err(provisioned)?;
         let finalizer = self.object.finalizers().iter().any(|name| name == FINALIZER);
-        let mut facts = Facts { access, finalizer, ..Facts::default() };
+        let charged = self.ctx.memory.charged(&want.secret_key());
+        let mut facts = Facts { access, finalizer, charged, ..Facts::default() };
         // Whether a name exists that is not allowed is not for this namespace to know.
         if want.suspended || !facts.access.granted() {
             return Ok(facts);

@@ -52,6 +52,9 @@ impl Reconciler<'_> {
                 }
             }
             result.changed = true;
+            if status::delayed(&before, &after).is_some() {
+                self.ctx.metrics.request_delayed();
+            }
             if let Some(entry) = status::recorded(&before, &after) {
                 self.record_version(want, entry);
             }

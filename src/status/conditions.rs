@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::requests;
 use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::api::{RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
@@ -110,7 +111,7 @@ fn examined(
                 overdue(&mut statements, after.next_rotation_time.as_ref(), now);
             }
         }
-        None => statements.push(ready(&version, pinned, &refused_rollback(after, want))),
+        None => statements.push(ready(&version, pinned, &(refused_rollback(after, want) + &delayed_request(after)))),
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
     if (examined.awaiting_consistency || applying) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
@@ -168,6 +169,12 @@ fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> Stri
     let requests = after.requests.as_ref().filter(|requests| requests.rollback.as_ref() == asked && asked.is_some());
     let refusal = requests.and_then(|requests| requests.rollback_refused);
     refusal.map_or_else(String::new, |refusal| format!("; the request to roll back is not carried out: {}", refusal.sentence()))
+}
+
+/// A request that waits. The object is as its spec says meanwhile.
+fn delayed_request(after: &RotatedSecretStatus) -> String {
+    let until = after.requests.as_ref().and_then(|requests| requests.held_until.as_ref());
+    until.map_or_else(String::new, |until| format!("; {}", requests::waits(until.0)))
 }
 
 /// One condition is False; the others stay.

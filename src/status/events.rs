@@ -73,6 +73,7 @@ pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, st
         notes.extend(mirrored(before, after));
     }
     notes.extend(requests::refused(before, after));
+    notes.extend(requests::delay(before, after));
     notes.extend(readiness(before, after));
     notes
 }

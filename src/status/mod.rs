@@ -18,6 +18,7 @@ pub use failures::{Attempt, Attempts, Waits, early, waits};
 pub use history::recorded;
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
+pub use requests::delayed;
 pub use write::{Outcome, write};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Requests by a person, and which of them were handled.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::note::EventNote;
@@ -29,6 +30,30 @@ pub(super) fn present(object: &RotatedSecret) -> Option<RequestStatus> {
 /// The token of a request on the object.
 pub(super) fn token(object: &RotatedSecret, annotation: &str) -> Option<String> {
     object.annotations().get(annotation).filter(|token| !token.is_empty()).map(|token| bounded(token))
+}
+
+/// The time until which a request waits, if it was not reported before.
+pub fn delayed(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<Timestamp> {
+    let held = |status: &RotatedSecretStatus| status.requests.as_ref().and_then(|requests| requests.held_until.clone());
+    held(after).filter(|until| held(before).as_ref() != Some(until)).map(|until| until.0)
+}
+
+/// The Event for a request that waits, once for each time until which it does.
+pub(super) fn delay(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+    delayed(before, after).map(|until| EventNote {
+        warning: false,
+        reason: "RequestDelayed".to_owned(),
+        action: "Wait",
+        note: waits(until),
+    })
+}
+
+/// Why and until when a request waits.
+pub(super) fn waits(until: Timestamp) -> String {
+    format!(
+        "a request waits until {until}, because requests create versions too quickly (three in a row, then one in each \
+         --minimum-request-interval of the operator)"
+    )
 }
 
 /// The Event for a rollback that cannot be carried out, once.

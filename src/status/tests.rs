@@ -93,6 +93,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
         claims: crate::facts::Claims::default(),
         status: StatusFacts::default(),
         journal: Journal::default(),
+        charged: None,
     }
 }
 
@@ -133,7 +134,7 @@ impl From<Rest> for Assessment {
                     first_pending: rest.first_pending,
                     ..RotationOutlook::default()
                 },
-                requests: HandledRequests { rotate: rest.rotate_handled, rollback: rest.rollback_handled },
+                requests: HandledRequests { rotate: rest.rotate_handled, rollback: rest.rollback_handled, held_until: None },
                 awaiting_consistency: rest.awaiting,
                 wake: Wake::default(),
             }));

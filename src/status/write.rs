@@ -272,5 +272,6 @@ fn handled(after: &mut RotatedSecretStatus, examined: &Examined) {
         requests.rollback = Some(token.clone());
         requests.rollback_refused = *refused;
     }
+    requests.held_until = examined.requests.held_until.map(Time);
     after.requests = (requests != RequestStatus::default()).then_some(requests);
 }

@@ -140,6 +140,8 @@ impl World {
                 name_prefix: PREFIX.to_owned(),
                 cluster: "test".to_owned(),
                 minimum_interval: SignedDuration::from_mins(10),
+                // Tests of other topics make many requests in a row.
+                request_interval: SignedDuration::ZERO,
                 service_accounts: false,
                 allowed_kms_keys: Vec::new(),
                 allow_resource_policies: true,

@@ -39,6 +39,7 @@ async fn help_explains_every_flag_and_names_its_variable() -> Result<()> {
         "name-prefix",
         "cluster-id",
         "minimum-rotation-interval",
+        "minimum-request-interval",
         "development",
         "refresh-interval",
         "concurrency",

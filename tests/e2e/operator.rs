@@ -73,7 +73,8 @@ impl Operator {
                 .args(["--minimum-rotation-interval", "1s"])
                 .args(["--health-address", &health.to_string(), "--metrics-address", &metrics.to_string()])
                 .args(flags);
-            for default in [["--refresh-interval", "10s"], ["--log", "trace"]] {
+            // Most tests make many requests in a row.
+            for default in [["--refresh-interval", "10s"], ["--log", "trace"], ["--minimum-request-interval", "0s"]] {
                 if !flags.contains(&default[0]) {
                     command.args(default);
                 }

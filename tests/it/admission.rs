@@ -291,6 +291,7 @@ fn policy() -> Policy {
         name_prefix: "k8s".to_owned(),
         cluster: "test".to_owned(),
         minimum_interval: SignedDuration::ZERO,
+        request_interval: SignedDuration::ZERO,
         service_accounts: true,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,

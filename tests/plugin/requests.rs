@@ -1,6 +1,7 @@
 //! Asking: rotate, refresh, suspend, resume.
 
 use anyhow::{Context as _, Result};
+use jiff::SignedDuration;
 use rotated_secrets::api::{REFRESH, ROTATE, TAG_UID};
 use serde_json::json;
 
@@ -24,6 +25,21 @@ async fn rotate_waits_until_the_new_version_is_current_mirrored_and_ready() -> R
     let aws = scene.world.aws_secret("db").context("a secret")?;
     assert_eq!(Some(&answer["versionId"]), aws.labels.get("AWSCURRENT").map(|version| json!(version)).as_ref());
     assert_eq!(aws.versions.len(), before + 2, "each request made one version");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_says_until_when_the_operator_holds_the_request_back() -> Result<()> {
+    let scene = Scene::new("held").await?;
+    scene.settled("db", spec()).await?;
+    let _operator = scene.operator_with(|policy| policy.request_interval = SignedDuration::from_mins(10)).await?;
+    for _ in 0..3 {
+        scene.run("rotate db").await?.ends(0);
+    }
+    let ran = scene.run("rotate db --timeout 20s").await?.ends(1);
+    assert!(ran.out.contains("   waits   ") && ran.out.contains("carries it out at "), "{ran:#?}");
+    ran.says("not done within 20s: the operator carries it out at ").says(&scene.command("rotate db --cancel"));
+    assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 4);
     Ok(())
 }
 

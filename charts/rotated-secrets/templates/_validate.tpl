@@ -1,6 +1,6 @@
 {{- /* Checks for which the JSON schema gives no clear error message. */}}
 {{- define "rotated-secrets.validate" -}}
-{{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "refreshInterval") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
+{{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "minimumRequestInterval" "refreshInterval") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
 {{- range $key := $keys }}
 {{- $value := get (get $.Values $block) $key }}
 {{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}

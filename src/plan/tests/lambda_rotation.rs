@@ -384,3 +384,15 @@ fn a_change_of_the_rotation_that_aws_does_not_show_yet_is_not_repeated_and_does_
     assert_eq!((rest.provisioned, rest.mirrored, rest.awaiting), (None, None, false));
     assert!(rest.wake.is_some_and(|wake| wake <= at(NOW + 15)), "it is read again soon");
 }
+
+#[test]
+fn the_fourth_request_in_a_row_waits_before_aws_is_told() {
+    let asking = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
+    let mut world = with(on());
+    world.status.history = requested_thrice();
+    let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
+    let until = at(NOW + 540);
+    assert_eq!((rest.held_until, rest.rotate_handled), (Some(until), None));
+    assert!(rest.wake.is_some_and(|wake| wake <= until));
+    assert!(matches!(plan(&asking, &world, until), Next::Do(Step::RotateNow { .. })));
+}

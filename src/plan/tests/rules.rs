@@ -34,6 +34,7 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                     };
                     assert!(delivered, "the current version is mirrored before a new one is made: {}", facts());
                 }
+                assert!(*cause != Cause::Requested || seen.status.history != requested_thrice(), "it waits for ten minutes: {}", facts());
                 if *cause == Cause::Scheduled {
                     assert!(due(want, seen, remote.current.as_ref().unwrap(), version), "{}", facts());
                 }
@@ -102,6 +103,11 @@ pub(super) fn check_rest(want: &Desired, seen: &Observation, rest: &Rest, facts:
             let followed = rest.wake == Some(at(NOW));
             assert!(followed || rest.next_rotation.is_some_and(|next| next > at(NOW)), "nothing due is left undone: {}", facts());
         }
+    }
+    if let Some(until) = rest.held_until {
+        assert!(want.rotate_request.is_some() && rest.rotate_handled.is_none(), "only an open request waits: {}", facts());
+        assert_eq!(seen.status.history, requested_thrice(), "{}", facts());
+        assert!(until > at(NOW) && rest.wake.is_some_and(|wake| wake <= until), "it is carried out then: {}", facts());
     }
     assert!(
         fine || rest.awaiting || [&rest.provisioned, &rest.settings, &rest.mirrored, &rest.rotated].iter().any(|refusal| refusal.is_some()),

@@ -69,7 +69,13 @@ fn wants() -> Vec<Desired> {
 
 /// What the status says: the declaration, and the history.
 fn statuses() -> Vec<StatusFacts> {
-    let table = [(None, vec![]), (Some("admin"), vec![]), (Some("other"), vec![]), (Some("admin"), vec![recorded("current")])];
+    let table = [
+        (None, vec![]),
+        (Some("admin"), vec![]),
+        (Some("other"), vec![]),
+        (Some("admin"), vec![recorded("current")]),
+        (Some("admin"), requested_thrice()),
+    ];
     let adopting = (None, vec![adopted("current")]);
     let all = table.into_iter().chain([adopting]).map(|(reported, history)| StatusFacts {
         declared: reported.map(|name| declared(name).hash()),

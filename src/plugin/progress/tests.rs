@@ -207,9 +207,23 @@ fn what_cannot_happen_is_said_before_it_is_asked_for() {
 #[test]
 fn being_late_names_the_condition_or_asks_whether_the_operator_runs() {
     let silent = object(&json!({}), &json!({"conditions": conditions("False", "Throttled", false)}));
-    assert!(late(&silent, &asked(), "3m", &flags()).contains("doctor"));
+    assert!(late(&silent, Asking::Rotate, &asked(), "3m", &flags()).contains("doctor"));
     let failing = json!({"conditions": conditions("False", "Throttled", false), "requests": {"refresh": "t"}});
-    assert!(late(&object(&json!({}), &failing), &asked(), "3m", &flags()).ends_with("why"));
+    assert!(late(&object(&json!({}), &failing), Asking::Rotate, &asked(), "3m", &flags()).ends_with("why"));
+}
+
+#[test]
+fn a_request_that_the_operator_holds_back_says_until_when() {
+    let status =
+        json!({"conditions": conditions("True", "Succeeded", false), "requests": {"refresh": "t", "heldUntil": "2026-06-01T12:10:00Z"}});
+    let mut asking = object(&json!({}), &status);
+    assert_eq!(held_until(&asking, Asking::Rotate), None, "nothing is requested any more");
+    asking.annotations_mut().insert(ROTATE.to_owned(), "t".to_owned());
+    assert_eq!(held_until(&asking, Asking::Rotate), Some("2026-06-01T12:10:00Z".parse().unwrap()));
+    assert_eq!(held_until(&asking, Asking::RollBack), None);
+    assert_eq!(rotation(&asking, &asked(), &flags()).1, Verdict::Wait);
+    let late = late(&asking, Asking::Rotate, &asked(), "3m", &flags());
+    assert!(late.contains("carries it out at 2026-06-01T12:10:00Z") && late.contains("--minimum-request-interval"), "{late}");
 }
 
 /// One condition at fault after the last reconcile.

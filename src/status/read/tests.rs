@@ -116,6 +116,7 @@ fn handled_requests_are_read_with_the_reason_of_a_refused_rollback() {
         rollback: Some("b".to_owned()),
         rollback_refused: Some(RollbackRefusal::VersionNotFound),
         refresh: Some("c".to_owned()),
+        held_until: None,
     };
     let facts = read(&object(RotatedSecretStatus { requests: Some(requests), ..RotatedSecretStatus::default() }), now());
     let expected = RequestFacts {

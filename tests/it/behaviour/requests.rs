@@ -1,7 +1,8 @@
 //! What a person asks for by an annotation happens once.
 
-use anyhow::{Result, ensure};
-use rotated_secrets::api::{Cause, REFRESH, ROTATE};
+use anyhow::{Context as _, Result, ensure};
+use jiff::SignedDuration;
+use rotated_secrets::api::{Cause, REFRESH, ROLLBACK, ROTATE};
 use serde_json::json;
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -139,5 +140,82 @@ async fn an_object_that_is_created_with_a_rotate_request_records_the_first_versi
     assert_eq!(stage.versions("app"), 2);
     assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Created]);
     stage.assert_silence("app").await?;
+    Ok(())
+}
+
+/// With the limit of requests that the operator has by default.
+async fn limited() -> Result<Stage> {
+    let mut stage = Stage::new("requests").await?;
+    stage.ctx.policy.request_interval = SignedDuration::from_mins(10);
+    stage.settled("app", unscheduled()).await?;
+    Ok(stage)
+}
+
+/// Ten requests, each with another token, as a program makes them in a loop.
+async fn loop_of_ten(stage: &Stage) -> Result<()> {
+    for token in 0..10 {
+        stage.world.request_rotation("app", &token.to_string()).await?;
+        stage.settle("app").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_requests_in_a_loop_make_three_versions_and_one_more_after_the_interval() -> Result<()> {
+    let stage = limited().await?;
+    loop_of_ten(&stage).await?;
+    assert_eq!(stage.versions("app"), 1 + 3);
+    let requests = stage.status("app").await?.requests.unwrap_or_default();
+    let until = requests.held_until.context("a request waits")?.0;
+    assert_eq!(requests.rotate.as_deref(), Some("2"), "the later ones are not acknowledged");
+    let message = stage.expect("app", "Ready", "True", "Succeeded").await?;
+    ensure!(message.contains(&format!("waits until {until}")) && message.contains("--minimum-request-interval"), "{message}");
+    assert_eq!(stage.told("app", "Normal", "RequestDelayed").await?, 1);
+    ensure!(stage.ctx.metrics.render()?.contains("rotated_secrets_requests_delayed_total 1\n"), "{}", stage.ctx.metrics.render()?);
+    // Another process has only the status, and this one the memory.
+    stage.assert_silence("app").await?;
+    stage.lose_status("app").await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 1 + 3);
+
+    stage.live("app", 11 * MINUTE).await?;
+    assert_eq!(stage.versions("app"), 1 + 3 + 1);
+    let requests = stage.status("app").await?.requests.unwrap_or_default();
+    assert_eq!((requests.rotate.as_deref(), requests.held_until), (Some("9"), None), "the last one was carried out");
+    stage.world.check_agreement("app").await?;
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_created_again_has_the_limit_of_its_aws_secret() -> Result<()> {
+    let stage = limited().await?;
+    loop_of_ten(&stage).await?;
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    drop(stage.delete_secret("app").await);
+    stage.settled("app", unscheduled()).await?;
+    loop_of_ten(&stage).await?;
+    assert_eq!(stage.versions("app"), 1 + 3);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollbacks_share_the_limit_and_the_administrator_can_turn_it_off() -> Result<()> {
+    let mut stage = limited().await?;
+    for token in ["a", "b"] {
+        stage.world.request_rotation("app", token).await?;
+        stage.settle("app").await?;
+    }
+    for token in ["c", "d"] {
+        let first = stage.world.aws_secret("app").context("a secret")?.versions[0].id.clone();
+        stage.world.patch("app", json!({"metadata": {"annotations": {ROLLBACK: format!("{token}:{first}")}}})).await?;
+        stage.settle("app").await?;
+    }
+    assert_eq!(stage.causes("app").await?, [Cause::RolledBack, Cause::Requested, Cause::Requested, Cause::Created]);
+    ensure!(stage.status("app").await?.requests.unwrap_or_default().held_until.is_some(), "the second rollback waits");
+    stage.ctx.policy.request_interval = SignedDuration::ZERO;
+    stage.settle("app").await?;
+    assert_eq!(stage.causes("app").await?[..2], [Cause::RolledBack, Cause::RolledBack]);
+    assert_eq!(stage.status("app").await?.requests.unwrap_or_default().held_until, None);
     Ok(())
 }

@@ -1,0 +1,86 @@
+//! Requests that follow each other too quickly.
+
+use super::*;
+use crate::desired::{RollbackRequest, RollbackTo};
+
+const INTERVAL: i64 = 600;
+
+fn asking() -> Desired {
+    Desired { rotate_request: Some("now".to_owned()), ..want() }
+}
+
+fn rolling_back() -> Desired {
+    Desired { rollback_request: Some(RollbackRequest { token: "t".to_owned(), to: Some(RollbackTo::Version(id("previous"))) }), ..want() }
+}
+
+fn busy() -> Observation {
+    let mut world = seen();
+    world.status.history = requested_thrice();
+    world
+}
+
+fn rest(want: &Desired, world: &Observation, second: i64) -> Rest {
+    match plan(want, world, at(second)) {
+        Next::Rest(rest) => rest,
+        Next::Do(step) => panic!("does {step:?}"),
+    }
+}
+
+fn cause(want: &Desired, world: &Observation, second: i64) -> Cause {
+    match plan(want, world, at(second)) {
+        Next::Do(Step::Put { cause, .. }) => cause,
+        next => panic!("{next:?}"),
+    }
+}
+
+#[test]
+fn the_fourth_request_in_a_row_waits_and_says_until_when() {
+    // The three versions are of a minute ago.
+    let until = at(NOW - 60 + INTERVAL);
+    for want in [asking(), rolling_back()] {
+        let waits = rest(&want, &busy(), NOW);
+        assert_eq!(waits.held_until, Some(until));
+        assert!(waits.wake.is_some_and(|wake| wake <= until), "{waits:?}");
+        assert!(waits.rotate_handled.is_none() && waits.rollback_handled.is_none(), "it stays open: {waits:?}");
+        assert!(waits.provisioned.is_none() && waits.rotated.is_none(), "the object is as declared: {waits:?}");
+        assert_eq!(rest(&want, &busy(), until.as_second() - 1).held_until, Some(until));
+        assert!([Cause::Requested, Cause::RolledBack].contains(&cause(&want, &busy(), until.as_second())));
+
+        let mut two = busy();
+        two.status.history.pop();
+        let off = Desired { request_interval: SignedDuration::ZERO, ..want.clone() };
+        for (want, world) in [(&want, &two), (&off, &busy())] {
+            assert!([Cause::Requested, Cause::RolledBack].contains(&cause(want, world, NOW)));
+        }
+    }
+    assert_eq!(rest(&want(), &busy(), NOW).held_until, None, "nothing is requested");
+}
+
+#[test]
+fn what_this_process_has_seen_counts_if_the_status_was_lost_and_a_wrong_clock_does_not() {
+    for (charged, held) in [(3 * INTERVAL, Some(INTERVAL)), (2 * INTERVAL, None), (3 * INTERVAL + 1, None)] {
+        let world = Observation { charged: Some(at(NOW + charged)), ..seen() };
+        match held {
+            Some(seconds) => assert_eq!(rest(&asking(), &world, NOW).held_until, Some(at(NOW + seconds))),
+            None => assert_eq!(cause(&asking(), &world, NOW), Cause::Requested, "{charged}"),
+        }
+    }
+}
+
+#[test]
+fn a_rotation_that_is_due_does_not_wait_for_a_request_that_does() {
+    let mut world = busy();
+    world.secret.as_mut().unwrap().current = Some(current(PERIOD + 60));
+    // The schedule is not new.
+    world.status.schedule = Some(ReportedSchedule { expression: "rate(1 hour)".to_owned(), since: None });
+    assert_eq!(cause(&asking(), &world, NOW), Cause::Scheduled);
+    let changed = Desired { value: Some(declared("other")), ..asking() };
+    assert_eq!(cause(&changed, &busy(), NOW), Cause::SpecChanged);
+}
+
+#[test]
+fn a_staged_version_of_a_request_is_finished() {
+    let mut world = busy();
+    world.secret.as_mut().unwrap().pending = Pending::Ours(ids().request("now"), Cause::Requested);
+    assert!(matches!(plan(&asking(), &world, at(NOW)), Next::Do(Step::Promote { .. })));
+}
