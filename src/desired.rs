@@ -157,8 +157,11 @@ fn rotation(object: &RotatedSecret, policy: &Policy, region: &str, violation: Op
     let ids = VersionIds::of(&object.uid().unwrap_or_default());
     let violation = violation.or_else(|| rotation_rules::refusal(&object.spec, spec));
     if let Some(lambda) = &spec.lambda {
-        let parsed = lambda_rotation::parse(spec, lambda, region, policy);
-        return Rotation::Lambda(violation.map_or(parsed.clone(), |refusal| LambdaRotation { config: Err(refusal), ..parsed }));
+        let mut parsed = lambda_rotation::parse(spec, lambda, region, policy);
+        if let Some(refusal) = violation {
+            parsed.config = Err(refusal);
+        }
+        return Rotation::Lambda(parsed);
     }
     if let Some(refusal) = violation {
         return Rotation::Refused(refusal);

@@ -161,7 +161,7 @@ impl Schema {
     fn repeated(&self, items: &[Value]) -> Option<String> {
         let key = |item: &Value| match self.list_type.as_deref() {
             Some("set") => Some(item.to_string()),
-            Some("map") => Some(self.map_keys.iter().map(|key| item[key].to_string()).collect::<Vec<_>>().join(" ")),
+            Some("map") => Some(self.map_keys.iter().filter_map(|key| item.get(key)).map(Value::to_string).collect::<Vec<_>>().join(" ")),
             _ => None,
         };
         let mut seen = std::collections::BTreeSet::new();

@@ -97,10 +97,11 @@ impl Reconciler<'_> {
         want
     }
 
-    /// Whether the identity that acts belongs to another account than the secret.
+    /// Whether the identity that acts belongs to another account than the secret. A name that is mirrored would lead to the
+    /// secret of the same name there. An ARN in the spec names its account itself.
     pub(super) fn compare_accounts(&mut self, want: &Desired, found: Option<&AwsSecret>) {
         let Some(recorded) = self.recorded_arn().and_then(|arn| SecretArn::parse(&arn)) else { return };
-        if want.value.is_none() || self.place != Place::AsConfigured || want.is_elsewhere(&self.object, &recorded) {
+        if want.secret_name.starts_with("arn:") || self.place != Place::AsConfigured || want.is_elsewhere(&self.object, &recorded) {
             return;
         }
         let found = found.and_then(|found| SecretArn::parse(&found.arn)).map(|found| found.account);
@@ -109,7 +110,7 @@ impl Reconciler<'_> {
             Reason::Moved,
             format!(
                 "the AWS secret of this object is {}, and the identity that acts for it in AWS belongs to account {account}: nothing is created \
-                 there. Set the role of the Namespace or of the ServiceAccount, or the operator's own identity, back to account {}; to give the \
+                 or mirrored there. Set the role of the Namespace or of the ServiceAccount, or the operator's own identity, back to account {}; to give the \
                  secret up, delete this object and create it again",
                 recorded.text, recorded.account
             ),

@@ -320,3 +320,21 @@ async fn a_secret_of_the_same_name_in_another_account_is_not_adopted_instead() -
     stage.settle("app").await?;
     stage.assert_held("app", &arn, &before).await.map(drop)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_is_not_pointed_at_a_secret_of_the_same_name_in_another_account() -> Result<()> {
+    let stage = Stage::new("moved").await?;
+    let own = stage.aws_name("app");
+    stage.external_writer().create(&own, r#"{"user":"a"}"#, &BTreeMap::new())?;
+    stage.settled("app", json!({})).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    let arn = of_another_account(&stage.arn("app").await?);
+    stage.forge_arn("app", &arn).await?;
+    ensure!(stage.external_writer().purge(&own));
+    stage.external_writer().create(&own, r#"{"user":"another"}"#, &BTreeMap::new())?;
+    let before = stage.before("app").await?;
+    stage.settle("app").await?;
+    stage.assert_held("app", &arn, &before).await?;
+    assert_eq!(stage.data("app").await?["user"], "a");
+    Ok(())
+}
