@@ -4,6 +4,7 @@
 mod current;
 mod drift;
 mod input;
+mod outdated;
 mod ownership;
 mod pending;
 mod rotation;

@@ -81,6 +81,8 @@ pub struct SecretState {
     pub replaced: Option<String>,
     /// When anything about it was last modified.
     pub last_changed: Option<Timestamp>,
+    /// The read is older than the status. Until this time nothing is decided by it.
+    pub outdated: Option<Timestamp>,
 }
 
 impl SecretState {
@@ -181,6 +183,7 @@ pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState
         manager: manager(secret, &want.region),
         replaced: status.arn.clone().filter(|known| *known != secret.arn),
         last_changed: secret.last_changed,
+        outdated: super::outdated::outdated(input, secret),
         labels: secret.labels.clone(),
         arn: secret.arn.clone(),
     })

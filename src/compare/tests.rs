@@ -5,6 +5,7 @@ mod current;
 mod drift;
 mod explain;
 mod needs;
+mod outdated;
 mod ownership;
 mod pending;
 mod policy;

@@ -37,6 +37,9 @@ pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
 
 /// It exists without a value.
 pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState) -> Next {
+    if secret.outdated.is_some() {
+        return Next::await_consistency(Reason::Progressing, "AWS shows a state that is older than the last version");
+    }
     if want.value.is_none() {
         return Next::refuse(
             Reason::SecretNotFound,

@@ -44,6 +44,10 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
         MirrorState::Foreign => return Ok(Mirrored::refused(not_owned(want, seen))),
         MirrorState::Absent | MirrorState::Adoptable | MirrorState::Ours { .. } => {}
     }
+    // A version id means one value for ever, so a read cannot be too old for it.
+    if let Some(until) = situation.secret.outdated.filter(|_| !pinned_by_id(want)) {
+        return Ok(Mirrored { wake: Some(until), awaiting_consistency: true, ..Mirrored::default() });
+    }
     let version = match pinned_or_current(situation) {
         Ok(version) => version,
         Err(refusal) => return Ok(Mirrored::refused(refusal)),
@@ -92,7 +96,6 @@ fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step
             if *intact || seen.journal.mirror_written() { Ok(Mirrored::default()) } else { Err(replace(false)) }
         }
         MirrorState::Ours { version: None, .. } => Err(replace(false)),
-        // A version id means one value for ever, so a read cannot be too old for it.
         MirrorState::Ours { .. } if pinned_by_id(want) => Err(replace(false)),
         MirrorState::Ours { version: Some(held), written, .. } => follow(situation, version, written.filter(|_| believed(situation, held))),
     }

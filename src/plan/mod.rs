@@ -76,16 +76,24 @@ fn decide(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     }
     let Some(current) = &secret.current else { return absent::valueless(want, seen, secret) };
     let situation = Situation { want, seen, secret, current, now };
-    let step = lost_update::restore(&situation)
-        .or_else(|| manages.then(|| pipeline::settle(&situation)).flatten())
-        .or_else(|| manages.then(|| retention::prune(&situation)).flatten());
-    if let Some(step) = step {
+    if let Some(step) = relabel(&situation, manages) {
         return Next::Do(step);
     }
     match mirror::mirror(&situation) {
         Err(step) => Next::Do(step),
         Ok(mirrored) => intents::examine(&situation, mirrored),
     }
+}
+
+/// The next label to move before the mirror.
+fn relabel(situation: &Situation<'_>, manages: bool) -> Option<Step> {
+    // Labels of an old state say nothing.
+    if situation.secret.outdated.is_some() {
+        return None;
+    }
+    lost_update::restore(situation)
+        .or_else(|| manages.then(|| pipeline::settle(situation)).flatten())
+        .or_else(|| manages.then(|| retention::prune(situation)).flatten())
 }
 
 /// Why no secret may be created or used here. Tags that name this object are proof enough, wherever the status points.

@@ -35,8 +35,14 @@ impl Situation<'_> {
         labelled(true) && !labelled(false) && !was_current
     }
 
+    /// Until when no version is made, because the read is older than a write of ours or than the status.
+    pub(super) fn stale_until(&self) -> Option<Timestamp> {
+        let visible = self.invisible().and_then(|created| created.saturating_add(CONSISTENCY_WINDOW).ok());
+        visible.max(self.secret.outdated)
+    }
+
     /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.
-    pub(super) fn invisible(&self) -> Option<Timestamp> {
+    fn invisible(&self) -> Option<Timestamp> {
         let shown = |version: &VersionId| {
             *version == self.current.version || self.secret.previous() == Some(version) || self.secret.pending.version() == Some(version)
         };

@@ -33,7 +33,7 @@ use crate::facts::{Access, Claims, HistoryFact, Place, Replica, ReplicaState, Re
 use crate::journal::{Effect, Journal, Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule};
-use crate::step::{Source, Stage};
+use crate::step::{Source, Stage, StepKind};
 use crate::version_id::{VersionId, VersionIds};
 
 const NOW: i64 = 1_800_000_000;
@@ -91,6 +91,7 @@ fn secret() -> SecretState {
         manager: None,
         replaced: None,
         last_changed: Some(at(NOW - 60)),
+        outdated: None,
     }
 }
 

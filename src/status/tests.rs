@@ -88,6 +88,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             manager: None,
             replaced: None,
             last_changed: Some(at(changed)),
+            outdated: None,
         }),
         mirror: MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)), revision: None },
         claims: crate::facts::Claims::default(),

@@ -19,7 +19,6 @@ pub(super) use requested::open_request;
 use super::{lambda_rotation, pipeline, settings};
 use crate::api::condition::Reason;
 use crate::desired::Rotation;
-use crate::journal::CONSISTENCY_WINDOW;
 
 /// How soon to read a setting again that AWS is still applying.
 const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
@@ -112,9 +111,8 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
     if examined.aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
         examined.wake.at(now.saturating_add(SETTINGS_RECHECK));
     }
-    // AWS has a version of ours that it does not show: the read is older than the write.
-    let Some(created) = situation.invisible() else { return true };
+    let Some(until) = situation.stale_until() else { return true };
     examined.awaiting_consistency = true;
-    examined.wake.at(created.saturating_add(CONSISTENCY_WINDOW));
+    examined.wake.at([until]);
     false
 }

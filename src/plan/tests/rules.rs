@@ -22,6 +22,9 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                 assert!(want.value.is_none() || remote.ownership == Ownership::Ours, "what is not ours is not written: {}", facts());
             }
             assert!(!matches!(step, Step::Create { .. }), "{}", facts());
+            let decided = mirror_step || StepKind::from(step).makes_version();
+            let relabels = matches!(step, Step::MoveLabel { .. } | Step::Settle { .. } | Step::RestoreCurrent { .. });
+            assert!(remote.outdated.is_none() || !(decided || relabels), "an old state decides nothing: {}", facts());
             if let Step::Put { version, predecessor, cause, .. } = step {
                 assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
                 assert!(!remote.rotation.foreign, "AWS rotates it: {}", facts());
@@ -81,6 +84,8 @@ fn due(want: &Desired, seen: &Observation, current: &Current, version: &VersionI
 }
 
 pub(super) fn check_rest(want: &Desired, seen: &Observation, rest: &Rest, facts: &dyn Fn() -> String) {
+    let outdated = seen.secret.as_ref().is_some_and(|remote| remote.outdated.is_some());
+    assert!(!outdated || rest.awaiting, "an old state is not reported: {}", facts());
     let fine = rest.provisioned.is_none()
         && rest.settings.is_none()
         && rest.mirrored.is_none()

@@ -28,7 +28,11 @@ fn secrets() -> Vec<Option<SecretState>> {
             ..secret()
         }
     });
-    std::iter::once(None).chain(all.map(Some)).collect()
+    let outdated = [Pending::None, Pending::Current(id("current")), Pending::Ours(ids().request("staged"), Cause::Requested)]
+        .into_iter()
+        .flat_map(|pending| [None, Some(60), Some(PERIOD + 60)].map(|age| (pending.clone(), age)))
+        .map(|(pending, age)| SecretState { current: age.map(current), pending, outdated: Some(at(NOW + 60)), ..secret() });
+    std::iter::once(None).chain(all.chain(outdated).map(Some)).collect()
 }
 
 fn mirrors() -> Vec<MirrorState> {

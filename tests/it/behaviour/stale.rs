@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use rotated_secrets::api::{Cause, ROLLBACK};
+use rotated_secrets::version_id::VersionIds;
+use serde_json::{Value, json};
 use testkit::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -129,5 +133,163 @@ async fn one_of_two_reads_being_old_for_longer_than_aws_ever_needs_moves_nothing
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.secret("app").await?, mirror);
     assert_eq!(stage.versions("app"), 2);
+    Ok(())
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn unmirrored(mut spec: Value) -> Value {
+    spec["target"] = json!({"creationPolicy": "None"});
+    spec
+}
+
+async fn rotate(stage: &Stage, token: &str) -> Result<Timestamp> {
+    stage.world.request_rotation("app", token).await?;
+    let asked = stage.now();
+    stage.settle("app").await?;
+    Ok(asked)
+}
+
+/// The newest change, which AWS then does not show, and the Secret that would tell.
+async fn change_and_hide(stage: &Stage, change: &str, mirror: &str) -> Result<()> {
+    let spec = if mirror == "none" { unmirrored(unscheduled()) } else { unscheduled() };
+    let object = stage.settled("app", spec).await?;
+    let first = VersionIds::of(&object.uid().unwrap()).creation().to_string();
+    if mirror == "pinned" {
+        stage.world.patch("app", json!({"spec": {"target": {"versionId": first}}})).await?;
+    }
+    stage.advance(30 * SECOND);
+    rotate(stage, "now").await?;
+    let name = stage.aws_name("app");
+    match change {
+        "external" => {
+            stage.advance(30 * SECOND);
+            stage.external_writer().put_value(&name, r#"{"username": "admin", "password": "theirs"}"#)?;
+        }
+        "moved back" => {
+            stage.advance(30 * SECOND);
+            stage.external_writer().move_label(&name, "AWSCURRENT", Some(&first))?;
+        }
+        _ => {}
+    }
+    stage.settle("app").await?;
+    stage.advance(3 * SECOND);
+    if mirror == "deleted" {
+        stage.delete_secret("app").await?;
+    }
+    show_old_state(stage, &BOTH[..1], 10);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_declaration_is_never_written_on_top_of_an_old_state() -> Result<()> {
+    for change in ["rotation", "external", "moved back"] {
+        for mirror in ["none", "pinned", "deleted"] {
+            let stage = Stage::in_step("stale").await?;
+            change_and_hide(&stage, change, mirror).await?;
+            let (before, history, value) = (stage.aws(), stage.status("app").await?.history, stage.value("app"));
+            stage.world.patch("app", json!({"spec": {"value": {"data": {"mode": "B"}}}})).await?;
+            for _ in 0..2 {
+                stage.reconcile("app").await?;
+                assert_eq!(stage.aws(), before, "{change}, {mirror}");
+                assert_eq!(stage.status("app").await?.history, history, "{change}, {mirror}");
+                stage.expect("app", "Ready", "False", "Progressing").await?;
+                ensure!(mirror != "deleted" || stage.no_secret("app").await?, "{change}: the Secret has an old value");
+            }
+            stage.mend_aws();
+            stage.settle("app").await?;
+            let expected = json!({"username": "admin", "password": value["password"], "mode": "B"});
+            assert_eq!(stage.value("app"), expected, "{change}, {mirror}");
+            let status = stage.status("app").await?;
+            assert_eq!((status.history[0].cause, &status.history[1..]), (Cause::SpecChanged, &history[..]), "{change}, {mirror}");
+            stage.expect("app", "Ready", "True", if mirror == "pinned" { "Pinned" } else { "Succeeded" }).await?;
+            stage.assert_silence("app").await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_does_not_count_from_an_old_state() -> Result<()> {
+    let stage = Stage::in_step("stale").await?;
+    stage.settled("app", unmirrored(spec())).await?;
+    stage.advance(HOUR - 10 * SECOND);
+    let rotated = rotate(&stage, "now").await?;
+    // What was current before is due now.
+    stage.advance(20 * SECOND);
+    show_old_state(&stage, &BOTH[..1], 40);
+    stage.reconcile("app").await?;
+    assert_eq!((stage.versions("app"), stage.next_rotation("app").await?), (2, Some(rotated + HOUR)));
+    stage.mend_aws();
+    stage.settle("app").await?;
+    assert_eq!((stage.versions("app"), stage.next_rotation("app").await?), (2, Some(rotated + HOUR)));
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_goes_to_the_version_before_the_newest_and_not_before_an_old_one() -> Result<()> {
+    let stage = Stage::in_step("stale").await?;
+    stage.settled("app", unmirrored(unscheduled())).await?;
+    let mut values = Vec::new();
+    for token in ["one", "two"] {
+        stage.advance(20 * SECOND);
+        rotate(&stage, token).await?;
+        values.push(stage.value("app"));
+    }
+    let previous = stage.status("app").await?.history[1].version_id.clone();
+    show_old_state(&stage, &BOTH[..1], 12);
+    stage.world.annotate("app", ROLLBACK, "back:AWSPREVIOUS").await?;
+    stage.reconcile("app").await?;
+    assert_eq!(stage.versions("app"), 3, "nothing is written on top of an old state");
+    stage.mend_aws();
+    stage.settle("app").await?;
+    assert_eq!(stage.value("app"), values[0]);
+    let status = stage.status("app").await?;
+    assert_eq!((status.history[0].cause, status.history[0].copy_of.as_ref()), (Cause::RolledBack, Some(&previous)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_secret_does_not_come_back_with_an_old_value_and_a_later_rollback_is_carried_out() -> Result<()> {
+    for operations in [&BOTH[..1], &BOTH[..]] {
+        let stage = Stage::in_step("stale").await?;
+        change_and_hide(&stage, "rotation", "deleted").await?;
+        show_old_state(&stage, operations, 10);
+        let before = stage.status("app").await?;
+        stage.reconcile("app").await?;
+        ensure!(stage.no_secret("app").await?, "the Secret has an old value");
+        stage.expect("app", "Mirrored", "False", "Progressing").await?;
+        stage.mend_aws();
+        stage.settle("app").await?;
+        stage.world.check_agreement("app").await?;
+        assert_forwards(&stage, "app");
+        let after = stage.status("app").await?;
+        assert_eq!((after.history, after.last_rotation_time), (before.history, before.last_rotation_time));
+        stage.advance(MINUTE);
+        stage.world.annotate("app", ROLLBACK, "back:AWSPREVIOUS").await?;
+        stage.settle("app").await?;
+        assert_eq!(stage.causes("app").await?, [Cause::RolledBack, Cause::Requested, Cause::Created]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_changes_one_after_another_are_recorded_at_once() -> Result<()> {
+    let stage = Stage::in_step("stale").await?;
+    stage.settled("app", unmirrored(unscheduled())).await?;
+    let put = |value: &str| stage.external_writer().put_value(&stage.aws_name("app"), value);
+    stage.advance(MINUTE);
+    put("{}")?;
+    stage.reconcile("app").await?;
+    for change in ["a", "b", "c"] {
+        stage.advance(SECOND);
+        for nth in 0..2 {
+            put(&json!({"password": format!("{change}{nth}")}).to_string())?;
+        }
+        stage.reconcile("app").await?;
+        let current = stage.world.aws_secret("app").unwrap().labels["AWSCURRENT"].clone();
+        assert_eq!(stage.status("app").await?.history[0].version_id, current, "two changes, of which the first is not seen");
+    }
     Ok(())
 }
