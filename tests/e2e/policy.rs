@@ -2,10 +2,11 @@
 //! do beyond that. And the example policy for annotations of Namespaces.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
-use rotated_secrets::api::{ADOPT_BY, MANAGED_BY, RotatedSecret};
+use rotated_secrets::api::{ADOPT_BY, FINALIZER, MANAGED_BY, RotatedSecret, SECRET_ARN};
 use serde_json::{Value, json};
 use testkit::until;
 
@@ -15,7 +16,11 @@ use crate::stage::{NAMESPACE, Stage};
 const TYPES: &str = "only Secrets of the types";
 const OWNER: &str = "only Secrets with its label and a RotatedSecret as controller";
 const FOREIGN: &str = "changes only Secrets of a RotatedSecret";
-const OBJECT: &str = "only the finalizers and the status";
+const OTHERS: &str = "adds and removes no other owner";
+const FIXED: &str = "neither the finalizers of a Secret nor whether it is immutable";
+const OFFER: &str = "does not set the annotation adopt-by";
+const OBJECT: &str = "only its finalizer and the status";
+const TOKEN: &str = "tokens of ServiceAccounts only for the audience";
 
 /// `None`: the answer of the API server is yes. `Some`: why the policy refuses.
 fn refusal<T>(answer: kube::Result<T>) -> Result<Option<String>> {
@@ -79,6 +84,7 @@ async fn with_the_operators_token_no_secret_is_created_but_that_of_an_object() -
         ("with the label of others", "Opaque", json!({MANAGED_BY.0: "Helm"}), ours.clone(), Some(OWNER)),
         ("of another kind", "Opaque", label.clone(), owner("ConfigMap", "one", &uid, true), Some(OWNER)),
         ("without controller", "Opaque", label.clone(), owner("RotatedSecret", "one", &uid, false), Some(OWNER)),
+        ("with a second owner", "Opaque", label.clone(), json!([ours[0], owner("ConfigMap", "one", &uid, false)[0]]), Some(OTHERS)),
     ] {
         let secret: Secret = serde_json::from_value(json!({
             "metadata": {
@@ -93,6 +99,17 @@ async fn with_the_operators_token_no_secret_is_created_but_that_of_an_object() -
         if kind == "kubernetes.io/service-account-token" {
             expect("an administrator", stage.secrets().create(&dry, &secret).await, None)?;
         }
+    }
+    for (about, metadata, immutable, expected) in [
+        ("with a finalizer", json!({"finalizers": ["example.com/theirs"]}), false, FIXED),
+        ("immutable", json!({}), true, FIXED),
+        ("that is offered", json!({"annotations": {ADOPT_BY: "two"}}), false, OFFER),
+    ] {
+        let mut secret = json!({"metadata": metadata, "immutable": immutable, "type": "Opaque"});
+        for (key, value) in [("name", json!("new")), ("labels", label.clone()), ("ownerReferences", ours.clone())] {
+            secret["metadata"][key] = value;
+        }
+        expect(about, secrets.create(&dry, &serde_json::from_value(secret)?).await, Some(expected))?;
     }
     Ok(())
 }
@@ -129,6 +146,15 @@ async fn with_the_operators_token_no_secret_is_changed_but_that_of_an_object() -
     let release = json!({"metadata": {"labels": {MANAGED_BY.0: null}, "ownerReferences": []}});
     let mut change = release.clone();
     change["stringData"] = json!({"password": "new"});
+    // With an owner that does not exist the garbage collector would delete the Secret.
+    let invented = owner("ConfigMap", "none", "33333333-3333-4333-8333-333333333333", false);
+    let with = |patch: &Value, part: &str, value: Value| {
+        let mut patch = patch.clone();
+        patch["metadata"][part] = value;
+        patch
+    };
+    let unlabelled = |more: (&str, &str)| json!({MANAGED_BY.0: null, more.0: more.1});
+    let both = json!([ours[0], invented[0]]);
     let unlabel = json!({"metadata": {"labels": {MANAGED_BY.0: null}}});
     let pass_on = json!({"metadata": {"ownerReferences": owner("RotatedSecret", "two", "22222222-2222-4222-8222-222222222222", true)}});
     for (about, name, patch, expected) in [
@@ -145,6 +171,18 @@ async fn with_the_operators_token_no_secret_is_changed_but_that_of_an_object() -
         ("its own for another object", "one", &pass_on, Some(FOREIGN)),
         ("release", "one", &release, None),
         ("release with other data", "one", &change, Some(OWNER)),
+        ("release to another owner", "one", &with(&release, "ownerReferences", invented.clone()), Some(OWNER)),
+        ("release with another label", "one", &with(&release, "labels", unlabelled(("team", "x"))), Some(OWNER)),
+        ("release with an annotation", "one", &with(&release, "annotations", json!({"a": "b"})), Some(OWNER)),
+        ("release with an offer", "one", &with(&release, "annotations", json!({ADOPT_BY: "two"})), Some(OWNER)),
+        ("release with a finalizer", "one", &with(&release, "finalizers", json!(["example.com/theirs"])), Some(FIXED)),
+        ("release without its own annotations", "one", &with(&release, "annotations", json!({SECRET_ARN: null})), None),
+        ("another owner of its own", "one", &json!({"metadata": {"ownerReferences": both}}), Some(OTHERS)),
+        ("adoption with another owner", "offered", &with(&take, "ownerReferences", both.clone()), Some(FOREIGN)),
+        ("a finalizer of its own", "one", &json!({"metadata": {"finalizers": ["example.com/theirs"]}}), Some(FIXED)),
+        ("its own for ever", "one", &json!({"immutable": true}), Some(FIXED)),
+        ("an offer of its own", "one", &json!({"metadata": {"annotations": {ADOPT_BY: "two"}}}), Some(OFFER)),
+        ("an annotation of its own", "one", &json!({"metadata": {"annotations": {"a": "b"}}}), None),
     ] {
         let answer = secrets.patch(name, &PatchParams::default().dry_run(), &Patch::Merge(patch)).await;
         expect(about, answer, expected)?;
@@ -159,7 +197,8 @@ async fn with_the_operators_token_no_spec_is_changed() -> Result<()> {
     let objects: Api<RotatedSecret> = Api::namespaced(client, &stage.namespace);
     let uid = object.uid().unwrap_or_default();
     for (about, patch, expected) in [
-        ("finalizers", json!({"metadata": {"finalizers": ["example.com/theirs"]}}), None),
+        ("finalizer", json!({"metadata": {"finalizers": null}}), None),
+        ("finalizers of others", json!({"metadata": {"finalizers": [FINALIZER, "example.com/theirs"]}}), Some(OBJECT)),
         ("spec", json!({"spec": {"suspend": true}}), Some(OBJECT)),
         ("labels", json!({"metadata": {"labels": {"a": "b"}}}), Some(OBJECT)),
         ("annotations", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": "now"}}}), Some(OBJECT)),
@@ -170,6 +209,39 @@ async fn with_the_operators_token_no_spec_is_changed() -> Result<()> {
     }
     let (dry, seen) = (PostParams { dry_run: true, ..PostParams::default() }, stage.objects().get("one").await?);
     expect("the status", objects.replace_status("one", &dry, &seen).await, None)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_operators_token_tokens_of_service_accounts_are_for_aws_only() -> Result<()> {
+    let stage = Stage::enter("policy-tokens").await?;
+    let (client, _) = stolen(&stage).await?;
+    stage.plane().apply_yaml(include_str!("../../deploy/optional/service-accounts.yaml")).await?;
+    let role = "--clusterrole=rotated-secrets-service-accounts";
+    stage.kubectl(&["create", "rolebinding", "accounts", role, "--serviceaccount=rotated-secrets:rotated-secrets"]).await?;
+    let accounts = |client: Client| Api::<ServiceAccount>::namespaced(client, &stage.namespace);
+    stage.kubectl(&["create", "serviceaccount", "app"]).await?;
+    let request = |audiences: &[&str], seconds: i64| {
+        serde_json::from_value::<TokenRequest>(json!({"spec": {"audiences": audiences, "expirationSeconds": seconds}}))
+    };
+    let sts = "sts.amazonaws.com";
+    until("the right is in force", async || {
+        let answer = accounts(client.clone()).create_token_request("app", &PostParams::default(), &request(&[sts], 600)?).await;
+        Ok(answer.is_ok().then_some(()))
+    })
+    .await?;
+    for (about, audiences, seconds, expected) in [
+        ("as the operator does", [sts].as_slice(), 600, None),
+        ("for longer", &[sts], 3600, Some(TOKEN)),
+        ("for the API server", &[], 600, Some(TOKEN)),
+        ("for another audience", &["vault"], 600, Some(TOKEN)),
+        ("for two audiences", &[sts, "vault"], 600, Some(TOKEN)),
+    ] {
+        let request = request(audiences, seconds)?;
+        expect(about, accounts(client.clone()).create_token_request("app", &PostParams::default(), &request).await, expected)?;
+        let administrator = accounts(stage.plane().admin()).create_token_request("app", &PostParams::default(), &request).await;
+        expect("an administrator", administrator, None)?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
