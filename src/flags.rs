@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 
+use crate::api::is_reserved_tag;
+
 /// Parses a duration of at least one second.
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "use a duration such as 90m or 36h".to_owned())?;
@@ -34,8 +36,8 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     if keys == 0 || keys > 128 || values > 256 || !fine(key) || !fine(value) {
         return Err("use a key of 1 to 128 and a value of up to 256 letters, digits, spaces and + - = . _ : / @".to_owned());
     }
-    if key.to_ascii_lowercase().starts_with("aws:") || key.starts_with("rotated-secrets.io/") {
-        return Err("keys that start with aws: (AWS) or rotated-secrets.io/ (ownership) are reserved".to_owned());
+    if is_reserved_tag(key) {
+        return Err("keys that start with aws: (AWS) or rotated-secrets.io/ (ownership), in any case, are reserved".to_owned());
     }
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -51,7 +53,9 @@ mod tests {
         assert_eq!(tag("cost center=a=b"), pair("cost center", "a=b"));
         assert_eq!(tag("empty="), pair("empty", ""));
         let long = format!("k={}", "v".repeat(257));
-        for bad in ["team", "=shop", "aws:x=y", "AWS:x=y", "rotated-secrets.io/uid=y", "a=b\n", "a*=b", long.as_str()] {
+        for bad in
+            ["team", "=shop", "aws:x=y", "AWS:x=y", "rotated-secrets.io/uid=y", "Rotated-Secrets.IO/uid=y", "a=b\n", "a*=b", long.as_str()]
+        {
             assert!(tag(bad).is_err(), "{bad}");
         }
     }

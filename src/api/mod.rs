@@ -124,6 +124,13 @@ pub const TAG_NAME: &str = "rotated-secrets.io/name";
 /// Tag on the AWS secret: uid of the owner.
 pub const TAG_UID: &str = "rotated-secrets.io/uid";
 
+/// Whether the key of a tag belongs to AWS or to the operator. AWS reserves its prefix in any case, and IAM ignores the
+/// case of a key in conditions: `Rotated-Secrets.io/cluster` would pass for the tag of the operator there.
+pub fn is_reserved_tag(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.starts_with("aws:") || key.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use kube::CustomResourceExt as _;

@@ -119,8 +119,8 @@ pub struct AwsSpec {
     /// the AWS secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "bounds::tags")]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('rotated-secrets.io/'))").message(
-        "spec.aws.tags: keys must have 1 to 128 characters and must not start with aws: (reserved by AWS) or rotated-secrets.io/ (reserved for ownership tags)"
+    #[x_kube(validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128 && !k.lowerAscii().startsWith('aws:') && !k.lowerAscii().startsWith('rotated-secrets.io/'))").message(
+        "spec.aws.tags: keys must have 1 to 128 characters and must not start with aws: (reserved by AWS) or rotated-secrets.io/ (reserved for ownership tags), in any case"
     ))]
     pub tags: BTreeMap<String, String>,
     /// ServiceAccount in this namespace whose IAM role (annotation eks.amazonaws.com/role-arn) is used for AWS calls.

@@ -4,7 +4,9 @@
 use super::Refusal;
 use super::arn::SecretArn;
 use crate::api::condition::Reason;
-use crate::api::{AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec};
+use crate::api::{
+    AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec, is_reserved_tag,
+};
 use crate::value::is_secret_key;
 
 /// Maximum length of the name of an object, which is part of the default AWS name.
@@ -57,11 +59,9 @@ fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
              mirrored; remove them",
         );
     }
-    let reserved = tags
-        .keys()
-        .find(|key| !(1..=128).contains(&key.chars().count()) || key.starts_with("aws:") || key.starts_with(&format!("{GROUP}/")));
+    let reserved = tags.keys().find(|key| !(1..=128).contains(&key.chars().count()) || is_reserved_tag(key));
     reserved.map_or(Ok(()), |key| {
-        Err(invalid("spec.aws.tags", key, "keys must have 1 to 128 characters and not start with aws: or rotated-secrets.io/"))
+        Err(invalid("spec.aws.tags", key, "keys must have 1 to 128 characters and not start with aws: or rotated-secrets.io/, in any case"))
     })
 }
 

@@ -71,6 +71,9 @@ fn aws() -> Vec<(Value, &'static str)> {
         (with("aws", json!({"keepVersions": 2})), "spec.aws.keepVersions"),
         (with("aws", json!({"secretName": "a b"})), "spec.aws.secretName"),
         (with("aws", json!({"tags": {"aws:x": "y"}})), "spec.aws.tags"),
+        (with("aws", json!({"tags": {"AWS:x": "y"}})), "spec.aws.tags"),
+        (with("aws", json!({"tags": {"rotated-secrets.io/adopt-by": "y"}})), "spec.aws.tags"),
+        (with("aws", json!({"tags": {"Rotated-Secrets.IO/Adopt-By": "y"}})), "spec.aws.tags"),
         (with("aws", json!({"tags": {"x".repeat(129): "y"}})), "spec.aws.tags"),
     ]
 }

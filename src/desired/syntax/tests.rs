@@ -59,6 +59,8 @@ fn other_names_are_refused_with_the_field_and_the_name() {
         (json!({"target": {"wholeValueKey": "a", "keys": {"a": "b"}}}), "spec.target", "not both"),
         (json!({"aws": {"tags": {"aws:x": "y"}}}), "spec.aws.tags", "\"aws:x\""),
         (json!({"aws": {"tags": {"rotated-secrets.io/adopt-by": "y"}}}), "spec.aws.tags", "rotated-secrets.io/"),
+        (json!({"aws": {"tags": {"AWS:x": "y"}}}), "spec.aws.tags", "\"AWS:x\""),
+        (json!({"aws": {"tags": {"Rotated-Secrets.IO/Cluster": "y"}}}), "spec.aws.tags", "in any case"),
         (json!({"aws": {"secretName": "a b"}}), "spec.aws.secretName", "\"a b\""),
         (json!({"aws": {"secretName": "rds!db-1"}, "value": value}), "spec.aws.secretName", "can only be mirrored"),
         (json!({"aws": {"secretName": ARN}, "value": value}), "spec.aws.secretName", "can only be mirrored"),
