@@ -1,5 +1,4 @@
-//! The IAM documents in docs/iam: the operator runs under exactly them, and every action that one allows is needed by some call. A document that
-//! is too narrow fails its story; one that is too wide has an action that no call needed.
+//! The IAM documents in docs/iam: the operator runs under exactly them, and every action that one allows is needed by some call.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +8,9 @@ use serde_json::{Value, json};
 use testkit::emulator::function::KeepUsername;
 
 use super::stage::{HOUR, Stage};
-use testkit::fixtures::spec;
-use testkit::{PREFIX, REGION};
+use testkit::{PREFIX, REGION, fixtures::spec};
+
+mod keys;
 
 const ACCOUNT: &str = "123456789012";
 const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";
@@ -117,7 +117,6 @@ fn check_exact(stage: &Stage, arn: &str, document: &str) -> Result<()> {
         .collect();
     let granted: BTreeSet<(String, String)> =
         stage.iam().grants(arn).into_iter().filter(|(statement, _)| statement.starts_with(&format!("{document}/"))).collect();
-    println!("{document}: {granted:?}");
     let unused: Vec<_> = granted.difference(&needed).collect();
     ensure!(unused.is_empty() && !granted.is_empty(), "{document} is too wide: {unused:?}");
     Ok(())
@@ -261,7 +260,8 @@ async fn call(stage: &Stage, operation: &str, body: Value) -> Result<String> {
             client.delete_secret().secret_id(id).force_delete_without_recovery(true).send().await.map(drop).map_err(|error| code(&error))
         }
         "untag" => {
-            client.untag_resource().secret_id(id).tag_keys("rotated-secrets.io/uid").send().await.map(drop).map_err(|error| code(&error))
+            let key = body["key"].as_str().unwrap_or("rotated-secrets.io/uid");
+            client.untag_resource().secret_id(id).tag_keys(key).send().await.map(drop).map_err(|error| code(&error))
         }
         "tag" => {
             let tag = |(key, value): (&String, &Value)| {
