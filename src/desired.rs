@@ -34,6 +34,7 @@ pub use arn::SecretArn;
 pub use glob::{glob_allows, glob_allows_arn};
 pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
+pub use place::RecordedIn;
 pub use policy::Policy;
 pub use removal::{AwsRemoval, Removal, SecretPlace};
 use schema::Violations;
@@ -55,7 +56,8 @@ impl Desired {
     }
 
     /// `recorded`: location of the AWS secret, for the fields that the spec does not set. `None`: the flags set them.
-    fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<&SecretArn>) -> Result<Self, Refusal> {
+    fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<(&SecretArn, RecordedIn)>) -> Result<Self, Refusal> {
+        let (recorded, by) = recorded.unzip();
         let invalid = |message: &str| Refusal::new(Reason::InvalidSpec, message);
         let uid = object.uid().ok_or_else(|| invalid("the object has no uid, so it was not read from the API server"))?;
         let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
@@ -93,8 +95,9 @@ impl Desired {
                 return Err(Refusal::new(Reason::Moved, "that name cannot be an earlier default name of this object"));
             }
             // The ownership tags must confirm it. A mirror-only object has no ownership tags; its namespace must be allowed
-            // to use the name.
-            own_prefix |= object.spec.value.is_some();
+            // to use the name. So must that of an object whose Secret alone names the ARN: otherwise its users would learn
+            // which secrets exist outside their prefix.
+            own_prefix |= object.spec.value.is_some() && by == Some(RecordedIn::Status);
         }
         if secret_name.len() > 512 {
             return Err(invalid("the name of the AWS secret would exceed 512 characters: set a shorter spec.aws.secretName"));

@@ -6,6 +6,15 @@ use super::arn::SecretArn;
 use super::{Desired, Policy, Refusal};
 use crate::api::RotatedSecret;
 
+/// Where an ARN was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedIn {
+    /// In the status, which only the operator and administrators write.
+    Status,
+    /// On the mirrored Secret. Anyone who may write Secrets in the namespace can write it.
+    Secret,
+}
+
 impl Desired {
     /// Whether `recorded` is at another location than this desired state, because a flag has changed since the AWS
     /// secret was created. The fields of the spec are immutable: an ARN that contradicts them never belonged to this
@@ -21,8 +30,8 @@ impl Desired {
     ///
     /// # Errors
     /// If that location cannot belong to this object, or is no longer allowed.
-    pub fn parse_at(object: &RotatedSecret, policy: &Policy, recorded: &SecretArn) -> Result<Self, Refusal> {
-        Self::parse_in(object, policy, Some(recorded))
+    pub fn parse_at(object: &RotatedSecret, policy: &Policy, recorded: &SecretArn, by: RecordedIn) -> Result<Self, Refusal> {
+        Self::parse_in(object, policy, Some((recorded, by)))
     }
 }
 

@@ -120,7 +120,8 @@ impl AwsRemoval {
             let contradicts = spec_region.is_some_and(|region| *region != arn.region) || spec_name.is_some_and(|name| *name != arn.name);
             let earlier = spec_name.is_none() && is_default_name(&arn.name, &self.namespace, &self.name);
             if !contradicts && (spec_name.is_some() || earlier || arn.name == configured) {
-                let own_name = earlier || below(&arn.name);
+                // Anyone who may write Secrets in the namespace can write an ARN that is not in the status.
+                let own_name = below(&arn.name) || (earlier && self.recorded.as_ref() == Some(arn));
                 places.push(SecretPlace { region: arn.region.clone(), name: arn.name.clone(), own_name });
             }
         }

@@ -4,12 +4,14 @@ use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::compare::{Ownership, ownership};
-use crate::desired::{Desired, SecretArn};
+use crate::desired::{Desired, RecordedIn, SecretArn};
 use crate::facts::{AwsSecret, Place};
 use crate::failure::Failure;
 use crate::kubernetes::mirror;
 use crate::refusal::Refusal;
 use crate::status;
+
+const UNPROVED: &str = "AWS shows no secret there with the ownership tags of this object, or denies DescribeSecret";
 
 impl Reconciler<'_> {
     /// The desired state, at the place where the secret is. The recorded ARN only says where to ask: a user who can write a
@@ -21,10 +23,10 @@ impl Reconciler<'_> {
             return Ok(want);
         }
         let want = self.identified(want).await?;
-        let Some(recorded) = self.recorded(&want).await?.filter(|recorded| want.is_elsewhere(&self.object, recorded)) else {
+        let Some((recorded, by)) = self.recorded(&want).await?.filter(|(recorded, _)| want.is_elsewhere(&self.object, recorded)) else {
             return Ok(want);
         };
-        let there = match Desired::parse_at(&self.object, &self.ctx.policy, &recorded) {
+        let there = match Desired::parse_at(&self.object, &self.ctx.policy, &recorded, by) {
             Ok(there) => self.identified(there).await?,
             Err(refusal) => return Ok(self.unproved(want, &recorded, &refusal.message)),
         };
@@ -51,7 +53,8 @@ impl Reconciler<'_> {
     }
 
     /// Why the secret there may not be this object's. A secret that is only mirrored has no tags of ours; the spec could
-    /// name it, so nothing is read that may not be.
+    /// name it, so nothing is read that may not be. Every doubt has the same text: the difference would tell which secrets
+    /// exist.
     async fn doubt(&mut self, there: &Desired, recorded: &SecretArn) -> Result<Option<String>, Failure> {
         if there.value.is_none() {
             return Ok(None);
@@ -62,22 +65,22 @@ impl Reconciler<'_> {
                 self.located = Some(found);
                 None
             }
-            Ok(Some(_)) => Some("its tags do not say that it is this object's"),
-            Ok(None) => Some("AWS has no such secret"),
-            Err(failure) if failure.class == Class::Denied => Some("AWS denies DescribeSecret there"),
+            Ok(_) => Some(UNPROVED),
+            Err(failure) if failure.class == Class::Denied => Some(UNPROVED),
             Err(failure) => return Err(failure),
         };
         Ok(doubt.map(str::to_owned))
     }
 
     /// The ARN in the status; if the status has none, the one on the mirrored Secret.
-    async fn recorded(&self, want: &Desired) -> Result<Option<SecretArn>, Failure> {
+    async fn recorded(&self, want: &Desired) -> Result<Option<(SecretArn, RecordedIn)>, Failure> {
         if let Some(arn) = self.recorded_arn() {
-            return Ok(SecretArn::parse(&arn));
+            return Ok(SecretArn::parse(&arn).map(|arn| (arn, RecordedIn::Status)));
         }
         let Some(target) = &want.target else { return Ok(None) };
         let found = mirror::read(&self.ctx.client, &self.object, target, None).await?;
-        Ok(found.filter(|found| found.facts.ours).and_then(|found| SecretArn::parse(found.arn.as_deref()?)))
+        let arn = found.filter(|found| found.facts.ours).and_then(|found| SecretArn::parse(found.arn.as_deref()?));
+        Ok(arn.map(|arn| (arn, RecordedIn::Secret)))
     }
 
     fn recorded_arn(&self) -> Option<String> {

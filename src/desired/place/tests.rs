@@ -61,9 +61,12 @@ fn only_what_the_spec_does_not_say_can_be_elsewhere() {
         let recorded = arn(there, recorded);
         assert_eq!(want.is_elsewhere(&object, &recorded), elsewhere, "row {row}");
         if elsewhere {
-            let at = Desired::parse_at(&object, &policy(), &recorded).unwrap();
+            let at = Desired::parse_at(&object, &policy(), &recorded, RecordedIn::Status).unwrap();
             assert_eq!((&at.region, &at.secret_name), (&recorded.region, &recorded.name), "row {row}");
             assert!(at.own_prefix, "row {row}: its tags must prove it, not the prefix of today");
+            // Anyone who may write Secrets can write it there.
+            let at = Desired::parse_at(&object, &policy(), &recorded, RecordedIn::Secret).unwrap();
+            assert_eq!(at.own_prefix, recorded.name.starts_with("k8s/shop/"), "row {row}");
         }
     }
 }
@@ -74,22 +77,22 @@ fn a_name_that_no_prefix_gives_to_this_object_is_not_followed() {
     for name in
         ["old/victim/db-admin", "old/shop/other", "/shop/db-admin", "shop/db-admin", "old/shop/db-admin/x", "old/shop/x/db-admin", "x"]
     {
-        let refused = Desired::parse_at(&object, &policy(), &arn("eu-central-1", name)).err();
+        let refused = Desired::parse_at(&object, &policy(), &arn("eu-central-1", name), RecordedIn::Status).err();
         assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::Moved), "{name}");
     }
-    assert!(Desired::parse_at(&object, &policy(), &arn("eu-central-1", "a/b/shop/db-admin")).is_ok());
+    assert!(Desired::parse_at(&object, &policy(), &arn("eu-central-1", "a/b/shop/db-admin"), RecordedIn::Status).is_ok());
 }
 
 #[test]
 fn what_is_only_mirrored_is_followed_where_the_namespace_may_name_it_today() {
     let object = object(None, None, false);
-    assert!(Desired::parse_at(&object, &policy(), &arn("us-east-1", "k8s/shop/db-admin")).unwrap().own_prefix);
-    assert!(!Desired::parse_at(&object, &policy(), &arn("eu-central-1", "old/shop/db-admin")).unwrap().own_prefix);
+    assert!(Desired::parse_at(&object, &policy(), &arn("us-east-1", "k8s/shop/db-admin"), RecordedIn::Status).unwrap().own_prefix);
+    assert!(!Desired::parse_at(&object, &policy(), &arn("eu-central-1", "old/shop/db-admin"), RecordedIn::Status).unwrap().own_prefix);
 }
 
 #[test]
 fn a_region_that_is_not_allowed_any_more_is_not_followed() {
     let policy = Policy { allowed_regions: vec!["eu-central-1".to_owned()], ..policy() };
-    let refused = Desired::parse_at(&object(None, None, true), &policy, &arn("us-east-1", "k8s/shop/db-admin")).err();
+    let refused = Desired::parse_at(&object(None, None, true), &policy, &arn("us-east-1", "k8s/shop/db-admin"), RecordedIn::Status).err();
     assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::RegionNotAllowed));
 }

@@ -68,6 +68,16 @@ fn the_secret_is_looked_for_where_it_was_recorded_and_where_the_flags_put_it() {
 }
 
 #[test]
+fn an_earlier_name_needs_no_permission_only_if_the_status_says_it() {
+    let earlier = SecretArn::parse(&ARN.replace("k8s/", "old/")).unwrap();
+    for (status, own) in [(Some(earlier.text.as_str()), true), (None, false)] {
+        let removal = Removal::of(&going(deletable(&json!({})), status), &policy()).aws.unwrap();
+        let first = removal.places(Some(&earlier)).into_iter().next().unwrap();
+        assert_eq!((first.name.as_str(), first.own_name), ("old/shop/db-admin", own), "{status:?}");
+    }
+}
+
+#[test]
 fn a_forged_arn_is_not_followed_to_a_name_that_cannot_be_the_objects() {
     for name in ["k8s/other/db-admin", "k8s/shop/other", "shared/db"] {
         let forged = ARN.replace("k8s/shop/db-admin", name);

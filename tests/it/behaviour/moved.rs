@@ -191,9 +191,19 @@ async fn a_status_that_was_lost_with_the_flags_is_made_up_for_by_the_secret() ->
     stage.lose_status("app").await?;
     stage.with_flags("prod", OTHER).await?;
     stage.settle("app").await?;
+    // Anyone who may write the Secret can write another ARN there.
+    let message = stage.expect("app", "Provisioned", "False", "Moved").await?;
+    ensure!(message.contains("rotated-secrets.io/allowed-names"), "{message}");
+    assert_eq!(stage.arn("app").await?, "", "not yet proved");
+    stage.allow_names(Some(&format!("{PREFIX}/{}/*", stage.world.namespace))).await?;
+    stage.settle("app").await?;
     stage.expect("app", "Provisioned", "True", "Moved").await?;
     stage.world.check_agreement("app").await?;
     ensure!((stage.aws(), stage.secret("app").await?) == (before.aws, before.secret), "something was written");
+    // From now on the status says it.
+    stage.allow_names(None).await?;
+    stage.settle("app").await?;
+    stage.expect("app", "Provisioned", "True", "Moved").await?;
     Ok(())
 }
 
