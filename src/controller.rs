@@ -1,5 +1,6 @@
 //! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
+mod owner;
 mod scope;
 mod start;
 
@@ -14,14 +15,14 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::{Resource, ResourceExt};
+use kube::{Resource as _, ResourceExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use self::owner::owner;
 pub use self::scope::Scope;
 use self::scope::{api, ours};
 pub use self::start::{StartError, check};
-use crate::api::RotatedSecret;
 use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
@@ -147,15 +148,20 @@ fn control(
         let (store, permits) = (store.clone(), Arc::clone(&shared.permits));
         move |event| hurry(event, &store, &permits)
     });
-    let mut controller = Controller::for_stream(
-        objects.modify(|object| object.meta_mut().managed_fields = None).reflect(writer).applied_objects(),
-        store.clone(),
-    )
-    // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
-    .with_config(controller::Config::default().concurrency(0))
-    .reconcile_on(granted)
-    .owns_stream(secrets.touched_objects())
-    .reconcile_all_on(shared.leadership.begins());
+    // What nothing reads is not kept.
+    let objects = objects.modify(|object| {
+        object.meta_mut().managed_fields = None;
+        object.meta_mut().owner_references = None;
+    });
+    let mut controller = Controller::for_stream(objects.reflect(writer).applied_objects(), store.clone())
+        // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
+        .with_config(controller::Config::default().concurrency(0))
+        .reconcile_on(granted)
+        .watches_stream(secrets.touched_objects(), {
+            let store = store.clone();
+            move |secret| owner(&secret, &store)
+        })
+        .reconcile_all_on(shared.leadership.begins());
     if part.is_none() {
         let store = store.clone();
         let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Stored>> {
@@ -199,13 +205,8 @@ fn key(object: &Stored) -> Key {
 /// A Secret changed or is gone: its object is urgent, if there is one.
 fn hurry(event: &watcher::Result<Event<Brief<Secret>>>, store: &Store<Stored>, permits: &Permits) {
     let Ok(Event::Apply(secret) | Event::Delete(secret)) = event else { return };
-    let namespace = secret.namespace().unwrap_or_default();
-    let owners = secret.owner_references().iter().filter(|owner| owner.kind == RotatedSecret::kind(&()));
-    for owner in owners {
-        let key = Key::new(namespace.clone(), owner.name.clone());
-        if store.get(&object_ref(&key)).is_some() {
-            permits.hurry(key);
-        }
+    if let Some(owner) = owner(secret, store) {
+        permits.hurry(Key::new(secret.namespace().unwrap_or_default(), owner.name));
     }
 }
 

@@ -40,8 +40,14 @@ pub(crate) struct Writers {
     pub(crate) written: Option<Timestamp>,
 }
 
+/// Maximum size of the annotations and of `managedFields` that are decoded, in bytes of JSON. The API server stores at most
+/// 256 KiB of annotations, before characters are escaped. A value of 64 KiB has `managedFields` of 150 KiB at most.
+const LARGEST: usize = 512 * 1024;
+/// The same for each other field, such as the owner references. Decoded they need many times that size.
+const LARGEST_OTHER: usize = 64 * 1024;
+
 /// The metadata of the object in this JSON without `managedFields`, and the writers. `None` if the metadata could not be
-/// written back.
+/// written back, or is larger than a Secret of the operator has it.
 pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
     #[derive(Deserialize)]
     struct Parts<'a> {
@@ -49,6 +55,10 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
         metadata: BTreeMap<String, &'a RawValue>,
     }
     let Parts { mut metadata } = serde_json::from_str(text).ok()?;
+    let most = |field: &str| if matches!(field, "annotations" | "managedFields") { LARGEST } else { LARGEST_OTHER };
+    if metadata.iter().any(|(field, json)| json.get().len() > most(field)) {
+        return None;
+    }
     let entries = metadata.remove("managedFields").map(RawValue::get);
     // The API server sets these two itself and ignores what a client writes.
     let (created, deleted) = (metadata.remove("creationTimestamp"), metadata.remove("deletionTimestamp"));

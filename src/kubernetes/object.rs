@@ -1,12 +1,14 @@
 //! The RotatedSecret itself: finalizer and status, both written with optimistic concurrency.
 
 use http::Request;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource as _, ResourceExt};
 use serde_json::json;
 
 use super::failed;
-use super::stored::{Brief, Stored, Unreadable};
+use super::stored::{Brief, MOST_FINALIZERS, Stored, Unreadable};
+use crate::api::condition::Reason;
 use crate::api::{FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::Class;
 use crate::failure::Failure;
@@ -20,12 +22,33 @@ fn written(stored: Stored) -> Result<RotatedSecret, Failure> {
     stored.into_readable().map_err(|_| Failure::conflict("the object changed meanwhile; the operator reads it again"))
 }
 
+/// The finalizers of others, which a patch has to contain, because it replaces the list.
+///
+/// # Errors
+/// If not all of them are known. The object exists until they are removed, so it can wait with ours.
+fn other_finalizers(metadata: &ObjectMeta) -> Result<Vec<&str>, Failure> {
+    let others: Vec<&str> = metadata.finalizers.iter().flatten().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    if others.len() <= MOST_FINALIZERS {
+        return Ok(others);
+    }
+    Err(Failure {
+        class: Class::Invalid,
+        reason: Reason::WriteRefused,
+        message: format!(
+            "the object has more than {MOST_FINALIZERS} finalizers of other controllers; the operator changes its own finalizer when some of \
+             them are removed: kubectl get rsec {} -n {} -o jsonpath={{.metadata.finalizers}}",
+            metadata.name.as_deref().unwrap_or_default(),
+            metadata.namespace.as_deref().unwrap_or_default()
+        ),
+    })
+}
+
 /// Adds (`true`) or removes our finalizer and preserves the others. Returns the object as written.
 ///
 /// # Errors
 /// Includes a conflict if the object changed since it was read. Another reconcile follows.
 pub async fn set_finalizer(client: &Client, object: &RotatedSecret, present: bool) -> Result<RotatedSecret, Failure> {
-    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    let mut finalizers = other_finalizers(&object.metadata)?;
     if present {
         finalizers.push(FINALIZER);
     }
@@ -88,7 +111,7 @@ async fn remove_finalizer_of_any_revision(client: &Client, object: &RotatedSecre
 /// Includes a conflict if the object changed since it was read.
 pub async fn release(client: &Client, unreadable: &Unreadable) -> Result<(), Failure> {
     let metadata = &unreadable.metadata;
-    let others: Vec<&String> = metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).collect();
+    let others = other_finalizers(metadata)?;
     let patch = json!({"metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid, "finalizers": others}});
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     Api::<Brief<RotatedSecret>>::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default())
@@ -145,4 +168,23 @@ pub async fn status_writer(client: &Client, object: &RotatedSecret) -> Option<St
     // Users choose the name.
     let name = last.manager?.chars().filter(char::is_ascii_graphic).take(64).collect();
     Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_finalizers(others: usize) -> ObjectMeta {
+        let names = (0..others).map(|n| format!("example.org/f{n}")).chain([FINALIZER.to_owned()]);
+        ObjectMeta { finalizers: Some(names.collect()), ..ObjectMeta::default() }
+    }
+
+    #[test]
+    fn a_list_of_finalizers_that_is_not_known_completely_is_not_replaced() {
+        for most in [0, 1, MOST_FINALIZERS] {
+            assert_eq!(other_finalizers(&with_finalizers(most)).unwrap().len(), most);
+        }
+        let failure = other_finalizers(&with_finalizers(MOST_FINALIZERS + 1)).unwrap_err();
+        assert_eq!((failure.class, failure.reason), (Class::Invalid, Reason::WriteRefused));
+    }
 }

@@ -1,29 +1,28 @@
 //! Objects as the API server stores them. Their JSON is written by users, so decoding never fails: an object that cannot
 //! be decoded is represented by its metadata. docs/design/0011 explains why kube's own types cannot be used for that.
 
+mod metadata;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatus, SERVICE_ACCOUNT_ROLE_ARN};
+pub use self::metadata::MOST_FINALIZERS;
+use self::metadata::metadata;
+pub(super) use self::metadata::time;
+use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatus};
 
 /// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
 /// bytes, a policy 20,480 characters.
 pub const LARGEST: usize = 256 * 1024;
 /// Maximum nesting depth of `spec` and `status`. The CustomResourceDefinition declares fewer than ten levels.
 pub const DEEPEST: usize = 32;
-/// Maximum number of entries of `managedFields` that are read. Typical objects have fewer than ten.
-const MOST_WRITERS: usize = 64;
-/// Prefix of the annotations that the operator reads, except the role of a ServiceAccount.
-const OUR_ANNOTATIONS: &str = "rotated-secrets.io/";
 
 /// A RotatedSecret as the API server stores it.
 #[derive(Debug, Clone)]
@@ -174,90 +173,6 @@ fn depth(text: &str) -> usize {
         }
     }
     deepest
-}
-
-/// The part of the metadata that the operator uses, and no more, because the API server limits neither labels nor
-/// `managedFields`. A field that cannot be decoded is absent.
-fn metadata(text: &str) -> ObjectMeta {
-    let Slim {
-        name,
-        namespace,
-        uid,
-        resource_version,
-        generation,
-        creation_timestamp,
-        deletion_timestamp,
-        finalizers,
-        annotations,
-        owner_references,
-        managed_fields,
-    } = serde_json::from_str(text).unwrap_or_default();
-    let ours = |key: &String| key.starts_with(OUR_ANNOTATIONS) || key == SERVICE_ACCOUNT_ROLE_ARN;
-    ObjectMeta {
-        name,
-        namespace,
-        uid,
-        resource_version,
-        generation,
-        creation_timestamp: creation_timestamp.and_then(time).map(Time),
-        // Only its presence matters.
-        deletion_timestamp: deletion_timestamp.map(|raw| Time(time(raw).unwrap_or(Timestamp::MAX))),
-        finalizers,
-        annotations: annotations.map(|all| all.into_iter().filter(|(key, _)| ours(key)).collect()),
-        owner_references,
-        managed_fields: managed_fields.map(|entries| entries.into_iter().take(MOST_WRITERS).filter_map(writer).collect()),
-        ..ObjectMeta::default()
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Slim<'a> {
-    #[serde(deserialize_with = "if_readable")]
-    name: Option<String>,
-    #[serde(deserialize_with = "if_readable")]
-    namespace: Option<String>,
-    #[serde(deserialize_with = "if_readable")]
-    uid: Option<String>,
-    #[serde(deserialize_with = "if_readable")]
-    resource_version: Option<String>,
-    #[serde(deserialize_with = "if_readable")]
-    generation: Option<i64>,
-    #[serde(borrow)]
-    creation_timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    deletion_timestamp: Option<&'a RawValue>,
-    #[serde(deserialize_with = "if_readable")]
-    finalizers: Option<Vec<String>>,
-    #[serde(deserialize_with = "if_readable")]
-    annotations: Option<BTreeMap<String, String>>,
-    #[serde(deserialize_with = "if_readable")]
-    owner_references: Option<Vec<OwnerReference>>,
-    #[serde(borrow)]
-    managed_fields: Option<Vec<&'a RawValue>>,
-}
-
-/// Writer and time, without the fields, which may be as large as the object.
-fn writer(entry: &RawValue) -> Option<ManagedFieldsEntry> {
-    #[derive(Deserialize)]
-    struct Entry<'a> {
-        manager: Option<String>,
-        subresource: Option<String>,
-        #[serde(borrow)]
-        time: Option<&'a RawValue>,
-    }
-    let Entry { manager, subresource, time: at } = serde_json::from_str(entry.get()).ok()?;
-    Some(ManagedFieldsEntry { manager, subresource, time: at.and_then(time).map(Time), ..ManagedFieldsEntry::default() })
-}
-
-fn if_readable<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
-}
-
-/// A time, unless it is after the end of [`Timestamp`] in the year 9999.
-pub(super) fn time(raw: &RawValue) -> Option<Timestamp> {
-    serde_json::from_str::<Time>(raw.get()).ok().map(|time| time.0)
 }
 
 impl<'de> Deserialize<'de> for Stored {

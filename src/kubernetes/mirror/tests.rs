@@ -333,3 +333,25 @@ fn no_entry_of_managed_fields_keeps_the_secret_from_being_read() {
         assert!(managed_fields::read(none).is_none(), "{none}");
     }
 }
+
+#[test]
+fn metadata_that_decoded_would_need_many_times_its_size_is_not_decoded() {
+    let many = |count: usize, entry: &dyn Fn(usize) -> String| (0..count).map(entry).collect::<Vec<_>>().join(",");
+    let owner = |n| format!(r#"{{"apiVersion":"v1","kind":"A","name":"n{n}","uid":"{n}"}}"#);
+    let finalizer = |n| format!(r#""example.org/f{n}""#);
+    let pair = |n| format!(r#""example.org/{n}":"x""#);
+    let written = |n| format!(r#"{{"manager":"m","fieldsV1":{{"f:data":{{"f:k{n}":{{}}}}}}}}"#);
+    let of = |field: &str, list: &str| format!(r#"{{"metadata":{{"name":"x","{field}":{list}}}}}"#);
+    for (count, fine) in [(100, true), (20_000, false)] {
+        for (field, list) in [
+            ("ownerReferences", format!("[{}]", many(count, &owner))),
+            ("finalizers", format!("[{}]", many(count, &finalizer))),
+            ("labels", format!("{{{}}}", many(count, &pair))),
+            ("managedFields", format!("[{}]", many(count, &written))),
+        ] {
+            assert_eq!(managed_fields::read(&of(field, &list)).is_some(), fine, "{field} {count}");
+        }
+    }
+    let applied = format!("{{\"kubectl.kubernetes.io/last-applied-configuration\":{:?}}}", "x".repeat(256 * 1024));
+    assert!(managed_fields::read(&of("annotations", &applied)).is_some(), "the most that the API server stores");
+}

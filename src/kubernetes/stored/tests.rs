@@ -5,8 +5,9 @@ use kube::ResourceExt as _;
 use kube::core::{ObjectList, WatchEvent};
 use serde_json::{Value, json};
 
+use super::metadata::ANNOTATIONS;
 use super::*;
-use crate::api::FINALIZER;
+use crate::api::{FINALIZER, ROTATE};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-AbCdEf";
 /// The last moment that RFC 3339 has, and jiff does not.
@@ -156,5 +157,99 @@ fn what_is_no_object_at_all_is_unreadable_without_a_name() {
         for stored in decoded::<Stored>(text) {
             assert_eq!(stored.into_readable().unwrap_err().metadata, ObjectMeta::default(), "{text}");
         }
+    }
+}
+
+/// The size of what is kept, with the space that is reserved in its lists.
+fn kept(metadata: &ObjectMeta) -> usize {
+    let owners = metadata.owner_references.as_ref().map_or(0, Vec::capacity);
+    let lists = [metadata.finalizers.as_ref().map_or(0, Vec::capacity), owners, metadata.managed_fields.as_ref().map_or(0, Vec::capacity)];
+    serde_json::to_string(metadata).unwrap().len() + 256 * lists.into_iter().sum::<usize>()
+}
+
+#[test]
+fn what_is_kept_of_the_metadata_does_not_grow_with_what_users_write() {
+    let owner = |controller| {
+        move |n| {
+            format!(
+                r#"{{"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": "n{n}", "uid": "{n}", "controller": {controller}}}"#
+            )
+        }
+    };
+    let (any, controlling) = (owner(false), owner(true));
+    let writer = |n| format!(r#"{{"manager": "m{n}", "time": "2026-11-23T00:00:00Z", "fieldsV1": {{"f:data": {{"f:k{n}": {{}}}}}}}}"#);
+    let pair = |prefix: &'static str| move |n| format!(r#""{prefix}{n}": "text {n}""#);
+    let (label, ours, theirs) = (pair("example.org/l"), pair("rotated-secrets.io/a"), pair("example.org/a"));
+    let finalizer = |n| format!(r#""example.org/f{n}""#);
+    let tables: [(&str, [&str; 2], &dyn Fn(usize) -> String); 8] = [
+        ("/metadata/ownerReferences", ["[", "]"], &any),
+        ("/metadata/ownerReferences", ["[", "]"], &controlling),
+        ("/metadata/finalizers", ["[", "]"], &finalizer),
+        ("/metadata/managedFields", ["[", "]"], &writer),
+        ("/metadata/labels", ["{", "}"], &label),
+        ("/metadata/annotations", ["{", "}"], &ours),
+        ("/metadata/annotations", ["{", "}"], &theirs),
+        ("/metadata/odd", ["{", "}"], &theirs),
+    ];
+    for (pointer, [open, close], entry) in tables {
+        let of = |count: usize| format!("{open}{}{close}", (0..count).map(entry).collect::<Vec<_>>().join(","));
+        let [few, many] = [100, 10_000].map(|count| {
+            let object = with(pointer, &of(count));
+            let [stored, event] = decoded::<Stored>(&object).map(|stored| kept(stored.meta()));
+            let [brief, brief_event] = decoded::<Brief<Secret>>(&object).map(|brief| kept(&brief.metadata));
+            assert!([event, brief, brief_event].iter().all(|size| *size == stored), "{pointer}");
+            stored
+        });
+        assert_eq!(few, many, "{pointer}");
+        assert!(many < 64 * 1024, "{pointer}: {many}");
+    }
+}
+
+#[test]
+fn a_field_that_is_longer_than_kubernetes_allows_is_not_kept() {
+    let long = "x".repeat(LARGEST);
+    for (pointer, raw) in [
+        (
+            "/metadata/ownerReferences",
+            format!(r#"[{{"apiVersion": "v1", "kind": "A", "name": "{long}", "uid": "1", "controller": true}}]"#),
+        ),
+        ("/metadata/finalizers", format!(r#"["{long}"]"#)),
+        ("/metadata/managedFields", format!(r#"[{{"manager": "{long}", "subresource": "{long}", "time": "{long}"}}]"#)),
+        ("/metadata/annotations", format!(r#"{{"{ROTATE}": "{long}{long}"}}"#)),
+        ("/metadata/annotations", format!(r#"{{"{long}": "1"}}"#)),
+        ("/metadata/uid", format!("{long:?}")),
+    ] {
+        for brief in decoded::<Brief<Secret>>(&with(pointer, &raw)) {
+            assert!(kept(&brief.metadata) < 64 * 1024, "{pointer}");
+        }
+    }
+}
+
+#[test]
+fn our_finalizer_and_the_controller_are_found_behind_any_number_of_others() {
+    let mut finalizers: Vec<String> = (0..10_000).map(|n| format!("example.org/f{n}")).collect();
+    finalizers.push(FINALIZER.to_owned());
+    let owner = |name: &str, controller| json!({"apiVersion": "v1", "kind": "A", "name": name, "uid": name, "controller": controller});
+    let mut owners: Vec<Value> = (0..10_000).map(|n| owner(&n.to_string(), None::<bool>)).collect();
+    owners.push(owner("last", Some(true)));
+    let mut object = object();
+    object["metadata"]["finalizers"] = json!(finalizers);
+    object["metadata"]["ownerReferences"] = json!(owners);
+    for brief in decoded::<Brief<Secret>>(&object.to_string()) {
+        assert_eq!(brief.finalizers().len(), MOST_FINALIZERS + 2, "one more than can be written back, and ours");
+        assert!(brief.finalizers().iter().any(|name| name == FINALIZER));
+        assert_eq!(brief.owner_references().iter().map(|owner| owner.name.as_str()).collect::<Vec<_>>(), ["last"]);
+    }
+}
+
+#[test]
+fn every_annotation_that_is_read_is_kept() {
+    for line in include_str!("../../api/mod.rs").lines() {
+        let declared = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(": &str = \""));
+        let Some((name, text)) = declared.filter(|(_, text)| text.starts_with("rotated-secrets.io/")) else { continue };
+        // Tags of AWS secrets, the finalizer, and the annotations of the mirrored Secret, which are read separately.
+        let elsewhere = name.starts_with("TAG_") || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "ADOPT_BY"].contains(&name);
+        let key = text.trim_end_matches("\";");
+        assert_eq!(ANNOTATIONS.contains(&key), !elsewhere, "{name}");
     }
 }
