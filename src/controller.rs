@@ -148,6 +148,14 @@ fn control(
         let (store, permits) = (store.clone(), Arc::clone(&shared.permits));
         move |event| hurry(event, &store, &permits)
     });
+    let objects = objects.inspect({
+        let ctx = Arc::clone(&shared.ctx);
+        move |event| {
+            if let Ok(Event::Delete(object)) = event {
+                ctx.memory.forget(&object.uid().unwrap_or_default());
+            }
+        }
+    });
     // What nothing reads is not kept.
     let objects = objects.modify(|object| {
         object.meta_mut().managed_fields = None;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,22 +10,45 @@ use crate::api::RotatedSecretStatus;
 use crate::backoff::{self, Class};
 use crate::facts::pace;
 
-/// After how many objects those that were not reconciled for [`FORGET`] are removed.
-const MANY: usize = 1024;
-/// How long an object is remembered.
-const FORGET: SignedDuration = SignedDuration::from_hours(2);
+/// How many entries each of the two generations has. Twice as many are remembered at most.
+const MANY: usize = 16 * 1024;
 /// How often a status is written again that another writer replaces, after [`FREE_REPLACEMENTS`].
 pub(super) const CONTEST_FLOOR: SignedDuration = SignedDuration::from_mins(1);
 /// How often that is done at once. A status that was lost or edited is restored without delay.
 const FREE_REPLACEMENTS: u32 = 2;
 
-/// What is remembered of each object, by its uid, and of its AWS secret, by region and name.
+/// What is remembered of each object, by its uid, and of its AWS secret, by region and name. What is known of an object
+/// is removed with it. Its deletion may be missed, so the number is limited.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Entry>>);
+pub struct Memory(Mutex<Generations>);
+
+/// When the recent entries are [`MANY`], they become the earlier ones, and those that were not used since then are
+/// removed. So no entry is searched for, however many objects users create.
+#[derive(Debug, Default)]
+struct Generations {
+    recent: HashMap<String, Entry>,
+    earlier: HashMap<String, Entry>,
+}
+
+impl Generations {
+    /// The entry of this object, if there is one.
+    fn get(&mut self, uid: &str) -> Option<&mut Entry> {
+        if let Some(entry) = self.earlier.remove(uid) {
+            self.insert(uid, entry);
+        }
+        self.recent.get_mut(uid)
+    }
+
+    fn insert(&mut self, uid: &str, entry: Entry) {
+        if self.recent.len() >= MANY {
+            self.earlier = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(uid.to_owned(), entry);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Entry {
-    used: Timestamp,
     /// Failures that passed by themselves so far and were not reported: how many, and when the first was.
     unreported: Option<(u32, Timestamp)>,
     unwritable: Option<Unwritable>,
@@ -64,30 +87,43 @@ pub(super) enum Permit {
 }
 
 impl Memory {
-    fn with<T>(&self, uid: &str, now: Timestamp, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MANY && !entries.contains_key(uid) {
-            entries.retain(|_, entry| now.duration_since(entry.used) < FORGET);
-        }
-        let entry = entries.entry(uid.to_owned()).or_default();
-        entry.used = now;
-        change(entry)
+    fn generations(&self) -> MutexGuard<'_, Generations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The object is gone.
-    pub(super) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    /// Changes the entry of this object, or a new one.
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut generations = self.generations();
+        if let Some(entry) = generations.get(uid) {
+            return change(entry);
+        }
+        let mut entry = Entry::default();
+        let changed = change(&mut entry);
+        generations.insert(uid, entry);
+        changed
+    }
+
+    /// Reads or changes the entry of this object, if there is one.
+    fn known<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> Option<T>) -> Option<T> {
+        self.generations().get(uid).and_then(change)
+    }
+
+    /// The object is gone, or is being deleted.
+    pub fn forget(&self, uid: &str) {
+        let mut generations = self.generations();
+        generations.recent.remove(uid);
+        generations.earlier.remove(uid);
     }
 
     /// Up to when requests for an AWS secret are charged. The secret counts, not the object: an object that is created again
     /// has another uid, and the same versions.
     pub(super) fn charged(&self, secret: &str) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(secret).and_then(|entry| entry.charged)
+        self.known(secret, |entry| entry.charged)
     }
 
     /// A request created a version.
     pub(super) fn charge(&self, secret: &str, interval: SignedDuration, now: Timestamp) {
-        self.with(secret, now, |entry| {
+        self.with(secret, |entry| {
             // A clock that was wrong before is not believed.
             let earlier = entry.charged.filter(|charged| pace::credible(*charged, now, interval));
             entry.charged = Some(pace::charge(earlier, now, interval));
@@ -96,31 +132,31 @@ impl Memory {
 
     /// Failures that were not reported.
     pub(super) fn unreported(&self, uid: &str, now: Timestamp) -> Option<(u32, Timestamp)> {
-        self.with(uid, now, |entry| entry.unreported.filter(|(_, since)| *since <= now))
+        self.known(uid, |entry| entry.unreported.filter(|(_, since)| *since <= now))
     }
 
     /// One more failure is not reported.
     pub(super) fn keep_quiet(&self, uid: &str, now: Timestamp) {
-        self.with(uid, now, |entry| {
+        self.with(uid, |entry| {
             let (count, since) = entry.unreported.unwrap_or((0, now));
             entry.unreported = Some((count.saturating_add(1), since));
         });
     }
 
     /// A reconcile succeeded, or its failure is reported.
-    pub(super) fn reported(&self, uid: &str, now: Timestamp) {
-        self.with(uid, now, |entry| entry.unreported = None);
+    pub(super) fn reported(&self, uid: &str) {
+        self.known(uid, |entry| entry.unreported.take());
     }
 
     /// Until when nothing is done for the object, because its status could not be written.
     pub(super) fn unwritable(&self, uid: &str, generation: Option<i64>, now: Timestamp) -> Option<Timestamp> {
-        let found = self.with(uid, now, |entry| entry.unwritable)?;
+        let found = self.known(uid, |entry| entry.unwritable)?;
         (found.until > now && found.generation == generation).then_some(found.until)
     }
 
     /// The status could not be written. Returns until when nothing is done for the object.
     pub(super) fn cannot_write(&self, uid: &str, generation: Option<i64>, seed: u128, now: Timestamp) -> Timestamp {
-        self.with(uid, now, |entry| {
+        self.with(uid, |entry| {
             let count = entry.unwritable.map_or(0, |before| before.count).saturating_add(1);
             // The clock shows whole seconds.
             let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
@@ -132,24 +168,25 @@ impl Memory {
 
     /// Whether `after` may be written in place of `before`.
     pub(super) fn permit(&self, uid: &str, before: &RotatedSecretStatus, after: &RotatedSecretStatus, now: Timestamp) -> Permit {
-        self.with(uid, now, |entry| {
-            let Some(written) = &mut entry.written else { return Permit::Write };
+        let contested = self.known(uid, |entry| {
+            let written = entry.written.as_mut()?;
             if said(before) == written.said || said(after) != written.said {
                 written.replaced = 0;
-                return Permit::Write;
+                return None;
             }
             let floor = written.at.saturating_add(CONTEST_FLOOR).unwrap_or(now);
             if written.replaced >= FREE_REPLACEMENTS && floor > now && written.at <= now {
-                return Permit::WaitUntil(floor);
+                return Some(Permit::WaitUntil(floor));
             }
             written.replaced = written.replaced.saturating_add(1);
-            if written.replaced > FREE_REPLACEMENTS { Permit::WriteContested } else { Permit::Write }
-        })
+            (written.replaced > FREE_REPLACEMENTS).then_some(Permit::WriteContested)
+        });
+        contested.unwrap_or(Permit::Write)
     }
 
     /// The status was written.
     pub(super) fn wrote(&self, uid: &str, status: &RotatedSecretStatus, now: Timestamp) {
-        self.with(uid, now, |entry| {
+        self.with(uid, |entry| {
             entry.unwritable = None;
             let replaced = entry.written.map_or(0, |written| written.replaced);
             entry.written = Some(Written { said: said(status), at: now, replaced });
@@ -167,4 +204,47 @@ fn said(status: &RotatedSecretStatus) -> u64 {
     // It can be serialized, since it was received or will be sent as JSON.
     serde_json::to_string(&timeless).unwrap_or_default().hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn size(memory: &Memory) -> usize {
+        let generations = memory.generations();
+        generations.recent.len() + generations.earlier.len()
+    }
+
+    #[test]
+    fn the_number_of_objects_is_limited_and_an_object_in_use_stays() {
+        let memory = Memory::default();
+        memory.keep_quiet("ours", at(0));
+        for number in 0..5 * MANY {
+            memory.keep_quiet(&format!("theirs-{number}"), at(1));
+            if number % 1000 == 0 {
+                assert_eq!(memory.unreported("ours", at(1)), Some((1, at(0))), "{number}");
+            }
+        }
+        assert!(size(&memory) <= 2 * MANY);
+        assert_eq!(memory.unreported("theirs-0", at(1)), None);
+    }
+
+    #[test]
+    fn questions_about_an_object_leave_nothing_and_neither_does_an_object_that_is_gone() {
+        let (memory, status) = (Memory::default(), RotatedSecretStatus::default());
+        assert_eq!(memory.unreported("db", at(0)), None);
+        assert_eq!(memory.unwritable("db", Some(1), at(0)), None);
+        assert_eq!(memory.permit("db", &status, &status, at(0)), Permit::Write);
+        memory.reported("db");
+        assert_eq!(size(&memory), 0);
+        memory.wrote("db", &status, at(0));
+        memory.cannot_write("db", Some(1), 0, at(0));
+        assert_eq!(size(&memory), 1);
+        memory.forget("db");
+        assert_eq!(size(&memory), 0);
+    }
 }

@@ -41,7 +41,7 @@ impl Reconciler<'_> {
             result.again = Some(at_least_a_second(delay));
             return result;
         }
-        self.ctx.memory.reported(&uid, now);
+        self.ctx.memory.reported(&uid);
         let after = status::write(&self.object, want, outcome, &attempts, now);
         if after != before {
             match self.write_status(&before, &after, now).await {
