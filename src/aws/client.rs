@@ -109,7 +109,10 @@ impl Aws {
 
     /// Secrets Manager with the operator's own credentials. For an object use [`Aws::client_for`].
     pub fn operator(&self) -> SecretsManager {
-        SecretsManager { aws: self.clone(), session: self.session(&Identity::Operator) }
+        let mut sessions = lock(&self.0.sessions);
+        let session = sessions.get(&Identity::Operator);
+        sessions.keep(&session);
+        SecretsManager { aws: self.clone(), session }
     }
 
     /// Secrets Manager as `identity`, with a session that outlasts one reconcile. `token` is called when a session of a ServiceAccount
@@ -122,13 +125,17 @@ impl Aws {
         identity: &Identity,
         token: impl AsyncFnOnce() -> Result<Plaintext, Failure>,
     ) -> Result<SecretsManager, Failure> {
-        let session = self.session(identity);
+        let session = lock(&self.0.sessions).get(identity);
         session.renew(&self.0.environment, token).await?;
+        lock(&self.0.sessions).keep(&session);
         Ok(SecretsManager { aws: self.clone(), session })
     }
+}
 
-    fn session(&self, identity: &Identity) -> Arc<Session> {
-        lock(&self.0.sessions).get_or_insert(identity)
+#[cfg(test)]
+impl Aws {
+    pub(super) fn sessions_kept(&self) -> usize {
+        lock(&self.0.sessions).len()
     }
 }
 

@@ -17,11 +17,6 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         Self { most, entries: HashMap::new(), uses: 0 }
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(super) fn get_or_insert<Q>(&mut self, key: &Q, make: impl FnOnce() -> V) -> V
     where
         K: Borrow<Q>,

@@ -1,7 +1,8 @@
 //! Sessions: one for each identity, with one client for each Region. The session of a role is renewed at the start of a reconcile, before it
 //! expires, so that it outlasts the reconcile.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
 use aws_config::Region;
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::identity::{AwsAccount, Identity, RoleArn};
 use crate::plaintext::Plaintext;
 
-/// The number of sessions. Above it the least recently used one is dropped. Far more than the namespaces that have roles.
+/// The number of sessions. Above it one is dropped for each new one. Far more than the namespaces that have roles.
 const MAX_SESSIONS: usize = 1000;
 /// The number of Regions that one session has clients for. Above it the least recently used one is dropped. AWS has fewer.
 const MAX_REGIONS: usize = 50;
@@ -31,18 +32,88 @@ const MIN_REMAINING: SignedDuration = SignedDuration::from_mins(4);
 /// A session younger than this is not replaced because AWS denied a call: that is at most one AssumeRole for each identity in this time.
 const MIN_AGE: SignedDuration = SignedDuration::from_mins(2);
 
-/// All sessions.
-pub(super) struct Sessions(Recent<Identity, Arc<Session>>);
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self(Recent::new(MAX_SESSIONS))
-    }
+/// All sessions. Only those are kept for which STS issued credentials, so that a role that refuses displaces none.
+#[derive(Default)]
+pub(super) struct Sessions {
+    /// With the number of the last use.
+    started: HashMap<Identity, (u64, Arc<Session>)>,
+    /// What reconciles start at this moment, so that reconciles of the same identity share it.
+    starting: HashMap<Identity, Weak<Session>>,
+    uses: u64,
 }
 
 impl Sessions {
-    pub(super) fn get_or_insert(&mut self, identity: &Identity) -> Arc<Session> {
-        self.0.get_or_insert(identity, || Arc::new(Session::new(identity)))
+    /// The session of this identity, or a new one, which is not kept yet.
+    pub(super) fn get(&mut self, identity: &Identity) -> Arc<Session> {
+        self.uses = self.uses.saturating_add(1);
+        if let Some((last, session)) = self.started.get_mut(identity) {
+            *last = self.uses;
+            return Arc::clone(session);
+        }
+        if let Some(session) = self.starting.get(identity).and_then(Weak::upgrade) {
+            return session;
+        }
+        self.starting.retain(|_, session| session.strong_count() > 0);
+        let session = Arc::new(Session::new(identity));
+        self.starting.insert(identity.clone(), Arc::downgrade(&session));
+        session
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.started.len()
+    }
+
+    /// Keeps a session that has credentials, in place of that of another role of the same Namespace or ServiceAccount.
+    pub(super) fn keep(&mut self, session: &Arc<Session>) {
+        let identity = &session.identity;
+        if self.started.contains_key(identity) {
+            return;
+        }
+        self.starting.remove(identity);
+        self.started.retain(|earlier, _| !of_the_same(earlier, identity));
+        if self.started.len() >= MAX_SESSIONS {
+            self.drop_one();
+        }
+        self.started.insert(identity.clone(), (self.uses, Arc::clone(session)));
+    }
+
+    /// Drops the least recently used session of the namespace with the most sessions. A namespace with many
+    /// ServiceAccounts does not displace the sessions of others.
+    fn drop_one(&mut self) {
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        for namespace in self.started.keys().filter_map(namespace) {
+            let number = numbers.entry(namespace).or_default();
+            *number = number.saturating_add(1);
+        }
+        let most = numbers.values().copied().max();
+        let candidates = self
+            .started
+            .iter()
+            .filter(|(identity, _)| most.is_some() && namespace(identity).and_then(|of| numbers.get(of)) == most.as_ref());
+        let oldest = candidates.min_by_key(|(_, (last, _))| *last).map(|(identity, _)| identity.clone());
+        if let Some(oldest) = oldest {
+            self.started.remove(&oldest);
+        }
+    }
+}
+
+/// The namespace that an identity belongs to. `None`: the operator itself.
+fn namespace(identity: &Identity) -> Option<&str> {
+    match identity {
+        Identity::Operator => None,
+        Identity::Role { session, .. } | Identity::ServiceAccount { session, .. } => Some(&session.namespace),
+    }
+}
+
+/// Whether both are of the same Namespace, or of the same ServiceAccount, which has one role at a time.
+fn of_the_same(one: &Identity, other: &Identity) -> bool {
+    match (one, other) {
+        (Identity::Role { session, .. }, Identity::Role { session: of_other, .. }) => session == of_other,
+        (Identity::ServiceAccount { session, name, .. }, Identity::ServiceAccount { session: of_other, name: other, .. }) => {
+            session == of_other && name == other
+        }
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 const OPEN: SignedDuration = SignedDuration::from_secs(4);
 /// A target that has answered nothing for this long, although it was called, takes no further calls.
 const SILENT: SignedDuration = SignedDuration::from_secs(5);
-/// Above this number, targets without calls in progress are forgotten.
+/// Above this number, a target is forgotten for each new one.
 const MANY: usize = 1000;
 
 /// What answers or does not answer as one.
@@ -63,8 +63,8 @@ pub(super) struct Breakers {
 impl Breakers {
     /// Begins a call. `None`: it has to fail at once.
     pub(super) fn begin(&mut self, target: &Target, now: Timestamp) -> Option<u64> {
-        if self.targets.len() >= MANY {
-            self.targets.retain(|_, state| !state.calls.is_empty());
+        if self.targets.len() >= MANY && !self.targets.contains_key(target) {
+            self.forget_one();
         }
         let state = self.targets.entry(target.clone()).or_default();
         let call = self.calls;
@@ -81,6 +81,17 @@ impl Breakers {
         self.calls = self.calls.saturating_add(1);
         state.calls.insert(call, now);
         Some(call)
+    }
+
+    /// Forgets the target that matters least: one that never answered before one that did, a closed one before an open
+    /// one, the oldest first. Objects may name Regions that do not exist, and these never answer. A target with calls in
+    /// progress is not forgotten; their number is limited.
+    fn forget_one(&mut self) {
+        let idle = self.targets.iter().filter(|(_, state)| state.calls.is_empty());
+        let least = idle.min_by_key(|(_, state)| (state.answered.is_some(), state.opened.is_some(), state.answered.max(state.opened)));
+        if let Some(least) = least.map(|(target, _)| target.clone()) {
+            self.targets.remove(&least);
+        }
     }
 
     /// Ends a call.
@@ -176,13 +187,21 @@ mod tests {
     }
 
     #[test]
-    fn targets_without_calls_are_forgotten_when_there_are_many() {
-        let mut breakers = Breakers::default();
-        for number in 0..5000 {
+    fn invented_targets_are_forgotten_before_one_that_has_answered() {
+        let (mut breakers, west, busy) = (Breakers::default(), target("eu-west-1"), target("eu-north-1"));
+        let answered = breakers.begin(&west, at(0)).unwrap();
+        breakers.end(&west, answered, End::Answered, at(0));
+        let unanswered = breakers.begin(&west, at(1)).unwrap();
+        breakers.end(&west, unanswered, End::Unanswered, at(2));
+        let busy_call = breakers.begin(&busy, at(2)).unwrap();
+        for (number, end) in (0..5000).zip([End::Unanswered, End::Unknown].into_iter().cycle()) {
             let target = target(&format!("region-{number}"));
-            let call = breakers.begin(&target, at(0)).unwrap();
-            breakers.end(&target, call, End::Unanswered, at(0));
+            let call = breakers.begin(&target, at(3)).unwrap();
+            breakers.end(&target, call, end, at(3));
         }
-        assert!(breakers.targets.len() <= MANY);
+        assert_eq!(breakers.targets.len(), MANY);
+        assert_eq!(breakers.begin(&west, at(4)), None, "it is still open");
+        breakers.end(&busy, busy_call, End::Unanswered, at(4));
+        assert_eq!(breakers.begin(&busy, at(5)), None, "the call in progress was not forgotten");
     }
 }

@@ -80,21 +80,74 @@ async fn a_call_goes_to_the_region_of_its_object() {
     assert!(lock(&recorder.0).iter().all(|uri| uri.contains("secretsmanager.eu-west-1.amazonaws.com")));
 }
 
+/// The session of this identity, with credentials.
+fn started(sessions: &mut Sessions, identity: &Identity) -> Arc<Session> {
+    let session = sessions.get(identity);
+    sessions.keep(&session);
+    session
+}
+
+fn account(namespace: &str, name: &str, role: &str) -> Identity {
+    let account = identity::Account { uid: "1".to_owned(), role_arn: Some(format!("arn:aws:iam::123456789012:role/{role}")) };
+    let session = identity::Session { cluster: "test".to_owned(), namespace: namespace.to_owned() };
+    identity::of_account(session, name, Some(account)).unwrap()
+}
+
 #[test]
-fn equal_identities_share_a_session_and_the_least_recently_used_one_is_dropped() {
+fn equal_identities_share_a_session_while_it_starts_and_afterwards() {
     let mut sessions = Sessions::default();
-    let (shop, desk) = (sessions.get_or_insert(&role("shop")), sessions.get_or_insert(&role("desk")));
-    assert!(Arc::ptr_eq(&shop, &sessions.get_or_insert(&role("shop"))));
-    assert!(!Arc::ptr_eq(&shop, &desk));
-    for number in 0..MAX_SESSIONS - 2 {
-        sessions.get_or_insert(&role(&format!("n{number}")));
+    let shop = sessions.get(&role("shop"));
+    assert!(Arc::ptr_eq(&shop, &sessions.get(&role("shop"))), "it starts");
+    sessions.keep(&shop);
+    assert!(Arc::ptr_eq(&shop, &sessions.get(&role("shop"))));
+    assert!(!Arc::ptr_eq(&shop, &sessions.get(&role("desk"))));
+}
+
+#[test]
+fn the_namespace_with_the_most_sessions_loses_its_least_recently_used_one() {
+    let mut sessions = Sessions::default();
+    let operator = started(&mut sessions, &Identity::Operator);
+    let shop = started(&mut sessions, &role("shop"));
+    let first = started(&mut sessions, &account("crowd", "first", "x"));
+    let second = started(&mut sessions, &account("crowd", "second", "x"));
+    for number in 0..2 * MAX_SESSIONS {
+        started(&mut sessions, &account("crowd", &format!("a{number}"), "x"));
+        sessions.get(&account("crowd", "first", "x"));
     }
-    assert_eq!(sessions.0.len(), MAX_SESSIONS);
-    sessions.get_or_insert(&role("desk"));
-    sessions.get_or_insert(&role("one-too-many"));
-    assert_eq!(sessions.0.len(), MAX_SESSIONS);
-    assert!(Arc::ptr_eq(&desk, &sessions.get_or_insert(&role("desk"))), "recently used");
-    assert!(!Arc::ptr_eq(&shop, &sessions.get_or_insert(&role("shop"))), "least recently used");
+    assert_eq!(sessions.started.len(), MAX_SESSIONS);
+    assert!(Arc::ptr_eq(&operator, &sessions.get(&Identity::Operator)));
+    assert!(Arc::ptr_eq(&shop, &sessions.get(&role("shop"))), "of another namespace");
+    assert!(Arc::ptr_eq(&first, &sessions.get(&account("crowd", "first", "x"))), "recently used");
+    assert!(!Arc::ptr_eq(&second, &sessions.get(&account("crowd", "second", "x"))), "least recently used");
+}
+
+#[test]
+fn a_service_account_and_a_namespace_have_one_session_whatever_role_they_name() {
+    let mut sessions = Sessions::default();
+    let other = started(&mut sessions, &account("shop", "other", "x"));
+    for number in 0..10 {
+        started(&mut sessions, &account("shop", "app", &format!("r{number}")));
+        started(&mut sessions, &role("shop"));
+    }
+    assert_eq!(sessions.started.len(), 3);
+    assert!(Arc::ptr_eq(&other, &sessions.get(&account("shop", "other", "x"))));
+    let again = identity::Account { uid: "2".to_owned(), role_arn: Some("arn:aws:iam::123456789012:role/r9".to_owned()) };
+    let session = identity::Session { cluster: "test".to_owned(), namespace: "shop".to_owned() };
+    started(&mut sessions, &identity::of_account(session, "app", Some(again)).unwrap());
+    assert_eq!(sessions.started.len(), 3, "an account that was created again");
+}
+
+#[tokio::test]
+async fn an_identity_that_gets_no_credentials_is_not_kept() {
+    let recorder = Recorder::default();
+    let aws = Aws::new(config("eu-central-1", false, &recorder), Metrics::new());
+    for number in 0..20 {
+        let refused = account("shop", "app", &format!("r{number}"));
+        assert!(aws.client_for(&refused, async || Ok(Plaintext::from("token".to_owned()))).await.is_err());
+    }
+    assert_eq!(aws.sessions_kept(), 0);
+    assert!(aws.client_for(&Identity::Operator, no_token).await.is_ok());
+    assert_eq!(aws.sessions_kept(), 1);
 }
 
 #[tokio::test]
