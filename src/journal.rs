@@ -182,6 +182,11 @@ impl Journal {
         })
     }
 
+    /// Whether any version was found unfit to be mirrored.
+    pub fn any_unfit_to_mirror(&self) -> bool {
+        self.entries.iter().any(|entry| entry.step.writes_mirror() && matches!(entry.effect, Effect::Unfit(_)))
+    }
+
     /// Whether the mirrored Secret was written.
     pub fn mirror_written(&self) -> bool {
         self.applied().any(Step::writes_mirror)

@@ -74,6 +74,23 @@ impl DeclaredValue {
         }
     }
 
+    /// The form of the value that follows `predecessor`: its fields, with a placeholder as the content of each generated
+    /// one. It shows whether the next value can be laid out, and is never stored.
+    pub fn outline(&self, predecessor: &Payload, dropped: &[String]) -> Payload {
+        const PLACEHOLDER: &str = "generated";
+        let Self::Fields { data, generate } = self else { return Payload::Text(Plaintext::from(PLACEHOLDER.to_owned())) };
+        let mut object = Object::read(predecessor).unwrap_or_default();
+        for name in dropped {
+            wipe(object.0.remove(name));
+        }
+        let generated = generated_names(generate).into_iter().map(|name| (name, PLACEHOLDER));
+        for (name, text) in generated.chain(data.iter().map(|(name, fixed)| (name.as_str(), fixed.as_str()))) {
+            // What is too large is refused when the value is composed.
+            let _ = object.set(name, text);
+        }
+        Payload::Text(Plaintext::from(serde_json::to_string(&object.0).unwrap_or_default()))
+    }
+
     /// Composes the next value. `predecessor` is the current value; its fields that are not declared are preserved.
     /// `fresh`: every generated field is regenerated (a rotation); otherwise existing fields keep their value (a change
     /// of the declaration), key pairs as a whole. `dropped`: fields that were declared before and are not any more.

@@ -134,7 +134,8 @@ fn unfit<'a>(situation: &Situation<'a>) -> Option<&'a Unfit> {
 /// The current version does not reach the Secret, and a new one would not either.
 fn undelivered(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
     let helps = match unfit(situation) {
-        None => false,
+        // The Secret is pinned to another version, which must not be mirrored: the current one is not delivered anyway.
+        None => situation.seen.journal.any_unfit_to_mirror(),
         // An older value may be the correction.
         Some(_) if cause == Cause::RolledBack => true,
         Some(unfit) => unfit.remedy != Remedy::Value,

@@ -62,7 +62,10 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     }
     let want = match Desired::parse(object, &ctx.policy) {
         Ok(want) => want,
-        Err(refusal) => return reconciler.finish(None, &Outcome::Invalid(refusal), Attempts::default(), now).await,
+        Err(refusal) => {
+            let outcome = Outcome::Invalid { refusal, secret_exists: reconciler.reported_secret_exists().await };
+            return reconciler.finish(None, &outcome, Attempts::default(), now).await;
+        }
     };
     let waits = reconciler.waits(&want, now).await;
     if waits.read.is_some() {
@@ -79,7 +82,14 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     };
     let mut attempts = reconciler.attempts();
     let outcome = match run {
-        Ok((seen, assessment)) => Outcome::Assessed { seen: Box::new(seen), assessment },
+        Ok((seen, assessment)) => {
+            // The plan ended before the Secret, so what is reported of it may be out of date.
+            let secret_exists = match &assessment {
+                Assessment::Examined(_) => None,
+                Assessment::Suspended | Assessment::Blocked(_) => reconciler.reported_secret_exists().await,
+            };
+            Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }
+        }
         Err(Stopped { attempt, failed }) => {
             tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, "the reconcile failed");
             ctx.metrics.failure(failed.failure.reason.as_str());

@@ -138,7 +138,7 @@ impl Reconciler<'_> {
         let retry = next.map(|at| at.0.duration_since(now));
         let soonest = match outcome {
             Outcome::Failed { .. } if retry.is_none() => SOON,
-            Outcome::Failed { .. } | Outcome::Waiting { .. } | Outcome::Invalid(_) => self.resync(),
+            Outcome::Failed { .. } | Outcome::Waiting { .. } | Outcome::Invalid { .. } => self.resync(),
             Outcome::Assessed { assessment, .. } => {
                 let soonest = if assessment.awaits_consistency() { SOON } else { self.resync() };
                 assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
@@ -174,5 +174,10 @@ impl Reconciler<'_> {
     pub(super) async fn secret_exists(&self, want: &Desired) -> Option<bool> {
         let target = want.target.as_ref()?;
         mirror::read(&self.ctx.client, &self.object, target, None).await.ok().map(|found| found.is_some())
+    }
+    /// Whether the Secret exists that the status reports; `None`: it reports none, or the Secret cannot be read.
+    pub(super) async fn reported_secret_exists(&self) -> Option<bool> {
+        let name = &self.object.status.as_ref()?.mirror.as_ref()?.secret_name;
+        mirror::read_by_name(&self.ctx.client, &self.object, name).await.ok().map(|found| found.is_some())
     }
 }

@@ -7,7 +7,7 @@ use crate::api::condition::Reason;
 use crate::aws::{Address, Selector};
 use crate::command::Command;
 use crate::compare::{MirrorState, Observation};
-use crate::desired::Desired;
+use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
@@ -32,9 +32,19 @@ impl Reconciler<'_> {
         if want.value.is_none() && target.layout.keys.is_empty() && target.layout.whole.is_none() && has_fields && !value.is_object() {
             return Err(unfit(formless(want, version), Remedy::Value));
         }
-        let whole = matches!(want.value, Some(DeclaredValue::PlainText(_))) && !shape_changes(want, seen);
+        let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
+        let whole = plain_text && !shape_changes(want, seen);
         let data = if whole { target.layout.render_whole(value) } else { target.layout.render(value) };
-        data.map_err(|error| unfit(layout(error), Remedy::Value))
+        data.map_err(|error| {
+            let (reason, message) = layout(error);
+            let Some(declared) = &want.value else { return unfit((reason, message), Remedy::Value) };
+            let next = declared.outline(value, &seen.status.declared_fields);
+            let cured = if plain_text { target.layout.render_whole(&next) } else { target.layout.render(&next) };
+            match cured {
+                Ok(_) => unfit((reason, format!("{message}; {}", next_version(want))), Remedy::Write),
+                Err(_) => unfit((reason, message), Remedy::Value),
+            }
+        })
     }
 
     /// The value on which the next version is made: the current one, or, if its fields cannot be read, the last one whose
@@ -70,12 +80,27 @@ impl Reconciler<'_> {
     }
 }
 
+/// What a person can do if the next version has what this one lacks.
+fn next_version(want: &Desired) -> String {
+    format!("or create a new version, which has it ({})", Command::RotateByPlugin(want.object_ref()))
+}
+
 /// The declared fields that this version must have; `None`: it need not have any. An adopted value stays as it is until a
-/// rotation is due, and a changed declaration has a version of its own.
+/// rotation is due, and a changed declaration has a version of its own. A Secret that is pinned to an older version gets
+/// what that version has: the declaration of its time is not known.
 fn expected(want: &Desired, seen: &Observation, version: &VersionId) -> Option<Vec<String>> {
     let Some(value @ DeclaredValue::Fields { .. }) = &want.value else { return None };
     if seen.status.adopting() == Some(version) || shape_changes(want, seen) {
         return None;
+    }
+    let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
+    if current.is_some_and(|current| current.version != *version) {
+        match want.target.as_ref().map(|target| &target.pin) {
+            Some(Pin::Version(_)) => return None,
+            // A label can move to a value that is no JSON object, which would remove every key of the Secret.
+            Some(Pin::Stage(_)) => return Some(Vec::new()),
+            Some(Pin::Current) | None => {}
+        }
     }
     let mut fields = value.field_names();
     if seen.status.declared.is_some() {

@@ -217,13 +217,23 @@ pub(super) fn unchanged(before: &RotatedSecretStatus) -> Vec<Statement> {
     repeated(before, &[]).into_iter().chain(more).collect()
 }
 
-/// The Secret is gone, and cannot be created again before AWS can be read.
+/// The Secret is gone, and is not created again for the reason that Ready has.
 pub(super) fn secret_missing(mut statements: Vec<Statement>, name: &str) -> Vec<Statement> {
-    let Some(ready) = statements.iter().find(|s| s.of == ConditionType::Ready && !s.holds).cloned() else { return statements };
+    let Some(ready) = statements.iter_mut().find(|s| s.of == ConditionType::Ready) else { return statements };
+    if ready.holds {
+        // Suspended.
+        *ready = Statement {
+            holds: false,
+            kept: false,
+            message: format!("{}; the Secret {name} does not exist", ready.message),
+            ..ready.clone()
+        };
+    }
+    let ready = ready.clone();
     statements.retain(|s| s.of != ConditionType::Mirrored);
     statements.push(Statement {
         of: ConditionType::Mirrored,
-        message: format!("the Secret {name} does not exist, and its value cannot be read in AWS (see Ready)"),
+        message: format!("the Secret {name} does not exist, and is not created at present (see Ready)"),
         ..ready
     });
     statements

@@ -152,7 +152,7 @@ fn rest() -> Rest {
 }
 
 fn rested(rest: Rest) -> Outcome {
-    Outcome::Assessed { seen: Box::new(seen(&ids().creation(), MADE)), assessment: rest.into() }
+    Outcome::Assessed { seen: Box::new(seen(&ids().creation(), MADE)), assessment: rest.into(), secret_exists: None }
 }
 
 fn refusal(reason: Reason) -> Refusal {
@@ -171,14 +171,20 @@ fn throttled() -> Outcome {
 /// The status after `outcome`, whose facts are completed by what the status of the object says.
 fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now: Timestamp) -> RotatedSecretStatus {
     match outcome {
-        Outcome::Assessed { seen, assessment } => {
+        Outcome::Assessed { seen, assessment, .. } => {
             let seen = recalling((**seen).clone(), object, now);
             let attempts = Attempts {
                 failed: seen.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
                 held: seen.journal.held().cloned().map(Attempt::Step).collect(),
                 ..Attempts::default()
             };
-            write(object, want, &Outcome::Assessed { seen: Box::new(seen), assessment: assessment.clone() }, &attempts, now)
+            write(
+                object,
+                want,
+                &Outcome::Assessed { seen: Box::new(seen), assessment: assessment.clone(), secret_exists: None },
+                &attempts,
+                now,
+            )
         }
         Outcome::Failed { failed, .. } => {
             let attempts = Attempts { failed: vec![(Attempt::Read, failed.clone())], ..Attempts::default() };
@@ -358,7 +364,7 @@ fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
     let mut facts = Observation { mirror: MirrorState::Foreign, ..seen(&ids().creation(), MADE) };
     facts.status.declared = Some(declared("other").hash());
     let Next::Rest(assessment) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
-    let status = after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment }, MADE + 60);
+    let status = after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment, secret_exists: None }, MADE + 60);
     let said = said(&status);
     assert!(said.contains(&"-Ready SecretNotOwned".to_owned()) && said.contains(&"+Stalled SecretNotOwned".to_owned()), "{said:?}");
 }
@@ -366,7 +372,7 @@ fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
 #[test]
 fn an_invalid_spec_is_told_under_provisioned_and_a_failure_where_it_happened() {
     let keeps = |outcome: Outcome| said(&after(&live(), &outcome, MADE + 120));
-    let invalid = Outcome::Invalid(Refusal::new(Reason::RegionNotAllowed, "why"));
+    let invalid = Outcome::Invalid { refusal: Refusal::new(Reason::RegionNotAllowed, "why"), secret_exists: None };
     assert_eq!(
         keeps(invalid),
         [

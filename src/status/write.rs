@@ -28,9 +28,17 @@ pub enum Outcome {
         seen: Box<Observation>,
         /// What the plan says of it.
         assessment: Assessment,
+        /// Whether there is a Secret of the target's name, if the plan ended before the Secret matters; `None`: it is not
+        /// known.
+        secret_exists: Option<bool>,
     },
     /// The spec cannot be carried out.
-    Invalid(Refusal),
+    Invalid {
+        /// Why.
+        refusal: Refusal,
+        /// Whether there is a Secret of the name that the status reports; `None`: it is not known.
+        secret_exists: Option<bool>,
+    },
     /// The reconcile ended early.
     Failed {
         /// Why.
@@ -51,7 +59,7 @@ impl Outcome {
         match self {
             Self::Assessed { seen, .. } => seen.journal.unfinished(),
             Self::Failed { failed, .. } => failed.failure.class.is_transient(),
-            Self::Invalid(_) => false,
+            Self::Invalid { .. } => false,
             Self::Waiting { .. } => true,
         }
     }
@@ -71,11 +79,12 @@ pub fn write(
     let observed = if outcome.unfinished() { before.observed_generation } else { generation };
     let mut after = RotatedSecretStatus { observed_generation: observed, failures: None, ..before.clone() };
     let statements = match outcome {
-        Outcome::Invalid(refusal) => {
+        Outcome::Invalid { refusal, secret_exists } => {
             if let Some(refresh) = requests::token(object, REFRESH) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
-            conditions::refused(&before, ConditionType::Provisioned, refusal)
+            let statements = conditions::refused(&before, ConditionType::Provisioned, refusal);
+            missing(&mut after, want, *secret_exists, statements)
         }
         Outcome::Failed { failed, secret_exists } => {
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
@@ -88,7 +97,7 @@ pub fn write(
             let statements = conditions::unchanged(&before);
             missing(&mut after, want, *secret_exists, statements)
         }
-        Outcome::Assessed { seen, assessment } => {
+        Outcome::Assessed { seen, assessment, secret_exists } => {
             if let Some(want) = want {
                 let report = Report { before: &before, want, seen, now };
                 match assessment {
@@ -97,7 +106,8 @@ pub fn write(
                     Assessment::Examined(examined) => report.examined(&mut after, examined),
                 }
             }
-            conditions::assessed(&before, &after, want, seen, assessment, now)
+            let statements = conditions::assessed(&before, &after, want, seen, assessment, now);
+            missing(&mut after, want, *secret_exists, statements)
         }
     };
     let ready = statements.iter().any(|statement| statement.of == ConditionType::Ready && statement.holds && !statement.kept);
@@ -108,16 +118,20 @@ pub fn write(
     bounds::bounded(after)
 }
 
-/// The Secret is gone, and AWS cannot be read.
+/// The Secret is gone, and is not created again now.
 fn missing(
     after: &mut RotatedSecretStatus,
     want: Option<&Desired>,
     secret_exists: Option<bool>,
     statements: Vec<Statement>,
 ) -> Vec<Statement> {
-    let Some(target) = want.and_then(|want| want.target.as_ref()).filter(|_| secret_exists == Some(false)) else { return statements };
+    let name = match want {
+        Some(want) => want.target.as_ref().map(|target| target.name.clone()),
+        None => after.mirror.as_ref().map(|mirror| mirror.secret_name.clone()),
+    };
+    let Some(name) = name.filter(|_| secret_exists == Some(false)) else { return statements };
     after.mirror = None;
-    conditions::secret_missing(statements, &target.name)
+    conditions::secret_missing(statements, &name)
 }
 
 /// What a report is made of.

@@ -31,7 +31,7 @@ fn sees(
 ) -> RotatedSecretStatus {
     let mut facts = seen(version, changed);
     facts.secret.as_mut().unwrap().labels.extend(previous.map(|previous| ("AWSPREVIOUS".to_owned(), previous.clone())));
-    let outcome = Outcome::Assessed { seen: Box::new(facts), assessment: rest().into() };
+    let outcome = Outcome::Assessed { seen: Box::new(facts), assessment: rest().into(), secret_exists: None };
     report(&object(before), Some(want), &outcome, at(changed + 5))
 }
 
@@ -74,7 +74,11 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
         let expected = FailureStatus { count, since, next_attempt_time: next, requests: None, generation: Some(1), access: None, steps };
         assert_eq!(status.failures, Some(expected));
     }
-    for end in [rested(rest()), rested(Rest { suspended: true, ..Rest::default() }), Outcome::Invalid(refusal(Reason::InvalidSpec))] {
+    for end in [
+        rested(rest()),
+        rested(Rest { suspended: true, ..Rest::default() }),
+        Outcome::Invalid { refusal: refusal(Reason::InvalidSpec), secret_exists: None },
+    ] {
         assert_eq!(after(&status, &end, MADE + 900).failures, None, "{end:?}");
     }
     let quick = failure(ConditionType::Mirrored, Class::Conflict, Reason::Progressing);
@@ -344,7 +348,7 @@ fn equal_facts_give_an_equal_status_however_often_they_are_reported() {
         rested(Rest { rotated: Some(refusal(Reason::Overdue)), rotate_handled: Some("r1".to_owned()), ..rest() }),
         rested(Rest { awaiting: true, ..rest() }),
         rested(Rest { suspended: true, ..Rest::default() }),
-        Outcome::Invalid(refusal(Reason::InvalidSpec)),
+        Outcome::Invalid { refusal: refusal(Reason::InvalidSpec), secret_exists: None },
     ];
     let overdue = after(&live(), &throttled(), MADE + 2 * HOUR);
     let edited = RotatedSecretStatus { schedule: Some(in_force("rate(2 hours)", None)), ..live() };
@@ -367,7 +371,7 @@ fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
     for reason in [Reason::NotOwned, Reason::AlreadyExists, Reason::ScheduledForDeletion, Reason::NameNotAllowed] {
         for before in [RotatedSecretStatus::default(), live()] {
             let rest = Rest { provisioned: Some(refusal(reason)), ..Rest::default() };
-            let outcome = Outcome::Assessed { seen: Box::new(facts.clone()), assessment: rest.into() };
+            let outcome = Outcome::Assessed { seen: Box::new(facts.clone()), assessment: rest.into(), secret_exists: None };
             let status = after(&before, &outcome, MADE + 60);
             assert!(!serde_json::to_string(&status).unwrap().contains("stranger"), "{status:?}");
             assert_eq!((status.aws, status.history, status.mirror), (before.aws, before.history, before.mirror));
@@ -377,6 +381,7 @@ fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
     let outcome = Outcome::Assessed {
         seen: Box::new(gone),
         assessment: Rest { provisioned: Some(refusal(Reason::SecretNotFound)), ..Rest::default() }.into(),
+        secret_exists: None,
     };
     let expected = AwsStatus { region: Some("eu-central-1".to_owned()), ..AwsStatus::default() };
     assert_eq!(after(&live(), &outcome, MADE + 60).aws, Some(expected), "an ARN that is gone is not used again");
@@ -387,7 +392,10 @@ fn a_mirror_that_is_not_ours_is_not_reported_as_ours() {
     for mirror in [MirrorState::Foreign, MirrorState::Absent, MirrorState::Unwanted] {
         let facts = Observation { mirror, ..seen(&ids().creation(), MADE) };
         let rest = Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..rest() };
-        assert_eq!(after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment: rest.into() }, MADE).mirror, None);
+        assert_eq!(
+            after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment: rest.into(), secret_exists: None }, MADE).mirror,
+            None
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod changed_in_aws;
 mod comes_back;
 mod concurrent;
 mod contested;
+mod corrections;
 mod declared;
 mod deletion;
 mod deputy;
