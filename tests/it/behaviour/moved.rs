@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
-use rotated_secrets::api::{Cause, ROLE_ARN, TAG_UID};
+use rotated_secrets::api::{Cause, ROLE_ARN, SECRET_ARN, TAG_UID};
 use serde_json::{Value, json};
 use testkit::emulator::Fault;
 
@@ -204,6 +204,40 @@ async fn a_status_that_was_lost_with_the_flags_is_made_up_for_by_the_secret() ->
     stage.allow_names(None).await?;
     stage.settle("app").await?;
     stage.expect("app", "Provisioned", "True", "Moved").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_arn_on_the_secret_does_not_tell_which_secrets_exist() -> Result<()> {
+    let stage = Stage::new("moved").await?;
+    let name = format!("prod/{}/app", stage.world.namespace);
+    let theirs = stage.external_writer().create(&name, r#"{"password":"theirs"}"#, &BTreeMap::new())?;
+    stage.settled("app", spec()).await?;
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
+    stage.lose_status("app").await?;
+    stage.edit_secret("app", json!({"metadata": {"annotations": {SECRET_ARN: theirs}}})).await?;
+    let told = async || -> Result<(String, u64)> {
+        stage.advance(HOUR);
+        stage.world.emulator.counters().reset();
+        stage.settle("app").await?;
+        let message = stage.expect("app", "Provisioned", "False", "Moved").await?;
+        Ok((message, stage.world.emulator.counters().total("DescribeSecret")))
+    };
+    let mut answers = Vec::new();
+    for exists in [true, false] {
+        ensure!(exists || stage.external_writer().purge(&name));
+        stage.allow_names(None).await?;
+        // The second answer is counted: the first one may write a status.
+        told().await?;
+        let (kept_out, looks) = told().await?;
+        ensure!(kept_out.contains("rotated-secrets.io/allowed-names"), "{kept_out}");
+        stage.allow_names(Some("prod/*")).await?;
+        told().await?;
+        let (allowed, more) = told().await?;
+        ensure!(more > looks, "only a name that is allowed is looked at: {looks}, {more}");
+        answers.push((kept_out, looks, allowed));
+    }
+    assert_eq!(answers[0], answers[1]);
     Ok(())
 }
 
