@@ -36,9 +36,7 @@ fn other_finalizers(metadata: &ObjectMeta) -> Result<Vec<&str>, Failure> {
         reason: Reason::WriteRefused,
         message: format!(
             "the object has more than {MOST_FINALIZERS} finalizers of other controllers; the operator changes its own finalizer when some of \
-             them are removed: kubectl get rsec {} -n {} -o jsonpath={{.metadata.finalizers}}",
-            metadata.name.as_deref().unwrap_or_default(),
-            metadata.namespace.as_deref().unwrap_or_default()
+             them are removed"
         ),
     })
 }

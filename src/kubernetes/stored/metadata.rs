@@ -11,7 +11,6 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::LARGEST;
 use crate::api::{
     ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXCLUDE_PERIODS, EXTERNAL_ID, FINALIZER, MIRROR_NAMES, REFRESH, ROLE_ARN, ROLLBACK, ROTATE,
     SERVICE_ACCOUNT_ROLE_ARN, SUSPEND, SUSPEND_MESSAGE,
@@ -24,6 +23,8 @@ pub const MOST_FINALIZERS: usize = 16;
 const MOST_WRITERS: usize = 64;
 /// Maximum size of a field and of an entry of a list that are kept, in bytes of JSON. Names have at most 317 characters.
 const LARGEST_ENTRY: usize = 1024;
+/// Maximum size of an annotation, in bytes of JSON. The API server stores at most 256 KiB, before characters are escaped.
+const LARGEST_ANNOTATION: usize = 512 * 1024;
 /// The annotations that the operator and the plugin read, on any kind of object.
 pub(super) const ANNOTATIONS: [&str; 12] = [
     ROTATE,
@@ -109,8 +110,7 @@ fn finalizers(list: &RawValue) -> Vec<String> {
 fn annotations(map: &RawValue) -> BTreeMap<String, String> {
     let mut kept = BTreeMap::new();
     entries(map, |key, value| {
-        // The API server stores at most 256 KiB of annotations.
-        if ANNOTATIONS.contains(&key) && value.get().len() <= LARGEST.saturating_mul(2) {
+        if ANNOTATIONS.contains(&key) && value.get().len() <= LARGEST_ANNOTATION {
             kept.extend(serde_json::from_str(value.get()).map(|text: String| (key.to_owned(), text)));
         }
     });

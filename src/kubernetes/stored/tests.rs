@@ -167,6 +167,9 @@ fn kept(metadata: &ObjectMeta) -> usize {
     serde_json::to_string(metadata).unwrap().len() + 256 * lists.into_iter().sum::<usize>()
 }
 
+/// Makes the entry of this number.
+type Entry<'a> = &'a dyn Fn(usize) -> String;
+
 #[test]
 fn what_is_kept_of_the_metadata_does_not_grow_with_what_users_write() {
     let owner = |controller| {
@@ -181,7 +184,7 @@ fn what_is_kept_of_the_metadata_does_not_grow_with_what_users_write() {
     let pair = |prefix: &'static str| move |n| format!(r#""{prefix}{n}": "text {n}""#);
     let (label, ours, theirs) = (pair("example.org/l"), pair("rotated-secrets.io/a"), pair("example.org/a"));
     let finalizer = |n| format!(r#""example.org/f{n}""#);
-    let tables: [(&str, [&str; 2], &dyn Fn(usize) -> String); 8] = [
+    let tables: [(&str, [&str; 2], Entry<'_>); 8] = [
         ("/metadata/ownerReferences", ["[", "]"], &any),
         ("/metadata/ownerReferences", ["[", "]"], &controlling),
         ("/metadata/finalizers", ["[", "]"], &finalizer),
