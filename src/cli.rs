@@ -214,10 +214,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     config.default_retry = false;
     let client = connection::client(config.clone()).map_err(Fatal)?;
     let scope = availability.scope();
-    let unavailable = controller::check(&client, &scope).await.map_err(|error| {
-        let hint = connection::proxy_hint(&config).filter(|_| error.is_connection());
-        Fatal(hint.map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}")))
-    })?;
+    let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
     let cluster = match cluster_id {
         Some(id) => id,
         None => cluster_uid(&client).await?,
@@ -276,6 +273,12 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The message, with a hint if a proxy may be the cause.
+fn unreachable(config: &kube::Config, error: &controller::StartError) -> Fatal {
+    let hint = connection::proxy_hint(config).filter(|_| error.is_connection());
+    Fatal(hint.map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}")))
 }
 
 /// The configuration of the kubeconfig, otherwise that of the pod.

@@ -45,6 +45,12 @@ impl Observation {
         used
     }
 
+    /// The ARN that was ours, if another secret has its name now.
+    pub fn replaced(&self) -> Option<&str> {
+        let known = self.status.arn.as_deref()?;
+        self.secret.as_ref().is_some_and(|secret| secret.arn != known).then_some(known)
+    }
+
     /// Recent repairs of the Secret, with the one of this reconcile.
     pub fn repairs(&self, now: Timestamp) -> Option<Repairs> {
         let same = |version: &VersionId| self.status.mirror.version.as_ref() == Some(version);
@@ -77,8 +83,6 @@ pub struct SecretState {
     pub replicas: Vec<Replica>,
     /// Who else manages it, so that it can be mirrored only.
     pub manager: Option<Manager>,
-    /// The ARN that was ours, if another secret has its name now.
-    pub replaced: Option<String>,
     /// When anything about it was last modified.
     pub last_changed: Option<Timestamp>,
     /// The read is older than the status. Until this time nothing is decided by it.
@@ -181,7 +185,6 @@ pub(super) fn secret(input: Input<'_>, secret: &AwsSecret) -> Result<SecretState
         drift: if compared { drift::settings(input, secret)? } else { drift::metadata(input, secret, &[]) },
         replicas: secret.replicas.clone(),
         manager: manager(secret, &want.region),
-        replaced: status.arn.clone().filter(|known| *known != secret.arn),
         last_changed: secret.last_changed,
         outdated: super::outdated::outdated(input, secret),
         labels: secret.labels.clone(),

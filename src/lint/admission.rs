@@ -185,7 +185,7 @@ fn target(spec: &RotatedSecretSpec, found: &mut Found) {
         add("", "versionId pins the Secret to a version ID, versionStage to a staging label: remove one of the two");
     }
     if target.version_id.as_ref().is_some_and(|id| !id.bytes().all(|b| b.is_ascii_graphic())) {
-        add(".versionId", "use a version ID as shown by kubectl rotatedsecret history; for a staging label use versionStage");
+        add(".versionId", "use a version ID of status.history; for a staging label use versionStage");
     }
     if target.version_stage == AWSPENDING || target.version_stage.starts_with(RETENTION_LABEL) {
         add(

@@ -46,7 +46,7 @@ impl Rule {
         match self {
             Self::Syntax => "The file is not valid YAML",
             Self::UnknownField => "A field that the CustomResourceDefinition does not declare",
-            Self::DuplicateKey => "A key that occurs twice: kubectl takes the last one",
+            Self::DuplicateKey => "A key that occurs twice: only the last one counts",
             Self::Schema => "A value that the schema of the CustomResourceDefinition rejects",
             Self::Admission => "A combination of values that the CustomResourceDefinition rejects",
             Self::Operator => "A value that the operator rejects",

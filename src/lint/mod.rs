@@ -29,10 +29,10 @@ pub fn check(text: &str) -> Checked {
     let objects = manifest::rotated_secrets(&read.documents);
     let mut findings: Vec<Finding> = objects.iter().flat_map(|object| object::check(object)).collect();
     findings.extend(read.defect.map(|defect| {
-        let template = text.contains("{{").then_some("; render templates first, for example with helm template").unwrap_or_default();
+        let template = if text.contains("{{") { "; render templates first, for example with helm template" } else { "" };
         let message = format!("{}{template}", defect.message);
         Finding { place: defect.place, level: Level::Error, rule: Rule::Syntax, path: String::new(), message }
     }));
-    findings.sort_by(|a, b| a.place.cmp(&b.place));
+    findings.sort_by_key(|finding| finding.place);
     Checked { objects: objects.len(), findings }
 }

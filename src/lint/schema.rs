@@ -107,7 +107,7 @@ fn object(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>)
             let place = entry.place;
             findings.push(Finding {
                 place,
-                ..at.below(&entry.key).error(Rule::DuplicateKey, "occurs twice, and kubectl takes the last one: remove one of them")
+                ..at.below(&entry.key).error(Rule::DuplicateKey, "occurs twice, and only the last one counts: remove one of them")
             });
         }
     }
@@ -116,17 +116,16 @@ fn object(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>)
     for entry in node.entries() {
         let below = at.below(&entry.key);
         let before = findings.len();
-        match declared.and_then(|declared| declared.get(&entry.key)).or(any) {
-            Some(schema) => value(schema, &entry.value, &below, findings),
-            None => {
-                let known = declared.into_iter().flat_map(|declared| declared.keys().map(String::as_str));
-                let names: Vec<&str> = known.clone().collect();
-                let mut hint = did_you_mean(&entry.key, known);
-                if hint.is_empty() {
-                    hint = format!("; the fields of {} are {}", at.path, names.join(", "));
-                }
-                findings.push(below.error(Rule::UnknownField, &format!("is not a field of this version{hint}")));
+        if let Some(schema) = declared.and_then(|declared| declared.get(&entry.key)).or(any) {
+            value(schema, &entry.value, &below, findings);
+        } else {
+            let known = declared.into_iter().flat_map(|declared| declared.keys().map(String::as_str));
+            let names: Vec<&str> = known.clone().collect();
+            let mut hint = did_you_mean(&entry.key, known);
+            if hint.is_empty() {
+                hint = format!("; the fields of {} are {}", at.path, names.join(", "));
             }
+            findings.push(below.error(Rule::UnknownField, &format!("is not a field of this version{hint}")));
         }
         // By the entry and not by the path: keys may contain dots.
         for found in findings.iter_mut().skip(before).filter(|found| found.path == below.path) {

@@ -139,7 +139,7 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     for merge in merges {
         let parts = if merge.value.items().is_empty() { std::slice::from_ref(&merge.value) } else { merge.value.items() };
-        for entry in parts.iter().flat_map(|part| part.entries()) {
+        for entry in parts.iter().flat_map(Node::entries) {
             if own.iter().chain(&all).all(|other| other.key != entry.key) {
                 all.push(entry.clone());
             }

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -65,7 +67,7 @@ fn what_is_no_yaml_says_where_and_hostile_documents_end() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let before = format!("*a{}, ", level - 1).repeat(10);
-        bomb += &format!("a{level}: &a{level} [{before}]\n");
+        writeln!(bomb, "a{level}: &a{level} [{before}]").unwrap();
     }
     assert!(read(&bomb).defect.is_some());
     assert_eq!(read("a: 1\n---\n{b").documents.len(), 1, "what comes before the defect is read");

@@ -26,7 +26,7 @@ fn admission(want: &Desired, seen: &Observation, secret: &SecretState, now: Time
         return unreadable(want, seen, secret).or_else(|| secret.deleted.then(|| scheduled_for_deletion(want, secret))).map(Next::blocked);
     }
     match secret.ownership {
-        Ownership::Another(_) | Ownership::Nobody => Some(Next::blocked(not_ours(want, secret))),
+        Ownership::Another(_) | Ownership::Nobody => Some(Next::blocked(not_ours(want, seen, secret))),
         Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want, secret))),
         Ownership::Ours | Ownership::Former if secret.deleted => Some(Next::Do(Step::Restore)),
         Ownership::Ours => None,
@@ -101,13 +101,13 @@ fn adoption(want: &Desired, secret: &SecretState) -> String {
     }
 }
 
-fn not_ours(want: &Desired, secret: &SecretState) -> Refusal {
+fn not_ours(want: &Desired, seen: &Observation, secret: &SecretState) -> Refusal {
     let name = &want.secret_name;
     let ways = format!(
         "choose another spec.aws.secretName in a new object, remove spec.value to mirror it only, or let the object adopt it: {}",
         adoption(want, secret)
     );
-    if let Some(ours) = &secret.replaced {
+    if let Some(ours) = seen.replaced() {
         return Refusal::new(
             Reason::Recreated,
             format!(

@@ -89,7 +89,6 @@ fn secret() -> SecretState {
         drift: Drift::default(),
         replicas: Vec::new(),
         manager: None,
-        replaced: None,
         last_changed: Some(at(NOW - 60)),
         outdated: None,
     }

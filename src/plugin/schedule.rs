@@ -21,7 +21,7 @@ struct List {
 /// Of an object of the cluster.
 pub(super) async fn run(session: &Session, args: &ScheduleArgs, name: &str) -> Result<Exit, Trouble> {
     let source = source::object(session, name).await?;
-    let document = document(source, args, session.now())?;
+    let document = document(&source, args, session.now())?;
     let page = page::page(std::slice::from_ref(&document), output::colours());
     output::emit(&args.out, &document, || page)?;
     Ok(Exit::Fine)
@@ -34,7 +34,7 @@ pub(super) fn offline(args: &ScheduleArgs) -> Result<Exit, Trouble> {
         Some(expression) => vec![source::expression(expression, args.time_zone.as_deref())?],
         None => source::manifests(&args.files)?,
     };
-    let items = sources.into_iter().map(|source| document(source, args, now)).collect::<Result<Vec<_>, _>>()?;
+    let items = sources.into_iter().map(|source| document(&source, args, now)).collect::<Result<Vec<_>, _>>()?;
     let page = page::page(&items, output::colours());
     match items.as_slice() {
         [document] => output::emit(&args.out, document, || page)?,

@@ -86,7 +86,6 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             drift: Drift::default(),
             replicas: Vec::new(),
             manager: None,
-            replaced: None,
             last_changed: Some(at(changed)),
             outdated: None,
         }),
@@ -151,8 +150,12 @@ fn rest() -> Rest {
     Rest { examined: true, rotates: true, next_rotation: Some(at(MADE + HOUR)), ..Rest::default() }
 }
 
+fn assessed(seen: Observation, rest: Rest) -> Outcome {
+    Outcome::Assessed { seen: Box::new(seen), assessment: rest.into(), secret_exists: None }
+}
+
 fn rested(rest: Rest) -> Outcome {
-    Outcome::Assessed { seen: Box::new(seen(&ids().creation(), MADE)), assessment: rest.into(), secret_exists: None }
+    assessed(seen(&ids().creation(), MADE), rest)
 }
 
 fn refusal(reason: Reason) -> Refusal {

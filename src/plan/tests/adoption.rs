@@ -74,7 +74,7 @@ fn a_refusal_says_how_it_can_be_adopted_and_what_took_the_place_of_ours() {
     assert_eq!(refusal(&want(), &owned(ANOTHER)).reason, Reason::NotOwned);
     for ownership in [Ownership::Nobody, ANOTHER] {
         let mut facts = owned(ownership);
-        facts.secret.as_mut().unwrap().replaced = Some("arn:ours".to_owned());
+        facts.status.arn = Some("arn:ours".to_owned());
         let gone = refusal(&want(), &facts);
         assert_eq!(gone.reason, Reason::Recreated);
         assert!(gone.message.contains("arn:ours") && gone.message.contains(&secret().arn), "{}", gone.message);

@@ -67,7 +67,7 @@ pub(in crate::plugin) struct LintArgs {
 /// Output format of `lint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::plugin) enum LintFormat {
-    /// One line for each mistake: FILE:LINE:COLUMN.
+    /// One line for each mistake, beginning with file, line and column.
     Text,
     Json,
     /// SARIF 2.1.0, for code scanning.

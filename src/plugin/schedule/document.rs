@@ -47,7 +47,7 @@ pub(super) struct Item {
     pub(super) words: String,
 }
 
-pub(super) fn document(source: Source, args: &ScheduleArgs, now: Timestamp) -> Result<Document, Trouble> {
+pub(super) fn document(source: &Source, args: &ScheduleArgs, now: Timestamp) -> Result<Document, Trouble> {
     let mut document = Document {
         namespace: source.namespace.clone(),
         name: source.name.clone(),
@@ -77,7 +77,7 @@ pub(super) fn document(source: Source, args: &ScheduleArgs, now: Timestamp) -> R
     if suspended {
         document.notes.push("spec.rotation.suspend is true: nothing is rotated until it is false".to_owned());
     }
-    notes(&clock, &source, &mut document.notes);
+    notes(&clock, source, &mut document.notes);
     let first = source.first(&clock, now);
     let count = usize::from(args.count);
     let forecasts = first.map(|first| clock.forecast(first, now, count)).unwrap_or_default();

@@ -31,7 +31,7 @@ fn sees(
 ) -> RotatedSecretStatus {
     let mut facts = seen(version, changed);
     facts.secret.as_mut().unwrap().labels.extend(previous.map(|previous| ("AWSPREVIOUS".to_owned(), previous.clone())));
-    let outcome = Outcome::Assessed { seen: Box::new(facts), assessment: rest().into(), secret_exists: None };
+    let outcome = assessed(facts, rest());
     report(&object(before), Some(want), &outcome, at(changed + 5))
 }
 
@@ -245,7 +245,7 @@ fn a_schedule_is_in_force_since_its_edit_or_from_the_start() {
     let now = MADE + 9 * HOUR;
     let known = |schedule| RotatedSecretStatus { schedule, ..knows(&[(&id("v0"), MADE)]) };
     let rate = "rate(1 hour)";
-    let table = [
+    let table = vec![
         ("a new object", RotatedSecretStatus::default(), want(), None),
         ("there from the start", known(Some(in_force(rate, None))), want(), None),
         ("edited once", known(Some(in_force(rate, Some(MADE + 5)))), want(), Some(MADE + 5)),
@@ -371,18 +371,14 @@ fn a_refusal_never_puts_what_belongs_to_a_stranger_into_the_status() {
     for reason in [Reason::NotOwned, Reason::AlreadyExists, Reason::ScheduledForDeletion, Reason::NameNotAllowed] {
         for before in [RotatedSecretStatus::default(), live()] {
             let rest = Rest { provisioned: Some(refusal(reason)), ..Rest::default() };
-            let outcome = Outcome::Assessed { seen: Box::new(facts.clone()), assessment: rest.into(), secret_exists: None };
+            let outcome = assessed(facts.clone(), rest);
             let status = after(&before, &outcome, MADE + 60);
             assert!(!serde_json::to_string(&status).unwrap().contains("stranger"), "{status:?}");
             assert_eq!((status.aws, status.history, status.mirror), (before.aws, before.history, before.mirror));
         }
     }
     let gone = Observation { secret: None, ..facts };
-    let outcome = Outcome::Assessed {
-        seen: Box::new(gone),
-        assessment: Rest { provisioned: Some(refusal(Reason::SecretNotFound)), ..Rest::default() }.into(),
-        secret_exists: None,
-    };
+    let outcome = assessed(gone, Rest { provisioned: Some(refusal(Reason::SecretNotFound)), ..Rest::default() });
     let expected = AwsStatus { region: Some("eu-central-1".to_owned()), ..AwsStatus::default() };
     assert_eq!(after(&live(), &outcome, MADE + 60).aws, Some(expected), "an ARN that is gone is not used again");
 }
@@ -392,10 +388,7 @@ fn a_mirror_that_is_not_ours_is_not_reported_as_ours() {
     for mirror in [MirrorState::Foreign, MirrorState::Absent, MirrorState::Unwanted] {
         let facts = Observation { mirror, ..seen(&ids().creation(), MADE) };
         let rest = Rest { mirrored: Some(refusal(Reason::SecretNotOwned)), ..rest() };
-        assert_eq!(
-            after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment: rest.into(), secret_exists: None }, MADE).mirror,
-            None
-        );
+        assert_eq!(after(&live(), &assessed(facts, rest), MADE).mirror, None);
     }
 }
 

@@ -213,7 +213,7 @@ async fn a_changed_declaration_is_never_written_on_top_of_an_old_state() -> Resu
 async fn the_schedule_does_not_count_from_an_old_state() -> Result<()> {
     let stage = Stage::in_step("stale").await?;
     stage.settled("app", unmirrored(spec())).await?;
-    stage.advance(HOUR - 10 * SECOND);
+    stage.advance(HOUR.saturating_sub(10 * SECOND));
     let rotated = rotate(&stage, "now").await?;
     // What was current before is due now.
     stage.advance(20 * SECOND);
