@@ -40,9 +40,11 @@ pub(crate) struct Writers {
     pub(crate) written: Option<Timestamp>,
 }
 
-/// Maximum size of the annotations and of `managedFields` that are decoded, in bytes of JSON. The API server stores at most
-/// 256 KiB of annotations, before characters are escaped. A value of 64 KiB has `managedFields` of 150 KiB at most.
-const LARGEST: usize = 512 * 1024;
+/// Maximum size of the annotations that are decoded, in bytes of JSON. The API server stores at most 256 KiB of them, before
+/// characters are escaped, each to six bytes at most.
+const LARGEST_ANNOTATIONS: usize = (6 * 256 + 64) * 1024;
+/// The same for `managedFields`. A value of 64 KiB has 150 KiB of them at most.
+const LARGEST_MANAGED_FIELDS: usize = 512 * 1024;
 /// The same for each other field, such as the owner references. Decoded they need many times that size.
 const LARGEST_OTHER: usize = 64 * 1024;
 
@@ -55,7 +57,11 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
         metadata: BTreeMap<String, &'a RawValue>,
     }
     let Parts { mut metadata } = serde_json::from_str(text).ok()?;
-    let most = |field: &str| if matches!(field, "annotations" | "managedFields") { LARGEST } else { LARGEST_OTHER };
+    let most = |field: &str| match field {
+        "annotations" => LARGEST_ANNOTATIONS,
+        "managedFields" => LARGEST_MANAGED_FIELDS,
+        _ => LARGEST_OTHER,
+    };
     if metadata.iter().any(|(field, json)| json.get().len() > most(field)) {
         return None;
     }

@@ -95,7 +95,7 @@ fn adoption(want: &Desired, secret: &SecretState) -> String {
     );
     match want.settings.adoption_declared {
         Some(declared) => {
-            format!("{tag} (spec.aws.adoptionPolicy {} is more than the operator allows with --max-adoption-policy)", declared.as_str())
+            format!("{tag}; spec.aws.adoptionPolicy {} is more than the operator allows (--max-adoption-policy)", declared.as_str())
         }
         None => tag,
     }

@@ -352,6 +352,8 @@ fn metadata_that_decoded_would_need_many_times_its_size_is_not_decoded() {
             assert_eq!(managed_fields::read(&of(field, &list)).is_some(), fine, "{field} {count}");
         }
     }
-    let applied = format!("{{\"kubectl.kubernetes.io/last-applied-configuration\":{:?}}}", "x".repeat(256 * 1024));
-    assert!(managed_fields::read(&of("annotations", &applied)).is_some(), "the most that the API server stores");
+    for character in ["x", "\\u0001"] {
+        let applied = format!(r#"{{"kubectl.kubernetes.io/last-applied-configuration":"{}"}}"#, character.repeat(256 * 1024));
+        assert!(managed_fields::read(&of("annotations", &applied)).is_some(), "the most that the API server stores");
+    }
 }

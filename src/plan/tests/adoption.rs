@@ -120,5 +120,5 @@ fn a_refusal_says_that_the_administrator_allows_less_than_is_declared() {
     let mut wanting = want();
     wanting.settings.adoption_declared = Some(AwsAdoptionPolicy::Always);
     let message = refusal(&wanting, &owned(Ownership::Nobody)).message;
-    assert!(message.contains("spec.aws.adoptionPolicy Always is more than the operator allows with --max-adoption-policy"), "{message}");
+    assert!(message.contains("spec.aws.adoptionPolicy Always is more than the operator allows (--max-adoption-policy)"), "{message}");
 }
