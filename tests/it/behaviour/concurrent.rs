@@ -36,6 +36,8 @@ impl WriteBarrier for Together {
                 // The other may have come too late to want the same.
                 if tokio::time::timeout(Duration::from_secs(20), self.barrier.wait()).await.is_ok() {
                     self.met.store(true, Ordering::SeqCst);
+                } else {
+                    self.came.fetch_sub(1, Ordering::SeqCst);
                 }
             }
         })
@@ -79,7 +81,12 @@ async fn two_operators_that_write_at_the_same_moment_make_one_version_for_each_c
         stage.world.emulator.set_write_barrier(Some(Arc::clone(&gate) as Arc<dyn WriteBarrier>));
         let one = stage.operator_through(Arc::clone(&gate) as Arc<dyn WriteBarrier>).await?;
         let other = stage.operator_through(Arc::clone(&gate) as Arc<dyn WriteBarrier>).await?;
-        for round in rounds {
+        // The operator that loses an earlier write has no status to write. Then they meet in a later round.
+        let repetitions = if *rounds == ["due"] { 5 } else { 1 };
+        for round in rounds.iter().cycle().take(rounds.len() * repetitions) {
+            if repetitions > 1 && gate.met.load(Ordering::SeqCst) {
+                break;
+            }
             let before = stage.versions("app");
             match *round {
                 "create" => drop(stage.world.create("app", spec()).await?),
