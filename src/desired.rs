@@ -39,6 +39,7 @@ pub use policy::Policy;
 pub use removal::{AwsRemoval, Removal, SecretPlace};
 use schema::Violations;
 pub use settings::{Setting, Settings};
+pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 

@@ -22,7 +22,7 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
         return Err(invalid(message));
     }
     if let Some(plain) = &spec.plain_text {
-        let generator = generator(plain)?;
+        let generator = generator("spec.value.plainText", plain)?;
         if !generator.companions().is_empty() {
             return Err(invalid(
                 "plainText is a single string and does not support key pairs: declare it as a field in \
@@ -34,7 +34,7 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     let generate = spec
         .generate
         .iter()
-        .map(|(field, spec)| generator(spec).map(|generator| (field.clone(), generator)))
+        .map(|(field, spec)| Ok((field.clone(), generator(&format!("spec.value.generate.{field}"), spec)?)))
         .collect::<Result<std::collections::BTreeMap<_, _>, _>>()?;
     let companions = generate.values().flat_map(Generator::companions);
     let mut names: BTreeSet<&str> = spec.data.keys().chain(generate.keys()).map(String::as_str).collect();
@@ -102,7 +102,8 @@ fn misplaced_options(spec: &GeneratorSpec) -> Option<&'static str> {
         (
             GeneratorType::Bytes,
             spec.length.is_some() || spec.encoding.is_some(),
-            "length and encoding are valid only with type: Bytes; remove them or change the type",
+            "length and encoding are valid only with type: Bytes; remove them or change the type (the length of a password is \
+             passwordLength)",
         ),
         (
             GeneratorType::SshKeyPair,
@@ -144,7 +145,9 @@ pub(super) fn outliving(rotation: Rotation, declared: Option<&DeclaredValue>) ->
     ))
 }
 
-fn generator(spec: &GeneratorSpec) -> Result<Generator, Refusal> {
+/// `path`: the field of the spec, for messages.
+fn generator(path: &str, spec: &GeneratorSpec) -> Result<Generator, Refusal> {
+    let invalid = |sentence: &str| Refusal::new(Reason::InvalidSpec, format!("{path}: {sentence}"));
     if let Some(message) = misplaced_options(spec) {
         return Err(invalid(message));
     }

@@ -137,7 +137,7 @@ fn is_aws_name(name: &str) -> bool {
 }
 
 /// RFC 1123 subdomain.
-fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     let part = |part: &str| {
         framed(part, u8::is_ascii_alphanumeric) && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };

@@ -18,15 +18,13 @@ pub enum Rule {
     UnknownField,
     DuplicateKey,
     Schema,
-    Admission,
     Operator,
     Suspicious,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 7] =
-        [Self::Syntax, Self::UnknownField, Self::DuplicateKey, Self::Schema, Self::Admission, Self::Operator, Self::Suspicious];
+    pub const ALL: [Self; 6] = [Self::Syntax, Self::UnknownField, Self::DuplicateKey, Self::Schema, Self::Operator, Self::Suspicious];
 
     /// Its ID.
     pub fn id(self) -> &'static str {
@@ -35,7 +33,6 @@ impl Rule {
             Self::UnknownField => "unknown-field",
             Self::DuplicateKey => "duplicate-key",
             Self::Schema => "schema",
-            Self::Admission => "admission",
             Self::Operator => "operator",
             Self::Suspicious => "suspicious",
         }
@@ -48,8 +45,7 @@ impl Rule {
             Self::UnknownField => "A field that the CustomResourceDefinition does not declare",
             Self::DuplicateKey => "A key that occurs twice: only the last one counts",
             Self::Schema => "A value that the schema of the CustomResourceDefinition rejects",
-            Self::Admission => "A combination of values that the CustomResourceDefinition rejects",
-            Self::Operator => "A value that the operator rejects",
+            Self::Operator => "A value, or values together, that the API server or the operator rejects",
             Self::Suspicious => "A value that is accepted and is probably not what is meant",
         }
     }

@@ -1,7 +1,6 @@
 //! Checks of manifests without a cluster: the schema of the CustomResourceDefinition, its CEL rules in code, the operator's
 //! own parser, and mistakes that none of them rejects. Pure: the text is an argument.
 
-mod admission;
 mod advice;
 mod finding;
 mod object;

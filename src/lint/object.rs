@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use super::advice;
 use super::finding::{Finding, Level, Rule, finding};
 use super::schema::Schema;
-use super::{admission, advice};
 use crate::api::{GROUP, RotatedSecret, definition};
-use crate::desired::{Desired, Policy, Rotation};
+use crate::desired::{Desired, Policy, Rotation, is_subdomain};
 use crate::manifest::Node;
 
 const VERSION: &str = "v1alpha1";
@@ -45,11 +45,7 @@ fn identity(node: &Node) -> Vec<Finding> {
     }
     let metadata = node.get("metadata");
     match metadata.and_then(|metadata| metadata.text("name")) {
-        Some(name) if name.len() > 200 => {
-            let message = "metadata.name: at most 200 characters, because it is part of the default names in AWS and of the Secret";
-            findings.push(finding(node, Rule::Admission, "metadata.name", message.to_owned()));
-        }
-        Some(name) if !admission::is_subdomain(name) => {
+        Some(name) if !is_subdomain(name) => {
             let message = "metadata.name: use lowercase letters, digits, - and ., with a letter or digit at both ends";
             findings.push(finding(node, Rule::Schema, "metadata.name", message.to_owned()));
         }
@@ -84,19 +80,18 @@ fn drop_nulls(value: &mut Value) {
 }
 
 fn meaning(node: &Node, object: &RotatedSecret) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = admission::check(&object.spec)
-        .into_iter()
-        .map(|(path, message)| finding(node, Rule::Admission, &path, format!("{path}: {message}")))
-        .collect();
-    if findings.is_empty() {
-        match Desired::parse(object, &Policy::lenient(object)) {
-            Err(refusal) => findings.push(refused(node, &refusal.message)),
-            Ok(desired) => match &desired.rotation {
+    let mut findings = Vec::new();
+    match Desired::parse(object, &Policy::lenient(object)) {
+        Err(refusal) => findings.push(refused(node, &refusal.message)),
+        Ok(desired) => {
+            let settings = [desired.settings.key.rejected(), desired.settings.policy.rejected(), desired.settings.replicas.rejected()];
+            findings.extend(settings.into_iter().flatten().map(|refusal| refused(node, &refusal.message)));
+            match &desired.rotation {
                 Rotation::Refused(refusal) => findings.push(refused(node, &refusal.message)),
                 Rotation::Lambda(lambda) => findings.extend(lambda.config.as_ref().err().map(|refusal| refused(node, &refusal.message))),
                 Rotation::Scheduled { clock, .. } => findings.extend(advice::of_clock(clock).into_iter().map(|text| warning(node, &text))),
                 Rotation::Never => {}
-            },
+            }
         }
     }
     findings.extend(advice::of_spec(&object.spec).into_iter().map(|text| warning(node, &text)));

@@ -1,9 +1,7 @@
 //! `verify`: compares AWS, the mirrored Secret and the status.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::args::VerifyArgs;
@@ -16,7 +14,7 @@ use super::table::{Cell, Table, Tone};
 use super::values;
 use super::{Exit, Trouble};
 use crate::api::condition::Reason;
-use crate::api::{AwsAdoptionPolicy, RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{RotatedSecret, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::command::{Command, SecretRef};
 use crate::desired::{Desired, Pin, Policy, Target};
 use crate::facts::AwsSecret;
@@ -152,21 +150,7 @@ fn labelled(pin: &Pin, found: &AwsSecret) -> Option<VersionId> {
 
 /// How the operator would lay out the Secret. What only its administrator decides plays no part in that.
 fn target(object: &RotatedSecret) -> Result<Option<Target>, String> {
-    let policy = Policy {
-        default_region: "unknown".to_owned(),
-        allowed_regions: Vec::new(),
-        name_prefix: "unknown".to_owned(),
-        cluster: "unknown".to_owned(),
-        minimum_interval: SignedDuration::ZERO,
-        request_interval: SignedDuration::ZERO,
-        service_accounts: true,
-        allowed_kms_keys: Vec::new(),
-        allow_resource_policies: true,
-        default_tags: BTreeMap::new(),
-        allow_public_policies: true,
-        max_adoption: AwsAdoptionPolicy::Always,
-    };
-    Desired::parse(object, &policy).map(|desired| desired.target).map_err(|refusal| refusal.message)
+    Desired::parse(object, &Policy::lenient(object)).map(|desired| desired.target).map_err(|refusal| refusal.message)
 }
 
 fn worst(checks: &[Line]) -> Finding {

@@ -122,7 +122,7 @@ fn the_namespace_with_the_most_sessions_loses_its_least_recently_used_one() {
 }
 
 #[test]
-fn a_service_account_and_a_namespace_have_one_session_whatever_role_they_name() {
+fn a_service_account_and_a_namespace_have_one_session_also_if_they_name_another_role() {
     let mut sessions = Sessions::default();
     let other = started(&mut sessions, &account("shop", "other", "x"));
     for number in 0..10 {

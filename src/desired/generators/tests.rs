@@ -78,7 +78,8 @@ fn rules_by_which_nothing_can_be_made_are_refused_with_what_to_set() {
         let refusal = parse(&json!({"generate": {"field": options}})).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidSpec);
         assert!(
-            refusal.message.starts_with("spec.value: ") && ["set ", "use "].iter().any(|word| refusal.message.contains(word)),
+            refusal.message.starts_with("spec.value.generate.field: ")
+                && ["set ", "use "].iter().any(|word| refusal.message.contains(word)),
             "{}",
             refusal.message
         );
@@ -156,7 +157,7 @@ fn a_password_for_a_url_has_only_characters_that_need_no_encoding() {
     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(7);
     let mut used = BTreeSet::new();
     for _ in 0..500 {
-        let made = generator(&spec).unwrap().generate(&mut rng, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let made = generator("spec.value.plainText", &spec).unwrap().generate(&mut rng, jiff::Timestamp::UNIX_EPOCH).unwrap();
         used.extend(made.own.expose().chars());
     }
     let allowed = ('!'..='~').filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)).filter(|c| !"0Oo1Il".contains(*c));
