@@ -29,7 +29,8 @@ pub(super) fn outdated(input: Input<'_>, secret: &AwsSecret) -> Option<Timestamp
         Some(Ordering::Less) => true,
         Some(Ordering::Greater) => false,
         // One later change leaves AWSPREVIOUS on the head.
-        Some(Ordering::Equal) | None => !shows(AWSPREVIOUS),
+        Some(Ordering::Equal) => !shows(AWSPREVIOUS) && !shows_unknown_successor(input, secret, recorded),
+        None => !shows(AWSPREVIOUS),
     };
     outdated.then(|| recorded.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now))
 }
@@ -39,4 +40,14 @@ fn shows_later_write(input: Input<'_>, secret: &AwsSecret, recorded: Timestamp) 
     let mut used = input.journal.used();
     used.extend(input.status.unseen.clone());
     used.iter().any(|(version, created)| whole_seconds(*created) >= recorded && secret.labels.values().any(|shown| shown == version))
+}
+
+/// Whether the current version that is shown cannot have preceded the head within the second in which it was recorded: the
+/// head replaced the entry before it, which was current in an earlier second, and what is shown is neither of them.
+fn shows_unknown_successor(input: Input<'_>, secret: &AwsSecret, recorded: Timestamp) -> bool {
+    let history = &input.status.history;
+    let replaced = history.get(1).filter(|entry| whole_seconds(entry.time) < recorded).map(|entry| &entry.version);
+    replaced.is_some()
+        && replaced == input.status.previous.as_ref()
+        && secret.labelled(AWSCURRENT).is_some_and(|shown| !input.status.recorded(shown))
 }

@@ -22,6 +22,8 @@ pub struct StatusFacts {
     pub declared_fields: Vec<String>,
     /// The schedule that was in force.
     pub schedule: Option<ReportedSchedule>,
+    /// The version that the newest one replaced.
+    pub previous: Option<VersionId>,
     /// The newest versions, newest first.
     pub history: Vec<HistoryFact>,
     /// What the schedule counted from.

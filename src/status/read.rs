@@ -35,6 +35,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
     let aws = status.aws.clone().unwrap_or_default();
     StatusFacts {
         arn: aws.arn.clone().filter(|arn| SecretArn::parse(arn).is_some()),
+        previous: aws.previous_version_id.as_deref().and_then(VersionId::parse),
         unseen: unseen(&aws, now),
         applied: aws.applied.unwrap_or_default(),
         declared_fields: status.declared.as_ref().map(|declared| declared.fields.clone()).unwrap_or_default(),

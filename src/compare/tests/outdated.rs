@@ -46,6 +46,27 @@ fn a_read_without_the_newest_version_of_the_history_is_outdated_for_the_consiste
 }
 
 #[test]
+fn within_the_second_of_the_head_a_version_that_cannot_precede_it_is_newer() {
+    let until = ago(10) + CONSISTENCY_WINDOW;
+    let table: [(&str, Change, Option<Timestamp>); 6] = [
+        ("two later versions", |_| {}, None),
+        ("the version that the head replaced", |scene| scene.label(AWSCURRENT, &id("current")), Some(until)),
+        ("an older version of the history", |scene| scene.label(AWSCURRENT, &id("previous")), Some(until)),
+        ("the head replaced a version that was not recorded", |scene| scene.status.previous = Some(id("unrecorded")), Some(until)),
+        ("nothing is known of what it replaced", |scene| scene.status.previous = None, Some(until)),
+        ("what it replaced is of the same second", |scene| scene.status.history[1].time = ago(10), Some(until)),
+    ];
+    for (name, change, expected) in table {
+        let scene = old_state(10).with(|scene| {
+            ["current", "previous"].iter().for_each(|version| scene.read(version, HOUR));
+            scene.status.previous = Some(id("current"));
+            change(scene);
+        });
+        assert_eq!(outdated(&scene), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_status_with_any_date_makes_a_read_outdated_for_a_bounded_time() {
     let window = CONSISTENCY_WINDOW.as_secs();
     for (age, expected) in [(119, true), (120, false), (HOUR, false), (-119, true), (-120, false), (-HOUR, false)] {
