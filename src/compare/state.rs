@@ -100,6 +100,12 @@ impl SecretState {
         self.labels.get(AWSPREVIOUS)
     }
 
+    /// Whether the current version was written because the declared fields became those with this hash.
+    pub fn written_for(&self, want: &Desired, hash: &str) -> bool {
+        let current = self.current.as_ref().map(|current| &current.version);
+        self.previous().is_some_and(|previous| current == Some(&want.ids.declaration(previous, hash)))
+    }
+
     /// Whether AWS rotates the secret, for this object or not.
     pub fn rotated_by_aws(&self) -> bool {
         self.rotation.enabled || self.rotation.claimed || self.rotation.foreign

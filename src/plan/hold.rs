@@ -91,19 +91,24 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
         Hold::Inconsistent => true,
         Hold::Unrecorded => {
             if redeclared {
-                let message = "spec.value changed: the current version is recorded first";
-                examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+                examined.aspects.provisioned = Some(recorded_first());
             }
             examined.wake.at([situation.now]);
             redeclared
         }
         Hold::OneVersion => {
-            // A report now would say that the new declaration was carried out.
-            examined.awaiting_consistency |= redeclared && situation.seen.journal.moved_current();
+            // The report must not say that the new declaration was carried out.
+            if redeclared {
+                examined.aspects.provisioned.get_or_insert_with(recorded_first);
+            }
             examined.wake.at([situation.now]);
             true
         }
     }
+}
+
+fn recorded_first() -> Refusal {
+    Refusal::new(Reason::Progressing, "spec.value changed: the current version is recorded first")
 }
 
 /// Until when a request waits, because requests create versions too quickly.

@@ -27,6 +27,11 @@ impl Situation<'_> {
             || self.seen.used().contains_key(version)
     }
 
+    /// Whether the current version was written for this declaration.
+    pub(super) fn has_declared(&self, hash: &str) -> bool {
+        self.secret.written_for(self.want, hash)
+    }
+
     /// Whether AWSPENDING is the only label of a version, and the version is not known to have been current: its value may
     /// not be usable yet.
     pub(super) fn only_pending(&self, version: &VersionId) -> bool {

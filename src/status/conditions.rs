@@ -104,14 +104,16 @@ fn examined(
     }
     // What requires user action comes first: the rest may follow from it.
     let refusals = || [provisioned, mirrored, aspects.rotated.as_ref()].into_iter().flatten();
-    match refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next()) {
-        Some(refusal) => {
-            summarise(&mut statements, refusal, seen.journal.unfinished());
-            if seen.journal.failed_version().is_some() {
-                overdue(&mut statements, after.next_rotation_time.as_ref(), now);
-            }
+    let first = refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next());
+    if let Some(refusal) = first {
+        summarise(&mut statements, refusal, seen.journal.unfinished());
+        if seen.journal.failed_version().is_some() {
+            overdue(&mut statements, after.next_rotation_time.as_ref(), now);
         }
-        None => statements.push(ready(&version, pinned, &(refused_rollback(after, want) + &delayed_request(after)))),
+    } else {
+        let mirrors = want.is_some_and(|want| want.target.is_some());
+        let fine = format!("version {version} is {}", if mirrors { "current and mirrored" } else { "current" });
+        statements.push(ready(fine, pinned, &(refused_rollback(after, want) + &delayed_request(after))));
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
     if (examined.awaiting_consistency || applying) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
@@ -134,12 +136,12 @@ fn deferred(want: Option<&Desired>, seen: &Observation, examined: &Examined) -> 
     format!("; deferred until {until}, the end of an excluded period ({source})")
 }
 
-fn ready(version: &str, pinned: Option<String>, suffix: &str) -> Statement {
+fn ready(fine: String, pinned: Option<String>, suffix: &str) -> Statement {
     Statement {
         of: ConditionType::Ready,
         holds: true,
         reason: if pinned.is_some() { Reason::Pinned } else { Reason::Succeeded },
-        message: pinned.unwrap_or_else(|| format!("version {version} is current and mirrored")) + suffix,
+        message: pinned.unwrap_or(fine) + suffix,
         kept: false,
     }
 }

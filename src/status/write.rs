@@ -17,6 +17,7 @@ use crate::failure::Failed;
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::plan::{Assessment, Blocked, Examined, retention};
 use crate::refusal::Refusal;
+use crate::value::DeclaredValue;
 use crate::version_id::VersionId;
 
 /// How a reconcile ended.
@@ -174,7 +175,9 @@ impl Report<'_> {
         after.mirror = self.mirror();
         // A change that the namespace's function may not make was not carried out.
         let carried_out = examined.aspects.provisioned.is_none() && self.seen.access.function_allowed;
-        if let Some(declared) = self.want.value.as_ref().filter(|_| carried_out) {
+        // What was written was carried out, also if it cannot be read.
+        let carried_out = |declared: &&DeclaredValue| carried_out || secret.written_for(self.want, &declared.hash());
+        if let Some(declared) = self.want.value.as_ref().filter(carried_out) {
             after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
         }
         after.schedule = self.schedule(secret, examined);

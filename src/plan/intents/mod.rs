@@ -27,13 +27,15 @@ const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
 type Rule = fn(&Situation<'_>, &mut Examined) -> Proposal;
 
 /// The rules, first match first. A test pins the order.
-pub(super) const INTENTS: [(&str, Rule); 7] = [
+pub(super) const INTENTS: [(&str, Rule); 8] = [
     // A version that we staged is finished before anything new begins.
     ("staged", staged::staged),
-    // The declaration is what everything else builds on.
-    ("redeclared", redeclared::redeclared),
-    // A person says that the current value is wrong.
+    // A change of the declaration that was written is reported before another version follows it.
+    ("unreported", redeclared::unreported),
+    // A person says that the current value is wrong. No other version comes in between: AWSPREVIOUS would be another one.
     ("rollback", rollback::rolled_back),
+    // The declaration is what everything below builds on.
+    ("redeclared", redeclared::redeclared),
     // AWS rotates, is told to, or is told to stop. No rule below applies then.
     ("lambda", lambda_rotation::lambda),
     // A person asks for a new value.
@@ -48,7 +50,7 @@ pub(super) const INTENTS: [(&str, Rule); 7] = [
 pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
     let mut examined = begin(situation, mirrored);
     if !ready(situation, &mut examined) {
-        return rest(examined);
+        return rest(situation, examined);
     }
     for (_, rule) in INTENTS {
         match rule(situation, &mut examined) {
@@ -76,10 +78,14 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
             },
         }
     }
-    rest(examined)
+    rest(situation, examined)
 }
 
-fn rest(examined: Examined) -> Next {
+fn rest(situation: &Situation<'_>, mut examined: Examined) -> Next {
+    // What waits for a report waits in vain: nothing is reported of an old state, which is read again within seconds.
+    if examined.awaiting_consistency && examined.wake.0.is_some_and(|wake| wake <= situation.now) {
+        examined.wake = Wake::default();
+    }
     Next::Rest(Assessment::Examined(Box::new(examined)))
 }
 

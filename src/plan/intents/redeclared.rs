@@ -2,23 +2,37 @@
 
 use super::intent::{Intent, Proposal};
 use crate::api::Cause;
+use crate::api::condition::Reason;
 use crate::desired::Rotation;
 use crate::plan::assessment::Examined;
 use crate::plan::situation::Situation;
+use crate::refusal::Refusal;
 use crate::step::Source;
 use crate::value::DeclaredValue;
 
+/// The staging labels show that the new declaration was written, but only until another version follows: it is reported
+/// first.
+pub(super) fn unreported(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    let Some(declared) = situation.want.value.as_ref().map(DeclaredValue::hash) else { return Proposal::Nothing };
+    if unchanged(situation, &declared) || !situation.has_declared(&declared) {
+        return Proposal::Nothing;
+    }
+    examined.wake.at([situation.now]);
+    Proposal::Wait
+}
+
 /// Writes a version with the new declaration, once for each predecessor.
 pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
-    let Situation { want, seen, secret, current, .. } = situation;
+    let Situation { want, seen, current, .. } = situation;
     let Some(declared) = want.value.as_ref().map(DeclaredValue::hash) else { return Proposal::Nothing };
     if unchanged(situation, &declared) {
         return Proposal::Nothing;
     }
-    if secret.previous().is_some_and(|previous| want.ids.declaration(previous, &declared) == current.version) {
-        // The staging labels show that it was written, but only until another version follows: it is reported first.
-        examined.wake.at([situation.now]);
-        return Proposal::Wait;
+    // Only a rollback has been examined so far.
+    if examined.requests.held_until.is_some() {
+        let message = "spec.value changed: the requested rollback comes first, and waits because requests follow each other too quickly";
+        examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+        return Proposal::Nothing;
     }
     let version = want.ids.declaration(&current.version, &declared);
     if seen.used().contains_key(&version) {

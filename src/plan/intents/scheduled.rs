@@ -35,6 +35,14 @@ pub(super) fn first_pending(situation: &Situation<'_>) -> bool {
         && want.value.is_some()
         && seen.status.rotation_is_new()
         && !situation.known(&want.ids.first())
+        && !requested_meanwhile(situation)
+}
+
+/// A request rotated since the rotation was declared, so it is the first rotation.
+fn requested_meanwhile(situation: &Situation<'_>) -> bool {
+    let Situation { want, seen, current, .. } = situation;
+    let requested = want.rotate_request.as_ref().is_some_and(|token| want.ids.request(token) == current.version);
+    requested && !seen.status.recorded(&current.version)
 }
 
 /// The rotation with which rotation starts. The schedule comes into force after it.

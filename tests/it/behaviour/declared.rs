@@ -1,8 +1,11 @@
 //! What is declared changes: a version for each change, in which everything else keeps its value.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use rotated_secrets::api::Cause;
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
 use testkit::fixtures::{spec, unscheduled};
@@ -175,4 +178,33 @@ async fn a_declared_key_and_description_change_aws_and_make_no_version() -> Resu
     assert_eq!((aws.tags["team"].as_str(), aws.versions.len()), ("shop", 1));
     stage.assert_silence("app").await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_value_cannot_be_read_back_is_recorded_and_no_reconcile_follows_at_once() -> Result<()> {
+    let stage = Stage::new("declared").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.advance(MINUTE);
+    stage.world.patch("app", json!({"spec": {"value": {"data": {"username": "root"}}}})).await?;
+    // The value before is read for the new one, and the new one cannot be.
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    stage.world.emulator.set_faults(FaultPlan::none().with("GetSecretValue", When::Nth(2), denied.clone()));
+    stage.reconcile("app").await?;
+    stage.break_aws("GetSecretValue", denied);
+    assert_eq!(stage.versions("app"), 2);
+    let mut delay = Duration::ZERO;
+    for _ in 0..3 {
+        delay = stage.reconcile("app").await?.again.unwrap_or_default();
+    }
+    ensure!(delay > 2 * Duration::from_secs(1), "a reconcile each second while AWS refuses: {delay:?}");
+    stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    // A change by another writer is not overwritten with the declaration.
+    let theirs = json!({"username": "other", "password": "theirs"});
+    stage.external_writer().put_value(&stage.aws_name("app"), &theirs.to_string())?;
+    stage.mend_aws();
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    assert_eq!((stage.versions("app"), stage.value("app")), (3, theirs));
+    assert_eq!(stage.causes("app").await?, [Cause::External, Cause::SpecChanged, Cause::Created]);
+    stage.world.check_agreement("app").await
 }

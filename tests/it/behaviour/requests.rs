@@ -219,3 +219,22 @@ async fn rollbacks_share_the_limit_and_the_administrator_can_turn_it_off() -> Re
     assert_eq!(stage.status("app").await?.requests.unwrap_or_default().held_until, None);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_together_with_a_new_rotation_that_starts_at_once_rotates_once() -> Result<()> {
+    let stage = Stage::new("requests").await?;
+    let mut spec = unscheduled();
+    spec["target"] = json!({"creationPolicy": "None"});
+    stage.settled("app", spec).await?;
+    let message = stage.expect("app", "Ready", "True", "Succeeded").await?;
+    ensure!(message.ends_with("is current"), "nothing is mirrored: {message}");
+    stage.advance(MINUTE);
+    let rotation = json!({"schedule": "rate(1 hour)", "rotateImmediately": true});
+    stage.world.patch("app", json!({"metadata": {"annotations": {ROTATE: "now"}}, "spec": {"rotation": rotation}})).await?;
+    let asked = stage.now();
+    stage.settle("app").await?;
+    assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Created]);
+    let rotated = stage.status("app").await?.history[0].time.0;
+    ensure!(rotated >= asked && stage.next_rotation("app").await? == Some(rotated + HOUR));
+    Ok(())
+}

@@ -320,3 +320,27 @@ async fn each_new_request_ends_a_wait_after_failures_once() -> Result<()> {
     assert_eq!((requests.rotate.as_deref(), requests.rollback.as_deref()), (Some("r2"), Some("b1")));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_and_a_change_of_the_declaration_in_one_edit_put_the_change_on_the_older_value() -> Result<()> {
+    for to in ["AWSPREVIOUS", "the id"] {
+        let stage = Stage::new("rollback-request").await?;
+        let mut spec = unscheduled();
+        spec["value"]["data"]["mode"] = json!("A");
+        stage.settled("app", spec).await?;
+        let good = stage.value("app");
+        rotate(&stage, "bad").await?;
+        let target = if to == "the id" { ids(&stage)[0].clone() } else { to.to_owned() };
+        stage.advance(MINUTE);
+        let annotations = json!({ROLLBACK: format!("one:{target}")});
+        stage.world.patch("app", json!({"metadata": {"annotations": annotations}, "spec": {"value": {"data": {"mode": "B"}}}})).await?;
+        stage.settle("app").await?;
+        assert_eq!(stage.value("app"), json!({"username": "admin", "mode": "B", "password": good["password"]}), "{to}");
+        let expected = [Cause::SpecChanged, Cause::RolledBack, Cause::Requested, Cause::Created];
+        assert_eq!(stage.causes("app").await?, expected, "{to}");
+        assert_eq!(acknowledged(&stage).await?, (Some("one".to_owned()), None));
+        stage.world.check_agreement("app").await?;
+        stage.assert_silence("app").await?;
+    }
+    Ok(())
+}
