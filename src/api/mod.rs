@@ -9,6 +9,7 @@ pub mod condition;
 mod lambda;
 mod policy;
 pub mod rotation;
+pub(crate) mod schedule;
 pub mod status;
 mod strength;
 pub mod v1alpha1;

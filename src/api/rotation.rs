@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lambda::LambdaSpec;
+use super::schedule;
 
 /// Rotation of the value.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -16,6 +17,9 @@ use super::lambda::LambdaSpec;
 ))]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || (has(self.schedule) && !self.schedule.contains('('))").message(
     "spec.rotation.timeZone requires a five-field cron expression, such as schedule: 0 8 1 * *; rate( ) and automaticallyAfterDays count from the last change, and cron( ) is always in UTC, as in AWS"
+))]
+#[x_kube(validation = Rule::new(schedule::window_fits()).message(
+    "spec.rotation.duration: the window overlaps the next one: use at most the interval of the schedule (24h for a daily one, 168h for a weekly one), or rotate less often"
 ))]
 #[x_kube(validation = Rule::new("self.onMissedWindow != 'NextWindow' || !self.duration.matches('^[0-9hms]+$') || duration(self.duration) >= duration('5m')").message(
     "spec.rotation.onMissedWindow: NextWindow requires a duration of at least 5m, to leave time for retries within the window"
@@ -40,6 +44,18 @@ pub struct RotationSpec {
     #[x_kube(validation = Rule::new(r"self.matches('^rate\\([1-9][0-9]{0,8} (second|minute|hour|day)s?\\)$') || self.matches('^cron\\(( *[^ ()]+){6} *\\)$') || self.matches('^ *[^ ()]+( +[^ ()]+){4} *$')").message(
         "spec.rotation.schedule: use rate(30 days), cron(0 8 1 * ? *) with the six fields of AWS, or five-field cron such as 0 8 1 * *"
     ))]
+    #[x_kube(validation = Rule::new(schedule::rate_in_range()).message(
+        "spec.rotation.schedule: a rate must be more than 0 and at most 999 days, such as rate(30 days)"
+    ))]
+    #[x_kube(validation = Rule::new(schedule::valid_five_field()).message(
+        "spec.rotation.schedule: the fields are minute (0-59), hour (0-23), day of month (1-31, or L for the last), month (1-12 or JAN-DEC) and day of week (0-7 or SUN-SAT, MON#2, FRIL), such as 0 8 1 * * or 0 9-17 * * MON-FRI; a step follows * or a range, such as */6"
+    ))]
+    #[x_kube(validation = Rule::new(schedule::valid_aws_cron()).message(
+        "spec.rotation.schedule: in cron( ) AWS accepts minute 0, one hour (0-23, or a step such as 0/4), days of the month (1-31, L), months (1-12 or JAN-DEC), days of the week (1-7 or SUN-SAT, MON#2, FRIL) and year *, and exactly one of the two days must be ?, such as cron(0 8 1 * ? *) or cron(0 8 ? * MON *)"
+    ))]
+    #[x_kube(validation = Rule::new(schedule::some_day()).message(
+        "spec.rotation.schedule: the schedule never occurs; use a day that exists in one of its months, or L for the last day"
+    ))]
     pub schedule: Option<String>,
     /// Number of days between the last change of the value and the next rotation. Mutually exclusive with schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,8 +66,8 @@ pub struct RotationSpec {
     /// first occurrence counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')").message(
-        "spec.rotation.timeZone: use an IANA name such as Europe/Berlin or America/New_York"
+    #[x_kube(validation = Rule::new(schedule::known_zone()).message(
+        "spec.rotation.timeZone: this is not a known time zone; use an IANA name such as Europe/Berlin or America/New_York"
     ))]
     pub time_zone: Option<String>,
     /// Length of the rotation window that opens at each due time, in hours, minutes and seconds, such as 1h or 90m.

@@ -13,6 +13,7 @@ use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy};
 use super::bounds;
 use super::policy::{ResourcePolicy, resource_policy};
 use super::rotation::RotationSpec;
+use super::schedule;
 use super::status::RotatedSecretStatus;
 use super::value::ValueSpec;
 
@@ -47,7 +48,7 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.rotation) || has(self.rotation.lambda) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
     "spec.rotation requires a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
 ))]
-#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.automaticallyAfterDays) || !has(self.value) || !has(self.value.generate) || self.value.generate.all(k, self.value.generate[k].type != 'TlsKeyPair' || (has(self.value.generate[k].validityDays) ? self.value.generate[k].validityDays : 90) > self.rotation.automaticallyAfterDays)").message(
+#[x_kube(validation = Rule::new(schedule::certificate_outlives()).message(
     "spec.value.generate: a certificate must be valid for longer than the interval between two rotations: increase validityDays (twice the interval leaves time to recover from an outage), or rotate more often"
 ))]
 #[x_kube(validation = Rule::new("has(self.value) || !has(self.aws) || (!has(self.aws.resourcePolicy) && !has(self.aws.replicaRegions) && (!has(self.aws.adoptionPolicy) || self.aws.adoptionPolicy == 'Never'))").message(
@@ -93,6 +94,9 @@ pub struct AwsSpec {
     /// AWS region of the secret. Defaults to the operator's region. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
+    #[x_kube(validation = Rule::new("!self.matches('-[0-9]+[a-z]$')").message(
+        "spec.aws.region: this is an availability zone: use its region, such as eu-central-1"
+    ))]
     pub region: Option<String>,
     /// Name of the AWS secret. Defaults to `<prefix>/<namespace>/<name>`. Any other name must be allowed by an annotation
     /// on the Namespace: rotated-secrets.io/allowed-names, or rotated-secrets.io/mirror-names for an object without
@@ -287,12 +291,15 @@ pub struct TargetSpec {
     #[x_kube(validation = Rule::new("self != 'AWSPENDING' && !self.startsWith('rotated-secrets/')").message(
         "spec.target.versionStage: a version with the label AWSPENDING may not be usable yet, and the retention labels rotated-secrets/ move with every rotation: use AWSCURRENT, AWSPREVIOUS or a label of your own, or pin a version with versionId"
     ))]
+    #[x_kube(validation = Rule::new("self in ['AWSCURRENT', 'AWSPREVIOUS', 'AWSPENDING'] || !(self.upperAscii() in ['AWSCURRENT', 'AWSPREVIOUS', 'AWSPENDING'])").message(
+        "spec.target.versionStage: the labels of AWS are written in capitals: did you mean AWSCURRENT or AWSPREVIOUS?"
+    ))]
     pub version_stage: String,
     /// Pins the Secret to this version ID, regardless of AWSCURRENT. Rotation continues in AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 32, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message(
-        "spec.target.versionId: use a version ID, as in status.history; for a staging label use versionStage"
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]{32,64}$')").message(
+        "spec.target.versionId: use a whole version ID of 32 to 64 characters, as in status.history; for a staging label such as AWSPREVIOUS use versionStage"
     ))]
     pub version_id: Option<String>,
     /// Whether an existing Secret of this name is adopted. `IfAnnotated` requires the annotation

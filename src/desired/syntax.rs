@@ -5,7 +5,8 @@ use super::Refusal;
 use super::arn::SecretArn;
 use crate::api::condition::Reason;
 use crate::api::{
-    AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec, is_reserved_tag,
+    AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
+    is_reserved_tag,
 };
 use crate::value::is_secret_key;
 
@@ -45,6 +46,9 @@ fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
         } else if !is_aws_name(name) {
             return Err(invalid(FIELD, name, "use only letters, digits and / _ + = . @ - !, or a full ARN"));
         }
+    }
+    if let Some(region) = region.as_ref().filter(|region| is_availability_zone(region)) {
+        return Err(invalid("spec.aws.region", region, "this is an availability zone: use its region, such as eu-central-1"));
     }
     if matches!(spec.aws.keep_versions, 1 | 2) {
         return refused("spec.aws.keepVersions must be 3 or more, or 0 for none");
@@ -99,10 +103,19 @@ fn target(spec: &TargetSpec) -> Result<(), Refusal> {
 
 /// The version to which the Secret is pinned.
 fn version(spec: &TargetSpec) -> Result<(), Refusal> {
-    if let Some(version) = spec.version_id.as_ref().filter(|version| !version.bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(invalid("spec.target.versionId", version, "use a version ID; for a staging label use versionStage"));
+    let whole = |version: &&String| (32..=64).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic());
+    if let Some(version) = spec.version_id.as_ref().filter(|version| !whole(version)) {
+        let advice = "use a whole version ID of 32 to 64 characters, as in status.history; for a staging label use versionStage";
+        return Err(invalid("spec.target.versionId", version, advice));
     }
     let stage = &spec.version_stage;
+    if let Some(label) = AWS_STAGING_LABELS.iter().find(|label| label.eq_ignore_ascii_case(stage) && *label != stage) {
+        return Err(invalid(
+            "spec.target.versionStage",
+            stage,
+            &format!("the labels of AWS are written in capitals: did you mean {label}?"),
+        ));
+    }
     if stage == AWSPENDING || stage.starts_with(RETENTION_LABEL) {
         return Err(invalid("spec.target.versionStage", stage, "use AWSCURRENT, AWSPREVIOUS or a label of your own, or set versionId"));
     }
@@ -134,6 +147,13 @@ fn invalid(field: &str, text: &str, advice: &str) -> Refusal {
 /// A name in AWS, also of a secret that an AWS service manages.
 fn is_aws_name(name: &str) -> bool {
     (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&b))
+}
+
+/// Such as eu-central-1a.
+fn is_availability_zone(region: &str) -> bool {
+    let Some((_, last)) = region.rsplit_once('-') else { return false };
+    let digits = last.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    digits.len().saturating_add(1) == last.len() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// RFC 1123 subdomain.

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::api::{AWS_STAGING_LABELS, RotatedSecretSpec};
+use crate::api::RotatedSecretSpec;
 use crate::schedule::{Clock, Span};
 use crate::value::is_secret_key;
 
@@ -43,8 +43,5 @@ pub(super) fn of_spec(spec: &RotatedSecretSpec) -> Vec<String> {
             ));
         }
     }
-    let stage = &spec.target.version_stage;
-    let label = AWS_STAGING_LABELS.iter().find(|label| label.eq_ignore_ascii_case(stage) && *label != stage);
-    found.extend(label.map(|label| format!("spec.target.versionStage: \"{stage}\" is a label of your own; did you mean {label}?")));
     found
 }

@@ -3,6 +3,7 @@
 
 mod advice;
 mod finding;
+mod layout;
 mod object;
 mod schema;
 mod similar;

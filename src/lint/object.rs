@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::advice;
 use super::finding::{Finding, Level, Rule, finding};
+use super::layout;
 use super::schema::Schema;
 use crate::api::{GROUP, RotatedSecret, definition};
 use crate::desired::{Desired, Policy, Rotation, is_subdomain};
@@ -84,6 +85,7 @@ fn meaning(node: &Node, object: &RotatedSecret) -> Vec<Finding> {
     match Desired::parse(object, &Policy::lenient(object)) {
         Err(refusal) => findings.push(refused(node, &refusal.message)),
         Ok(desired) => {
+            findings.extend(layout::check(node, &object.spec, &desired));
             let settings = [desired.settings.key.rejected(), desired.settings.policy.rejected(), desired.settings.replicas.rejected()];
             findings.extend(settings.into_iter().flatten().map(|refusal| refused(node, &refusal.message)));
             match &desired.rotation {

@@ -36,7 +36,7 @@ impl Reconciler<'_> {
         let whole = plain_text && !shape_changes(want, seen);
         let data = if whole { target.layout.render_whole(value) } else { target.layout.render(value) };
         data.map_err(|error| {
-            let (reason, message) = layout(error);
+            let (reason, message) = layout(error, want.value.as_ref());
             let Some(declared) = &want.value else { return unfit((reason, message), Remedy::Value) };
             let next = declared.outline(value, &seen.status.declared_fields);
             let cured = if plain_text { target.layout.render_whole(&next) } else { target.layout.render(&next) };
@@ -173,14 +173,21 @@ fn formless(want: &Desired, version: &VersionId) -> (Reason, String) {
     )
 }
 
-fn layout(error: LayoutError) -> (Reason, String) {
+fn layout(error: LayoutError, declared: Option<&DeclaredValue>) -> (Reason, String) {
     match error {
-        LayoutError::FieldMissing(field) => (
-            Reason::FieldMissing,
-            format!(
-                "spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in AWS; for the whole value under one key set spec.target.wholeValueKey instead"
-            ),
-        ),
+        LayoutError::FieldMissing(field) => {
+            // The next version has the declared fields only, so a field that is added in AWS would not stay.
+            let remedy = match declared {
+                Some(declared @ DeclaredValue::Fields { .. }) => format!(
+                    "map each key of the Secret to a declared field ({}), or declare {field} in spec.value",
+                    declared.field_names().join(", ")
+                ),
+                _ => "correct spec.target.keys, or add the field in AWS".to_owned(),
+            };
+            let whole = "for the whole value under one key set spec.target.wholeValueKey instead";
+            let what = format!("spec.target.keys asks for the field {field}, which the value does not have: {remedy}; {whole}");
+            (Reason::FieldMissing, what)
+        }
         LayoutError::KeyMissing(key) => (
             Reason::TypeMismatch,
             format!("a Secret of this spec.target.type needs the key {key}: map a field to it in spec.target.keys, or choose another type"),

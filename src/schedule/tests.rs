@@ -377,3 +377,37 @@ fn the_longest_interval_is_the_greatest_distance_between_two_moments() {
         assert_eq!(Schedule::parse(expression).unwrap().longest_interval(), SignedDuration::from_hours(hours), "{expression}");
     }
 }
+
+#[test]
+fn the_rules_of_the_definition_accept_what_the_parser_accepts() {
+    let accepted = crate::api::schedule::accepts();
+    for expression in VALID {
+        assert!(accepted(expression), "{expression}");
+    }
+    let mut random = StdRng::seed_from_u64(7);
+    let mut words = |words: &[&str], count: usize| {
+        let chosen: Vec<&str> = (0..count).filter_map(|_| words.choose(&mut random).copied()).collect();
+        chosen.join(" ")
+    };
+    const FIELDS: [&str; 32] = [
+        "*", "?", "0", "00", "1", "08", "23", "30", "31", "2", "FEB", "feb", "1,15", "1-5", "1-31/2", "*/2", "*/15", "L", "1,L", "MON",
+        "MON-FRI", "FRI-SUN", "FRI#2", "5L", "FRIL", "SUNL", "JAN,JUL", "4/12", "1/3", "2-12/2", "29", "7",
+    ];
+    let (mut parsed, mut refused) = (0, 0);
+    for round in 0..20_000 {
+        let expression = match round % 3 {
+            0 => words(&FIELDS, 5),
+            1 => format!("cron(0 {} *)", words(&FIELDS, 4)),
+            _ => format!("0 8 {}", words(&FIELDS, 3)),
+        };
+        if Schedule::parse(&expression).is_ok() {
+            parsed += 1;
+            assert!(accepted(&expression), "{expression}");
+        } else if !accepted(&expression) {
+            refused += 1;
+        }
+    }
+    assert!(parsed > 500, "{parsed}");
+    // What the rules miss is rare.
+    assert!(refused * 100 > (20_000 - parsed) * 98, "{refused} of {}", 20_000 - parsed);
+}

@@ -30,15 +30,11 @@ pub(crate) fn implied() -> Vec<Row> {
         "excludeNumbers": true, "excludePunctuation": true, "excludeUppercase": true, "excludeLowercase": true, "includeSpace": true,
     });
     let plain_text = pairs().into_iter().map(|(options, words)| (json!({"plainText": options}), words));
-    [
-        (json!({"data": {"a": "b"}, "generate": {"a": {}}}), "both data (fixed) and generate"),
-        (json!({"generate": {"field": nothing}}), "spec.value"),
-        (json!({"plainText": nothing}), "spec.value"),
-    ]
-    .into_iter()
-    .chain(plain_text)
-    .map(|(value, words)| (String::from("tried"), json!({"value": value}), words))
-    .collect()
+    [(json!({"generate": {"field": nothing}}), "spec.value"), (json!({"plainText": nothing}), "spec.value")]
+        .into_iter()
+        .chain(plain_text)
+        .map(|(value, words)| (String::from("tried"), json!({"value": value}), words))
+        .collect()
 }
 
 /// A stored spec, and a change of it that is rejected. What the operator does after such a change under a definition
@@ -68,6 +64,7 @@ fn aws() -> Vec<(Value, &'static str)> {
         (with("aws", json!({"secretName": ARN})), "can only be mirrored"),
         (json!({"aws": {"secretName": ARN, "region": "us-east-1"}}), "spec.aws.secretName"),
         (with("aws", json!({"region": "eu-west-1", "replicaRegions": [{"region": "eu-west-1"}]})), "spec.aws.replicaRegions"),
+        (with("aws", json!({"region": "eu-central-1a"})), "availability zone"),
         (with("aws", json!({"keepVersions": 2})), "spec.aws.keepVersions"),
         (with("aws", json!({"secretName": "a b"})), "spec.aws.secretName"),
         (with("aws", json!({"tags": {"aws:x": "y"}})), "spec.aws.tags"),
@@ -82,7 +79,10 @@ fn rotation() -> Vec<(Value, &'static str)> {
     let tls = |days: i32| json!({"value": {"generate": {"tls": {"type": "TlsKeyPair", "commonName": "a", "validityDays": days}}}});
     let mut short_certificate = tls(30);
     short_certificate["rotation"] = json!({"automaticallyAfterDays": 30});
+    let mut by_rate = tls(30);
+    by_rate["rotation"] = json!({"schedule": "rate(720 hours)"});
     vec![
+        (by_rate, "validityDays"),
         (json!({"rotation": {"schedule": "rate(30 days)"}}), "requires spec.value"),
         (json!({"value": {"data": {"a": "b"}}, "rotation": {"schedule": "rate(30 days)"}}), "requires a generated field"),
         (short_certificate, "validityDays"),
@@ -93,7 +93,13 @@ fn rotation() -> Vec<(Value, &'static str)> {
         (with("rotation", json!({"schedule": "rate(30 days)", "duration": "1d"})), "spec.rotation.duration"),
         (with("rotation", json!({"schedule": "rate(30 days)", "duration": "100000s"})), "spec.rotation.duration"),
         (with("rotation", json!({"schedule": "soon"})), "spec.rotation.schedule"),
+        (with("rotation", json!({"schedule": "rate(1000 days)"})), "at most 999 days"),
+        (with("rotation", json!({"schedule": "0 8 32 * *"})), "use days from 1 to 31"),
+        (with("rotation", json!({"schedule": "cron(0 8 1 * * *)"})), "exactly one of day of month and day of week must be ?"),
+        (with("rotation", json!({"schedule": "0 8 31 2 *"})), "never occurs"),
+        (with("rotation", json!({"schedule": "rate(1 day)", "duration": "25h"})), "overlaps the next one"),
         (with("rotation", json!({"schedule": "0 8 1 * *", "timeZone": "+02:00"})), "spec.rotation.timeZone"),
+        (with("rotation", json!({"schedule": "0 8 1 * *", "timeZone": "Europe/Berlinn"})), "spec.rotation.timeZone"),
         (
             with("rotation", json!({"schedule": "rate(30 days)", "excludePeriods": [{"from": "2027-01-06", "to": "2026-12-20"}]})),
             "spec.rotation.excludePeriods",
@@ -135,6 +141,8 @@ fn target() -> Vec<(Value, &'static str)> {
         (of(json!({"keys": {"..": "password"}})), "spec.target.keys"),
         (of(json!({"name": "Admin"})), "spec.target.name"),
         (of(json!({"versionId": format!("{version} x")})), "spec.target.versionId"),
+        (of(json!({"versionId": "AWSPREVIOUS"})), "spec.target.versionId"),
+        (of(json!({"versionStage": "awsprevious"})), "did you mean AWSPREVIOUS"),
         (of(json!({"versionStage": "AWSPENDING"})), "spec.target.versionStage"),
         (of(json!({"versionStage": "rotated-secrets/2"})), "spec.target.versionStage"),
         (of(json!({"wholeValueKey": "a b"})), "wholeValueKey"),
@@ -148,6 +156,7 @@ fn value() -> Vec<(Value, &'static str)> {
         (json!({"plainText": {}, "data": {"a": "b"}}), "plainText alone"),
         (json!({"plainText": {}, "generate": {"a": {}}}), "plainText alone"),
         (json!({"plainText": {"type": "SshKeyPair"}}), "plainText"),
+        (json!({"data": {"a": "b"}, "generate": {"a": {}}}), "both data (fixed) and generate"),
         (json!({"data": {"ssh.pub": "x"}, "generate": {"a": {"type": "SshKeyPair"}}}), "ssh.pub"),
         (json!({"data": {"a b": "x"}}), "field names"),
         (json!({"data": many}), "65,536"),

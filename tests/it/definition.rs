@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::fixtures::spec;
 use testkit::{World, control_plane};
 
+mod manifests;
 mod mistakes;
 
 use mistakes::{mistakes, mistakes_by_aws, mistakes_in_periods, wrong_names, wrong_settings};

@@ -152,7 +152,7 @@ async fn what_took_effect_is_done_whatever_else_is_wrong_with_the_object() -> Re
         ),
         ("key", "KeyNotAllowed", json!({"aws": {"kmsKeyId": "alias/theirs"}})),
         ("interval", "IntervalTooShort", json!({"rotation": {"schedule": "rate(1 minute)"}})),
-        ("schedule", "InvalidSpec", json!({"rotation": {"schedule": "0 8 31 2 *"}})),
+        ("schedule", "InvalidSpec", json!({"rotation": {"schedule": "0 8 31 2-6/2 *"}})),
         ("replica", "InvalidSpec", json!({"aws": {"replicaRegions": [{"region": testkit::REGION}]}})),
         ("pin", "VersionNotFound", json!({"target": {"versionId": never}})),
     ];

@@ -166,11 +166,15 @@ pub(super) fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             with("/target", json!({"versionId": "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f", "versionStage": "AWSPREVIOUS"})),
             "remove one of the two",
         ),
-        ("a label for a version", with("/target", json!({"versionId": "AWSPREVIOUS"})), "at least 32 chars"),
+        (
+            "a label for a version",
+            with("/target", json!({"versionId": "AWSPREVIOUS"})),
+            "for a staging label such as AWSPREVIOUS use versionStage",
+        ),
         (
             "two words for a version",
             with("/target", json!({"versionId": "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f x"})),
-            "for a staging label use versionStage",
+            "for a staging label such as AWSPREVIOUS use versionStage",
         ),
         ("a value that may not work yet", with("/target", json!({"versionStage": "AWSPENDING"})), "pin a version with versionId"),
         ("a label that moves", with("/target", json!({"versionStage": "rotated-secrets/2"})), "pin a version with versionId"),
