@@ -114,7 +114,11 @@ pub enum Command<'a> {
     RemoveNamespaceRole(&'a str),
     AnnotateAccountRole(ObjectRef<'a>),
     /// Lets the operator issue tokens of the ServiceAccounts of a namespace.
-    BindServiceAccounts(&'a str),
+    BindServiceAccounts {
+        namespace: &'a str,
+        /// The ServiceAccount of the operator, if it is known.
+        operator: Option<ObjectRef<'a>>,
+    },
     /// A merge patch of the RotatedSecret.
     Patch(ObjectRef<'a>, &'a str),
     ApplyDefinition,
@@ -232,7 +236,7 @@ impl Command<'_> {
                 let remove = [ROLE_ARN, EXTERNAL_ID].map(|key| format!("{key}-"));
                 Some(line_of(["kubectl", "annotate", "namespace", namespace].into_iter().chain(remove.iter().map(String::as_str))))
             }
-            Self::BindServiceAccounts(namespace) => Some(line_of([
+            Self::BindServiceAccounts { namespace, operator } => Some(line_of([
                 "kubectl",
                 "create",
                 "rolebinding",
@@ -240,7 +244,10 @@ impl Command<'_> {
                 "-n",
                 namespace,
                 "--clusterrole=rotated-secrets-service-accounts",
-                "--serviceaccount=rotated-secrets:rotated-secrets",
+                &operator.map_or_else(
+                    || "--serviceaccount=OPERATOR_NAMESPACE:OPERATOR_SERVICE_ACCOUNT".to_owned(),
+                    |operator| format!("--serviceaccount={}:{}", operator.namespace, operator.name),
+                ),
             ])),
             Self::Patch(object, patch) => kubectl("patch", "rsec", object, &["--type=merge", "-p", patch]),
             Self::ApplyDefinition => Some(line_of(["kubectl", "apply", "-f", "crds/"])),

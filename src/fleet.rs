@@ -23,7 +23,7 @@ pub struct FleetStats {
     pub failing: i64,
     /// Objects that require user action (condition Stalled).
     pub stalled: i64,
-    /// Objects with `spec.suspend` or `spec.rotation.suspend`.
+    /// Objects that are suspended by `spec.suspend`, `spec.rotation.suspend` or the Namespace.
     pub suspended: i64,
     /// Objects whose mirror does not hold the current version, or for which that is unknown.
     pub out_of_step: i64,
@@ -71,7 +71,10 @@ impl FleetStats {
         add(self.ready.entry((known, reason)).or_default(), true);
 
         let rotation = object.spec.rotation.as_ref();
-        let suspended = object.spec.suspend || rotation.is_some_and(|rotation| rotation.suspend);
+        // Whether the Namespace suspends the object is only in the condition.
+        let by_namespace = ready.is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
+        let inactive = object.spec.suspend || by_namespace;
+        let suspended = inactive || rotation.is_some_and(|rotation| rotation.suspend);
         // No rotation was due before the object existed, no value is older than AWS Secrets Manager, and none is from the
         // future. The status may say so, for any user with access to it may have written it.
         let created = object.metadata.creation_timestamp.as_ref().map_or(EARLIEST, |time| time.0.max(EARLIEST));
@@ -88,7 +91,7 @@ impl FleetStats {
         add(&mut self.failing, failures > 0);
         add(&mut self.stalled, says("Stalled", "True"));
         add(&mut self.suspended, suspended);
-        add(&mut self.out_of_step, says("Mirrored", "False") && !object.spec.suspend);
+        add(&mut self.out_of_step, says("Mirrored", "False") && !inactive);
         self.overdue_max = self.overdue_max.max(overdue);
         self.oldest_version = since.filter(|_| rotation.is_some()).into_iter().chain(self.oldest_version).min();
         self.next_rotation = next.filter(|next| *next > now && !suspended).into_iter().chain(self.next_rotation).min();
@@ -162,12 +165,15 @@ mod tests {
         let later = json!({"nextRotationTime": "2026-11-26T13:00:00Z", "lastRotationTime": "2026-11-20T13:00:00Z"});
         let mut suspended = rotating();
         suspended["rotation"]["suspend"] = true.into();
-        let census = census(&[object(&rotating(), &due), object(&rotating(), &later), object(&suspended, &due)]);
-        assert_eq!((census.overdue, census.suspended), (1, 1));
+        let mut by_namespace = due.clone();
+        by_namespace["conditions"] = json!([condition("Ready", "False", "Suspended"), condition("Mirrored", "False", "Suspended")]);
+        let census =
+            census(&[object(&rotating(), &due), object(&rotating(), &later), object(&suspended, &due), object(&rotating(), &by_namespace)]);
+        assert_eq!((census.overdue, census.suspended, census.out_of_step), (1, 2, 0));
         assert_eq!(census.overdue_max, SignedDuration::from_hours(1));
         assert_eq!(census.oldest_version, Some("2026-10-27T11:00:00Z".parse().unwrap()));
         assert_eq!(census.next_rotation, Some("2026-11-26T13:00:00Z".parse().unwrap()));
-        assert_eq!(census.each.iter().map(|one| one.overdue.as_secs()).collect::<Vec<_>>(), [3600, 0, 0]);
+        assert_eq!(census.each.iter().map(|one| one.overdue.as_secs()).collect::<Vec<_>>(), [3600, 0, 0, 0]);
     }
 
     #[test]

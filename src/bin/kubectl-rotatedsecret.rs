@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rotated_secrets::plugin::{Cli, Exit, execute};
+use rotated_secrets::plugin::{Cli, Exit, execute, kubectl_flag};
 use rotated_secrets::process::{ALLOCATOR, Allocator, protect_memory};
 
 #[global_allocator]
@@ -18,7 +18,16 @@ fn main() -> ExitCode {
     }));
     // `verify --values` reads values. On a system that does not allow it, the plugin works all the same.
     let _ = protect_memory();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => match kubectl_flag(&error) {
+            Some(message) => {
+                let _ = writeln!(std::io::stderr(), "error: {message}");
+                return ExitCode::from(Exit::Usage.code());
+            }
+            None => error.exit(),
+        },
+    };
     let ended = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(execute(cli)),
         Err(_) => return ExitCode::from(Exit::Unreachable.code()),

@@ -10,7 +10,8 @@ use super::stored::Brief;
 use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
-use crate::command::Command;
+use crate::command::{Command, ObjectRef};
+use crate::desired::is_subdomain;
 use crate::failure::Failure;
 use crate::identity::Account;
 use crate::plaintext::Plaintext;
@@ -28,7 +29,7 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
     let found = Api::<Brief<ServiceAccount>>::namespaced(client.clone(), namespace)
         .get_opt(name)
         .await
-        .map_err(|error| not_bound(namespace, failed("reading the ServiceAccount", &error)))?;
+        .map_err(|error| not_bound(namespace, "reading the ServiceAccount", &error))?;
     Ok(found.map(|account| Account {
         uid: account.uid().unwrap_or_default(),
         role_arn: account.annotations().get(SERVICE_ACCOUNT_ROLE_ARN).cloned(),
@@ -44,23 +45,52 @@ pub async fn token(client: &Client, namespace: &str, name: &str) -> Result<Plain
     let answer = Api::<ServiceAccount>::namespaced(client.clone(), namespace)
         .create_token_request(name, &PostParams::default(), &TokenRequest { spec, ..TokenRequest::default() })
         .await
-        .map_err(|error| not_bound(namespace, failed("asking for a token of the ServiceAccount", &error)))?;
+        .map_err(|error| not_bound(namespace, "asking for a token of the ServiceAccount", &error))?;
     let status = answer.status.ok_or_else(|| Failure::bug("the API server answered a token request without a token"))?;
     Ok(Plaintext::from(status.token))
 }
 
 /// The permission is granted for each namespace, so the message says how to grant it.
-fn not_bound(namespace: &str, failure: Failure) -> Failure {
+fn not_bound(namespace: &str, what: &'static str, error: &kube::Error) -> Failure {
+    let failure = failed(what, error);
     if failure.class != Class::Denied {
         return failure;
     }
+    let operator = match error {
+        kube::Error::Api(status) => refused_account(&status.message),
+        _ => None,
+    };
     Failure {
         reason: Reason::IdentityRefused,
         message: format!(
-            "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator run: {} (with the operator's namespace and \
-             account)",
-            Command::BindServiceAccounts(namespace)
+            "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator run: {}",
+            Command::BindServiceAccounts { namespace, operator }
         ),
         ..failure
+    }
+}
+
+/// The ServiceAccount that RBAC has refused, by the message of the API server: `User "system:serviceaccount:a:b" cannot ...`.
+fn refused_account(message: &str) -> Option<ObjectRef<'_>> {
+    let (_, rest) = message.split_once("User \"system:serviceaccount:")?;
+    let (namespace, name) = rest.split_once('"')?.0.split_once(':')?;
+    (is_subdomain(namespace) && is_subdomain(name)).then_some(ObjectRef { namespace, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_grants_the_permission_names_the_account_that_lacks_it() {
+        let refused = |message: &str| {
+            let status = kube::core::Status::failure(message, "Forbidden").with_code(403).boxed();
+            not_bound("shop", "reading", &kube::Error::Api(status)).message
+        };
+        let real = "serviceaccounts \"db\" is forbidden: User \"system:serviceaccount:tools:secrets-operator\" cannot get resource";
+        assert!(refused(real).ends_with("--serviceaccount=tools:secrets-operator"), "{}", refused(real));
+        for other in ["forbidden", "User \"admin\" cannot", "User \"system:serviceaccount:a b:c\" cannot"] {
+            assert!(refused(other).ends_with("--serviceaccount=OPERATOR_NAMESPACE:OPERATOR_SERVICE_ACCOUNT"), "{}", refused(other));
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod offline;
 mod out;
+mod unsupported;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -11,6 +12,7 @@ pub(super) use self::cluster::ClusterArgs;
 use self::cluster::wait;
 pub(super) use self::offline::{LintArgs, LintFormat, ScheduleArgs};
 pub(super) use self::out::OutputArgs;
+pub use self::unsupported::kubectl_flag;
 use super::names;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -87,7 +89,7 @@ pub(super) enum Command {
     /// Show the version of the plugin and of the operator.
     #[command(after_help = examples!("version", "version -o json"))]
     Version(VersionArgs),
-    /// Print the shell completion script.
+    /// Print the shell completion script. It completes commands, flags, namespaces and the names of objects.
     #[command(after_help = examples!("completion bash", "completion kubectl > /usr/local/bin/kubectl_complete-rotatedsecret"))]
     Completion {
         /// Shell to generate the script for; kubectl: the program by which kubectl completes `kubectl rotatedsecret`.

@@ -14,20 +14,19 @@ use crate::kubernetes::stored::Brief;
 
 /// Cobra's `ShellCompDirectiveNoFileComp`.
 const NO_FILES: &str = ":4";
+/// Cobra's `ShellCompDirectiveDefault`: the shell completes the name of a file.
+const FILES: &str = ":0";
 /// The most names that are offered.
 const MOST: u32 = 500;
 
-/// The script for a shell, or for kubectl.
-pub(super) fn script(shell: Shell) -> String {
-    let shell = match shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
-        Shell::Kubectl => return "#!/bin/sh\nexec kubectl-rotatedsecret __complete \"$@\"\n".to_owned(),
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "kubectl-rotatedsecret", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+/// The script for a shell, or for kubectl. Each asks the plugin for the words that can follow.
+pub(super) fn script(shell: Shell) -> &'static str {
+    match shell {
+        Shell::Bash => include_str!("complete/bash.sh"),
+        Shell::Zsh => include_str!("complete/zsh.sh"),
+        Shell::Fish => include_str!("complete/fish.fish"),
+        Shell::Kubectl => "#!/bin/sh\nexec kubectl-rotatedsecret __complete \"$@\"\n",
+    }
 }
 
 /// What can be completed at the end of a line.
@@ -38,28 +37,69 @@ enum Wanted {
     /// An object that is not among these.
     Objects(Vec<String>),
     Namespaces,
+    /// A context, a cluster or a user of the kubeconfig.
+    Kubeconfig(Kind),
+    Files,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
     Contexts,
+    Clusters,
+    Users,
 }
 
 /// Prints the candidates for the last word. A cluster that does not answer has none.
 pub(super) async fn run(words: &[String]) -> Result<Exit, Trouble> {
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let candidates = match wanted(before, last) {
+    let (prefix, value, wanted) = asked(before, last);
+    let files = wanted == Wanted::Files;
+    let candidates = match wanted {
         Wanted::Words(words) => words,
-        Wanted::Contexts => merged(std::env::var_os("KUBECONFIG").as_deref())
-            .map(|read| read.contexts.into_iter().map(|named| named.name).collect())
-            .unwrap_or_default(),
+        Wanted::Kubeconfig(kind) => of_kubeconfig(kind),
         Wanted::Objects(used) => objects(before).await.into_iter().filter(|name| !used.contains(name)).collect(),
         Wanted::Namespaces => namespaces(before).await,
+        Wanted::Files => Vec::new(),
     };
     let mut page = Page::default();
-    for candidate in candidates.iter().filter(|candidate| candidate.starts_with(last)) {
-        page.line(candidate);
+    for candidate in candidates.iter().filter(|candidate| candidate.starts_with(value)) {
+        page.line(&format!("{prefix}{candidate}"));
     }
-    page.line(NO_FILES);
+    page.line(if files { FILES } else { NO_FILES });
     output::write(&page)?;
     Ok(Exit::Fine)
 }
+
+/// The part of the last word that stays, the part that is completed, and with what.
+fn asked<'a>(before: &[String], last: &'a str) -> (&'a str, &'a str, Wanted) {
+    let split = |at: usize| last.split_at(at.saturating_add(1));
+    if let Some(at) = last.find('=').filter(|_| last.starts_with("--")) {
+        let (prefix, value) = split(at);
+        let flag = prefix.trim_end_matches('=').to_owned();
+        let before: Vec<String> = before.iter().cloned().chain([flag]).collect();
+        return (prefix, value, wanted(&before, value));
+    }
+    let wanted = wanted(before, last);
+    match last.find('/') {
+        Some(at) if matches!(wanted, Wanted::Objects(_)) => {
+            let (prefix, value) = split(at);
+            (prefix, value, wanted)
+        }
+        _ => ("", last, wanted),
+    }
+}
+
+fn of_kubeconfig(kind: Kind) -> Vec<String> {
+    let Ok(read) = merged(std::env::var_os("KUBECONFIG").as_deref()) else { return Vec::new() };
+    match kind {
+        Kind::Contexts => read.contexts.into_iter().map(|named| named.name).collect(),
+        Kind::Clusters => read.clusters.into_iter().map(|named| named.name).collect(),
+        Kind::Users => read.auth_infos.into_iter().map(|named| named.name).collect(),
+    }
+}
+
+/// Arguments whose values are files.
+const FILES_OF: [&str; 5] = ["files", "kubeconfig", "certificate_authority", "client_certificate", "client_key"];
 
 fn wanted(before: &[String], last: &str) -> Wanted {
     let root = Cli::command();
@@ -81,8 +121,11 @@ fn wanted(before: &[String], last: &str) -> Wanted {
     if let Some(argument) = value_of {
         return match argument.get_id().as_str() {
             "namespace" => Wanted::Namespaces,
-            "context" => Wanted::Contexts,
+            "context" => Wanted::Kubeconfig(Kind::Contexts),
+            "cluster" => Wanted::Kubeconfig(Kind::Clusters),
+            "user" => Wanted::Kubeconfig(Kind::Users),
             "output" => Wanted::Words(["wide", "name", "json", "yaml", "jsonpath="].map(str::to_owned).to_vec()),
+            id if FILES_OF.contains(&id) => Wanted::Files,
             _ => Wanted::Words(possible(argument)),
         };
     }
@@ -102,6 +145,7 @@ fn wanted(before: &[String], last: &str) -> Wanted {
             let more = argument.get_num_args().is_some_and(|number| number.max_values() > 1) || used.is_empty();
             if more { Wanted::Objects(used) } else { Wanted::Words(Vec::new()) }
         }
+        Some(argument) if FILES_OF.contains(&argument.get_id().as_str()) => Wanted::Files,
         Some(argument) if used.is_empty() => Wanted::Words(possible(argument)),
         _ => Wanted::Words(Vec::new()),
     }
@@ -177,13 +221,33 @@ mod tests {
             ("-n shop verify ", objects(&[])),
             ("verify a ", Wanted::Words(Vec::new())),
             ("status -n ", Wanted::Namespaces),
-            ("--context ", Wanted::Contexts),
+            ("--context ", Wanted::Kubeconfig(Kind::Contexts)),
+            ("--user ", Wanted::Kubeconfig(Kind::Users)),
+            ("lint ", Wanted::Files),
+            ("lint a.yaml ", Wanted::Files),
+            ("schedule -f ", Wanted::Files),
+            ("schedule ", objects(&[])),
+            ("status --kubeconfig ", Wanted::Files),
             ("status --namespace=shop ", objects(&[])),
             ("rotate a --no-wait ", objects(&["a"])),
             ("version ", Wanted::Words(Vec::new())),
         ] {
             assert_eq!(wanted_after(line), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_value_after_an_equals_sign_and_a_name_after_its_type_are_completed() {
+        let asked_for = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let (last, before) = words.split_last().unwrap();
+            let (prefix, value, wanted) = asked(before, last);
+            (prefix.to_owned(), value.to_owned(), wanted)
+        };
+        let of = |prefix: &str, value: &str, wanted: Wanted| (prefix.to_owned(), value.to_owned(), wanted);
+        assert_eq!(asked_for("status --namespace=sh"), of("--namespace=", "sh", Wanted::Namespaces));
+        assert_eq!(asked_for("status rsec/d"), of("rsec/", "d", Wanted::Objects(Vec::new())));
+        assert_eq!(asked_for("status -n shop/"), of("", "shop/", Wanted::Namespaces));
     }
 
     #[test]

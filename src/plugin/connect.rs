@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::flags::Flags;
 use super::kubeconfig::{configuration, login, no_response};
 use super::seen::Seen;
+use super::trace::TraceLayer;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 use crate::kubernetes::connection;
@@ -55,7 +56,7 @@ impl Session {
         let command = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone()).unwrap_or_default();
         let clock = Clock::default();
         let proxy = connection::proxy_hint(&config);
-        let client = client(config, clock.clone()).map_err(|error| match &error {
+        let client = client(config, clock.clone(), args.verbosity).map_err(|error| match &error {
             kube::Error::Auth(error) => Trouble::unreachable(login(error, &command, &flags)),
             error => Trouble::unreachable(connection::unusable(error, &flags.cluster("auth whoami"))),
         })?;
@@ -123,13 +124,14 @@ impl Session {
     }
 }
 
-/// A client that takes the time of each response.
-fn client(config: Config, clock: Clock) -> Result<Client, kube::Error> {
+/// A client that takes the time of each response, and shows the requests if asked for.
+fn client(config: Config, clock: Clock, verbosity: u8) -> Result<Client, kube::Error> {
+    let trace = TraceLayer::new(verbosity, &config.cluster_url);
     let dated = move |response: http::Response<Box<DynBody>>| {
         clock.set(response.headers(), Timestamp::now());
         response
     };
-    Ok(ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(dated)).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(dated)).with_layer(&trace).build())
 }
 
 fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: &Flags, command: &str) -> Trouble {

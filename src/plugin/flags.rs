@@ -40,13 +40,40 @@ impl Flags {
     pub(super) fn cluster(&self, words: &str) -> String {
         let mut command = format!("kubectl {words}");
         let args = &self.cluster;
-        let flags = [("context", &args.context), ("cluster", &args.cluster), ("user", &args.user), ("as", &args.impersonate)];
+        let flags = [
+            ("context", &args.context),
+            ("cluster", &args.cluster),
+            ("user", &args.user),
+            ("as", &args.impersonate),
+            ("as-uid", &args.impersonate_uid),
+            ("server", &args.server),
+            ("tls-server-name", &args.tls_server_name),
+            ("username", &args.username),
+        ];
         let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
         for (flag, value) in flags.chain(args.impersonate_groups.iter().map(|group| ("as-group", group))) {
             let _ = write!(command, " --{flag} {}", quoted(value));
         }
-        if let Some(path) = &args.kubeconfig {
-            let _ = write!(command, " --kubeconfig {}", quoted(&path.to_string_lossy()));
+        for (key, value) in &args.impersonate_extra {
+            let _ = write!(command, " --as-user-extra {}", quoted(&format!("{key}={value}")));
+        }
+        let paths = [
+            ("kubeconfig", &args.kubeconfig),
+            ("certificate-authority", &args.certificate_authority),
+            ("client-certificate", &args.client_certificate),
+            ("client-key", &args.client_key),
+        ];
+        for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+            let _ = write!(command, " --{flag} {}", quoted(&path.to_string_lossy()));
+        }
+        if args.insecure_skip_tls_verify {
+            command.push_str(" --insecure-skip-tls-verify");
+        }
+        // A message must not contain credentials.
+        for (flag, given) in [("token", &args.token), ("password", &args.password)] {
+            if given.is_some() {
+                let _ = write!(command, " --{flag} {}", flag.to_ascii_uppercase());
+            }
         }
         command
     }
@@ -79,5 +106,16 @@ mod tests {
         };
         let command = "kubectl rotatedsecret status db -n shop --user admin --as jane --as-group ops --as-group 'on call'";
         assert_eq!(Flags::new(&args, "shop").plugin("status db"), command);
+    }
+
+    #[test]
+    fn a_command_contains_the_flags_of_the_connection_and_no_credentials() {
+        let line =
+            "kubectl-rotatedsecret status --server https://a.example --token abcdef --insecure-skip-tls-verify --as-uid 7 --client-key /k";
+        let args = Cli::try_parse_from(line.split_whitespace()).unwrap().cluster;
+        let command = "kubectl rotatedsecret status db -n shop --as-uid 7 --server https://a.example --client-key /k \
+                       --insecure-skip-tls-verify --token TOKEN";
+        assert_eq!(Flags::new(&args, "shop").plugin("status db"), command);
+        assert!(!format!("{args:?}").contains("abcdef"));
     }
 }

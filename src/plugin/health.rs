@@ -37,19 +37,30 @@ pub(super) enum State {
     Suspended,
     /// A rotation is due now.
     Due,
+    /// The object is as specified, and its Secret is pinned: rotations do not change it.
+    Pinned,
     /// The object is as specified.
     Ready,
 }
 
 impl State {
     /// Every state, worst first.
-    pub(super) const ALL: [Self; 8] =
-        [Self::Stalled, Self::Overdue, Self::Unattended, Self::Failing, Self::Progressing, Self::Suspended, Self::Due, Self::Ready];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Stalled,
+        Self::Overdue,
+        Self::Unattended,
+        Self::Failing,
+        Self::Progressing,
+        Self::Suspended,
+        Self::Due,
+        Self::Pinned,
+        Self::Ready,
+    ];
 
     pub(super) fn tone(self) -> Tone {
         match self {
             Self::Stalled | Self::Overdue | Self::Unattended | Self::Failing => Tone::Bad,
-            Self::Progressing | Self::Suspended | Self::Due => Tone::Caution,
+            Self::Progressing | Self::Suspended | Self::Due | Self::Pinned => Tone::Caution,
             Self::Ready => Tone::Good,
         }
     }
@@ -148,7 +159,7 @@ impl Health {
     /// Whether the object is Ready, or was Ready when it was suspended.
     pub(super) fn is_fine(&self) -> bool {
         match self.state {
-            State::Ready | State::Due => true,
+            State::Ready | State::Pinned | State::Due => true,
             State::Suspended => self.ready == "True",
             _ => false,
         }
@@ -184,6 +195,13 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         State::Progressing if ready.is_none() => Some("the operator has not reconciled the object yet".to_owned()),
         State::Progressing if lags(object) => Some("the operator has not reconciled the latest spec yet".to_owned()),
         State::Progressing if object.metadata.deletion_timestamp.is_some() => Some("it is being deleted".to_owned()),
+        State::Pinned => said().map(|said| {
+            let patch = format!(
+                r#"patch rsec {} --type=merge -p '{{"spec":{{"target":{{"versionId":null,"versionStage":null}}}}}}'"#,
+                object.name_any()
+            );
+            format!("{said}; to remove the pin: {}", flags.within(&object.namespace().unwrap_or_default()).kubectl(&patch))
+        }),
         State::Suspended => said().map(|said| match &because {
             Some(because) => format!("{said} ({because})"),
             None => said,
@@ -240,6 +258,7 @@ fn state(object: &RotatedSecret, status: &RotatedSecretStatus, is_unattended: bo
         () if object.metadata.deletion_timestamp.is_some() || lags(object) => State::Progressing,
         () if holds(object, ConditionType::Reconciling) => State::Progressing,
         () if !paused && next.is_some_and(|next| next <= now) => State::Due,
+        () if progress::pinned(object) => State::Pinned,
         () => State::Ready,
     }
 }

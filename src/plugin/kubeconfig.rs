@@ -1,5 +1,8 @@
 //! The configuration of the client, as kubectl reads it.
 
+mod overrides;
+
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -20,26 +23,50 @@ pub(super) async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble>
         Some(path) => Kubeconfig::read_from(path),
         None => merged(std::env::var_os("KUBECONFIG").as_deref()),
     };
+    let read = if overrides::name_a_cluster(args) && args.context.is_none() && args.kubeconfig.is_none() {
+        read.or_else(|_| Ok(Kubeconfig::default()))
+    } else {
+        read
+    };
     let unknown_user = read.as_ref().ok().and_then(|read| unknown_user(read, args));
     if let Some(user) = unknown_user {
         return Err(Trouble::unreachable(format!("the kubeconfig has no user {user}: {} shows them", config("get-users", args))));
     }
     let found = match read {
-        Ok(kubeconfig) => connection::configured(kubeconfig, &options).await,
+        Ok(kubeconfig) => connection::configured(overrides::applied(kubeconfig, args), &options).await,
         Err(error) => Err(error),
     };
     let mut config = found.or_else(|error| {
-        let selected = args.context.is_some() || args.kubeconfig.is_some() || args.cluster.is_some() || args.user.is_some();
+        let selected =
+            args.context.is_some() || args.kubeconfig.is_some() || args.cluster.is_some() || args.user.is_some() || args.server.is_some();
         if selected { Err(unusable(&error, args)) } else { connection::in_cluster().ok_or_else(|| unusable(&error, args)) }
     })?;
-    if args.impersonate.is_some() || !args.impersonate_groups.is_empty() {
-        if args.impersonate.is_none() {
-            return Err(Trouble::usage("--as-group needs --as"));
-        }
-        config.auth_info.impersonate.clone_from(&args.impersonate);
-        config.auth_info.impersonate_groups = Some(args.impersonate_groups.clone()).filter(|groups| !groups.is_empty());
-    }
+    impersonate(&mut config, args)?;
     Ok(config)
+}
+
+fn impersonate(config: &mut Config, args: &ClusterArgs) -> Result<(), Trouble> {
+    let flags = [
+        ("--as-group", args.impersonate_groups.is_empty()),
+        ("--as-uid", args.impersonate_uid.is_none()),
+        ("--as-user-extra", args.impersonate_extra.is_empty()),
+    ];
+    if args.impersonate.is_none() {
+        return match flags.into_iter().find(|(_, unset)| !unset) {
+            Some((flag, _)) => Err(Trouble::usage(format!("{flag} needs --as"))),
+            None => Ok(()),
+        };
+    }
+    let user = &mut config.auth_info;
+    user.impersonate.clone_from(&args.impersonate);
+    user.impersonate_groups = Some(args.impersonate_groups.clone()).filter(|groups| !groups.is_empty());
+    user.impersonate_uid.clone_from(&args.impersonate_uid);
+    let mut extra: HashMap<String, Vec<String>> = HashMap::new();
+    for (key, value) in &args.impersonate_extra {
+        extra.entry(key.clone()).or_default().push(value.clone());
+    }
+    user.impersonate_user_extra = Some(extra).filter(|extra| !extra.is_empty());
+    Ok(())
 }
 
 /// The client library takes a user that does not exist for a user without credentials.

@@ -20,6 +20,7 @@ mod flags;
 mod format;
 mod health;
 mod history;
+mod interrupt;
 mod kubeconfig;
 mod lint;
 mod names;
@@ -35,13 +36,14 @@ mod seen;
 mod status;
 mod suspend;
 mod table;
+mod trace;
 mod values;
 mod verify;
 mod version;
 mod wait;
 
-pub use args::Cli;
 use args::Command;
+pub use args::{Cli, kubectl_flag};
 use connect::Session;
 pub use exit::{Exit, Trouble};
 
@@ -51,7 +53,7 @@ pub use exit::{Exit, Trouble};
 /// One sentence with the command to run.
 pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     match &cli.command {
-        Command::Completion { shell } => return output::script(&complete::script(*shell)).map(|()| Exit::Fine),
+        Command::Completion { shell } => return output::script(complete::script(*shell)).map(|()| Exit::Fine),
         Command::Complete { words } => return complete::run(words).await,
         Command::Version(args) if args.client => return version::of_client(args),
         Command::Lint(args) => return lint::run(args),

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::Trouble;
 use super::answer::{Answer, Outcome};
 use super::connect::{REQUEST_MANAGER, Session};
+use super::interrupt::Interrupt;
 use super::objects::Task;
 use super::progress::{self, Asked, Asking};
 use super::restored::Restored;
-use super::wait::Wait;
+use super::wait::{Sent, Wait};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
 use crate::desired::{RollbackRequest, RollbackTo};
 use crate::kubernetes::stored::Brief;
@@ -23,7 +24,8 @@ pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool) -> Re
     if task.args.cancel {
         return withdraw(session, task, Asking::Rotate).await;
     }
-    let object = ready_for(session, task, Asking::Rotate).await?;
+    let interrupt = Interrupt::listen();
+    let object = interrupt.before(ready_for(session, task, Asking::Rotate)).await?;
     if let Some(held) = progress::held(&object, &session.flags).filter(|_| !force) {
         return Err(Trouble::wrong(held));
     }
@@ -33,9 +35,9 @@ pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool) -> Re
     let annotations =
         if waiting.is_some() { json!({REFRESH: asked.refresh}) } else { json!({ROTATE: asked.token, REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();
-    ask(session, task.name, annotations).await?;
-    let wait = Wait::new(session, task, Asking::Rotate, asked, &object).making(version);
-    wait.tell("requested", &format!("with token {}{}", wait.asked.token, earlier(waiting.is_some())))?;
+    let sent = ask(session, task.name, annotations, &interrupt).await?;
+    let wait = Wait::new(session, task, Asking::Rotate, asked, &object, sent).making(version);
+    wait.requested(&format!("with token {}{}", wait.asked.token, earlier(waiting.is_some())))?;
     wait.for_version(session, progress::rotation, &format!("{} is rotated", task.name)).await
 }
 
@@ -52,6 +54,7 @@ pub(super) async fn roll_back(
     object: &RotatedSecret,
     restored: &Restored,
     since: Option<&Wait>,
+    interrupt: &Interrupt,
 ) -> Result<Answer, Trouble> {
     let to = &restored.version_id;
     let refresh = token(session, object);
@@ -64,13 +67,13 @@ pub(super) async fn roll_back(
     let annotations =
         if again { json!({REFRESH: asked.refresh}) } else { json!({ROLLBACK: format!("{}:{to}", asked.token), REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).rollback(&asked.token).to_string();
-    ask(session, task.name, annotations).await?;
-    let mut wait = Wait::new(session, task, Asking::RollBack, asked, object).making(version);
+    let sent = ask(session, task.name, annotations, interrupt).await?;
+    let mut wait = Wait::new(session, task, Asking::RollBack, asked, object, sent).making(version);
     if let Some(since) = since {
         wait = wait.continuing(since);
     }
     let told = format!("the value of {}, with token {}{}", restored.words(session.now()), wait.asked.token, earlier(again));
-    wait.tell("requested", &told)?;
+    wait.requested(&told)?;
     let done = format!("{} has the value of version {to} again", task.name);
     let answer = wait.for_version(session, progress::rollback, &done).await?;
     Ok(Answer { restores: Some(restored.clone()), ..answer })
@@ -81,19 +84,25 @@ pub(super) async fn refresh(session: &Session, task: Task<'_>) -> Result<Answer,
     if task.args.cancel {
         return withdraw(session, task, Asking::Refresh).await;
     }
-    let object = ready_for(session, task, Asking::Refresh).await?;
-    let wait = request_refresh(session, task, &object).await?;
-    wait.tell("requested", &format!("with token {}", wait.asked.token))?;
+    let interrupt = Interrupt::listen();
+    let object = interrupt.before(ready_for(session, task, Asking::Refresh)).await?;
+    let wait = request_refresh(session, task, &object, &interrupt).await?;
+    wait.requested(&format!("with token {}", wait.asked.token))?;
     let done = format!("the operator has reconciled {}, and it is Ready", task.name);
     wait.for_refresh(session, progress::refreshed, &done).await
 }
 
 /// Requests a refresh. Returns the wait for its acknowledgement.
-pub(in crate::plugin) async fn request_refresh(session: &Session, task: Task<'_>, object: &RotatedSecret) -> Result<Wait, Trouble> {
+pub(in crate::plugin) async fn request_refresh(
+    session: &Session,
+    task: Task<'_>,
+    object: &RotatedSecret,
+    interrupt: &Interrupt,
+) -> Result<Wait, Trouble> {
     let token = token(session, object);
-    ask(session, task.name, json!({REFRESH: token})).await?;
+    let sent = ask(session, task.name, json!({REFRESH: token}), interrupt).await?;
     let asked = Asked { token: token.clone(), refresh: token };
-    Ok(Wait::new(session, task, Asking::Refresh, asked, object))
+    Ok(Wait::new(session, task, Asking::Refresh, asked, object, sent))
 }
 
 /// The object, if the request can be carried out in its current state.
@@ -149,10 +158,20 @@ fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(REQUEST_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-async fn ask(session: &Session, name: &str, annotations: Value) -> Result<(), Trouble> {
+async fn ask(session: &Session, name: &str, annotations: Value, interrupt: &Interrupt) -> Result<Sent, Trouble> {
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     let api: Api<Brief<RotatedSecret>> = Api::namespaced(session.client.clone(), &session.namespace);
-    api.patch(name, &parameters(), &patch).await.map(drop).map_err(|error| session.trouble("patch", name, &error))
+    interrupt.before(async { Ok(()) }).await?;
+    let parameters = parameters();
+    let arrived = tokio::select! {
+        biased;
+        ended = api.patch(name, &parameters, &patch) => {
+            ended.map_err(|error| session.trouble("patch", name, &error))?;
+            true
+        }
+        () = interrupt.received() => false,
+    };
+    Ok(Sent { arrived, interrupt: interrupt.clone() })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::answer::{Answer, Outcome};
 use super::args::RollbackArgs;
 use super::connect::Session;
 use super::flags::Flags;
+use super::interrupt::Interrupt;
 use super::objects::Task;
 use super::progress::Asking;
 use super::request;
@@ -24,11 +25,12 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
     if args.wait.cancel {
         return request::withdraw(session, task, Asking::RollBack).await?.give(&args.wait.out);
     }
-    let mut object = request::ready_for(session, task, Asking::RollBack).await?;
+    let interrupt = Interrupt::listen();
+    let mut object = interrupt.before(request::ready_for(session, task, Asking::RollBack)).await?;
     let mut refreshed: Option<Wait> = None;
     if args.to == PREVIOUS && !args.dry_run {
         // The status may be minutes old, and the label may have moved in AWS since.
-        let mut wait = request::request_refresh(session, task, &object).await?.in_any_case();
+        let mut wait = request::request_refresh(session, task, &object, &interrupt).await?.in_any_case();
         if let Err(answer) = wait.for_labels(session).await? {
             return answer.give(&args.wait.out);
         }
@@ -45,12 +47,12 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if terminal && !args.yes {
         let question = format!("restore the value of {}?", restored.words(now));
-        if !confirmed(&question, &mut std::io::stdin().lock(), &mut std::io::stderr().lock()) {
+        if !interrupt.before(answered(question)).await? {
             return Err(Trouble::wrong("not confirmed, so no rollback was requested"));
         }
-        object = still_current(session, args, &object).await?;
+        object = interrupt.before(still_current(session, args, &object)).await?;
     }
-    request::roll_back(session, task, &object, &restored, refreshed.as_ref()).await?.give(&args.wait.out)
+    request::roll_back(session, task, &object, &restored, refreshed.as_ref(), &interrupt).await?.give(&args.wait.out)
 }
 
 /// Output of a dry run.
@@ -62,6 +64,15 @@ fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timest
     );
     let answer = Answer::unasked(session, &args.name, Outcome::DryRun, message);
     Answer { restores: Some(restored), ..answer }.give(&args.wait.out)
+}
+
+/// The answer of the terminal. It is read by a thread of its own, which ends with the process: a read cannot be interrupted.
+async fn answered(question: String) -> Result<bool, Trouble> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = tell.send(confirmed(&question, &mut std::io::stdin().lock(), &mut std::io::stderr().lock()));
+    });
+    Ok(told.await.unwrap_or_default())
 }
 
 /// Asks for confirmation on a terminal. Any answer other than yes is no.

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use super::answer::{Answer, Outcome};
 use super::connect::Session;
 use super::flags::Flags;
+use super::interrupt::Interrupt;
 use super::objects::Task;
 use super::output::{self, Page};
 use super::progress::{self, Asked, Asking, Steps, Verdict};
@@ -19,6 +20,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Function that determines the progress of a rotation or a rollback.
 type Progress = fn(&RotatedSecret, &Asked, &Flags) -> (Steps, Verdict);
+
+/// A request that was sent.
+pub(super) struct Sent {
+    /// Whether the API server has confirmed it. If not, the user has interrupted the command meanwhile.
+    pub(super) arrived: bool,
+    pub(super) interrupt: Interrupt,
+}
 
 /// State of one wait.
 pub(super) struct Wait {
@@ -40,11 +48,12 @@ pub(super) struct Wait {
     aloud: bool,
     /// Other objects wait at the same time, so that each line names its own.
     several: bool,
+    sent: Sent,
     flags: Flags,
 }
 
 impl Wait {
-    pub(super) fn new(session: &Session, task: Task<'_>, asking: Asking, asked: Asked, object: &RotatedSecret) -> Self {
+    pub(super) fn new(session: &Session, task: Task<'_>, asking: Asking, asked: Asked, object: &RotatedSecret, sent: Sent) -> Self {
         Self {
             asked,
             object: object.clone(),
@@ -59,6 +68,7 @@ impl Wait {
             waits: !task.args.no_wait,
             aloud: task.args.out.is_text(),
             several: task.several,
+            sent,
             flags: session.flags.clone(),
         }
     }
@@ -123,6 +133,11 @@ impl Wait {
         Ok(Err(Answer::unasked(session, &self.name, outcome, message)))
     }
 
+    /// Shows that the request was made.
+    pub(super) fn requested(&self, what: &str) -> Result<(), Trouble> {
+        if self.sent.arrived { self.tell("requested", what) } else { Ok(()) }
+    }
+
     /// Prints one step, unless the output is for a program.
     pub(super) fn tell(&self, step: &str, what: &str) -> Result<(), Trouble> {
         if !self.aloud {
@@ -139,13 +154,18 @@ impl Wait {
         session: &Session,
         judge: impl FnMut(&mut Self) -> Result<Verdict, Trouble>,
     ) -> Result<(Outcome, String), Trouble> {
+        if !self.sent.arrived {
+            let message = "interrupted while the request was sent, so that it may be on the object";
+            return Ok((Outcome::Interrupted, message.to_owned()));
+        }
         if !self.waits {
             return Ok((Outcome::Requested, String::new()));
         }
+        let interrupt = self.sent.interrupt.clone();
         tokio::select! {
             biased;
             ended = self.watch(session, judge) => ended,
-            _ = tokio::signal::ctrl_c() => Ok((Outcome::Interrupted, "interrupted before the result was known".to_owned())),
+            () = interrupt.received() => Ok((Outcome::Interrupted, "interrupted before the result was known".to_owned())),
         }
     }
 

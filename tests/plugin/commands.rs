@@ -58,7 +58,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::AnnotateNamespaceRole => Command::AnnotateNamespaceRole(namespace),
         CommandKind::RemoveNamespaceRole => Command::RemoveNamespaceRole(namespace),
         CommandKind::AnnotateAccountRole => Command::AnnotateAccountRole(object("app")),
-        CommandKind::BindServiceAccounts => Command::BindServiceAccounts(namespace),
+        CommandKind::BindServiceAccounts => Command::BindServiceAccounts { namespace, operator: Some(object("operator")) },
         CommandKind::Patch => Command::Patch(object("db"), r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#),
         CommandKind::ApplyDefinition => Command::ApplyDefinition,
         CommandKind::WhoAmI => Command::WhoAmI,

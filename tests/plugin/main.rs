@@ -4,6 +4,8 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod commands;
+mod completion;
+mod connection;
 mod doctor;
 mod habits;
 mod lint;

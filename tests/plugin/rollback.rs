@@ -100,7 +100,9 @@ async fn a_pinned_secret_is_in_order_and_rotation_does_not_wait_for_it() -> Resu
     scene.run("rotate db").await?.ends(0).says("is pinned and does not change");
     let verified = scene.run("verify db --values").await?.ends(0);
     assert!(verified.out.contains(&format!("holds {first}, as it is pinned")), "{verified:#?}");
-    scene.run("status db").await?.ends(0).says("Pinned").says(&format!("of version {first}"));
+    let ran = scene.run("status db").await?.ends(0).says("State:           Pinned").says(&format!("of version {first}"));
+    ran.says(&format!("to remove the pin: kubectl patch rsec db --type=merge -p '{{\"spec\":{{\"target\":{{\"versionId\":null,\"versionStage\":null}}}}}}' -n {}", scene.world.namespace));
+    scene.run("status").await?.ends(0).says("1 Pinned");
     scene.run("verify db --no-aws").await?.ends(0);
     scene.world.patch("db", json!({"spec": {"target": {"versionId": null, "versionStage": "AWSPREVIOUS"}}})).await?;
     scene.run("refresh db").await?.ends(0);

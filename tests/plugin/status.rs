@@ -96,19 +96,6 @@ async fn history_tells_versions_and_causes() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_completion_of_each_shell_knows_the_commands() -> Result<()> {
-    let scene = Scene::new("completion").await?;
-    for shell in ["bash", "zsh", "fish"] {
-        let ran = scene.run(&format!("completion {shell}")).await?.ends(0);
-        for command in ["status", "rotate", "verify", "doctor"] {
-            assert!(ran.out.contains(command), "{shell} does not know {command}");
-        }
-    }
-    scene.run("completion tcsh").await?.ends(2);
-    Ok(())
-}
-
 /// As a user types it. kubectl looks for the plugin on PATH, which is the directory of the binary.
 async fn kubectl(scene: &Scene, line: &str) -> Result<Ran> {
     let mut command = Command::new(scene.world.cluster.kubectl());

@@ -13,6 +13,7 @@ use crate::plugin::connect::Session;
 use crate::plugin::flags::Flags;
 use crate::plugin::format::Format;
 use crate::plugin::health::unattended;
+use crate::plugin::interrupt::Interrupt;
 use crate::plugin::objects::Task;
 use crate::plugin::operator::leases;
 use crate::plugin::progress::{Asked, Asking, Verdict, acknowledged};
@@ -54,12 +55,13 @@ async fn probe(session: &Session, object: &RotatedSecret) -> (Finding, String) {
     if let Err(trouble) = ready_for(session, task, Asking::Refresh).await {
         return (Finding::Note, format!("not probed: {trouble}"));
     }
-    let ended = match request_refresh(session, task, object).await {
+    let ended = match request_refresh(session, task, object, &Interrupt::listen()).await {
         Ok(wait) => wait.for_refresh(session, answered, "").await,
         Err(trouble) => Err(trouble),
     };
     match ended {
         Ok(answer) if answer.outcome == Outcome::Done => (Finding::Ok, format!("it has acknowledged a refresh of {name}")),
+        Ok(answer) if answer.outcome == Outcome::Interrupted => (Finding::Note, "not probed: interrupted".to_owned()),
         Ok(answer) => (
             Finding::Problem,
             format!("it has not acknowledged a refresh of {name} within 60s: {}", advice(&session.flags, answer.withdraw)),

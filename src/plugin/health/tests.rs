@@ -59,6 +59,13 @@ fn every_object_has_one_word_and_it_is_the_worst_that_is_true() {
         );
     for (what, change, state, fine) in [
         ("healthy", json!({}), State::Ready, true),
+        ("pinned", json!({"spec": {"target": {"versionStage": "AWSPREVIOUS"}}}), State::Pinned, true),
+        (
+            "pinned and due",
+            json!({"spec": {"target": {"versionStage": "AWSPREVIOUS"}}, "status": {"nextRotationTime": "2026-06-01T11:58:30Z"}}),
+            State::Due,
+            true,
+        ),
         ("never rotates", json!({"status": {"nextRotationTime": null}}), State::Ready, true),
         ("stalled", json!({"status": {"conditions": stalled}}), State::Stalled, false),
         ("stalled and late", json!({"status": {"conditions": stalled, "nextRotationTime": "2026-05-30T12:00:00Z"}}), State::Stalled, false),

@@ -169,7 +169,7 @@ fn summary(items: &[Health], now: Timestamp) -> String {
     let day = SignedDuration::from_hours(24);
     let soon = items
         .iter()
-        .filter(|health| matches!(health.state, State::Ready | State::Due))
+        .filter(|health| matches!(health.state, State::Ready | State::Pinned | State::Due))
         .filter(|health| health.next_rotation_time.as_ref().is_some_and(|next| next.0.duration_since(now) <= day))
         .count();
     let objects = count(items.len(), "object", "objects");
