@@ -11,6 +11,8 @@ use testkit::reference::anchor;
 
 use testkit::control_plane;
 
+mod shells;
+
 /// Where pages are: their text by their path from the root of the repository.
 fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

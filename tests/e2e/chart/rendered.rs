@@ -170,7 +170,13 @@ async fn the_alert_rules_and_the_dashboard_reach_the_cluster_word_for_word() -> 
 
     let of = |kind: &str| applied.objects.iter().find(|object| object.types.as_ref().is_some_and(|types| types.kind == kind));
     let rule = of("PrometheusRule").context("a PrometheusRule")?;
-    ensure!(rule.data["spec"] == serde_saphyr::from_str::<Value>(RULES)?, "{}", rule.data["spec"]);
+    // Without an address of the runbook there is no link that opens nowhere.
+    let unlinked = RULES.replace("runbook_url: ", "runbook: ");
+    ensure!(rule.data["spec"] == serde_saphyr::from_str::<Value>(&unlinked)?, "{}", rule.data["spec"]);
+    let linked = format!("{set},metrics.prometheusRule.runbookUrl=https://docs.example/runbook.html");
+    let linked = chart::render(&chart, &["--namespace", PLACE, "--set", &linked])?;
+    ensure!(linked.contains("runbook_url: https://docs.example/runbook.html#rotatedsecretsoverdue\n"), "{linked}");
+    ensure!(!linked.contains("docs/runbook.md#rotatedsecrets"), "{linked}");
     ensure!(rule.labels()["release"] == "prometheus" && rule.labels()["app.kubernetes.io/instance"] == chart::NAME, "labelled");
     let map = of("ConfigMap").context("a ConfigMap")?;
     ensure!(map.data["data"]["rotated-secrets.json"] == DASHBOARD, "{}", map.data);
