@@ -36,7 +36,7 @@ pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
 pub use place::RecordedIn;
 pub use policy::Policy;
-pub use removal::{AwsRemoval, Removal, SecretPlace};
+pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
 pub use settings::{Setting, Settings};
 pub(crate) use syntax::is_subdomain;

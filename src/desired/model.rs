@@ -180,9 +180,9 @@ impl Desired {
         self.value.is_some() || matches!(self.rotation, Rotation::Lambda(_))
     }
 
-    /// Whether deletion of the object requires cleanup.
+    /// Whether deletion of the object requires cleanup: as `needs_cleanup`.
     pub fn needs_finalizer(&self) -> bool {
-        (self.value.is_some() && self.delete_after_days.is_some()) || self.target.as_ref().is_some_and(|target| target.retained)
+        self.delete_after_days.is_some() || self.target.as_ref().is_some_and(|target| target.retained)
     }
 
     /// Value of the rotation tag. Derived from the name, so that a recreated object continues the rotation of its

@@ -8,7 +8,10 @@ use kube::ResourceExt;
 
 use super::arn::{SecretArn, is_default_name};
 use super::policy::Policy;
-use crate::api::{AwsDeletionPolicy, CreationPolicy, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
+use crate::api::{
+    AwsDeletionPolicy, Cause, CreationPolicy, RotatedSecret, RotatedSecretSpec, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE,
+    TAG_NAMESPACE_UID, TAG_UID,
+};
 use crate::identity::Session;
 use crate::version_id::VersionIds;
 
@@ -36,6 +39,10 @@ pub struct Removal {
 pub struct AwsRemoval {
     /// Recovery window in days.
     pub window: i32,
+    /// Whether the object still declares a value. If not, it does not delete the secret that it managed before.
+    pub managed: bool,
+    /// Whether the status says that the object is adopting a secret, whose tags may still name the object before it.
+    pub adopting: bool,
     /// Cluster and namespace for role sessions.
     pub session: Session,
     /// ServiceAccount whose identity is used.
@@ -51,6 +58,24 @@ pub struct AwsRemoval {
     flags: (String, String),
     namespace: String,
     name: String,
+}
+
+/// Whose a secret is, by its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This object.
+    This,
+    /// An earlier object of the same name in the same namespace.
+    Former,
+    /// Another one, or none.
+    Another,
+}
+
+/// Whether the deletion of such an object requires work. It follows from the spec alone, so that it is known before
+/// anything else is. An object that has lost `spec.value` reports the AWS secret that it leaves behind.
+pub fn needs_cleanup(spec: &RotatedSecretSpec) -> bool {
+    let retains = spec.target.creation_policy == CreationPolicy::Owner && spec.target.deletion_policy == SecretDeletionPolicy::Retain;
+    spec.aws.deletion_policy == AwsDeletionPolicy::Delete || retains
 }
 
 /// A place where the AWS secret may be.
@@ -70,7 +95,9 @@ impl Removal {
         let requested = object.metadata.deletion_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         let target = spec.target.name.clone().unwrap_or_else(|| object.name_any());
         let retained = spec.target.deletion_policy == SecretDeletionPolicy::Retain;
-        let deletes = spec.value.is_some() && spec.aws.deletion_policy == AwsDeletionPolicy::Delete && !uid.is_empty();
+        let managed_before = object.status.as_ref().is_some_and(|status| status.declared.is_some());
+        let manages = spec.value.is_some() || managed_before;
+        let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete && !uid.is_empty();
         Self {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
@@ -90,7 +117,10 @@ impl AwsRemoval {
         let aws = &object.spec.aws;
         let tags = [(TAG_CLUSTER, policy.cluster.clone()), (TAG_NAMESPACE, namespace.clone()), (TAG_NAME, name.clone()), (TAG_UID, uid)];
         let reported = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.as_deref());
+        let newest = object.status.as_ref().and_then(|status| status.history.first());
         Self {
+            managed: object.spec.value.is_some(),
+            adopting: reported.is_none() && newest.is_some_and(|newest| newest.cause == Cause::Adopted),
             window: aws.recovery_window_in_days.clamp(7, 30),
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
@@ -106,6 +136,17 @@ impl AwsRemoval {
     /// Whether these tags prove that the secret is this object's.
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
         self.tags.iter().all(|(key, value)| tags.get(key) == Some(value))
+    }
+
+    /// Whose the secret is. `namespace_uid`: of the object's namespace.
+    pub fn owner(&self, tags: &BTreeMap<String, String>, namespace_uid: Option<&str>) -> Owner {
+        let succeeds = || self.tags.iter().all(|(key, value)| key == TAG_UID || tags.get(key) == Some(value));
+        let same_namespace = || namespace_uid.is_some() && tags.get(TAG_NAMESPACE_UID).map(String::as_str) == namespace_uid;
+        match self.owns(tags) {
+            true => Owner::This,
+            false if succeeds() && same_namespace() => Owner::Former,
+            false => Owner::Another,
+        }
     }
 
     /// Where to look, best first: where the recorded ARN says, if it can belong to this object, and where the flags put

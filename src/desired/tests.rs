@@ -384,7 +384,8 @@ fn a_finalizer_is_only_there_where_something_must_be_cleaned_up() {
     let table = [
         (json!({"value": owned}), false),
         (json!({"value": owned, "aws": deleted}), true),
-        (json!({"aws": deleted}), false),
+        // The value may have been removed: what becomes of the AWS secret has to be said.
+        (json!({"aws": deleted}), true),
         (json!({"target": retained}), true),
         (json!({"value": owned, "target": retained}), true),
         (json!({"value": owned, "aws": deleted, "target": retained}), true),

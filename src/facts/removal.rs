@@ -22,7 +22,16 @@ pub enum SecretLeft {
     Absent,
     /// AWS shows a secret whose tags do not name this object.
     Foreign,
-    /// AWS shows a secret with the tags of this object.
+    /// AWS shows a secret of an earlier object of the same name, which this object did not adopt.
+    Former {
+        /// The full ARN.
+        arn: String,
+        /// Where it is.
+        place: SecretPlace,
+        /// It is scheduled for deletion.
+        deleted: bool,
+    },
+    /// AWS shows a secret with the tags of this object, or one that it was adopting.
     Ours {
         /// The full ARN.
         arn: String,

@@ -1,5 +1,6 @@
 //! Ownership and adoption of an AWS secret that exists. Adoption is recorded in status before the ownership tags are
-//! written, so a crash in between cannot repeat its side effects (start of the schedule, first rotation).
+//! written, so a crash in between cannot repeat its side effects (start of the schedule, first rotation). It is recorded
+//! before the secret is restored, too.
 
 use jiff::Timestamp;
 
@@ -28,16 +29,20 @@ fn admission(want: &Desired, seen: &Observation, secret: &SecretState, now: Time
     match secret.ownership {
         Ownership::Another(_) | Ownership::Nobody => Some(Next::blocked(not_ours(want, seen, secret))),
         Ownership::Adoptable if secret.deleted => Some(Next::blocked(scheduled_for_deletion(want, secret))),
-        Ownership::Ours | Ownership::Former if secret.deleted => Some(Next::Do(Step::Restore)),
+        Ownership::Ours if secret.deleted => Some(Next::Do(Step::Restore)),
         Ownership::Ours => None,
         Ownership::Adoptable => Some(unadoptable(want, secret).map_or_else(|| adopt(want, seen, secret, now), Next::blocked)),
         Ownership::Former => Some(adopt(want, seen, secret, now)),
     }
 }
 
-/// Reports the adoption, then tags the secret.
+/// Reports the adoption, then restores and tags the secret. If the object is deleted in between, the report tells that the
+/// secret is to go with it.
 fn adopt(want: &Desired, seen: &Observation, secret: &SecretState, now: Timestamp) -> Next {
     let reported = secret.current.as_ref().is_none_or(|current| seen.status.adopting() == Some(&current.version));
+    if reported && secret.deleted {
+        return Next::Do(Step::Restore);
+    }
     if reported {
         return Next::Do(Step::Adopt { tags: secret.drift.missing_tags.clone() });
     }

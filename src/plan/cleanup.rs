@@ -40,6 +40,9 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         return CleanupNext::Do(Step::ReleaseMirror);
     }
     let Some(aws) = removal.aws.as_ref().filter(|_| !journal.did(StepKind::Delete)) else { return released() };
+    if !aws.managed {
+        return kept("spec.value was removed from the object, which has not managed the AWS secret since".to_owned());
+    }
     if removal.suspended {
         return kept("spec.suspend is true, so nothing is changed in AWS".to_owned());
     }
@@ -53,10 +56,21 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(aws, replicas, journal, now),
         (Some(SecretLeft::Ours { deleted: true, .. }), Some(_)) => CleanupNext::Do(Step::Delete { window: aws.window }),
         (Some(_), Some(until)) => CleanupNext::Wait { until, why: format!("AWS may show an old state; what it shows counts from {until}") },
-        (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() => {
+        (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() || aws.adopting => {
             kept("its tags do not say that it is owned by this object".to_owned())
         }
-        (Some(SecretLeft::Ours { deleted: true, .. } | SecretLeft::Absent | SecretLeft::Foreign), None) => released(),
+        (Some(SecretLeft::Former { deleted: false, .. }), None) => {
+            kept("its tags say that it is owned by an earlier object of this name, and this object did not adopt it".to_owned())
+        }
+        (
+            Some(
+                SecretLeft::Ours { deleted: true, .. }
+                | SecretLeft::Former { deleted: true, .. }
+                | SecretLeft::Absent
+                | SecretLeft::Foreign,
+            ),
+            None,
+        ) => released(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::reconciler::Reconciler;
 use crate::api::{ALLOWED_NAMES, SUSPEND};
 use crate::aws::Address;
 use crate::backoff::Class;
-use crate::desired::{AwsRemoval, Removal, SecretArn, SecretPlace, glob_allows};
+use crate::desired::{AwsRemoval, Owner, Removal, SecretArn, SecretPlace, glob_allows};
 use crate::facts::{AwsSecret, SecretLeft};
 use crate::failure::Failure;
 use crate::kubernetes::mirror;
@@ -66,8 +66,14 @@ impl Reconciler<'_> {
         let here = recorded.filter(|arn| arn.region == place.region && arn.name == place.name);
         let elsewhere = |arn: &&SecretArn| self.account().is_some_and(|account| account != arn.account);
         let found = self.describe_left(aws, place, here.filter(|arn| !elsewhere(arn))).await?;
+        let owner = |found: &AwsSecret| match aws.owner(&found.tags, policy.uid.as_deref()) {
+            _ if found.name != place.name => Owner::Another,
+            // The adoption is reported before the secret is restored and tagged, so it may have been restored.
+            Owner::Former if aws.adopting => Owner::This,
+            owner => owner,
+        };
         Ok(match (found, here.filter(elsewhere)) {
-            (Some(found), _) if found.name == place.name && aws.owns(&found.tags) => SecretLeft::Ours {
+            (Some(found), _) if owner(&found) == Owner::This => SecretLeft::Ours {
                 arn: found.arn,
                 place: place.clone(),
                 deleted: found.deleted,
@@ -77,6 +83,9 @@ impl Reconciler<'_> {
                 "it is in account {}, and the identity that acts for this object belongs to another account",
                 arn.account
             )),
+            (Some(found), None) if owner(&found) == Owner::Former => {
+                SecretLeft::Former { arn: found.arn, place: place.clone(), deleted: found.deleted }
+            }
             (Some(_), None) => SecretLeft::Foreign,
             (None, None) => SecretLeft::Absent,
         })

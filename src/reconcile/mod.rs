@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod authorize;
 mod failed;
+mod finalizer;
 mod instrument;
 mod locate_removal;
 mod memory;
@@ -53,10 +54,11 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     let now = (ctx.clock)();
     let nothing =
         |until: Timestamp| ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
+    let mut reconciler = Reconciler::new(object, ctx);
+    let finalizer = reconciler.keep_finalizer(&status::waits(object, now)).await;
     if let Some(until) = status::repair_delayed(object, now) {
         return nothing(until);
     }
-    let mut reconciler = Reconciler::new(object, ctx);
     if let Some(until) = ctx.memory.unwritable(&reconciler.uid(), object.metadata.generation, now) {
         return nothing(until);
     }
@@ -72,6 +74,9 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
         return reconciler.wait(&want, waits, now).await;
     }
     reconciler.journal = Journal::holding(waits.steps);
+    if let Some((step, effect)) = finalizer {
+        reconciler.journal.record(step, effect);
+    }
     let configured = want.clone();
     let (want, run) = match reconciler.locate(want).await {
         Ok(want) => {

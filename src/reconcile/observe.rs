@@ -1,11 +1,8 @@
 //! Reads what AWS and Kubernetes show of one object. Reads only: what the facts mean is [`crate::compare`]'s business.
 //! A value is read only if a comparison needs to know whether it has the declared fields.
 
-use kube::ResourceExt;
-
 use super::failed;
 use super::reconciler::Reconciler;
-use crate::api::FINALIZER;
 use crate::api::condition::ConditionType;
 use crate::aws::{Address, SecretsManager, Selector, Version};
 use crate::backoff::Class;
@@ -17,6 +14,7 @@ use crate::identity::AwsAccount;
 use crate::kubernetes::mirror;
 use crate::refusal::Refusal;
 use crate::status;
+use crate::step::Step;
 use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
@@ -40,11 +38,12 @@ impl Reconciler<'_> {
 
     async fn facts(&mut self, want: &Desired, status: &StatusFacts) -> Result<Facts, Failed> {
         let access = self.access(want).await.map_err(provisioned)?;
-        let finalizer = self.object.finalizers().iter().any(|name| name == FINALIZER);
+        let finalizer = self.has_finalizer();
         let charged = self.ctx.memory.charged(&want.secret_key());
         let mut facts = Facts { access, finalizer, charged, ..Facts::default() };
-        // Whether a name exists that is not allowed is not for this namespace to know.
-        if want.suspended || !facts.access.granted() {
+        // Whether a name exists that is not allowed is not for this namespace to know. And the finalizer comes first.
+        let finalizer_first = want.needs_finalizer() && !finalizer && !self.journal.tried(&Step::AddFinalizer);
+        if want.suspended || !facts.access.granted() || finalizer_first {
             return Ok(facts);
         }
         facts.secret = self.secret(want, status).await.map_err(provisioned)?;

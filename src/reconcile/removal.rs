@@ -235,6 +235,7 @@ fn at_finalizer(failed: &Failed) -> bool {
 fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
     let (found, replicas) = match &remains.secret {
         Some(SecretLeft::Ours { arn, place, replicas, .. }) => (Some((arn.clone(), place.region.clone())), replicas.clone()),
+        Some(SecretLeft::Former { arn, place, .. }) => (Some((arn.clone(), place.region.clone())), BTreeSet::new()),
         _ => (None, BTreeSet::new()),
     };
     let aws = removal.aws.as_ref();

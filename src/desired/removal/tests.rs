@@ -52,6 +52,43 @@ fn aws_matters_only_if_the_secret_is_deleted_with_the_object() {
 }
 
 #[test]
+fn an_object_that_had_a_value_still_has_an_aws_secret_to_report() {
+    let spec = json!({"aws": {"deletionPolicy": "Delete"}});
+    let mut object = going(spec, Some(ARN));
+    object.status.as_mut().unwrap().declared = Some(serde_json::from_value(json!({"hash": "h", "fields": []})).unwrap());
+    let aws = Removal::of(&object, &policy()).aws.unwrap();
+    assert!(!aws.managed && aws.recorded.is_some());
+    assert!(Removal::of(&going(deletable(&json!({})), None), &policy()).aws.unwrap().managed);
+}
+
+#[test]
+fn a_reported_adoption_is_known_until_the_secret_has_an_arn() {
+    let entry = |cause: &str| json!([{"versionId": "v", "time": "2026-01-01T00:00:00Z", "cause": cause, "outcome": "Succeeded"}]);
+    for (arn, cause, adopting) in [(None, "Adopted", true), (Some(ARN), "Adopted", false), (None, "Created", false)] {
+        let mut object = going(deletable(&json!({})), arn);
+        object.status.as_mut().unwrap().history = serde_json::from_value(entry(cause)).unwrap();
+        assert_eq!(Removal::of(&object, &policy()).aws.unwrap().adopting, adopting, "{arn:?} {cause}");
+    }
+}
+
+#[test]
+fn a_former_secret_has_our_names_and_the_uid_of_this_namespace() {
+    let removal = Removal::of(&going(deletable(&json!({})), None), &policy()).aws.unwrap();
+    let mut tags = removal.tags.clone();
+    tags.insert(TAG_NAMESPACE_UID.to_owned(), "ns".to_owned());
+    assert_eq!(removal.owner(&tags, Some("ns")), Owner::This);
+    tags.insert(TAG_UID.to_owned(), "earlier".to_owned());
+    assert_eq!(removal.owner(&tags, Some("ns")), Owner::Former);
+    assert_eq!(removal.owner(&tags, Some("other")), Owner::Another);
+    assert_eq!(removal.owner(&tags, None), Owner::Another);
+    for key in [TAG_CLUSTER, TAG_NAMESPACE, TAG_NAME, TAG_NAMESPACE_UID] {
+        let mut other = tags.clone();
+        other.insert(key.to_owned(), "other".to_owned());
+        assert_eq!(removal.owner(&other, Some("ns")), Owner::Another, "{key}");
+    }
+}
+
+#[test]
 fn the_secret_is_looked_for_where_it_was_recorded_and_where_the_flags_put_it() {
     let here = place("eu-central-1", "k8s/shop/db-admin", true);
     assert_eq!(places(&json!({}), None, &policy()), vec![here.clone()]);

@@ -54,6 +54,11 @@ fn our_own_secret_is_restored_once_a_turn_and_nobody_elses() {
     for ownership in [Ownership::Ours, Ownership::Former] {
         let mut facts = owned(ownership);
         facts.secret.as_mut().unwrap().deleted = true;
+        if ownership == Ownership::Former {
+            // If the object is deleted after the restoration, this shows that it has to clean up.
+            assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { adopting: true, .. })));
+            facts.status.history = vec![adopted("current")];
+        }
         assert_eq!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Restore));
         facts.journal.record(Step::Restore, Effect::Applied { at: at(NOW) });
         assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(Rest { awaiting: true, .. })));

@@ -44,12 +44,19 @@ fn ours(deleted: bool, replicas: &[&str]) -> SecretLeft {
     }
 }
 
+fn former(deleted: bool) -> SecretLeft {
+    let SecretLeft::Ours { arn, place, .. } = ours(deleted, &[]) else { panic!() };
+    SecretLeft::Former { arn, place, deleted }
+}
+
 fn secrets() -> Vec<SecretLeft> {
     let out_of_reach = SecretLeft::OutOfReach("forbidden".to_owned());
     vec![
         out_of_reach,
         SecretLeft::Absent,
         SecretLeft::Foreign,
+        former(false),
+        former(true),
         ours(false, &[]),
         ours(true, &[]),
         ours(false, &["eu-west-1"]),
@@ -95,7 +102,8 @@ fn every_deletion_ends_and_deletes_only_what_is_proved_to_be_ours() {
         assert_eq!(unique.len(), steps.len(), "nothing is repeated: {case}");
         match &end {
             CleanupNext::Release { kept } => {
-                let lost = matches!(secret, SecretLeft::OutOfReach(_)) || reported && secret == SecretLeft::Foreign;
+                let lost = matches!(secret, SecretLeft::OutOfReach(_) | SecretLeft::Former { deleted: false, .. })
+                    || reported && secret == SecretLeft::Foreign;
                 assert_eq!(kept.is_some(), delete && (suspended || lost), "{case}");
             }
             CleanupNext::Wait { until, .. } => {
@@ -104,6 +112,29 @@ fn every_deletion_ends_and_deletes_only_what_is_proved_to_be_ours() {
             }
             _ => panic!("{case}"),
         }
+    }
+}
+
+#[test]
+fn an_object_without_a_value_says_that_the_secret_it_managed_is_kept() {
+    for (managed, suspended) in iproduct!([false, true], [false, true]) {
+        let mut removal = removal(true, suspended, true, 5);
+        removal.aws.as_mut().unwrap().managed = managed;
+        let next = plan_cleanup(&removal, &Remains::default(), &Journal::default(), at(NOW));
+        match next {
+            CleanupNext::Release { kept: Some(why) } => assert_eq!(why.contains("spec.value was removed"), !managed, "{why}"),
+            next => assert!(managed && !suspended && next == CleanupNext::Look, "{next:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_adoption_that_was_reported_leaves_no_secret_without_a_word() {
+    for adopting in [false, true] {
+        let mut removal = removal(true, false, false, 300);
+        removal.aws.as_mut().unwrap().adopting = adopting;
+        let (_, end) = run(&removal, &SecretLeft::Foreign, false, true);
+        assert!(matches!(&end, CleanupNext::Release { kept } if kept.is_some() == adopting), "{end:?}");
     }
 }
 

@@ -260,3 +260,110 @@ async fn in_a_namespace_that_ends_the_report_is_in_the_namespace_of_the_operator
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_deleted_during_its_adoption_takes_the_restored_aws_secret_along() -> Result<()> {
+    let stage = Stage::new("deletion").await?;
+    stage.settled("app", deletable()).await?;
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    ensure!(is_gone(&stage, "app").await? && scheduled(&stage, "app"), "the first object");
+    drop(stage.delete_secret("app").await);
+    stage.advance(HOUR);
+    stage.break_aws("TagResource", denied());
+    stage.settled("app", deletable()).await?;
+    ensure!(!scheduled(&stage, "app"), "the second object restored it and cannot tag it");
+    stage.delete_object("app").await?;
+    pass(&stage, "app", 5 * MINUTE).await?;
+    ensure!(is_gone(&stage, "app").await? && scheduled(&stage, "app"), "the AWS secret goes with the object");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aws_secret_of_an_earlier_object_that_was_not_adopted_is_reported() -> Result<()> {
+    let stage = Stage::new("deletion").await?;
+    stage.settled("app", spec()).await?;
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    drop(stage.delete_secret("app").await);
+    stage.advance(HOUR);
+    stage.world.create("app", deletable()).await?;
+    let finalizer = json!({"metadata": {"finalizers": [rotated_secrets::api::FINALIZER]}});
+    stage.world.patch("app", finalizer).await?;
+    stage.delete_object("app").await?;
+    pass(&stage, "app", 5 * MINUTE).await?;
+    ensure!(is_gone(&stage, "app").await? && !scheduled(&stage, "app"), "the earlier object retained it");
+    assert_eq!(stage.told("app", "Warning", "AwsSecretKept").await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_becomes_delete_counts_at_once_even_if_aws_cannot_be_read() -> Result<()> {
+    let mut stage = Stage::new("deletion").await?;
+    let delete = json!({"spec": {"aws": {"deletionPolicy": "Delete"}}});
+    for name in ["unreadable", "suspended", "refused"] {
+        stage.settled(name, spec()).await?;
+        ensure!(stage.object(name).await?.metadata.finalizers.is_none(), "{name}");
+    }
+    stage.break_aws("DescribeSecret", denied());
+    // The second reconcile waits for the end of the backoff.
+    stage.advance(HOUR);
+    stage.reconcile("unreadable").await?;
+    stage.world.patch("unreadable", delete.clone()).await?;
+    stage.reconcile("unreadable").await?;
+    stage.mend_aws();
+    stage.world.patch("suspended", json!({"spec": {"suspend": true}})).await?;
+    stage.settle("suspended").await?;
+    stage.world.patch("suspended", delete.clone()).await?;
+    stage.reconcile("suspended").await?;
+    stage.ctx.policy.allowed_regions = vec!["us-east-1".to_owned()];
+    stage.settle("refused").await?;
+    stage.world.patch("refused", delete).await?;
+    stage.reconcile("refused").await?;
+    stage.ctx.policy.allowed_regions.clear();
+    for (name, deleted) in [("unreadable", true), ("suspended", false), ("refused", true)] {
+        ensure!(stage.object(name).await?.metadata.finalizers.is_some(), "{name} can go without a word");
+        stage.delete_object(name).await?;
+        pass(&stage, name, 5 * MINUTE).await?;
+        ensure!(is_gone(&stage, name).await?, "{name}");
+        assert_eq!(
+            (scheduled(&stage, name), stage.told(name, "Warning", "AwsSecretKept").await?),
+            (deleted, i32::from(!deleted)),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_becomes_retain_releases_a_suspended_object() -> Result<()> {
+    let stage = Stage::new("deletion").await?;
+    stage.settled("app", deletable()).await?;
+    stage.world.patch("app", json!({"spec": {"suspend": true, "aws": {"deletionPolicy": "Retain"}}})).await?;
+    stage.settle("app").await?;
+    ensure!(stage.object("app").await?.metadata.finalizers.is_none(), "nothing is to be cleaned up");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_lost_its_value_reports_the_aws_secret_that_it_leaves() -> Result<()> {
+    let stage = Stage::new("deletion").await?;
+    stage.settled("app", deletable()).await?;
+    stage.world.patch("app", json!({"spec": {"value": null}})).await?;
+    stage.settle("app").await?;
+    let before = stage.aws();
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    ensure!(is_gone(&stage, "app").await?, "the object is held back");
+    assert_eq!((stage.aws(), stage.told("app", "Warning", "AwsSecretKept").await?), (before, 1));
+    let notes = stage.events("app").await?;
+    ensure!(!notes.is_empty(), "{notes:?}");
+    // One that never had a value has nothing to report.
+    stage.external_writer().create(&stage.aws_name("mirror"), "theirs", &std::collections::BTreeMap::new())?;
+    stage.settled("mirror", json!({"aws": {"deletionPolicy": "Delete"}})).await?;
+    stage.delete_object("mirror").await?;
+    stage.settle("mirror").await?;
+    ensure!(is_gone(&stage, "mirror").await?, "the object is held back");
+    assert_eq!(stage.told("mirror", "Warning", "AwsSecretKept").await?, 0);
+    Ok(())
+}
