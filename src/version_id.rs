@@ -48,6 +48,9 @@ impl<T: Into<String>> From<T> for VersionId {
     }
 }
 
+/// How many times the same change of the declared fields can follow the same predecessor.
+const MAX_REPEATS: u32 = 64;
+
 /// Causes that the id of a version may follow from, beside the creation of the secret and the first rotation.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates<'a> {
@@ -102,6 +105,19 @@ impl VersionIds {
         self.derive(&format!("declare:{predecessor}:{declared}"))
     }
 
+    /// The ids of such a change, in the order of their use. The same change follows the same predecessor again if another
+    /// client has moved `AWSCURRENT` back to it.
+    pub fn declarations<'a>(&self, predecessor: &'a VersionId, declared: &'a str) -> impl Iterator<Item = VersionId> + use<'a> {
+        let ids = *self;
+        let repeated = move |n: u32| ids.derive(&format!("declare:{predecessor}:{declared}:{n}"));
+        std::iter::once(ids.declaration(predecessor, declared)).chain((1..MAX_REPEATS).map(repeated))
+    }
+
+    /// Whether the id is that of such a change.
+    pub fn is_declaration(&self, version: &VersionId, predecessor: &VersionId, declared: &str) -> bool {
+        version.is_derived() && self.declarations(predecessor, declared).any(|id| id == *version)
+    }
+
     /// Why a version has this id: the only place that maps an id to its cause. `None`: it follows from none of the
     /// `candidates`.
     pub fn explain(&self, version: &VersionId, candidates: &Candidates<'_>) -> Option<Cause> {
@@ -116,7 +132,7 @@ impl VersionIds {
             return Some(Cause::Requested);
         }
         if let Some((predecessors, hash)) = &candidates.declared
-            && predecessors.iter().any(|predecessor| is(self.declaration(predecessor, hash)))
+            && predecessors.iter().any(|predecessor| self.is_declaration(version, predecessor, hash))
         {
             return Some(Cause::SpecChanged);
         }
@@ -212,6 +228,9 @@ mod tests {
             (ids.request("token"), Some(Cause::Requested), None),
             (ids.declaration(&one, "abc"), Some(Cause::SpecChanged), None),
             (ids.declaration(&other, "abc"), Some(Cause::SpecChanged), None),
+            (ids.declarations(&other, "abc").nth(1).unwrap(), Some(Cause::SpecChanged), None),
+            (ids.declarations(&other, "abc").last().unwrap(), Some(Cause::SpecChanged), None),
+            (ids.declarations(&other, "abd").nth(1).unwrap(), None, None),
             (ids.slot(due), Some(Cause::Scheduled), None),
             (ids.slot(due + jiff::SignedDuration::from_hours(1)), Some(Cause::Scheduled), None),
             (ids.rollback("another"), None, None),
@@ -225,6 +244,15 @@ mod tests {
             assert_eq!(ids.explain(&version, &all), with_all, "{version}");
             assert_eq!(ids.explain(&version, &Candidates::default()), with_none, "{version}");
         }
+    }
+
+    #[test]
+    fn a_change_that_is_repeated_has_an_id_of_its_own_each_time_and_the_first_is_as_before() {
+        let (ids, one) = (VersionIds::of(UID), VersionId::from("one"));
+        let all: Vec<VersionId> = ids.declarations(&one, "abc").collect();
+        assert_eq!(all[0], ids.declaration(&one, "abc"));
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+        assert!(all.iter().all(|id| ids.is_declaration(id, &one, "abc") && !ids.is_declaration(id, &one, "abd")));
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn schedule_base(input: Input<'_>, secret: &AwsSecret, version: &VersionId, chan
         status.history.first().is_some_and(|newest| newest.cause == Cause::SpecChanged)
     } else {
         let hash = want.value.as_ref().map(DeclaredValue::hash).unwrap_or_default();
-        previous.is_some_and(|previous| want.ids.declaration(previous, &hash) == *version)
+        previous.is_some_and(|previous| want.ids.is_declaration(version, previous, &hash))
     };
     match (redeclared, status.last_rotation, previous) {
         (true, Some(before), _) => Ok(before),

@@ -103,7 +103,7 @@ impl SecretState {
     /// Whether the current version was written because the declared fields became those with this hash.
     pub fn written_for(&self, want: &Desired, hash: &str) -> bool {
         let current = self.current.as_ref().map(|current| &current.version);
-        self.previous().is_some_and(|previous| current == Some(&want.ids.declaration(previous, hash)))
+        self.previous().zip(current).is_some_and(|(previous, current)| want.ids.is_declaration(current, previous, hash))
     }
 
     /// Whether AWS rotates the secret, for this object or not.

@@ -133,8 +133,9 @@ impl Reconciler<'_> {
         };
         let written = self.aws()?.put(at, new.version, &value, stage, new.label).await?;
         match (written, new.source) {
-            (Written::Applied, Source::Compose) => Ok(Effect::Applied { at: now }),
-            (Written::Applied, Source::Copy { .. }) => {
+            // Generated values differ. Only a change of the declared fields can compose the same value twice.
+            (Written::Applied, Source::Compose) if new.cause != Cause::SpecChanged => Ok(Effect::Applied { at: now }),
+            (Written::Applied, _) => {
                 let created = self.find(at, new.version).await?.map_or(now, |read| read.created);
                 let replayed = now.duration_since(created) >= CONSISTENCY_WINDOW;
                 Ok(if replayed { Effect::Exists { created } } else { Effect::Applied { at: created } })

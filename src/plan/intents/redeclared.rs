@@ -4,6 +4,7 @@ use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::desired::Rotation;
+use crate::journal::CONSISTENCY_WINDOW;
 use crate::plan::assessment::Examined;
 use crate::plan::situation::Situation;
 use crate::refusal::Refusal;
@@ -34,11 +35,26 @@ pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> 
         examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
         return Proposal::Nothing;
     }
-    let version = want.ids.declaration(&current.version, &declared);
-    if seen.used().contains_key(&version) {
-        return Proposal::Nothing;
+    let used = seen.used();
+    for version in want.ids.declarations(&current.version, &declared) {
+        match used.get(&version) {
+            // Made for this change, and not shown as current yet.
+            Some(created) if situation.now.duration_since(*created) < CONSISTENCY_WINDOW => {
+                examined.awaiting_consistency = true;
+                examined.wake.at(created.saturating_add(CONSISTENCY_WINDOW));
+                return Proposal::Wait;
+            }
+            // Made for an earlier change: the same one, before another client moved AWSCURRENT back.
+            Some(_) => {}
+            None if situation.known(&version) => {}
+            None => return Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::SpecChanged }),
+        }
     }
-    Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::SpecChanged })
+    // AWS removes versions without a staging label, and their ids are free again.
+    let message =
+        "spec.value changed; the same change was made and moved back too often for another version: move AWSCURRENT to another version";
+    examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+    Proposal::Nothing
 }
 
 fn unchanged(situation: &Situation<'_>, declared: &str) -> bool {

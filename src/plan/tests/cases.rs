@@ -38,6 +38,50 @@ fn a_changed_declaration_is_written_once_also_when_its_report_was_lost() {
 }
 
 #[test]
+fn a_change_whose_version_exists_from_before_gets_a_version_of_its_own() {
+    let hash = declared("admin").hash();
+    let mut ids_of_change = ids().declarations(&id("current"), &hash);
+    let (first, second, third) = (ids_of_change.next().unwrap(), ids_of_change.next().unwrap(), ids_of_change.next().unwrap());
+    let mut facts = seen();
+    facts.status.declared = Some(declared("root").hash());
+    let next = |facts: &Observation| match plan(&want(), facts, at(NOW)) {
+        Next::Do(Step::Put { version, cause: Cause::SpecChanged, source: Source::Compose, .. }) => Some(version),
+        Next::Do(step) => panic!("{step:?}"),
+        Next::Rest(rest) => {
+            assert!(rest.awaiting, "it must not be reported as carried out: {rest:?}");
+            None
+        }
+    };
+    assert_eq!(next(&facts), Some(first.clone()));
+    // AWS says that it has it, and since when.
+    let put = |version: &VersionId| Step::Put {
+        version: version.clone(),
+        source: Source::Compose,
+        predecessor: Some(id("current")),
+        cause: Cause::SpecChanged,
+        stage: Stage::Current,
+        label: None,
+    };
+    for (created, expected) in [(NOW - 10, None), (NOW - 121, Some(second.clone()))] {
+        let mut facts = facts.clone();
+        facts.journal.record(put(&first), Effect::Exists { created: at(created) });
+        assert_eq!(next(&facts), expected);
+    }
+    // A retention label or the history shows it.
+    relabelled(facts.secret.as_mut().unwrap(), "rotated-secrets/1", first);
+    assert_eq!(next(&facts), Some(second.clone()));
+    facts.status.history.push(recorded(second.as_str()));
+    assert_eq!(next(&facts), Some(third.clone()));
+    // It is current: it was carried out, also if the report was lost.
+    let remote = facts.secret.as_mut().unwrap();
+    relabelled(remote, "AWSPREVIOUS", id("current"));
+    remote.current = Some(Current { version: third.clone(), ..current(0) });
+    facts.mirror = mirrored(third.as_str());
+    let Next::Rest(rest) = plan(&want(), &facts, at(NOW)) else { panic!() };
+    assert!(!rest.awaiting && rest.wake == Some(at(NOW)), "{rest:?}");
+}
+
+#[test]
 fn a_value_that_somebody_else_put_is_not_overwritten_because_the_status_was_lost() {
     let mut facts = seen();
     facts.status.declared = None;

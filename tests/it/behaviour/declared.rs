@@ -208,3 +208,37 @@ async fn a_change_whose_value_cannot_be_read_back_is_recorded_and_no_reconcile_f
     assert_eq!(stage.causes("app").await?, [Cause::External, Cause::SpecChanged, Cause::Created]);
     stage.world.check_agreement("app").await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_made_and_moved_back_before_is_made_again() -> Result<()> {
+    let fixed = |value: &str| json!({"spec": {"value": {"data": {"mode": value}}}});
+    let generated = |more: bool| json!({"spec": {"value": {"generate": {"second": more.then(|| json!({}))}}}});
+    for (name, first, second) in [("fixed", fixed("a"), fixed("b")), ("generated", generated(false), generated(true))] {
+        for pause in [Duration::from_secs(3), HOUR] {
+            let stage = Stage::in_step("declared").await?;
+            stage.settled(name, unscheduled()).await?;
+            stage.world.patch(name, first.clone()).await?;
+            stage.settle(name).await?;
+            let before = stage.status(name).await?.aws.and_then(|aws| aws.current_version_id);
+            for change in [&second, &first] {
+                stage.advance(pause);
+                stage.world.patch(name, change.clone()).await?;
+                stage.settle(name).await?;
+            }
+            stage.external_writer().move_label(&stage.aws_name(name), "AWSCURRENT", before.as_deref())?;
+            stage.advance(pause);
+            stage.settle(name).await?;
+            stage.world.patch(name, second.clone()).await?;
+            stage.live(name, 5 * MINUTE).await?;
+            let value = stage.value(name);
+            ensure!(value["mode"] == "b" || value.get("second").is_some(), "{name}: not made: {value}");
+            stage.world.check_agreement(name).await?;
+            stage.expect(name, "Ready", "True", "Succeeded").await?;
+            stage.world.emulator.counters().reset();
+            stage.live(name, 10 * MINUTE).await?;
+            assert_eq!(stage.aws_write_calls(), 0, "{name}: written again and again");
+            assert_eq!(stage.causes(name).await?[0], Cause::SpecChanged);
+        }
+    }
+    Ok(())
+}
