@@ -9,8 +9,12 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::api::SecretType;
-use crate::generate::{Fields, Generator, Kept, NotMade};
+use crate::generate::{Fields, Generator, Kept};
 use crate::plaintext::{Plaintext, SecretBytes};
+
+mod composition;
+
+pub use composition::{ComposeError, Former};
 
 /// Maximum size of a value in bytes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
@@ -47,6 +51,14 @@ impl DeclaredValue {
             Self::PlainText(_) => BTreeSet::new(),
         };
         names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Names of the fields with a fixed content.
+    pub fn fixed_names(&self) -> Vec<String> {
+        match self {
+            Self::Fields { data, .. } => data.keys().cloned().collect(),
+            Self::PlainText(_) => Vec::new(),
+        }
     }
 
     /// Whether a rotation generates anything.
@@ -93,7 +105,8 @@ impl DeclaredValue {
 
     /// Composes the next value. `predecessor` is the current value; its fields that are not declared are preserved.
     /// `fresh`: every generated field is regenerated (a rotation); otherwise existing fields keep their value (a change
-    /// of the declaration), key pairs as a whole. `dropped`: fields that were declared before and are not any more.
+    /// of the declaration), key pairs as a whole. `former`: what was declared when the predecessor was made: a field that is
+    /// not declared any more is removed, and one that had a fixed content and is generated now gets a new one.
     /// `now`: start of a certificate's validity.
     ///
     /// # Errors
@@ -102,7 +115,7 @@ impl DeclaredValue {
         &self,
         predecessor: Option<&Payload>,
         fresh: bool,
-        dropped: &[String],
+        former: Former<'_>,
         rng: &mut impl CryptoRng,
         now: Timestamp,
     ) -> Result<Plaintext, ComposeError> {
@@ -115,14 +128,15 @@ impl DeclaredValue {
             Self::Fields { data, generate } => {
                 let mut object = predecessor.and_then(Object::read).unwrap_or_default();
                 let declared = self.field_names();
-                for name in dropped.iter().filter(|name| !declared.contains(name)) {
+                for name in former.fields.iter().filter(|name| !declared.contains(name)) {
                     wipe(object.0.remove(name));
                 }
                 for (name, fixed) in data {
                     object.set(name, fixed)?;
                 }
                 for (name, generator) in generate {
-                    let companions = match if fresh { Kept::Nothing } else { generator.keep(name, &object) } {
+                    let replaced = fresh || former.fixed.contains(name);
+                    let companions = match if replaced { Kept::Nothing } else { generator.keep(name, &object) } {
                         Kept::Whole => continue,
                         Kept::Completed(companions) => companions,
                         Kept::Nothing => {
@@ -143,17 +157,6 @@ impl DeclaredValue {
         }
         Ok(text)
     }
-}
-
-/// The reason why no value could be composed. Carries no part of the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ComposeError {
-    /// The value exceeds AWS's maximum size.
-    #[error("the value would exceed the limit of AWS of 65,536 bytes")]
-    TooLarge,
-    /// The cryptographic library failed.
-    #[error(transparent)]
-    NotMade(#[from] NotMade),
 }
 
 /// Names of the generated fields and of their companions.

@@ -163,6 +163,10 @@ pub struct DeclaredStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 112), inner(length(max = 253)))]
     pub fields: Vec<String>,
+    /// Names of the fields of spec.value.data. Such a field gets a new value if it is generated later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 112), inner(length(max = 253)))]
+    pub fixed_fields: Vec<String>,
 }
 
 /// Effective schedule.

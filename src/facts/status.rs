@@ -20,6 +20,8 @@ pub struct StatusFacts {
     pub declared: Option<String>,
     /// Names of the fields that were declared then.
     pub declared_fields: Vec<String>,
+    /// Those of them that had a fixed content.
+    pub fixed_fields: Vec<String>,
     /// The schedule that was in force.
     pub schedule: Option<ReportedSchedule>,
     /// The version that the newest one replaced.

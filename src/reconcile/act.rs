@@ -17,7 +17,7 @@ use crate::journal::{CONSISTENCY_WINDOW, Effect, Unfit};
 use crate::kubernetes::{mirror, object};
 use crate::plaintext::Plaintext;
 use crate::step::{Source, Stage, Step};
-use crate::value::{ComposeError, Payload};
+use crate::value::{ComposeError, Former, Payload};
 use crate::version_id::VersionId;
 
 /// A new version, as [`Step::Put`] has it.
@@ -100,7 +100,7 @@ impl Reconciler<'_> {
     }
 
     async fn create(&self, want: &Desired, version: &VersionId) -> Result<(), Failure> {
-        let value = compose(want, None, Cause::Created, &[], (self.ctx.clock)())?;
+        let value = compose(want, None, Cause::Created, Former::default(), (self.ctx.clock)())?;
         let new = NewSecret {
             name: &want.secret_name,
             version,
@@ -158,7 +158,8 @@ impl Reconciler<'_> {
             },
             None => None,
         };
-        let value = compose(want, base.as_ref(), new.cause, &seen.status.declared_fields, (self.ctx.clock)())?;
+        let former = Former { fields: &seen.status.declared_fields, fixed: &seen.status.fixed_fields };
+        let value = compose(want, base.as_ref(), new.cause, former, (self.ctx.clock)())?;
         self.weaknesses.composed(&value);
         Ok(Ok(value))
     }
@@ -229,10 +230,10 @@ impl Reconciler<'_> {
     }
 }
 
-fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, dropped: &[String], now: Timestamp) -> Result<Plaintext, Failure> {
+fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, former: Former<'_>, now: Timestamp) -> Result<Plaintext, Failure> {
     let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
     // The thread's generator is ChaCha, seeded by the operating system.
-    declared.compose(before, cause != Cause::SpecChanged, dropped, &mut rand::rng(), now).map_err(|error| match error {
+    declared.compose(before, cause != Cause::SpecChanged, former, &mut rand::rng(), now).map_err(|error| match error {
         ComposeError::TooLarge => Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}") },
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })

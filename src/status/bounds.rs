@@ -22,6 +22,7 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     if let Some(declared) = &mut status.declared {
         cut(&mut declared.hash, 64);
         list(&mut declared.fields, 112, |field| fits(field, 253));
+        list(&mut declared.fixed_fields, 112, |field| fits(field, 253));
     }
     if let Some(schedule) = &mut status.schedule {
         cut(&mut schedule.expression, 1024);

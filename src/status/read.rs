@@ -39,6 +39,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         unseen: unseen(&aws, now),
         applied: aws.applied.unwrap_or_default(),
         declared_fields: status.declared.as_ref().map(|declared| declared.fields.clone()).unwrap_or_default(),
+        fixed_fields: status.declared.as_ref().map(|declared| declared.fixed_fields.clone()).unwrap_or_default(),
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule: status.schedule.as_ref().map(|schedule| ReportedSchedule {
             expression: schedule.expression.clone(),

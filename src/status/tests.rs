@@ -244,7 +244,11 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 confirmed_resource_version: None,
                 repairs: None,
             }),
-            declared: Some(DeclaredStatus { hash: declared("admin").hash(), fields: vec!["password".to_owned(), "username".to_owned()] }),
+            declared: Some(DeclaredStatus {
+                hash: declared("admin").hash(),
+                fields: vec!["password".to_owned(), "username".to_owned()],
+                fixed_fields: vec!["username".to_owned()]
+            }),
             schedule: Some(ScheduleStatus { expression: "rate(1 hour)".to_owned(), since: None }),
             last_rotation_time: Some(Time(at(MADE))),
             next_rotation_time: Some(Time(at(MADE + HOUR))),

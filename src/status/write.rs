@@ -178,7 +178,8 @@ impl Report<'_> {
         // What was written was carried out, also if it cannot be read.
         let carried_out = |declared: &&DeclaredValue| carried_out || secret.written_for(self.want, &declared.hash());
         if let Some(declared) = self.want.value.as_ref().filter(carried_out) {
-            after.declared = Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names() });
+            after.declared =
+                Some(DeclaredStatus { hash: declared.hash(), fields: declared.field_names(), fixed_fields: declared.fixed_names() });
         }
         after.schedule = self.schedule(secret, examined);
         if let Some(current) = &secret.current {

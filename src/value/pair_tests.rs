@@ -34,14 +34,17 @@ fn fields(data: &[(&str, &str)], generate: Vec<(&str, Generator)>) -> DeclaredVa
 fn next(former: &DeclaredValue, declared: &DeclaredValue, before: &Map<String, Value>, fresh: bool) -> Map<String, Value> {
     let before = Payload::Text(Plaintext::from(Value::Object(before.clone()).to_string()));
     let mut rng = StdRng::seed_from_u64(7);
-    let made = declared.compose(Some(&before), fresh, &former.field_names(), &mut rng, NOW).ok().unwrap();
+    let made = declared
+        .compose(Some(&before), fresh, Former { fields: &former.field_names(), fixed: &former.fixed_names() }, &mut rng, NOW)
+        .ok()
+        .unwrap();
     assert!(declared.matches(&Payload::Text(Plaintext::from(made.expose().to_owned()))));
     serde_json::from_str(made.expose()).unwrap()
 }
 
 fn first(declared: &DeclaredValue) -> Map<String, Value> {
     let mut rng = StdRng::seed_from_u64(42);
-    let made = declared.compose(None, true, &[], &mut rng, NOW).ok().unwrap();
+    let made = declared.compose(None, true, Former::default(), &mut rng, NOW).ok().unwrap();
     serde_json::from_str(made.expose()).unwrap()
 }
 
@@ -143,4 +146,20 @@ fn a_pair_that_somebody_put_into_aws_is_kept_until_the_next_rotation() {
     let kept = next(&declared, &more, foreign.as_object().unwrap(), false);
     assert_eq!((&kept["key"], &kept["key.pub"]), (&foreign["key"], &foreign["key.pub"]));
     assert!(together(&ssh("key.pub"), "key", &next(&declared, &more, &kept, true)));
+}
+
+#[test]
+fn a_field_with_a_fixed_content_that_is_generated_now_is_made_new_and_others_are_kept() {
+    let password = || Generator::default();
+    let former = fields(&[("password", "changeme"), ("user", "app")], vec![("token", password())]);
+    let declared = fields(&[("user", "app")], vec![("token", password()), ("password", password())]);
+    let before = first(&former);
+    let after = next(&former, &declared, &before, false);
+    assert_eq!((&after["token"], &after["user"]), (&before["token"], &before["user"]));
+    assert_ne!(after["password"], "changeme");
+    // A field that was generated before, or that others added, is kept.
+    let kept = next(&declared, &declared, &after, false);
+    assert_eq!(kept, after);
+    let unknown = fields(&[("user", "app")], vec![("token", password())]);
+    assert_eq!(next(&unknown, &declared, &before, false)["password"], "changeme");
 }

@@ -41,7 +41,7 @@ fn binary(bytes: &[u8]) -> Payload {
 /// What is composed, as text. Passwords of tests are no secrets.
 fn composed(declared: &DeclaredValue, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> String {
     let dropped: Vec<String> = dropped.iter().map(|name| (*name).to_owned()).collect();
-    declared.compose(before, fresh, &dropped, &mut rng(), NOW).ok().unwrap().expose().to_owned()
+    declared.compose(before, fresh, Former { fields: &dropped, fixed: &[] }, &mut rng(), NOW).ok().unwrap().expose().to_owned()
 }
 
 fn object(declared: &DeclaredValue, before: Option<&Payload>, fresh: bool, dropped: &[&str]) -> Map<String, Value> {
@@ -142,14 +142,17 @@ fn a_plain_text_is_new_at_a_rotation_and_kept_by_a_changed_declaration() {
 fn a_value_may_be_as_large_as_aws_holds_and_not_a_byte_larger() {
     assert_eq!(LARGEST_VALUE, 65_536);
     let frame = r#"{"a":""}"#.len();
-    let of = |bytes: usize| fields(&[("a", &"x".repeat(bytes - frame))], &[]).compose(None, true, &[], &mut rng(), NOW);
+    let of = |bytes: usize| fields(&[("a", &"x".repeat(bytes - frame))], &[]).compose(None, true, Former::default(), &mut rng(), NOW);
     assert_eq!(of(65_536).ok().unwrap().len(), 65_536);
     assert_eq!(of(65_537).err(), Some(ComposeError::TooLarge));
     // Bytes, not characters.
     let wide = fields(&[("a", &"é".repeat((65_536 - frame) / 2 + 1))], &[]);
-    assert_eq!(wide.compose(None, true, &[], &mut rng(), NOW).err(), Some(ComposeError::TooLarge));
+    assert_eq!(wide.compose(None, true, Former::default(), &mut rng(), NOW).err(), Some(ComposeError::TooLarge));
     let carried = json_text(&json!({"foreign": "x".repeat(65_500)}));
-    assert_eq!(fields(&[], &["password"]).compose(Some(&carried), true, &[], &mut rng(), NOW).err(), Some(ComposeError::TooLarge));
+    assert_eq!(
+        fields(&[], &["password"]).compose(Some(&carried), true, Former::default(), &mut rng(), NOW).err(),
+        Some(ComposeError::TooLarge)
+    );
 }
 
 #[test]
@@ -434,7 +437,7 @@ fn no_error_carries_a_value_or_a_name_other_than_of_an_unusable_field() {
         }
     }
     let large = json_text(&json!({"foreign": CANARY.repeat(6000)}));
-    let error = fields(&[], &["password"]).compose(Some(&large), true, &[], &mut rng(), NOW).err().unwrap();
+    let error = fields(&[], &["password"]).compose(Some(&large), true, Former::default(), &mut rng(), NOW).err().unwrap();
     errors.extend([format!("{error:?}"), error.to_string()]);
     for kind in ["FieldMissing", "KeyMissing", "NotAnObject", "UnusableKey", "Malformed", "TooLarge", "65,536"] {
         assert!(errors.iter().any(|error| error.contains(kind)), "{kind} is among the errors");

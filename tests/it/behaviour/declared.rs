@@ -242,3 +242,18 @@ async fn a_change_that_was_made_and_moved_back_before_is_made_again() -> Result<
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_had_a_fixed_content_is_generated_when_it_is_declared_so() -> Result<()> {
+    let stage = Stage::new("declared").await?;
+    let value = json!({"data": {"username": "app", "password": "changeme"}, "generate": {"token": {}}});
+    stage.settled("app", json!({"value": value})).await?;
+    let before = stage.value("app");
+    change(&stage, "app", json!({"data": {"password": null}, "generate": {"password": {}}}), &["password"]).await?;
+    let password = stage.value("app")["password"].clone();
+    ensure!(password != "changeme" && password.as_str().is_some_and(|text| !text.is_empty()), "it keeps the fixed content");
+    // And is kept as any generated field.
+    change(&stage, "app", json!({"data": {"host": "db"}}), &["host"]).await?;
+    assert_eq!((&stage.value("app")["password"], &stage.value("app")["token"]), (&password, &before["token"]));
+    Ok(())
+}
