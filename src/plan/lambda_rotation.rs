@@ -21,7 +21,7 @@ use crate::api::AWSPENDING;
 use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::desired::{Desired, LambdaRotation, Rotation};
-use crate::journal::CONSISTENCY_WINDOW;
+use crate::journal::{CONSISTENCY_WINDOW, Remedy};
 use crate::refusal::Refusal;
 use crate::step::Step;
 use crate::version_id::VersionId;
@@ -123,7 +123,10 @@ fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Prop
         recheck(situation, examined);
         return Proposal::Wait;
     }
-    if aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested) {
+    let unfit = situation.seen.journal.unfit(&situation.current.version);
+    // The message of a value without the declared fields advises to request a rotation.
+    let helps = matches!(step, Step::RotateNow { .. }) && unfit.is_some_and(|unfit| unfit.remedy != Remedy::Value);
+    if !helps && aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested) {
         aspects.rotated = Some(Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"));
         return Proposal::Wait;
     }

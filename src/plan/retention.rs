@@ -34,9 +34,14 @@ pub fn retained(secret: &SecretState) -> Vec<VersionId> {
 
 /// The label for a version that is about to be written. `None`: no version is retained, or no label is free.
 pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<LabelSlot> {
+    slot(want, seen, secret, want.keep_versions)
+}
+
+/// The same, of the labels up to this number.
+fn slot(want: &Desired, seen: &Observation, secret: &SecretState, most: u32) -> Option<LabelSlot> {
     let named = |number: u32| format!("{RETENTION_LABEL}{number}");
     let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_STAGING_LABELS).collect();
-    if let Some(free) = (1..=want.keep_versions).map(named).find(|label| !secret.labels.contains_key(label))
+    if let Some(free) = (1..=most).map(named).find(|label| !secret.labels.contains_key(label))
         && all.len() < MAX_LABELS
     {
         return Some(LabelSlot { label: free, from: None });
@@ -47,12 +52,11 @@ pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<
     let newest = AWS_STAGING_LABELS.iter().find_map(|label| number_on(secret, secret.labels.get(*label)?)).unwrap_or(0);
     // Versions that are not in the history are older than those that are. Among them the ring decides: the oldest comes
     // after the newest.
-    let oldest =
-        ours(secret).filter(|(number, version)| *number <= want.keep_versions && !protected(version)).max_by_key(|(number, version)| {
-            let after = number.saturating_add(want.keep_versions).saturating_sub(newest.min(want.keep_versions)).saturating_sub(1);
-            let after = after.checked_rem(want.keep_versions).unwrap_or_default();
-            (rank(seen, version), std::cmp::Reverse(after))
-        });
+    let oldest = ours(secret).filter(|(number, version)| *number <= most && !protected(version)).max_by_key(|(number, version)| {
+        let after = number.saturating_add(most).saturating_sub(newest.min(most)).saturating_sub(1);
+        let after = after.checked_rem(most).unwrap_or_default();
+        (rank(seen, version), std::cmp::Reverse(after))
+    });
     oldest.map(|(number, version)| LabelSlot { label: named(number), from: Some(version.clone()) })
 }
 
@@ -86,7 +90,8 @@ fn pinned_without_label(situation: &Situation<'_>) -> Option<Step> {
     if secret.labels.values().any(|labelled| labelled == version) || seen.journal.missing(version) {
         return None;
     }
-    let slot = next(want, seen, secret)?;
+    // Also if no versions are retained: without a label AWS removes the version.
+    let slot = slot(want, seen, secret, want.keep_versions.max(1))?;
     Some(Step::MoveLabel { label: slot.label, from: slot.from, to: Some(version.clone()) })
 }
 

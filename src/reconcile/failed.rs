@@ -1,6 +1,6 @@
 //! A failure and the condition that it belongs to. The step decides which one that is, not the adapter that failed.
 
-use crate::api::condition::ConditionType;
+use crate::api::condition::{ConditionType, Reason};
 use crate::backoff::Class;
 use crate::failure::{Failed, Failure};
 use crate::status::Attempt;
@@ -20,6 +20,15 @@ impl Stopped {
     pub(super) fn read(failed: Failed) -> Self {
         Self { attempt: Attempt::Read, failed }
     }
+}
+
+/// A failure of a call for a secret of which AWS shows that it is, or is not, scheduled for deletion. A call tells a deletion
+/// before a read shows it. The next read decides, because the operator may have to restore the secret.
+pub(super) fn for_secret(shown_deleted: bool, failure: Failure) -> Failure {
+    if failure.reason == Reason::ScheduledForDeletion && !shown_deleted {
+        return Failure::conflict("AWS says that the secret is scheduled for deletion, and does not show it yet; the operator reads again");
+    }
+    failure
 }
 
 /// A step failed. `unread`: the value could not be read in AWS. That is reported under Provisioned, like every read.

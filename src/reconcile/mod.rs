@@ -131,7 +131,10 @@ impl Reconciler<'_> {
         self.record_metrics(want, step, acted.as_ref().ok());
         let effect = match acted {
             Ok(effect) => effect,
-            Err(failure) => self.failed(step, failure)?,
+            Err(failure) => {
+                let shown_deleted = seen.secret.as_ref().is_none_or(|secret| secret.deleted);
+                self.failed(step, failed::for_secret(shown_deleted, failure))?
+            }
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {

@@ -32,7 +32,7 @@ impl Reconciler<'_> {
             let Some(secret) = &facts.secret else {
                 return Err(failed::of(ConditionType::Ready, Failure::bug("a fact about an AWS secret that does not exist is needed")));
             };
-            self.fetch(want, secret, need).await.map_err(provisioned)?;
+            self.fetch(want, secret, need).await.map_err(|failure| provisioned(failed::for_secret(secret.deleted, failure)))?;
         }
     }
 

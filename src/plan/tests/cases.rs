@@ -40,7 +40,8 @@ fn a_changed_declaration_is_written_once_also_when_its_report_was_lost() {
 #[test]
 fn a_change_whose_version_exists_from_before_gets_a_version_of_its_own() {
     let hash = declared("admin").hash();
-    let mut ids_of_change = ids().declarations(&id("current"), &hash);
+    let predecessor = id("current");
+    let mut ids_of_change = ids().declarations(&predecessor, &hash);
     let (first, second, third) = (ids_of_change.next().unwrap(), ids_of_change.next().unwrap(), ids_of_change.next().unwrap());
     let mut facts = seen();
     facts.status.declared = Some(declared("root").hash());

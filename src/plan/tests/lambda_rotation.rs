@@ -396,3 +396,20 @@ fn the_fourth_request_in_a_row_waits_before_aws_is_told() {
     assert!(rest.wake.is_some_and(|wake| wake <= until));
     assert!(matches!(plan(&asking, &world, until), Next::Do(Step::RotateNow { .. })));
 }
+
+#[test]
+fn a_requested_rotation_replaces_a_value_without_the_declared_fields_and_no_other_obstacle() {
+    let asks = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
+    for (remedy, rotates) in [(Remedy::Request, true), (Remedy::Write, true), (Remedy::Value, false)] {
+        let mut facts = with(on());
+        facts.mirror = mirrored("previous");
+        let refusal = Refusal::new(Reason::FieldMissing, "no JSON object");
+        let step = Step::ReplaceMirror { version: id("current"), confirm: false };
+        facts.journal.record(step, Effect::Unfit(Unfit { refusal, remedy }));
+        let rotated = matches!(plan(&asks, &facts, at(NOW)), Next::Do(Step::RotateNow { .. } | Step::MoveLabel { .. }));
+        assert_eq!(rotated, rotates, "{remedy:?}");
+    }
+    let mut facts = with(on());
+    facts.mirror = MirrorState::Foreign;
+    assert!(!matches!(plan(&asks, &facts, at(NOW)), Next::Do(Step::RotateNow { .. })));
+}

@@ -428,3 +428,14 @@ fn a_pin_to_the_previous_version_is_the_current_one_until_a_version_has_been_rep
     world.mirror = held;
     assert_eq!(rest(&want, &world).mirrored.unwrap().reason, Reason::VersionNotFound, "the Secret stays as it is");
 }
+
+#[test]
+fn a_pinned_version_keeps_a_label_also_if_no_versions_are_retained() {
+    let want = Desired { keep_versions: 0, ..pinned(Pin::Version(id(OLD))) };
+    let mut world = labelled(labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "previous")]));
+    world.mirror = mirrored(OLD);
+    let label = || "rotated-secrets/1".to_owned();
+    assert_eq!(step(&want, &world), Step::MoveLabel { label: label(), from: None, to: Some(id(OLD)) });
+    relabelled(world.secret.as_mut().unwrap(), &label(), id(OLD));
+    assert!(matches!(plan(&want, &world, at(NOW)), Next::Rest(_)), "it stays there");
+}

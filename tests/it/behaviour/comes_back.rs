@@ -162,3 +162,25 @@ async fn an_aws_secret_made_anew_with_our_tags_is_ours_and_one_that_may_be_adopt
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_aws_does_not_show_yet_is_waited_for_and_taken_back() -> Result<()> {
+    let stage = Stage::in_step("back").await?;
+    let mut spec = spec();
+    spec["aws"] = json!({"deletionPolicy": "Delete"});
+    stage.settled("app", spec.clone()).await?;
+    let value = stage.value("app");
+    stage.advance(HOUR);
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    drop(stage.delete_secret("app").await);
+    stage.break_aws("DescribeSecret", testkit::emulator::Fault::StaleRead { seconds: 5 });
+    stage.world.create("app", spec).await?;
+    stage.live("app", MINUTE).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    assert_eq!(stage.value("app"), value);
+    for reason in ["ScheduledForDeletion", "Recreated"] {
+        assert_eq!(stage.told("app", "Warning", reason).await?, 0, "{reason}");
+    }
+    Ok(())
+}
