@@ -124,8 +124,8 @@ fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Prop
         return Proposal::Wait;
     }
     let unfit = situation.seen.journal.unfit(&situation.current.version);
-    // The message of a value without the declared fields advises to request a rotation.
-    let helps = matches!(step, Step::RotateNow { .. }) && unfit.is_some_and(|unfit| unfit.remedy != Remedy::Value);
+    // The message of a value without the declared fields advises to request a rotation. A label may move before it.
+    let helps = matches!(step, Step::RotateNow { .. } | Step::MoveLabel { .. }) && unfit.is_some_and(|unfit| unfit.remedy != Remedy::Value);
     if !helps && aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested) {
         aspects.rotated = Some(Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"));
         return Proposal::Wait;
