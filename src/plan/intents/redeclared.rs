@@ -46,7 +46,7 @@ pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> 
             }
             // Made for an earlier change: the same one, before another client moved AWSCURRENT back.
             Some(_) => {}
-            None if situation.known(&version) => {}
+            None if situation.known(&version) || seen.status.recorded(&version) => {}
             None => return Proposal::Version(Intent { version, source: Some(Source::Compose), cause: Cause::SpecChanged }),
         }
     }
