@@ -402,6 +402,7 @@ fn a_requested_rotation_replaces_a_value_without_the_declared_fields_and_no_othe
     let asks = Desired { rotate_request: Some("now".to_owned()), ..lambda() };
     for (remedy, rotates) in [(Remedy::Request, true), (Remedy::Write, true), (Remedy::Value, false)] {
         let mut facts = with(on());
+        facts.secret.as_mut().unwrap().last_changed = Some(at(NOW));
         facts.mirror = mirrored("previous");
         let refusal = Refusal::new(Reason::FieldMissing, "no JSON object");
         let step = Step::ReplaceMirror { version: id("current"), confirm: false };

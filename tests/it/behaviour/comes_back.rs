@@ -170,7 +170,7 @@ async fn a_deletion_that_aws_does_not_show_yet_is_waited_for_and_taken_back() ->
     spec["aws"] = json!({"deletionPolicy": "Delete"});
     stage.settled("app", spec.clone()).await?;
     let value = stage.value("app");
-    stage.advance(HOUR);
+    stage.advance(10 * MINUTE);
     stage.delete_object("app").await?;
     stage.settle("app").await?;
     drop(stage.delete_secret("app").await);

@@ -349,7 +349,7 @@ async fn a_policy_that_becomes_retain_releases_a_suspended_object() -> Result<()
 async fn an_object_that_lost_its_value_reports_the_aws_secret_that_it_leaves() -> Result<()> {
     let stage = Stage::new("deletion").await?;
     stage.settled("app", deletable()).await?;
-    stage.world.patch("app", json!({"spec": {"value": null}})).await?;
+    stage.world.patch("app", json!({"spec": {"value": null, "rotation": null}})).await?;
     stage.settle("app").await?;
     let before = stage.aws();
     stage.delete_object("app").await?;

@@ -187,7 +187,8 @@ impl Stage {
         let events = self.events(name).await?;
         let before = self.aws();
         self.world.settle(&self.operator().await?, name).await?;
-        ensure!(self.writes.take().is_empty(), "{name}: something was written though nothing was wrong");
+        let written = self.writes.take();
+        ensure!(written.is_empty(), "{name}: something was written though nothing was wrong: {written:?}");
         ensure!(self.aws() == before, "{name}: AWS changed");
         ensure!(self.events(name).await? == events, "{name}: an Event though nothing happened");
         Ok(())
