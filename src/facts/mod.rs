@@ -16,7 +16,7 @@ pub use claims::{Claims, Repairs};
 pub use removal::{Remains, SecretLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
-pub use status::{HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
+pub use status::{DeclaredFields, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 
 use crate::refusal::Refusal;
 use crate::schedule::{ExcludedDays, ScheduleError};

@@ -18,10 +18,8 @@ pub struct StatusFacts {
     pub unseen: Option<(VersionId, Timestamp)>,
     /// Hash of what was declared when a version was last made.
     pub declared: Option<String>,
-    /// Names of the fields that were declared then.
-    pub declared_fields: Vec<String>,
-    /// Those of them that had a fixed content.
-    pub fixed_fields: Vec<String>,
+    /// The fields that were declared then.
+    pub declared_fields: DeclaredFields,
     /// The schedule that was in force.
     pub schedule: Option<ReportedSchedule>,
     /// The version that the newest one replaced.
@@ -36,6 +34,15 @@ pub struct StatusFacts {
     pub current_generation: bool,
     /// The mirrored Secret.
     pub mirror: ReportedMirror,
+}
+
+/// Names of the fields that were declared when a version was last made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeclaredFields {
+    /// All of them.
+    pub all: Vec<String>,
+    /// Those that had a fixed content.
+    pub fixed: Vec<String>,
 }
 
 /// What the status says of the mirrored Secret.

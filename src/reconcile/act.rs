@@ -136,7 +136,10 @@ impl Reconciler<'_> {
             // Generated values differ. Only a change of the declared fields can compose the same value twice.
             (Written::Applied, Source::Compose) if new.cause != Cause::SpecChanged => Ok(Effect::Applied { at: now }),
             (Written::Applied, _) => {
-                let created = self.find(at, new.version).await?.map_or(now, |read| read.created);
+                // AWS has the version, also if it cannot be read now.
+                let found = self.find(at, new.version).await.ok().flatten();
+                self.value_unread = false;
+                let created = found.map_or(now, |read| read.created);
                 let replayed = now.duration_since(created) >= CONSISTENCY_WINDOW;
                 Ok(if replayed { Effect::Exists { created } } else { Effect::Applied { at: created } })
             }
@@ -158,7 +161,7 @@ impl Reconciler<'_> {
             },
             None => None,
         };
-        let former = Former { fields: &seen.status.declared_fields, fixed: &seen.status.fixed_fields };
+        let former = Former { fields: &seen.status.declared_fields.all, fixed: &seen.status.declared_fields.fixed };
         let value = compose(want, base.as_ref(), new.cause, former, (self.ctx.clock)())?;
         self.weaknesses.composed(&value);
         Ok(Ok(value))

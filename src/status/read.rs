@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 
 use super::{bounds, requests};
-use crate::api::{AwsStatus, RotatedSecret, RotatedSecretStatus};
+use crate::api::{AwsStatus, DeclaredStatus, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
-use crate::facts::{HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
+use crate::facts::{DeclaredFields, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::text::shown;
 use crate::version_id::VersionId;
@@ -38,8 +38,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         previous: aws.previous_version_id.as_deref().and_then(VersionId::parse),
         unseen: unseen(&aws, now),
         applied: aws.applied.unwrap_or_default(),
-        declared_fields: status.declared.as_ref().map(|declared| declared.fields.clone()).unwrap_or_default(),
-        fixed_fields: status.declared.as_ref().map(|declared| declared.fixed_fields.clone()).unwrap_or_default(),
+        declared_fields: status.declared.as_ref().map(declared_fields).unwrap_or_default(),
         declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
         schedule: status.schedule.as_ref().map(|schedule| ReportedSchedule {
             expression: schedule.expression.clone(),
@@ -59,6 +58,10 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
             confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
         },
     }
+}
+
+fn declared_fields(declared: &DeclaredStatus) -> DeclaredFields {
+    DeclaredFields { all: declared.fields.clone(), fixed: declared.fixed_fields.clone() }
 }
 
 /// Until when a Secret that had to be repaired several times is left alone; `None`: it is not, or something new came in.

@@ -186,9 +186,11 @@ async fn a_change_whose_value_cannot_be_read_back_is_recorded_and_no_reconcile_f
     stage.settled("app", unscheduled()).await?;
     stage.advance(MINUTE);
     stage.world.patch("app", json!({"spec": {"value": {"data": {"username": "root"}}}})).await?;
-    // The value before is read for the new one, and the new one cannot be.
+    // The value before is read for the new one. The new one can be read neither for its date nor for the Secret.
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
-    stage.world.emulator.set_faults(FaultPlan::none().with("GetSecretValue", When::Nth(2), denied.clone()));
+    let second_and_third =
+        [2, 3].into_iter().fold(FaultPlan::none(), |plan, nth| plan.with("GetSecretValue", When::Nth(nth), denied.clone()));
+    stage.world.emulator.set_faults(second_and_third);
     stage.reconcile("app").await?;
     stage.break_aws("GetSecretValue", denied);
     assert_eq!(stage.versions("app"), 2);
