@@ -1,6 +1,8 @@
 //! Composition of values: the next SecretString from the declared fields and the current value, and the data of the
 //! mirror from a value. Pure. The only decisions that read plaintext.
 
+pub mod certificate;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

@@ -113,6 +113,8 @@ pub enum Reason {
     TypeMismatch,
     /// The API server rejected the Secret.
     WriteRefused,
+    /// The certificate in the Secret has expired.
+    CertificateExpired,
     /// A bug in the operator.
     InternalError,
 }
@@ -124,7 +126,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -165,6 +167,7 @@ impl Reason {
         Self::FieldMissing,
         Self::TypeMismatch,
         Self::WriteRefused,
+        Self::CertificateExpired,
         Self::InternalError,
     ];
 
@@ -211,6 +214,7 @@ impl Reason {
             Self::FieldMissing => "FieldMissing",
             Self::TypeMismatch => "TypeMismatch",
             Self::WriteRefused => "WriteRefused",
+            Self::CertificateExpired => "CertificateExpired",
             Self::InternalError => "InternalError",
         }
     }
@@ -249,6 +253,7 @@ impl Reason {
                 | Self::FieldMissing
                 | Self::TypeMismatch
                 | Self::WriteRefused
+                | Self::CertificateExpired
                 | Self::InternalError
         )
     }

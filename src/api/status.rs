@@ -126,6 +126,10 @@ pub struct MirrorStatus {
     /// Time of the operator's last write to the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_write_time: Option<Time>,
+    /// Time at which the certificate in the Secret expires, if it has one under tls.crt or from the generator TlsKeyPair.
+    /// After that time Ready is False.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
     /// resourceVersion at which another field manager claimed fields and a write by the operator changed nothing. The
     /// Secret is not written again until it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,6 +38,7 @@ pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Jo
         place: facts.place.clone(),
         secret: secret.as_ref().map(|secret| state::secret(input, secret)).transpose()?,
         mirror: state::mirror(input),
+        not_after: facts.mirror.as_ref().and_then(|mirror| mirror.not_after),
         claims: facts.mirror.as_ref().map(|mirror| mirror.claims.clone()).unwrap_or_default(),
         status: status.clone(),
         journal: journal.clone(),

@@ -26,6 +26,8 @@ pub struct Observation {
     pub secret: Option<SecretState>,
     /// The mirrored Secret.
     pub mirror: MirrorState,
+    /// When the certificate in it expires.
+    pub not_after: Option<Timestamp>,
     /// Who else claims it.
     pub claims: Claims,
     /// What the status says of earlier reconciles.

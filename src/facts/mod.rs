@@ -96,6 +96,8 @@ pub struct MirrorFacts {
     pub written: Option<Timestamp>,
     /// Its resourceVersion.
     pub revision: Option<String>,
+    /// When the certificate in it expires.
+    pub not_after: Option<Timestamp>,
     /// Who else claims it.
     pub claims: Claims,
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, Request, Response, StatusCode, header};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -16,14 +17,14 @@ use serde_json::json;
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::Reason;
-use crate::api::{ADOPT_BY, FIELD_MANAGER, MANAGED_BY, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::api::{ADOPT_BY, FIELD_MANAGER, MANAGED_BY, NOT_AFTER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef};
 use crate::desired::Target;
 use crate::facts::{Claims, MirrorFacts};
 use crate::failure::Failure;
-use crate::plaintext::SecretBytes;
 use crate::text::shown;
+use crate::value::Data;
 use crate::version_id::VersionId;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -117,12 +118,25 @@ fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) ->
         controller: controller.filter(|_| !ours).map(|owner| (shown(&owner.kind), shown(&owner.name))),
         manager: writers.foreign_manager.as_deref().map(shown),
     };
-    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision, claims };
+    let not_after = annotation(&metadata, NOT_AFTER).and_then(|time| time.parse().ok());
+    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision, not_after, claims };
     MirrorMetadata { facts, arn: annotation(&metadata, SECRET_ARN).map(str::to_owned), writers, metadata }
 }
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// What a Secret holds.
+pub struct Contents<'a> {
+    /// ARN of the AWS secret.
+    pub arn: &'a str,
+    /// The version.
+    pub version: &'a VersionId,
+    /// When the certificate in the data expires.
+    pub not_after: Option<Timestamp>,
+    /// The data.
+    pub data: Data,
 }
 
 /// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read.
@@ -134,17 +148,19 @@ pub async fn write(
     object: &RotatedSecret,
     target: &Target,
     before: Option<&MirrorMetadata>,
-    arn: &str,
-    version: &VersionId,
-    data: BTreeMap<String, SecretBytes>,
+    contents: Contents<'_>,
 ) -> Result<(), Failure> {
+    let Contents { arn, version, not_after, data } = contents;
     let namespace = object.namespace().unwrap_or_default();
     let rendering = target.rendering(data.keys().map(String::as_str));
+    let not_after = not_after.map(|time| time.to_string());
+    let mut ours = vec![(VERSION_ID, version.as_str()), (SECRET_ARN, arn), (RENDERING, &rendering)];
+    ours.extend(not_after.as_deref().map(|time| (NOT_AFTER, time)));
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(target.name.clone()),
             namespace: Some(namespace.clone()),
-            ..metadata(object, target, before, &[(VERSION_ID, version.as_str()), (SECRET_ARN, arn), (RENDERING, &rendering)])
+            ..metadata(object, target, before, &ours)
         },
         type_: Some(target.layout.kind.as_str().to_owned()),
         data: Some(data.into_iter().map(|(key, value)| (key, ByteString(value.expose().to_vec()))).collect()),
@@ -185,7 +201,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, name: &str, seen: 
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
         "labels": {MANAGED_BY.0: null},
-        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null},
+        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null, NOT_AFTER: null},
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager={FIELD_MANAGER}");
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;

@@ -164,6 +164,7 @@ fn seen() -> Observation {
         place: Place::AsConfigured,
         secret: Some(secret()),
         mirror: mirrored("current"),
+        not_after: None,
         claims: Claims::default(),
         status: StatusFacts { declared: Some(declared("admin").hash()), ..StatusFacts::default() },
         journal: Journal::default(),

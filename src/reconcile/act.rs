@@ -17,7 +17,7 @@ use crate::journal::{CONSISTENCY_WINDOW, Effect, Unfit};
 use crate::kubernetes::{mirror, object};
 use crate::plaintext::Plaintext;
 use crate::step::{Source, Stage, Step};
-use crate::value::{ComposeError, Former, Payload};
+use crate::value::{ComposeError, Former, Payload, certificate};
 use crate::version_id::VersionId;
 
 /// A new version, as [`Step::Put`] has it.
@@ -228,7 +228,9 @@ impl Reconciler<'_> {
             Ok(data) => data,
             Err(unfit) => return Ok(self.unfit(version, unfit)),
         };
-        mirror::write(&self.ctx.client, &self.object, target, self.mirror.as_ref(), &secret.arn, version, data).await?;
+        let not_after = certificate::expiry(&data, &target.layout, want.value.as_ref());
+        let contents = mirror::Contents { arn: &secret.arn, version, not_after, data };
+        mirror::write(&self.ctx.client, &self.object, target, self.mirror.as_ref(), contents).await?;
         Ok(self.applied())
     }
 }

@@ -144,7 +144,9 @@ impl Reconciler<'_> {
                 assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
             }
         };
-        retry.map_or(soonest, |retry| retry.min(soonest))
+        let expiry = status.mirror.as_ref().and_then(|mirror| mirror.not_after.as_ref());
+        let expires = expiry.map(|at| at.0.duration_since(now)).filter(SignedDuration::is_positive);
+        [retry, expires].into_iter().flatten().min().map_or(soonest, |earlier| earlier.min(soonest))
     }
 
     /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.

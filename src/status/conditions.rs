@@ -7,6 +7,7 @@ use super::requests;
 use crate::api::condition::{ConditionType, Reason, Statement};
 use crate::api::{RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
+use crate::command::Command;
 use crate::compare::Observation;
 use crate::desired::{Desired, Pin, Rotation};
 use crate::facts::Place;
@@ -238,6 +239,32 @@ pub(super) fn secret_missing(mut statements: Vec<Statement>, name: &str) -> Vec<
         message: format!("the Secret {name} does not exist, and is not created at present (see Ready)"),
         ..ready
     });
+    statements
+}
+
+/// An object whose certificate has expired is not Ready. Its Secret is as declared.
+pub(super) fn certificate_expired(
+    mut statements: Vec<Statement>,
+    after: &RotatedSecretStatus,
+    want: Option<&Desired>,
+    now: Timestamp,
+) -> Vec<Statement> {
+    let Some(mirror) = &after.mirror else { return statements };
+    let Some(expired) = mirror.not_after.as_ref().filter(|end| end.0 <= now) else { return statements };
+    let Some(ready) = statements.iter_mut().find(|s| s.of == ConditionType::Ready && s.holds) else { return statements };
+    let what = format!("the certificate in the Secret {} expired at {}", mirror.secret_name, expired.0);
+    let Some(want) = want.filter(|_| ready.reason != Reason::Suspended) else {
+        *ready = Statement { holds: false, kept: false, message: format!("{}; {what}", ready.message), ..ready.clone() };
+        return statements;
+    };
+    let remedy = match (&want.target, &want.value) {
+        (Some(target), _) if target.pin != Pin::Current => "remove the pin, or pin a version with a valid certificate".to_owned(),
+        (_, Some(value)) if value.generates() && !matches!(want.rotation, Rotation::Lambda(_)) => {
+            format!("rotate it ({}), and set a schedule that is shorter than its validity", Command::Rotate(want.object_ref()))
+        }
+        _ => "store a valid certificate in AWS".to_owned(),
+    };
+    summarise(&mut statements, &Refusal::new(Reason::CertificateExpired, format!("{what}: {remedy}")), false);
     statements
 }
 

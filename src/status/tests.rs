@@ -1,5 +1,6 @@
 //! What the status says after a turn, by tables; the facts are built by hand, so that a report is judged without the plan.
 
+mod certificate;
 mod history;
 mod overdue;
 mod settings;
@@ -91,6 +92,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             outdated: None,
         }),
         mirror: MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)), revision: None },
+        not_after: None,
         claims: crate::facts::Claims::default(),
         status: StatusFacts::default(),
         journal: Journal::default(),
@@ -242,8 +244,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 secret_name: "db-admin".to_owned(),
                 version_id: Some(version.clone()),
                 last_write_time: Some(Time(at(MADE + 1))),
-                confirmed_resource_version: None,
-                repairs: None,
+                ..MirrorStatus::default()
             }),
             declared: Some(DeclaredStatus {
                 hash: declared("admin").hash(),

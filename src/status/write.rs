@@ -111,6 +111,7 @@ pub fn write(
             missing(&mut after, want, *secret_exists, statements)
         }
     };
+    let statements = conditions::certificate_expired(statements, &after, want, now);
     let ready = statements.iter().any(|statement| statement.of == ConditionType::Ready && statement.holds && !statement.kept);
     if !ready {
         after.failures = failures::count(object, attempts, now);
@@ -243,6 +244,7 @@ impl Report<'_> {
             secret_name: target.name.clone(),
             version_id: version.as_ref().map(ToString::to_string),
             last_write_time: written.map(Time),
+            not_after: self.seen.not_after.map(Time),
             confirmed_resource_version: confirmed,
             repairs: self.seen.repairs(self.now).map(|repairs| RepairStatus {
                 count: i32::try_from(repairs.count).unwrap_or(i32::MAX),

@@ -24,6 +24,10 @@ pub(super) fn page(object: &RotatedSecret, health: &Health, now: Timestamp, colo
         (None, _) => "-".to_owned(),
     };
     line("Mirror:", mirror.into());
+    if let Some(end) = object.status.as_ref().and_then(|status| status.mirror.as_ref()?.not_after.as_ref()) {
+        let (verb, tone) = if end.0 > now { ("expires", Tone::Plain) } else { ("expired", Tone::Bad) };
+        line("Certificate:", Cell(format!("{verb} {} ({})", ages::until(end.0, now), end.0), tone));
+    }
     let rotated = health.last_rotation_time.as_ref();
     line("Last rotated:", rotated.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", ages::until(at.0, now), at.0)).into());
     let Cell(words, tone) = next(health, now);

@@ -6,6 +6,7 @@ mod acting;
 mod adoption;
 mod aws_trouble;
 mod backoff;
+mod certificate;
 mod changed_in_aws;
 mod comes_back;
 mod concurrent;
