@@ -97,10 +97,12 @@ pub struct RunArgs {
     /// credentials. Every pod that reaches the service can use this role.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_INSTANCE_IDENTITY")]
     allow_instance_identity: bool,
-    /// Prefix of AWS secret names, which have the form `<prefix>/<namespace>/<name>`.
-    #[arg(long, env = "ROTATED_SECRETS_NAME_PREFIX", value_name = "PREFIX", default_value = "k8s", value_parser = prefix)]
-    name_prefix: String,
-    /// Cluster ID in the ownership tags of AWS secrets. Default: uid of the namespace kube-system.
+    /// Prefix of AWS secret names, which have the form `<prefix>/<namespace>/<name>`. Default: `k8s/<cluster ID>`, so that
+    /// clusters in one AWS account do not use the same names.
+    #[arg(long, env = "ROTATED_SECRETS_NAME_PREFIX", value_name = "PREFIX", value_parser = prefix)]
+    name_prefix: Option<String>,
+    /// Cluster ID in the ownership tags and, by default, in the names of AWS secrets. Default: uid of the namespace
+    /// kube-system.
     #[arg(long, env = "ROTATED_SECRETS_CLUSTER_ID", value_name = "ID", value_parser = tag_value)]
     cluster_id: Option<String>,
     /// Minimum interval between two rotations that a schedule may request. AWS recommends at most one write per
@@ -219,6 +221,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         Some(id) => id,
         None => cluster_uid(&client).await?,
     };
+    let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
     let endpoints = EndpointConfig {
         region: aws_region,
         endpoint: aws_endpoint_url,
@@ -343,9 +346,30 @@ fn prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The prefix for names in this cluster. What a name cannot have, and a slash, becomes a hyphen: no cluster's prefix is that
+/// of a namespace of another cluster.
+fn default_prefix(cluster: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "_+=.@-".contains(c);
+    let part: String = cluster.chars().map(|c| if fine(c) { c } else { '-' }).collect();
+    format!("k8s/{part}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_prefix_has_the_cluster_and_is_a_valid_prefix() {
+        let arn = "arn:aws:eks:eu-central-1:123456789012:cluster/prod";
+        for (cluster, expected) in [
+            ("prod", "k8s/prod"),
+            ("a b/c", "k8s/a-b-c"),
+            (arn, "k8s/arn-aws-eks-eu-central-1-123456789012-cluster-prod"),
+        ] {
+            assert_eq!(default_prefix(cluster), expected);
+            assert_eq!(prefix(expected).as_deref(), Ok(expected));
+        }
+    }
 
     #[test]
     fn objects_may_use_the_operators_own_region_unless_the_flag_says_otherwise() {

@@ -25,7 +25,7 @@ locals {
       "REPLICA_REGION", var.replica_region),
       "REGION", var.region),
       "ACCOUNT_ID", local.account),
-      "PREFIX", var.prefix),
+      "PREFIX", var.prefix != "" ? var.prefix : "k8s/${var.cluster}"),
       "CLUSTER", var.cluster),
     "OIDC_PROVIDER", var.oidc_provider)
   }

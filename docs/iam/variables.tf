@@ -21,9 +21,9 @@ variable "cluster" {
 }
 
 variable "prefix" {
-  description = "The prefix of the names of AWS secrets (--name-prefix)."
+  description = "The prefix of the names of AWS secrets (--name-prefix). Default: k8s/ and the cluster."
   type        = string
-  default     = "k8s"
+  default     = ""
 }
 
 variable "guard_targets" {

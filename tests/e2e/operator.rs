@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::process::{ProcessGroup, free_ports};
-use testkit::{REGION, until};
+use testkit::{PREFIX, REGION, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -74,7 +74,7 @@ impl Operator {
                 .args(["--health-address", &health.to_string(), "--metrics-address", &metrics.to_string()])
                 .args(flags);
             // Most tests make many requests in a row.
-            for default in [["--refresh-interval", "10s"], ["--log", "trace"], ["--minimum-request-interval", "0s"]] {
+            for default in [["--name-prefix", PREFIX], ["--refresh-interval", "10s"], ["--log", "trace"], ["--minimum-request-interval", "0s"]] {
                 if !flags.contains(&default[0]) {
                     command.args(default);
                 }

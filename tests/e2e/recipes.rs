@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use serde_json::json;
-use testkit::{data, fields, until};
+use testkit::{PREFIX, data, fields, until};
 
 use crate::pages::Reader;
 
@@ -103,7 +103,7 @@ async fn the_ca_bundle_trusts_the_certificate_that_a_webhook_serves_over_rotatio
         }],
     });
     stage.plane().apply_yaml(&configuration.to_string()).await?;
-    stage.plane().apply_yaml_in("shop", include_str!("../../examples/webhook-tls.yaml")).await?;
+    stage.plane().apply_yaml_in("shop", &include_str!("../../examples/webhook-tls.yaml").replace("k8s/CLUSTER_ID", PREFIX)).await?;
     reader.shell("the objects", "kubectl wait -n shop --for=condition=Ready rsec/webhook-tls rsec/webhook-ca --timeout=2m").await?;
 
     let job: CronJob = Api::namespaced(stage.plane().admin(), "shop").get("webhook-ca-bundle").await?;

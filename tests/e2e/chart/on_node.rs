@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use testkit::chart;
 use testkit::image::{Image, Needs, operator};
 use testkit::node::{self, APPLICATION, Node, fingerprint};
-use testkit::{REGION, fields, until};
+use testkit::{PREFIX, REGION, fields, until};
 
 use super::installed::{Helm, definition, make_namespace, previous_chart};
 use crate::stage::Stage;
@@ -302,7 +302,7 @@ fn values_of(endpoint: &str) -> Value {
         "image": {"repository": REPOSITORY, "pullPolicy": "Never"},
         "operator": {
             "awsRegion": REGION, "awsEndpointUrl": endpoint, "development": true, "minimumRotationInterval": "1s", "refreshInterval": "10s",
-            "log": "info,rotated_secrets=trace",
+            "log": "info,rotated_secrets=trace", "namePrefix": PREFIX,
         },
         "extraEnv": [
             {"name": "AWS_ACCESS_KEY_ID", "value": "AKIAIOSFODNN7EXAMPLE"},

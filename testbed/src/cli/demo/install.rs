@@ -23,7 +23,7 @@ pub(super) async fn install(scenario: &Scenario<'_>, binary: &Path) -> Result<()
     explain_intervals(scenario, binary).await?;
 
     let kubeconfig = scenario.stage.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT).await?;
-    let flags = ["--development", "--minimum-rotation-interval", MINIMUM];
+    let flags = ["--cluster-id", "demo", "--development", "--minimum-rotation-interval", MINIMUM];
     screen.command(&typed("rotated-secrets", &[&["run"], flags.as_slice()].concat()))?;
     let (id, took) = scenario.stage.start_operator(screen, binary, &kubeconfig, &flags).await?;
     screen.ok(&format!("the operator runs outside the cluster as process {id} and is ready ({})", seconds(took)))?;

@@ -20,7 +20,7 @@ use super::stage::Stage;
 pub(super) const NAMESPACE: &str = "shop";
 /// Of the `RotatedSecret` in `examples/database-admin.yaml`, and of its Secret.
 pub(super) const NAME: &str = "db-admin";
-pub(super) const AWS_NAME: &str = "k8s/shop/db-admin";
+pub(super) const AWS_NAME: &str = "k8s/demo/shop/db-admin";
 
 /// For what takes a second on a machine that has time.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
