@@ -217,10 +217,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let client = connection::client(config.clone()).map_err(Fatal)?;
     let scope = availability.scope();
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
-    let cluster = match cluster_id {
-        Some(id) => id,
-        None => cluster_uid(&client).await?,
-    };
+    let cluster = if let Some(id) = cluster_id { id } else { cluster_uid(&client).await? };
     let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
     let endpoints = EndpointConfig {
         region: aws_region,
@@ -361,11 +358,9 @@ mod tests {
     #[test]
     fn the_default_prefix_has_the_cluster_and_is_a_valid_prefix() {
         let arn = "arn:aws:eks:eu-central-1:123456789012:cluster/prod";
-        for (cluster, expected) in [
-            ("prod", "k8s/prod"),
-            ("a b/c", "k8s/a-b-c"),
-            (arn, "k8s/arn-aws-eks-eu-central-1-123456789012-cluster-prod"),
-        ] {
+        for (cluster, expected) in
+            [("prod", "k8s/prod"), ("a b/c", "k8s/a-b-c"), (arn, "k8s/arn-aws-eks-eu-central-1-123456789012-cluster-prod")]
+        {
             assert_eq!(default_prefix(cluster), expected);
             assert_eq!(prefix(expected).as_deref(), Ok(expected));
         }

@@ -62,6 +62,11 @@ impl Generator {
         }
     }
 
+    /// Name of the companion field that has the certificate.
+    pub fn certificate_field(&self) -> Option<&str> {
+        if let Self::TlsKeyPair(rules) = self { Some(&rules.certificate_field) } else { None }
+    }
+
     /// Minimum number of bits of work needed to guess the generated value.
     pub fn entropy_bits(&self) -> f64 {
         match self {

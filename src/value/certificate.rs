@@ -25,9 +25,7 @@ pub fn expiry(data: &Data, layout: &Layout, declared: Option<&DeclaredValue>) ->
 
 fn certificate_fields(declared: &DeclaredValue) -> BTreeSet<&str> {
     let DeclaredValue::Fields { generate, .. } = declared else { return BTreeSet::new() };
-    let certificate =
-        |generator| if let &Generator::TlsKeyPair(ref rules) = generator { Some(rules.certificate_field.as_str()) } else { None };
-    generate.values().filter_map(certificate).collect()
+    generate.values().filter_map(Generator::certificate_field).collect()
 }
 
 /// The end of validity of the first certificate of this PEM text. What comes before it, which may be a private key, is not
@@ -47,6 +45,8 @@ mod tests {
     use crate::api::SecretType;
     use crate::generate::{Made, TlsRules};
     use crate::plaintext::SecretBytes;
+
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -87,7 +87,7 @@ mod tests {
         let (both, behind_key) = (format!("{long}{short}"), format!("{key}{short}"));
         let (soon, later) = (Some(at("2026-12-07T00:00:00Z")), Some(at("2027-02-25T00:00:00Z")));
         let mapped = [("crt", "server")];
-        let table: [(&str, &[(&str, &str)], &[(&str, &str)], Option<Timestamp>); 9] = [
+        let table: [(&str, Pairs<'_>, Pairs<'_>, Option<Timestamp>); 9] = [
             ("by its key", &[("tls.crt", &short)], &[], soon),
             ("of a chain the first", &[("tls.crt", &both)], &[], later),
             ("behind a key", &[("tls.crt", &behind_key)], &[], soon),

@@ -74,7 +74,9 @@ impl Operator {
                 .args(["--health-address", &health.to_string(), "--metrics-address", &metrics.to_string()])
                 .args(flags);
             // Most tests make many requests in a row.
-            for default in [["--name-prefix", PREFIX], ["--refresh-interval", "10s"], ["--log", "trace"], ["--minimum-request-interval", "0s"]] {
+            for default in
+                [["--name-prefix", PREFIX], ["--refresh-interval", "10s"], ["--log", "trace"], ["--minimum-request-interval", "0s"]]
+            {
                 if !flags.contains(&default[0]) {
                     command.args(default);
                 }

@@ -58,7 +58,9 @@ fn within_the_second_of_the_head_a_version_that_cannot_precede_it_is_newer() {
     ];
     for (name, change, expected) in table {
         let scene = old_state(10).with(|scene| {
-            ["current", "previous"].iter().for_each(|version| scene.read(version, HOUR));
+            for version in ["current", "previous"] {
+                scene.read(version, HOUR);
+            }
             scene.status.previous = Some(id("current"));
             change(scene);
         });
