@@ -1,7 +1,7 @@
 //! Whether the declared fields fit the declared Secret. The operator finds this out with the first value; here the same
-//! code runs on placeholders.
+//! code runs on placeholders. Fields that are missing are warnings: they may be added in AWS, where rotations preserve them.
 
-use super::finding::{Finding, Rule, finding};
+use super::finding::{Finding, Level, Rule, finding};
 use crate::api::{AwsAdoptionPolicy, RotatedSecretSpec};
 use crate::desired::Desired;
 use crate::manifest::Node;
@@ -9,7 +9,7 @@ use crate::plaintext::Plaintext;
 use crate::value::{DeclaredValue, LayoutError, Payload};
 
 pub(super) fn check(node: &Node, spec: &RotatedSecretSpec, desired: &Desired) -> Option<Finding> {
-    // An adopted secret, or a rotation function, may have more fields than are declared.
+    // An adopted secret, and one that a function rotates, usually have more fields than are declared.
     let others =
         spec.aws.adoption_policy != AwsAdoptionPolicy::Never || spec.rotation.as_ref().is_some_and(|rotation| rotation.lambda.is_some());
     let layout = &desired.target.as_ref().filter(|_| !others)?.layout;
@@ -21,30 +21,32 @@ pub(super) fn check(node: &Node, spec: &RotatedSecretSpec, desired: &Desired) ->
         layout.render(&Payload::Text(Plaintext::from(serde_json::Value::Object(fields).to_string()))).err()?
     };
     let declared = value.field_names();
-    let (path, message) = match error {
+    let (level, path, message) = match error {
         LayoutError::FieldMissing(field) => {
             let key = layout.keys.iter().find(|(_, from)| **from == field).map(|(key, _)| key.clone()).unwrap_or_default();
             let reversed = declared.contains(&key).then(|| format!(": write {field}: {key}")).unwrap_or_default();
             let path = format!("spec.target.keys.{key}");
             let message = format!(
-                "{path}: spec.value declares no field {field} (it declares {}); keys maps each key of the Secret to a field{reversed}",
+                "{path}: spec.value declares no field {field} (it declares {}), so the Secret waits until it is added in AWS; keys maps each key \
+                 of the Secret to a field{reversed}",
                 declared.join(", ")
             );
-            (path, message)
+            (Level::Warning, path, message)
         }
         LayoutError::KeyMissing(key) => {
             let path = "spec.target.type".to_owned();
             let message =
                 format!("{path}: a Secret of this type needs the key {key}: declare that field, or map one to it in spec.target.keys");
-            (path, message)
+            (Level::Warning, path, message)
         }
         LayoutError::NotAnObject => {
             let path = "spec.target.keys".to_owned();
             let message = format!("{path}: a plain text has no fields: set spec.target.wholeValueKey instead");
-            (path, message)
+            (Level::Error, path, message)
         }
         // These depend on the value.
         LayoutError::UnusableKey(_) | LayoutError::Malformed(_) => return None,
     };
-    Some(finding(node, Rule::Operator, &path, message))
+    let rule = if level == Level::Warning { Rule::Suspicious } else { Rule::Operator };
+    Some(Finding { level, ..finding(node, rule, &path, message) })
 }

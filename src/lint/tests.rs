@@ -34,6 +34,7 @@ fn mistakes_are_found_with_their_line_and_what_to_write() {
         ("rotation:", 2, Level::Warning, "is empty and therefore ignored"),
         ("rotation: {schedule: 0 9 8-14 * MON}", 2, Level::Warning, "MON#2"),
         ("rotation: {schedule: rate(10 minutes)}", 2, Level::Warning, "less than the default minimum"),
+        ("target:\n  keys: {password: DB_PASSWORD}", 3, Level::Warning, "write DB_PASSWORD: password"),
         ("target:\n  versionStage: awsprevious", 3, Level::Error, "did you mean AWSPREVIOUS?"),
     ] {
         let findings = found(&format!("{VALUE}{spec}"));

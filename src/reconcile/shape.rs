@@ -176,16 +176,17 @@ fn formless(want: &Desired, version: &VersionId) -> (Reason, String) {
 fn layout(error: LayoutError, declared: Option<&DeclaredValue>) -> (Reason, String) {
     match error {
         LayoutError::FieldMissing(field) => {
-            // The next version has the declared fields only, so a field that is added in AWS would not stay.
-            let remedy = match declared {
-                Some(declared @ DeclaredValue::Fields { .. }) => format!(
-                    "map each key of the Secret to a declared field ({}), or declare {field} in spec.value",
-                    declared.field_names().join(", ")
-                ),
-                _ => "correct spec.target.keys, or add the field in AWS".to_owned(),
+            let declared = match declared {
+                Some(declared @ DeclaredValue::Fields { .. }) => {
+                    format!("; it maps each key of the Secret to a field, and spec.value declares {}", declared.field_names().join(", "))
+                }
+                _ => String::new(),
             };
             let whole = "for the whole value under one key set spec.target.wholeValueKey instead";
-            let what = format!("spec.target.keys asks for the field {field}, which the value does not have: {remedy}; {whole}");
+            let what = format!(
+                "spec.target.keys asks for the field {field}, which the value does not have: correct spec.target.keys, or add the field in \
+                 AWS{declared}; {whole}"
+            );
             (Reason::FieldMissing, what)
         }
         LayoutError::KeyMissing(key) => (

@@ -283,9 +283,24 @@ fn targets() -> Vec<Row> {
     vec![
         ("a name of nothing", beside("target: {name: \"\"}"), No("at least 1 chars"), "spec.target.name"),
         ("a name in capitals", beside("target: {name: DB}"), No("lowercase letters, digits"), "spec.target.name"),
-        ("keys the wrong way round", beside("target: {keys: {password: DB_PASSWORD}}"), Yes, "write DB_PASSWORD: password"),
-        ("a field that is not declared", beside("target: {keys: {USER: username}}"), Yes, "spec.value declares no field username"),
-        ("a TLS Secret of a password", beside("target: {type: kubernetes.io/tls}"), Yes, "needs the key tls.crt"),
+        (
+            "keys the wrong way round",
+            beside("target: {keys: {password: DB_PASSWORD}}"),
+            Yes,
+            "warning: spec.target.keys.password: spec.value declares no field DB_PASSWORD (it declares password)",
+        ),
+        (
+            "a field that is not declared",
+            beside("target: {keys: {USER: username}}"),
+            Yes,
+            "warning: spec.target.keys.USER: spec.value declares no field username",
+        ),
+        (
+            "a TLS Secret of a password",
+            beside("target: {type: kubernetes.io/tls}"),
+            Yes,
+            "warning: spec.target.type: a Secret of this type needs the key tls.crt",
+        ),
         ("keys of a plain text", manifest("value: {plainText: {}}\ntarget: {keys: {a: b}}"), Yes, "a plain text has no fields"),
         (
             "a label as a version",
