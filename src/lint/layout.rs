@@ -24,7 +24,7 @@ pub(super) fn check(node: &Node, spec: &RotatedSecretSpec, desired: &Desired) ->
     let (level, path, message) = match error {
         LayoutError::FieldMissing(field) => {
             let key = layout.keys.iter().find(|(_, from)| **from == field).map(|(key, _)| key.clone()).unwrap_or_default();
-            let reversed = declared.contains(&key).then(|| format!(": write {field}: {key}")).unwrap_or_default();
+            let reversed = if declared.contains(&key) { format!(": write {field}: {key}") } else { String::new() };
             let path = format!("spec.target.keys.{key}");
             let message = format!(
                 "{path}: spec.value declares no field {field} (it declares {}), so the Secret waits until it is added in AWS; keys maps each key \

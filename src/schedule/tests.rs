@@ -380,6 +380,10 @@ fn the_longest_interval_is_the_greatest_distance_between_two_moments() {
 
 #[test]
 fn the_rules_of_the_definition_accept_what_the_parser_accepts() {
+    const FIELDS: [&str; 32] = [
+        "*", "?", "0", "00", "1", "08", "23", "30", "31", "2", "FEB", "feb", "1,15", "1-5", "1-31/2", "*/2", "*/15", "L", "1,L", "MON",
+        "MON-FRI", "FRI-SUN", "FRI#2", "5L", "FRIL", "SUNL", "JAN,JUL", "4/12", "1/3", "2-12/2", "29", "7",
+    ];
     let accepted = crate::api::schedule::accepts();
     for expression in VALID {
         assert!(accepted(expression), "{expression}");
@@ -389,10 +393,6 @@ fn the_rules_of_the_definition_accept_what_the_parser_accepts() {
         let chosen: Vec<&str> = (0..count).filter_map(|_| words.choose(&mut random).copied()).collect();
         chosen.join(" ")
     };
-    const FIELDS: [&str; 32] = [
-        "*", "?", "0", "00", "1", "08", "23", "30", "31", "2", "FEB", "feb", "1,15", "1-5", "1-31/2", "*/2", "*/15", "L", "1,L", "MON",
-        "MON-FRI", "FRI-SUN", "FRI#2", "5L", "FRIL", "SUNL", "JAN,JUL", "4/12", "1/3", "2-12/2", "29", "7",
-    ];
     let (mut parsed, mut refused) = (0, 0);
     for round in 0..20_000 {
         let expression = match round % 3 {

@@ -92,8 +92,8 @@ async fn stuck(object: Value) -> Result<Stuck> {
                     break;
                 }
                 let body = object.to_string();
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+                let preamble = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{preamble}{body}").as_bytes()).await;
             }
             held.push(stream);
         }
