@@ -174,7 +174,7 @@ async fn the_alert_rules_and_the_dashboard_reach_the_cluster_word_for_word() -> 
     let unlinked = RULES.replace("runbook_url: ", "runbook: ");
     ensure!(rule.data["spec"] == serde_saphyr::from_str::<Value>(&unlinked)?, "{}", rule.data["spec"]);
     let linked = format!("{set},metrics.prometheusRule.runbookUrl=https://docs.example/runbook.html");
-    let linked = chart::render(&chart, &["--namespace", PLACE, "--set", &linked])?;
+    let linked = chart::render(&chart::dir(), &["--namespace", PLACE, "--set", &linked])?;
     ensure!(linked.contains("runbook_url: https://docs.example/runbook.html#rotatedsecretsoverdue\n"), "{linked}");
     ensure!(!linked.contains("docs/runbook.md#rotatedsecrets"), "{linked}");
     ensure!(rule.labels()["release"] == "prometheus" && rule.labels()["app.kubernetes.io/instance"] == chart::NAME, "labelled");
