@@ -217,6 +217,10 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
     labels.extend(target.labels.clone());
     let mut annotations = next.annotations.take().unwrap_or_default();
     annotations.retain(|key, _| !writers.is_some_and(|writers| writers.our_annotations.contains(key)));
+    // The consent is used. It would let a later object of this name adopt a Secret that was kept on purpose.
+    if annotations.get(ADOPT_BY) == object.metadata.name.as_ref() {
+        annotations.remove(ADOPT_BY);
+    }
     annotations.extend(target.annotations.clone());
     annotations.extend(ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     next.labels = Some(labels);

@@ -302,11 +302,14 @@ fn a_secret_may_be_adopted_if_it_names_our_object_and_has_no_controller() {
             && !offered(Some("another"), None).facts.adoptable
             && !offered(Some(&name), Some(true)).facts.adoptable
     );
-    // An adopted Secret keeps its other owners, and what other clients wrote.
+    // An adopted Secret keeps its other owners, and what other clients wrote, except for the consent.
     let adopted = metadata(&object(), &target(), Some(&offered(Some(&name), Some(false))), &[(VERSION_ID, "v1")]);
     let owners: Vec<_> = adopted.owner_references.iter().flatten().map(|owner| (owner.uid.as_str(), owner.controller)).collect();
     assert_eq!(owners, [("another", Some(false)), (UID, Some(true))]);
-    assert_eq!(adopted.annotations.unwrap()[ADOPT_BY], name);
+    assert!(!adopted.annotations.unwrap().contains_key(ADOPT_BY));
+    // A consent for another object is for later.
+    let promised = metadata(&object(), &target(), Some(&offered(Some("another"), Some(false))), &[(VERSION_ID, "v1")]);
+    assert_eq!(promised.annotations.unwrap()[ADOPT_BY], "another");
 }
 
 #[test]

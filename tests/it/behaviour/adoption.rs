@@ -265,6 +265,7 @@ async fn a_secret_is_adopted_if_it_is_annotated_and_then_holds_the_value_in_aws(
         }
         stage.world.check_agreement(name).await?;
         assert_eq!((secret.annotations()["team"].as_str(), secret.labels()["app"].as_str()), ("shop", "api"), "what is not ours stays");
+        ensure!(!secret.annotations().contains_key(ADOPT_BY), "the consent would count again for a later object");
         let owners = secret.metadata.owner_references.clone().unwrap_or_default();
         assert_eq!(
             owners.iter().map(|owner| (owner.uid.clone(), owner.controller)).collect::<Vec<_>>(),
