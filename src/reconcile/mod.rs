@@ -48,7 +48,6 @@ const MAX_UNANSWERED: usize = 2;
 /// Reconciles one object. Never fails: a failure is reported in the object's status and leads to another reconcile.
 pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult {
     if object.metadata.deletion_timestamp.is_some() {
-        ctx.memory.forget(object.metadata.uid.as_deref().unwrap_or_default());
         return Box::pin(removal::reconcile(object, ctx)).await;
     }
     let now = (ctx.clock)();

@@ -48,8 +48,11 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
     if let Some(until) = deletion::backing_off(object, now) {
         return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: false };
     }
-    let removal = Removal::of(object, &ctx.policy);
     let mut reconciler = Reconciler::new(object, ctx);
+    if let Some(until) = ctx.memory.unwritable(&reconciler.uid(), object.metadata.generation, now) {
+        return ReconcileResult { again: Some(at_least_a_second(until.duration_since(now))), changed: false, failed: true };
+    }
+    let removal = Removal::of(object, &ctx.policy);
     let mut remains = Remains::default();
     let ended = match reconciler.clean_up(&removal, &mut remains).await {
         Err(failed) if reconciler.out_of_time(&removal, now) && !at_finalizer(&failed) => {
@@ -59,7 +62,10 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
         ended => ended,
     };
     match ended {
-        Ok(Attempt::Released) => ReconcileResult { again: None, changed: true, failed: false },
+        Ok(Attempt::Released) => {
+            ctx.memory.forget(&reconciler.uid());
+            ReconcileResult { again: None, changed: true, failed: false }
+        }
         Ok(Attempt::Waits { until, why }) => {
             let after = deletion::waits(object, &removal, &Refusal::new(Reason::Progressing, why), now);
             let again = until.duration_since(now).min(LOOK_AGAIN);
@@ -206,21 +212,18 @@ impl Reconciler<'_> {
         failed: bool,
     ) -> ReconcileResult {
         let before = object.status.clone().unwrap_or_default();
-        let steps: Vec<StepKind> = self.journal.kinds().collect();
-        let mut changed = !steps.is_empty();
+        let mut changed = self.journal.kinds().next().is_some();
         let mut again = at_least_a_second(again);
         if after != before {
-            match object::write_status(&self.ctx.client, &self.object, &after).await {
-                Ok(_) => {
+            let now = (self.ctx.clock)();
+            match self.write_status(&before, &after, now).await {
+                Ok(()) => {
                     changed = true;
                     for note in status::event_notes(&before, &after, &[]) {
                         self.ctx.events.publish(&self.object, &note).await;
                     }
                 }
-                Err(failure) if failure.class == Class::Conflict => again = std::time::Duration::from_secs(1),
-                Err(failure) => {
-                    tracing::warn!(reason = %failure.reason, message = failure.message, "the status of a deletion could not be written");
-                }
+                Err(until) => again = at_least_a_second(until.duration_since(now)),
             }
         }
         ReconcileResult { again: Some(again), changed, failed }

@@ -84,7 +84,12 @@ impl Reconciler<'_> {
     }
 
     /// Writes the status. `Err`: when to reconcile again.
-    async fn write_status(&mut self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, now: Timestamp) -> Result<(), Timestamp> {
+    pub(super) async fn write_status(
+        &mut self,
+        before: &RotatedSecretStatus,
+        after: &RotatedSecretStatus,
+        now: Timestamp,
+    ) -> Result<(), Timestamp> {
         let uid = self.uid();
         match self.ctx.memory.permit(&uid, before, after, now) {
             Permit::Write => {}

@@ -8,6 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, Val
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rotated_secrets::reconcile::reconcile;
 use serde_json::json;
+use testkit::emulator::Fault;
 
 use super::stage::{HOUR, Stage};
 use testkit::fixtures::spec;
@@ -114,4 +115,34 @@ async fn two_operators_with_different_flags_write_a_status_a_few_times_a_minute_
     }
     ensure!(stage.told("app", "Warning", "StatusContested").await? > 0, "nothing was said");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_whose_status_cannot_be_written_waits_as_any_other_object_and_is_counted() -> Result<()> {
+    let stage = Stage::new("status").await?;
+    let mut deletable = spec();
+    deletable["aws"] = json!({"deletionPolicy": "Delete"});
+    stage.settled("app", deletable).await?;
+    stage.break_aws("DescribeSecret", Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() });
+    let denial = Denial::of(&stage).await?;
+    stage.world.objects().delete("app", &DeleteParams::default()).await?;
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let again = stage.reconcile("app").await?.again.context("another attempt")?;
+        waits.push(again);
+        let calls = stage.world.emulator.counters().calls();
+        stage.reconcile("app").await?;
+        assert_eq!(stage.world.emulator.counters().calls(), calls, "AWS is not called while the object waits");
+        stage.advance(again);
+    }
+    ensure!(waits[4] > 2 * waits[0], "{waits:?}");
+    let page = stage.ctx.metrics.render()?;
+    ensure!(page.contains(r#"reason="StatusNotWritten"} 5"#), "{page}");
+    // Without a status, the attempts are not counted. The deletion ends nevertheless.
+    stage.advance(3 * HOUR);
+    stage.reconcile("app").await?;
+    ensure!(stage.world.objects().get_opt("app").await?.is_none(), "the object is held back");
+    // The end of the policy is tried with an object.
+    stage.world.create("app", spec()).await?;
+    denial.end(&stage).await
 }
