@@ -49,7 +49,12 @@ impl Reconciler<'_> {
             Step::Settle { version } => return self.move_label(at, AWSPENDING, Some(version), None).await,
             Step::MoveLabel { label, from, to } => return self.move_label(at, label, from.as_ref(), to.as_ref()).await,
             Step::CreateMirror { version } | Step::AdoptMirror { version } => {
-                return self.write_mirror(want, seen, at, version, false).await;
+                // No version in the Secret tells whether this read is old: the second read has to agree, except on what this
+                // reconcile wrote.
+                let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
+                let confirm = current.is_some_and(|current| current.version == *version) && !self.journal.used().contains_key(version);
+                let follows = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
+                return self.write_mirror(want, seen, at, version, confirm && follows).await;
             }
             Step::ReplaceMirror { version, confirm } => return self.write_mirror(want, seen, at, version, *confirm).await,
             Step::ReleaseMirror => {

@@ -293,3 +293,21 @@ async fn external_changes_one_after_another_are_recorded_at_once() -> Result<()>
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_secret_is_not_created_again_with_a_value_that_another_read_contradicts() -> Result<()> {
+    let stage = Stage::in_step("stale").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.advance(HOUR);
+    // No status has recorded it, so nothing but the second read tells that the first one is old.
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+    stage.advance(SECOND);
+    show_old_state(&stage, &BOTH[..1], 10);
+    stage.delete_secret("app").await?;
+    stage.reconcile("app").await?;
+    ensure!(stage.no_secret("app").await?, "the Secret has an old value");
+    stage.live("app", MINUTE).await?;
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    assert_forwards(&stage, "app");
+    stage.world.check_agreement("app").await
+}
