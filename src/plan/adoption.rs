@@ -94,9 +94,10 @@ fn adoption(want: &Desired, secret: &SecretState) -> String {
     // AWS refuses to tag a secret that is scheduled for deletion.
     let restore = secret.deleted.then(|| format!("{}, ", Command::RestoreSecret(secret.at(want))));
     let tag = format!(
-        "spec.aws.adoptionPolicy IfTagged, and {}{}",
+        "spec.aws.adoptionPolicy IfTagged, and {}{}, then {}",
         restore.unwrap_or_default(),
-        Command::TagForAdoption(secret.at(want), want.object_ref())
+        Command::TagForAdoption(secret.at(want), want.object_ref()),
+        Command::RefreshByPlugin(want.object_ref())
     );
     match want.settings.adoption_declared {
         Some(declared) => {

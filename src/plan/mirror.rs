@@ -206,7 +206,8 @@ pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
         Reason::SecretNotOwned,
         format!(
             "the Secret {name} exists and is not ours, so it is not changed: let the object adopt it (spec.target.adoptionPolicy IfAnnotated, \
-             and {annotate}), choose another spec.target.name in a new object, or delete it ({delete})"
+             and {annotate}), choose another spec.target.name in a new object, or delete it ({delete}); then {}",
+            Command::RefreshByPlugin(want.object_ref())
         ),
     )
 }

@@ -65,7 +65,7 @@ pub(crate) async fn up(with_node: bool, functions: &[Registration]) -> Result<()
     let kubectl = control_plane.kubectl().parent().context("kubectl has no directory")?;
     println!("export KUBECONFIG={}", control_plane.kubeconfig().display());
     println!("export AWS_ENDPOINT_URL={}", server.endpoint_url());
-    println!("export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=testbed AWS_SECRET_ACCESS_KEY=testbed");
+    println!("export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=testbed AWS_SECRET_ACCESS_KEY=testbed");
     println!("export PATH={}:$PATH", kubectl.display());
     if let Environment::Node(node) = &environment {
         let authority = control_plane.dir().join("pods-authority.crt");
