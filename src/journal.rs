@@ -216,6 +216,14 @@ impl Journal {
         }
     }
 
+    /// When this reconcile made an external version current again.
+    pub fn restored(&self, version: &VersionId) -> Option<Timestamp> {
+        self.entries.iter().rev().find_map(|entry| match (&entry.step, &entry.effect) {
+            (Step::RestoreCurrent { to, .. }, Effect::Applied { at }) if to == version => Some(*at),
+            _ => None,
+        })
+    }
+
     /// Version ids that AWS has, and when those versions were created.
     pub fn used(&self) -> BTreeMap<VersionId, Timestamp> {
         let version = |step: &Step| match step {

@@ -1,6 +1,7 @@
 //! What was called, and how it went. Counted and logged without any value.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -11,7 +12,10 @@ use crate::store::is_write;
 
 /// Calls by operation and outcome. Clones are one set of counters.
 #[derive(Debug, Clone, Default)]
-pub struct Counters(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+pub struct Counters {
+    calls: Arc<Mutex<BTreeMap<(String, String), u64>>>,
+    outdated: Arc<AtomicU64>,
+}
 
 impl Counters {
     /// All counts, by (operation, `ok` or the error's code).
@@ -39,9 +43,19 @@ impl Counters {
         self.sum(|_| true)
     }
 
+    /// Reads that a fault answered from an older state, with another answer than the newest state has.
+    pub fn outdated(&self) -> u64 {
+        self.outdated.load(Ordering::SeqCst)
+    }
+
     /// Back to zero.
     pub fn reset(&self) {
         self.cells().clear();
+        self.outdated.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn note_outdated(&self) {
+        self.outdated.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn note(&self, operation: &str, outcome: &str) {
@@ -53,7 +67,7 @@ impl Counters {
     }
 
     fn cells(&self) -> MutexGuard<'_, BTreeMap<(String, String), u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

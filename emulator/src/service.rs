@@ -211,6 +211,9 @@ impl Emulator {
             let mut store = self.store();
             let caller = Caller { region, now: self.0.clock.now(), age };
             let answer = store.call(caller, operation, body);
+            if !age.is_zero() && store.call(Caller { age: Duration::ZERO, ..caller }, operation, body) != answer {
+                self.0.counters.note_outdated();
+            }
             self.note(region, operation, body, &answer, !injected.lose_answer);
             answer
         };

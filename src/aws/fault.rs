@@ -7,7 +7,7 @@ use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::command::{Command, KeyRef, SecretRef};
-use crate::failure::Failure;
+use crate::failure::{Failure, WRONG_CLOCK};
 use crate::proxy::ProxyVariables;
 
 /// A failed call, without any text of AWS.
@@ -327,7 +327,7 @@ impl Cause {
                 "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, AWS \
                  identities); the operator retries"
             }
-            Self::ClockSkew => "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)",
+            Self::ClockSkew => WRONG_CLOCK,
             Self::RegionDisabled => "the Region is not enabled for this account; the operator retries",
             Self::Key => "check that the KMS key is enabled and that the caller may use it; the operator retries",
             Self::ScheduledForDeletion => "restore the secret",

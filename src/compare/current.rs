@@ -52,7 +52,9 @@ pub(super) fn current(input: Input<'_>, secret: &AwsSecret, version: &VersionId)
             (changed, matches)
         }
     };
-    let changed = superseded(input, secret, version).map_or(changed, |superseded| superseded.max(changed));
+    // What was current in between is older than that, however old the version itself is.
+    let later = [superseded(input, secret, version), input.journal.restored(version)].into_iter().flatten().max();
+    let changed = later.map_or(changed, |later| whole_seconds(later).max(changed));
     let schedule_base = schedule_base(input, secret, version, changed, reported.is_some())?;
     Ok(Current { version: version.clone(), changed, schedule_base, matches })
 }

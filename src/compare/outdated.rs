@@ -28,8 +28,9 @@ pub(super) fn outdated(input: Input<'_>, secret: &AwsSecret) -> Option<Timestamp
     let outdated = match secret.last_changed.map(|changed| whole_seconds(changed).cmp(&recorded)) {
         Some(Ordering::Less) => true,
         Some(Ordering::Greater) => false,
-        // One later change leaves AWSPREVIOUS on the head.
-        Some(Ordering::Equal) => !shows(AWSPREVIOUS) && !shows_unknown_successor(input, secret, recorded),
+        // One later change leaves AWSPREVIOUS on the head. So does the change before it, if the head was restored.
+        Some(Ordering::Equal) if shows(AWSPREVIOUS) => shows_replaced(input, secret),
+        Some(Ordering::Equal) => !shows_unknown_successor(input, secret, recorded),
         None => !shows(AWSPREVIOUS),
     };
     outdated.then(|| recorded.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now))
@@ -40,6 +41,11 @@ fn shows_later_write(input: Input<'_>, secret: &AwsSecret, recorded: Timestamp) 
     let mut used = input.journal.used();
     used.extend(input.status.unseen.clone());
     used.iter().any(|(version, created)| whole_seconds(*created) >= recorded && secret.labels.values().any(|shown| shown == version))
+}
+
+/// Whether the current version that is shown is the one that the head replaced.
+fn shows_replaced(input: Input<'_>, secret: &AwsSecret) -> bool {
+    secret.labelled(AWSCURRENT).is_some_and(|shown| input.status.previous.as_ref() == Some(shown))
 }
 
 /// Whether the current version that is shown cannot have preceded the head within the second in which it was recorded: the

@@ -91,7 +91,7 @@ impl Reconciler<'_> {
             },
             Step::DeletePolicy => aws.delete_policy(at).await,
             Step::Replicate { replicas } => aws.replicate(at, replicas).await,
-            Step::StopReplicating { regions } => aws.stop_replicating(at, regions).await,
+            Step::StopReplicating { regions } => aws.stop_replicating(at, regions).await.map_err(replicas_gone),
             Step::SetReplicaKey { region, key } => {
                 // The ARN of a replica is the primary's except for the region.
                 let arn = at.id.replacen(&format!(":{}:", want.region), &format!(":{region}:"), 1);
@@ -247,4 +247,13 @@ fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, former: Forme
         ComposeError::TooLarge => Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}") },
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })
+}
+
+/// AWS refuses to remove a replica twice, and may still show one that it has removed.
+fn replicas_gone(failure: Failure) -> Failure {
+    if failure.reason != Reason::AwsRefused {
+        return failure;
+    }
+    let message = format!("AWS does not remove the replicas, or still shows replicas that it has removed: {}", failure.message);
+    Failure { class: Class::Retry, reason: Reason::Progressing, message }
 }

@@ -55,7 +55,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
     let removal = Removal::of(object, &ctx.policy);
     let mut remains = Remains::default();
     let ended = match reconciler.clean_up(&removal, &mut remains).await {
-        Err(failed) if reconciler.out_of_time(&removal, now) && !at_finalizer(&failed) => {
+        Err(failed) if reconciler.out_of_time(&removal, &failed.failure, now) && !at_finalizer(&failed) => {
             let why = format!("the deletion did not succeed within {}: {}", in_words(ctx.deletion_timeout), failed.failure.message);
             reconciler.release(&removal, &remains, Some(why)).await.map(|()| Attempt::Released)
         }
@@ -74,7 +74,8 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
         Err(Failed { aspect, failure }) => {
             tracing::warn!(reason = %failure.reason, message = failure.message, "the deletion waits");
             ctx.metrics.failure(failure.reason.as_str());
-            let ends = removal.requested.saturating_add(ctx.deletion_timeout).unwrap_or(removal.requested);
+            let begun = if failure.is_of_the_clock() { deletion::failing_since(object, now).unwrap_or(now) } else { removal.requested };
+            let ends = begun.saturating_add(ctx.deletion_timeout).unwrap_or(begun);
             let after = deletion::failed(object, &removal, &failure, aspect, ends, now);
             let next = after.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
             let again = next.map_or(LOOK_AGAIN, |next| next.0.duration_since(now));
@@ -195,9 +196,13 @@ impl Reconciler<'_> {
     }
 
     /// Whether the object has waited long enough. An operator that was away for a long time makes several attempts first.
-    fn out_of_time(&self, removal: &Removal, now: Timestamp) -> bool {
-        let waited = now.duration_since(removal.requested);
+    fn out_of_time(&self, removal: &Removal, failure: &Failure, now: Timestamp) -> bool {
         let timeout = self.ctx.deletion_timeout;
+        if failure.is_of_the_clock() {
+            // How long this clock has been running is known, what time it is is not.
+            return deletion::failing_since(&self.object, now).is_some_and(|since| now.duration_since(since) >= timeout);
+        }
+        let waited = now.duration_since(removal.requested);
         let attempts = deletion::attempts(&self.object);
         // The number of attempts is in the status, which cannot be written if the permission is gone.
         waited >= timeout && (attempts.saturating_add(1) >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))

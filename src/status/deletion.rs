@@ -32,6 +32,12 @@ pub fn attempts(object: &RotatedSecret) -> i32 {
     failures.filter(|_| in_deletion(object)).map_or(0, |failures| failures.count)
 }
 
+/// Since when the attempts of this deletion fail.
+pub fn failing_since(object: &RotatedSecret, now: Timestamp) -> Option<Timestamp> {
+    let failures = object.status.as_ref().filter(|_| in_deletion(object))?.failures.as_ref()?;
+    failures.since.as_ref().map(|since| since.0).filter(|since| *since <= now)
+}
+
 /// The status speaks of the deletion, not of what was before.
 fn in_deletion(object: &RotatedSecret) -> bool {
     object.status.as_ref().is_some_and(|status| status.observed_generation == object.metadata.generation)

@@ -1,6 +1,6 @@
 //! Kubernetes writes that wait at a gate.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -18,8 +18,56 @@ pub(crate) struct Gated {
     pub(crate) client: Client,
     pub(crate) gate: Arc<dyn WriteBarrier>,
     pub(crate) mirrored: Arc<Mutex<Vec<String>>>,
-    /// Whether this namespace is being deleted.
-    pub(crate) ending: (Arc<AtomicBool>, String),
+    pub(crate) refusals: Refusals,
+    /// Where `refusals` apply.
+    pub(crate) namespace: String,
+}
+
+/// Writes that the API server refuses while a test wants it.
+#[derive(Clone, Default)]
+pub struct Refusal {
+    on: Arc<AtomicBool>,
+    met: Arc<AtomicUsize>,
+}
+
+impl Refusal {
+    pub fn set(&self, on: bool) {
+        self.on.store(on, Ordering::SeqCst);
+    }
+
+    /// How many writes were refused.
+    pub fn met(&self) -> usize {
+        self.met.load(Ordering::SeqCst)
+    }
+
+    fn meets(&self, write: bool) -> bool {
+        let meets = write && self.on.load(Ordering::SeqCst);
+        self.met.fetch_add(usize::from(meets), Ordering::SeqCst);
+        meets
+    }
+}
+
+/// What the API server may refuse in one namespace.
+#[derive(Clone, Default)]
+pub struct Refusals {
+    /// New objects, because the namespace is being deleted.
+    pub ending: Refusal,
+    /// New objects, because of a quota.
+    pub quota: Refusal,
+    /// The status of every object.
+    pub status: Refusal,
+}
+
+impl Refusals {
+    /// The cause of the refusal.
+    fn of(&self, created: bool, status: bool) -> Option<&'static str> {
+        let causes = [
+            (self.ending.meets(created), "NamespaceTerminating"),
+            (self.quota.meets(created), "Quota"),
+            (self.status.meets(status), "Forbidden"),
+        ];
+        causes.into_iter().find_map(|(meets, cause)| meets.then_some(cause))
+    }
 }
 
 impl Gated {
@@ -42,10 +90,9 @@ impl Gated {
             }
         }
         self.gate.pass(&effect, Moment::Before).await;
-        let (ends, namespace) = &self.ending;
-        let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{namespace}/"));
-        let answer = if created && ends.load(Ordering::SeqCst) {
-            Ok(terminating())
+        let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{}/", self.namespace));
+        let answer = if let Some(cause) = self.refusals.of(created, effect.ends_with("/status")) {
+            Ok(refused(cause))
         } else {
             self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await
         };
@@ -68,11 +115,11 @@ impl Service<Request<Body>> for Gated {
     }
 }
 
-/// What the API server answers to the creation of an object in a namespace that it deletes.
-fn terminating() -> Response<Body> {
+/// What the API server answers to a write that it refuses, for example because it deletes the namespace.
+fn refused(cause: &str) -> Response<Body> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "forbidden",
-        "details": {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]},
+        "details": {"causes": [{"reason": cause, "field": "metadata.namespace"}]},
     });
     let answer = Response::builder().status(403).header("content-type", "application/json");
     answer.body(Body::from(status.to_string().into_bytes())).expect("an answer")

@@ -24,6 +24,7 @@ pub mod chart {
 }
 
 pub use agreement::{Agreed, data, fields, ready_reason};
+pub use gated::{Refusal, Refusals};
 pub use namespace::{PREFIX, TestNamespace};
 pub use wait::{pause, until};
 pub use world::{Clients, HOME, REGION, World, control_plane, prepare};

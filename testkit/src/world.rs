@@ -1,8 +1,8 @@
 //! The world of a test: the shared control plane, an emulator of its own, a namespace of its own, and the operator in process.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use aws_smithy_http_client::Builder;
@@ -25,13 +25,18 @@ use serde_json::json;
 use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
 
-use crate::gated::Gated;
+use crate::gated::{Gated, Refusals};
 use crate::namespace::{PREFIX, TestNamespace};
 
 /// The namespace of the operator in tests.
 pub const HOME: &str = "default";
 
 pub const REGION: &str = "eu-central-1";
+
+/// After so many changes in a row the clock advances. An object without faults settles with fewer.
+const CHANGES: usize = 6;
+/// By so much at most.
+const PAUSE: Duration = Duration::from_secs(15);
 
 /// The shared control plane with our definition and roles.
 pub async fn control_plane() -> Result<&'static ControlPlane> {
@@ -67,8 +72,8 @@ impl Clients {
 pub struct World {
     pub cluster: &'static ControlPlane,
     pub http: SharedHttpClient,
-    /// The API server refuses new objects in the namespace, as while it deletes the namespace. Applies to operators with a gate.
-    pub namespace_ends: Arc<AtomicBool>,
+    /// What the API server refuses. Applies to operators with a gate.
+    pub refusals: Refusals,
     within: TestNamespace,
 }
 
@@ -104,7 +109,7 @@ impl World {
             ..emulator::Config::default()
         };
         let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
-        Ok(Self { cluster, http: clients.http.clone(), namespace_ends: Arc::default(), within })
+        Ok(Self { cluster, http: clients.http.clone(), refusals: Refusals::default(), within })
     }
 
     /// What one process of the operator holds in memory.
@@ -112,8 +117,8 @@ impl World {
         let client = self.admin.clone();
         let client = match gate {
             Some(gate) => {
-                let ending = (Arc::clone(&self.namespace_ends), self.namespace.clone());
-                Gated { client, gate, mirrored, ending }.into_client()
+                let (refusals, namespace) = (self.refusals.clone(), self.namespace.clone());
+                Gated { client, gate, mirrored, refusals, namespace }.into_client()
             }
             None => client,
         };
@@ -165,16 +170,20 @@ impl World {
         Ok(())
     }
 
-    /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. `None`:
-    /// the object is gone.
+    /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. A
+    /// change triggers a reconcile at once. If each of several in a row changes something, as while AWS shows an old state, the clock advances
+    /// as well. `None`: the object is gone.
     pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
-        for _ in 0..40 {
+        let mut changes = 0;
+        for _ in 0..60 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;
             let ReconcileResult { again, changed, .. } = Box::pin(reconcile(&object, ctx)).await;
+            changes = if changed { changes + 1 } else { 0 };
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
                 _ if !changed => return Ok(Some(object)),
+                wait if changes % CHANGES == 0 => self.emulator.clock().advance(wait.unwrap_or_default().min(PAUSE)),
                 _ => {}
             }
         }

@@ -24,7 +24,7 @@ use crate::stories::{self, Case, Story};
 /// Defines the stories, and a test for each.
 macro_rules! stories {
     ($($story:ident),+ $(,)?) => {
-        static STORIES: &[&Story] = &[$(&stories::$story::STORY),+];
+        pub(crate) static STORIES: &[&Story] = &[$(&stories::$story::STORY),+];
 
         $(
             #[tokio::test(flavor = "multi_thread")]
@@ -51,8 +51,8 @@ stories![
     describe,
     edit_mirror,
     finish_staged,
-    move_flags,
     lost_update,
+    move_flags,
     pin,
     rekey_replica,
     request,
@@ -67,17 +67,17 @@ stories![
 
 /// Where a process of the operator ends: at its n-th write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Crash {
-    write: usize,
-    moment: Moment,
+pub(crate) struct Crash {
+    pub(crate) write: usize,
+    pub(crate) moment: Moment,
 }
 
 /// Ends one process after the other, and records what was written.
-struct Fuse {
+pub(crate) struct Fuse {
     crashes: Mutex<VecDeque<Crash>>,
     writes: AtomicUsize,
     effects: Mutex<Vec<String>>,
-    crashed: Notify,
+    pub(crate) crashed: Notify,
     /// The story's interference: before which write, and what.
     interference: Mutex<Option<(&'static str, Act)>>,
 }
@@ -85,7 +85,7 @@ struct Fuse {
 type Act = Box<dyn FnOnce() + Send>;
 
 impl Fuse {
-    fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
+    pub(crate) fn new(story: &Story, case: &Case, crashes: &[Crash]) -> Arc<Self> {
         let interference = story.interference.as_ref().map(|interference| {
             let (external_writer, secret, act) = (case.world.emulator.external_writer(), case.world.aws_name(&case.name), interference.act);
             let act: Act = Box::new(move || act(&external_writer, &secret).expect("the interference succeeds"));
@@ -100,13 +100,18 @@ impl Fuse {
         })
     }
 
-    fn next_process(&self) {
+    pub(crate) fn next_process(&self) {
         self.writes.store(0, Ordering::SeqCst);
         self.effects.lock().unwrap().clear();
     }
 
+    /// No crash comes after this.
+    pub(crate) fn disarm(&self) {
+        self.crashes.lock().unwrap().clear();
+    }
+
     /// What the current process has written.
-    fn effects(&self) -> Vec<String> {
+    pub(crate) fn effects(&self) -> Vec<String> {
         self.effects.lock().unwrap().clone()
     }
 }
@@ -178,7 +183,7 @@ async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Cont
 }
 
 /// The kinds of steps that were carried out, by the operator's own count.
-fn steps_taken(metrics: &Metrics) -> Result<BTreeSet<String>> {
+pub(crate) fn steps_taken(metrics: &Metrics) -> Result<BTreeSet<String>> {
     let page = metrics.render()?;
     let steps =
         page.lines().filter_map(|line| line.strip_prefix(r#"rotated_secrets_steps_total{step=""#)?.split_once(r#"",outcome="ok"}"#));

@@ -6,6 +6,7 @@ mod admission;
 mod admission_rules;
 mod behaviour;
 mod campaign;
+mod circumstances;
 mod clock;
 mod crash;
 mod definition;

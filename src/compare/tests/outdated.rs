@@ -15,6 +15,12 @@ fn old_state(modified: i64) -> Scene {
     })
 }
 
+/// The state before the head was restored, in the second of the restoration.
+fn replaced(scene: &mut Scene) {
+    scene.label(AWSPREVIOUS, &id("head"));
+    scene.status.previous = Some(id("before"));
+}
+
 fn outdated(scene: &Scene) -> Option<Timestamp> {
     scene.secret().outdated
 }
@@ -22,7 +28,7 @@ fn outdated(scene: &Scene) -> Option<Timestamp> {
 #[test]
 fn a_read_without_the_newest_version_of_the_history_is_outdated_for_the_consistency_window() {
     let until = ago(10) + CONSISTENCY_WINDOW;
-    let table: [(&str, i64, Change, Option<Timestamp>); 16] = [
+    let table: [(&str, i64, Change, Option<Timestamp>); 17] = [
         ("before the rotation", HOUR, |_| {}, Some(until)),
         ("no date", HOUR, |scene| scene.aws().last_changed = None, Some(until)),
         ("in the same second", 10, |_| {}, Some(until)),
@@ -30,6 +36,7 @@ fn a_read_without_the_newest_version_of_the_history_is_outdated_for_the_consiste
         ("shown as current", 10, |scene| scene.label(AWSCURRENT, &id("head")), None),
         ("shown as previous", 9, |scene| scene.label(AWSPREVIOUS, &id("head")), None),
         ("as previous, in the same second", 10, |scene| scene.label(AWSPREVIOUS, &id("head")), None),
+        ("as previous, of the version that it replaced when it was restored", 10, replaced, Some(until)),
         ("as previous, before it was current again", 11, |scene| scene.label(AWSPREVIOUS, &id("head")), Some(until)),
         ("retained from an earlier time", HOUR, |scene| scene.label("rotated-secrets/1", &id("head")), Some(until)),
         ("still pending", HOUR, |scene| scene.label("AWSPENDING", &id("head")), Some(until)),

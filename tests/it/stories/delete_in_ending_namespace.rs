@@ -1,7 +1,5 @@
 //! An object is deleted because its namespace is. The API server refuses every new object in the namespace.
 
-use std::sync::atomic::Ordering;
-
 use anyhow::Result;
 use futures::FutureExt as _;
 
@@ -18,6 +16,6 @@ pub(crate) static STORY: Story = Story {
 };
 
 async fn delete(case: &Case) -> Result<()> {
-    case.world.namespace_ends.store(true, Ordering::SeqCst);
+    case.world.refusals.ending.set(true);
     case.delete().await
 }
