@@ -27,11 +27,10 @@ fn words<'a>(rule: &'a Value, field: &str) -> Vec<&'a str> {
     rule[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// GHSA-qwgc-rr35-h4x9: a component could read all Secrets and change webhooks, which it did not need.
-#[test]
-fn cve_2024_45041_no_rights_on_webhooks_roles_or_tokens_and_none_to_delete_secrets() -> Result<()> {
-    for rule in rules()? {
-        let (groups, resources, verbs) = (words(&rule, "apiGroups"), words(&rule, "resources"), words(&rule, "verbs"));
+/// Nothing that grants permissions or reads beyond what is needed.
+fn check_rules(rules: &[Value]) -> Result<()> {
+    for rule in rules {
+        let (groups, resources, verbs) = (words(rule, "apiGroups"), words(rule, "resources"), words(rule, "verbs"));
         for forbidden in ["admissionregistration.k8s.io", "rbac.authorization.k8s.io", "apiextensions.k8s.io", "*"] {
             ensure!(!groups.contains(&forbidden) || groups == ["rotated-secrets.io"], "{rule}");
         }
@@ -40,6 +39,35 @@ fn cve_2024_45041_no_rights_on_webhooks_roles_or_tokens_and_none_to_delete_secre
             ensure!(!verbs.contains(&verb), "{rule}");
         }
         ensure!(!resources.contains(&"secrets") || !verbs.iter().any(|verb| verb.starts_with("delete")), "{rule}");
+    }
+    Ok(())
+}
+
+/// GHSA-qwgc-rr35-h4x9: a component could read all Secrets and change webhooks, which it did not need.
+#[test]
+fn cve_2024_45041_no_rights_on_webhooks_roles_or_tokens_and_none_to_delete_secrets() -> Result<()> {
+    check_rules(&rules()?)
+}
+
+#[test]
+fn cve_2024_45041_the_check_notices_each_right_that_is_added() -> Result<()> {
+    for (group, resource, verb) in [
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "update"),
+        ("rbac.authorization.k8s.io", "clusterroles", "get"),
+        ("apiextensions.k8s.io", "customresourcedefinitions", "patch"),
+        ("*", "pods", "get"),
+        ("", "*", "get"),
+        ("", "pods", "*"),
+        ("", "serviceaccounts/token", "create"),
+        ("", "serviceaccounts", "impersonate"),
+        ("apps", "roles", "escalate"),
+        ("apps", "roles", "bind"),
+        ("", "secrets", "delete"),
+        ("", "secrets", "deletecollection"),
+    ] {
+        let mut rules = rules()?;
+        rules.push(json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]}));
+        ensure!(check_rules(&rules).is_err(), "{verb} of {resource} in {group} is not noticed");
     }
     Ok(())
 }
@@ -107,17 +135,36 @@ async fn cve_2026_34984_no_text_of_a_spec_resolves_a_host_name() -> Result<()> {
     stays_literal(r#"{{ getHostByName "x.example.org" }}$(getent hosts x.example.org)"#).await
 }
 
-/// GHSA-wv26-88m5-6h59: a reference to a `ConfigMap` named the namespace of another tenant, and told whether it exists.
-#[tokio::test(flavor = "multi_thread")]
-async fn cve_2026_42875_no_field_names_a_namespace_or_an_object_of_another_kind() -> Result<()> {
+/// No field can name an object of another namespace or of another kind.
+fn check_fields(schema: &Value) -> Result<()> {
     let mut found = Vec::new();
-    fields(&schema_of_the_spec()?, &mut found);
+    fields(schema, &mut found);
     ensure!(found.len() > 40, "the fields are found: {found:?}");
     // An option of passwords, which takes true or false.
     found.retain(|field| field != "excludeurlunsafe");
     for forbidden in ["namespace", "configmap", "endpoint", "url", "rolearn", "secretref", "caprovider"] {
         ensure!(!found.iter().any(|field| field.contains(forbidden)), "{forbidden} in {found:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn cve_2026_42875_the_check_notices_each_field_that_is_added() -> Result<()> {
+    for field in ["namespace", "configMapRef", "endpoint", "proxyUrl", "roleArn", "secretRef", "caProvider"] {
+        for place in ["/properties", "/properties/aws/properties", "/properties/value/properties/generate/additionalProperties/properties"]
+        {
+            let mut schema = schema_of_the_spec()?;
+            schema.pointer_mut(place).with_context(|| place)?[field] = json!({"type": "string"});
+            ensure!(check_fields(&schema).is_err(), "{field} in {place} is not noticed");
+        }
+    }
+    Ok(())
+}
+
+/// GHSA-wv26-88m5-6h59: a reference to a `ConfigMap` named the namespace of another tenant, and told whether it exists.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_42875_no_field_names_a_namespace_or_an_object_of_another_kind() -> Result<()> {
+    check_fields(&schema_of_the_spec()?)?;
 
     // A namespace that is written nevertheless is dropped, and the message is the same whether the other object exists.
     let mut stage = Stage::new("peer").await?;
@@ -138,6 +185,26 @@ async fn cve_2026_42875_no_field_names_a_namespace_or_an_object_of_another_kind(
         messages.push(stage.expect(name, "Ready", "False", "IdentityRefused").await?.replace(name, "NAME"));
     }
     assert_eq!(messages[0], messages[1]);
+    Ok(())
+}
+
+/// The types of Secrets that the schema accepts grant no access to the cluster.
+fn check_types(schema: &Value) -> Result<()> {
+    let types = schema.pointer("/properties/target/properties/type/enum").and_then(Value::as_array).context("a list of types")?;
+    for refused in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"] {
+        ensure!(!types.contains(&json!(refused)), "{refused} in {types:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn cve_2026_42876_the_check_notices_each_type_that_is_added() -> Result<()> {
+    check_types(&schema_of_the_spec()?)?;
+    for added in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"] {
+        let mut schema = schema_of_the_spec()?;
+        schema["properties"]["target"]["properties"]["type"]["enum"].as_array_mut().context("a list")?.push(json!(added));
+        ensure!(check_types(&schema).is_err(), "{added} is not noticed");
+    }
     Ok(())
 }
 
