@@ -66,7 +66,7 @@ impl Reconciler<'_> {
         let allows = if want.secret_name.starts_with("arn:") { glob_allows_arn } else { glob_allows };
         let lists = |annotation| allows(policy.get(annotation).unwrap_or_default(), &want.secret_name);
         let listed = lists(ALLOWED_NAMES) || (!want.manages() && lists(MIRROR_NAMES));
-        if !want.own_prefix && !listed {
+        if !want.own_prefix && !listed && !self.weaknesses.reads_first() {
             return Ok(Access { name_allowed: false, listed, function_allowed: false, ..Access::default() });
         }
         let function_allowed = match &want.rotation {
@@ -74,7 +74,7 @@ impl Reconciler<'_> {
             _ => true,
         };
         let excluded = ExcludedDays::parse_list(policy.get(EXCLUDE_PERIODS).unwrap_or_default());
-        let access = Access { name_allowed: true, listed, function_allowed, refused: None, excluded };
+        let access = Access { name_allowed: want.own_prefix || listed, listed, function_allowed, refused: None, excluded };
         let actor = Actor { namespace: &want.namespace, session: &want.session, service_account: want.service_account.as_deref() };
         let refused = self.become_identity(actor, &policy).await?.err();
         Ok(Access { refused, ..access })

@@ -43,7 +43,7 @@ impl Reconciler<'_> {
         let mut facts = Facts { access, finalizer, charged, ..Facts::default() };
         // Whether a name exists that is not allowed is not for this namespace to know. And the finalizer comes first.
         let finalizer_first = want.needs_finalizer() && !finalizer && !self.journal.tried(&Step::AddFinalizer);
-        if want.suspended || !facts.access.granted() || finalizer_first {
+        if want.suspended || !(facts.access.granted() || self.weaknesses.reads_first()) || finalizer_first {
             return Ok(facts);
         }
         facts.secret = self.secret(want, status).await.map_err(provisioned)?;

@@ -13,6 +13,10 @@ pub enum Weakness {
     RandomVersions,
     /// The mirror gets the value that was made here, not the one that AWS holds.
     NoReadBack,
+    /// Text between two braces is a program, as in a template engine.
+    Templates,
+    /// AWS is called before it is decided whether the name may be used.
+    ReadsFirst,
 }
 
 /// The weaknesses of one reconcile. Without the feature, every function returns what it gets.
@@ -35,6 +39,10 @@ impl Weaknesses {
 
     pub(super) fn read(&mut self, read: crate::aws::Version) -> crate::aws::Version {
         read
+    }
+
+    pub(super) fn reads_first(&self) -> bool {
+        false
     }
 }
 
@@ -61,7 +69,25 @@ impl Weaknesses {
     pub(super) fn read(&mut self, read: Version) -> Version {
         match self.in_memory.take() {
             Some(value) if self.weakness == Some(Weakness::NoReadBack) => Version { value, ..read },
+            _ if self.weakness == Some(Weakness::Templates) => Version { value: evaluated(&read.value), ..read },
             _ => read,
         }
     }
+
+    pub(super) fn reads_first(&self) -> bool {
+        self.weakness == Some(Weakness::ReadsFirst)
+    }
+}
+
+/// What a template engine would make of the value: its programs are gone.
+#[cfg(feature = "weakened")]
+fn evaluated(value: &crate::value::Payload) -> crate::value::Payload {
+    let crate::value::Payload::Text(text) = value else { return crate::value::Payload::Text(Plaintext::from(String::new())) };
+    let (mut evaluated, mut rest) = (String::new(), text.expose());
+    while let Some((before, program)) = rest.split_once("{{") {
+        evaluated.push_str(before);
+        rest = program.split_once("}}").map_or("", |(_, after)| after);
+    }
+    evaluated.push_str(rest);
+    crate::value::Payload::Text(Plaintext::from(evaluated))
 }

@@ -108,9 +108,11 @@ async fn cve_2025_55196_a_secret_of_the_same_name_in_another_namespace_is_neithe
     Ok(())
 }
 
+const READS_A_SECRET: &str = r#"{{ getSecretKey "kube-system" "bootstrap" "token" }}"#;
+const RESOLVES_A_NAME: &str = r#"{{ getHostByName "x.example.org" }}$(getent hosts x.example.org)"#;
+
 /// Values, keys, labels and annotations that would be a program to a template engine are what was written.
-async fn stays_literal(text: &str) -> Result<()> {
-    let stage = Stage::new("peer").await?;
+async fn stays_literal(stage: &Stage, text: &str) -> Result<()> {
     let mut literal = spec();
     literal["value"] = json!({"data": {"field": text}, "generate": {"password": {}}});
     literal["target"] = json!({"annotations": {"example.org/note": text}});
@@ -126,13 +128,13 @@ async fn stays_literal(text: &str) -> Result<()> {
 /// GHSA-77v3-r3jw-j2v2: a function of templates read Secrets of other namespaces.
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2026_22822_no_text_of_a_spec_reads_another_secret() -> Result<()> {
-    stays_literal(r#"{{ getSecretKey "kube-system" "bootstrap" "token" }}"#).await
+    stays_literal(&Stage::new("peer").await?, READS_A_SECRET).await
 }
 
 /// GHSA-r2pg-r6h7-crf3: a function of templates resolved host names, which sends values out by DNS.
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2026_34984_no_text_of_a_spec_resolves_a_host_name() -> Result<()> {
-    stays_literal(r#"{{ getHostByName "x.example.org" }}$(getent hosts x.example.org)"#).await
+    stays_literal(&Stage::new("peer").await?, RESOLVES_A_NAME).await
 }
 
 /// No field can name an object of another namespace or of another kind.
@@ -231,7 +233,10 @@ async fn cve_2026_42876_no_secret_becomes_a_token_of_a_service_account() -> Resu
 /// GHSA-q7hv-xx6h-q2x8: the check whether a Secret may be used came after it had been sent out.
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2026_26287_what_may_not_be_used_is_not_read_first() -> Result<()> {
-    let stage = Stage::new("peer").await?;
+    is_not_read_first(&Stage::new("peer").await?).await
+}
+
+async fn is_not_read_first(stage: &Stage) -> Result<()> {
     let counters = stage.world.emulator.counters();
     let theirs = "k8s/peer-victim/app";
     let owned =
@@ -246,7 +251,7 @@ async fn cve_2026_26287_what_may_not_be_used_is_not_read_first() -> Result<()> {
         stage.settled(name, spec).await?;
         stage.expect(name, "Provisioned", "False", "NameNotAllowed").await?;
     }
-    assert_eq!(counters.calls(), 0, "AWS was called");
+    ensure!(counters.calls() == 0, "AWS was called");
 
     // The name is allowed, and the secret belongs to another object: its value is not read.
     stage.allow_names(Some("k8s/*")).await?;
@@ -260,4 +265,35 @@ async fn cve_2026_26287_what_may_not_be_used_is_not_read_first() -> Result<()> {
     stage.expect("taken", "Mirrored", "False", "SecretNotOwned").await?;
     assert_eq!(stage.data("taken").await?, BTreeMap::from([("password".to_owned(), "theirs".to_owned())]));
     Ok(())
+}
+
+/// With `--features weakened`: the same attacks on an operator without the guard must be noticed, or the tests prove
+/// nothing.
+#[cfg(feature = "weakened")]
+mod weakened {
+    use rotated_secrets::reconcile::Weakness;
+
+    use super::*;
+
+    async fn stage(weakness: Weakness) -> Result<Stage> {
+        let mut stage = Stage::new("peer").await?;
+        stage.ctx.weakness = Some(weakness);
+        Ok(stage)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn cve_2026_22822_and_cve_2026_34984_notice_an_operator_with_templates() -> Result<()> {
+        for text in [READS_A_SECRET, RESOLVES_A_NAME] {
+            let noticed = stays_literal(&stage(Weakness::Templates).await?, text).await.expect_err("noticed");
+            assert!(format!("{noticed:#}").contains("the mirror holds the current value"), "{noticed:#}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn cve_2026_26287_notices_an_operator_that_reads_first() -> Result<()> {
+        let noticed = is_not_read_first(&stage(Weakness::ReadsFirst).await?).await.expect_err("noticed");
+        assert!(format!("{noticed:#}").contains("AWS was called"), "{noticed:#}");
+        Ok(())
+    }
 }
