@@ -378,12 +378,6 @@ fn the_longest_interval_is_the_greatest_distance_between_two_moments() {
     }
 }
 
-/// Fields of cron expressions, valid at some place.
-const FIELDS: [&str; 32] = [
-    "*", "?", "0", "00", "1", "08", "23", "30", "31", "2", "FEB", "feb", "1,15", "1-5", "1-31/2", "*/2", "*/15", "L", "1,L", "MON",
-    "MON-FRI", "FRI-SUN", "FRI#2", "5L", "FRIL", "SUNL", "JAN,JUL", "4/12", "1/3", "2-12/2", "29", "7",
-];
-
 #[test]
 fn the_rules_of_the_definition_accept_what_the_parser_accepts() {
     const FIELDS: [&str; 32] = [
