@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{OutputArgs, ResumeArgs, Selection, SuspendArgs};
+use super::conditions::suspended_by_namespace;
 use super::connect::{FIELD_MANAGER, Session};
 use super::objects::selected;
 use super::output::{self, Page};
@@ -139,6 +140,10 @@ async fn each(
 async fn write(session: &Session, before: &RotatedSecret, change: Change) -> Result<Answer, Trouble> {
     let name = before.name_any();
     let changed = flags(before) != change.suspended;
+    if !changed && change.suspended == (false, false) && suspended_by_namespace(before).is_some() {
+        let resume = session.flags.plugin("resume --namespace-wide");
+        return Err(Trouble::wrong(format!("{name} is not suspended itself, but its namespace is: {resume}")));
+    }
     if changed {
         let patch = json!({"metadata": {"annotations": {SUSPEND_MESSAGE: change.because}}, "spec": change.spec});
         // The response is not decoded: a newer operator may have written what this version does not know.

@@ -96,6 +96,7 @@ async fn a_namespace_is_suspended_as_a_whole_and_its_objects_stay_as_they_are() 
     }
     scene.run("status").await?.ends(0).says("1 Suspended").says("INC-1, by ");
     scene.run("rotate db").await?.ends(1).in_one_sentence().says("the namespace of db is suspended").says("INC-1");
+    scene.run("resume db").await?.ends(1).in_one_sentence().says("its namespace is").says("resume --namespace-wide");
     assert!(!scene.world.objects().get("db").await?.spec.suspend);
     scene.run("suspend --namespace-wide --as jane").await?.ends(3).in_one_sentence().says("the Namespace").says("--all");
     scene.run("resume --namespace-wide").await?.ends(0).says("is resumed");
