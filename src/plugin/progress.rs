@@ -372,7 +372,7 @@ pub(super) fn late(object: &RotatedSecret, asking: Asking, asked: &Asked, waited
         _ if !acknowledged(object, &asked.refresh) => {
             format!("the operator has not acknowledged the request within {waited}: is it running? {}", flags.plugin("doctor"))
         }
-        None if let Some(until) = held_until(object, asking) => format!("not done within {waited}: {}", holds_back(until)),
+        _ if let Some(until) = held_until(object, asking) => format!("it is not done within {waited}: {}", holds_back(until)),
         Some(ready) => format!("not done within {waited}: {}", ready.message),
         None => format!(
             "not done within {waited}, although the operator has reconciled: {} shows more, and {} whether the operator is older",

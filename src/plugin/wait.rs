@@ -185,7 +185,7 @@ impl Wait {
                 Ok(object) => {
                     self.object = object;
                     let verdict = judge(self)?;
-                    if let Some(ended) = self.ended(verdict, over) {
+                    if let Some(ended) = self.ended(verdict, over || self.held_too_long(session.now())) {
                         return Ok(ended);
                     }
                 }
@@ -214,6 +214,13 @@ impl Wait {
                 }
             }
         })
+    }
+
+    /// Whether the operator holds the request back for longer than the command waits.
+    fn held_too_long(&self, now: Timestamp) -> bool {
+        let left = SignedDuration::try_from(self.patience.saturating_sub(self.started.elapsed())).unwrap_or_default();
+        let held = progress::held_until(&self.object, self.asking).filter(|_| !self.steps.unwrap_or_default().current);
+        held.is_some_and(|until| until.duration_since(now) > left)
     }
 
     fn only_in_aws(&self, why: &str) -> String {
