@@ -2,8 +2,9 @@
 //! lost. External values win: the operator moves `AWSCURRENT` back to that version, in the same reconcile or after a
 //! restart.
 
+use super::mirror::follows_current;
 use super::situation::Situation;
-use crate::desired::Pin;
+use crate::compare::MirrorState;
 use crate::step::Step;
 use crate::version_id::VersionId;
 
@@ -23,15 +24,21 @@ pub(super) fn restore(situation: &Situation<'_>) -> Option<Step> {
 /// to follow that. Another version in between that cannot be ours was lost.
 fn lost_earlier<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
     let Situation { want, seen, secret, current, .. } = *situation;
-    let follows_current = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
     let external = secret.previous()?;
     let newest = seen.status.newest()?;
     let lost = want.value.is_some()
-        && follows_current
-        && situation.mirrored() == Some(newest)
+        && follows_current(want)
+        && (situation.mirrored() == Some(newest) || refused_before(situation, external))
         && current.version.is_derived()
         && !seen.status.recorded(&current.version)
         && !external.is_derived()
         && !seen.status.recorded(external);
     lost.then_some(external)
+}
+
+/// Whether AWS refused to move `AWSCURRENT` back, and the Secret was deleted since.
+fn refused_before(situation: &Situation<'_>, external: &VersionId) -> bool {
+    let Situation { seen, current, .. } = situation;
+    let restore = Step::RestoreCurrent { to: external.clone(), from: current.version.clone() };
+    seen.mirror == MirrorState::Absent && seen.journal.failure(&restore).is_some()
 }

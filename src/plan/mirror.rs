@@ -63,6 +63,24 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
     unfit.map_or(Err(step), |refusal| Ok(Mirrored::refused(refusal)))
 }
 
+/// The write that repairs the Secret as it was reported last. Another version is not mirrored while `AWSCURRENT` cannot be
+/// given back to an external one: the version in the Secret tells that ours replaced it.
+pub(super) fn keep(situation: &Situation<'_>) -> Option<Step> {
+    let Situation { want, seen, .. } = situation;
+    let version = seen.status.newest().filter(|_| follows_current(want))?.clone();
+    let step = match &seen.mirror {
+        MirrorState::Absent => Step::CreateMirror { version },
+        MirrorState::Ours { version: Some(held), intact: false, .. } if *held == version => Step::ReplaceMirror { version, confirm: false },
+        _ => return None,
+    };
+    (!seen.journal.tried(&step)).then_some(step)
+}
+
+/// Whether a Secret is declared that holds the current version.
+pub(super) fn follows_current(want: &Desired) -> bool {
+    want.target.as_ref().is_some_and(|target| target.pin == Pin::Current)
+}
+
 /// Another client keeps changing the Secret. That is said as long as it may go on.
 fn contested(situation: &Situation<'_>, mirrored: Mirrored) -> Mirrored {
     let Situation { want, seen, now, .. } = situation;

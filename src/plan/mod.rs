@@ -77,7 +77,9 @@ fn decide(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     let Some(current) = &secret.current else { return absent::valueless(want, seen, secret) };
     let situation = Situation { want, seen, secret, current, now };
     if let Some(step) = relabel(&situation, manages) {
-        return Next::Do(step);
+        // The Secret is repaired also while AWS refuses the label.
+        let repair = seen.journal.failure(&step).and_then(|_| mirror::keep(&situation));
+        return Next::Do(repair.unwrap_or(step));
     }
     match mirror::mirror(&situation) {
         Err(step) => Next::Do(step),

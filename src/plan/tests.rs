@@ -8,6 +8,7 @@ mod clock;
 mod contested;
 mod exclude;
 mod lambda_rotation;
+mod lost_update;
 mod model;
 mod pace;
 mod pipeline;

@@ -38,14 +38,14 @@ fn label_before_write(want: &Desired, seen: &Observation, current: &Current) -> 
     retention::before_write(&Situation { want, seen, secret, current, now: at(NOW) })
 }
 
-fn step(want: &Desired, seen: &Observation) -> Step {
+pub(super) fn step(want: &Desired, seen: &Observation) -> Step {
     match plan(want, seen, at(NOW)) {
         Next::Do(step) => step,
         Next::Rest(rest) => panic!("rests: {rest:?}"),
     }
 }
 
-fn rest(want: &Desired, seen: &Observation) -> Rest {
+pub(super) fn rest(want: &Desired, seen: &Observation) -> Rest {
     match plan(want, seen, at(NOW)) {
         Next::Rest(rest) => rest,
         Next::Do(step) => panic!("does {step:?}"),

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use rotated_secrets::api::Cause;
 use rotated_secrets::reconcile::{Context, reconcile};
 use serde_json::{Value, json};
-use testkit::emulator::{Moment, WriteBarrier};
+use testkit::emulator::{Fault, Moment, WriteBarrier};
 use tokio::sync::{Barrier, Notify};
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -275,4 +275,33 @@ async fn an_external_value_that_arrives_during_a_change_of_the_declaration_is_re
     assert_eq!((&value["host"], &value["password"]), (&json!("db"), &theirs["password"]));
     stage.assert_silence("app").await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_aws_refuses_to_give_an_external_value_back_the_secret_is_repaired_and_the_value_is_not_forgotten() -> Result<()> {
+    let stage = Stage::new("concurrent").await?;
+    stage.settled("app", spec()).await?;
+    let before = stage.data("app").await?;
+    stage.advance(HOUR);
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    stage.break_aws("UpdateSecretVersionStage", denied);
+    meanwhile(&stage, "PutSecretValue", async {
+        stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"theirs"}"#)?;
+        Ok(())
+    })
+    .await?;
+    ensure!(stage.value("app")["password"] != "theirs", "the write of the operator came last");
+    stage.expect("app", "Provisioned", "False", "AccessDenied").await?;
+    for _ in 0..2 {
+        stage.delete_secret("app").await?;
+        stage.reconcile("app").await?;
+        assert_eq!(stage.data("app").await?, before, "pods get the value that they had");
+    }
+    stage.mend_aws();
+    stage.advance(20 * MINUTE);
+    stage.settle("app").await?;
+    assert_eq!(stage.value("app")["password"], "theirs");
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    assert_eq!(stage.causes("app").await?[0], Cause::External);
+    stage.world.check_agreement("app").await
 }

@@ -1,0 +1,42 @@
+//! AWS refuses to give `AWSCURRENT` back to an external version.
+
+use super::versions::{rest, step};
+use super::*;
+use crate::api::condition::ConditionType;
+use crate::backoff::Class;
+use crate::failure::{Failed, Failure};
+
+/// The write of an earlier reconcile replaced an external version, and AWS has refused to move `AWSCURRENT` back.
+fn refused(mirror: MirrorState) -> Observation {
+    let ours = ids().slot(at(NOW));
+    let mut facts = Observation { mirror, ..seen() };
+    facts.status.history = vec![recorded("current")];
+    let remote = facts.secret.as_mut().unwrap();
+    remote.current = Some(Current { version: ours.clone(), ..current(0) });
+    relabelled(remote, "AWSPREVIOUS", id("theirs"));
+    let failure = Failure { class: Class::Denied, reason: Reason::AccessDenied, message: "denied".to_owned() };
+    let failed = Failed { aspect: ConditionType::Provisioned, failure };
+    facts.journal.record(Step::RestoreCurrent { to: id("theirs"), from: ours }, Effect::Failed(failed));
+    facts
+}
+
+#[test]
+fn the_secret_is_repaired_with_the_version_that_it_held_while_aws_refuses_to_restore_the_current_one() {
+    let MirrorState::Ours { version, written, .. } = mirrored("current") else { panic!() };
+    let edited = MirrorState::Ours { version, written, intact: false, revision: None };
+    let version = || id("current");
+    let table = [
+        (MirrorState::Absent, Some(Step::CreateMirror { version: version() })),
+        (edited, Some(Step::ReplaceMirror { version: version(), confirm: false })),
+        (mirrored("current"), None),
+    ];
+    for (mirror, repair) in table {
+        let mut facts = refused(mirror.clone());
+        if let Some(repair) = repair {
+            assert_eq!(step(&want(), &facts), repair);
+            facts.journal.record(repair, Effect::Applied { at: at(NOW) });
+        }
+        // Another version in the Secret would leave no trace of the external one.
+        assert_eq!(rest(&want(), &facts).provisioned.unwrap().reason, Reason::AccessDenied, "{mirror:?}");
+    }
+}
