@@ -1,5 +1,6 @@
 //! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
+mod gone;
 mod owner;
 mod scope;
 mod start;
@@ -19,6 +20,7 @@ use kube::{Resource as _, ResourceExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use self::gone::Gone;
 use self::owner::owner;
 pub use self::scope::Scope;
 use self::scope::{api, ours};
@@ -149,10 +151,10 @@ fn control(
         move |event| hurry(event, &store, &permits)
     });
     let objects = objects.inspect({
-        let ctx = Arc::clone(&shared.ctx);
+        let (gone, leadership) = (Gone::new(&shared.ctx), shared.leadership.clone());
         move |event| {
             if let Ok(Event::Delete(object)) = event {
-                ctx.memory.forget(&object.uid().unwrap_or_default());
+                gone.report(object, leadership.may_begin());
             }
         }
     });

@@ -63,6 +63,7 @@ struct Counts {
     drift_repairs: Family<[Label; 1], Counter>,
     requests_delayed: Counter,
     secrets_kept: Counter,
+    secrets_retained: Counter,
     aws_calls: Family<[Label; 2], Counter>,
     aws_calls_delayed: Family<[Label; 1], Counter>,
     aws_calls_failed_fast: Family<[Label; 1], Counter>,
@@ -212,6 +213,11 @@ impl Metrics {
         self.0.counts.secrets_kept.inc();
     }
 
+    /// Records an object that is gone and left its AWS secret, as declared.
+    pub fn secret_retained(&self) {
+        self.0.counts.secrets_retained.inc();
+    }
+
     /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);
@@ -266,6 +272,7 @@ impl Counts {
             self.requests_delayed.clone(),
         );
         registry.register("aws_secrets_kept", "Deleted objects whose AWS secret could not be deleted", self.secrets_kept.clone());
+        registry.register("aws_secrets_retained", "Deleted objects whose AWS secret stays as declared", self.secrets_retained.clone());
         registry.register("aws_calls", "AWS API calls by operation and outcome, after retries", self.aws_calls.clone());
         registry.register(
             "aws_calls_delayed",

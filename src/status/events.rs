@@ -8,9 +8,9 @@ use super::history::recorded;
 use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
-use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
+use crate::api::{AwsDeletionPolicy, Cause, HistoryEntry, RotatedSecret, RotatedSecretStatus};
 use crate::command::{Command, ObjectRef, SecretRef};
-use crate::desired::Desired;
+use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
 
 fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
@@ -54,14 +54,35 @@ pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
 pub fn secret_kept(secret: Option<(String, String)>, replicas: &BTreeSet<String>, why: &str) -> EventNote {
     let note = match secret {
         Some((id, region)) => {
-            let secret = SecretRef { region: &region, id: &id };
-            let delete = Command::DeleteSecret(secret);
-            let replicas = (!replicas.is_empty()).then(|| format!("{}; then ", Command::RemoveReplicas(secret, replicas)));
-            format!("the AWS secret {id} is kept: {why}; to delete it: {}{delete}", replicas.unwrap_or_default())
+            let delete = to_delete(SecretRef { region: &region, id: &id }, replicas);
+            format!("the AWS secret {id} is kept: {why}; to delete it: {delete}")
         }
         None => format!("the AWS secret is kept, if there is one: {why}"),
     };
     EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
+}
+
+/// AWS deletes no secret that has replicas.
+fn to_delete(secret: SecretRef<'_>, replicas: &BTreeSet<String>) -> String {
+    let first = (!replicas.is_empty()).then(|| format!("{}; then ", Command::RemoveReplicas(secret, replicas)));
+    format!("{}{}", first.unwrap_or_default(), Command::DeleteSecret(secret))
+}
+
+/// The Event for an object that is gone and leaves its AWS secret as declared. `None`: it is not known to own one.
+pub fn secret_retained(object: &RotatedSecret) -> Option<EventNote> {
+    let status = object.status.as_ref()?;
+    let managed = status.declared.is_some() && object.spec.aws.deletion_policy == AwsDeletionPolicy::Retain;
+    let of_another = |c: &Condition| c.type_ == "Provisioned" && c.reason == Reason::NotOwned.as_str();
+    let owns = managed && !status.conditions.iter().any(of_another);
+    let aws = status.aws.as_ref().filter(|_| owns)?;
+    let arn = aws.arn.as_deref().filter(|arn| SecretArn::parse(arn).is_some())?;
+    let replicas = aws.replicas.iter().map(|replica| replica.region.clone()).collect();
+    let delete = to_delete(SecretRef::of_arn(arn), &replicas);
+    let note = format!(
+        "the object is deleted, and the AWS secret {arn} stays (spec.aws.deletionPolicy is Retain); an object with the same name uses it \
+         again; to delete it: {delete}"
+    );
+    Some(normal("AwsSecretRetained", "Delete", note))
 }
 
 /// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out.

@@ -3,6 +3,7 @@
 mod certificate;
 mod history;
 mod overdue;
+mod retained;
 mod settings;
 
 use std::collections::BTreeMap;

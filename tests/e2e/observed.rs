@@ -84,3 +84,27 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     ensure!(at("errors_total{reason=\"AccessDenied\"}").await? == "1" && at("objects_failing").await? == "1", "for its reason");
     operator.check()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aws_secret_that_outlives_its_object_is_logged_counted_and_told() -> Result<()> {
+    let stage = Stage::enter("retained").await?;
+    let operator = Operator::start_with(&stage, &["--log", "info"]).await?;
+    for (name, policy) in [("kept", "Retain"), ("gone", "Delete")] {
+        stage.create(name, json!({"aws": {"deletionPolicy": policy}, "value": {"generate": {"password": {}}}})).await?;
+        stage.ready(name).await?;
+        stage.kubectl(&["delete", "rsec", name]).await?;
+    }
+    let count = "rotated_secrets_aws_secrets_retained_total";
+    until("the secret is counted", async || Ok((operator.metric(count).await? >= 1.0).then_some(()))).await?;
+    let event = until("the Event", async || {
+        let notes = stage.kubectl(&["get", "events", "--field-selector=reason=AwsSecretRetained", "--output=jsonpath={.items[*].message}"]);
+        Ok(Some(notes.await?).filter(|notes| !notes.is_empty()))
+    })
+    .await?;
+    let secret = stage.aws_secret("kept").context("it stays")?;
+    ensure!(event.matches("the AWS secret").count() == 1 && event.contains(&secret.arn), "{event}");
+    ensure!(operator.metric(count).await? == 1.0, "the other secret does not stay");
+    let log = operator.log()?;
+    ensure!(log.iter().any(|line| field(line, "note").is_some_and(|note| note.contains(&secret.arn))), "the log has its name");
+    operator.check()
+}
