@@ -1,9 +1,22 @@
 //! Events: messages for the owner of an object. A failure to publish one does not fail the reconcile.
+//!
+//! kube's recorder counts Events that differ only in their note, so the second of two rotations would be shown with the
+//! version of the first.
 
+mod recent;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
 
+use self::recent::{Publication, Recent};
+use crate::api::FIELD_MANAGER;
 use crate::status::EventNote;
 use crate::text::bounded;
 
@@ -13,7 +26,8 @@ const MAX_NOTE: usize = 1000;
 /// Publishes Events.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: kube::Client,
+    recent: Arc<Mutex<Recent>>,
     /// The operator itself, in its own namespace.
     home: Option<ObjectReference>,
 }
@@ -21,8 +35,7 @@ pub struct Events {
 impl Events {
     /// Publishes with `client`, as the reporting controller of the operator.
     pub fn new(client: kube::Client) -> Self {
-        let reporter = Reporter { controller: crate::api::FIELD_MANAGER.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client, reporter), home: None }
+        Self { client, recent: Arc::default(), home: None }
     }
 
     /// With an object in the namespace of the operator, about which Events are published that must outlast their namespace.
@@ -33,8 +46,7 @@ impl Events {
 
     /// Publishes one Event about `object`.
     pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
-        let published = self.recorder.publish(&event(note, &note.note, None), &object.object_ref(&())).await;
-        if let Err(error) = published {
+        if let Err(error) = self.record(note, object.object_ref(&()), None).await {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
         }
     }
@@ -43,28 +55,70 @@ impl Events {
     /// the namespace of the operator.
     pub async fn publish_lasting(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
         let reference = object.object_ref(&());
-        let published = self.recorder.publish(&event(note, &note.note, None), &reference).await;
-        let Err(error) = published else { return };
+        let Err(error) = self.record(note, reference.clone(), None).await else { return };
         let Some(home) = self.home.as_ref().filter(|_| matches!(code(&error), 403 | 404)) else {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
             return;
         };
         let (namespace, name) = (reference.namespace.clone().unwrap_or_default(), reference.name.clone().unwrap_or_default());
-        let text = format!("RotatedSecret {namespace}/{name}: {}", note.note);
-        if let Err(error) = self.recorder.publish(&event(note, &text, Some(reference)), home).await {
+        let note = EventNote { note: format!("RotatedSecret {namespace}/{name}: {}", note.note), ..note.clone() };
+        if let Err(error) = self.record(&note, home.clone(), Some(reference)).await {
             tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
         }
     }
+
+    /// Creates the Event, or counts the same one again.
+    async fn record(&self, note: &EventNote, regarding: ObjectReference, related: Option<ObjectReference>) -> Result<(), kube::Error> {
+        let now = Timestamp::now();
+        let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let object = regarding.uid.clone().or_else(|| regarding.name.clone()).unwrap_or_default();
+        let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
+        let publication = self.recent.lock().unwrap_or_else(PoisonError::into_inner).next(&object, note, now);
+        let (name, count) = match publication {
+            Publication::TooMany => {
+                tracing::info!(reason = note.reason, note = note.note, "not published: too many Events of this reason");
+                return Ok(());
+            }
+            Publication::Again { name, count } => {
+                let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
+                match events.patch(&name, &PatchParams::default(), &Patch::Merge(series)).await {
+                    Ok(_) => (name, count),
+                    // It was deleted meanwhile.
+                    Err(error) if code(&error) == 404 => (create(&events, note, regarding, related, now).await?, 1),
+                    Err(error) => return Err(error),
+                }
+            }
+            Publication::New => (create(&events, note, regarding, related, now).await?, 1),
+        };
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).published(&object, note, &name, count, now);
+        Ok(())
+    }
 }
 
-fn event(note: &EventNote, text: &str, secondary: Option<ObjectReference>) -> Event {
-    Event {
-        type_: if note.warning { EventType::Warning } else { EventType::Normal },
-        reason: note.reason.clone(),
-        note: Some(bounded(text, MAX_NOTE)),
-        action: note.action.to_owned(),
-        secondary,
-    }
+/// Creates the Event and returns its name.
+async fn create(
+    events: &Api<Event>,
+    note: &EventNote,
+    regarding: ObjectReference,
+    related: Option<ObjectReference>,
+    now: Timestamp,
+) -> Result<String, kube::Error> {
+    let name = format!("{}.{:x}", regarding.name.as_deref().unwrap_or(FIELD_MANAGER), now.as_nanosecond());
+    let event = Event {
+        metadata: ObjectMeta { name: Some(name.clone()), namespace: regarding.namespace.clone(), ..ObjectMeta::default() },
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(note.reason.clone()),
+        note: Some(bounded(&note.note, MAX_NOTE)),
+        action: Some(note.action.to_owned()),
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some(FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(FIELD_MANAGER.to_owned()),
+        regarding: Some(regarding),
+        related,
+        ..Event::default()
+    };
+    events.create(&PostParams::default(), &event).await?;
+    Ok(name)
 }
 
 fn code(error: &kube::Error) -> u16 {

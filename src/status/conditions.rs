@@ -166,11 +166,14 @@ fn pinned(want: &Desired, after: &RotatedSecretStatus, current: &str) -> Option<
     })
 }
 
-/// A requested rollback that is not carried out, as long as the annotation is there.
+/// A requested rollback that is not carried out, as long as the annotation is there and the reason holds. The refusal
+/// itself is final: `status.requests` keeps it.
 fn refused_rollback(after: &RotatedSecretStatus, want: Option<&Desired>) -> String {
-    let asked = want.and_then(|want| want.rollback_request.as_ref()).map(|request| &request.token);
-    let requests = after.requests.as_ref().filter(|requests| requests.rollback.as_ref() == asked && asked.is_some());
-    let refusal = requests.and_then(|requests| requests.rollback_refused);
+    let refusal = want.and_then(|want| {
+        let asked = want.rollback_request.as_ref()?;
+        let requests = after.requests.as_ref().filter(|requests| requests.rollback.as_ref() == Some(&asked.token))?;
+        requests.rollback_refused.filter(|refusal| requests::still_holds(*refusal, asked, want, after))
+    });
     refusal.map_or_else(String::new, |refusal| format!("; the request to roll back is not carried out: {}", refusal.sentence()))
 }
 

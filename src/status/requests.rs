@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::note::EventNote;
-use crate::api::{REFRESH, ROLLBACK, ROTATE, RequestStatus, RotatedSecret, RotatedSecretStatus};
-use crate::desired::{RollbackRequest, bounded};
+use crate::api::{Cause, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, RotatedSecretStatus};
+use crate::desired::{Desired, RollbackRequest, RollbackTo, bounded};
 
 /// Whether something was requested since the last attempt. A failure acknowledges a refresh, and keeps the tokens of
 /// other requests. So each request ends a wait once.
@@ -54,6 +54,24 @@ pub(super) fn waits(until: Timestamp) -> String {
         "a request waits until {until}, because requests create versions too quickly (three in a row, then one in each \
          --minimum-request-interval of the operator)"
     )
+}
+
+/// Whether the reason of a refused rollback still holds. A later version may have ended it.
+pub(super) fn still_holds(refusal: RollbackRefusal, asked: &RollbackRequest, want: &Desired, after: &RotatedSecretStatus) -> bool {
+    let aws = after.aws.as_ref();
+    match refusal {
+        RollbackRefusal::Malformed | RollbackRefusal::VersionNotFound => true,
+        RollbackRefusal::MirrorOnly => want.value.is_none(),
+        RollbackRefusal::NoPreviousVersion => aws.is_none_or(|aws| aws.previous_version_id.is_none()),
+        RollbackRefusal::VersionPending => match &asked.to {
+            Some(RollbackTo::Version(version)) => aws.and_then(|aws| aws.pending_version_id.as_deref()) == Some(version.as_str()),
+            _ => true,
+        },
+        RollbackRefusal::AlreadyRolledBack => {
+            let head = after.history.first().filter(|head| head.cause == Cause::RolledBack);
+            head.is_some_and(|head| aws.and_then(|aws| aws.current_version_id.as_ref()) == Some(&head.version_id))
+        }
+    }
 }
 
 /// The Event for a rollback that cannot be carried out, once.

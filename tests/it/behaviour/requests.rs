@@ -34,6 +34,11 @@ async fn each_token_rotates_once_and_is_acknowledged() -> Result<()> {
     assert_eq!(passwords.len(), 5, "a new password each time");
     assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Requested, Cause::Requested, Cause::Requested, Cause::Created]);
     assert_eq!(stage.told("app", "Normal", "Rotated").await?, 4);
+    let messages = stage.messages("app", "Rotated").await?;
+    let rotated = stage.status("app").await?.history.into_iter().filter(|entry| entry.cause == Cause::Requested);
+    for version in rotated.map(|entry| entry.version_id) {
+        ensure!(messages.iter().any(|message| message.contains(&version)), "no Event names {version}: {messages:?}");
+    }
     Ok(())
 }
 

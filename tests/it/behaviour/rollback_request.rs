@@ -163,6 +163,38 @@ async fn a_rollback_to_a_version_that_is_only_pending_is_refused_and_writes_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_rollback_is_not_repeated_after_its_reason_has_passed() -> Result<()> {
+    let stage = Stage::new("rollback-request").await?;
+    stage.settled("app", unscheduled()).await?;
+    let pending = stage.external_writer().put_pending(&stage.aws_name("app"), r#"{"user":"b"}"#)?;
+    let refused = async |token: &str, to: &str, refusal: RollbackRefusal, repeated: bool| -> Result<()> {
+        assert_eq!(acknowledged(&stage).await?, (Some(token.to_owned()), Some(refusal)), "{to}");
+        let message = stage.expect("app", "Ready", "True", "Succeeded").await?;
+        ensure!(message.contains(refusal.sentence()) == repeated, "{token}: {message}");
+        Ok(())
+    };
+    ask(&stage, &format!("early:{pending}")).await?;
+    refused("early", &pending, RollbackRefusal::VersionPending, true).await?;
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSPENDING", None)?;
+    stage.advance(MINUTE);
+    stage.settle("app").await?;
+    refused("early", &pending, RollbackRefusal::VersionPending, false).await?;
+    ask(&stage, "none:AWSPREVIOUS").await?;
+    refused("none", "AWSPREVIOUS", RollbackRefusal::NoPreviousVersion, true).await?;
+    rotate(&stage, "bad").await?;
+    refused("none", "AWSPREVIOUS", RollbackRefusal::NoPreviousVersion, false).await?;
+    ask(&stage, "one:AWSPREVIOUS").await?;
+    ask(&stage, "two:AWSPREVIOUS").await?;
+    refused("two", "AWSPREVIOUS", RollbackRefusal::AlreadyRolledBack, true).await?;
+    let versions = stage.versions("app");
+    rotate(&stage, "next").await?;
+    refused("two", "AWSPREVIOUS", RollbackRefusal::AlreadyRolledBack, false).await?;
+    // It stays refused: the request is not carried out later.
+    assert_eq!(stage.versions("app"), versions + 1);
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_request_for_the_previous_version_does_not_undo_the_first() -> Result<()> {
     let stage = Stage::new("rollback-request").await?;
     stage.settled("app", unscheduled()).await?;

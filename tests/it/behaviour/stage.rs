@@ -241,6 +241,13 @@ impl Stage {
         Ok(events)
     }
 
+    /// The messages of the Events with this reason.
+    pub(super) async fn messages(&self, name: &str, reason: &str) -> Result<Vec<String>> {
+        let all = Api::<Event>::namespaced(self.world.admin.clone(), &self.world.namespace).list(&ListParams::default()).await?;
+        let about = |event: &Event| event.involved_object.name.as_deref() == Some(name) && event.reason.as_deref() == Some(reason);
+        Ok(all.into_iter().filter(about).filter_map(|event| event.message).collect())
+    }
+
     /// How often an Event of this type and reason was published.
     pub(super) async fn told(&self, name: &str, of: &str, reason: &str) -> Result<i32> {
         Ok(self.events(name).await?.iter().filter(|event| event.0 == of && event.1 == reason).map(|event| event.2).sum())
