@@ -38,29 +38,42 @@ impl Denial {
         }});
         denial.policies.create(&PostParams::default(), &serde_json::from_value(policy)?).await?;
         denial.bindings.create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
-        // The API server puts a policy into force after a while.
+        Self::until(stage, true).await?;
+        Ok(denial)
+    }
+
+    /// Waits until writes of the status are denied, or no longer. The API server applies a change of a policy after a while.
+    async fn until(stage: &Stage, denied: bool) -> Result<()> {
         for _ in 0..300 {
             let same = Patch::Merge(json!({"status": {"missedRotations": 0}}));
-            if stage.world.objects().patch_status("app", &PatchParams { dry_run: true, ..PatchParams::default() }, &same).await.is_err() {
-                return Ok(denial);
+            let params = PatchParams { dry_run: true, ..PatchParams::default() };
+            if stage.world.objects().patch_status("app", &params, &same).await.is_err() == denied {
+                return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        anyhow::bail!("the policy never came into force")
+        anyhow::bail!("writes of the status are not as they should be: denied {denied}")
     }
 
     async fn end(self, stage: &Stage) -> Result<()> {
         self.bindings.delete(&self.name, &DeleteParams::default()).await?;
         self.policies.delete(&self.name, &DeleteParams::default()).await?;
-        for _ in 0..300 {
-            let same = Patch::Merge(json!({"status": {"missedRotations": 0}}));
-            if stage.world.objects().patch_status("app", &PatchParams { dry_run: true, ..PatchParams::default() }, &same).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        anyhow::bail!("the policy stays in force")
+        Self::until(stage, false).await
     }
+}
+
+/// The waits of as many attempts. AWS is not called in between.
+async fn waits(stage: &Stage, attempts: usize) -> Result<Vec<Duration>> {
+    let mut waits = Vec::new();
+    for _ in 0..attempts {
+        let again = stage.reconcile("app").await?.again.context("another attempt")?;
+        waits.push(again);
+        let calls = stage.world.emulator.counters().calls();
+        stage.reconcile("app").await?;
+        assert_eq!(stage.world.emulator.counters().calls(), calls, "AWS is not called while the object waits");
+        stage.advance(again);
+    }
+    Ok(waits)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,15 +83,7 @@ async fn a_status_that_cannot_be_written_repeats_no_write_and_is_counted() -> Re
     let denial = Denial::of(&stage).await?;
     stage.advance(HOUR);
     stage.world.emulator.counters().reset();
-    let mut waits = Vec::new();
-    for _ in 0..9 {
-        let again = stage.reconcile("app").await?.again.context("another attempt")?;
-        waits.push(again);
-        let calls = stage.world.emulator.counters().calls();
-        stage.reconcile("app").await?;
-        assert_eq!(stage.world.emulator.counters().calls(), calls, "AWS is not called while the object waits");
-        stage.advance(again);
-    }
+    let waits = waits(&stage, 9).await?;
     ensure!(waits.is_sorted() || waits[7..].iter().all(|wait| *wait >= 400 * SECOND), "{waits:?}");
     ensure!(waits.iter().all(|wait| *wait <= 720 * SECOND), "ten minutes at most, and a fifth: {waits:?}");
     assert_eq!(stage.versions("app"), 2, "the rotation is made once");
@@ -126,15 +131,7 @@ async fn a_deletion_whose_status_cannot_be_written_waits_as_any_other_object_and
     stage.break_aws("DescribeSecret", Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() });
     let denial = Denial::of(&stage).await?;
     stage.world.objects().delete("app", &DeleteParams::default()).await?;
-    let mut waits = Vec::new();
-    for _ in 0..5 {
-        let again = stage.reconcile("app").await?.again.context("another attempt")?;
-        waits.push(again);
-        let calls = stage.world.emulator.counters().calls();
-        stage.reconcile("app").await?;
-        assert_eq!(stage.world.emulator.counters().calls(), calls, "AWS is not called while the object waits");
-        stage.advance(again);
-    }
+    let waits = waits(&stage, 5).await?;
     ensure!(waits[4] > 2 * waits[0], "{waits:?}");
     let page = stage.ctx.metrics.render()?;
     ensure!(page.contains(r#"reason="StatusNotWritten"} 5"#), "{page}");
