@@ -113,6 +113,12 @@ pub enum Command<'a> {
     /// Removes the role of a namespace.
     RemoveNamespaceRole(&'a str),
     AnnotateAccountRole(ObjectRef<'a>),
+    /// Lets the objects of a namespace use an AWS name. kubectl refuses to replace what the annotation allows already.
+    AllowName {
+        namespace: &'a str,
+        annotation: &'a str,
+        name: &'a str,
+    },
     /// Lets the operator issue tokens of the ServiceAccounts of a namespace.
     BindServiceAccounts {
         namespace: &'a str,
@@ -231,6 +237,9 @@ impl Command<'_> {
             }
             Self::AnnotateNamespaceRole(namespace) => {
                 Some(line_of(["kubectl", "annotate", "namespace", namespace, &format!("{ROLE_ARN}={ROLE}"), "--overwrite"]))
+            }
+            Self::AllowName { namespace, annotation, name } => {
+                Some(line_of(["kubectl", "annotate", "namespace", namespace, &format!("{annotation}={name}")]))
             }
             Self::RemoveNamespaceRole(namespace) => {
                 let remove = [ROLE_ARN, EXTERNAL_ID].map(|key| format!("{key}-"));

@@ -1,5 +1,7 @@
 //! Parses an object into the desired state, or into a refusal that says what to write instead.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
 
 use crate::api::condition::Reason;
@@ -54,6 +56,31 @@ impl Desired {
     /// A refusal with reason and message.
     pub fn parse(object: &RotatedSecret, policy: &Policy) -> Result<Self, Refusal> {
         Self::parse_in(object, policy, None)
+    }
+
+    /// Every refusal that can be told at once, for the check of a manifest: one of each part of the spec, and of each
+    /// generated field.
+    pub fn refusals(object: &RotatedSecret, policy: &Policy) -> Vec<Refusal> {
+        let spec = &object.spec;
+        let mut found: Vec<Refusal> = syntax::all(&object.name_any(), spec);
+        found.extend(spec.value.iter().flat_map(generators::refusals));
+        let parsed = Self::parse(object, policy);
+        let (settings, parsed_rotation) = match &parsed {
+            Ok(desired) => (desired.settings.clone(), desired.rotation.clone()),
+            Err(refusal) => {
+                found.push(refusal.clone());
+                (Settings::read(&spec.aws, &policy.default_region, policy), rotation(object, policy, &policy.default_region, None))
+            }
+        };
+        found.extend([settings.key.rejected(), settings.policy.rejected(), settings.replicas.rejected()].into_iter().flatten().cloned());
+        match parsed_rotation {
+            Rotation::Refused(refusal) => found.push(refusal),
+            Rotation::Lambda(lambda) => found.extend(lambda.config.err()),
+            Rotation::Scheduled { .. } | Rotation::Never => {}
+        }
+        let mut told = BTreeSet::new();
+        found.retain(|refusal| told.insert(refusal.message.clone()));
+        found
     }
 
     /// `recorded`: location of the AWS secret, for the fields that the spec does not set. `None`: the flags set them.

@@ -49,6 +49,12 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
     Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
 }
 
+/// The refusal of each generated field, and of the fields together.
+pub(super) fn refusals(spec: &ValueSpec) -> Vec<Refusal> {
+    let fields = spec.generate.iter().filter_map(|(field, spec)| generator(&format!("spec.value.generate.{field}"), spec).err());
+    declared(spec).err().into_iter().chain(fields).collect()
+}
+
 /// What is wrong with the fields, apart from their generators.
 fn misplaced(spec: &ValueSpec) -> Option<&'static str> {
     let ValueSpec { data, generate, plain_text } = spec;

@@ -18,10 +18,13 @@ const LONGEST_NAME: usize = 200;
 /// # Errors
 /// A refusal with the name of the field.
 pub(super) fn check(name: &str, spec: &RotatedSecretSpec) -> Result<(), Refusal> {
-    if name.len() > LONGEST_NAME {
-        return Err(invalid("metadata.name", name, "use at most 200 characters"));
-    }
-    aws(spec).and_then(|()| target(&spec.target))
+    all(name, spec).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The first refusal of each part: of the name of the object, of `spec.aws` and of `spec.target`.
+pub(super) fn all(name: &str, spec: &RotatedSecretSpec) -> Vec<Refusal> {
+    let too_long = (name.len() > LONGEST_NAME).then(|| invalid("metadata.name", name, "use at most 200 characters"));
+    too_long.into_iter().chain(aws(spec).err()).chain(target(&spec.target).err()).collect()
 }
 
 fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {

@@ -81,19 +81,12 @@ fn drop_nulls(value: &mut Value) {
 }
 
 fn meaning(node: &Node, object: &RotatedSecret) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    match Desired::parse(object, &Policy::lenient(object)) {
-        Err(refusal) => findings.push(refused(node, &refusal.message)),
-        Ok(desired) => {
-            findings.extend(layout::check(node, &object.spec, &desired));
-            let settings = [desired.settings.key.rejected(), desired.settings.policy.rejected(), desired.settings.replicas.rejected()];
-            findings.extend(settings.into_iter().flatten().map(|refusal| refused(node, &refusal.message)));
-            match &desired.rotation {
-                Rotation::Refused(refusal) => findings.push(refused(node, &refusal.message)),
-                Rotation::Lambda(lambda) => findings.extend(lambda.config.as_ref().err().map(|refusal| refused(node, &refusal.message))),
-                Rotation::Scheduled { clock, .. } => findings.extend(advice::of_clock(clock).into_iter().map(|text| warning(node, &text))),
-                Rotation::Never => {}
-            }
+    let policy = Policy::lenient(object);
+    let mut findings: Vec<Finding> = Desired::refusals(object, &policy).iter().map(|refusal| refused(node, &refusal.message)).collect();
+    if let Ok(desired) = Desired::parse(object, &policy) {
+        findings.extend(layout::check(node, &object.spec, &desired));
+        if let Rotation::Scheduled { clock, .. } = &desired.rotation {
+            findings.extend(advice::of_clock(clock).into_iter().map(|text| warning(node, &text)));
         }
     }
     findings.extend(advice::of_spec(&object.spec).into_iter().map(|text| warning(node, &text)));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::finding::{Finding, Level, Rule, finding};
-use super::similar::did_you_mean;
+use super::similar::{did_you_mean, similar};
 use crate::manifest::{Data, Node};
 use crate::text::bounded;
 
@@ -121,7 +121,7 @@ fn object(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>)
         } else {
             let known = declared.into_iter().flat_map(|declared| declared.keys().map(String::as_str));
             let names: Vec<&str> = known.clone().collect();
-            let mut hint = did_you_mean(&entry.key, known);
+            let mut hint = hint(&below.path, &entry.key, node, known);
             if hint.is_empty() {
                 hint = format!("; the fields of {} are {}", at.path, names.join(", "));
             }
@@ -139,6 +139,20 @@ fn object(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>)
     }
     findings
         .extend(count(schema, node.entries().len(), ["minProperties", "maxProperties"]).map(|message| at.error(Rule::Schema, &message)));
+}
+
+/// What the unknown field was probably meant to be.
+fn hint<'a>(path: &str, key: &str, node: &Node, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    if path == "spec.target.namespace" {
+        return "; the Secret is always in the namespace of the object: create an object in each namespace".to_owned();
+    }
+    let password = matches!(node.text("type"), None | Some("Password")) && known.clone().any(|name| name == "passwordLength");
+    match similar(key, known) {
+        // The length of random bytes.
+        Some("length") if password => "; did you mean passwordLength?".to_owned(),
+        Some(found) => format!("; did you mean {found}?"),
+        None => String::new(),
+    }
 }
 
 fn list(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>) {

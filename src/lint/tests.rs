@@ -27,6 +27,7 @@ fn mistakes_are_found_with_their_line_and_what_to_write() {
         ("aws:\n  deletionpolicy: Delete", 3, Level::Error, "did you mean deletionPolicy?"),
         ("aws:\n  deletionPolicy: delete", 3, Level::Error, "did you mean Delete?"),
         ("target:\n  secretName: x", 3, Level::Error, "did you mean name?"),
+        ("target:\n  namespace: x", 3, Level::Error, "create an object in each namespace"),
         ("target:\n  secrets: x", 3, Level::Error, "the fields of spec.target are"),
         ("aws:\n  description: on", 3, Level::Error, "write \"on\" in quotes"),
         ("rotation:\n  automaticallyAfterDays: \"30\"", 3, Level::Error, "write 30 without quotes"),
@@ -49,6 +50,8 @@ fn mistakes_are_found_with_their_line_and_what_to_write() {
         ("value:\n  data: {a: b}\nvalue:\n  data: {c: d}", 3, Level::Error, "occurs twice"),
         ("value:\n  data:\n    password: hunter2", 3, Level::Warning, "is readable by everyone"),
         ("value:\n  generate:\n    password:\n      length: 24", 3, Level::Error, "passwordLength"),
+        ("value:\n  generate:\n    password:\n      lenght: 24", 4, Level::Error, "did you mean passwordLength?"),
+        ("value:\n  generate:\n    key: {type: Bytes, lenght: 24}", 3, Level::Error, "did you mean length?"),
         ("value:\n  generate:\n    password:\n      excludePunctation: true", 4, Level::Error, "did you mean excludePunctuation?"),
     ] {
         let findings = found(spec);
@@ -80,5 +83,15 @@ fn the_identity_of_an_object_and_the_syntax_of_a_file_are_checked() {
     ] {
         let findings = check(&text).findings;
         assert!(findings.iter().any(|finding| finding.message.contains(words)), "{text}: {findings:#?}");
+    }
+}
+
+#[test]
+fn every_mistake_that_the_operator_rejects_is_told_at_once() {
+    let spec = "aws:\n  secretName: a b\n  keepVersions: 1\ntarget:\n  labels: {a b: c}\nvalue:\n  generate:\n    one: {length: 24}\n    \
+                two: {type: Bytes, passwordLength: 20}\nrotation:\n  schedule: 0 8 31 2 *";
+    let findings = found(spec);
+    for words in ["spec.aws.secretName", "spec.target.labels", "generate.one", "generate.two", "spec.rotation.schedule"] {
+        assert_eq!(findings.iter().filter(|found| found.2.contains(words)).count(), 1, "{words}: {findings:#?}");
     }
 }

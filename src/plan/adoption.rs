@@ -126,11 +126,11 @@ fn not_ours(want: &Desired, seen: &Observation, secret: &SecretState) -> Refusal
         return Refusal::new(Reason::NotOwned, format!("the AWS secret {name} {}: {ways}", owner(want, difference)));
     }
     let tagged = if want.settings.adoption == AwsAdoptionPolicy::IfTagged {
-        format!(" and does not have the tag {ADOPT_BY} with the value {}/{}", want.namespace, want.name)
+        format!(", and it does not have the tag {ADOPT_BY} with the value {}/{}", want.namespace, want.name)
     } else {
         String::new()
     };
-    Refusal::new(Reason::AlreadyExists, format!("an AWS secret {name} exists already, the operator did not create it{tagged}: {ways}"))
+    Refusal::new(Reason::AlreadyExists, format!("the AWS secret {name} exists, and the operator did not create it{tagged}: {ways}"))
 }
 
 /// Why an AWS secret that may be adopted cannot be.

@@ -41,6 +41,7 @@ use jiff::Timestamp;
 use self::situation::Situation;
 use crate::api::condition::Reason;
 use crate::api::{ALLOWED_NAMES, MIRROR_NAMES};
+use crate::command::Command;
 use crate::compare::{Observation, Ownership};
 use crate::desired::Desired;
 use crate::facts::Place;
@@ -117,9 +118,11 @@ fn access(want: &Desired, seen: &Observation) -> Option<Next> {
         return Some(Next::refuse(
             Reason::NameNotAllowed,
             format!(
-                "the AWS name {} is outside what namespace {} may {verb}: leave out spec.aws.secretName, or ask the administrator to set the \
-                 annotation {annotation} on the Namespace",
-                want.secret_name, want.namespace,
+                "the AWS name {} is outside what namespace {} may {verb}: leave out spec.aws.secretName, or ask the administrator to allow the \
+                 name, beside those that the annotation allows already: {}",
+                want.secret_name,
+                want.namespace,
+                Command::AllowName { namespace: &want.namespace, annotation, name: &want.secret_name },
             ),
         ));
     }

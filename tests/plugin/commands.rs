@@ -57,6 +57,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::AnnotateForAdoption => Command::AnnotateForAdoption { secret: object("theirs"), by: "db" },
         CommandKind::AnnotateNamespaceRole => Command::AnnotateNamespaceRole(namespace),
         CommandKind::RemoveNamespaceRole => Command::RemoveNamespaceRole(namespace),
+        CommandKind::AllowName => Command::AllowName { namespace, annotation: "rotated-secrets.io/mirror-names", name: "shared/key" },
         CommandKind::AnnotateAccountRole => Command::AnnotateAccountRole(object("app")),
         CommandKind::BindServiceAccounts => Command::BindServiceAccounts { namespace, operator: Some(object("operator")) },
         CommandKind::Patch => Command::Patch(object("db"), r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#),
