@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use kube::api::Api;
-use kube::{Client, ResourceExt as _};
 
 use super::failed;
 use super::stored::Brief;
@@ -33,9 +33,14 @@ impl NamespacePolicy {
             .get_opt(namespace)
             .await
             .map_err(|error| failed("reading the Namespace", &error))?;
-        let Some(found) = found else { return Ok(Self { ending: true, ..Self::default() }) };
-        let ending = found.metadata.deletion_timestamp.is_some();
-        Ok(Self { uid: found.uid(), annotations: found.metadata.annotations.unwrap_or_default(), ending })
+        Ok(found.map_or_else(|| Self { ending: true, ..Self::default() }, |found| Self::read(&found)))
+    }
+
+    /// What this Namespace says.
+    pub fn read(found: &Brief<Namespace>) -> Self {
+        let metadata = &found.metadata;
+        let annotations = metadata.annotations.clone().unwrap_or_default();
+        Self { uid: metadata.uid.clone(), annotations, ending: metadata.deletion_timestamp.is_some() }
     }
 
     /// The value of an annotation.

@@ -59,7 +59,7 @@ pub(super) enum Command {
     Refresh(RequestArgs),
     /// Show recent versions, their causes, and the versions that are available for a rollback.
     #[command(after_help = examples!("history db-admin -n shop", "history db-admin -o wide"))]
-    History(ObjectArgs),
+    History(ObjectsArgs),
     /// Show the next due times of an object, a manifest or an expression, with excluded periods.
     #[command(after_help = examples!(
         "schedule db-admin -n shop",
@@ -80,6 +80,12 @@ pub(super) enum Command {
     /// Resume suspended objects or suspended rotations.
     #[command(after_help = examples!("resume db-admin -n shop", "resume --namespace-wide -n shop"))]
     Resume(ResumeArgs),
+    /// Hold the Secret at a version, while rotation continues in AWS.
+    #[command(after_help = examples!("pin db-admin -n shop --to a90cc1b7", "pin db-admin -n shop --label AWSPREVIOUS"))]
+    Pin(PinArgs),
+    /// Remove the pin: the Secret follows the current version again.
+    #[command(after_help = examples!("unpin db-admin -n shop", "unpin --all -n shop"))]
+    Unpin(UnpinArgs),
     /// Verify that AWS, the mirrored Secret and the status agree. Uses your own AWS credentials.
     #[command(after_help = examples!("verify db-admin -n shop", "verify db-admin -n shop --values"))]
     Verify(VerifyArgs),
@@ -138,12 +144,12 @@ pub(super) struct StatusArgs {
     pub(super) out: OutputArgs,
 }
 
-/// Arguments of commands that take only an object.
+/// Arguments of commands that show objects.
 #[derive(Debug, Args)]
-pub(super) struct ObjectArgs {
-    /// RotatedSecret, as NAME or TYPE/NAME.
-    #[arg(value_parser = names::object)]
-    pub(super) name: String,
+pub(super) struct ObjectsArgs {
+    /// RotatedSecrets, as NAME or TYPE/NAME.
+    #[arg(value_name = "NAME", required = true, value_parser = names::object)]
+    pub(super) names: Vec<String>,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
@@ -215,7 +221,8 @@ pub(super) struct RollbackArgs {
     /// Show the version that would be restored, as last observed by the operator, and write nothing.
     #[arg(long, conflicts_with_all = ["cancel", "no_wait"])]
     pub(super) dry_run: bool,
-    /// Do not ask for confirmation. Without a terminal, the command never asks.
+    /// Do not ask for confirmation. Without a terminal, the command never asks, and replaces a pending rollback to
+    /// another version only with this flag.
     #[arg(short, long)]
     pub(super) yes: bool,
 }
@@ -255,6 +262,32 @@ pub(super) struct ResumeArgs {
     pub(super) out: OutputArgs,
 }
 
+/// Flags of `pin`.
+#[derive(Debug, Args)]
+#[group(id = "pin", required = true, multiple = false, args = ["to", "label"])]
+pub(super) struct PinArgs {
+    /// RotatedSecret, as NAME or TYPE/NAME.
+    #[arg(value_parser = names::object)]
+    pub(super) name: String,
+    /// Version to hold: a version ID as shown by `history`, or a unique prefix of it (spec.target.versionId).
+    #[arg(long, value_name = "VERSION")]
+    pub(super) to: Option<String>,
+    /// Staging label whose version the Secret holds, such as AWSPREVIOUS (spec.target.versionStage).
+    #[arg(long, value_name = "LABEL")]
+    pub(super) label: Option<String>,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
+}
+
+/// Flags of `unpin`.
+#[derive(Debug, Args)]
+pub(super) struct UnpinArgs {
+    #[command(flatten)]
+    pub(super) objects: Selection,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
+}
+
 /// Flags of commands that call AWS.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct AwsArgs {
@@ -266,9 +299,9 @@ pub(super) struct AwsArgs {
 /// Flags of `verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// RotatedSecret, as NAME or TYPE/NAME.
-    #[arg(value_parser = names::object)]
-    pub(super) name: String,
+    /// RotatedSecrets, as NAME or TYPE/NAME.
+    #[arg(value_name = "NAME", required = true, value_parser = names::object)]
+    pub(super) names: Vec<String>,
     /// Also read the value from AWS and from the Secret, compare them in memory, and report only whether they are
     /// equal.
     #[arg(long)]

@@ -128,7 +128,7 @@ impl Place {
     }
 
     /// The secret, for commands in messages.
-    fn secret_ref(&self) -> SecretRef<'_> {
+    pub(super) fn secret_ref(&self) -> SecretRef<'_> {
         SecretRef { region: &self.region, id: &self.id }
     }
 

@@ -8,8 +8,9 @@ use super::args::{Cli, ClusterArgs, Shell};
 use super::connect::Session;
 use super::kubeconfig::merged;
 use super::output::{self, Page};
+use super::versions::known;
 use super::{Exit, Trouble};
-use crate::api::RotatedSecret;
+use crate::api::{AWSPREVIOUS, RotatedSecret};
 use crate::kubernetes::stored::Brief;
 
 /// Cobra's `ShellCompDirectiveNoFileComp`.
@@ -37,6 +38,8 @@ enum Wanted {
     /// An object that is not among these.
     Objects(Vec<String>),
     Namespaces,
+    /// A version of this object.
+    Versions(Option<String>),
     /// A context, a cluster or a user of the kubeconfig.
     Kubeconfig(Kind),
     Files,
@@ -59,6 +62,7 @@ pub(super) async fn run(words: &[String]) -> Result<Exit, Trouble> {
         Wanted::Kubeconfig(kind) => of_kubeconfig(kind),
         Wanted::Objects(used) => objects(before).await.into_iter().filter(|name| !used.contains(name)).collect(),
         Wanted::Namespaces => namespaces(before).await,
+        Wanted::Versions(name) => versions(before, name).await,
         Wanted::Files => Vec::new(),
     };
     let mut page = Page::default();
@@ -121,6 +125,7 @@ fn wanted(before: &[String], last: &str) -> Wanted {
     if let Some(argument) = value_of {
         return match argument.get_id().as_str() {
             "namespace" => Wanted::Namespaces,
+            "to" => Wanted::Versions(used.pop()),
             "context" => Wanted::Kubeconfig(Kind::Contexts),
             "cluster" => Wanted::Kubeconfig(Kind::Clusters),
             "user" => Wanted::Kubeconfig(Kind::Users),
@@ -194,6 +199,18 @@ async fn objects(before: &[String]) -> Vec<String> {
     found.map(|list| list.items.iter().map(kube::ResourceExt::name_any).collect()).unwrap_or_default()
 }
 
+/// AWSPREVIOUS and the versions that the status lists, without the current one.
+async fn versions(before: &[String], name: Option<String>) -> Vec<String> {
+    let mut found = vec![AWSPREVIOUS.to_owned()];
+    if let (Some(session), Some(name)) = (session(before).await, name)
+        && let Ok(object) = session.object(&name).await
+    {
+        let current = object.status.as_ref().and_then(|status| status.aws.as_ref()?.current_version_id.clone());
+        found.extend(known(&object).into_iter().filter(|version| Some(version) != current.as_ref()));
+    }
+    found
+}
+
 async fn namespaces(before: &[String]) -> Vec<String> {
     let Some(session) = session(before).await else { return Vec::new() };
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(session.client.clone());
@@ -219,7 +236,10 @@ mod tests {
             ("status rsec/a ", objects(&["a"])),
             ("rotate a b ", objects(&["a", "b"])),
             ("-n shop verify ", objects(&[])),
-            ("verify a ", Wanted::Words(Vec::new())),
+            ("verify a ", objects(&["a"])),
+            ("rollback a ", Wanted::Words(Vec::new())),
+            ("rollback a --to ", Wanted::Versions(Some("a".to_owned()))),
+            ("rollback --to ", Wanted::Versions(None)),
             ("status -n ", Wanted::Namespaces),
             ("--context ", Wanted::Kubeconfig(Kind::Contexts)),
             ("--user ", Wanted::Kubeconfig(Kind::Users)),

@@ -17,6 +17,7 @@ use super::trace::TraceLayer;
 use super::{Exit, Trouble};
 use crate::api::RotatedSecret;
 use crate::kubernetes::connection;
+use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::watch::PAGE;
 
 /// The plugin's name in `managedFields`.
@@ -66,6 +67,11 @@ impl Session {
     /// The time, by the clock of the API server.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The text of the annotation that suspends the namespace. `None`: it is not suspended, or may not be read.
+    pub(super) async fn suspension(&self) -> Option<String> {
+        NamespacePolicy::of(&self.client, &self.namespace).await.ok()?.suspension()
     }
 
     /// The objects of the namespace.

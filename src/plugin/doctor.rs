@@ -2,6 +2,7 @@
 
 mod access;
 mod identity;
+mod namespace;
 mod operator;
 mod report;
 
@@ -60,6 +61,7 @@ async fn cluster(session: &Session, args: &DoctorArgs, report: &mut Report) -> b
         }
     }
     access::check(session, args.all_namespaces, report).await;
+    namespace::check(session, args.all_namespaces, report).await;
     true
 }
 
@@ -134,6 +136,11 @@ async fn aws(session: &Session, args: &DoctorArgs, object: Option<&RotatedSecret
         // The checks of the object say why.
         Some((_, Err(why))) => report.add("awsSecret", Finding::Note, format!("not checked: {why}")),
         Some((name, Ok(place))) => match caller.describe(&place).await {
+            Ok(Some(found)) if found.deleted => {
+                let restore = Command::RestoreSecret(place.secret_ref());
+                let message = format!("{} is scheduled for deletion, which the operator notices with the next resync: {restore}", place.id);
+                report.add("awsSecret", Finding::Problem, message);
+            }
             Ok(Some(_)) => report.add("awsSecret", Finding::Ok, format!("you may DescribeSecret of {}", place.id)),
             Ok(None) => {
                 let status = session.flags.plugin(&format!("status {name}"));

@@ -196,11 +196,8 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         State::Progressing if lags(object) => Some("the operator has not reconciled the latest spec yet".to_owned()),
         State::Progressing if object.metadata.deletion_timestamp.is_some() => Some("it is being deleted".to_owned()),
         State::Pinned => said().map(|said| {
-            let patch = format!(
-                r#"patch rsec {} --type=merge -p '{{"spec":{{"target":{{"versionId":null,"versionStage":null}}}}}}'"#,
-                object.name_any()
-            );
-            format!("{said}; to remove the pin: {}", flags.within(&object.namespace().unwrap_or_default()).kubectl(&patch))
+            let unpin = flags.within(&object.namespace().unwrap_or_default()).plugin(&format!("unpin {}", object.name_any()));
+            format!("{said}; to remove the pin: {unpin}")
         }),
         State::Suspended => said().map(|said| match &because {
             Some(because) => format!("{said} ({because})"),
@@ -274,7 +271,7 @@ pub(super) fn unattended(object: &RotatedSecret, now: Timestamp, flags: &Flags) 
     if object.spec.suspend || suspended_by_namespace(object).is_some() {
         return None;
     }
-    if pending(object).contains(&"refresh") && progress::asked_at(object).or_else(|| last_write(object)).is_some_and(waiting) {
+    if pending(object).contains(&"refresh") && progress::refresh_asked_at(object).or_else(|| last_write(object)).is_some_and(waiting) {
         return Some(format!("the operator has not acknowledged a refresh request: {asks}"));
     }
     let attempt = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref()).map(|at| at.0);

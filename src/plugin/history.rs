@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use super::args::ObjectArgs;
+use super::args::ObjectsArgs;
 use super::connect::Session;
 use super::flags::Flags;
+use super::objects::each_name;
 use super::output::{self, Page};
 use super::seen::Seen;
 use super::table::{Cell, Table, Tone};
@@ -53,6 +54,8 @@ enum GoBack {
     Yes,
     /// No staging label retains it, so only until AWS removes it.
     Perhaps,
+    /// The object only mirrors the AWS secret.
+    No,
 }
 
 impl GoBack {
@@ -61,21 +64,31 @@ impl GoBack {
             Self::Current => "-",
             Self::Yes => "yes",
             Self::Perhaps => "while AWS has it",
+            Self::No => "no",
         }
     }
 }
 
-pub(super) async fn run(session: &Session, args: &ObjectArgs) -> Result<Exit, Trouble> {
-    let seen = session.seen(&args.name).await?;
+pub(super) async fn run(session: &Session, args: &ObjectsArgs) -> Result<Exit, Trouble> {
+    let wide = args.out.is_wide();
+    let several = args.names.len() > 1;
+    each_name(&args.names, &args.out, true, async |name| {
+        let history = of_object(session, name).await?;
+        let mut page = if several { Page::of(&format!("{name}:")) } else { Page::default() };
+        page.append(&screen(&history, session.now(), output::colours(), wide, &session.flags));
+        Ok((page, history, Exit::Fine))
+    })
+    .await
+}
+
+async fn of_object(session: &Session, name: &str) -> Result<History, Trouble> {
+    let seen = session.seen(name).await?;
     let unknown = match &seen {
         Seen::Readable { unknown, .. } => unknown.iter().filter(|field| field.starts_with("status.history")).cloned().collect(),
         Seen::Unreadable(_) => Vec::new(),
     };
     let object = session.readable(seen)?;
-    let history = History { unknown_fields: unknown, ..collect(session.namespace.clone(), args.name.clone(), &object) };
-    let wide = args.out.is_wide();
-    output::emit(&args.out, &history, || screen(&history, session.now(), output::colours(), wide, &session.flags))?;
-    Ok(Exit::Fine)
+    Ok(History { unknown_fields: unknown, ..collect(session.namespace.clone(), name.to_owned(), &object) })
 }
 
 fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
@@ -91,6 +104,7 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
             let carries = |version: &Option<String>| version.as_ref() == Some(&entry.version_id);
             let can_go_back = match () {
                 () if carries(&labelled[0].1) => GoBack::Current,
+                () if object.spec.value.is_none() => GoBack::No,
                 () if carries(&labelled[1].1) || retained.contains(&entry.version_id) => GoBack::Yes,
                 () => GoBack::Perhaps,
             };
@@ -121,7 +135,7 @@ fn screen(history: &History, now: Timestamp, colours: bool, wide: bool, flags: &
     } else {
         &["AGE", "CAUSE", "OUTCOME", "VERSION", "BACK", "NOW"]
     };
-    let mut table = Table::new(headers);
+    let mut table = Table::new(headers).within(if wide { None } else { output::columns() });
     let short = |version: &str| version.get(..8).unwrap_or(version).to_owned();
     for entry in &history.items {
         let mut place: Vec<String> = entry.labels.iter().map(|label| (*label).to_owned()).collect();
@@ -163,7 +177,7 @@ mod tests {
             "apiVersion": "rotated-secrets.io/v1alpha1",
             "kind": "RotatedSecret",
             "metadata": {"name": "db"},
-            "spec": {},
+            "spec": {"value": {"plainText": {}}},
             "status": {
                 "aws": {"currentVersionId": "v3", "previousVersionId": "v1", "retainedVersionIds": ["v0"]},
                 "mirror": {"secretName": "db", "versionId": "v3"},
@@ -208,5 +222,26 @@ mod tests {
                 "labels": ["AWSCURRENT"], "mirrored": true, "copyOf": "57c54e0c-0b7a", "canGoBack": "Current"})
         );
         assert_eq!(written["items"][1]["reason"], "ForeignPending");
+    }
+
+    #[test]
+    fn no_value_of_a_secret_that_is_only_mirrored_can_be_restored() {
+        let object = serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": "db"},
+            "spec": {},
+            "status": {
+                "aws": {"currentVersionId": "v2", "previousVersionId": "v1"},
+                "history": [
+                    {"versionId": "v2", "time": "2026-06-01T11:00:00Z", "cause": "External", "outcome": "Succeeded"},
+                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "External", "outcome": "Succeeded"},
+                ],
+            },
+        }))
+        .unwrap();
+        let history = collect("shop".to_owned(), "db".to_owned(), &object);
+        let back: Vec<GoBack> = history.items.iter().map(|entry| entry.can_go_back).collect();
+        assert_eq!(back, [GoBack::Current, GoBack::No]);
     }
 }

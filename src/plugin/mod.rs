@@ -27,6 +27,7 @@ mod names;
 mod objects;
 mod operator;
 mod output;
+mod pin;
 mod progress;
 mod request;
 mod restored;
@@ -40,6 +41,7 @@ mod trace;
 mod values;
 mod verify;
 mod version;
+mod versions;
 mod wait;
 
 use args::Command;
@@ -74,6 +76,8 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Schedule(args) => schedule::run(&session, &args, args.name.as_deref().unwrap_or_default()).await,
         Command::Suspend(args) => suspend::suspend(&session, &args).await,
         Command::Resume(args) => suspend::resume(&session, &args).await,
+        Command::Pin(args) => pin::pin(&session, &args).await,
+        Command::Unpin(args) => pin::unpin(&session, &args).await,
         Command::Verify(args) => verify::run(&session, &args).await,
         Command::Doctor(args) => doctor::run(&session, &args).await,
         Command::Version(args) => version::run(&session, &args).await,

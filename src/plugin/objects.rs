@@ -1,14 +1,16 @@
 //! Commands that act on several objects at once.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use kube::ResourceExt;
+use serde::Serialize;
 
 use super::answer::{Answer, Outcome};
 use super::args::{OutputArgs, Selection, WaitArgs};
 use super::connect::Session;
-use super::output::{emit_all, note};
+use super::output::{Page, emit, emit_all, note, write};
 use super::{Exit, Trouble};
 
 /// Requests that wait at the same time.
@@ -86,4 +88,44 @@ pub(super) async fn each(
 /// Text for a person; a program gets all answers as one document.
 fn said(answer: &Answer, out: &OutputArgs) -> Result<(), Trouble> {
     if out.is_text() { answer.give(out).map(drop) } else { Ok(()) }
+}
+
+/// Shows each named object. One alone is one document, several are a list. The exit code is the worst one.
+/// `apart`: pages of several lines, with an empty line in between.
+pub(super) async fn each_name<T: Serialize>(
+    names: &[String],
+    out: &OutputArgs,
+    apart: bool,
+    show: impl AsyncFn(&str) -> Result<(Page, T, Exit), Trouble>,
+) -> Result<Exit, Trouble> {
+    if let [name] = names {
+        let (page, document, exit) = show(name).await?;
+        emit(out, &document, || page)?;
+        return Ok(exit);
+    }
+    let mut exit = Exit::Fine;
+    let mut documents = Vec::new();
+    let mut seen = BTreeSet::new();
+    for name in names.iter().filter(|name| seen.insert(name.as_str())) {
+        match show(name).await {
+            Ok((page, document, ended)) => {
+                exit = exit.and(ended);
+                if out.is_text() {
+                    let mut all = Page::default();
+                    if apart && !documents.is_empty() {
+                        all.gap();
+                    }
+                    all.append(&page);
+                    write(&all)?;
+                }
+                documents.push(document);
+            }
+            Err(trouble) => {
+                exit = exit.and(trouble.exit);
+                note(&format!("error: {name}: {trouble}"));
+            }
+        }
+    }
+    emit_all(out, &documents)?;
+    Ok(exit)
 }

@@ -63,6 +63,11 @@ impl Page {
         self.0.push('\n');
     }
 
+    /// Adds what is on another page.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
     /// Adds a table.
     pub(super) fn table(&mut self, table: &Table, colours: bool) {
         self.0.push_str(&table.render(colours));

@@ -129,10 +129,10 @@ pub(super) fn held_until(object: &RotatedSecret, asking: Asking) -> Option<Times
     requests(object).held_until.filter(|_| waits).map(|until| until.0)
 }
 
-/// When the oldest pending request was made, by the time in its token. `None`: no pending token of the plugin.
-pub(super) fn asked_at(object: &RotatedSecret) -> Option<Timestamp> {
-    let tokens = [Asking::Rotate, Asking::RollBack, Asking::Refresh].into_iter().filter_map(|asking| pending(object, asking));
-    tokens.filter_map(|token| token_time(&token)).min()
+/// Since when a refresh is pending, by the time in its token. `None`: no pending token of the plugin. A pending rotation
+/// proves nothing: the operator may hold it back.
+pub(super) fn refresh_asked_at(object: &RotatedSecret) -> Option<Timestamp> {
+    token_time(&pending(object, Asking::Refresh)?)
 }
 
 /// Format of the time with which a token of the plugin begins.

@@ -47,6 +47,16 @@ fn earlier(waiting: bool) -> &'static str {
     if waiting { ", of a request that is still pending" } else { "" }
 }
 
+/// The version to which a pending rollback goes back.
+pub(super) fn pending_rollback(object: &RotatedSecret) -> Option<String> {
+    progress::pending(object, Asking::RollBack)?;
+    let request = object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text))?;
+    Some(match request.to? {
+        RollbackTo::Version(version) => version.to_string(),
+        RollbackTo::Previous => "AWSPREVIOUS".to_owned(),
+    })
+}
+
 /// Requests the value of the version in `restored`. `since`: an earlier wait of the same command.
 pub(super) async fn roll_back(
     session: &Session,
@@ -72,7 +82,9 @@ pub(super) async fn roll_back(
     if let Some(since) = since {
         wait = wait.continuing(since);
     }
-    let told = format!("the value of {}, with token {}{}", restored.words(session.now()), wait.asked.token, earlier(again));
+    let replaced = pending_rollback(object).filter(|pending| pending != to);
+    let instead = replaced.map_or_else(String::new, |pending| format!(", instead of the pending rollback to {pending}"));
+    let told = format!("the value of {}, with token {}{}{instead}", restored.words(session.now()), wait.asked.token, earlier(again));
     wait.requested(&told)?;
     let done = format!("{} has the value of version {to} again", task.name);
     let answer = wait.for_version(session, progress::rollback, &done).await?;
@@ -108,7 +120,18 @@ pub(in crate::plugin) async fn request_refresh(
 /// The object, if the request can be carried out in its current state.
 pub(in crate::plugin) async fn ready_for(session: &Session, task: Task<'_>, asking: Asking) -> Result<RotatedSecret, Trouble> {
     let object = session.object(task.name).await?;
-    progress::obstacle(&object, asking, &session.flags).map_or(Ok(object), |obstacle| Err(Trouble::wrong(obstacle)))
+    if let Some(obstacle) = progress::obstacle(&object, asking, &session.flags) {
+        return Err(Trouble::wrong(obstacle));
+    }
+    // The status does not say it yet.
+    if let Some(because) = session.suspension().await {
+        let resume = session.flags.plugin("resume --namespace-wide");
+        let name = task.name;
+        return Err(Trouble::wrong(format!(
+            "the namespace of {name} is suspended ({because}), so the request would have no effect: {resume}"
+        )));
+    }
+    Ok(object)
 }
 
 /// Removes a pending request from the object.
@@ -143,10 +166,10 @@ pub(super) async fn withdraw(session: &Session, task: Task<'_>, asking: Asking) 
     Err(Trouble::wrong(format!("{name} changes too often, so the request could not be withdrawn: run the command again")))
 }
 
-/// A unique token that is readable in a status. It begins with the time since when the operator has a request to carry
-/// out, so that a repeated request does not look like a new one.
+/// A unique token that is readable in a status. It begins with the time since when the operator has a refresh to
+/// acknowledge, so that a repeated request does not look like a new one. Every request of the plugin contains a refresh.
 fn token(session: &Session, object: &RotatedSecret) -> String {
-    token_of(progress::asked_at(object).unwrap_or_else(|| session.now()))
+    token_of(progress::refresh_asked_at(object).unwrap_or_else(|| session.now()))
 }
 
 fn token_of(time: Timestamp) -> String {
@@ -189,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_oldest_request_is_in_its_token() {
+    fn the_time_since_when_a_refresh_is_pending_is_in_its_token() {
         let at: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
         let object = |annotations: Value, requests: Value| -> RotatedSecret {
             let object = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "spec": {},
@@ -197,9 +220,12 @@ mod tests {
             serde_json::from_value(object).unwrap()
         };
         let earlier = token_of(at);
-        let later = token_of("2026-06-01T12:05:00Z".parse().unwrap());
-        assert_eq!(progress::asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({}))), Some(at));
-        assert_ne!(progress::asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({"rotate": earlier}))), Some(at));
-        assert_eq!(progress::asked_at(&object(json!({ROTATE: "by hand"}), json!({}))), None);
+        let then: Timestamp = "2026-06-01T12:05:00Z".parse().unwrap();
+        let later = token_of(then);
+        assert_eq!(progress::refresh_asked_at(&object(json!({ROTATE: earlier, REFRESH: earlier}), json!({}))), Some(at));
+        // The operator has acknowledged that refresh: the rotation is held back, and only the refresh is new.
+        assert_eq!(progress::refresh_asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({}))), Some(then));
+        assert_eq!(progress::refresh_asked_at(&object(json!({ROTATE: earlier, REFRESH: later}), json!({"refresh": later}))), None);
+        assert_eq!(progress::refresh_asked_at(&object(json!({REFRESH: "by hand"}), json!({}))), None);
     }
 }

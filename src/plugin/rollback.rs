@@ -13,6 +13,7 @@ use super::objects::Task;
 use super::progress::Asking;
 use super::request;
 use super::restored::{Restored, history};
+use super::versions::resolve;
 use super::wait::Wait;
 use super::{Exit, Trouble, ages};
 use crate::api::{AWSCURRENT, Cause, RotatedSecret};
@@ -45,14 +46,26 @@ pub(super) async fn run(session: &Session, args: &RollbackArgs) -> Result<Exit, 
         return shown(session, args, restored, now);
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let replaced = request::pending_rollback(&object).filter(|pending| *pending != version);
+    if let Some(pending) = replaced.as_ref().filter(|_| !terminal && !args.yes) {
+        return Err(Trouble::wrong(pending_already(&args.name, pending, &version, &session.flags)));
+    }
     if terminal && !args.yes {
-        let question = format!("restore the value of {}?", restored.words(now));
+        let instead = replaced.as_ref().map_or_else(String::new, |pending| format!(" instead of the pending rollback to {pending}"));
+        let question = format!("restore the value of {}{instead}?", restored.words(now));
         if !interrupt.before(answered(question)).await? {
             return Err(Trouble::wrong("not confirmed, so no rollback was requested"));
         }
         object = interrupt.before(still_current(session, args, &object)).await?;
     }
     request::roll_back(session, task, &object, &restored, refreshed.as_ref(), &interrupt).await?.give(&args.wait.out)
+}
+
+/// Another rollback has not been carried out yet.
+fn pending_already(name: &str, pending: &str, version: &str, flags: &Flags) -> String {
+    let withdraw = flags.plugin(&format!("rollback {name} --cancel"));
+    let replace = flags.plugin(&format!("rollback {name} --to {version} --yes"));
+    format!("a rollback of {name} to {pending} is pending, so no other was requested; to withdraw it: {withdraw}; to replace it: {replace}")
 }
 
 /// Output of a dry run.
@@ -100,8 +113,7 @@ fn current(object: &RotatedSecret) -> Option<&str> {
 fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> Result<String, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let see = flags.plugin(&format!("history {name}"));
-    let status = object.status.clone().unwrap_or_default();
-    let aws = status.aws.unwrap_or_default();
+    let aws = object.status.clone().unwrap_or_default().aws.unwrap_or_default();
     if meant == AWSCURRENT {
         return Err(format!("AWSCURRENT is the value that {name} has now: {see} shows the earlier versions"));
     }
@@ -109,18 +121,7 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
         let previous = aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: {see}"))?;
         return undone(object, &previous, flags, now).map_or(Ok(previous), Err);
     }
-    let mut known: Vec<String> = status.history.into_iter().map(|entry| entry.version_id).chain(aws.retained_version_ids).collect();
-    known.extend(aws.previous_version_id);
-    known.retain(|version| !meant.is_empty() && version.starts_with(meant));
-    known.sort_unstable();
-    known.dedup();
-    let version = match known.as_slice() {
-        [version] => version.clone(),
-        // AWS may have a version that the status does not list. The operator decides.
-        [] if (32..=64).contains(&meant.len()) && !meant.contains(':') => meant.to_owned(),
-        [] => return Err(format!("{name} has no version that begins with {meant}: {see}")),
-        several => return Err(format!("several versions of {name} begin with {meant} ({}): use a longer prefix", several.join(", "))),
-    };
+    let version = resolve(object, meant, flags)?;
     if aws.current_version_id.as_ref() == Some(&version) {
         return Err(format!("version {version} is already current: {see}"));
     }

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::args::VerifyArgs;
 use super::aws::{Caller, Place};
-use super::conditions::lags;
+use super::conditions::{lags, suspended_by_namespace};
 use super::connect::Session;
 use super::flags::Flags;
+use super::objects::each_name;
 use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
 use super::values;
@@ -58,6 +59,8 @@ struct Report {
 /// What was read.
 struct Reads {
     object: RotatedSecret,
+    /// Why the namespace is suspended, as far as it may be read.
+    suspension: Option<String>,
     /// `None`: not read.
     aws: Option<Result<Option<AwsSecret>, String>>,
     mirror: Mirror,
@@ -75,33 +78,40 @@ enum Mirror {
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Trouble> {
     let caller = if args.no_aws { None } else { Some(Caller::load(&args.aws).await) };
-    let mut reads = read(session, args, caller.as_ref()).await?;
+    each_name(&args.names, &args.out, true, async |name| {
+        let report = of_object(session, args, name, caller.as_ref()).await?;
+        let exit = match report.result {
+            Finding::Agree => Exit::Fine,
+            Finding::Differ => Exit::Wrong,
+            Finding::Unknown => Exit::Unreachable,
+        };
+        Ok((screen(&report, args.no_aws, output::colours()), report, exit))
+    })
+    .await
+}
+
+async fn of_object(session: &Session, args: &VerifyArgs, name: &str, caller: Option<&Caller>) -> Result<Report, Trouble> {
+    let mut reads = read(session, args, name, caller).await?;
     let mut checks = compare(&reads, &session.flags);
     if worst(&checks) == Finding::Differ {
         tokio::time::sleep(RECHECK_DELAY).await;
-        reads = read(session, args, caller.as_ref()).await?;
+        reads = read(session, args, name, caller).await?;
         checks = compare(&reads, &session.flags);
     }
     let result = worst(&checks);
-    let report = Report {
+    Ok(Report {
         namespace: session.namespace.clone(),
-        name: args.name.clone(),
+        name: name.to_owned(),
         result,
         checked_aws: matches!(reads.aws, Some(Ok(_))),
         checked_mirror: !matches!(reads.mirror, Mirror::Unknown(_)),
         checked_values: matches!(reads.values, Some(Ok(_))),
         checks,
-    };
-    output::emit(&args.out, &report, || screen(&report, args.no_aws, output::colours()))?;
-    Ok(match result {
-        Finding::Agree => Exit::Fine,
-        Finding::Differ => Exit::Wrong,
-        Finding::Unknown => Exit::Unreachable,
     })
 }
 
-async fn read(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> Result<Reads, Trouble> {
-    let object = session.object(&args.name).await?;
+async fn read(session: &Session, args: &VerifyArgs, name: &str, caller: Option<&Caller>) -> Result<Reads, Trouble> {
+    let object = session.object(name).await?;
     let target = target(&object);
     let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()).and_then(|aws| aws.arn.clone());
     let mirror = match &target {
@@ -127,7 +137,7 @@ async fn read(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
                 if let (true, Some(found), Ok(Some(target))) = (args.values, found, &target)
                     && let Some(version) = labelled(&target.pin, found)
                 {
-                    values = Some(values::agree(session, caller, &place, &version, &args.name, target).await);
+                    values = Some(values::agree(session, caller, &place, &version, name, target).await);
                 }
                 described
             }
@@ -136,7 +146,8 @@ async fn read(session: &Session, args: &VerifyArgs, caller: Option<&Caller>) -> 
     if args.values && values.is_none() {
         values = Some(Err("there is nothing to compare: the other checks say why".to_owned()));
     }
-    Ok(Reads { object, aws, mirror, values })
+    let suspension = session.suspension().await;
+    Ok(Reads { object, suspension, aws, mirror, values })
 }
 
 /// The version that a Secret with this pin holds.
@@ -169,7 +180,7 @@ fn compare(reads: &Reads, flags: &Flags) -> Vec<Line> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let mut checks = Vec::new();
     let mut check = |check, result, message: String| checks.push(Line { check, result, message });
-    let refresh = flags.plugin(&format!("refresh {name}"));
+    let refresh = remedy(reads, flags);
 
     if lags(object) {
         let doctor = flags.plugin("doctor");
@@ -191,7 +202,7 @@ fn compare(reads: &Reads, flags: &Flags) -> Vec<Line> {
         Some(Ok(None)) => check(
             "aws",
             Finding::Differ,
-            format!("the secret does not exist in AWS: {refresh}, then {}", flags.plugin(&format!("status {name}"))),
+            format!("the secret does not exist in AWS: {refresh}; then {}", flags.plugin(&format!("status {name}"))),
         ),
         Some(Ok(Some(found))) => {
             let current = found.labels.get("AWSCURRENT").map(ToString::to_string);
@@ -255,6 +266,19 @@ fn compare(reads: &Reads, flags: &Flags) -> Vec<Line> {
         Some(Err(why)) => check("values", Finding::Unknown, why.clone()),
     }
     checks
+}
+
+/// The command that lets the operator correct a difference.
+fn remedy(reads: &Reads, flags: &Flags) -> String {
+    let object = &reads.object;
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if object.spec.suspend {
+        return format!("nothing is written while {name} is suspended; {}", flags.plugin(&format!("resume {name}")));
+    }
+    if reads.suspension.is_some() || suspended_by_namespace(object).is_some() {
+        return format!("nothing is written while the namespace is suspended; {}", flags.plugin("resume --namespace-wide"));
+    }
+    flags.plugin(&format!("refresh {name}"))
 }
 
 /// Whether the secret in AWS is the one in the status and belongs to this object.

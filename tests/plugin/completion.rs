@@ -62,7 +62,8 @@ async fn every_shell_completes_the_names_of_objects() -> Result<()> {
             (&["rotate", &assigned, "db", ""], &["api", "db.replica"]),
             (&["verify", "-n", &namespace, "rsec/a"], &["rsec/api"]),
             (&["status", "--no-h"], &["--no-headers"]),
-            (&["verify", "api", ""], &[]),
+            (&["rollback", "api", ""], &[]),
+            (&["rollback", "api", "-n", &namespace, "--to", ""], &["AWSPREVIOUS"]),
         ] {
             let Some(found) = scene.completes(shell, words).await? else { continue };
             assert_eq!(found, expected, "{shell} {words:?}");

@@ -113,7 +113,23 @@ async fn who_has_no_rights_is_told_which() -> Result<()> {
     for item in rights["items"].as_array().expect("items") {
         cluster.apply_yaml_in(&namespace, &item.to_string()).await?;
     }
-    let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "viewer").await?);
+    // The viewer may not read the Namespace, and learns of its suspension from the objects.
+    let suspended = async |because: Option<&str>| -> Result<()> {
+        let patch = kube::api::Patch::Merge(json!({"metadata": {"annotations": {"rotated-secrets.io/suspend": because}}}));
+        let namespaces = kube::api::Api::<k8s_openapi::api::core::v1::Namespace>::all(scene.world.admin.clone());
+        namespaces.patch(&namespace, &kube::api::PatchParams::default(), &patch).await?;
+        let ctx = scene.world.operator(None, std::sync::Arc::default()).await?;
+        scene.world.settle(&ctx, "db").await?;
+        Ok(())
+    };
+    suspended(Some("INC-9")).await?;
+    let viewer = cluster.service_account_kubeconfig(&namespace, "viewer").await?;
+    let answer =
+        scene.run_with(&["doctor", "-o", "json", "-n", &namespace], &[("KUBECONFIG", &viewer.display().to_string())]).await?.json();
+    assert_eq!(result(&answer, "namespace"), ["Note"], "{answer}");
+    assert!(answer.to_string().contains("INC-9"), "{answer}");
+    suspended(None).await?;
+    let scene = scene.by_user(viewer);
     scene.run("status").await?.ends(0);
     scene.run("rotate db").await?.ends(3).in_one_sentence().says("you may not patch RotatedSecrets in namespace");
     scene.run("suspend db").await?.ends(3).in_one_sentence().says("you may not patch");

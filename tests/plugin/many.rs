@@ -90,6 +90,11 @@ async fn a_namespace_is_suspended_as_a_whole_and_its_objects_stay_as_they_are() 
     scene.run("resume --namespace-wide").await?.ends(0).says("is not suspended");
     scene.run("suspend --namespace-wide -m INC-1").await?.ends(0).says("is suspended (INC-1, by ");
     scene.run("suspend --namespace-wide -m INC-2").await?.ends(0).says("is suspended already (INC-1, by ");
+    // The operator has not said it yet.
+    scene.run("rotate db").await?.ends(1).in_one_sentence().says("the namespace of db is suspended (INC-1, by ");
+    let ran = scene.run("doctor db --probe").await?.ends(0).says("not probed").says("is suspended (INC-1, by ");
+    ran.says(&scene.command("resume --namespace-wide"));
+    scene.run("doctor -A").await?.says(&format!("{} is suspended (INC-1, by ", scene.world.namespace));
     let _operator = scene.operator().await?;
     while scene.world.objects().get("db").await?.status.unwrap_or_default().conditions.iter().all(|c| c.reason != "Suspended") {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -101,7 +101,7 @@ async fn a_pinned_secret_is_in_order_and_rotation_does_not_wait_for_it() -> Resu
     let verified = scene.run("verify db --values").await?.ends(0);
     assert!(verified.out.contains(&format!("holds {first}, as it is pinned")), "{verified:#?}");
     let ran = scene.run("status db").await?.ends(0).says("State:           Pinned").says(&format!("of version {first}"));
-    ran.says(&format!("to remove the pin: kubectl patch rsec db --type=merge -p '{{\"spec\":{{\"target\":{{\"versionId\":null,\"versionStage\":null}}}}}}' -n {}", scene.world.namespace));
+    ran.says(&format!("to remove the pin: {}", scene.command("unpin db")));
     scene.run("status").await?.ends(0).says("1 Pinned");
     scene.run("verify db --no-aws").await?.ends(0);
     scene.world.patch("db", json!({"spec": {"target": {"versionId": null, "versionStage": "AWSPREVIOUS"}}})).await?;
@@ -190,5 +190,63 @@ async fn a_dry_run_shows_whose_value_would_come_back_and_writes_nothing() -> Res
     let answer = scene.run("rollback db --dry-run -o json").await?.ends(0).json();
     assert_eq!((&answer["outcome"], &answer["restores"]["versionId"]), (&json!("DryRun"), &json!(first)));
     assert_eq!(scene.world.objects().get("db").await?.metadata.resource_version, before.metadata.resource_version);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_rollback_is_replaced_only_on_purpose() -> Result<()> {
+    let scene = Scene::new("replaced").await?;
+    scene.settled("db", spec()).await?;
+    {
+        let _operator = scene.operator().await?;
+        scene.run("rotate db").await?.ends(0);
+        scene.run("rotate db").await?.ends(0);
+    }
+    let versions: Vec<String> =
+        scene.world.aws_secret("db").context("a secret")?.versions.iter().map(|version| version.id.clone()).collect();
+    let (first, second) = (&versions[0], &versions[1]);
+    let target = async || -> Result<String> {
+        let annotations = scene.world.objects().get("db").await?.metadata.annotations.unwrap_or_default();
+        let request = annotations.get(ROLLBACK).context("a request")?.clone();
+        Ok(request.split_once(':').context("a version")?.1.to_owned())
+    };
+    scene.run(&format!("rollback db --to {first} --no-wait")).await?.ends(0);
+    let ran = scene.run(&format!("rollback db --to {second} --no-wait")).await?.ends(1).in_one_sentence();
+    let ran = ran.says(&format!("a rollback of db to {first} is pending")).says(&scene.command("rollback db --cancel"));
+    ran.says(&scene.command(&format!("rollback db --to {second} --yes")));
+    assert_eq!(&target().await?, first);
+    // The same one again is one request.
+    scene.run(&format!("rollback db --to {first} --no-wait")).await?.ends(0).says("of a request that is still pending");
+    scene
+        .run(&format!("rollback db --to {second} --no-wait --yes"))
+        .await?
+        .ends(0)
+        .says(&format!("instead of the pending rollback to {first}"));
+    assert_eq!(&target().await?, second);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_pinned_and_released() -> Result<()> {
+    let scene = Scene::new("pin").await?;
+    scene.settled("db", spec()).await?;
+    let first = scene.world.aws_secret("db").context("a secret")?.versions[0].id.clone();
+    let _operator = scene.operator().await?;
+    let ran = scene.run(&format!("pin db --to {}", &first[..8])).await?.ends(0).says(&format!("pinned to version {first}"));
+    ran.says(&scene.command("unpin db"));
+    scene.run("refresh db").await?.ends(0);
+    scene.run("rotate db").await?.ends(0).says("is pinned and does not change");
+    scene.run(&format!("pin db --to {first}")).await?.ends(0).says("already in this state");
+    let answer = scene.run("pin db --label AWSPREVIOUS -o json").await?.ends(0).json();
+    assert_eq!((&answer["versionStage"], answer.get("versionId"), &answer["changed"]), (&json!("AWSPREVIOUS"), None, &json!(true)));
+    // The API server checks the label.
+    scene.run("pin db --label awsprevious").await?.ends(1).in_one_sentence().says("AWSPREVIOUS");
+    scene.run("pin db --to zzz").await?.ends(1).in_one_sentence().says("history db");
+    scene.run("pin db").await?.ends(2);
+    scene.run("pin db --to a --label b").await?.ends(2);
+    scene.run("unpin --all").await?.ends(0).says("not pinned any more");
+    scene.run("refresh db").await?.ends(0);
+    scene.run("status db").await?.ends(0).says("State:           Ready");
+    scene.run("verify db --values").await?.ends(0);
     Ok(())
 }

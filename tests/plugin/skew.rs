@@ -38,7 +38,9 @@ async fn server(date: &str) -> Result<(String, Arc<Server>)> {
         ([(DATE, state.date.clone()), (CONTENT_TYPE, "application/json".to_owned())], body.to_string()).into_response()
     };
     let list = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecretList", "metadata": {"resourceVersion": "1"}, "items": [object()]});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     let router = Router::new()
+        .route("/api/v1/namespaces/shop", get(async move |State(state): State<Arc<Server>>| answer(&state, &namespace)))
         .route(&format!("{API}/namespaces/shop/rotatedsecrets"), get(async move |State(state): State<Arc<Server>>| answer(&state, &list)))
         .route(
             &format!("{API}/namespaces/shop/rotatedsecrets/db"),

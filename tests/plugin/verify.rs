@@ -96,3 +96,44 @@ async fn without_aws_it_says_which_half_it_checked() -> Result<()> {
     scene.run("verify db").await?.ends(3).says("AWS credentials are missing");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_in_a_suspended_namespace_is_corrected_by_its_resumption() -> Result<()> {
+    let scene = Scene::new("frozen").await?;
+    scene.settled("db", spec()).await?;
+    scene.run("suspend --namespace-wide -m INC-1").await?.ends(0);
+    scene.world.secrets().delete("db", &DeleteParams::default()).await?;
+    let ran = scene.run("verify db").await?.ends(1).says("there is no Secret db").says(&scene.command("resume --namespace-wide"));
+    assert!(!ran.out.contains("rotatedsecret refresh"), "{ran:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_scheduled_for_deletion_is_found_before_the_operator_looks() -> Result<()> {
+    let scene = Scene::new("scheduled").await?;
+    scene.settled("db", spec()).await?;
+    let name = scene.world.aws_secret("db").context("a secret")?.name;
+    scene.world.emulator.external_writer().delete(&name, 7).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    scene.run("status db").await?.ends(0);
+    for command in ["verify db", "doctor db"] {
+        scene.run(command).await?.ends(1).says("scheduled for deletion").says("aws secretsmanager restore-secret");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_objects_are_one_document_and_the_worst_one_decides() -> Result<()> {
+    let scene = Scene::new("several").await?;
+    for name in ["a", "b"] {
+        scene.settled(name, spec()).await?;
+    }
+    scene.run("verify a b").await?.ends(0).says("a: all agree\n").says("b: all agree\n");
+    let answer = scene.run("history a b -o json").await?.ends(0).json();
+    assert_eq!((&answer["items"][0]["name"], &answer["items"][1]["name"]), (&json!("a"), &json!("b")));
+    scene.run("history a b").await?.ends(0).says("a:\nAGE").says("b:\nAGE");
+    scene.world.secrets().delete("b", &DeleteParams::default()).await?;
+    let answer = scene.run("verify a b c -o json").await?.ends(1).says("error: c: there is no RotatedSecret c").json();
+    assert_eq!((&answer["items"][0]["result"], &answer["items"][1]["result"]), (&json!("Agree"), &json!("Differ")));
+    scene.run("history a c").await?.ends(1).says("AGE").says("error: c: ");
+    Ok(())
+}

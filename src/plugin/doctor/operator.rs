@@ -52,6 +52,7 @@ async fn probe(session: &Session, object: &RotatedSecret) -> (Finding, String) {
     let args = WaitArgs { no_wait: false, cancel: false, timeout: SignedDuration::from_mins(1), out };
     let name = object.name_any();
     let task = Task { name: &name, args: &args, several: false };
+    // In a suspended namespace nobody acknowledges it.
     if let Err(trouble) = ready_for(session, task, Asking::Refresh).await {
         return (Finding::Note, format!("not probed: {trouble}"));
     }

@@ -155,7 +155,9 @@ fn summary(items: &[Health], now: Timestamp) -> String {
         .map(|(state, group)| {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
             for health in group.iter().filter(|health| !health.is_fine()) {
-                let count = reasons.entry(health.reason.as_deref().unwrap_or("no reason yet")).or_default();
+                // Of a suspended object the reason is Suspended.
+                let reason = if state == State::Suspended { Some("not Ready before") } else { health.reason.as_deref() };
+                let count = reasons.entry(reason.unwrap_or("no reason yet")).or_default();
                 *count = count.saturating_add(1);
             }
             let mut reasons: Vec<(usize, &str)> = reasons.into_iter().map(|(reason, count)| (count, reason)).collect();

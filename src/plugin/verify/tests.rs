@@ -42,7 +42,7 @@ fn flags() -> Flags {
 }
 
 fn reads() -> Reads {
-    Reads { object: object(), aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
+    Reads { object: object(), suspension: None, aws: Some(Ok(Some(description()))), mirror: Mirror::Unwanted, values: None }
 }
 
 fn differing(reads: &Reads) -> Vec<&'static str> {
@@ -130,4 +130,22 @@ fn the_screen_says_which_half_was_read() {
         json!({"namespace": "shop", "name": "db", "result": "Unknown", "checkedAws": true, "checkedMirror": true, "checkedValues": false,
             "checks": [{"check": "aws", "result": "Unknown", "message": "denied"}]})
     );
+}
+
+#[test]
+fn a_suspended_object_is_resumed_and_not_refreshed() {
+    let absent = |change: fn(&mut Reads)| {
+        let mut reads = Reads { aws: Some(Ok(None)), ..reads() };
+        change(&mut reads);
+        let checks = compare(&reads, &flags());
+        checks.into_iter().find(|check| check.check == "aws").map(|check| check.message).unwrap_or_default()
+    };
+    assert!(absent(|_| ()).contains("kubectl rotatedsecret refresh db -n shop"));
+    for (change, command) in [
+        ((|reads| reads.object.spec.suspend = true) as fn(&mut Reads), "kubectl rotatedsecret resume db -n shop"),
+        (|reads| reads.suspension = Some("INC-1".to_owned()), "kubectl rotatedsecret resume --namespace-wide -n shop"),
+    ] {
+        let message = absent(change);
+        assert!(message.contains(command) && !message.contains("refresh"), "{message}");
+    }
 }
