@@ -13,7 +13,7 @@ use crate::operator::Operator;
 use crate::stage::Stage;
 
 const NAME: &str = "db-admin";
-const EXAMPLE: &str = include_str!("../../examples/database-admin.yaml");
+const EXAMPLE: &str = include_str!("../../examples/db-admin.yaml");
 const PERIOD: i64 = 3;
 
 #[tokio::test(flavor = "multi_thread")]

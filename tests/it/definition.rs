@@ -30,7 +30,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../crds/rotatedsecrets.yaml"),
         include_str!("../../deploy/install.yaml"),
         include_str!("../../examples/signing-key.yaml"),
-        include_str!("../../examples/database-admin.yaml"),
+        include_str!("../../examples/db-admin.yaml"),
         include_str!("../../examples/api-key.yaml"),
         include_str!("../../examples/mirror-only.yaml"),
         include_str!("../../examples/rotated-by-lambda.yaml"),

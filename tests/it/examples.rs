@@ -33,7 +33,11 @@ fn every_example_says_its_purpose_in_the_table_and_in_its_first_lines() -> Resul
         let file = name(&path);
         let row = row(file).with_context(|| format!("examples/README.md has no row for {file}"))?;
         ensure!(row.first().is_some_and(|purpose| purpose.len() > 20), "{file}: {row:?}");
-        ensure!(std::fs::read_to_string(&path)?.starts_with("# "), "{file} begins with its purpose");
+        let text = std::fs::read_to_string(&path)?;
+        ensure!(text.starts_with("# "), "{file} begins with its purpose");
+        let stem = file.trim_end_matches(".yaml");
+        let named = text.contains(&format!("kind: RotatedSecret\nmetadata:\n  name: {stem}\n"));
+        ensure!(named || !text.contains("\nkind: RotatedSecret\n"), "the object in {file} is named {stem}");
     }
     Ok(())
 }
@@ -59,6 +63,6 @@ async fn an_example_that_needs_nothing_is_ready_on_the_first_day() -> Result<()>
             ready.push(object);
         }
     }
-    assert_eq!(ready, ["api-key", "db-admin", "office-hours", "delayed", "signing-key", "deploy-key"]);
+    assert_eq!(ready, ["api-key", "db-admin", "office-hours", "pinned", "signing-key", "ssh-deploy-key"]);
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::scenario::{AWS_NAME, NAME, NAMESPACE, PATIENCE, Scenario, State};
 use super::screen::{Screen, short};
 use super::tools::repository;
 
-pub(super) const EXAMPLE: &str = "examples/database-admin.yaml";
+pub(super) const EXAMPLE: &str = "examples/db-admin.yaml";
 const DEPLOYMENT: &str = "examples/deployment.yaml";
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
 const SELECTOR: &str = "app=shop";

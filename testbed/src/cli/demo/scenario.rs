@@ -18,7 +18,7 @@ use super::screen::{Screen, typed};
 use super::stage::Stage;
 
 pub(super) const NAMESPACE: &str = "shop";
-/// Of the `RotatedSecret` in `examples/database-admin.yaml`, and of its Secret.
+/// Of the `RotatedSecret` in `examples/db-admin.yaml`, and of its Secret.
 pub(super) const NAME: &str = "db-admin";
 pub(super) const AWS_NAME: &str = "k8s/demo/shop/db-admin";
 
