@@ -217,7 +217,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let client = connection::client(config.clone()).map_err(Fatal)?;
     let scope = availability.scope();
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
-    let cluster = if let Some(id) = cluster_id { id } else { cluster_uid(&client).await? };
+    let cluster = cluster_id_or_uid(cluster_id, &client).await?;
     let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
     let endpoints = EndpointConfig {
         region: aws_region,
@@ -253,6 +253,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             default_tags: default_tags.into_iter().collect(),
             allow_public_policies,
             max_adoption: max_adoption_policy,
+            local_targets: false,
         },
         clock: Arc::new(now),
         metrics,
@@ -314,7 +315,10 @@ async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn cluster_uid(client: &Client) -> Result<String, Fatal> {
+async fn cluster_id_or_uid(id: Option<String>, client: &Client) -> Result<String, Fatal> {
+    if let Some(id) = id {
+        return Ok(id);
+    }
     let namespace = Api::<Brief<Namespace>>::all(client.clone()).get("kube-system").await;
     namespace
         .ok()

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::api::{ADOPT_BY, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::text;
 
 /// An AWS secret: its region, and its ARN or its name.
@@ -55,6 +55,8 @@ pub enum Command<'a> {
     },
     /// The value is in the file value.json.
     PutSecretValue(SecretRef<'a>),
+    /// A secret that the object may adopt. The value is in the file value.json.
+    CreateForAdoption(SecretRef<'a>, ObjectRef<'a>),
     /// The tag with which an AWS secret agrees to its adoption.
     TagForAdoption(SecretRef<'a>, ObjectRef<'a>),
     UntagSecret(SecretRef<'a>, &'a str),
@@ -110,6 +112,11 @@ pub enum Command<'a> {
     },
     /// Sets the role of a namespace.
     AnnotateNamespaceRole(&'a str),
+    /// Lets a namespace use a host, for the targets of rotations.
+    AllowHost {
+        namespace: &'a str,
+        host: &'a str,
+    },
     /// Removes the role of a namespace.
     RemoveNamespaceRole(&'a str),
     AnnotateAccountRole(ObjectRef<'a>),
@@ -160,6 +167,11 @@ impl Command<'_> {
                 Some(line_of(["aws", "secretsmanager", "list-secrets", "--region", region, "--filters", &filter]))
             }
             Self::PutSecretValue(secret) => aws("put-secret-value", secret, &["--secret-string", "file://value.json"]),
+            Self::CreateForAdoption(secret, by) => {
+                let tag = format!("Key={ADOPT_BY},Value={}/{}", by.namespace, by.name);
+                let line = ["aws", "secretsmanager", "create-secret", "--region", secret.region, "--name", secret.id];
+                Some(line_of(line.into_iter().chain(["--secret-string", "file://value.json", "--tags", &tag])))
+            }
             Self::TagForAdoption(secret, by) => {
                 let tag = format!("Key={ADOPT_BY},Value={}/{}", by.namespace, by.name);
                 aws("tag-resource", secret, &["--tags", &tag])
@@ -240,6 +252,9 @@ impl Command<'_> {
             }
             Self::AllowName { namespace, annotation, name } => {
                 Some(line_of(["kubectl", "annotate", "namespace", namespace, &format!("{annotation}={name}")]))
+            }
+            Self::AllowHost { namespace, host } => {
+                Some(line_of(["kubectl", "annotate", "namespace", namespace, &format!("{ALLOWED_HOSTS}={host}")]))
             }
             Self::RemoveNamespaceRole(namespace) => {
                 let remove = [ROLE_ARN, EXTERNAL_ID].map(|key| format!("{key}-"));

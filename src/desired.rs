@@ -28,6 +28,7 @@ pub mod resource_policy;
 mod rotation_rules;
 mod schema;
 mod settings;
+mod strategy;
 mod syntax;
 mod token;
 mod versions;
@@ -41,6 +42,7 @@ pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
 pub use settings::{Setting, Settings};
+pub use strategy::{PostgresServer, Strategy};
 pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
@@ -151,6 +153,8 @@ impl Desired {
             tags.insert(key.to_owned(), value.clone());
         }
 
+        let postgres = object.spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
+        let strategy = postgres.map(|spec| Strategy::parse(spec, &namespace));
         let annotation = |key: &str| object.annotations().get(key).filter(|token| !token.is_empty()).map(|token| bounded(token));
         Ok(Self {
             ids: VersionIds::of(&uid),
@@ -166,7 +170,8 @@ impl Desired {
             rotation: generators::outliving(rotation(object, policy, &region, violations.rotation), value.as_ref()),
             region,
             value,
-            delivery: Delivery::Direct,
+            delivery: if strategy.is_some() { Delivery::Staged } else { Delivery::Direct },
+            strategy,
             mirror_name: object.spec.target.name.clone().unwrap_or_else(|| name.clone()),
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),

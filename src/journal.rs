@@ -119,6 +119,12 @@ impl Journal {
         self.held.contains_key(&key) || self.entries.iter().any(|entry| entry.step.key() == key)
     }
 
+    /// Whether this step was carried out, in this reconcile.
+    pub fn carried_out(&self, step: &Step) -> bool {
+        let key = step.key();
+        self.changes().any(|done| done.key() == key)
+    }
+
     /// Every step that failed in this reconcile, or that is held because it failed before.
     fn failures(&self) -> impl Iterator<Item = (StepKey, &Failed)> {
         let held = self.held.iter().map(|(key, failed)| (key.clone(), failed));
@@ -156,8 +162,10 @@ impl Journal {
     }
 
     /// Why a version could not be written. Whether AWS has it is not known if AWS did not answer, so no other one follows.
-    pub fn failed_version(&self) -> Option<&Failed> {
-        self.failures().find(|(key, _)| key.kind().makes_version()).map(|(_, failed)| failed)
+    /// What failed for a version that is no longer `staged` is over.
+    pub fn failed_version(&self, staged: Option<&VersionId>) -> Option<&Failed> {
+        let over = |key: &StepKey| key.kind().is_of_staged() && staged.is_none_or(|staged| staged.as_str() != key.detail());
+        self.failures().find(|(key, _)| key.kind().makes_version() && !over(key)).map(|(_, failed)| failed)
     }
 
     /// Why labels could not be moved.
@@ -260,8 +268,7 @@ impl Journal {
 
     /// Whether this reconcile composed this current version from the declaration.
     pub fn composed(&self, current: &VersionId) -> bool {
-        self.changes()
-            .any(|step| matches!(step, Step::Put { version, source: Source::Compose, stage: Stage::Current, .. } if version == current))
+        self.changes().any(|step| matches!(step, Step::Put { version, source: Source::Compose, .. } if version == current))
     }
 
     /// Puts the staging labels where this reconcile moved them, also if `labels` was read before that became visible.
@@ -280,7 +287,9 @@ impl Journal {
                     labels.insert(AWSCURRENT.to_owned(), to.clone());
                     labels.insert(AWSPREVIOUS.to_owned(), from.clone());
                 }
-                Step::Settle { version } if labels.get(AWSPENDING) == Some(version) => drop(labels.remove(AWSPENDING)),
+                Step::Settle { version } | Step::Abandon { version, .. } if labels.get(AWSPENDING) == Some(version) => {
+                    labels.remove(AWSPENDING);
+                }
                 _ => {}
             }
         }

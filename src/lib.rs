@@ -41,6 +41,7 @@ pub mod refusal;
 pub mod schedule;
 pub mod status;
 pub mod step;
+pub mod strategy;
 pub mod telemetry;
 pub mod text;
 pub mod unreadable;

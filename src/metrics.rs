@@ -46,6 +46,7 @@ struct Inner {
     standing: Standing,
     reconcile_duration: Histogram,
     aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
+    target_gap: Family<[Label; 1], Histogram, fn() -> Histogram>,
     /// Counts the objects at scrape time. One scrape is rendered at a time, because the gauges are recalculated for
     /// each.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
@@ -109,6 +110,7 @@ impl Metrics {
         let standing = Standing::default();
         let reconcile_duration = Histogram::new(TURN_SECONDS);
         let aws_call_duration = Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram);
+        let target_gap = Family::new_with_constructor((|| Histogram::new(TURN_SECONDS)) as fn() -> Histogram);
         // Initialize the counter, because increase() does not see the first event of a counter that starts with it. An
         // alert depends on this.
         for reason in Reason::ALL {
@@ -123,9 +125,23 @@ impl Metrics {
             Unit::Seconds,
             aws_call_duration.clone(),
         );
+        registry.register_with_unit(
+            "target_gap",
+            "Time from the change of a password in its target to the write of the Secret",
+            Unit::Seconds,
+            target_gap.clone(),
+        );
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let inner =
-            Inner { registry, counts, standing, reconcile_duration, aws_call_duration, census: OnceLock::new(), page: Mutex::default() };
+        let inner = Inner {
+            registry,
+            counts,
+            standing,
+            reconcile_duration,
+            aws_call_duration,
+            target_gap,
+            census: OnceLock::new(),
+            page: Mutex::default(),
+        };
         Self(Arc::new(inner))
     }
 
@@ -180,6 +196,11 @@ impl Metrics {
     pub(crate) fn aws_call_took(&self, operation: &str, took: Duration) {
         let labels = [("operation", operation.to_owned())];
         self.0.aws_call_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Records for how long the password in the Secret was not the one in the target.
+    pub(crate) fn target_gap(&self, strategy: &'static str, took: Duration) {
+        self.0.target_gap.get_or_create(&[("strategy", strategy)]).observe(took.as_secs_f64());
     }
 
     /// Records a request to AWS: `ok`, `throttled`, `refused` or `unanswered`.

@@ -57,12 +57,31 @@ pub enum Step {
         /// The retention label that it takes over in the same call.
         label: Option<String>,
     },
+    /// Make the target accept a staged version.
+    Apply {
+        /// The staged version.
+        version: VersionId,
+        /// The current version, which the target accepts.
+        from: VersionId,
+    },
+    /// Make sure that the target accepts a staged version, in a new session.
+    Verify {
+        /// The staged version.
+        version: VersionId,
+    },
     /// Move `AWSCURRENT` to a version that is staged, if `from` still has it.
     Promote {
         /// The staged version.
         version: VersionId,
         /// The current version.
         from: VersionId,
+    },
+    /// Make the target accept the current version again instead of a staged one, and take `AWSPENDING` off that.
+    Abandon {
+        /// The staged version.
+        version: VersionId,
+        /// The current version.
+        current: VersionId,
     },
     /// Take `AWSPENDING` off a version that is current.
     Settle {
@@ -217,9 +236,14 @@ impl StepKind {
         )
     }
 
-    /// Whether it writes a version, or makes one current.
+    /// Whether it writes a version, or is on the way of a version to become current.
     pub fn makes_version(self) -> bool {
-        matches!(self, Self::Put | Self::Promote)
+        matches!(self, Self::Put) || self.is_of_staged()
+    }
+
+    /// Whether it is about a version that has `AWSPENDING`.
+    pub fn is_of_staged(self) -> bool {
+        matches!(self, Self::Apply | Self::Verify | Self::Promote)
     }
 }
 
@@ -238,7 +262,10 @@ impl Step {
             | Self::ReplaceMirror { version, .. }
             | Self::AdoptMirror { version }
             | Self::Put { version, .. }
+            | Self::Apply { version, .. }
+            | Self::Verify { version }
             | Self::Promote { version, .. }
+            | Self::Abandon { version, .. }
             | Self::Settle { version } => version.as_str(),
             Self::RestoreCurrent { to, .. } => to.as_str(),
             _ => "",
@@ -275,7 +302,10 @@ impl Step {
         match self {
             Self::Create { version }
             | Self::Put { version, .. }
+            | Self::Apply { version, .. }
+            | Self::Verify { version }
             | Self::Promote { version, .. }
+            | Self::Abandon { version, .. }
             | Self::Settle { version }
             | Self::RotateNow { version }
             | Self::RestoreCurrent { to: version, .. }

@@ -196,6 +196,11 @@ impl Payload {
         (!missing.is_empty()).then_some(Lack::Fields(missing))
     }
 
+    /// The text of a field; `None` if the value has no such field, or it is no text.
+    pub fn field(&self, name: &str) -> Option<Plaintext> {
+        Object::read(self)?.text(name)
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.expose().as_bytes(),

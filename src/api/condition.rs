@@ -31,7 +31,7 @@ impl fmt::Display for ConditionType {
 }
 
 /// Reason of a condition. The same name is used in the Event, the metric and the runbook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
 pub enum Reason {
     /// The object is in the desired state.
     Succeeded,
@@ -101,6 +101,16 @@ pub enum Reason {
     FunctionNotAllowed,
     /// AWS started a rotation and it did not succeed.
     RotationFailed,
+    /// The target rejected the new value, or could not be used safely.
+    ApplyFailed,
+    /// The target has the new value, and the login or the query that verifies it fails.
+    VerifyFailed,
+    /// A staged version is abandoned, and the target does not take the previous value back.
+    AbandonFailed,
+    /// The target did not respond, or the connection was lost.
+    TargetUnreachable,
+    /// The host of the target is not allowed for this namespace.
+    HostNotAllowed,
     /// The Kubernetes Secret is owned by another object.
     SecretNotOwned,
     /// Another client keeps changing the Kubernetes Secret.
@@ -126,7 +136,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 47] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -161,6 +171,11 @@ impl Reason {
         Self::ForeignRotation,
         Self::FunctionNotAllowed,
         Self::RotationFailed,
+        Self::ApplyFailed,
+        Self::VerifyFailed,
+        Self::AbandonFailed,
+        Self::TargetUnreachable,
+        Self::HostNotAllowed,
         Self::SecretNotOwned,
         Self::Contested,
         Self::VersionNotFound,
@@ -173,50 +188,7 @@ impl Reason {
 
     /// Name of the reason, as in conditions and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "Succeeded",
-            Self::Pinned => "Pinned",
-            Self::Suspended => "Suspended",
-            Self::InvalidSpec => "InvalidSpec",
-            Self::Creating => "Creating",
-            Self::Progressing => "Progressing",
-            Self::NotOwned => "NotOwned",
-            Self::AlreadyExists => "AlreadyExists",
-            Self::Moved => "Moved",
-            Self::NameNotAllowed => "NameNotAllowed",
-            Self::RegionNotAllowed => "RegionNotAllowed",
-            Self::IdentityNotAllowed => "IdentityNotAllowed",
-            Self::IdentityRefused => "IdentityRefused",
-            Self::SecretNotFound => "SecretNotFound",
-            Self::ScheduledForDeletion => "ScheduledForDeletion",
-            Self::AccessDenied => "AccessDenied",
-            Self::KeyUnusable => "KeyUnusable",
-            Self::Throttled => "Throttled",
-            Self::AwsUnavailable => "AwsUnavailable",
-            Self::LimitExceeded => "LimitExceeded",
-            Self::AwsRefused => "AwsRefused",
-            Self::Recreated => "Recreated",
-            Self::TagNotOwned => "TagNotOwned",
-            Self::KeyNotAllowed => "KeyNotAllowed",
-            Self::PolicyNotAllowed => "PolicyNotAllowed",
-            Self::PolicyRefused => "PolicyRefused",
-            Self::ReplicaFailed => "ReplicaFailed",
-            Self::Overdue => "Overdue",
-            Self::MissedWindow => "MissedWindow",
-            Self::IntervalTooShort => "IntervalTooShort",
-            Self::ForeignPending => "ForeignPending",
-            Self::ForeignRotation => "ForeignRotation",
-            Self::FunctionNotAllowed => "FunctionNotAllowed",
-            Self::RotationFailed => "RotationFailed",
-            Self::SecretNotOwned => "SecretNotOwned",
-            Self::Contested => "Contested",
-            Self::VersionNotFound => "VersionNotFound",
-            Self::FieldMissing => "FieldMissing",
-            Self::TypeMismatch => "TypeMismatch",
-            Self::WriteRefused => "WriteRefused",
-            Self::CertificateExpired => "CertificateExpired",
-            Self::InternalError => "InternalError",
-        }
+        self.into()
     }
 
     /// Whether user action is required before the state can improve (condition `Stalled`).
@@ -247,6 +219,10 @@ impl Reason {
                 | Self::ForeignRotation
                 | Self::FunctionNotAllowed
                 | Self::RotationFailed
+                | Self::ApplyFailed
+                | Self::VerifyFailed
+                | Self::AbandonFailed
+                | Self::HostNotAllowed
                 | Self::SecretNotOwned
                 | Self::Contested
                 | Self::VersionNotFound

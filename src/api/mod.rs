@@ -8,8 +8,10 @@ mod bounds;
 pub mod condition;
 mod lambda;
 mod policy;
+mod postgres;
 pub mod rotation;
 pub(crate) mod schedule;
+mod staged;
 pub mod status;
 mod strength;
 pub mod v1alpha1;
@@ -18,7 +20,9 @@ pub mod value;
 pub use aws::{AppliedStatus, AwsAdoptionPolicy, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use policy::{Principals, ResourcePolicy, Statement, Texts};
+pub use postgres::*;
 pub use rotation::*;
+pub use staged::*;
 pub use status::*;
 pub use strength::{AMBIGUOUS, URL_UNSAFE};
 pub use v1alpha1::*;
@@ -49,6 +53,9 @@ fn forget_nullable(tree: &mut serde_json::Value) {
 
 /// API group, and prefix of the annotations and tags below.
 pub const GROUP: &str = "rotated-secrets.io";
+/// Annotation on the Namespace: hosts of targets that objects may name beside Services of the namespace, as globs over
+/// `host:port`.
+pub const ALLOWED_HOSTS: &str = "rotated-secrets.io/allowed-hosts";
 /// Finalizer on a RotatedSecret whose deletion requires cleanup.
 pub const FINALIZER: &str = "rotated-secrets.io/cleanup";
 /// Field manager of the operator in `managedFields`.
@@ -109,6 +116,9 @@ pub const AWS_STAGING_LABELS: [&str; 3] = [AWSCURRENT, AWSPREVIOUS, AWSPENDING];
 /// Prefix of the retention labels, followed by a number from 1. AWS does not delete versions that carry a staging
 /// label.
 pub const RETENTION_LABEL: &str = "rotated-secrets/";
+/// Staging label of the last abandoned version. A replica of the operator that was stopped and continues late could still
+/// change the target to it, so AWS keeps it until another version is current.
+pub const ABANDONED_LABEL: &str = "rotated-secrets/abandoned";
 /// Tag on an AWS secret: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: name of the
 /// RotatedSecret that may adopt it.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lambda::LambdaSpec;
+use super::postgres::PostgresSpec;
 use super::schedule;
 
 /// Rotation of the value.
@@ -35,6 +36,9 @@ use super::schedule;
 ))]
 #[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.excludePeriods)").message(
     "spec.rotation.excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda"
+))]
+#[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.postgres)").message(
+    "spec.rotation: set at most one of lambda and postgres"
 ))]
 pub struct RotationSpec {
     /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
@@ -101,6 +105,9 @@ pub struct RotationSpec {
     /// the new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<LambdaSpec>,
+    /// Changes the password of a user in PostgreSQL, and verifies it before it becomes current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PostgresSpec>,
 }
 
 impl Default for RotationSpec {
@@ -115,6 +122,7 @@ impl Default for RotationSpec {
             rotate_immediately: false,
             suspend: false,
             lambda: None,
+            postgres: None,
         }
     }
 }

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aws::{AppliedStatus, ReplicaStatus};
+use super::staged::StagedStatus;
 
-/// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied and
-/// schedule.since, which the operator records. The operator recovers if the status is lost.
+/// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied,
+/// schedule.since and staged, which the operator records. The operator recovers if the status is lost.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedSecretStatus {
@@ -49,6 +50,9 @@ pub struct RotatedSecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub history: Vec<HistoryEntry>,
+    /// Version that waits for the target of the rotation (spec.rotation.postgres).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<StagedStatus>,
     /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,
@@ -195,7 +199,7 @@ pub struct HistoryEntry {
     /// ID of the version.
     #[schemars(length(max = 64))]
     pub version_id: String,
-    /// Time at which the version became current.
+    /// Time at which the version became current, or was abandoned.
     pub time: Time,
     /// Cause of the version.
     pub cause: Cause,
@@ -252,7 +256,7 @@ pub enum Outcome {
     Succeeded,
     /// The version could not be written or did not become current.
     Failed,
-    /// The version was superseded by an external change.
+    /// The version was staged for a target and was abandoned before it became current.
     Abandoned,
 }
 

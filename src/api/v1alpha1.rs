@@ -48,6 +48,9 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.rotation) || has(self.rotation.lambda) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
     "spec.rotation requires a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
 ))]
+#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || (has(self.value) && has(self.value.data) && 'username' in self.value.data && has(self.value.generate) && 'password' in self.value.generate)").message(
+    "spec.rotation.postgres requires the user in spec.value.data.username and a generated spec.value.generate.password"
+))]
 #[x_kube(validation = Rule::new(schedule::certificate_outlives()).message(
     "spec.value.generate: a certificate must be valid for longer than the interval between two rotations: increase validityDays (twice the interval leaves time to recover from an outage), or rotate more often"
 ))]

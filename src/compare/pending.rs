@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::input::Input;
 use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause};
-use crate::desired::{Desired, Rotation};
+use crate::desired::{Delivery, Desired, Rotation};
 use crate::facts::{AwsSecret, StatusFacts};
 use crate::value::DeclaredValue;
 use crate::version_id::{Candidates, VersionId};
@@ -58,15 +58,20 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
         return Pending::Delegated(version);
     }
     // A version that AWS staged has the id of our request too, so it is ours only where AWS never rotates.
-    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || secret.rotation.function.is_some();
+    // AWS keeps the name of a function that no longer rotates the secret; what the status announces was not staged by it.
+    let announced = input.status.staging.announced.as_ref().is_some_and(|(announced, _)| *announced == version);
+    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || (secret.rotation.function.is_some() && !announced);
     let has_value = secret.labelled(AWSCURRENT).is_some();
     // A version that was current is not a staged one of ours: another writer gave it the label.
     let was_current =
         input.status.recorded(&version) || secret.labelled(AWSPREVIOUS) == Some(&version) || version == input.want.ids.creation();
-    let cause = (owned && has_value && !was_current && !lambda && !foreign_rotation && input.want.value.is_some())
-        .then(|| explain(input.want, input.status, &secret.labels, &version, input.now))
-        .flatten();
-    match cause {
+    let manages = input.want.value.is_some() || announced;
+    let may_be_ours = owned && has_value && !was_current && !lambda && !foreign_rotation && manages;
+    let cause = may_be_ours.then(|| explain(input.want, input.status, &secret.labels, &version, input.now)).flatten();
+    // The target may have a version of ours whose cause is gone. It is finished or abandoned, and waits for nothing but the
+    // target.
+    let derived = (input.want.delivery == Delivery::Staged || announced) && version.is_derived();
+    match cause.or((may_be_ours && derived).then_some(Cause::Requested)) {
         Some(cause) => Pending::Ours(version, cause),
         None => Pending::Foreign(version),
     }

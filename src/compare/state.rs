@@ -10,6 +10,7 @@ use crate::api::{AWSCURRENT, AWSPREVIOUS};
 use crate::command::SecretRef;
 use crate::desired::Desired;
 use crate::facts::{Access, AwsSecret, Claims, Place, Repairs, Replica, StatusFacts};
+use crate::failure::Failed;
 use crate::journal::Journal;
 use crate::version_id::VersionId;
 
@@ -89,6 +90,13 @@ pub struct SecretState {
     pub last_changed: Option<Timestamp>,
     /// The read is older than the status. Until this time nothing is decided by it.
     pub outdated: Option<Timestamp>,
+}
+
+impl Observation {
+    /// Why a version could not be written, or does not become current.
+    pub fn failed_version(&self) -> Option<&Failed> {
+        self.journal.failed_version(self.secret.as_ref().and_then(|secret| secret.pending.in_progress()))
+    }
 }
 
 impl SecretState {

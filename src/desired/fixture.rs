@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::{Delivery, Desired, Pin, Rotation, Settings, Target};
-use crate::api::SecretType;
+use super::{Delivery, Desired, Pin, PostgresServer, Rotation, Settings, Strategy, Target};
+use crate::api::{PostgresTlsMode, SecretType};
 use crate::generate::Generator;
 use crate::identity::Session;
 use crate::value::{DeclaredValue, Layout};
@@ -42,6 +42,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         value: Some(declared("admin")),
         rotation,
         delivery: Delivery::Direct,
+        strategy: None,
         mirror_name: "db-admin".to_owned(),
         target: Some(Target {
             name: "db-admin".to_owned(),
@@ -58,4 +59,18 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         refresh_request: None,
         request_interval: SignedDuration::from_mins(10),
     }
+}
+
+/// A Service of the namespace.
+pub(crate) fn strategy() -> Strategy {
+    Strategy::PostgresSingleUser(Box::new(PostgresServer {
+        host: "db.shop.svc".to_owned(),
+        address: "db.shop.svc".to_owned(),
+        own_service: true,
+        port: 5432,
+        database: "app".to_owned(),
+        tls: PostgresTlsMode::VerifyFull,
+        ca: None,
+        query: None,
+    }))
 }

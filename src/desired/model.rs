@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::lambda_rotation::LambdaRotation;
 use super::settings::Settings;
+use super::strategy::Strategy;
 use super::versions::{Pin, RollbackRequest};
 use crate::api::{TAG_CLUSTER, TAG_NAMESPACE_UID};
 use crate::command::{ObjectRef, SecretRef};
@@ -63,6 +64,8 @@ pub struct Desired {
     pub rotation: Rotation,
     /// How a new version becomes current.
     pub delivery: Delivery,
+    /// The target that has to accept a value before it becomes current.
+    pub strategy: Option<Strategy>,
     /// Name of the mirrored Secret, whether or not one is declared.
     pub mirror_name: String,
     /// `None`: no mirror.
@@ -153,8 +156,11 @@ impl Desired {
         SecretRef { region: &self.region, id: &self.secret_name }
     }
 
-    /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, or `None` if the value is not managed.
+    /// Strategy of the rotation, as named in metrics: `Generate`, `Lambda`, the strategy, or `None` if the value is not managed.
     pub fn strategy(&self) -> &'static str {
+        if let Some(strategy) = &self.strategy {
+            return strategy.name();
+        }
         match (&self.rotation, &self.value) {
             (Rotation::Lambda(_), _) => "Lambda",
             (_, Some(_)) => "Generate",
@@ -182,7 +188,9 @@ impl Desired {
 
     /// Whether deletion of the object requires cleanup: as `needs_cleanup`.
     pub fn needs_finalizer(&self) -> bool {
-        self.delete_after_days.is_some() || self.target.as_ref().is_some_and(|target| target.retained)
+        let retained = self.target.as_ref().is_some_and(|target| target.retained);
+        // A version that is staged then is abandoned.
+        self.delete_after_days.is_some() || self.strategy.is_some() || retained
     }
 
     /// Value of the rotation tag. Derived from the name, so that a recreated object continues the rotation of its

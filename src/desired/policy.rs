@@ -33,6 +33,8 @@ pub struct Policy {
     pub allow_public_policies: bool,
     /// The most that `spec.aws.adoptionPolicy` may request.
     pub max_adoption: AwsAdoptionPolicy,
+    /// Whether targets may be on this machine: for tests. There is no flag for it.
+    pub local_targets: bool,
 }
 
 impl Policy {
@@ -54,6 +56,7 @@ impl Policy {
             default_tags: BTreeMap::new(),
             allow_public_policies: true,
             max_adoption: AwsAdoptionPolicy::Always,
+            local_targets: false,
         }
     }
 }

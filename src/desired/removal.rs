@@ -8,12 +8,14 @@ use kube::ResourceExt;
 
 use super::arn::{SecretArn, is_default_name};
 use super::policy::Policy;
+use super::strategy::Strategy;
 use crate::api::{
     AwsDeletionPolicy, Cause, CreationPolicy, RotatedSecret, RotatedSecretSpec, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE,
     TAG_NAMESPACE_UID, TAG_UID,
 };
+use crate::command::ObjectRef;
 use crate::identity::Session;
-use crate::version_id::VersionIds;
+use crate::version_id::{VersionId, VersionIds};
 
 /// What has to be done before the object may go.
 #[derive(Debug, Clone)]
@@ -32,13 +34,17 @@ pub struct Removal {
     pub mirror: Option<String>,
     /// `None`: there is nothing to do in AWS.
     pub aws: Option<AwsRemoval>,
+    /// The target whose staged version is abandoned: the declared one, or the recorded one.
+    pub strategy: Option<Strategy>,
+    /// The version that the status says is staged.
+    pub staged: Option<VersionId>,
 }
 
-/// The AWS secret that is deleted with the object.
+/// The AWS secret that is deleted with the object, or in which a staged version is abandoned.
 #[derive(Debug, Clone)]
 pub struct AwsRemoval {
-    /// Recovery window in days.
-    pub window: i32,
+    /// Recovery window in days; `None`: the secret is retained.
+    pub window: Option<i32>,
     /// Whether the object still declares a value. If not, it does not delete the secret that it managed before.
     pub managed: bool,
     /// Whether the status says that the object is adopting a secret, whose tags may still name the object before it.
@@ -75,7 +81,9 @@ pub enum Owner {
 /// anything else is. An object that has lost `spec.value` reports the AWS secret that it leaves behind.
 pub fn needs_cleanup(spec: &RotatedSecretSpec) -> bool {
     let retains = spec.target.creation_policy == CreationPolicy::Owner && spec.target.deletion_policy == SecretDeletionPolicy::Retain;
-    spec.aws.deletion_policy == AwsDeletionPolicy::Delete || retains
+    // A version that is staged then is abandoned.
+    let staged = spec.rotation.as_ref().is_some_and(|rotation| rotation.postgres.is_some());
+    spec.aws.deletion_policy == AwsDeletionPolicy::Delete || retains || staged
 }
 
 /// A place where the AWS secret may be.
@@ -97,22 +105,38 @@ impl Removal {
         let retained = spec.target.deletion_policy == SecretDeletionPolicy::Retain;
         let managed_before = object.status.as_ref().is_some_and(|status| status.declared.is_some());
         let manages = spec.value.is_some() || managed_before;
-        let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete && !uid.is_empty();
+        let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete;
+        let namespace = object.namespace().unwrap_or_default();
+        let staged = object.status.as_ref().and_then(|status| status.staged.as_ref());
+        let declared = spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
+        let strategy = declared.map(|postgres| Strategy::parse(postgres, &namespace));
+        let recorded = || staged.and_then(|staged| Some(Strategy::recorded(staged.postgres.as_ref()?, &namespace)));
+        let strategy = strategy.or_else(recorded);
+        let matters = (deletes || strategy.is_some()) && !uid.is_empty();
         Self {
-            namespace: object.namespace().unwrap_or_default(),
+            staged: staged.map(|staged| staged.version_id.as_str().into()),
+            namespace: namespace.clone(),
             name: object.name_any(),
             ids: VersionIds::of(&uid),
             suspended: spec.suspend,
             requested,
             mirror: retained.then(|| target.clone()),
             target: (spec.target.creation_policy == CreationPolicy::Owner).then_some(target),
-            aws: deletes.then(|| AwsRemoval::of(object, policy, uid)),
+            aws: matters.then(|| AwsRemoval::of(object, policy, uid, deletes)),
+            strategy,
         }
     }
 }
 
+impl Removal {
+    /// The object, for commands in messages.
+    pub fn object_ref(&self) -> ObjectRef<'_> {
+        ObjectRef { namespace: &self.namespace, name: &self.name }
+    }
+}
+
 impl AwsRemoval {
-    fn of(object: &RotatedSecret, policy: &Policy, uid: String) -> Self {
+    fn of(object: &RotatedSecret, policy: &Policy, uid: String, deletes: bool) -> Self {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let aws = &object.spec.aws;
         let tags = [(TAG_CLUSTER, policy.cluster.clone()), (TAG_NAMESPACE, namespace.clone()), (TAG_NAME, name.clone()), (TAG_UID, uid)];
@@ -121,7 +145,7 @@ impl AwsRemoval {
         Self {
             managed: object.spec.value.is_some(),
             adopting: reported.is_none() && newest.is_some_and(|newest| newest.cause == Cause::Adopted),
-            window: aws.recovery_window_in_days.clamp(7, 30),
+            window: deletes.then(|| aws.recovery_window_in_days.clamp(7, 30)),
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             recorded: reported.and_then(SecretArn::parse).filter(|arn| plain(&arn.name)),

@@ -1,14 +1,34 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
 use crate::api::condition::Reason;
-use crate::api::{OnMissedWindow, RotatedSecretSpec, RotationSpec};
+use crate::api::{OnMissedWindow, PostgresTlsMode, RotatedSecretSpec, RotationSpec};
 use crate::refusal::Refusal;
 
 /// Why this rotation cannot be carried out.
 pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<Refusal> {
     let by_aws = rotation.lambda.is_some();
     let generated = spec.value.as_ref().is_some_and(|value| value.plain_text.is_some() || !value.generate.is_empty());
+    let postgres = rotation.postgres.as_ref();
+    let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
+    let ca = postgres.and_then(|postgres| postgres.tls.ca_bundle.as_deref());
     let rules = [
+        (postgres.is_some() && by_aws, ": set at most one of lambda and postgres"),
+        (
+            postgres.is_some() && !user,
+            ".postgres requires the user in spec.value.data.username and a generated spec.value.generate.password",
+        ),
+        (
+            postgres.is_some_and(|postgres| !is_host(&postgres.host)),
+            ".postgres.host: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port",
+        ),
+        (
+            postgres.is_some_and(|postgres| postgres.tls.mode == PostgresTlsMode::Disable) && ca.is_some(),
+            ".postgres.tls.caBundle has no effect with mode Disable: remove one of them",
+        ),
+        (
+            ca.is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----")),
+            ".postgres.tls.caBundle: paste certificates as PEM, beginning with -----BEGIN CERTIFICATE-----",
+        ),
         (
             rotation.schedule.is_some() && rotation.automatically_after_days.is_some(),
             ": set exactly one of schedule or automaticallyAfterDays",
@@ -34,4 +54,35 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
     ];
     let (_, message) = rules.into_iter().find(|(violated, _)| *violated)?;
     Some(Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}")))
+}
+
+/// A DNS name in lower case, or an IP address.
+fn is_host(host: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        let ends = bytes.first().zip(bytes.last()).is_some_and(|(first, last)| inner(*first) && inner(*last));
+        ends && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
+    };
+    // With one colon it is a name and a port.
+    let address = || {
+        host.matches(':').count() > 1
+            && host.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || b":.".contains(&byte))
+    };
+    host.split('.').all(label) || address()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_no_url() {
+        for host in ["db", "db.shop.svc", "10.0.0.7", "fd00::1", "::ffff:10.0.0.7", "a-b.c"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["", "DB", "db:5432", "db.", ".db", "-db", "db-", "db_1", "postgres://db", "db shop", "db/app"] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) fn policy() -> Policy {
         default_tags: BTreeMap::new(),
         allow_public_policies: true,
         max_adoption: AwsAdoptionPolicy::Always,
+        local_targets: false,
     }
 }
 

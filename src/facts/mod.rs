@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use claims::{Claims, Repairs};
-pub use removal::{Remains, SecretLeft};
+pub use removal::{Remains, SecretLeft, StagedLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
-pub use status::{DeclaredFields, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
+pub use status::{AbandonedFact, DeclaredFields, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts};
 
 use crate::refusal::Refusal;
 use crate::schedule::{ExcludedDays, ScheduleError};
@@ -62,6 +62,8 @@ pub struct Access {
     pub listed: bool,
     /// The namespace may use the rotation function; `true` if none is declared.
     pub function_allowed: bool,
+    /// The namespace may use the host of the target; `true` if none is declared.
+    pub host_allowed: bool,
     /// Why no identity may act for the object.
     pub refused: Option<Refusal>,
     /// Days without scheduled rotations in this namespace, or why the annotation is invalid.
@@ -70,7 +72,7 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Self {
-        Self { name_allowed: true, listed: false, function_allowed: true, refused: None, excluded: Ok(Vec::new()) }
+        Self { name_allowed: true, listed: false, function_allowed: true, host_allowed: true, refused: None, excluded: Ok(Vec::new()) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::SecretPlace;
+use crate::version_id::VersionId;
 
 /// What was found so far. AWS is asked only if the plan needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,5 +42,18 @@ pub enum SecretLeft {
         deleted: bool,
         /// Regions of its replicas.
         replicas: BTreeSet<String>,
+        /// The version that is staged for a target.
+        staged: Option<StagedLeft>,
     },
+}
+
+/// A version that is staged for a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedLeft {
+    /// The version.
+    pub version: VersionId,
+    /// The current one.
+    pub current: VersionId,
+    /// The one that was abandoned last.
+    pub abandoned: Option<VersionId>,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::claims::Repairs;
-use crate::api::{AppliedStatus, Cause, RollbackRefusal};
+use crate::api::{Abandonment, AppliedStatus, Cause, RollbackRefusal, StagedPostgres};
 use crate::version_id::VersionId;
 
 /// The status as facts. Anyone who may write the status may have written it, so a decision that could harm needs a
@@ -34,6 +34,40 @@ pub struct StatusFacts {
     pub current_generation: bool,
     /// The mirrored Secret.
     pub mirror: ReportedMirror,
+    /// Versions on their way to a target.
+    pub staging: StagingFacts,
+}
+
+/// What the status says of versions on their way to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StagingFacts {
+    /// The version that is staged, or is about to be, and the target that may accept it.
+    pub announced: Option<(VersionId, Option<StagedPostgres>)>,
+    /// Versions that are abandoned, newest first.
+    pub abandoned: Vec<AbandonedFact>,
+}
+
+/// A version that does not become current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbandonedFact {
+    /// The version.
+    pub version: VersionId,
+    /// When that was decided.
+    pub time: Timestamp,
+    /// Why.
+    pub why: Abandonment,
+}
+
+impl StagingFacts {
+    /// Why this version is abandoned.
+    pub fn abandoned(&self, version: &VersionId) -> Option<Abandonment> {
+        self.abandoned.iter().find(|fact| fact.version == *version).map(|fact| fact.why)
+    }
+
+    /// The recorded target of this version; `None`: the version is not recorded with a target.
+    pub fn target_of(&self, version: &VersionId) -> Option<&StagedPostgres> {
+        self.announced.as_ref().filter(|(announced, _)| announced == version)?.1.as_ref()
+    }
 }
 
 /// Names of the fields that were declared when a version was last made.

@@ -64,7 +64,10 @@ fn example(kind: StepKind) -> Step {
         StepKind::RemoveFinalizer => Step::RemoveFinalizer,
         StepKind::Create => Step::Create { version },
         StepKind::Put => composed("v", "u"),
+        StepKind::Apply => Step::Apply { version, from: id("u") },
+        StepKind::Verify => Step::Verify { version },
         StepKind::Promote => promote("v", "u"),
+        StepKind::Abandon => Step::Abandon { version, current: id("u") },
         StepKind::Settle => Step::Settle { version },
         StepKind::MoveLabel => move_label("rotated-secrets/1", Some("u"), Some("v")),
         StepKind::RestoreCurrent => restore("v", "u"),
@@ -175,8 +178,15 @@ fn only_failed_steps_have_a_failure() {
         let expected = (name == "refused").then(refusal);
         assert_eq!(journal.failure(&example(kind)).map(Failed::refusal), expected, "{kind:?} {name}");
         assert_eq!(journal.failed().count(), usize::from(name == "refused"), "{kind:?} {name}");
-        let version = name == "refused" && matches!(kind, StepKind::Put | StepKind::Promote);
-        assert_eq!(journal.failed_version().is_some(), version, "{kind:?} {name}");
+        let version = name == "refused" && kind.makes_version();
+        let step = example(kind);
+        let staged = step.version();
+        assert_eq!(journal.failed_version(staged).is_some(), version, "{kind:?} {name}");
+        let other = VersionId::from("another");
+        for no_longer in [None, Some(&other)] {
+            let over = version && !kind.is_of_staged();
+            assert_eq!(journal.failed_version(no_longer).is_some(), over, "{kind:?} {name}");
+        }
     });
 }
 
@@ -193,7 +203,7 @@ fn a_held_step_is_not_tried_and_keeps_its_failure_and_no_other_step_is_held() {
     }
     let journal = Journal::holding([(composed("v", "u").key(), Failed::denied(&refusal()))]);
     assert!(!journal.tried(&composed("w", "u")), "another version is another step");
-    assert!(journal.failed_version().is_some(), "but the plan knows that versions cannot be written");
+    assert!(journal.failed_version(None).is_some(), "but the plan knows that versions cannot be written");
 }
 
 #[test]
@@ -287,7 +297,7 @@ fn labels_are_where_applied_steps_moved_them_and_never_where_a_put_did() {
             StepKind::MoveLabel => labels(&[("rotated-secrets/1", "v")]),
             _ => labels(&[]),
         };
-        if kind == StepKind::Settle {
+        if matches!(kind, StepKind::Settle | StepKind::Abandon) {
             expected.remove(AWSPENDING);
         }
         let mut found = labels(&[]);

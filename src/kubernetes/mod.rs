@@ -1,4 +1,4 @@
-//! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, ServiceAccounts, the
+//! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, Services, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
 pub mod connection;
@@ -7,6 +7,7 @@ pub mod mirror;
 pub mod namespace;
 pub mod object;
 pub mod publisher;
+pub mod service;
 pub mod service_account;
 pub mod stored;
 pub mod watch;

@@ -18,6 +18,7 @@ fn used() -> Metrics {
     metrics.aws_call_failed_fast("PutSecretValue");
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
+    metrics.target_gap("PostgresSingleUser", Duration::from_millis(20));
     metrics.watch_error("list");
     metrics.leads(true);
     metrics.count_objects(|| FleetStats {

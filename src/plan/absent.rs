@@ -3,6 +3,7 @@
 use super::{Assessment, Blocked, Next, hold, lambda_rotation, mirror};
 use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::command::Command;
 use crate::compare::{MirrorState, Observation, SecretState};
 use crate::desired::Desired;
 use crate::refusal::Refusal;
@@ -28,6 +29,9 @@ pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
         let blocked = Blocked { mirrored: Some(mirror::not_owned(want, seen)), ..Blocked::by(refusal) };
         return Next::Rest(Assessment::Blocked(blocked));
     }
+    if want.strategy.is_some() {
+        return Next::blocked(no_first_value(want));
+    }
     if let Some(refusal) = want.settings.key.rejected() {
         return Next::blocked(refusal.clone());
     }
@@ -50,6 +54,9 @@ pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState
     if let Some(refusal) = hold::other_rotation(want, secret).or_else(not_allowed) {
         return Next::blocked(refusal);
     }
+    if want.strategy.is_some() {
+        return Next::blocked(no_first_value(want));
+    }
     let version = want.ids.creation();
     if seen.used().contains_key(&version) {
         return created_invisible();
@@ -62,6 +69,19 @@ pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState
         stage: Stage::Current,
         label: super::retention::next(want, seen, secret).map(|slot| slot.label),
     })
+}
+
+/// A value that the operator generates is none that the target accepts.
+fn no_first_value(want: &Desired) -> Refusal {
+    let create = Command::CreateForAdoption(want.secret_ref(), want.object_ref());
+    Refusal::new(
+        Reason::SecretNotFound,
+        format!(
+            "spec.rotation.postgres changes a password that works already, and there is no AWS secret {} with a value that has it: set \
+             spec.aws.adoptionPolicy: IfTagged, put the present username and password into value.json, and run: {create}",
+            want.secret_name
+        ),
+    )
 }
 
 /// AWS has the version and did not show it yet.

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::api::RollbackRefusal;
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::{Abandonment, RollbackRefusal};
 use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::Step;
+use crate::version_id::VersionId;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +55,22 @@ pub struct Examined {
     pub rotation: RotationOutlook,
     /// Requests that were handled, now or earlier.
     pub requests: HandledRequests,
+    /// What is recorded of a version before it is carried out.
+    pub staging: Option<StagingNews>,
     /// AWS may show an old state: what was read is not reported.
     pub awaiting_consistency: bool,
     /// When to reconcile again at the latest.
     pub wake: Wake,
+}
+
+/// What happens next to a version on its way to a target. It is in the status before it happens, so that it is not forgotten
+/// after a crash or an edit of the spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StagingNews {
+    /// The version is about to be staged, or to be applied to another target than the recorded one.
+    Announced(VersionId),
+    /// The staged version is abandoned.
+    Abandoned(VersionId, Abandonment),
 }
 
 /// Why each part is not as declared.

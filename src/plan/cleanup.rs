@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::desired::{AwsRemoval, Removal};
+use crate::desired::Removal;
 use crate::facts::{Remains, SecretLeft};
 use crate::journal::{CONSISTENCY_WINDOW, Effect, Journal};
 use crate::step::{Step, StepKind};
@@ -40,22 +40,27 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         return CleanupNext::Do(Step::ReleaseMirror);
     }
     let Some(aws) = removal.aws.as_ref().filter(|_| !journal.did(StepKind::Delete)) else { return released() };
-    if !aws.managed {
+    if !aws.managed && removal.strategy.is_none() {
         return kept("spec.value was removed from the object, which has not managed the AWS secret since".to_owned());
     }
     if removal.suspended {
-        return kept("spec.suspend is true, so nothing is changed in AWS".to_owned());
+        let why = "spec.suspend is true, so nothing is changed in AWS".to_owned();
+        return if aws.window.is_some() || removal.staged.is_some() { kept(why) } else { released() };
     }
     let unsettled = || {
         let until = removal.requested.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now);
         (now < until).then_some(until)
     };
+    if let Some(step) = abandon(removal, remains, journal) {
+        return CleanupNext::Do(step);
+    }
+    let Some(window) = aws.window.filter(|_| aws.managed) else { return retained(removal, remains, journal, unsettled()) };
     match (&remains.secret, unsettled()) {
         (None, _) => CleanupNext::Look,
         (Some(SecretLeft::OutOfReach(why)), _) => kept(why.clone()),
-        (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(aws, replicas, journal, now),
-        (Some(SecretLeft::Ours { deleted: true, .. }), Some(_)) => CleanupNext::Do(Step::Delete { window: aws.window }),
-        (Some(_), Some(until)) => CleanupNext::Wait { until, why: format!("AWS may show an old state; what it shows counts from {until}") },
+        (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(window, replicas, journal, now),
+        (Some(SecretLeft::Ours { deleted: true, .. }), Some(_)) => CleanupNext::Do(Step::Delete { window }),
+        (Some(_), Some(until)) => old_state(until),
         (Some(SecretLeft::Foreign), None) if aws.recorded.is_some() || aws.adopting => {
             kept("its tags do not say that it is owned by this object".to_owned())
         }
@@ -74,6 +79,30 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
     }
 }
 
+/// The version that is staged for a target is abandoned first: nothing finishes it once the object is gone. The values of a
+/// secret that is scheduled for deletion cannot be read.
+fn abandon(removal: &Removal, remains: &Remains, journal: &Journal) -> Option<Step> {
+    let Some(SecretLeft::Ours { deleted: false, staged: Some(staged), .. }) = &remains.secret else { return None };
+    let step = Step::Abandon { version: staged.version.clone(), current: staged.current.clone() };
+    (removal.strategy.is_some() && !journal.tried(&step)).then_some(step)
+}
+
+/// The AWS secret stays, and only a staged version matters.
+fn retained(removal: &Removal, remains: &Remains, journal: &Journal, unsettled: Option<Timestamp>) -> CleanupNext {
+    let abandoned = journal.did(StepKind::Abandon);
+    match (&remains.secret, unsettled) {
+        (None, _) => CleanupNext::Look,
+        (Some(SecretLeft::OutOfReach(why)), _) if removal.staged.is_some() => kept(why.clone()),
+        // What the status says was staged after the state that AWS shows.
+        (Some(_), Some(until)) if removal.staged.is_some() && !abandoned => old_state(until),
+        _ => released(),
+    }
+}
+
+fn old_state(until: Timestamp) -> CleanupNext {
+    CleanupNext::Wait { until, why: format!("AWS may show an old state; what it shows counts from {until}") }
+}
+
 fn released() -> CleanupNext {
     CleanupNext::Release { kept: None }
 }
@@ -83,17 +112,17 @@ fn kept(why: String) -> CleanupNext {
 }
 
 /// AWS refuses to delete a secret that has replicas, and removes them after it has answered.
-fn delete(aws: &AwsRemoval, replicas: &std::collections::BTreeSet<String>, journal: &Journal, now: Timestamp) -> CleanupNext {
+fn delete(window: i32, replicas: &std::collections::BTreeSet<String>, journal: &Journal, now: Timestamp) -> CleanupNext {
     let stop = Step::StopReplicating { regions: replicas.clone() };
     let stopped = journal.entries().iter().rev().find(|entry| entry.step.key() == stop.key());
     match stopped.map(|entry| &entry.effect) {
-        _ if replicas.is_empty() => CleanupNext::Do(Step::Delete { window: aws.window }),
+        _ if replicas.is_empty() => CleanupNext::Do(Step::Delete { window }),
         None => CleanupNext::Do(stop),
         Some(Effect::Applied { .. }) => {
             let until = now.saturating_add(REPLICAS_LEAVE).unwrap_or(now);
             CleanupNext::Wait { until, why: "AWS is removing the replicas of the secret".to_owned() }
         }
         // AWS does not have them any more and still shows them, or is removing them.
-        Some(_) => CleanupNext::Do(Step::Delete { window: aws.window }),
+        Some(_) => CleanupNext::Do(Step::Delete { window }),
     }
 }

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::assessment::Examined;
+use super::assessment::{Examined, StagingNews};
 use super::intents::Intent;
 use super::situation::Situation;
 use crate::api::AWSPENDING;
@@ -12,7 +12,7 @@ use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::compare::{Manager, Pending, SecretState};
-use crate::desired::Desired;
+use crate::desired::{Delivery, Desired};
 use crate::facts::pace;
 use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
@@ -35,11 +35,13 @@ pub(super) enum Hold {
     /// The last version is reported before the next is made: this reconcile made it, or the Secret does not get it, and
     /// a later reconcile would take it for a lost update.
     OneVersion,
+    /// The version and its target are recorded first, so that the version can be abandoned later.
+    Unannounced,
 }
 
 /// Whether anything holds back this intent.
 pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examined) -> Option<Hold> {
-    if let Some(failed) = situation.seen.journal.failed_version() {
+    if let Some(failed) = situation.seen.failed_version() {
         return Some(Hold::Failed(failed.clone()));
     }
     if let Some(refusal) = obstacle(situation, intent.cause, examined) {
@@ -62,7 +64,11 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     }
     let status = &situation.seen.status;
     let unreported = unfit(situation).is_some() && status.newest() != Some(&situation.current.version);
-    (unreported || situation.seen.journal.moved_current()).then_some(Hold::OneVersion)
+    if unreported || situation.seen.journal.moved_current() {
+        return Some(Hold::OneVersion);
+    }
+    let unannounced = situation.want.delivery == Delivery::Staged && !situation.announced(&intent.version);
+    unannounced.then_some(Hold::Unannounced)
 }
 
 /// Reports why `intent` waits. `true`: nothing else is examined in this reconcile.
@@ -70,17 +76,11 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
     let redeclared = intent.cause == Cause::SpecChanged;
     match hold {
         Hold::Failed(failed) => {
-            examined.aspects.fail(&failed);
-            false
-        }
-        Hold::Obstacle(refusal) if redeclared => {
-            let message = format!("spec.value changed: {}", refusal.message);
-            examined.aspects.provisioned = Some(Refusal::new(refusal.reason, message));
+            fail(&failed, redeclared, examined);
             false
         }
         Hold::Obstacle(refusal) => {
-            let aspects = &mut examined.aspects;
-            *(if examined.rotation.rotates { &mut aspects.rotated } else { &mut aspects.provisioned }) = Some(refusal);
+            obstruct(refusal, redeclared, examined);
             false
         }
         // A rotation that is due does not wait for it.
@@ -104,11 +104,47 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
             examined.wake.at([situation.now]);
             true
         }
+        Hold::Unannounced => {
+            announce(situation, intent, examined);
+            true
+        }
     }
 }
 
 fn recorded_first() -> Refusal {
     Refusal::new(Reason::Progressing, "spec.value changed: the current version is recorded first")
+}
+
+fn obstruct(refusal: Refusal, redeclared: bool, examined: &mut Examined) {
+    let aspects = &mut examined.aspects;
+    if redeclared {
+        let message = format!("spec.value changed: {}", refusal.message);
+        aspects.provisioned = Some(Refusal::new(refusal.reason, message));
+        return;
+    }
+    *(if examined.rotation.rotates { &mut aspects.rotated } else { &mut aspects.provisioned }) = Some(refusal);
+}
+
+/// The new declaration is not carried out either.
+fn fail(failed: &Failed, redeclared: bool, examined: &mut Examined) {
+    examined.aspects.fail(failed);
+    if redeclared && examined.aspects.provisioned.is_none() {
+        let message = format!("spec.value changed: {}", failed.failure.message);
+        examined.aspects.provisioned = Some(Refusal::new(failed.failure.reason, message));
+    }
+}
+
+fn announce(situation: &Situation<'_>, intent: &Intent, examined: &mut Examined) {
+    let progressing = |message: &str| Some(Refusal::new(Reason::Progressing, message));
+    if intent.cause == Cause::SpecChanged {
+        examined.aspects.provisioned = progressing("spec.value changed: the new version is recorded before it is staged");
+    }
+    // What became of the last version does not concern this one.
+    if examined.aspects.rotated.is_some() {
+        examined.aspects.rotated = progressing("a new version is recorded before it is staged");
+    }
+    examined.staging = Some(StagingNews::Announced(intent.version.clone()));
+    examined.wake.at([situation.now]);
 }
 
 /// Until when a request waits, because requests create versions too quickly.

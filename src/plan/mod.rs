@@ -33,7 +33,7 @@ pub mod retention;
 mod settings;
 mod situation;
 
-pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, Wake};
+pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, StagingNews, Wake};
 pub use cleanup::{CleanupNext, plan_cleanup};
 
 use jiff::Timestamp;
@@ -129,7 +129,8 @@ fn access(want: &Desired, seen: &Observation) -> Option<Next> {
     if let Some(refusal) = &seen.access.refused {
         return Some(Next::blocked(refusal.clone()));
     }
-    let differs = seen.finalizer != want.needs_finalizer();
+    let needed = want.needs_finalizer() || seen.status.staging.announced.is_some();
+    let differs = seen.finalizer != needed;
     differs.then_some(Next::Do(if seen.finalizer { Step::RemoveFinalizer } else { Step::AddFinalizer }))
 }
 

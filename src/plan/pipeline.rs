@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Direct:  Put [AWSCURRENT]                                       one call: nothing has to be applied to a target
-//!   Staged:  Put [AWSPENDING] -> (apply, verify) -> Promote -> Settle
+//!   Staged:  Put [AWSPENDING] -> Apply -> Verify -> Promote -> Settle
 //! ```
 //!
 //! The phase is derived from AWS's labels; nothing is remembered. A version of ours with `AWSPENDING` is promoted before
@@ -14,6 +14,7 @@ use super::situation::Situation;
 use crate::compare::{Ownership, Pending};
 use crate::desired::Delivery;
 use crate::step::{Stage, Step};
+use crate::version_id::VersionId;
 
 /// The first step of an intent, or what has to come before it.
 pub(super) fn begin(situation: &Situation<'_>, intent: Intent) -> Step {
@@ -21,7 +22,7 @@ pub(super) fn begin(situation: &Situation<'_>, intent: Intent) -> Step {
         return label;
     }
     let predecessor = situation.current.version.clone();
-    let Some(source) = intent.source else { return Step::Promote { version: intent.version, from: predecessor } };
+    let Some(source) = intent.source else { return finish(situation, intent.version, predecessor) };
     let stage = match situation.want.delivery {
         Delivery::Direct => Stage::Current,
         Delivery::Staged => Stage::Pending,
@@ -35,6 +36,17 @@ pub(super) fn begin(situation: &Situation<'_>, intent: Intent) -> Step {
         stage,
         label: label.map(|slot| slot.label),
     }
+}
+
+/// The next step of a staged version. Whether the target has it is asked again in every reconcile, so that a promotion
+/// follows a login which the same process has seen.
+fn finish(situation: &Situation<'_>, version: VersionId, from: VersionId) -> Step {
+    let steps = match situation.want.delivery {
+        Delivery::Direct => Vec::new(),
+        Delivery::Staged => vec![Step::Apply { version: version.clone(), from: from.clone() }, Step::Verify { version: version.clone() }],
+    };
+    let next = steps.into_iter().find(|step| !situation.seen.journal.carried_out(step));
+    next.unwrap_or(Step::Promote { version, from })
 }
 
 /// A staged version of ours was promoted and still has `AWSPENDING`.

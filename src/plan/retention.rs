@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::situation::Situation;
-use crate::api::{AWS_STAGING_LABELS, RETENTION_LABEL};
+use crate::api::{ABANDONED_LABEL, AWS_STAGING_LABELS, RETENTION_LABEL};
 use crate::compare::{Observation, SecretState};
 use crate::desired::{Desired, Pin};
 use crate::step::Step;
@@ -74,7 +74,7 @@ pub(super) fn before_write(situation: &Situation<'_>) -> Option<Step> {
 /// and one on the version that the Secret is pinned to.
 pub(super) fn prune(situation: &Situation<'_>) -> Option<Step> {
     let journal = &situation.seen.journal;
-    surplus(situation).chain(pinned_without_label(situation)).find(|step| !journal.tried(step))
+    surplus(situation).chain(pinned_without_label(situation)).chain(after_abandonment(situation)).find(|step| !journal.tried(step))
 }
 
 fn surplus(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
@@ -93,6 +93,16 @@ fn pinned_without_label(situation: &Situation<'_>) -> Option<Step> {
     // Also if no versions are retained: without a label AWS removes the version.
     let slot = slot(want, seen, secret, want.keep_versions.max(1))?;
     Some(Step::MoveLabel { label: slot.label, from: slot.from, to: Some(version.clone()) })
+}
+
+/// Another version is current since one was abandoned, so the target does not accept that any more, and a replica that is
+/// late cannot change it back.
+fn after_abandonment(situation: &Situation<'_>) -> Option<Step> {
+    let Situation { seen, secret, current, .. } = situation;
+    let version = secret.labels.get(ABANDONED_LABEL)?;
+    let fact = seen.status.staging.abandoned.iter().find(|fact| fact.version == *version)?;
+    let over = secret.pending.version() != Some(version) && current.changed > fact.time;
+    over.then(|| Step::MoveLabel { label: ABANDONED_LABEL.to_owned(), from: Some(version.clone()), to: None })
 }
 
 fn pinned(want: &Desired) -> Option<&VersionId> {

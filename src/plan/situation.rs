@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::api::AWSPENDING;
-use crate::compare::{Current, MirrorState, Observation, SecretState};
-use crate::desired::{Desired, Rotation};
+use crate::compare::{Current, MirrorState, Observation, Pending, SecretState};
+use crate::desired::{Desired, Rotation, Strategy};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::version_id::VersionId;
 
@@ -25,6 +25,13 @@ impl Situation<'_> {
             || self.secret.pending.version() == Some(version)
             || self.secret.labels.values().any(|labelled| labelled == version)
             || self.seen.used().contains_key(version)
+            || self.seen.status.staging.abandoned(version).is_some()
+    }
+
+    /// Whether the status records this version with the declared target.
+    pub(super) fn announced(&self, version: &VersionId) -> bool {
+        let target = self.want.strategy.as_ref().map(Strategy::record);
+        self.seen.status.staging.announced.as_ref().is_some_and(|recorded| recorded.0 == *version && recorded.1 == target)
     }
 
     /// Whether the current version was written for this declaration.
@@ -44,6 +51,11 @@ impl Situation<'_> {
     pub(super) fn stale_until(&self) -> Option<Timestamp> {
         let visible = self.invisible().and_then(|created| created.saturating_add(CONSISTENCY_WINDOW).ok());
         visible.max(self.secret.outdated)
+    }
+
+    /// Whether this version is staged: it is not current yet, so what asked for it is not done.
+    pub(super) fn is_staged(&self, version: &VersionId) -> bool {
+        matches!(&self.secret.pending, Pending::Ours(staged, _) if staged == version)
     }
 
     /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.

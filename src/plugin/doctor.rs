@@ -5,6 +5,7 @@ mod identity;
 mod namespace;
 mod operator;
 mod report;
+mod target;
 
 use jiff::SignedDuration;
 use kube::ResourceExt as _;
@@ -94,6 +95,7 @@ async fn named(session: &Session, name: &str, report: &mut Report) -> Option<Rot
         }
     }
     identity::of_object(session, &object, report).await;
+    target::check(session, &object, report).await;
     Some(object)
 }
 

@@ -13,7 +13,7 @@ use super::objects::Task;
 use super::output::{self, Page};
 use super::progress::{self, Asked, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages};
-use crate::api::{CreationPolicy, RotatedSecret};
+use crate::api::{CreationPolicy, RotatedSecret, StagedStep};
 
 /// Interval at which the status is read. The operator writes it once in each reconcile.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -40,6 +40,8 @@ pub(super) struct Wait {
     steps: Option<Steps>,
     /// Until when the operator holds the request back, as told.
     held: Option<Timestamp>,
+    /// The step of the version on its way to a target, as told.
+    staged: Option<StagedStep>,
     /// When the command started to wait.
     began: Instant,
     started: Instant,
@@ -62,6 +64,7 @@ impl Wait {
             version: None,
             steps: None,
             held: None,
+            staged: None,
             began: Instant::now(),
             started: Instant::now(),
             patience: Duration::try_from(task.args.timeout).unwrap_or_default(),
@@ -99,6 +102,7 @@ impl Wait {
                     wait.held = held;
                     wait.tell("waits", &progress::holds_back(until))?;
                 }
+                wait.tell_staged()?;
                 if steps.current && !told.current {
                     wait.tell("current", &format!("AWS holds version {}", wait.version.as_deref().unwrap_or_default()))?;
                 }
@@ -109,6 +113,26 @@ impl Wait {
             })
             .await?;
         self.end(session, outcome, message, done)
+    }
+
+    /// Says how far the version is on its way to a target.
+    fn tell_staged(&mut self) -> Result<(), Trouble> {
+        let staged = self.object.status.as_ref().and_then(|status| status.staged.as_ref());
+        let step = staged.filter(|staged| Some(&staged.version_id) == self.version.as_ref()).map(|staged| staged.step);
+        if step == self.staged {
+            return Ok(());
+        }
+        self.staged = step;
+        let version = self.version.as_deref().unwrap_or_default();
+        match step {
+            Some(StagedStep::Stage) => self.tell("recorded", &format!("version {version} is recorded and is staged next")),
+            Some(StagedStep::Apply) => self.tell("staged", "AWS holds the version with AWSPENDING; next the target gets it"),
+            Some(StagedStep::Verify) => self.tell("applied", "the target has the version; next the operator verifies it"),
+            Some(StagedStep::Abandon) => {
+                self.tell("abandoned", "the version does not become current; the target gets the current one back")
+            }
+            None => Ok(()),
+        }
     }
 
     /// Waits until the operator acknowledges the refresh.

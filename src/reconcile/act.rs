@@ -21,10 +21,10 @@ use crate::value::{ComposeError, Former, Payload, certificate};
 use crate::version_id::VersionId;
 
 /// A new version, as [`Step::Put`] has it.
-struct NewVersion<'a> {
-    version: &'a VersionId,
+pub(super) struct NewVersion<'a> {
+    pub(super) version: &'a VersionId,
     source: &'a Source,
-    predecessor: Option<&'a VersionId>,
+    pub(super) predecessor: Option<&'a VersionId>,
     cause: Cause,
     stage: Stage,
     label: Option<&'a str>,
@@ -44,6 +44,9 @@ impl Reconciler<'_> {
                 let new = NewVersion { version, source, predecessor, cause: *cause, stage: *stage, label };
                 return self.put(want, seen, at, new).await;
             }
+            Step::Apply { version, from } => return self.apply(want, seen, at, version, from).await,
+            Step::Verify { version } => return self.verify(want, at, version).await,
+            Step::Abandon { version, current } => return self.abandon(want, seen, at, version, current).await,
             Step::Promote { version, from } => self.aws()?.move_current(at, version, from).await?,
             Step::RestoreCurrent { to, from } => self.aws()?.move_current(at, to, from).await?,
             Step::Settle { version } => return self.move_label(at, AWSPENDING, Some(version), None).await,
@@ -73,7 +76,7 @@ impl Reconciler<'_> {
         Ok(self.applied())
     }
 
-    fn applied(&self) -> Effect {
+    pub(super) fn applied(&self) -> Effect {
         Effect::Applied { at: (self.ctx.clock)() }
     }
 
@@ -132,6 +135,9 @@ impl Reconciler<'_> {
                 Err(unfit) => return Ok(self.unfit(new.version, unfit)),
             },
         };
+        if new.stage == Stage::Pending {
+            self.admit(want, seen, at, &new, &value).await?;
+        }
         let stage = match new.stage {
             Stage::Current => AWSCURRENT,
             Stage::Pending => AWSPENDING,
@@ -198,7 +204,13 @@ impl Reconciler<'_> {
 
     /// Moves a label of ours. If another client moved it first, or the version no longer exists, the reconcile continues
     /// without the move.
-    async fn move_label(&self, at: Address<'_>, label: &str, from: Option<&VersionId>, to: Option<&VersionId>) -> Result<Effect, Failure> {
+    pub(super) async fn move_label(
+        &self,
+        at: Address<'_>,
+        label: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<Effect, Failure> {
         let moved = self.aws()?.move_label(at, label, from, to).await?;
         tracing::debug!(label, from = from.map(VersionId::as_str), to = to.map(VersionId::as_str), ?moved, "label");
         Ok(if moved == Moved::Refused { Effect::Absent } else { self.applied() })
@@ -236,6 +248,9 @@ impl Reconciler<'_> {
         let not_after = certificate::expiry(&data, &target.layout, want.value.as_ref());
         let contents = mirror::Contents { arn: &secret.arn, version, not_after, data };
         mirror::write(&self.ctx.client, &self.object, target, self.mirror.as_ref(), contents).await?;
+        if let Some((_, since)) = self.applied_version.take_if(|(applied, _)| applied == version) {
+            self.ctx.metrics.target_gap(want.strategy(), since.elapsed());
+        }
         Ok(self.applied())
     }
 }

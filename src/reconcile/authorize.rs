@@ -73,8 +73,13 @@ impl Reconciler<'_> {
             Rotation::Lambda(lambda) => glob_allows(policy.get(ALLOWED_FUNCTIONS).unwrap_or_default(), &lambda.function),
             _ => true,
         };
+        let host_allowed = match &want.strategy {
+            Some(strategy) => self.allows_host(&want.namespace, &policy, strategy).await?,
+            None => true,
+        };
         let excluded = ExcludedDays::parse_list(policy.get(EXCLUDE_PERIODS).unwrap_or_default());
-        let access = Access { name_allowed: want.own_prefix || listed, listed, function_allowed, refused: None, excluded };
+        let name_allowed = want.own_prefix || listed;
+        let access = Access { name_allowed, listed, function_allowed, host_allowed, refused: None, excluded };
         let actor = Actor { namespace: &want.namespace, session: &want.session, service_account: want.service_account.as_deref() };
         let refused = self.become_identity(actor, &policy).await?.err();
         Ok(Access { refused, ..access })

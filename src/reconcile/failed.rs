@@ -47,7 +47,12 @@ fn aspect(step: &Step) -> ConditionType {
     match step {
         Step::AddFinalizer | Step::RemoveFinalizer => ConditionType::Ready,
         Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. } | Step::ReleaseMirror => ConditionType::Mirrored,
-        Step::ConfigureRotation { .. } | Step::RotateNow { .. } | Step::CancelRotation => ConditionType::Rotated,
+        Step::Apply { .. }
+        | Step::Verify { .. }
+        | Step::Abandon { .. }
+        | Step::ConfigureRotation { .. }
+        | Step::RotateNow { .. }
+        | Step::CancelRotation => ConditionType::Rotated,
         Step::Create { .. }
         | Step::Put { .. }
         | Step::Promote { .. }

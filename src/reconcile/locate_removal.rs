@@ -2,14 +2,15 @@
 
 use super::authorize::Actor;
 use super::reconciler::Reconciler;
-use crate::api::{ALLOWED_NAMES, SUSPEND};
+use crate::api::{ABANDONED_LABEL, ALLOWED_NAMES, AWSCURRENT, AWSPENDING, SUSPEND};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::desired::{AwsRemoval, Owner, Removal, SecretArn, SecretPlace, glob_allows};
-use crate::facts::{AwsSecret, SecretLeft};
+use crate::facts::{AwsSecret, SecretLeft, StagedLeft};
 use crate::failure::Failure;
 use crate::kubernetes::mirror;
 use crate::kubernetes::namespace::NamespacePolicy;
+use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
     /// Looks at each place where the secret may be. What the administrator has forbidden since is left alone.
@@ -29,7 +30,7 @@ impl Reconciler<'_> {
         for place in aws.places(recorded.as_ref()) {
             let found = match self.forbidden(&place, &namespace) {
                 Some(why) => SecretLeft::OutOfReach(why),
-                None => self.look_at(aws, &removal.namespace, &place, recorded.as_ref(), &namespace).await?,
+                None => self.look_at(aws, removal, &place, recorded.as_ref(), &namespace).await?,
             };
             if matches!(found, SecretLeft::Ours { .. }) {
                 return Ok(found);
@@ -54,11 +55,12 @@ impl Reconciler<'_> {
     async fn look_at(
         &mut self,
         aws: &AwsRemoval,
-        namespace: &str,
+        removal: &Removal,
         place: &SecretPlace,
         recorded: Option<&SecretArn>,
         policy: &NamespacePolicy,
     ) -> Result<SecretLeft, Failure> {
+        let (namespace, announced) = (removal.namespace.as_str(), removal.staged.as_ref());
         let actor = Actor { namespace, session: &aws.session, service_account: aws.service_account.as_deref() };
         if let Err(refusal) = self.become_identity(actor, policy).await? {
             return Ok(SecretLeft::OutOfReach(format!("no identity may act for this object: {}", refusal.message)));
@@ -74,6 +76,7 @@ impl Reconciler<'_> {
         };
         Ok(match (found, here.filter(elsewhere)) {
             (Some(found), _) if owner(&found) == Owner::This => SecretLeft::Ours {
+                staged: staged(&found, announced),
                 arn: found.arn,
                 place: place.clone(),
                 deleted: found.deleted,
@@ -129,4 +132,13 @@ impl Reconciler<'_> {
         let found = mirror::read_by_name(&self.ctx.client, &self.object, name).await.ok().flatten()?;
         SecretArn::parse(found.arn.filter(|_| found.facts.ours)?.as_str())
     }
+}
+
+/// A version that the operator staged for a target: no other writer derives IDs, except that AWS rotates to them for this object
+/// where a function is configured. `announced`: the version that the status says is staged.
+fn staged(found: &AwsSecret, announced: Option<&VersionId>) -> Option<StagedLeft> {
+    let ours = |version: &VersionId| found.rotation.function.is_none() || announced == Some(version);
+    let version = found.labelled(AWSPENDING).filter(|version| version.is_derived() && ours(version))?;
+    let current = found.labelled(AWSCURRENT).filter(|current| *current != version)?;
+    Some(StagedLeft { version: version.clone(), current: current.clone(), abandoned: found.labelled(ABANDONED_LABEL).cloned() })
 }

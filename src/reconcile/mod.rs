@@ -15,6 +15,7 @@ mod removal;
 mod report;
 mod result;
 mod shape;
+mod target;
 mod weakness;
 
 use jiff::Timestamp;
@@ -87,6 +88,7 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     let mut attempts = reconciler.attempts();
     let outcome = match run {
         Ok((seen, assessment)) => {
+            attempts = attempts.of_staged(seen.secret.as_ref().and_then(|secret| secret.pending.in_progress()));
             // The plan ended before the Secret, so what is reported of it may be out of date.
             let secret_exists = match &assessment {
                 Assessment::Examined(_) => None,

@@ -1,6 +1,7 @@
 //! One reconcile in progress: what it knows and what it did.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -19,6 +20,7 @@ use crate::kubernetes::mirror::MirrorMetadata;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::publisher::Events;
 use crate::metrics::Metrics;
+use crate::version_id::VersionId;
 
 /// What every reconcile needs.
 pub struct Context {
@@ -72,6 +74,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) value_unread: bool,
     /// Hash of the annotations that decide about access.
     pub(super) access_hash: Option<String>,
+    /// The version that this reconcile made the target accept, and since when.
+    pub(super) applied_version: Option<(VersionId, Instant)>,
     pub(super) weaknesses: Weaknesses,
 }
 
@@ -91,6 +95,7 @@ impl<'a> Reconciler<'a> {
             journal: Journal::default(),
             value_unread: false,
             access_hash: None,
+            applied_version: None,
             #[cfg(feature = "weakened")]
             weaknesses: Weaknesses::of(ctx.weakness),
             #[cfg(not(feature = "weakened"))]

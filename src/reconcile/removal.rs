@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use super::failed;
 use super::reconciler::{Context, Reconciler};
 use super::result::{ReconcileResult, at_least_a_second};
+use super::target::Staged;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::Address;
@@ -24,8 +25,8 @@ use crate::refusal::Refusal;
 use crate::status::{self, EventNote, deletion};
 use crate::step::{Step, StepKind};
 
-/// The maximum number of steps: release the Secret, stop the replication, delete, remove the finalizer.
-const MAX_STEPS: usize = 8;
+/// The maximum number of steps: release the Secret, abandon a staged version, stop the replication, delete, remove the finalizer.
+const MAX_STEPS: usize = 10;
 /// How long to wait between two looks while AWS may show an old state.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// How many attempts are made before the object is released, if there was no operator for a long time.
@@ -154,12 +155,18 @@ impl Reconciler<'_> {
         Ok(())
     }
 
-    async fn act_for_removal(&self, removal: &Removal, remains: &Remains, step: &Step) -> Result<Effect, Failure> {
+    async fn act_for_removal(&mut self, removal: &Removal, remains: &Remains, step: &Step) -> Result<Effect, Failure> {
         match (step, &remains.secret) {
             (Step::ReleaseMirror, _) => {
                 if let (Some(name), Some(found)) = (&removal.mirror, &self.mirror) {
                     mirror::release(&self.ctx.client, &self.object, name, found).await?;
                 }
+            }
+            (Step::Abandon { version, current }, Some(SecretLeft::Ours { arn, place, staged: Some(staged), .. })) => {
+                let strategy = removal.strategy.as_ref().ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
+                let (of, at) = (removal.object_ref(), Address { region: &place.region, id: arn });
+                let staged = Staged { version, current, abandoned: staged.abandoned.as_ref() };
+                return self.undo(of, strategy, at, staged).await;
             }
             (Step::StopReplicating { regions }, Some(SecretLeft::Ours { arn, place, .. })) => {
                 self.aws()?.stop_replicating(Address { region: &place.region, id: arn }, regions).await?;
@@ -178,7 +185,7 @@ impl Reconciler<'_> {
         let note = kept.as_ref().map(|why| kept_note(removal, remains, why));
         match (&note, &removal.aws) {
             (Some(note), _) => tracing::warn!(note = note.note, "the object is released, and an AWS secret remains"),
-            (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && aws.recorded.is_some() => {
+            (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && deletes(removal) && aws.recorded.is_some() => {
                 let arn = aws.recorded.as_ref().map(|arn| arn.text.as_str());
                 tracing::warn!(secret = arn, "the object is released; AWS shows no secret to delete");
             }
@@ -189,7 +196,9 @@ impl Reconciler<'_> {
         self.ctx.metrics.step(step.kind(), if released.is_ok() { "ok" } else { "failed" });
         released.map_err(|failure| failed::in_step(&step, false, failure))?;
         if let Some(note) = note {
-            self.ctx.metrics.secret_kept();
+            if deletes(removal) {
+                self.ctx.metrics.secret_kept();
+            }
             self.ctx.events.publish_lasting(&self.object, &note).await;
         }
         Ok(())
@@ -240,6 +249,11 @@ fn at_finalizer(failed: &Failed) -> bool {
     failed.aspect == ConditionType::Ready && failed.failure.class != Class::Bug
 }
 
+/// Whether the AWS secret is deleted with the object.
+fn deletes(removal: &Removal) -> bool {
+    removal.aws.as_ref().is_some_and(|aws| aws.window.is_some())
+}
+
 fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
     let (found, replicas) = match &remains.secret {
         Some(SecretLeft::Ours { arn, place, replicas, .. }) => (Some((arn.clone(), place.region.clone())), replicas.clone()),
@@ -247,6 +261,9 @@ fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
         _ => (None, BTreeSet::new()),
     };
     let aws = removal.aws.as_ref();
+    if !deletes(removal) {
+        return status::events::left_staged(found.as_ref().map(|(arn, _)| arn.as_str()), why);
+    }
     let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
     let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
     status::events::secret_kept(found.or(recorded).or_else(place), &replicas, why)

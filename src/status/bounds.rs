@@ -2,7 +2,7 @@
 //! with it every report of the operator. Any user with access to the status subresource may have stored one before the
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
-use crate::api::{AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus};
+use crate::api::{AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedPostgres};
 use crate::version_id::VersionId;
 
 /// The status without text and entries that the schema does not allow. A text of which a part has no meaning is removed,
@@ -30,6 +30,10 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     status.history.iter_mut().for_each(entry);
     list(&mut status.history, 10, |entry| VersionId::parse(&entry.version_id).is_some());
     status.missed_rotations = status.missed_rotations.max(0);
+    status.staged = status.staged.filter(|staged| VersionId::parse(&staged.version_id).is_some());
+    if let Some(staged) = &mut status.staged {
+        staged.postgres = staged.postgres.take().filter(postgres);
+    }
     status.failures = status.failures.map(failures);
     status.requests.iter_mut().for_each(requests);
     status
@@ -55,6 +59,12 @@ fn aws(mut aws: AwsStatus) -> AwsStatus {
         keep(&mut applied.resource_policy, 128);
     }
     aws
+}
+
+/// A part of an address or of a certificate has no meaning.
+fn postgres(server: &StagedPostgres) -> bool {
+    let ca = server.ca_bundle.as_deref().unwrap_or_default();
+    [(&*server.host, 253), (&*server.database, 63), (ca, 65536)].iter().all(|(text, most)| fits(text, *most))
 }
 
 /// As [`bounded`].

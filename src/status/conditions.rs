@@ -108,7 +108,7 @@ fn examined(
     let first = refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next());
     if let Some(refusal) = first {
         summarise(&mut statements, refusal, seen.journal.unfinished());
-        if seen.journal.failed_version().is_some() {
+        if seen.failed_version().is_some() {
             overdue(&mut statements, after.next_rotation_time.as_ref(), now);
         }
     } else {

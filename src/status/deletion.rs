@@ -66,6 +66,7 @@ pub fn failed(
     let limit = match of {
         ConditionType::Ready => String::new(),
         ConditionType::Mirrored => format!(" until {ends}, when the object is released and the Secret is deleted with it"),
+        ConditionType::Rotated => format!(" until {ends}, when the object is released and the version stays staged"),
         _ => format!(" until {ends}, when the object is released and the AWS secret is kept"),
     };
     let message = format!("{}; the deletion waits for this{limit}; {}", failure.message, end_it(removal, of));
@@ -113,7 +114,7 @@ fn conclude(after: &mut RotatedSecretStatus, object: &RotatedSecret, statements:
 /// The command that ends the deletion now.
 fn end_it(removal: &Removal, of: ConditionType) -> String {
     let patch = match of {
-        ConditionType::Ready => r#"{"metadata":{"finalizers":null}}"#,
+        ConditionType::Ready | ConditionType::Rotated => r#"{"metadata":{"finalizers":null}}"#,
         ConditionType::Mirrored => r#"{"spec":{"target":{"deletionPolicy":"Delete"}}}"#,
         _ => r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#,
     };

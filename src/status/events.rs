@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::history::recorded;
+use super::history::{abandoned, recorded};
 use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
-use crate::api::{AwsDeletionPolicy, Cause, HistoryEntry, RotatedSecret, RotatedSecretStatus};
+use crate::api::{Abandonment, AwsDeletionPolicy, Cause, HistoryEntry, RotatedSecret, RotatedSecretStatus};
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
@@ -85,6 +85,15 @@ pub fn secret_retained(object: &RotatedSecret) -> Option<EventNote> {
     Some(normal("AwsSecretRetained", "Delete", note))
 }
 
+/// The Event for a released object whose AWS secret stays with a version that is still staged.
+pub fn left_staged(arn: Option<&str>, why: &str) -> EventNote {
+    let note = format!(
+        "a version of the AWS secret {} still has AWSPENDING, and the target accepts that version or the current one: {why}",
+        arn.unwrap_or("of this object")
+    );
+    EventNote { warning: true, reason: "VersionLeftStaged".to_owned(), action: "Delete", note }
+}
+
 /// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out.
 pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<EventNote> {
     let mut notes = Vec::new();
@@ -93,6 +102,7 @@ pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, st
     } else if steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror)) {
         notes.extend(mirrored(before, after));
     }
+    notes.extend(abandoned(before, after).map(version_abandoned));
     notes.extend(requests::refused(before, after));
     notes.extend(requests::delay(before, after));
     notes.extend(readiness(before, after));
@@ -117,6 +127,16 @@ fn new_version(entry: &HistoryEntry) -> EventNote {
         Cause::Requested => normal("Rotated", "Rotate", format!("version {version} is current; the rotation was requested")),
         Cause::SpecChanged => normal("ValueChanged", "Rotate", format!("version {version} is current; spec.value changed")),
     }
+}
+
+fn version_abandoned(entry: &HistoryEntry) -> EventNote {
+    let why = match entry.reason.as_deref().and_then(|reason| reason.parse().ok()) {
+        Some(Abandonment::TargetRemoved) => "spec.rotation no longer names a target",
+        Some(Abandonment::Withdrawn) => "a rollback to the current version was requested",
+        Some(Abandonment::VerifyFailed) | None => "it did not work in the target",
+    };
+    let note = format!("staged version {} is abandoned, because {why}: the target gets the current value back", entry.version_id);
+    EventNote { warning: true, reason: "VersionAbandoned".to_owned(), action: "Abandon", note }
 }
 
 /// The Secret went to another version, or was repaired.

@@ -10,7 +10,7 @@ use crate::api::{FailureStatus, RotatedSecret, StepFailure};
 use crate::backoff::{self, Class};
 use crate::failure::{Failed, Failure};
 use crate::step::StepKey;
-use crate::version_id::VersionIds;
+use crate::version_id::{VersionId, VersionIds};
 
 /// How far the clocks of two replicas may differ.
 const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -39,6 +39,18 @@ pub struct Attempts {
     pub access: Option<String>,
     /// Failures before these ones that were not reported, and the time of the first.
     pub unreported: Option<(u32, Timestamp)>,
+}
+
+impl Attempts {
+    /// Without what failed before for a version that is no longer `staged`: it is not tried again.
+    #[must_use]
+    pub fn of_staged(mut self, staged: Option<&VersionId>) -> Self {
+        self.held.retain(|attempt| match attempt {
+            Attempt::Step(key) => !key.kind().is_of_staged() || staged.is_some_and(|staged| staged.as_str() == key.detail()),
+            Attempt::Read => true,
+        });
+        self
+    }
 }
 
 /// Backoffs that are not over.

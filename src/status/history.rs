@@ -3,25 +3,34 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{Cause, HistoryEntry, Outcome, RotatedSecretStatus};
+use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecretStatus};
 use crate::compare::{Current, Observation, SecretState, explain};
 use crate::desired::{Desired, RollbackRequest, RollbackTo, Rotation};
+use crate::version_id::VersionId;
 
 /// How many versions the history keeps.
 const MAX_ENTRIES: usize = 10;
 
 /// Puts a version at the head of the history.
 pub(super) fn remember(after: &mut RotatedSecretStatus, current: &Current, cause: Cause, copy_of: Option<String>) {
-    let entry = HistoryEntry {
-        version_id: current.version.to_string(),
-        time: Time(current.changed),
-        cause,
-        outcome: Outcome::Succeeded,
-        reason: None,
-        copy_of,
-    };
+    let (version_id, time) = (current.version.to_string(), Time(current.changed));
+    insert(after, HistoryEntry { version_id, time, cause, outcome: Outcome::Succeeded, reason: None, copy_of });
+}
+
+/// The same for a version that does not become current.
+pub(super) fn abandon(after: &mut RotatedSecretStatus, version: &VersionId, cause: Cause, why: Abandonment, now: Timestamp) {
+    let reason = Some(why.as_str().to_owned());
+    let (version_id, time) = (version.to_string(), Time(now));
+    insert(after, HistoryEntry { version_id, time, cause, outcome: Outcome::Abandoned, reason, copy_of: None });
+}
+
+fn insert(after: &mut RotatedSecretStatus, entry: HistoryEntry) {
     after.history.insert(0, entry);
     after.history.truncate(MAX_ENTRIES);
+}
+
+fn head(status: &RotatedSecretStatus) -> Option<&HistoryEntry> {
+    status.history.iter().find(|entry| entry.outcome != Outcome::Abandoned)
 }
 
 /// Records the current version, and what follows from it.
@@ -35,7 +44,8 @@ pub(super) fn record(
     now: Timestamp,
 ) {
     after.last_rotation_time = Some(Time(current.schedule_base));
-    if let Some(head) = after.history.first_mut().filter(|head| head.version_id == current.version.as_str()) {
+    let head = after.history.iter_mut().find(|entry| entry.outcome != Outcome::Abandoned);
+    if let Some(head) = head.filter(|head| head.version_id == current.version.as_str()) {
         head.time = Time(current.changed);
         return;
     }
@@ -107,5 +117,11 @@ fn missed(want: &Desired, seen: &Observation, current: &Current, now: Timestamp)
 
 /// The version that became current in this reconcile, if one did.
 pub fn recorded<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a HistoryEntry> {
-    after.history.first().filter(|head| before.history.first().is_none_or(|old| old.version_id != head.version_id))
+    head(after).filter(|new| head(before).is_none_or(|old| old.version_id != new.version_id))
+}
+
+/// The version that this reconcile decided to abandon.
+pub fn abandoned<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<&'a HistoryEntry> {
+    let new = after.history.first().filter(|entry| entry.outcome == Outcome::Abandoned)?;
+    before.history.iter().all(|old| old.version_id != new.version_id).then_some(new)
 }

@@ -11,11 +11,12 @@ mod note;
 mod read;
 mod requests;
 mod settings;
+mod staged;
 mod write;
 
 pub use events::event_notes;
 pub use failures::{Attempt, Attempts, Waits, early, waits};
-pub use history::recorded;
+pub use history::{abandoned, recorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
 pub use requests::delayed;

@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 
 use super::{bounds, requests};
-use crate::api::{AwsStatus, DeclaredStatus, RotatedSecret, RotatedSecretStatus};
+use crate::api::{Abandonment, AwsStatus, DeclaredStatus, HistoryEntry, Outcome, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
-use crate::facts::{DeclaredFields, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StatusFacts};
+use crate::facts::{
+    AbandonedFact, DeclaredFields, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
+};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::text::shown;
 use crate::version_id::VersionId;
@@ -55,8 +57,22 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         mirror: ReportedMirror {
             version: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
             repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
-            confirmed_revision: status.mirror.and_then(|mirror| mirror.confirmed_resource_version),
+            confirmed_revision: status.mirror.as_ref().and_then(|mirror| mirror.confirmed_resource_version.clone()),
         },
+        staging: staging(&status, bounded),
+    }
+}
+
+fn staging(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestamp) -> StagingFacts {
+    let abandoned = status.history.iter().filter(|entry| entry.outcome == Outcome::Abandoned);
+    let fact = |entry: &HistoryEntry| AbandonedFact {
+        version: entry.version_id.as_str().into(),
+        time: bounded(entry.time.0),
+        why: entry.reason.as_deref().and_then(|reason| reason.parse().ok()).unwrap_or(Abandonment::VerifyFailed),
+    };
+    StagingFacts {
+        announced: status.staged.as_ref().map(|staged| (staged.version_id.as_str().into(), staged.postgres.clone())),
+        abandoned: abandoned.map(fact).collect(),
     }
 }
 
@@ -80,7 +96,7 @@ fn repairs(status: &RotatedSecretStatus) -> Option<Repairs> {
 }
 
 fn history(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestamp) -> Vec<HistoryFact> {
-    let entries = status.history.iter();
+    let entries = status.history.iter().filter(|entry| entry.outcome != Outcome::Abandoned);
     entries
         .map(|entry| HistoryFact { version: entry.version_id.as_str().into(), time: bounded(entry.time.0), cause: entry.cause })
         .collect()

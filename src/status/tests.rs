@@ -24,7 +24,7 @@ use crate::desired::{Desired, Rotation};
 use crate::facts::{Access, Place, StatusFacts};
 use crate::failure::{Failed, Failure};
 use crate::journal::Journal;
-use crate::plan::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, Wake};
+use crate::plan::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook};
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule};
 use crate::step::StepKind;
@@ -140,7 +140,7 @@ impl From<Rest> for Assessment {
                 },
                 requests: HandledRequests { rotate: rest.rotate_handled, rollback: rest.rollback_handled, held_until: None },
                 awaiting_consistency: rest.awaiting,
-                wake: Wake::default(),
+                ..Examined::default()
             }));
         }
         let refusal = rest.provisioned.expect("a blocked object has a reason");
@@ -264,6 +264,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 reason: None,
                 copy_of: None,
             }],
+            staged: None,
             failures: None,
             requests: None,
         }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 /// The operations of the AWS command line that messages may contain, with the options that each accepts and, of those, the ones that
 /// it requires. Compared with `aws <service> <operation> help` of version 1.45.
 #[rustfmt::skip]
-const AWS: [(&str, &str, &[&str], &[&str]); 21] = [
+const AWS: [(&str, &str, &[&str], &[&str]); 22] = [
     ("secretsmanager", "describe-secret", &["--secret-id"], &["--region"]),
     ("secretsmanager", "get-secret-value", &["--secret-id"], &["--region", "--version-id", "--version-stage"]),
     ("secretsmanager", "restore-secret", &["--secret-id"], &["--region"]),
@@ -14,6 +14,7 @@ const AWS: [(&str, &str, &[&str], &[&str]); 21] = [
     ("secretsmanager", "remove-regions-from-replication", &["--secret-id", "--remove-replica-regions"], &["--region"]),
     ("secretsmanager", "list-secrets", &[], &["--region", "--filters", "--max-items"]),
     ("secretsmanager", "put-secret-value", &["--secret-id", "--secret-string"], &["--region", "--version-stages"]),
+    ("secretsmanager", "create-secret", &["--name", "--secret-string"], &["--region", "--tags"]),
     ("secretsmanager", "tag-resource", &["--secret-id", "--tags"], &["--region"]),
     ("secretsmanager", "untag-resource", &["--secret-id", "--tag-keys"], &["--region"]),
     ("secretsmanager", "update-secret-version-stage", &["--secret-id", "--version-stage"],

@@ -153,6 +153,7 @@ impl World {
                 default_tags: std::collections::BTreeMap::new(),
                 allow_public_policies: true,
                 max_adoption: AwsAdoptionPolicy::Always,
+                local_targets: true,
             },
             clock: time,
             metrics,

@@ -80,6 +80,8 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
         Ok((!edited).then_some(()))
     })
     .await?;
+    stage.create("target", crate::troubles::targeted()).await?;
+    stage.refused("target", "SecretNotFound").await?;
     stage.create("named", json!({"aws": {"secretName": "shared/thing"}, "value": {"generate": {"password": {}}}})).await?;
     stage.refused("named", "NameNotAllowed").await?;
     let namespaces: Api<Namespace> = Api::all(admin.clone());

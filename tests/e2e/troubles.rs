@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::ALLOWED_NAMES;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::emulator::{Fault, FaultPlan, When};
 use testkit::{data, fields, until};
 
@@ -40,6 +40,14 @@ pub(crate) async fn policies(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// A password of a database, without an AWS secret that has the present one.
+pub(crate) fn targeted() -> Value {
+    json!({
+        "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+        "rotation": {"schedule": "rate(30 days)", "postgres": {"host": "db", "database": "app"}},
+    })
+}
+
 /// An external secret with a name that an administrator allows.
 pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     let name = format!("shared/{}/api-key", stage.namespace);
@@ -66,6 +74,9 @@ pub(crate) async fn mirror_only(stage: &Stage) -> Result<()> {
     mirrored("the key of the warehouse, second").await?;
     let aws = stage.emulator.secrets().into_iter().find(|secret| secret.name == name).context("the secret")?;
     ensure!(aws.tags.is_empty() && aws.versions.len() == 2, "nothing was written to it");
+    // The operator reads the Service that an object names as the target of its rotation.
+    stage.create("target", targeted()).await?;
+    stage.refused("target", "SecretNotFound").await?;
     Ok(())
 }
 

@@ -158,6 +158,13 @@ fn valid() -> Vec<Value> {
         json!({"rotation": {
             "schedule": "rate(1 day)", "lambda": {"functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:rotate"},
         }}),
+        json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 day)", "postgres": {
+                "host": "db", "port": 5432, "database": "app", "users": "SingleUser",
+                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"},
+            }},
+        }),
     ]
 }
 
@@ -286,6 +293,7 @@ fn rejected_by_operator(name: &str, spec: &Value) -> Result<String> {
 /// An administrator who allows everything.
 fn policy() -> Policy {
     Policy {
+        local_targets: false,
         default_region: testkit::REGION.to_owned(),
         allowed_regions: Vec::new(),
         name_prefix: "k8s".to_owned(),

@@ -11,7 +11,7 @@ const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate
 /// Name, spec and words.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![("a".repeat(201), password(), "metadata.name")];
-    for (spec, words) in [aws(), rotation(), lambda(), target(), value()].into_iter().flatten() {
+    for (spec, words) in [aws(), rotation(), lambda(), postgres(), target(), value()].into_iter().flatten() {
         rows.push((String::from("tried"), spec, words));
     }
     for (options, words) in generators() {
@@ -124,6 +124,28 @@ fn lambda() -> Vec<(Value, &'static str)> {
         (by_aws(json!({"excludePeriods": [{"from": "2026-12-20", "to": "2026-12-24"}]})), "spec.rotation.excludePeriods"),
         (by_aws(json!({"lambda": {"functionArn": "arn:aws:lambda:eu-central-1:123456789012:layer:rotate"}})), "functionArn"),
         (by_aws(json!({"lambda": {"functionArn": "arn:aws:lambda:eu-central-1:12345678901:function:rotate"}})), "functionArn"),
+    ]
+}
+
+fn postgres() -> Vec<(Value, &'static str)> {
+    let of = |target: Value| {
+        let mut spec =
+            json!({"value": {"data": {"username": "app"}, "generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)"}});
+        spec["rotation"]["postgres"] = json!({"host": "db", "database": "app"});
+        spec["rotation"]["postgres"].as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        spec
+    };
+    let mut without_user = of(json!({}));
+    without_user["value"]["data"] = json!({"user": "app"});
+    let mut with_function = of(json!({}));
+    with_function["rotation"]["lambda"] = json!({"functionArn": FUNCTION});
+    let disabled = json!({"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"});
+    vec![
+        (without_user, "spec.value.data.username"),
+        (with_function, "lambda and postgres"),
+        (of(json!({"host": "db:5432"})), "spec.rotation.postgres.host"),
+        (of(json!({"tls": disabled})), "remove one of them"),
+        (of(json!({"tls": {"caBundle": "ca.crt"}})), "spec.rotation.postgres.tls.caBundle"),
     ]
 }
 

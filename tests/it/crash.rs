@@ -36,7 +36,9 @@ macro_rules! stories {
 }
 
 stories![
+    abandon,
     adopt,
+    apply_to_postgres,
     begin_rotation,
     cancel_by_aws,
     change_declaration,

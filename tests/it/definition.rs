@@ -10,6 +10,7 @@ use testkit::{World, control_plane};
 
 mod manifests;
 mod mistakes;
+mod with_postgres;
 
 use mistakes::{mistakes, mistakes_by_aws, mistakes_in_periods, wrong_names, wrong_settings};
 
@@ -88,7 +89,7 @@ async fn the_defaults_are_shown() -> Result<()> {
 async fn every_mistake_is_refused_at_apply_with_what_to_write_instead() -> Result<()> {
     let cluster = control_plane().await?;
     let namespace = cluster.namespace("mistakes").await?;
-    let lists = [mistakes(), mistakes_in_periods(), wrong_names(), mistakes_by_aws(), wrong_settings()];
+    let lists = [mistakes(), mistakes_in_periods(), wrong_names(), mistakes_by_aws(), with_postgres::mistakes(), wrong_settings()];
     for (number, (what, spec, words)) in lists.into_iter().flatten().enumerate() {
         let object = json!({
             "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",

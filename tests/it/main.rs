@@ -18,3 +18,4 @@ mod replicas;
 mod runbook;
 mod schedules;
 mod stories;
+mod strategies;

@@ -26,7 +26,18 @@ macro_rules! interleave {
     };
 }
 
-interleave![begin_rotation, change_declaration, create, request, request_by_aws, roll_back, rotate, rotate_again];
+interleave![
+    abandon,
+    apply_to_postgres,
+    begin_rotation,
+    change_declaration,
+    create,
+    request,
+    request_by_aws,
+    roll_back,
+    rotate,
+    rotate_again
+];
 
 /// Where a replica stops: at its n-th write.
 type Stop = (usize, Moment);

@@ -85,6 +85,50 @@ fn a_version_is_ours_only_if_its_id_follows_from_this_object_and_aws_never_rotat
 }
 
 #[test]
+fn with_a_target_a_derived_id_is_enough_and_its_cause_may_be_gone() {
+    let target = json!({"host": "db", "database": "app"});
+    let with_target = || {
+        want(json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 hour)", "postgres": target},
+        }))
+    };
+    let gone = with_target().ids.request("an earlier request");
+    let nothing: Change = |_| {};
+    let was_current: Change = |scene| scene.label(AWSPREVIOUS, &scene.want.ids.request("an earlier request"));
+    let nobodys: Change = |scene| scene.aws().tags.clear();
+    for (name, want, change, id, expected) in [
+        ("its cause is gone", with_target(), nothing, gone.clone(), Pending::Ours(gone.clone(), Cause::Requested)),
+        ("its cause is there", with_target(), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
+        ("a random id", with_target(), nothing, theirs(), Pending::Foreign(theirs())),
+        ("it was current", with_target(), was_current, gone.clone(), Pending::Foreign(gone.clone())),
+        ("nobody's secret", with_target(), nobodys, gone.clone(), Pending::Foreign(gone.clone())),
+        ("no target", scheduled("rate(1 hour)"), nothing, gone.clone(), Pending::Foreign(gone)),
+    ] {
+        assert_eq!(pending(want, &id).with(change).secret().pending, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_version_that_the_status_announces_is_ours_also_where_nothing_else_says_so() {
+    let gone = generated(&json!({})).ids.request("an earlier request");
+    let nothing: Change = |_| {};
+    let function: Change = |scene| scene.aws().rotation.function = Some(FUNCTION.to_owned());
+    let nobodys: Change = |scene| scene.aws().tags.clear();
+    for (name, want, change, id, ours) in [
+        ("the target was removed", generated(&json!({})), nothing, gone.clone(), true),
+        ("AWS rotated the secret once", scheduled("rate(1 hour)"), function, gone.clone(), true),
+        ("a random id", generated(&json!({})), nothing, theirs(), false),
+        ("nobody's secret", generated(&json!({})), nobodys, gone.clone(), false),
+        ("a function is declared", lambda(), nothing, gone, false),
+    ] {
+        let announces = |scene: &mut Scene| scene.status.staging.announced = Some((id.clone(), None));
+        let found = pending(want, &id).with(change).with(announces).secret().pending;
+        assert_eq!(found, if ours { Pending::Ours(id, Cause::Requested) } else { Pending::Foreign(id) }, "{name}");
+    }
+}
+
+#[test]
 fn another_objects_claim_on_a_secret_that_is_ours_does_not_make_its_pending_version_ours() {
     let scene = pending(generated(&json!({})), &ours()).with(|scene| {
         scene.aws().rotation.enabled = true;

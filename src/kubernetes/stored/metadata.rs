@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::api::{
-    ALLOWED_FUNCTIONS, ALLOWED_NAMES, EXCLUDE_PERIODS, EXTERNAL_ID, FINALIZER, MIRROR_NAMES, REFRESH, ROLE_ARN, ROLLBACK, ROTATE,
-    SERVICE_ACCOUNT_ROLE_ARN, SUSPEND, SUSPEND_MESSAGE,
+    ALLOWED_FUNCTIONS, ALLOWED_HOSTS, ALLOWED_NAMES, EXCLUDE_PERIODS, EXTERNAL_ID, FINALIZER, MIRROR_NAMES, REFRESH, ROLE_ARN, ROLLBACK,
+    ROTATE, SERVICE_ACCOUNT_ROLE_ARN, SUSPEND, SUSPEND_MESSAGE,
 };
 
 /// Maximum number of finalizers that are kept, apart from ours. An object with one more than this number has too many to
@@ -26,7 +26,7 @@ const LARGEST_ENTRY: usize = 1024;
 /// Maximum size of an annotation, in bytes of JSON. The API server stores at most 256 KiB, before characters are escaped.
 const LARGEST_ANNOTATION: usize = 512 * 1024;
 /// The annotations that the operator and the plugin read, on any kind of object.
-pub(super) const ANNOTATIONS: [&str; 12] = [
+pub(super) const ANNOTATIONS: [&str; 13] = [
     ROTATE,
     ROLLBACK,
     REFRESH,
@@ -35,6 +35,7 @@ pub(super) const ANNOTATIONS: [&str; 12] = [
     ALLOWED_NAMES,
     MIRROR_NAMES,
     ALLOWED_FUNCTIONS,
+    ALLOWED_HOSTS,
     EXCLUDE_PERIODS,
     ROLE_ARN,
     EXTERNAL_ID,

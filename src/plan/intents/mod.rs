@@ -17,8 +17,10 @@ pub(super) use intent::{Intent, Proposal};
 pub(super) use requested::open_request;
 
 use super::{lambda_rotation, pipeline, settings};
+use crate::api::ALLOWED_HOSTS;
 use crate::api::condition::Reason;
-use crate::desired::Rotation;
+use crate::desired::{Desired, Rotation, Strategy};
+use crate::refusal::Refusal;
 
 /// How soon to read a setting again that AWS is still applying.
 const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
@@ -97,7 +99,12 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
     };
     let provisioned = mirrored.refusal.clone().filter(|_| mirrored.unread);
     Examined {
-        aspects: Aspects { provisioned, mirrored: mirrored.refusal, settings: settings::refusal(situation), ..Aspects::default() },
+        aspects: Aspects {
+            provisioned,
+            mirrored: mirrored.refusal,
+            settings: settings::refusal(situation),
+            rotated: staged::last_abandoned(situation),
+        },
         rotation: RotationOutlook { rotates, first_pending: scheduled::first_pending(situation), ..RotationOutlook::default() },
         awaiting_consistency: mirrored.awaiting_consistency,
         wake: Wake(mirrored.wake),
@@ -114,6 +121,17 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
         examined.aspects.rotated = Some(lambda_rotation::not_allowed(want));
         return false;
     }
+    if !seen.access.host_allowed {
+        examined.aspects.rotated = Some(host_not_allowed(want));
+        return false;
+    }
+    // A declaration that is rejected may be that of the target.
+    if let (Some(_), Rotation::Refused(refusal)) = (&want.strategy, &want.rotation)
+        && refusal.reason == Reason::InvalidSpec
+    {
+        examined.aspects.rotated = Some(refusal.clone());
+        return false;
+    }
     if examined.aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
         examined.wake.at(now.saturating_add(SETTINGS_RECHECK));
     }
@@ -121,4 +139,17 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
     examined.awaiting_consistency = true;
     examined.wake.at([until]);
     false
+}
+
+/// The namespace may not use the host of the target.
+fn host_not_allowed(want: &Desired) -> Refusal {
+    let host = want.strategy.as_ref().map(Strategy::host_and_port).unwrap_or_default();
+    Refusal::new(
+        Reason::HostNotAllowed,
+        format!(
+            "namespace {} may not use the host {host}: name a Service of the namespace that selects pods, or ask the administrator to add the host to the \
+             annotation {ALLOWED_HOSTS} on the Namespace",
+            want.namespace
+        ),
+    )
 }

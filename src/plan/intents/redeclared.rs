@@ -37,6 +37,11 @@ pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> 
     }
     let used = seen.used();
     for version in want.ids.declarations(&current.version, &declared) {
+        if let Some(why) = seen.status.staging.abandoned(&version) {
+            let message = format!("spec.value changed: version {version} was abandoned ({})", why.as_str());
+            examined.aspects.provisioned = Some(Refusal::new(Reason::VerifyFailed, message));
+            return Proposal::Nothing;
+        }
         match used.get(&version) {
             // Made for this change, and not shown as current yet.
             Some(created) if situation.now.duration_since(*created) < CONSISTENCY_WINDOW => {

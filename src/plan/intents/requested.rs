@@ -10,6 +10,10 @@ use crate::version_id::VersionId;
 /// Rotates once for each token.
 pub(super) fn requested(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Some(value) = &situation.want.value else { return Proposal::Nothing };
+    let staged = situation.want.rotate_request.as_ref().is_some_and(|token| situation.is_staged(&situation.want.ids.request(token)));
+    if staged {
+        return Proposal::Nothing;
+    }
     let Some(version) = open_request(situation).filter(|_| value.generates()) else {
         examined.requests.rotate.clone_from(&situation.want.rotate_request);
         return Proposal::Nothing;

@@ -14,6 +14,9 @@ use crate::version_id::VersionId;
 /// Writes the older value again, once for each token.
 pub(super) fn rolled_back(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Some(request) = &situation.want.rollback_request else { return Proposal::Nothing };
+    if situation.is_staged(&situation.want.ids.rollback(&request.token)) {
+        return Proposal::Nothing;
+    }
     match answer(situation) {
         Answer::Handled(refused) => {
             examined.requests.rollback = Some((request.token.clone(), refused));

@@ -124,7 +124,7 @@ pub(super) fn scheduled(situation: &Situation<'_>, examined: &mut Examined) -> P
 
 /// The rotation whose time has come. `expression`: the schedule as written.
 fn due_now(situation: &Situation<'_>, examined: &mut Examined, next: Appointment, expression: &str) -> Proposal {
-    let failed = situation.seen.journal.failed_version().is_some();
+    let failed = situation.seen.failed_version().is_some();
     let held = failed || obstacle(situation, Cause::Scheduled, examined).is_some();
     let edited = situation.seen.status.schedule_edited(expression);
     if held || edited {

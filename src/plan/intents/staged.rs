@@ -1,16 +1,72 @@
-//! A version of ours is staged: it has `AWSPENDING` and is not current.
+//! A version of ours is staged: it has `AWSPENDING` and is not current. It is finished or abandoned before anything new
+//! begins, also if its cause is gone.
 
 use super::intent::{Intent, Proposal};
+use crate::api::Abandonment;
+use crate::api::condition::Reason;
+use crate::command::Command;
 use crate::compare::Pending;
-use crate::plan::assessment::Examined;
+use crate::desired::{RollbackRequest, RollbackTo};
+use crate::plan::assessment::{Examined, StagingNews};
 use crate::plan::situation::Situation;
+use crate::refusal::Refusal;
+use crate::step::Step;
+use crate::version_id::VersionId;
 
-/// Finishes it, also if its cause is gone.
-pub(super) fn staged(situation: &Situation<'_>, _: &mut Examined) -> Proposal {
-    match &situation.secret.pending {
-        Pending::Ours(version, cause) if situation.want.value.is_some() => {
-            Proposal::Version(Intent { version: version.clone(), source: None, cause: *cause })
-        }
-        _ => Proposal::Nothing,
+/// Finishes or abandons it.
+pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
+    let Pending::Ours(version, cause) = &situation.secret.pending else { return Proposal::Nothing };
+    if situation.seen.status.staging.abandoned(version).is_some() {
+        return Proposal::Step(Step::Abandon { version: version.clone(), current: situation.current.version.clone() });
     }
+    if let Some(why) = to_abandon(situation, version) {
+        if let Some(failed) = verify_failed(situation, version) {
+            examined.aspects.rotated = Some(failed);
+        }
+        examined.staging = Some(StagingNews::Abandoned(version.clone(), why));
+        examined.wake.at([situation.now]);
+        return Proposal::Wait;
+    }
+    if situation.want.value.is_none() {
+        return Proposal::Nothing;
+    }
+    Proposal::Version(Intent { version: version.clone(), source: None, cause: *cause })
+}
+
+/// Why the staged version does not become current.
+fn to_abandon(situation: &Situation<'_>, version: &VersionId) -> Option<Abandonment> {
+    let recorded = situation.seen.status.staging.target_of(version).is_some();
+    if situation.want.strategy.is_none() && recorded {
+        return Some(Abandonment::TargetRemoved);
+    }
+    if verify_failed(situation, version).is_some() {
+        return Some(Abandonment::VerifyFailed);
+    }
+    (recorded && withdrawn(situation)).then_some(Abandonment::Withdrawn)
+}
+
+/// The target has the new value, and it does not work. Pods have the old one, which the target refuses.
+fn verify_failed(situation: &Situation<'_>, version: &VersionId) -> Option<Refusal> {
+    let failed = situation.seen.journal.failure(&Step::Verify { version: version.clone() })?;
+    Some(failed.refusal()).filter(|refusal| refusal.reason == Reason::VerifyFailed)
+}
+
+/// A person asks for the version that is current, which no other one is to follow.
+fn withdrawn(situation: &Situation<'_>) -> bool {
+    let Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) = &situation.want.rollback_request else { return false };
+    let handled = situation.seen.status.requests.rollback.as_ref().is_some_and(|(handled, _)| handled == token);
+    *to == situation.current.version && !handled
+}
+
+/// The last version was abandoned because it did not work, and no other one followed.
+pub(super) fn last_abandoned(situation: &Situation<'_>) -> Option<Refusal> {
+    let last = situation.seen.status.staging.abandoned.first().filter(|last| last.why == Abandonment::VerifyFailed)?;
+    let applies = situation.want.strategy.is_some() && last.time >= situation.current.changed;
+    let rotate = Command::RotateByPlugin(situation.want.object_ref());
+    let message = format!(
+        "version {} did not work in the target and was abandoned: the target accepts the current version again. The next version is made \
+         when a rotation is due; after the cause is corrected: {rotate}",
+        last.version
+    );
+    applies.then(|| Refusal::new(Reason::VerifyFailed, message))
 }

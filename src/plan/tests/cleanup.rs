@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{NOW, at};
 use crate::api::{RotatedSecret, RotatedSecretSpec};
 use crate::desired::{Removal, SecretPlace};
-use crate::facts::{Remains, SecretLeft};
+use crate::facts::{Remains, SecretLeft, StagedLeft};
 use crate::failure::Failed;
 use crate::journal::{Effect, Journal};
 use crate::plan::{CleanupNext, plan_cleanup};
@@ -41,6 +41,7 @@ fn ours(deleted: bool, replicas: &[&str]) -> SecretLeft {
         place: SecretPlace { region: "eu-central-1".to_owned(), name: "k8s/shop/db-admin".to_owned(), own_name: true },
         deleted,
         replicas: replicas.iter().map(|region| (*region).to_owned()).collect(),
+        staged: None,
     }
 }
 
@@ -161,5 +162,60 @@ fn replicas_that_aws_still_shows_are_waited_for_and_then_the_deletion_is_tried()
         journal.record(stop.clone(), effect);
         let remains = Remains { mirror: false, secret: Some(ours(false, &["eu-west-1"])) };
         assert_eq!(plan_cleanup(&removal, &remains, &journal, at(NOW)), CleanupNext::Do(Step::Delete { window: 7 }));
+    }
+}
+
+/// An object with a target. `staged`: the status says that a version is staged.
+fn removal_of_target(delete: bool, suspended: bool, staged: bool, age: i64) -> Removal {
+    let mut found = removal(true, suspended, true, age);
+    found.strategy = Some(crate::desired::fixture::strategy());
+    found.staged = staged.then(|| "pending".into());
+    if let Some(aws) = found.aws.as_mut().filter(|_| !delete) {
+        aws.window = None;
+    }
+    found
+}
+
+fn ours_with_staged(deleted: bool) -> SecretLeft {
+    let left = StagedLeft { version: "pending".into(), current: "current".into(), abandoned: None };
+    match ours(deleted, &[]) {
+        SecretLeft::Ours { arn, place, deleted, replicas, .. } => SecretLeft::Ours { arn, place, deleted, replicas, staged: Some(left) },
+        other => other,
+    }
+}
+
+#[test]
+fn a_staged_version_is_abandoned_before_the_object_goes_whether_or_not_the_aws_secret_stays() {
+    let flags = [false, true];
+    for (delete, suspended, staged, settled) in iproduct!(flags, flags, flags, flags) {
+        let removal = removal_of_target(delete, suspended, staged, if settled { 121 } else { 5 });
+        let (steps, end) = run(&removal, &ours_with_staged(false), false, true);
+        let expected: &[StepKind] = match (suspended, delete) {
+            (true, _) => &[],
+            (false, true) => &[StepKind::Abandon, StepKind::Delete],
+            (false, false) => &[StepKind::Abandon],
+        };
+        assert_eq!(steps, expected, "{removal:?}");
+        let CleanupNext::Release { kept } = end else { panic!("{removal:?} {end:?}") };
+        assert_eq!(kept.is_some(), suspended && (delete || staged), "{removal:?}");
+    }
+}
+
+#[test]
+fn a_version_that_the_status_says_is_staged_is_waited_for_while_aws_may_show_an_old_state() {
+    for (staged, age, waits) in [(true, 5, true), (true, 121, false), (false, 5, false)] {
+        for secret in [ours(false, &[]), SecretLeft::Absent, SecretLeft::Foreign] {
+            let (steps, end) = run(&removal_of_target(false, false, staged, age), &secret, false, true);
+            assert!(steps.is_empty());
+            assert_eq!(matches!(end, CleanupNext::Wait { .. }), waits, "{staged} {age} {secret:?} {end:?}");
+        }
+    }
+    // The values of a secret that is scheduled for deletion cannot be read.
+    let (steps, _) = run(&removal_of_target(false, false, true, 121), &ours_with_staged(true), false, true);
+    assert!(steps.is_empty());
+    let out_of_reach = SecretLeft::OutOfReach("forbidden".to_owned());
+    for staged in [true, false] {
+        let (_, end) = run(&removal_of_target(false, false, staged, 121), &out_of_reach, false, true);
+        assert_eq!(end, CleanupNext::Release { kept: staged.then(|| "forbidden".to_owned()) });
     }
 }

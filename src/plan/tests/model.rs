@@ -33,6 +33,20 @@ pub(super) fn end_reconcile(want: &Desired, world: &mut Observation, rest: &Rest
     if !rest.examined || rest.awaiting {
         return;
     }
+    let pending = world.secret.as_ref().map(|secret| secret.pending.clone());
+    let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
+    let announced = match (&rest.staging, pending) {
+        (Some(StagingNews::Announced(version)), _) => Some((version.clone(), target)),
+        (_, Some(Pending::Ours(version, _))) => {
+            let recorded = world.status.staging.target_of(&version).cloned();
+            Some((version, target.or(recorded)))
+        }
+        _ => None,
+    };
+    world.status.staging.announced = announced;
+    if let Some(StagingNews::Abandoned(version, why)) = &rest.staging {
+        world.status.staging.abandoned.insert(0, AbandonedFact { version: version.clone(), time: at(NOW), why: *why });
+    }
     if let Some(current) = current.filter(|current| world.status.newest() != Some(&current.version)) {
         world.status.history.insert(0, HistoryFact { version: current.version.clone(), time: at(NOW), cause: Cause::External });
     }
@@ -77,6 +91,17 @@ fn in_aws(secret: &mut SecretState, step: &Step) {
             assert_eq!(secret.labels.get("AWSCURRENT"), Some(from), "AWS compares");
             promoted(secret, version);
             secret.pending = Pending::Current(version.clone());
+        }
+        Step::Apply { version, from } => {
+            assert!(matches!(&secret.pending, Pending::Ours(staged, _) if staged == version), "AWS has it first");
+            assert_eq!(secret.labels.get("AWSCURRENT"), Some(from), "what the target accepts has a label");
+        }
+        Step::Verify { version } => assert!(matches!(&secret.pending, Pending::Ours(staged, _) if staged == version)),
+        Step::Abandon { version, current } => {
+            assert!(matches!(&secret.pending, Pending::Ours(staged, _) if staged == version));
+            assert_eq!(secret.labels.get("AWSCURRENT"), Some(current), "the target gets what is current");
+            secret.labels.insert(crate::api::ABANDONED_LABEL.to_owned(), version.clone());
+            secret.pending = Pending::None;
         }
         Step::Settle { version } => {
             assert_eq!(secret.pending, Pending::Current(version.clone()));

@@ -25,31 +25,43 @@ fn run(want: &Desired, world: &mut Observation, reconciles: usize) -> Vec<&'stat
 }
 
 fn requested(delivery: Delivery) -> Desired {
-    Desired { rotate_request: Some("now".to_owned()), delivery, ..want() }
+    let strategy = (delivery == Delivery::Staged).then(fixture::strategy);
+    Desired { rotate_request: Some("now".to_owned()), delivery, strategy, ..want() }
 }
 
-fn staged() -> Observation {
+/// An object of which nothing is staged.
+fn before(delivery: Delivery) -> Observation {
+    Observation { finalizer: delivery == Delivery::Staged, ..seen() }
+}
+
+/// The version of the request is staged. With a target, that was recorded first.
+fn staged(delivery: Delivery) -> Observation {
     let pending = Pending::Ours(ids().request("now"), Cause::Requested);
-    Observation { secret: Some(SecretState { pending, ..secret() }), ..seen() }
+    let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), ..before(delivery) };
+    if delivery == Delivery::Staged {
+        world.status.staging.announced = Some((ids().request("now"), Some(fixture::strategy().record())));
+    }
+    world
 }
 
 #[test]
 fn a_version_is_made_in_one_call_or_staged_promoted_and_settled() {
-    let mut world = seen();
+    let mut world = before(Delivery::Direct);
     assert_eq!(run(&requested(Delivery::Direct), &mut world, 4), ["Put", "ReplaceMirror"]);
-    let mut world = seen();
-    assert_eq!(run(&requested(Delivery::Staged), &mut world, 6), ["Put", "Promote", "Settle", "ReplaceMirror"]);
+    let mut world = before(Delivery::Staged);
+    assert_eq!(run(&requested(Delivery::Staged), &mut world, 6), ["Put", "Apply", "Verify", "Promote", "Settle", "ReplaceMirror"]);
     assert_eq!(world.secret.unwrap().current.unwrap().version, ids().request("now"));
 }
 
 #[test]
 fn a_crash_after_each_step_of_the_staged_way_leads_to_the_same_end() {
     let want = requested(Delivery::Staged);
-    for crash_after in 0..5 {
-        let mut world = seen();
+    for crash_after in 0..8 {
+        let mut world = before(Delivery::Staged);
         for _ in 0..crash_after {
-            if let Next::Do(step) = plan(&want, &world, at(NOW)) {
-                carry_out(&mut world, &step);
+            match plan(&want, &world, at(NOW)) {
+                Next::Do(step) => carry_out(&mut world, &step),
+                Next::Rest(rest) => end_reconcile(&want, &mut world, &rest),
             }
         }
         // The process dies: only AWS and Kubernetes remember.
@@ -66,24 +78,80 @@ fn a_crash_after_each_step_of_the_staged_way_leads_to_the_same_end() {
 fn a_version_that_we_staged_is_finished_also_where_its_cause_is_gone_and_before_anything_new_begins() {
     for delivery in [Delivery::Direct, Delivery::Staged] {
         for request in [Some("now"), None, Some("later")] {
-            let want = Desired { rotate_request: request.map(str::to_owned), delivery, ..want() };
-            let Next::Do(step) = plan(&want, &staged(), at(NOW)) else { panic!("{request:?}") };
-            assert_eq!(step, Step::Promote { version: ids().request("now"), from: id("current") });
+            let want = Desired { rotate_request: request.map(str::to_owned), ..requested(delivery) };
+            let Next::Do(step) = plan(&want, &staged(delivery), at(NOW)) else { panic!("{request:?}") };
+            let (version, from) = (ids().request("now"), id("current"));
+            let expected = match delivery {
+                Delivery::Direct => Step::Promote { version, from },
+                Delivery::Staged => Step::Apply { version, from },
+            };
+            assert_eq!(step, expected);
         }
+    }
+}
+
+/// A step of the version that `staged` has.
+fn step_of_staged(verify: bool) -> Step {
+    let version = ids().request("now");
+    if verify { Step::Verify { version } } else { Step::Apply { version, from: id("current") } }
+}
+
+#[test]
+fn nothing_is_promoted_that_this_reconcile_has_not_seen_to_work() {
+    let (want, mut world) = (requested(Delivery::Staged), staged(Delivery::Staged));
+    let promote = Step::Promote { version: ids().request("now"), from: id("current") };
+    for expected in [step_of_staged(false), step_of_staged(true), promote] {
+        assert_eq!(plan(&want, &world, at(NOW)), Next::Do(expected.clone()));
+        world.journal.record(expected, Effect::Applied { at: at(NOW) });
+    }
+    // What an earlier process saw counts for nothing.
+    world.journal = Journal::default();
+    assert_eq!(plan(&want, &world, at(NOW)), Next::Do(step_of_staged(false)));
+}
+
+#[test]
+fn a_target_that_refuses_holds_up_every_version_and_nothing_else() {
+    let refusal = Refusal::new(Reason::ApplyFailed, "no");
+    for (verify, request) in itertools::iproduct!([false, true], [Some("now"), Some("later"), None]) {
+        let want = Desired { rotate_request: request.map(str::to_owned), ..requested(Delivery::Staged) };
+        let mut world = staged(Delivery::Staged);
+        if verify {
+            world.journal.record(step_of_staged(false), Effect::Applied { at: at(NOW) });
+        }
+        let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..Failed::denied(&refusal) };
+        world.journal.record(step_of_staged(verify), Effect::Failed(failed));
+        let Next::Rest(rest) = plan(&want, &world, at(NOW)) else { panic!("{request:?}") };
+        assert_eq!(rest.rotated.map(|refusal| refusal.reason), Some(Reason::ApplyFailed), "{request:?}");
+        assert!(rest.next_rotation.is_some(), "the schedule is shown: {request:?}");
+        assert_eq!(rest.rotate_handled, None, "a request is not handled before its version is current: {request:?}");
+        let unmirrored = Observation { mirror: MirrorState::Absent, ..world };
+        assert_eq!(plan(&want, &unmirrored, at(NOW)), Next::Do(Step::CreateMirror { version: id("current") }));
+    }
+}
+
+#[test]
+fn a_host_that_is_not_allowed_holds_up_every_version_and_nothing_else() {
+    let want = requested(Delivery::Staged);
+    for mut world in [before(Delivery::Staged), staged(Delivery::Staged)] {
+        world.access.host_allowed = false;
+        let Next::Rest(rest) = plan(&want, &world, at(NOW)) else { panic!() };
+        assert_eq!((rest.rotated.map(|refusal| refusal.reason), rest.rotate_handled), (Some(Reason::HostNotAllowed), None));
+        let unmirrored = Observation { mirror: MirrorState::Absent, ..world };
+        assert_eq!(plan(&want, &unmirrored, at(NOW)), Next::Do(Step::CreateMirror { version: id("current") }));
     }
 }
 
 #[test]
 fn a_staged_version_waits_for_what_every_version_waits_for() {
-    let undelivered = Observation { mirror: MirrorState::Foreign, ..staged() };
+    let undelivered = Observation { mirror: MirrorState::Foreign, ..staged(Delivery::Staged) };
     let Next::Rest(rest) = plan(&requested(Delivery::Staged), &undelivered, at(NOW)) else { panic!() };
     assert_eq!(rest.rotated.unwrap().reason, Reason::Overdue);
-    let mut elsewhere = staged();
+    let mut elsewhere = staged(Delivery::Staged);
     elsewhere.secret.as_mut().unwrap().rotation = foreign_rotation();
     let Next::Rest(rest) = plan(&requested(Delivery::Staged), &elsewhere, at(NOW)) else { panic!() };
     assert_eq!(rest.rotated.unwrap().reason, Reason::ForeignRotation);
     let suspended = Desired { suspended: true, ..requested(Delivery::Staged) };
-    assert!(matches!(plan(&suspended, &staged(), at(NOW)), Next::Rest(Rest { suspended: true, .. })));
+    assert!(matches!(plan(&suspended, &staged(Delivery::Staged), at(NOW)), Next::Rest(Rest { suspended: true, .. })));
 }
 
 #[test]

@@ -5,7 +5,10 @@ use super::*;
 pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts: &dyn Fn() -> String) {
     let mirror_step = matches!(step, Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. });
     match &seen.secret {
-        None => assert!(matches!(step, Step::Create { version } if *version == ids().creation()), "{}", facts()),
+        None => {
+            assert!(matches!(step, Step::Create { version } if *version == ids().creation()), "{}", facts());
+            assert!(want.strategy.is_none(), "a target accepts no value that was just made: {}", facts());
+        }
         Some(remote) => {
             if *step == Step::Restore {
                 assert!(remote.deleted, "{}", facts());
@@ -25,6 +28,31 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
             let decided = mirror_step || StepKind::from(step).makes_version();
             let relabels = matches!(step, Step::MoveLabel { .. } | Step::Settle { .. } | Step::RestoreCurrent { .. });
             assert!(remote.outdated.is_none() || !(decided || relabels), "an old state decides nothing: {}", facts());
+            if let Step::Apply { version, .. } | Step::Verify { version } = step {
+                assert!(want.strategy.is_some(), "there is a target: {}", facts());
+                assert!(matches!(&remote.pending, Pending::Ours(staged, _) if staged == version), "AWS has it first: {}", facts());
+            }
+            if let Step::Put { stage: Stage::Pending, version, .. } | Step::Apply { version, .. } | Step::Verify { version } = step {
+                let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
+                let recorded = seen.status.staging.announced == Some((version.clone(), target));
+                assert!(recorded, "the version and its target are recorded first: {}", facts());
+            }
+            if let Step::Abandon { version, .. } = step {
+                assert!(seen.status.staging.abandoned(version).is_some(), "the decision is recorded first: {}", facts());
+                let known = want.strategy.is_some() || seen.status.staging.target_of(version).is_some();
+                assert!(known, "the target is known: {}", facts());
+            }
+            if let Step::Put { version, .. } | Step::Apply { version, .. } | Step::Promote { version, .. } = step {
+                assert!(seen.status.staging.abandoned(version).is_none(), "it does not come back: {}", facts());
+            }
+            if let Step::Promote { version, from } = step {
+                let verified = seen.journal.carried_out(&Step::Verify { version: version.clone() });
+                assert!(want.strategy.is_none() || verified, "nothing is promoted that was not seen to work: {}", facts());
+                assert_eq!(Some(from), remote.current.as_ref().map(|current| &current.version), "{}", facts());
+            }
+            if let Step::Put { stage, .. } = step {
+                assert_eq!(*stage == Stage::Pending, want.strategy.is_some(), "{}", facts());
+            }
             if let Step::Put { version, predecessor, cause, .. } = step {
                 assert_eq!(*predecessor, remote.current.as_ref().map(|c| c.version.clone()), "{}", facts());
                 assert!(!remote.rotation.foreign, "AWS rotates it: {}", facts());
@@ -44,7 +72,8 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
             }
         }
     }
-    assert!(want.value.is_some() || mirror_step, "what is somebody else's is only mirrored: {}", facts());
+    let abandons = matches!(step, Step::Abandon { .. });
+    assert!(want.value.is_some() || mirror_step || abandons, "what is somebody else's is only mirrored: {}", facts());
     assert!(seen.mirror != MirrorState::Foreign || !mirror_step, "a foreign Secret is left alone: {}", facts());
     let adopts = matches!(step, Step::AdoptMirror { .. });
     assert!((seen.mirror == MirrorState::Adoptable) == adopts || !mirror_step, "{}", facts());

@@ -3,6 +3,9 @@
 use itertools::iproduct;
 
 use super::*;
+use crate::api::Abandonment;
+use crate::desired::Delivery;
+use crate::facts::StagingFacts;
 
 fn secrets() -> Vec<Option<SecretState>> {
     let ownerships = [Ownership::Ours, Ownership::Former, ANOTHER, Ownership::Nobody, Ownership::Adoptable];
@@ -68,7 +71,15 @@ fn wants() -> Vec<Desired> {
         rotate_request: request.map(str::to_owned),
         ..want()
     });
-    all.collect()
+    let staged = iproduct!([scheduled(false), scheduled(true), Rotation::Never], [None, Some("now")]).map(|(rotation, request)| Desired {
+        delivery: Delivery::Staged,
+        strategy: Some(fixture::strategy()),
+        description: Some("declared".to_owned()),
+        rotation,
+        rotate_request: request.map(str::to_owned),
+        ..want()
+    });
+    all.chain(staged).collect()
 }
 
 /// What the status says: the declaration, and the history.
@@ -86,7 +97,16 @@ fn statuses() -> Vec<StatusFacts> {
         history,
         ..StatusFacts::default()
     });
-    all.collect()
+    let pending = ids().request("staged");
+    let announced = Some((pending.clone(), Some(fixture::strategy().record())));
+    let abandoned = AbandonedFact { version: pending, time: at(NOW - 30), why: Abandonment::VerifyFailed };
+    let staging = [Vec::new(), vec![abandoned]].map(|abandoned| StatusFacts {
+        declared: Some(declared("admin").hash()),
+        history: vec![recorded("current")],
+        staging: StagingFacts { announced: announced.clone(), abandoned },
+        ..StatusFacts::default()
+    });
+    all.chain(staging).collect()
 }
 
 /// What this reconcile did before: nothing, or it made the current version, or it wrote the mirror.
@@ -105,12 +125,13 @@ pub(super) fn every(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
     let unmirrored: Vec<Desired> = wants.iter().map(|want| Desired { target: None, ..want.clone() }).collect();
     let mut count = 0;
     for (secret, mirror, status, journal) in iproduct!(&secrets, &mirrors, &statuses, &journals) {
-        let seen =
+        let mut seen =
             Observation { secret: secret.clone(), mirror: mirror.clone(), status: status.clone(), journal: journal.clone(), ..seen() };
         if !consistent(&seen) {
             continue;
         }
         for want in if *mirror == MirrorState::Unwanted { &unmirrored } else { &wants } {
+            seen.finalizer = want.needs_finalizer() || seen.status.staging.announced.is_some();
             if matters(want, &seen) {
                 check(want, &seen);
                 count += 1;
@@ -124,7 +145,7 @@ pub(super) fn every(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
 fn consistent(seen: &Observation) -> bool {
     let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
     let staged = seen.secret.as_ref().is_some_and(|secret| matches!(secret.pending, Pending::Ours(..)));
-    if staged && current.is_none() {
+    if staged && current.is_none() || !staged && seen.status.staging != StagingFacts::default() {
         return false;
     }
     if seen.journal.written().is_some() {
@@ -151,6 +172,9 @@ fn matters(want: &Desired, seen: &Observation) -> bool {
         _ => true,
     };
     if !plain && seen.secret.as_ref().is_some_and(adoptable) {
+        return false;
+    }
+    if seen.status.staging.announced.is_some() && (!plain || options) {
         return false;
     }
     if seen.status.adopting().is_some() {

@@ -39,6 +39,11 @@ pub(super) fn page(object: &RotatedSecret, health: &Health, now: Timestamp, colo
     if let Some(because) = &health.suspend_message {
         line("Suspended:", Cell(because.clone(), Tone::Caution));
     }
+    if let Some(staged) = object.status.as_ref().and_then(|status| status.staged.as_ref()) {
+        let next: &str = staged.step.into();
+        let text = format!("version {} for {}, next step: {next}", staged.version_id, ages::since(staged.since.0, now));
+        line("Staged:", Cell(text, Tone::Caution));
+    }
     if let Some(failures) = &health.failures {
         let again = failures.next_attempt_time.as_ref().map_or_else(String::new, |at| format!(", next attempt {}", ages::until(at.0, now)));
         line("Failures:", Cell(format!("{} in a row{again}", failures.count), Tone::Bad));
@@ -94,6 +99,7 @@ mod tests {
                 "conditions": [condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")],
                 "aws": {"arn": "arn:x", "currentVersionId": "v2"},
                 "mirror": {"secretName": "db", "versionId": "v2"},
+                "staged": {"versionId": "v3", "step": "Apply", "since": "2026-06-01T11:55:00Z"},
                 "lastRotationTime": "2026-05-31T12:00:00Z",
                 "nextRotationTime": "2026-06-02T12:00:00Z",
             },
@@ -111,6 +117,7 @@ mod tests {
             "Last rotated:    24h ago (2026-05-31T12:00:00Z)",
             "Next rotation:   suspended (2026-06-02T12:00:00Z)",
             "Suspended:       INC-1 (jane)",
+            "Staged:          version v3 for 5m, next step: Apply",
             "about Ready",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES, Release};
 use testbed::moto;
-use testbed::{node, promtool};
+use testbed::{node, postgres, promtool};
 
 /// The control plane's programs, and helm. Silent when everything is there.
 pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
@@ -20,6 +20,13 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     if promtool::find()?.is_none() {
         let _lock = lock()?;
         promtool::provision()?;
+    }
+    if postgres::find()?.is_none() {
+        let _lock = lock()?;
+        // Only the tests of rotation in PostgreSQL need it.
+        if let Err(error) = postgres::provision() {
+            eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
+        }
     }
     match node::obstacle() {
         None => drop(node::provision()?),
@@ -44,6 +51,9 @@ pub(crate) fn provision_and_tell() -> Result<()> {
     }
     println!("{}", moto::home()?.display());
     println!("{}", promtool::provision()?.display());
+    if let Some(postgres) = postgres::find()? {
+        println!("{}", postgres.directory().display());
+    }
     if let Some(version) = version(&binaries.kube_apiserver)
         && version != format!("Kubernetes v{}", Release::selected()?.version())
     {

@@ -59,6 +59,21 @@ impl Authority {
             .context("a certificate that was just made does not fit its key")?;
         Ok(Arc::new(config))
     }
+
+    /// For a database at these names and addresses, which reads its certificate and key from files.
+    pub(crate) fn database(&self, names: &[&str], addresses: &[IpAddr], expired: bool) -> Result<Pair> {
+        let mut params = CertificateParams::default();
+        let names = names.iter().map(|name| Ok(SanType::DnsName((*name).try_into()?)));
+        let addresses = addresses.iter().map(|address| Ok(SanType::IpAddress(*address)));
+        params.subject_alt_names = names.chain(addresses).collect::<Result<_>>()?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if expired {
+            (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+        }
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.0)?;
+        Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
 }
 
 impl std::fmt::Debug for Authority {

@@ -16,7 +16,9 @@ use testkit::fixtures::spec;
 use testkit::{Clients, World};
 use tokio::sync::OnceCell;
 
+pub(crate) mod abandon;
 pub(crate) mod adopt;
+pub(crate) mod apply_to_postgres;
 pub(crate) mod begin_rotation;
 pub(crate) mod cancel_by_aws;
 pub(crate) mod change_declaration;

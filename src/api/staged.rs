@@ -1,0 +1,80 @@
+//! `status.staged`: the version that a target does not accept yet, and why versions are abandoned.
+
+#![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::postgres::PostgresTlsMode;
+
+/// Version that becomes current only after the target of the rotation accepts it. The operator records it before it
+/// stages the version, so that it can abandon the version also if the spec no longer names the target.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedStatus {
+    /// ID of the version.
+    #[schemars(length(max = 64))]
+    pub version_id: String,
+    /// Step that comes next.
+    pub step: StagedStep,
+    /// Time at which the operator recorded the version.
+    pub since: Time,
+    /// PostgreSQL server that may accept the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<StagedPostgres>,
+}
+
+/// Step of a version on its way to the target.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+pub enum StagedStep {
+    /// The version is written to AWS with the label AWSPENDING.
+    Stage,
+    /// The password is changed in the target.
+    Apply,
+    /// A new session with the new password is opened.
+    Verify,
+    /// The previous password is set in the target again, and the label AWSPENDING is removed.
+    Abandon,
+}
+
+/// PostgreSQL server to which a version was staged, as the spec named it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedPostgres {
+    /// Name or address of the server.
+    #[schemars(length(max = 253))]
+    pub host: String,
+    /// Port of the server.
+    pub port: i32,
+    /// Database to log in to.
+    #[schemars(length(max = 63))]
+    pub database: String,
+    /// How the server is verified.
+    #[serde(default)]
+    pub tls_mode: PostgresTlsMode,
+    /// Certificates of the authorities that the server's certificate may be issued by, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub ca_bundle: Option<String>,
+}
+
+/// Why a staged version is abandoned: the reason in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+pub enum Abandonment {
+    /// The login or the query that verifies the version failed.
+    VerifyFailed,
+    /// The spec no longer names a target.
+    TargetRemoved,
+    /// A rollback to the version that is current was requested.
+    Withdrawn,
+}
+
+impl Abandonment {
+    /// The word in the history.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}

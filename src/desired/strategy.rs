@@ -1,0 +1,145 @@
+//! `spec.rotation.postgres`: the target that has to accept a value before it becomes current.
+
+use crate::api::{PostgresSpec, PostgresTlsMode, StagedPostgres};
+
+/// The target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Strategy {
+    /// The password of one user in PostgreSQL.
+    PostgresSingleUser(Box<PostgresServer>),
+}
+
+/// A PostgreSQL server, as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresServer {
+    /// Name or address, as written: the certificate is for it.
+    pub host: String,
+    /// The name to resolve.
+    pub address: String,
+    /// Whether it is a Service of the namespace itself.
+    pub own_service: bool,
+    pub port: u16,
+    pub database: String,
+    pub tls: PostgresTlsMode,
+    pub ca: Option<String>,
+    /// The query of `verify`.
+    pub query: Option<String>,
+}
+
+impl Strategy {
+    /// The declared target, for an object of this namespace.
+    pub(super) fn parse(spec: &PostgresSpec, namespace: &str) -> Self {
+        let staged = StagedPostgres {
+            host: spec.host.clone(),
+            port: spec.port,
+            database: spec.database.clone(),
+            tls_mode: spec.tls.mode,
+            ca_bundle: spec.tls.ca_bundle.clone(),
+        };
+        Self::recorded(&staged, namespace).verified_by(spec.verify.as_ref().map(|verify| verify.sql.clone()))
+    }
+
+    /// The target that the status records, for an object of this namespace. The text is untrusted: whether the namespace may
+    /// use the host is decided as for a declared one.
+    pub fn recorded(staged: &StagedPostgres, namespace: &str) -> Self {
+        let (address, own_service) = match own_service(&staged.host, namespace) {
+            Some(address) => (address, true),
+            None => (staged.host.clone(), false),
+        };
+        Self::PostgresSingleUser(Box::new(PostgresServer {
+            host: staged.host.clone(),
+            address,
+            own_service,
+            port: u16::try_from(staged.port).unwrap_or_default(),
+            database: staged.database.clone(),
+            tls: staged.tls_mode,
+            ca: staged.ca_bundle.clone(),
+            query: None,
+        }))
+    }
+
+    fn verified_by(mut self, query: Option<String>) -> Self {
+        let Self::PostgresSingleUser(server) = &mut self;
+        server.query = query;
+        self
+    }
+
+    /// What the status records of it: everything that is needed to set an earlier value back.
+    pub fn record(&self) -> StagedPostgres {
+        let Self::PostgresSingleUser(server) = self;
+        StagedPostgres {
+            host: server.host.clone(),
+            port: i32::from(server.port),
+            database: server.database.clone(),
+            tls_mode: server.tls,
+            ca_bundle: server.ca.clone(),
+        }
+    }
+
+    /// Its name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PostgresSingleUser(_) => "PostgresSingleUser",
+        }
+    }
+
+    /// `host:port`, for the administrator's list and for messages.
+    pub fn host_and_port(&self) -> String {
+        match self {
+            Self::PostgresSingleUser(server) => format!("{}:{}", server.host, server.port),
+        }
+    }
+
+    /// The Service of the namespace that the host names; `None`: it is another host.
+    pub fn own_service(&self) -> Option<&str> {
+        let Self::PostgresSingleUser(server) = self;
+        server.address.split('.').next().filter(|_| server.own_service)
+    }
+
+    pub fn port(&self) -> u16 {
+        let Self::PostgresSingleUser(server) = self;
+        server.port
+    }
+}
+
+/// The name of a Service of the namespace as it resolves in every pod: `db`, `db.shop`, `db.shop.svc` and
+/// `db.shop.svc.cluster.local` are one. `None`: it is another host.
+fn own_service(host: &str, namespace: &str) -> Option<String> {
+    let mut labels = host.split('.');
+    let name = labels.next().filter(|name| name.starts_with(|first: char| first.is_ascii_lowercase()) && !host.contains(':'))?;
+    let rest: Vec<&str> = labels.collect();
+    let own = match rest.as_slice() {
+        [] => true,
+        [first] | [first, "svc"] | [first, "svc", "cluster", "local"] => *first == namespace,
+        _ => false,
+    };
+    own.then(|| format!("{name}.{namespace}.svc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_of_the_namespace_is_recognized_in_every_notation_and_nothing_else_is() {
+        for host in ["db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local"] {
+            assert_eq!(own_service(host, "shop").as_deref(), Some("db.shop.svc"), "{host}");
+        }
+        for host in [
+            "db.other",
+            "db.other.svc",
+            "db.shop.svc.example.com",
+            "db.shop.example",
+            "shop",
+            "10.0.0.7",
+            "::1",
+            "1db",
+            "localhost.shop.svc.evil",
+            "db.shop.svc.cluster",
+            "kube-system.svc",
+        ] {
+            let own = own_service(host, "shop");
+            assert_eq!(own, (host == "shop").then(|| "shop.shop.svc".to_owned()), "{host}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Versions on their way to a target: what is recorded before it happens, and when a staged version is abandoned.
+
+use super::*;
+use crate::api::Abandonment;
+use crate::desired::{Delivery, RollbackRequest, RollbackTo};
+use crate::failure::Failed;
+
+fn with_target() -> Desired {
+    Desired { delivery: Delivery::Staged, strategy: Some(fixture::strategy()), rotate_request: Some("now".to_owned()), ..want() }
+}
+
+fn version() -> VersionId {
+    ids().request("now")
+}
+
+fn announced(world: &mut Observation) {
+    world.status.staging.announced = Some((version(), Some(fixture::strategy().record())));
+}
+
+/// The version of the request is recorded and staged.
+fn staged() -> Observation {
+    let pending = Pending::Ours(version(), Cause::Requested);
+    let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), finalizer: true, ..seen() };
+    announced(&mut world);
+    world
+}
+
+fn abandon() -> Next {
+    Next::Do(Step::Abandon { version: version(), current: id("current") })
+}
+
+/// The target has the version, and it does not work there.
+fn unverified() -> Observation {
+    let mut world = staged();
+    world.journal.record(Step::Apply { version: version(), from: id("current") }, Effect::Applied { at: at(NOW) });
+    let refused = Failed::denied(&Refusal::new(Reason::VerifyFailed, "the query fails"));
+    let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..refused };
+    world.journal.record(Step::Verify { version: version() }, Effect::Failed(failed));
+    world
+}
+
+fn rest(want: &Desired, world: &Observation) -> Rest {
+    match plan(want, world, at(NOW)) {
+        Next::Rest(rest) => rest,
+        next @ Next::Do(_) => panic!("{next:?}"),
+    }
+}
+
+#[test]
+fn a_version_and_its_target_are_recorded_before_the_version_is_staged_or_applied() {
+    let want = with_target();
+    let mut world = Observation { finalizer: true, ..seen() };
+    let first = rest(&want, &world);
+    assert_eq!((first.staging, first.wake, first.rotate_handled), (Some(StagingNews::Announced(version())), Some(at(NOW)), None));
+    announced(&mut world);
+    assert!(matches!(plan(&want, &world, at(NOW)), Next::Do(Step::Put { stage: Stage::Pending, .. })));
+    // The status was lost, or the target was edited.
+    for recorded in [None, Some((version(), None)), Some((id("another"), Some(fixture::strategy().record())))] {
+        let mut world = staged();
+        world.status.staging.announced = recorded;
+        assert_eq!(rest(&want, &world).staging, Some(StagingNews::Announced(version())));
+    }
+    // A version without a target is not recorded.
+    let direct = Desired { delivery: Delivery::Direct, strategy: None, ..with_target() };
+    assert!(matches!(plan(&direct, &seen(), at(NOW)), Next::Do(Step::Put { stage: Stage::Current, .. })));
+}
+
+#[test]
+fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() {
+    let current = RollbackRequest { token: "back".to_owned(), to: Some(RollbackTo::Version(id("current"))) };
+    let older = RollbackRequest { token: "back".to_owned(), to: Some(RollbackTo::Version(id("previous"))) };
+    let without = Desired { delivery: Delivery::Direct, strategy: None, rotation: Rotation::Never, ..with_target() };
+    let mirror_only = Desired { value: None, ..without.clone() };
+    let asks = |request: &RollbackRequest| Desired { rollback_request: Some(request.clone()), ..with_target() };
+    for (want, world, why) in vec![
+        (with_target(), staged(), None),
+        (Desired { rotate_request: None, ..with_target() }, staged(), None),
+        (Desired { rotation: scheduled(true), ..with_target() }, staged(), None),
+        (asks(&older), staged(), None),
+        (asks(&current), staged(), Some(Abandonment::Withdrawn)),
+        (with_target(), unverified(), Some(Abandonment::VerifyFailed)),
+        (without, staged(), Some(Abandonment::TargetRemoved)),
+        (mirror_only, staged(), Some(Abandonment::TargetRemoved)),
+    ] {
+        let next = plan(&want, &world, at(NOW));
+        let decided = match &next {
+            Next::Rest(Rest { staging: Some(StagingNews::Abandoned(of, why)), .. }) if *of == version() => Some(*why),
+            _ => None,
+        };
+        assert_eq!(decided, why, "{next:?}");
+        let Some(why) = why else { continue };
+        let mut world = staged();
+        world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why }];
+        assert_eq!(plan(&want, &world, at(NOW)), abandon(), "{why:?}");
+    }
+}
+
+#[test]
+fn what_asked_for_an_abandoned_version_is_done_and_the_next_cause_makes_another_version() {
+    let mut world = unverified();
+    let want = with_target();
+    let decided = rest(&want, &world);
+    assert_eq!(decided.rotated.as_ref().map(|refusal| refusal.reason), Some(Reason::VerifyFailed));
+    end_reconcile(&want, &mut world, &decided);
+    let Next::Do(step) = plan(&want, &world, at(NOW)) else { panic!() };
+    carry_out(&mut world, &step);
+    let ended = rest(&want, &world);
+    assert_eq!((ended.rotated.as_ref().map(|refusal| refusal.reason), ended.staging.clone()), (Some(Reason::VerifyFailed), None));
+    assert_eq!(ended.rotate_handled.as_deref(), Some("now"), "the request is not carried out again");
+    end_reconcile(&want, &mut world, &ended);
+    assert_eq!(world.status.staging.announced, None);
+    // A failure of the abandoned version that is held still holds up nothing.
+    let failed = Failed::denied(&Refusal::new(Reason::VerifyFailed, "the query fails"));
+    world.journal = Journal::holding([(Step::Verify { version: version() }.key(), failed)]);
+    let again = Desired { rotate_request: Some("again".to_owned()), ..with_target() };
+    let next = rest(&again, &world);
+    assert_eq!(next.staging, Some(StagingNews::Announced(ids().request("again"))));
+    assert_eq!(next.rotated.map(|refusal| refusal.reason), Some(Reason::Progressing), "the old failure is over");
+    // The version of a due time is not made again either: the next due time follows.
+    let mut late = Observation { finalizer: true, ..seen() };
+    late.secret.as_mut().unwrap().current = Some(super::current(PERIOD + 60));
+    let slot = ids().slot(at(NOW - 60));
+    late.status.staging.abandoned = vec![AbandonedFact { version: slot, time: at(NOW - 30), why: Abandonment::VerifyFailed }];
+    late.status.history = vec![recorded("current")];
+    late.status.schedule = Some(ReportedSchedule { expression: "rate(1 hour)".to_owned(), since: None });
+    let want = Desired { rotate_request: None, ..with_target() };
+    assert_eq!(rest(&want, &late).next_rotation, Some(at(NOW - 60 + PERIOD)));
+}
+
+#[test]
+fn a_declaration_that_did_not_work_is_not_tried_again_and_is_not_reported_as_carried_out() {
+    let want = Desired { rotate_request: None, ..with_target() };
+    let mut world = Observation { finalizer: true, ..seen() };
+    world.status.declared = Some("before".to_owned());
+    let change = ids().declaration(&id("current"), &declared("admin").hash());
+    assert_eq!(rest(&want, &world).staging, Some(StagingNews::Announced(change.clone())));
+    world.status.staging.abandoned = vec![AbandonedFact { version: change, time: at(NOW), why: Abandonment::VerifyFailed }];
+    let ended = rest(&want, &world);
+    assert_eq!((ended.provisioned.map(|refusal| refusal.reason), ended.staging), (Some(Reason::VerifyFailed), None));
+}
+
+#[test]
+fn an_abandonment_that_fails_holds_up_every_version_and_nothing_else() {
+    for request in [Some("now"), Some("later"), None] {
+        let want = Desired { rotate_request: request.map(str::to_owned), ..with_target() };
+        let mut world = staged();
+        world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why: Abandonment::VerifyFailed }];
+        let refused = Failed::denied(&Refusal::new(Reason::AbandonFailed, "no"));
+        let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..refused };
+        world.journal.record(Step::Abandon { version: version(), current: id("current") }, Effect::Failed(failed));
+        let ended = rest(&want, &world);
+        assert_eq!(ended.rotated.map(|refusal| refusal.reason), Some(Reason::AbandonFailed), "{request:?}");
+        assert_eq!(ended.staging, None);
+        let unmirrored = Observation { mirror: MirrorState::Absent, ..world };
+        assert_eq!(plan(&want, &unmirrored, at(NOW)), Next::Do(Step::CreateMirror { version: id("current") }));
+    }
+}
+
+#[test]
+fn the_label_of_an_abandoned_version_is_removed_after_another_one_became_current() {
+    let want = Desired { rotate_request: None, ..with_target() };
+    for (age, over) in [(60, true), (20, false)] {
+        let mut world = Observation { finalizer: true, ..seen() };
+        let secret = world.secret.as_mut().unwrap();
+        secret.labels.insert(crate::api::ABANDONED_LABEL.to_owned(), version());
+        secret.current = Some(super::current(20));
+        world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW - age), why: Abandonment::Withdrawn }];
+        let label = crate::api::ABANDONED_LABEL.to_owned();
+        let removed = Next::Do(Step::MoveLabel { label, from: Some(version()), to: None });
+        assert_eq!(plan(&want, &world, at(NOW)) == removed, over, "{age}");
+    }
+}

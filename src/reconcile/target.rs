@@ -1,0 +1,256 @@
+//! Steps that call a target: the staged value is read back from AWS, and the target's closed answer becomes an effect or
+//! a failure. A strategy knows nothing of AWS, and the plan nothing of a strategy.
+
+use std::time::Instant;
+
+use super::act::NewVersion;
+use super::reconciler::Reconciler;
+use crate::api::condition::Reason;
+use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, PostgresTlsMode};
+use crate::aws::{Address, Selector};
+use crate::backoff::Class;
+use crate::command::{Command, ObjectRef, SecretRef};
+use crate::compare::Observation;
+use crate::desired::{Desired, PostgresServer, Strategy, glob_allows};
+use crate::failure::Failure;
+use crate::journal::Effect;
+use crate::kubernetes::namespace::NamespacePolicy;
+use crate::kubernetes::service;
+use crate::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls};
+use crate::strategy::{Applied, Credential, Problem, Refused};
+use crate::value::Payload;
+use crate::version_id::VersionId;
+
+/// A staged version that is abandoned.
+pub(super) struct Staged<'a> {
+    pub(super) version: &'a VersionId,
+    /// The version that the target is to accept again.
+    pub(super) current: &'a VersionId,
+    /// The version that was abandoned last.
+    pub(super) abandoned: Option<&'a VersionId>,
+}
+
+impl Reconciler<'_> {
+    /// Makes the target accept a staged version. What is applied is what AWS has, not what this process composed.
+    pub(super) async fn apply(
+        &mut self,
+        want: &Desired,
+        seen: &Observation,
+        at: Address<'_>,
+        version: &VersionId,
+        from: &VersionId,
+    ) -> Result<Effect, Failure> {
+        let strategy = declared(want)?;
+        let failed = |problem| failure(want.object_ref(), strategy, Reason::ApplyFailed, problem);
+        let pending = self.credential(at, version).await?.map_err(failed)?;
+        let current = self.credential(at, from).await?.map_err(failed)?;
+        let labels = seen.secret.as_ref().map(|secret| &secret.labels);
+        let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
+        let previous = match labelled.filter(|previous| ![version, from].contains(previous)) {
+            Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
+            None => None,
+        };
+        let server = self.server(strategy);
+        let answer = SingleUser { server: &server }.apply(&pending, &current, previous.as_ref()).await;
+        let applied = answer.map_err(failed)?;
+        self.applied_version = (applied == Applied::Now).then(|| (version.clone(), Instant::now()));
+        tracing::info!(?applied, "the target accepts the staged version");
+        Ok(self.applied())
+    }
+
+    /// Makes sure that the target accepts a staged version, in a new session.
+    pub(super) async fn verify(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
+        let strategy = declared(want)?;
+        let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem);
+        let pending = self.credential(at, version).await?.map_err(failed)?;
+        let server = self.server(strategy);
+        SingleUser { server: &server }.verify(&pending).await.map_err(failed)?;
+        Ok(self.applied())
+    }
+
+    /// Abandons a staged version at the target that may accept it: the declared one, or the recorded one.
+    pub(super) async fn abandon(
+        &mut self,
+        want: &Desired,
+        seen: &Observation,
+        at: Address<'_>,
+        version: &VersionId,
+        current: &VersionId,
+    ) -> Result<Effect, Failure> {
+        let recorded = || seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
+        let strategy = want.strategy.clone().or_else(recorded).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
+        let abandoned = seen.secret.as_ref().and_then(|secret| secret.labels.get(ABANDONED_LABEL));
+        self.undo(want.object_ref(), &strategy, at, Staged { version, current, abandoned }).await
+    }
+
+    /// Sets the current value back, sees that the target accepts it and refuses the staged one, and removes `AWSPENDING`.
+    pub(super) async fn undo(
+        &mut self,
+        of: ObjectRef<'_>,
+        strategy: &Strategy,
+        at: Address<'_>,
+        staged: Staged<'_>,
+    ) -> Result<Effect, Failure> {
+        let policy = NamespacePolicy::of(&self.ctx.client, of.namespace).await?;
+        if !self.allows_host(of.namespace, &policy, strategy).await? {
+            let message = format!("{} is not allowed any more, so the staged version cannot be abandoned there", strategy.host_and_port());
+            return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message: message + &by_hand(at, staged.version) });
+        }
+        let failed = |problem| {
+            let failure = failure(of, strategy, Reason::AbandonFailed, problem);
+            Failure { message: failure.message + &by_hand(at, staged.version), ..failure }
+        };
+        // A value that no target accepts was not applied.
+        if let Ok(pending) = self.credential(at, staged.version).await? {
+            let current = self.credential(at, staged.current).await?.map_err(failed)?;
+            if !pending.is(&current) {
+                // A replica that was stopped could still apply the version: until another one is current, AWS keeps it.
+                if staged.abandoned != Some(staged.version) {
+                    self.aws()?.move_label(at, ABANDONED_LABEL, staged.abandoned, Some(staged.version)).await?;
+                }
+                let server = self.server(strategy);
+                let undone = SingleUser { server: &server }.undo(&pending, &current).await.map_err(failed)?;
+                tracing::info!(?undone, "the target accepts the current version again");
+            }
+        }
+        self.move_label(at, AWSPENDING, Some(staged.version), None).await
+    }
+
+    /// Whether the namespace may use the host of the target: a Service that leads to its own pods, or what the administrator
+    /// allows.
+    pub(super) async fn allows_host(&self, namespace: &str, policy: &NamespacePolicy, strategy: &Strategy) -> Result<bool, Failure> {
+        if glob_allows(policy.get(ALLOWED_HOSTS).unwrap_or_default(), &strategy.host_and_port()) {
+            return Ok(true);
+        }
+        match strategy.own_service() {
+            Some(service) => service::leads_to_pods(&self.ctx.client, namespace, service).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Before a version is staged: what could not be mirrored, or what the target could never accept, is not written, since
+    /// a staged version stays until it is applied.
+    pub(super) async fn admit(
+        &mut self,
+        want: &Desired,
+        seen: &Observation,
+        at: Address<'_>,
+        new: &NewVersion<'_>,
+        value: &Payload,
+    ) -> Result<(), Failure> {
+        let current = match new.predecessor {
+            Some(predecessor) => Some(self.read(at, Selector::Version(predecessor)).await?.value),
+            None => None,
+        };
+        suits(want, value, current.as_ref())?;
+        self.render(want, seen, new.version, value).map(drop).map_err(|unfit| Failure {
+            class: Class::Invalid,
+            reason: unfit.refusal.reason,
+            message: format!("no version is staged, because it could not be mirrored: {}", unfit.refusal.message),
+        })
+    }
+
+    async fn credential(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Credential, Problem>, Failure> {
+        let read = self.read(at, Selector::Version(version)).await?;
+        Ok(Credential::of(&read.value))
+    }
+
+    fn server(&self, strategy: &Strategy) -> Server {
+        let Strategy::PostgresSingleUser(server) = strategy;
+        let PostgresServer { host, address, port, database, tls, ca, query, .. } = server.as_ref();
+        let names = match tls {
+            PostgresTlsMode::VerifyFull => Some(true),
+            PostgresTlsMode::VerifyCa => Some(false),
+            PostgresTlsMode::Disable => None,
+        };
+        Server {
+            host: host.clone(),
+            address: address.clone(),
+            port: *port,
+            database: database.clone(),
+            tls: names.map_or(Tls::Disable, |names| Tls::Verify { names, ca: ca.clone() }),
+            query: query.clone(),
+            addresses: if self.ctx.policy.local_targets { Addresses::Any } else { Addresses::Remote },
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Whether the target could accept this value after that one.
+fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<(), Failure> {
+    let Some(Strategy::PostgresSingleUser(_)) = &want.strategy else { return Ok(()) };
+    let invalid = |refused: Refused| Failure {
+        class: Class::Invalid,
+        reason: Reason::InvalidSpec,
+        message: format!("no version is staged, because the server {}", Problem::from(refused).explanation()),
+    };
+    let unusable = |_| invalid(Refused::ValueUnusable);
+    let next = Credential::of(next).map_err(unusable)?;
+    let current = current.map(Credential::of).transpose().map_err(unusable)?;
+    match current {
+        Some(current) if current.user != next.user => Err(invalid(Refused::UserChanged)),
+        _ => Ok(()),
+    }
+}
+
+fn declared(want: &Desired) -> Result<&Strategy, Failure> {
+    want.strategy.as_ref().ok_or_else(|| Failure::bug("a target is called that is not declared"))
+}
+
+/// What a person can do if the target does not exist any more.
+fn by_hand(at: Address<'_>, version: &VersionId) -> String {
+    let secret = SecretRef { region: at.region, id: at.id };
+    let remove = Command::RemoveLabel { secret, label: AWSPENDING, version: version.as_str() };
+    format!("; if the server does not exist any more, or never had the version: {remove}")
+}
+
+fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem) -> Failure {
+    let host = strategy.host_and_port();
+    let (class, reason) = match problem {
+        // Few attempts, so that no user is locked.
+        Problem::Refused(_) => (Class::Denied, refused),
+        Problem::Unknown(_) => (Class::Retry, Reason::TargetUnreachable),
+    };
+    let next = match reason {
+        Reason::VerifyFailed => "the operator sets the password of the current version again".to_owned(),
+        _ => format!("the current version stays, and the operator tries again: {}", Command::RefreshByPlugin(of)),
+    };
+    let message = format!("{host} {} ({}); {next}", problem.explanation(), problem.word());
+    Failure { class, reason, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::fixture;
+    use crate::plaintext::Plaintext;
+    use crate::strategy::Unknown;
+
+    fn with_strategy() -> Desired {
+        Desired { strategy: Some(fixture::strategy()), ..fixture::desired(crate::desired::Rotation::Never) }
+    }
+
+    #[test]
+    fn the_servers_word_is_retried_rarely_and_the_networks_soon() {
+        let want = with_strategy();
+        let strategy = want.strategy.as_ref().unwrap();
+        let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, Refused::NotPermitted.into());
+        assert_eq!((refused.class, refused.reason), (Class::Denied, Reason::VerifyFailed));
+        let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, Unknown::Timeout.into());
+        assert_eq!((unknown.class, unknown.reason), (Class::Retry, Reason::TargetUnreachable));
+        assert!(unknown.message.starts_with("db.shop.svc:5432 did not answer in time (Timeout)"), "{}", unknown.message);
+    }
+
+    #[test]
+    fn what_no_server_could_accept_is_not_staged() {
+        let payload = |text: &str| Payload::Text(Plaintext::from(text.to_owned()));
+        let of = |user: &str| payload(&format!(r#"{{"username":"{user}","password":"p"}}"#));
+        let want = with_strategy();
+        assert_eq!(suits(&want, &of("app"), Some(&of("app"))), Ok(()));
+        for (next, current) in [(of("app"), of("other")), (payload("{}"), of("app")), (of("app"), payload("text"))] {
+            assert_eq!(suits(&want, &next, Some(&current)).unwrap_err().reason, Reason::InvalidSpec);
+        }
+        let without = Desired { strategy: None, ..want };
+        assert_eq!(suits(&without, &payload("{}"), Some(&of("app"))), Ok(()));
+    }
+}

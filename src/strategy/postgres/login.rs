@@ -1,0 +1,192 @@
+//! The login. Succeeds only if the server made sure of the password: a server that asks for none proves nothing.
+
+use bytes::BytesMut;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connect::Connection;
+use super::wire::{Message, Wire, sqlstate, take, text};
+use crate::strategy::{Credential, Problem, Refused, Unknown};
+
+/// Messages between the start and the first statement: a server sends about twenty.
+const MOST_MESSAGES: usize = 200;
+
+/// Logs in. The caller bounds the time.
+pub(super) async fn login(
+    connection: Connection,
+    database: &str,
+    credential: &Credential,
+) -> Result<Wire<Box<dyn super::connect::Stream>>, Problem> {
+    let Connection { stream, verified, end_point } = connection;
+    let mut wire = Wire::new(stream);
+    let parameters =
+        [("user", credential.user.as_str()), ("database", database), ("application_name", "rotated-secrets"), ("client_encoding", "UTF8")];
+    wire.send(|buffer| frontend::startup_message(parameters, buffer)).await?;
+    authenticate(&mut wire, credential, verified, end_point).await?;
+    until_ready(&mut wire).await?;
+    Ok(wire)
+}
+
+async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    credential: &Credential,
+    verified: bool,
+    end_point: Option<Vec<u8>>,
+) -> Result<(), Problem> {
+    let (code, request) = next(wire).await?;
+    let password = credential.password.expose().as_bytes();
+    match code {
+        // Nothing was asked for.
+        0 => return Err(Refused::PasswordNotRequired.into()),
+        3 | 5 if !verified => return Err(Refused::WeakAuthentication.into()),
+        3 => wire.send(|buffer| frontend::password_message(password, buffer)).await?,
+        5 => {
+            let (salt, _) = take(&request).ok_or(Unknown::ProtocolViolation)?;
+            let hash = md5_hash(credential.user.as_bytes(), password, salt);
+            wire.send(|buffer| frontend::password_message(hash.as_bytes(), buffer)).await?;
+        }
+        10 => scram(wire, &request, password, verified, end_point).await?,
+        _ => return Err(Refused::AuthenticationUnsupported.into()),
+    }
+    match next(wire).await? {
+        (0, _) => Ok(()),
+        _ => Err(Unknown::ProtocolViolation.into()),
+    }
+}
+
+/// The server proves that it knows the password too.
+async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    mechanisms: &[u8],
+    password: &[u8],
+    encrypted: bool,
+    end_point: Option<Vec<u8>>,
+) -> Result<(), Problem> {
+    let mut offered = mechanisms;
+    let (mut plain, mut bound) = (false, false);
+    while let Some((name, rest)) = text(offered).filter(|(name, _)| !name.is_empty()) {
+        plain |= name == SCRAM_SHA_256.as_bytes();
+        bound |= name == SCRAM_SHA_256_PLUS.as_bytes();
+        offered = rest;
+    }
+    let (binding, mechanism) = match end_point {
+        Some(end_point) if bound && encrypted => (ChannelBinding::tls_server_end_point(end_point), SCRAM_SHA_256_PLUS),
+        // The server compares this with what it offered, so that nobody takes the offer out.
+        Some(_) if plain => (ChannelBinding::unrequested(), SCRAM_SHA_256),
+        None if plain => (ChannelBinding::unsupported(), SCRAM_SHA_256),
+        _ => return Err(Refused::AuthenticationUnsupported.into()),
+    };
+    let mut scram = ScramSha256::new(password, binding);
+    wire.send(|buffer| frontend::sasl_initial_response(mechanism, scram.message(), buffer)).await?;
+    let (11, challenge) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
+    // The number of iterations is bounded by the library; even so, other tasks go on meanwhile.
+    scram = tokio::task::spawn_blocking(move || scram.update(&challenge).map(|()| scram))
+        .await
+        .map_err(|_| Unknown::ProtocolViolation)?
+        .map_err(|_| Unknown::ProtocolViolation)?;
+    wire.send(|buffer| frontend::sasl_response(scram.message(), buffer)).await?;
+    let (12, proof) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
+    // A server that cannot prove it is not the one that the password is for.
+    scram.finish(&proof).map_err(|_| Unknown::ProtocolViolation.into())
+}
+
+/// The next message about authentication: its code, and the rest.
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(u32, Vec<u8>), Problem> {
+    for _ in 0..MOST_MESSAGES {
+        let Message { tag, body } = wire.receive().await?;
+        match tag {
+            b'R' => {
+                let (code, rest) = take(&body).ok_or(Unknown::ProtocolViolation)?;
+                return Ok((u32::from_be_bytes(code), rest.to_vec()));
+            }
+            b'E' => return Err(of_login(&sqlstate(&body))),
+            // A notice, or that the server knows no newer protocol.
+            b'N' | b'v' => {}
+            _ => return Err(Unknown::ProtocolViolation.into()),
+        }
+    }
+    Err(Unknown::ProtocolViolation.into())
+}
+
+/// Parameters of the server, until it waits for a statement. It can still refuse: whether the role may log in is
+/// checked after the password.
+async fn until_ready<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(), Problem> {
+    for _ in 0..MOST_MESSAGES {
+        let Message { tag, body } = wire.receive().await?;
+        match tag {
+            b'Z' => return Ok(()),
+            b'E' => return Err(of_login(&sqlstate(&body))),
+            b'S' | b'K' | b'N' => {}
+            _ => return Err(Unknown::ProtocolViolation.into()),
+        }
+    }
+    Err(Unknown::ProtocolViolation.into())
+}
+
+/// What an error during the login means.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+pub(super) fn of_login(code: &str) -> Problem {
+    match code {
+        "28P01" => Refused::PasswordRefused.into(),
+        // 42501: CONNECT on the database.
+        "28000" | "42501" => Refused::LoginNotPermitted.into(),
+        "3D000" => Refused::DatabaseNotFound.into(),
+        "53300" => Unknown::ConnectionLimit.into(),
+        _ => general(code),
+    }
+}
+
+/// What an error of a statement means.
+pub(super) fn of_statement(code: &str) -> Problem {
+    match code {
+        "42501" => Refused::NotPermitted.into(),
+        "25006" => Refused::ReadOnly.into(),
+        // The statement or its lock took too long.
+        "57014" | "55P03" => Unknown::Timeout.into(),
+        _ => general(code),
+    }
+}
+
+fn general(code: &str) -> Problem {
+    match code.get(..2) {
+        // Resources, an operator's intervention, the connection, the system, an internal error (two that change one role at
+        // once), a transaction that was rolled back.
+        Some("53" | "57" | "58" | "XX" | "40") => Unknown::ServerUnavailable.into(),
+        Some("08") => Unknown::ConnectionLost.into(),
+        Some(_) => Refused::Rejected.into(),
+        None => Unknown::ProtocolViolation.into(),
+    }
+}
+
+/// A statement as a message.
+pub(super) fn statement(sql: &str) -> impl FnOnce(&mut BytesMut) -> std::io::Result<()> + '_ {
+    move |buffer| frontend::query(sql, buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_is_told_from_what_happened_to_it() {
+        let table: [(&str, Problem, Problem); 12] = [
+            ("28P01", Refused::PasswordRefused.into(), Refused::Rejected.into()),
+            ("28000", Refused::LoginNotPermitted.into(), Refused::Rejected.into()),
+            ("3D000", Refused::DatabaseNotFound.into(), Refused::Rejected.into()),
+            ("42501", Refused::LoginNotPermitted.into(), Refused::NotPermitted.into()),
+            ("53300", Unknown::ConnectionLimit.into(), Unknown::ServerUnavailable.into()),
+            ("25006", Refused::Rejected.into(), Refused::ReadOnly.into()),
+            ("57P03", Unknown::ServerUnavailable.into(), Unknown::ServerUnavailable.into()),
+            ("57014", Unknown::ServerUnavailable.into(), Unknown::Timeout.into()),
+            ("XX000", Unknown::ServerUnavailable.into(), Unknown::ServerUnavailable.into()),
+            ("08P01", Unknown::ConnectionLost.into(), Unknown::ConnectionLost.into()),
+            ("22023", Refused::Rejected.into(), Refused::Rejected.into()),
+            ("", Unknown::ProtocolViolation.into(), Unknown::ProtocolViolation.into()),
+        ];
+        for (code, login, statement) in table {
+            assert_eq!((of_login(code), of_statement(code)), (login, statement), "{code}");
+        }
+    }
+}

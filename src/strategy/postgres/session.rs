@@ -1,0 +1,95 @@
+//! A session: statements and their rows.
+
+use std::time::Duration;
+
+use postgres_protocol::message::frontend;
+use tokio::time::timeout;
+
+use super::connect::{Stream, connect};
+use super::login::{login, of_statement, statement};
+use super::server::Server;
+use super::wire::{Message, Wire, row, sqlstate};
+use crate::strategy::{Credential, Problem, Refused, Unknown};
+
+/// Messages in the answer to one statement.
+const MOST_MESSAGES: usize = 1000;
+/// After this time without a statement the server ends the session: shorter than the time in which another replica takes
+/// over, so that a process that was stopped cannot go on with it. In milliseconds.
+const IDLE: u32 = 5000;
+
+/// The rows of an answer.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
+
+/// A session of a user.
+pub(super) struct Session {
+    wire: Wire<Box<dyn Stream>>,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+impl Session {
+    /// Logs in, and sets what every session needs.
+    pub(super) async fn open(server: &Server, credential: &Credential) -> Result<Self, Problem> {
+        let opened = timeout(server.limits.connect, async {
+            let connection = connect(server).await?;
+            login(connection, &server.database, credential).await
+        });
+        let wire = opened.await.map_err(|_| Unknown::Timeout)??;
+        let mut session = Self { wire, patience: server.limits.statement };
+        // The server gives up first, and says so.
+        let millis = server.limits.statement.mul_f64(0.8).as_millis();
+        // What the role's own settings may have changed. SET ROLE NONE: the user that logged in, not its default role.
+        let begin = format!(
+            "SET search_path TO pg_catalog; SET statement_timeout TO {millis}; SET lock_timeout TO {millis}; SET ROLE NONE; \
+             SET standard_conforming_strings TO on; SET default_transaction_read_only TO off"
+        );
+        session.run(&begin).await?;
+        // Servers before PostgreSQL 14 do not know it.
+        match session.run(&format!("SET idle_session_timeout TO {IDLE}")).await {
+            Ok(_) | Err(Problem::Refused(Refused::Rejected)) => Ok(session),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Runs statements, and gives the rows of all of them.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<Rows, Problem> {
+        timeout(self.patience, self.answer(sql)).await.map_err(|_| Unknown::Timeout)?
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Rows, Problem> {
+        self.wire.send(statement(sql)).await?;
+        let (mut rows, mut error) = (Rows::new(), None);
+        for _ in 0..MOST_MESSAGES {
+            let Message { tag, body } = match self.wire.receive().await {
+                Ok(message) => message,
+                // A server that ends the session says why first.
+                Err(lost) => return Err(error.unwrap_or(lost)),
+            };
+            match tag {
+                b'Z' => return error.map_or(Ok(rows), Err),
+                b'E' => error = error.or_else(|| Some(of_statement(&sqlstate(&body)))),
+                b'D' => rows.push(row(&body).ok_or(Unknown::ProtocolViolation)?),
+                // Done, columns, nothing to do, notices, parameters, notifications.
+                b'C' | b'T' | b'I' | b'N' | b'S' | b'A' => {}
+                // COPY, among others: it would wait for data.
+                _ => return Err(Unknown::ProtocolViolation.into()),
+            }
+        }
+        Err(Unknown::ProtocolViolation.into())
+    }
+
+    /// The only value of the only row.
+    pub(super) async fn value(&mut self, sql: &str) -> Result<Option<String>, Problem> {
+        let rows = self.run(sql).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// Ends the session. It ends with this value too, but then the server logs a lost connection.
+    pub(super) async fn close(mut self) {
+        let ending = self.wire.send(|buffer| {
+            frontend::terminate(buffer);
+            Ok(())
+        });
+        let _ = timeout(Duration::from_secs(1), ending).await;
+    }
+}

@@ -1,0 +1,154 @@
+//! One user, whose password changes. Between the change in the server and the write of the mirror, new logins with the
+//! mirrored password fail.
+
+use std::future::Future;
+
+use tokio::time::timeout;
+
+use super::server::Server;
+use super::session::Session;
+use crate::plaintext::Plaintext;
+use crate::strategy::{Applied, Credential, Problem, Refused, Undone, Unknown};
+
+/// The strategy for one user of one server.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleUser<'a> {
+    /// The server.
+    pub server: &'a Server,
+}
+
+/// A refusal of the password alone: another password may be accepted.
+const WRONG: Problem = Problem::Refused(Refused::PasswordRefused);
+
+impl SingleUser<'_> {
+    /// Makes the server accept `pending`. At most three logins.
+    ///
+    /// # Errors
+    /// The server's refusal, or that its answer is not known. Then the server accepts `pending` or what it accepted before.
+    pub async fn apply(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Applied, Problem> {
+        self.within_a_step(async {
+            if pending.user != current.user {
+                return Err(Refused::UserChanged.into());
+            }
+            match self.log_in(pending).await {
+                Ok(session) => {
+                    session.close().await;
+                    return Ok(Applied::Already);
+                }
+                Err(WRONG) => {}
+                Err(problem) => return Err(problem),
+            }
+            let mut session = self.log_in_with_an_older_one(current, previous).await?;
+            // What fails for the old password is not the new one's fault, and would fail once no other one is left.
+            self.run_query(&mut session).await?;
+            set_password(&mut session, &pending.password).await?;
+            session.close().await;
+            Ok(Applied::Now)
+        })
+        .await
+    }
+
+    /// Makes sure, in a new session, that the server accepts `pending` and that the user can work.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
+        self.within_a_step(async {
+            let mut session = self.log_in(pending).await?;
+            let user = session.value("SELECT session_user::text").await?;
+            if user.as_deref() != Some(pending.user.as_str()) {
+                return Err(Refused::WrongUser.into());
+            }
+            self.run_query(&mut session).await?;
+            session.close().await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes the server refuse `pending` and accept `current`, both seen by a login. At most three logins.
+    ///
+    /// # Errors
+    /// [`Refused::NoPasswordAccepted`] if it accepts neither, or what else it answers.
+    pub async fn undo(&self, pending: &Credential, current: &Credential) -> Result<Undone, Problem> {
+        self.within_a_step(async {
+            if pending.is(current) {
+                return Err(Refused::CannotUndo.into());
+            }
+            let done = match self.log_in(pending).await {
+                Ok(mut session) => {
+                    set_password(&mut session, &current.password).await?;
+                    session.close().await;
+                    match self.log_in(pending).await {
+                        Ok(_) => return Err(Refused::CannotUndo.into()),
+                        Err(WRONG) => Undone::Now,
+                        Err(problem) => return Err(problem),
+                    }
+                }
+                Err(WRONG) => Undone::Nothing,
+                Err(problem) => return Err(problem),
+            };
+            match self.log_in(current).await {
+                Ok(session) => session.close().await,
+                Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
+                Err(problem) => return Err(problem),
+            }
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Whether the server accepts a value. One login.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
+        self.within_a_step(async {
+            self.log_in(current).await?.close().await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn within_a_step<T>(&self, step: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        timeout(self.server.limits.step, step).await.map_err(|_| Problem::from(Unknown::Timeout))?
+    }
+
+    async fn log_in(&self, credential: &Credential) -> Result<Session, Problem> {
+        Session::open(self.server, credential).await
+    }
+
+    /// The old password is also what keeps a replica out that was stopped and wakes up late: once another one has applied a
+    /// later version, it is refused.
+    async fn log_in_with_an_older_one(&self, current: &Credential, previous: Option<&Credential>) -> Result<Session, Problem> {
+        match self.log_in(current).await {
+            Err(WRONG) => {}
+            opened => return opened,
+        }
+        let Some(previous) = previous.filter(|previous| previous.user == current.user) else {
+            return Err(Refused::NoPasswordAccepted.into());
+        };
+        match self.log_in(previous).await {
+            Err(WRONG) => Err(Refused::NoPasswordAccepted.into()),
+            opened => opened,
+        }
+    }
+
+    /// The declared query, in a transaction that is read-only and rolled back.
+    async fn run_query(&self, session: &mut Session) -> Result<(), Problem> {
+        let Some(query) = &self.server.query else { return Ok(()) };
+        session.run("BEGIN READ ONLY; RESET search_path; RESET ROLE").await?;
+        match session.run(query).await {
+            Ok(_) => session.run("ROLLBACK; SET search_path TO pg_catalog; SET ROLE NONE").await.map(drop),
+            Err(Problem::Refused(_)) => Err(Refused::QueryFailed.into()),
+            Err(unknown @ Problem::Unknown(_)) => Err(unknown),
+        }
+    }
+}
+
+/// The server gets a verifier, which it stores as it is: the password is in no log of it.
+async fn set_password(session: &mut Session, password: &Plaintext) -> Result<(), Problem> {
+    let verifier = postgres_protocol::password::scram_sha_256(password.expose().as_bytes());
+    // Base64, digits and "$:-": nothing that ends a literal.
+    session.run(&format!("ALTER ROLE SESSION_USER PASSWORD '{verifier}'")).await.map(drop)
+}

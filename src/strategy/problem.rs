@@ -1,0 +1,169 @@
+//! Why a target did not do what it was asked for.
+
+use strum::{IntoStaticStr, VariantArray};
+
+/// The target's word, or the network's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// The target said so, or cannot be trusted. A person is needed.
+    Refused(Refused),
+    /// Nobody said so: what the target did is not known. Tried again soon.
+    Unknown(Unknown),
+}
+
+/// What a target refuses, or why it is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+pub enum Refused {
+    /// The password is wrong, or the user does not exist: servers do not tell these apart.
+    PasswordRefused,
+    /// None of the passwords that AWS has is accepted.
+    NoPasswordAccepted,
+    /// The user may not log in, or not from here.
+    LoginNotPermitted,
+    /// The server lets the user in without asking for the password, so nothing is proven.
+    PasswordNotRequired,
+    /// The server asks for the password in a way that would reveal it.
+    WeakAuthentication,
+    /// The server asks for something other than a password.
+    AuthenticationUnsupported,
+    /// The server does not speak TLS.
+    TlsNotOffered,
+    /// The certificate is expired, for another name, or from an unknown authority.
+    CertificateRefused,
+    /// The declared CA certificates cannot be read.
+    CaUnusable,
+    /// The database does not exist.
+    DatabaseNotFound,
+    /// The user may not do this.
+    NotPermitted,
+    /// The server is a standby or is read-only.
+    ReadOnly,
+    /// The server rejects the statement, or the value.
+    Rejected,
+    /// The declared query fails.
+    QueryFailed,
+    /// The session runs as another user than the one that logged in.
+    WrongUser,
+    /// The staged value has another user name than the current one.
+    UserChanged,
+    /// The value has no usable `username` and `password`.
+    ValueUnusable,
+    /// The name leads to addresses that are always refused.
+    AddressRefused,
+    /// The value of the staged version is in force, and the earlier one cannot be set again.
+    CannotUndo,
+}
+
+/// Why it is not known what a target did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+pub enum Unknown {
+    /// The name cannot be resolved, or no connection can be made.
+    Unreachable,
+    /// The connection ended early.
+    ConnectionLost,
+    /// No answer in time.
+    Timeout,
+    /// All connections are taken.
+    ConnectionLimit,
+    /// The server starts, stops, or is out of resources.
+    ServerUnavailable,
+    /// The server does not keep to the protocol, or sends too much.
+    ProtocolViolation,
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Unknown> for Problem {
+    fn from(unknown: Unknown) -> Self {
+        Self::Unknown(unknown)
+    }
+}
+
+impl Problem {
+    /// The word for status, logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused(refused) => refused.into(),
+            Self::Unknown(unknown) => unknown.into(),
+        }
+    }
+
+    /// What happened and what to do, as the second half of a sentence that names the host.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Refused(refused) => refused.explanation(),
+            Self::Unknown(unknown) => unknown.explanation(),
+        }
+    }
+}
+
+impl Refused {
+    fn explanation(self) -> &'static str {
+        match self {
+            Self::PasswordRefused => "refuses the password, or has no such user",
+            Self::NoPasswordAccepted => {
+                "accepts neither the staged nor the current nor the previous password: set the user's password to that of the current version"
+            }
+            Self::LoginNotPermitted => "does not permit the user to log in from here: check the role (LOGIN) and pg_hba.conf",
+            Self::PasswordNotRequired => {
+                "does not ask the user for a password, so nothing can be verified: require scram-sha-256 for this user in pg_hba.conf"
+            }
+            Self::WeakAuthentication => {
+                "asks for the password in a form that would reveal it to others: use scram-sha-256, or a verified TLS connection"
+            }
+            Self::AuthenticationUnsupported => {
+                "asks for a kind of authentication other than a password: require scram-sha-256 in pg_hba.conf"
+            }
+            Self::TlsNotOffered => "does not offer TLS: enable it on the server, or set tls.mode to Disable",
+            Self::CertificateRefused => {
+                "shows a certificate that cannot be verified (expired, another name, or an unknown authority): correct the certificate, or \
+                 tls.caBundle"
+            }
+            Self::CaUnusable => "cannot be verified: tls.caBundle has no usable certificate",
+            Self::DatabaseNotFound => "has no such database: correct the field database",
+            Self::NotPermitted => "does not permit the user to change its own password",
+            Self::ReadOnly => "is read-only (a standby): name the primary server",
+            Self::Rejected => "rejects the statement; its log says why",
+            Self::QueryFailed => "fails the query verify.sql; its log says why",
+            Self::WrongUser => "runs the session as another user than the one that logged in",
+            Self::UserChanged => {
+                "has one user for SingleUser, and the staged value names another one: restore the user name in spec.value.data.username"
+            }
+            Self::ValueUnusable => "needs the fields username and password, each a text that is not empty",
+            Self::AddressRefused => "is at an address that is always refused (loopback, link-local, metadata)",
+            Self::CannotUndo => "has the staged password in force, and the earlier one cannot be set again",
+        }
+    }
+}
+
+impl Unknown {
+    fn explanation(self) -> &'static str {
+        match self {
+            Self::Unreachable => "cannot be reached",
+            Self::ConnectionLost => "ended the connection early",
+            Self::Timeout => "did not answer in time",
+            Self::ConnectionLimit => "has no free connection for the user",
+            Self::ServerUnavailable => "is starting, stopping, or out of resources",
+            Self::ProtocolViolation => "does not answer as PostgreSQL does",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_one_word_and_each_explanation_a_sentence_end() {
+        let refused = Refused::VARIANTS.iter().map(|refused| Problem::Refused(*refused));
+        let unknown = Unknown::VARIANTS.iter().map(|unknown| Problem::Unknown(*unknown));
+        for problem in refused.chain(unknown) {
+            assert!(problem.word().bytes().all(|byte| byte.is_ascii_alphabetic()), "{problem:?}");
+            assert!(!problem.explanation().ends_with('.') && problem.explanation().len() > 10, "{problem:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Every message to the server is a crash point: the connection ends before the server has it, or after it has it and
+//! before its answer arrives.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rotated_secrets::strategy::postgres::{Limits, Server, SingleUser, Tls};
+use rotated_secrets::strategy::{Applied, Problem, Undone, Unknown};
+
+use super::proxy::{Break, Proxy};
+use super::stand::{NEW, OLD, Stand};
+
+/// The server behind a proxy, which reads what is not encrypted.
+fn through(stand: &Stand, proxy: &Proxy) -> Server {
+    Server { host: "127.0.0.1".to_owned(), address: "127.0.0.1".to_owned(), port: proxy.port, tls: Tls::Disable, ..stand.server.clone() }
+}
+
+async fn apply(stand: &Stand, at: Option<(usize, Break)>) -> Result<(Result<Applied, Problem>, usize)> {
+    let proxy = Proxy::start(stand.postgres.port(), at).await?;
+    let server = through(stand, &proxy);
+    let answer = SingleUser { server: &server }.apply(&stand.with(NEW), &stand.with(OLD), None).await;
+    Ok((answer, proxy.seen()))
+}
+
+/// What the server accepts now, as our own client sees it: old or new.
+async fn accepts(stand: &Stand) -> [bool; 2] {
+    let old = stand.strategy().check(&stand.with(OLD)).await;
+    let new = stand.strategy().check(&stand.with(NEW)).await;
+    [old.is_ok(), new.is_ok()]
+}
+
+#[tokio::test]
+async fn wherever_an_attempt_ends_the_server_accepts_one_of_the_two_and_the_next_attempt_finishes() -> Result<()> {
+    let stand = Stand::new("cut_once")?;
+    let (answer, messages) = apply(&stand, None).await?;
+    assert_eq!(answer, Ok(Applied::Now));
+    // Two logins of three messages; the first is refused. Two settings and the statement.
+    assert_eq!(messages, 3 + 3 + 3);
+    let (mut lost, mut done) = (0, 0);
+    for at in 0..messages {
+        for moment in [Break::Before, Break::After] {
+            stand.reset(OLD)?;
+            let (answer, _) = apply(&stand, Some((at, moment))).await?;
+            assert_eq!(answer, Err(Problem::Unknown(Unknown::ConnectionLost)), "{at} {moment:?}");
+            let accepted = accepts(&stand).await;
+            assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1, "{at} {moment:?}");
+            let changed = at == messages - 1 && moment == Break::After;
+            assert_eq!(accepted, [!changed, changed], "{at} {moment:?}");
+            let (next, _) = apply(&stand, None).await?;
+            assert_eq!(next, Ok(if changed { Applied::Already } else { Applied::Now }), "{at} {moment:?}");
+            assert_eq!(stand.accepted()?, [NEW], "{at} {moment:?}");
+            if changed { done += 1 } else { lost += 1 }
+        }
+    }
+    assert_eq!((lost, done), (17, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_attempts_that_end_anywhere_leave_nothing_that_a_third_one_does_not_finish() -> Result<()> {
+    let stand = Stand::new("cut_twice")?;
+    let messages = 9;
+    let mut plans = 0;
+    for first in 0..messages {
+        for second in 0..messages {
+            for moments in [[Break::Before, Break::After], [Break::After, Break::After], [Break::After, Break::Before]] {
+                stand.reset(OLD)?;
+                for (at, moment) in [first, second].into_iter().zip(moments) {
+                    let _ = apply(&stand, Some((at, moment))).await?;
+                    let accepted = accepts(&stand).await;
+                    assert_ne!(accepted[0], accepted[1], "{first} {second} {moments:?}");
+                }
+                assert!(apply(&stand, None).await?.0.is_ok(), "{first} {second} {moments:?}");
+                assert_eq!(accepts(&stand).await, [false, true], "{first} {second} {moments:?}");
+                plans += 1;
+            }
+        }
+    }
+    assert_eq!(plans, 243);
+    Ok(())
+}
+
+#[tokio::test]
+async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
+    let stand = Stand::new("cut_undo")?;
+    for at in 0..12 {
+        for moment in [Break::Before, Break::After] {
+            stand.reset(NEW)?;
+            let proxy = Proxy::start(stand.postgres.port(), Some((at, moment))).await?;
+            let server = through(&stand, &proxy);
+            let _ = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD)).await;
+            let accepted = accepts(&stand).await;
+            assert_ne!(accepted[0], accepted[1], "{at} {moment:?}");
+            let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD)).await;
+            assert_eq!(undone, Ok(if accepted[0] { Undone::Nothing } else { Undone::Now }), "{at} {moment:?}");
+            assert_eq!(stand.accepted()?, [OLD], "{at} {moment:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() -> Result<()> {
+    let mut stand = Stand::new("misbehaves")?;
+    for at in 0..9 {
+        for (kind, limit) in [
+            (Break::Hang, Duration::from_millis(400)),
+            (Break::Flood, stand.server.limits.step),
+            (Break::AskForData, stand.server.limits.step),
+        ] {
+            stand.reset(OLD)?;
+            stand.server.limits = Limits { connect: limit, statement: limit, step: limit };
+            let (answer, _) = apply(&stand, Some((at, kind))).await?;
+            stand.server.limits =
+                Limits { connect: Duration::from_mins(1), statement: Duration::from_mins(1), step: Duration::from_mins(3) };
+            let expected = if kind == Break::Hang { Unknown::Timeout } else { Unknown::ProtocolViolation };
+            assert_eq!(answer, Err(Problem::Unknown(expected)), "{at} {kind:?}");
+            let accepted = accepts(&stand).await;
+            assert_ne!(accepted[0], accepted[1], "{at} {kind:?}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Strategies against real servers, and against servers that misbehave.
+
+mod cuts;
+mod hostile;
+mod proxy;
+mod single_user;
+mod stand;
+mod troubles;
