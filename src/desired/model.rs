@@ -186,7 +186,7 @@ impl Desired {
         self.value.is_some() || matches!(self.rotation, Rotation::Lambda(_))
     }
 
-    /// Whether deletion of the object requires cleanup: as `needs_cleanup`.
+    /// Whether deletion of the object requires cleanup: as `needs_cleanup`, except for a version that is staged already.
     pub fn needs_finalizer(&self) -> bool {
         let retained = self.target.as_ref().is_some_and(|target| target.retained);
         // A version that is staged then is abandoned.

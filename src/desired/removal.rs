@@ -10,8 +10,8 @@ use super::arn::{SecretArn, is_default_name};
 use super::policy::Policy;
 use super::strategy::Strategy;
 use crate::api::{
-    AwsDeletionPolicy, Cause, CreationPolicy, RotatedSecret, RotatedSecretSpec, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE,
-    TAG_NAMESPACE_UID, TAG_UID,
+    AwsDeletionPolicy, Cause, CreationPolicy, RotatedSecret, SecretDeletionPolicy, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID,
+    TAG_UID,
 };
 use crate::command::ObjectRef;
 use crate::identity::Session;
@@ -77,12 +77,15 @@ pub enum Owner {
     Another,
 }
 
-/// Whether the deletion of such an object requires work. It follows from the spec alone, so that it is known before
-/// anything else is. An object that has lost `spec.value` reports the AWS secret that it leaves behind.
-pub fn needs_cleanup(spec: &RotatedSecretSpec) -> bool {
+/// Whether the deletion of such an object requires work. It follows from the object alone, so that it is known before
+/// anything else is. An object that has lost `spec.value` reports the AWS secret that it leaves behind. One that has lost
+/// its target abandons the version that the status says is staged.
+pub fn needs_cleanup(object: &RotatedSecret) -> bool {
+    let spec = &object.spec;
     let retains = spec.target.creation_policy == CreationPolicy::Owner && spec.target.deletion_policy == SecretDeletionPolicy::Retain;
     // A version that is staged then is abandoned.
-    let staged = spec.rotation.as_ref().is_some_and(|rotation| rotation.postgres.is_some());
+    let staged = spec.rotation.as_ref().is_some_and(|rotation| rotation.postgres.is_some())
+        || object.status.as_ref().is_some_and(|status| status.staged.is_some());
     spec.aws.deletion_policy == AwsDeletionPolicy::Delete || retains || staged
 }
 

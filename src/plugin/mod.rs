@@ -68,7 +68,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Rotate(args) => {
             objects::each(&session, &args.objects, &args.wait, async |task| request::rotate(&session, task, args.force).await).await
         }
-        Command::Rollback(args) => rollback::run(&session, &args).await,
+        Command::Rollback(args) => Box::pin(rollback::run(&session, &args)).await,
         Command::Refresh(args) => {
             objects::each(&session, &args.objects, &args.wait, async |task| request::refresh(&session, task).await).await
         }

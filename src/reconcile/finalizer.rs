@@ -1,4 +1,4 @@
-//! The finalizer of an object that has something to clean up. It follows from the spec alone, so it needs no read of AWS
+//! The finalizer of an object that has something to clean up. It follows from the object alone, so it needs no read of AWS
 //! and no permission of the Namespace, and it is set while the object is suspended, refused or waiting: otherwise an
 //! object whose deletion policy was just changed could be deleted without a word.
 
@@ -17,7 +17,7 @@ impl Reconciler<'_> {
     /// Adds or removes the finalizer of an object that has an AWS secret or a Secret. A new object gets it from the plan,
     /// immediately before the first of them is made: until then there is nothing to clean up.
     pub(super) async fn keep_finalizer(&mut self, waits: &Waits) -> Option<(Step, Effect)> {
-        let (needed, present) = (needs_cleanup(&self.object.spec), self.has_finalizer());
+        let (needed, present) = (needs_cleanup(&self.object), self.has_finalizer());
         let step = if needed { Step::AddFinalizer } else { Step::RemoveFinalizer };
         let held = waits.steps.iter().any(|(key, _)| *key == step.key());
         if needed == present || held || !self.has_something() {

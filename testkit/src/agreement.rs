@@ -7,6 +7,7 @@ use emulator::SecretSnapshot;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use rotated_secrets::api::{RotatedSecret, VERSION_ID};
+use serde_json::Value;
 
 use crate::TestNamespace;
 
@@ -73,11 +74,12 @@ pub fn ready_reason(object: &RotatedSecret) -> Option<(String, String)> {
     conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| (ready.status.clone(), ready.reason.clone()))
 }
 
-/// The fields of a value; a plain string is one under `value`.
+/// The fields of a value, numbers as they are written; a plain string is one under `value`.
 pub fn fields(value: Option<&str>) -> BTreeMap<String, Vec<u8>> {
     let Some(value) = value else { return BTreeMap::new() };
-    match serde_json::from_str::<BTreeMap<String, String>>(value) {
-        Ok(fields) => fields.into_iter().map(|(name, text)| (name, text.into_bytes())).collect(),
+    let text = |field: Value| field.as_str().map_or_else(|| field.to_string(), str::to_owned);
+    match serde_json::from_str::<BTreeMap<String, Value>>(value) {
+        Ok(fields) => fields.into_iter().map(|(name, field)| (name, text(field).into_bytes())).collect(),
         Err(_) => BTreeMap::from([("value".to_owned(), value.as_bytes().to_vec())]),
     }
 }

@@ -32,6 +32,7 @@ mod pin;
 mod postgres;
 mod postgres_abandon;
 mod postgres_docs;
+mod postgres_migration;
 mod regions;
 mod requests;
 mod rollback;

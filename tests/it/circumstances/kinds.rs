@@ -153,8 +153,10 @@ pub(super) static AHEAD: Circumstance = Circumstance {
     of_second: false,
     // AWS is read before nearly every step.
     untaken: &[
+        "Abandon",
         "Adopt",
         "AdoptMirror",
+        "Apply",
         "CancelRotation",
         "ClaimRotation",
         "ConfigureRotation",
@@ -180,6 +182,7 @@ pub(super) static AHEAD: Circumstance = Circumstance {
         "StopReplicating",
         "Tag",
         "Untag",
+        "Verify",
     ],
     ..Circumstance::of("ahead", |seen| {
         let Some(status) = seen.object.as_ref().and_then(|object| object.status.as_ref()) else { return 0 };
