@@ -52,7 +52,7 @@ pub(super) static STALE: Circumstance = Circumstance {
         case.world.emulator.set_faults(FaultPlan::none());
         case.world.emulator.clock().advance(3 * OLD);
     },
-    unmet: &["delete-in-ending-namespace", "delete-mirror", "edit-mirror", "pin", "unmirror"],
+    unmet: &["delete", "delete-mirror", "edit-mirror", "pin", "unmirror"],
     ..Circumstance::of("stale", |seen| usize::try_from(seen.case.world.emulator.counters().outdated()).unwrap_or(usize::MAX))
 };
 
@@ -64,7 +64,7 @@ pub(super) static FLAGS: Circumstance = Circumstance {
     },
     // The flags say where a new AWS secret is.
     records_first: &["adopt", "come-back", "create"],
-    untaken: &["AddFinalizer", "Adopt", "AdoptMirror", "Create", "Restore"],
+    untaken: &["AddFinalizer", "Adopt", "AdoptMirror", "Create", "Restore", "RestoreCurrent"],
     of_first: false,
     ..Circumstance::of("flags", |seen| {
         let at_the_old_place = |id: &str| id.starts_with(PREFIX) || id.contains(&format!(":{REGION}:"));
@@ -83,8 +83,9 @@ pub(super) static NO_STATUS: Circumstance = Circumstance {
         ready(Ok(())).boxed()
     },
     unmet: &["delete", "delete-in-ending-namespace", "delete-replicated"],
-    // An adoption is reported before it is carried out, and before AWS restores what is adopted.
-    untaken: &["Adopt", "AdoptMirror", "Restore"],
+    // An adoption is reported before it is carried out, and before AWS restores what is adopted. A version is reported
+    // before it is staged for a target, and so before it is applied.
+    untaken: &["Abandon", "Adopt", "AdoptMirror", "Apply", "Restore", "Verify"],
     of_second: false,
     ..Circumstance::of("no-status", |seen| seen.case.world.refusals.status.met())
 };
