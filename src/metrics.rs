@@ -47,8 +47,7 @@ struct Inner {
     reconcile_duration: Histogram,
     aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
     target_gap: Family<[Label; 1], Histogram, fn() -> Histogram>,
-    /// Counts the objects at scrape time. One scrape is rendered at a time, because the gauges are recalculated for
-    /// each.
+    /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     page: Mutex<()>,
 }

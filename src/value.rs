@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rand::CryptoRng;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::api::SecretType;
 use crate::generate::{Fields, Generator, Kept};
 use crate::plaintext::{Plaintext, SecretBytes};
 
 mod composition;
+mod hash;
 
 pub use composition::{ComposeError, Former};
+pub use hash::short_hash;
 
 /// Maximum size of a value in bytes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
@@ -383,16 +384,6 @@ pub(crate) fn is_secret_key(name: &str) -> bool {
         && name != "."
         && !name.starts_with("..")
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-}
-
-/// The first 16 hexadecimal digits of a SHA-256. Must not be used for values: the hash of a weak secret can be
-/// searched.
-pub fn short_hash(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

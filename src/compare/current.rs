@@ -31,7 +31,7 @@ pub(super) fn current(input: Input<'_>, secret: &AwsSecret, version: &VersionId)
     // A secret that was lost and created again has the same id for its first version under another ARN.
     let head = status.history.first().filter(|_| status.arn.as_deref() == Some(secret.arn.as_str()));
     let reported = head.filter(|head| head.version == *version).map(|head| head.time);
-    let unsure = want.value.is_some() && status.declared.is_none();
+    let unsure = want.value.is_some() && status.declared.hash.is_none();
     let (changed, matches) = match reported {
         Some(time) if !unsure => (time, None),
         // The next step writes this version to the mirror and reads its creation date.

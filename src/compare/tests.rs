@@ -22,7 +22,7 @@ use super::*;
 use crate::api::{AWSCURRENT, AWSPREVIOUS, Cause, RotatedSecret, RotatedSecretSpec};
 use crate::desired::tests::policy;
 use crate::desired::{Policy, Rotation};
-use crate::facts::{HistoryFact, MirrorFacts, ReportedSchedule};
+use crate::facts::{DeclaredFacts, HistoryFact, MirrorFacts, ReportedSchedule};
 use crate::journal::Effect;
 use crate::step::{Source, Stage, Step};
 use crate::value::DeclaredValue;
@@ -120,7 +120,7 @@ impl Scene {
         };
         let status = StatusFacts {
             arn: Some(ARN.to_owned()),
-            declared: want.value.as_ref().map(DeclaredValue::hash),
+            declared: DeclaredFacts { hash: want.value.as_ref().map(DeclaredValue::hash), ..DeclaredFacts::default() },
             history: vec![entry("current", HOUR, Cause::Scheduled), entry("previous", 2 * HOUR, Cause::Created)],
             last_rotation: Some(ago(HOUR)),
             current_generation: true,

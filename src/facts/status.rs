@@ -16,10 +16,8 @@ pub struct StatusFacts {
     pub applied: AppliedStatus,
     /// A version that the operator wrote and AWS did not show yet, and when it was created.
     pub unseen: Option<(VersionId, Timestamp)>,
-    /// Hash of what was declared when a version was last made.
-    pub declared: Option<String>,
-    /// The fields that were declared then.
-    pub declared_fields: DeclaredFields,
+    /// What was declared when a version was last made.
+    pub declared: DeclaredFacts,
     /// The schedule that was in force.
     pub schedule: Option<ReportedSchedule>,
     /// The version that the newest one replaced.
@@ -70,12 +68,14 @@ impl StagingFacts {
     }
 }
 
-/// Names of the fields that were declared when a version was last made.
+/// What was declared when a version was last made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DeclaredFields {
-    /// All of them.
+pub struct DeclaredFacts {
+    /// Its hash.
+    pub hash: Option<String>,
+    /// Names of all fields.
     pub all: Vec<String>,
-    /// Those that had a fixed content.
+    /// Names of the fields that had a fixed content.
     pub fixed: Vec<String>,
 }
 

@@ -44,18 +44,14 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
         return kept("spec.value was removed from the object, which has not managed the AWS secret since".to_owned());
     }
     if removal.suspended {
-        let why = "spec.suspend is true, so nothing is changed in AWS".to_owned();
-        return if aws.window.is_some() || removal.staged.is_some() { kept(why) } else { released() };
+        return suspended(aws.window.is_some() || removal.staged.is_some());
     }
-    let unsettled = || {
-        let until = removal.requested.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now);
-        (now < until).then_some(until)
-    };
+    let unsettled = unsettled(removal, now);
     if let Some(step) = abandon(removal, remains, journal) {
         return CleanupNext::Do(step);
     }
-    let Some(window) = aws.window.filter(|_| aws.managed) else { return retained(removal, remains, journal, unsettled()) };
-    match (&remains.secret, unsettled()) {
+    let Some(window) = aws.window.filter(|_| aws.managed) else { return retained(removal, remains, journal, unsettled) };
+    match (&remains.secret, unsettled) {
         (None, _) => CleanupNext::Look,
         (Some(SecretLeft::OutOfReach(why)), _) => kept(why.clone()),
         (Some(SecretLeft::Ours { deleted: false, replicas, .. }), _) => delete(window, replicas, journal, now),
@@ -77,6 +73,17 @@ pub fn plan_cleanup(removal: &Removal, remains: &Remains, journal: &Journal, now
             None,
         ) => released(),
     }
+}
+
+/// Until when AWS may show a state from before the deletion.
+fn unsettled(removal: &Removal, now: Timestamp) -> Option<Timestamp> {
+    let until = removal.requested.saturating_add(CONSISTENCY_WINDOW).unwrap_or(now);
+    (now < until).then_some(until)
+}
+
+/// Nothing is changed in AWS. `pending`: something would be.
+fn suspended(pending: bool) -> CleanupNext {
+    if pending { kept("spec.suspend is true, so nothing is changed in AWS".to_owned()) } else { released() }
 }
 
 /// The version that is staged for a target is abandoned first: nothing finishes it once the object is gone. The values of a

@@ -31,7 +31,9 @@ use crate::api::{Cause, OnMissedWindow};
 use crate::compare::{Current, Difference, Drift, LambdaState, Manager, MirrorState, Ownership, Pending, PolicyState, SecretState};
 use crate::desired::fixture::{self, declared};
 use crate::desired::{Pin, Rotation};
-use crate::facts::{AbandonedFact, Access, Claims, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts};
+use crate::facts::{
+    AbandonedFact, Access, Claims, DeclaredFacts, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts,
+};
 use crate::journal::{Effect, Journal, Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, Schedule};
@@ -168,7 +170,10 @@ fn seen() -> Observation {
         mirror: mirrored("current"),
         not_after: None,
         claims: Claims::default(),
-        status: StatusFacts { declared: Some(declared("admin").hash()), ..StatusFacts::default() },
+        status: StatusFacts {
+            declared: DeclaredFacts { hash: Some(declared("admin").hash()), ..DeclaredFacts::default() },
+            ..StatusFacts::default()
+        },
         journal: Journal::default(),
         charged: None,
     }

@@ -105,7 +105,7 @@ async fn write(session: &Session, before: &RotatedSecret, held: &Held, message: 
     Ok(Answer { namespace: session.namespace.clone(), name, version_id, version_stage, changed, message })
 }
 
-/// Another writer that has set the pin, such as a GitOps tool. Defaults of the API server belong to the client that
+/// Another writer that has set the pin, such as a tool for `GitOps`. Defaults of the API server belong to the client that
 /// created the object, so a label that is the default tells nothing.
 fn other_manager(object: &RotatedSecret) -> Option<String> {
     let pinned = Held::of(object) != Held::label(AWSCURRENT);

@@ -172,7 +172,7 @@ impl Reconciler<'_> {
             },
             None => None,
         };
-        let former = Former { fields: &seen.status.declared_fields.all, fixed: &seen.status.declared_fields.fixed };
+        let former = Former { fields: &seen.status.declared.all, fixed: &seen.status.declared.fixed };
         let value = compose(want, base.as_ref(), new.cause, former, (self.ctx.clock)())?;
         self.weaknesses.composed(&value);
         Ok(Ok(value))

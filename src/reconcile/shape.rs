@@ -38,7 +38,7 @@ impl Reconciler<'_> {
         data.map_err(|error| {
             let (reason, message) = layout(error, want.value.as_ref());
             let Some(declared) = &want.value else { return unfit((reason, message), Remedy::Value) };
-            let next = declared.outline(value, &seen.status.declared_fields.all);
+            let next = declared.outline(value, &seen.status.declared.all);
             let cured = if plain_text { target.layout.render_whole(&next) } else { target.layout.render(&next) };
             match cured {
                 Ok(_) => unfit((reason, format!("{message}; {}", next_version(want))), Remedy::Write),
@@ -103,16 +103,16 @@ fn expected(want: &Desired, seen: &Observation, version: &VersionId) -> Option<V
         }
     }
     let mut fields = value.field_names();
-    if seen.status.declared.is_some() {
-        fields.retain(|field| seen.status.declared_fields.all.contains(field));
+    if seen.status.declared.hash.is_some() {
+        fields.retain(|field| seen.status.declared.all.contains(field));
     }
     Some(fields)
 }
 
 /// The spec changed from fields to a plain text, or back, and no version has the new form yet.
 fn shape_changes(want: &Desired, seen: &Observation) -> bool {
-    let (Some(_), Some(declared)) = (&seen.status.declared, &want.value) else { return false };
-    declared.is_plain_text() != seen.status.declared_fields.all.is_empty()
+    let (Some(_), Some(declared)) = (&seen.status.declared.hash, &want.value) else { return false };
+    declared.is_plain_text() != seen.status.declared.all.is_empty()
 }
 
 /// Versions that may have the fields that others added: what the Secret holds, and the previous one.

@@ -7,7 +7,7 @@ use super::{bounds, requests};
 use crate::api::{Abandonment, AwsStatus, DeclaredStatus, HistoryEntry, Outcome, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
 use crate::facts::{
-    AbandonedFact, DeclaredFields, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
+    AbandonedFact, DeclaredFacts, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
 };
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::text::shown;
@@ -40,8 +40,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         previous: aws.previous_version_id.as_deref().and_then(VersionId::parse),
         unseen: unseen(&aws, now),
         applied: aws.applied.unwrap_or_default(),
-        declared_fields: status.declared.as_ref().map(declared_fields).unwrap_or_default(),
-        declared: status.declared.as_ref().map(|declared| declared.hash.clone()),
+        declared: status.declared.as_ref().map(declared).unwrap_or_default(),
         schedule: status.schedule.as_ref().map(|schedule| ReportedSchedule {
             expression: schedule.expression.clone(),
             since: schedule.since.as_ref().map(|since| bounded(since.0)),
@@ -76,8 +75,8 @@ fn staging(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestam
     }
 }
 
-fn declared_fields(declared: &DeclaredStatus) -> DeclaredFields {
-    DeclaredFields { all: declared.fields.clone(), fixed: declared.fixed_fields.clone() }
+fn declared(declared: &DeclaredStatus) -> DeclaredFacts {
+    DeclaredFacts { hash: Some(declared.hash.clone()), all: declared.fields.clone(), fixed: declared.fixed_fields.clone() }
 }
 
 /// Until when a Secret that had to be repaired several times is left alone; `None`: it is not, or something new came in.

@@ -373,7 +373,7 @@ fn each_refusal_of_a_turn_is_told_and_ready_takes_the_reason_of_the_worst() {
 #[test]
 fn a_foreign_secret_is_the_worst_even_while_the_declaration_is_new() {
     let mut facts = Observation { mirror: MirrorState::Foreign, ..seen(&ids().creation(), MADE) };
-    facts.status.declared = Some(declared("other").hash());
+    facts.status.declared.hash = Some(declared("other").hash());
     let Next::Rest(assessment) = crate::plan::plan(&want(), &facts, at(MADE + 60)) else { panic!("nothing may be written") };
     let status = after(&live(), &Outcome::Assessed { seen: Box::new(facts), assessment, secret_exists: None }, MADE + 60);
     let said = said(&status);

@@ -52,7 +52,7 @@ fn a_lost_status_costs_the_current_version_the_one_before_and_the_policy() {
 #[test]
 fn three_reads_are_enough_for_every_status() {
     let lost: [(&str, Change); 6] = [
-        ("declaration", |scene| scene.status.declared = None),
+        ("declaration", |scene| scene.status.declared.hash = None),
         ("history", |scene| scene.status.history.clear()),
         ("last rotation", |scene| scene.status.last_rotation = None),
         ("arn", |scene| scene.status.arn = None),

@@ -68,7 +68,7 @@ fn unchanged(situation: &Situation<'_>, declared: &str) -> bool {
     if seen.journal.composed(&current.version) {
         return true;
     }
-    if let Some(reported) = &seen.status.declared {
+    if let Some(reported) = &seen.status.declared.hash {
         return reported == declared;
     }
     // The status does not know. An external value stays; a version that can only be ours must be as declared.

@@ -27,7 +27,7 @@ fn a_version_that_aws_has_but_does_not_show_is_waited_for() {
 fn a_changed_declaration_is_written_once_also_when_its_report_was_lost() {
     let hash = declared("admin").hash();
     let mut facts = seen();
-    facts.status.declared = Some(declared("root").hash());
+    facts.status.declared.hash = Some(declared("root").hash());
     let Next::Do(Step::Put { version, cause, .. }) = plan(&want(), &facts, at(NOW)) else { panic!() };
     assert_eq!((cause, &version), (Cause::SpecChanged, &ids().declaration(&id("current"), &hash)));
     let remote = facts.secret.as_mut().unwrap();
@@ -44,7 +44,7 @@ fn a_change_whose_version_exists_from_before_gets_a_version_of_its_own() {
     let mut ids_of_change = ids().declarations(&predecessor, &hash);
     let (first, second, third) = (ids_of_change.next().unwrap(), ids_of_change.next().unwrap(), ids_of_change.next().unwrap());
     let mut facts = seen();
-    facts.status.declared = Some(declared("root").hash());
+    facts.status.declared.hash = Some(declared("root").hash());
     let next = |facts: &Observation| match plan(&want(), facts, at(NOW)) {
         Next::Do(Step::Put { version, cause: Cause::SpecChanged, source: Source::Compose, .. }) => Some(version),
         Next::Do(step) => panic!("{step:?}"),
@@ -85,7 +85,7 @@ fn a_change_whose_version_exists_from_before_gets_a_version_of_its_own() {
 #[test]
 fn a_value_that_somebody_else_put_is_not_overwritten_because_the_status_was_lost() {
     let mut facts = seen();
-    facts.status.declared = None;
+    facts.status.declared.hash = None;
     facts.secret.as_mut().unwrap().current.as_mut().unwrap().matches = Some(false);
     assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Rest(_)));
     // An id that follows from a cause can only be ours.
@@ -129,7 +129,7 @@ fn what_differs_from_the_declaration_is_mended_one_thing_at_a_time_and_tags_firs
 fn a_request_waits_until_a_changed_declaration_is_reported() {
     let asking = Desired { rotate_request: Some("a".to_owned()), ..want() };
     let mut world = seen();
-    world.status.declared = Some(declared("root").hash());
+    world.status.declared.hash = Some(declared("root").hash());
     for expected in ["Put", "ReplaceMirror"] {
         let Next::Do(step) = plan(&asking, &world, at(NOW)) else { panic!() };
         assert_eq!(step.kind(), expected);
@@ -138,7 +138,7 @@ fn a_request_waits_until_a_changed_declaration_is_reported() {
     let Next::Rest(rest) = plan(&asking, &world, at(NOW)) else { panic!() };
     assert_eq!((rest.wake, rest.rotate_handled.clone()), (Some(at(NOW)), None));
     end_reconcile(&asking, &mut world, &rest);
-    world.status.declared = Some(declared("admin").hash());
+    world.status.declared.hash = Some(declared("admin").hash());
     let Next::Do(label @ Step::MoveLabel { .. }) = plan(&asking, &world, at(NOW)) else { panic!() };
     carry_out(&mut world, &label);
     assert!(matches!(plan(&asking, &world, at(NOW)), Next::Do(Step::Put { cause: Cause::Requested, .. })));

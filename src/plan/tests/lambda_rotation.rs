@@ -4,6 +4,7 @@ use itertools::iproduct;
 
 use super::*;
 use crate::desired::lambda_rotation::{LambdaRotation, RotationConfig, Rules};
+use crate::facts::DeclaredFacts;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
@@ -135,7 +136,7 @@ fn every_by_aws(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
             ..secret()
         };
         let status = StatusFacts {
-            declared: Some(declared(reported).hash()),
+            declared: DeclaredFacts { hash: Some(declared(reported).hash()), ..DeclaredFacts::default() },
             schedule: (!new).then(edited),
             history: vec![recorded("current")],
             ..StatusFacts::default()
@@ -352,7 +353,7 @@ fn a_suspension_waits_for_the_rotation_under_way_and_not_for_one_that_failed() {
 #[test]
 fn after_a_lost_status_only_the_version_that_we_created_is_mended() {
     let mut world = with(on());
-    world.status.declared = None;
+    world.status.declared.hash = None;
     let remote = world.secret.as_mut().unwrap();
     let made_by_the_function = ids().request("now");
     remote.current = Some(Current { version: made_by_the_function.clone(), matches: Some(false), ..current(60) });
@@ -368,7 +369,7 @@ fn after_a_lost_status_only_the_version_that_we_created_is_mended() {
 
 fn with_current(version: &VersionId) -> Observation {
     let mut world = seen();
-    world.status.declared = None;
+    world.status.declared.hash = None;
     world.secret.as_mut().unwrap().current = Some(Current { version: version.clone(), matches: Some(false), ..current(60) });
     world.mirror = mirrored(version.as_str());
     world

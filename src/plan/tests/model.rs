@@ -22,7 +22,7 @@ pub(super) fn end_reconcile(want: &Desired, world: &mut Observation, rest: &Rest
     if let (true, Some(current)) = (rest.adopting, current) {
         world.status.history = vec![HistoryFact { version: current.version.clone(), time: at(NOW), cause: Cause::Adopted }];
         world.status.schedule = None;
-        world.status.declared = None;
+        world.status.declared.hash = None;
     }
     if rest.rotate_handled.is_some() {
         world.status.requests.rotate.clone_from(&rest.rotate_handled);
@@ -51,7 +51,7 @@ pub(super) fn end_reconcile(want: &Desired, world: &mut Observation, rest: &Rest
         world.status.history.insert(0, HistoryFact { version: current.version.clone(), time: at(NOW), cause: Cause::External });
     }
     if let (None, Some(value)) = (&rest.provisioned, &want.value) {
-        world.status.declared = Some(value.hash());
+        world.status.declared.hash = Some(value.hash());
     }
     if let (Rotation::Scheduled { expression, .. }, false) = (&want.rotation, rest.first_pending) {
         let since = world.status.schedule_since(expression, at(NOW));

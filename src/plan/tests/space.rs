@@ -5,7 +5,7 @@ use itertools::iproduct;
 use super::*;
 use crate::api::Abandonment;
 use crate::desired::Delivery;
-use crate::facts::StagingFacts;
+use crate::facts::{DeclaredFacts, StagingFacts};
 
 fn secrets() -> Vec<Option<SecretState>> {
     let ownerships = [Ownership::Ours, Ownership::Former, ANOTHER, Ownership::Nobody, Ownership::Adoptable];
@@ -93,7 +93,7 @@ fn statuses() -> Vec<StatusFacts> {
     ];
     let adopting = (None, vec![adopted("current")]);
     let all = table.into_iter().chain([adopting]).map(|(reported, history)| StatusFacts {
-        declared: reported.map(|name| declared(name).hash()),
+        declared: DeclaredFacts { hash: reported.map(|name| declared(name).hash()), ..DeclaredFacts::default() },
         history,
         ..StatusFacts::default()
     });
@@ -101,7 +101,7 @@ fn statuses() -> Vec<StatusFacts> {
     let announced = Some((pending.clone(), Some(fixture::strategy().record())));
     let abandoned = AbandonedFact { version: pending, time: at(NOW - 30), why: Abandonment::VerifyFailed };
     let staging = [Vec::new(), vec![abandoned]].map(|abandoned| StatusFacts {
-        declared: Some(declared("admin").hash()),
+        declared: DeclaredFacts { hash: Some(declared("admin").hash()), ..DeclaredFacts::default() },
         history: vec![recorded("current")],
         staging: StagingFacts { announced: announced.clone(), abandoned },
         ..StatusFacts::default()

@@ -65,6 +65,9 @@ fn a_version_and_its_target_are_recorded_before_the_version_is_staged_or_applied
     assert!(matches!(plan(&direct, &seen(), at(NOW)), Next::Do(Step::Put { stage: Stage::Current, .. })));
 }
 
+/// A declaration, what is seen, and why the staged version is abandoned.
+type Case = (Desired, fn() -> Observation, Option<Abandonment>);
+
 #[test]
 fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() {
     let current = RollbackRequest { token: "back".to_owned(), to: Some(RollbackTo::Version(id("current"))) };
@@ -72,17 +75,18 @@ fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() 
     let without = Desired { delivery: Delivery::Direct, strategy: None, rotation: Rotation::Never, ..with_target() };
     let mirror_only = Desired { value: None, ..without.clone() };
     let asks = |request: &RollbackRequest| Desired { rollback_request: Some(request.clone()), ..with_target() };
-    for (want, world, why) in vec![
-        (with_target(), staged(), None),
-        (Desired { rotate_request: None, ..with_target() }, staged(), None),
-        (Desired { rotation: scheduled(true), ..with_target() }, staged(), None),
-        (asks(&older), staged(), None),
-        (asks(&current), staged(), Some(Abandonment::Withdrawn)),
-        (with_target(), unverified(), Some(Abandonment::VerifyFailed)),
-        (without, staged(), Some(Abandonment::TargetRemoved)),
-        (mirror_only, staged(), Some(Abandonment::TargetRemoved)),
-    ] {
-        let next = plan(&want, &world, at(NOW));
+    let table: [Case; 8] = [
+        (with_target(), staged, None),
+        (Desired { rotate_request: None, ..with_target() }, staged, None),
+        (Desired { rotation: scheduled(true), ..with_target() }, staged, None),
+        (asks(&older), staged, None),
+        (asks(&current), staged, Some(Abandonment::Withdrawn)),
+        (with_target(), unverified, Some(Abandonment::VerifyFailed)),
+        (without, staged, Some(Abandonment::TargetRemoved)),
+        (mirror_only, staged, Some(Abandonment::TargetRemoved)),
+    ];
+    for (want, world, why) in table {
+        let next = plan(&want, &world(), at(NOW));
         let decided = match &next {
             Next::Rest(Rest { staging: Some(StagingNews::Abandoned(of, why)), .. }) if *of == version() => Some(*why),
             _ => None,
@@ -131,7 +135,7 @@ fn what_asked_for_an_abandoned_version_is_done_and_the_next_cause_makes_another_
 fn a_declaration_that_did_not_work_is_not_tried_again_and_is_not_reported_as_carried_out() {
     let want = Desired { rotate_request: None, ..with_target() };
     let mut world = Observation { finalizer: true, ..seen() };
-    world.status.declared = Some("before".to_owned());
+    world.status.declared.hash = Some("before".to_owned());
     let change = ids().declaration(&id("current"), &declared("admin").hash());
     assert_eq!(rest(&want, &world).staging, Some(StagingNews::Announced(change.clone())));
     world.status.staging.abandoned = vec![AbandonedFact { version: change, time: at(NOW), why: Abandonment::VerifyFailed }];

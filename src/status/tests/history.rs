@@ -312,8 +312,8 @@ fn the_plan_gets_back_what_the_status_reports() {
     let status = RotatedSecretStatus { requests, ..live() };
     let facts = read(&object(&status), at(MADE + 60));
     let fields = vec!["password".to_owned(), "username".to_owned()];
-    assert_eq!((facts.declared.clone(), facts.declared_fields.all.clone()), (Some(declared("admin").hash()), fields));
-    assert_eq!(facts.declared_fields.fixed, ["username"]);
+    assert_eq!((facts.declared.hash.clone(), facts.declared.all.clone()), (Some(declared("admin").hash()), fields));
+    assert_eq!(facts.declared.fixed, ["username"]);
     assert_eq!((facts.requests.rotate.as_deref(), facts.requests.refresh.as_deref()), (Some("r1"), Some("f1")));
     assert_eq!((facts.newest(), facts.arn.as_deref()), (Some(&ids().creation()), Some(ARN)));
     assert!(facts.current_generation && facts.schedule.is_some());
