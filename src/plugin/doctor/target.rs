@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(of("db.shop.svc:*").0, Finding::Ok);
         let (result, message) = of("elsewhere:5432");
         assert!(
-            result == Finding::Problem && message.contains("rotated-secrets.io/allowed-hosts=db.shop.svc:5432 --overwrite"),
+            result == Finding::Problem && message.contains("rotated-secrets.io/allowed-hosts=db.shop.svc:5432"),
             "{message}"
         );
     }
