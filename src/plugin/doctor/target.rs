@@ -88,9 +88,6 @@ mod tests {
         let of = |allowed: &str| of_host("shop", &fixture::strategy(), &BTreeMap::from([(ALLOWED_HOSTS.to_owned(), allowed.to_owned())]));
         assert_eq!(of("db.shop.svc:*").0, Finding::Ok);
         let (result, message) = of("elsewhere:5432");
-        assert!(
-            result == Finding::Problem && message.contains("rotated-secrets.io/allowed-hosts=db.shop.svc:5432"),
-            "{message}"
-        );
+        assert!(result == Finding::Problem && message.contains("rotated-secrets.io/allowed-hosts=db.shop.svc:5432"), "{message}");
     }
 }
