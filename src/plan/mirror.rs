@@ -203,6 +203,14 @@ fn pinned_by_id(want: &Desired) -> bool {
     want.target.as_ref().is_some_and(|target| matches!(target.pin, Pin::Version(_)))
 }
 
+/// Whether a message may have a command that deletes this owner. Anyone who may write the Secret can write the reference, so
+/// the kind is one that is namespaced and makes Secrets, and the name is no option of kubectl.
+pub(super) fn is_deletable(kind: &str, owner: &str) -> bool {
+    const KINDS: [&str; 6] = ["Certificate", "ExternalSecret", "RotatedSecret", "SealedSecret", "VaultDynamicSecret", "VaultStaticSecret"];
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    KINDS.contains(&kind) && owner.bytes().all(plain) && owner.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
 /// The Secret exists and is not ours.
 pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
     let name = want.target.as_ref().map_or(want.name.as_str(), |target| target.name.as_str());
@@ -210,11 +218,13 @@ pub(super) fn not_owned(want: &Desired, seen: &Observation) -> Refusal {
     let delete = Command::DeleteKubernetesSecret(want.mirror_ref());
     if let Some((kind, owner)) = &seen.claims.controller {
         let orphan = Command::DeleteOrphaning { kind, object: ObjectRef { namespace: &want.namespace, name: owner } };
+        let orphan =
+            if is_deletable(kind, owner) { format!(" ({orphan}; an ExternalSecret with deletionPolicy Retain)") } else { String::new() };
         return Refusal::new(
             Reason::SecretNotOwned,
             format!(
                 "the Secret {name} is controlled by {kind} {owner}, so it is not changed: to let this object adopt it, first delete {kind} {owner} \
-                 so that the Secret stays ({orphan}; an ExternalSecret with deletionPolicy Retain), then set spec.target.adoptionPolicy to \
+                 so that the Secret stays{orphan}, then set spec.target.adoptionPolicy to \
                  IfAnnotated and annotate the Secret ({annotate}); or choose another spec.target.name in a new object; or, if {kind} {owner} does \
                  not create it again, delete it ({delete})"
             ),

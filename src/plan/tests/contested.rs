@@ -77,3 +77,18 @@ fn a_secret_that_is_not_declared_any_more_is_released_once() {
     journal.record(Step::ReleaseMirror, Effect::Applied { at: at(NOW) });
     assert!(matches!(super::plan(&want, &Observation { journal, ..surplus }, at(NOW)), Next::Rest(_)));
 }
+
+#[test]
+fn no_message_deletes_what_an_owner_reference_merely_names() {
+    assert!(crate::plan::mirror::is_deletable("ExternalSecret", "db") && crate::plan::mirror::is_deletable("SealedSecret", "a.b-c"));
+    for (kind, owner) in [
+        ("ns", "victim"),
+        ("Namespace", "victim"),
+        ("-f", "http://x"),
+        ("ExternalSecret", "--all"),
+        ("ExternalSecret", ""),
+        ("Secret", "x"),
+    ] {
+        assert!(!crate::plan::mirror::is_deletable(kind, owner), "{kind} {owner}");
+    }
+}
