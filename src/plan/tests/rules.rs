@@ -73,7 +73,7 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
         }
     }
     let abandons = matches!(step, Step::Abandon { .. });
-    assert!(want.value.is_some() || mirror_step || abandons, "what is somebody else's is only mirrored: {}", facts());
+    assert!(want.value.is_some() || mirror_step || abandons, "a secret of another owner is only mirrored: {}", facts());
     assert!(seen.mirror != MirrorState::Foreign || !mirror_step, "a foreign Secret is left alone: {}", facts());
     let adopts = matches!(step, Step::AdoptMirror { .. });
     assert!((seen.mirror == MirrorState::Adoptable) == adopts || !mirror_step, "{}", facts());

@@ -49,7 +49,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// How many messages the client has sent, farewells apart.
+    /// How many messages the client has sent, apart from `Terminate`.
     pub(super) fn seen(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
     }
@@ -70,7 +70,7 @@ async fn forward(client: TcpStream, mut server: TcpStream, seen: &AtomicUsize, a
                 // The client is gone, and its session with it.
                 let Some(message) = message else { return Ok(()) };
                 if message.first() == Some(&b'X') {
-                    // The farewell, which waits for no answer.
+                    // `Terminate`, which waits for no answer.
                     server.write_all(&message).await?;
                     continue;
                 }
