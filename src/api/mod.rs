@@ -19,7 +19,7 @@ pub mod value;
 
 pub use aws::{AppliedStatus, AwsAdoptionPolicy, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
-pub use policy::{Principals, ResourcePolicy, Statement, Texts};
+pub use policy::{LONGEST_POLICY, ResourcePolicy};
 pub use postgres::*;
 pub use rotation::*;
 pub use staged::*;

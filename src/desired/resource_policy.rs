@@ -10,10 +10,6 @@ use serde_json::{Map, Value};
 use crate::api::ResourcePolicy;
 use crate::value::short_hash;
 
-/// Maximum length of a resource policy in characters.
-/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutResourcePolicy.html>
-const LONGEST: usize = 20_480;
-
 /// A declared resource policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDocument {
@@ -27,9 +23,8 @@ pub struct PolicyDocument {
 impl PolicyDocument {
     /// `None` if the policy exceeds AWS's maximum length.
     pub fn new(policy: &ResourcePolicy, block_public: bool) -> Option<Self> {
-        let document = serde_json::to_value(policy).ok()?;
-        let text = document.to_string();
-        (text.chars().count() <= LONGEST).then(|| Self { text, block_public, meaning: hash(&document) })
+        let ResourcePolicy::Text(text) = policy else { return None };
+        Some(Self { text: text.to_string(), block_public, meaning: meaning(text) })
     }
 
     /// Hash of the meaning. Equal for texts with the same meaning.
@@ -162,6 +157,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::LONGEST_POLICY;
 
     fn one_statement(change: impl FnOnce(&mut Value)) -> String {
         let mut statement = json!({
@@ -233,7 +229,9 @@ mod tests {
             serde_json::from_value(json!({"Statement": [{"Effect": "Deny", "Sid": "s".repeat(length)}]})).unwrap()
         };
         let frame = serde_json::to_string(&of(0)).unwrap().len();
-        assert!(PolicyDocument::new(&of(LONGEST - frame), true).is_some());
-        assert!(PolicyDocument::new(&of(LONGEST - frame + 1), true).is_none());
+        let longest = PolicyDocument::new(&of(LONGEST_POLICY - frame), true).unwrap();
+        assert_eq!(longest.text.len(), LONGEST_POLICY);
+        assert!(PolicyDocument::new(&of(LONGEST_POLICY - frame + 1), true).is_none());
+        assert_eq!(of(10 * LONGEST_POLICY), ResourcePolicy::TooLong);
     }
 }

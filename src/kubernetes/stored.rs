@@ -21,6 +21,11 @@ use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatu
 /// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
 /// bytes, a policy 20,480 characters.
 pub const LARGEST: usize = 256 * 1024;
+/// Maximum size of a `spec` and of a `status` once they are decoded, as estimated from their JSON. Every object is cached.
+/// The largest that the CustomResourceDefinition accepts has fewer than 1,000 values outside of the resource policy.
+pub const LARGEST_DECODED: usize = 512 * 1024;
+/// Memory of one value in a list or a map, such as a short string with its key.
+const VALUE: usize = 256;
 /// Maximum nesting depth of `spec` and `status`. The CustomResourceDefinition declares fewer than ten levels.
 pub const DEEPEST: usize = 32;
 
@@ -50,6 +55,9 @@ pub enum Defect {
     /// More than [`LARGEST`].
     #[error("{0} is larger than 256 KiB")]
     TooLarge(&'static str),
+    /// More than [`LARGEST_DECODED`].
+    #[error("{0} has too many fields and list items")]
+    TooMany(&'static str),
     /// More than [`DEEPEST`].
     #[error("{0} is nested deeper than 32 levels")]
     TooDeep(&'static str),
@@ -150,29 +158,63 @@ fn part<T: DeserializeOwned>(name: &'static str, raw: &RawValue) -> Result<T, De
     if text.len() > LARGEST {
         return Err(Defect::TooLarge(name));
     }
-    if depth(text) > DEEPEST {
+    let shape = Shape::of(text);
+    if shape.depth > DEEPEST {
         return Err(Defect::TooDeep(name));
+    }
+    let values = shape.values.saturating_sub(values_of_policy(text));
+    if values.saturating_mul(VALUE).saturating_add(text.len()) > LARGEST_DECODED {
+        return Err(Defect::TooMany(name));
     }
     serde_json::from_str(text).map_err(|_| Defect::Unknown(name))
 }
 
-/// How deep lists and objects are nested in this JSON.
-fn depth(text: &str) -> usize {
-    let (mut now, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                now = now.saturating_add(1);
-                deepest = deepest.max(now);
-            }
-            b']' | b'}' if !in_string => now = now.saturating_sub(1),
-            _ => {}
-        }
+/// The values in `aws.resourcePolicy`, which is kept as text.
+fn values_of_policy(spec: &str) -> usize {
+    #[derive(Deserialize)]
+    struct Spec<'a> {
+        #[serde(borrow)]
+        aws: Option<&'a RawValue>,
     }
-    deepest
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Aws<'a> {
+        #[serde(borrow)]
+        resource_policy: Option<&'a RawValue>,
+    }
+    let spec: Option<Spec<'_>> = serde_json::from_str(spec).ok();
+    let aws: Option<Aws<'_>> = spec.and_then(|spec| spec.aws).and_then(|aws| serde_json::from_str(aws.get()).ok());
+    aws.and_then(|aws| aws.resource_policy).map_or(0, |policy| Shape::of(policy.get()).values)
+}
+
+/// Size of a JSON text once it is decoded.
+struct Shape {
+    /// How deep lists and objects are nested.
+    depth: usize,
+    /// Number of fields and list items.
+    values: usize,
+}
+
+impl Shape {
+    fn of(text: &str) -> Self {
+        let (mut now, mut depth, mut values, mut in_string, mut escaped) = (0_usize, 0, 0_usize, false, false);
+        for byte in text.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                b'[' | b'{' if !in_string => {
+                    now = now.saturating_add(1);
+                    values = values.saturating_add(1);
+                    depth = depth.max(now);
+                }
+                b']' | b'}' if !in_string => now = now.saturating_sub(1),
+                b',' if !in_string => values = values.saturating_add(1),
+                _ => {}
+            }
+        }
+        Self { depth, values }
+    }
 }
 
 impl<'de> Deserialize<'de> for Stored {

@@ -244,6 +244,9 @@ async fn crowd(raw: &Raw, namespace: &str) -> Result<u64> {
 /// How many bytes of memory one byte that a tenant stores may cost, at the highest. Measured: 1.1, of which most is the page of the list.
 const COST: u64 = 2;
 
+/// How many objects have a large resource policy.
+const POLICIES: usize = 40;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> {
     let stage = Stage::alone("memory").await?;
@@ -264,6 +267,18 @@ async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> 
         stored += text.len() as u64;
         raw.send("POST", &path, text).await?;
     }
+    // Within the limits of an earlier definition, and every text has one character.
+    let keys: Value = (0..32).map(|n| (format!("c{n}"), json!(vec!["a"; 63]))).collect();
+    let condition: Value = (0..31).map(|n| (format!("k{n}"), keys.clone())).collect();
+    let statement = json!({"Effect": "Deny", "Principal": {"AWS": ["*"]}, "Action": ["a"], "Condition": condition});
+    let spec = json!({
+        "suspend": true, "value": {"generate": {"p": {}}}, "aws": {"resourcePolicy": {"Version": "2012-10-17", "Statement": [statement]}},
+    });
+    for number in 0..POLICIES {
+        let text = object(&format!("policy-{number}"), &spec.to_string());
+        stored += text.len() as u64;
+        raw.send("POST", &path, text).await?;
+    }
     stored += crowd(&raw, &stage.namespace).await?;
     others_live(&stage, "meanwhile").await?;
     let running = operator.peak()?.saturating_sub(start) * 1024;
@@ -275,8 +290,8 @@ async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> 
     let cold = operator.peak()?.saturating_sub(start) * 1024;
     println!("after a restart: {cold} bytes more at the peak");
     ensure!(running < COST * stored && cold < COST * stored, "{running} and {cold} for {stored} bytes");
-    for number in 0..8 {
-        raw.send("DELETE", &format!("{path}/many-{number}"), String::new()).await?;
+    for name in (0..8).map(|n| format!("many-{n}")).chain((0..POLICIES).map(|n| format!("policy-{n}"))) {
+        raw.send("DELETE", &format!("{path}/{name}"), String::new()).await?;
     }
     operator.check()
 }

@@ -1,5 +1,7 @@
 //! What tenants can store, and what comes of it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::core::{ObjectList, WatchEvent};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::metadata::ANNOTATIONS;
 use super::*;
-use crate::api::{FINALIZER, ROTATE};
+use crate::api::{FINALIZER, LONGEST_POLICY, ROTATE, ResourcePolicy};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-AbCdEf";
 /// The last moment that RFC 3339 has, and jiff does not.
@@ -69,10 +71,14 @@ fn of_a_readable_object_there_is_all_that_the_operator_uses_and_no_more() {
 #[test]
 fn an_object_that_cannot_be_used_is_named_and_can_be_deleted() {
     let large = format!("{:?}", "x".repeat(LARGEST));
+    let many_fields = format!("{{{}}}", (0..2000).map(|n| format!(r#""p{n}": {{}}"#)).collect::<Vec<_>>().join(","));
+    let many_values = format!(r#"{{"odd": [{}]}}"#, vec!["0"; 3000].join(","));
     for (pointer, raw, defect) in [
         ("/spec/odd", nested(DEEPEST).as_str(), Defect::TooDeep("spec")),
         ("/spec/odd", nested(100_000).as_str(), Defect::TooDeep("spec")),
         ("/spec/odd", large.as_str(), Defect::TooLarge("spec")),
+        ("/spec/value/generate", &many_fields, Defect::TooMany("spec")),
+        ("/spec/aws", &many_values, Defect::TooMany("spec")),
         ("/spec", "null", Defect::Unknown("spec")),
         ("/spec", "7", Defect::Unknown("spec")),
         ("/spec/suspend", "\"perhaps\"", Defect::Unknown("spec")),
@@ -88,6 +94,51 @@ fn an_object_that_cannot_be_used_is_named_and_can_be_deleted() {
             assert!(metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|all| all.len() == 2));
             assert_eq!(unreadable.arn.as_deref(), Some(ARN), "{pointer}");
         }
+    }
+}
+
+/// A policy with this many values, each as short as possible.
+fn policy(values: usize) -> Value {
+    json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": {"AWS": ["*"]}, "Action": ["a"], "Condition": {"k": {"c": vec!["a"; values]}},
+    }]})
+}
+
+#[test]
+fn a_resource_policy_is_kept_as_text_and_only_up_to_the_length_that_aws_accepts() {
+    // At the limit of the text, and far beyond it: the object can be used in each case, and its status tells the limit.
+    for (values, kept) in [(1, true), (5000, true), (5200, false), (60_000, false)] {
+        for stored in decoded::<Stored>(&with("/spec/aws", &json!({"resourcePolicy": policy(values)}).to_string())) {
+            match stored.into_readable().unwrap().spec.aws.resource_policy.unwrap() {
+                ResourcePolicy::Text(text) => {
+                    assert!(kept && text.len() <= LONGEST_POLICY, "{values}");
+                    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), policy(values));
+                }
+                ResourcePolicy::TooLong => assert!(!kept, "{values}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_object_that_the_definition_accepts_can_be_used() {
+    let texts = |count: usize, length: usize| json!((0..count).map(|n| (format!("k{n}"), "x".repeat(length))).collect::<BTreeMap<_, _>>());
+    let names: Vec<String> = (0..16).map(|n| format!("{n}.example.org")).collect();
+    let pair = json!({
+        "type": "TlsKeyPair", "dnsNames": names, "commonName": "x", "certificateField": "c", "caField": "a", "validityDays": 90,
+        "passwordLength": 32, "excludeCharacters": "", "excludeAmbiguous": false, "excludeUrlUnsafe": false, "excludeNumbers": false,
+        "excludePunctuation": false, "excludeUppercase": false, "excludeLowercase": false, "includeSpace": false,
+        "requireEachIncludedType": true,
+    });
+    let generate: BTreeMap<String, Value> = (0..16).map(|n| (format!("p{n}"), pair.clone())).collect();
+    let regions: Vec<Value> = (0..20).map(|n| json!({"region": format!("eu-west-{n}"), "kmsKeyId": "alias/key"})).collect();
+    let spec = json!({
+        "value": {"data": texts(64, 1000), "generate": generate},
+        "aws": {"tags": texts(40, 256), "resourcePolicy": policy(5000), "replicaRegions": regions},
+        "target": {"labels": texts(32, 63), "annotations": texts(32, 4000), "keys": texts(64, 253)},
+    });
+    for stored in decoded::<Stored>(&with("/spec", &spec.to_string())) {
+        assert!(stored.readable().is_some(), "{:?}", stored.into_readable().unwrap_err().defect);
     }
 }
 
