@@ -37,7 +37,7 @@ pub use arn::SecretArn;
 pub use glob::{glob_allows, glob_allows_arn};
 pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
-pub use place::RecordedIn;
+pub use place::{Elsewhere, RecordedIn, RecordedPlace};
 pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
@@ -86,8 +86,7 @@ impl Desired {
     }
 
     /// `recorded`: location of the AWS secret, for the fields that the spec does not set. `None`: the flags set them.
-    fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<(&SecretArn, RecordedIn)>) -> Result<Self, Refusal> {
-        let (recorded, by) = recorded.unzip();
+    fn parse_in(object: &RotatedSecret, policy: &Policy, recorded: Option<&RecordedPlace>) -> Result<Self, Refusal> {
         let invalid = |message: &str| Refusal::new(Reason::InvalidSpec, message);
         let uid = object.uid().ok_or_else(|| invalid("the object has no uid, so it was not read from the API server"))?;
         let namespace = object.namespace().ok_or_else(|| invalid("the object has no namespace"))?;
@@ -103,7 +102,7 @@ impl Desired {
         }
 
         let by_arn = aws.secret_name.as_deref().and_then(SecretArn::parse);
-        let elsewhere = by_arn.as_ref().or(recorded).map(|arn| &arn.region);
+        let elsewhere = by_arn.as_ref().map(|arn| &arn.region).or(recorded.map(|recorded| &recorded.region));
         let region = aws.region.clone().unwrap_or_else(|| elsewhere.unwrap_or(&policy.default_region).clone());
         if !policy.allowed_regions.is_empty() && !policy.allowed_regions.contains(&region) {
             return Err(Refusal::new(
@@ -120,14 +119,14 @@ impl Desired {
         let configured = format!("{own}{name}");
         let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
-        if recorded.is_some() && aws.secret_name.is_none() && secret_name != configured {
+        if let Some(recorded) = recorded.filter(|_| aws.secret_name.is_none() && secret_name != configured) {
             if !arn::is_default_name(&secret_name, &namespace, &name) {
                 return Err(Refusal::new(Reason::Moved, "that name cannot be an earlier default name of this object"));
             }
             // The ownership tags must confirm it. A mirror-only object has no ownership tags; its namespace must be allowed
             // to use the name. So must that of an object whose Secret alone names the ARN: otherwise its users would learn
             // which secrets exist outside their prefix.
-            own_prefix |= object.spec.value.is_some() && by == Some(RecordedIn::Status);
+            own_prefix |= object.spec.value.is_some() && recorded.by != RecordedIn::Secret;
         }
         if secret_name.len() > 512 {
             return Err(invalid("the name of the AWS secret would exceed 512 characters: set a shorter spec.aws.secretName"));

@@ -37,6 +37,8 @@ pub enum Step {
     AddFinalizer,
     /// Remove it.
     RemoveFinalizer,
+    /// Record in the status where the AWS secret is about to become ours.
+    RecordPlace,
     /// Create the AWS secret with its first value.
     Create {
         /// The id of the first version.
@@ -290,6 +292,11 @@ impl Step {
     /// Whether it creates a version that a person requested.
     pub fn spends_request(&self) -> bool {
         matches!(self, Self::Put { cause: Cause::Requested | Cause::RolledBack, .. } | Self::RotateNow { .. })
+    }
+
+    /// Whether it makes an AWS secret this object's.
+    pub fn claims_secret(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Restore | Self::Adopt { .. })
     }
 
     /// Whether it writes the mirrored Secret.

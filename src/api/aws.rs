@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,4 +98,18 @@ pub struct AppliedStatus {
     /// change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_date: Option<MicroTime>,
+}
+
+/// Place of an AWS secret.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceStatus {
+    /// AWS region of the secret.
+    #[schemars(length(max = 32))]
+    pub region: String,
+    /// Name of the secret in AWS.
+    #[schemars(length(max = 512))]
+    pub secret_name: String,
+    /// Time at which the place was recorded.
+    pub time: Time,
 }

@@ -17,7 +17,7 @@ mod strength;
 pub mod v1alpha1;
 pub mod value;
 
-pub use aws::{AppliedStatus, AwsAdoptionPolicy, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AppliedStatus, AwsAdoptionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
 pub use policy::{LONGEST_POLICY, ResourcePolicy};
 pub use postgres::*;

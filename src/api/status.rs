@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aws::{AppliedStatus, ReplicaStatus};
+use super::aws::{AppliedStatus, PlaceStatus, ReplicaStatus};
 use super::staged::StagedStatus;
 
 /// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied,
@@ -90,6 +90,10 @@ pub struct AwsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 64)))]
     pub retained_version_ids: Vec<String>,
+    /// Place at which the operator last began to create, restore or adopt the AWS secret, recorded before that. Unset once
+    /// the ARN is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceStatus>,
     /// Version that the operator wrote and that AWS does not list yet. The operator waits for it and does not write it
     /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -22,15 +22,16 @@ impl SecretArn {
         let parts: Vec<&str> = text.splitn(7, ':').collect();
         let ["arn", partition, "secretsmanager", region, account, "secret", resource] = parts.as_slice() else { return None };
         let (name, suffix) = resource.rsplit_once('-')?;
-        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        let whole = word(region)
-            && region.len() <= 32
-            && (1..=512).contains(&name.len())
-            && suffix.len() == 6
-            && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
+        let whole =
+            is_region(region) && (1..=512).contains(&name.len()) && suffix.len() == 6 && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
         let account = AwsAccount::parse(partition, account).filter(|_| whole)?;
         Some(Self { text: text.to_owned(), region: (*region).to_owned(), account, name: name.to_owned() })
     }
+}
+
+/// Whether the text has the form of a region. It becomes part of a host name.
+pub(super) fn is_region(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Whether the name is one that a prefix would have given to this object: any prefix, but the namespace and the name are its own.

@@ -1,12 +1,13 @@
 //! Desired state of an object that is being deleted. It is parsed from the object without a possible refusal: the
 //! object must be released, also if an administrator has forbidden its settings since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::arn::{SecretArn, is_default_name};
+use super::place::RecordedPlace;
 use super::policy::Policy;
 use super::strategy::Strategy;
 use crate::api::{
@@ -56,6 +57,8 @@ pub struct AwsRemoval {
     /// The ARN that the status reports. A user who can write the status can write any ARN there, so it only says where to
     /// look.
     pub recorded: Option<SecretArn>,
+    /// Where the operator last began to create, restore or adopt the secret, as the status reports it.
+    attempt: Option<RecordedPlace>,
     /// The four ownership tags. They prove that a secret is this object's.
     tags: BTreeMap<String, String>,
     /// The region and the name in the spec.
@@ -152,6 +155,7 @@ impl AwsRemoval {
             session: Session { cluster: policy.cluster.clone(), namespace: namespace.clone() },
             service_account: aws.service_account_ref.as_ref().map(|account| account.name.clone()),
             recorded: reported.and_then(SecretArn::parse).filter(|arn| plain(&arn.name)),
+            attempt: object.status.as_ref().and_then(|status| RecordedPlace::of_attempt(status.aws.as_ref()?.place.as_ref()?)),
             tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             spec: (aws.region.clone(), aws.secret_name.clone()),
             flags: (policy.default_region.clone(), format!("{}/{namespace}/", policy.name_prefix)),
@@ -176,29 +180,35 @@ impl AwsRemoval {
         }
     }
 
-    /// Where to look, best first: where the recorded ARN says, if it can belong to this object, and where the flags put
-    /// the secret today. `recorded`: the ARN in the status, or on the mirrored Secret.
+    /// Where to look, best first: where the recorded ARN says, or where the last attempt was, and where the flags put the
+    /// secret today. A record that contradicts the spec comes last: the tags decide whether it is this object's.
+    /// `recorded`: the ARN in the status, or on the mirrored Secret.
     pub fn places(&self, recorded: Option<&SecretArn>) -> Vec<SecretPlace> {
         let (default_region, own) = &self.flags;
         let below = |name: &str| name.len() > own.len() && name.starts_with(own.as_str());
         let (spec_region, spec_name) = (self.spec.0.as_ref(), self.spec.1.as_ref());
-        let mut places = Vec::new();
+        let (mut places, mut contradicting) = (Vec::new(), Vec::new());
         let configured = format!("{own}{}", self.name);
-        if let Some(arn) = recorded {
-            let contradicts = spec_region.is_some_and(|region| *region != arn.region) || spec_name.is_some_and(|name| *name != arn.name);
-            let earlier = spec_name.is_none() && is_default_name(&arn.name, &self.namespace, &self.name);
-            if !contradicts && (spec_name.is_some() || earlier || arn.name == configured) {
-                // Anyone who may write Secrets in the namespace can write an ARN that is not in the status.
-                let own_name = below(&arn.name) || (earlier && self.recorded.as_ref() == Some(arn));
-                places.push(SecretPlace { region: arn.region.clone(), name: arn.name.clone(), own_name });
-            }
+        let of_arn = recorded.map(|arn| (&arn.region, &arn.name, self.recorded.as_ref() == Some(arn)));
+        let of_attempt = self.attempt.as_ref().map(|place| (&place.region, &place.name, true));
+        for (region, name, in_status) in of_arn.into_iter().chain(of_attempt) {
+            let earlier = is_default_name(name, &self.namespace, &self.name);
+            let contradicts =
+                spec_region.is_some_and(|spec| spec != region) || spec_name.map_or(!earlier && *name != configured, |spec| spec != name);
+            // Anyone who may write Secrets in the namespace can write an ARN that is not in the status.
+            let own_name = below(name) || (earlier && in_status);
+            let place = SecretPlace { region: region.clone(), name: name.clone(), own_name };
+            if contradicts { &mut contradicting } else { &mut places }.push(place);
         }
         let name = spec_name.unwrap_or(&configured);
-        let today = SecretPlace { region: spec_region.unwrap_or(default_region).clone(), name: name.clone(), own_name: below(name) };
         // AWS has no longer names.
-        if name.len() <= 512 && places.first().is_none_or(|first| (&first.region, &first.name) != (&today.region, &today.name)) {
-            places.push(today);
+        if name.len() <= 512 {
+            places.push(SecretPlace { region: spec_region.unwrap_or(default_region).clone(), name: name.clone(), own_name: below(name) });
         }
+        // Only what the tags prove is deleted, and only under a name that this namespace may use.
+        places.extend(contradicting);
+        let mut known = BTreeSet::new();
+        places.retain(|place| known.insert((place.region.clone(), place.name.clone())));
         places
     }
 }

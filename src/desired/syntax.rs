@@ -148,7 +148,7 @@ fn invalid(field: &str, text: &str, advice: &str) -> Refusal {
 }
 
 /// A name in AWS, also of a secret that an AWS service manages.
-fn is_aws_name(name: &str) -> bool {
+pub(super) fn is_aws_name(name: &str) -> bool {
     (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&b))
 }
 

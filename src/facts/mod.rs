@@ -51,6 +51,8 @@ pub enum Place {
     Recorded(String),
     /// The recorded ARN is elsewhere, and nothing proves that it is this object's. No secret may be created in its stead.
     Unproved(Refusal),
+    /// The operator may have begun to create the secret elsewhere, and AWS may not show it before this time.
+    Unsettled(Refusal, Timestamp),
 }
 
 /// What the administrator's annotations allow, and who acts in AWS.

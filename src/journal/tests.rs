@@ -62,6 +62,7 @@ fn example(kind: StepKind) -> Step {
     match kind {
         StepKind::AddFinalizer => Step::AddFinalizer,
         StepKind::RemoveFinalizer => Step::RemoveFinalizer,
+        StepKind::RecordPlace => Step::RecordPlace,
         StepKind::Create => Step::Create { version },
         StepKind::Put => composed("v", "u"),
         StepKind::Apply => Step::Apply { version, from: id("u") },

@@ -17,7 +17,8 @@
 //! 4. *Idempotent by name*: the id of a new version follows from its cause ([`crate::version_id`]).
 //! 5. *Nothing that is not ours is written.*
 //! 6. *No step twice*: a step that the journal has is not repeated in the same reconcile.
-//! 7. *A failed step holds up only what depends on it*: it is not tried until its backoff is over, and the rest goes on.
+//! 7. *A place is recorded before an AWS secret becomes ours there*.
+//! 8. *A failed step holds up only what depends on it*: it is not tried until its backoff is over, and the rest goes on.
 
 mod absent;
 mod adoption;
@@ -43,14 +44,17 @@ use crate::api::condition::Reason;
 use crate::api::{ALLOWED_NAMES, MIRROR_NAMES};
 use crate::command::Command;
 use crate::compare::{Observation, Ownership};
-use crate::desired::Desired;
+use crate::desired::{Desired, SecretArn};
 use crate::facts::Place;
-use crate::refusal::Refusal;
-use crate::step::Step;
+use crate::step::{Step, StepKind};
 
 /// What to do next for an object that is not being deleted.
 pub fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
-    match decide(want, seen, now) {
+    let next = match decide(want, seen, now) {
+        Next::Do(step) => Next::Do(recorded_first(want, seen, step)),
+        rest @ Next::Rest(_) => rest,
+    };
+    match next {
         Next::Do(step) => match seen.journal.failure(&step) {
             Some(failed) => Next::Rest(Assessment::Blocked(Blocked::failed(failed))),
             None if seen.journal.tried(&step) => Next::await_consistency(Reason::Progressing, "AWS does not show the last change yet"),
@@ -64,8 +68,8 @@ fn decide(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     if let Some(next) = access(want, seen) {
         return next;
     }
-    if let Some(refusal) = misplaced(want, seen) {
-        return Next::blocked(refusal.clone());
+    if let Some(blocked) = misplaced(want, seen) {
+        return Next::Rest(Assessment::Blocked(blocked));
     }
     let Some(secret) = &seen.secret else { return absent::absent(want, seen) };
     if let Some(next) = adoption::admit(want, seen, secret, now) {
@@ -100,12 +104,21 @@ fn relabel(situation: &Situation<'_>, manages: bool) -> Option<Step> {
 }
 
 /// Why no secret may be created or used here. Tags that name this object are proof enough, wherever the status points.
-fn misplaced<'a>(want: &Desired, seen: &'a Observation) -> Option<&'a Refusal> {
+fn misplaced(want: &Desired, seen: &Observation) -> Option<Blocked> {
     let proved = want.value.is_some() && seen.secret.as_ref().is_some_and(|secret| secret.ownership == Ownership::Ours);
-    match &seen.place {
-        Place::Unproved(refusal) if !proved => Some(refusal),
-        _ => None,
-    }
+    let blocked = match &seen.place {
+        Place::AsConfigured | Place::Recorded(_) => None,
+        Place::Unproved(refusal) => Some(Blocked::by(refusal.clone())),
+        Place::Unsettled(refusal, until) => Some(Blocked { wake: Wake(Some(*until)), ..Blocked::by(refusal.clone()) }),
+    };
+    blocked.filter(|_| !proved)
+}
+
+/// Before a step that makes an AWS secret this object's, the place is recorded, so that a restart with other flags finds
+/// the secret. It is recorded again before each attempt: how old the record is tells whether AWS may not show the secret yet.
+fn recorded_first(want: &Desired, seen: &Observation, step: Step) -> Step {
+    let known = seen.status.arn.as_deref().and_then(SecretArn::parse).is_some_and(|arn| want.is_at(&arn.region, &arn.name));
+    if step.claims_secret() && !known && !seen.journal.did(StepKind::RecordPlace) { Step::RecordPlace } else { step }
 }
 
 /// What ends the plan before the AWS secret matters.

@@ -248,8 +248,14 @@ enum Next {
     Rest(Rest),
 }
 
+/// What is next, once it is recorded where the AWS secret becomes ours ([`place`] tests that).
 fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
     match super::plan(want, seen, now) {
+        super::Next::Do(Step::RecordPlace) => {
+            let mut recorded = seen.clone();
+            recorded.journal.record(Step::RecordPlace, Effect::Applied { at: now });
+            plan(want, &recorded, now)
+        }
         super::Next::Do(step) => Next::Do(step),
         super::Next::Rest(assessment) => Next::Rest(assessment.into()),
     }

@@ -38,6 +38,7 @@ impl Reconciler<'_> {
         match step {
             Step::AddFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, true).await?,
             Step::RemoveFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, false).await?,
+            Step::RecordPlace => self.record_place(want).await?,
             Step::Create { version } => self.create(want, version).await?,
             Step::Put { version, source, predecessor, cause, stage, label } => {
                 let (predecessor, label) = (predecessor.as_ref(), label.as_deref());

@@ -45,7 +45,7 @@ pub(super) fn of(aspect: ConditionType, failure: Failure) -> Failed {
 
 fn aspect(step: &Step) -> ConditionType {
     match step {
-        Step::AddFinalizer | Step::RemoveFinalizer => ConditionType::Ready,
+        Step::AddFinalizer | Step::RemoveFinalizer | Step::RecordPlace => ConditionType::Ready,
         Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. } | Step::ReleaseMirror => ConditionType::Mirrored,
         Step::Apply { .. }
         | Step::Verify { .. }

@@ -62,7 +62,11 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     if let Some(until) = ctx.memory.unwritable(&reconciler.uid(), object.metadata.generation, now) {
         return nothing(until);
     }
-    let want = match Desired::parse(object, &ctx.policy) {
+    let parsed = match Desired::parse(object, &ctx.policy) {
+        Ok(want) => reconciler.renamed(&want).await.map_or(Ok(want), Err),
+        refused => refused,
+    };
+    let want = match parsed {
         Ok(want) => want,
         Err(refusal) => {
             let outcome = Outcome::Invalid { refusal, secret_exists: reconciler.reported_secret_exists().await };

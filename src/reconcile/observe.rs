@@ -72,7 +72,7 @@ impl Reconciler<'_> {
         }
         match self.describe(want, status).await {
             // Nothing is done at an unproved place, and the place is what a person must correct.
-            Err(failure) if failure.class == Class::Denied && matches!(self.place, Place::Unproved(_)) => Ok(None),
+            Err(failure) if failure.class == Class::Denied && matches!(self.place, Place::Unproved(_) | Place::Unsettled(..)) => Ok(None),
             described => described,
         }
     }

@@ -7,10 +7,12 @@ use super::memory::Permit;
 use super::reconciler::Reconciler;
 use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::RotatedSecretStatus;
+use crate::api::condition::Reason;
 use crate::backoff::{self, Class};
 use crate::desired::Desired;
 use crate::failure::Failure;
 use crate::kubernetes::{mirror, object};
+use crate::refusal::Refusal;
 use crate::status::{self, Attempt, Attempts, EventNote, Outcome};
 use crate::step::StepKind;
 use crate::version_id::VersionIds;
@@ -182,6 +184,30 @@ impl Reconciler<'_> {
         let target = want.target.as_ref()?;
         mirror::read(&self.ctx.client, &self.object, target, None).await.ok().map(|found| found.is_some())
     }
+
+    /// Why nothing is done for an object that names another Secret than the one that it has. The API server does not accept
+    /// such a change. A second Secret would hold the value where nobody expects it, and the first one would stay as it is.
+    pub(super) async fn renamed(&self, want: &Desired) -> Option<Refusal> {
+        let target = want.target.as_ref().filter(|_| !want.suspended)?;
+        let reported = &self.object.status.as_ref()?.mirror.as_ref()?.secret_name;
+        if *reported == target.name {
+            return None;
+        }
+        match mirror::read_by_name(&self.ctx.client, &self.object, reported).await {
+            Ok(found) => found.filter(|found| found.facts.ours).map(|_| {
+                Refusal::new(
+                    Reason::InvalidSpec,
+                    format!(
+                        "spec.target.name cannot be changed: it is {}, and the Secret of this object is {reported}; create another object for \
+                         another Secret, or delete the Secret {reported}, and the operator creates {}",
+                        target.name, target.name
+                    ),
+                )
+            }),
+            Err(failure) => Some(Refusal::new(failure.reason, failure.message)),
+        }
+    }
+
     /// Whether the Secret exists that the status reports; `None`: it reports none, or the Secret cannot be read.
     pub(super) async fn reported_secret_exists(&self) -> Option<bool> {
         let name = &self.object.status.as_ref()?.mirror.as_ref()?.secret_name;

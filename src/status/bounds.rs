@@ -46,6 +46,7 @@ fn aws(mut aws: AwsStatus) -> AwsStatus {
         version(id);
     }
     list(&mut aws.retained_version_ids, 20, |id| VersionId::parse(id).is_some());
+    aws.place = aws.place.filter(|place| fits(&place.region, 32) && fits(&place.secret_name, 512));
     aws.unseen = aws.unseen.filter(|unseen| VersionId::parse(&unseen.version_id).is_some());
     for replica in &mut aws.replicas {
         cut(&mut replica.status, 32);
@@ -193,6 +194,7 @@ mod tests {
             "aws": {
                 "arn": format!("arn:aws:secretsmanager:eu-central-1:123456789012:secret:{}-AbCdEf", "x".repeat(512)), "region": "eu-central-1",
                 "currentVersionId": version, "retainedVersionIds": [version], "unseen": {"versionId": version, "time": "2026-11-26T12:00:00Z"},
+                "place": {"region": "eu-central-1", "secretName": "x".repeat(512), "time": "2026-11-26T12:00:00Z"},
                 "replicas": [{"region": "eu-west-1", "status": "InSync"}], "applied": {"tagKeys": ["ä".repeat(128)]},
             },
             "declared": {"hash": "0".repeat(64), "fields": ["password"]},

@@ -20,7 +20,7 @@ pub use history::{abandoned, recorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
 pub use requests::delayed;
-pub use write::{Outcome, write};
+pub use write::{Outcome, placed, write};
 
 #[cfg(test)]
 mod tests;

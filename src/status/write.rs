@@ -7,8 +7,8 @@ use super::failures::{self, Attempts};
 use super::{bounds, conditions, history, requests, settings, staged};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
-    AwsStatus, DeclaredStatus, MirrorStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus, ScheduleStatus,
-    UnseenVersion,
+    AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
+    ScheduleStatus, UnseenVersion,
 };
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
 use crate::desired::{Desired, LambdaRotation, Rotation};
@@ -152,15 +152,15 @@ impl Report<'_> {
         if blocked.awaiting_consistency {
             self.unseen(after);
         } else if let (true, Some(current)) = (blocked.adopting, secret.and_then(|secret| secret.current.as_ref())) {
-            adopt(after, self.want, current);
+            adopt(after, self.before, self.want, current);
         } else if secret.is_none() && (self.observed() || after.aws.is_none()) {
-            after.aws = Some(AwsStatus { region: Some(self.want.region.clone()), ..AwsStatus::default() });
+            after.aws = Some(unnamed(self.before, self.want));
         }
     }
 
     /// Whether AWS was asked about the secret. Only then may what was recorded be withdrawn: it says where the secret is.
     fn observed(&self) -> bool {
-        self.seen.access.granted() && !matches!(self.seen.place, Place::Unproved(_))
+        self.seen.access.granted() && !matches!(self.seen.place, Place::Unproved(_) | Place::Unsettled(..))
     }
 
     fn examined(&self, after: &mut RotatedSecretStatus, examined: &Examined) {
@@ -199,8 +199,7 @@ impl Report<'_> {
     fn unseen(&self, after: &mut RotatedSecretStatus) {
         let unseen = self.youngest_invisible();
         if unseen.is_some() || after.aws.as_ref().is_some_and(|aws| aws.unseen.is_some()) {
-            let region = Some(self.want.region.clone());
-            after.aws.get_or_insert_with(|| AwsStatus { region, ..AwsStatus::default() }).unseen = unseen;
+            after.aws.get_or_insert_with(|| unnamed(self.before, self.want)).unseen = unseen;
         }
     }
 
@@ -224,6 +223,7 @@ impl Report<'_> {
             previous_version_id: secret.previous().map(ToString::to_string),
             pending_version_id: secret.pending.version().map(ToString::to_string),
             retained_version_ids: retained.iter().map(ToString::to_string).collect(),
+            place: None,
             unseen: None,
             replicas: settings::replicas(secret),
             applied: settings::applied(self.before.aws.as_ref(), self.want, secret),
@@ -274,9 +274,23 @@ impl Report<'_> {
     }
 }
 
+/// The status before a step that makes the AWS secret this object's. It says where that is.
+pub fn placed(object: &RotatedSecret, want: &Desired, now: Timestamp) -> RotatedSecretStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    let place = PlaceStatus { region: want.region.clone(), secret_name: want.secret_name.clone(), time: Time(now) };
+    status.aws.get_or_insert_default().place = Some(place);
+    bounds::bounded(status)
+}
+
+/// An AWS secret whose ARN is not known, and where it is about to be.
+fn unnamed(before: &RotatedSecretStatus, want: &Desired) -> AwsStatus {
+    let place = before.aws.as_ref().and_then(|aws| aws.place.clone());
+    AwsStatus { region: Some(want.region.clone()), place, ..AwsStatus::default() }
+}
+
 /// An existing AWS secret is being adopted. It is not ours yet, so its ARN is not reported. Rotation is new on it.
-fn adopt(after: &mut RotatedSecretStatus, want: &Desired, current: &Current) {
-    after.aws = Some(AwsStatus { region: Some(want.region.clone()), ..AwsStatus::default() });
+fn adopt(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &Desired, current: &Current) {
+    after.aws = Some(unnamed(before, want));
     after.declared = None;
     after.schedule = None;
     after.last_rotation_time = Some(Time(current.schedule_base));

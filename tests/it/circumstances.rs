@@ -49,8 +49,8 @@ struct Circumstance {
     met: fn(&Evidence<'_>) -> usize,
     /// What must hold at the end instead of what the story says.
     check: Option<Check>,
-    /// Stories in which the first process dies only after it has written the status.
-    records_first: &'static [&'static str],
+    /// Stories in which the first process dies only after its first write in AWS, before the status says so.
+    claims_first: &'static [&'static str],
     /// Stories in which the operator does not meet it.
     unmet: &'static [&'static str],
     /// Kinds of steps that no process takes under it.
@@ -164,9 +164,10 @@ async fn one_story(story: &Story, wrong: &'static Circumstance, index: usize) ->
     let run = async |case: &Case, plan: &Vec<Crash>| run(story, wrong, case, plan).await;
     let mut whole = campaign.run(vec![Vec::new()], run).await?;
     let writes = whole.first().context("a run")?.1.writes.clone();
-    let crashes = if wrong.records_first.contains(&story.name) {
-        let status = writes.iter().rposition(|write| write == "PUT rotatedsecrets/status").context("a status")?;
-        vec![vec![Crash { write: status, moment: Moment::After }]]
+    let crashes = if wrong.claims_first.contains(&story.name) {
+        let claims = ["CreateSecret", "RestoreSecret", "TagResource"];
+        let claim = writes.iter().position(|write| claims.contains(&write.as_str())).context("a write in AWS")?;
+        vec![vec![Crash { write: claim, moment: Moment::After }]]
     } else {
         let sampled = (index + wrong.name.len()).checked_rem(writes.len()).map(|write| Crash { write, moment: Moment::After });
         // A process that never comes to a write does not die there.

@@ -9,8 +9,13 @@ fn object(region: Option<&str>, name: Option<&str>, owned: bool) -> RotatedSecre
     tests::object(json!({"aws": {"region": region, "secretName": name}, "value": value}))
 }
 
-fn arn(region: &str, name: &str) -> SecretArn {
-    SecretArn::parse(&format!("arn:aws:secretsmanager:{region}:123456789012:secret:{name}-AbCdEf")).unwrap()
+fn recorded(region: &str, name: &str, by: RecordedIn) -> RecordedPlace {
+    let arn = SecretArn::parse(&format!("arn:aws:secretsmanager:{region}:123456789012:secret:{name}-AbCdEf")).unwrap();
+    RecordedPlace::of_arn(arn, by)
+}
+
+fn at(object: &RotatedSecret, policy: &Policy, recorded: &RecordedPlace) -> Result<Desired, Refusal> {
+    Desired::parse_at(object, policy, recorded, Elsewhere::ByFlags)
 }
 
 #[test]
@@ -41,34 +46,57 @@ fn an_arn_is_read_in_its_parts() {
 
 /// The flags say `k8s` and `eu-central-1`; the object is `db-admin` of `shop`.
 #[test]
-fn only_what_the_spec_does_not_say_can_be_elsewhere() {
+fn what_the_spec_does_not_say_is_elsewhere_by_a_flag_and_the_rest_by_the_spec() {
+    use Elsewhere::{ByFlags, BySpec};
     let own = "old/shop/db-admin";
-    // What the spec says; the recorded place; whether it is elsewhere; where it is then.
+    // What the spec says; the recorded place; why it is elsewhere.
     let table = [
-        (None, None, ("eu-central-1", "k8s/shop/db-admin"), false),
-        (None, None, ("eu-central-1", own), true),
-        (None, None, ("us-east-1", "k8s/shop/db-admin"), true),
-        (None, None, ("us-east-1", own), true),
-        (Some("eu-central-1"), None, ("eu-central-1", own), true),
-        (Some("eu-central-1"), None, ("us-east-1", own), false),
-        (None, Some("k8s/shop/x"), ("us-east-1", "k8s/shop/x"), true),
-        (None, Some("k8s/shop/x"), ("eu-central-1", own), false),
-        (Some("eu-central-1"), Some("k8s/shop/x"), ("us-east-1", own), false),
+        (None, None, ("eu-central-1", "k8s/shop/db-admin"), None),
+        (None, None, ("eu-central-1", own), Some(ByFlags)),
+        (None, None, ("us-east-1", "k8s/shop/db-admin"), Some(ByFlags)),
+        (None, None, ("us-east-1", own), Some(ByFlags)),
+        (Some("eu-central-1"), None, ("eu-central-1", own), Some(ByFlags)),
+        (Some("eu-central-1"), None, ("us-east-1", own), Some(BySpec)),
+        (None, Some("k8s/shop/x"), ("us-east-1", "k8s/shop/x"), Some(ByFlags)),
+        (None, Some("k8s/shop/x"), ("eu-central-1", own), Some(BySpec)),
+        (None, None, ("eu-central-1", "k8s/shop/x"), Some(BySpec)),
+        (Some("eu-central-1"), Some("k8s/shop/x"), ("us-east-1", own), Some(BySpec)),
     ];
-    for (row, (region, name, (there, recorded), elsewhere)) in table.into_iter().enumerate() {
-        let object = object(region, name, true);
-        let want = Desired::parse(&object, &policy()).unwrap();
-        let recorded = arn(there, recorded);
-        assert_eq!(want.is_elsewhere(&object, &recorded), elsewhere, "row {row}");
-        if elsewhere {
-            let at = Desired::parse_at(&object, &policy(), &recorded, RecordedIn::Status).unwrap();
+    for (row, (region, name, (there, recorded_name), elsewhere)) in table.into_iter().enumerate() {
+        let spec = object(region, name, true);
+        let want = Desired::parse(&spec, &policy()).unwrap();
+        let attempt = RecordedIn::Attempt(Timestamp::UNIX_EPOCH);
+        for by in [RecordedIn::Status, attempt, RecordedIn::Secret] {
+            let recorded = recorded(there, recorded_name, by);
+            assert_eq!(want.elsewhere(&spec, &recorded), elsewhere, "row {row}");
+            let Some(why) = elsewhere else { continue };
+            let at = Desired::parse_at(&spec, &policy(), &recorded, why).unwrap();
             assert_eq!((&at.region, &at.secret_name), (&recorded.region, &recorded.name), "row {row}");
-            assert!(at.own_prefix, "row {row}: its tags must prove it, not the prefix of today");
-            // Anyone who may write Secrets can write it there.
-            let at = Desired::parse_at(&object, &policy(), &recorded, RecordedIn::Secret).unwrap();
-            assert_eq!(at.own_prefix, recorded.name.starts_with("k8s/shop/"), "row {row}");
+            // The tags must prove it, not the prefix of today. Anyone who may write Secrets can write what is recorded there.
+            let trusted = by != RecordedIn::Secret && recorded.name == own;
+            assert_eq!(at.own_prefix, trusted || recorded.name.starts_with("k8s/shop/"), "row {row}");
         }
+        // Nothing is created for an object that only mirrors.
+        let mirrors = object(region, name, false);
+        let recorded = recorded(there, recorded_name, RecordedIn::Status);
+        let why = Desired::parse(&mirrors, &policy()).unwrap().elsewhere(&mirrors, &recorded);
+        assert_eq!(why, elsewhere.filter(|why| *why == ByFlags), "row {row}");
     }
+}
+
+#[test]
+fn an_attempt_is_read_only_if_aws_can_have_such_a_place() {
+    let place = |region: &str, name: &str| {
+        let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH);
+        RecordedPlace::of_attempt(&PlaceStatus { region: region.to_owned(), secret_name: name.to_owned(), time })
+    };
+    assert_eq!(place("eu-central-1", "k8s/shop/db").unwrap().text(), "k8s/shop/db in eu-central-1");
+    for (region, name) in
+        [("evil.example/#", "a"), ("", "a"), ("EU", "a"), ("eu-central-1", ""), ("eu-central-1", "a\nb"), ("eu-central-1", "a:b")]
+    {
+        assert_eq!(place(region, name), None, "{region} {name}");
+    }
+    assert_eq!(place("eu-central-1", &"x".repeat(513)), None);
 }
 
 #[test]
@@ -77,22 +105,22 @@ fn a_name_that_no_prefix_gives_to_this_object_is_not_followed() {
     for name in
         ["old/victim/db-admin", "old/shop/other", "/shop/db-admin", "shop/db-admin", "old/shop/db-admin/x", "old/shop/x/db-admin", "x"]
     {
-        let refused = Desired::parse_at(&object, &policy(), &arn("eu-central-1", name), RecordedIn::Status).err();
+        let refused = at(&object, &policy(), &recorded("eu-central-1", name, RecordedIn::Status)).err();
         assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::Moved), "{name}");
     }
-    assert!(Desired::parse_at(&object, &policy(), &arn("eu-central-1", "a/b/shop/db-admin"), RecordedIn::Status).is_ok());
+    assert!(at(&object, &policy(), &recorded("eu-central-1", "a/b/shop/db-admin", RecordedIn::Status)).is_ok());
 }
 
 #[test]
 fn what_is_only_mirrored_is_followed_where_the_namespace_may_name_it_today() {
     let object = object(None, None, false);
-    assert!(Desired::parse_at(&object, &policy(), &arn("us-east-1", "k8s/shop/db-admin"), RecordedIn::Status).unwrap().own_prefix);
-    assert!(!Desired::parse_at(&object, &policy(), &arn("eu-central-1", "old/shop/db-admin"), RecordedIn::Status).unwrap().own_prefix);
+    assert!(at(&object, &policy(), &recorded("us-east-1", "k8s/shop/db-admin", RecordedIn::Status)).unwrap().own_prefix);
+    assert!(!at(&object, &policy(), &recorded("eu-central-1", "old/shop/db-admin", RecordedIn::Status)).unwrap().own_prefix);
 }
 
 #[test]
 fn a_region_that_is_not_allowed_any_more_is_not_followed() {
     let policy = Policy { allowed_regions: vec!["eu-central-1".to_owned()], ..policy() };
-    let refused = Desired::parse_at(&object(None, None, true), &policy, &arn("us-east-1", "k8s/shop/db-admin"), RecordedIn::Status).err();
+    let refused = at(&object(None, None, true), &policy, &recorded("us-east-1", "k8s/shop/db-admin", RecordedIn::Status)).err();
     assert_eq!(refused.map(|refusal| refusal.reason), Some(Reason::RegionNotAllowed));
 }

@@ -64,6 +64,7 @@ pub(super) fn carry_out(world: &mut Observation, step: &Step) {
     match step {
         Step::AddFinalizer => world.finalizer = true,
         Step::RemoveFinalizer => world.finalizer = false,
+        Step::RecordPlace => {}
         Step::Create { version } => {
             let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version.clone())]);
             world.secret = Some(SecretState { labels, ..secret() });

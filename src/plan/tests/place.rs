@@ -1,6 +1,7 @@
 //! Where the secret is, and versions that must not be mirrored.
 
 use super::*;
+use crate::failure::Failed;
 
 fn moved() -> Place {
     Place::Unproved(Refusal::new(Reason::Moved, "elsewhere: set the flag back"))
@@ -20,6 +21,55 @@ fn nothing_is_created_adopted_or_mirrored_while_the_recorded_secret_is_elsewhere
                 assert_eq!(held, !proved, "{ownership:?}: {next:?}");
             }
         }
+    }
+}
+
+#[test]
+fn an_attempt_that_may_succeed_elsewhere_is_waited_for() {
+    let refusal = Refusal::new(Reason::Creating, "elsewhere");
+    let seen = Observation { place: Place::Unsettled(refusal.clone(), at(NOW + 60)), secret: None, mirror: MirrorState::Absent, ..seen() };
+    let Next::Rest(rest) = plan(&want(), &seen, at(NOW)) else { panic!() };
+    assert_eq!((rest.provisioned, rest.wake), (Some(refusal), Some(at(NOW + 60))));
+    let ours = Observation { secret: Some(secret()), ..seen };
+    assert!(matches!(plan(&want(), &ours, at(NOW)), Next::Do(Step::CreateMirror { .. })), "the tags here are proof");
+}
+
+/// The first step of the plan, which [`plan`] leaves out if it records the place.
+fn first(want: &Desired, seen: &Observation) -> Step {
+    let crate::plan::Next::Do(step) = crate::plan::plan(want, seen, at(NOW)) else { panic!("rests: {seen:?}") };
+    step
+}
+
+#[test]
+fn where_a_secret_becomes_ours_is_recorded_in_each_reconcile_before_that() {
+    let with = |ownership, deleted| Some(SecretState { ownership, deleted, ..secret() });
+    for (secret, step) in [
+        (None, StepKind::Create),
+        (with(Ownership::Ours, true), StepKind::Restore),
+        (with(Ownership::Former, true), StepKind::Restore),
+        (with(Ownership::Former, false), StepKind::Adopt),
+        (with(Ownership::Adoptable, false), StepKind::Adopt),
+    ] {
+        let status = StatusFacts { history: vec![adopted("current")], ..StatusFacts::default() };
+        let mut facts = Observation { secret, status, mirror: MirrorState::Absent, ..seen() };
+        assert_eq!(first(&want(), &facts), Step::RecordPlace, "{step:?}");
+        let known = |facts: &mut Observation, name: &str| {
+            facts.status.arn = Some(format!("arn:aws:secretsmanager:{}:123456789012:secret:{name}-AbCdEf", want().region));
+        };
+        known(&mut facts, "elsewhere");
+        assert_eq!(first(&want(), &facts), Step::RecordPlace, "{step:?}: another place is known");
+        let mut there = facts.clone();
+        known(&mut there, &want().secret_name);
+        if step != StepKind::Adopt && facts.secret.as_ref().is_none_or(|secret| secret.ownership == Ownership::Ours) {
+            assert_eq!(StepKind::from(&first(&want(), &there)), step, "the status says where it is");
+        }
+        facts.status.arn = None;
+        let mut failed = facts.clone();
+        facts.journal.record(Step::RecordPlace, Effect::Applied { at: at(NOW) });
+        assert_eq!(StepKind::from(&first(&want(), &facts)), step);
+        let denied = Failed::denied(&Refusal::new(Reason::AccessDenied, "no"));
+        failed.journal.record(Step::RecordPlace, Effect::Failed(denied));
+        assert!(matches!(crate::plan::plan(&want(), &failed, at(NOW)), crate::plan::Next::Rest(_)), "{step:?} without a record");
     }
 }
 

@@ -29,6 +29,7 @@ mod moved;
 mod names;
 mod peer_advisories;
 mod pin;
+mod place;
 mod postgres;
 mod postgres_abandon;
 mod postgres_docs;

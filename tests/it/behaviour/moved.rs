@@ -16,7 +16,7 @@ const OTHER: &str = "us-east-1";
 
 impl Stage {
     /// Another life of the operator with these flags.
-    async fn with_flags(&mut self, prefix: &str, region: &str) -> Result<()> {
+    pub(super) async fn with_flags(&mut self, prefix: &str, region: &str) -> Result<()> {
         prefix.clone_into(&mut self.ctx.policy.name_prefix);
         region.clone_into(&mut self.ctx.policy.default_region);
         self.ctx = self.operator().await?;
@@ -29,7 +29,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn arn(&self, name: &str) -> Result<String> {
+    pub(super) async fn arn(&self, name: &str) -> Result<String> {
         Ok(self.status(name).await?.aws.and_then(|aws| aws.arn).unwrap_or_default())
     }
 

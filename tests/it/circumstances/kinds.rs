@@ -29,7 +29,7 @@ impl Circumstance {
             check: None,
             of_first: true,
             of_second: true,
-            records_first: &[],
+            claims_first: &[],
             unmet: &[],
             untaken: &[],
         }
@@ -62,9 +62,9 @@ pub(super) static FLAGS: Circumstance = Circumstance {
         "other".clone_into(&mut ctx.policy.name_prefix);
         "eu-west-1".clone_into(&mut ctx.policy.default_region);
     },
-    // The flags say where a new AWS secret is.
-    records_first: &["adopt", "come-back", "create"],
-    untaken: &["AddFinalizer", "Adopt", "AdoptMirror", "Create", "Restore", "RestoreCurrent"],
+    // Until AWS has something of the object, the flags say where its secret will be.
+    claims_first: &["adopt", "come-back", "create"],
+    untaken: &["AddFinalizer", "Create", "Restore"],
     of_first: false,
     ..Circumstance::of("flags", |seen| {
         let at_the_old_place = |id: &str| id.starts_with(PREFIX) || id.contains(&format!(":{REGION}:"));
@@ -83,9 +83,9 @@ pub(super) static NO_STATUS: Circumstance = Circumstance {
         ready(Ok(())).boxed()
     },
     unmet: &["delete", "delete-in-ending-namespace", "delete-replicated"],
-    // An adoption is reported before it is carried out, and before AWS restores what is adopted. A version is reported
-    // before it is staged for a target, and so before it is applied.
-    untaken: &["Abandon", "Adopt", "AdoptMirror", "Apply", "Restore", "Verify"],
+    // Where an AWS secret becomes the object's is recorded before that. A version is reported before it is staged for a
+    // target, and so before it is applied.
+    untaken: &["Abandon", "Adopt", "AdoptMirror", "Apply", "Create", "RecordPlace", "Restore", "Verify"],
     of_second: false,
     ..Circumstance::of("no-status", |seen| seen.case.world.refusals.status.met())
 };
@@ -169,6 +169,7 @@ pub(super) static AHEAD: Circumstance = Circumstance {
         "Promote",
         "Put",
         "PutPolicy",
+        "RecordPlace",
         "ReleaseRotation",
         "RemoveFinalizer",
         "ReplaceMirror",

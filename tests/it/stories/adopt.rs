@@ -13,7 +13,7 @@ pub(crate) static STORY: Story = Story {
     arrange: |case| offer(case).boxed(),
     versions: &[2],
     check: |case| check(case).boxed(),
-    steps: &["Adopt", "AdoptMirror", "Put", "ReplaceMirror"],
+    steps: &["Adopt", "AdoptMirror", "Put", "RecordPlace", "ReplaceMirror"],
     writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "TagResource"],
     ..Story::of("adopt")
 };

@@ -12,7 +12,7 @@ use super::{Case, Story, spec_with_aws};
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.settled(spec_with_aws(&json!({"deletionPolicy": "Delete"}))).boxed(),
     cause: |case| create_again(case).boxed(),
-    steps: &["Adopt", "CreateMirror", "Restore"],
+    steps: &["Adopt", "CreateMirror", "RecordPlace", "Restore"],
     writes: &["POST events", "POST secrets", "PUT rotatedsecrets/status", "RestoreSecret", "TagResource"],
     check: |case| check(case).boxed(),
     ..Story::of("come-back")

@@ -7,7 +7,7 @@ use super::{Story, spec_with_aws};
 
 pub(crate) static STORY: Story = Story {
     arrange: |case| case.create(deletable()).boxed(),
-    steps: &["AddFinalizer", "Create", "CreateMirror"],
+    steps: &["AddFinalizer", "Create", "CreateMirror", "RecordPlace"],
     writes: &["CreateSecret", "PATCH rotatedsecrets", "POST events", "POST secrets", "PUT rotatedsecrets/status"],
     ..Story::of("create")
 };
