@@ -16,13 +16,10 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What a message says if AWS refuses a request because of its time.
-pub const WRONG_CLOCK: &str = "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)";
-
 impl Failure {
     /// Whether AWS has proved that the clock of this process is wrong.
     pub fn is_of_the_clock(&self) -> bool {
-        self.message.contains(WRONG_CLOCK)
+        self.reason == Reason::ClockSkew
     }
 
     /// A state that the code considers impossible.

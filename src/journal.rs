@@ -181,12 +181,21 @@ impl Journal {
     /// Why this version must not be mirrored, if it was read and is unfit; as found last.
     pub fn unfit(&self, version: &VersionId) -> Option<&Unfit> {
         let about = |step: &Step| match step {
-            Step::Put { predecessor, .. } => predecessor.as_ref() == Some(version),
+            // A copy says nothing about the version that it follows.
+            Step::Put { predecessor, source: Source::Compose, .. } => predecessor.as_ref() == Some(version),
             step => step.writes_mirror() && step.version() == Some(version),
         };
         self.entries.iter().rev().find_map(|entry| match &entry.effect {
             Effect::Unfit(unfit) if about(&entry.step) => Some(unfit),
             _ => None,
+        })
+    }
+
+    /// Whether this version was to be copied, and its value may not be current again.
+    pub fn unfit_to_copy(&self, version: &VersionId) -> bool {
+        self.entries.iter().any(|entry| {
+            let copies = matches!(&entry.step, Step::Put { source: Source::Copy { of }, .. } if of == version);
+            copies && matches!(entry.effect, Effect::Unfit(_))
         })
     }
 

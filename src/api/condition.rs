@@ -65,6 +65,8 @@ pub enum Reason {
     ScheduledForDeletion,
     /// AWS or Kubernetes denied the request.
     AccessDenied,
+    /// AWS rejects the time of the request: the clock of the node is wrong.
+    ClockSkew,
     /// The KMS key cannot be used.
     KeyUnusable,
     /// AWS throttled the request.
@@ -136,7 +138,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -153,6 +155,7 @@ impl Reason {
         Self::SecretNotFound,
         Self::ScheduledForDeletion,
         Self::AccessDenied,
+        Self::ClockSkew,
         Self::KeyUnusable,
         Self::Throttled,
         Self::AwsUnavailable,
@@ -205,6 +208,7 @@ impl Reason {
                 | Self::IdentityRefused
                 | Self::ScheduledForDeletion
                 | Self::AccessDenied
+                | Self::ClockSkew
                 | Self::KeyUnusable
                 | Self::LimitExceeded
                 | Self::AwsRefused

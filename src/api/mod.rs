@@ -9,6 +9,7 @@ pub mod condition;
 mod lambda;
 mod policy;
 mod postgres;
+mod rollback;
 pub mod rotation;
 pub(crate) mod schedule;
 mod staged;
@@ -21,6 +22,7 @@ pub use aws::{AppliedStatus, AwsAdoptionPolicy, PlaceStatus, ReplicaRegion, Repl
 pub use lambda::*;
 pub use policy::{LONGEST_POLICY, ResourcePolicy};
 pub use postgres::*;
+pub use rollback::RollbackRefusal;
 pub use rotation::*;
 pub use staged::*;
 pub use status::*;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aws::{AppliedStatus, PlaceStatus, ReplicaStatus};
+use super::rollback::RollbackRefusal;
 use super::staged::StagedStatus;
 
 /// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied,
@@ -354,50 +355,4 @@ pub struct RequestStatus {
     /// (--minimum-request-interval of the operator). Unset if none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Time>,
-}
-
-/// Reason why a rollback request was rejected.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RollbackRefusal {
-    /// The request does not have the form `<token>:<version id>` or `<token>:AWSPREVIOUS`.
-    Malformed,
-    /// The version does not exist in AWS or was deleted by AWS.
-    VersionNotFound,
-    /// The version has only the label AWSPENDING: it was never current, and its value may not be usable.
-    VersionPending,
-    /// The secret has no previous version.
-    NoPreviousVersion,
-    /// The object only mirrors the AWS secret and does not own its value.
-    MirrorOnly,
-    /// The request names AWSPREVIOUS, and the current version is itself a rollback.
-    AlreadyRolledBack,
-}
-
-impl RollbackRefusal {
-    /// Explanation with the correction to make. Follows a colon.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::Malformed => {
-                "the request must have the form <token>:<version id> or <token>:AWSPREVIOUS; correct it and use a new \
-                 token"
-            }
-            Self::VersionNotFound => {
-                "the version does not exist, or AWS deleted it because it had no staging label; choose another version of \
-                 status.history and use a new token"
-            }
-            Self::VersionPending => {
-                "the version has only the label AWSPENDING, so it was never current and its value may not be usable yet; choose another \
-                 version of status.history and use a new token"
-            }
-            Self::AlreadyRolledBack => {
-                "the current version is already a rollback, so AWSPREVIOUS is the version that was rolled back; to restore that version, \
-                 use its version ID and a new token"
-            }
-            Self::NoPreviousVersion => "the secret has no previous version yet",
-            Self::MirrorOnly => {
-                "this object has no spec.value and only mirrors the AWS secret: roll back where the value is managed, or pin the Secret \
-                 with spec.target.versionId"
-            }
-        }
-    }
 }

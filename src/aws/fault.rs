@@ -7,7 +7,7 @@ use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::command::{Command, KeyRef, SecretRef};
-use crate::failure::{Failure, WRONG_CLOCK};
+use crate::failure::Failure;
 use crate::proxy::ProxyVariables;
 
 /// A failed call, without any text of AWS.
@@ -187,7 +187,8 @@ impl Cause {
             Self::Throttled => Reason::Throttled,
             Self::Quota => Reason::LimitExceeded,
             Self::SessionExpired if role => Reason::Progressing,
-            Self::Permissions | Self::Credentials | Self::SessionExpired | Self::ClockSkew | Self::RegionDisabled => Reason::AccessDenied,
+            Self::Permissions | Self::Credentials | Self::SessionExpired | Self::RegionDisabled => Reason::AccessDenied,
+            Self::ClockSkew => Reason::ClockSkew,
             Self::NoCredentials => Reason::IdentityRefused,
             Self::Key => Reason::KeyUnusable,
             Self::ScheduledForDeletion => Reason::ScheduledForDeletion,
@@ -327,7 +328,7 @@ impl Cause {
                 "the operator's own session has expired: supply new credentials, or give its ServiceAccount a role (docs/security.md, AWS \
                  identities); the operator retries"
             }
-            Self::ClockSkew => WRONG_CLOCK,
+            Self::ClockSkew => "the clock of the node differs from AWS's by more than 5 minutes: check time synchronization (timedatectl)",
             Self::RegionDisabled => "the Region is not enabled for this account; the operator retries",
             Self::Key => "check that the KMS key is enabled and that the caller may use it; the operator retries",
             Self::ScheduledForDeletion => "restore the secret",

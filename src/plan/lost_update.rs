@@ -5,7 +5,9 @@
 use super::mirror::follows_current;
 use super::situation::Situation;
 use crate::compare::MirrorState;
+use crate::desired::RollbackRequest;
 use crate::step::Step;
+use crate::value::DeclaredValue;
 use crate::version_id::VersionId;
 
 /// Moves `AWSCURRENT` back to an external version that our write replaced.
@@ -30,10 +32,20 @@ fn lost_earlier<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
         && follows_current(want)
         && (situation.mirrored() == Some(newest) || refused_before(situation, external))
         && current.version.is_derived()
+        && written_by_operator(situation, newest)
         && !seen.status.recorded(&current.version)
         && !external.is_derived()
         && !seen.status.recorded(external);
     lost.then_some(external)
+}
+
+/// Whether the operator wrote the current version after `predecessor`, and not AWS. A rotation by AWS that the operator
+/// requested has an id of the operator too, and the function has set its value in the database.
+fn written_by_operator(situation: &Situation<'_>, predecessor: &VersionId) -> bool {
+    let Situation { want, secret, current, .. } = situation;
+    let declared = |value: &DeclaredValue| want.ids.is_declaration(&current.version, predecessor, &value.hash());
+    let rolled_back = |request: &RollbackRequest| want.ids.rollback(&request.token) == current.version;
+    !secret.rotated_by_aws() || want.value.as_ref().is_some_and(declared) || want.rollback_request.as_ref().is_some_and(rolled_back)
 }
 
 /// Whether AWS refused to move `AWSCURRENT` back, and the Secret was deleted since.

@@ -50,10 +50,14 @@ use crate::step::{Step, StepKind};
 
 /// What to do next for an object that is not being deleted.
 pub fn plan(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
-    let next = match decide(want, seen, now) {
-        Next::Do(step) => Next::Do(recorded_first(want, seen, step)),
-        rest @ Next::Rest(_) => rest,
-    };
+    match once(seen, decide(want, seen, now)) {
+        Next::Do(step) if unrecorded(want, seen, &step) => once(seen, Next::Do(Step::RecordPlace)),
+        next => next,
+    }
+}
+
+/// No step is carried out twice, and none whose backoff is not over.
+fn once(seen: &Observation, next: Next) -> Next {
     match next {
         Next::Do(step) => match seen.journal.failure(&step) {
             Some(failed) => Next::Rest(Assessment::Blocked(Blocked::failed(failed))),
@@ -114,11 +118,12 @@ fn misplaced(want: &Desired, seen: &Observation) -> Option<Blocked> {
     blocked.filter(|_| !proved)
 }
 
-/// Before a step that makes an AWS secret this object's, the place is recorded, so that a restart with other flags finds
-/// the secret. It is recorded again before each attempt: how old the record is tells whether AWS may not show the secret yet.
-fn recorded_first(want: &Desired, seen: &Observation, step: Step) -> Step {
+/// Whether this step makes an AWS secret the object's at a place that the status does not say. The place is recorded first,
+/// so that a restart with other flags finds the secret, and again before each attempt: how old the record is tells whether
+/// AWS may not show the secret yet.
+fn unrecorded(want: &Desired, seen: &Observation, step: &Step) -> bool {
     let known = seen.status.arn.as_deref().and_then(SecretArn::parse).is_some_and(|arn| want.is_at(&arn.region, &arn.name));
-    if step.claims_secret() && !known && !seen.journal.did(StepKind::RecordPlace) { Step::RecordPlace } else { step }
+    step.claims_secret() && !known && !seen.journal.did(StepKind::RecordPlace)
 }
 
 /// What ends the plan before the AWS secret matters.

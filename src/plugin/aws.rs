@@ -143,6 +143,7 @@ pub(super) fn refused(operation: &str, place: &Place, failure: &Failure) -> Stri
     let id = &place.id;
     match failure.reason {
         Reason::AccessDenied => format!("AWS denies you {operation}: ask for secretsmanager:{operation} on {id}, or log in again"),
+        Reason::ClockSkew => "AWS rejects your requests because of their time: check the clock of this machine".to_owned(),
         Reason::KeyUnusable => format!("you may not use the KMS key: ask for kms:Decrypt on the key of {id}"),
         Reason::Throttled => "AWS throttles this account: try again in a minute".to_owned(),
         Reason::AwsUnavailable => {

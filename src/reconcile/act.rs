@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::reconciler::Reconciler;
+use super::shape::restorable;
 use crate::api::condition::Reason;
 use crate::api::{AWSCURRENT, AWSPENDING, Cause, TAG_ROTATION};
 use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Written};
@@ -128,7 +129,10 @@ impl Reconciler<'_> {
         let now = (self.ctx.clock)();
         let value = match new.source {
             Source::Copy { of } => match self.find(at, of).await? {
-                Some(older) => older.value,
+                Some(older) => match restorable(want, seen, of, &older.value) {
+                    Ok(()) => older.value,
+                    Err(unfit) => return Ok(self.unfit(of, unfit)),
+                },
                 None => return Ok(Effect::Absent),
             },
             Source::Compose => match self.compose_next(want, seen, at, &new).await? {
@@ -248,7 +252,7 @@ impl Reconciler<'_> {
         };
         let not_after = certificate::expiry(&data, &target.layout, want.value.as_ref());
         let contents = mirror::Contents { arn: &secret.arn, version, not_after, data };
-        mirror::write(&self.ctx.client, &self.object, target, self.mirror.as_ref(), contents).await?;
+        mirror::write(&self.ctx.client, &self.weaknesses.owner(&self.object), target, self.mirror.as_ref(), contents).await?;
         if let Some((_, since)) = self.applied_version.take_if(|(applied, _)| applied == version) {
             self.ctx.metrics.target_gap(want.strategy(), since.elapsed());
         }

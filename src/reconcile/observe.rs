@@ -51,7 +51,7 @@ impl Reconciler<'_> {
         facts.place = self.place.clone();
         let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
         let read = if let Some(target) = &want.target {
-            mirror::read(&self.ctx.client, &self.object, target, arn).await
+            mirror::read(&self.ctx.client, &self.weaknesses.owner(&self.object), target, arn).await
         } else {
             // One that was declared before must not stay ours and out of date.
             mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await

@@ -85,14 +85,22 @@ fn next_version(want: &Desired) -> String {
     format!("or create a new version, which has it ({})", Command::RotateByPlugin(want.object_ref()))
 }
 
+/// Whether the Secret could hold the value of this older version.
+pub(super) fn restorable(want: &Desired, seen: &Observation, version: &VersionId, value: &Payload) -> Result<(), Unfit> {
+    let Some(fields) = declared_fields(want, seen) else { return Ok(()) };
+    let Some(lack) = value.lack(&fields) else { return Ok(()) };
+    let (reason, message) = lacking(want, seen, version, &lack, &fields);
+    Err(Unfit { refusal: Refusal::new(reason, message), remedy: Remedy::Value })
+}
+
 /// The declared fields that this version must have; `None`: it need not have any. An adopted value stays as it is until a
 /// rotation is due, and a changed declaration has a version of its own. A Secret that is pinned to an older version gets
 /// what that version has: the declaration of its time is not known.
 fn expected(want: &Desired, seen: &Observation, version: &VersionId) -> Option<Vec<String>> {
-    let Some(value @ DeclaredValue::Fields { .. }) = &want.value else { return None };
-    if seen.status.adopting() == Some(version) || shape_changes(want, seen) {
+    if seen.status.adopting() == Some(version) {
         return None;
     }
+    let fields = declared_fields(want, seen)?;
     let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
     if current.is_some_and(|current| current.version != *version) {
         match want.target.as_ref().map(|target| &target.pin) {
@@ -101,6 +109,15 @@ fn expected(want: &Desired, seen: &Observation, version: &VersionId) -> Option<V
             Some(Pin::Stage(_)) => return Some(Vec::new()),
             Some(Pin::Current) | None => {}
         }
+    }
+    Some(fields)
+}
+
+/// The fields that are declared and were when a version was last written; `None`: no fields are declared.
+fn declared_fields(want: &Desired, seen: &Observation) -> Option<Vec<String>> {
+    let Some(value @ DeclaredValue::Fields { .. }) = &want.value else { return None };
+    if shape_changes(want, seen) {
+        return None;
     }
     let mut fields = value.field_names();
     if seen.status.declared.hash.is_some() {

@@ -1,5 +1,8 @@
 //! Mechanisms that a test takes away to show that the crash plans notice. Never compiled into a release.
 
+use std::borrow::Cow;
+
+use crate::api::RotatedSecret;
 #[cfg(feature = "weakened")]
 use crate::aws::Version;
 use crate::plaintext::Plaintext;
@@ -17,6 +20,8 @@ pub enum Weakness {
     Templates,
     /// AWS is called before it is decided whether the name may be used.
     ReadsFirst,
+    /// The Secret is looked for in this namespace, not in the object's.
+    SecretsOf(&'static str),
 }
 
 /// The weaknesses of one reconcile. Without the feature, every function returns what it gets.
@@ -43,6 +48,10 @@ impl Weaknesses {
 
     pub(super) fn reads_first(&self) -> bool {
         false
+    }
+
+    pub(super) fn owner<'a>(&self, object: &'a RotatedSecret) -> Cow<'a, RotatedSecret> {
+        Cow::Borrowed(object)
     }
 }
 
@@ -76,6 +85,13 @@ impl Weaknesses {
 
     pub(super) fn reads_first(&self) -> bool {
         self.weakness == Some(Weakness::ReadsFirst)
+    }
+
+    pub(super) fn owner<'a>(&self, object: &'a RotatedSecret) -> Cow<'a, RotatedSecret> {
+        let Some(Weakness::SecretsOf(namespace)) = self.weakness else { return Cow::Borrowed(object) };
+        let mut elsewhere = object.clone();
+        elsewhere.metadata.namespace = Some(namespace.to_owned());
+        Cow::Owned(elsewhere)
     }
 }
 

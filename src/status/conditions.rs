@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::requests;
 use crate::api::condition::{ConditionType, Reason, Statement};
-use crate::api::{RotatedSecretStatus, SUSPEND};
+use crate::api::{Cause, RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
 use crate::command::Command;
 use crate::compare::Observation;
@@ -72,8 +72,12 @@ fn examined(
     // An adopted value stays as it is until a rotation is due, also if it differs from the declaration.
     let adopted =
         want.is_some_and(|want| want.value.is_some()) && current.is_some_and(|current| seen.status.adopting() == Some(&current.version));
+    let restored = after.history.first().filter(|newest| newest.cause == Cause::RolledBack);
+    let restored = want.is_some_and(|want| want.value.is_some()) && restored.is_some_and(|newest| newest.version_id == version);
     let provided = if adopted {
         "the AWS secret exists; it was adopted and keeps its value, which need not have the declared fields, until a rotation is due"
+    } else if restored {
+        "the AWS secret exists; a rollback restored its value, which need not be the one in spec.value, until the next version"
     } else {
         "the AWS secret exists and is as declared"
     };

@@ -109,7 +109,7 @@ fn each_cause_has_one_class_and_one_reason() {
         (Cause::NoCredentials, Class::Denied, Reason::IdentityRefused),
         (Cause::Credentials, Class::Denied, Reason::AccessDenied),
         (Cause::SessionExpired, Class::Retry, Reason::AccessDenied),
-        (Cause::ClockSkew, Class::Denied, Reason::AccessDenied),
+        (Cause::ClockSkew, Class::Denied, Reason::ClockSkew),
         (Cause::RegionDisabled, Class::Denied, Reason::AccessDenied),
         (Cause::Key, Class::Denied, Reason::KeyUnusable),
         (Cause::ScheduledForDeletion, Class::Denied, Reason::ScheduledForDeletion),

@@ -70,10 +70,16 @@ fn answer(situation: &Situation<'_>) -> Answer {
     if situation.only_pending(of) {
         return Answer::Handled(Some(RollbackRefusal::VersionPending));
     }
-    if seen.journal.missing(of) {
-        // A version without a value has AWSPENDING only. Any other label means that it exists.
-        let shown = secret.labels.iter().any(|(label, version)| version == of && label != AWSPENDING);
-        return if shown { Answer::Inconsistent } else { Answer::Handled(Some(RollbackRefusal::VersionNotFound)) };
+    read_before(situation, of).unwrap_or_else(|| Answer::Write { version, of: of.clone() })
+}
+
+/// What this reconcile found when it read the version, if it cannot be copied.
+fn read_before(situation: &Situation<'_>, of: &VersionId) -> Option<Answer> {
+    let Situation { seen, secret, .. } = situation;
+    if seen.journal.unfit_to_copy(of) {
+        return Some(Answer::Handled(Some(RollbackRefusal::FieldMissing)));
     }
-    Answer::Write { version, of: of.clone() }
+    // A version without a value has AWSPENDING only. Any other label means that it exists.
+    let shown = || secret.labels.iter().any(|(label, version)| version == of && label != AWSPENDING);
+    seen.journal.missing(of).then(|| if shown() { Answer::Inconsistent } else { Answer::Handled(Some(RollbackRefusal::VersionNotFound)) })
 }

@@ -198,3 +198,18 @@ fn what_an_edit_of_the_schedule_makes_due_is_announced_first() {
     facts.status.schedule = None;
     assert!(matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::Put { cause: Cause::Scheduled, .. })));
 }
+
+#[test]
+fn a_rollback_to_a_value_that_the_secret_could_not_hold_is_answered_and_the_current_version_stays_fit() {
+    use crate::api::RollbackRefusal;
+    use crate::desired::{RollbackRequest, RollbackTo};
+    let asking = Desired { rollback_request: Some(RollbackRequest { token: "t".to_owned(), to: Some(RollbackTo::Previous) }), ..want() };
+    let mut facts = seen();
+    let Next::Do(step) = plan(&asking, &facts, at(NOW)) else { panic!() };
+    assert!(matches!(&step, Step::Put { source: Source::Copy { .. }, cause: Cause::RolledBack, .. }), "{step:?}");
+    let refusal = Refusal::new(Reason::FieldMissing, "it lacks a field");
+    facts.journal.record(step, Effect::Unfit(Unfit { refusal, remedy: Remedy::Value }));
+    let Next::Rest(rest) = plan(&asking, &facts, at(NOW)) else { panic!() };
+    assert_eq!(rest.rollback_handled, Some(("t".to_owned(), Some(RollbackRefusal::FieldMissing))));
+    assert_eq!((rest.mirrored, rest.provisioned), (None, None));
+}

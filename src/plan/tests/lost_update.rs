@@ -40,3 +40,20 @@ fn the_secret_is_repaired_with_the_version_that_it_held_while_aws_refuses_to_res
         assert_eq!(rest(&want(), &facts).provisioned.unwrap().reason, Reason::AccessDenied, "{mirror:?}");
     }
 }
+
+#[test]
+fn a_version_that_a_function_made_is_not_taken_back_for_an_external_one_in_between() {
+    let lost = |version: VersionId, by_aws: bool| {
+        let mut facts = Observation { mirror: mirrored("current"), ..seen() };
+        facts.status.history = vec![recorded("current")];
+        let remote = facts.secret.as_mut().unwrap();
+        remote.current = Some(Current { version, ..current(0) });
+        (remote.rotation.enabled, remote.rotation.claimed) = (by_aws, by_aws);
+        relabelled(remote, "AWSPREVIOUS", id("theirs"));
+        matches!(plan(&want(), &facts, at(NOW)), Next::Do(Step::RestoreCurrent { .. }))
+    };
+    let (requested, declared) = (ids().request("t"), ids().declaration(&id("current"), &declared("admin").hash()));
+    assert!(lost(requested.clone(), false), "the operator wrote it");
+    assert!(!lost(requested, true), "the function has set it in the database");
+    assert!(lost(declared, true), "a change of the declaration is written by the operator");
+}

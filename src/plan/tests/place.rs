@@ -70,6 +70,16 @@ fn where_a_secret_becomes_ours_is_recorded_in_each_reconcile_before_that() {
         let denied = Failed::denied(&Refusal::new(Reason::AccessDenied, "no"));
         failed.journal.record(Step::RecordPlace, Effect::Failed(denied));
         assert!(matches!(crate::plan::plan(&want(), &failed, at(NOW)), crate::plan::Next::Rest(_)), "{step:?} without a record");
+        let key = match step {
+            StepKind::Create => Step::Create { version: ids().creation() }.key(),
+            StepKind::Restore => Step::Restore.key(),
+            _ => Step::Adopt { tags: BTreeMap::new() }.key(),
+        };
+        facts.journal = Journal::holding([(key, Failed::denied(&Refusal::new(Reason::AccessDenied, "no")))]);
+        assert!(
+            matches!(crate::plan::plan(&want(), &facts, at(NOW)), crate::plan::Next::Rest(_)),
+            "nothing is recorded for a step that waits"
+        );
     }
 }
 

@@ -63,8 +63,9 @@ async fn settle_both(stage: &Stage, one: &Context, other: &Context) -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_that_write_at_the_same_moment_make_one_version_for_each_cause() -> Result<()> {
     for (effect, rounds) in [
-        ("CreateSecret", &["create"][..]),
-        ("POST secrets", &["create"]),
+        // Only one of them gets to CreateSecret: the record of the place conflicts for the other.
+        ("PUT rotatedsecrets/status", &["create"][..]),
+        ("POST secrets", &["deleted"]),
         ("PutSecretValue", &["due"]),
         ("PutSecretValue", &["asked"]),
         ("PutSecretValue", &["declared"]),
@@ -92,12 +93,17 @@ async fn two_operators_that_write_at_the_same_moment_make_one_version_for_each_c
                 "create" => drop(stage.world.create("app", spec()).await?),
                 "asked" => drop(stage.world.request_rotation("app", "now").await?),
                 "declared" => drop(stage.world.patch("app", json!({"spec": {"value": {"data": {"host": "db"}}}})).await?),
+                "deleted" => stage.delete_secret("app").await?,
                 "edited" => drop(stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?),
                 _ => stage.advance(HOUR),
             }
             settle_both(&stage, &one, &other).await?;
             stage.world.check_agreement("app").await?;
-            assert_eq!(stage.versions("app"), before + usize::from(*round != "edited"), "{round}, together at {effect}");
+            assert_eq!(
+                stage.versions("app"),
+                before + usize::from(!["edited", "deleted"].contains(round)),
+                "{round}, together at {effect}"
+            );
         }
         ensure!(effect == "none" || gate.met.load(Ordering::SeqCst), "they never met at {effect}");
         stage.assert_silence("app").await?;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use rotated_secrets::api::{RotatedSecret, RotatedSecretSpec, definition};
+use rotated_secrets::reconcile::Context;
 use serde_json::{Value, json};
 
 use super::stage::Stage;
@@ -91,8 +92,13 @@ fn schema_of_the_spec() -> Result<Value> {
 /// GHSA-fcxq-v2r3-cc8h: Secrets were listed without a namespace, so that one namespace's objects used those of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2025_55196_a_secret_of_the_same_name_in_another_namespace_is_neither_read_nor_written() -> Result<()> {
-    let stage = Stage::new("peer").await?;
+    stays_in_its_namespace(&mut Stage::new("peer").await?, |_, _| {}).await
+}
+
+/// `weaken`: takes a mechanism away; the name is that of another namespace.
+async fn stays_in_its_namespace(stage: &mut Stage, weaken: fn(&mut Context, String)) -> Result<()> {
     let other = control_plane().await?.namespace("peer").await?;
+    weaken(&mut stage.ctx, other.clone());
     let theirs: Api<Secret> = Api::namespaced(stage.world.admin.clone(), &other);
     let secret = json!({
         "metadata": {"name": "app", "labels": {"app.kubernetes.io/managed-by": "rotated-secrets"}, "annotations": {"rotated-secrets.io/adopt-by": "app"}},
@@ -101,9 +107,13 @@ async fn cve_2025_55196_a_secret_of_the_same_name_in_another_namespace_is_neithe
     let before = theirs.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
     let mut adopting = spec();
     adopting["target"] = json!({"adoptionPolicy": "IfAnnotated"});
-    stage.settled("app", adopting).await?;
+    stage.world.create("app", adopting).await?;
+    for _ in 0..3 {
+        stage.reconcile("app").await?;
+    }
+    ensure!(theirs.get("app").await? == before, "the Secret of another namespace was written");
+    stage.settle("app").await?;
     stage.world.check_agreement("app").await?;
-    assert_eq!(theirs.get("app").await?, before);
     ensure!(!stage.data("app").await?.values().any(|value| value == "theirs"), "the value of another namespace");
     Ok(())
 }
@@ -279,6 +289,14 @@ mod weakened {
         let mut stage = Stage::new("peer").await?;
         stage.ctx.weakness = Some(weakness);
         Ok(stage)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn cve_2025_55196_notices_an_operator_that_uses_secrets_of_another_namespace() -> Result<()> {
+        let weaken = |ctx: &mut Context, other: String| ctx.weakness = Some(Weakness::SecretsOf(other.leak()));
+        let noticed = stays_in_its_namespace(&mut Stage::new("peer").await?, weaken).await.expect_err("noticed");
+        assert!(format!("{noticed:#}").contains("the Secret of another namespace was written"), "{noticed:#}");
+        Ok(())
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -132,7 +132,7 @@ async fn an_old_cache_creates_no_second_secret_under_other_flags() -> Result<()>
     stage.settle("app").await?;
     let before = stage.secrets_are_at();
     stage.with_flags("prod", OTHER).await?;
-    drop(reconcile(&old, &stage.ctx).await);
+    let _ = reconcile(&old, &stage.ctx).await;
     assert_eq!(stage.secrets_are_at(), before, "the write of the place conflicts");
     stage.settle("app").await?;
     stage.expect("app", "Provisioned", "True", "Moved").await?;
@@ -143,7 +143,7 @@ async fn an_old_cache_creates_no_second_secret_under_other_flags() -> Result<()>
 async fn around_the_api_server(stage: &Stage, name: &str, change: fn(&mut RotatedSecret)) -> Result<()> {
     let mut object = stage.object(name).await?;
     change(&mut object);
-    drop(reconcile(&object, &stage.ctx).await);
+    let _ = reconcile(&object, &stage.ctx).await;
     Ok(())
 }
 

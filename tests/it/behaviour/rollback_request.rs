@@ -376,3 +376,45 @@ async fn a_rollback_and_a_change_of_the_declaration_in_one_edit_put_the_change_o
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_to_a_version_without_a_field_declared_since_is_refused_and_writes_no_version() -> Result<()> {
+    let stage = Stage::new("rollback-request").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.world.patch("app", json!({"spec": {"value": {"generate": {"token": {}}}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.causes("app").await?, [Cause::SpecChanged, Cause::Created]);
+    let (before, secret) = (values(&stage), stage.secret("app").await?);
+    for request in ["previous:AWSPREVIOUS".to_owned(), format!("id:{}", ids(&stage)[0])] {
+        ask(&stage, &request).await?;
+        let token = request.split(':').next().unwrap();
+        assert_eq!(acknowledged(&stage).await?, (Some(token.to_owned()), Some(RollbackRefusal::FieldMissing)));
+        let message = stage.expect("app", "Ready", "True", "Succeeded").await?;
+        ensure!(message.contains(RollbackRefusal::FieldMissing.sentence()), "{message}");
+        assert_eq!((values(&stage), stage.secret("app").await?), (before.clone(), secret.clone()), "{request}");
+    }
+    // Without the field, it can be restored.
+    stage.world.patch("app", json!({"spec": {"value": {"generate": {"token": null}}}})).await?;
+    stage.settle("app").await?;
+    ask(&stage, &format!("again:{}", ids(&stage)[0])).await?;
+    assert_eq!(acknowledged(&stage).await?, (Some("again".to_owned()), None));
+    stage.world.check_agreement("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rollback_the_value_is_not_called_as_declared() -> Result<()> {
+    let stage = Stage::new("rollback-request").await?;
+    stage.settled("app", unscheduled()).await?;
+    stage.world.patch("app", json!({"spec": {"value": {"data": {"username": "root"}}}})).await?;
+    stage.settle("app").await?;
+    ensure!(stage.expect("app", "Provisioned", "True", "Succeeded").await?.contains("is as declared"));
+    ask(&stage, "back:AWSPREVIOUS").await?;
+    assert_eq!(stage.value("app")["username"], "admin");
+    let message = stage.expect("app", "Provisioned", "True", "Succeeded").await?;
+    ensure!(message.contains("a rollback restored its value") && !message.contains("as declared"), "{message}");
+    stage.assert_silence("app").await?;
+    rotate(&stage, "again").await?;
+    assert_eq!(stage.value("app")["username"], "root");
+    ensure!(stage.expect("app", "Provisioned", "True", "Succeeded").await?.contains("is as declared"));
+    Ok(())
+}
