@@ -22,7 +22,7 @@ const UNSETTLED: SignedDuration = SignedDuration::from_mins(10);
 /// What AWS says of the secret at a recorded place.
 enum Proof {
     /// Its tags name this object.
-    Ours(AwsSecret),
+    Ours(Box<AwsSecret>),
     /// There is none whose tags name this object.
     None,
     /// It could not be asked, for this reason.
@@ -72,7 +72,7 @@ impl Reconciler<'_> {
         };
         let place = match (proof, why, recorded.by) {
             (Proof::Ours(found), Elsewhere::ByFlags, _) => {
-                self.located = Some(found);
+                self.located = Some(*found);
                 self.place = Place::Recorded(format!(
                     "it is {} in {}, where it was created; the operator's flags would put it at {} in {} today, and a credential is never moved",
                     there.secret_name, there.region, want.secret_name, want.region
@@ -105,7 +105,7 @@ impl Reconciler<'_> {
     async fn proof(&mut self, there: &Desired, recorded: &RecordedPlace) -> Result<Proof, Failure> {
         let status = status::read(&self.object, (self.ctx.clock)());
         match self.describe(there, &status).await {
-            Ok(Some(found)) if there.value.is_none() || is_ours(there, &found, recorded) => Ok(Proof::Ours(found)),
+            Ok(Some(found)) if there.value.is_none() || is_ours(there, &found, recorded) => Ok(Proof::Ours(Box::new(found))),
             Ok(_) => Ok(Proof::None),
             Err(failure) if failure.class == Class::Denied => Ok(Proof::Unknown(UNPROVED.to_owned())),
             Err(failure) => Err(failure),
