@@ -139,8 +139,10 @@ async fn an_old_cache_creates_no_second_secret_under_other_flags() -> Result<()>
     Ok(())
 }
 
+type Change = fn(&mut RotatedSecret);
+
 /// Reconciles the object with a spec that the API server would not accept.
-async fn around_the_api_server(stage: &Stage, name: &str, change: fn(&mut RotatedSecret)) -> Result<()> {
+async fn around_the_api_server(stage: &Stage, name: &str, change: Change) -> Result<()> {
     let mut object = stage.object(name).await?;
     change(&mut object);
     let _ = reconcile(&object, &stage.ctx).await;
@@ -149,7 +151,7 @@ async fn around_the_api_server(stage: &Stage, name: &str, change: fn(&mut Rotate
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spec_that_was_changed_around_the_api_server_creates_no_second_secret() -> Result<()> {
-    let changes: [(Value, fn(&mut RotatedSecret)); 4] = [
+    let changes: [(Value, Change); 4] = [
         (json!({"region": REGION}), |object| object.spec.aws.region = Some(OTHER.to_owned())),
         (json!({"secretName": "shared/app"}), |object| object.spec.aws.secret_name = Some("shared/other".to_owned())),
         (json!({"secretName": "shared/app"}), |object| object.spec.aws.secret_name = None),
