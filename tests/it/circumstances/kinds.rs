@@ -64,7 +64,7 @@ pub(super) static FLAGS: Circumstance = Circumstance {
     },
     // Until AWS has something of the object, the flags say where its secret will be.
     claims_first: &["adopt", "come-back", "create"],
-    untaken: &["AddFinalizer", "Create", "Restore"],
+    untaken: &["AddFinalizer", "Create", "Restore", "RestoreCurrent"],
     of_first: false,
     ..Circumstance::of("flags", |seen| {
         let at_the_old_place = |id: &str| id.starts_with(PREFIX) || id.contains(&format!(":{REGION}:"));
