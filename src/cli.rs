@@ -113,8 +113,8 @@ pub struct RunArgs {
     /// requests in a row do not wait. 0s turns it off.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_REQUEST_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = interval)]
     minimum_request_interval: SignedDuration,
-    /// Allow a minimum rotation interval below 10m. For demonstrations with an emulator only: AWS would reach its
-    /// limit of about 100 versions per secret.
+    /// Allow a minimum rotation interval below 10m, and databases on this machine (loopback). For demonstrations with an
+    /// emulator only: AWS would reach its limit of about 100 versions per secret.
     #[arg(long, env = "ROTATED_SECRETS_DEVELOPMENT")]
     development: bool,
     /// Maximum interval between checks of an unchanged object against AWS (resync period).
@@ -253,7 +253,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             default_tags: default_tags.into_iter().collect(),
             allow_public_policies,
             max_adoption: max_adoption_policy,
-            local_targets: false,
+            local_targets: development,
         },
         clock: Arc::new(now),
         metrics,

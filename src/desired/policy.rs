@@ -33,7 +33,7 @@ pub struct Policy {
     pub allow_public_policies: bool,
     /// The most that `spec.aws.adoptionPolicy` may request.
     pub max_adoption: AwsAdoptionPolicy,
-    /// Whether targets may be on this machine: for tests. There is no flag for it.
+    /// Whether targets may be on this machine: for tests and demonstrations.
     pub local_targets: bool,
 }
 

@@ -21,18 +21,24 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
         let _lock = lock()?;
         promtool::provision()?;
     }
-    if postgres::find()?.is_none() {
-        let _lock = lock()?;
-        // Only the tests of rotation in PostgreSQL need it.
-        if let Err(error) = postgres::provision() {
-            eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
-        }
+    // Only the tests of rotation in PostgreSQL need it.
+    if let Err(error) = postgres() {
+        eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
     }
     match node::obstacle() {
         None => drop(node::provision()?),
         Some(obstacle) => eprintln!("no real node here: {obstacle}; what the tests do on one, they do on the control plane alone"),
     }
     Ok((binaries, helm))
+}
+
+/// PostgreSQL, fetched if this machine has none.
+pub(crate) fn postgres() -> Result<postgres::Programs> {
+    if let Some(programs) = postgres::find()? {
+        return Ok(programs);
+    }
+    let _lock = lock()?;
+    postgres::provision()
 }
 
 /// One process installs moto at a time. The lock goes with the file handle, however the process ends.

@@ -33,6 +33,13 @@ impl Programs {
         command
     }
 
+    /// Their version, such as `15.14`.
+    pub fn version(&self) -> Result<String> {
+        let printed = run(self.command("postgres").arg("--version"))?;
+        let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+        printed.split_whitespace().nth(2).map(str::to_owned).with_context(|| format!("PostgreSQL says no version: {printed}"))
+    }
+
     /// Where they are.
     pub fn directory(&self) -> &Path {
         &self.bin

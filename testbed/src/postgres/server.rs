@@ -259,6 +259,23 @@ impl Postgres {
         Ok(())
     }
 
+    /// The processes that this value has started.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.group.ids()
+    }
+
+    /// Where its data and its log are.
+    pub fn dir(&self) -> &Path {
+        self.group.dir()
+    }
+
+    /// Ends the server in good order and removes its data. Blocks.
+    pub fn stop(self, patience: Duration) -> Result<()> {
+        // INT is the fast shutdown: it waits for no session.
+        self.group.signal(NAME, Signal::INT)?;
+        self.group.stop(NAME, patience)
+    }
+
     /// Kills the server as a power failure does. Blocks.
     pub fn kill(&self) -> Result<()> {
         self.group.stop(NAME, Duration::ZERO)

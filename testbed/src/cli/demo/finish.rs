@@ -139,7 +139,13 @@ async fn search_for_values(scenario: &Scenario<'_>, last: &State) -> Result<()> 
     let log = fs::read_to_string(stage.group.log(OPERATOR))?;
     let told = scenario.stage.kubectl(stage.kubeconfig(), &["get", "rsec,events", "-o", "json"], None).await?;
     let told = format!("{told}\n{}", last.object);
-    for (place, text) in [("the operator's log", &log), ("the audit log", &audit.join("\n")), ("an object or an Event", &told)] {
+    let database = stage.database.as_ref().map(|server| tokio::task::block_in_place(|| server.log())).transpose()?.unwrap_or_default();
+    for (place, text) in [
+        ("the operator's log", &log),
+        ("the audit log", &audit.join("\n")),
+        ("an object or an Event", &told),
+        ("the log of PostgreSQL", &database),
+    ] {
         let found = values.iter().flatten().any(|value| text.contains(value.as_str()));
         ensure!(!found, "expected that no value stands in {place}; one does");
     }

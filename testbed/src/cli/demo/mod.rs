@@ -3,6 +3,7 @@
 
 mod aws;
 mod create;
+mod database;
 mod finish;
 mod install;
 mod kubelet;
@@ -82,9 +83,9 @@ async fn play(arguments: &DemoArgs) -> Result<ExitCode> {
     screen.title("Rotated Secrets: the life cycle of one credential, on this machine, without an AWS account or containers")?;
 
     screen.headline("What the demo needs")?;
-    let Ended::Done(binary) = signals.unless(tools::prepare(&screen)).await? else { return interrupted(&screen) };
+    let Ended::Done((binary, database)) = signals.unless(tools::prepare(&screen)).await? else { return interrupted(&screen) };
     screen.headline("A Kubernetes control plane and an emulated AWS start")?;
-    let Ended::Done(stage) = signals.unless(Box::pin(open(&screen))).await? else { return interrupted(&screen) };
+    let Ended::Done(stage) = signals.unless(Box::pin(open(&screen, database))).await? else { return interrupted(&screen) };
 
     let told = match signals.unless(Box::pin(tell(&screen, &stage, &binary, arguments.keep))).await {
         Ok(Ended::Done(())) if arguments.keep => keep(&screen, &stage, &mut signals).await.map(Ended::Done),
@@ -115,9 +116,9 @@ fn interrupted(screen: &Screen) -> Result<ExitCode> {
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-async fn open(screen: &Screen) -> Result<Stage> {
+async fn open(screen: &Screen, database: bool) -> Result<Stage> {
     let start = Instant::now();
-    let stage = screen.during("etcd, kube-apiserver and kube-controller-manager start", Stage::start()).await?;
+    let stage = screen.during("etcd, kube-apiserver and kube-controller-manager start", Stage::start(database)).await?;
     let version = stage.control_plane.admin().apiserver_version().await?.git_version;
     let note = if version == format!("v{}", Release::selected()?.version()) { "" } else { ", from KUBEBUILDER_ASSETS" };
     screen.ok(&format!("etcd, kube-apiserver and kube-controller-manager run, {version}{note} ({})", seconds(start.elapsed())))?;
@@ -142,6 +143,9 @@ async fn tell(screen: &Screen, stage: &Stage, binary: &Path, keep: bool) -> Resu
     rotate::by_schedule(&scenario).await?;
     rotate::on_request(&scenario).await?;
     rotate::mend(&mut scenario).await?;
+    if let Some(server) = &stage.database {
+        database::rotate(&scenario, server).await?;
+    }
     let before = finish::before_the_end(&scenario).await?;
     if !keep {
         finish::delete(&mut scenario, &before).await?;
@@ -180,16 +184,18 @@ async fn keep(screen: &Screen, stage: &Stage, signals: &mut Signals) -> Result<(
 /// What was expected, what the object says, and where the operator's log is.
 async fn explain(screen: &Screen, stage: &Stage, binary: &Path, error: &anyhow::Error) -> Result<()> {
     screen.failed(&format!("{error:#}"))?;
-    let object = tokio::time::timeout(Duration::from_secs(5), scenario::object(&stage.control_plane.admin())).await;
-    match object {
-        Ok(Ok(Some(object))) => {
-            screen.say("The object's conditions:")?;
-            for (kind, (status, why)) in scenario::conditions(&object) {
-                screen.output(&format!("{kind:<12} {status:<6} {why}"))?;
+    for name in [NAME, database::NAME] {
+        let object = tokio::time::timeout(Duration::from_secs(5), scenario::object(&stage.control_plane.admin(), name)).await;
+        match object {
+            Ok(Ok(Some(object))) => {
+                screen.say(&format!("The conditions of {name}:"))?;
+                for (kind, (status, why)) in scenario::conditions(&object) {
+                    screen.output(&format!("{kind:<12} {status:<6} {why}"))?;
+                }
             }
+            Ok(Ok(None)) => screen.say(&format!("There is no RotatedSecret {name} at this moment."))?,
+            Ok(Err(_)) | Err(_) => screen.say("The API server does not answer, so there are no conditions to show.")?,
         }
-        Ok(Ok(None)) => screen.say("There is no RotatedSecret at this moment.")?,
-        Ok(Err(_)) | Err(_) => screen.say("The API server does not answer, so there are no conditions to show.")?,
     }
     let logs = kept_logs(binary)?;
     stage.keep_logs(&logs)?;

@@ -87,7 +87,7 @@ impl<'a> Scenario<'a> {
     }
 
     pub(super) async fn object(&self) -> Result<Option<Value>> {
-        object(&self.client).await
+        object(&self.client, NAME).await
     }
 
     /// Waits until something is there. Fails with `expected` when it does not come, or when the operator has ended.
@@ -174,12 +174,12 @@ pub(super) fn conditions(object: &Value) -> BTreeMap<String, (String, String)> {
     found.map(one).collect()
 }
 
-/// The `RotatedSecret`; `None` when there is none.
-pub(super) async fn object(client: &Client) -> Result<Option<Value>> {
+/// The `RotatedSecret` of this name; `None` when there is none.
+pub(super) async fn object(client: &Client, name: &str) -> Result<Option<Value>> {
     let kind =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("rotated-secrets.io", "v1alpha1", "RotatedSecret"), "rotatedsecrets");
     let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &kind);
-    objects.get_opt(NAME).await?.map(|object| serde_json::to_value(object).context("the object is no JSON")).transpose()
+    objects.get_opt(name).await?.map(|object| serde_json::to_value(object).context("the object is no JSON")).transpose()
 }
 
 /// Hours, minutes and seconds, UTC.

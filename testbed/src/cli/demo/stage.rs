@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use emulator::{Config, Emulator, Server};
 use rustix::process::{Pid, test_kill_process};
 use testbed::controlplane::{ControlPlane, Options};
+use testbed::postgres::Postgres;
 use testbed::process::{ProcessGroup, free_ports};
 use tokio::io::AsyncWriteExt as _;
 
@@ -29,21 +30,26 @@ pub(super) struct Stage {
     pub(super) control_plane: ControlPlane,
     pub(super) emulator: Emulator,
     pub(super) server: Server,
+    /// `None` if it could not be obtained.
+    pub(super) database: Option<Postgres>,
     /// The operator's process, and the demo's own directory.
     pub(super) group: ProcessGroup,
     kubeconfig: PathBuf,
 }
 
 impl Stage {
-    pub(super) async fn start() -> Result<Self> {
+    /// `database`: with a PostgreSQL server, whose programs are there.
+    pub(super) async fn start(database: bool) -> Result<Self> {
+        let server = tokio::task::spawn_blocking(move || database.then(Postgres::start).transpose());
         let control_plane = ControlPlane::start(Options::default()).await?;
+        let database = server.await??;
         let emulator = Emulator::new(Config { region: REGION.to_owned(), ..Config::default() });
         let server = emulator.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let group = ProcessGroup::new("rotated-secrets-demo-")?;
         // A copy, since the demo changes its namespace.
         let kubeconfig = group.dir().join("kubeconfig");
         fs::copy(control_plane.kubeconfig(), &kubeconfig)?;
-        Ok(Self { control_plane, emulator, server, group, kubeconfig })
+        Ok(Self { control_plane, emulator, server, database, group, kubeconfig })
     }
 
     /// The kubeconfig of the person in front of the screen.
@@ -120,7 +126,8 @@ impl Stage {
     /// Copies the logs to a place that stays.
     pub(super) fn keep_logs(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir)?;
-        for from in [self.group.dir(), self.control_plane.dir()] {
+        let dirs = [self.group.dir(), self.control_plane.dir()].into_iter().chain(self.database.as_ref().map(Postgres::dir));
+        for from in dirs {
             for entry in fs::read_dir(from)? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|extension| extension == "log") {
@@ -134,12 +141,15 @@ impl Stage {
     /// Stops everything and checks that it has ended.
     pub(super) async fn stop(self, screen: &Screen) -> Result<()> {
         let start = Instant::now();
-        let Self { control_plane, server, group, .. } = self;
-        let ids: Vec<u32> = control_plane.process_ids().into_iter().chain(group.ids()).collect();
-        let dirs = [control_plane.dir().to_owned(), group.dir().to_owned()];
+        let Self { control_plane, server, database, group, .. } = self;
+        let of_database = database.iter().flat_map(Postgres::process_ids);
+        let ids: Vec<u32> = control_plane.process_ids().into_iter().chain(group.ids()).chain(of_database).collect();
+        let of_database = database.as_ref().map(|database| database.dir().to_owned());
+        let dirs: Vec<PathBuf> = [control_plane.dir().to_owned(), group.dir().to_owned()].into_iter().chain(of_database).collect();
         screen
             .during("everything stops", async {
                 tokio::task::spawn_blocking(move || group.stop_all(PATIENCE)).await??;
+                tokio::task::spawn_blocking(move || database.map(|database| database.stop(PATIENCE)).transpose()).await??;
                 drop(server);
                 control_plane.stop().await
             })

@@ -14,9 +14,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use testbed::controlplane::binaries::{self, Release};
+use testbed::postgres;
 use testbed::process::ProcessGroup;
 
 use super::screen::{Progress, Screen, seconds};
+use crate::cli::provision;
 
 const BUILD: &str = "cargo";
 
@@ -26,8 +28,8 @@ pub(super) fn repository() -> &'static Path {
     testbed.parent().unwrap_or(testbed)
 }
 
-/// Makes what is missing. Gives the operator's binary.
-pub(super) async fn prepare(screen: &Screen) -> Result<PathBuf> {
+/// Makes what is missing. Gives the operator's binary, and whether there is a PostgreSQL.
+pub(super) async fn prepare(screen: &Screen) -> Result<(PathBuf, bool)> {
     let missing = binaries::find().is_err();
     let start = Instant::now();
     // Says itself what it fetches or builds. The demo needs no moto, which `cargo provision` makes, too.
@@ -38,12 +40,25 @@ pub(super) async fn prepare(screen: &Screen) -> Result<PathBuf> {
         Release::selected()?.version()
     ))?;
 
+    let database = prepare_database(screen).await?;
     let start = Instant::now();
     let progress = screen.progress("cargo builds the operator");
     let operator = tokio::task::spawn_blocking(move || build(progress)).await??;
     let shown = operator.strip_prefix(repository()).unwrap_or(&operator).display();
     screen.ok(&format!("the operator's binary {shown} (cargo build: {})", seconds(start.elapsed())))?;
-    Ok(operator)
+    Ok((operator, database))
+}
+
+/// Whether there is a PostgreSQL now. Without one the demo leaves its step out, and says so.
+async fn prepare_database(screen: &Screen) -> Result<bool> {
+    let (missing, start) = (postgres::find()?.is_none(), Instant::now());
+    // Says itself what it fetches.
+    let programs = screen.during("PostgreSQL is fetched", tokio::task::spawn_blocking(provision::postgres)).await?;
+    let how = if missing { format!("fetched in {} s, kept for the next time", start.elapsed().as_secs()) } else { "was here".to_owned() };
+    match programs {
+        Ok(programs) => screen.ok(&format!("PostgreSQL {} ({how})", programs.version()?)).map(|()| true),
+        Err(error) => screen.say(&format!("No PostgreSQL, so the step with a database is left out: {error:#}")).map(|()| false),
+    }
 }
 
 /// In a group, so that an early Ctrl-C ends cargo and its compilers, too.
