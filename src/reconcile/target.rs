@@ -170,7 +170,7 @@ impl Reconciler<'_> {
             database: database.clone(),
             tls: names.map_or(Tls::Disable, |names| Tls::Verify { names, ca: ca.clone() }),
             query: query.clone(),
-            addresses: if self.ctx.policy.local_targets { Addresses::Any } else { Addresses::Remote },
+            addresses: if self.ctx.policy.local_targets { Addresses::Local } else { Addresses::Remote },
             limits: Limits::default(),
         }
     }

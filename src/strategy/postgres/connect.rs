@@ -50,7 +50,7 @@ pub(super) async fn connect(server: &Server) -> Result<Connection, Problem> {
 async fn dial(server: &Server) -> Result<TcpStream, Problem> {
     let found: Vec<SocketAddr> =
         tokio::net::lookup_host((server.address.as_str(), server.port)).await.map_err(|_| Unknown::Unreachable)?.collect();
-    let allowed: Vec<&SocketAddr> = found.iter().filter(|address| server.addresses == Addresses::Any || is_allowed(address.ip())).collect();
+    let allowed: Vec<&SocketAddr> = found.iter().filter(|address| is_allowed(address.ip(), server.addresses)).collect();
     if allowed.is_empty() {
         return Err(if found.is_empty() { Unknown::Unreachable.into() } else { Refused::AddressRefused.into() });
     }
@@ -64,14 +64,18 @@ async fn dial(server: &Server) -> Result<TcpStream, Problem> {
     Err(Unknown::Unreachable.into())
 }
 
-/// Addresses of this machine and of its neighbourhood are refused always, the metadata service among them.
-fn is_allowed(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
+/// Addresses of the neighbourhood are refused always, the metadata service among them.
+fn is_allowed(address: IpAddr, addresses: Addresses) -> bool {
+    let address = address.to_canonical();
+    if address.is_loopback() {
+        return addresses == Addresses::Local;
+    }
+    match address {
+        IpAddr::V4(v4) => !(v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
         IpAddr::V6(v6) => {
             // The metadata service of AWS over IPv6.
             let metadata = v6 == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-            !(v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast() || metadata)
+            !(v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast() || metadata)
         }
     }
 }
@@ -82,27 +86,30 @@ mod tests {
 
     #[test]
     fn addresses_of_this_machine_and_its_neighbourhood_are_refused_in_every_notation() {
+        let local = ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"];
         let refused = [
-            "127.0.0.1",
-            "127.8.0.1",
             "0.0.0.0",
             "169.254.169.254",
             "169.254.170.23",
             "255.255.255.255",
             "224.0.0.1",
-            "::1",
             "::",
             "fe80::1",
             "fd00:ec2::254",
-            "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "ff02::1",
         ];
+        for address in refused.into_iter().chain(local) {
+            assert!(!is_allowed(address.parse().unwrap(), Addresses::Remote), "{address}");
+        }
         for address in refused {
-            assert!(!is_allowed(address.parse().unwrap()), "{address}");
+            assert!(!is_allowed(address.parse().unwrap(), Addresses::Local), "{address}");
+        }
+        for address in local {
+            assert!(is_allowed(address.parse().unwrap(), Addresses::Local), "{address}");
         }
         for address in ["10.0.0.7", "192.168.1.1", "172.16.0.1", "203.0.113.9", "fd12::1", "2001:db8::1", "100.64.0.1"] {
-            assert!(is_allowed(address.parse().unwrap()), "{address}");
+            assert!(is_allowed(address.parse().unwrap(), Addresses::Remote), "{address}");
         }
     }
 }

@@ -31,8 +31,8 @@ pub enum Addresses {
     /// None of this machine or of its neighbourhood.
     #[default]
     Remote,
-    /// All, for tests and the demo.
-    Any,
+    /// Those of this machine (loopback), too: for tests and the demo.
+    Local,
 }
 
 /// How long a server may take.

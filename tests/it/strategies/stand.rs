@@ -35,7 +35,7 @@ pub(super) fn server(port: u16, ca: String) -> Server {
         database: "postgres".to_owned(),
         tls: Tls::Verify { names: true, ca: Some(ca) },
         query: None,
-        addresses: Addresses::Any,
+        addresses: Addresses::Local,
         limits: GENEROUS,
     }
 }

@@ -34,9 +34,9 @@ pub(super) async fn rotate(scenario: &Scenario<'_>, server: &Postgres) -> Result
         server.sql("postgres", &format!("CREATE DATABASE {USER}"))?;
         server.set_password(USER, &first)
     })?;
-    screen
-        .say(&format!("PostgreSQL {version} runs on this machine, with TLS and passwords. Its user {USER} has a password that nobody"))?;
-    screen.say("but AWS knows: the first value is the password that the server accepts now.")?;
+    let version = version.split_whitespace().next().unwrap_or_default();
+    screen.say(&format!("PostgreSQL {version} runs on this machine, with TLS and passwords. The secret of its user {USER} is created"))?;
+    screen.say("in AWS with the present password, and with a tag that allows its adoption:")?;
     let aws = scenario.aws.named(AWS_NAME);
     create_secret(scenario, &aws, &first).await?;
     apply(scenario, server).await?;
