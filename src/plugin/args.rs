@@ -58,7 +58,7 @@ pub(super) enum Command {
     #[command(after_help = examples!("refresh db-admin -n shop", "refresh --all -n shop"))]
     Refresh(RequestArgs),
     /// Show recent versions, their causes, and the versions that are available for a rollback.
-    #[command(after_help = examples!("history db-admin -n shop", "history db-admin -o wide"))]
+    #[command(after_help = examples!("history db-admin -n shop", "history -l team=payments -o wide"))]
     History(ObjectsArgs),
     /// Show the next due times of an object, a manifest or an expression, with excluded periods.
     #[command(after_help = examples!(
@@ -87,7 +87,7 @@ pub(super) enum Command {
     #[command(after_help = examples!("unpin db-admin -n shop", "unpin --all -n shop"))]
     Unpin(UnpinArgs),
     /// Verify that AWS, the mirrored Secret and the status agree. Uses your own AWS credentials.
-    #[command(after_help = examples!("verify db-admin -n shop", "verify db-admin -n shop --values"))]
+    #[command(after_help = examples!("verify db-admin -n shop --values", "verify --all -n shop"))]
     Verify(VerifyArgs),
     /// Check the prerequisites: cluster, CustomResourceDefinition, permissions, operator, and access to AWS from here.
     #[command(after_help = examples!("doctor -A", "doctor db-admin -n shop --probe"))]
@@ -147,9 +147,8 @@ pub(super) struct StatusArgs {
 /// Arguments of commands that show objects.
 #[derive(Debug, Args)]
 pub(super) struct ObjectsArgs {
-    /// RotatedSecrets, as NAME or TYPE/NAME.
-    #[arg(value_name = "NAME", required = true, value_parser = names::object)]
-    pub(super) names: Vec<String>,
+    #[command(flatten)]
+    pub(super) objects: Selection,
     #[command(flatten)]
     pub(super) out: OutputArgs,
 }
@@ -299,9 +298,8 @@ pub(super) struct AwsArgs {
 /// Flags of `verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// RotatedSecrets, as NAME or TYPE/NAME.
-    #[arg(value_name = "NAME", required = true, value_parser = names::object)]
-    pub(super) names: Vec<String>,
+    #[command(flatten)]
+    pub(super) objects: Selection,
     /// Also read the value from AWS and from the Secret, compare them in memory, and report only whether they are
     /// equal.
     #[arg(long)]

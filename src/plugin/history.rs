@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::ObjectsArgs;
 use super::connect::Session;
 use super::flags::Flags;
-use super::objects::each_name;
+use super::objects::each_shown;
 use super::output::{self, Page};
 use super::seen::Seen;
 use super::table::{Cell, Table, Tone};
@@ -71,8 +71,7 @@ impl GoBack {
 
 pub(super) async fn run(session: &Session, args: &ObjectsArgs) -> Result<Exit, Trouble> {
     let wide = args.out.is_wide();
-    let several = args.names.len() > 1;
-    each_name(&args.names, &args.out, true, async |name| {
+    each_shown(session, &args.objects, &args.out, true, async |name, several| {
         let history = of_object(session, name).await?;
         let mut page = if several { Page::of(&format!("{name}:")) } else { Page::default() };
         page.append(&screen(&history, session.now(), output::colours(), wide, &session.flags));

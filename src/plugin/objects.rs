@@ -25,13 +25,11 @@ pub(super) struct Task<'a> {
     pub(super) several: bool,
 }
 
-/// The names of the objects that the command line selects.
+/// The names of the objects that the command line selects, each once.
 pub(super) async fn selected(session: &Session, selection: &Selection) -> Result<Vec<String>, Trouble> {
     if !selection.names.is_empty() {
-        let mut names = selection.names.clone();
-        names.sort_unstable();
-        names.dedup();
-        return Ok(names);
+        let mut seen = BTreeSet::new();
+        return Ok(selection.names.iter().filter(|name| seen.insert(name.as_str())).cloned().collect());
     }
     let found = session.list(false, selection.selector.as_deref()).await?;
     let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
@@ -50,7 +48,7 @@ pub(super) async fn each(
     act: impl AsyncFn(Task<'_>) -> Result<Answer, Trouble>,
 ) -> Result<Exit, Trouble> {
     let names = selected(session, selection).await?;
-    if let [name] = names.as_slice() {
+    if let Some(name) = alone(selection, &names) {
         return act(Task { name, args, several: false }).await?.give(&args.out);
     }
     let (act, interrupted) = (&act, &Cell::new(false));
@@ -90,24 +88,31 @@ fn said(answer: &Answer, out: &OutputArgs) -> Result<(), Trouble> {
     if out.is_text() { answer.give(out).map(drop) } else { Ok(()) }
 }
 
-/// Shows each named object. One alone is one document, several are a list. The exit code is the worst one.
-/// `apart`: pages of several lines, with an empty line in between.
-pub(super) async fn each_name<T: Serialize>(
-    names: &[String],
+/// The object, if one is named: its answer is one document. A selector gives a list also if one object matches, as
+/// `kubectl get -l` does.
+fn alone<'a>(selection: &Selection, names: &'a [String]) -> Option<&'a String> {
+    names.first().filter(|_| names.len() == 1 && !selection.names.is_empty())
+}
+
+/// Shows each selected object. One alone is one document, several are a list. The exit code is the worst one.
+/// `apart`: pages of several lines, with an empty line in between. `show` gets the name and whether there are several.
+pub(super) async fn each_shown<T: Serialize>(
+    session: &Session,
+    selection: &Selection,
     out: &OutputArgs,
     apart: bool,
-    show: impl AsyncFn(&str) -> Result<(Page, T, Exit), Trouble>,
+    show: impl AsyncFn(&str, bool) -> Result<(Page, T, Exit), Trouble>,
 ) -> Result<Exit, Trouble> {
-    if let [name] = names {
-        let (page, document, exit) = show(name).await?;
+    let names = selected(session, selection).await?;
+    if let Some(name) = alone(selection, &names) {
+        let (page, document, exit) = show(name, false).await?;
         emit(out, &document, || page)?;
         return Ok(exit);
     }
     let mut exit = Exit::Fine;
     let mut documents = Vec::new();
-    let mut seen = BTreeSet::new();
-    for name in names.iter().filter(|name| seen.insert(name.as_str())) {
-        match show(name).await {
+    for name in &names {
+        match show(name, true).await {
             Ok((page, document, ended)) => {
                 exit = exit.and(ended);
                 if out.is_text() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{PinArgs, UnpinArgs};
 use super::connect::{FIELD_MANAGER, Session};
-use super::objects::{each_name, selected};
+use super::objects::each_shown;
 use super::output::{self, Page};
 use super::versions::resolve;
 use super::{Exit, Trouble};
@@ -73,8 +73,7 @@ pub(super) async fn pin(session: &Session, args: &PinArgs) -> Result<Exit, Troub
 }
 
 pub(super) async fn unpin(session: &Session, args: &UnpinArgs) -> Result<Exit, Trouble> {
-    let names = selected(session, &args.objects).await?;
-    each_name(&names, &args.out, false, async |name| {
+    each_shown(session, &args.objects, &args.out, false, async |name, _| {
         let object = session.object(name).await?;
         let message = format!("the Secret of {name} is not pinned any more, and follows the current version");
         let answer = write(session, &object, &Held::label(AWSCURRENT), message).await?;

@@ -9,7 +9,7 @@ use super::aws::{Caller, Place};
 use super::conditions::{lags, suspended_by_namespace};
 use super::connect::Session;
 use super::flags::Flags;
-use super::objects::each_name;
+use super::objects::each_shown;
 use super::output::{self, Page};
 use super::table::{Cell, Table, Tone};
 use super::values;
@@ -78,7 +78,7 @@ enum Mirror {
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit, Trouble> {
     let caller = if args.no_aws { None } else { Some(Caller::load(&args.aws).await) };
-    each_name(&args.names, &args.out, true, async |name| {
+    each_shown(session, &args.objects, &args.out, true, async |name, _| {
         let report = of_object(session, args, name, caller.as_ref()).await?;
         let exit = match report.result {
             Finding::Agree => Exit::Fine,

@@ -1,8 +1,9 @@
 //! The rules of `spec.value` on the real API server: what each type of generator takes, and the sentence for everything else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::api::{AMBIGUOUS, RotatedSecret, URL_UNSAFE};
 use rotated_secrets::generate::PasswordRules;
 use serde_json::{Value, json};
@@ -218,4 +219,65 @@ async fn the_pairs_in_the_examples_are_mirrored_and_rotated_as_a_whole() -> Resu
         }
     }
     Ok(())
+}
+
+/// The table has one declaration or one field of a pair in each row.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_of_the_page_have_the_form_of_what_is_generated() -> Result<()> {
+    let page = include_str!("../../docs/values.md");
+    let table = page.split("### Samples").nth(1).context("the samples")?.split("\n## ").next().context("the table")?;
+    let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
+    let declared: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).filter(|cell| cell.starts_with('{')).collect();
+    let mut fields = json!({});
+    for (index, declaration) in declared.iter().enumerate() {
+        fields[format!("field{index}")] = serde_saphyr::from_str(declaration)?;
+    }
+    let cluster = control_plane().await?;
+    let world = World::new(&cluster.namespace("samples").await?).await?;
+    let operator = world.operator(None, Arc::default()).await?;
+    world.create("samples", json!({"value": {"generate": fields}})).await?;
+    world.settle(&operator, "samples").await?;
+    let data = world.secrets().get("samples").await?.data.context("data")?;
+
+    let mut field = 0;
+    for row in &rows {
+        let [left, sample] = row.as_slice() else { anyhow::bail!("{row:?}") };
+        let names = if left.starts_with("its") {
+            let default = |word: &str| match word {
+                "`publicKeyField`" => Some("ssh.pub".to_owned()),
+                "`certificateField`" => Some("tls.crt".to_owned()),
+                "`caField`" => Some("ca.crt".to_owned()),
+                _ => None,
+            };
+            left.split(' ').filter_map(default).collect()
+        } else {
+            field += 1;
+            vec![format!("field{}", field - 1)]
+        };
+        ensure!(!names.is_empty(), "{left}");
+        for name in names {
+            let value = std::str::from_utf8(&data.get(&name).with_context(|| name.clone())?.0)?;
+            ensure!(has_form(value, sample.trim_matches('`')), "{name} is not as in the row {row:?}");
+        }
+    }
+    assert_eq!(field, declared.len());
+    Ok(())
+}
+
+/// The same beginning, or the same length and no other kinds of characters.
+fn has_form(value: &str, sample: &str) -> bool {
+    if let Some(beginning) = sample.strip_suffix("...") {
+        return value.starts_with(beginning.trim_end());
+    }
+    let kind = |c: char| match c {
+        'a'..='f' => 'a',
+        'g'..='z' => 'z',
+        'A'..='Z' => 'Z',
+        '0'..='9' => '0',
+        '-' | '_' | '.' | '~' => '-',
+        _ => '!',
+    };
+    let kinds = |text: &str| text.chars().map(kind).collect::<BTreeSet<_>>();
+    value.len() == sample.len() && kinds(value).is_subset(&kinds(sample))
 }

@@ -131,6 +131,14 @@ async fn several_objects_are_one_document_and_the_worst_one_decides() -> Result<
     let answer = scene.run("history a b -o json").await?.ends(0).json();
     assert_eq!((&answer["items"][0]["name"], &answer["items"][1]["name"]), (&json!("a"), &json!("b")));
     scene.run("history a b").await?.ends(0).says("a:\nAGE").says("b:\nAGE");
+    scene.run("history --all").await?.ends(0).says("a:\nAGE").says("b:\nAGE");
+    scene.run("verify --all").await?.ends(0).says("a: all agree\n").says("b: all agree\n");
+    scene.world.patch("b", json!({"metadata": {"labels": {"team": "payments"}}})).await?;
+    for command in ["verify -l team=payments -o json", "history -l team=payments -o json"] {
+        let answer = scene.run(command).await?.ends(0).json();
+        assert_eq!((&answer["items"][0]["name"], answer["items"].as_array().map(Vec::len)), (&json!("b"), Some(1)), "{command}");
+    }
+    scene.run("verify -l team=none").await?.ends(1).says("there is no RotatedSecret with the labels team=none");
     scene.world.secrets().delete("b", &DeleteParams::default()).await?;
     let answer = scene.run("verify a b c -o json").await?.ends(1).says("error: c: there is no RotatedSecret c").json();
     assert_eq!((&answer["items"][0]["result"], &answer["items"][1]["result"]), (&json!("Agree"), &json!("Differ")));
