@@ -22,7 +22,8 @@ async fn a_request_to_several_objects_waits_for_each() -> Result<()> {
         assert!(done, "{ran:#?}");
     }
     let answer = scene.run("rotate -l team=payments -o json").await?.ends(0).json();
-    assert_eq!((&answer["name"], &answer["outcome"]), (&json!("c"), &json!("Done")), "one object is one document");
+    let item = &answer["items"][0];
+    assert_eq!((&item["name"], &item["outcome"]), (&json!("c"), &json!("Done")), "what a selector selects is a list: {answer}");
     // What cannot rotate is named, and the others are not kept from it.
     let ran = scene.run("rotate --all -o json").await?.ends(1).says("error: mirror: ");
     let answers = ran.json();
