@@ -58,7 +58,7 @@ pub enum Command<'a> {
     /// A secret that the object may adopt. The value is in the file value.json.
     CreateForAdoption(SecretRef<'a>, ObjectRef<'a>),
     /// The tag with which an AWS secret agrees to its adoption.
-    TagForAdoption(SecretRef<'a>, ObjectRef<'a>),
+    TagForAdoption(SecretRef<'a>, &'a str),
     UntagSecret(SecretRef<'a>, &'a str),
     RemoveLabel {
         secret: SecretRef<'a>,
@@ -172,10 +172,7 @@ impl Command<'_> {
                 let line = ["aws", "secretsmanager", "create-secret", "--region", secret.region, "--name", secret.id];
                 Some(line_of(line.into_iter().chain(["--secret-string", "file://value.json", "--tags", &tag])))
             }
-            Self::TagForAdoption(secret, by) => {
-                let tag = format!("Key={ADOPT_BY},Value={}/{}", by.namespace, by.name);
-                aws("tag-resource", secret, &["--tags", &tag])
-            }
+            Self::TagForAdoption(secret, by) => aws("tag-resource", secret, &["--tags", &format!("Key={ADOPT_BY},Value={by}")]),
             Self::UntagSecret(secret, key) => aws("untag-resource", secret, &["--tag-keys", key]),
             Self::RemoveLabel { secret, label, version } => {
                 aws("update-secret-version-stage", secret, &["--version-stage", label, "--remove-from-version-id", version])

@@ -122,7 +122,7 @@ pub enum Step {
         /// These.
         tags: BTreeMap<String, String>,
     },
-    /// Remove tags that the operator applied and that are no longer declared.
+    /// Remove tags that the operator applied and that are no longer declared, and the consent to an adoption that is done.
     Untag {
         /// Their keys.
         keys: BTreeSet<String>,

@@ -151,7 +151,7 @@ pub struct AwsSpec {
     pub replica_regions: Option<Vec<ReplicaRegion>>,
     /// Whether an existing AWS secret of this name is adopted. `IfTagged` requires the tag rotated-secrets.io/adopt-by
     /// with the value `<namespace>/<name>` of this object. `Always` requires no tag. A secret that another object owns
-    /// is adopted only with that tag. The administrator limits the policy with --max-adoption-policy. Adoption does not change the value; it is kept until a rotation is due.
+    /// is adopted only with that tag; if the owner is in another cluster or in an earlier namespace, the value is `<namespace>/<name>@<uid>` of this object. The operator removes the tag after the adoption. The administrator limits the policy with --max-adoption-policy. Adoption does not change the value; it is kept until a rotation is due.
     #[serde(default)]
     pub adoption_policy: AwsAdoptionPolicy,
     /// What happens to the AWS secret when this object is deleted. Retain keeps it. Delete schedules its deletion with

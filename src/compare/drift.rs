@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use super::input::{Input, Need};
-use crate::api::AppliedStatus;
+use super::ownership;
+use crate::api::{ADOPT_BY, AppliedStatus};
 use crate::desired::Setting;
 use crate::desired::key::{DEFAULT, Sameness, compare};
 use crate::desired::resource_policy::PolicyDocument;
@@ -27,7 +28,8 @@ pub struct Drift {
     pub missing_tags: BTreeMap<String, String>,
     /// Declared tags that another writer set to another value. They are not overwritten.
     pub foreign_tags: BTreeSet<String>,
-    /// Tags that the operator applied, that are there, and that are no longer declared.
+    /// Tags that the operator applied, that are there, and that are no longer declared; and the consent to an adoption that
+    /// is done.
     pub surplus_tags: BTreeSet<String>,
     /// A description is declared and differs.
     pub description: bool,
@@ -83,8 +85,10 @@ pub(super) fn settings(input: Input<'_>, secret: &AwsSecret) -> Result<Drift, Ne
     let same = input.status.arn.as_deref() == Some(secret.arn.as_str());
     let applied = if same { &input.status.applied } else { &nothing };
     let surplus = applied.tag_keys.iter().filter(|key| !input.want.tags.contains_key(*key) && secret.tags.contains_key(*key));
+    // The consent was used. It would let a later object of this name adopt the secret.
+    let used = ownership::consents(input.want, &secret.tags).then(|| ADOPT_BY.to_owned());
     let drift = Drift {
-        surplus_tags: surplus.cloned().collect(),
+        surplus_tags: surplus.cloned().chain(used).collect(),
         key: key(input, secret, applied),
         key_shown: secret.kms_key_id.clone(),
         policy: policy(input, secret, applied)?,

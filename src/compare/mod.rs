@@ -14,7 +14,7 @@ pub use current::Current;
 pub use drift::{Drift, PolicyState};
 use input::Input;
 pub use input::{Need, whole_seconds};
-pub use ownership::{Difference, Ownership, ownership};
+pub use ownership::{Difference, Ownership, consent, ownership};
 pub use pending::{Pending, explain};
 pub use rotation::LambdaState;
 pub use state::{Manager, MirrorState, Observation, SecretState};

@@ -41,6 +41,15 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// Whether the owner may have the namespace and the name of this object. The tag may have been set for that one, so it
+    /// counts for this one only with its uid.
+    fn may_have_the_same_name(self) -> bool {
+        match self {
+            Self::Cluster | Self::NamespaceUid | Self::NamespaceUidUnknown | Self::Incomplete => true,
+            Self::Namespace | Self::Object | Self::Uid => false,
+        }
+    }
+
     /// Whether the owner is in this namespace of this cluster, which may therefore read the value.
     pub fn is_within_namespace(self) -> bool {
         match self {
@@ -79,7 +88,7 @@ pub fn ownership(want: &Desired, tags: &BTreeMap<String, String>, known: Option<
         (Difference::Uid, None) => Ownership::Former,
         // The tag of the present owner consents. Without it no policy adopts a secret that has an owner. An object that
         // had a secret does not take it back, because two objects could do so in turn.
-        (_, None) if adoptable && consents(want, tags) => Ownership::Adoptable,
+        (_, None) if adoptable && tags.get(ADOPT_BY) == consent(want, Some(difference)).as_ref() => Ownership::Adoptable,
         _ => Ownership::Another(difference),
     }
 }
@@ -119,6 +128,20 @@ fn may_adopt(want: &Desired, tags: &BTreeMap<String, String>) -> bool {
     }
 }
 
-fn consents(want: &Desired, tags: &BTreeMap<String, String>) -> bool {
-    tags.get(ADOPT_BY).is_some_and(|by| *by == format!("{}/{}", want.namespace, want.name))
+/// Whether the tag names this object: by its name, or by its name and uid.
+pub(super) fn consents(want: &Desired, tags: &BTreeMap<String, String>) -> bool {
+    tags.get(ADOPT_BY).is_some_and(|by| *by == by_name(want) || Some(by) == by_uid(want).as_ref())
+}
+
+/// The value of the tag [`ADOPT_BY`] with which this object adopts a secret. `difference`: of its owner, if it has one.
+pub fn consent(want: &Desired, difference: Option<Difference>) -> Option<String> {
+    if difference.is_some_and(Difference::may_have_the_same_name) { by_uid(want) } else { Some(by_name(want)) }
+}
+
+fn by_name(want: &Desired) -> String {
+    format!("{}/{}", want.namespace, want.name)
+}
+
+fn by_uid(want: &Desired) -> Option<String> {
+    want.tags.get(TAG_UID).map(|uid| format!("{}@{uid}", by_name(want)))
 }

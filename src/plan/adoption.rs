@@ -8,7 +8,7 @@ use super::{Assessment, Blocked, Next, Wake, hold, lambda_rotation};
 use crate::api::condition::Reason;
 use crate::api::{ADOPT_BY, AwsAdoptionPolicy, GROUP, MIRROR_NAMES, TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_NAMESPACE_UID, TAG_UID};
 use crate::command::Command;
-use crate::compare::{Difference, Manager, Observation, Ownership, SecretState};
+use crate::compare::{self, Difference, Manager, Observation, Ownership, SecretState};
 use crate::desired::Desired;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -89,6 +89,12 @@ fn unreadable(want: &Desired, seen: &Observation, secret: &SecretState) -> Optio
     })
 }
 
+/// The value of the tag with which this object adopts the secret.
+fn consent(want: &Desired, secret: &SecretState) -> String {
+    let difference = if let Ownership::Another(difference) = secret.ownership { Some(difference) } else { None };
+    compare::consent(want, difference).unwrap_or_default()
+}
+
 /// How this object can adopt a secret.
 fn adoption(want: &Desired, secret: &SecretState) -> String {
     // AWS refuses to tag a secret that is scheduled for deletion.
@@ -96,7 +102,7 @@ fn adoption(want: &Desired, secret: &SecretState) -> String {
     let tag = format!(
         "spec.aws.adoptionPolicy IfTagged, and {}{}, then {}",
         restore.unwrap_or_default(),
-        Command::TagForAdoption(secret.at(want), want.object_ref()),
+        Command::TagForAdoption(secret.at(want), &consent(want, secret)),
         Command::RefreshByPlugin(want.object_ref())
     );
     match want.settings.adoption_declared {

@@ -24,7 +24,7 @@ pub(super) fn applied(before: Option<&AwsStatus>, want: &Desired, secret: &Secre
     let drift = &secret.drift;
     let own = |key: &&String| !key.starts_with(&format!("{GROUP}/"));
     let applied = |key: &&String| own(key) && !drift.foreign_tags.contains(*key);
-    let mut tag_keys: Vec<String> = want.tags.keys().filter(applied).chain(&drift.surplus_tags).cloned().collect();
+    let mut tag_keys: Vec<String> = want.tags.keys().filter(applied).chain(drift.surplus_tags.iter().filter(own)).cloned().collect();
     tag_keys.sort();
     let (kms_key_id, kms_key_shown) = match &want.settings.key {
         Setting::Set(key) if drift.key.is_none() => (Some(key.clone()), drift.key_shown.clone()),

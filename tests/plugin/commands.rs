@@ -34,7 +34,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::FindSecrets => Command::FindSecrets { region, tag_value: "0f5cb6a5-62d5-4a4e-a7e2-0d3e3f9f2c5b" },
         CommandKind::PutSecretValue => Command::PutSecretValue(secret),
         CommandKind::CreateForAdoption => Command::CreateForAdoption(secret, object("db")),
-        CommandKind::TagForAdoption => Command::TagForAdoption(secret, object("db")),
+        CommandKind::TagForAdoption => Command::TagForAdoption(secret, "shop/db@0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11"),
         CommandKind::UntagSecret => Command::UntagSecret(secret, "cost centre"),
         CommandKind::RemoveLabel => Command::RemoveLabel { secret, label: "AWSPENDING", version: "v1" },
         CommandKind::SetLabel => Command::SetLabel { secret, label: "blue" },

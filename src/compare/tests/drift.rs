@@ -61,7 +61,8 @@ fn an_adoption_overwrites_the_tags_of_the_owner_and_no_other() {
     let theirs = want.tags.keys().map(|key| (key.clone(), "theirs".to_owned()));
     let scene = Scene::new(want.clone()).with(|scene| {
         scene.aws().tags = theirs.filter(|(key, _)| key != "tier").collect();
-        scene.aws().tags.insert(ADOPT_BY.to_owned(), "shop/db-admin".to_owned());
+        let by = format!("shop/db-admin@{}", want.tags.get(TAG_UID).unwrap());
+        scene.aws().tags.insert(ADOPT_BY.to_owned(), by);
         scene.status = StatusFacts {
             applied: AppliedStatus { tag_keys: vec!["team".to_owned()], ..AppliedStatus::default() },
             ..StatusFacts::default()
@@ -74,6 +75,17 @@ fn an_adoption_overwrites_the_tags_of_the_owner_and_no_other() {
     let foreign_tags = BTreeSet::from(["team".to_owned()]);
     assert_eq!(scene.secret().ownership, Ownership::Adoptable);
     assert_eq!(scene.drift(), Drift { missing_tags: missing, foreign_tags, ..Drift::default() });
+}
+
+#[test]
+fn a_consent_that_was_used_is_removed_and_one_for_another_object_stays() {
+    let want = generated(&json!({}));
+    let uid = format!("shop/db-admin@{}", want.tags.get(TAG_UID).unwrap());
+    for (by, removed) in [("shop/db-admin", true), (uid.as_str(), true), ("shop/orders-db", false), ("shop/db-admin@other", false)] {
+        let scene = Scene::new(want.clone()).with(|scene| drop(scene.aws().tags.insert(ADOPT_BY.to_owned(), by.to_owned())));
+        let surplus_tags = if removed { BTreeSet::from([ADOPT_BY.to_owned()]) } else { BTreeSet::new() };
+        assert_eq!(scene.drift(), Drift { surplus_tags, ..Drift::default() }, "{by}");
+    }
 }
 
 #[test]

@@ -59,16 +59,25 @@ fn the_tags_say_whose_the_secret_is_and_only_their_tag_hands_it_over() {
         let want = adopting(policy);
         for states in all_states() {
             for known in [None, Some(ARN), Some(OTHER_ARN)] {
-                for adopt_by in [None, Some("shop/db-admin"), Some("shop/other")] {
+                let uid = format!("shop/db-admin@{}", want.tags.get(TAG_UID).unwrap());
+                for adopt_by in [None, Some("shop/db-admin"), Some("shop/other"), Some(uid.as_str()), Some("shop/db-admin@other")] {
                     let mut tags = tags(&want, &states);
                     tags.extend(adopt_by.map(|by| (ADOPT_BY.to_owned(), by.to_owned())));
-                    let consent = policy != "Never" && adopt_by == Some("shop/db-admin");
+                    let enabled = policy != "Never";
+                    let of_name = enabled && adopt_by == Some("shop/db-admin");
+                    let of_uid = enabled && adopt_by == Some(&uid);
                     let expected = match expected(&states) {
-                        None if consent || policy == "Always" => Ownership::Adoptable,
+                        None if of_name || of_uid || policy == "Always" => Ownership::Adoptable,
                         None => Ownership::Nobody,
                         // An object that never had a secret succeeds another one of its name.
                         Some(Ownership::Another(Difference::Uid)) if known.is_none() => Ownership::Former,
-                        Some(Ownership::Another(_)) if known.is_none() && consent => Ownership::Adoptable,
+                        Some(Ownership::Another(Difference::Namespace | Difference::Object)) if known.is_none() && of_name => {
+                            Ownership::Adoptable
+                        }
+                        // One of the same name may have adopted it by its name.
+                        Some(Ownership::Another(
+                            Difference::Cluster | Difference::NamespaceUid | Difference::NamespaceUidUnknown | Difference::Incomplete,
+                        )) if known.is_none() && of_uid => Ownership::Adoptable,
                         Some(owner) => owner,
                     };
                     assert_eq!(ownership(&want, &tags, known), expected, "{policy} {states} {known:?} {adopt_by:?}");
@@ -77,7 +86,7 @@ fn the_tags_say_whose_the_secret_is_and_only_their_tag_hands_it_over() {
             }
         }
     }
-    assert_eq!(rows, 3 * 243 * 3 * 3);
+    assert_eq!(rows, 3 * 243 * 3 * 5);
 }
 
 #[test]
@@ -112,6 +121,8 @@ fn a_value_is_mirrored_within_the_namespace_and_otherwise_only_if_the_administra
 fn the_adoption_tag_counts_only_with_the_full_name_of_this_object_and_only_if_the_spec_says_so() {
     for (policy, adopt_by, expected) in [
         ("IfTagged", "shop/db-admin", Ownership::Adoptable),
+        ("IfTagged", "shop/db-admin@", Ownership::Nobody),
+        ("IfTagged", "shop/db-admin@other", Ownership::Nobody),
         ("IfTagged", "db-admin", Ownership::Nobody),
         ("IfTagged", "shop/", Ownership::Nobody),
         ("IfTagged", "", Ownership::Nobody),
@@ -125,6 +136,15 @@ fn the_adoption_tag_counts_only_with_the_full_name_of_this_object_and_only_if_th
         let tags = strings(&[(ADOPT_BY, adopt_by), ("team", "shop")]);
         assert_eq!(ownership(&adopting(policy), &tags, None), expected, "{policy} {adopt_by}");
     }
+}
+
+#[test]
+fn a_consent_without_a_uid_is_none() {
+    let mut want = adopting("IfTagged");
+    let theirs = tags(&want, "xoooo");
+    want.tags.remove(TAG_UID);
+    let tags: BTreeMap<String, String> = theirs.into_iter().chain(strings(&[(ADOPT_BY, "shop/db-admin@")])).collect();
+    assert_eq!(ownership(&want, &tags, None), Ownership::Another(Difference::Cluster));
 }
 
 #[test]

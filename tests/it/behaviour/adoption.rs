@@ -40,6 +40,7 @@ async fn an_adopted_aws_secret_keeps_its_value_and_its_tags_and_is_mirrored_and_
     stage.advance(10 * MINUTE);
     let object = stage.settled("app", adopting(spec())).await?;
     ensure!(stage.is_tagged_as_ours("app", &object.uid().unwrap_or_default()));
+    ensure!(!stage.world.aws_secret("app").unwrap().tags.contains_key(ADOPT_BY), "the consent would count again for a later object");
     let aws = stage.world.aws_secret("app").unwrap();
     assert_eq!((aws.versions.len(), aws.current(), aws.tags["cost-centre"].as_str()), (1, Some(THEIRS), "7"));
     stage.world.check_agreement("app").await?;
@@ -127,9 +128,21 @@ async fn an_aws_secret_of_another_object_or_cluster_is_adopted_only_with_its_tag
             stage.expect(name, "Provisioned", "False", "NotOwned").await?;
             assert_eq!(stage.aws(), before, "{name} {policy}");
         }
-        stage.external_writer().set_tag(&stage.aws_name(name), ADOPT_BY, &format!("{}/{name}", stage.world.namespace))?;
+        // The message has the value. For an owner whose name may be the same, it has the uid of the object.
+        let message = stage.expect(name, "Provisioned", "False", "NotOwned").await?;
+        let by_name = format!("{}/{name}", stage.world.namespace);
+        let object = stage.world.object(name).await?;
+        let value = if name == "object" { by_name.clone() } else { format!("{by_name}@{}", object.uid().unwrap_or_default()) };
+        ensure!(message.contains(&format!("Value={value},")) || message.contains(&format!("Value={value}'")), "{message}");
+        if name != "object" {
+            stage.external_writer().set_tag(&stage.aws_name(name), ADOPT_BY, &by_name)?;
+            stage.settle(name).await?;
+            stage.expect(name, "Provisioned", "False", "NotOwned").await?;
+        }
+        stage.external_writer().set_tag(&stage.aws_name(name), ADOPT_BY, &value)?;
         stage.settle(name).await?;
         stage.world.check_agreement(name).await?;
+        ensure!(!stage.world.aws_secret(name).unwrap().tags.contains_key(ADOPT_BY), "{name}: used");
     }
     Ok(())
 }

@@ -70,14 +70,36 @@ async fn a_namespace_that_is_created_again_gets_nothing_of_the_earlier_one_witho
     assert_eq!(stage.data("reads").await?["password"], "theirs-and-long");
     stage.assert_kept_out("payroll", "NotOwned", "adopt-by").await?;
 
-    // Its owner in AWS hands it over.
-    stage.external_writer().set_tag(&name, ADOPT_BY, &format!("{}/payroll", stage.world.namespace))?;
-    stage.assert_kept_out("payroll", "NotOwned", "adopt-by").await?;
+    // The earlier object may have been adopted by its name: this tag is no consent for the new one.
+    let by_name = format!("{}/payroll", stage.world.namespace);
+    stage.external_writer().set_tag(&name, ADOPT_BY, &by_name)?;
     stage.world.patch("payroll", json!({"spec": {"aws": {"adoptionPolicy": "IfTagged"}}})).await?;
+    stage.assert_kept_out("payroll", "NotOwned", "adopt-by").await?;
+
+    // Its owner in AWS hands it over.
+    let uid = stage.world.object("payroll").await?.uid().context("no uid")?;
+    stage.assert_kept_out("payroll", "NotOwned", &format!("{by_name}@{uid}")).await?;
+    stage.external_writer().set_tag(&name, ADOPT_BY, &format!("{by_name}@{uid}"))?;
     stage.settle("payroll").await?;
     stage.world.check_agreement("payroll").await?;
-    assert_eq!(stage.world.aws_secret("payroll").unwrap().tags.get(TAG_NAMESPACE_UID), Some(&stage.namespace_uid().await?));
+    let tags = stage.world.aws_secret("payroll").unwrap().tags;
+    assert_eq!(tags.get(TAG_NAMESPACE_UID), Some(&stage.namespace_uid().await?));
+    ensure!(!tags.contains_key(ADOPT_BY), "the consent is used");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_that_an_earlier_version_left_on_an_own_secret_is_removed() -> Result<()> {
+    let stage = Stage::new("tenancy").await?;
+    stage.settled("app", spec()).await?;
+    for (by, removed) in [("app", true), ("orders", false)] {
+        let by = format!("{}/{by}", stage.world.namespace);
+        stage.external_writer().set_tag(&stage.aws_name("app"), ADOPT_BY, &by)?;
+        stage.settle("app").await?;
+        assert_eq!(stage.world.aws_secret("app").unwrap().tags.contains_key(ADOPT_BY), !removed, "{by}");
+        stage.expect("app", "Ready", "True", "Succeeded").await?;
+    }
+    stage.assert_silence("app").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

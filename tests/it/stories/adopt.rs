@@ -13,8 +13,8 @@ pub(crate) static STORY: Story = Story {
     arrange: |case| offer(case).boxed(),
     versions: &[2],
     check: |case| check(case).boxed(),
-    steps: &["Adopt", "AdoptMirror", "Put", "RecordPlace", "ReplaceMirror"],
-    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "TagResource"],
+    steps: &["Adopt", "AdoptMirror", "Put", "RecordPlace", "ReplaceMirror", "Untag"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "TagResource", "UntagResource"],
     ..Story::of("adopt")
 };
 
@@ -36,6 +36,8 @@ async fn check(case: &Case) -> Result<()> {
     let previous = end.previous.context("the adopted value can be read")?;
     ensure!(previous["password"] == "theirs" && end.value["password"] != "theirs", "one rotation of theirs");
     ensure!(end.value["extra"] == "x", "what is not declared stays");
+    let tags = case.world.aws_secret(&case.name).context("the AWS secret")?.tags;
+    ensure!(!tags.contains_key(ADOPT_BY), "the consent is used");
     let history = case.object().await?.status.unwrap_or_default().history;
     let causes: Vec<Cause> = history.iter().map(|entry| entry.cause).collect();
     ensure!(causes == [Cause::Scheduled, Cause::Adopted], "{causes:?}");
