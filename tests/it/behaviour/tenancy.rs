@@ -77,7 +77,7 @@ async fn a_namespace_that_is_created_again_gets_nothing_of_the_earlier_one_witho
     stage.assert_kept_out("payroll", "NotOwned", "adopt-by").await?;
 
     // Its owner in AWS hands it over.
-    let uid = stage.world.object("payroll").await?.uid().context("no uid")?;
+    let uid = stage.object("payroll").await?.uid().context("no uid")?;
     stage.assert_kept_out("payroll", "NotOwned", &format!("{by_name}@{uid}")).await?;
     stage.external_writer().set_tag(&name, ADOPT_BY, &format!("{by_name}@{uid}"))?;
     stage.settle("payroll").await?;
