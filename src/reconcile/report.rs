@@ -19,6 +19,9 @@ use crate::version_id::VersionIds;
 
 /// How soon to reconcile again while AWS may show an old state.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
+/// How often the ServiceAccount of an object without access is read. The operator may read ServiceAccounts of single
+/// namespaces only, so it cannot watch them.
+const ACCOUNT_READ: SignedDuration = SignedDuration::from_mins(1);
 /// How many conflicts in a row are not reported.
 const QUIET_CONFLICTS: u32 = 3;
 
@@ -153,7 +156,15 @@ impl Reconciler<'_> {
         };
         let expiry = status.mirror.as_ref().and_then(|mirror| mirror.not_after.as_ref());
         let expires = expiry.map(|at| at.0.duration_since(now)).filter(SignedDuration::is_positive);
-        [retry, expires].into_iter().flatten().min().map_or(soonest, |earlier| earlier.min(soonest))
+        let account = self.lacks_access(status).then_some(ACCOUNT_READ);
+        [retry, expires, account].into_iter().flatten().min().map_or(soonest, |earlier| earlier.min(soonest))
+    }
+
+    /// Whether a change of the ServiceAccount may be what the object waits for.
+    fn lacks_access(&self, status: &RotatedSecretStatus) -> bool {
+        let reasons = [Reason::IdentityRefused, Reason::IdentityNotAllowed, Reason::AccessDenied];
+        let denied = || status.conditions.iter().any(|condition| reasons.iter().any(|reason| condition.reason == reason.as_str()));
+        self.object.spec.aws.service_account_ref.is_some() && self.ctx.policy.service_accounts && denied()
     }
 
     /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.

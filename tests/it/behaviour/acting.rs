@@ -381,6 +381,21 @@ async fn a_service_account_that_cannot_act_is_refused_with_what_to_type() -> Res
         ensure!(message.contains(words), "{account}: {message}");
     }
     ensure!(actors(&stage).is_empty() && stage.aws().is_empty(), "Secrets Manager was not asked");
+
+    // A correction of the account counts at the next look, and no request is needed.
+    let provider = issuer(&stage).await?;
+    stage.iam().role("app", &trust_account(&provider, &stage.world.namespace, "untrusted"), &[("all", &all_secrets())])?;
+    for account in ["untrusted", "absent"] {
+        let asked = calls(&stage, "AssumeRoleWithWebIdentity");
+        let again = stage.reconcile(account).await?.again.context("another look")?;
+        ensure!(again <= Duration::from_mins(1), "{account}: {again:?}");
+        assert_eq!(calls(&stage, "AssumeRoleWithWebIdentity"), asked, "{account}: STS is asked rarely");
+    }
+    let patch = json!({"metadata": {"annotations": {SERVICE_ACCOUNT_ROLE_ARN: format!("{role}-2")}}});
+    stage.iam().role("app-2", &trust_account(&provider, &stage.world.namespace, "untrusted"), &[("all", &all_secrets())])?;
+    accounts(&stage).patch("untrusted", &PatchParams::default(), &Patch::Merge(patch)).await?;
+    stage.settle("untrusted").await?;
+    stage.expect("untrusted", "Ready", "True", "Succeeded").await?;
     Ok(())
 }
 
