@@ -1,12 +1,15 @@
 //! The commands that messages tell a person to run. Each is complete (namespace, region, id) and quoted for a POSIX
 //! shell, so that it can be pasted. What only the reader can decide is in capitals. A comma, a semicolon, a colon, a
-//! closing parenthesis or the end of the text follows a command, so that its end is visible.
+//! closing parenthesis or the end of the text follows a command, so that its end is visible. A command with a value that
+//! the program itself would interpret is not shown.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::text;
+
+mod values;
 
 /// An AWS secret: its region, and its ARN or its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,6 +288,9 @@ impl Command<'_> {
 
 impl fmt::Display for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.values().into_iter().any(values::is_interpreted) {
+            return f.write_str(values::NONE);
+        }
         let line = self.secrets_manager().or_else(|| self.other_service()).or_else(|| self.kubernetes());
         f.write_str(&line.unwrap_or_default())
     }
@@ -298,48 +304,9 @@ fn line_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 pub(crate) fn quoted(word: &str) -> String {
     let word = text::escaped(word);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    // zsh replaces `=NAME` at the beginning of a word.
+    if !word.is_empty() && !word.starts_with('=') && word.bytes().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_shell_would_not_take_as_one_word_is_quoted() {
-        let table = [("prod", "prod"), ("", "''"), ("a b", "'a b'"), ("$(x)", "'$(x)'"), ("it's", r"'it'\''s'"), ("a\nb", r"'a\nb'")];
-        for (word, expected) in table {
-            assert_eq!(quoted(word), expected);
-        }
-    }
-
-    #[test]
-    fn commands_carry_region_namespace_and_id() {
-        let secret = SecretRef { region: "eu-central-1", id: "shop/db" };
-        let object = ObjectRef { namespace: "shop", name: "db" };
-        let at = "--region eu-central-1 --secret-id shop/db";
-        for (command, expected) in [
-            (Command::RestoreSecret(secret), format!("aws secretsmanager restore-secret {at}")),
-            (
-                Command::RemoveLabel { secret, label: "AWSPENDING", version: "v1" },
-                format!("aws secretsmanager update-secret-version-stage {at} --version-stage AWSPENDING --remove-from-version-id v1"),
-            ),
-            (Command::UntagSecret(secret, "cost centre"), format!("aws secretsmanager untag-resource {at} --tag-keys 'cost centre'")),
-            (
-                Command::DescribeKey(KeyRef::Of(secret)),
-                format!(
-                    "aws kms describe-key --region eu-central-1 --key-id \"$(aws secretsmanager describe-secret {at} --query \"KmsKeyId || \
-                     'alias/aws/secretsmanager'\" --output text)\""
-                ),
-            ),
-            (Command::Rotate(object), "kubectl annotate rsec db -n shop rotated-secrets.io/rotate=$(date +%s) --overwrite".to_owned()),
-            (Command::History(object), "kubectl rotatedsecret history db -n shop".to_owned()),
-            (
-                Command::Patch(object, r#"{"metadata":{"finalizers":null}}"#),
-                r#"kubectl patch rsec db -n shop --type=merge -p '{"metadata":{"finalizers":null}}'"#.to_owned(),
-            ),
-        ] {
-            assert_eq!(command.to_string(), expected);
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use crate::kubernetes::object;
 use crate::kubernetes::stored::{Stored, Unreadable};
 use crate::reconcile::Context;
 use crate::status::EventNote;
+use crate::status::events::look_at;
 
 /// Delay before the finalizer is removed again after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
@@ -67,9 +68,9 @@ fn complaint(unreadable: &Unreadable) -> EventNote {
 fn orphaned(unreadable: &Unreadable) -> EventNote {
     let note = match &unreadable.arn {
         Some(arn) => format!(
-            "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; to delete it: {}",
+            "{}, so spec.aws.deletionPolicy is not known: the AWS secret {arn} stays; {}",
             unreadable.defect,
-            Command::DeleteSecret(SecretRef::of_arn(arn))
+            look_at(SecretRef::of_arn(arn))
         ),
         None => format!(
             "{}, so spec.aws.deletionPolicy is not known: an AWS secret of this object stays, if there is one; to find it: {}",

@@ -91,8 +91,9 @@ fn failed_replica(want: &Desired, secret: &SecretState) -> Option<Refusal> {
     let there = SecretRef { region: &replica.region, id: &want.secret_name };
     let advice = match (replica.why, &replica.key) {
         (Some("NameExists"), _) => format!(
-            "a secret of this name exists there already: remove the region from spec.aws.replicaRegions, or delete that secret ({})",
-            Command::DeleteSecret(there)
+            "a secret of this name exists there already, and its owner is not known ({}): remove the region from spec.aws.replicaRegions, or \
+             remove that secret if nobody needs it",
+            Command::DescribeSecret(there)
         ),
         (Some("KeyUnusable"), Some(key)) => {
             format!("check the KMS key of that region: {}", Command::DescribeKey(KeyRef::Named { region: &replica.region, key }))

@@ -1,8 +1,6 @@
 //! One reconcile of an object that is being deleted. It reads only what the plan asks for, and it ends: what AWS or
 //! Kubernetes refuses for longer than `--deletion-timeout` is reported, and the object is released.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tracing::Instrument as _;
@@ -15,6 +13,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::Address;
 use crate::backoff::Class;
+use crate::command::SecretRef;
 use crate::desired::Removal;
 use crate::facts::{Remains, SecretLeft};
 use crate::failure::{Failed, Failure};
@@ -22,6 +21,7 @@ use crate::journal::Effect;
 use crate::kubernetes::{mirror, object};
 use crate::plan::{CleanupNext, plan_cleanup};
 use crate::refusal::Refusal;
+use crate::status::events::Kept;
 use crate::status::{self, EventNote, deletion};
 use crate::step::{Step, StepKind};
 
@@ -255,18 +255,22 @@ fn deletes(removal: &Removal) -> bool {
 }
 
 fn kept_note(removal: &Removal, remains: &Remains, why: &str) -> EventNote {
-    let (found, replicas) = match &remains.secret {
-        Some(SecretLeft::Ours { arn, place, replicas, .. }) => (Some((arn.clone(), place.region.clone())), replicas.clone()),
-        Some(SecretLeft::Former { arn, place, .. }) => (Some((arn.clone(), place.region.clone())), BTreeSet::new()),
-        _ => (None, BTreeSet::new()),
-    };
     let aws = removal.aws.as_ref();
+    let found = match &remains.secret {
+        Some(SecretLeft::Ours { arn, place, .. } | SecretLeft::Former { arn, place, .. }) => Some((arn.clone(), place.region.clone())),
+        _ => None,
+    };
     if !deletes(removal) {
         return status::events::left_staged(found.as_ref().map(|(arn, _)| arn.as_str()), why);
     }
-    let recorded = aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
+    if let Some(SecretLeft::Ours { arn, place, replicas, .. }) = &remains.secret {
+        return status::events::secret_kept(&Kept::Owned(SecretRef { region: &place.region, id: arn }, replicas), why);
+    }
+    let recorded = || aws.and_then(|aws| aws.recorded.as_ref()).map(|arn| (arn.text.clone(), arn.region.clone()));
     let place = || aws.and_then(|aws| aws.places(None).into_iter().next()).map(|place| (place.name, place.region));
-    status::events::secret_kept(found.or(recorded).or_else(place), &replicas, why)
+    let named = found.or_else(recorded).or_else(place);
+    let kept = named.as_ref().map_or(Kept::Unknown, |(id, region)| Kept::Named(SecretRef { region, id }));
+    status::events::secret_kept(&kept, why)
 }
 
 fn in_words(timeout: SignedDuration) -> String {

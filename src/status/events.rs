@@ -8,7 +8,7 @@ use super::history::{abandoned, recorded};
 use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
-use crate::api::{Abandonment, AwsDeletionPolicy, Cause, HistoryEntry, RotatedSecret, RotatedSecretStatus};
+use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus};
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
@@ -49,17 +49,36 @@ pub fn deletion_scheduled(arn: &str, window: i32) -> EventNote {
     )
 }
 
-/// The Event for a released object whose AWS secret should be deleted and is kept. `secret`: its ARN, or its name, and its
-/// region. `replicas`: the regions of its replicas, as far as they are known.
-pub fn secret_kept(secret: Option<(String, String)>, replicas: &BTreeSet<String>, why: &str) -> EventNote {
+/// What is known of the AWS secret of a released object.
+pub enum Kept<'a> {
+    /// Its tags name this object. With the regions of its replicas.
+    Owned(SecretRef<'a>, &'a BTreeSet<String>),
+    /// The spec or the status name it, which users write. Its tags were not read, or name another owner.
+    Named(SecretRef<'a>),
+    /// Nothing names it.
+    Unknown,
+}
+
+/// The Event for a released object whose AWS secret should be deleted and is kept. It has the command to delete only a
+/// secret that is known to be of this object, since administrators run it.
+pub fn secret_kept(secret: &Kept<'_>, why: &str) -> EventNote {
     let note = match secret {
-        Some((id, region)) => {
-            let delete = to_delete(SecretRef { region: &region, id: &id }, replicas);
-            format!("the AWS secret {id} is kept: {why}; to delete it: {delete}")
+        Kept::Owned(secret, replicas) => {
+            format!("the AWS secret {} is kept: {why}; to delete it: {}", secret.id, to_delete(*secret, replicas))
         }
-        None => format!("the AWS secret is kept, if there is one: {why}"),
+        Kept::Named(secret) => format!("the AWS secret is kept, if there is one: {why}; {}", look_at(*secret)),
+        Kept::Unknown => format!("the AWS secret is kept, if there is one: {why}"),
     };
     EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
+}
+
+/// How to see whose a secret is that was not read.
+pub fn look_at(secret: SecretRef<'_>) -> String {
+    format!(
+        "the object names {}, and whether it owns it is not known: its tags {GROUP}/* tell the owner: {}",
+        secret.id,
+        Command::DescribeSecret(secret)
+    )
 }
 
 /// AWS deletes no secret that has replicas.
@@ -76,11 +95,11 @@ pub fn secret_retained(object: &RotatedSecret) -> Option<EventNote> {
     let owns = managed && !status.conditions.iter().any(of_another);
     let aws = status.aws.as_ref().filter(|_| owns)?;
     let arn = aws.arn.as_deref().filter(|arn| SecretArn::parse(arn).is_some())?;
-    let replicas = aws.replicas.iter().map(|replica| replica.region.clone()).collect();
-    let delete = to_delete(SecretRef::of_arn(arn), &replicas);
+    // The tags are not read any more, and a user could have written the ARN: no command that deletes.
     let note = format!(
         "the object is deleted, and the AWS secret {arn} stays (spec.aws.deletionPolicy is Retain); an object with the same name uses it \
-         again; to delete it: {delete}"
+         again; its tags {GROUP}/* tell the owner: {}",
+        Command::DescribeSecret(SecretRef::of_arn(arn))
     );
     Some(normal("AwsSecretRetained", "Delete", note))
 }

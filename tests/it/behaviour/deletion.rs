@@ -128,8 +128,43 @@ async fn what_aws_refuses_for_longer_than_the_timeout_is_kept_and_reported() -> 
         ensure!(is_gone(&stage, "app").await?, "{operation}: it is released");
         assert_eq!(stage.aws(), before);
         assert_eq!(stage.told("app", "Warning", "AwsSecretKept").await?, 1, "{operation}");
+        // Only what AWS showed is known to be of this object.
+        let note = note(&stage, "app", "AwsSecretKept").await?;
+        assert_eq!(note.contains("aws secretsmanager delete-secret"), operation == "DeleteSecret", "{note}");
+        assert_eq!(note.contains("aws secretsmanager describe-secret"), operation == "DescribeSecret", "{note}");
         ensure!(stage.ctx.metrics.render()?.contains("rotated_secrets_aws_secrets_kept_total 1"), "{operation}");
     }
+    Ok(())
+}
+
+/// The text of the Event about this object with this reason.
+async fn note(stage: &Stage, name: &str, reason: &str) -> Result<String> {
+    let all = Api::<Event>::namespaced(stage.world.admin.clone(), &stage.world.namespace).list(&ListParams::default()).await?;
+    let about = |event: &Event| event.involved_object.name.as_deref() == Some(name) && event.reason.as_deref() == Some(reason);
+    all.into_iter().find(about).and_then(|event| event.message).with_context(|| format!("{reason} of {name}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_command_deletes_an_aws_secret_that_only_the_object_names() -> Result<()> {
+    let stage = Stage::new("deletion").await?;
+    let theirs = format!("{}/payments/db", testkit::PREFIX);
+    stage.external_writer().create(&theirs, r#"{"password":"theirs"}"#, &std::collections::BTreeMap::new())?;
+    let before = stage.aws();
+    for suspend in [false, true] {
+        let name = format!("app-{suspend}");
+        let mut spec = deletable();
+        spec["suspend"] = json!(suspend);
+        spec["aws"]["secretName"] = json!(theirs);
+        stage.world.create(&name, spec).await?;
+        // As a user may who can create objects.
+        stage.world.patch(&name, json!({"metadata": {"finalizers": [rotated_secrets::api::FINALIZER]}})).await?;
+        stage.delete_object(&name).await?;
+        stage.settle(&name).await?;
+        ensure!(is_gone(&stage, &name).await?, "{name}");
+        let note = note(&stage, &name, "AwsSecretKept").await?;
+        ensure!(note.contains("if there is one") && note.contains("describe-secret") && !note.contains("delete-secret"), "{note}");
+    }
+    assert_eq!(stage.aws(), before);
     Ok(())
 }
 
@@ -251,8 +286,9 @@ async fn in_a_namespace_that_ends_the_report_is_in_the_namespace_of_the_operator
     }
     ensure!(scheduled(&stage, "app") && !scheduled(&stage, "kept"), "as declared, and as proved");
     let events = Api::<Event>::namespaced(stage.world.admin.clone(), HOME).list(&ListParams::default()).await?;
-    for (name, reason) in [("app", "DeletionScheduled"), ("kept", "AwsSecretKept")] {
-        let about = format!("RotatedSecret {namespace}/{name}: the AWS secret arn:");
+    // The tags of the second one do not prove whose it is.
+    for (name, reason, begin) in [("app", "DeletionScheduled", "arn:"), ("kept", "AwsSecretKept", "is kept, if there is one")] {
+        let about = format!("RotatedSecret {namespace}/{name}: the AWS secret {begin}");
         let told = events.iter().any(|event| {
             event.reason.as_deref() == Some(reason) && event.message.as_deref().is_some_and(|message| message.starts_with(&about))
         });
