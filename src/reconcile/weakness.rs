@@ -22,6 +22,10 @@ pub enum Weakness {
     ReadsFirst,
     /// The Secret is looked for in this namespace, not in the object's.
     SecretsOf(&'static str),
+    /// A staged version becomes current without a login.
+    Unverified,
+    /// A version is abandoned in AWS only.
+    LeavesTarget,
 }
 
 /// The weaknesses of one reconcile. Without the feature, every function returns what it gets.
@@ -48,6 +52,14 @@ impl Weaknesses {
 
     pub(super) fn reads_first(&self) -> bool {
         false
+    }
+
+    pub(super) fn verifies(&self) -> bool {
+        true
+    }
+
+    pub(super) fn undoes(&self) -> bool {
+        true
     }
 
     pub(super) fn owner<'a>(&self, object: &'a RotatedSecret) -> Cow<'a, RotatedSecret> {
@@ -85,6 +97,14 @@ impl Weaknesses {
 
     pub(super) fn reads_first(&self) -> bool {
         self.weakness == Some(Weakness::ReadsFirst)
+    }
+
+    pub(super) fn verifies(&self) -> bool {
+        self.weakness != Some(Weakness::Unverified)
+    }
+
+    pub(super) fn undoes(&self) -> bool {
+        self.weakness != Some(Weakness::LeavesTarget)
     }
 
     pub(super) fn owner<'a>(&self, object: &'a RotatedSecret) -> Cow<'a, RotatedSecret> {

@@ -13,6 +13,8 @@ use anyhow::{Result, ensure};
 use futures::future::BoxFuture;
 use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::Context;
+#[cfg(feature = "weakened")]
+use rotated_secrets::reconcile::Weakness;
 use rotated_secrets::step::StepKind;
 use strum::VariantArray as _;
 use testkit::emulator::{Moment, WriteBarrier};
@@ -277,10 +279,30 @@ fn stories_have_different_names() {
 #[cfg(feature = "weakened")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_crash_plans_notice_an_operator_whose_version_ids_are_random() -> Result<()> {
-    let weaken = |ctx: &mut Context| ctx.weakness = Some(rotated_secrets::reconcile::Weakness::RandomVersions);
+    let weaken = |ctx: &mut Context| ctx.weakness = Some(Weakness::RandomVersions);
     let caught = campaign(&stories::request::STORY, weaken).await.map(drop).expect_err("the plans must notice");
     // Without an id that follows from it, a request cannot be recognised as handled: it is handled again and again.
     let text = format!("{caught:#}");
     assert!(text.contains("versions instead of 2") || text.contains("does not settle"), "{text}");
+    Ok(())
+}
+
+#[cfg(feature = "weakened")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_crash_plans_notice_an_operator_that_verifies_no_login() -> Result<()> {
+    let weaken = |ctx: &mut Context| ctx.weakness = Some(Weakness::Unverified);
+    let caught = campaign(&stories::abandon::STORY, weaken).await.map(drop).expect_err("the plans must notice");
+    let text = format!("{caught:#}");
+    assert!(text.contains("the current password logs in"), "{text}");
+    Ok(())
+}
+
+#[cfg(feature = "weakened")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_crash_plans_notice_an_operator_that_abandons_a_version_in_aws_only() -> Result<()> {
+    let weaken = |ctx: &mut Context| ctx.weakness = Some(Weakness::LeavesTarget);
+    let caught = campaign(&stories::abandon::STORY, weaken).await.map(drop).expect_err("the plans must notice");
+    let text = format!("{caught:#}");
+    assert!(text.contains("the current password logs in"), "{text}");
     Ok(())
 }
