@@ -42,7 +42,7 @@ pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
 pub use settings::{Setting, Settings};
-pub use strategy::{PostgresServer, Strategy};
+pub use strategy::{Alternation, PostgresServer, Strategy};
 pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
@@ -132,9 +132,18 @@ impl Desired {
             return Err(invalid("the name of the AWS secret would exceed 512 characters: set a shorter spec.aws.secretName"));
         }
 
+        let strategy = Strategy::declared(&object.spec, &namespace);
+        if strategy.as_ref().and_then(Strategy::alternation).is_some_and(|alternation| alternation.admin == name) {
+            return Err(invalid(
+                "spec.rotation.postgres.adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server",
+            ));
+        }
         let value = match &object.spec.value {
             None => None,
-            Some(spec) => Some(generators::declared(spec)?),
+            Some(spec) => {
+                let turns = strategy.as_ref().and_then(|strategy| Some(strategy.alternation()?.turns.clone()));
+                Some(generators::declared(spec, turns)?)
+            }
         };
 
         let mut tags = policy.default_tags.clone();
@@ -152,8 +161,6 @@ impl Desired {
             tags.insert(key.to_owned(), value.clone());
         }
 
-        let postgres = object.spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
-        let strategy = postgres.map(|spec| Strategy::parse(spec, &namespace));
         let annotation = |key: &str| object.annotations().get(key).filter(|token| !token.is_empty()).map(|token| bounded(token));
         Ok(Self {
             ids: VersionIds::of(&uid),

@@ -15,9 +15,11 @@ use crate::plaintext::{Plaintext, SecretBytes};
 
 mod composition;
 mod hash;
+mod turns;
 
 pub use composition::{ComposeError, Former};
 pub use hash::short_hash;
+pub use turns::{Turns, USERNAME};
 
 /// Maximum size of a value in bytes.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>
@@ -29,8 +31,8 @@ pub const WHOLE_VALUE_KEY: &str = "value";
 /// The declared value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DeclaredValue {
-    /// A JSON object.
-    Fields { data: BTreeMap<String, String>, generate: BTreeMap<String, Generator> },
+    /// A JSON object. `turns`: two users take turns in the field `username`.
+    Fields { data: BTreeMap<String, String>, generate: BTreeMap<String, Generator>, turns: Option<Turns> },
     /// One generated string.
     PlainText(Generator),
 }
@@ -41,7 +43,7 @@ impl DeclaredValue {
     /// rotation.
     pub fn hash(&self) -> String {
         let shape = match self {
-            Self::Fields { data, generate } => serde_json::json!({"data": data, "generate": generated_names(generate)}),
+            Self::Fields { data, generate, .. } => serde_json::json!({"data": data, "generate": generated_names(generate)}),
             Self::PlainText(_) => serde_json::json!("plainText"),
         };
         short_hash(shape.to_string().as_bytes())
@@ -50,7 +52,7 @@ impl DeclaredValue {
     /// Names of all declared fields.
     pub fn field_names(&self) -> Vec<String> {
         let names: BTreeSet<&str> = match self {
-            Self::Fields { data, generate } => generated_names(generate).into_iter().chain(data.keys().map(String::as_str)).collect(),
+            Self::Fields { data, generate, .. } => generated_names(generate).into_iter().chain(data.keys().map(String::as_str)).collect(),
             Self::PlainText(_) => BTreeSet::new(),
         };
         names.into_iter().map(str::to_owned).collect()
@@ -81,8 +83,9 @@ impl DeclaredValue {
     pub fn matches(&self, value: &Payload) -> bool {
         match (self, value) {
             (Self::PlainText(_), Payload::Text(_)) => true,
-            (Self::Fields { data, generate }, value) => Object::read(value).is_some_and(|object| {
-                data.iter().all(|(name, fixed)| object.text(name).is_some_and(|text| text.expose() == fixed))
+            (Self::Fields { data, generate, turns }, value) => Object::read(value).is_some_and(|object| {
+                data.iter()
+                    .all(|(name, fixed)| object.text(name).is_some_and(|text| turns::fits(turns.as_ref(), name, fixed, text.expose())))
                     && generated_names(generate).into_iter().all(|name| object.has(name))
             }),
             (Self::PlainText(_), Payload::Binary(_)) => false,
@@ -93,7 +96,7 @@ impl DeclaredValue {
     /// one. It shows whether the next value can be laid out, and is never stored.
     pub fn outline(&self, predecessor: &Payload, dropped: &[String]) -> Payload {
         const PLACEHOLDER: &str = "generated";
-        let Self::Fields { data, generate } = self else { return Payload::Text(Plaintext::from(PLACEHOLDER.to_owned())) };
+        let Self::Fields { data, generate, .. } = self else { return Payload::Text(Plaintext::from(PLACEHOLDER.to_owned())) };
         let mut object = Object::read(predecessor).unwrap_or_default();
         for name in dropped {
             wipe(object.0.remove(name));
@@ -128,14 +131,15 @@ impl DeclaredValue {
                 (false, Some(value @ Payload::Text(kept))) if !value.is_object() => Plaintext::from(kept.expose().to_owned()),
                 _ => generator.generate(rng, now)?.own,
             },
-            Self::Fields { data, generate } => {
+            Self::Fields { data, generate, turns } => {
                 let mut object = predecessor.and_then(Object::read).unwrap_or_default();
                 let declared = self.field_names();
                 for name in former.fields.iter().filter(|name| !declared.contains(name)) {
                     wipe(object.0.remove(name));
                 }
                 for (name, fixed) in data {
-                    object.set(name, fixed)?;
+                    let before = object.text(name);
+                    object.set(name, turns::next(turns.as_ref(), name, fixed, before.as_ref().map(Plaintext::expose), fresh))?;
                 }
                 for (name, generator) in generate {
                     let replaced = fresh || former.fixed.contains(name);

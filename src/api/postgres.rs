@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// before it becomes current. The user is the field username of the value, the password is the field password.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.users == 'AlternatingUsers' ? has(self.adminRef) : !has(self.adminRef) && !has(self.alternate)").message(
+    "spec.rotation.postgres: AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers"
+))]
 pub struct PostgresSpec {
     /// Name of the server: a Service of the namespace (db, db.shop.svc), or a name or address that the annotation
     /// rotated-secrets.io/allowed-hosts on the Namespace allows. Name the server itself, not a connection pooler.
@@ -28,6 +31,13 @@ pub struct PostgresSpec {
     /// Users whose password changes.
     #[serde(default)]
     pub users: PostgresUsers,
+    /// RotatedSecret of the namespace whose user may create roles and change their passwords. It must name the same server
+    /// (host, port, tls) in spec.rotation.postgres, or allow it in the annotation rotated-secrets.io/allowed-hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_ref: Option<PostgresAdminRef>,
+    /// The second of two users that take turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternate: Option<PostgresAlternateSpec>,
     /// Encryption of the connection and verification of the server.
     #[serde(default)]
     pub tls: PostgresTlsSpec,
@@ -47,6 +57,36 @@ pub enum PostgresUsers {
     /// password fail.
     #[default]
     SingleUser,
+    /// The user and a second one with the same privileges take turns. A rotation changes the password of the one that is
+    /// not in use, so the current password keeps working until the rotation after the next update of the mirrored Secret.
+    AlternatingUsers,
+}
+
+/// RotatedSecret of the namespace with the user and password of an administrator of the server.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PostgresAdminRef {
+    /// Name of the RotatedSecret. The operator reads the fields username and password of its current value in AWS.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The second of two users that take turns.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PostgresAlternateSpec {
+    /// What is appended to the name of the user. AWS's rotation functions use the same suffix.
+    #[serde(default = "default_suffix")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')").message(
+        "spec.rotation.postgres.alternate.suffix: use letters, digits, _ and -"
+    ))]
+    pub suffix: String,
+}
+
+/// The suffix of AWS's rotation functions.
+pub fn default_suffix() -> String {
+    "_clone".to_owned()
 }
 
 /// Encryption of the connection and verification of the server.

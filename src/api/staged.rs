@@ -59,6 +59,24 @@ pub struct StagedPostgres {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub ca_bundle: Option<String>,
+    /// Users that take turns. Not present with one user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternating: Option<StagedAlternation>,
+}
+
+/// Users that take turns, as the spec named them.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedAlternation {
+    /// RotatedSecret with the user and password of the administrator.
+    #[schemars(length(max = 253))]
+    pub admin_name: String,
+    /// User that the spec names.
+    #[schemars(length(max = 63))]
+    pub base: String,
+    /// The second user.
+    #[schemars(length(max = 63))]
+    pub twin: String,
 }
 
 /// Why a staged version is abandoned: the reason in the history.

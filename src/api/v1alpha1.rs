@@ -39,6 +39,9 @@ use super::value::ValueSpec;
     printcolumn(name = "ARN", type_ = "string", json_path = ".status.aws.arn", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 200").message(
         "metadata.name must have at most 200 characters, because it is part of the default AWS name and the default name of the Secret"
+    ),
+    validation = Rule::new("!has(self.spec.rotation) || !has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name").message(
+        "spec.rotation.postgres.adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +53,9 @@ use super::value::ValueSpec;
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || (has(self.value) && has(self.value.data) && 'username' in self.value.data && has(self.value.generate) && 'password' in self.value.generate)").message(
     "spec.rotation.postgres requires the user in spec.value.data.username and a generated spec.value.generate.password"
+))]
+#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || self.rotation.postgres.users != 'AlternatingUsers' || !has(self.value) || !has(self.value.data) || !('username' in self.value.data) || size(self.value.data.username) + (has(self.rotation.postgres.alternate) ? size(self.rotation.postgres.alternate.suffix) : 6) <= 63").message(
+    "spec.rotation.postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters"
 ))]
 #[x_kube(validation = Rule::new(schedule::certificate_outlives()).message(
     "spec.value.generate: a certificate must be valid for longer than the interval between two rotations: increase validityDays (twice the interval leaves time to recover from an outage), or rotate more often"

@@ -18,6 +18,7 @@ pub(crate) fn declared(username: &str) -> DeclaredValue {
     DeclaredValue::Fields {
         data: BTreeMap::from([("username".to_owned(), username.to_owned())]),
         generate: BTreeMap::from([("password".to_owned(), Generator::default())]),
+        turns: None,
     }
 }
 

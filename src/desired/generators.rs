@@ -9,7 +9,7 @@ use crate::api::{AMBIGUOUS, BytesEncoding, GeneratorSpec, GeneratorType, SshKeyA
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::refusal::Refusal;
 use crate::schedule::Span;
-use crate::value::DeclaredValue;
+use crate::value::{DeclaredValue, Turns};
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ mod tests;
 /// Maximum size of a value in AWS.
 const LARGEST: usize = 65_536;
 
-pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
+pub(super) fn declared(spec: &ValueSpec, turns: Option<Turns>) -> Result<DeclaredValue, Refusal> {
     if let Some(message) = misplaced(spec) {
         return Err(invalid(message));
     }
@@ -46,13 +46,13 @@ pub(super) fn declared(spec: &ValueSpec) -> Result<DeclaredValue, Refusal> {
             )));
         }
     }
-    Ok(DeclaredValue::Fields { data: spec.data.clone(), generate })
+    Ok(DeclaredValue::Fields { data: spec.data.clone(), generate, turns })
 }
 
 /// The refusal of each generated field, and of the fields together.
 pub(super) fn refusals(spec: &ValueSpec) -> Vec<Refusal> {
     let fields = spec.generate.iter().filter_map(|(field, spec)| generator(&format!("spec.value.generate.{field}"), spec).err());
-    declared(spec).err().into_iter().chain(fields).collect()
+    declared(spec, None).err().into_iter().chain(fields).collect()
 }
 
 /// What is wrong with the fields, apart from their generators.

@@ -114,8 +114,7 @@ impl Removal {
         let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete;
         let namespace = object.namespace().unwrap_or_default();
         let staged = object.status.as_ref().and_then(|status| status.staged.as_ref());
-        let declared = spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
-        let strategy = declared.map(|postgres| Strategy::parse(postgres, &namespace));
+        let strategy = Strategy::declared(spec, &namespace);
         let recorded = || staged.and_then(|staged| Some(Strategy::recorded(staged.postgres.as_ref()?, &namespace)));
         let strategy = strategy.or_else(recorded);
         let matters = (deletes || strategy.is_some()) && !uid.is_empty();

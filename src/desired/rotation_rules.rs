@@ -1,7 +1,7 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
 use crate::api::condition::Reason;
-use crate::api::{OnMissedWindow, PostgresTlsMode, RotatedSecretSpec, RotationSpec};
+use crate::api::{OnMissedWindow, PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, RotationSpec, default_suffix};
 use crate::refusal::Refusal;
 
 /// Why this rotation cannot be carried out.
@@ -20,6 +20,21 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
         (
             postgres.is_some_and(|postgres| !is_host(&postgres.host)),
             ".postgres.host: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port",
+        ),
+        (
+            postgres.is_some_and(|postgres| {
+                let alternating = postgres.users == PostgresUsers::AlternatingUsers;
+                alternating != postgres.admin_ref.is_some() || (!alternating && postgres.alternate.is_some())
+            }),
+            ".postgres: AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers",
+        ),
+        (
+            postgres.and_then(|postgres| postgres.alternate.as_ref()).is_some_and(|alternate| !is_suffix(&alternate.suffix)),
+            ".postgres.alternate.suffix: use letters, digits, _ and -",
+        ),
+        (
+            postgres.is_some_and(|postgres| twin_length(spec, postgres) > LONGEST_ROLE),
+            ".postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters",
         ),
         (
             postgres.is_some_and(|postgres| postgres.tls.mode == PostgresTlsMode::Disable) && ca.is_some(),
@@ -54,6 +69,21 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
     ];
     let (_, message) = rules.into_iter().find(|(violated, _)| *violated)?;
     Some(Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}")))
+}
+
+/// PostgreSQL truncates longer names.
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
+const LONGEST_ROLE: usize = 63;
+
+/// Bytes of the name of the second user; 0 if there is none.
+fn twin_length(spec: &RotatedSecretSpec, postgres: &PostgresSpec) -> usize {
+    let user = spec.value.as_ref().and_then(|value| value.data.get("username"));
+    let suffix = postgres.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
+    user.filter(|_| postgres.users == PostgresUsers::AlternatingUsers).map_or(0, |user| user.len().saturating_add(suffix.len()))
+}
+
+fn is_suffix(suffix: &str) -> bool {
+    !suffix.is_empty() && suffix.len() <= 32 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// A DNS name in lower case, or an IP address.

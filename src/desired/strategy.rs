@@ -1,12 +1,15 @@
 //! `spec.rotation.postgres`: the target that has to accept a value before it becomes current.
 
-use crate::api::{PostgresSpec, PostgresTlsMode, StagedPostgres};
+use crate::api::{PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, StagedAlternation, StagedPostgres, default_suffix};
+use crate::value::{Turns, USERNAME};
 
 /// The target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strategy {
     /// The password of one user in PostgreSQL.
     PostgresSingleUser(Box<PostgresServer>),
+    /// The passwords of two users in PostgreSQL that take turns.
+    PostgresAlternatingUsers(Box<PostgresServer>, Alternation),
 }
 
 /// A PostgreSQL server, as declared.
@@ -26,15 +29,41 @@ pub struct PostgresServer {
     pub query: Option<String>,
 }
 
+/// Two users that take turns, and who changes their passwords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternation {
+    /// The RotatedSecret of the administrator.
+    pub admin: String,
+    pub turns: Turns,
+}
+
 impl Strategy {
-    /// The declared target, for an object of this namespace.
-    pub(super) fn parse(spec: &PostgresSpec, namespace: &str) -> Self {
+    /// The target of another object of this namespace.
+    pub fn of(spec: &PostgresSpec, namespace: &str) -> Self {
+        Self::parse(spec, None, namespace)
+    }
+
+    /// The target that a spec declares, for an object of this namespace.
+    pub(super) fn declared(spec: &RotatedSecretSpec, namespace: &str) -> Option<Self> {
+        let user = spec.value.as_ref().and_then(|value| value.data.get(USERNAME));
+        Some(Self::parse(spec.rotation.as_ref()?.postgres.as_ref()?, user.map(String::as_str), namespace))
+    }
+
+    /// `user`: the declared one.
+    fn parse(spec: &PostgresSpec, user: Option<&str>, namespace: &str) -> Self {
+        let alternating = (spec.users == PostgresUsers::AlternatingUsers).then(|| {
+            let suffix = spec.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
+            let base = user.unwrap_or_default().to_owned();
+            let admin_name = spec.admin_ref.as_ref().map(|admin| admin.name.clone()).unwrap_or_default();
+            StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
+        });
         let staged = StagedPostgres {
             host: spec.host.clone(),
             port: spec.port,
             database: spec.database.clone(),
             tls_mode: spec.tls.mode,
             ca_bundle: spec.tls.ca_bundle.clone(),
+            alternating,
         };
         Self::recorded(&staged, namespace).verified_by(spec.verify.as_ref().map(|verify| verify.sql.clone()))
     }
@@ -46,7 +75,7 @@ impl Strategy {
             Some(address) => (address, true),
             None => (staged.host.clone(), false),
         };
-        Self::PostgresSingleUser(Box::new(PostgresServer {
+        let server = Box::new(PostgresServer {
             host: staged.host.clone(),
             address,
             own_service,
@@ -55,24 +84,50 @@ impl Strategy {
             tls: staged.tls_mode,
             ca: staged.ca_bundle.clone(),
             query: None,
-        }))
+        });
+        match &staged.alternating {
+            None => Self::PostgresSingleUser(server),
+            Some(StagedAlternation { admin_name, base, twin }) => {
+                let turns = Turns { base: base.clone(), twin: twin.clone() };
+                Self::PostgresAlternatingUsers(server, Alternation { admin: admin_name.clone(), turns })
+            }
+        }
     }
 
     fn verified_by(mut self, query: Option<String>) -> Self {
-        let Self::PostgresSingleUser(server) = &mut self;
+        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = &mut self;
         server.query = query;
         self
     }
 
     /// What the status records of it: everything that is needed to set an earlier value back.
     pub fn record(&self) -> StagedPostgres {
-        let Self::PostgresSingleUser(server) = self;
+        let server = self.server();
         StagedPostgres {
             host: server.host.clone(),
             port: i32::from(server.port),
             database: server.database.clone(),
             tls_mode: server.tls,
             ca_bundle: server.ca.clone(),
+            alternating: self.alternation().map(|Alternation { admin, turns }| StagedAlternation {
+                admin_name: admin.clone(),
+                base: turns.base.clone(),
+                twin: turns.twin.clone(),
+            }),
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &PostgresServer {
+        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = self;
+        server
+    }
+
+    /// The users that take turns; `None`: there is one user.
+    pub fn alternation(&self) -> Option<&Alternation> {
+        match self {
+            Self::PostgresSingleUser(_) => None,
+            Self::PostgresAlternatingUsers(_, alternation) => Some(alternation),
         }
     }
 
@@ -80,25 +135,30 @@ impl Strategy {
     pub fn name(&self) -> &'static str {
         match self {
             Self::PostgresSingleUser(_) => "PostgresSingleUser",
+            Self::PostgresAlternatingUsers(..) => "PostgresAlternatingUsers",
         }
     }
 
     /// `host:port`, for the administrator's list and for messages.
     pub fn host_and_port(&self) -> String {
-        match self {
-            Self::PostgresSingleUser(server) => format!("{}:{}", server.host, server.port),
-        }
+        let server = self.server();
+        format!("{}:{}", server.host, server.port)
     }
 
     /// The Service of the namespace that the host names; `None`: it is another host.
     pub fn own_service(&self) -> Option<&str> {
-        let Self::PostgresSingleUser(server) = self;
+        let server = self.server();
         server.address.split('.').next().filter(|_| server.own_service)
     }
 
     pub fn port(&self) -> u16 {
-        let Self::PostgresSingleUser(server) = self;
-        server.port
+        self.server().port
+    }
+
+    /// Whether another target is the same server: a credential for one may be sent to the other.
+    pub fn same_server(&self, other: &Self) -> bool {
+        let (one, other) = (self.server(), other.server());
+        (&one.address, one.port, one.own_service) == (&other.address, other.port, other.own_service)
     }
 }
 

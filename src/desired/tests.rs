@@ -102,7 +102,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!((want.settings.key.value().map(String::as_str), want.delete_after_days), (Some("alias/shop"), Some(7)));
     let rules = PasswordRules { length: 20, exclude_punctuation: true, ..PasswordRules::default() };
     let generate = BTreeMap::from([("password".to_owned(), Generator::Password(rules))]);
-    assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate }));
+    assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate, turns: None }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
     assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), whole: None });

@@ -41,6 +41,16 @@ fn other_finalizers(metadata: &ObjectMeta) -> Result<Vec<&str>, Failure> {
     })
 }
 
+/// Another object; `None`: it does not exist, or cannot be decoded.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<RotatedSecret>, Failure> {
+    let found = Api::<Stored>::namespaced(client.clone(), namespace).get_opt(name).await;
+    let found = found.map_err(|error| failed("reading a RotatedSecret", &error))?;
+    Ok(found.and_then(|stored| stored.into_readable().ok()))
+}
+
 /// Adds (`true`) or removes our finalizer and preserves the others. Returns the object as written.
 ///
 /// # Errors

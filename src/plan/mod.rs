@@ -43,7 +43,7 @@ use self::situation::Situation;
 use crate::api::condition::Reason;
 use crate::api::{ALLOWED_NAMES, MIRROR_NAMES};
 use crate::command::Command;
-use crate::compare::{Observation, Ownership};
+use crate::compare::{Current, Observation, Ownership, SecretState};
 use crate::desired::{Desired, SecretArn};
 use crate::facts::Place;
 use crate::step::{Step, StepKind};
@@ -94,6 +94,15 @@ fn decide(want: &Desired, seen: &Observation, now: Timestamp) -> Next {
         Err(step) => Next::Do(step),
         Ok(mirrored) => intents::examine(&situation, mirrored),
     }
+}
+
+/// The AWS secret and its current version, if the object may use its value as it is now.
+pub fn usable<'a>(want: &Desired, seen: &'a Observation, now: Timestamp) -> Option<(&'a SecretState, &'a Current)> {
+    if want.suspended || !seen.access.granted() || misplaced(want, seen).is_some() {
+        return None;
+    }
+    let secret = seen.secret.as_ref().filter(|secret| adoption::admit(want, seen, secret, now).is_none())?;
+    Some((secret, secret.current.as_ref()?))
 }
 
 /// The next label to move before the mirror.

@@ -2,6 +2,7 @@
 
 mod access;
 mod act;
+mod admin;
 mod authorize;
 mod failed;
 mod finalizer;

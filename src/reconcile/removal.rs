@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 use super::failed;
 use super::reconciler::{Context, Reconciler};
 use super::result::{ReconcileResult, at_least_a_second};
-use super::target::Staged;
+use super::target::Abandoned;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::Address;
@@ -165,7 +165,7 @@ impl Reconciler<'_> {
             (Step::Abandon { version, current }, Some(SecretLeft::Ours { arn, place, staged: Some(staged), .. })) => {
                 let strategy = removal.strategy.as_ref().ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
                 let (of, at) = (removal.object_ref(), Address { region: &place.region, id: arn });
-                let staged = Staged { version, current, abandoned: staged.abandoned.as_ref() };
+                let staged = Abandoned { version, current, last: staged.abandoned.as_ref() };
                 return self.undo(of, strategy, at, staged).await;
             }
             (Step::StopReplicating { regions }, Some(SecretLeft::Ours { arn, place, .. })) => {

@@ -11,23 +11,23 @@ use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::compare::Observation;
-use crate::desired::{Desired, PostgresServer, Strategy, glob_allows};
+use crate::desired::{Alternation, Desired, PostgresServer, Strategy, glob_allows};
 use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
-use crate::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls};
+use crate::strategy::postgres::{Addresses, AlternatingUsers, Fence, Limits, Server, SingleUser, Staged, Tls, Users};
 use crate::strategy::{Applied, Credential, Problem, Refused};
-use crate::value::Payload;
+use crate::value::{Payload, Turns};
 use crate::version_id::VersionId;
 
 /// A staged version that is abandoned.
-pub(super) struct Staged<'a> {
+pub(super) struct Abandoned<'a> {
     pub(super) version: &'a VersionId,
     /// The version that the target is to accept again.
     pub(super) current: &'a VersionId,
     /// The version that was abandoned last.
-    pub(super) abandoned: Option<&'a VersionId>,
+    pub(super) last: Option<&'a VersionId>,
 }
 
 impl Reconciler<'_> {
@@ -42,7 +42,7 @@ impl Reconciler<'_> {
     ) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let failed = |problem| failure(want.object_ref(), strategy, Reason::ApplyFailed, problem);
-        let pending = self.credential(at, version).await?.map_err(failed)?;
+        let pending = self.staged(at, version).await?.map_err(failed)?;
         let current = self.credential(at, from).await?.map_err(failed)?;
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
         let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
@@ -50,10 +50,10 @@ impl Reconciler<'_> {
             Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
             None => None,
         };
-        let server = self.server(strategy);
-        let answer = SingleUser { server: &server }.apply(&pending, &current, previous.as_ref()).await;
-        let applied = answer.map_err(failed)?;
-        self.applied_version = (applied == Applied::Now).then(|| (version.clone(), Instant::now()));
+        let target = self.target(want.object_ref(), strategy).await?;
+        let applied = target.users().apply(&pending, &current, previous.as_ref()).await.map_err(failed)?;
+        let gap = applied == Applied::Now && strategy.alternation().is_none();
+        self.applied_version = gap.then(|| (version.clone(), Instant::now()));
         tracing::info!(?applied, "the target accepts the staged version");
         Ok(self.applied())
     }
@@ -62,9 +62,9 @@ impl Reconciler<'_> {
     pub(super) async fn verify(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem);
-        let pending = self.credential(at, version).await?.map_err(failed)?;
-        let server = self.server(strategy);
-        SingleUser { server: &server }.verify(&pending).await.map_err(failed)?;
+        let pending = self.staged(at, version).await?.map_err(failed)?;
+        let target = self.target(want.object_ref(), strategy).await?;
+        target.users().verify(&pending).await.map_err(failed)?;
         Ok(self.applied())
     }
 
@@ -79,8 +79,8 @@ impl Reconciler<'_> {
     ) -> Result<Effect, Failure> {
         let recorded = || seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
         let strategy = want.strategy.clone().or_else(recorded).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
-        let abandoned = seen.secret.as_ref().and_then(|secret| secret.labels.get(ABANDONED_LABEL));
-        self.undo(want.object_ref(), &strategy, at, Staged { version, current, abandoned }).await
+        let last = seen.secret.as_ref().and_then(|secret| secret.labels.get(ABANDONED_LABEL));
+        self.undo(want.object_ref(), &strategy, at, Abandoned { version, current, last }).await
     }
 
     /// Sets the current value back, sees that the target accepts it and refuses the staged one, and removes `AWSPENDING`.
@@ -89,7 +89,7 @@ impl Reconciler<'_> {
         of: ObjectRef<'_>,
         strategy: &Strategy,
         at: Address<'_>,
-        staged: Staged<'_>,
+        staged: Abandoned<'_>,
     ) -> Result<Effect, Failure> {
         let policy = NamespacePolicy::of(&self.ctx.client, of.namespace).await?;
         if !self.allows_host(of.namespace, &policy, strategy).await? {
@@ -101,15 +101,15 @@ impl Reconciler<'_> {
             Failure { message: failure.message + &by_hand(at, staged.version), ..failure }
         };
         // A value that no target accepts was not applied.
-        if let Ok(pending) = self.credential(at, staged.version).await? {
+        if let Ok(pending) = self.staged(at, staged.version).await? {
             let current = self.credential(at, staged.current).await?.map_err(failed)?;
-            if !pending.is(&current) {
+            if !pending.credential.is(&current) {
                 // A replica that was stopped could still apply the version: until another one is current, AWS keeps it.
-                if staged.abandoned != Some(staged.version) {
-                    self.aws()?.move_label(at, ABANDONED_LABEL, staged.abandoned, Some(staged.version)).await?;
+                if staged.last != Some(staged.version) {
+                    self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
                 }
-                let server = self.server(strategy);
-                let undone = SingleUser { server: &server }.undo(&pending, &current).await.map_err(failed)?;
+                let target = self.target(of, strategy).await?;
+                let undone = target.users().undo(&pending, &current).await.map_err(failed)?;
                 tracing::info!(?undone, "the target accepts the current version again");
             }
         }
@@ -155,9 +155,26 @@ impl Reconciler<'_> {
         Ok(Credential::of(&read.value))
     }
 
+    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Staged, Problem>, Failure> {
+        let read = self.read(at, Selector::Version(version)).await?;
+        let fence = Fence { version: version.to_string(), created: read.created };
+        Ok(Credential::of(&read.value).map(|credential| Staged { credential, fence }))
+    }
+
+    async fn target<'t>(&self, of: ObjectRef<'_>, strategy: &'t Strategy) -> Result<Target<'t>, Failure> {
+        let alternation = match strategy.alternation() {
+            // The other reconcile's future is large.
+            Some(Alternation { admin, turns }) => {
+                let credential = Box::pin(self.administrator(of.namespace, admin, strategy)).await?;
+                Some((credential, turns))
+            }
+            None => None,
+        };
+        Ok(Target { server: self.server(strategy), alternation })
+    }
+
     fn server(&self, strategy: &Strategy) -> Server {
-        let Strategy::PostgresSingleUser(server) = strategy;
-        let PostgresServer { host, address, port, database, tls, ca, query, .. } = server.as_ref();
+        let PostgresServer { host, address, port, database, tls, ca, query, .. } = strategy.server();
         let names = match tls {
             PostgresTlsMode::VerifyFull => Some(true),
             PostgresTlsMode::VerifyCa => Some(false),
@@ -176,9 +193,25 @@ impl Reconciler<'_> {
     }
 }
 
+/// A target with what is needed to call it.
+struct Target<'a> {
+    server: Server,
+    alternation: Option<(Credential, &'a Turns)>,
+}
+
+impl Target<'_> {
+    fn users(&self) -> Users<'_> {
+        let server = &self.server;
+        match &self.alternation {
+            None => Users::Single(SingleUser { server }),
+            Some((admin, Turns { base, twin })) => Users::Alternating(AlternatingUsers { server, admin, base, twin }),
+        }
+    }
+}
+
 /// Whether the target could accept this value after that one.
 fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<(), Failure> {
-    let Some(Strategy::PostgresSingleUser(_)) = &want.strategy else { return Ok(()) };
+    let Some(strategy) = &want.strategy else { return Ok(()) };
     let invalid = |refused: Refused| Failure {
         class: Class::Invalid,
         reason: Reason::InvalidSpec,
@@ -187,10 +220,13 @@ fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<()
     let unusable = |_| invalid(Refused::ValueUnusable);
     let next = Credential::of(next).map_err(unusable)?;
     let current = current.map(Credential::of).transpose().map_err(unusable)?;
-    match current {
-        Some(current) if current.user != next.user => Err(invalid(Refused::UserChanged)),
-        _ => Ok(()),
-    }
+    let fits = match (strategy.alternation(), &current) {
+        (Some(Alternation { turns, .. }), current) => {
+            turns.is(&next.user) && current.as_ref().is_none_or(|current| turns.is(&current.user))
+        }
+        (None, current) => current.as_ref().is_none_or(|current| current.user == next.user),
+    };
+    if fits { Ok(()) } else { Err(invalid(Refused::UserChanged)) }
 }
 
 fn declared(want: &Desired) -> Result<&Strategy, Failure> {
@@ -249,6 +285,16 @@ mod tests {
         assert_eq!(suits(&want, &of("app"), Some(&of("app"))), Ok(()));
         for (next, current) in [(of("app"), of("other")), (payload("{}"), of("app")), (of("app"), payload("text"))] {
             assert_eq!(suits(&want, &next, Some(&current)).unwrap_err().reason, Reason::InvalidSpec);
+        }
+        let turns = Turns { base: "app".to_owned(), twin: "app_clone".to_owned() };
+        let server = Box::new(want.strategy.as_ref().unwrap().server().clone());
+        let strategy = Strategy::PostgresAlternatingUsers(server, Alternation { admin: "db-super".to_owned(), turns });
+        let two = Desired { strategy: Some(strategy), ..with_strategy() };
+        for (next, current) in [("app_clone", "app"), ("app", "app_clone"), ("app", "app")] {
+            assert_eq!(suits(&two, &of(next), Some(&of(current))), Ok(()));
+        }
+        for (next, current) in [("app_clone", "other"), ("other", "app"), ("postgres", "postgres")] {
+            assert_eq!(suits(&two, &of(next), Some(&of(current))).unwrap_err().reason, Reason::InvalidSpec);
         }
         let without = Desired { strategy: None, ..want };
         assert_eq!(suits(&without, &payload("{}"), Some(&of("app"))), Ok(()));

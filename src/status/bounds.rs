@@ -65,7 +65,10 @@ fn aws(mut aws: AwsStatus) -> AwsStatus {
 /// A part of an address or of a certificate has no meaning.
 fn postgres(server: &StagedPostgres) -> bool {
     let ca = server.ca_bundle.as_deref().unwrap_or_default();
-    [(&*server.host, 253), (&*server.database, 63), (ca, 65536)].iter().all(|(text, most)| fits(text, *most))
+    let users = server.alternating.as_ref();
+    let users = users.map(|users| [(&*users.admin_name, 253), (&*users.base, 63), (&*users.twin, 63)]).unwrap_or_default();
+    let texts = [(&*server.host, 253), (&*server.database, 63), (ca, 65536)];
+    texts.iter().chain(&users).all(|(text, most)| fits(text, *most))
 }
 
 /// As [`bounded`].

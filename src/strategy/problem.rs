@@ -50,6 +50,20 @@ pub enum Refused {
     ValueUnusable,
     /// The name leads to addresses that are always refused.
     AddressRefused,
+    /// The administrator's password is wrong.
+    AdminRefused,
+    /// The administrator may not create the second user or change a password.
+    AdminNotPermitted,
+    /// The user that the spec names does not exist.
+    BaseUserMissing,
+    /// The user that the spec names has privileges that no credential of an application is to have, or may not log in.
+    BaseUserNotUsable,
+    /// A role with the name of the second user was not made by the operator, or has privileges or objects of its own.
+    TwinNotUsable,
+    /// The administrator may not give the second user a setting of the first one.
+    SettingNotCopied,
+    /// The user has a later version, or this one was withdrawn.
+    Superseded,
     /// The value of the staged version is in force, and the earlier one cannot be set again.
     CannotUndo,
 }
@@ -131,10 +145,30 @@ impl Refused {
             Self::QueryFailed => "fails the query verify.sql; its log says why",
             Self::WrongUser => "runs the session as another user than the one that logged in",
             Self::UserChanged => {
-                "has one user for SingleUser, and the staged value names another one: restore the user name in spec.value.data.username"
+                "is to have another user than the one whose password is rotated: restore the user name in spec.value.data.username"
             }
             Self::ValueUnusable => "needs the fields username and password, each a text that is not empty",
             Self::AddressRefused => "is at an address that is always refused (loopback, link-local, metadata)",
+            Self::AdminRefused => "refuses the password of the user of adminRef",
+            Self::AdminNotPermitted => {
+                "does not permit the user of adminRef to manage the users: it needs CREATEROLE, and in PostgreSQL 16 and later ADMIN OPTION for \
+                 the user in spec.value.data.username"
+            }
+            Self::BaseUserMissing => "has no user of the name in spec.value.data.username: create it",
+            Self::BaseUserNotUsable => {
+                "has a user of the name in spec.value.data.username that may not take turns: it may not log in, or is a superuser, or has \
+                 CREATEROLE, REPLICATION or BYPASSRLS"
+            }
+            Self::TwinNotUsable => {
+                "has a role with the name of the second user that the operator did not make, or that has privileges, memberships or objects \
+                 of its own: transfer them to the first user with REASSIGN OWNED in each database, revoke the rest, or set another \
+                 spec.rotation.postgres.alternate.suffix"
+            }
+            Self::SettingNotCopied => {
+                "does not permit the user of adminRef to copy a setting of the user (ALTER ROLE .. SET) to the second user: only a superuser may set \
+                 this parameter; remove it from the user, or name a superuser in adminRef"
+            }
+            Self::Superseded => "already has a later version of this credential",
             Self::CannotUndo => "has the staged password in force, and the earlier one cannot be set again",
         }
     }

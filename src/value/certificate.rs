@@ -83,7 +83,7 @@ mod tests {
         let (_, long) = pair(90);
         let own = TlsRules { certificate_field: "server".to_owned(), ..rules(10) };
         let generate = BTreeMap::from([("key".to_owned(), Generator::TlsKeyPair(own))]);
-        let declared = DeclaredValue::Fields { data: BTreeMap::new(), generate };
+        let declared = DeclaredValue::Fields { data: BTreeMap::new(), generate, turns: None };
         let (both, behind_key) = (format!("{long}{short}"), format!("{key}{short}"));
         let (soon, later) = (Some(at("2026-12-07T00:00:00Z")), Some(at("2027-02-25T00:00:00Z")));
         let mapped = [("crt", "server")];

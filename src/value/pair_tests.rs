@@ -27,6 +27,7 @@ fn fields(data: &[(&str, &str)], generate: Vec<(&str, Generator)>) -> DeclaredVa
     DeclaredValue::Fields {
         data: data.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
         generate: generate.into_iter().map(|(name, generator)| (name.to_owned(), generator)).collect(),
+        turns: None,
     }
 }
 

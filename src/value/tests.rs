@@ -23,7 +23,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn fields(data: &[(&str, &str)], generate: &[&str]) -> DeclaredValue {
     let generate = generate.iter().map(|name| ((*name).to_owned(), Generator::default())).collect();
-    DeclaredValue::Fields { data: map(data), generate }
+    DeclaredValue::Fields { data: map(data), generate, turns: None }
 }
 
 fn text(value: impl Into<String>) -> Payload {
@@ -212,8 +212,11 @@ fn the_hash_follows_the_fixed_fields_and_the_names_of_the_generated_ones_and_not
     assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
 
     let other = Generator::Password(PasswordRules { length: 64, exclude_punctuation: true, ..PasswordRules::default() });
-    let longer =
-        DeclaredValue::Fields { data: map(&[("username", "admin")]), generate: BTreeMap::from([("password".to_owned(), other.clone())]) };
+    let longer = DeclaredValue::Fields {
+        data: map(&[("username", "admin")]),
+        generate: BTreeMap::from([("password".to_owned(), other.clone())]),
+        turns: None,
+    };
     assert_eq!(longer.hash(), distinct[0].hash(), "options of generators take effect at the next rotation");
     assert_eq!(DeclaredValue::PlainText(other).hash(), DeclaredValue::PlainText(Generator::default()).hash());
     // Statuses in clusters hold these: another way to hash would give every object a new version.

@@ -139,6 +139,8 @@ fn postgres() -> Vec<(Value, &'static str)> {
     without_user["value"]["data"] = json!({"user": "app"});
     let mut with_function = of(json!({}));
     with_function["rotation"]["lambda"] = json!({"functionArn": FUNCTION});
+    let mut with_a_long_name = of(json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}}));
+    with_a_long_name["value"]["data"]["username"] = json!("u".repeat(58));
     let disabled = json!({"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"});
     vec![
         (without_user, "spec.value.data.username"),
@@ -146,6 +148,11 @@ fn postgres() -> Vec<(Value, &'static str)> {
         (of(json!({"host": "db:5432"})), "spec.rotation.postgres.host"),
         (of(json!({"tls": disabled})), "remove one of them"),
         (of(json!({"tls": {"caBundle": "ca.crt"}})), "spec.rotation.postgres.tls.caBundle"),
+        (of(json!({"users": "AlternatingUsers"})), "AlternatingUsers requires adminRef"),
+        (of(json!({"alternate": {}})), "AlternatingUsers requires adminRef"),
+        (of(json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}, "alternate": {"suffix": "a b"}})), "alternate.suffix"),
+        (of(json!({"users": "AlternatingUsers", "adminRef": {"name": "tried"}})), "names this object itself"),
+        (with_a_long_name, "at most 63 characters"),
     ]
 }
 

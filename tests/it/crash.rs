@@ -67,6 +67,7 @@ stories![
     rotate_again,
     undeclare,
     unmirror,
+    alternate_in_postgres,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

@@ -36,7 +36,8 @@ interleave![
     request_by_aws,
     roll_back,
     rotate,
-    rotate_again
+    rotate_again,
+    alternate_in_postgres
 ];
 
 /// Where a replica stops: at its n-th write.

@@ -6,7 +6,7 @@ use super::*;
 use crate::schedule::{Clock, Schedule};
 
 fn parse(value: &Value) -> Result<DeclaredValue, Refusal> {
-    declared(&ValueSpec::deserialize(value).unwrap())
+    declared(&ValueSpec::deserialize(value).unwrap(), None)
 }
 
 fn one(options: &Value) -> Generator {
@@ -122,7 +122,7 @@ fn a_certificate_must_outlive_the_longest_time_between_two_rotations() {
     };
     let of = |days: u32| {
         let generate = [("tls".to_owned(), Generator::TlsKeyPair(TlsRules { validity_days: days, ..tls() }))];
-        DeclaredValue::Fields { data: [].into(), generate: generate.into() }
+        DeclaredValue::Fields { data: [].into(), generate: generate.into(), turns: None }
     };
     for (expression, hours, days, advice) in [
         ("rate(30 days)", 0, 31, None),

@@ -13,25 +13,35 @@ use crate::strategy::{Credential, Problem, Refused, Unknown};
 /// Messages between the start and the first statement: a server sends about twenty.
 const MOST_MESSAGES: usize = 200;
 
+/// In which forms a password is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Also as text, to a server that TLS verified.
+    Any,
+    /// Only so that the server does not learn it (SCRAM).
+    Hidden,
+}
+
 /// Logs in. The caller bounds the time.
 pub(super) async fn login(
     connection: Connection,
     database: &str,
     credential: &Credential,
+    proof: Proof,
 ) -> Result<Wire<Box<dyn super::connect::Stream>>, Problem> {
     let Connection { stream, verified, end_point } = connection;
     let mut wire = Wire::new(stream);
     let parameters =
         [("user", credential.user.as_str()), ("database", database), ("application_name", "rotated-secrets"), ("client_encoding", "UTF8")];
     wire.send(|buffer| frontend::startup_message(parameters, buffer)).await?;
-    authenticate(&mut wire, credential, verified, end_point).await?;
+    authenticate(&mut wire, (credential, proof), verified, end_point).await?;
     until_ready(&mut wire).await?;
     Ok(wire)
 }
 
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
-    credential: &Credential,
+    (credential, proof): (&Credential, Proof),
     verified: bool,
     end_point: Option<Vec<u8>>,
 ) -> Result<(), Problem> {
@@ -40,7 +50,7 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     match code {
         // Nothing was asked for.
         0 => return Err(Refused::PasswordNotRequired.into()),
-        3 | 5 if !verified => return Err(Refused::WeakAuthentication.into()),
+        3 | 5 if !verified || proof == Proof::Hidden => return Err(Refused::WeakAuthentication.into()),
         3 => wire.send(|buffer| frontend::password_message(password, buffer)).await?,
         5 => {
             let (salt, _) = take(&request).ok_or(Unknown::ProtocolViolation)?;

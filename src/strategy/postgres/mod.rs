@@ -1,14 +1,22 @@
 //! PostgreSQL. The client is ours: it proves that the server checked the password, reveals none to a server that was not
 //! verified, and is bounded in size and time (docs/design/0021-strategies.md).
 
+mod alternating;
 mod connect;
+mod fence;
 mod login;
 mod server;
 mod session;
 mod single_user;
+mod sql;
 mod tls;
+mod twin;
+mod users;
 mod wire;
 
+pub use alternating::AlternatingUsers;
+pub use fence::Fence;
 pub use server::{Addresses, Limits, Server};
 pub use single_user::SingleUser;
 pub use tls::Tls;
+pub use users::{Staged, Users};

@@ -1,8 +1,12 @@
 //! Which server, and how long it may take.
 
+use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::tls::Tls;
+use crate::strategy::{Problem, Unknown};
 
 /// The server of a declaration. Nothing of it comes from a value: those who write values must not choose the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,13 @@ pub struct Server {
     pub addresses: Addresses,
     /// How long it may take.
     pub limits: Limits,
+}
+
+impl Server {
+    /// Bounds the time of a step.
+    pub(super) async fn within_a_step<T>(&self, step: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        timeout(self.limits.step, step).await.map_err(|_| Problem::from(Unknown::Timeout))?
+    }
 }
 
 /// Which addresses a name may lead to.

@@ -6,7 +6,7 @@ use postgres_protocol::message::frontend;
 use tokio::time::timeout;
 
 use super::connect::{Stream, connect};
-use super::login::{login, of_statement, statement};
+use super::login::{Proof, login, of_statement, statement};
 use super::server::Server;
 use super::wire::{Message, Wire, row, sqlstate};
 use crate::strategy::{Credential, Problem, Refused, Unknown};
@@ -30,9 +30,19 @@ pub(super) struct Session {
 impl Session {
     /// Logs in, and sets what every session needs.
     pub(super) async fn open(server: &Server, credential: &Credential) -> Result<Self, Problem> {
+        Self::start(server, credential, Proof::Any).await
+    }
+
+    /// The same for an administrator: the person who chooses the server and its certificate need not be the one whose
+    /// password this is, so the server does not learn it.
+    pub(super) async fn open_hidden(server: &Server, credential: &Credential) -> Result<Self, Problem> {
+        Self::start(server, credential, Proof::Hidden).await
+    }
+
+    async fn start(server: &Server, credential: &Credential, proof: Proof) -> Result<Self, Problem> {
         let opened = timeout(server.limits.connect, async {
             let connection = connect(server).await?;
-            login(connection, &server.database, credential).await
+            login(connection, &server.database, credential, proof).await
         });
         let wire = opened.await.map_err(|_| Unknown::Timeout)??;
         let mut session = Self { wire, patience: server.limits.statement };
@@ -41,7 +51,7 @@ impl Session {
         // What the role's own settings may have changed. SET ROLE NONE: the user that logged in, not its default role.
         let begin = format!(
             "SET search_path TO pg_catalog; SET statement_timeout TO {millis}; SET lock_timeout TO {millis}; SET ROLE NONE; \
-             SET standard_conforming_strings TO on; SET default_transaction_read_only TO off"
+             SET standard_conforming_strings TO on; SET datestyle TO ISO; SET default_transaction_read_only TO off"
         );
         session.run(&begin).await?;
         // Servers before PostgreSQL 14 do not know it.
@@ -82,6 +92,17 @@ impl Session {
     pub(super) async fn value(&mut self, sql: &str) -> Result<Option<String>, Problem> {
         let rows = self.run(sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// Runs the declared query, in a transaction that is read-only and rolled back, as the role that the user has after a login.
+    pub(super) async fn run_query(&mut self, query: Option<&str>) -> Result<(), Problem> {
+        let Some(query) = query else { return Ok(()) };
+        self.run("BEGIN READ ONLY; RESET search_path; RESET ROLE").await?;
+        match self.run(query).await {
+            Ok(_) => self.run("ROLLBACK; SET search_path TO pg_catalog; SET ROLE NONE").await.map(drop),
+            Err(Problem::Refused(_)) => Err(Refused::QueryFailed.into()),
+            Err(unknown @ Problem::Unknown(_)) => Err(unknown),
+        }
     }
 
     /// Ends the session. It ends with this value too, but then the server logs a lost connection.

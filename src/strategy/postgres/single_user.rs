@@ -1,14 +1,11 @@
 //! One user, whose password changes. Between the change in the server and the write of the mirror, new logins with the
 //! mirrored password fail.
 
-use std::future::Future;
-
-use tokio::time::timeout;
-
 use super::server::Server;
 use super::session::Session;
+use super::sql::verifier;
 use crate::plaintext::Plaintext;
-use crate::strategy::{Applied, Credential, Problem, Refused, Undone, Unknown};
+use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
 /// The strategy for one user of one server.
 #[derive(Debug, Clone, Copy)]
@@ -26,26 +23,27 @@ impl SingleUser<'_> {
     /// # Errors
     /// The server's refusal, or that its answer is not known. Then the server accepts `pending` or what it accepted before.
     pub async fn apply(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Applied, Problem> {
-        self.within_a_step(async {
-            if pending.user != current.user {
-                return Err(Refused::UserChanged.into());
-            }
-            match self.log_in(pending).await {
-                Ok(session) => {
-                    session.close().await;
-                    return Ok(Applied::Already);
+        self.server
+            .within_a_step(async {
+                if pending.user != current.user {
+                    return Err(Refused::UserChanged.into());
                 }
-                Err(WRONG) => {}
-                Err(problem) => return Err(problem),
-            }
-            let mut session = self.log_in_with_an_older_one(current, previous).await?;
-            // What fails for the old password is not the new one's fault, and would fail once no other one is left.
-            self.run_query(&mut session).await?;
-            set_password(&mut session, &pending.password).await?;
-            session.close().await;
-            Ok(Applied::Now)
-        })
-        .await
+                match self.log_in(pending).await {
+                    Ok(session) => {
+                        session.close().await;
+                        return Ok(Applied::Already);
+                    }
+                    Err(WRONG) => {}
+                    Err(problem) => return Err(problem),
+                }
+                let mut session = self.log_in_with_an_older_one(current, previous).await?;
+                // What fails for the old password is not the new one's fault, and would fail once no other one is left.
+                session.run_query(self.server.query.as_deref()).await?;
+                set_password(&mut session, &pending.password).await?;
+                session.close().await;
+                Ok(Applied::Now)
+            })
+            .await
     }
 
     /// Makes sure, in a new session, that the server accepts `pending` and that the user can work.
@@ -53,17 +51,18 @@ impl SingleUser<'_> {
     /// # Errors
     /// Why not, or that it is not known.
     pub async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
-        self.within_a_step(async {
-            let mut session = self.log_in(pending).await?;
-            let user = session.value("SELECT session_user::text").await?;
-            if user.as_deref() != Some(pending.user.as_str()) {
-                return Err(Refused::WrongUser.into());
-            }
-            self.run_query(&mut session).await?;
-            session.close().await;
-            Ok(())
-        })
-        .await
+        self.server
+            .within_a_step(async {
+                let mut session = self.log_in(pending).await?;
+                let user = session.value("SELECT session_user::text").await?;
+                if user.as_deref() != Some(pending.user.as_str()) {
+                    return Err(Refused::WrongUser.into());
+                }
+                session.run_query(self.server.query.as_deref()).await?;
+                session.close().await;
+                Ok(())
+            })
+            .await
     }
 
     /// Makes the server refuse `pending` and accept `current`, both seen by a login. At most three logins.
@@ -71,31 +70,35 @@ impl SingleUser<'_> {
     /// # Errors
     /// [`Refused::NoPasswordAccepted`] if it accepts neither, or what else it answers.
     pub async fn undo(&self, pending: &Credential, current: &Credential) -> Result<Undone, Problem> {
-        self.within_a_step(async {
-            if pending.is(current) {
-                return Err(Refused::CannotUndo.into());
-            }
-            let done = match self.log_in(pending).await {
-                Ok(mut session) => {
-                    set_password(&mut session, &current.password).await?;
-                    session.close().await;
-                    match self.log_in(pending).await {
-                        Ok(_) => return Err(Refused::CannotUndo.into()),
-                        Err(WRONG) => Undone::Now,
-                        Err(problem) => return Err(problem),
-                    }
+        self.server
+            .within_a_step(async {
+                if pending.is(current) {
+                    return Err(Refused::CannotUndo.into());
                 }
-                Err(WRONG) => Undone::Nothing,
-                Err(problem) => return Err(problem),
-            };
-            match self.log_in(current).await {
-                Ok(session) => session.close().await,
-                Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
-                Err(problem) => return Err(problem),
-            }
-            Ok(done)
-        })
-        .await
+                if pending.user != current.user {
+                    return Err(Refused::UserChanged.into());
+                }
+                let done = match self.log_in(pending).await {
+                    Ok(mut session) => {
+                        set_password(&mut session, &current.password).await?;
+                        session.close().await;
+                        match self.log_in(pending).await {
+                            Ok(_) => return Err(Refused::CannotUndo.into()),
+                            Err(WRONG) => Undone::Now,
+                            Err(problem) => return Err(problem),
+                        }
+                    }
+                    Err(WRONG) => Undone::Nothing,
+                    Err(problem) => return Err(problem),
+                };
+                match self.log_in(current).await {
+                    Ok(session) => session.close().await,
+                    Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
+                    Err(problem) => return Err(problem),
+                }
+                Ok(done)
+            })
+            .await
     }
 
     /// Whether the server accepts a value. One login.
@@ -103,15 +106,12 @@ impl SingleUser<'_> {
     /// # Errors
     /// Why not, or that it is not known.
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
-        self.within_a_step(async {
-            self.log_in(current).await?.close().await;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn within_a_step<T>(&self, step: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-        timeout(self.server.limits.step, step).await.map_err(|_| Problem::from(Unknown::Timeout))?
+        self.server
+            .within_a_step(async {
+                self.log_in(current).await?.close().await;
+                Ok(())
+            })
+            .await
     }
 
     async fn log_in(&self, credential: &Credential) -> Result<Session, Problem> {
@@ -133,22 +133,8 @@ impl SingleUser<'_> {
             opened => opened,
         }
     }
-
-    /// The declared query, in a transaction that is read-only and rolled back.
-    async fn run_query(&self, session: &mut Session) -> Result<(), Problem> {
-        let Some(query) = &self.server.query else { return Ok(()) };
-        session.run("BEGIN READ ONLY; RESET search_path; RESET ROLE").await?;
-        match session.run(query).await {
-            Ok(_) => session.run("ROLLBACK; SET search_path TO pg_catalog; SET ROLE NONE").await.map(drop),
-            Err(Problem::Refused(_)) => Err(Refused::QueryFailed.into()),
-            Err(unknown @ Problem::Unknown(_)) => Err(unknown),
-        }
-    }
 }
 
-/// The server gets a verifier, which it stores as it is: the password is in no log of it.
 async fn set_password(session: &mut Session, password: &Plaintext) -> Result<(), Problem> {
-    let verifier = postgres_protocol::password::scram_sha_256(password.expose().as_bytes());
-    // Base64, digits and "$:-": nothing that ends a literal.
-    session.run(&format!("ALTER ROLE SESSION_USER PASSWORD '{verifier}'")).await.map(drop)
+    session.run(&format!("ALTER ROLE SESSION_USER PASSWORD '{}'", verifier(password))).await.map(drop)
 }

@@ -215,6 +215,30 @@ impl Postgres {
         Ok(output.status.success())
     }
 
+    /// Runs SQL as this user and gives the rows. Blocks.
+    pub fn sql_as(&self, user: &str, password: &str, sql: &str) -> Result<String> {
+        let mut psql = self.programs.command("psql");
+        psql.args([
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            user,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-d",
+            "postgres",
+            "-c",
+            sql,
+        ])
+        .envs([("PGPASSWORD", password), ("PGSSLMODE", "require")])
+        .current_dir("/");
+        let output = run(&mut psql)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
     /// Stops the server and starts it as a standby without a primary. Blocks.
     pub fn become_standby(&self) -> Result<()> {
         // INT is the fast shutdown: it waits for no session.

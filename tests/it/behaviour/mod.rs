@@ -32,6 +32,7 @@ mod pin;
 mod place;
 mod postgres;
 mod postgres_abandon;
+mod postgres_alternating;
 mod postgres_docs;
 mod postgres_gap;
 mod postgres_migration;

@@ -5,19 +5,35 @@ use strum::VariantArray as _;
 use testkit::postgres::Postgres;
 
 use super::postgres::{OLD, Scene};
+use super::postgres_alternating::Pair;
 
 const PAGE: &str = include_str!("../../../docs/rotation-postgres.md");
 
+/// A block of SQL of the page.
+fn sql(nth: usize) -> Result<&'static str> {
+    PAGE.split("```sql\n").nth(nth).and_then(|rest| rest.split("```").next()).context("a block of SQL")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_privileges_of_the_page_are_enough() -> Result<()> {
-    let sql = PAGE.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).context("a block of SQL")?;
     Postgres::shared()?.sql("postgres", "DROP OWNED BY orders; DROP ROLE orders").ok();
-    Postgres::shared()?.sql("postgres", &sql.replace("DATABASE orders", "DATABASE postgres"))?;
+    Postgres::shared()?.sql("postgres", &sql(1)?.replace("DATABASE orders", "DATABASE postgres"))?;
     let scene = Scene::of("orders").await?;
     scene.stage.settled("app", scene.spec()).await?;
     scene.request("now").await?;
     let password = scene.check(2).await?;
     ensure!(password != OLD && !scene.postgres.accepts("orders", OLD)?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_privileges_of_the_administrator_on_the_page_are_enough() -> Result<()> {
+    let pair = Pair::with_admin("orders_two", "postgres_admin", sql(2)?).await?;
+    pair.scene.stage.settled("app", pair.spec()).await?;
+    for (versions, user) in [(2, pair.twin()), (3, "orders_two".to_owned())] {
+        pair.scene.request(&format!("{versions}")).await?;
+        assert_eq!(pair.check(versions).await?.0, user);
+    }
     Ok(())
 }
 

@@ -35,6 +35,17 @@ pub(super) fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             postgres(json!({"tls": {"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"}})),
             "has no effect with mode Disable",
         ),
+        ("two users without an administrator", postgres(json!({"users": "AlternatingUsers"})), "AlternatingUsers requires adminRef"),
+        (
+            "an administrator of one user",
+            postgres(json!({"adminRef": {"name": "db-super"}})),
+            "adminRef and alternate require AlternatingUsers",
+        ),
+        (
+            "a suffix with spaces",
+            postgres(json!({"users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": " 2"}})),
+            "use letters, digits, _ and -",
+        ),
         ("TLS without verification", postgres(json!({"tls": {"mode": "Require"}})), "supported values"),
     ]
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
 use rotated_secrets::api::{ABANDONED_LABEL, Outcome};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::postgres::Postgres;
 
 use super::apply_to_postgres::{OLD, arrange_with, role};
@@ -21,7 +21,7 @@ pub(crate) static STORY: Story = Story {
 };
 
 async fn arrange(case: &Case) -> Result<()> {
-    arrange_with(case, &format!("SELECT works_{}()", role(case))).await
+    arrange_with(case, &format!("SELECT works_{}()", role(case)), &json!({})).await
 }
 
 async fn check(case: &Case) -> Result<()> {

@@ -27,11 +27,12 @@ pub(super) fn role(case: &Case) -> String {
 }
 
 async fn arrange(case: &Case) -> Result<()> {
-    arrange_with(case, "SELECT 1").await
+    arrange_with(case, "SELECT 1", &json!({})).await
 }
 
-/// A role, an AWS secret with its password, and an object that adopted that and verifies with this query.
-pub(super) async fn arrange_with(case: &Case, query: &str) -> Result<()> {
+/// A role, an AWS secret with its password, and an object that adopted that and verifies with this query. `more`: fields of
+/// the target.
+pub(super) async fn arrange_with(case: &Case, query: &str, more: &Value) -> Result<()> {
     let (postgres, role) = (Postgres::shared()?, role(case));
     postgres.sql("postgres", &format!("CREATE ROLE {role} LOGIN"))?;
     postgres.set_password(&role, OLD)?;
@@ -50,7 +51,8 @@ pub(super) async fn arrange_with(case: &Case, query: &str) -> Result<()> {
     let value = json!({"username": role, "password": OLD}).to_string();
     let tags = [(ADOPT_BY.to_owned(), format!("{}/{}", case.world.namespace, case.name))].into();
     case.world.emulator.external_writer().create(&case.world.aws_name(&case.name), &value, &tags)?;
-    let target = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}, "verify": {"sql": query}});
+    let mut target = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}, "verify": {"sql": query}});
+    target.as_object_mut().context("a target")?.extend(more.as_object().context("fields")?.clone());
     case.settled(json!({
         "aws": {"adoptionPolicy": "IfTagged"},
         "value": {"data": {"username": role}, "generate": {"password": {}}},

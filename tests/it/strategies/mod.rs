@@ -1,5 +1,7 @@
 //! Strategies against real servers, and against servers that misbehave.
 
+mod alternating;
+mod alternating_rights;
 mod cuts;
 mod hostile;
 mod proxy;

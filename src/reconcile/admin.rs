@@ -1,0 +1,111 @@
+//! The administrator of a target: another RotatedSecret of the namespace. Its value is read from AWS as its own reconcile
+//! would read it, with its own identity and the same proofs, and it is sent to no other server than its object names.
+
+use kube::ResourceExt as _;
+
+use super::reconciler::Reconciler;
+use crate::api::condition::Reason;
+use crate::api::{ALLOWED_HOSTS, RotatedSecret};
+use crate::aws::{Address, Selector};
+use crate::backoff::Class;
+use crate::desired::{Desired, Strategy, glob_allows, is_subdomain};
+use crate::failure::Failure;
+use crate::kubernetes::object;
+use crate::plan;
+use crate::strategy::Credential;
+
+impl Reconciler<'_> {
+    /// The user and password of the administrator.
+    pub(super) async fn administrator(&self, namespace: &str, admin: &str, target: &Strategy) -> Result<Credential, Failure> {
+        // The name becomes a part of a path, and nothing but an object of this namespace is meant.
+        let is_name = is_subdomain(admin);
+        let shown = if is_name { admin } else { "with this name" };
+        let unusable = |why: String| Failure {
+            class: Class::Denied,
+            reason: Reason::ApplyFailed,
+            message: format!("spec.rotation.postgres.adminRef: the RotatedSecret {shown} {why}"),
+        };
+        let missing = || unusable(format!("does not exist in the namespace {namespace}, or cannot be read"));
+        if !is_name {
+            return Err(missing());
+        }
+        let found = object::read(&self.ctx.client, namespace, admin).await?;
+        let Some(found) = found.filter(|found| found.namespace().as_deref() == Some(namespace) && found.name_any() == admin) else {
+            return Err(missing());
+        };
+        if !names(&found, target, namespace) {
+            let host = target.host_and_port();
+            return Err(unusable(format!(
+                "does not name the host {host}: declare the same host, port and tls in its spec.rotation.postgres, or set the annotation \
+                 {ALLOWED_HOSTS}: \"{host}\" on it"
+            )));
+        }
+        let mut reader = Reconciler::new(&found, self.ctx);
+        match reader.current_credential().await? {
+            Some(credential) => Ok(credential),
+            None => {
+                Err(unusable("has no current value with the fields username and password that may be read: see its conditions".to_owned()))
+            }
+        }
+    }
+
+    /// The current value of this object; `None`: it has none that may be used, or without the fields.
+    async fn current_credential(&mut self) -> Result<Option<Credential>, Failure> {
+        let Ok(want) = Desired::parse(&self.object, &self.ctx.policy) else { return Ok(None) };
+        let want = self.locate(want).await?;
+        let seen = self.observe(&want).await.map_err(|failed| failed.failure)?;
+        let Some((secret, current)) = plan::usable(&want, &seen, (self.ctx.clock)()) else { return Ok(None) };
+        let at = Address { region: &want.region, id: &secret.arn };
+        let read = self.read(at, Selector::Version(&current.version)).await?;
+        Ok(Credential::of(&read.value).ok())
+    }
+}
+
+/// Whether the administrator's object says that its credential may be sent to this server.
+fn names(admin: &RotatedSecret, target: &Strategy, namespace: &str) -> bool {
+    let declared = admin.spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
+    let same = declared.is_some_and(|postgres| {
+        let own = Strategy::of(postgres, namespace);
+        own.same_server(target) && (own.server().tls, &own.server().ca) == (target.server().tls, &target.server().ca)
+    });
+    let listed = admin.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ALLOWED_HOSTS));
+    same || listed.is_some_and(|listed| glob_allows(listed, &target.host_and_port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::desired::fixture;
+
+    fn admin(host: &str, mode: &str, annotations: &serde_json::Value) -> RotatedSecret {
+        serde_json::from_value(json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1",
+            "kind": "RotatedSecret",
+            "metadata": {"name": "db-super", "annotations": annotations},
+            "spec": {"rotation": {"schedule": "rate(1 day)", "postgres": {"host": host, "database": "postgres", "tls": {"mode": mode}}}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_credential_of_an_administrator_is_sent_to_no_server_that_its_object_does_not_name() {
+        let target = fixture::strategy();
+        let names = |admin: &RotatedSecret| names(admin, &target, "shop");
+        for host in ["db", "db.shop", "db.shop.svc"] {
+            assert!(names(&admin(host, "VerifyFull", &json!({}))), "{host}");
+        }
+        assert!(!names(&admin("db", "Disable", &json!({}))), "the connection is verified in another way");
+        assert!(!names(&admin("db.other.svc", "VerifyFull", &json!({}))));
+        assert!(!names(&admin("10.0.0.7", "VerifyFull", &json!({}))));
+        assert!(names(&admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5432"}))));
+        assert!(!names(&admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5433"}))));
+        let mut own_authority = admin("db", "VerifyFull", &json!({}));
+        own_authority.spec.rotation.as_mut().unwrap().postgres.as_mut().unwrap().tls.ca_bundle = Some("another".to_owned());
+        assert!(!names(&own_authority), "another server could show a certificate that the administrator does not trust");
+        let mut mirrored = admin("x", "VerifyFull", &json!({}));
+        mirrored.spec.rotation = None;
+        assert!(!names(&mirrored));
+    }
+}

@@ -1,0 +1,208 @@
+//! Two users with the same privileges that take turns. The password of the one that is not in use is changed by an
+//! administrator, so the current password keeps working.
+
+use super::fence::{Fence, Standing};
+use super::server::Server;
+use super::session::Session;
+use super::sql::{identifier, literal, verifier};
+use super::twin::{self, Role};
+use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
+
+/// The strategy for two users of one server.
+#[derive(Clone, Copy)]
+pub struct AlternatingUsers<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// A user that may create roles and change their passwords.
+    pub admin: &'a Credential,
+    /// The user that the spec names.
+    pub base: &'a str,
+    /// The second one, which the strategy makes.
+    pub twin: &'a str,
+}
+
+/// In bytes: PostgreSQL truncates longer names.
+const LONGEST_NAME: usize = 63;
+
+/// A refusal of the password alone.
+const WRONG: Problem = Problem::Refused(Refused::PasswordRefused);
+
+impl AlternatingUsers<'_> {
+    /// Makes the server accept `pending`. At most three logins. `current`: what the object has now. The administrator acts
+    /// only for those who can log in as one of the two users, so that nobody gains a right by naming a user.
+    ///
+    /// # Errors
+    /// The server's refusal, or that its answer is not known. The current password works in either case.
+    pub async fn apply(&self, pending: &Credential, current: &Credential, fence: &Fence) -> Result<Applied, Problem> {
+        self.server
+            .within_a_step(async {
+                self.are_of_the_pair([pending, current])?;
+                if self.accepts(pending).await? {
+                    return Ok(Applied::Already);
+                }
+                if !self.accepts(current).await? {
+                    return Err(Refused::NoPasswordAccepted.into());
+                }
+                let mut session = self.administer().await?;
+                self.set(&mut session, pending, current, fence).await.map_err(of_admin)?;
+                session.close().await;
+                Ok(Applied::Now)
+            })
+            .await
+    }
+
+    /// Makes sure, in a new session, that the server accepts `pending`, and that the user has the privileges of the base user,
+    /// because it works as that one.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
+        self.server
+            .within_a_step(async {
+                let mut session = Session::open(self.server, pending).await?;
+                let user = session.value("SELECT session_user::text").await?;
+                session.run("RESET ROLE").await?;
+                let works_as = session.value("SELECT current_user::text").await?;
+                session.run("SET ROLE NONE").await?;
+                let expected = if pending.user == self.twin { Some(self.base) } else { works_as.as_deref() };
+                if user.as_deref() != Some(pending.user.as_str()) || works_as.as_deref() != expected {
+                    return Err(Refused::WrongUser.into());
+                }
+                session.run_query(self.server.query.as_deref()).await?;
+                session.close().await;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Makes sure that the server does not accept `pending` because of this version, now or later, and that it accepts
+    /// `current`. At most five logins, two of them with one password.
+    ///
+    /// # Errors
+    /// [`Refused::CannotUndo`] if it still accepts `pending`, [`Refused::NoPasswordAccepted`] if it does not accept `current`, or
+    /// what else it answers.
+    pub async fn undo(&self, pending: &Credential, fence: &Fence, current: &Credential) -> Result<Undone, Problem> {
+        self.server
+            .within_a_step(async {
+                self.are_of_the_pair([pending, current])?;
+                let same_user = pending.user == current.user;
+                // Of one user, the server accepts the staged password or the current one.
+                let proven = self.accepts(current).await? || (same_user && self.accepts(pending).await?);
+                if !proven {
+                    return Err(Refused::NoPasswordAccepted.into());
+                }
+                let mut session = self.administer().await?;
+                let before = self.withdraw(&mut session, pending, fence, current).await.map_err(of_admin)?;
+                session.close().await;
+                // What the user had before this version is not taken away, also if it is the same password.
+                let had_it_before = matches!(before, Some(Standing::Older | Standing::Withdrawn | Standing::Later));
+                if !had_it_before && self.accepts(pending).await? {
+                    return Err(Refused::CannotUndo.into());
+                }
+                if same_user && !self.accepts(current).await? {
+                    return Err(Refused::NoPasswordAccepted.into());
+                }
+                Ok(if before == Some(Standing::This) { Undone::Now } else { Undone::Nothing })
+            })
+            .await
+    }
+
+    /// The names can be from a status, which is untrusted. A longer name would be another one to the server.
+    fn are_of_the_pair(&self, credentials: [&Credential; 2]) -> Result<(), Problem> {
+        let pair = [self.base, self.twin];
+        let are_names = self.base != self.twin && pair.iter().all(|name| (1..=LONGEST_NAME).contains(&name.len()));
+        if are_names && credentials.iter().all(|credential| pair.contains(&credential.user.as_str())) {
+            Ok(())
+        } else {
+            Err(Refused::UserChanged.into())
+        }
+    }
+
+    async fn accepts(&self, credential: &Credential) -> Result<bool, Problem> {
+        match Session::open(self.server, credential).await {
+            Ok(session) => {
+                session.close().await;
+                Ok(true)
+            }
+            Err(WRONG) => Ok(false),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    async fn administer(&self) -> Result<Session, Problem> {
+        match Session::open_hidden(self.server, self.admin).await {
+            Err(WRONG) => Err(Refused::AdminRefused.into()),
+            opened => opened,
+        }
+    }
+
+    /// One transaction: a user is either as it was, or complete.
+    async fn set(&self, session: &mut Session, pending: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
+        let (base, twin) = self.roles(session).await?;
+        if current.user == self.twin && twin.is_none() {
+            return Err(Refused::TwinNotUsable.into());
+        }
+        let is_twin = pending.user == self.twin;
+        let before = if is_twin { twin.as_ref() } else { Some(&base) }.and_then(|role| role.comment.as_deref());
+        if !fence.standing(before).admits() {
+            return Err(Refused::Superseded.into());
+        }
+        if is_twin {
+            twin::prepare(session, self.twin, twin.as_ref(), &base).await?;
+        }
+        self.mark(session, &pending.user, &fence.comment(before, false)).await?;
+        session.run(&format!("ALTER ROLE {} LOGIN PASSWORD '{}'", identifier(&pending.user), verifier(&pending.password))).await?;
+        session.run("COMMIT").await.map(drop)
+    }
+
+    /// The user is not to have the version. If it has, it loses the password, or gets the current one back if that is its own.
+    /// Gives how it stood; `None`: the user does not exist.
+    async fn withdraw(
+        &self,
+        session: &mut Session,
+        pending: &Credential,
+        fence: &Fence,
+        current: &Credential,
+    ) -> Result<Option<Standing>, Problem> {
+        let (base, twin) = self.roles(session).await?;
+        let Some(role) = (if pending.user == self.twin { twin } else { Some(base) }) else { return Ok(None) };
+        let before = fence.standing(role.comment.as_deref());
+        if !before.admits() {
+            return Ok(Some(before));
+        }
+        self.mark(session, &pending.user, &fence.comment(role.comment.as_deref(), true)).await?;
+        if before == Standing::This {
+            let password = if pending.user == current.user { format!("'{}'", verifier(&current.password)) } else { "NULL".to_owned() };
+            session.run(&format!("ALTER ROLE {} PASSWORD {password}", identifier(&pending.user))).await?;
+        }
+        session.run("COMMIT").await?;
+        Ok(Some(before))
+    }
+
+    async fn mark(&self, session: &mut Session, user: &str, comment: &str) -> Result<(), Problem> {
+        session.run(&format!("COMMENT ON ROLE {} IS {}", identifier(user), literal(comment))).await.map(drop)
+    }
+
+    /// Begins a transaction, one at a time for each base user, and gives the two roles if they may be changed.
+    async fn roles(&self, session: &mut Session) -> Result<(Role, Option<Role>), Problem> {
+        let key = literal(self.base);
+        session.run(&format!("BEGIN; SELECT pg_advisory_xact_lock(hashtext('rotated-secrets'), hashtext({key}))")).await?;
+        let base = Role::read(session, self.base).await?.ok_or(Refused::BaseUserMissing)?;
+        if !base.may_take_turns() {
+            return Err(Refused::BaseUserNotUsable.into());
+        }
+        let twin = Role::read(session, self.twin).await?;
+        if let Some(twin) = &twin {
+            twin::usable(session, twin, &base).await?;
+        }
+        Ok((base, twin))
+    }
+}
+
+/// What the server says to the administrator.
+fn of_admin(problem: Problem) -> Problem {
+    match problem {
+        Problem::Refused(Refused::NotPermitted) => Refused::AdminNotPermitted.into(),
+        problem => problem,
+    }
+}
