@@ -308,7 +308,17 @@ impl Postgres {
     /// Starts it again on the same port, with its data. Blocks.
     pub fn revive(&self) -> Result<()> {
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
-        self.run()
+        let begun = Instant::now();
+        loop {
+            // The processes of the server that was killed end soon after it, and keep its shared memory until then.
+            match self.run() {
+                Err(_) if begun.elapsed() < PATIENCE && self.group.log_tail(NAME).contains("shared memory block") => {
+                    self.group.stop(NAME, Duration::ZERO)?;
+                    thread::sleep(Duration::from_millis(200));
+                }
+                started => return started,
+            }
+        }
     }
 }
 

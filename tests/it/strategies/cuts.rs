@@ -42,7 +42,7 @@ async fn wherever_an_attempt_ends_the_server_accepts_one_of_the_two_and_the_next
             stand.reset(OLD)?;
             let (answer, _) = apply(&stand, Some((at, moment))).await?;
             assert_eq!(answer, Err(Problem::Unknown(Unknown::ConnectionLost)), "{at} {moment:?}");
-            let accepted = accepts(&stand).await;
+            let accepted = decided(&stand).await;
             assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1, "{at} {moment:?}");
             let changed = at == messages - 1 && moment == Break::After;
             assert_eq!(accepted, [!changed, changed], "{at} {moment:?}");
@@ -67,7 +67,7 @@ async fn two_attempts_that_end_anywhere_leave_nothing_that_a_third_one_does_not_
                 stand.reset(OLD)?;
                 for (at, moment) in [first, second].into_iter().zip(moments) {
                     let _ = apply(&stand, Some((at, moment))).await?;
-                    let accepted = accepts(&stand).await;
+                    let accepted = decided(&stand).await;
                     assert_ne!(accepted[0], accepted[1], "{first} {second} {moments:?}");
                 }
                 assert!(apply(&stand, None).await?.0.is_ok(), "{first} {second} {moments:?}");
@@ -89,7 +89,7 @@ async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
             let proxy = Proxy::start(stand.postgres.port(), Some((at, moment))).await?;
             let server = through(&stand, &proxy);
             let _ = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD)).await;
-            let accepted = accepts(&stand).await;
+            let accepted = decided(&stand).await;
             assert_ne!(accepted[0], accepted[1], "{at} {moment:?}");
             let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD)).await;
             assert_eq!(undone, Ok(if accepted[0] { Undone::Nothing } else { Undone::Now }), "{at} {moment:?}");
@@ -97,6 +97,13 @@ async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which of the two passwords log in. A statement that the server got before the connection was cut can be carried out
+/// between the two logins, so an answer that cannot be is asked for again.
+async fn decided(stand: &Stand) -> [bool; 2] {
+    let accepted = accepts(stand).await;
+    if accepted[0] == accepted[1] { accepts(stand).await } else { accepted }
 }
 
 #[tokio::test]
@@ -115,7 +122,7 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
                 Limits { connect: Duration::from_mins(1), statement: Duration::from_mins(1), step: Duration::from_mins(3) };
             let expected = if kind == Break::Hang { Unknown::Timeout } else { Unknown::ProtocolViolation };
             assert_eq!(answer, Err(Problem::Unknown(expected)), "{at} {kind:?}");
-            let accepted = accepts(&stand).await;
+            let accepted = decided(&stand).await;
             assert_ne!(accepted[0], accepted[1], "{at} {kind:?}");
         }
     }
