@@ -39,7 +39,10 @@ pub(super) fn mirror(situation: &Situation<'_>) -> Result<Mirrored, Step> {
     match &seen.mirror {
         MirrorState::Unwanted => return Ok(Mirrored::default()),
         MirrorState::Surplus => {
-            return if seen.journal.tried(&Step::ReleaseMirror) { Ok(Mirrored::default()) } else { Err(Step::ReleaseMirror) };
+            // Until it is released, the Secret would be deleted with the object.
+            let failed = seen.journal.failure(&Step::ReleaseMirror).map(|failed| Mirrored::refused(failed.refusal()));
+            let tried = seen.journal.tried(&Step::ReleaseMirror);
+            return failed.or_else(|| tried.then(Mirrored::default)).ok_or(Step::ReleaseMirror);
         }
         MirrorState::Foreign => return Ok(Mirrored::refused(not_owned(want, seen))),
         MirrorState::Absent | MirrorState::Adoptable | MirrorState::Ours { .. } => {}

@@ -91,7 +91,8 @@ fn examined(
         },
         _ => statement(ConditionType::Provisioned, provisioned, || provided.to_owned()),
     }];
-    if want.is_some_and(|want| want.target.is_some()) {
+    // A Secret that is not declared is reported as long as it cannot be released.
+    if want.is_some_and(|want| want.target.is_some()) || aspects.mirrored.is_some() {
         statements.push(match (mirrored, &pinned) {
             (None, Some(pinned)) => {
                 Statement { of: ConditionType::Mirrored, holds: true, reason: Reason::Pinned, message: pinned.clone(), kept: false }

@@ -1,7 +1,9 @@
 //! The mirrored Secret while other clients write it.
 
 use super::*;
+use crate::api::condition::ConditionType;
 use crate::facts::{Claims, Repairs, ReportedMirror};
+use crate::failure::{Failed, Failure};
 
 /// The Secret says that it holds `held`, written a second ago, and AWS has not changed since.
 fn forged(held: &str, history: &[&str]) -> Observation {
@@ -75,7 +77,13 @@ fn a_secret_that_is_not_declared_any_more_is_released_once() {
     assert_eq!(super::plan(&want, &surplus, at(NOW)), Next::Do(Step::ReleaseMirror));
     let mut journal = Journal::default();
     journal.record(Step::ReleaseMirror, Effect::Applied { at: at(NOW) });
-    assert!(matches!(super::plan(&want, &Observation { journal, ..surplus }, at(NOW)), Next::Rest(_)));
+    assert!(matches!(super::plan(&want, &Observation { journal, ..surplus.clone() }, at(NOW)), Next::Rest(_)));
+    // A release that is refused is reported: the Secret would be deleted with the object.
+    let failed = Failed { aspect: ConditionType::Mirrored, failure: Failure::conflict("no") };
+    let mut journal = Journal::default();
+    journal.record(Step::ReleaseMirror, Effect::Failed(failed));
+    let Next::Rest(rest) = super::plan(&want, &Observation { journal, ..surplus }, at(NOW)) else { panic!("it is not tried twice") };
+    assert_eq!(rest.mirrored.unwrap().message, "no");
 }
 
 #[test]
