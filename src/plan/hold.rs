@@ -183,7 +183,9 @@ fn undelivered(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> 
     };
     // A client that keeps changing the Secret does not stop a rotation: the Secret can be written.
     let writable = |refusal: &Refusal| matches!(refusal.reason, Reason::VersionNotFound | Reason::Contested);
-    let refused = examined.aspects.mirrored.as_ref().is_some_and(|refusal| !writable(refusal));
+    // A Secret that is no longer declared is reported if it cannot be released, and gets no value.
+    let declared = situation.want.target.is_some();
+    let refused = declared && examined.aspects.mirrored.as_ref().is_some_and(|refusal| !writable(refusal));
     (refused && !helps).then(|| Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"))
 }
 

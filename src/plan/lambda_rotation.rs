@@ -126,7 +126,9 @@ fn start(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Prop
     let unfit = situation.seen.journal.unfit(&situation.current.version);
     // The message of a value without the declared fields advises to request a rotation. A label may move before it.
     let helps = matches!(step, Step::RotateNow { .. } | Step::MoveLabel { .. }) && unfit.is_some_and(|unfit| unfit.remedy != Remedy::Value);
-    if !helps && aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested) {
+    let undelivered =
+        situation.want.target.is_some() && aspects.mirrored.as_ref().is_some_and(|refusal| refusal.reason != Reason::Contested);
+    if undelivered && !helps {
         aspects.rotated = Some(Refusal::new(Reason::Overdue, "waiting until the Secret can be written (see Mirrored)"));
         return Proposal::Wait;
     }

@@ -82,8 +82,13 @@ fn a_secret_that_is_not_declared_any_more_is_released_once() {
     let failed = Failed { aspect: ConditionType::Mirrored, failure: Failure::conflict("no") };
     let mut journal = Journal::default();
     journal.record(Step::ReleaseMirror, Effect::Failed(failed));
-    let Next::Rest(rest) = super::plan(&want, &Observation { journal, ..surplus }, at(NOW)) else { panic!("it is not tried twice") };
+    let refused = Observation { journal, ..surplus };
+    let Next::Rest(rest) = super::plan(&want, &refused, at(NOW)) else { panic!("it is not tried twice") };
     assert_eq!(rest.mirrored.unwrap().message, "no");
+    let late = SecretState { current: Some(current(PERIOD + 60)), ..secret() };
+    let mut due = Observation { secret: Some(late), ..refused };
+    due.status.schedule = Some(ReportedSchedule { expression: "rate(1 hour)".to_owned(), since: None });
+    assert!(matches!(super::plan(&want, &due, at(NOW)), Next::Do(Step::Put { .. })), "a rotation is not stopped by it");
 }
 
 #[test]
