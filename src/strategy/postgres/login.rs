@@ -10,6 +10,8 @@ use super::connect::Connection;
 use super::wire::{Message, Wire, sqlstate, take, text};
 use crate::strategy::{Credential, Problem, Refused, Unknown};
 
+/// What the server shows of the operator's sessions.
+pub(super) const APPLICATION_NAME: &str = "rotated-secrets";
 /// Messages between the start and the first statement: a server sends about twenty.
 const MOST_MESSAGES: usize = 200;
 
@@ -32,7 +34,7 @@ pub(super) async fn login(
     let Connection { stream, verified, end_point } = connection;
     let mut wire = Wire::new(stream);
     let parameters =
-        [("user", credential.user.as_str()), ("database", database), ("application_name", "rotated-secrets"), ("client_encoding", "UTF8")];
+        [("user", credential.user.as_str()), ("database", database), ("application_name", APPLICATION_NAME), ("client_encoding", "UTF8")];
     wire.send(|buffer| frontend::startup_message(parameters, buffer)).await?;
     authenticate(&mut wire, (credential, proof), verified, end_point).await?;
     until_ready(&mut wire).await?;

@@ -1,9 +1,10 @@
 //! One user, whose password changes. Between the change in the server and the write of the mirror, new logins with the
 //! mirrored password fail.
 
+use super::login::APPLICATION_NAME;
 use super::server::Server;
 use super::session::Session;
-use super::sql::verifier;
+use super::sql::{literal, verifier};
 use crate::plaintext::Plaintext;
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
@@ -65,7 +66,7 @@ impl SingleUser<'_> {
             .await
     }
 
-    /// Makes the server refuse `pending` and accept `current`, both seen by a login. At most three logins.
+    /// Makes the server refuse `pending`, now and later, and accept `current`, both seen by a login. At most four logins.
     ///
     /// # Errors
     /// [`Refused::NoPasswordAccepted`] if it accepts neither, or what else it answers.
@@ -78,19 +79,20 @@ impl SingleUser<'_> {
                 if pending.user != current.user {
                     return Err(Refused::UserChanged.into());
                 }
-                let done = match self.log_in(pending).await {
-                    Ok(mut session) => {
-                        set_password(&mut session, &current.password).await?;
-                        session.close().await;
-                        match self.log_in(pending).await {
-                            Ok(_) => return Err(Refused::CannotUndo.into()),
-                            Err(WRONG) => Undone::Now,
-                            Err(problem) => return Err(problem),
-                        }
-                    }
-                    Err(WRONG) => Undone::Nothing,
+                let (mut session, done) = match self.log_in(pending).await {
+                    Ok(session) => (session, Undone::Now),
+                    Err(WRONG) => (self.log_in_with_an_older_one(current, None).await?, Undone::Nothing),
                     Err(problem) => return Err(problem),
                 };
+                // An attempt that lost its connection may still wait for a lock in the server.
+                end_other_attempts(&mut session).await?;
+                set_password(&mut session, &current.password).await?;
+                session.close().await;
+                match self.log_in(pending).await {
+                    Ok(_) => return Err(Refused::CannotUndo.into()),
+                    Err(WRONG) => {}
+                    Err(problem) => return Err(problem),
+                }
                 match self.log_in(current).await {
                     Ok(session) => session.close().await,
                     Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
@@ -132,6 +134,21 @@ impl SingleUser<'_> {
             Err(WRONG) => Err(Refused::NoPasswordAccepted.into()),
             opened => opened,
         }
+    }
+}
+
+/// Ends the operator's other sessions of this user. What such a session committed before, the next statement replaces; if
+/// both change the role at the same moment, one of them fails, and the undo is repeated.
+async fn end_other_attempts(session: &mut Session) -> Result<(), Problem> {
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = session_user AND pid <> pg_backend_pid() AND \
+         application_name = {}",
+        literal(APPLICATION_NAME)
+    );
+    match session.run(&sql).await {
+        // A server can deny it to the user. Then the end of the statement's time remains.
+        Ok(_) | Err(Problem::Refused(_)) => Ok(()),
+        Err(unknown) => Err(unknown),
     }
 }
 

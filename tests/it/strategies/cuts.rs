@@ -83,7 +83,11 @@ async fn two_attempts_that_end_anywhere_leave_nothing_that_a_third_one_does_not_
 #[tokio::test]
 async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
     let stand = Stand::new("cut_undo")?;
-    for at in 0..12 {
+    stand.reset(NEW)?;
+    let proxy = Proxy::start(stand.postgres.port(), None).await?;
+    let server = through(&stand, &proxy);
+    assert_eq!(SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD)).await, Ok(Undone::Now));
+    for at in 0..proxy.seen() {
         for moment in [Break::Before, Break::After] {
             stand.reset(NEW)?;
             let proxy = Proxy::start(stand.postgres.port(), Some((at, moment))).await?;
@@ -126,5 +130,25 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
             assert_ne!(accepted[0], accepted[1], "{at} {kind:?}");
         }
     }
+    Ok(())
+}
+
+/// The server carries a statement out although the connection has ended, here when a lock is released.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()> {
+    let stand = Stand::new("cut_locked")?;
+    let lock = format!("BEGIN; SELECT 1 FROM pg_authid WHERE rolname = '{}' FOR UPDATE; SELECT pg_sleep(5); COMMIT", stand.role);
+    let postgres = stand.postgres;
+    let locked = tokio::task::spawn_blocking(move || postgres.sql("postgres", &lock));
+    let holds = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%{}%'", stand.role);
+    while stand.sql(&holds)? == "0" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (answer, _) = apply(&stand, Some((8, Break::AskForData))).await?;
+    assert_eq!(answer, Err(Problem::Unknown(Unknown::ProtocolViolation)));
+    let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD)).await;
+    assert_eq!(undone, Ok(Undone::Nothing));
+    locked.await??;
+    assert_eq!(stand.accepted()?, [OLD]);
     Ok(())
 }
