@@ -46,15 +46,41 @@ pub fn json_escaped(json: &str) -> String {
     })
 }
 
-/// Control characters, line separators, and the characters with which Unicode changes the direction of text
-/// (<https://trojansource.codes>) or hides it.
+/// Control characters, line separators, and the characters that are not shown or change the direction of text
+/// (<https://trojansource.codes>): the general category Cf and the property `Default_Ignorable_Code_Point` of Unicode 16.
 pub fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
-        )
+    character.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
+
+/// <https://www.unicode.org/Public/16.0.0/ucd/DerivedCoreProperties.txt>,
+/// <https://www.unicode.org/Public/16.0.0/ucd/extracted/DerivedGeneralCategory.txt>
+const INVISIBLE: [(char, char); 25] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +97,7 @@ mod tests {
             ("\u{202e}gnp.exe\u{2066}", "\\u{202e}gnp.exe\\u{2066}"),
             ("a\u{2028}b\u{85}c\u{200b}d\u{feff}e", "a\\u{2028}b\\u{85}c\\u{200b}d\\u{feff}e"),
             ("\u{e0041}", "\\u{e0041}"),
+            ("ad\u{ad}min\u{3164}\u{180e}\u{fff9}\u{fe0f}", "ad\\u{ad}min\\u{3164}\\u{180e}\\u{fff9}\\u{fe0f}"),
         ];
         for (text, expected) in table {
             assert_eq!(escaped(text), expected);

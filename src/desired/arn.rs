@@ -1,5 +1,6 @@
 //! The ARN of an AWS secret, and the names that the operator gives by default.
 
+use super::syntax::is_aws_name;
 use crate::identity::AwsAccount;
 
 /// ARN of an AWS secret, split into its parts.
@@ -22,8 +23,7 @@ impl SecretArn {
         let parts: Vec<&str> = text.splitn(7, ':').collect();
         let ["arn", partition, "secretsmanager", region, account, "secret", resource] = parts.as_slice() else { return None };
         let (name, suffix) = resource.rsplit_once('-')?;
-        let whole =
-            is_region(region) && (1..=512).contains(&name.len()) && suffix.len() == 6 && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
+        let whole = is_region(region) && is_aws_name(name) && suffix.len() == 6 && suffix.bytes().all(|b| b.is_ascii_alphanumeric());
         let account = AwsAccount::parse(partition, account).filter(|_| whole)?;
         Some(Self { text: text.to_owned(), region: (*region).to_owned(), account, name: name.to_owned() })
     }

@@ -1,7 +1,7 @@
 //! From text to documents. The parser is an event parser: it neither recurses nor expands aliases. The limits here bound
 //! what this module makes of its events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -108,6 +108,8 @@ impl Reader {
             return Err(Defect { place, message: format!("more than {MOST_NODES} values") });
         }
         if anchor > 0 {
+            // Anchors within anchors would be copied again for each level.
+            self.nodes = self.nodes.saturating_add(node.size());
             self.anchors.insert(anchor, node.clone());
         }
         match self.open.last_mut() {
@@ -136,11 +138,12 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
         return entries;
     }
     let (merges, own): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.key == "<<");
+    let mut known: HashSet<String> = own.iter().map(|entry| entry.key.clone()).collect();
     let mut all: Vec<Entry> = Vec::new();
     for merge in merges {
         let parts = if merge.value.items().is_empty() { std::slice::from_ref(&merge.value) } else { merge.value.items() };
         for entry in parts.iter().flat_map(Node::entries) {
-            if own.iter().chain(&all).all(|other| other.key != entry.key) {
+            if known.insert(entry.key.clone()) {
                 all.push(entry.clone());
             }
         }

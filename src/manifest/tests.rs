@@ -70,6 +70,11 @@ fn what_is_no_yaml_says_where_and_hostile_documents_end() {
         writeln!(bomb, "a{level}: &a{level} [{before}]").unwrap();
     }
     assert!(read(&bomb).defect.is_some());
+    let nested: String = (0..58).map(|level| format!("&a{level} [")).collect::<Vec<_>>().concat() + &"x, ".repeat(10_000) + &"]".repeat(58);
+    assert!(read(&nested).defect.is_some_and(|defect| defect.message.contains("more than")), "each copy counts");
+    let many = (0..20_000).map(|key| format!("  k{key}: 1\n")).collect::<Vec<_>>().concat();
+    let merged = read(&format!("a: &a\n{many}b:\n  <<: *a\n  k1: 2\n"));
+    assert_eq!((merged.defect, merged.documents[0].entries()[1].value.entries().len()), (None, 20_000));
     assert_eq!(read("a: 1\n---\n{b").documents.len(), 1, "what comes before the defect is read");
 }
 

@@ -1,9 +1,11 @@
 //! The conditions in the status of an object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
 
-use crate::api::RotatedSecret;
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::{RotatedSecret, SUSPEND_MESSAGE};
+use crate::text;
 
 /// The condition of this type.
 pub(super) fn condition(object: &RotatedSecret, of: ConditionType) -> Option<&Condition> {
@@ -18,6 +20,14 @@ pub(super) fn holds(object: &RotatedSecret, of: ConditionType) -> bool {
 /// Whether the status is that of an older generation of the spec.
 pub(super) fn lags(object: &RotatedSecret) -> bool {
     object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
+}
+
+/// Bytes of a reason that are shown.
+const LONGEST_REASON: usize = 512;
+
+/// Why a person suspended the object or its rotation; anyone who may change the object can have written it.
+pub(super) fn reason_of_suspension(object: &RotatedSecret) -> Option<String> {
+    object.annotations().get(SUSPEND_MESSAGE).map(|reason| text::bounded(reason, LONGEST_REASON))
 }
 
 /// What the operator says of a suspension by the Namespace. `None`: the Namespace does not suspend the object.

@@ -8,13 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::conditions::{condition, holds, lags, suspended_by_namespace};
+use super::conditions::{condition, holds, lags, reason_of_suspension, suspended_by_namespace};
 use super::connect::REQUEST_MANAGER;
 use super::flags::Flags;
 use super::progress::{self, Asking};
 use super::table::Tone;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus, SUSPEND_MESSAGE};
+use crate::api::{FIELD_MANAGER, FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::kubernetes::stored::Unreadable;
 
 /// Time within which the operator must react to a change or a due time.
@@ -182,7 +182,7 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
     let unattended = unattended(object, now, flags);
     let state = state(object, &status, unattended.is_some(), now);
     let rotation_suspended = object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
-    let because = object.annotations().get(SUSPEND_MESSAGE).filter(|_| object.spec.suspend || rotation_suspended).cloned();
+    let because = reason_of_suspension(object).filter(|_| object.spec.suspend || rotation_suspended);
     let said = || ready.map(|ready| ready.message.clone());
     let message = match state {
         State::Ready => None,

@@ -8,12 +8,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::conditions::{condition, holds, lags, suspended_by_namespace};
+use super::conditions::{condition, holds, lags, reason_of_suspension, suspended_by_namespace};
 use super::flags::Flags;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
-    CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, RotatedSecretStatus,
-    SUSPEND_MESSAGE, StepFailure,
+    CreationPolicy, Outcome, REFRESH, ROLLBACK, ROTATE, RequestStatus, RollbackRefusal, RotatedSecret, RotatedSecretStatus, StepFailure,
 };
 use crate::desired::{RollbackRequest, bounded};
 use crate::step::StepKind;
@@ -353,7 +352,7 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
 pub(super) fn held(object: &RotatedSecret, flags: &Flags) -> Option<String> {
     object.spec.rotation.as_ref().filter(|rotation| rotation.suspend)?;
     let name = name(object);
-    let because = object.annotations().get(SUSPEND_MESSAGE).map_or_else(String::new, |because| format!(" ({because})"));
+    let because = reason_of_suspension(object).map_or_else(String::new, |because| format!(" ({because})"));
     Some(format!(
         "rotation of {name} is suspended{because}: add --force to rotate all the same, or {}",
         flags.plugin(&format!("resume {name}"))

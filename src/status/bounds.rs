@@ -3,6 +3,7 @@
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
 use crate::api::{AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedPostgres};
+use crate::desired::SecretArn;
 use crate::version_id::VersionId;
 
 /// The status without text and entries that the schema does not allow. A text of which a part has no meaning is removed,
@@ -40,7 +41,7 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
 }
 
 fn aws(mut aws: AwsStatus) -> AwsStatus {
-    keep(&mut aws.arn, 2048);
+    aws.arn = aws.arn.filter(|arn| arn.len() <= 2048 && SecretArn::parse(arn).is_some());
     keep(&mut aws.region, 32);
     for id in [&mut aws.current_version_id, &mut aws.previous_version_id, &mut aws.pending_version_id] {
         version(id);

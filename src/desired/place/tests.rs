@@ -39,6 +39,8 @@ fn an_arn_is_read_in_its_parts() {
         &format!("arn:aws{}:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "x".repeat(200)),
         "arn:aws X:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
         "arn:aws:iam:eu-central-1:123456789012:secret:db-AbCdEf",
+        "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db\u{1b}[31m-AbCdEf",
+        "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db$(id)-AbCdEf",
     ] {
         assert_eq!(SecretArn::parse(text), None, "{text}");
     }
