@@ -1,6 +1,5 @@
 //! The ARN of an AWS secret, and the names that the operator gives by default.
 
-use super::syntax::is_aws_name;
 use crate::identity::AwsAccount;
 
 /// ARN of an AWS secret, split into its parts.
@@ -27,6 +26,11 @@ impl SecretArn {
         let account = AwsAccount::parse(partition, account).filter(|_| whole)?;
         Some(Self { text: text.to_owned(), region: (*region).to_owned(), account, name: name.to_owned() })
     }
+}
+
+/// A name in AWS, also of a secret that an AWS service manages.
+pub(super) fn is_aws_name(name: &str) -> bool {
+    (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&b))
 }
 
 /// Whether the text has the form of a region. It becomes part of a host name.

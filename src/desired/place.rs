@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::arn::{SecretArn, is_default_name, is_region};
+use super::arn::{SecretArn, is_aws_name, is_default_name, is_region};
 use super::{Desired, Policy, Refusal};
 use crate::api::{PlaceStatus, RotatedSecret};
 
@@ -51,7 +51,7 @@ impl RecordedPlace {
 
     /// The location in the status; `None` if there can be no such location.
     pub fn of_attempt(place: &PlaceStatus) -> Option<Self> {
-        let possible = is_region(&place.region) && super::syntax::is_aws_name(&place.secret_name);
+        let possible = is_region(&place.region) && is_aws_name(&place.secret_name);
         let by = RecordedIn::Attempt(place.time.0);
         possible.then(|| Self { region: place.region.clone(), name: place.secret_name.clone(), arn: None, by })
     }

@@ -2,7 +2,7 @@
 //! definition may lack a rule.
 
 use super::Refusal;
-use super::arn::SecretArn;
+use super::arn::{SecretArn, is_aws_name};
 use crate::api::condition::Reason;
 use crate::api::{
     AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
@@ -40,7 +40,7 @@ fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {
             ));
         }
         if name.starts_with("arn:") {
-            let Some(arn) = SecretArn::parse(name).filter(|arn| is_aws_name(&arn.name)) else {
+            let Some(arn) = SecretArn::parse(name) else {
                 return Err(invalid(FIELD, name, "use the full ARN of a secret, with the six characters at its end"));
             };
             if region.as_ref().is_some_and(|region| *region != arn.region) {
@@ -145,11 +145,6 @@ fn check_metadata_key(field: &str, key: &str, canonical: &str) -> Result<(), Ref
 fn invalid(field: &str, text: &str, advice: &str) -> Refusal {
     let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     Refusal::new(Reason::InvalidSpec, format!("{field}: \"{shown}\" is not accepted: {advice}"))
-}
-
-/// A name in AWS, also of a secret that an AWS service manages.
-pub(super) fn is_aws_name(name: &str) -> bool {
-    (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&b))
 }
 
 /// Such as eu-central-1a.

@@ -5,6 +5,7 @@ use futures::FutureExt as _;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use rotated_secrets::api::{ALLOWED_HOSTS, MIRROR_NAMES, RotatedSecret};
 use serde_json::{Value, json};
+use testkit::REGION;
 use testkit::postgres::Postgres;
 
 use super::apply_to_postgres::{OLD, arrange_with, role};
@@ -35,7 +36,7 @@ async fn arrange(case: &Case) -> Result<()> {
         "apiVersion": "rotated-secrets.io/v1alpha1",
         "kind": "RotatedSecret",
         "metadata": {},
-        "spec": {"aws": {"secretName": secret}, "target": {"creationPolicy": "None"}},
+        "spec": {"aws": {"secretName": secret, "region": REGION}, "target": {"creationPolicy": "None"}},
     }))?;
     object.metadata = ObjectMeta {
         name: Some(format!("{}-admin", case.name)),
