@@ -118,9 +118,7 @@ fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step
         }
         MirrorState::Ours { version: None, .. } => Err(replace(false)),
         MirrorState::Ours { .. } if pinned_by_id(want) => Err(replace(false)),
-        MirrorState::Ours { version: Some(held), written, .. } => {
-            follow(situation, version, held, written.filter(|_| believed(situation, held)))
-        }
+        MirrorState::Ours { version: Some(held), written, .. } => follow(situation, version, written.filter(|_| believed(situation, held))),
     }
 }
 
@@ -136,16 +134,14 @@ fn believed(situation: &Situation<'_>, held: &VersionId) -> bool {
 
 /// AWS shows another version than the mirror's. AWS may show an old state: only a change that is younger than the mirror
 /// is followed at once.
-fn follow(situation: &Situation<'_>, version: VersionId, held: &VersionId, written: Option<Timestamp>) -> Result<Mirrored, Step> {
+fn follow(situation: &Situation<'_>, version: VersionId, written: Option<Timestamp>) -> Result<Mirrored, Step> {
     // A time in the future was not written by us.
     let credible = |written: &Timestamp| written.duration_since(situation.now) <= CONSISTENCY_WINDOW;
     let Some(written) = written.filter(credible) else { return Err(Step::ReplaceMirror { version, confirm: true }) };
     let ours = situation.seen.journal.written().is_some_and(|wrote| *wrote.version == version);
     // Kubernetes keeps whole seconds.
     let younger = |changed: Timestamp| changed.duration_since(written) > SignedDuration::from_secs(1);
-    // A version that the mirror has was current. A change after that does not show it as staged, whatever the two clocks say.
-    let before = situation.is_staged(held);
-    if ours || (!before && situation.secret.last_changed.is_some_and(younger)) {
+    if ours || situation.secret.last_changed.is_some_and(younger) {
         return Err(Step::ReplaceMirror { version, confirm: false });
     }
     let consistent_at = written.saturating_add(CONSISTENCY_WINDOW).unwrap_or(situation.now);

@@ -174,16 +174,3 @@ fn the_label_of_an_abandoned_version_is_removed_after_another_one_became_current
         assert_eq!(plan(&want, &world, at(NOW)) == removed, over, "{age}");
     }
 }
-
-#[test]
-fn a_staged_version_that_the_secret_has_was_current_so_the_read_is_older() {
-    let want = with_target();
-    let mut world = staged();
-    world.mirror = MirrorState::Ours { version: Some(version()), intact: true, written: Some(at(NOW - 50)), revision: None };
-    // By the clock of AWS, which differs from that of the API server.
-    world.secret.as_mut().unwrap().last_changed = Some(at(NOW - 20));
-    let Next::Rest(rest) = plan(&want, &world, at(NOW)) else { panic!("the Secret would get the version before") };
-    assert_eq!(rest.wake, Some(at(NOW + 70)), "the window of old reads");
-    let later = plan(&want, &world, at(NOW + 70));
-    assert_eq!(later, Next::Do(Step::ReplaceMirror { version: id("current"), confirm: true }), "and not for ever");
-}
