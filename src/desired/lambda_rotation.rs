@@ -54,7 +54,11 @@ impl Rules {
 
     /// The text in `status.schedule.expression`.
     pub fn describe(&self) -> String {
-        let schedule = self.expression.clone().or_else(|| self.days.map(|days| format!("rate({days} days)"))).unwrap_or_default();
+        let schedule = self
+            .expression
+            .clone()
+            .or_else(|| self.days.map(|days| format!("rate({days} day{})", if days == 1 { "" } else { "s" })))
+            .unwrap_or_default();
         let duration = self.duration.as_ref().map(|duration| format!("; duration: {duration}"));
         format!("{schedule}{}; by AWS", duration.unwrap_or_default())
     }

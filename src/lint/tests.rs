@@ -33,6 +33,8 @@ fn mistakes_are_found_with_their_line_and_what_to_write() {
         ("rotation:\n  automaticallyAfterDays: \"30\"", 3, Level::Error, "write 30 without quotes"),
         ("rotation:\n  automaticallyAfterDays: 30d", 3, Level::Error, "must be a whole number"),
         ("rotation:", 2, Level::Warning, "is empty and therefore ignored"),
+        ("rotation: {schedule: rate(30 day)}", 2, Level::Error, "use rate(30 days)"),
+        ("rotation: {schedule: rate(1 days)}", 2, Level::Error, "use rate(1 day)"),
         ("rotation: {schedule: 0 9 8-14 * MON}", 2, Level::Warning, "MON#2"),
         ("rotation: {schedule: rate(10 minutes)}", 2, Level::Warning, "less than the default minimum"),
         ("target:\n  keys: {password: DB_PASSWORD}", 3, Level::Warning, "write DB_PASSWORD: password"),
@@ -67,6 +69,23 @@ fn what_is_right_has_no_finding_and_other_kinds_are_left_out() {
     assert_eq!(found("value: {data: {a.b: c}, generate: {tls.key: {type: TlsKeyPair, dnsNames: [a.b]}}}"), []);
     let checked = check("apiVersion: v1\nkind: Secret\nspce: {}\n");
     assert_eq!((checked.objects, checked.findings), (0, Vec::new()));
+}
+
+#[test]
+fn a_password_of_a_database_comes_from_a_secret_that_is_taken_over() {
+    let with = |aws: &str, users: &str| {
+        found(&format!(
+            "{aws}value: {{data: {{username: app}}, generate: {{password: {{}}}}}}\nrotation:\n  schedule: 0 3 1 * *\n  postgres: {{host: db, database: \
+             app{users}}}"
+        ))
+    };
+    for users in ["", ", users: AlternatingUsers, adminRef: {name: admin}"] {
+        let findings = with("", users);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert_eq!((findings[0].0, findings[0].1), (4, Level::Warning));
+        assert!(findings[0].2.contains("spec.aws.adoptionPolicy: IfTagged"), "{findings:#?}");
+        assert_eq!(with("aws: {adoptionPolicy: IfTagged}\n", users), []);
+    }
 }
 
 #[test]

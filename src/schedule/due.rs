@@ -235,11 +235,12 @@ fn call<'a>(name: &str, expression: &'a str) -> Option<&'a str> {
 fn parse_rate(inside: &str, expression: &str) -> Result<Period, ScheduleError> {
     let refused = || ScheduleError::Rate(Quoted::new(expression));
     let (number, unit) = inside.trim().split_once(' ').ok_or_else(refused)?;
-    let seconds: i64 = match unit.trim_start() {
-        "second" | "seconds" => 1,
-        "minute" | "minutes" => 60,
-        "hour" | "hours" => 60 * 60,
-        "day" | "days" => 24 * 60 * 60,
+    let unit = unit.trim_start();
+    let (one, many, seconds): (&'static str, &'static str, i64) = match unit.strip_suffix('s').unwrap_or(unit) {
+        "second" => ("second", "seconds", 1),
+        "minute" => ("minute", "minutes", 60),
+        "hour" => ("hour", "hours", 60 * 60),
+        "day" => ("day", "days", 24 * 60 * 60),
         _ => return Err(refused()),
     };
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -249,6 +250,10 @@ fn parse_rate(inside: &str, expression: &str) -> Result<Period, ScheduleError> {
     let period = SignedDuration::from_secs(i64::from(number).saturating_mul(seconds));
     if period.is_zero() || period > LONGEST_RATE {
         return Err(ScheduleError::RateOutOfRange);
+    }
+    let right = if number == 1 { one } else { many };
+    if unit != right {
+        return Err(ScheduleError::RateUnit(Quoted::new(expression), number, right));
     }
     Ok(Period(period))
 }

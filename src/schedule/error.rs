@@ -29,6 +29,9 @@ pub enum ScheduleError {
     /// `rate( )` without a number and a unit.
     #[error("{0} is not a rate; use a whole number and seconds, minutes, hours or days, such as rate(30 days)")]
     Rate(Quoted),
+    /// `rate(30 day)` or `rate(1 days)`.
+    #[error("{0}: the unit is singular for 1 and plural for other numbers, as in AWS; use rate({1} {2})")]
+    RateUnit(Quoted, u32, &'static str),
     /// A rate of zero, or above AWS's maximum of 999 days.
     #[error("a rate must be more than 0 and at most 999 days; use for example rate(30 days)")]
     RateOutOfRange,

@@ -94,6 +94,8 @@ fn rotation() -> Vec<(Value, &'static str)> {
         (with("rotation", json!({"schedule": "rate(30 days)", "duration": "100000s"})), "spec.rotation.duration"),
         (with("rotation", json!({"schedule": "soon"})), "spec.rotation.schedule"),
         (with("rotation", json!({"schedule": "rate(1000 days)"})), "at most 999 days"),
+        (with("rotation", json!({"schedule": "rate(30 day)"})), "use rate(30 days)"),
+        (with("rotation", json!({"schedule": "rate(1 days)"})), "use rate(1 day)"),
         (with("rotation", json!({"schedule": "0 8 32 * *"})), "use days from 1 to 31"),
         (with("rotation", json!({"schedule": "cron(0 8 1 * * *)"})), "exactly one of day of month and day of week must be ?"),
         (with("rotation", json!({"schedule": "0 8 31 2 *"})), "never occurs"),

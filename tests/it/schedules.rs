@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::{Timestamp, tz::TimeZone};
-use rotated_secrets::schedule::Schedule;
+use rotated_secrets::api::OnMissedWindow;
+use rotated_secrets::schedule::{Clock, Effect, ExcludedDays, Schedule, parse_duration};
+use rotated_secrets::version_id::VersionIds;
 
 const PAGE: &str = include_str!("../../docs/schedules.md");
 const ZONE: &str = "Europe/Berlin";
@@ -60,5 +62,48 @@ fn what_the_page_says_of_the_two_day_fields_is_so() -> Result<()> {
     assert_eq!(days("0 8 * * 1", 1)?, [7]);
     assert_eq!(days("cron(0 8 ? * 1 *)", 1)?, [6]);
     assert_eq!(days("cron(0 8 ? * L *)", 1)?, [5]);
+    Ok(())
+}
+
+/// The table of what follows a period without rotations: text of the first cell -> text of the second.
+fn after_periods() -> Result<Vec<(String, String)>> {
+    let section = PAGE.split("## Periods without rotations").nth(1).and_then(|rest| rest.split("\n## ").next()).context("a section")?;
+    let cells = |line: &str| {
+        let (first, second) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        Some((first.to_owned(), second.to_owned()))
+    };
+    Ok(section.lines().filter_map(cells).skip(1).collect())
+}
+
+#[test]
+fn the_page_says_when_the_first_rotation_after_a_period_is() -> Result<()> {
+    let freeze = ("0 9 * * MON", "8h", Some(("2026-12-20", "2027-01-06")), "2026-12-14T08:00:00Z");
+    let cases = [
+        ("`schedule: \"0 9 * 1-11 MON\"`", ("0 9 * 1-11 MON", "0s", None, "2026-11-30T08:00:00Z"), OnMissedWindow::RotateNow),
+        ("the freeze above", freeze, OnMissedWindow::NextWindow),
+        ("the freeze above with `onMissedWindow: RotateNow`", freeze, OnMissedWindow::RotateNow),
+        (
+            "`schedule: \"0 9 * * MON\"`, excluding 2026-12-01 to 2026-12-31",
+            ("0 9 * * MON", "0s", Some(("2026-12-01", "2026-12-31")), "2026-11-30T08:00:00Z"),
+            OnMissedWindow::RotateNow,
+        ),
+    ];
+    let rows = after_periods()?;
+    ensure!(rows.len() == cases.len(), "{rows:?}");
+    for ((row, shown), (words, (expression, duration, period, change), on_missed)) in rows.into_iter().zip(cases) {
+        ensure!(row == words, "{row}: {words}");
+        let excluded = period.map(|(from, to)| ExcludedDays::new(from, to)).transpose()?.into_iter().collect::<Vec<_>>();
+        let schedule = Schedule::parse_in(expression, Some(ZONE))?;
+        let clock =
+            Clock::new(schedule, parse_duration(duration)?, on_missed, VersionIds::of("uid"))?.excluding(&excluded).without_offset();
+        let change: Timestamp = change.parse()?;
+        let due = clock.next_after(change).context("it is due")?;
+        let forecast = clock.forecast(due, change, 1);
+        let (Effect::Rotates(at) | Effect::Deferred(at, _)) = forecast.first().context("a forecast")?.effect else {
+            anyhow::bail!("{row}: nothing follows")
+        };
+        let local = at.to_zoned(TimeZone::get(ZONE)?).strftime("%Y-%m-%d %H:%M").to_string();
+        ensure!(shown == local, "{row}: {local}, and the page says {shown}");
+    }
     Ok(())
 }

@@ -22,6 +22,7 @@ fn what_aws_takes_is_passed_on_as_it_was_written() {
         (Some("cron(0 4/12 * * ? *)"), None, "12h", "cron(0 4/12 * * ? *); duration: 12h; by AWS"),
         (Some("cron(0 17 L * ? *)"), None, "1h", "cron(0 17 L * ? *); duration: 1h; by AWS"),
         (None, Some(30), "24h", "rate(30 days); duration: 24h; by AWS"),
+        (None, Some(1), "0s", "rate(1 day); by AWS"),
     ] {
         let terms = asked(schedule, days, duration, &policy()).unwrap();
         assert_eq!(terms.rules.describe(), words);

@@ -105,6 +105,8 @@ fn clocks() -> Vec<Row> {
         ("five fields in cron( )", schedule("cron(0 8 1 * *)"), No(FORMS), SCHEDULE),
         ("an empty schedule", schedule(""), No("at least 1 chars"), "spec.rotation.schedule"),
         ("a rate of three years", schedule("rate(1095 days)"), No("a rate must be more than 0 and at most 999 days"), SCHEDULE),
+        ("a number with a unit of one", schedule("rate(30 day)"), No("in rate( ) the unit is singular for 1"), "use rate(30 days)"),
+        ("one with a unit of many", schedule("rate(1 days)"), No("in rate( ) the unit is singular for 1"), "use rate(1 day)"),
         ("day 32", schedule("0 8 32 * *"), No("day of month (1-31"), "use days from 1 to 31"),
         ("hour 24", schedule("0 24 1 * *"), No("hour (0-23)"), "use hours from 0 to 23"),
         ("a month that is none", schedule("0 8 1 13 *"), No("month (1-12 or JAN-DEC)"), "use months from 1 to 12"),
