@@ -147,8 +147,14 @@ async fn the_tutorial_does_what_it_says() -> Result<()> {
         "under the names of the target"
     );
 
+    let told = reader.follow("Read the value").await?;
+    let password = String::from_utf8_lossy(&first["password"]).into_owned();
+    ensure!(told.starts_with(&format!("{password}\nDB_PASSWORD={password}\nDB_USER=app\n")), "one value, then all of them");
+    ensure!(told.contains("DB_PASSWORD:  32 bytes") && told.matches(&password).count() == 2, "and then the names only");
+
     let told = reader.follow("A rotation").await?;
     ensure!(told.contains("is rotated") && told.contains("all agree"), "{told}");
+    ensure!(!told.contains(&password), "the plugin prints no value");
     ensure!(told.contains("Requested") && told.contains("Created"), "{told}");
     let second: serde_json::Value = serde_json::from_str(&reader.aws().value("k8s/shop/db")?)?;
     ensure!(second["username"] == "app" && second["password"].as_str().map(str::as_bytes) != Some(&first["password"]), "a new password");

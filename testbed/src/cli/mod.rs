@@ -41,6 +41,9 @@ enum Command {
         /// Also a real node, on which pods run; requires root
         #[arg(long)]
         node: bool,
+        /// Also a PostgreSQL server with TLS on the loopback address; the printed variables are those of psql
+        #[arg(long)]
+        postgres: bool,
         /// A rotation function: its ARN, then `builtin`, an endpoint that speaks Lambda's Invoke, or a program; see `emulator --help`
         #[arg(long = "function", value_name = "ARN=TARGET")]
         functions: Vec<Registration>,
@@ -54,7 +57,7 @@ impl Cli {
             Command::Verify { arguments } => return verify::verify(&arguments),
             Command::Demo(arguments) => return demo::demo(&arguments),
             Command::Helm { arguments } => return helm::helm(&arguments),
-            Command::Up { node, functions } => in_runtime(up::up(node, &functions))?,
+            Command::Up { node, postgres, functions } => in_runtime(up::up(node, postgres, &functions))?,
         }
         Ok(ExitCode::SUCCESS)
     }
