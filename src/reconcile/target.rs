@@ -1,6 +1,7 @@
 //! Steps that call a target: the staged value is read back from AWS, and the target's closed answer becomes an effect or
 //! a failure. A strategy knows nothing of AWS, and the plan nothing of a strategy.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::act::NewVersion;
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
-use crate::strategy::postgres::{Addresses, AlternatingUsers, Fence, Limits, Server, SingleUser, Staged, Tls, Users};
+use crate::strategy::postgres::{Addresses, AlternatingUsers, Fence, Limits, Server, SingleUser, Staged, Tls, Tried, Users};
 use crate::strategy::{Applied, Credential, Problem, Refused};
 use crate::value::{Payload, Turns};
 use crate::version_id::VersionId;
@@ -41,7 +42,8 @@ impl Reconciler<'_> {
         from: &VersionId,
     ) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
-        let failed = |problem| failure(want.object_ref(), strategy, Reason::ApplyFailed, problem);
+        let tried = Tried::default();
+        let failed = |problem| failure(want.object_ref(), strategy, Reason::ApplyFailed, problem, tried.last());
         let pending = self.staged(at, version).await?.map_err(failed)?;
         let current = self.credential(at, from).await?.map_err(failed)?;
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
@@ -50,7 +52,7 @@ impl Reconciler<'_> {
             Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
             None => None,
         };
-        let target = self.target(want.object_ref(), strategy).await?;
+        let target = self.target(want.object_ref(), strategy, &tried).await?;
         let applied = target.users().apply(&pending, &current, previous.as_ref()).await.map_err(failed)?;
         let gap = applied == Applied::Now && strategy.alternation().is_none();
         self.applied_version = gap.then(|| (version.clone(), Instant::now()));
@@ -61,9 +63,10 @@ impl Reconciler<'_> {
     /// Makes sure that the target accepts a staged version, in a new session.
     pub(super) async fn verify(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
-        let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem);
+        let tried = Tried::default();
+        let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem, tried.last());
         let pending = self.staged(at, version).await?.map_err(failed)?;
-        let target = self.target(want.object_ref(), strategy).await?;
+        let target = self.target(want.object_ref(), strategy, &tried).await?;
         target.users().verify(&pending).await.map_err(failed)?;
         Ok(self.applied())
     }
@@ -96,8 +99,9 @@ impl Reconciler<'_> {
             let message = format!("{} is not allowed any more, so the staged version cannot be abandoned there", strategy.host_and_port());
             return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message: message + &by_hand(at, staged.version) });
         }
+        let tried = Tried::default();
         let failed = |problem| {
-            let failure = failure(of, strategy, Reason::AbandonFailed, problem);
+            let failure = failure(of, strategy, Reason::AbandonFailed, problem, tried.last());
             Failure { message: failure.message + &by_hand(at, staged.version), ..failure }
         };
         // A value that no target accepts was not applied.
@@ -108,7 +112,7 @@ impl Reconciler<'_> {
                 if staged.last != Some(staged.version) {
                     self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
                 }
-                let target = self.target(of, strategy).await?;
+                let target = self.target(of, strategy, &tried).await?;
                 let undone = target.users().undo(&pending, &current).await.map_err(failed)?;
                 tracing::info!(?undone, "the target accepts the current version again");
             }
@@ -161,7 +165,7 @@ impl Reconciler<'_> {
         Ok(Credential::of(&read.value).map(|credential| Staged { credential, fence }))
     }
 
-    async fn target<'t>(&self, of: ObjectRef<'_>, strategy: &'t Strategy) -> Result<Target<'t>, Failure> {
+    async fn target<'t>(&self, of: ObjectRef<'_>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
         let alternation = match strategy.alternation() {
             // The other reconcile's future is large.
             Some(Alternation { admin, turns }) => {
@@ -170,10 +174,10 @@ impl Reconciler<'_> {
             }
             None => None,
         };
-        Ok(Target { server: self.server(strategy), alternation })
+        Ok(Target { server: self.server(strategy, tried.clone()), alternation })
     }
 
-    fn server(&self, strategy: &Strategy) -> Server {
+    fn server(&self, strategy: &Strategy, tried: Tried) -> Server {
         let PostgresServer { host, address, port, database, tls, ca, query, .. } = strategy.server();
         let names = match tls {
             PostgresTlsMode::VerifyFull => Some(true),
@@ -189,6 +193,7 @@ impl Reconciler<'_> {
             query: query.clone(),
             addresses: if self.ctx.policy.local_targets { Addresses::Local } else { Addresses::Remote },
             limits: Limits::default(),
+            tried,
         }
     }
 }
@@ -240,8 +245,9 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
     format!("; if the server does not exist any more, or never had the version: {remove}")
 }
 
-fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem) -> Failure {
-    let host = strategy.host_and_port();
+/// `tried`: the address that the name led to.
+fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem, tried: Option<IpAddr>) -> Failure {
+    let host = named(strategy, problem, tried);
     let (class, reason) = match problem {
         // Few attempts, so that no user is locked.
         Problem::Refused(_) => (Class::Denied, refused),
@@ -253,6 +259,16 @@ fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Pro
     };
     let message = format!("{host} {} ({}); {next}", problem.explanation(), problem.word());
     Failure { class, reason, message }
+}
+
+/// The host, and if nothing answered, the address that was tried.
+fn named(strategy: &Strategy, problem: Problem, tried: Option<IpAddr>) -> String {
+    let host = strategy.host_and_port();
+    let unanswered = tried.filter(|_| matches!(problem, Problem::Unknown(_))).map(|address| address.to_string());
+    match unanswered.filter(|address| !host.contains(address)) {
+        Some(address) => format!("{host} (address {address})"),
+        None => host,
+    }
 }
 
 #[cfg(test)]
@@ -270,11 +286,29 @@ mod tests {
     fn the_servers_word_is_retried_rarely_and_the_networks_soon() {
         let want = with_strategy();
         let strategy = want.strategy.as_ref().unwrap();
-        let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, Refused::NotPermitted.into());
+        let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, Refused::NotPermitted.into(), None);
         assert_eq!((refused.class, refused.reason), (Class::Denied, Reason::VerifyFailed));
-        let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, Unknown::Timeout.into());
+        let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, Unknown::Timeout.into(), None);
         assert_eq!((unknown.class, unknown.reason), (Class::Retry, Reason::TargetUnreachable));
         assert!(unknown.message.starts_with("db.shop.svc:5432 did not answer in time (Timeout)"), "{}", unknown.message);
+    }
+
+    #[test]
+    fn what_did_not_answer_is_named_with_the_address_that_was_tried() {
+        let want = with_strategy();
+        let strategy = want.strategy.as_ref().unwrap();
+        let says = |problem: Problem, tried: &str| {
+            failure(want.object_ref(), strategy, Reason::ApplyFailed, problem, Some(tried.parse().unwrap())).message
+        };
+        for (tried, words) in [
+            ("10.96.0.7", "db.shop.svc:5432 (address 10.96.0.7) cannot be reached (Unreachable); "),
+            ("fd12::7", "db.shop.svc:5432 (address fd12::7) cannot be reached (Unreachable); "),
+        ] {
+            let message = says(Unknown::Unreachable.into(), tried);
+            assert!(message.starts_with(words), "{message}");
+        }
+        let answered = says(Refused::PasswordRefused.into(), "10.96.0.7");
+        assert!(answered.starts_with("db.shop.svc:5432 refuses"), "{answered}");
     }
 
     #[test]

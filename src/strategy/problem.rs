@@ -71,7 +71,9 @@ pub enum Refused {
 /// Why it is not known what a target did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 pub enum Unknown {
-    /// The name cannot be resolved, or no connection can be made.
+    /// The name has no address.
+    NameNotResolved,
+    /// No connection can be made.
     Unreachable,
     /// The connection ended early.
     ConnectionLost,
@@ -177,6 +179,7 @@ impl Refused {
 impl Unknown {
     fn explanation(self) -> &'static str {
         match self {
+            Self::NameNotResolved => "has a name that cannot be resolved: correct the host, or check the DNS of the operator's pods",
             Self::Unreachable => "cannot be reached",
             Self::ConnectionLost => "ended the connection early",
             Self::Timeout => "did not answer in time",

@@ -48,13 +48,15 @@ pub(super) async fn connect(server: &Server) -> Result<Connection, Problem> {
 
 /// The name is resolved once, and each address is checked and then used as it is.
 async fn dial(server: &Server) -> Result<TcpStream, Problem> {
+    server.tried.note(None);
     let found: Vec<SocketAddr> =
-        tokio::net::lookup_host((server.address.as_str(), server.port)).await.map_err(|_| Unknown::Unreachable)?.collect();
+        tokio::net::lookup_host((server.address.as_str(), server.port)).await.map_err(|_| Unknown::NameNotResolved)?.collect();
     let allowed: Vec<&SocketAddr> = found.iter().filter(|address| is_allowed(address.ip(), server.addresses)).collect();
     if allowed.is_empty() {
-        return Err(if found.is_empty() { Unknown::Unreachable.into() } else { Refused::AddressRefused.into() });
+        return Err(if found.is_empty() { Unknown::NameNotResolved.into() } else { Refused::AddressRefused.into() });
     }
     for address in allowed {
+        server.tried.note(Some(address.ip().to_canonical()));
         if let Ok(stream) = TcpStream::connect(address).await {
             // Small messages that wait for an answer.
             let _ = stream.set_nodelay(true);

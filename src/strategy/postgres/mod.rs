@@ -16,7 +16,7 @@ mod wire;
 
 pub use alternating::AlternatingUsers;
 pub use fence::Fence;
-pub use server::{Addresses, Limits, Server};
+pub use server::{Addresses, Limits, Server, Tried};
 pub use single_user::SingleUser;
 pub use tls::Tls;
 pub use users::{Staged, Users};

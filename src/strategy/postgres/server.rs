@@ -1,6 +1,8 @@
 //! Which server, and how long it may take.
 
 use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,7 +11,7 @@ use super::tls::Tls;
 use crate::strategy::{Problem, Unknown};
 
 /// The server of a declaration. Nothing of it comes from a value: those who write values must not choose the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Server {
     /// Name or address that the certificate is for.
     pub host: String,
@@ -27,6 +29,23 @@ pub struct Server {
     pub addresses: Addresses,
     /// How long it may take.
     pub limits: Limits,
+    /// The address that was tried last.
+    pub tried: Tried,
+}
+
+/// The address that was tried last, for the message when nothing answers. A name may lead to several.
+#[derive(Debug, Clone, Default)]
+pub struct Tried(Arc<Mutex<Option<IpAddr>>>);
+
+impl Tried {
+    /// The address, if there was one.
+    pub fn last(&self) -> Option<IpAddr> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note(&self, address: Option<IpAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
 }
 
 impl Server {

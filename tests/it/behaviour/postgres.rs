@@ -198,7 +198,8 @@ async fn a_server_that_is_down_holds_up_the_rotation_only_and_the_staged_version
     scene.stage.live("app", 3 * MINUTE).await?;
     let stage = &scene.stage;
     let message = stage.expect("app", "Rotated", "False", "TargetUnreachable").await?;
-    ensure!(message.contains("Unreachable"), "{message}");
+    let words = format!("127.0.0.1:{} cannot be reached (Unreachable)", scene.postgres.port());
+    ensure!(message.contains(&words), "{message}");
     ensure!(!stage.has("app", "Stalled").await?, "it may pass by itself");
     assert_eq!(scene.mirrored().await?, OLD);
     let pending = scene.pending();

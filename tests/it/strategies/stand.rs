@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rotated_secrets::plaintext::Plaintext;
 use rotated_secrets::strategy::Credential;
-use rotated_secrets::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls};
+use rotated_secrets::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls, Tried};
 use testkit::postgres::Postgres;
 
 /// Passwords, each a word that occurs nowhere else.
@@ -37,6 +37,7 @@ pub(super) fn server(port: u16, ca: String) -> Server {
         query: None,
         addresses: Addresses::Local,
         limits: GENEROUS,
+        tried: Tried::default(),
     }
 }
 

@@ -108,6 +108,7 @@ async fn a_standby_and_a_server_that_was_killed_change_nothing_and_a_server_that
     let strategy = SingleUser { server: &verified };
     postgres.kill()?;
     assert_eq!(strategy.apply(&new, &old, None).await, Err(Problem::Unknown(Unknown::Unreachable)));
+    assert!(verified.tried.last().is_some_and(|address| address.is_loopback()), "{:?}", verified.tried);
     postgres.revive()?;
     assert_eq!(strategy.apply(&new, &old, None).await, Ok(Applied::Now));
     postgres.kill()?;
@@ -138,7 +139,8 @@ async fn addresses_of_this_machine_are_never_connected_to_unless_a_test_says_so(
     let nobody = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
     assert!(nobody.is_err(), "a connection was made");
     let unresolved = Server { address: "no-such-host.invalid".to_owned(), tls: Tls::Disable, ..server(5432, String::new()) };
-    assert_eq!(SingleUser { server: &unresolved }.check(&credential("app", OLD)).await, Err(Problem::Unknown(Unknown::Unreachable)));
+    let answer = SingleUser { server: &unresolved }.check(&credential("app", OLD)).await;
+    assert_eq!((answer, unresolved.tried.last()), (Err(Problem::Unknown(Unknown::NameNotResolved)), None));
     Ok(())
 }
 
