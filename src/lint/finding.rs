@@ -63,6 +63,44 @@ pub struct Finding {
     pub message: String,
 }
 
+/// What is reported of one object. A hostile file has tens of thousands of mistakes, and a person reads a few.
+const MOST: usize = 100;
+
+/// The findings of one object, up to a limit.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn push(&mut self, finding: Finding) {
+        if !self.full() {
+            self.0.push(finding);
+        }
+    }
+
+    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// Whether no other finding is reported, so that nothing else needs to be checked.
+    pub(super) fn full(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
+    pub(super) fn any_error(&self) -> bool {
+        self.0.iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// All findings. `object`: where the object is.
+    pub(super) fn told(mut self, object: Place) -> Vec<Finding> {
+        if self.full() {
+            let message = format!("only the first {MOST} findings of this object are shown: correct them, and run the command again");
+            // An error, because what was not checked may be one.
+            self.0.push(Finding { place: object, level: Level::Error, rule: Rule::Schema, path: String::new(), message });
+        }
+        self.0
+    }
+}
+
 /// An error at the place of the path in `node`.
 pub(super) fn finding(node: &Node, rule: Rule, path: &str, message: String) -> Finding {
     let steps: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();

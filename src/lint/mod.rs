@@ -12,6 +12,7 @@ mod tests;
 
 pub use finding::{Finding, Level, Rule};
 
+use crate::api::definition;
 use crate::manifest;
 
 /// What was found in a text.
@@ -27,7 +28,9 @@ pub struct Checked {
 pub fn check(text: &str) -> Checked {
     let read = manifest::read(text);
     let objects = manifest::rotated_secrets(&read.documents);
-    let mut findings: Vec<Finding> = objects.iter().flat_map(|object| object::check(object)).collect();
+    let schema = definition().and_then(|definition| serde_json::to_value(definition).ok());
+    let spec = schema.as_ref().and_then(|schema| schema.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec"));
+    let mut findings: Vec<Finding> = objects.iter().flat_map(|object| object::check(object, spec)).collect();
     findings.extend(read.defect.map(|defect| {
         let template = if text.contains("{{") { "; render templates first, for example with helm template" } else { "" };
         let message = format!("{}{template}", defect.message);

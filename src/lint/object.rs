@@ -3,36 +3,39 @@
 use serde_json::Value;
 
 use super::advice;
-use super::finding::{Finding, Level, Rule, finding};
+use super::finding::{Finding, Findings, Level, Rule, finding};
 use super::layout;
 use super::schema::Schema;
-use crate::api::{GROUP, RotatedSecret, definition};
+use crate::api::{GROUP, RotatedSecret};
 use crate::desired::{Desired, Policy, Rotation, is_subdomain};
 use crate::manifest::Node;
+use crate::text::bounded;
 
 const VERSION: &str = "v1alpha1";
 
-pub(super) fn check(node: &Node) -> Vec<Finding> {
-    let mut findings = identity(node);
-    let schema = definition().and_then(|definition| serde_json::to_value(definition).ok());
-    let properties = schema.as_ref().and_then(|schema| schema.pointer("/spec/versions/0/schema/openAPIV3Schema/properties"));
-    let spec = properties.and_then(|properties| properties.get("spec"));
-    match (node.get("spec"), spec) {
-        (Some(given), Some(spec)) => findings.extend(Schema::new(spec).check(given, "spec", node)),
+/// `schema`: of the spec.
+pub(super) fn check(node: &Node, schema: Option<&Value>) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    findings.extend(identity(node));
+    match (node.entry("spec"), schema) {
+        (Some(given), Some(schema)) => Schema::new(schema).check(&given.value, "spec", given.place, &mut findings),
         (None, _) => findings.push(finding(node, Rule::Schema, "spec", "spec: is missing".to_owned())),
         (Some(_), None) => {}
     }
     for entry in node.entries().iter().filter(|entry| !["apiVersion", "kind", "metadata", "spec", "status"].contains(&entry.key.as_str())) {
-        let message = format!("{}: is not a field of a RotatedSecret; the fields are apiVersion, kind, metadata and spec", entry.key);
-        findings.push(finding(node, Rule::UnknownField, &entry.key, message));
+        if findings.full() {
+            break;
+        }
+        let key = bounded(&entry.key, 128);
+        let message = format!("{key}: is not a field of a RotatedSecret; the fields are apiVersion, kind, metadata and spec");
+        findings.push(Finding { place: entry.place, level: Level::Error, rule: Rule::UnknownField, path: key, message });
     }
-    if findings.iter().any(|finding| finding.level == Level::Error) {
-        return findings;
-    }
-    if let Some(object) = decoded(node) {
+    if !findings.any_error()
+        && let Some(object) = decoded(node)
+    {
         findings.extend(meaning(node, &object));
     }
-    findings
+    findings.told(node.place)
 }
 
 fn identity(node: &Node) -> Vec<Finding> {

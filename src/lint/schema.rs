@@ -4,32 +4,38 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::finding::{Finding, Level, Rule, finding};
+use super::finding::{Finding, Findings, Level, Rule};
 use super::similar::{did_you_mean, similar};
-use crate::manifest::{Data, Node};
+use crate::manifest::{Data, Node, Place};
 use crate::text::bounded;
+
+/// What is shown of a key in a path.
+const LONGEST_STEP: usize = 128;
 
 pub(super) struct Schema<'a> {
     schema: &'a Value,
 }
 
 /// Where the check is.
-struct At<'a> {
-    root: &'a Node,
+struct At {
+    place: Place,
     path: String,
 }
 
-impl At<'_> {
+impl At {
     fn error(&self, rule: Rule, message: &str) -> Finding {
-        finding(self.root, rule, &self.path, format!("{}: {message}", self.path))
+        Finding { place: self.place, level: Level::Error, rule, path: self.path.clone(), message: format!("{}: {message}", self.path) }
     }
 
-    fn below(&self, step: &str) -> Self {
-        Self { root: self.root, path: format!("{}.{step}", self.path) }
+    /// An entry. Its key may contain dots, so it cannot be found by the path.
+    fn below(&self, key: &str, place: Place) -> Self {
+        // What is short stays as it is written: the text is escaped where it is shown.
+        let step = if key.len() > LONGEST_STEP { &bounded(key, LONGEST_STEP) } else { key };
+        Self { place, path: format!("{}.{step}", self.path) }
     }
 
-    fn item(&self, index: usize) -> Self {
-        Self { root: self.root, path: format!("{}[{index}]", self.path) }
+    fn item(&self, index: usize, item: &Node) -> Self {
+        Self { place: item.place, path: format!("{}[{index}]", self.path) }
     }
 }
 
@@ -38,16 +44,13 @@ impl<'a> Schema<'a> {
         Self { schema }
     }
 
-    /// Checks the value at `path` of `root`.
-    pub(super) fn check(&self, node: &Node, path: &str, root: &Node) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        value(self.schema, node, &At { root, path: path.to_owned() }, &mut findings);
-        // The place of an entry of a key with dots cannot be found by its path.
-        findings
+    /// Checks the value at `path`, whose key is at `place`.
+    pub(super) fn check(&self, node: &Node, path: &str, place: Place, findings: &mut Findings) {
+        value(self.schema, node, &At { place, path: path.to_owned() }, findings);
     }
 }
 
-fn value(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>) {
+fn value(schema: &Value, node: &Node, at: &At, findings: &mut Findings) {
     let kind = schema["type"].as_str().unwrap_or_default();
     match (kind, &node.data) {
         (_, Data::Null) => findings.push(empty(schema, at)),
@@ -61,7 +64,7 @@ fn value(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>) 
 }
 
 /// The API server drops a field without a value.
-fn empty(schema: &Value, at: &At<'_>) -> Finding {
+fn empty(schema: &Value, at: &At) -> Finding {
     let braces = if schema["type"] == "object" { "write {} for the defaults, or " } else { "" };
     let finding = at.error(Rule::Suspicious, &format!("is empty and therefore ignored: {braces}add a value, or remove it"));
     // An entry of a map cannot be left out in silence.
@@ -100,45 +103,38 @@ fn type_of(node: &Node) -> &'static str {
     }
 }
 
-fn object(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>) {
+fn object(schema: &Value, node: &Node, at: &At, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
-    for entry in node.entries() {
-        if !seen.insert(&entry.key) {
-            let place = entry.place;
-            findings.push(Finding {
-                place,
-                ..at.below(&entry.key).error(Rule::DuplicateKey, "occurs twice, and only the last one counts: remove one of them")
-            });
-        }
-    }
     let declared = schema["properties"].as_object();
     let any = schema.get("additionalProperties").filter(|any| any.is_object());
     for entry in node.entries() {
-        let below = at.below(&entry.key);
-        let before = findings.len();
+        if findings.full() {
+            return;
+        }
+        let below = at.below(&entry.key, entry.place);
+        if !seen.insert(entry.key.as_str()) {
+            findings.push(below.error(Rule::DuplicateKey, "occurs twice, and only the last one counts: remove one of them"));
+        }
         if let Some(schema) = declared.and_then(|declared| declared.get(&entry.key)).or(any) {
             value(schema, &entry.value, &below, findings);
         } else {
-            let known = declared.into_iter().flat_map(|declared| declared.keys().map(String::as_str));
-            let names: Vec<&str> = known.clone().collect();
-            let mut hint = hint(&below.path, &entry.key, node, known);
-            if hint.is_empty() {
-                hint = format!("; the fields of {} are {}", at.path, names.join(", "));
-            }
-            findings.push(below.error(Rule::UnknownField, &format!("is not a field of this version{hint}")));
-        }
-        // By the entry and not by the path: keys may contain dots.
-        for found in findings.iter_mut().skip(before).filter(|found| found.path == below.path) {
-            found.place = entry.place;
+            findings.push(unknown(declared, node, &entry.key, at, &below));
         }
     }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if node.get(name).is_none() {
-            findings.push(at.error(Rule::Schema, &format!("requires the field {name}")));
-        }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|name| !seen.contains(*name)) {
+        findings.push(at.error(Rule::Schema, &format!("requires the field {name}")));
     }
     findings
         .extend(count(schema, node.entries().len(), ["minProperties", "maxProperties"]).map(|message| at.error(Rule::Schema, &message)));
+}
+
+fn unknown(declared: Option<&serde_json::Map<String, Value>>, node: &Node, key: &str, at: &At, below: &At) -> Finding {
+    let known = declared.into_iter().flat_map(|declared| declared.keys().map(String::as_str));
+    let mut hint = hint(&below.path, key, node, known.clone());
+    if hint.is_empty() {
+        hint = format!("; the fields of {} are {}", at.path, known.collect::<Vec<_>>().join(", "));
+    }
+    below.error(Rule::UnknownField, &format!("is not a field of this version{hint}"))
 }
 
 /// What the unknown field was probably meant to be.
@@ -155,22 +151,28 @@ fn hint<'a>(path: &str, key: &str, node: &Node, known: impl Iterator<Item = &'a 
     }
 }
 
-fn list(schema: &Value, node: &Node, at: &At<'_>, findings: &mut Vec<Finding>) {
+fn list(schema: &Value, node: &Node, at: &At, findings: &mut Findings) {
     let items = node.items();
     findings.extend(count(schema, items.len(), ["minItems", "maxItems"]).map(|message| at.error(Rule::Schema, &message)));
     let keys: Vec<&str> = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut seen = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        value(&schema["items"], item, &at.item(index), findings);
-        let key = match schema["x-kubernetes-list-type"].as_str() {
-            Some("set") => Some(item.to_json()),
-            Some("map") => Some(keys.iter().map(|key| item.get(key).map(Node::to_json).unwrap_or_default()).collect()),
-            _ => None,
-        };
-        if key.as_ref().is_some_and(|key| seen.contains(key)) {
-            findings.push(at.item(index).error(Rule::Schema, "occurs twice in this list: remove one of them"));
+    // As text: JSON has no order and no hash.
+    let mut seen = BTreeSet::new();
+    // A list that is too long is wrong already.
+    let most = schema["maxItems"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    for (index, item) in items.iter().enumerate().take(most) {
+        if findings.full() {
+            return;
         }
-        seen.extend(key);
+        let at = at.item(index, item);
+        value(&schema["items"], item, &at, findings);
+        let key = match schema["x-kubernetes-list-type"].as_str() {
+            Some("set") => item.to_json(),
+            Some("map") => keys.iter().map(|key| item.get(key).map(Node::to_json).unwrap_or_default()).collect(),
+            _ => continue,
+        };
+        if !seen.insert(key.to_string()) {
+            findings.push(at.error(Rule::Schema, "occurs twice in this list: remove one of them"));
+        }
     }
 }
 

@@ -18,8 +18,14 @@ const OTHER_WORDS: [(&str, &str); 14] = [
     ("paused", "suspend"),
 ];
 
+/// The distance of two words needs a table of the product of their lengths.
+const LONGEST: usize = 64;
+
 /// The one of `known` that `word` is probably meant to be.
 pub(super) fn similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let lower = word.to_ascii_lowercase();
     let known: Vec<&str> = known.collect();
     if let Some(found) = known.iter().find(|candidate| candidate.eq_ignore_ascii_case(word)) {

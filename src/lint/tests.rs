@@ -114,3 +114,45 @@ fn every_mistake_that_the_operator_rejects_is_told_at_once() {
         assert_eq!(findings.iter().filter(|found| found.2.contains(words)).count(), 1, "{words}: {findings:#?}");
     }
 }
+
+/// A spec with this many copies of a line.
+fn repeated(before: &str, line: impl Fn(usize) -> String, count: usize) -> String {
+    (0..count).fold(before.to_owned(), |text, number| text + "\n" + &line(number))
+}
+
+#[test]
+fn a_hostile_file_has_a_bounded_number_of_findings_of_bounded_length() {
+    let unknown = repeated("rotation:", |number| format!("  x{number}: 1"), 50_000);
+    let at_the_top = format!("{}{}", manifest(VALUE), repeated("", |number| format!("x{number}: 1"), 50_000));
+    let duplicates = repeated(VALUE, |_| "aws: {}".to_owned(), 50_000);
+    let empty = repeated("target:\n  labels:", |number| format!("    l{number}:"), 20_000);
+    for text in [manifest(&unknown), at_the_top, manifest(&duplicates), manifest(&empty)] {
+        let start: String = text.lines().skip(5).take(3).collect();
+        let findings = check(&text).findings;
+        assert_eq!(findings.len(), 101, "{start}");
+        assert!(findings.iter().any(|found| found.level == Level::Error && found.message.contains("only the first 100")), "{start}");
+    }
+    let items = repeated("aws:\n  replicaRegions:", |_| "  - {region: a, x: 1}".to_owned(), 20_000);
+    let findings = check(&manifest(&items)).findings;
+    assert!(findings.len() < 100 && findings[0].message.contains("may have at most"), "no item beyond the limit is checked: {findings:#?}");
+    let long = "k".repeat(1_000_000);
+    let nested = format!("value:\n  generate:\n    ? {long}\n    :\n      ? {long}\n      : 1");
+    for spec in [format!("{VALUE}? {long}\n: 1"), nested, format!("{VALUE}target: {{type: {long}}}")] {
+        let findings = found(&spec);
+        let lengths: Vec<usize> = findings.iter().map(|found| found.2.len()).collect();
+        assert!(!lengths.is_empty() && lengths.iter().all(|length| *length < 2_000), "{lengths:?}");
+    }
+}
+
+#[test]
+fn what_an_alias_repeats_counts_by_its_length() {
+    let copies = "*a, ".repeat(20);
+    let checked = check(&format!("a: &a {}\nb: [{copies}]\n", "x".repeat(1_000_000)));
+    assert!(checked.findings.iter().any(|found| found.message.contains("more than 200000 values")), "{:?}", checked.findings);
+}
+
+#[test]
+fn an_entry_is_found_by_its_place_if_its_key_has_dots() {
+    let findings = found("value:\n  generate:\n    a.b:\n      c: 1");
+    assert_eq!(findings.iter().map(|found| found.0).collect::<Vec<_>>(), [4], "{findings:#?}");
+}

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
+/// As many bytes of text count as one value.
+const TEXT: usize = 128;
+
 /// A place in a file. Both numbers count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
@@ -112,13 +115,17 @@ impl Node {
         below.unwrap_or_default().saturating_add(1)
     }
 
-    /// How many values it has.
+    /// How many values it has. Long texts count as several, because an alias copies them.
     pub(super) fn size(&self) -> usize {
+        let text = |text: &str| text.len() / TEXT;
         let below = match &self.data {
             Data::List(items) => items.iter().map(Self::size).fold(0, usize::saturating_add),
-            Data::Map(entries) => entries.iter().map(|entry| entry.value.size()).fold(0, usize::saturating_add),
+            Data::Map(entries) => {
+                entries.iter().map(|entry| entry.value.size().saturating_add(text(&entry.key))).fold(0, usize::saturating_add)
+            }
+            Data::Text(value) => text(value),
             _ => 0,
         };
-        below.saturating_add(1)
+        below.saturating_add(1).saturating_add(self.plain.as_deref().map_or(0, text))
     }
 }
