@@ -9,7 +9,7 @@ use std::fmt;
 use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::text;
 
-mod values;
+pub(crate) mod values;
 
 /// An AWS secret: its region, and its ARN or its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

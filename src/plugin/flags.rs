@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Parser as _;
 
 use super::args::{Cli, ClusterArgs};
-use crate::command::quoted;
+use crate::command::{quoted, values};
 
 /// `-n`, and the flags with which the user chose the cluster.
 #[derive(Debug, Clone, Default)]
@@ -27,18 +27,33 @@ impl Flags {
 
     /// `kubectl rotatedsecret <words> -n <namespace>`.
     pub(super) fn plugin(&self, words: &str) -> String {
-        debug_assert!(accepted(words), "the plugin does not accept: {words}");
+        debug_assert!(!plain(words) || accepted(words), "the plugin does not accept: {words}");
         self.kubectl(&format!("rotatedsecret {words}"))
     }
 
     /// `kubectl <words> -n <namespace>`.
     pub(super) fn kubectl(&self, words: &str) -> String {
-        self.cluster(&format!("{words} -n {}", quoted(&self.namespace)))
+        self.line(words, Some(&self.namespace))
     }
 
     /// `kubectl <words>`, for commands without a namespace.
     pub(super) fn cluster(&self, words: &str) -> String {
+        self.line(words, None)
+    }
+
+    fn line(&self, words: &str, namespace: Option<&str>) -> String {
+        if !plain(words) {
+            return values::NONE.to_owned();
+        }
         let mut command = format!("kubectl {words}");
+        match namespace {
+            // From a kubeconfig. A namespace that is given as a flag is checked.
+            Some(namespace) if namespace.starts_with('-') => command.push_str(&with("namespace", namespace)),
+            Some(namespace) => {
+                let _ = write!(command, " -n {}", quoted(namespace));
+            }
+            None => {}
+        }
         let args = &self.cluster;
         let flags = [
             ("context", &args.context),
@@ -52,10 +67,10 @@ impl Flags {
         ];
         let flags = flags.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
         for (flag, value) in flags.chain(args.impersonate_groups.iter().map(|group| ("as-group", group))) {
-            let _ = write!(command, " --{flag} {}", quoted(value));
+            command.push_str(&with(flag, value));
         }
         for (key, value) in &args.impersonate_extra {
-            let _ = write!(command, " --as-user-extra {}", quoted(&format!("{key}={value}")));
+            command.push_str(&with("as-user-extra", &format!("{key}={value}")));
         }
         let paths = [
             ("kubeconfig", &args.kubeconfig),
@@ -64,7 +79,7 @@ impl Flags {
             ("client-key", &args.client_key),
         ];
         for (flag, path) in paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
-            let _ = write!(command, " --{flag} {}", quoted(&path.to_string_lossy()));
+            command.push_str(&with(flag, &path.to_string_lossy()));
         }
         if args.insecure_skip_tls_verify {
             command.push_str(" --insecure-skip-tls-verify");
@@ -77,6 +92,18 @@ impl Flags {
         }
         command
     }
+}
+
+/// ` --flag value`. A value that begins with `-` would be read as a flag, and is joined to its own.
+fn with(flag: &str, value: &str) -> String {
+    if value.starts_with('-') { format!(" {}", quoted(&format!("--{flag}={value}"))) } else { format!(" --{flag} {}", quoted(value)) }
+}
+
+/// Whether a shell takes the words as they are, and the version in them is not read as a flag. The words have names of
+/// objects and of versions, which AWS and the API server decide.
+fn plain(words: &str) -> bool {
+    words.split(' ').all(|word| quoted(word) == word)
+        && !words.split_once("--to ").is_some_and(|(_, version)| values::is_interpreted(version))
 }
 
 /// Whether the plugin accepts the command. For tests: a command that cannot be run must not be printed.
@@ -117,5 +144,49 @@ mod tests {
                        --insecure-skip-tls-verify --token TOKEN";
         assert_eq!(Flags::new(&args, "shop").plugin("status db"), command);
         assert!(!format!("{args:?}").contains("abcdef"));
+    }
+
+    #[test]
+    fn a_shell_and_the_plugin_read_the_values_of_flags_as_they_were_given() {
+        for value in ["--all-namespaces", "-A", "-", "a b", "$(id)", "`id`", "it's", "a;b", "=ls", "~", "*", "file:///x", "{}"] {
+            let text = || Some(value.to_owned());
+            let args = ClusterArgs {
+                context: text(),
+                impersonate: text(),
+                impersonate_groups: vec![value.to_owned(), "ops".to_owned()],
+                impersonate_extra: vec![(value.replace('=', ""), value.to_owned())],
+                kubeconfig: Some(value.into()),
+                ..ClusterArgs::default()
+            };
+            // The first word is the program itself.
+            let script = Flags::new(&args, "shop").plugin("status db").replace("kubectl rotatedsecret", "printf '%s\\n' rotatedsecret");
+            let words = std::process::Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+            let words = String::from_utf8(words.stdout).unwrap();
+            let read = Cli::try_parse_from(words.lines()).unwrap_or_else(|error| panic!("{script}: {error}")).cluster;
+            assert_eq!(
+                (&read.context, &read.impersonate, &read.kubeconfig),
+                (&args.context, &args.impersonate, &args.kubeconfig),
+                "{script}"
+            );
+            assert_eq!(
+                (&read.impersonate_groups, &read.impersonate_extra),
+                (&args.impersonate_groups, &args.impersonate_extra),
+                "{script}"
+            );
+        }
+        assert!(Flags::default().within("-A").plugin("status db").ends_with(" --namespace=-A"), "from a kubeconfig");
+    }
+
+    #[test]
+    fn no_command_is_shown_with_a_name_or_a_version_that_a_shell_or_the_plugin_would_interpret() {
+        let flags = Flags::default().within("shop");
+        for hostile in ["$(id)", "a;b", "a`id`", "a|b", "a\nb", "a\u{202e}b", "'", "a>b", "&", "~", "*"] {
+            assert_eq!(flags.plugin(&format!("status {hostile}")), values::NONE);
+            assert_eq!(flags.kubectl(&format!("get rsec {hostile} -o yaml")), values::NONE);
+        }
+        for version in ["--yes", "-A", "$(id)"] {
+            assert_eq!(flags.plugin(&format!("rollback db --to {version} --yes")), values::NONE);
+        }
+        assert_eq!(flags.plugin("rollback db --to a90cc1b7"), "kubectl rotatedsecret rollback db --to a90cc1b7 -n shop");
     }
 }

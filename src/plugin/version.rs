@@ -9,6 +9,9 @@ use super::{Exit, Trouble, operator};
 
 const PLUGIN: &str = env!("CARGO_PKG_VERSION");
 
+/// What shows that a Deployment is the operator.
+const BINDING: &str = "ClusterRoleBinding";
+
 /// The fields of `version -o json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,10 +24,13 @@ struct Versions {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Operator {
     deployment: String,
     /// `unknown`: the image has no tag.
     version: String,
+    /// `ClusterRoleBinding`, or `Label`, which a tenant can set.
+    found_by: &'static str,
 }
 
 /// Only the version of the plugin.
@@ -38,18 +44,20 @@ pub(super) async fn run(session: &Session, args: &VersionArgs) -> Result<Exit, T
     let found = operator::installed(&session.client).await;
     let message = match &found {
         None => format!("the version of the operator is unknown: you may not list Deployments ({})", can_i(session)),
-        Some(found) if found.is_empty() => {
+        Some(operators) if operators.found.is_empty() => {
             "the version of the operator is unknown: no Deployment has the label app.kubernetes.io/name=rotated-secrets".to_owned()
         }
-        Some(found) => {
-            let versions: Vec<&str> = found.iter().filter_map(|found| found.version.as_deref()).collect();
-            skew(&versions).unwrap_or_default()
+        Some(operators) => {
+            let versions: Vec<&str> = operators.trusted().filter_map(|found| found.version.as_deref()).collect();
+            let skew = skew(&versions);
+            let doubt = (!operators.any_bound()).then(|| format!("the operator was {}", operators.doubt(&session.flags)));
+            skew.into_iter().chain(doubt).collect::<Vec<_>>().join("; ")
         }
     };
-    let operators = found.unwrap_or_default().into_iter();
-    let operators = operators.map(|operator::Installed { deployment, version }| Operator {
-        deployment,
-        version: version.unwrap_or_else(|| "unknown".to_owned()),
+    let operators = found.iter().flat_map(|operators| &operators.found).map(|installed| Operator {
+        deployment: installed.deployment(),
+        version: installed.version.clone().unwrap_or_else(|| "unknown".to_owned()),
+        found_by: if installed.bound { BINDING } else { "Label" },
     });
     tell(args, &Versions { plugin: PLUGIN, operators: Some(operators.collect()), message })
 }
@@ -74,8 +82,9 @@ fn skew(versions: &[&str]) -> Option<String> {
 fn tell(args: &VersionArgs, versions: &Versions) -> Result<Exit, Trouble> {
     output::emit(&args.out, versions, || {
         let mut page = Page::of(&format!("Plugin: {}", versions.plugin));
-        for Operator { deployment, version } in versions.operators.iter().flatten() {
-            page.line(&format!("Operator: {version} ({deployment})"));
+        for Operator { deployment, version, found_by } in versions.operators.iter().flatten() {
+            let by = if *found_by == BINDING { "" } else { ", by its label only" };
+            page.line(&format!("Operator: {version} ({deployment}{by})"));
         }
         if !versions.message.is_empty() {
             page.line(&versions.message);

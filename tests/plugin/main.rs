@@ -10,6 +10,7 @@ mod doctor;
 mod habits;
 mod lint;
 mod many;
+mod operator;
 mod requests;
 mod rollback;
 mod scene;

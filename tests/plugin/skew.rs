@@ -58,7 +58,7 @@ async fn server(date: &str) -> Result<(String, Arc<Server>)> {
     Ok((format!("http://{address}"), state))
 }
 
-fn kubeconfig(server: &str) -> Result<tempfile::NamedTempFile> {
+pub(crate) fn kubeconfig(server: &str) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new()?;
     let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
         "clusters": [{"name": "a", "cluster": {"server": server}}],

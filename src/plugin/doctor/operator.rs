@@ -15,7 +15,7 @@ use crate::plugin::format::Format;
 use crate::plugin::health::unattended;
 use crate::plugin::interrupt::Interrupt;
 use crate::plugin::objects::Task;
-use crate::plugin::operator::leases;
+use crate::plugin::operator::{Leader, leases};
 use crate::plugin::progress::{Asked, Asking, Verdict, acknowledged};
 use crate::plugin::request::{ready_for, request_refresh};
 
@@ -29,11 +29,15 @@ pub(super) async fn check(session: &Session, args: &DoctorArgs, object: Option<&
         report.add("operator", result, message);
         return;
     }
-    let leases = leases(&session.client, session.now()).await;
-    let led = leases.iter().flatten().any(|(held, _)| *held);
-    for (held, message) in leases.iter().flatten() {
-        let result = if *held { Finding::Ok } else { Finding::Problem };
-        report.add("operator", result, message.clone());
+    let leases = leases(&session.client, session.now(), &session.flags).await;
+    let led = leases.iter().any(|leader| leader.held && leader.bound);
+    for Leader { held, bound, message } in leases {
+        let result = match (bound, held) {
+            (true, true) => Finding::Ok,
+            (true, false) => Finding::Problem,
+            (false, _) => Finding::Note,
+        };
+        report.add("operator", result, message);
     }
     match session.list(args.all_namespaces, None).await {
         Ok(seen) => {
