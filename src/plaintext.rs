@@ -45,3 +45,30 @@ impl From<Vec<u8>> for SecretBytes {
         Self(Zeroizing::new(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::{Debug, Display};
+
+    use super::*;
+
+    /// Does not compile if the type implements the trait, because both impls below would apply then.
+    macro_rules! does_not_implement {
+        ($type:ty: $($trait:path),+) => {$({
+            trait Ambiguous<Of> {
+                fn chosen() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            #[allow(dead_code, reason = "only for the compiler")]
+            struct Implemented;
+            impl<T: ?Sized + $trait> Ambiguous<Implemented> for T {}
+            <$type as Ambiguous<_>>::chosen();
+        })+};
+    }
+
+    #[test]
+    fn a_value_can_be_neither_shown_nor_copied_nor_compared() {
+        does_not_implement!(Plaintext: Debug, Display, Clone, Copy, Default, PartialEq, PartialOrd, serde::Serialize, ToString, AsRef<str>);
+        does_not_implement!(SecretBytes: Debug, Display, Clone, Copy, Default, PartialEq, PartialOrd, serde::Serialize, AsRef<[u8]>);
+    }
+}

@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn the_columns_show_only_the_status_and_unknown_fields_are_not_kept() {
+        let definition = serde_json::to_value(definition().unwrap()).unwrap();
+        let columns = definition.pointer("/spec/versions/0/additionalPrinterColumns").unwrap().as_array().unwrap();
+        for column in columns {
+            let path = column["jsonPath"].as_str().unwrap();
+            assert!(path.starts_with(".status.") || path == ".metadata.creationTimestamp", "{path}");
+        }
+        assert_ne!(definition["spec"]["preserveUnknownFields"], true);
+        assert!(definition.pointer("/spec/versions/0/subresources/status").is_some_and(serde_json::Value::is_object));
+    }
+
+    #[test]
     fn the_rule_of_the_version_stage_names_the_reserved_labels() {
         let definition = serde_json::to_value(RotatedSecret::crd()).unwrap();
         let stage = definition

@@ -2,6 +2,7 @@
 
 mod files;
 mod flags;
+mod hardened;
 mod installed;
 mod on_node;
 mod policies;

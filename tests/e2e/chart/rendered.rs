@@ -320,9 +320,17 @@ fn no_rule_has_a_wildcard_or_reaches_what_makes_rights() -> Result<()> {
             documents(&render(&arguments)?)?.iter().filter(|document| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")))
         {
             let rules = role["rules"].to_string();
-            for word in
-                ["\"*\"", "escalate", "bind", "impersonate", "pods/exec", "nodes", "rbac.authorization.k8s.io", "webhookconfigurations"]
-            {
+            for word in [
+                "\"*\"",
+                "escalate",
+                "bind",
+                "impersonate",
+                "pods/exec",
+                "nodes",
+                "rbac.authorization.k8s.io",
+                "webhookconfigurations",
+                "customresourcedefinitions",
+            ] {
                 ensure!(!rules.contains(word), "{about}: {word} in {rules}");
             }
         }
@@ -343,6 +351,25 @@ fn everything_carries_the_releases_labels_and_the_pods_those_of_the_selector() -
                     ensure!(&labels[name] == value, "{about}: {name}");
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// The plugin finds the operator so (`src/plugin/operator.rs`).
+#[test]
+fn a_cluster_role_binding_names_the_account_of_the_operator() -> Result<()> {
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let of = |kind: &str| manifests.iter().filter(|document| document["kind"] == kind).collect::<Vec<_>>();
+        let none = about.ends_with("nothing else") || ["the policies for a namespace", "rights made by others"].contains(&about);
+        ensure!(of("ClusterRoleBinding").is_empty() == none, "{about}");
+        let deployment = of("Deployment").into_iter().next().context("a Deployment")?;
+        for binding in of("ClusterRoleBinding") {
+            let account = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
+            let expected = json!([{"kind": "ServiceAccount", "name": account, "namespace": deployment["metadata"]["namespace"]}]);
+            let label = |object: &Value| object["metadata"]["labels"]["app.kubernetes.io/name"].clone();
+            ensure!(binding["subjects"] == expected && label(binding) == label(deployment), "{about}: {binding}");
         }
     }
     Ok(())

@@ -9,18 +9,35 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
-/// The least that says of itself to be a static program for `machine`, optionally with a loader.
-fn program(dir: &Path, name: &str, machine: u8, loader: Option<&str>) -> PathBuf {
-    let mut bytes = vec![0; 120];
+/// Type, flags, offset and length of a program header.
+type Part = (u32, u32, u64, u64);
+const STACK: Part = (0x6474_e551, 6, 0, 0);
+const RELRO: Part = (0x6474_e552, 4, 0, 0);
+
+/// A program for `machine` with this type and these program headers, and with `rest` behind them.
+fn with_parts(machine: u8, kind: u8, parts: &[Part], rest: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 64];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    bytes[18] = machine;
-    (bytes[32], bytes[54], bytes[56]) = (64, 56, 1);
-    if let Some(loader) = loader {
-        (bytes[64], bytes[64 + 8], bytes[64 + 32]) = (3, 120, u8::try_from(loader.len()).unwrap());
-        bytes.extend(loader.bytes());
+    (bytes[16], bytes[18], bytes[32], bytes[54], bytes[56]) = (kind, machine, 64, 56, u8::try_from(parts.len()).unwrap());
+    for (kind, flags, offset, length) in parts {
+        let mut part = [kind.to_le_bytes(), flags.to_le_bytes()].concat();
+        part.extend(offset.to_le_bytes());
+        part.resize(32, 0);
+        part.extend(length.to_le_bytes());
+        part.resize(56, 0);
+        bytes.extend(part);
     }
+    bytes.extend(rest);
+    bytes
+}
+
+/// The least that says of itself to be a static and protected program for `machine`, optionally with a loader.
+fn program(dir: &Path, name: &str, machine: u8, loader: Option<&str>) -> PathBuf {
+    let loader = loader.unwrap_or_default();
+    let mut parts = vec![STACK, RELRO];
+    parts.extend((!loader.is_empty()).then_some((3, 4, 64 + 3 * 56, loader.len() as u64)));
     let path = dir.join(name);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, with_parts(machine, 3, &parts, loader.as_bytes())).unwrap();
     path
 }
 
@@ -141,6 +158,27 @@ fn what_could_not_run_in_the_image_is_refused() {
     assert!(refused(&dir.path().join("absent")).contains("image/build"));
     fs::write(dir.path().join("cut"), b"\x7fELF\x02\x01").unwrap();
     assert!(refused(&dir.path().join("cut")).contains("cut off"));
+}
+
+#[test]
+fn a_program_without_a_protection_or_over_the_budget_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |bytes: &[u8]| {
+        let path = dir.path().join("program");
+        fs::write(&path, bytes).unwrap();
+        operator(&path, Needs::Nothing, 0).err().map(|error| format!("{error:#}")).unwrap_or_default()
+    };
+    let executable = (STACK.0, 7, 0, 0);
+    for (kind, parts, lacks) in [
+        (2, &[STACK, RELRO][..], "position-independent"),
+        (3, &[STACK], "relocations"),
+        (3, &[RELRO], "stack"),
+        (3, &[executable, RELRO], "stack"),
+    ] {
+        assert!(refused(&with_parts(62, kind, parts, &[])).contains(lacks), "{lacks}");
+    }
+    assert_eq!(refused(&with_parts(62, 3, &[STACK, RELRO], &[])), "");
+    assert!(refused(&with_parts(62, 3, &[STACK, RELRO], &vec![0; 40_000_000])).contains("budget"));
 }
 
 #[test]

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod commands;
+mod dependencies;
+mod hardening;
 mod imports;
 mod layers;
 mod modules;
@@ -117,6 +119,51 @@ fn actions_and_base_images_are_pinned() {
     let (found, wrong) = pinned::unpinned(repository());
     assert!(found > 20, "only {found} references were found");
     assert!(wrong.is_empty(), "pin actions to a commit (with the release as a comment) and images to a digest:\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn workflows_have_a_token_that_reads_and_none_runs_code_of_a_pull_request_with_secrets() {
+    let (found, wrong) = pinned::careless(repository());
+    assert!(found > 1, "only {found} workflows were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for text in [
+        "on: push\n",
+        "permissions: write-all\n",
+        "permissions:\n  contents: write\n",
+        "permissions:\n  contents: read\non: pull_request_target\n",
+    ] {
+        assert!(pinned::is_careless(text), "{text}");
+    }
+}
+
+#[test]
+fn the_lock_has_no_more_crates_than_today_and_no_old_tls() {
+    let lock = std::fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let locked = dependencies::locked(&lock);
+    assert!(locked.len() > 300, "only {} crates were found", locked.len());
+    assert_eq!(dependencies::wrong(&locked), [""; 0]);
+    let mut more = locked;
+    more.insert("rustls", vec!["0.21.12", "0.23.46"]);
+    more.insert("added", vec!["1.0.0"]);
+    assert_eq!(dependencies::wrong(&more).len(), 2, "{:?}", dependencies::wrong(&more));
+}
+
+#[test]
+fn each_item_of_the_hardening_list_has_a_row_and_the_tests_in_it_exist() {
+    assert_eq!(hardening::wrong(repository()), [""; 0]);
+    let wrong = hardening::missing("| 1 | a | `there_is_no_such_test`, `.ci/run` |", "fn there_is_such_a_test() {");
+    assert_eq!(wrong.len(), 58, "57 rows and a test: {wrong:?}");
+}
+
+#[test]
+fn the_verification_of_certificates_is_replaced_in_one_place() {
+    let [operator, ..] = &*MEMBERS;
+    let careless = |file: &String| {
+        let text = std::fs::read_to_string(repository().join(file)).unwrap();
+        ["dangerous()", "accept_invalid_certs", "danger_accept"].iter().any(|word| text.contains(word))
+    };
+    let found: Vec<String> = operator.files().into_iter().filter(careless).collect();
+    assert_eq!(found, ["src/strategy/postgres/tls.rs"], "tests/it/strategies shows what that verifier refuses");
 }
 
 #[test]

@@ -12,6 +12,17 @@ pub(crate) fn unpinned(repository: &Path) -> (usize, Vec<String>) {
     (found.len(), wrong)
 }
 
+/// The number of workflows, and those with a token that may do more by default or that act on pull requests with secrets.
+pub(crate) fn careless(repository: &Path) -> (usize, Vec<String>) {
+    let workflows: Vec<_> = fs::read_dir(repository.join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let wrong = workflows.iter().filter(|path| is_careless(&fs::read_to_string(path).unwrap()));
+    (workflows.len(), wrong.map(|path| path.display().to_string()).collect())
+}
+
+pub(crate) fn is_careless(text: &str) -> bool {
+    !text.contains("\npermissions:\n  contents: read\n\n") || text.contains("pull_request_target")
+}
+
 fn references(path: &Path, read: fn(&str) -> Option<(&str, bool)>) -> Vec<(String, String, bool)> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(path).unwrap();
