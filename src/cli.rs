@@ -109,8 +109,8 @@ pub struct RunArgs {
     /// secret every 10m over long periods.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_ROTATION_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     minimum_rotation_interval: SignedDuration,
-    /// Minimum interval between the versions that rotate and rollback requests create in one AWS secret. The first three
-    /// requests in a row do not wait. 0s turns it off.
+    /// Minimum interval between the versions that rotate and rollback requests create in one AWS secret, and between those
+    /// of changes of spec.value. The first three in a row do not wait. 0s turns it off.
     #[arg(long, env = "ROTATED_SECRETS_MINIMUM_REQUEST_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = interval)]
     minimum_request_interval: SignedDuration,
     /// Allow a minimum rotation interval below 10m, and databases on this machine (loopback). For demonstrations with an

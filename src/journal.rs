@@ -69,8 +69,8 @@ pub struct Entry {
 pub struct Written<'a> {
     /// The version.
     pub version: &'a VersionId,
-    /// The version that it was meant to follow.
-    pub predecessor: &'a VersionId,
+    /// The version that it was meant to follow; `None` for the first value of a secret.
+    pub predecessor: Option<&'a VersionId>,
     /// The version whose value it has, if it is a copy.
     pub copy_of: Option<&'a VersionId>,
 }
@@ -218,19 +218,29 @@ impl Journal {
     pub fn written(&self) -> Option<Written<'_>> {
         let last = self.entries.iter().rfind(|entry| {
             matches!(entry.effect, Effect::Applied { .. })
-                && matches!(
-                    entry.step,
-                    Step::Put { stage: Stage::Current, predecessor: Some(_), .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }
-                )
+                && matches!(entry.step, Step::Put { stage: Stage::Current, .. } | Step::Promote { .. } | Step::RestoreCurrent { .. })
         })?;
         match &last.step {
-            Step::Put { version, predecessor: Some(predecessor), source, .. } => {
+            Step::Put { version, predecessor, source, .. } => {
                 let copy_of = if let Source::Copy { of } = source { Some(of) } else { None };
-                Some(Written { version, predecessor, copy_of })
+                Some(Written { version, predecessor: predecessor.as_ref(), copy_of })
             }
-            Step::Promote { version, from } => Some(Written { version, predecessor: from, copy_of: None }),
+            Step::Promote { version, from } => Some(Written { version, predecessor: Some(from), copy_of: None }),
             _ => None,
         }
+    }
+
+    /// When this reconcile made the version current.
+    pub fn made_current(&self, version: &VersionId) -> Option<Timestamp> {
+        self.entries.iter().rev().find_map(|entry| match (&entry.step, &entry.effect) {
+            (
+                Step::Put { version: current, stage: Stage::Current, .. }
+                | Step::Promote { version: current, .. }
+                | Step::RestoreCurrent { to: current, .. },
+                Effect::Applied { at },
+            ) if current == version => Some(*at),
+            _ => None,
+        })
     }
 
     /// When this reconcile made an external version current again.

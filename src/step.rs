@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 
 use crate::api::{AWSCURRENT, AWSPENDING, Cause};
+use crate::facts::pace::Limited;
 use crate::version_id::VersionId;
 
 /// Where the value of a new version comes from.
@@ -289,9 +290,13 @@ impl Step {
         }
     }
 
-    /// Whether it creates a version that a person requested.
-    pub fn spends_request(&self) -> bool {
-        matches!(self, Self::Put { cause: Cause::Requested | Cause::RolledBack, .. } | Self::RotateNow { .. })
+    /// The limit that counts the version which it creates.
+    pub fn limited(&self) -> Option<Limited> {
+        match self {
+            Self::Put { cause, .. } => Limited::of(*cause),
+            Self::RotateNow { .. } => Some(Limited::Requests),
+            _ => None,
+        }
     }
 
     /// Whether it makes an AWS secret this object's.

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 /// The text on one line. Characters that control a terminal, end a line or reorder text are escaped. Escaping twice
 /// changes nothing.
 pub fn escaped(text: &str) -> String {
+    // Almost all text.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars().fold(String::with_capacity(text.len()), |mut safe, character| {
         match character {
             '\n' | '\r' | '\t' => safe.extend(character.escape_default()),
@@ -49,7 +53,7 @@ pub fn json_escaped(json: &str) -> String {
 /// Control characters, line separators, and the characters that are not shown or change the direction of text
 /// (<https://trojansource.codes>): the general category Cf and the property `Default_Ignorable_Code_Point` of Unicode 16.
 pub fn is_unsafe(character: char) -> bool {
-    character.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
+    character.is_control() || !character.is_ascii() && INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
 /// <https://www.unicode.org/Public/16.0.0/ucd/DerivedCoreProperties.txt>,

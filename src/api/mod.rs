@@ -81,6 +81,8 @@ pub const SECRET_ARN: &str = "rotated-secrets.io/secret-arn";
 pub const RENDERING: &str = "rotated-secrets.io/rendering";
 /// Annotation on the mirrored Secret: when the certificate in it expires.
 pub const NOT_AFTER: &str = "rotated-secrets.io/not-after";
+/// Annotation on the mirrored Secret: `LastChangedDate` of the AWS secret when the operator wrote it.
+pub const LAST_CHANGED: &str = "rotated-secrets.io/last-changed-date";
 /// Annotation on a RotatedSecret: request to rotate now. The value is a token chosen by the requester.
 pub const ROTATE: &str = "rotated-secrets.io/rotate";
 /// Annotation on a RotatedSecret: request to restore the value of an earlier version, `<token>:<version id>` or

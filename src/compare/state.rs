@@ -9,7 +9,7 @@ use super::{Current, Input, LambdaState, Need, Ownership, Pending};
 use crate::api::{AWSCURRENT, AWSPREVIOUS};
 use crate::command::SecretRef;
 use crate::desired::Desired;
-use crate::facts::{Access, AwsSecret, Claims, Place, Repairs, Replica, StatusFacts};
+use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StatusFacts};
 use crate::failure::Failed;
 use crate::journal::Journal;
 use crate::version_id::VersionId;
@@ -35,8 +35,8 @@ pub struct Observation {
     pub status: StatusFacts,
     /// What this reconcile did.
     pub journal: Journal,
-    /// Up to when this process has charged requests that created versions.
-    pub charged: Option<Timestamp>,
+    /// Up to when this process has charged versions.
+    pub charged: Charged,
 }
 
 impl Observation {
@@ -152,6 +152,8 @@ pub enum MirrorState {
         intact: bool,
         /// When the operator last wrote it.
         written: Option<Timestamp>,
+        /// `LastChangedDate` of the AWS secret at that time.
+        changed: Option<Timestamp>,
         /// Its resourceVersion.
         revision: Option<String>,
     },
@@ -172,6 +174,7 @@ pub(super) fn mirror(input: Input<'_>) -> MirrorState {
         version: found.version.clone(),
         intact: found.intact || confirmed,
         written: found.written,
+        changed: found.changed,
         revision: found.revision.clone(),
     }
 }

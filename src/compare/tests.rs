@@ -111,6 +111,7 @@ impl Scene {
             version: Some(id("current")),
             intact: true,
             written: Some(ago(HOUR)),
+            changed: Some(ago(2 * HOUR)),
             revision: Some("7".to_owned()),
             ..MirrorFacts::default()
         };

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use claims::{Claims, Repairs};
+pub use pace::Charged;
 pub use removal::{Remains, SecretLeft, StagedLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
@@ -37,8 +38,8 @@ pub struct Facts {
     pub place: Place,
     /// Single versions and documents that were read because a comparison needed them.
     pub reads: Reads,
-    /// Up to when this process has charged requests that created versions ([`pace`]).
-    pub charged: Option<Timestamp>,
+    /// Up to when this process has charged versions.
+    pub charged: Charged,
 }
 
 /// Where the AWS secret is, compared with where the spec and the flags put it today.
@@ -98,6 +99,8 @@ pub struct MirrorFacts {
     pub intact: bool,
     /// When the operator last wrote it, to the second.
     pub written: Option<Timestamp>,
+    /// `LastChangedDate` of the AWS secret at that time.
+    pub changed: Option<Timestamp>,
     /// Its resourceVersion.
     pub revision: Option<String>,
     /// When the certificate in it expires.

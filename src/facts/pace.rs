@@ -1,6 +1,6 @@
-//! How fast requests may create versions: a generic cell rate algorithm. Each version that a request created is charged
-//! with one interval, and a few may be charged in advance. Anyone may change an annotation in a loop, and AWS has a quota
-//! of versions.
+//! How fast requests and changes of the declaration may create versions: a generic cell rate algorithm. Each version is
+//! charged with one interval, and a few may be charged in advance. A person or a template may change an object in a loop,
+//! and AWS has a quota of versions.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,58 @@ use jiff::{SignedDuration, Timestamp};
 use super::status::StatusFacts;
 use crate::api::Cause;
 
-/// So many requests in a row do not wait: a person who corrects a mistake.
+/// So many in a row do not wait: a person who corrects a mistake.
 pub const BURST: i32 = 3;
 /// How far the clock of AWS, which dates the versions, may be ahead.
 const SKEW: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is limited, each by itself: a loop in one of them does not delay the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// Rotate and rollback requests.
+    Requests,
+    /// Changes of `spec.value`.
+    Declarations,
+}
+
+impl Limited {
+    /// The limit for versions with this cause.
+    pub fn of(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Requested | Cause::RolledBack => Some(Self::Requests),
+            Cause::SpecChanged => Some(Self::Declarations),
+            Cause::Created | Cause::Adopted | Cause::Scheduled | Cause::External => None,
+        }
+    }
+}
+
+/// Up to when a process has charged versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Charged {
+    /// Those of requests.
+    pub requests: Option<Timestamp>,
+    /// Those of changes of `spec.value`.
+    pub declarations: Option<Timestamp>,
+}
+
+impl Charged {
+    /// Up to when this limit is charged.
+    pub fn of(self, limited: Limited) -> Option<Timestamp> {
+        match limited {
+            Limited::Requests => self.requests,
+            Limited::Declarations => self.declarations,
+        }
+    }
+
+    /// Charges one more version, created at `now`. A clock that was wrong before is not believed.
+    pub fn add(&mut self, limited: Limited, interval: SignedDuration, now: Timestamp) {
+        let charged = match limited {
+            Limited::Requests => &mut self.requests,
+            Limited::Declarations => &mut self.declarations,
+        };
+        *charged = Some(charge(charged.filter(|charged| credible(*charged, now, interval)), now, interval));
+    }
+}
 
 /// Up to when versions are charged after one more, created at `at`. Never more than [`BURST`] intervals ahead, so a wrong
 /// time is forgotten after one interval.
@@ -21,7 +69,7 @@ pub fn charge(charged: Option<Timestamp>, at: Timestamp, interval: SignedDuratio
     later(from, interval).min(later(at, interval.saturating_mul(BURST)))
 }
 
-/// When the next request may create a version.
+/// When the next version may be created.
 pub fn free_at(charged: Timestamp, interval: SignedDuration) -> Timestamp {
     let ahead = interval.saturating_mul(BURST.saturating_sub(1));
     charged.saturating_sub(ahead).unwrap_or(charged)
@@ -39,11 +87,11 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 impl StatusFacts {
     /// Up to when the versions in the history are charged. Its times are not trusted: one in the future was written by
     /// someone else, or by a wrong clock.
-    pub fn charged(&self, interval: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    pub fn charged(&self, limited: Limited, interval: SignedDuration, now: Timestamp) -> Option<Timestamp> {
         // The oldest entry of a version says why it was created. A label that someone moved back makes another one.
         let first: BTreeMap<_, _> = self.history.iter().map(|entry| (&entry.version, entry)).collect();
-        let requested = first.into_values().filter(|entry| matches!(entry.cause, Cause::Requested | Cause::RolledBack));
-        let mut times: Vec<Timestamp> = requested.map(|entry| entry.time).filter(|time| *time <= later(now, SKEW)).collect();
+        let counted = first.into_values().filter(|entry| Limited::of(entry.cause) == Some(limited));
+        let mut times: Vec<Timestamp> = counted.map(|entry| entry.time).filter(|time| *time <= later(now, SKEW)).collect();
         times.sort_unstable();
         times.into_iter().fold(None, |charged, time| Some(charge(charged, time.min(now), interval)))
     }
@@ -67,10 +115,20 @@ mod tests {
         StatusFacts { history: entries.iter().map(entry).collect(), ..StatusFacts::default() }
     }
 
-    /// Seconds from now until the next request is carried out.
+    /// Seconds from now until the next request is carried out. Changes of the declaration wait as long after their like.
     fn wait(entries: &[(&str, i64, Cause)], interval: SignedDuration) -> i64 {
-        let charged = status(entries).charged(interval, at(NOW));
-        charged.map_or(0, |charged| (free_at(charged, interval).as_second() - NOW).max(0))
+        let seconds = |limited, entries: &[(&str, i64, Cause)]| {
+            let charged = status(entries).charged(limited, interval, at(NOW));
+            charged.map_or(0, |charged| (free_at(charged, interval).as_second() - NOW).max(0))
+        };
+        let redeclared = entries.iter().map(|(version, time, cause)| match Limited::of(*cause) {
+            Some(Limited::Requests) => (*version, *time, Cause::SpecChanged),
+            Some(Limited::Declarations) => (*version, *time, Cause::Requested),
+            None => (*version, *time, *cause),
+        });
+        let waits = seconds(Limited::Requests, entries);
+        assert_eq!(seconds(Limited::Declarations, &redeclared.collect::<Vec<_>>()), waits, "{entries:?}");
+        waits
     }
 
     #[test]
@@ -119,7 +177,11 @@ mod tests {
                 let charged = charge(Some(time), time, interval);
                 assert!(free_at(charged, interval) <= charged);
                 assert!(credible(charged, time, interval));
-                assert!(status(&[("a", NOW, Cause::Requested)]).charged(interval, time).is_none_or(|charged| charged >= time.min(at(NOW))));
+                assert!(
+                    status(&[("a", NOW, Cause::Requested)])
+                        .charged(Limited::Requests, interval, time)
+                        .is_none_or(|charged| charged >= time.min(at(NOW)))
+                );
             }
         }
     }

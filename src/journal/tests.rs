@@ -221,8 +221,16 @@ fn one_step_writes_a_current_version_if_it_was_applied_and_puts_or_promotes_one(
     every(|kind, name, journal| {
         let written = [StepKind::Put, StepKind::Promote].contains(&kind) && name == "applied";
         let (version, predecessor) = (id("v"), id("u"));
-        let expected = Written { version: &version, predecessor: &predecessor, copy_of: None };
+        let expected = Written { version: &version, predecessor: Some(&predecessor), copy_of: None };
         assert_eq!(journal.written(), written.then_some(expected), "{kind:?} {name}");
+    });
+}
+
+#[test]
+fn a_version_is_current_since_this_reconcile_put_promoted_or_restored_it() {
+    every(|kind, name, journal| {
+        let makes = [StepKind::Put, StepKind::Promote, StepKind::RestoreCurrent].contains(&kind) && name == "applied";
+        assert_eq!(journal.made_current(&id("v")), makes.then_some(at(10)), "{kind:?} {name}");
     });
 }
 
@@ -238,7 +246,7 @@ fn the_last_step_that_makes_a_version_current_counts() {
         ("staged, not promoted", vec![(staged("v"), "applied"), (promote("v", "u"), "absent")], None),
         ("a copy", vec![(put("v", Some("u"), Stage::Current, copy()), "applied")], Some(("v", "u", Some("old")))),
         ("a copy that exists", vec![(put("v", Some("u"), Stage::Current, copy()), "exists")], None),
-        ("a version without predecessor", vec![(first, "applied")], None),
+        ("the first value", vec![(first, "applied")], Some(("v", "", None))),
         ("restored after it", vec![(composed("v", "u"), "applied"), (restore("x", "v"), "applied")], None),
         ("not restored", vec![(composed("v", "u"), "applied"), (restore("x", "v"), "absent")], Some(("v", "u", None))),
         ("restored before it", vec![(restore("x", "t"), "applied"), (composed("v", "x"), "applied")], Some(("v", "x", None))),
@@ -247,8 +255,9 @@ fn the_last_step_that_makes_a_version_current_counts() {
         ("other steps after it", vec![(composed("v", "u"), "applied"), (staged("w"), "applied")], Some(("v", "u", None))),
     ] {
         let journal = journal(&entries);
-        let found = journal.written().map(|found| (found.version.clone(), found.predecessor.clone(), found.copy_of.cloned()));
-        let expected = expected.map(|(version, predecessor, of)| (id(version), id(predecessor), of.map(id)));
+        let found = journal.written().map(|found| (found.version.clone(), found.predecessor.cloned(), found.copy_of.cloned()));
+        let expected =
+            expected.map(|(version, predecessor, of)| (id(version), Some(predecessor).filter(|id| !id.is_empty()).map(id), of.map(id)));
         assert_eq!(found, expected, "{name}");
     }
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::Reason;
-use crate::api::{ADOPT_BY, FIELD_MANAGER, MANAGED_BY, NOT_AFTER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::api::{ADOPT_BY, FIELD_MANAGER, LAST_CHANGED, MANAGED_BY, NOT_AFTER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef};
 use crate::desired::Target;
@@ -119,7 +119,8 @@ fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) ->
         manager: writers.foreign_manager.as_deref().map(shown),
     };
     let not_after = annotation(&metadata, NOT_AFTER).and_then(|time| time.parse().ok());
-    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, revision, not_after, claims };
+    let changed = annotation(&metadata, LAST_CHANGED).and_then(|time| time.parse().ok());
+    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, changed, revision, not_after, claims };
     MirrorMetadata { facts, arn: annotation(&metadata, SECRET_ARN).map(str::to_owned), writers, metadata }
 }
 
@@ -133,6 +134,8 @@ pub struct Contents<'a> {
     pub arn: &'a str,
     /// The version.
     pub version: &'a VersionId,
+    /// `LastChangedDate` of the AWS secret, or when the operator has changed it since.
+    pub changed: Option<Timestamp>,
     /// When the certificate in the data expires.
     pub not_after: Option<Timestamp>,
     /// The data.
@@ -150,11 +153,12 @@ pub async fn write(
     before: Option<&MirrorMetadata>,
     contents: Contents<'_>,
 ) -> Result<(), Failure> {
-    let Contents { arn, version, not_after, data } = contents;
+    let Contents { arn, version, changed, not_after, data } = contents;
     let namespace = object.namespace().unwrap_or_default();
     let rendering = target.rendering(data.keys().map(String::as_str));
-    let not_after = not_after.map(|time| time.to_string());
+    let (changed, not_after) = (changed.map(|time| time.to_string()), not_after.map(|time| time.to_string()));
     let mut ours = vec![(VERSION_ID, version.as_str()), (SECRET_ARN, arn), (RENDERING, &rendering)];
+    ours.extend(changed.as_deref().map(|time| (LAST_CHANGED, time)));
     ours.extend(not_after.as_deref().map(|time| (NOT_AFTER, time)));
     let secret = Secret {
         metadata: ObjectMeta {
@@ -201,7 +205,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, name: &str, seen: 
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
         "labels": {MANAGED_BY.0: null},
-        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null, NOT_AFTER: null},
+        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null, LAST_CHANGED: null, NOT_AFTER: null},
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager={FIELD_MANAGER}");
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;

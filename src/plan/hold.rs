@@ -13,7 +13,7 @@ use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::compare::{Manager, Pending, SecretState};
 use crate::desired::{Delivery, Desired};
-use crate::facts::pace;
+use crate::facts::pace::{self, Limited};
 use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
@@ -26,7 +26,7 @@ pub(super) enum Hold {
     Failed(Failed),
     /// Something that the conditions report.
     Obstacle(Refusal),
-    /// Requests follow each other too quickly: this one waits until then.
+    /// Requests, or changes of the declaration, follow each other too quickly: this one waits until then.
     TooSoon(Timestamp),
     /// AWS may show an old state.
     Inconsistent,
@@ -48,9 +48,8 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
         return Some(Hold::Obstacle(refusal));
     }
     // A version that is staged was counted when it was written.
-    if matches!(intent.cause, Cause::Requested | Cause::RolledBack)
-        && intent.source.is_some()
-        && let Some(until) = too_soon(situation)
+    if let Some(limited) = Limited::of(intent.cause).filter(|_| intent.source.is_some())
+        && let Some(until) = too_soon(situation, limited)
     {
         return Some(Hold::TooSoon(until));
     }
@@ -85,6 +84,7 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
         }
         // A rotation that is due does not wait for it.
         Hold::TooSoon(until) => {
+            let delay = if redeclared { delay_change } else { delay };
             delay(until, examined);
             false
         }
@@ -147,18 +147,29 @@ fn announce(situation: &Situation<'_>, intent: &Intent, examined: &mut Examined)
     examined.wake.at([situation.now]);
 }
 
-/// Until when a request waits, because requests create versions too quickly.
-pub(super) fn too_soon(situation: &Situation<'_>) -> Option<Timestamp> {
+/// Until when a version waits, because too many were created.
+pub(super) fn too_soon(situation: &Situation<'_>, limited: Limited) -> Option<Timestamp> {
     let Situation { want, seen, now, .. } = *situation;
     let interval = want.request_interval;
-    let remembered = seen.charged.filter(|charged| pace::credible(*charged, now, interval));
-    let charged = seen.status.charged(interval, now).into_iter().chain(remembered).max()?;
+    let remembered = seen.charged.of(limited).filter(|charged| pace::credible(*charged, now, interval));
+    let charged = seen.status.charged(limited, interval, now).into_iter().chain(remembered).max()?;
     Some(pace::free_at(charged, interval)).filter(|until| *until > now)
 }
 
 /// An open request waits until then.
 pub(super) fn delay(until: Timestamp, examined: &mut Examined) {
     examined.requests.held_until = Some(until);
+    examined.wake.at([until]);
+}
+
+/// A change of the declaration waits until then. A requested or due rotation carries it out earlier.
+fn delay_change(until: Timestamp, examined: &mut Examined) {
+    let message = format!(
+        "spec.value changed: the new version waits until {until}, because spec.value changes too quickly (three times in a row, then once in \
+         each --minimum-request-interval of the operator). Look whether a template writes another value each time. A requested rotation \
+         carries the change out now"
+    );
+    examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
     examined.wake.at([until]);
 }
 

@@ -21,6 +21,7 @@ use crate::api::AWSPENDING;
 use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::desired::{Desired, LambdaRotation, Rotation};
+use crate::facts::pace::Limited;
 use crate::journal::{CONSISTENCY_WINDOW, Remedy};
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -88,7 +89,7 @@ fn declared(situation: &Situation<'_>, lambda: &LambdaRotation, examined: &mut E
     let mut request = open_request(situation);
     if request.is_none() {
         examined.requests.rotate.clone_from(&situation.want.rotate_request);
-    } else if let Some(until) = too_soon(situation) {
+    } else if let Some(until) = too_soon(situation, Limited::Requests) {
         delay(until, examined);
         request = None;
     }

@@ -15,7 +15,9 @@ pub(super) fn restore(situation: &Situation<'_>) -> Option<Step> {
     let Situation { seen, secret, current, .. } = situation;
     let external = match seen.journal.written() {
         // This reconcile knows which version ours was meant to follow.
-        Some(written) => secret.previous().filter(|previous| *previous != written.predecessor && current.version == *written.version)?,
+        Some(written) => {
+            secret.previous().filter(|previous| Some(*previous) != written.predecessor && current.version == *written.version)?
+        }
         None => lost_earlier(situation)?,
     };
     Some(Step::RestoreCurrent { to: external.clone(), from: current.version.clone() })

@@ -118,7 +118,9 @@ fn write(situation: &Situation<'_>, version: VersionId) -> Result<Mirrored, Step
         }
         MirrorState::Ours { version: None, .. } => Err(replace(false)),
         MirrorState::Ours { .. } if pinned_by_id(want) => Err(replace(false)),
-        MirrorState::Ours { version: Some(held), written, .. } => follow(situation, version, written.filter(|_| believed(situation, held))),
+        MirrorState::Ours { version: Some(held), written, changed, .. } => {
+            follow(situation, version, Write::credible(situation, held, *written, *changed))
+        }
     }
 }
 
@@ -132,19 +134,43 @@ fn believed(situation: &Situation<'_>, held: &VersionId) -> bool {
     !older && (known() || explain(want, &seen.status, &secret.labels, held, *now).is_some())
 }
 
+/// The last write of the Secret.
+struct Write<'a> {
+    /// The version that it has since.
+    version: &'a VersionId,
+    /// When it was written, in whole seconds, by the clock of the API server or, if that is later, of AWS.
+    written: Timestamp,
+    /// When AWS had changed last, by its clock.
+    changed: Option<Timestamp>,
+}
+
+impl<'a> Write<'a> {
+    /// `None` if the dates were not written by us.
+    fn credible(situation: &Situation<'_>, version: &'a VersionId, written: Option<Timestamp>, changed: Option<Timestamp>) -> Option<Self> {
+        let in_the_future = |time: &Timestamp| time.duration_since(situation.now) > CONSISTENCY_WINDOW;
+        let written = written.filter(|written| !in_the_future(written) && believed(situation, version))?;
+        let changed = changed.filter(|changed| !in_the_future(changed));
+        Some(Self { version, written: changed.map_or(written, |changed| changed.max(written)), changed })
+    }
+
+    /// Whether this state of AWS is younger than the write. The dates of AWS tell that without the clock of the API server.
+    fn precedes(&self, situation: &Situation<'_>) -> bool {
+        let Some(shown) = situation.secret.last_changed else { return false };
+        // The version was current when it was written. It was staged before.
+        let staged = situation.is_staged(self.version);
+        !staged && self.changed.map_or_else(|| shown.duration_since(self.written) > SignedDuration::from_secs(1), |changed| shown > changed)
+    }
+}
+
 /// AWS shows another version than the mirror's. AWS may show an old state: only a change that is younger than the mirror
 /// is followed at once.
-fn follow(situation: &Situation<'_>, version: VersionId, written: Option<Timestamp>) -> Result<Mirrored, Step> {
-    // A time in the future was not written by us.
-    let credible = |written: &Timestamp| written.duration_since(situation.now) <= CONSISTENCY_WINDOW;
-    let Some(written) = written.filter(credible) else { return Err(Step::ReplaceMirror { version, confirm: true }) };
+fn follow(situation: &Situation<'_>, version: VersionId, last: Option<Write<'_>>) -> Result<Mirrored, Step> {
+    let Some(last) = last else { return Err(Step::ReplaceMirror { version, confirm: true }) };
     let ours = situation.seen.journal.written().is_some_and(|wrote| *wrote.version == version);
-    // Kubernetes keeps whole seconds.
-    let younger = |changed: Timestamp| changed.duration_since(written) > SignedDuration::from_secs(1);
-    if ours || situation.secret.last_changed.is_some_and(younger) {
+    if ours || last.precedes(situation) {
         return Err(Step::ReplaceMirror { version, confirm: false });
     }
-    let consistent_at = written.saturating_add(CONSISTENCY_WINDOW).unwrap_or(situation.now);
+    let consistent_at = last.written.saturating_add(CONSISTENCY_WINDOW).unwrap_or(situation.now);
     if situation.now >= consistent_at {
         return Err(Step::ReplaceMirror { version, confirm: true });
     }

@@ -32,7 +32,7 @@ use crate::compare::{Current, Difference, Drift, LambdaState, Manager, MirrorSta
 use crate::desired::fixture::{self, declared};
 use crate::desired::{Pin, Rotation};
 use crate::facts::{
-    AbandonedFact, Access, Claims, DeclaredFacts, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts,
+    AbandonedFact, Access, Charged, Claims, DeclaredFacts, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts,
 };
 use crate::journal::{Effect, Journal, Remedy, Unfit};
 use crate::refusal::Refusal;
@@ -150,7 +150,7 @@ fn missing(world: &mut Observation, version: &str) {
 }
 
 fn mirrored(version: &str) -> MirrorState {
-    MirrorState::Ours { version: Some(id(version)), intact: true, written: Some(at(NOW - 50)), revision: None }
+    MirrorState::Ours { version: Some(id(version)), intact: true, written: Some(at(NOW - 50)), changed: None, revision: None }
 }
 
 fn recorded(version: &str) -> HistoryFact {
@@ -175,7 +175,7 @@ fn seen() -> Observation {
             ..StatusFacts::default()
         },
         journal: Journal::default(),
-        charged: None,
+        charged: Charged::default(),
     }
 }
 

@@ -255,7 +255,9 @@ impl Reconciler<'_> {
             Err(unfit) => return Ok(self.unfit(version, unfit)),
         };
         let not_after = certificate::expiry(&data, &target.layout, want.value.as_ref());
-        let contents = mirror::Contents { arn: &secret.arn, version, not_after, data };
+        // After a write of this reconcile, AWS may still show the state before.
+        let changed = secret.last_changed.max(self.journal.made_current(version));
+        let contents = mirror::Contents { arn: &secret.arn, version, changed, not_after, data };
         mirror::write(&self.ctx.client, &self.weaknesses.owner(&self.object), target, self.mirror.as_ref(), contents).await?;
         if let Some((_, since)) = self.applied_version.take_if(|(applied, _)| applied == version) {
             self.ctx.metrics.target_gap(want.strategy(), since.elapsed());

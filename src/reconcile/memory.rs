@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::RotatedSecretStatus;
 use crate::backoff::{self, Class};
-use crate::facts::pace;
+use crate::facts::pace::{Charged, Limited};
 
 /// How many entries each of the two generations has. Twice as many are remembered at most.
 const MANY: usize = 16 * 1024;
@@ -53,8 +53,8 @@ struct Entry {
     unreported: Option<(u32, Timestamp)>,
     unwritable: Option<Unwritable>,
     written: Option<Written>,
-    /// Up to when requests that created versions are charged ([`pace`]).
-    charged: Option<Timestamp>,
+    /// Up to when versions are charged.
+    charged: Charged,
 }
 
 /// The status could not be written.
@@ -115,19 +115,15 @@ impl Memory {
         generations.earlier.remove(uid);
     }
 
-    /// Up to when requests for an AWS secret are charged. The secret counts, not the object: an object that is created again
+    /// Up to when versions of an AWS secret are charged. The secret counts, not the object: an object that is created again
     /// has another uid, and the same versions.
-    pub(super) fn charged(&self, secret: &str) -> Option<Timestamp> {
-        self.known(secret, |entry| entry.charged)
+    pub(super) fn charged(&self, secret: &str) -> Charged {
+        self.known(secret, |entry| Some(entry.charged)).unwrap_or_default()
     }
 
-    /// A request created a version.
-    pub(super) fn charge(&self, secret: &str, interval: SignedDuration, now: Timestamp) {
-        self.with(secret, |entry| {
-            // A clock that was wrong before is not believed.
-            let earlier = entry.charged.filter(|charged| pace::credible(*charged, now, interval));
-            entry.charged = Some(pace::charge(earlier, now, interval));
-        });
+    /// A version was created.
+    pub(super) fn charge(&self, secret: &str, limited: Limited, interval: SignedDuration, now: Timestamp) {
+        self.with(secret, |entry| entry.charged.add(limited, interval, now));
     }
 
     /// Failures that were not reported.

@@ -147,8 +147,8 @@ impl Reconciler<'_> {
             // What was read is older than this write, also if AWS gives both the same date.
             self.reads.policy = None;
         }
-        if done && step.spends_request() {
-            self.ctx.memory.charge(&want.secret_key(), want.request_interval, (self.ctx.clock)());
+        if let Some(limited) = step.limited().filter(|_| done) {
+            self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());
         }
         self.journal.record(step.clone(), effect);
         if let Some(note) = events::of_step(want, step).filter(|_| done) {

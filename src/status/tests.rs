@@ -21,7 +21,7 @@ use crate::backoff::{self, Class};
 use crate::compare::{Current, Drift, LambdaState, MirrorState, Observation, Ownership, Pending, SecretState};
 use crate::desired::fixture::{self, UID, declared};
 use crate::desired::{Desired, Rotation};
-use crate::facts::{Access, Place, StatusFacts};
+use crate::facts::{Access, Charged, Place, StatusFacts};
 use crate::failure::{Failed, Failure};
 use crate::journal::Journal;
 use crate::plan::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook};
@@ -92,12 +92,18 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             last_changed: Some(at(changed)),
             outdated: None,
         }),
-        mirror: MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(changed + 1)), revision: None },
+        mirror: MirrorState::Ours {
+            version: Some(version.clone()),
+            intact: true,
+            written: Some(at(changed + 1)),
+            changed: None,
+            revision: None,
+        },
         not_after: None,
         claims: crate::facts::Claims::default(),
         status: StatusFacts::default(),
         journal: Journal::default(),
-        charged: None,
+        charged: Charged::default(),
     }
 }
 

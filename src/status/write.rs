@@ -231,7 +231,7 @@ impl Report<'_> {
     }
 
     fn mirror(&self) -> Option<MirrorStatus> {
-        let (MirrorState::Ours { version, written, intact, revision }, Some(target)) = (&self.seen.mirror, &self.want.target) else {
+        let (MirrorState::Ours { version, written, intact, revision, .. }, Some(target)) = (&self.seen.mirror, &self.want.target) else {
             return None;
         };
         // A write of this reconcile changed nothing, although another manager claims fields: at this revision the Secret

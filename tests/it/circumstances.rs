@@ -170,11 +170,6 @@ async fn one_story(story: &Story, wrong: &'static Circumstance, index: usize) ->
         vec![vec![Crash { write: claim, moment: Moment::After }]]
     } else {
         let sampled = (index + wrong.name.len()).checked_rem(writes.len()).map(|write| Crash { write, moment: Moment::After });
-        // What tells such an old read apart is the date of the Secret: that of the API server, whose clock no test advances.
-        let undated = |crash: &Crash| {
-            wrong.name == "stale" && story.steps.contains(&"Promote") && writes.get(crash.write).is_some_and(|write| write == "PUT secrets")
-        };
-        let sampled = sampled.filter(|crash| !undated(crash));
         // A process that never comes to a write does not die there.
         let first = (!writes.is_empty()).then_some(Crash { write: 0, moment: Moment::Before });
         [first, sampled].into_iter().flatten().map(|crash| vec![crash]).collect()

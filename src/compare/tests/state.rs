@@ -10,7 +10,7 @@ fn with_target(target: &Value) -> Desired {
 #[test]
 fn the_mirror_is_unwanted_absent_ours_adoptable_or_foreign() {
     let found = |ours, adoptable| Some(MirrorFacts { ours, adoptable, ..MirrorFacts::default() });
-    let ours = MirrorState::Ours { version: None, intact: false, written: None, revision: None };
+    let ours = MirrorState::Ours { version: None, intact: false, written: None, changed: None, revision: None };
     let none = json!({"creationPolicy": "None"});
     let (plain, adopts) = (json!({}), json!({"adoptionPolicy": "IfAnnotated"}));
     for (name, target, found, expected) in [
@@ -50,6 +50,7 @@ fn a_mirror_of_ours_is_intact_if_it_is_as_laid_out_or_at_the_confirmed_revision(
             version: Some(id("current")),
             intact: expected,
             written: Some(ago(HOUR)),
+            changed: Some(ago(2 * HOUR)),
             revision: revision.map(str::to_owned),
         };
         assert_eq!(scene.compare().unwrap().mirror, expected, "{intact} {confirmed:?} {revision:?}");

@@ -276,12 +276,19 @@ fn a_write_wins_over_a_changed_label_and_only_replaces_the_secret_that_was_seen(
 fn what_was_written_reads_as_intact() {
     let keys = ["password", "username"];
     let rendering = target().rendering(keys);
-    let stamps = [(VERSION_ID, "v2"), (SECRET_ARN, ARN), (RENDERING, &rendering), (NOT_AFTER, "2026-12-01T00:00:00Z")];
+    let stamps = [
+        (VERSION_ID, "v2"),
+        (SECRET_ARN, ARN),
+        (RENDERING, &rendering),
+        (LAST_CHANGED, "2026-11-24T02:00:00.123Z"),
+        (NOT_AFTER, "2026-12-01T00:00:00Z"),
+    ];
     let mut made = metadata(&object(), &target(), None, &stamps);
     made.managed_fields = Some(vec![serde_json::from_value(ours(&keys)).unwrap()]);
     let read = read(&json!({"metadata": made}), &target(), Some(ARN));
     assert!(read.facts.ours && read.facts.intact);
     assert_eq!(read.facts.version, Some(VersionId::from("v2")));
+    assert_eq!(read.facts.changed, Some("2026-11-24T02:00:00.123Z".parse().unwrap()));
     assert_eq!(read.facts.not_after, Some("2026-12-01T00:00:00Z".parse().unwrap()));
 }
 

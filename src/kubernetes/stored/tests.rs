@@ -302,8 +302,8 @@ fn every_annotation_that_is_read_is_kept() {
         let declared = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(": &str = \""));
         let Some((name, text)) = declared.filter(|(_, text)| text.starts_with("rotated-secrets.io/")) else { continue };
         // Tags of AWS secrets, the finalizer, and the annotations of the mirrored Secret, which are read separately.
-        let elsewhere =
-            name.starts_with("TAG_") || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "NOT_AFTER", "ADOPT_BY"].contains(&name);
+        let elsewhere = name.starts_with("TAG_")
+            || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "LAST_CHANGED", "NOT_AFTER", "ADOPT_BY"].contains(&name);
         let key = text.trim_end_matches("\";");
         assert_eq!(ANNOTATIONS.contains(&key), !elsewhere, "{name}");
     }

@@ -7,7 +7,7 @@ use crate::failure::{Failed, Failure};
 
 /// The Secret says that it holds `held`, written a second ago, and AWS has not changed since.
 fn forged(held: &str, history: &[&str]) -> Observation {
-    let mirror = MirrorState::Ours { version: Some(id(held)), intact: true, written: Some(at(NOW - 1)), revision: None };
+    let mirror = MirrorState::Ours { version: Some(id(held)), intact: true, written: Some(at(NOW - 1)), changed: None, revision: None };
     let status = StatusFacts { history: history.iter().map(|version| recorded(version)).collect(), ..seen().status };
     Observation { mirror, status, ..seen() }
 }

@@ -23,7 +23,7 @@ fn refused(mirror: MirrorState) -> Observation {
 #[test]
 fn the_secret_is_repaired_with_the_version_that_it_held_while_aws_refuses_to_restore_the_current_one() {
     let MirrorState::Ours { version, written, .. } = mirrored("current") else { panic!() };
-    let edited = MirrorState::Ours { version, written, intact: false, revision: None };
+    let edited = MirrorState::Ours { version, written, intact: false, changed: None, revision: None };
     let version = || id("current");
     let table = [
         (MirrorState::Absent, Some(Step::CreateMirror { version: version() })),
@@ -39,6 +39,27 @@ fn the_secret_is_repaired_with_the_version_that_it_held_while_aws_refuses_to_res
         // Another version in the Secret would leave no trace of the external one.
         assert_eq!(rest(&want(), &facts).provisioned.unwrap().reason, Reason::AccessDenied, "{mirror:?}");
     }
+}
+
+#[test]
+fn an_external_value_that_came_before_the_first_one_of_the_operator_is_current_again() {
+    let mut facts = Observation { mirror: MirrorState::Absent, ..seen() };
+    let remote = facts.secret.as_mut().unwrap();
+    remote.current = Some(current(0));
+    remote.labels = labels(&[("AWSCURRENT", "current"), ("AWSPREVIOUS", "theirs")]);
+    let first = Step::Put {
+        version: id("current"),
+        cause: Cause::Created,
+        stage: Stage::Current,
+        predecessor: None,
+        source: Source::Compose,
+        label: None,
+    };
+    facts.journal.record(first, Effect::Applied { at: at(NOW) });
+    assert_eq!(step(&want(), &facts), Step::RestoreCurrent { to: id("theirs"), from: id("current") });
+
+    facts.secret.as_mut().unwrap().labels.remove("AWSPREVIOUS");
+    assert_eq!(step(&want(), &facts), Step::CreateMirror { version: id("current") }, "nothing came in between");
 }
 
 #[test]

@@ -72,7 +72,8 @@ pub(super) fn carry_out(world: &mut Observation, step: &Step) {
             world.secret.as_mut().unwrap().labels.remove("AWSPREVIOUS");
         }
         Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } => {
-            world.mirror = MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(NOW)), revision: None };
+            world.mirror =
+                MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(NOW)), changed: None, revision: None };
         }
         Step::ReleaseMirror => world.mirror = MirrorState::Foreign,
         step => in_aws(world.secret.as_mut().unwrap(), step),

@@ -85,12 +85,12 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
     if let Step::CreateMirror { version } | Step::ReplaceMirror { version, .. } | Step::AdoptMirror { version } = step {
         let remote = seen.secret.as_ref().unwrap();
         assert_eq!(Some(version), remote.current.as_ref().map(|c| &c.version), "only what is current is mirrored: {}", facts());
-        if let (MirrorState::Ours { version: Some(held), written: Some(written), .. }, Step::ReplaceMirror { confirm: false, .. }) =
+        if let (MirrorState::Ours { version: Some(held), written: Some(written), changed, .. }, Step::ReplaceMirror { confirm: false, .. }) =
             (&seen.mirror, step)
             && held != version
         {
             let ours = seen.journal.written().is_some_and(|wrote| wrote.version == version);
-            assert!(ours || remote.last_changed.unwrap() > *written, "backwards only after a second read: {}", facts());
+            assert!(ours || remote.last_changed.unwrap() > changed.unwrap_or(*written), "backwards only after a second read: {}", facts());
         }
     }
 }

@@ -44,9 +44,18 @@ fn mirrors() -> Vec<MirrorState> {
         version: version.map(id),
         intact,
         written: written.map(at),
+        changed: None,
         revision: None,
     });
-    [MirrorState::Unwanted, MirrorState::Absent, MirrorState::Foreign, MirrorState::Adoptable].into_iter().chain(ours).collect()
+    let dated = [NOW - 200, NOW - 5].map(|changed| MirrorState::Ours {
+        version: Some(id("other")),
+        intact: true,
+        written: Some(at(NOW - 50)),
+        changed: Some(at(changed)),
+        revision: None,
+    });
+    let others = [MirrorState::Unwanted, MirrorState::Absent, MirrorState::Foreign, MirrorState::Adoptable];
+    others.into_iter().chain(ours).chain(dated).collect()
 }
 
 fn wants() -> Vec<Desired> {

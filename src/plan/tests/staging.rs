@@ -174,3 +174,45 @@ fn the_label_of_an_abandoned_version_is_removed_after_another_one_became_current
         assert_eq!(plan(&want, &world, at(NOW)) == removed, over, "{age}");
     }
 }
+
+#[test]
+fn a_staged_version_that_the_secret_has_was_current_so_the_read_is_older() {
+    let want = with_target();
+    let mut world = staged();
+    world.mirror = MirrorState::Ours { version: Some(version()), intact: true, written: Some(at(NOW - 50)), changed: None, revision: None };
+    // By the clock of AWS, which differs from that of the API server.
+    world.secret.as_mut().unwrap().last_changed = Some(at(NOW - 20));
+    let Next::Rest(rest) = plan(&want, &world, at(NOW)) else { panic!("the Secret would get the version before") };
+    assert_eq!(rest.wake, Some(at(NOW + 70)), "the window of old reads");
+    let later = plan(&want, &world, at(NOW + 70));
+    assert_eq!(later, Next::Do(Step::ReplaceMirror { version: id("current"), confirm: true }), "and not for ever");
+}
+
+#[test]
+fn the_dates_of_aws_tell_an_old_read_whatever_the_clock_of_the_api_server_says() {
+    // When AWS showed the state that the Secret has; when the Secret was written; what AWS shows now; whether it is followed.
+    for (changed, written, shown, followed) in [
+        (Some(NOW + 60), NOW - 50, NOW + 60, false),
+        (Some(NOW + 60), NOW - 50, NOW - 5, false),
+        (Some(NOW + 60), NOW - 50, NOW + 61, true),
+        (Some(NOW - 20), NOW - 600, NOW - 300, false),
+        // Nothing of ours has a date in the future.
+        (Some(NOW + 600), NOW - 50, NOW - 5, true),
+        (Some(NOW - 700), NOW - 50, NOW - 600, true),
+        (Some(NOW - 700), NOW - 50, NOW - 700, false),
+        // Written by an earlier version of the operator.
+        (None, NOW - 50, NOW - 600, false),
+        (None, NOW - 50, NOW - 5, true),
+    ] {
+        let mut world = seen();
+        world.status.history = vec![recorded("other"), recorded("current")];
+        let changed = changed.map(at);
+        world.finalizer = true;
+        world.mirror = MirrorState::Ours { version: Some(id("other")), intact: true, written: Some(at(written)), changed, revision: None };
+        world.secret.as_mut().unwrap().last_changed = Some(at(shown));
+        let next = plan(&with_target(), &world, at(NOW));
+        let follows = next == Next::Do(Step::ReplaceMirror { version: id("current"), confirm: false });
+        assert_eq!(follows, followed, "{changed:?} {written} {shown}: {next:?}");
+        assert!(followed || matches!(next, Next::Rest(_)), "it waits: {next:?}");
+    }
+}

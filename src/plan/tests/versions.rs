@@ -281,7 +281,7 @@ fn a_pinned_version_that_is_only_pending_is_not_mirrored_until_it_is_or_was_curr
 fn a_pinned_version_that_aws_no_longer_has_is_kept_and_only_reported_if_the_secret_cannot_be_repaired() {
     let want = pinned(Pin::Version(id(OLD)));
     for (intact, reason) in [(true, None), (false, Some(Reason::VersionNotFound))] {
-        let mirror = MirrorState::Ours { version: Some(id(OLD)), intact, written: Some(at(NOW - 50)), revision: None };
+        let mirror = MirrorState::Ours { version: Some(id(OLD)), intact, written: Some(at(NOW - 50)), changed: None, revision: None };
         let mut world = Observation { mirror, ..seen() };
         super::missing(&mut world, OLD);
         assert_eq!(rest(&want, &world).mirrored.map(|refusal| refusal.reason), reason, "{intact}");
@@ -423,7 +423,7 @@ fn a_pin_to_the_previous_version_is_the_current_one_until_a_version_has_been_rep
     };
     refused(|world| world.status.history.push(recorded("previous")));
     refused(|world| relabelled(world.secret.as_mut().unwrap(), "rotated-secrets/2", id("previous")));
-    let held = MirrorState::Ours { version: Some(id(OLD)), intact: true, written: Some(at(NOW - 50)), revision: None };
+    let held = MirrorState::Ours { version: Some(id(OLD)), intact: true, written: Some(at(NOW - 50)), changed: None, revision: None };
     let mut world = only();
     world.mirror = held;
     assert_eq!(rest(&want, &world).mirrored.unwrap().reason, Reason::VersionNotFound, "the Secret stays as it is");

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecret};
 use crate::compare::{Drift, LambdaState, MirrorState, Ownership};
 use crate::desired::{Rotation, fixture};
-use crate::facts::{Access, Claims, Place, StatusFacts};
+use crate::facts::{Access, Charged, Claims, Place, StatusFacts};
 use crate::failure::Failed;
 use crate::journal::{Effect, Journal};
 use crate::refusal::Refusal;
@@ -51,7 +51,7 @@ fn seen(pending: Pending, journal: Journal) -> Observation {
         claims: Claims::default(),
         status: StatusFacts::default(),
         journal,
-        charged: None,
+        charged: Charged::default(),
         not_after: None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use futures::future::BoxFuture;
-use rotated_secrets::api::Cause;
+use rotated_secrets::api::{ADOPT_BY, Cause};
 use rotated_secrets::reconcile::{Context, reconcile};
 use serde_json::{Value, json};
 use testkit::emulator::{Fault, Moment, WriteBarrier};
@@ -150,6 +150,28 @@ async fn meanwhile<T>(stage: &Stage, effect: &'static str, others: impl Future<O
     });
     stage.world.emulator.set_write_barrier(None);
     acted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_value_that_came_just_before_the_first_one_of_the_operator_is_current_again() -> Result<()> {
+    let stage = Stage::new("concurrent").await?;
+    let external = stage.external_writer();
+    external.act("CreateSecret", &json!({"Name": stage.aws_name("app"), "ClientRequestToken": "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11"}))?;
+    let adopter = json!({"Key": ADOPT_BY, "Value": format!("{}/app", stage.world.namespace)});
+    external.act("TagResource", &json!({"SecretId": stage.aws_name("app"), "Tags": [adopter]}))?;
+    let mut spec = spec();
+    spec["aws"] = json!({"adoptionPolicy": "IfTagged"});
+    stage.world.create("app", spec).await?;
+    meanwhile(&stage, "PutSecretValue", async {
+        let theirs = json!({"SecretId": stage.aws_name("app"), "SecretString": r#"{"username":"admin","password":"theirs"}"#, "ClientRequestToken": "5d1c7f0a-9b0e-4a53-8c1f-3c1a9f6e2b77"});
+        external.act("PutSecretValue", &theirs)?;
+        Ok(())
+    })
+    .await?;
+    stage.settle("app").await?;
+    ensure!(stage.value("app")["password"] == "theirs", "it was lost");
+    stage.world.check_agreement("app").await?;
+    stage.assert_silence("app").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

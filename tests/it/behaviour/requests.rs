@@ -204,6 +204,30 @@ async fn an_object_that_is_created_again_has_the_limit_of_its_aws_secret() -> Re
     Ok(())
 }
 
+/// A template with a random text does this at each of its runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_declarations_in_a_loop_make_three_versions_and_the_last_one_follows_after_the_interval() -> Result<()> {
+    let stage = limited().await?;
+    for note in 0..10 {
+        stage.world.patch("app", json!({"spec": {"value": {"data": {"note": format!("run {note}")}}}})).await?;
+        stage.settle("app").await?;
+    }
+    assert_eq!(stage.versions("app"), 1 + 3);
+    let message = stage.expect("app", "Ready", "False", "Progressing").await?;
+    ensure!(message.contains("spec.value changes too quickly") && message.contains("--minimum-request-interval"), "{message}");
+    stage.assert_silence("app").await?;
+    stage.lose_status("app").await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.versions("app"), 1 + 3, "another process has only the status, and this one the memory");
+
+    stage.live("app", 11 * MINUTE).await?;
+    assert_eq!(stage.versions("app"), 1 + 3 + 1);
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    ensure!(stage.value("app")["note"] == "run 9", "the last one was carried out");
+    stage.world.check_agreement("app").await?;
+    stage.assert_silence("app").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rollbacks_share_the_limit_and_the_administrator_can_turn_it_off() -> Result<()> {
     let mut stage = limited().await?;
