@@ -183,6 +183,7 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
     let state = state(object, &status, unattended.is_some(), now);
     let rotation_suspended = object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend);
     let because = reason_of_suspension(object).filter(|_| object.spec.suspend || rotation_suspended);
+    let by_namespace = suspended_by_namespace(object).is_some();
     let said = || ready.map(|ready| ready.message.clone());
     let message = match state {
         State::Ready => None,
@@ -199,13 +200,17 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
             let unpin = flags.within(&object.namespace().unwrap_or_default()).plugin(&format!("unpin {}", object.name_any()));
             format!("{said}; to remove the pin: {unpin}")
         }),
+        // One command for all objects of the namespace, so that they still share a sentence.
+        State::Suspended if by_namespace => said().map(|said| {
+            let resume = flags.within(&object.namespace().unwrap_or_default()).plugin("resume --namespace-wide");
+            format!("{said}; to resume: {resume}")
+        }),
         State::Suspended => said().map(|said| match &because {
             Some(because) => format!("{said} ({because})"),
             None => said,
         }),
         _ => said(),
     };
-    let by_namespace = suspended_by_namespace(object).is_some();
     let paused = by_namespace || object.spec.suspend || rotation_suspended;
     let overdue = status.next_rotation_time.as_ref().filter(|next| next.0 <= now && !paused).map(|next| now.duration_since(next.0));
     let aws = status.aws.clone().unwrap_or_default();

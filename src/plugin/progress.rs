@@ -325,7 +325,8 @@ pub(super) fn obstacle(object: &RotatedSecret, asking: Asking, flags: &Flags) ->
         return Some(format!("{name} is suspended, so the request would have no effect: {}", resume()));
     }
     if let Some(why) = suspended_by_namespace(object) {
-        return Some(format!("the namespace of {name} is suspended, so the request would have no effect: {why}"));
+        let resume = flags.plugin("resume --namespace-wide");
+        return Some(format!("the namespace of {name} is suspended, so the request would have no effect: {why}; to resume: {resume}"));
     }
     if asking == Asking::Rotate
         && let Some(rotation) = object.spec.rotation.as_ref().filter(|rotation| rotation.lambda.is_some())

@@ -71,7 +71,7 @@ fn pending_already(name: &str, pending: &str, version: &str, flags: &Flags) -> S
 /// Output of a dry run.
 fn shown(session: &Session, args: &RollbackArgs, restored: Restored, now: Timestamp) -> Result<Exit, Trouble> {
     let message = format!(
-        "{} would have the value of {} again, according to the current status; nothing was written",
+        "{} would again have the value of {}, according to the current status; nothing was written",
         args.name,
         restored.words(now)
     );

@@ -100,8 +100,9 @@ async fn a_namespace_is_suspended_as_a_whole_and_its_objects_stay_as_they_are() 
     while scene.world.objects().get("db").await?.status.unwrap_or_default().conditions.iter().all(|c| c.reason != "Suspended") {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    scene.run("status").await?.ends(0).says("1 Suspended").says("INC-1, by ");
-    scene.run("rotate db").await?.ends(1).in_one_sentence().says("the namespace of db is suspended").says("INC-1");
+    let resume = scene.command("resume --namespace-wide");
+    scene.run("status").await?.ends(0).says("1 Suspended").says("INC-1, by ").says(&resume);
+    scene.run("rotate db").await?.ends(1).in_one_sentence().says("the namespace of db is suspended").says("INC-1").says(&resume);
     scene.run("resume db").await?.ends(1).in_one_sentence().says("its namespace is").says("resume --namespace-wide");
     assert!(!scene.world.objects().get("db").await?.spec.suspend);
     scene.run("suspend --namespace-wide --as jane").await?.ends(3).in_one_sentence().says("the Namespace").says("--all");
