@@ -16,7 +16,7 @@ use super::restored::{Restored, history};
 use super::versions::resolve;
 use super::wait::Wait;
 use super::{Exit, Trouble, ages};
-use crate::api::{AWSCURRENT, Cause, RotatedSecret};
+use crate::api::{AWSCURRENT, Cause, ROLLBACK, RotatedSecret};
 use crate::text::escaped;
 
 const PREVIOUS: &str = "AWSPREVIOUS";
@@ -113,9 +113,15 @@ fn current(object: &RotatedSecret) -> Option<&str> {
 fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> Result<String, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let see = flags.plugin(&format!("history {name}"));
-    let aws = object.status.clone().unwrap_or_default().aws.unwrap_or_default();
+    let status = object.status.clone().unwrap_or_default();
+    let aws = status.aws.unwrap_or_default();
+    // A request for the current version abandons the staged one.
+    let abandon = status.staged.zip(aws.current_version_id.as_ref()).map(|(staged, current)| {
+        let annotate = flags.kubectl(&format!("annotate rsec {name} {ROLLBACK}=$(date +%s):{current} --overwrite"));
+        format!("version {} is staged; to abandon it and to keep the current version {current}: {annotate}", staged.version_id)
+    });
     if meant == AWSCURRENT {
-        return Err(format!("AWSCURRENT is the value that {name} has now: {see} shows the earlier versions"));
+        return Err(abandon.unwrap_or_else(|| format!("AWSCURRENT is the value that {name} has now: {see} shows the earlier versions")));
     }
     if meant == PREVIOUS {
         let previous = aws.previous_version_id.ok_or_else(|| format!("{name} has no previous version yet: {see}"))?;
@@ -123,7 +129,7 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
     }
     let version = resolve(object, meant, flags)?;
     if aws.current_version_id.as_ref() == Some(&version) {
-        return Err(format!("version {version} is already current: {see}"));
+        return Err(abandon.unwrap_or_else(|| format!("version {version} is already current: {see}")));
     }
     Ok(version)
 }
@@ -194,6 +200,19 @@ mod tests {
             let refusal = find(&object(previous), meant, &Flags::default(), now()).unwrap_err();
             assert!(refusal.contains(words), "{meant}: {refusal}");
         }
+    }
+
+    #[test]
+    fn the_current_version_is_what_a_staged_one_is_abandoned_for() {
+        let mut object = object(Some("abcd"));
+        let staged = json!({"versionId": "dddd", "step": "Apply", "since": "2026-06-01T12:00:00Z"});
+        object.status.as_mut().unwrap().staged = serde_json::from_value(staged).unwrap();
+        for meant in ["cccc", "AWSCURRENT"] {
+            let refusal = find(&object, meant, &Flags::default().within("shop"), now()).unwrap_err();
+            let command = "kubectl annotate rsec db rotated-secrets.io/rollback=$(date +%s):cccc --overwrite -n shop";
+            assert!(refusal.starts_with("version dddd is staged; ") && refusal.ends_with(command), "{refusal}");
+        }
+        assert_eq!(find(&object, "abcd", &Flags::default(), now()).as_deref(), Ok("abcd"));
     }
 
     #[test]
