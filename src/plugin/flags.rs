@@ -7,6 +7,9 @@ use clap::Parser as _;
 use super::args::{Cli, ClusterArgs};
 use crate::command::{quoted, values};
 
+/// The only substitution in a command: a token for a request. It does no harm wherever it is.
+pub(super) const TOKEN: &str = "$(date +%s)";
+
 /// `-n`, and the flags with which the user chose the cluster.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flags {
@@ -102,7 +105,7 @@ fn with(flag: &str, value: &str) -> String {
 /// Whether a shell takes the words as they are, and the version in them is not read as a flag. The words have names of
 /// objects and of versions, which AWS and the API server decide.
 fn plain(words: &str) -> bool {
-    words.split(' ').all(|word| quoted(word) == word)
+    words.replace(TOKEN, "0").split(' ').all(|word| quoted(word) == word)
         && !words.split_once("--to ").is_some_and(|(_, version)| values::is_interpreted(version))
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::answer::{Answer, Outcome};
 use super::args::RollbackArgs;
 use super::connect::Session;
-use super::flags::Flags;
+use super::flags::{Flags, TOKEN};
 use super::interrupt::Interrupt;
 use super::objects::Task;
 use super::progress::Asking;
@@ -117,7 +117,7 @@ fn find(object: &RotatedSecret, meant: &str, flags: &Flags, now: Timestamp) -> R
     let aws = status.aws.unwrap_or_default();
     // A request for the current version abandons the staged one.
     let abandon = status.staged.zip(aws.current_version_id.as_ref()).map(|(staged, current)| {
-        let annotate = flags.kubectl(&format!("annotate rsec {name} {ROLLBACK}=$(date +%s):{current} --overwrite"));
+        let annotate = flags.kubectl(&format!("annotate rsec {name} {ROLLBACK}={TOKEN}:{current} --overwrite"));
         format!("version {} is staged; to abandon it and to keep the current version {current}: {annotate}", staged.version_id)
     });
     if meant == AWSCURRENT {

@@ -141,6 +141,8 @@ async fn a_value_that_was_put_in_aws_just_before_is_what_is_gone_back_from() -> 
     // No reconcile has happened since.
     let name = scene.world.aws_secret("db").context("a secret")?.name;
     let bad = json!({"username": "admin", "password": "typed in the console"}).to_string();
+    // AWS dates each change differently.
+    scene.world.emulator.clock().advance(std::time::Duration::from_secs(1));
     scene.world.emulator.external_writer().put_value(&name, &bad).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let good = scene.world.aws_secret("db").context("a secret")?.versions[1].id.clone();
     let status = scene.world.objects().get("db").await?.status.unwrap_or_default().aws.unwrap_or_default();
