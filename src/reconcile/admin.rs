@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{ALLOWED_HOSTS, RotatedSecret};
+use crate::api::{ALLOWED_HOSTS, PostgresTlsMode, RotatedSecret};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::desired::{Desired, Strategy, glob_allows, is_subdomain};
@@ -16,7 +16,7 @@ use crate::strategy::Credential;
 
 impl Reconciler<'_> {
     /// The user and password of the administrator.
-    pub(super) async fn administrator(&self, namespace: &str, admin: &str, target: &Strategy) -> Result<Credential, Failure> {
+    pub(super) async fn administrator(&self, namespace: &str, admin: &str, target: &Strategy) -> Result<Administrator, Failure> {
         // The name becomes a part of a path, and nothing but an object of this namespace is meant.
         let is_name = is_subdomain(admin);
         let shown = if is_name { admin } else { "with this name" };
@@ -33,16 +33,16 @@ impl Reconciler<'_> {
         let Some(found) = found.filter(|found| found.namespace().as_deref() == Some(namespace) && found.name_any() == admin) else {
             return Err(missing());
         };
-        if !names(&found, target, namespace) {
+        let Some(named) = names(&found, target, namespace) else {
             let host = target.host_and_port();
             return Err(unusable(format!(
                 "does not name the host {host}: declare the same host, port and tls in its spec.rotation.postgres, or set the annotation \
-                 {ALLOWED_HOSTS}: \"{host}\" on it"
+                 {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here"
             )));
-        }
+        };
         let mut reader = Reconciler::new(&found, self.ctx);
         match reader.current_credential().await? {
-            Some(credential) => Ok(credential),
+            Some(credential) => Ok(Administrator { credential, bound: named == Named::ByHost }),
             None => {
                 Err(unusable("has no current value with the fields username and password that may be read: see its conditions".to_owned()))
             }
@@ -61,15 +61,35 @@ impl Reconciler<'_> {
     }
 }
 
-/// Whether the administrator's object says that its credential may be sent to this server.
-fn names(admin: &RotatedSecret, target: &Strategy, namespace: &str) -> bool {
+/// The administrator of a target.
+pub(super) struct Administrator {
+    pub(super) credential: Credential,
+    /// Its object names the host only, so it has not said how the server is verified.
+    pub(super) bound: bool,
+}
+
+/// How the administrator's object names a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// With the same verification.
+    AsServer,
+    /// By its host. Those who write the other object choose the verification.
+    ByHost,
+}
+
+/// How the administrator's object says that its credential may be sent to this server; `None`: it does not.
+fn names(admin: &RotatedSecret, target: &Strategy, namespace: &str) -> Option<Named> {
     let declared = admin.spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
     let same = declared.is_some_and(|postgres| {
         let own = Strategy::of(postgres, namespace);
         own.same_server(target) && (own.server().tls, &own.server().ca) == (target.server().tls, &target.server().ca)
     });
+    if same {
+        return Some(Named::AsServer);
+    }
     let listed = admin.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ALLOWED_HOSTS));
-    same || listed.is_some_and(|listed| glob_allows(listed, &target.host_and_port()))
+    let listed = listed.is_some_and(|listed| glob_allows(listed, &target.host_and_port()));
+    (listed && target.server().tls != PostgresTlsMode::Disable).then_some(Named::ByHost)
 }
 
 #[cfg(test)]
@@ -92,14 +112,21 @@ mod tests {
     #[test]
     fn the_credential_of_an_administrator_is_sent_to_no_server_that_its_object_does_not_name() {
         let target = fixture::strategy();
-        let names = |admin: &RotatedSecret| names(admin, &target, "shop");
+        let found = |admin: &RotatedSecret| names(admin, &target, "shop");
+        let names = |admin: &RotatedSecret| found(admin).is_some();
         for host in ["db", "db.shop", "db.shop.svc"] {
             assert!(names(&admin(host, "VerifyFull", &json!({}))), "{host}");
         }
         assert!(!names(&admin("db", "Disable", &json!({}))), "the connection is verified in another way");
         assert!(!names(&admin("db.other.svc", "VerifyFull", &json!({}))));
         assert!(!names(&admin("10.0.0.7", "VerifyFull", &json!({}))));
-        assert!(names(&admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5432"}))));
+        assert_eq!(found(&admin("db", "VerifyFull", &json!({}))), Some(Named::AsServer));
+        let listed = admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5432"}));
+        assert_eq!(found(&listed), Some(Named::ByHost), "the other object chooses the authority");
+        let mut unverified = target.clone();
+        let Strategy::PostgresSingleUser(server) = &mut unverified else { panic!() };
+        server.tls = PostgresTlsMode::Disable;
+        assert_eq!(super::names(&listed, &unverified, "shop"), None, "anyone on the way could pass the login on");
         assert!(!names(&admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5433"}))));
         let mut own_authority = admin("db", "VerifyFull", &json!({}));
         own_authority.spec.rotation.as_mut().unwrap().postgres.as_mut().unwrap().tls.ca_bundle = Some("another".to_owned());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::act::NewVersion;
+use super::admin::Administrator;
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, PostgresTlsMode};
@@ -169,8 +170,8 @@ impl Reconciler<'_> {
         let alternation = match strategy.alternation() {
             // The other reconcile's future is large.
             Some(Alternation { admin, turns }) => {
-                let credential = Box::pin(self.administrator(of.namespace, admin, strategy)).await?;
-                Some((credential, turns))
+                let administrator = Box::pin(self.administrator(of.namespace, admin, strategy)).await?;
+                Some((administrator, turns))
             }
             None => None,
         };
@@ -201,7 +202,7 @@ impl Reconciler<'_> {
 /// A target with what is needed to call it.
 struct Target<'a> {
     server: Server,
-    alternation: Option<(Credential, &'a Turns)>,
+    alternation: Option<(Administrator, &'a Turns)>,
 }
 
 impl Target<'_> {
@@ -209,7 +210,9 @@ impl Target<'_> {
         let server = &self.server;
         match &self.alternation {
             None => Users::Single(SingleUser { server }),
-            Some((admin, Turns { base, twin })) => Users::Alternating(AlternatingUsers { server, admin, base, twin }),
+            Some((Administrator { credential, bound }, Turns { base, twin })) => {
+                Users::Alternating(AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
+            }
         }
     }
 }

@@ -50,6 +50,8 @@ pub enum Refused {
     ValueUnusable,
     /// The name leads to addresses that are always refused.
     AddressRefused,
+    /// The administrator's connection leads to another server than the one that accepted the object's password.
+    AnotherServer,
     /// The administrator's password is wrong.
     AdminRefused,
     /// The administrator may not create the second user or change a password.
@@ -151,6 +153,7 @@ impl Refused {
             }
             Self::ValueUnusable => "needs the fields username and password, each a text that is not empty",
             Self::AddressRefused => "is at an address that is always refused (loopback, link-local, metadata)",
+            Self::AnotherServer => "shows another certificate to the administrator than to the user: the name must lead to one server",
             Self::AdminRefused => "refuses the password of the user of adminRef",
             Self::AdminNotPermitted => {
                 "does not permit the user of adminRef to manage the users: it needs CREATEROLE, and in PostgreSQL 16 and later ADMIN OPTION for \

@@ -2,8 +2,8 @@
 //! begins, also if its cause is gone.
 
 use super::intent::{Intent, Proposal};
-use crate::api::Abandonment;
 use crate::api::condition::Reason;
+use crate::api::{ABANDONED_LABEL, Abandonment};
 use crate::command::Command;
 use crate::compare::Pending;
 use crate::desired::{RollbackRequest, RollbackTo};
@@ -35,6 +35,10 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
 
 /// Why the staged version does not become current.
 fn to_abandon(situation: &Situation<'_>, version: &VersionId) -> Option<Abandonment> {
+    // The status was lost after the target was asked to forget the version.
+    if situation.secret.labels.get(ABANDONED_LABEL) == Some(version) {
+        return Some(Abandonment::Withdrawn);
+    }
     let recorded = situation.seen.status.staging.target_of(version).is_some();
     if situation.want.strategy.is_none() && recorded {
         return Some(Abandonment::TargetRemoved);

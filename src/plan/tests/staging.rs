@@ -216,3 +216,13 @@ fn the_dates_of_aws_tell_an_old_read_whatever_the_clock_of_the_api_server_says()
         assert!(followed || matches!(next, Next::Rest(_)), "it waits: {next:?}");
     }
 }
+
+#[test]
+fn a_version_that_was_withdrawn_at_the_target_is_abandoned_also_if_the_status_is_lost() {
+    let mut world = staged();
+    world.status.staging.announced = None;
+    world.secret.as_mut().unwrap().labels.insert(crate::api::ABANDONED_LABEL.to_owned(), version());
+    assert_eq!(rest(&with_target(), &world).staging, Some(StagingNews::Abandoned(version(), Abandonment::Withdrawn)));
+    world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why: Abandonment::Withdrawn }];
+    assert_eq!(plan(&with_target(), &world, at(NOW)), abandon());
+}

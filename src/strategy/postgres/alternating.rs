@@ -5,6 +5,7 @@ use super::fence::{Fence, Standing};
 use super::server::Server;
 use super::session::Session;
 use super::sql::{identifier, literal, verifier};
+use super::tls::Certificate;
 use super::twin::{self, Role};
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
@@ -15,6 +16,8 @@ pub struct AlternatingUsers<'a> {
     pub server: &'a Server,
     /// A user that may create roles and change their passwords.
     pub admin: &'a Credential,
+    /// The owner of the administrator's password has not said how the server is verified.
+    pub bound: bool,
     /// The user that the spec names.
     pub base: &'a str,
     /// The second one, which the strategy makes.
@@ -40,10 +43,8 @@ impl AlternatingUsers<'_> {
                 if self.accepts(pending).await? {
                     return Ok(Applied::Already);
                 }
-                if !self.accepts(current).await? {
-                    return Err(Refused::NoPasswordAccepted.into());
-                }
-                let mut session = self.administer().await?;
+                let Some(shown) = self.proof(current).await? else { return Err(Refused::NoPasswordAccepted.into()) };
+                let mut session = self.administer(shown).await?;
                 self.set(&mut session, pending, current, fence).await.map_err(of_admin)?;
                 session.close().await;
                 Ok(Applied::Now)
@@ -87,11 +88,12 @@ impl AlternatingUsers<'_> {
                 self.are_of_the_pair([pending, current])?;
                 let same_user = pending.user == current.user;
                 // Of one user, the server accepts the staged password or the current one.
-                let proven = self.accepts(current).await? || (same_user && self.accepts(pending).await?);
-                if !proven {
-                    return Err(Refused::NoPasswordAccepted.into());
-                }
-                let mut session = self.administer().await?;
+                let shown = match self.proof(current).await? {
+                    None if same_user => self.proof(pending).await?,
+                    shown => shown,
+                };
+                let Some(shown) = shown else { return Err(Refused::NoPasswordAccepted.into()) };
+                let mut session = self.administer(shown).await?;
                 let before = self.withdraw(&mut session, pending, fence, current).await.map_err(of_admin)?;
                 session.close().await;
                 // What the user had before this version is not taken away, also if it is the same password.
@@ -119,18 +121,30 @@ impl AlternatingUsers<'_> {
     }
 
     async fn accepts(&self, credential: &Credential) -> Result<bool, Problem> {
+        Ok(self.proof(credential).await?.is_some())
+    }
+
+    /// Logs in. Gives the certificate of the server that accepted the password, if there is one; `None`: it is refused.
+    async fn proof(&self, credential: &Credential) -> Result<Option<Option<Certificate>>, Problem> {
         match Session::open(self.server, credential).await {
             Ok(session) => {
+                let shown = session.certificate().cloned();
                 session.close().await;
-                Ok(true)
+                Ok(Some(shown))
             }
-            Err(WRONG) => Ok(false),
+            Err(WRONG) => Ok(None),
             Err(problem) => Err(problem),
         }
     }
 
-    async fn administer(&self) -> Result<Session, Problem> {
-        match Session::open_hidden(self.server, self.admin).await {
+    /// `proven`: certificate of the server at which the object's password works. The administrator acts at that server only.
+    async fn administer(&self, proven: Option<Certificate>) -> Result<Session, Problem> {
+        let opened = match (self.bound, proven) {
+            (false, _) => Session::open_hidden(self.server, self.admin).await,
+            (true, Some(certificate)) => Session::open_bound(self.server, self.admin, &certificate).await,
+            (true, None) => Err(Refused::WeakAuthentication.into()),
+        };
+        match opened {
             Err(WRONG) => Err(Refused::AdminRefused.into()),
             opened => opened,
         }

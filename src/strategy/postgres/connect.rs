@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::server::{Addresses, Server};
-use super::tls::{self, Tls};
+use super::tls::{self, Certificate, Tls};
 use crate::strategy::{Problem, Refused, Unknown};
 
 /// What a session runs on.
@@ -21,6 +21,8 @@ pub(super) struct Connection {
     pub(super) verified: bool,
     /// What binds the login to the TLS connection.
     pub(super) end_point: Option<Vec<u8>>,
+    /// The server's certificate; `None`: the connection is not encrypted.
+    pub(super) certificate: Option<Certificate>,
 }
 
 /// Connects. The caller bounds the time.
@@ -31,7 +33,9 @@ pub(super) async fn connect(server: &Server) -> Result<Connection, Problem> {
         Tls::Verify { names, ca } => Some(tls::connector(*names, ca.as_deref())?),
     };
     let mut stream = dial(server).await?;
-    let Some(connector) = connector else { return Ok(Connection { stream: Box::new(stream), verified: false, end_point: None }) };
+    let Some(connector) = connector else {
+        return Ok(Connection { stream: Box::new(stream), verified: false, end_point: None, certificate: None });
+    };
     let mut request = bytes::BytesMut::new();
     postgres_protocol::message::frontend::ssl_request(&mut request);
     stream.write_all(&request).await.map_err(|_| Unknown::ConnectionLost)?;
@@ -42,8 +46,8 @@ pub(super) async fn connect(server: &Server) -> Result<Connection, Problem> {
         _ => return Err(Unknown::ProtocolViolation.into()),
     }
     let stream = tls::encrypt(&connector, &server.host, stream).await?;
-    let end_point = tls::end_point(&stream);
-    Ok(Connection { stream: Box::new(stream), verified: true, end_point })
+    let (end_point, certificate) = (tls::end_point(&stream), tls::certificate(&stream));
+    Ok(Connection { stream: Box::new(stream), verified: true, end_point, certificate })
 }
 
 /// The name is resolved once, and each address is checked and then used as it is.
@@ -75,8 +79,8 @@ fn is_allowed(address: IpAddr, addresses: Addresses) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
         IpAddr::V6(v6) => {
-            // The metadata service of AWS over IPv6.
-            let metadata = v6 == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+            // The metadata service of AWS and EKS Pod Identity over IPv6.
+            let metadata = [0x254, 0x23].map(|last| Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, last)).contains(&v6);
             !(v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast() || metadata)
         }
     }
@@ -98,6 +102,7 @@ mod tests {
             "::",
             "fe80::1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
             "::ffff:169.254.169.254",
             "ff02::1",
         ];

@@ -22,7 +22,12 @@ pub(super) enum Proof {
     Any,
     /// Only so that the server does not learn it (SCRAM).
     Hidden,
+    /// The same, and only in a way that is bound to the TLS connection, so that a server cannot pass the login on.
+    Bound,
 }
+
+/// PostgreSQL's default. With fewer iterations, a server that learns the proof could guess the password.
+const FEWEST_ITERATIONS: u32 = 4096;
 
 /// Logs in. The caller bounds the time.
 pub(super) async fn login(
@@ -31,7 +36,7 @@ pub(super) async fn login(
     credential: &Credential,
     proof: Proof,
 ) -> Result<Wire<Box<dyn super::connect::Stream>>, Problem> {
-    let Connection { stream, verified, end_point } = connection;
+    let Connection { stream, verified, end_point, certificate: _ } = connection;
     let mut wire = Wire::new(stream);
     let parameters =
         [("user", credential.user.as_str()), ("database", database), ("application_name", APPLICATION_NAME), ("client_encoding", "UTF8")];
@@ -52,14 +57,14 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     match code {
         // Nothing was asked for.
         0 => return Err(Refused::PasswordNotRequired.into()),
-        3 | 5 if !verified || proof == Proof::Hidden => return Err(Refused::WeakAuthentication.into()),
+        3 | 5 if !verified || proof != Proof::Any => return Err(Refused::WeakAuthentication.into()),
         3 => wire.send(|buffer| frontend::password_message(password, buffer)).await?,
         5 => {
             let (salt, _) = take(&request).ok_or(Unknown::ProtocolViolation)?;
             let hash = md5_hash(credential.user.as_bytes(), password, salt);
             wire.send(|buffer| frontend::password_message(hash.as_bytes(), buffer)).await?;
         }
-        10 => scram(wire, &request, password, verified, end_point).await?,
+        10 => scram(wire, &request, (password, proof), verified, end_point).await?,
         _ => return Err(Refused::AuthenticationUnsupported.into()),
     }
     match next(wire).await? {
@@ -72,7 +77,7 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
 async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     mechanisms: &[u8],
-    password: &[u8],
+    (password, how): (&[u8], Proof),
     encrypted: bool,
     end_point: Option<Vec<u8>>,
 ) -> Result<(), Problem> {
@@ -85,6 +90,7 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let (binding, mechanism) = match end_point {
         Some(end_point) if bound && encrypted => (ChannelBinding::tls_server_end_point(end_point), SCRAM_SHA_256_PLUS),
+        _ if how == Proof::Bound => return Err(Refused::WeakAuthentication.into()),
         // The server compares this with what it offered, so that nobody takes the offer out.
         Some(_) if plain => (ChannelBinding::unrequested(), SCRAM_SHA_256),
         None if plain => (ChannelBinding::unsupported(), SCRAM_SHA_256),
@@ -93,6 +99,9 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     let mut scram = ScramSha256::new(password, binding);
     wire.send(|buffer| frontend::sasl_initial_response(mechanism, scram.message(), buffer)).await?;
     let (11, challenge) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
+    if how != Proof::Any && iterations(&challenge).is_none_or(|count| count < FEWEST_ITERATIONS) {
+        return Err(Refused::WeakAuthentication.into());
+    }
     // The number of iterations is bounded by the library; even so, other tasks go on meanwhile.
     scram = tokio::task::spawn_blocking(move || scram.update(&challenge).map(|()| scram))
         .await
@@ -102,6 +111,11 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     let (12, proof) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
     // A server that cannot prove it is not the one that the password is for.
     scram.finish(&proof).map_err(|_| Unknown::ProtocolViolation.into())
+}
+
+/// `i=` of the server's first message (RFC 5802).
+fn iterations(challenge: &[u8]) -> Option<u32> {
+    std::str::from_utf8(challenge).ok()?.split(',').find_map(|attribute| attribute.strip_prefix("i="))?.parse().ok()
 }
 
 /// The next message about authentication: its code, and the rest.
@@ -180,6 +194,15 @@ pub(super) fn statement(sql: &str) -> impl FnOnce(&mut BytesMut) -> std::io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_iterations_are_those_of_the_servers_first_message() {
+        for (challenge, expected) in
+            [("r=abc,s=c2FsdA==,i=4096", Some(4096)), ("r=i=9,s=eA==,i=1", Some(1)), ("r=abc,s=eA==", None), ("i=", None)]
+        {
+            assert_eq!(iterations(challenge.as_bytes()), expected, "{challenge}");
+        }
+    }
 
     #[test]
     fn what_the_server_says_is_told_from_what_happened_to_it() {

@@ -8,13 +8,14 @@ use tokio::time::timeout;
 use super::connect::{Stream, connect};
 use super::login::{Proof, login, of_statement, statement};
 use super::server::Server;
+use super::tls::Certificate;
 use super::wire::{Message, Wire, row, sqlstate};
 use crate::strategy::{Credential, Problem, Refused, Unknown};
 
 /// Messages in the answer to one statement.
 const MOST_MESSAGES: usize = 1000;
 /// After this time without a statement the server ends the session: shorter than the time in which another replica takes
-/// over, so that a process that was stopped cannot go on with it. In milliseconds.
+/// over, so that a process that was stopped cannot go on with it, within a transaction or not. In milliseconds.
 const IDLE: u32 = 5000;
 
 /// The rows of an answer.
@@ -25,32 +26,49 @@ pub(super) struct Session {
     wire: Wire<Box<dyn Stream>>,
     /// How long an answer may take.
     patience: Duration,
+    certificate: Option<Certificate>,
 }
 
 impl Session {
     /// Logs in, and sets what every session needs.
     pub(super) async fn open(server: &Server, credential: &Credential) -> Result<Self, Problem> {
-        Self::start(server, credential, Proof::Any).await
+        Self::start(server, credential, Proof::Any, None).await
     }
 
     /// The same for an administrator: the person who chooses the server and its certificate need not be the one whose
     /// password this is, so the server does not learn it.
     pub(super) async fn open_hidden(server: &Server, credential: &Credential) -> Result<Self, Problem> {
-        Self::start(server, credential, Proof::Hidden).await
+        Self::start(server, credential, Proof::Hidden, None).await
     }
 
-    async fn start(server: &Server, credential: &Credential, proof: Proof) -> Result<Self, Problem> {
+    /// The same where the owner of the password has not said how the server is verified: the login is bound to the connection,
+    /// so that nobody passes it on, and the server is the one with this certificate.
+    pub(super) async fn open_bound(server: &Server, credential: &Credential, certificate: &Certificate) -> Result<Self, Problem> {
+        Self::start(server, credential, Proof::Bound, Some(certificate)).await
+    }
+
+    /// The server's certificate; `None`: the connection is not encrypted.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+
+    async fn start(server: &Server, credential: &Credential, proof: Proof, expected: Option<&Certificate>) -> Result<Self, Problem> {
         let opened = timeout(server.limits.connect, async {
             let connection = connect(server).await?;
-            login(connection, &server.database, credential, proof).await
+            let certificate = connection.certificate.clone();
+            if expected.is_some() && certificate.as_ref() != expected {
+                return Err(Problem::from(Refused::AnotherServer));
+            }
+            Ok((login(connection, &server.database, credential, proof).await?, certificate))
         });
-        let wire = opened.await.map_err(|_| Unknown::Timeout)??;
-        let mut session = Self { wire, patience: server.limits.statement };
+        let (wire, certificate) = opened.await.map_err(|_| Unknown::Timeout)??;
+        let mut session = Self { wire, patience: server.limits.statement, certificate };
         // The server gives up first, and says so.
         let millis = server.limits.statement.mul_f64(0.8).as_millis();
         // What the role's own settings may have changed. SET ROLE NONE: the user that logged in, not its default role.
         let begin = format!(
-            "SET search_path TO pg_catalog; SET statement_timeout TO {millis}; SET lock_timeout TO {millis}; SET ROLE NONE; \
+            "SET search_path TO pg_catalog; SET statement_timeout TO {millis}; SET lock_timeout TO {millis}; \
+             SET idle_in_transaction_session_timeout TO {IDLE}; SET ROLE NONE; \
              SET standard_conforming_strings TO on; SET datestyle TO ISO; SET default_transaction_read_only TO off"
         );
         session.run(&begin).await?;

@@ -68,6 +68,17 @@ where
     })
 }
 
+/// A hash of a server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Certificate(Vec<u8>);
+
+/// The certificate of the server.
+pub(super) fn certificate<S>(stream: &TlsStream<S>) -> Option<Certificate> {
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates()?.first()?;
+    Some(Certificate(digest::digest(&digest::SHA256, certificate).as_ref().to_vec()))
+}
+
 /// What binds the login to this TLS connection (`tls-server-end-point`, RFC 5929): a hash of the server's certificate with
 /// the hash function of its signature. `None`: none is defined for it.
 pub(super) fn end_point<S>(stream: &TlsStream<S>) -> Option<Vec<u8>> {

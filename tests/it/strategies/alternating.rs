@@ -32,7 +32,7 @@ impl Pair {
     }
 
     pub(super) fn strategy(&self) -> AlternatingUsers<'_> {
-        AlternatingUsers { server: &self.server, admin: &self.admin, base: &self.base, twin: &self.twin }
+        AlternatingUsers { server: &self.server, admin: &self.admin, bound: true, base: &self.base, twin: &self.twin }
     }
 
     pub(super) fn base(&self, password: &str) -> Credential {
@@ -214,7 +214,7 @@ async fn the_server_and_the_administrator_are_told_apart() -> Result<()> {
     let wrong = credential("told_admin", "another password");
     let apply = async |admin: &Credential, base: &str| {
         let twin = format!("{base}_clone");
-        let strategy = AlternatingUsers { server: &pair.server, admin, base, twin: &twin };
+        let strategy = AlternatingUsers { server: &pair.server, admin, bound: true, base, twin: &twin };
         strategy.apply(&credential(&twin, NEW), &credential(base, OLD), &version(1)).await
     };
     assert_eq!(apply(&wrong, "told").await, refused(Refused::AdminRefused));
@@ -235,7 +235,7 @@ async fn names_and_passwords_that_would_end_a_statement_are_only_text() -> Resul
     let (base, twin) = ("odd\"; DROP ROLE odd_names; --'", "odd\"; DROP ROLE odd_names; --'_clone");
     pair.sql("CREATE ROLE \"odd\"\"; DROP ROLE odd_names; --'\" LOGIN")?;
     pair.postgres.set_password("\"odd\"\"; DROP ROLE odd_names; --'\"", OLD)?;
-    let strategy = AlternatingUsers { server: &pair.server, admin: &pair.admin, base, twin };
+    let strategy = AlternatingUsers { server: &pair.server, admin: &pair.admin, bound: true, base, twin };
     let pending = credential(twin, "'; DROP ROLE odd_names; --");
     assert_eq!(strategy.apply(&pending, &credential(base, OLD), &version(1)).await, Ok(Applied::Now));
     assert_eq!(strategy.verify(&pending).await, Ok(()));
@@ -255,7 +255,7 @@ async fn wherever_an_attempt_ends_the_current_password_works_and_the_next_attemp
             tls: Tls::Disable,
             ..pair.server.clone()
         };
-        let strategy = AlternatingUsers { server: &server, ..pair.strategy() };
+        let strategy = AlternatingUsers { server: &server, bound: false, ..pair.strategy() };
         let answer = strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
         Ok((answer, proxy.seen()))
     };

@@ -154,7 +154,7 @@ async fn the_password_of_the_administrator_is_shown_to_no_server() -> Result<()>
     postgres.set_password("app", OLD)?;
     postgres.set_password("boss", ADMIN)?;
     let (verified, admin): (_, Credential) = (server(postgres.port(), postgres.ca()), credential("boss", ADMIN));
-    let strategy = AlternatingUsers { server: &verified, admin: &admin, base: "app", twin: "app_clone" };
+    let strategy = AlternatingUsers { server: &verified, admin: &admin, bound: false, base: "app", twin: "app_clone" };
     // The user itself sends its password to a server that was verified; the administrator trusts another person's choice.
     for method in ["password", "md5"] {
         postgres.sql(

@@ -2,6 +2,7 @@
 
 mod alternating;
 mod alternating_rights;
+mod bound;
 mod cuts;
 mod hostile;
 mod proxy;
