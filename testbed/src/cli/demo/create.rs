@@ -17,6 +17,8 @@ use super::tools::repository;
 
 pub(super) const EXAMPLE: &str = "examples/db-admin.yaml";
 const DEPLOYMENT: &str = "examples/deployment.yaml";
+/// The Secret that [`DEPLOYMENT`] uses.
+const OTHER: &str = "orders-db";
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
 const SELECTOR: &str = "app=shop";
 /// Long enough for what is shown between two rotations.
@@ -29,7 +31,7 @@ pub(super) async fn create(scenario: &Scenario<'_>) -> Result<()> {
     scenario.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     screen.say(&format!("{EXAMPLE}, with a shorter schedule, is applied with kubectl:"))?;
     let example = fs::read_to_string(repository().join(EXAMPLE)).with_context(|| format!("cannot read {EXAMPLE}"))?;
-    let shortened = shorten(screen, &example)?;
+    let shortened = changed(screen, &example, shorten)?;
     scenario.kubectl_with(&["apply", "-f", "-"], Some(&shortened)).await?;
     scenario.kubectl(&["wait", "--for=condition=Ready", "rsec/db-admin", "--timeout=60s"]).await?;
     let state = scenario.settled("the credential is in AWS and in Kubernetes", PATIENCE, |_| true).await?;
@@ -51,25 +53,34 @@ pub(super) async fn create(scenario: &Scenario<'_>) -> Result<()> {
     screen.ok(&format!("the Secret {NAME} holds version {}, the same value as in AWS: yes", short(&state.current)))
 }
 
-/// Shows the example with its schedule's line replaced.
-fn shorten(screen: &Screen, example: &str) -> Result<String> {
-    let is_schedule = |line: &&str| line.trim_start().starts_with("schedule:");
-    ensure!(example.lines().filter(is_schedule).count() == 1, "expected that {EXAMPLE} has one line `schedule:`; it has another number");
-    let mut shortened = String::new();
+/// Shows `example` without its comments, with every line that `change` replaces, and returns what it shows.
+fn changed(screen: &Screen, example: &str, change: fn(&str) -> Option<String>) -> Result<String> {
+    let mut manifest = String::new();
+    let mut changes = 0;
     for line in example.lines().filter(|line| !line.starts_with('#')) {
-        if is_schedule(&line) {
-            let indent = line.len() - line.trim_start().len();
-            let new = format!("{}schedule: {SCHEDULE}", " ".repeat(indent));
+        if let Some(new) = change(line) {
             screen.removed(line)?;
             screen.added(&new)?;
-            shortened.push_str(&new);
+            manifest.push_str(&new);
+            changes += 1;
         } else {
             screen.output(line)?;
-            shortened.push_str(line);
+            manifest.push_str(line);
         }
-        shortened.push('\n');
+        manifest.push('\n');
     }
-    Ok(shortened)
+    ensure!(changes > 0, "expected a line of the example that the demo changes; there is none");
+    Ok(manifest)
+}
+
+fn shorten(line: &str) -> Option<String> {
+    let indent = line.len() - line.trim_start().len();
+    line.trim_start().starts_with("schedule:").then(|| format!("{}schedule: {SCHEDULE}", " ".repeat(indent)))
+}
+
+/// The example uses the Secret of another example.
+fn use_secret(line: &str) -> Option<String> {
+    line.contains(OTHER).then(|| line.replace(OTHER, NAME))
 }
 
 fn example_username(example: &str) -> Result<&str> {
@@ -110,7 +121,10 @@ pub(super) async fn consume(scenario: &Scenario<'_>) -> Result<()> {
     screen.headline("A workload uses it")?;
     screen.say("There is no node here and no container runs: a SIMULATED kubelet assigns the pods, marks them as running and says what")?;
     screen.say("they would read. All else is real: the Deployment's pods come from kube-controller-manager.")?;
-    scenario.kubectl(&["apply", "-f", DEPLOYMENT]).await?;
+    screen.say(&format!("{DEPLOYMENT}, with the Secret of this demo, is applied with kubectl:"))?;
+    let example = fs::read_to_string(repository().join(DEPLOYMENT)).with_context(|| format!("cannot read {DEPLOYMENT}"))?;
+    let deployment = changed(screen, &example, use_secret)?;
+    scenario.kubectl_with(&["apply", "-f", "-"], Some(&deployment)).await?;
     let deployments: Api<Deployment> = Api::namespaced(scenario.client.clone(), NAMESPACE);
     scenario
         .until("the Deployment's pods are ready", PATIENCE, async || {
@@ -156,4 +170,20 @@ pub(super) async fn views(scenario: &Scenario<'_>, state: &State) -> Result<Vec<
         );
     }
     Ok(views)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_have_the_lines_that_the_demo_changes() {
+        let read = |path: &str| fs::read_to_string(repository().join(path)).expect(path);
+        assert_eq!(read(EXAMPLE).lines().filter_map(shorten).count(), 1, "{EXAMPLE}");
+        let manifest: String = read(DEPLOYMENT).lines().map(|line| use_secret(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+        let deployment: Value = serde_saphyr::from_str(&manifest).expect(DEPLOYMENT);
+        let mounted = deployment.pointer("/spec/template/spec/volumes/0/secret/secretName");
+        let variable = deployment.pointer("/spec/template/spec/containers/0/env/0/valueFrom/secretKeyRef/name");
+        assert_eq!([mounted, variable], [Some(&NAME.into()); 2], "{DEPLOYMENT}");
+    }
 }
