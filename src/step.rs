@@ -72,6 +72,11 @@ pub enum Step {
         /// The staged version.
         version: VersionId,
     },
+    /// See whether the target still accepts the current version.
+    Check {
+        /// The current version.
+        version: VersionId,
+    },
     /// Move `AWSCURRENT` to a version that is staged, if `from` still has it.
     Promote {
         /// The staged version.
@@ -267,6 +272,7 @@ impl Step {
             | Self::Put { version, .. }
             | Self::Apply { version, .. }
             | Self::Verify { version }
+            | Self::Check { version }
             | Self::Promote { version, .. }
             | Self::Abandon { version, .. }
             | Self::Settle { version } => version.as_str(),
@@ -316,6 +322,7 @@ impl Step {
             | Self::Put { version, .. }
             | Self::Apply { version, .. }
             | Self::Verify { version }
+            | Self::Check { version }
             | Self::Promote { version, .. }
             | Self::Abandon { version, .. }
             | Self::Settle { version }

@@ -111,6 +111,8 @@ pub enum Reason {
     AbandonFailed,
     /// The target did not respond, or the connection was lost.
     TargetUnreachable,
+    /// The target refuses the current value, or cannot be used as declared any more.
+    TargetDiverged,
     /// The host of the target is not allowed for this namespace.
     HostNotAllowed,
     /// The Kubernetes Secret is owned by another object.
@@ -138,7 +140,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -178,6 +180,7 @@ impl Reason {
         Self::VerifyFailed,
         Self::AbandonFailed,
         Self::TargetUnreachable,
+        Self::TargetDiverged,
         Self::HostNotAllowed,
         Self::SecretNotOwned,
         Self::Contested,
@@ -226,6 +229,7 @@ impl Reason {
                 | Self::ApplyFailed
                 | Self::VerifyFailed
                 | Self::AbandonFailed
+                | Self::TargetDiverged
                 | Self::HostNotAllowed
                 | Self::SecretNotOwned
                 | Self::Contested

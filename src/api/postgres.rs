@@ -44,6 +44,20 @@ pub struct PostgresSpec {
     /// What a user with the new password must be able to do, beside the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<PostgresVerifySpec>,
+    /// How often the operator logs in with the current value, to see whether the server still accepts it: 5m to 168h, in
+    /// hours, minutes and seconds such as 1h or 90m. If it does not, Rotated and Ready are False with the reason
+    /// `TargetDiverged`, and nothing is changed. 0s means never.
+    #[serde(default = "default_check_interval")]
+    #[schemars(length(min = 2, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h([0-9]{1,5}m)?([0-9]{1,5}s)?$|^[0-9]{1,5}m([0-9]{1,5}s)?$|^[0-9]{1,5}s$') && (duration(self) == duration('0s') || (duration(self) >= duration('5m') && duration(self) <= duration('168h')))").message(
+        "spec.rotation.postgres.checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks"
+    ))]
+    pub check_interval: String,
+}
+
+/// An hour.
+pub fn default_check_interval() -> String {
+    "1h".to_owned()
 }
 
 fn default_port() -> i32 {

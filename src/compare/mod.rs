@@ -43,6 +43,7 @@ pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Jo
         status: status.clone(),
         journal: journal.clone(),
         charged: facts.charged,
+        check_due: facts.check_due,
     })
 }
 

@@ -37,6 +37,8 @@ pub struct Observation {
     pub journal: Journal,
     /// Up to when this process has charged versions.
     pub charged: Charged,
+    /// When the target is asked next whether it accepts the current value; `None`: never.
+    pub check_due: Option<Timestamp>,
 }
 
 impl Observation {

@@ -73,5 +73,6 @@ pub(crate) fn strategy() -> Strategy {
         tls: PostgresTlsMode::VerifyFull,
         ca: None,
         query: None,
+        check_interval: None,
     }))
 }

@@ -1,5 +1,6 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
+use super::strategy::check_interval;
 use crate::api::condition::Reason;
 use crate::api::{OnMissedWindow, PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, RotationSpec, default_suffix};
 use crate::refusal::Refusal;
@@ -35,6 +36,10 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
         (
             postgres.is_some_and(|postgres| twin_length(spec, postgres) > LONGEST_ROLE),
             ".postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters",
+        ),
+        (
+            postgres.is_some_and(|postgres| check_interval(&postgres.check_interval).is_err()),
+            ".postgres.checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
         ),
         (
             postgres.is_some_and(|postgres| postgres.tls.mode == PostgresTlsMode::Disable) && ca.is_some(),

@@ -1,7 +1,16 @@
 //! `spec.rotation.postgres`: the target that has to accept a value before it becomes current.
 
+use std::ops::RangeInclusive;
+
+use jiff::SignedDuration;
+
 use crate::api::{PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, StagedAlternation, StagedPostgres, default_suffix};
+use crate::schedule::parse_duration;
 use crate::value::{Turns, USERNAME};
+
+/// What an interval between two checks may be. A login counts towards the limits of the server, and what nobody sees for a
+/// week is seen by the next rotation.
+const CHECK_INTERVALS: RangeInclusive<SignedDuration> = SignedDuration::from_mins(5)..=SignedDuration::from_hours(168);
 
 /// The target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +36,8 @@ pub struct PostgresServer {
     pub ca: Option<String>,
     /// The query of `verify`.
     pub query: Option<String>,
+    /// How often a login shows whether the server accepts the current value; `None`: never.
+    pub check_interval: Option<SignedDuration>,
 }
 
 /// Two users that take turns, and who changes their passwords.
@@ -65,7 +76,11 @@ impl Strategy {
             ca_bundle: spec.tls.ca_bundle.clone(),
             alternating,
         };
-        Self::recorded(&staged, namespace).verified_by(spec.verify.as_ref().map(|verify| verify.sql.clone()))
+        let mut strategy = Self::recorded(&staged, namespace);
+        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = &mut strategy;
+        server.query = spec.verify.as_ref().map(|verify| verify.sql.clone());
+        server.check_interval = check_interval(&spec.check_interval).ok().flatten();
+        strategy
     }
 
     /// The target that the status records, for an object of this namespace. The text is untrusted: whether the namespace may
@@ -84,6 +99,7 @@ impl Strategy {
             tls: staged.tls_mode,
             ca: staged.ca_bundle.clone(),
             query: None,
+            check_interval: None,
         });
         match &staged.alternating {
             None => Self::PostgresSingleUser(server),
@@ -92,12 +108,6 @@ impl Strategy {
                 Self::PostgresAlternatingUsers(server, Alternation { admin: admin_name.clone(), turns })
             }
         }
-    }
-
-    fn verified_by(mut self, query: Option<String>) -> Self {
-        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = &mut self;
-        server.query = query;
-        self
     }
 
     /// What the status records of it: everything that is needed to set an earlier value back.
@@ -131,6 +141,11 @@ impl Strategy {
         }
     }
 
+    /// How often a login shows whether the target accepts the current value; `None`: never.
+    pub fn check_interval(&self) -> Option<SignedDuration> {
+        self.server().check_interval
+    }
+
     /// Its name in metrics.
     pub fn name(&self) -> &'static str {
         match self {
@@ -160,6 +175,15 @@ impl Strategy {
         let (one, other) = (self.server(), other.server());
         (&one.address, one.port, one.own_service) == (&other.address, other.port, other.own_service)
     }
+}
+
+/// The interval between two checks; `None`: there are none. `Err`: it is not one that the field may have.
+pub(super) fn check_interval(text: &str) -> Result<Option<SignedDuration>, ()> {
+    let interval = parse_duration(text).map_err(drop)?;
+    if interval.is_zero() {
+        return Ok(None);
+    }
+    (CHECK_INTERVALS.contains(&interval)).then_some(Some(interval)).ok_or(())
 }
 
 /// The name of a Service of the namespace as it resolves in every pod: `db`, `db.shop`, `db.shop.svc` and
@@ -201,5 +225,25 @@ mod tests {
             let own = own_service(host, "shop");
             assert_eq!(own, (host == "shop").then(|| "shop.shop.svc".to_owned()), "{host}");
         }
+    }
+
+    #[test]
+    fn a_check_comes_every_five_minutes_at_most_and_every_week_at_least_or_never() {
+        for (text, interval) in [
+            ("0s", Ok(None)),
+            ("0h", Ok(None)),
+            ("5m", Ok(Some(300))),
+            ("1h", Ok(Some(3600))),
+            ("1h30m", Ok(Some(5400))),
+            ("168h", Ok(Some(604_800))),
+            ("299s", Err(())),
+            ("168h0m1s", Err(())),
+            ("1d", Err(())),
+            ("", Err(())),
+        ] {
+            let found = check_interval(text).map(|interval| interval.map(|interval| interval.as_secs()));
+            assert_eq!(found, interval, "{text}");
+        }
+        assert_eq!(check_interval(&crate::api::default_check_interval()), Ok(Some(SignedDuration::from_hours(1))));
     }
 }

@@ -40,6 +40,8 @@ pub struct Facts {
     pub reads: Reads,
     /// Up to when this process has charged versions.
     pub charged: Charged,
+    /// When the target is asked next whether it accepts the current value; `None`: never.
+    pub check_due: Option<Timestamp>,
 }
 
 /// Where the AWS secret is, compared with where the spec and the flags put it today.

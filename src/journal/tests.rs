@@ -67,6 +67,7 @@ fn example(kind: StepKind) -> Step {
         StepKind::Put => composed("v", "u"),
         StepKind::Apply => Step::Apply { version, from: id("u") },
         StepKind::Verify => Step::Verify { version },
+        StepKind::Check => Step::Check { version },
         StepKind::Promote => promote("v", "u"),
         StepKind::Abandon => Step::Abandon { version, current: id("u") },
         StepKind::Settle => Step::Settle { version },

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod cases;
+mod checked;
 mod cleanup;
 mod clock;
 mod contested;
@@ -176,6 +177,7 @@ fn seen() -> Observation {
         },
         journal: Journal::default(),
         charged: Charged::default(),
+        check_due: None,
     }
 }
 

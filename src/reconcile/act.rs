@@ -49,6 +49,7 @@ impl Reconciler<'_> {
             Step::Apply { version, from } => return self.apply(want, seen, at, version, from).await,
             Step::Verify { .. } if !self.weaknesses.verifies() => {}
             Step::Verify { version } => return self.verify(want, at, version).await,
+            Step::Check { version } => return self.check(want, at, version).await,
             Step::Abandon { version, .. } if !self.weaknesses.undoes() => {
                 return self.move_label(at, AWSPENDING, Some(version), None).await;
             }

@@ -49,6 +49,7 @@ fn aspect(step: &Step) -> ConditionType {
         Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. } | Step::ReleaseMirror => ConditionType::Mirrored,
         Step::Apply { .. }
         | Step::Verify { .. }
+        | Step::Check { .. }
         | Step::Abandon { .. }
         | Step::ConfigureRotation { .. }
         | Step::RotateNow { .. }

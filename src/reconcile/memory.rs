@@ -55,6 +55,18 @@ struct Entry {
     written: Option<Written>,
     /// Up to when versions are charged.
     charged: Charged,
+    target: Option<LastCheck>,
+}
+
+/// What is known of the last check of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastCheck {
+    /// It accepted the value. Or the check after this time is the first one.
+    Accepted(Timestamp),
+    /// It refused it. The next check follows as soon as the backoff of the step is over.
+    Refused,
+    /// It did not answer, so many times in a row, and is asked again at this time.
+    Silent(u32, Timestamp),
 }
 
 /// The status could not be written.
@@ -126,6 +138,44 @@ impl Memory {
         self.with(secret, |entry| entry.charged.add(limited, interval, now));
     }
 
+    /// When the target is asked next whether it accepts the current value. After a restart, the checks of all objects are
+    /// spread over the interval: `offset`, less than `every`, is the place of this one. `refused`: the status says that the
+    /// target refused the value.
+    pub(super) fn check_due(&self, uid: &str, every: SignedDuration, offset: SignedDuration, refused: bool, now: Timestamp) -> Timestamp {
+        let first = || if refused { LastCheck::Refused } else { LastCheck::Accepted(sum(now, offset.saturating_sub(every))) };
+        match self.with(uid, |entry| *entry.target.get_or_insert_with(first)) {
+            // A time in the future was taken from a wrong clock.
+            LastCheck::Accepted(at) if at <= now => sum(at, every),
+            LastCheck::Silent(_, until) if until <= sum(now, Class::Retry.longest()) => until,
+            LastCheck::Accepted(_) | LastCheck::Silent(..) | LastCheck::Refused => now,
+        }
+    }
+
+    /// The target accepts the value that is current, or is about to be.
+    pub(super) fn target_accepts(&self, uid: &str, now: Timestamp) {
+        self.with(uid, |entry| entry.target = Some(LastCheck::Accepted(now)));
+    }
+
+    /// The target refuses the current value.
+    pub(super) fn target_refuses(&self, uid: &str) {
+        self.with(uid, |entry| entry.target = Some(LastCheck::Refused));
+    }
+
+    /// The target did not answer. Says when it is asked again; `None`: it refused the value before, so the step fails.
+    pub(super) fn target_silent(&self, uid: &str, seed: u128, now: Timestamp) -> Option<Timestamp> {
+        self.with(uid, |entry| {
+            let count = match entry.target {
+                Some(LastCheck::Refused) => return None,
+                Some(LastCheck::Silent(count, _)) => count.saturating_add(1),
+                Some(LastCheck::Accepted(_)) | None => 1,
+            };
+            let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
+            let until = sum(now, delay);
+            entry.target = Some(LastCheck::Silent(count, until));
+            Some(until)
+        })
+    }
+
     /// Failures that were not reported.
     pub(super) fn unreported(&self, uid: &str, now: Timestamp) -> Option<(u32, Timestamp)> {
         self.known(uid, |entry| entry.unreported.filter(|(_, since)| *since <= now))
@@ -190,6 +240,10 @@ impl Memory {
     }
 }
 
+fn sum(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(at)
+}
+
 /// A hash of what the status says, without when it was said.
 fn said(status: &RotatedSecretStatus) -> u64 {
     let mut timeless = RotatedSecretStatus { failures: None, ..status.clone() };
@@ -227,6 +281,43 @@ mod tests {
         }
         assert!(size(&memory) <= 2 * MANY);
         assert_eq!(memory.unreported("theirs-0", at(1)), None);
+    }
+
+    #[test]
+    fn a_target_is_asked_once_in_an_interval_and_first_at_the_place_of_its_object() {
+        let (every, offset) = (SignedDuration::from_mins(60), SignedDuration::from_mins(7));
+        let memory = Memory::default();
+        let due = |refused: bool, now: i64| memory.check_due("db", every, offset, refused, at(now));
+        assert_eq!(due(false, 0), at(7 * 60));
+        assert_eq!(due(false, 300), at(7 * 60), "the first time stays, also if nothing else is known of the object");
+        memory.target_accepts("db", at(500));
+        assert_eq!(due(true, 501), at(500 + 3600), "what this process saw counts");
+        assert_eq!(due(false, -7200), at(-7200), "a wrong clock");
+        memory.target_refuses("db");
+        assert_eq!(due(false, 502), at(502), "the step has a backoff of its own");
+        assert_eq!(memory.target_silent("db", 0, at(503)), None, "what it refused stays refused");
+        assert_eq!(due(false, 504), at(504));
+        memory.target_accepts("db", at(505));
+        assert_eq!(due(false, 505), at(505 + 3600));
+        memory.forget("db");
+        assert_eq!(due(true, 506), at(506), "a restart does not hide a refusal");
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_is_asked_again_after_ten_minutes_at_most() {
+        let memory = Memory::default();
+        let mut now = 0;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let until = memory.target_silent("db", 7, at(now)).unwrap();
+            let due = memory.check_due("db", SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
+            assert_eq!(due, until);
+            waits.push(until.as_second() - at(now).as_second());
+            now = until.as_second() - at(0).as_second();
+        }
+        assert!(waits[0] <= 6 && waits.is_sorted_by_key(|wait| wait.min(&400)) && waits.iter().all(|wait| *wait <= 720), "{waits:?}");
+        memory.target_accepts("db", at(now));
+        assert!(memory.target_silent("db", 7, at(now)).unwrap() <= at(now + 6), "it begins again");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod admin;
 mod authorize;
+mod check;
 mod failed;
 mod finalizer;
 mod instrument;

@@ -40,7 +40,8 @@ impl Reconciler<'_> {
         let access = self.access(want).await.map_err(provisioned)?;
         let finalizer = self.has_finalizer();
         let charged = self.ctx.memory.charged(&want.secret_key());
-        let mut facts = Facts { access, finalizer, charged, ..Facts::default() };
+        let check_due = self.check_due(want);
+        let mut facts = Facts { access, finalizer, charged, check_due, ..Facts::default() };
         // Whether a name exists that is not allowed is not for this namespace to know. And the finalizer comes first.
         let finalizer_first = want.needs_finalizer() && !finalizer && !self.journal.tried(&Step::AddFinalizer);
         if want.suspended || !(facts.access.granted() || self.weaknesses.reads_first()) || finalizer_first {

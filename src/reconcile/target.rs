@@ -69,6 +69,8 @@ impl Reconciler<'_> {
         let pending = self.staged(at, version).await?.map_err(failed)?;
         let target = self.target(want.object_ref(), strategy, &tried).await?;
         target.users().verify(&pending).await.map_err(failed)?;
+        // The version becomes current next.
+        self.ctx.memory.target_accepts(&self.uid(), (self.ctx.clock)());
         Ok(self.applied())
     }
 
@@ -155,7 +157,7 @@ impl Reconciler<'_> {
         })
     }
 
-    async fn credential(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Credential, Problem>, Failure> {
+    pub(super) async fn credential(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Credential, Problem>, Failure> {
         let read = self.read(at, Selector::Version(version)).await?;
         Ok(Credential::of(&read.value))
     }
@@ -178,7 +180,7 @@ impl Reconciler<'_> {
         Ok(Target { server: self.server(strategy, tried.clone()), alternation })
     }
 
-    fn server(&self, strategy: &Strategy, tried: Tried) -> Server {
+    pub(super) fn server(&self, strategy: &Strategy, tried: Tried) -> Server {
         let PostgresServer { host, address, port, database, tls, ca, query, .. } = strategy.server();
         let names = match tls {
             PostgresTlsMode::VerifyFull => Some(true),
@@ -237,7 +239,7 @@ fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<()
     if fits { Ok(()) } else { Err(invalid(Refused::UserChanged)) }
 }
 
-fn declared(want: &Desired) -> Result<&Strategy, Failure> {
+pub(super) fn declared(want: &Desired) -> Result<&Strategy, Failure> {
     want.strategy.as_ref().ok_or_else(|| Failure::bug("a target is called that is not declared"))
 }
 
@@ -265,7 +267,7 @@ fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Pro
 }
 
 /// The host, and if nothing answered, the address that was tried.
-fn named(strategy: &Strategy, problem: Problem, tried: Option<IpAddr>) -> String {
+pub(super) fn named(strategy: &Strategy, problem: Problem, tried: Option<IpAddr>) -> String {
     let host = strategy.host_and_port();
     let unanswered = tried.filter(|_| matches!(problem, Problem::Unknown(_))).map(|address| address.to_string());
     match unanswered.filter(|address| !host.contains(address)) {

@@ -104,6 +104,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
         status: StatusFacts::default(),
         journal: Journal::default(),
         charged: Charged::default(),
+        check_due: None,
     }
 }
 

@@ -162,13 +162,14 @@ fn valid() -> Vec<Value> {
             "value": {"data": {"username": "app"}, "generate": {"password": {}}},
             "rotation": {"schedule": "rate(1 day)", "postgres": {
                 "host": "db", "database": "app", "users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": "_2"},
+                "checkInterval": "0s",
             }},
         }),
         json!({
             "value": {"data": {"username": "app"}, "generate": {"password": {}}},
             "rotation": {"schedule": "rate(1 day)", "postgres": {
                 "host": "db", "port": 5432, "database": "app", "users": "SingleUser",
-                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"},
+                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
             }},
         }),
     ]

@@ -155,6 +155,9 @@ fn postgres() -> Vec<(Value, &'static str)> {
         (of(json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}, "alternate": {"suffix": "a b"}})), "alternate.suffix"),
         (of(json!({"users": "AlternatingUsers", "adminRef": {"name": "tried"}})), "names this object itself"),
         (with_a_long_name, "at most 63 characters"),
+        (of(json!({"checkInterval": "4m59s"})), "spec.rotation.postgres.checkInterval"),
+        (of(json!({"checkInterval": "168h0m1s"})), "spec.rotation.postgres.checkInterval"),
+        (of(json!({"checkInterval": "1m1h"})), "spec.rotation.postgres.checkInterval"),
     ]
 }
 

@@ -68,6 +68,7 @@ stories![
     undeclare,
     unmirror,
     alternate_in_postgres,
+    check_target,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

@@ -1,5 +1,6 @@
 //! Every cause that can ask for a new version, in order of precedence. Each rule is in the file that has its name.
 
+mod checked;
 mod intent;
 mod redeclared;
 mod requested;
@@ -29,7 +30,7 @@ const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
 type Rule = fn(&Situation<'_>, &mut Examined) -> Proposal;
 
 /// The rules, first match first. A test pins the order.
-pub(super) const INTENTS: [(&str, Rule); 8] = [
+pub(super) const INTENTS: [(&str, Rule); 9] = [
     // A version that we staged is finished before anything new begins.
     ("staged", staged::staged),
     // A change of the declaration that was written is reported before another version follows it.
@@ -46,6 +47,8 @@ pub(super) const INTENTS: [(&str, Rule); 8] = [
     ("first", scheduled::first),
     // The schedule.
     ("scheduled", scheduled::scheduled),
+    // The target is asked whether it accepts the current value, if no other value is due.
+    ("checked", checked::checked),
 ];
 
 /// Asks every rule, until one has something to do.

@@ -76,6 +76,7 @@ pub(super) fn carry_out(world: &mut Observation, step: &Step) {
                 MirrorState::Ours { version: Some(version.clone()), intact: true, written: Some(at(NOW)), changed: None, revision: None };
         }
         Step::ReleaseMirror => world.mirror = MirrorState::Foreign,
+        Step::Check { .. } => world.check_due = Some(at(NOW + PERIOD)),
         step => in_aws(world.secret.as_mut().unwrap(), step),
     }
 }

@@ -32,6 +32,16 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                 assert!(want.strategy.is_some(), "there is a target: {}", facts());
                 assert!(matches!(&remote.pending, Pending::Ours(staged, _) if staged == version), "AWS has it first: {}", facts());
             }
+            if let Step::Check { version } = step {
+                assert!(seen.check_due.is_some_and(|due| due <= at(NOW)), "the interval has passed: {}", facts());
+                assert_eq!(Some(version), remote.current.as_ref().map(|current| &current.version), "{}", facts());
+                let staged = matches!(remote.pending, Pending::Ours(..));
+                let suspended = matches!(want.rotation, Rotation::Scheduled { suspended: true, .. });
+                let held =
+                    want.target.is_none() || matches!(&seen.mirror, MirrorState::Ours { version: Some(held), .. } if held == version);
+                assert!(!staged && !suspended && held && remote.ownership == Ownership::Ours, "{}", facts());
+                assert!(remote.outdated.is_none() && want.strategy.is_some(), "{}", facts());
+            }
             if let Step::Put { stage: Stage::Pending, version, .. } | Step::Apply { version, .. } | Step::Verify { version } = step {
                 let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
                 let recorded = seen.status.staging.announced == Some((version.clone(), target));
@@ -137,6 +147,11 @@ pub(super) fn check_rest(want: &Desired, seen: &Observation, rest: &Rest, facts:
             let followed = rest.wake == Some(at(NOW));
             assert!(followed || rest.next_rotation.is_some_and(|next| next > at(NOW)), "nothing due is left undone: {}", facts());
         }
+    }
+    let suspended = matches!(want.rotation, Rotation::Scheduled { suspended: true, .. });
+    let staged = seen.secret.as_ref().is_some_and(|remote| matches!(remote.pending, Pending::Ours(..)));
+    if fine && !suspended && !staged && rest.wake != Some(at(NOW)) {
+        assert!(seen.check_due.is_none_or(|due| due > at(NOW)), "no check is left undone: {}", facts());
     }
     if let Some(until) = rest.held_until {
         assert!(want.rotate_request.is_some() && rest.rotate_handled.is_none(), "only an open request waits: {}", facts());

@@ -52,6 +52,7 @@ fn seen(pending: Pending, journal: Journal) -> Observation {
         status: StatusFacts::default(),
         journal,
         charged: Charged::default(),
+        check_due: None,
         not_after: None,
     }
 }

@@ -4,6 +4,7 @@
 use super::fence::{Fence, Standing};
 use super::server::Server;
 use super::session::Session;
+use super::single_user::SingleUser;
 use super::sql::{identifier, literal, verifier};
 use super::tls::Certificate;
 use super::twin::{self, Role};
@@ -107,6 +108,17 @@ impl AlternatingUsers<'_> {
                 Ok(if before == Some(Standing::This) { Undone::Now } else { Undone::Nothing })
             })
             .await
+    }
+
+    /// Whether the server accepts a value of one of the two users. One login, without the administrator.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn check(server: &Server, [base, twin]: [&str; 2], current: &Credential) -> Result<(), Problem> {
+        if ![base, twin].contains(&current.user.as_str()) {
+            return Err(Refused::UserChanged.into());
+        }
+        SingleUser { server }.check(current).await
     }
 
     /// The names can be from a status, which is untrusted. A longer name would be another one to the server.

@@ -33,6 +33,7 @@ mod place;
 mod postgres;
 mod postgres_abandon;
 mod postgres_alternating;
+mod postgres_check;
 mod postgres_docs;
 mod postgres_gap;
 mod postgres_migration;

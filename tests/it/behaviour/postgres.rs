@@ -45,6 +45,8 @@ impl Scene {
                 "database": "postgres",
                 "tls": {"caBundle": self.postgres.ca()},
                 "verify": {"sql": "SELECT 1"},
+                // A test that counts logins or time declares one.
+                "checkInterval": "0s",
             }},
         })
     }

@@ -52,7 +52,7 @@ pub(super) static STALE: Circumstance = Circumstance {
         case.world.emulator.set_faults(FaultPlan::none());
         case.world.emulator.clock().advance(3 * OLD);
     },
-    unmet: &["delete", "delete-mirror", "edit-mirror", "pin", "unmirror"],
+    unmet: &["check-target", "delete", "delete-mirror", "edit-mirror", "pin", "unmirror"],
     ..Circumstance::of("stale", |seen| usize::try_from(seen.case.world.emulator.counters().outdated()).unwrap_or(usize::MAX))
 };
 
@@ -159,6 +159,7 @@ pub(super) static AHEAD: Circumstance = Circumstance {
         "AdoptMirror",
         "Apply",
         "CancelRotation",
+        "Check",
         "ClaimRotation",
         "ConfigureRotation",
         "Create",

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+const CHECKS: &str = "from 5m to 168h";
+
 /// Specs and the sentences that refuse them.
 pub(super) fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
     let postgres = |more: Value| {
@@ -46,6 +48,9 @@ pub(super) fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             postgres(json!({"users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": " 2"}})),
             "use letters, digits, _ and -",
         ),
+        ("checks each minute", postgres(json!({"checkInterval": "1m"})), CHECKS),
+        ("checks each month", postgres(json!({"checkInterval": "720h"})), CHECKS),
+        ("checks each day as one says it", postgres(json!({"checkInterval": "1d"})), CHECKS),
         ("TLS without verification", postgres(json!({"tls": {"mode": "Require"}})), "supported values"),
     ]
 }

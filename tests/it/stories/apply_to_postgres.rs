@@ -51,7 +51,7 @@ pub(super) async fn arrange_with(case: &Case, query: &str, more: &Value) -> Resu
     let value = json!({"username": role, "password": OLD}).to_string();
     let tags = [(ADOPT_BY.to_owned(), format!("{}/{}", case.world.namespace, case.name))].into();
     case.world.emulator.external_writer().create(&case.world.aws_name(&case.name), &value, &tags)?;
-    let mut target = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}, "verify": {"sql": query}});
+    let mut target = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}, "verify": {"sql": query}, "checkInterval": "0s"});
     target.as_object_mut().context("a target")?.extend(more.as_object().context("fields")?.clone());
     case.settled(json!({
         "aws": {"adoptionPolicy": "IfTagged"},

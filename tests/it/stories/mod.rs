@@ -23,6 +23,7 @@ pub(crate) mod apply_to_postgres;
 pub(crate) mod begin_rotation;
 pub(crate) mod cancel_by_aws;
 pub(crate) mod change_declaration;
+pub(crate) mod check_target;
 pub(crate) mod come_back;
 pub(crate) mod configure_by_aws;
 pub(crate) mod create;

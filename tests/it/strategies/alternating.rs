@@ -298,3 +298,19 @@ async fn no_password_of_three_users_is_in_what_the_server_logs() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_check_is_one_login_of_the_user_in_use_without_the_administrator() -> Result<()> {
+    let pair = Pair::new("checked")?;
+    let users = [pair.base.as_str(), pair.twin.as_str()];
+    let check = async |current: &Credential| AlternatingUsers::check(&pair.server, users, current).await;
+    pair.sql("ALTER ROLE checked_admin NOLOGIN")?;
+    assert_eq!(check(&pair.base(OLD)).await, Ok(()));
+    assert_eq!(check(&pair.base(NEW)).await, Err(Problem::Refused(Refused::PasswordRefused)));
+    assert_eq!(check(&pair.twin(OLD)).await, Err(Problem::Refused(Refused::PasswordRefused)), "there is none");
+    assert_eq!(check(&credential("postgres", OLD)).await, Err(Problem::Refused(Refused::UserChanged)));
+    let log = pair.postgres.log()?;
+    assert_eq!(log.matches("connection authorized: user=checked ").count(), 1);
+    ensure!(!log.contains("user=postgres database=postgres application_name=rotated-secrets"), "another user is not asked");
+    Ok(())
+}

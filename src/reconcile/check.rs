@@ -1,0 +1,147 @@
+//! The periodic check of a target: whether it accepts what pods have.
+
+use super::reconciler::Reconciler;
+use super::target::{declared, named};
+use crate::api::condition::{ConditionType, Reason};
+use crate::aws::Address;
+use crate::backoff::Class;
+use crate::command::{Command, SecretRef};
+use crate::desired::{Alternation, Desired, Strategy};
+use crate::failure::Failure;
+use crate::journal::Effect;
+use crate::strategy::postgres::{AlternatingUsers, Server, SingleUser, Tried};
+use crate::strategy::{Credential, Problem, Refused};
+use crate::value::{DeclaredValue, Turns, USERNAME};
+use crate::version_id::{VersionId, VersionIds};
+
+impl Reconciler<'_> {
+    /// When the target is asked next; `None`: never.
+    pub(super) fn check_due(&self, want: &Desired) -> Option<jiff::Timestamp> {
+        let every = want.strategy.as_ref()?.check_interval()?;
+        let seconds = want.ids.place(every.as_secs().unsigned_abs());
+        let offset = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default());
+        Some(self.ctx.memory.check_due(&self.uid(), every, offset, self.refused_before(), (self.ctx.clock)()))
+    }
+
+    /// Whether the last check that the status tells of was refused. It is repeated, or a restart would hide that. While a version
+    /// is staged, the status tells of that one.
+    fn refused_before(&self) -> bool {
+        let reasons = [Reason::TargetDiverged, Reason::TargetUnreachable].map(Reason::as_str);
+        let rotated = ConditionType::Rotated.to_string();
+        let status = self.object.status.as_ref().filter(|status| status.staged.is_none());
+        let mut conditions = status.iter().flat_map(|status| &status.conditions);
+        conditions.any(|c| c.type_ == rotated && c.status == "False" && reasons.contains(&c.reason.as_str()))
+    }
+
+    /// Logs in with the current value, as AWS has it. Nothing is written.
+    pub(super) async fn check(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
+        let strategy = declared(want)?;
+        let tried = Tried::default();
+        let current = self.credential(at, version).await?;
+        let answer = match &current {
+            Ok(current) => ask(strategy, &self.server(strategy, tried.clone()), current).await,
+            Err(problem) => Err(*problem),
+        };
+        let (uid, now) = (self.uid(), (self.ctx.clock)());
+        match answer {
+            Ok(()) => {
+                self.ctx.memory.target_accepts(&uid, now);
+                Ok(self.applied())
+            }
+            Err(Problem::Refused(refused)) => {
+                self.ctx.memory.target_refuses(&uid);
+                let message = diverged(want, strategy, at, version, refused, current.ok().as_ref());
+                Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
+            }
+            Err(problem @ Problem::Unknown(_)) => {
+                let host = named(strategy, problem, tried.last());
+                match self.ctx.memory.target_silent(&uid, VersionIds::of(&uid).seed(), now) {
+                    // Nothing is to be done there, so nobody has to act.
+                    Some(until) => {
+                        tracing::warn!(host, answer = problem.word(), %until, "the target does not answer; the check is repeated");
+                        self.ctx.metrics.failure(Reason::TargetUnreachable.as_str());
+                        Ok(Effect::Absent)
+                    }
+                    None => Err(Failure {
+                        class: Class::Retry,
+                        reason: Reason::TargetUnreachable,
+                        message: format!(
+                            "{host} {} ({}); before that, it refused the current version {version}, which pods hold; the operator tries again",
+                            problem.explanation(),
+                            problem.word()
+                        ),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+async fn ask(strategy: &Strategy, server: &Server, current: &Credential) -> Result<(), Problem> {
+    match strategy.alternation() {
+        None => SingleUser { server }.check(current).await,
+        Some(Alternation { turns: Turns { base, twin }, .. }) => AlternatingUsers::check(server, [base, twin], current).await,
+    }
+}
+
+/// What the target refuses, what follows from that for pods, and what helps.
+fn diverged(
+    want: &Desired,
+    strategy: &Strategy,
+    at: Address<'_>,
+    version: &VersionId,
+    refused: Refused,
+    current: Option<&Credential>,
+) -> String {
+    let problem = Problem::from(refused);
+    let host = strategy.host_and_port();
+    let user = current.and_then(|current| declared_user(want, &current.user)).map_or_else(String::new, |user| format!("user {user}, "));
+    let put = Command::PutSecretValue(SecretRef { region: at.region, id: at.id });
+    let follows = match refused {
+        Refused::PasswordRefused => format!(
+            "pods hold a password that the server refuses, and the operator does not set it back: set the user's password to that of the \
+             current version, or put the value that the server accepts in AWS ({put})"
+        ),
+        Refused::LoginNotPermitted | Refused::DatabaseNotFound => "new logins of pods can fail in the same way".to_owned(),
+        _ => "whether it accepts the password is not known, and a rotation would fail".to_owned(),
+    };
+    let refresh = Command::RefreshByPlugin(want.object_ref());
+    format!("{host} {} ({}; {user}current version {version}): {follows}; then: {refresh}", problem.explanation(), problem.word())
+}
+
+/// The user, if the spec names it. A value of another writer can have anything in this field, also a password.
+fn declared_user<'a>(want: &Desired, user: &'a str) -> Option<&'a str> {
+    let Some(DeclaredValue::Fields { data, turns, .. }) = &want.value else { return None };
+    let named = data.get(USERNAME).is_some_and(|declared| declared == user) || turns.as_ref().is_some_and(|turns| turns.is(user));
+    named.then_some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray as _;
+
+    use super::*;
+    use crate::desired::fixture;
+    use crate::plaintext::Plaintext;
+
+    #[test]
+    fn a_refusal_says_what_pods_meet_and_names_no_user_that_the_spec_does_not_name() {
+        let want = Desired { strategy: Some(fixture::strategy()), ..fixture::desired(crate::desired::Rotation::Never) };
+        let strategy = want.strategy.as_ref().unwrap();
+        let at = Address { region: "eu-central-1", id: "k8s/shop/db-admin" };
+        let says = |refused, user: &str| {
+            let current = Credential { user: user.to_owned(), password: Plaintext::from("canary-p".to_owned()) };
+            diverged(&want, strategy, at, &"v1".into(), refused, Some(&current))
+        };
+        for refused in Refused::VARIANTS {
+            let message = says(*refused, "admin");
+            assert!(message.contains("user admin, current version v1"), "{message}");
+            assert!(message.ends_with("kubectl rotatedsecret refresh db-admin -n shop"), "{message}");
+            let password = matches!(refused, Refused::PasswordRefused);
+            assert_eq!(message.contains("put-secret-value"), password, "{message}");
+            assert!(!message.contains("canary") && !says(*refused, "canary-u").contains("canary"));
+        }
+        assert!(says(Refused::LoginNotPermitted, "admin").contains("new logins of pods can fail"));
+        assert!(says(Refused::CertificateRefused, "admin").contains("whether it accepts the password is not known"));
+    }
+}
