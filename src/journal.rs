@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
 use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::{Source, Stage, Step, StepKey, StepKind};
@@ -306,8 +306,9 @@ impl Journal {
                     labels.insert(AWSCURRENT.to_owned(), to.clone());
                     labels.insert(AWSPREVIOUS.to_owned(), from.clone());
                 }
-                Step::Settle { version } | Step::Abandon { version, .. } if labels.get(AWSPENDING) == Some(version) => {
-                    labels.remove(AWSPENDING);
+                Step::Settle { version } | Step::Abandon { version, .. } => {
+                    let abandoned = matches!(step, Step::Abandon { .. });
+                    labels.retain(|label, on| on != version || !(label == AWSPENDING || abandoned && label == STAGED_LABEL));
                 }
                 _ => {}
             }

@@ -120,6 +120,9 @@ pub const AWS_STAGING_LABELS: [&str; 3] = [AWSCURRENT, AWSPREVIOUS, AWSPENDING];
 /// Prefix of the retention labels, followed by a number from 1. AWS does not delete versions that carry a staging
 /// label.
 pub const RETENTION_LABEL: &str = "rotated-secrets/";
+/// Staging label of a version that is on its way to a target, beside AWSPENDING, which AWS takes from it when another writer
+/// puts a value.
+pub const STAGED_LABEL: &str = "rotated-secrets/staged";
 /// Staging label of the last abandoned version. A replica of the operator that was stopped and continues late could still
 /// change the target to it, so AWS keeps it until another version is current.
 pub const ABANDONED_LABEL: &str = "rotated-secrets/abandoned";

@@ -88,6 +88,8 @@ pub enum Abandonment {
     TargetRemoved,
     /// A rollback to the version that is current was requested.
     Withdrawn,
+    /// Another writer made another version current.
+    Overtaken,
 }
 
 impl Abandonment {

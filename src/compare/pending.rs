@@ -1,11 +1,11 @@
-//! Whose the version with the label `AWSPENDING` is.
+//! Whose the version with the label `AWSPENDING` is, and whether a version of ours lost that label.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::input::Input;
-use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause};
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause, STAGED_LABEL};
 use crate::desired::{Delivery, Desired, Rotation};
 use crate::facts::{AwsSecret, StatusFacts};
 use crate::value::DeclaredValue;
@@ -14,7 +14,7 @@ use crate::version_id::{Candidates, VersionId};
 /// How many due times are considered to explain the id of a version: as many as the history keeps.
 const MAX_SLOTS: usize = 10;
 
-/// The version with the label `AWSPENDING`.
+/// The version of a rotation that has not ended: it has the label `AWSPENDING`, or lost it to another writer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Pending {
     /// No version has the label.
@@ -24,6 +24,9 @@ pub enum Pending {
     Current(VersionId),
     /// A version that we staged, and why.
     Ours(VersionId, Cause),
+    /// A version that we staged for a target, and why. Another writer put a value, and so took the label from it. The target
+    /// may accept it.
+    Overtaken(VersionId, Cause),
     /// A version that AWS rotates to for this object.
     Delegated(VersionId),
     /// A version that another rotation staged.
@@ -35,21 +38,30 @@ impl Pending {
     pub fn in_progress(&self) -> Option<&VersionId> {
         match self {
             Self::None | Self::Current(_) => None,
-            Self::Ours(version, _) | Self::Delegated(version) | Self::Foreign(version) => Some(version),
+            Self::Ours(version, _) | Self::Overtaken(version, _) | Self::Delegated(version) | Self::Foreign(version) => Some(version),
         }
     }
 
-    /// The version with the label.
+    /// The version of a rotation, also of one that has ended.
     pub fn version(&self) -> Option<&VersionId> {
         match self {
             Self::Current(version) => Some(version),
             other => other.in_progress(),
         }
     }
+
+    /// The version with the label `AWSPENDING`.
+    pub fn labelled(&self) -> Option<&VersionId> {
+        self.version().filter(|_| !matches!(self, Self::Overtaken(..)))
+    }
 }
 
 /// Classifies it. `owned`: the secret is ours. `foreign_rotation`: AWS rotates it, but not for this object.
 pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign_rotation: bool) -> Pending {
+    if let Some(version) = overtaken(input, secret, owned) {
+        let cause = explain(input.want, input.status, &secret.labels, version, input.now);
+        return Pending::Overtaken(version.clone(), cause.unwrap_or(Cause::Requested));
+    }
     let Some(version) = secret.labelled(AWSPENDING).cloned() else { return Pending::None };
     if secret.labelled(AWSCURRENT) == Some(&version) {
         return Pending::Current(version);
@@ -60,13 +72,15 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     // A version that AWS staged has the id of our request too, so it is ours only where AWS never rotates.
     // AWS keeps the name of a function that no longer rotates the secret; what the status announces was not staged by it.
     let announced = input.status.staging.announced.as_ref().is_some_and(|(announced, _)| *announced == version);
-    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || (secret.rotation.function.is_some() && !announced);
+    let staged = secret.labelled(STAGED_LABEL) == Some(&version);
+    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || (secret.rotation.function.is_some() && !announced && !staged);
     let has_value = secret.labelled(AWSCURRENT).is_some();
     // A version that was current is not a staged one of ours: another writer gave it the label.
-    let was_current =
-        input.status.recorded(&version) || secret.labelled(AWSPREVIOUS) == Some(&version) || version == input.want.ids.creation();
+    let was_current = was_current(input, secret, &version);
     let manages = input.want.value.is_some() || announced;
     let may_be_ours = owned && has_value && !was_current && !lambda && !foreign_rotation && manages;
+    // It is not promoted without its target, which may accept the current version only.
+    let may_be_ours = may_be_ours && (!staged || has_target(input, &version));
     let cause = may_be_ours.then(|| explain(input.want, input.status, &secret.labels, &version, input.now)).flatten();
     // The target may have a version of ours whose cause is gone. It is finished or abandoned, and waits for nothing but the
     // target.
@@ -75,6 +89,22 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
         Some(cause) => Pending::Ours(version, cause),
         None => Pending::Foreign(version),
     }
+}
+
+/// A version that we staged for a target, whose label `AWSPENDING` went away while it was not current.
+fn overtaken<'a>(input: Input<'_>, secret: &'a AwsSecret, owned: bool) -> Option<&'a VersionId> {
+    let version = secret.labelled(STAGED_LABEL).filter(|version| owned && version.is_derived())?;
+    let current = secret.labelled(AWSCURRENT)?;
+    let lost = current != version && secret.labelled(AWSPENDING) != Some(version);
+    (lost && !was_current(input, secret, version) && has_target(input, version)).then_some(version)
+}
+
+fn was_current(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {
+    input.status.recorded(version) || secret.labelled(AWSPREVIOUS) == Some(version) || *version == input.want.ids.creation()
+}
+
+fn has_target(input: Input<'_>, version: &VersionId) -> bool {
+    input.want.strategy.is_some() || input.status.staging.target_of(version).is_some()
 }
 
 /// Why a version of this object has the id that it has; `None`: the id does not follow from any cause of this object.

@@ -214,7 +214,7 @@ pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Ref
     }
     let name = &want.secret_name;
     match &secret.pending {
-        Pending::None | Pending::Current(_) | Pending::Ours(..) => None,
+        Pending::None | Pending::Current(_) | Pending::Ours(..) | Pending::Overtaken(..) => None,
         Pending::Delegated(_) => Some(Refusal::new(
             Reason::Progressing,
             "AWS is rotating, and a write would abandon that rotation; the write follows when it has ended",

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::situation::Situation;
+use super::situation::{Situation, is_of_pending};
+use crate::api::AWSPREVIOUS;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{AWSPENDING, AWSPREVIOUS};
 use crate::command::{Command, ObjectRef};
 use crate::compare::{MirrorState, Observation, explain};
 use crate::desired::{Desired, Pin};
@@ -220,7 +220,7 @@ fn pinned_or_current(situation: &Situation<'_>) -> Result<VersionId, Refusal> {
 fn is_only_version(situation: &Situation<'_>) -> bool {
     let Situation { seen, secret, current, .. } = situation;
     seen.status.history.iter().all(|entry| entry.version == current.version)
-        && secret.labels.iter().all(|(label, version)| label == AWSPENDING || *version == current.version)
+        && secret.labels.iter().all(|(label, version)| is_of_pending(label) || *version == current.version)
         && situation.mirrored().is_none_or(|held| *held == current.version)
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::situation::Situation;
-use crate::api::{ABANDONED_LABEL, AWS_STAGING_LABELS, RETENTION_LABEL};
+use crate::api::{ABANDONED_LABEL, AWS_STAGING_LABELS, RETENTION_LABEL, STAGED_LABEL};
 use crate::compare::{Observation, SecretState};
 use crate::desired::{Desired, Pin};
 use crate::step::Step;
@@ -40,7 +40,9 @@ pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<
 /// The same, of the labels up to this number.
 fn slot(want: &Desired, seen: &Observation, secret: &SecretState, most: u32) -> Option<LabelSlot> {
     let named = |number: u32| format!("{RETENTION_LABEL}{number}");
-    let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_STAGING_LABELS).collect();
+    // A rotation needs these for a moment.
+    let of_target = [STAGED_LABEL, ABANDONED_LABEL].into_iter().filter(|_| want.strategy.is_some());
+    let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_STAGING_LABELS).chain(of_target).collect();
     if let Some(free) = (1..=most).map(named).find(|label| !secret.labels.contains_key(label))
         && all.len() < MAX_LABELS
     {
@@ -74,7 +76,11 @@ pub(super) fn before_write(situation: &Situation<'_>) -> Option<Step> {
 /// and one on the version that the Secret is pinned to.
 pub(super) fn prune(situation: &Situation<'_>) -> Option<Step> {
     let journal = &situation.seen.journal;
-    surplus(situation).chain(pinned_without_label(situation)).chain(after_abandonment(situation)).find(|step| !journal.tried(step))
+    surplus(situation)
+        .chain(pinned_without_label(situation))
+        .chain(after_abandonment(situation))
+        .chain(after_staging(situation))
+        .find(|step| !journal.tried(step))
 }
 
 fn surplus(situation: &Situation<'_>) -> impl Iterator<Item = Step> {
@@ -103,6 +109,13 @@ fn after_abandonment(situation: &Situation<'_>) -> Option<Step> {
     let fact = seen.status.staging.abandoned.iter().find(|fact| fact.version == *version)?;
     let over = secret.pending.version() != Some(version) && current.changed > fact.time;
     over.then(|| Step::MoveLabel { label: ABANDONED_LABEL.to_owned(), from: Some(version.clone()), to: None })
+}
+
+/// The version that was staged is current, or was.
+fn after_staging(situation: &Situation<'_>) -> Option<Step> {
+    let version = situation.secret.labels.get(STAGED_LABEL)?;
+    let over = situation.secret.pending.version() != Some(version);
+    over.then(|| Step::MoveLabel { label: STAGED_LABEL.to_owned(), from: Some(version.clone()), to: None })
 }
 
 fn pinned(want: &Desired) -> Option<&VersionId> {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::AWSPENDING;
+use crate::api::{AWSPENDING, STAGED_LABEL};
 use crate::compare::{Current, MirrorState, Observation, Pending, SecretState};
 use crate::desired::{Desired, Rotation, Strategy};
 use crate::journal::CONSISTENCY_WINDOW;
@@ -39,10 +39,10 @@ impl Situation<'_> {
         self.secret.written_for(self.want, hash)
     }
 
-    /// Whether AWSPENDING is the only label of a version, and the version is not known to have been current: its value may
+    /// Whether a version has no label but that of a version on its way, and is not known to have been current: its value may
     /// not be usable yet.
     pub(super) fn only_pending(&self, version: &VersionId) -> bool {
-        let labelled = |pending: bool| self.secret.labels.iter().any(|(label, on)| on == version && (label == AWSPENDING) == pending);
+        let labelled = |pending: bool| self.secret.labels.iter().any(|(label, on)| on == version && is_of_pending(label) == pending);
         let was_current = self.seen.status.recorded(version) || *version == self.want.ids.creation();
         labelled(true) && !labelled(false) && !was_current
     }
@@ -55,7 +55,7 @@ impl Situation<'_> {
 
     /// Whether this version is staged: it is not current yet, so what asked for it is not done.
     pub(super) fn is_staged(&self, version: &VersionId) -> bool {
-        matches!(&self.secret.pending, Pending::Ours(staged, _) if staged == version)
+        matches!(&self.secret.pending, Pending::Ours(staged, _) | Pending::Overtaken(staged, _) if staged == version)
     }
 
     /// When a version was created that AWS has and that is too young for the absence of its label to mean anything.
@@ -80,4 +80,9 @@ impl Situation<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether this is a label of a version on its way to become current.
+pub(super) fn is_of_pending(label: &str) -> bool {
+    [AWSPENDING, STAGED_LABEL].contains(&label)
 }

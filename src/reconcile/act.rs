@@ -51,7 +51,7 @@ impl Reconciler<'_> {
             Step::Verify { version } => return self.verify(want, at, version).await,
             Step::Check { version } => return self.check(want, at, version).await,
             Step::Abandon { version, .. } if !self.weaknesses.undoes() => {
-                return self.move_label(at, AWSPENDING, Some(version), None).await;
+                return self.unstage(at, version).await;
             }
             Step::Abandon { version, current } => return self.abandon(want, seen, at, version, current).await,
             Step::Promote { version, from } => self.aws()?.move_current(at, version, from).await?,

@@ -2,7 +2,7 @@
 
 use super::authorize::Actor;
 use super::reconciler::Reconciler;
-use crate::api::{ABANDONED_LABEL, ALLOWED_NAMES, AWSCURRENT, AWSPENDING, SUSPEND};
+use crate::api::{ABANDONED_LABEL, ALLOWED_NAMES, AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL, SUSPEND};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::desired::{AwsRemoval, Owner, Removal, SecretArn, SecretPlace, glob_allows};
@@ -138,7 +138,9 @@ impl Reconciler<'_> {
 /// where a function is configured. `announced`: the version that the status says is staged.
 fn staged(found: &AwsSecret, announced: Option<&VersionId>) -> Option<StagedLeft> {
     let ours = |version: &VersionId| found.rotation.function.is_none() || announced == Some(version);
-    let version = found.labelled(AWSPENDING).filter(|version| version.is_derived() && ours(version))?;
+    let marked = found.labelled(STAGED_LABEL).filter(|marked| found.labelled(AWSPREVIOUS) != Some(*marked));
+    let version = found.labelled(AWSPENDING).filter(|version| marked == Some(*version) || ours(version)).or(marked)?;
+    let version = Some(version).filter(|version| version.is_derived())?;
     let current = found.labelled(AWSCURRENT).filter(|current| *current != version)?;
     Some(StagedLeft { version: version.clone(), current: current.clone(), abandoned: found.labelled(ABANDONED_LABEL).cloned() })
 }

@@ -8,7 +8,7 @@ use super::act::NewVersion;
 use super::admin::Administrator;
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, PostgresTlsMode};
+use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, PostgresTlsMode, STAGED_LABEL};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef, SecretRef};
@@ -120,7 +120,14 @@ impl Reconciler<'_> {
                 tracing::info!(?undone, "the target accepts the current version again");
             }
         }
-        self.move_label(at, AWSPENDING, Some(staged.version), None).await
+        self.unstage(at, staged.version).await
+    }
+
+    /// Takes the labels of a staged version away, first the one that other writers move too.
+    pub(super) async fn unstage(&self, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
+        let pending = self.move_label(at, AWSPENDING, Some(version), None).await?;
+        let staged = self.move_label(at, STAGED_LABEL, Some(version), None).await?;
+        Ok(if pending == Effect::Absent { staged } else { pending })
     }
 
     /// Whether the namespace may use the host of the target: a Service that leads to its own pods, or what the administrator

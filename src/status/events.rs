@@ -152,6 +152,7 @@ fn version_abandoned(entry: &HistoryEntry) -> EventNote {
     let why = match entry.reason.as_deref().and_then(|reason| reason.parse().ok()) {
         Some(Abandonment::TargetRemoved) => "spec.rotation no longer names a target",
         Some(Abandonment::Withdrawn) => "a rollback to the current version was requested",
+        Some(Abandonment::Overtaken) => "another writer made another version current",
         Some(Abandonment::VerifyFailed) | None => "it did not work in the target",
     };
     let note = format!("staged version {} is abandoned, because {why}: the target gets the current value back", entry.version_id);

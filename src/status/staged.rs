@@ -22,7 +22,7 @@ pub(super) fn report(
     now: Timestamp,
 ) {
     let (pending, cause) = match &secret.pending {
-        Pending::Ours(version, cause) => (Some(version), Some(*cause)),
+        Pending::Ours(version, cause) | Pending::Overtaken(version, cause) => (Some(version), Some(*cause)),
         _ => (None, None),
     };
     if let (Some(StagingNews::Abandoned(version, why)), Some(cause)) = (&examined.staging, cause) {

@@ -221,7 +221,7 @@ impl Report<'_> {
             region: Some(self.want.region.clone()),
             current_version_id: secret.current.as_ref().map(|current| current.version.to_string()),
             previous_version_id: secret.previous().map(ToString::to_string),
-            pending_version_id: secret.pending.version().map(ToString::to_string),
+            pending_version_id: secret.pending.labelled().map(ToString::to_string),
             retained_version_ids: retained.iter().map(ToString::to_string).collect(),
             place: None,
             unseen: None,

@@ -69,6 +69,7 @@ stories![
     unmirror,
     alternate_in_postgres,
     check_target,
+    overtake_in_postgres,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

@@ -1,7 +1,7 @@
 //! Whose the pending version is.
 
 use super::*;
-use crate::api::{AWSPENDING, AWSPREVIOUS, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
+use crate::api::{AWSPENDING, AWSPREVIOUS, STAGED_LABEL, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
 
 /// The id of a version that a person requested, which follows from the object.
 fn ours() -> VersionId {
@@ -107,6 +107,47 @@ fn with_a_target_a_derived_id_is_enough_and_its_cause_may_be_gone() {
     ] {
         assert_eq!(pending(want, &id).with(change).secret().pending, expected, "{name}");
     }
+}
+
+#[test]
+fn a_version_that_lost_awspending_to_another_writer_is_overtaken_until_the_target_refuses_it() {
+    let target = json!({"host": "db", "database": "app"});
+    let with_target = || {
+        want(json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 hour)", "postgres": target},
+        }))
+    };
+    let nothing: Change = |_| {};
+    let foreign: Change = |scene| scene.label(AWSPENDING, &theirs());
+    let previous: Change = |scene| scene.label(AWSPREVIOUS, &ours());
+    let current: Change = |scene| {
+        scene.label(AWSCURRENT, &ours());
+        scene.read(ours().as_str(), 60);
+    };
+    let recorded: Change = |scene| scene.status.history.push(entry(ours().as_str(), 60, Cause::Requested));
+    let nobodys: Change = |scene| scene.aws().tags.clear();
+    let function: Change = |scene| scene.aws().rotation.function = Some(FUNCTION.to_owned());
+    let overtaken = || Pending::Overtaken(ours(), Cause::Requested);
+    for (name, want, change, id, expected) in [
+        ("another writer put a value", with_target(), nothing, ours(), overtaken()),
+        ("and another rotator staged one", with_target(), foreign, ours(), overtaken()),
+        ("AWS rotated the secret once", with_target(), function, ours(), overtaken()),
+        ("it was current", with_target(), previous, ours(), Pending::None),
+        ("it is current", with_target(), current, ours(), Pending::None),
+        ("it is recorded", with_target(), recorded, ours(), Pending::None),
+        ("a random id", with_target(), nothing, theirs(), Pending::None),
+        ("nobody's secret", with_target(), nobodys, ours(), Pending::None),
+        ("no target", scheduled("rate(1 hour)"), nothing, ours(), Pending::None),
+    ] {
+        let marked = |scene: &mut Scene| scene.label(STAGED_LABEL, &id);
+        assert_eq!(Scene::new(want).with(marked).with(change).secret().pending, expected, "{name}");
+    }
+    // The label proves what the status does not say any more, and without a target nothing is promoted.
+    let marked = |scene: &mut Scene| scene.label(STAGED_LABEL, &ours());
+    let rotated_once = pending(with_target(), &ours()).with(function).with(marked).secret().pending;
+    assert_eq!(rotated_once, Pending::Ours(ours(), Cause::Requested));
+    assert_eq!(pending(scheduled("rate(1 hour)"), &ours()).with(marked).secret().pending, Pending::Foreign(ours()));
 }
 
 #[test]

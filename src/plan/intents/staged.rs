@@ -1,5 +1,5 @@
 //! A version of ours is staged: it has `AWSPENDING` and is not current. It is finished or abandoned before anything new
-//! begins, also if its cause is gone.
+//! begins, also if its cause is gone. It is abandoned if another writer put a value since: values of other writers win.
 
 use super::intent::{Intent, Proposal};
 use crate::api::condition::Reason;
@@ -15,7 +15,9 @@ use crate::version_id::VersionId;
 
 /// Finishes or abandons it.
 pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
-    let Pending::Ours(version, cause) = &situation.secret.pending else { return Proposal::Nothing };
+    let (Pending::Ours(version, cause) | Pending::Overtaken(version, cause)) = &situation.secret.pending else {
+        return Proposal::Nothing;
+    };
     if situation.seen.status.staging.abandoned(version).is_some() {
         return Proposal::Step(Step::Abandon { version: version.clone(), current: situation.current.version.clone() });
     }
@@ -35,6 +37,9 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
 
 /// Why the staged version does not become current.
 fn to_abandon(situation: &Situation<'_>, version: &VersionId) -> Option<Abandonment> {
+    if matches!(situation.secret.pending, Pending::Overtaken(..)) {
+        return Some(Abandonment::Overtaken);
+    }
     // The status was lost after the target was asked to forget the version.
     if situation.secret.labels.get(ABANDONED_LABEL) == Some(version) {
         return Some(Abandonment::Withdrawn);

@@ -37,7 +37,7 @@ pub(super) fn end_reconcile(want: &Desired, world: &mut Observation, rest: &Rest
     let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
     let announced = match (&rest.staging, pending) {
         (Some(StagingNews::Announced(version)), _) => Some((version.clone(), target)),
-        (_, Some(Pending::Ours(version, _))) => {
+        (_, Some(Pending::Ours(version, _) | Pending::Overtaken(version, _))) => {
             let recorded = world.status.staging.target_of(&version).cloned();
             Some((version, target.or(recorded)))
         }
@@ -89,7 +89,10 @@ fn in_aws(secret: &mut SecretState, step: &Step) {
             secret.labels.extend(label.clone().map(|label| (label, version.clone())));
             secret.pending = Pending::None;
         }
-        Step::Put { version, stage: Stage::Pending, cause, .. } => secret.pending = Pending::Ours(version.clone(), *cause),
+        Step::Put { version, stage: Stage::Pending, cause, label, .. } => {
+            secret.pending = Pending::Ours(version.clone(), *cause);
+            secret.labels.extend(label.clone().map(|label| (label, version.clone())));
+        }
         Step::Promote { version, from } => {
             assert_eq!(secret.labels.get("AWSCURRENT"), Some(from), "AWS compares");
             promoted(secret, version);
@@ -101,9 +104,10 @@ fn in_aws(secret: &mut SecretState, step: &Step) {
         }
         Step::Verify { version } => assert!(matches!(&secret.pending, Pending::Ours(staged, _) if staged == version)),
         Step::Abandon { version, current } => {
-            assert!(matches!(&secret.pending, Pending::Ours(staged, _) if staged == version));
+            assert!(matches!(&secret.pending, Pending::Ours(staged, _) | Pending::Overtaken(staged, _) if staged == version));
             assert_eq!(secret.labels.get("AWSCURRENT"), Some(current), "the target gets what is current");
             secret.labels.insert(crate::api::ABANDONED_LABEL.to_owned(), version.clone());
+            secret.labels.remove(crate::api::STAGED_LABEL);
             secret.pending = Pending::None;
         }
         Step::Settle { version } => {

@@ -1,6 +1,7 @@
 //! Staged versions: the pipeline in both ways of delivery, and versions of ours that a crash left staged.
 
 use super::*;
+use crate::api::STAGED_LABEL;
 use crate::desired::Delivery;
 use crate::failure::Failed;
 
@@ -39,6 +40,7 @@ fn staged(delivery: Delivery) -> Observation {
     let pending = Pending::Ours(ids().request("now"), Cause::Requested);
     let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), ..before(delivery) };
     if delivery == Delivery::Staged {
+        relabelled(world.secret.as_mut().unwrap(), STAGED_LABEL, ids().request("now"));
         world.status.staging.announced = Some((ids().request("now"), Some(fixture::strategy().record())));
     }
     world
@@ -49,7 +51,10 @@ fn a_version_is_made_in_one_call_or_staged_promoted_and_settled() {
     let mut world = before(Delivery::Direct);
     assert_eq!(run(&requested(Delivery::Direct), &mut world, 4), ["Put", "ReplaceMirror"]);
     let mut world = before(Delivery::Staged);
-    assert_eq!(run(&requested(Delivery::Staged), &mut world, 6), ["Put", "Apply", "Verify", "Promote", "Settle", "ReplaceMirror"]);
+    assert_eq!(
+        run(&requested(Delivery::Staged), &mut world, 7),
+        ["Put", "Apply", "Verify", "Promote", "Settle", "MoveLabel", "ReplaceMirror"]
+    );
     assert_eq!(world.secret.unwrap().current.unwrap().version, ids().request("now"));
 }
 
@@ -66,10 +71,11 @@ fn a_crash_after_each_step_of_the_staged_way_leads_to_the_same_end() {
         }
         // The process dies: only AWS and Kubernetes remember.
         world.journal = Journal::default();
-        run(&want, &mut world, 6);
+        run(&want, &mut world, 7);
         let secret = world.secret.as_ref().unwrap();
         assert_eq!(secret.current.as_ref().unwrap().version, ids().request("now"), "{crash_after}");
         assert_eq!((secret.pending.clone(), secret.previous()), (Pending::None, Some(&id("current"))), "{crash_after}");
+        assert!(!secret.labels.contains_key(STAGED_LABEL), "{crash_after}");
         assert!(matches!(&world.mirror, MirrorState::Ours { version: Some(held), .. } if *held == ids().request("now")), "{crash_after}");
     }
 }

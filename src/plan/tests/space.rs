@@ -15,6 +15,7 @@ fn secrets() -> Vec<Option<SecretState>> {
         Pending::Current(id("current")),
         Pending::Foreign(id("foreign")),
         Pending::Ours(ids().request("staged"), Cause::Requested),
+        Pending::Overtaken(ids().request("staged"), Cause::Requested),
     ];
     let flags = iproduct!([false, true], [false, true], [false, true], [NOW - 300, NOW - 5]);
     let all = iproduct!(ownerships, ages, pendings, flags).map(|(ownership, age, pending, (deleted, foreign, drifted, last_changed))| {
@@ -159,7 +160,7 @@ pub(super) fn every(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
 /// What a journal says was done is so.
 fn consistent(seen: &Observation) -> bool {
     let current = seen.secret.as_ref().and_then(|secret| secret.current.as_ref());
-    let staged = seen.secret.as_ref().is_some_and(|secret| matches!(secret.pending, Pending::Ours(..)));
+    let staged = seen.secret.as_ref().is_some_and(|secret| matches!(secret.pending, Pending::Ours(..) | Pending::Overtaken(..)));
     if staged && current.is_none() || !staged && seen.status.staging != StagingFacts::default() {
         return false;
     }

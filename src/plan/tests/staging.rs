@@ -1,7 +1,7 @@
 //! Versions on their way to a target: what is recorded before it happens, and when a staged version is abandoned.
 
 use super::*;
-use crate::api::Abandonment;
+use crate::api::{Abandonment, STAGED_LABEL};
 use crate::desired::{Delivery, RollbackRequest, RollbackTo};
 use crate::failure::Failed;
 
@@ -21,6 +21,7 @@ fn announced(world: &mut Observation) {
 fn staged() -> Observation {
     let pending = Pending::Ours(version(), Cause::Requested);
     let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), finalizer: true, ..seen() };
+    relabelled(world.secret.as_mut().unwrap(), STAGED_LABEL, version());
     announced(&mut world);
     world
 }
@@ -225,4 +226,55 @@ fn a_version_that_was_withdrawn_at_the_target_is_abandoned_also_if_the_status_is
     assert_eq!(rest(&with_target(), &world).staging, Some(StagingNews::Abandoned(version(), Abandonment::Withdrawn)));
     world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why: Abandonment::Withdrawn }];
     assert_eq!(plan(&with_target(), &world, at(NOW)), abandon());
+}
+
+/// Another writer put a value after the target got the staged version.
+fn overtaken() -> Observation {
+    let mut world = staged();
+    let secret = world.secret.as_mut().unwrap();
+    promoted(secret, &id("external"));
+    secret.pending = Pending::Overtaken(version(), Cause::Requested);
+    world.mirror = mirrored("external");
+    world.status.history.insert(0, recorded("external"));
+    world
+}
+
+#[test]
+fn a_value_of_another_writer_abandons_the_staged_version_and_the_target_gets_that_value() {
+    let want = with_target();
+    let mut world = overtaken();
+    let decided = rest(&want, &world);
+    assert_eq!(decided.staging, Some(StagingNews::Abandoned(version(), Abandonment::Overtaken)));
+    assert_eq!(decided.rotate_handled, None, "the request is handled when that is recorded");
+    end_reconcile(&want, &mut world, &decided);
+    let abandon = Step::Abandon { version: version(), current: id("external") };
+    assert_eq!(plan(&want, &world, at(NOW)), Next::Do(abandon.clone()));
+    carry_out(&mut world, &abandon);
+    let ended = rest(&want, &world);
+    assert_eq!((ended.staging.clone(), ended.rotate_handled.as_deref()), (None, Some("now")));
+    end_reconcile(&want, &mut world, &ended);
+    assert_eq!(world.status.staging.announced, None);
+    assert!(!world.secret.unwrap().labels.contains_key(STAGED_LABEL));
+}
+
+#[test]
+fn a_version_that_was_staged_without_the_label_gets_it_before_the_target_gets_the_version() {
+    let want = with_target();
+    let mut world = staged();
+    world.secret.as_mut().unwrap().labels.remove(STAGED_LABEL);
+    let mark = Step::MoveLabel { label: STAGED_LABEL.to_owned(), from: None, to: Some(version()) };
+    assert_eq!(plan(&want, &world, at(NOW)), Next::Do(mark.clone()));
+    let apply = Next::Do(Step::Apply { version: version(), from: id("current") });
+    for effect in [Effect::Absent, Effect::Applied { at: at(NOW) }] {
+        let mut world = world.clone();
+        world.journal.record(mark.clone(), effect);
+        assert_eq!(plan(&want, &world, at(NOW)), apply);
+    }
+    // The label of an ended rotation is taken off, and one of a version that is on its way is not.
+    let mut ended = world.clone();
+    let secret = ended.secret.as_mut().unwrap();
+    secret.pending = Pending::None;
+    relabelled(secret, STAGED_LABEL, id("previous"));
+    let unmark = Step::MoveLabel { label: STAGED_LABEL.to_owned(), from: Some(id("previous")), to: None };
+    assert_eq!(plan(&want, &ended, at(NOW)), Next::Do(unmark));
 }

@@ -14,7 +14,7 @@ use super::{Case, Story};
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange(case).boxed(),
     cause: |case| case.request("now").boxed(),
-    steps: &["Apply", "Promote", "Put", "ReplaceMirror", "Settle", "Verify"],
+    steps: &["Apply", "MoveLabel", "Promote", "Put", "ReplaceMirror", "Settle", "Verify"],
     writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
     versions: &[2],
     check: |case| check(case).boxed(),

@@ -37,6 +37,7 @@ pub(crate) mod edit_mirror;
 pub(crate) mod finish_staged;
 pub(crate) mod lost_update;
 pub(crate) mod move_flags;
+pub(crate) mod overtake_in_postgres;
 pub(crate) mod pin;
 pub(crate) mod rekey_replica;
 pub(crate) mod request;
