@@ -10,6 +10,8 @@ use strum::{EnumString, IntoStaticStr};
 pub enum Class {
     /// Transient (no response, HTTP 5xx): retry in seconds, doubling.
     Retry,
+    /// Transient, while users of the credential may be unable to log in: as `Retry`, with a short maximum.
+    Urgent,
     /// Throttled by AWS or the API server: as `Retry`, with a longer first delay.
     Throttled,
     /// Concurrent write, or a stale read: retry immediately.
@@ -32,7 +34,7 @@ impl Class {
 
     /// Whether it passes by itself, usually within seconds.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Retry | Self::Throttled | Self::Conflict)
+        matches!(self, Self::Retry | Self::Urgent | Self::Throttled | Self::Conflict)
     }
 
     /// The longest delay, jitter included.
@@ -48,6 +50,7 @@ impl Class {
         match self {
             Self::Conflict => (SECOND, 30 * SECOND),
             Self::Retry => (5 * SECOND, 10 * MINUTE),
+            Self::Urgent => (5 * SECOND, 30 * SECOND),
             Self::Throttled => (15 * SECOND, 10 * MINUTE),
             Self::Denied => (MINUTE, 60 * MINUTE),
             Self::Invalid => (10 * MINUTE, 10 * MINUTE),
@@ -119,13 +122,15 @@ fn mix(seed: u128, count: u32) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: [Class; 7] = [Class::Retry, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
+    const ALL: [Class; 8] =
+        [Class::Retry, Class::Urgent, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
 
     #[test]
     fn waits_double_from_the_first_to_the_longest() {
-        let table: [(Class, &[u64]); 7] = [
+        let table: [(Class, &[u64]); 8] = [
             (Class::Conflict, &[1, 2, 4, 8, 16, 30, 30]),
             (Class::Retry, &[5, 10, 20, 40, 80, 160, 320, 600, 600]),
+            (Class::Urgent, &[5, 10, 20, 30, 30]),
             (Class::Throttled, &[15, 30, 60, 120, 240, 480, 600, 600]),
             (Class::Denied, &[60, 120, 240, 480, 960, 1920, 3600, 3600]),
             (Class::Invalid, &[600, 600]),

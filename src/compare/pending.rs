@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::input::Input;
 use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause, STAGED_LABEL};
-use crate::desired::{Delivery, Desired, Rotation};
+use crate::desired::{Desired, Rotation};
 use crate::facts::{AwsSecret, StatusFacts};
 use crate::value::DeclaredValue;
 use crate::version_id::{Candidates, VersionId};
@@ -84,7 +84,7 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     let cause = may_be_ours.then(|| explain(input.want, input.status, &secret.labels, &version, input.now)).flatten();
     // The target may have a version of ours whose cause is gone. It is finished or abandoned, and waits for nothing but the
     // target.
-    let derived = (input.want.delivery == Delivery::Staged || announced) && version.is_derived();
+    let derived = (staged || announced) && version.is_derived();
     match cause.or((may_be_ours && derived).then_some(Cause::Requested)) {
         Some(cause) => Pending::Ours(version, cause),
         None => Pending::Foreign(version),

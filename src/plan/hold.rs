@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::assessment::{Examined, StagingNews};
 use super::intents::Intent;
 use super::situation::Situation;
-use crate::api::AWSPENDING;
 use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::api::{AWSPENDING, STAGED_LABEL};
 use crate::command::Command;
 use crate::compare::{Manager, Pending, SecretState};
 use crate::desired::{Delivery, Desired};
@@ -218,6 +218,13 @@ pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Ref
         Pending::Delegated(_) => Some(Refusal::new(
             Reason::Progressing,
             "AWS is rotating, and a write would abandon that rotation; the write follows when it has ended",
+        )),
+        Pending::Foreign(version) if secret.labels.get(STAGED_LABEL) == Some(version) => Some(Refusal::new(
+            Reason::ForeignPending,
+            format!(
+                "the operator staged version {version} of {name} for a target that neither spec nor status names: the target may accept its \
+                 password only, so restore spec.rotation.postgres"
+            ),
         )),
         Pending::Foreign(version) => Some(Refusal::new(
             Reason::ForeignPending,

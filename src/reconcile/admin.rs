@@ -42,7 +42,7 @@ impl Reconciler<'_> {
         };
         let mut reader = Reconciler::new(&found, self.ctx);
         match reader.current_credential().await? {
-            Some(credential) => Ok(Administrator { credential, bound: named == Named::ByHost }),
+            Some(Read { credential, staged }) => Ok(Administrator { credential, bound: named == Named::ByHost, staged }),
             None => {
                 Err(unusable("has no current value with the fields username and password that may be read: see its conditions".to_owned()))
             }
@@ -50,15 +50,22 @@ impl Reconciler<'_> {
     }
 
     /// The current value of this object; `None`: it has none that may be used, or without the fields.
-    async fn current_credential(&mut self) -> Result<Option<Credential>, Failure> {
+    async fn current_credential(&mut self) -> Result<Option<Read>, Failure> {
         let Ok(want) = Desired::parse(&self.object, &self.ctx.policy) else { return Ok(None) };
         let want = self.locate(want).await?;
         let seen = self.observe(&want).await.map_err(|failed| failed.failure)?;
         let Some((secret, current)) = plan::usable(&want, &seen, (self.ctx.clock)()) else { return Ok(None) };
         let at = Address { region: &want.region, id: &secret.arn };
         let read = self.read(at, Selector::Version(&current.version)).await?;
-        Ok(Credential::of(&read.value).ok())
+        let staged = secret.pending.in_progress().is_some();
+        Ok(Credential::of(&read.value).ok().map(|credential| Read { credential, staged }))
     }
+}
+
+/// A value in use, and whether another one is on its way to the target.
+struct Read {
+    credential: Credential,
+    staged: bool,
 }
 
 /// The administrator of a target.
@@ -66,6 +73,8 @@ pub(super) struct Administrator {
     pub(super) credential: Credential,
     /// Its object names the host only, so it has not said how the server is verified.
     pub(super) bound: bool,
+    /// Its own password is changing, so the server may refuse this one for a moment.
+    pub(super) staged: bool,
 }
 
 /// How the administrator's object names a server.

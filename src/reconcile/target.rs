@@ -54,7 +54,8 @@ impl Reconciler<'_> {
             None => None,
         };
         let target = self.target(want.object_ref(), strategy, &tried).await?;
-        let applied = target.users().apply(&pending, &current, previous.as_ref()).await.map_err(failed)?;
+        let applied =
+            target.users().apply(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
         let gap = applied == Applied::Now && strategy.alternation().is_none();
         self.applied_version = gap.then(|| (version.clone(), Instant::now()));
         tracing::info!(?applied, "the target accepts the staged version");
@@ -116,7 +117,7 @@ impl Reconciler<'_> {
                     self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
                 }
                 let target = self.target(of, strategy, &tried).await?;
-                let undone = target.users().undo(&pending, &current).await.map_err(failed)?;
+                let undone = target.users().undo(&pending, &current).await.map_err(|problem| target.waits(problem, failed(problem)))?;
                 tracing::info!(?undone, "the target accepts the current version again");
             }
         }
@@ -215,11 +216,18 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// The failure, which passes by itself if the password of the administrator is changing.
+    fn waits(&self, problem: Problem, failure: Failure) -> Failure {
+        let changing = self.alternation.as_ref().is_some_and(|(administrator, _)| administrator.staged);
+        let class = if changing && problem == Refused::AdminRefused.into() { Class::Retry } else { failure.class };
+        Failure { class, ..failure }
+    }
+
     fn users(&self) -> Users<'_> {
         let server = &self.server;
         match &self.alternation {
             None => Users::Single(SingleUser { server }),
-            Some((Administrator { credential, bound }, Turns { base, twin })) => {
+            Some((Administrator { credential, bound, .. }, Turns { base, twin })) => {
                 Users::Alternating(AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
             }
         }
@@ -260,14 +268,21 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
 /// `tried`: the address that the name led to.
 fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem, tried: Option<IpAddr>) -> Failure {
     let host = named(strategy, problem, tried);
+    // One user has one password, which may be the staged one if the server's answer was lost.
+    let unsure = strategy.alternation().is_none();
     let (class, reason) = match problem {
         // Few attempts, so that no user is locked.
         Problem::Refused(_) => (Class::Denied, refused),
+        Problem::Unknown(_) if unsure => (Class::Urgent, Reason::TargetUnreachable),
         Problem::Unknown(_) => (Class::Retry, Reason::TargetUnreachable),
     };
+    let retries = Command::RefreshByPlugin(of);
     let next = match reason {
         Reason::VerifyFailed => "the operator sets the password of the current version again".to_owned(),
-        _ => format!("the current version stays, and the operator tries again: {}", Command::RefreshByPlugin(of)),
+        Reason::TargetUnreachable if unsure => format!(
+            "the operator tries again ({retries}); if the server had the new password before, it refuses the one in the Secret until then"
+        ),
+        _ => format!("the current version stays, and the operator tries again: {retries}"),
     };
     let message = format!("{host} {} ({}); {next}", problem.explanation(), problem.word());
     Failure { class, reason, message }
@@ -301,7 +316,8 @@ mod tests {
         let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, Refused::NotPermitted.into(), None);
         assert_eq!((refused.class, refused.reason), (Class::Denied, Reason::VerifyFailed));
         let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, Unknown::Timeout.into(), None);
-        assert_eq!((unknown.class, unknown.reason), (Class::Retry, Reason::TargetUnreachable));
+        assert_eq!((unknown.class, unknown.reason), (Class::Urgent, Reason::TargetUnreachable));
+        assert!(!unknown.message.contains("stays") && unknown.message.contains("refuses the one in the Secret"), "{}", unknown.message);
         assert!(unknown.message.starts_with("db.shop.svc:5432 did not answer in time (Timeout)"), "{}", unknown.message);
     }
 

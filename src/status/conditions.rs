@@ -277,22 +277,33 @@ pub(super) fn certificate_expired(
 }
 
 fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statement> {
-    let held = before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
+    let in_doubt = in_doubt(before);
+    let held = in_doubt.is_none() && before.conditions.iter().find(|c| c.type_ == "Ready").is_some_and(|c| c.status == "True");
     let mut statements = repeated(before, &[ConditionType::Ready]);
+    let why = match want.and_then(|want| want.suspended_by_namespace.as_ref()) {
+        Some(because) => format!("the annotation {SUSPEND} on the Namespace says {because:?}: nothing is written until it is removed"),
+        None => "spec.suspend is true: nothing is written until it is false".to_owned(),
+    };
     statements.push(Statement {
         of: ConditionType::Ready,
         holds: held,
         reason: Reason::Suspended,
-        message: match want.and_then(|want| want.suspended_by_namespace.as_ref()) {
-            Some(because) => {
-                format!("the annotation {SUSPEND} on the Namespace says {because:?}: nothing is written until it is removed")
-            }
-            None => "spec.suspend is true: nothing is written until it is false".to_owned(),
-        },
+        message: why + &in_doubt.unwrap_or_default(),
         // Nothing of this generation was carried out.
         kept: held,
     });
     statements
+}
+
+/// One user has one password. Between the change in the server and the promotion it is that of the staged version. Which step
+/// the status shows does not tell: it is written before a reconcile and after it.
+fn in_doubt(before: &RotatedSecretStatus) -> Option<String> {
+    let staged = before.staged.as_ref()?;
+    let server = staged.postgres.as_ref().filter(|server| server.alternating.is_none())?;
+    Some(format!(
+        "; version {} is on its way to {}:{}, which may refuse the password in the Secret until the object is resumed",
+        staged.version_id, server.host, server.port
+    ))
 }
 
 /// `Ready=False`, and `Stalled` or `Reconciling`. `retried`: the operator retries.

@@ -15,7 +15,7 @@ use super::*;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     AwsSpec, AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, OnMissedWindow, RequestStatus, RotatedSecret,
-    RotatedSecretSpec, RotatedSecretStatus, ScheduleStatus, TargetSpec,
+    RotatedSecretSpec, RotatedSecretStatus, ScheduleStatus, StagedAlternation, StagedPostgres, StagedStatus, StagedStep, TargetSpec,
 };
 use crate::backoff::{self, Class};
 use crate::compare::{Current, Drift, LambdaState, MirrorState, Observation, Ownership, Pending, SecretState};
@@ -423,8 +423,20 @@ fn an_invalid_spec_is_told_under_provisioned_and_a_failure_where_it_happened() {
 fn a_suspended_object_keeps_its_last_truth() {
     let paused = rested(Rest { suspended: true, ..Rest::default() });
     let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
-    let table: [(RotatedSecretStatus, &[&str]); 3] = [
+    let staged = |alternating| RotatedSecretStatus {
+        staged: Some(StagedStatus {
+            version_id: String::new(),
+            step: StagedStep::Stage,
+            since: Time(at(MADE)),
+            postgres: Some(StagedPostgres { alternating, ..fixture::strategy().record() }),
+        }),
+        ..live()
+    };
+    let two = StagedAlternation { admin_name: String::new(), base: String::new(), twin: String::new() };
+    let table: [(RotatedSecretStatus, &[&str]); 5] = [
         (live(), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
+        (staged(None), &["-Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
+        (staged(Some(two)), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
         (stalled, &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated IntervalTooShort", "+Mirrored Succeeded"]),
         (RotatedSecretStatus::default(), &["-Ready Suspended"]),
     ];

@@ -85,7 +85,7 @@ fn a_version_is_ours_only_if_its_id_follows_from_this_object_and_aws_never_rotat
 }
 
 #[test]
-fn with_a_target_a_derived_id_is_enough_and_its_cause_may_be_gone() {
+fn with_a_target_a_derived_id_and_the_label_are_enough_and_its_cause_may_be_gone() {
     let target = json!({"host": "db", "database": "app"});
     let with_target = || {
         want(json!({
@@ -95,17 +95,20 @@ fn with_a_target_a_derived_id_is_enough_and_its_cause_may_be_gone() {
     };
     let gone = with_target().ids.request("an earlier request");
     let nothing: Change = |_| {};
+    let unmarked: Change = |scene| drop(scene.aws().labels.remove(STAGED_LABEL));
     let was_current: Change = |scene| scene.label(AWSPREVIOUS, &scene.want.ids.request("an earlier request"));
     let nobodys: Change = |scene| scene.aws().tags.clear();
     for (name, want, change, id, expected) in [
         ("its cause is gone", with_target(), nothing, gone.clone(), Pending::Ours(gone.clone(), Cause::Requested)),
         ("its cause is there", with_target(), nothing, ours(), Pending::Ours(ours(), Cause::Requested)),
+        ("without the label", with_target(), unmarked, gone.clone(), Pending::Foreign(gone.clone())),
         ("a random id", with_target(), nothing, theirs(), Pending::Foreign(theirs())),
         ("it was current", with_target(), was_current, gone.clone(), Pending::Foreign(gone.clone())),
         ("nobody's secret", with_target(), nobodys, gone.clone(), Pending::Foreign(gone.clone())),
         ("no target", scheduled("rate(1 hour)"), nothing, gone.clone(), Pending::Foreign(gone)),
     ] {
-        assert_eq!(pending(want, &id).with(change).secret().pending, expected, "{name}");
+        let marked = |scene: &mut Scene| scene.label(STAGED_LABEL, &id);
+        assert_eq!(pending(want, &id).with(marked).with(change).secret().pending, expected, "{name}");
     }
 }
 

@@ -9,7 +9,8 @@ use crate::step::{Step, StepKind};
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
-const CLASSES: [Class; 7] = [Class::Retry, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
+const CLASSES: [Class; 8] =
+    [Class::Retry, Class::Urgent, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

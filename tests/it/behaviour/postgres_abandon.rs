@@ -194,8 +194,8 @@ async fn a_rollback_to_the_current_version_withdraws_what_is_staged() -> Result<
     Ok(())
 }
 
-/// The server has the password of a staged version, and AWS refused to make that current. Then another client put a value.
-async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
+/// The server has the password of a staged version, and AWS refused to make that current.
+async fn in_force(role: &'static str) -> Result<(Scene, String)> {
     let scene = Scene::settled(role).await?;
     let stage = &scene.stage;
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
@@ -206,6 +206,13 @@ async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
     let value: Value = serde_json::from_str(aws.labelled("AWSPENDING").and_then(|v| v.value()?.as_str()).context("a value")?)?;
     let staged = value["password"].as_str().context("a password")?.to_owned();
     ensure!(scene.postgres.accepts(role, &staged)? && !scene.postgres.accepts(role, OLD)?, "the server has the staged password");
+    Ok((scene, staged))
+}
+
+/// Then another client put a value.
+async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
+    let (scene, staged) = in_force(role).await?;
+    let stage = &scene.stage;
     stage.advance(MINUTE);
     let theirs = json!({"username": role, "password": THEIRS}).to_string();
     stage.external_writer().put_value(&stage.aws_name("app"), &theirs)?;
@@ -251,5 +258,21 @@ async fn an_object_that_is_deleted_after_a_value_of_another_client_leaves_that_i
     ensure!(scene.postgres.accepts(scene.role, THEIRS)? && !scene.postgres.accepts(scene.role, &staged)?);
     let labels = stage.world.aws_secret("app").context("the AWS secret stays")?.labels;
     assert_eq!(labels.get(STAGED_LABEL), None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_suspended_while_the_server_has_a_staged_password_is_not_ready_and_goes_on_when_resumed() -> Result<()> {
+    let (scene, _) = in_force("suspended_role").await?;
+    let stage = &scene.stage;
+    stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Ready", "False", "Suspended").await?;
+    ensure!(message.contains("is on its way to 127.0.0.1:"), "{message}");
+    stage.assert_silence("app").await?;
+    stage.world.patch("app", json!({"spec": {"suspend": false}})).await?;
+    stage.settle("app").await?;
+    scene.check(2).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) static STORY: Story = Story {
 async fn arrange(case: &Case) -> Result<()> {
     arrange_with(case, "SELECT 1", &json!({})).await?;
     // Otherwise the other client's write has the date of the Secret, and so counts as an old read.
-    case.advance(Duration::from_secs(60)).await
+    case.advance(Duration::from_mins(1)).await
 }
 
 /// The present value with another password.
