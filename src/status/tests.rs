@@ -425,7 +425,7 @@ fn a_suspended_object_keeps_its_last_truth() {
     let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
     let staged = |alternating| RotatedSecretStatus {
         staged: Some(StagedStatus {
-            version_id: String::new(),
+            version_id: "v2".to_owned(),
             step: StagedStep::Stage,
             since: Time(at(MADE)),
             postgres: Some(StagedPostgres { alternating, ..fixture::strategy().record() }),

@@ -62,6 +62,8 @@ pub enum Refused {
     BaseUserNotUsable,
     /// A role with the name of the second user was not made by the operator, or has privileges or objects of its own.
     TwinNotUsable,
+    /// The user that the spec names works as another role after the login, which the second user would not.
+    DefaultRole,
     /// The administrator may not give the second user a setting of the first one.
     SettingNotCopied,
     /// The user has a later version, or this one was withdrawn.
@@ -168,6 +170,10 @@ impl Refused {
                 "has a role with the name of the second user that the operator did not make, or that has privileges, memberships or objects \
                  of its own: transfer them to the first user with REASSIGN OWNED in each database, revoke the rest, or set another \
                  spec.rotation.postgres.alternate.suffix"
+            }
+            Self::DefaultRole => {
+                "has a default role for the user (ALTER ROLE or ALTER DATABASE .. SET role), as which the second user would not work: remove it \
+                 (RESET role), or set spec.rotation.postgres.users to SingleUser"
             }
             Self::SettingNotCopied => {
                 "does not permit the user of adminRef to copy a setting of the user (ALTER ROLE .. SET) to the second user: only a superuser may set \

@@ -88,6 +88,9 @@ pub(super) async fn usable(session: &mut Session, found: &Role, base: &Role) -> 
 
 /// Makes or completes the second user in the transaction of the session. It gets its password later.
 pub(super) async fn prepare(session: &mut Session, name: &str, found: Option<&Role>, base: &Role) -> Result<(), Problem> {
+    if session.value(&default_role(base)).await?.is_some() {
+        return Err(Refused::DefaultRole.into());
+    }
     let (twin, base_name) = (identifier(name), identifier(&base.name));
     match found {
         None => session.run(&format!("CREATE ROLE {twin} NOLOGIN; GRANT {base_name} TO {twin}")).await.map(drop)?,
@@ -97,6 +100,16 @@ pub(super) async fn prepare(session: &mut Session, name: &str, found: Option<&Ro
     let limit = &base.connection_limit;
     session.run(&format!("ALTER ROLE {twin} INHERIT CONNECTION LIMIT {limit} VALID UNTIL {}", literal(until))).await?;
     copy_settings(session, &twin, base).await
+}
+
+/// Whether the base user works as another role: by its own settings in any database, or by those of this one. The owner of
+/// another database has no say.
+fn default_role(base: &Role) -> String {
+    format!(
+        "SELECT 1 FROM pg_db_role_setting CROSS JOIN unnest(setconfig) setting WHERE split_part(setting, '=', 1) = 'role' AND (setrole = {} OR \
+         setrole = 0 AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) LIMIT 1",
+        base.oid
+    )
 }
 
 /// ` IN DATABASE name`; nothing for all databases.

@@ -170,3 +170,28 @@ async fn the_password_of_the_administrator_is_shown_to_no_server() -> Result<()>
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_user_with_a_default_role_does_not_take_turns_and_another_database_has_no_say() -> Result<()> {
+    let pair = Pair::new("defaulting")?;
+    pair.sql("CREATE ROLE defaulting_role; GRANT defaulting_role TO defaulting")?;
+    let before = roles(&pair)?;
+    for (set, reset) in [
+        ("ALTER ROLE defaulting SET role TO defaulting_role", "ALTER ROLE defaulting RESET role"),
+        (
+            "ALTER ROLE defaulting IN DATABASE template1 SET role TO defaulting_role",
+            "ALTER ROLE defaulting IN DATABASE template1 RESET role",
+        ),
+    ] {
+        pair.sql(set)?;
+        let answer = pair.strategy().apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
+        assert_eq!(answer, refused(Refused::DefaultRole), "{set}");
+        assert_eq!(roles(&pair)?, before, "{set}: nothing is changed");
+        pair.sql(reset)?;
+    }
+    pair.sql("ALTER DATABASE template1 SET role TO defaulting_role")?;
+    let applied = pair.strategy().apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
+    pair.sql("ALTER DATABASE template1 RESET role")?;
+    assert_eq!(applied, Ok(Applied::Now), "nobody logs in there for this object");
+    Ok(())
+}
