@@ -26,7 +26,7 @@ pub(super) fn checked(situation: &Situation<'_>, examined: &mut Examined) -> Pro
 fn applies(situation: &Situation<'_>) -> bool {
     let Situation { want, secret, current, .. } = situation;
     // The server has the staged value or the current one, or will soon have another one.
-    let staged = matches!(secret.pending, Pending::Ours(..));
+    let staged = matches!(secret.pending, Pending::Ours(..) | Pending::Overtaken(..));
     let suspended = matches!(want.rotation, Rotation::Scheduled { suspended: true, .. });
     let ours = want.value.is_some() && secret.ownership == Ownership::Ours;
     let in_use = want.target.is_none() || situation.mirrored() == Some(&current.version);
