@@ -5,6 +5,7 @@ mod history;
 mod overdue;
 mod retained;
 mod settings;
+mod suspended;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use super::*;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     AwsSpec, AwsStatus, Cause, DeclaredStatus, FailureStatus, HistoryEntry, MirrorStatus, OnMissedWindow, RequestStatus, RotatedSecret,
-    RotatedSecretSpec, RotatedSecretStatus, ScheduleStatus, StagedAlternation, StagedPostgres, StagedStatus, StagedStep, TargetSpec,
+    RotatedSecretSpec, RotatedSecretStatus, ScheduleStatus, TargetSpec,
 };
 use crate::backoff::{self, Class};
 use crate::compare::{Current, Drift, LambdaState, MirrorState, Observation, Ownership, Pending, SecretState};
@@ -417,35 +418,4 @@ fn an_invalid_spec_is_told_under_provisioned_and_a_failure_where_it_happened() {
     // Somebody was faster: what was said stays, for the next look is a second away.
     let conflict = failure(ConditionType::Mirrored, Class::Conflict, Reason::Progressing);
     assert_eq!(keeps(conflict), [FINE.map(str::to_owned).as_slice(), &["+Reconciling Progressing".to_owned()]].concat());
-}
-
-#[test]
-fn a_suspended_object_keeps_its_last_truth() {
-    let paused = rested(Rest { suspended: true, ..Rest::default() });
-    let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
-    let staged = |alternating| RotatedSecretStatus {
-        staged: Some(StagedStatus {
-            version_id: "v2".to_owned(),
-            step: StagedStep::Stage,
-            since: Time(at(MADE)),
-            postgres: Some(StagedPostgres { alternating, ..fixture::strategy().record() }),
-        }),
-        ..live()
-    };
-    let two = StagedAlternation { admin_name: String::new(), base: String::new(), twin: String::new() };
-    let table: [(RotatedSecretStatus, &[&str]); 5] = [
-        (live(), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
-        (staged(None), &["-Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
-        (staged(Some(two)), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
-        (stalled, &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated IntervalTooShort", "+Mirrored Succeeded"]),
-        (RotatedSecretStatus::default(), &["-Ready Suspended"]),
-    ];
-    for (before, expected) in table {
-        let status = after(&before, &paused, MADE + 180);
-        assert_eq!(said(&status), expected);
-        let unchanged =
-            |status: &RotatedSecretStatus| RotatedSecretStatus { conditions: Vec::new(), observed_generation: None, ..status.clone() };
-        assert_eq!(unchanged(&status), unchanged(&before));
-        assert_eq!(said(&after(&status, &paused, MADE + 240)), expected, "and keeps keeping it");
-    }
 }
