@@ -29,7 +29,7 @@ pub enum Pending {
     Overtaken(VersionId, Cause),
     /// A version that AWS rotates to for this object.
     Delegated(VersionId),
-    /// A version that another rotation staged.
+    /// A version that another rotation staged, or one of ours whose target is not known.
     Foreign(VersionId),
 }
 
@@ -49,18 +49,13 @@ impl Pending {
             other => other.in_progress(),
         }
     }
-
-    /// The version with the label `AWSPENDING`.
-    pub fn labelled(&self) -> Option<&VersionId> {
-        self.version().filter(|_| !matches!(self, Self::Overtaken(..)))
-    }
 }
 
 /// Classifies it. `owned`: the secret is ours. `foreign_rotation`: AWS rotates it, but not for this object.
 pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign_rotation: bool) -> Pending {
     if let Some(version) = overtaken(input, secret, owned) {
-        let cause = explain(input.want, input.status, &secret.labels, version, input.now);
-        return Pending::Overtaken(version.clone(), cause.unwrap_or(Cause::Requested));
+        let cause = explain(input.want, input.status, &secret.labels, version, input.now).unwrap_or(Cause::Requested);
+        return if has_target(input, version) { Pending::Overtaken(version.clone(), cause) } else { Pending::Foreign(version.clone()) };
     }
     let Some(version) = secret.labelled(AWSPENDING).cloned() else { return Pending::None };
     if secret.labelled(AWSCURRENT) == Some(&version) {
@@ -73,7 +68,9 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     // AWS keeps the name of a function that no longer rotates the secret; what the status announces was not staged by it.
     let announced = input.status.staging.announced.as_ref().is_some_and(|(announced, _)| *announced == version);
     let staged = secret.labelled(STAGED_LABEL) == Some(&version);
-    let lambda = matches!(input.want.rotation, Rotation::Lambda(_)) || (secret.rotation.function.is_some() && !announced && !staged);
+    let recorded = input.status.staging.target_of(&version).is_some();
+    let lambda =
+        (matches!(input.want.rotation, Rotation::Lambda(_)) && !recorded) || (secret.rotation.function.is_some() && !announced && !staged);
     let has_value = secret.labelled(AWSCURRENT).is_some();
     // A version that was current is not a staged one of ours: another writer gave it the label.
     let was_current = was_current(input, secret, &version);
@@ -96,7 +93,7 @@ fn overtaken<'a>(input: Input<'_>, secret: &'a AwsSecret, owned: bool) -> Option
     let version = secret.labelled(STAGED_LABEL).filter(|version| owned && version.is_derived())?;
     let current = secret.labelled(AWSCURRENT)?;
     let lost = current != version && secret.labelled(AWSPENDING) != Some(version);
-    (lost && !was_current(input, secret, version) && has_target(input, version)).then_some(version)
+    (lost && !was_current(input, secret, version)).then_some(version)
 }
 
 fn was_current(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {

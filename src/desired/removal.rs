@@ -114,9 +114,8 @@ impl Removal {
         let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete;
         let namespace = object.namespace().unwrap_or_default();
         let staged = object.status.as_ref().and_then(|status| status.staged.as_ref());
-        let strategy = Strategy::declared(spec, &namespace);
-        let recorded = || staged.and_then(|staged| Some(Strategy::recorded(staged.postgres.as_ref()?, &namespace)));
-        let strategy = strategy.or_else(recorded);
+        let recorded = staged.and_then(|staged| Some(Strategy::recorded(staged.postgres.as_ref()?, &namespace)));
+        let strategy = recorded.or_else(|| Strategy::declared(spec, &namespace));
         let matters = (deletes || strategy.is_some()) && !uid.is_empty();
         Self {
             staged: staged.map(|staged| staged.version_id.as_str().into()),

@@ -54,6 +54,8 @@ pub struct StagedLeft {
     pub version: VersionId,
     /// The current one.
     pub current: VersionId,
+    /// The one before it.
+    pub previous: Option<VersionId>,
     /// The one that was abandoned last.
     pub abandoned: Option<VersionId>,
 }

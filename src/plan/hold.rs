@@ -18,6 +18,7 @@ use crate::failure::Failed;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::step::StepKind;
+use crate::version_id::VersionId;
 
 /// Why an intent has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,13 +220,7 @@ pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Ref
             Reason::Progressing,
             "AWS is rotating, and a write would abandon that rotation; the write follows when it has ended",
         )),
-        Pending::Foreign(version) if secret.labels.get(STAGED_LABEL) == Some(version) => Some(Refusal::new(
-            Reason::ForeignPending,
-            format!(
-                "the operator staged version {version} of {name} for a target that neither spec nor status names: the target may accept its \
-                 password only, so restore spec.rotation.postgres"
-            ),
-        )),
+        Pending::Foreign(version) if secret.labels.get(STAGED_LABEL) == Some(version) => Some(left_staged(want, secret, version)),
         Pending::Foreign(version) => Some(Refusal::new(
             Reason::ForeignPending,
             format!(
@@ -235,6 +230,21 @@ pub(super) fn other_rotation(want: &Desired, secret: &SecretState) -> Option<Ref
             ),
         )),
     }
+}
+
+/// A version of ours whose target is not known, or that another writer replaced after it was current.
+pub(super) fn left_staged(want: &Desired, secret: &SecretState, version: &VersionId) -> Refusal {
+    let remove = |label| Command::RemoveLabel { secret: secret.at(want), label, version: version.as_str() };
+    Refusal::new(
+        Reason::ForeignPending,
+        format!(
+            "the operator staged version {version} of {} for a target that neither spec nor status names, and the target may accept its password \
+             only: restore spec.rotation.postgres; or, if the target accepts the current version, remove the labels: {}; {}",
+            want.secret_name,
+            remove(AWSPENDING),
+            remove(STAGED_LABEL)
+        ),
+    )
 }
 
 /// AWS rotates the secret, and not for this object.

@@ -13,12 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::failure::{GRACE, MAX_PENDING, failure};
 use super::assessment::Examined;
-use super::hold::{delay, too_soon};
+use super::hold::{delay, left_staged, too_soon};
 use super::intents::{Proposal, open_request};
 use super::situation::Situation;
 use super::{hold, retention};
-use crate::api::AWSPENDING;
 use crate::api::condition::Reason;
+use crate::api::{AWSPENDING, STAGED_LABEL};
 use crate::command::Command;
 use crate::desired::{Desired, LambdaRotation, Rotation};
 use crate::facts::pace::Limited;
@@ -201,6 +201,10 @@ fn first(situation: &Situation<'_>, lambda: &LambdaRotation) -> Option<VersionId
 }
 
 fn left_over(situation: &Situation<'_>) -> Refusal {
+    let Situation { want, secret, .. } = situation;
+    if let Some(staged) = pending(situation).filter(|pending| secret.labels.get(STAGED_LABEL) == Some(*pending)) {
+        return left_staged(want, secret, staged);
+    }
     let name = &situation.want.secret_name;
     let pending = pending(situation).map_or("", VersionId::as_str);
     Refusal::new(

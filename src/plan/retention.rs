@@ -111,10 +111,12 @@ fn after_abandonment(situation: &Situation<'_>) -> Option<Step> {
     over.then(|| Step::MoveLabel { label: ABANDONED_LABEL.to_owned(), from: Some(version.clone()), to: None })
 }
 
-/// The version that was staged is current, or was.
+/// The version that was staged is current, or was. On any other version the label stays: the target may accept it.
 fn after_staging(situation: &Situation<'_>) -> Option<Step> {
-    let version = situation.secret.labels.get(STAGED_LABEL)?;
-    let over = situation.secret.pending.version() != Some(version);
+    let Situation { want, seen, secret, current, .. } = situation;
+    let version = secret.labels.get(STAGED_LABEL)?;
+    let was_current = seen.status.recorded(version) || secret.previous() == Some(version) || *version == want.ids.creation();
+    let over = secret.pending.version() != Some(version) && (*version == current.version || was_current);
     over.then(|| Step::MoveLabel { label: STAGED_LABEL.to_owned(), from: Some(version.clone()), to: None })
 }
 

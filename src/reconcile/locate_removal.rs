@@ -142,5 +142,6 @@ fn staged(found: &AwsSecret, announced: Option<&VersionId>) -> Option<StagedLeft
     let version = found.labelled(AWSPENDING).filter(|version| marked == Some(*version) || ours(version)).or(marked)?;
     let version = Some(version).filter(|version| version.is_derived())?;
     let current = found.labelled(AWSCURRENT).filter(|current| *current != version)?;
-    Some(StagedLeft { version: version.clone(), current: current.clone(), abandoned: found.labelled(ABANDONED_LABEL).cloned() })
+    let [previous, abandoned] = [AWSPREVIOUS, ABANDONED_LABEL].map(|label| found.labelled(label).cloned());
+    Some(StagedLeft { version: version.clone(), current: current.clone(), previous, abandoned })
 }

@@ -165,7 +165,7 @@ impl Reconciler<'_> {
             (Step::Abandon { version, current }, Some(SecretLeft::Ours { arn, place, staged: Some(staged), .. })) => {
                 let strategy = removal.strategy.as_ref().ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
                 let (of, at) = (removal.object_ref(), Address { region: &place.region, id: arn });
-                let staged = Abandoned { version, current, last: staged.abandoned.as_ref() };
+                let staged = Abandoned { version, current, previous: staged.previous.as_ref(), last: staged.abandoned.as_ref() };
                 return self.undo(of, strategy, at, staged).await;
             }
             (Step::StopReplicating { regions }, Some(SecretLeft::Ours { arn, place, .. })) => {

@@ -28,6 +28,8 @@ pub(super) struct Abandoned<'a> {
     pub(super) version: &'a VersionId,
     /// The version that the target is to accept again.
     pub(super) current: &'a VersionId,
+    /// The version before that, which the target accepts if it never had either.
+    pub(super) previous: Option<&'a VersionId>,
     /// The version that was abandoned last.
     pub(super) last: Option<&'a VersionId>,
 }
@@ -75,7 +77,7 @@ impl Reconciler<'_> {
         Ok(self.applied())
     }
 
-    /// Abandons a staged version at the target that may accept it: the declared one, or the recorded one.
+    /// Abandons a staged version at the target that may accept it: the recorded one, or the declared one if the status was lost.
     pub(super) async fn abandon(
         &mut self,
         want: &Desired,
@@ -84,10 +86,11 @@ impl Reconciler<'_> {
         version: &VersionId,
         current: &VersionId,
     ) -> Result<Effect, Failure> {
-        let recorded = || seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
-        let strategy = want.strategy.clone().or_else(recorded).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
-        let last = seen.secret.as_ref().and_then(|secret| secret.labels.get(ABANDONED_LABEL));
-        self.undo(want.object_ref(), &strategy, at, Abandoned { version, current, last }).await
+        let recorded = seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
+        let strategy = recorded.or_else(|| want.strategy.clone()).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
+        let labelled = |label: &str| seen.secret.as_ref().and_then(|secret| secret.labels.get(label));
+        let staged = Abandoned { version, current, previous: labelled(AWSPREVIOUS), last: labelled(ABANDONED_LABEL) };
+        self.undo(want.object_ref(), &strategy, at, staged).await
     }
 
     /// Sets the current value back, sees that the target accepts it and refuses the staged one, and removes `AWSPENDING`.
@@ -116,8 +119,16 @@ impl Reconciler<'_> {
                 if staged.last != Some(staged.version) {
                     self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
                 }
+                let previous = match staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous)) {
+                    Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
+                    None => None,
+                };
                 let target = self.target(of, strategy, &tried).await?;
-                let undone = target.users().undo(&pending, &current).await.map_err(|problem| target.waits(problem, failed(problem)))?;
+                let undone = target
+                    .users()
+                    .undo(&pending, &current, previous.as_ref())
+                    .await
+                    .map_err(|problem| target.waits(problem, failed(problem)))?;
                 tracing::info!(?undone, "the target accepts the current version again");
             }
         }
@@ -261,8 +272,8 @@ pub(super) fn declared(want: &Desired) -> Result<&Strategy, Failure> {
 /// What a person can do if the target does not exist any more.
 fn by_hand(at: Address<'_>, version: &VersionId) -> String {
     let secret = SecretRef { region: at.region, id: at.id };
-    let remove = Command::RemoveLabel { secret, label: AWSPENDING, version: version.as_str() };
-    format!("; if the server does not exist any more, or never had the version: {remove}")
+    let [pending, staged] = [AWSPENDING, STAGED_LABEL].map(|label| Command::RemoveLabel { secret, label, version: version.as_str() });
+    format!("; if the server does not exist any more, or never had the version, remove its labels: {pending}; {staged}")
 }
 
 /// `tried`: the address that the name led to.

@@ -8,7 +8,7 @@ use super::history::{abandoned, recorded};
 use super::note::EventNote;
 use super::requests;
 use crate::api::condition::Reason;
-use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus};
+use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus, STAGED_LABEL};
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
@@ -107,7 +107,7 @@ pub fn secret_retained(object: &RotatedSecret) -> Option<EventNote> {
 /// The Event for a released object whose AWS secret stays with a version that is still staged.
 pub fn left_staged(arn: Option<&str>, why: &str) -> EventNote {
     let note = format!(
-        "a version of the AWS secret {} still has AWSPENDING, and the target accepts that version or the current one: {why}",
+        "a version of the AWS secret {} still has the label {STAGED_LABEL}, and the target accepts that version or the current one: {why}",
         arn.unwrap_or("of this object")
     );
     EventNote { warning: true, reason: "VersionLeftStaged".to_owned(), action: "Delete", note }

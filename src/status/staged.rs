@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::history;
-use crate::api::{RotatedSecretStatus, StagedStatus, StagedStep};
+use crate::api::{AWSCURRENT, AWSPENDING, RotatedSecretStatus, STAGED_LABEL, StagedStatus, StagedStep};
 use crate::compare::{Observation, Pending, SecretState};
 use crate::desired::{Desired, Strategy};
 use crate::plan::{Examined, StagingNews};
@@ -32,13 +32,25 @@ pub(super) fn report(
         Some(StagingNews::Announced(version)) => Some(version),
         _ => None,
     };
-    after.staged = pending.or(announced).map(|version| {
+    // What the operator does not go on with keeps its record as long as a label says that the target may have it.
+    let left = before.staged.as_ref().map(|staged| VersionId::from(staged.version_id.as_str()));
+    let left = left.filter(|version| {
+        let labelled = |label: &str| secret.labels.get(label) == Some(version);
+        !labelled(AWSCURRENT) && (labelled(AWSPENDING) || labelled(STAGED_LABEL))
+    });
+    after.staged = pending.or(announced).or(left.as_ref()).map(|version| {
         let same = before.staged.as_ref().filter(|staged| staged.version_id == version.as_str());
+        let declared = want.strategy.as_ref().map(Strategy::record);
+        let recorded = same.and_then(|staged| staged.postgres.clone());
         StagedStatus {
             version_id: version.to_string(),
-            step: step(seen, examined, pending.is_some(), version),
+            step: match same {
+                Some(same) if pending.or(announced) != Some(version) => same.step,
+                _ => step(seen, examined, pending.is_some(), version),
+            },
             since: same.map_or(Time(now), |staged| staged.since.clone()),
-            postgres: want.strategy.as_ref().map(Strategy::record).or_else(|| same.and_then(|staged| staged.postgres.clone())),
+            // Another target is recorded when it is announced. Until then the version may be at this one.
+            postgres: if announced == Some(version) { declared.or(recorded) } else { recorded.or(declared) },
         }
     });
 }

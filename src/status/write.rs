@@ -7,8 +7,8 @@ use super::failures::{self, Attempts};
 use super::{bounds, conditions, history, requests, settings, staged};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
-    AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret, RotatedSecretStatus,
-    ScheduleStatus, UnseenVersion,
+    AWSPENDING, AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret,
+    RotatedSecretStatus, ScheduleStatus, UnseenVersion,
 };
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
 use crate::desired::{Desired, LambdaRotation, Rotation};
@@ -221,7 +221,7 @@ impl Report<'_> {
             region: Some(self.want.region.clone()),
             current_version_id: secret.current.as_ref().map(|current| current.version.to_string()),
             previous_version_id: secret.previous().map(ToString::to_string),
-            pending_version_id: secret.pending.labelled().map(ToString::to_string),
+            pending_version_id: secret.labels.get(AWSPENDING).map(ToString::to_string),
             retained_version_ids: retained.iter().map(ToString::to_string).collect(),
             place: None,
             unseen: None,

@@ -141,7 +141,7 @@ fn a_version_that_lost_awspending_to_another_writer_is_overtaken_until_the_targe
         ("it is recorded", with_target(), recorded, ours(), Pending::None),
         ("a random id", with_target(), nothing, theirs(), Pending::None),
         ("nobody's secret", with_target(), nobodys, ours(), Pending::None),
-        ("no target", scheduled("rate(1 hour)"), nothing, ours(), Pending::None),
+        ("no target", scheduled("rate(1 hour)"), nothing, ours(), Pending::Foreign(ours())),
     ] {
         let marked = |scene: &mut Scene| scene.label(STAGED_LABEL, &id);
         assert_eq!(Scene::new(want).with(marked).with(change).secret().pending, expected, "{name}");

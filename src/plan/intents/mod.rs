@@ -106,7 +106,7 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
             provisioned,
             mirrored: mirrored.refusal,
             settings: settings::refusal(situation),
-            rotated: staged::last_abandoned(situation),
+            rotated: staged::left_behind(situation).or_else(|| staged::last_abandoned(situation)),
         },
         rotation: RotationOutlook { rotates, first_pending: scheduled::first_pending(situation), ..RotationOutlook::default() },
         awaiting_consistency: mirrored.awaiting_consistency,

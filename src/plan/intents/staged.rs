@@ -3,11 +3,12 @@
 
 use super::intent::{Intent, Proposal};
 use crate::api::condition::Reason;
-use crate::api::{ABANDONED_LABEL, Abandonment};
+use crate::api::{ABANDONED_LABEL, Abandonment, STAGED_LABEL};
 use crate::command::Command;
 use crate::compare::Pending;
 use crate::desired::{RollbackRequest, RollbackTo};
 use crate::plan::assessment::{Examined, StagingNews};
+use crate::plan::hold::left_staged;
 use crate::plan::situation::Situation;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -22,9 +23,14 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
         return Proposal::Step(Step::Abandon { version: version.clone(), current: situation.current.version.clone() });
     }
     if let Some(why) = to_abandon(situation, version) {
-        if let Some(failed) = verify_failed(situation, version) {
-            examined.aspects.rotated = Some(failed);
-        }
+        examined.aspects.rotated = match why {
+            // Pods have the value of the other writer, and the target does not.
+            Abandonment::Overtaken => Some(Refusal::new(
+                Reason::Progressing,
+                format!("another writer put a value while version {version} was on its way; the target gets that value"),
+            )),
+            _ => verify_failed(situation, version).or_else(|| examined.aspects.rotated.take()),
+        };
         examined.staging = Some(StagingNews::Abandoned(version.clone(), why));
         examined.wake.at([situation.now]);
         return Proposal::Wait;
@@ -65,6 +71,13 @@ fn withdrawn(situation: &Situation<'_>) -> bool {
     let Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) = &situation.want.rollback_request else { return false };
     let handled = situation.seen.status.requests.rollback.as_ref().is_some_and(|(handled, _)| handled == token);
     *to == situation.current.version && !handled
+}
+
+/// A version of ours that nothing goes on with: the target may accept its password only, also while no rotation is due.
+pub(super) fn left_behind(situation: &Situation<'_>) -> Option<Refusal> {
+    let Pending::Foreign(version) = &situation.secret.pending else { return None };
+    let marked = situation.secret.labels.get(STAGED_LABEL) == Some(version);
+    marked.then(|| left_staged(situation.want, situation.secret, version))
 }
 
 /// The last version was abandoned because it did not work, and no other one followed.

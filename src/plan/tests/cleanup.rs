@@ -177,7 +177,7 @@ fn removal_of_target(delete: bool, suspended: bool, staged: bool, age: i64) -> R
 }
 
 fn ours_with_staged(deleted: bool) -> SecretLeft {
-    let left = StagedLeft { version: "pending".into(), current: "current".into(), abandoned: None };
+    let left = StagedLeft { version: "pending".into(), current: "current".into(), previous: None, abandoned: None };
     match ours(deleted, &[]) {
         SecretLeft::Ours { arn, place, deleted, replicas, .. } => SecretLeft::Ours { arn, place, deleted, replicas, staged: Some(left) },
         other => other,

@@ -78,22 +78,26 @@ impl AlternatingUsers<'_> {
     }
 
     /// Makes sure that the server does not accept `pending` because of this version, now or later, and that it accepts
-    /// `current`. At most five logins, two of them with one password.
+    /// `current`. At most six logins, two of them with one password. If the server does not have `current`, which another writer
+    /// put, `previous` shows that the administrator may act.
     ///
     /// # Errors
     /// [`Refused::CannotUndo`] if it still accepts `pending`, [`Refused::NoPasswordAccepted`] if it does not accept `current`, or
     /// what else it answers.
-    pub async fn undo(&self, pending: &Credential, fence: &Fence, current: &Credential) -> Result<Undone, Problem> {
+    pub async fn undo(
+        &self,
+        pending: &Credential,
+        fence: &Fence,
+        current: &Credential,
+        previous: Option<&Credential>,
+    ) -> Result<Undone, Problem> {
         self.server
             .within_a_step(async {
-                self.are_of_the_pair([pending, current])?;
+                self.are_of_the_pair([pending])?;
                 let same_user = pending.user == current.user;
                 // Of one user, the server accepts the staged password or the current one.
-                let shown = match self.proof(current).await? {
-                    None if same_user => self.proof(pending).await?,
-                    shown => shown,
-                };
-                let Some(shown) = shown else { return Err(Refused::NoPasswordAccepted.into()) };
+                let shown_by = [Some(current), Some(pending).filter(|_| same_user), previous].into_iter().flatten();
+                let Some(shown) = self.proof_of_one(shown_by).await? else { return Err(Refused::NoPasswordAccepted.into()) };
                 let mut session = self.administer(shown).await?;
                 let before = self.withdraw(&mut session, pending, fence, current).await.map_err(of_admin)?;
                 session.close().await;
@@ -122,7 +126,7 @@ impl AlternatingUsers<'_> {
     }
 
     /// The names can be from a status, which is untrusted. A longer name would be another one to the server.
-    fn are_of_the_pair(&self, credentials: [&Credential; 2]) -> Result<(), Problem> {
+    fn are_of_the_pair<const N: usize>(&self, credentials: [&Credential; N]) -> Result<(), Problem> {
         let pair = [self.base, self.twin];
         let are_names = self.base != self.twin && pair.iter().all(|name| (1..=LONGEST_NAME).contains(&name.len()));
         if are_names && credentials.iter().all(|credential| pair.contains(&credential.user.as_str())) {
@@ -134,6 +138,16 @@ impl AlternatingUsers<'_> {
 
     async fn accepts(&self, credential: &Credential) -> Result<bool, Problem> {
         Ok(self.proof(credential).await?.is_some())
+    }
+
+    /// The proof of the first of these that is of one of the two users and is accepted.
+    async fn proof_of_one<'c>(&self, credentials: impl Iterator<Item = &'c Credential>) -> Result<Option<Option<Certificate>>, Problem> {
+        for credential in credentials.filter(|credential| self.are_of_the_pair([credential]).is_ok()) {
+            if let Some(shown) = self.proof(credential).await? {
+                return Ok(Some(shown));
+            }
+        }
+        Ok(None)
     }
 
     /// Logs in. Gives the certificate of the server that accepted the password, if there is one; `None`: it is refused.

@@ -66,22 +66,23 @@ impl SingleUser<'_> {
             .await
     }
 
-    /// Makes the server refuse `pending`, now and later, and accept `current`, both seen by a login. At most four logins.
+    /// Makes the server refuse `pending`, now and later, and accept `current`, both seen by a login. At most five logins. If
+    /// `current` is of another user, `previous` takes its place.
     ///
     /// # Errors
     /// [`Refused::NoPasswordAccepted`] if it accepts neither, or what else it answers.
-    pub async fn undo(&self, pending: &Credential, current: &Credential) -> Result<Undone, Problem> {
+    pub async fn undo(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
         self.server
             .within_a_step(async {
                 if pending.is(current) {
                     return Err(Refused::CannotUndo.into());
                 }
                 if pending.user != current.user {
-                    return Err(Refused::UserChanged.into());
+                    return self.undo_of_another(pending, previous).await;
                 }
                 let (mut session, done) = match self.log_in(pending).await {
                     Ok(session) => (session, Undone::Now),
-                    Err(WRONG) => (self.log_in_with_an_older_one(current, None).await?, Undone::Nothing),
+                    Err(WRONG) => (self.log_in_with_an_older_one(current, previous).await?, Undone::Nothing),
                     Err(problem) => return Err(problem),
                 };
                 // An attempt that lost its connection may still wait for a lock in the server.
@@ -101,6 +102,25 @@ impl SingleUser<'_> {
                 Ok(done)
             })
             .await
+    }
+
+    /// Another writer put a value of another user, which the server need not have. The user of `pending` gets `previous` back.
+    async fn undo_of_another(&self, pending: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
+        let mut session = match self.log_in(pending).await {
+            Ok(session) => session,
+            Err(WRONG) => return Ok(Undone::Nothing),
+            Err(problem) => return Err(problem),
+        };
+        let same_user = |previous: &&Credential| previous.user == pending.user && !pending.is(previous);
+        let Some(previous) = previous.filter(same_user) else { return Err(Refused::CannotUndo.into()) };
+        end_other_attempts(&mut session).await?;
+        set_password(&mut session, &previous.password).await?;
+        session.close().await;
+        match self.log_in(pending).await {
+            Ok(_) => Err(Refused::CannotUndo.into()),
+            Err(WRONG) => Ok(Undone::Now),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Whether the server accepts a value. One login.

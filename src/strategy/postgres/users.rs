@@ -45,14 +45,15 @@ impl Users<'_> {
         }
     }
 
-    /// Makes the server refuse it and accept the current value.
+    /// Makes the server refuse it and accept the current value. `previous`: a value that the server has if another writer put
+    /// the current one in AWS only.
     ///
     /// # Errors
     /// Why not, or that it is not known.
-    pub async fn undo(&self, staged: &Staged, current: &Credential) -> Result<Undone, Problem> {
+    pub async fn undo(&self, staged: &Staged, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
         match self {
-            Self::Single(single) => single.undo(&staged.credential, current).await,
-            Self::Alternating(alternating) => alternating.undo(&staged.credential, &staged.fence, current).await,
+            Self::Single(single) => single.undo(&staged.credential, current, previous).await,
+            Self::Alternating(alternating) => alternating.undo(&staged.credential, &staged.fence, current, previous).await,
         }
     }
 }

@@ -37,6 +37,7 @@ mod postgres_check;
 mod postgres_docs;
 mod postgres_gap;
 mod postgres_migration;
+mod postgres_overtaken;
 mod regions;
 mod requests;
 mod rollback;

@@ -1,14 +1,11 @@
 //! A staged version is abandoned: the server gets the current password back, and pods can log in all the time.
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::{ABANDONED_LABEL, ALLOWED_HOSTS, Outcome, ROLLBACK, STAGED_LABEL, StagedStep};
+use rotated_secrets::api::{ABANDONED_LABEL, ALLOWED_HOSTS, Outcome, ROLLBACK, StagedStep};
 use serde_json::{Value, json};
-use testkit::emulator::Fault;
 
 use super::postgres::{OLD, Scene};
 use super::stage::{HOUR, MINUTE};
-
-const THEIRS: &str = "put by another client";
 
 impl Scene {
     /// The query works with the password that the role has now and with no other one.
@@ -191,88 +188,5 @@ async fn a_rollback_to_the_current_version_withdraws_what_is_staged() -> Result<
     stage.assert_silence("app").await?;
     scene.request("later").await?;
     scene.check(3).await?;
-    Ok(())
-}
-
-/// The server has the password of a staged version, and AWS refused to make that current.
-async fn in_force(role: &'static str) -> Result<(Scene, String)> {
-    let scene = Scene::settled(role).await?;
-    let stage = &scene.stage;
-    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
-    stage.break_aws("UpdateSecretVersionStage", denied);
-    scene.request("now").await?;
-    stage.mend_aws();
-    let aws = stage.world.aws_secret("app").context("the AWS secret")?;
-    let value: Value = serde_json::from_str(aws.labelled("AWSPENDING").and_then(|v| v.value()?.as_str()).context("a value")?)?;
-    let staged = value["password"].as_str().context("a password")?.to_owned();
-    ensure!(scene.postgres.accepts(role, &staged)? && !scene.postgres.accepts(role, OLD)?, "the server has the staged password");
-    Ok((scene, staged))
-}
-
-/// Then another client put a value.
-async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
-    let (scene, staged) = in_force(role).await?;
-    let stage = &scene.stage;
-    stage.advance(MINUTE);
-    let theirs = json!({"username": role, "password": THEIRS}).to_string();
-    stage.external_writer().put_value(&stage.aws_name("app"), &theirs)?;
-    assert_eq!(scene.pending(), None, "AWS takes the label away");
-    Ok((scene, staged))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_another_client_puts_after_the_server_got_a_new_one_wins_in_the_server_too() -> Result<()> {
-    for (role, lost, rotator) in [("overtaken", false, false), ("overtaken_lost", true, false), ("overtaken_twice", false, true)] {
-        let (scene, staged) = overtaken(role).await?;
-        let stage = &scene.stage;
-        if lost {
-            stage.lose_status("app").await?;
-        }
-        if rotator {
-            let theirs = json!({"username": role, "password": "of a rotator"}).to_string();
-            stage.external_writer().put_pending(&stage.aws_name("app"), &theirs)?;
-        }
-        stage.settle("app").await?;
-        ensure!(scene.postgres.accepts(role, THEIRS)? && !scene.postgres.accepts(role, &staged)?, "{role}");
-        assert_eq!(scene.mirrored().await?, THEIRS, "{role}");
-        let status = stage.status("app").await?;
-        let entry = status.history.iter().find(|entry| entry.outcome == Outcome::Abandoned).context("an abandoned version")?;
-        assert_eq!(entry.reason.as_deref(), Some("Overtaken"), "{role}");
-        assert_eq!((status.staged, scene.pending().is_some()), (None, rotator), "{role}");
-        let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
-        assert_eq!(labels.get(STAGED_LABEL), None, "{role}");
-        assert_eq!(stage.told("app", "Warning", "VersionAbandoned").await?, 1, "{role}");
-        stage.assert_silence("app").await?;
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_is_deleted_after_a_value_of_another_client_leaves_that_in_the_server() -> Result<()> {
-    let (scene, staged) = overtaken("overtaken_deleted").await?;
-    let stage = &scene.stage;
-    stage.delete_object("app").await?;
-    stage.advance(10 * MINUTE);
-    stage.settle("app").await?;
-    ensure!(stage.world.objects().get_opt("app").await?.is_none(), "the object is gone");
-    ensure!(scene.postgres.accepts(scene.role, THEIRS)? && !scene.postgres.accepts(scene.role, &staged)?);
-    let labels = stage.world.aws_secret("app").context("the AWS secret stays")?.labels;
-    assert_eq!(labels.get(STAGED_LABEL), None);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_is_suspended_while_the_server_has_a_staged_password_is_not_ready_and_goes_on_when_resumed() -> Result<()> {
-    let (scene, _) = in_force("suspended_role").await?;
-    let stage = &scene.stage;
-    stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
-    stage.settle("app").await?;
-    let message = stage.expect("app", "Ready", "False", "Suspended").await?;
-    ensure!(message.contains("is on its way to 127.0.0.1:"), "{message}");
-    stage.assert_silence("app").await?;
-    stage.world.patch("app", json!({"spec": {"suspend": false}})).await?;
-    stage.settle("app").await?;
-    scene.check(2).await?;
-    stage.expect("app", "Ready", "True", "Succeeded").await?;
     Ok(())
 }

@@ -138,15 +138,15 @@ async fn a_replica_that_wakes_up_late_can_set_no_older_and_no_withdrawn_version(
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(5)).await, Ok(Applied::Now));
     assert_eq!(strategy.apply(&pair.twin(THIRD), &pair.base(OLD), &version(4)).await, refused(Refused::Superseded));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![NEW]]);
-    assert_eq!(strategy.undo(&pair.twin(NEW), &version(5), &pair.base(OLD)).await, Ok(Undone::Now));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(5), &pair.base(OLD), None).await, Ok(Undone::Now));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![]]);
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(5)).await, refused(Refused::Superseded));
-    assert_eq!(strategy.undo(&pair.twin(NEW), &version(5), &pair.base(OLD)).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(5), &pair.base(OLD), None).await, Ok(Undone::Nothing));
     assert_eq!(strategy.apply(&pair.twin(THIRD), &pair.base(OLD), &version(6)).await, Ok(Applied::Now));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![THIRD]]);
     // A rollback to an older version of the user that is in use.
     assert_eq!(strategy.apply(&pair.base(NEW), &pair.base(OLD), &version(7)).await, Ok(Applied::Now));
-    assert_eq!(strategy.undo(&pair.base(NEW), &version(7), &pair.base(OLD)).await, Ok(Undone::Now));
+    assert_eq!(strategy.undo(&pair.base(NEW), &version(7), &pair.base(OLD), None).await, Ok(Undone::Now));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![THIRD]]);
     Ok(())
 }
@@ -157,17 +157,23 @@ async fn a_version_that_reaches_the_server_after_it_was_abandoned_is_refused() -
     let strategy = pair.strategy();
     // The user exists; the version was never applied. What the user had before keeps working.
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, Ok(Applied::Now));
-    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD)).await, Ok(Undone::Nothing));
-    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD)).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD), None).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD), None).await, Ok(Undone::Nothing));
     assert_eq!(strategy.apply(&pair.twin(THIRD), &pair.base(OLD), &version(2)).await, refused(Refused::Superseded));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![NEW]]);
     // A version with the password that the user has: a rollback. It is abandoned, and the password stays that of the other version.
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(3)).await, Ok(Applied::Already));
-    assert_eq!(strategy.undo(&pair.twin(NEW), &version(3), &pair.base(OLD)).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(3), &pair.base(OLD), None).await, Ok(Undone::Nothing));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![NEW]]);
+    // Another writer put a value into AWS only, and the server has the one before.
+    assert_eq!(strategy.apply(&pair.twin(THIRD), &pair.base(OLD), &version(4)).await, Ok(Applied::Now));
+    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(4), &pair.base(NEW), None).await, refused(Refused::NoPasswordAccepted));
+    let (theirs, previous) = (pair.base(NEW), pair.base(OLD));
+    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(4), &theirs, Some(&previous)).await, Ok(Undone::Now));
+    assert_eq!(pair.accepted()?, [vec![OLD], vec![]]);
     // A current password that the server refuses is not hidden.
     pair.postgres.set_password(&pair.base, "set by another person")?;
-    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD)).await, refused(Refused::NoPasswordAccepted));
+    assert_eq!(strategy.undo(&pair.twin(THIRD), &version(2), &pair.base(OLD), None).await, refused(Refused::NoPasswordAccepted));
     Ok(())
 }
 
@@ -204,7 +210,7 @@ async fn no_user_is_touched_that_is_more_than_the_base_user() -> Result<()> {
     let (base, twin) = ("u".repeat(63), format!("{}_clone", "u".repeat(63)));
     let long = AlternatingUsers { base: &base, twin: &twin, ..strategy };
     assert_eq!(long.apply(&credential(&twin, NEW), &credential(&base, OLD), &version(1)).await, refused(Refused::UserChanged));
-    assert_eq!(long.undo(&credential(&twin, NEW), &version(1), &credential(&base, OLD)).await, refused(Refused::UserChanged));
+    assert_eq!(long.undo(&credential(&twin, NEW), &version(1), &credential(&base, OLD), None).await, refused(Refused::UserChanged));
     Ok(())
 }
 
@@ -288,7 +294,7 @@ async fn no_password_of_three_users_is_in_what_the_server_logs() -> Result<()> {
     let strategy = pair.strategy();
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, Ok(Applied::Now));
     assert_eq!(strategy.verify(&pair.twin(NEW)).await, Ok(()));
-    assert_eq!(strategy.undo(&pair.twin(NEW), &version(1), &pair.base(OLD)).await, Ok(Undone::Now));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(1), &pair.base(OLD), None).await, Ok(Undone::Now));
     let log = pair.postgres.log()?;
     ensure!(log.contains("ALTER ROLE \"pair_log_clone\" LOGIN PASSWORD 'SCRAM-SHA-256$"), "the statements are there");
     for password in [OLD, NEW, ADMIN] {

@@ -29,12 +29,12 @@ async fn a_user_is_only_changed_for_those_who_have_its_password() -> Result<()> 
     let before = roles(&pair)?;
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(THIRD), &version(1)).await, refused(Refused::NoPasswordAccepted));
     assert_eq!(strategy.apply(&pair.base(NEW), &pair.twin(THIRD), &version(1)).await, refused(Refused::NoPasswordAccepted));
-    assert_eq!(strategy.undo(&pair.twin(NEW), &version(1), &pair.base(THIRD)).await, refused(Refused::NoPasswordAccepted));
-    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.base(THIRD)).await, refused(Refused::NoPasswordAccepted));
-    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.twin(THIRD)).await, refused(Refused::NoPasswordAccepted));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(1), &pair.base(THIRD), None).await, refused(Refused::NoPasswordAccepted));
+    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.base(THIRD), None).await, refused(Refused::NoPasswordAccepted));
+    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.twin(THIRD), None).await, refused(Refused::NoPasswordAccepted));
     assert_eq!(roles(&pair)?, before, "nothing is changed");
     // A version that was not applied: the password that the user has is not taken away.
-    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.base(OLD)).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.undo(&pair.base(NEW), &version(1), &pair.base(OLD), None).await, Ok(Undone::Nothing));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![]]);
     Ok(())
 }
@@ -49,7 +49,7 @@ async fn users_with_privileges_of_an_administrator_do_not_take_turns() -> Result
         let before = roles(&pair)?;
         let answer = pair.strategy().apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
         assert_eq!(answer, refused(Refused::BaseUserNotUsable), "{right}");
-        let answer = pair.strategy().undo(&pair.base(NEW), &version(1), &pair.base(OLD)).await;
+        let answer = pair.strategy().undo(&pair.base(NEW), &version(1), &pair.base(OLD), None).await;
         assert_eq!(answer, refused(Refused::BaseUserNotUsable), "{right}");
         assert_eq!(roles(&pair)?, before, "{right}");
     }

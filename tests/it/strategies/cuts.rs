@@ -86,16 +86,16 @@ async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
     stand.reset(NEW)?;
     let proxy = Proxy::start(stand.postgres.port(), None).await?;
     let server = through(&stand, &proxy);
-    assert_eq!(SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD)).await, Ok(Undone::Now));
+    assert_eq!(SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD), None).await, Ok(Undone::Now));
     for at in 0..proxy.seen() {
         for moment in [Break::Before, Break::After] {
             stand.reset(NEW)?;
             let proxy = Proxy::start(stand.postgres.port(), Some((at, moment))).await?;
             let server = through(&stand, &proxy);
-            let _ = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD)).await;
+            let _ = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD), None).await;
             let accepted = decided(&stand).await;
             assert_ne!(accepted[0], accepted[1], "{at} {moment:?}");
-            let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD)).await;
+            let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD), None).await;
             assert_eq!(undone, Ok(if accepted[0] { Undone::Nothing } else { Undone::Now }), "{at} {moment:?}");
             assert_eq!(stand.accepted()?, [OLD], "{at} {moment:?}");
         }
@@ -146,7 +146,7 @@ async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()
     }
     let (answer, _) = apply(&stand, Some((8, Break::AskForData))).await?;
     assert_eq!(answer, Err(Problem::Unknown(Unknown::ProtocolViolation)));
-    let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD)).await;
+    let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD), None).await;
     assert_eq!(undone, Ok(Undone::Nothing));
     locked.await??;
     assert_eq!(stand.accepted()?, [OLD]);

@@ -39,14 +39,32 @@ async fn the_previous_password_serves_if_the_server_was_restored_and_a_fourth_on
 async fn what_was_applied_can_be_undone_and_what_was_not_is_left_alone() -> Result<()> {
     let stand = Stand::new("undone")?;
     let (old, new) = (stand.with(OLD), stand.with(NEW));
-    assert_eq!(stand.strategy().undo(&new, &old).await, Ok(Undone::Nothing));
+    assert_eq!(stand.strategy().undo(&new, &old, None).await, Ok(Undone::Nothing));
     assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));
-    assert_eq!(stand.strategy().undo(&new, &old).await, Ok(Undone::Now));
+    assert_eq!(stand.strategy().undo(&new, &old, None).await, Ok(Undone::Now));
     assert_eq!(stand.accepted()?, [OLD]);
     stand.reset(THIRD)?;
-    assert_eq!(stand.strategy().undo(&new, &old).await, Err(Problem::Refused(Refused::NoPasswordAccepted)));
+    assert_eq!(stand.strategy().undo(&new, &old, None).await, Err(Problem::Refused(Refused::NoPasswordAccepted)));
     assert_eq!(stand.accepted()?, [THIRD], "if neither logs in, nothing is touched");
-    assert_eq!(stand.strategy().undo(&old, &old).await, Err(Problem::Refused(Refused::CannotUndo)));
+    assert_eq!(stand.strategy().undo(&old, &old, None).await, Err(Problem::Refused(Refused::CannotUndo)));
+    // Another writer put a value into AWS only, and the server has the one before.
+    assert_eq!(stand.strategy().undo(&new, &old, Some(&stand.with(THIRD))).await, Ok(Undone::Nothing));
+    assert_eq!(stand.accepted()?, [OLD], "it gets the value that is current in AWS");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_staged_value_is_undone_also_if_the_current_one_is_of_another_user() -> Result<()> {
+    let stand = Stand::new("undone_for")?;
+    let (old, new, other) = (stand.with(OLD), stand.with(NEW), credential("another_user", THIRD));
+    assert_eq!(stand.strategy().undo(&new, &other, Some(&old)).await, Ok(Undone::Nothing));
+    assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));
+    for previous in [None, Some(&new), Some(&other)] {
+        assert_eq!(stand.strategy().undo(&new, &other, previous).await, Err(Problem::Refused(Refused::CannotUndo)));
+        assert_eq!(stand.accepted()?, [NEW]);
+    }
+    assert_eq!(stand.strategy().undo(&new, &other, Some(&old)).await, Ok(Undone::Now));
+    assert_eq!(stand.accepted()?, [OLD]);
     Ok(())
 }
 
@@ -103,7 +121,7 @@ async fn no_password_is_in_what_the_server_logs_although_it_logs_every_statement
     let (old, new) = (stand.with(OLD), stand.with(NEW));
     let plain = Server { tls: Tls::Disable, ..stand.server.clone() };
     assert_eq!(SingleUser { server: &plain }.apply(&new, &old, None).await, Ok(Applied::Now));
-    assert_eq!(stand.strategy().undo(&new, &old).await, Ok(Undone::Now));
+    assert_eq!(stand.strategy().undo(&new, &old, None).await, Ok(Undone::Now));
     assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));
     let log = stand.postgres.log()?;
     assert!(log.contains("ALTER ROLE SESSION_USER PASSWORD 'SCRAM-SHA-256$"), "the statements are there");

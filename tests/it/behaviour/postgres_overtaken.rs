@@ -1,0 +1,179 @@
+//! Another writer puts a value into AWS while a version is on its way to the server. That value wins, in the server too.
+
+use anyhow::{Context as _, Result, ensure};
+use rotated_secrets::api::{Outcome, STAGED_LABEL};
+use serde_json::{Value, json};
+use testkit::emulator::Fault;
+
+use super::postgres::{OLD, Scene};
+use super::stage::MINUTE;
+
+const THEIRS: &str = "put by another client";
+
+/// The server has the password of a staged version, and AWS refused to make that current.
+async fn in_force(role: &'static str) -> Result<(Scene, String)> {
+    let scene = Scene::settled(role).await?;
+    let stage = &scene.stage;
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    stage.break_aws("UpdateSecretVersionStage", denied);
+    scene.request("now").await?;
+    stage.mend_aws();
+    let aws = stage.world.aws_secret("app").context("the AWS secret")?;
+    let value: Value = serde_json::from_str(aws.labelled("AWSPENDING").and_then(|v| v.value()?.as_str()).context("a value")?)?;
+    let staged = value["password"].as_str().context("a password")?.to_owned();
+    ensure!(scene.postgres.accepts(role, &staged)? && !scene.postgres.accepts(role, OLD)?, "the server has the staged password");
+    Ok((scene, staged))
+}
+
+/// Then another client put a value.
+async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
+    let (scene, staged) = in_force(role).await?;
+    let stage = &scene.stage;
+    stage.advance(MINUTE);
+    let theirs = json!({"username": role, "password": THEIRS}).to_string();
+    stage.external_writer().put_value(&stage.aws_name("app"), &theirs)?;
+    assert_eq!(scene.pending(), None, "AWS takes the label away");
+    Ok((scene, staged))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_another_client_puts_after_the_server_got_a_new_one_wins_in_the_server_too() -> Result<()> {
+    for (role, lost, rotator) in [("overtaken", false, false), ("overtaken_lost", true, false), ("overtaken_twice", false, true)] {
+        let (scene, staged) = overtaken(role).await?;
+        let stage = &scene.stage;
+        if lost {
+            stage.lose_status("app").await?;
+        }
+        if rotator {
+            let theirs = json!({"username": role, "password": "of a rotator"}).to_string();
+            stage.external_writer().put_pending(&stage.aws_name("app"), &theirs)?;
+        }
+        stage.settle("app").await?;
+        ensure!(scene.postgres.accepts(role, THEIRS)? && !scene.postgres.accepts(role, &staged)?, "{role}");
+        assert_eq!(scene.mirrored().await?, THEIRS, "{role}");
+        let status = stage.status("app").await?;
+        let entry = status.history.iter().find(|entry| entry.outcome == Outcome::Abandoned).context("an abandoned version")?;
+        assert_eq!(entry.reason.as_deref(), Some("Overtaken"), "{role}");
+        assert_eq!((status.staged, scene.pending().is_some()), (None, rotator), "{role}");
+        let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
+        assert_eq!(labels.get(STAGED_LABEL), None, "{role}");
+        assert_eq!(stage.told("app", "Warning", "VersionAbandoned").await?, 1, "{role}");
+        stage.assert_silence("app").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_after_a_value_of_another_client_leaves_that_in_the_server() -> Result<()> {
+    let (scene, staged) = overtaken("overtaken_deleted").await?;
+    let stage = &scene.stage;
+    stage.delete_object("app").await?;
+    stage.advance(10 * MINUTE);
+    stage.settle("app").await?;
+    ensure!(stage.world.objects().get_opt("app").await?.is_none(), "the object is gone");
+    ensure!(scene.postgres.accepts(scene.role, THEIRS)? && !scene.postgres.accepts(scene.role, &staged)?);
+    let labels = stage.world.aws_secret("app").context("the AWS secret stays")?.labels;
+    assert_eq!(labels.get(STAGED_LABEL), None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_suspended_while_the_server_has_a_staged_password_is_not_ready_and_goes_on_when_resumed() -> Result<()> {
+    let (scene, _) = in_force("suspended_role").await?;
+    let stage = &scene.stage;
+    stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Ready", "False", "Suspended").await?;
+    ensure!(message.contains("is on its way to 127.0.0.1:"), "{message}");
+    stage.assert_silence("app").await?;
+    stage.world.patch("app", json!({"spec": {"suspend": false}})).await?;
+    stage.settle("app").await?;
+    scene.check(2).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+/// Another client puts a value of this user into AWS only.
+fn put_theirs(scene: &Scene) -> Result<()> {
+    scene.stage.advance(MINUTE);
+    let theirs = json!({"username": scene.role, "password": THEIRS}).to_string();
+    scene.stage.external_writer().put_value(&scene.stage.aws_name("app"), &theirs)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_had_the_staged_password_gets_the_one_of_the_other_client() -> Result<()> {
+    let scene = Scene::settled("never_applied").await?;
+    let stage = &scene.stage;
+    scene.postgres.set_password(scene.role, "set by another person")?;
+    scene.request("now").await?;
+    stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
+    scene.postgres.set_password(scene.role, OLD)?;
+    put_theirs(&scene)?;
+    stage.settle("app").await?;
+    ensure!(scene.postgres.accepts(scene.role, THEIRS)?, "by the password before");
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_in_the_message_end_an_abandonment_that_cannot_succeed() -> Result<()> {
+    let scene = Scene::settled("given_up").await?;
+    let stage = &scene.stage;
+    scene.postgres.set_password(scene.role, "set by another person")?;
+    scene.request("now").await?;
+    let staged = scene.pending().context("a staged version")?;
+    put_theirs(&scene)?;
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "AbandonFailed").await?;
+    for label in ["AWSPENDING", STAGED_LABEL] {
+        let words = format!("--version-stage {label} --remove-from-version-id {staged}");
+        ensure!(message.contains(&words), "{words}: {message}");
+    }
+    stage.external_writer().move_label(&stage.aws_name("app"), STAGED_LABEL, None)?;
+    scene.postgres.set_password(scene.role, THEIRS)?;
+    scene.request("again").await?;
+    scene.check(4).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_target_is_not_known_keeps_its_label_and_is_reported() -> Result<()> {
+    let (scene, staged) = in_force("unknown_target").await?;
+    let stage = &scene.stage;
+    stage.world.patch("app", json!({"spec": {"rotation": {"postgres": null}}})).await?;
+    stage.lose_status("app").await?;
+    put_theirs(&scene)?;
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "ForeignPending").await?;
+    ensure!(message.contains("restore spec.rotation.postgres") && message.contains(STAGED_LABEL), "{message}");
+    let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
+    ensure!(labels.contains_key(STAGED_LABEL), "the server may accept it only");
+    stage.world.patch("app", json!({"spec": {"rotation": scene.spec()["rotation"]}})).await?;
+    stage.settle("app").await?;
+    ensure!(scene.postgres.accepts(scene.role, THEIRS)? && !scene.postgres.accepts(scene.role, &staged)?);
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_left_behind_by_a_function_is_abandoned_at_the_server_that_the_status_names() -> Result<()> {
+    let (scene, staged) = in_force("left_behind").await?;
+    let stage = &scene.stage;
+    let function = "arn:aws:lambda:eu-central-1:000000000000:function:any";
+    stage.annotate_namespace(json!({rotated_secrets::api::ALLOWED_FUNCTIONS: function})).await?;
+    stage
+        .world
+        .patch("app", json!({"spec": {"rotation": {"schedule": "rate(30 days)", "postgres": null, "lambda": {"functionArn": function}}}}))
+        .await?;
+    stage.settle("app").await?;
+    ensure!(
+        scene.postgres.accepts(scene.role, OLD)? && !scene.postgres.accepts(scene.role, &staged)?,
+        "the server has the password in use"
+    );
+    let status = stage.status("app").await?;
+    let reason = status.history.first().and_then(|entry| entry.reason.clone());
+    assert_eq!((reason.as_deref(), status.staged), (Some("TargetRemoved"), None));
+    Ok(())
+}
