@@ -1,5 +1,5 @@
-//! The periodic check of the target: the current value logs in. Somebody else may have changed the password in the server, and
-//! pods that start then cannot work. Nothing is written.
+//! The periodic check of the target: a login with the current value. Another client may have changed the password in the
+//! server, and pods that start then cannot log in. Nothing is written.
 
 use super::intent::Proposal;
 use crate::compare::{Ownership, Pending};

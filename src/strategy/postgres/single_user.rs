@@ -70,7 +70,8 @@ impl SingleUser<'_> {
     /// `current` is of another user, `previous` takes its place.
     ///
     /// # Errors
-    /// [`Refused::NoPasswordAccepted`] if it accepts neither, or what else it answers.
+    /// [`Refused::NoPasswordAccepted`] if it accepts none of them, [`Refused::CannotUndo`] if it still accepts `pending` and there
+    /// is no other value of that user, or what else it answers.
     pub async fn undo(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
         self.server
             .within_a_step(async {

@@ -83,7 +83,7 @@ async fn a_password_that_another_client_changed_is_reported_and_recovers() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_somebody_corrects_in_aws_is_checked_at_once() -> Result<()> {
+async fn a_value_that_is_corrected_in_aws_is_checked_at_once() -> Result<()> {
     let scene = Scene::new("corrected").await?;
     let (stage, postgres) = (&scene.stage, scene.postgres);
     stage.settled("app", checked(scene.spec())).await?;

@@ -28,10 +28,7 @@ async fn in_force(role: &'static str) -> Result<(Scene, String)> {
 /// Then another client put a value.
 async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
     let (scene, staged) = in_force(role).await?;
-    let stage = &scene.stage;
-    stage.advance(MINUTE);
-    let theirs = json!({"username": role, "password": THEIRS}).to_string();
-    stage.external_writer().put_value(&stage.aws_name("app"), &theirs)?;
+    put_theirs(&scene)?;
     assert_eq!(scene.pending(), None, "AWS takes the label away");
     Ok((scene, staged))
 }
