@@ -50,10 +50,10 @@ fn parsed<'a>((milliseconds, name): (&str, &'a str)) -> Option<(u64, &'a str)> {
     Some((milliseconds.parse().ok()?, name))
 }
 
-/// The release build of the operator, which the test on a node runs. That test would build it as well, but without showing it.
+/// The program in the image of the test on a node. That test would build it as well, but without showing it.
 fn build_for_image() -> Result<()> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../image/build");
-    let status = Command::new(script).stdout(Stdio::null()).status().with_context(|| format!("{script} cannot be started"))?;
+    let Some(mut build) = node::build_operator() else { return Ok(()) };
+    let status = build.stdout(Stdio::null()).status().context("image/build cannot be started")?;
     ensure!(status.success(), "image/build failed");
     Ok(())
 }

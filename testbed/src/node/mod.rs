@@ -2,10 +2,12 @@
 //! probed, mount Secrets and reach the API server as anywhere. It takes root; [`obstacle`] tells where it cannot be had.
 
 mod config;
+mod image;
 mod machine;
 mod programs;
 
 pub use config::NAME;
+pub use image::build_operator;
 pub use machine::{APPLICATION, Node, POD_IMAGE, fingerprint, obstacle};
 pub use programs::{Programs, find, provision};
 

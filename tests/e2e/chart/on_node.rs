@@ -28,8 +28,6 @@ const PROGRAM: &str = "rotated-secrets";
 const REPOSITORY: &str = "rotated-secrets.test/operator";
 const PREVIOUS: &str = "0.0.9";
 const CURRENT: &str = env!("CARGO_PKG_VERSION");
-/// `debug` takes the debug build with this machine's libraries, for work on this test.
-const SWITCH: &str = "TESTBED_IMAGE";
 
 /// Two ways to trust the emulator: by name, and in the image's own trust store.
 const AUTHORITY_BY_NAME: &str = r#"extraVolumeMounts=[{"name":"emulator","mountPath":"/emulator","readOnly":true}]"#;
@@ -55,12 +53,12 @@ async fn the_chart_runs_the_image_through_rotations_an_upgrade_a_kill_and_the_un
     scene.uninstall().await
 }
 
-/// The operator's image with the program as it is shipped. Nothing happens when it has been built before.
+/// The operator's image. Nothing happens when its program has been built before.
 fn image() -> Result<Image> {
-    if std::env::var(SWITCH).as_deref() == Ok("debug") {
+    let Some(mut build) = node::build_operator() else {
         return operator(Path::new(env!("CARGO_BIN_EXE_rotated-secrets")), Needs::Libraries, 0);
-    }
-    let output = std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image/build")).output()?;
+    };
+    let output = build.output()?;
     ensure!(output.status.success(), "image/build: {}", String::from_utf8_lossy(&output.stderr));
     operator(Path::new(String::from_utf8(output.stdout)?.trim()), Needs::Nothing, 0)
 }

@@ -98,6 +98,13 @@ impl Story {
         }
     }
 
+    /// Whether all that happens in the story are writes that pass the barrier. Statements in the credential's server do not, nor
+    /// do a function of AWS and an interference.
+    pub(crate) fn passes_barrier(&self) -> bool {
+        const BESIDE: [&str; 6] = ["Abandon", "Apply", "Check", "ConfigureRotation", "RotateNow", "Verify"];
+        self.interference.is_none() && !self.steps.iter().any(|step| BESIDE.contains(step))
+    }
+
     /// That AWS holds as many versions as it may, and what the story itself says.
     pub(crate) async fn check_end(&self, case: &Case) -> Result<()> {
         let found = case.aws()?.versions.len();
