@@ -22,7 +22,7 @@ use rotated_secrets::kubernetes::publisher::Events;
 use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::{Context, Memory, ReconcileResult, reconcile};
 use serde_json::json;
-use testbed::controlplane::{ControlPlane, Options};
+use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
 
 use crate::gated::{Gated, Refusals};
@@ -38,16 +38,12 @@ const CHANGES: usize = 6;
 /// By so much at most.
 const PAUSE: Duration = Duration::from_secs(15);
 
-/// The control plane that all tests of this process share, with our definition and roles. Without an audit log, which is one
-/// line for each request of hundreds of tests.
+/// The shared control plane with our definition and roles.
 pub async fn control_plane() -> Result<&'static ControlPlane> {
-    static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    let start = async || {
-        let plane = ControlPlane::start(Options { audit: false, ..Options::default() }).await?;
-        prepare(&plane).await?;
-        anyhow::Ok(plane)
-    };
-    SHARED.get_or_try_init(start).await
+    static PREPARED: OnceCell<()> = OnceCell::const_new();
+    let shared = ControlPlane::shared().await?;
+    PREPARED.get_or_try_init(|| prepare(shared)).await?;
+    Ok(shared)
 }
 
 /// Applies our definition and roles.

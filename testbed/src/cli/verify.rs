@@ -52,8 +52,8 @@ fn parsed<'a>((milliseconds, name): (&str, &'a str)) -> Option<(u64, &'a str)> {
 
 /// The program in the image of the test on a node. That test would build it as well, but without showing it.
 fn build_for_image() -> Result<()> {
-    let Some(mut build) = node::build_operator() else { return Ok(()) };
-    let status = build.stdout(Stdio::null()).status().context("image/build cannot be started")?;
+    let Some(build) = node::Build::selected() else { return Ok(()) };
+    let status = build.command().stdout(Stdio::null()).status().context("image/build cannot be started")?;
     ensure!(status.success(), "image/build failed");
     Ok(())
 }

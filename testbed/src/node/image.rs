@@ -8,14 +8,32 @@ const SWITCH: &str = "TESTBED_IMAGE";
 /// Cargo's profile, for image/build.
 const PROFILE: &str = "PROFILE";
 
-/// The command that builds the static program and prints its path: without optimization, or as it is released with
-/// `TESTBED_IMAGE=release`. `None` with `TESTBED_IMAGE=debug`: the debug build with the libraries of this machine.
-pub fn build_operator() -> Option<Command> {
-    let mut build = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../image/build"));
-    match env::var(SWITCH).as_deref() {
-        Ok("release") => build.env_remove(PROFILE),
-        Ok("debug") => return None,
-        _ => build.env(PROFILE, "release-unoptimized"),
-    };
-    Some(build)
+/// The program to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// As it is released, with `TESTBED_IMAGE=release`.
+    Release,
+    /// The same without optimization, which takes a third of the time.
+    Unoptimized,
+}
+
+impl Build {
+    /// `None` with `TESTBED_IMAGE=debug`: the debug build with the libraries of this machine.
+    pub fn selected() -> Option<Self> {
+        match env::var(SWITCH).as_deref() {
+            Ok("release") => Some(Self::Release),
+            Ok("debug") => None,
+            _ => Some(Self::Unoptimized),
+        }
+    }
+
+    /// Builds the static program and prints its path.
+    pub fn command(self) -> Command {
+        let mut build = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../image/build"));
+        match self {
+            Self::Release => build.env_remove(PROFILE),
+            Self::Unoptimized => build.env(PROFILE, "release-unoptimized"),
+        };
+        build
+    }
 }

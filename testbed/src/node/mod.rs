@@ -7,7 +7,7 @@ mod machine;
 mod programs;
 
 pub use config::NAME;
-pub use image::build_operator;
+pub use image::Build;
 pub use machine::{APPLICATION, Node, POD_IMAGE, fingerprint, obstacle};
 pub use programs::{Programs, find, provision};
 

@@ -55,12 +55,13 @@ async fn the_chart_runs_the_image_through_rotations_an_upgrade_a_kill_and_the_un
 
 /// The operator's image. Nothing happens when its program has been built before.
 fn image() -> Result<Image> {
-    let Some(mut build) = node::build_operator() else {
+    let Some(build) = node::Build::selected() else {
         return operator(Path::new(env!("CARGO_BIN_EXE_rotated-secrets")), Needs::Libraries, 0);
     };
-    let output = build.output()?;
+    let output = build.command().output()?;
     ensure!(output.status.success(), "image/build: {}", String::from_utf8_lossy(&output.stderr));
-    operator(Path::new(String::from_utf8(output.stdout)?.trim()), Needs::Nothing, 0)
+    let needs = if build == node::Build::Release { Needs::Nothing } else { Needs::Space };
+    operator(Path::new(String::from_utf8(output.stdout)?.trim()), needs, 0)
 }
 
 struct Scene<'a> {
