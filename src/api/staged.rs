@@ -22,6 +22,10 @@ pub struct StagedStatus {
     pub step: StagedStep,
     /// Time at which the operator recorded the version.
     pub since: Time,
+    /// ID of the version that was current when the operator recorded this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub from: Option<String>,
     /// PostgreSQL server that may accept the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<StagedPostgres>,

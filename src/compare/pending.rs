@@ -24,8 +24,8 @@ pub enum Pending {
     Current(VersionId),
     /// A version that we staged, and why.
     Ours(VersionId, Cause),
-    /// A version that we staged for a target, and why. Another writer put a value, and so took the label from it. The target
-    /// may accept it.
+    /// A version that we staged for a target, and why. Another writer put a value, and so took the label from it, or made
+    /// another version current. The target may accept it.
     Overtaken(VersionId, Cause),
     /// A version that AWS rotates to for this object.
     Delegated(VersionId),
@@ -66,7 +66,7 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     }
     // A version that AWS staged has the id of our request too, so it is ours only where AWS never rotates.
     // AWS keeps the name of a function that no longer rotates the secret; what the status announces was not staged by it.
-    let announced = input.status.staging.announced.as_ref().is_some_and(|(announced, _)| *announced == version);
+    let announced = input.status.staging.announced.as_ref().is_some_and(|announced| announced.version == version);
     let staged = secret.labelled(STAGED_LABEL) == Some(&version);
     let recorded = input.status.staging.target_of(&version).is_some();
     let lambda =
@@ -83,6 +83,7 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
     // target.
     let derived = (staged || announced) && version.is_derived();
     match cause.or((may_be_ours && derived).then_some(Cause::Requested)) {
+        Some(cause) if recorded && passed_over(input, secret, &version) => Pending::Overtaken(version, cause),
         Some(cause) => Pending::Ours(version, cause),
         None => Pending::Foreign(version),
     }
@@ -94,6 +95,12 @@ fn overtaken<'a>(input: Input<'_>, secret: &'a AwsSecret, owned: bool) -> Option
     let current = secret.labelled(AWSCURRENT)?;
     let lost = current != version && secret.labelled(AWSPENDING) != Some(version);
     (lost && !was_current(input, secret, version)).then_some(version)
+}
+
+/// Another writer moved `AWSCURRENT` after the version was recorded. AWS leaves `AWSPENDING` where it is then.
+fn passed_over(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {
+    let recorded = input.status.staging.announced.as_ref();
+    recorded.is_some_and(|recorded| recorded.passed_over(version, secret.labelled(AWSCURRENT)))
 }
 
 fn was_current(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {

@@ -9,9 +9,9 @@ use super::{Current, Input, LambdaState, Need, Ownership, Pending};
 use crate::api::{AWSCURRENT, AWSPREVIOUS};
 use crate::command::SecretRef;
 use crate::desired::Desired;
-use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StatusFacts};
+use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StagingFacts, StatusFacts};
 use crate::failure::Failed;
-use crate::journal::Journal;
+use crate::journal::{CONSISTENCY_WINDOW, Journal};
 use crate::version_id::VersionId;
 
 /// One consistent view of an object: facts compared with the spec, and what this reconcile did. No plaintext.
@@ -48,6 +48,20 @@ impl Observation {
         let mut used = self.journal.used();
         used.extend(self.status.unseen.clone());
         used
+    }
+
+    /// The version that the status records before it is staged, if AWS does not show it, and until when that means nothing: it
+    /// may be staged, and the target may have it.
+    pub fn hidden(&self, now: Timestamp) -> Option<(&VersionId, Timestamp)> {
+        let StagingFacts { announced, met, .. } = &self.status.staging;
+        let version = &announced.as_ref()?.version;
+        let shown = self.secret.as_ref().is_some_and(|secret| {
+            let current = secret.current.as_ref().map(|current| &current.version);
+            current == Some(version) || secret.pending.version() == Some(version) || secret.labels.values().any(|id| id == version)
+        });
+        let known = shown || self.used().contains_key(version) || self.status.recorded(version);
+        let until = met.filter(|_| !known && self.status.staging.abandoned(version).is_none())?.saturating_add(CONSISTENCY_WINDOW).ok()?;
+        Some((version, until)).filter(|(_, until)| *until > now)
     }
 
     /// The ARN that was ours, if another secret has its name now.

@@ -17,7 +17,9 @@ pub use pace::Charged;
 pub use removal::{Remains, SecretLeft, StagedLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
-pub use status::{AbandonedFact, DeclaredFacts, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts};
+pub use status::{
+    AbandonedFact, Announced, DeclaredFacts, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
+};
 
 use crate::refusal::Refusal;
 use crate::schedule::{ExcludedDays, ScheduleError};

@@ -39,10 +39,32 @@ pub struct StatusFacts {
 /// What the status says of versions on their way to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StagingFacts {
-    /// The version that is staged, or is about to be, and the target that may accept it.
-    pub announced: Option<(VersionId, Option<StagedPostgres>)>,
+    /// The version that is staged, or is about to be.
+    pub announced: Option<Announced>,
+    /// When this process met that record, or last tried to stage the version. AWS may not show before two minutes after that
+    /// whether the version is staged.
+    pub met: Option<Timestamp>,
     /// Versions that are abandoned, newest first.
     pub abandoned: Vec<AbandonedFact>,
+}
+
+/// A version on its way to a target, as it is recorded before it is staged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// The version.
+    pub version: VersionId,
+    /// The target that may accept it.
+    pub target: Option<StagedPostgres>,
+    /// The version that was current then; `None`: not recorded.
+    pub from: Option<VersionId>,
+}
+
+impl Announced {
+    /// Whether another writer moved `AWSCURRENT` since then. The version itself may have it.
+    pub fn passed_over(&self, version: &VersionId, current: Option<&VersionId>) -> bool {
+        let from = self.from.as_ref().filter(|_| self.version == *version);
+        from.zip(current).is_some_and(|(from, current)| from != current && current != version)
+    }
 }
 
 /// A version that does not become current.
@@ -64,7 +86,7 @@ impl StagingFacts {
 
     /// The recorded target of this version; `None`: the version is not recorded with a target.
     pub fn target_of(&self, version: &VersionId) -> Option<&StagedPostgres> {
-        self.announced.as_ref().filter(|(announced, _)| announced == version)?.1.as_ref()
+        self.announced.as_ref().filter(|announced| announced.version == *version)?.target.as_ref()
     }
 }
 

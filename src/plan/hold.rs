@@ -38,6 +38,9 @@ pub(super) enum Hold {
     OneVersion,
     /// The version and its target are recorded first, so that the version can be abandoned later.
     Unannounced,
+    /// Another version may be staged, and AWS may not show it before this time. This one would take its labels, and the
+    /// target may accept only that one.
+    Hidden(Timestamp),
 }
 
 /// Whether anything holds back this intent.
@@ -66,6 +69,9 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     let unreported = unfit(situation).is_some() && status.newest() != Some(&situation.current.version);
     if unreported || situation.seen.journal.moved_current() {
         return Some(Hold::OneVersion);
+    }
+    if let Some((_, until)) = situation.seen.hidden(situation.now).filter(|(recorded, _)| **recorded != intent.version) {
+        return Some(Hold::Hidden(until));
     }
     let unannounced = situation.want.delivery == Delivery::Staged && !situation.announced(&intent.version);
     unannounced.then_some(Hold::Unannounced)
@@ -107,6 +113,14 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
         }
         Hold::Unannounced => {
             announce(situation, intent, examined);
+            true
+        }
+        Hold::Hidden(until) => {
+            if redeclared {
+                let message = "spec.value changed: AWS may not show yet that another version is staged";
+                examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+            }
+            examined.wake.at([until]);
             true
         }
     }

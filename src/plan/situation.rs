@@ -28,10 +28,13 @@ impl Situation<'_> {
             || self.seen.status.staging.abandoned(version).is_some()
     }
 
-    /// Whether the status records this version with the declared target.
+    /// Whether the status records this version with the declared target, and with the version that it follows.
     pub(super) fn announced(&self, version: &VersionId) -> bool {
         let target = self.want.strategy.as_ref().map(Strategy::record);
-        self.seen.status.staging.announced.as_ref().is_some_and(|recorded| recorded.0 == *version && recorded.1 == target)
+        let recorded = self.seen.status.staging.announced.as_ref();
+        let recorded = recorded.filter(|recorded| recorded.version == *version && recorded.target == target);
+        let follows = |from: &Option<VersionId>| from.as_ref().is_none_or(|from| *from == self.current.version);
+        recorded.is_some_and(|recorded| self.is_staged(version) || follows(&recorded.from))
     }
 
     /// Whether the current version was written for this declaration.

@@ -33,7 +33,8 @@ use crate::compare::{Current, Difference, Drift, LambdaState, Manager, MirrorSta
 use crate::desired::fixture::{self, declared};
 use crate::desired::{Pin, Rotation};
 use crate::facts::{
-    AbandonedFact, Access, Charged, Claims, DeclaredFacts, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule, StatusFacts,
+    AbandonedFact, Access, Announced, Charged, Claims, DeclaredFacts, HistoryFact, Place, Replica, ReplicaState, ReportedSchedule,
+    StatusFacts,
 };
 use crate::journal::{Effect, Journal, Remedy, Unfit};
 use crate::refusal::Refusal;
@@ -54,6 +55,11 @@ fn ids() -> VersionIds {
 
 fn id(name: &str) -> VersionId {
     VersionId::from(name)
+}
+
+/// The record of a version that follows `current`, with the declared target.
+fn announcement(version: VersionId) -> Announced {
+    Announced { version, target: Some(fixture::strategy().record()), from: Some(id("current")) }
 }
 
 fn want() -> Desired {

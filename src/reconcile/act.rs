@@ -44,6 +44,9 @@ impl Reconciler<'_> {
             Step::Put { version, source, predecessor, cause, stage, label } => {
                 let (predecessor, label) = (predecessor.as_ref(), label.as_deref());
                 let new = NewVersion { version, source, predecessor, cause: *cause, stage: *stage, label };
+                if *stage == Stage::Pending {
+                    self.ctx.memory.stages(&self.uid(), version, (self.ctx.clock)());
+                }
                 return self.put(want, seen, at, new).await;
             }
             Step::Apply { version, from } => return self.apply(want, seen, at, version, from).await,

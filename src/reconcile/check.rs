@@ -1,5 +1,7 @@
 //! The periodic check of a target: whether it accepts what pods have.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use super::reconciler::Reconciler;
 use super::target::{declared, named};
 use crate::api::condition::{ConditionType, Reason};
@@ -20,7 +22,13 @@ impl Reconciler<'_> {
         let every = want.strategy.as_ref()?.check_interval()?;
         let seconds = want.ids.place(every.as_secs().unsigned_abs());
         let offset = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default());
-        Some(self.ctx.memory.check_due(&self.uid(), every, offset, self.refused_before(), (self.ctx.clock)()))
+        let target = hash(want.strategy.as_ref()?);
+        Some(self.ctx.memory.check_due(&self.uid(), target, every, offset, self.refused_before(), (self.ctx.clock)()))
+    }
+
+    /// The target accepts the value that is current, or is about to be.
+    pub(super) fn target_accepts(&self, strategy: &Strategy) {
+        self.ctx.memory.target_accepts(&self.uid(), hash(strategy), (self.ctx.clock)());
     }
 
     /// Whether the last check that the status tells of was refused. It is repeated, or a restart would hide that. While a version
@@ -42,20 +50,20 @@ impl Reconciler<'_> {
             Ok(current) => ask(strategy, &self.server(strategy, tried.clone()), current).await,
             Err(problem) => Err(*problem),
         };
-        let (uid, now) = (self.uid(), (self.ctx.clock)());
+        let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
         match answer {
             Ok(()) => {
-                self.ctx.memory.target_accepts(&uid, now);
+                self.target_accepts(strategy);
                 Ok(self.applied())
             }
             Err(Problem::Refused(refused)) => {
-                self.ctx.memory.target_refuses(&uid);
+                self.ctx.memory.target_refuses(&uid, target);
                 let message = diverged(want, strategy, at, version, refused, current.ok().as_ref());
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
             }
             Err(problem @ Problem::Unknown(_)) => {
                 let host = named(strategy, problem, tried.last());
-                match self.ctx.memory.target_silent(&uid, VersionIds::of(&uid).seed(), now) {
+                match self.ctx.memory.target_silent(&uid, target, VersionIds::of(&uid).seed(), now) {
                     // Nothing is to be done there, so nobody has to act.
                     Some(until) => {
                         tracing::warn!(host, answer = problem.word(), %until, "the target does not answer; the check is repeated");
@@ -75,6 +83,14 @@ impl Reconciler<'_> {
             }
         }
     }
+}
+
+/// Which target this is, for comparison within this process.
+fn hash(strategy: &Strategy) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // Strings and numbers can always be serialized.
+    serde_json::to_string(&strategy.record()).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 async fn ask(strategy: &Strategy, server: &Server, current: &Credential) -> Result<(), Problem> {

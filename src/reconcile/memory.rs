@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::RotatedSecretStatus;
 use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
+use crate::version_id::VersionId;
 
 /// How many entries each of the two generations has. Twice as many are remembered at most.
 const MANY: usize = 16 * 1024;
@@ -55,7 +56,10 @@ struct Entry {
     written: Option<Written>,
     /// Up to when versions are charged.
     charged: Charged,
-    target: Option<LastCheck>,
+    /// The last check, and a hash of the target.
+    target: Option<(u64, LastCheck)>,
+    /// The version that is about to be staged, and when this process met its record or last tried to stage it.
+    staging: Option<(VersionId, Timestamp)>,
 }
 
 /// What is known of the last check of a target.
@@ -138,12 +142,39 @@ impl Memory {
         self.with(secret, |entry| entry.charged.add(limited, interval, now));
     }
 
-    /// When the target is asked next whether it accepts the current value. After a restart, the checks of all objects are
-    /// spread over the interval: `offset`, less than `every`, is the place of this one. `refused`: the status says that the
-    /// target refused the value.
-    pub(super) fn check_due(&self, uid: &str, every: SignedDuration, offset: SignedDuration, refused: bool, now: Timestamp) -> Timestamp {
-        let first = || if refused { LastCheck::Refused } else { LastCheck::Accepted(sum(now, offset.saturating_sub(every))) };
-        match self.with(uid, |entry| *entry.target.get_or_insert_with(first)) {
+    /// When this process met the record of this version in the status, or last tried to stage the version.
+    pub(super) fn meets(&self, uid: &str, version: &VersionId, now: Timestamp) -> Timestamp {
+        self.with(uid, |entry| match &entry.staging {
+            // A time in the future was taken from a wrong clock.
+            Some((known, met)) if known == version && *met <= now => *met,
+            _ => {
+                entry.staging = Some((version.clone(), now));
+                now
+            }
+        })
+    }
+
+    /// The version is about to be staged.
+    pub(super) fn stages(&self, uid: &str, version: &VersionId, now: Timestamp) {
+        self.with(uid, |entry| entry.staging = Some((version.clone(), now)));
+    }
+
+    /// When this target is asked next whether it accepts the current value: now, if the last check was one of another target.
+    /// After a restart, the checks of all objects are spread over the interval: `offset`, less than `every`, is the place of
+    /// this one. `refused`: the status says that the target refused the value.
+    pub(super) fn check_due(
+        &self,
+        uid: &str,
+        target: u64,
+        every: SignedDuration,
+        offset: SignedDuration,
+        refused: bool,
+        now: Timestamp,
+    ) -> Timestamp {
+        let first = || (target, if refused { LastCheck::Refused } else { LastCheck::Accepted(sum(now, offset.saturating_sub(every))) });
+        let (last_target, last) = self.with(uid, |entry| *entry.target.get_or_insert_with(first));
+        match last {
+            _ if last_target != target => now,
             // A time in the future was taken from a wrong clock.
             LastCheck::Accepted(at) if at <= now => sum(at, every),
             LastCheck::Silent(_, until) if until <= sum(now, Class::Retry.longest()) => until,
@@ -152,26 +183,26 @@ impl Memory {
     }
 
     /// The target accepts the value that is current, or is about to be.
-    pub(super) fn target_accepts(&self, uid: &str, now: Timestamp) {
-        self.with(uid, |entry| entry.target = Some(LastCheck::Accepted(now)));
+    pub(super) fn target_accepts(&self, uid: &str, target: u64, now: Timestamp) {
+        self.with(uid, |entry| entry.target = Some((target, LastCheck::Accepted(now))));
     }
 
     /// The target refuses the current value.
-    pub(super) fn target_refuses(&self, uid: &str) {
-        self.with(uid, |entry| entry.target = Some(LastCheck::Refused));
+    pub(super) fn target_refuses(&self, uid: &str, target: u64) {
+        self.with(uid, |entry| entry.target = Some((target, LastCheck::Refused)));
     }
 
     /// The target did not answer. Says when it is asked again; `None`: it refused the value before, so the step fails.
-    pub(super) fn target_silent(&self, uid: &str, seed: u128, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn target_silent(&self, uid: &str, target: u64, seed: u128, now: Timestamp) -> Option<Timestamp> {
         self.with(uid, |entry| {
-            let count = match entry.target {
-                Some(LastCheck::Refused) => return None,
-                Some(LastCheck::Silent(count, _)) => count.saturating_add(1),
-                Some(LastCheck::Accepted(_)) | None => 1,
+            let count = match entry.target.filter(|(last, _)| *last == target) {
+                Some((_, LastCheck::Refused)) => return None,
+                Some((_, LastCheck::Silent(count, _))) => count.saturating_add(1),
+                Some((_, LastCheck::Accepted(_))) | None => 1,
             };
             let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
             let until = sum(now, delay);
-            entry.target = Some(LastCheck::Silent(count, until));
+            entry.target = Some((target, LastCheck::Silent(count, until)));
             Some(until)
         })
     }
@@ -260,6 +291,8 @@ fn said(status: &RotatedSecretStatus) -> u64 {
 mod tests {
     use super::*;
 
+    const TARGET: u64 = 7;
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
@@ -287,20 +320,33 @@ mod tests {
     fn a_target_is_asked_once_in_an_interval_and_first_at_the_place_of_its_object() {
         let (every, offset) = (SignedDuration::from_mins(60), SignedDuration::from_mins(7));
         let memory = Memory::default();
-        let due = |refused: bool, now: i64| memory.check_due("db", every, offset, refused, at(now));
+        let due = |refused: bool, now: i64| memory.check_due("db", TARGET, every, offset, refused, at(now));
         assert_eq!(due(false, 0), at(7 * 60));
         assert_eq!(due(false, 300), at(7 * 60), "the first time stays, also if nothing else is known of the object");
-        memory.target_accepts("db", at(500));
+        memory.target_accepts("db", TARGET, at(500));
         assert_eq!(due(true, 501), at(500 + 3600), "what this process saw counts");
         assert_eq!(due(false, -7200), at(-7200), "a wrong clock");
-        memory.target_refuses("db");
+        memory.target_refuses("db", TARGET);
         assert_eq!(due(false, 502), at(502), "the step has a backoff of its own");
-        assert_eq!(memory.target_silent("db", 0, at(503)), None, "what it refused stays refused");
+        assert_eq!(memory.target_silent("db", TARGET, 0, at(503)), None, "what it refused stays refused");
         assert_eq!(due(false, 504), at(504));
-        memory.target_accepts("db", at(505));
+        memory.target_accepts("db", TARGET, at(505));
         assert_eq!(due(false, 505), at(505 + 3600));
+        let elsewhere = memory.check_due("db", TARGET + 1, every, offset, false, at(506));
+        assert_eq!(elsewhere, at(506), "another target is asked at once");
         memory.forget("db");
         assert_eq!(due(true, 506), at(506), "a restart does not hide a refusal");
+    }
+
+    #[test]
+    fn a_recorded_version_is_met_once_and_again_when_it_is_staged() {
+        let memory = Memory::default();
+        let (one, two) = (VersionId::from("one"), VersionId::from("two"));
+        assert_eq!((memory.meets("db", &one, at(10)), memory.meets("db", &one, at(20))), (at(10), at(10)));
+        memory.stages("db", &one, at(30));
+        assert_eq!(memory.meets("db", &one, at(40)), at(30));
+        assert_eq!(memory.meets("db", &two, at(50)), at(50));
+        assert_eq!(memory.meets("db", &two, at(45)), at(45), "a wrong clock");
     }
 
     #[test]
@@ -309,15 +355,15 @@ mod tests {
         let mut now = 0;
         let mut waits = Vec::new();
         for _ in 0..12 {
-            let until = memory.target_silent("db", 7, at(now)).unwrap();
-            let due = memory.check_due("db", SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
+            let until = memory.target_silent("db", TARGET, 7, at(now)).unwrap();
+            let due = memory.check_due("db", TARGET, SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
             assert_eq!(due, until);
             waits.push(until.as_second() - at(now).as_second());
             now = until.as_second() - at(0).as_second();
         }
         assert!(waits[0] <= 6 && waits.is_sorted_by_key(|wait| wait.min(&400)) && waits.iter().all(|wait| *wait <= 720), "{waits:?}");
-        memory.target_accepts("db", at(now));
-        assert!(memory.target_silent("db", 7, at(now)).unwrap() <= at(now + 6), "it begins again");
+        memory.target_accepts("db", TARGET, at(now));
+        assert!(memory.target_silent("db", TARGET, 7, at(now)).unwrap() <= at(now + 6), "it begins again");
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub use self::result::ReconcileResult;
 use self::result::at_least_a_second;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
-use crate::api::RotatedSecret;
 use crate::api::condition::ConditionType;
+use crate::api::{RotatedSecret, StagedStep};
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::Desired;
@@ -40,7 +40,7 @@ use crate::failure::{Failed, Failure};
 use crate::journal::{Effect, Journal};
 use crate::plan::{Assessment, Next, plan};
 use crate::status::{self, Attempt, Attempts, Outcome, Waits, events};
-use crate::step::Step;
+use crate::step::{Step, StepKind};
 
 /// The maximum number of steps in one reconcile. An AWS secret that is restored and adopted, with every setting to
 /// correct and replicas in sixteen regions, needs thirty-four. More means two facts that never agree.
@@ -89,7 +89,10 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
             let run = reconciler.run(&want).await;
             (want, run)
         }
-        Err(failure) => (configured, Err(Stopped::read(Failed { aspect: ConditionType::Provisioned, failure }))),
+        Err(failure) => {
+            let failed = reconciler.hasten(&configured, Failed { aspect: ConditionType::Provisioned, failure });
+            (configured, Err(Stopped::read(failed)))
+        }
     };
     let mut attempts = reconciler.attempts();
     let outcome = match run {
@@ -116,7 +119,10 @@ impl Reconciler<'_> {
     /// Until there is nothing to do.
     async fn run(&mut self, want: &Desired) -> Result<(Observation, Assessment), Stopped> {
         for _ in 0..MAX_STEPS {
-            let seen = self.observe(want).await.map_err(Stopped::read)?;
+            let seen = match self.observe(want).await {
+                Ok(seen) => seen,
+                Err(failed) => return Err(Stopped::read(self.hasten(want, failed))),
+            };
             let step = match plan(want, &seen, (self.ctx.clock)()) {
                 Next::Rest(assessment) => return Ok((seen, assessment)),
                 Next::Do(step) => self.weaknesses.step(step),
@@ -140,7 +146,7 @@ impl Reconciler<'_> {
             Ok(effect) => effect,
             Err(failure) => {
                 let shown_deleted = seen.secret.as_ref().is_none_or(|secret| secret.deleted);
-                self.failed(step, failed::for_secret(shown_deleted, failure))?
+                self.failed(want, step, failed::for_secret(shown_deleted, failure))?
             }
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
@@ -159,9 +165,9 @@ impl Reconciler<'_> {
     }
 
     /// A step failed. The plan goes on without it, unless what was read is outdated, or AWS does not answer at all.
-    fn failed(&mut self, step: &Step, failure: Failure) -> Result<Effect, Stopped> {
+    fn failed(&mut self, want: &Desired, step: &Step, failure: Failure) -> Result<Effect, Stopped> {
         let unread = std::mem::take(&mut self.value_unread);
-        let failed = failed::in_step(step, unread, failure);
+        let failed = self.hasten(want, failed::in_step(step, unread, failure));
         let class = failed.failure.class;
         let unanswered = self.journal.failed().filter(|(_, failed)| failed.failure.class.is_transient()).count();
         if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered.saturating_add(1) >= MAX_UNANSWERED) {
@@ -170,6 +176,18 @@ impl Reconciler<'_> {
         tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, "a step failed");
         self.ctx.metrics.failure(failed.failure.reason.as_str());
         Ok(Effect::Failed(failed))
+    }
+
+    /// One user has one password, which may be that of the staged version, while pods have the previous one. Until that has
+    /// ended, what passes by itself is tried again within seconds.
+    fn hasten(&self, want: &Desired, mut failed: Failed) -> Failed {
+        let one_user = want.strategy.as_ref().is_some_and(|strategy| strategy.alternation().is_none());
+        let staged = self.object.status.as_ref().and_then(|status| status.staged.as_ref());
+        let in_force = staged.is_some_and(|staged| staged.step != StagedStep::Stage) || self.journal.did(StepKind::Apply);
+        if one_user && in_force && failed.failure.class == Class::Retry {
+            failed.failure.class = Class::Urgent;
+        }
+        failed
     }
 
     /// The backoffs that are not over. A change of what decides about access ends them, as a change of the spec does.

@@ -21,7 +21,10 @@ impl Reconciler<'_> {
     /// Reads until the comparison has all the facts that it needs.
     pub(super) async fn observe(&mut self, want: &Desired) -> Result<Observation, Failed> {
         let now = (self.ctx.clock)();
-        let status = status::read(&self.object, now);
+        let mut status = status::read(&self.object, now);
+        if let Some(announced) = &status.staging.announced {
+            status.staging.met = Some(self.ctx.memory.meets(&self.uid(), &announced.version, now));
+        }
         let mut facts = self.facts(want, &status).await?;
         loop {
             facts.reads.clone_from(&self.reads);

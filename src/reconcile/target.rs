@@ -73,7 +73,7 @@ impl Reconciler<'_> {
         let target = self.target(want.object_ref(), strategy, &tried).await?;
         target.users().verify(&pending).await.map_err(failed)?;
         // The version becomes current next.
-        self.ctx.memory.target_accepts(&self.uid(), (self.ctx.clock)());
+        self.target_accepts(strategy);
         Ok(self.applied())
     }
 

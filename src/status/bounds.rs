@@ -34,6 +34,7 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     status.staged = status.staged.filter(|staged| VersionId::parse(&staged.version_id).is_some());
     if let Some(staged) = &mut status.staged {
         staged.postgres = staged.postgres.take().filter(postgres);
+        version(&mut staged.from);
     }
     status.failures = status.failures.map(failures);
     status.requests.iter_mut().for_each(requests);

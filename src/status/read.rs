@@ -7,7 +7,8 @@ use super::{bounds, requests};
 use crate::api::{Abandonment, AwsStatus, DeclaredStatus, HistoryEntry, Outcome, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
 use crate::facts::{
-    AbandonedFact, DeclaredFacts, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
+    AbandonedFact, Announced, DeclaredFacts, HistoryFact, Repairs, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts,
+    StatusFacts,
 };
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::text::shown;
@@ -70,7 +71,12 @@ fn staging(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestam
         why: entry.reason.as_deref().and_then(|reason| reason.parse().ok()).unwrap_or(Abandonment::VerifyFailed),
     };
     StagingFacts {
-        announced: status.staged.as_ref().map(|staged| (staged.version_id.as_str().into(), staged.postgres.clone())),
+        announced: status.staged.as_ref().map(|staged| Announced {
+            version: staged.version_id.as_str().into(),
+            target: staged.postgres.clone(),
+            from: staged.from.as_deref().map(VersionId::from),
+        }),
+        met: None,
         abandoned: abandoned.map(fact).collect(),
     }
 }

@@ -33,22 +33,26 @@ pub(super) fn report(
         _ => None,
     };
     // What the operator does not go on with keeps its record as long as a label says that the target may have it.
-    let left = before.staged.as_ref().map(|staged| VersionId::from(staged.version_id.as_str()));
-    let left = left.filter(|version| {
-        let labelled = |label: &str| secret.labels.get(label) == Some(version);
-        !labelled(AWSCURRENT) && (labelled(AWSPENDING) || labelled(STAGED_LABEL))
+    let left = seen.status.staging.announced.as_ref().filter(|announced| {
+        let labelled = |label: &str| secret.labels.get(label) == Some(&announced.version);
+        !labelled(AWSCURRENT) && (labelled(AWSPENDING) || labelled(STAGED_LABEL)) || seen.hidden(now).is_some()
     });
-    after.staged = pending.or(announced).or(left.as_ref()).map(|version| {
+    let left = left.map(|announced| &announced.version);
+    after.staged = pending.or(announced).or(left).map(|version| {
         let same = before.staged.as_ref().filter(|staged| staged.version_id == version.as_str());
         let declared = want.strategy.as_ref().map(Strategy::record);
         let recorded = same.and_then(|staged| staged.postgres.clone());
+        let current = secret.current.as_ref().map(|current| current.version.to_string());
+        // A version that is not staged yet is recorded again when it is about to be.
+        let same_attempt = same.filter(|_| announced != Some(version) || pending == Some(version));
         StagedStatus {
             version_id: version.to_string(),
             step: match same {
                 Some(same) if pending.or(announced) != Some(version) => same.step,
                 _ => step(seen, examined, pending.is_some(), version),
             },
-            since: same.map_or(Time(now), |staged| staged.since.clone()),
+            since: same_attempt.map_or(Time(now), |staged| staged.since.clone()),
+            from: same_attempt.and_then(|staged| staged.from.clone()).or(current),
             // Another target is recorded when it is announced. Until then the version may be at this one.
             postgres: if announced == Some(version) { declared.or(recorded) } else { recorded.or(declared) },
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::{AWSPENDING, AWSPREVIOUS, STAGED_LABEL, TAG_CLUSTER, TAG_NAME, TAG_ROTATION};
+use crate::facts::Announced;
 
 /// The id of a version that a person requested, which follows from the object.
 fn ours() -> VersionId {
@@ -166,9 +167,34 @@ fn a_version_that_the_status_announces_is_ours_also_where_nothing_else_says_so()
         ("nobody's secret", generated(&json!({})), nobodys, gone.clone(), false),
         ("a function is declared", lambda(), nothing, gone, false),
     ] {
-        let announces = |scene: &mut Scene| scene.status.staging.announced = Some((id.clone(), None));
+        let announces =
+            |scene: &mut Scene| scene.status.staging.announced = Some(Announced { version: id.clone(), target: None, from: None });
         let found = pending(want, &id).with(change).with(announces).secret().pending;
         assert_eq!(found, if ours { Pending::Ours(id, Cause::Requested) } else { Pending::Foreign(id) }, "{name}");
+    }
+}
+
+#[test]
+fn a_staged_version_is_overtaken_if_another_one_was_made_current_after_it_was_recorded() {
+    let with_target = || {
+        want(json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 hour)", "postgres": {"host": "db", "database": "app"}},
+        }))
+    };
+    let current = pending(with_target(), &ours()).secret().current.map(|current| current.version);
+    let (ours_still, overtaken) = (Pending::Ours(ours(), Cause::Requested), Pending::Overtaken(ours(), Cause::Requested));
+    for (name, from, expected) in [
+        ("the same one is current", current, ours_still.clone()),
+        ("another one is", Some(theirs()), overtaken),
+        ("by an earlier release of the operator", None, ours_still),
+    ] {
+        let records = |scene: &mut Scene| {
+            scene.label(STAGED_LABEL, &ours());
+            let target = with_target().strategy.map(|strategy| strategy.record());
+            scene.status.staging.announced = Some(Announced { version: ours(), target, from: from.clone() });
+        };
+        assert_eq!(pending(with_target(), &ours()).with(records).secret().pending, expected, "{name}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! A version of ours is staged: it has `AWSPENDING` and is not current. It is finished or abandoned before anything new
-//! begins, also if its cause is gone. It is abandoned if another writer put a value since: values of other writers win.
+//! begins, also if its cause is gone. It is abandoned if another writer made another version current since: that one wins.
 
 use super::intent::{Intent, Proposal};
 use crate::api::condition::Reason;
@@ -24,10 +24,10 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
     }
     if let Some(why) = to_abandon(situation, version) {
         examined.aspects.rotated = match why {
-            // Pods have the value of the other writer, and the target does not.
+            // Pods have the value that the other client chose, and the target does not.
             Abandonment::Overtaken => Some(Refusal::new(
                 Reason::Progressing,
-                format!("another writer put a value while version {version} was on its way; the target gets that value"),
+                format!("another client changed AWSCURRENT while version {version} was on its way; the target gets the current value"),
             )),
             _ => verify_failed(situation, version).or_else(|| examined.aspects.rotated.take()),
         };

@@ -70,7 +70,8 @@ fn a_rotation_that_is_due_and_a_staged_version_come_before_the_check() {
     let mut staged = due();
     staged.secret.as_mut().unwrap().pending = Pending::Ours(version.clone(), Cause::Requested);
     relabelled(staged.secret.as_mut().unwrap(), crate::api::STAGED_LABEL, version.clone());
-    staged.status.staging.announced = Some((version.clone(), target().strategy.as_ref().map(Strategy::record)));
+    staged.status.staging.announced =
+        Some(Announced { target: target().strategy.as_ref().map(Strategy::record), ..announcement(version.clone()) });
     assert_eq!(plan(&target(), &staged, at(NOW)), Next::Do(Step::Apply { version, from: id("current") }));
 }
 

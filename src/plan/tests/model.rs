@@ -36,10 +36,14 @@ pub(super) fn end_reconcile(want: &Desired, world: &mut Observation, rest: &Rest
     let pending = world.secret.as_ref().map(|secret| secret.pending.clone());
     let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
     let announced = match (&rest.staging, pending) {
-        (Some(StagingNews::Announced(version)), _) => Some((version.clone(), target)),
+        (Some(StagingNews::Announced(version)), _) => {
+            let from = current.map(|current| current.version.clone());
+            Some(Announced { version: version.clone(), target, from })
+        }
         (_, Some(Pending::Ours(version, _) | Pending::Overtaken(version, _))) => {
-            let recorded = world.status.staging.target_of(&version).cloned();
-            Some((version, target.or(recorded)))
+            let recorded = world.status.staging.announced.clone().filter(|recorded| recorded.version == version);
+            let recorded = recorded.unwrap_or_else(|| Announced { target: target.clone(), ..announcement(version) });
+            Some(Announced { target: target.or(recorded.target), ..recorded })
         }
         _ => None,
     };

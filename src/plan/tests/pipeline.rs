@@ -41,7 +41,7 @@ fn staged(delivery: Delivery) -> Observation {
     let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), ..before(delivery) };
     if delivery == Delivery::Staged {
         relabelled(world.secret.as_mut().unwrap(), STAGED_LABEL, ids().request("now"));
-        world.status.staging.announced = Some((ids().request("now"), Some(fixture::strategy().record())));
+        world.status.staging.announced = Some(announcement(ids().request("now")));
     }
     world
 }

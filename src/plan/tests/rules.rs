@@ -42,24 +42,7 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
                 assert!(!staged && !suspended && held && remote.ownership == Ownership::Ours, "{}", facts());
                 assert!(remote.outdated.is_none() && want.strategy.is_some(), "{}", facts());
             }
-            if let Step::Put { stage: Stage::Pending, version, .. } | Step::Apply { version, .. } | Step::Verify { version } = step {
-                let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
-                let recorded = seen.status.staging.announced == Some((version.clone(), target));
-                assert!(recorded, "the version and its target are recorded first: {}", facts());
-            }
-            if let Step::Abandon { version, .. } = step {
-                assert!(seen.status.staging.abandoned(version).is_some(), "the decision is recorded first: {}", facts());
-                let known = want.strategy.is_some() || seen.status.staging.target_of(version).is_some();
-                assert!(known, "the target is known: {}", facts());
-            }
-            if let Step::Put { version, .. } | Step::Apply { version, .. } | Step::Promote { version, .. } = step {
-                assert!(seen.status.staging.abandoned(version).is_none(), "it does not come back: {}", facts());
-            }
-            if let Step::Promote { version, from } = step {
-                let verified = seen.journal.carried_out(&Step::Verify { version: version.clone() });
-                assert!(want.strategy.is_none() || verified, "nothing is promoted that was not seen to work: {}", facts());
-                assert_eq!(Some(from), remote.current.as_ref().map(|current| &current.version), "{}", facts());
-            }
+            check_staging(want, seen, remote, step, facts);
             if let Step::Put { stage, .. } = step {
                 assert_eq!(*stage == Stage::Pending, want.strategy.is_some(), "{}", facts());
             }
@@ -102,6 +85,36 @@ pub(super) fn check_step(want: &Desired, seen: &Observation, step: &Step, facts:
             let ours = seen.journal.written().is_some_and(|wrote| wrote.version == version);
             assert!(ours || remote.last_changed.unwrap() > changed.unwrap_or(*written), "backwards only after a second read: {}", facts());
         }
+    }
+}
+
+/// A version on its way to a target.
+fn check_staging(want: &Desired, seen: &Observation, remote: &SecretState, step: &Step, facts: &dyn Fn() -> String) {
+    if let Step::Put { stage: Stage::Pending, version, .. } | Step::Apply { version, .. } | Step::Verify { version } = step {
+        let target = want.strategy.as_ref().map(crate::desired::Strategy::record);
+        let from = remote.current.as_ref().map(|current| current.version.clone());
+        let recorded = seen.status.staging.announced.as_ref().is_some_and(|recorded| {
+            let follows = recorded.from == from || !matches!(step, Step::Put { .. });
+            recorded.version == *version && recorded.target == target && follows
+        });
+        assert!(recorded, "the version, its target and its predecessor are recorded first: {}", facts());
+    }
+    if let Step::Put { version, .. } = step {
+        let hidden = seen.hidden(at(NOW)).is_some_and(|(hidden, _)| hidden != version);
+        assert!(!hidden, "a version that the target may have keeps its labels: {}", facts());
+    }
+    if let Step::Abandon { version, .. } = step {
+        assert!(seen.status.staging.abandoned(version).is_some(), "the decision is recorded first: {}", facts());
+        let known = want.strategy.is_some() || seen.status.staging.target_of(version).is_some();
+        assert!(known, "the target is known: {}", facts());
+    }
+    if let Step::Put { version, .. } | Step::Apply { version, .. } | Step::Promote { version, .. } = step {
+        assert!(seen.status.staging.abandoned(version).is_none(), "it does not come back: {}", facts());
+    }
+    if let Step::Promote { version, from } = step {
+        let verified = seen.journal.carried_out(&Step::Verify { version: version.clone() });
+        assert!(want.strategy.is_none() || verified, "nothing is promoted that was not seen to work: {}", facts());
+        assert_eq!(Some(from), remote.current.as_ref().map(|current| &current.version), "{}", facts());
     }
 }
 

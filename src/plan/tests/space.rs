@@ -113,12 +113,12 @@ fn statuses() -> Vec<StatusFacts> {
         ..StatusFacts::default()
     });
     let pending = ids().request("staged");
-    let announced = Some((pending.clone(), Some(fixture::strategy().record())));
+    let announced = Some(announcement(pending.clone()));
     let abandoned = AbandonedFact { version: pending, time: at(NOW - 30), why: Abandonment::VerifyFailed };
     let staging = [Vec::new(), vec![abandoned]].map(|abandoned| StatusFacts {
         declared: DeclaredFacts { hash: Some(declared("admin").hash()), ..DeclaredFacts::default() },
         history: vec![recorded("current")],
-        staging: StagingFacts { announced: announced.clone(), abandoned },
+        staging: StagingFacts { announced: announced.clone(), abandoned, met: Some(at(NOW - 30)) },
         ..StatusFacts::default()
     });
     all.chain(staging).collect()

@@ -14,7 +14,7 @@ fn version() -> VersionId {
 }
 
 fn announced(world: &mut Observation) {
-    world.status.staging.announced = Some((version(), Some(fixture::strategy().record())));
+    world.status.staging.announced = Some(announcement(version()));
 }
 
 /// The version of the request is recorded and staged.
@@ -56,11 +56,15 @@ fn a_version_and_its_target_are_recorded_before_the_version_is_staged_or_applied
     announced(&mut world);
     assert!(matches!(plan(&want, &world, at(NOW)), Next::Do(Step::Put { stage: Stage::Pending, .. })));
     // The status was lost, or the target was edited.
-    for recorded in [None, Some((version(), None)), Some((id("another"), Some(fixture::strategy().record())))] {
+    for recorded in [None, Some(Announced { target: None, ..announcement(version()) }), Some(announcement(id("another")))] {
         let mut world = staged();
         world.status.staging.announced = recorded;
         assert_eq!(rest(&want, &world).staging, Some(StagingNews::Announced(version())));
     }
+    // Another writer made another version current before this one was staged.
+    let mut moved = Observation { finalizer: true, ..seen() };
+    moved.status.staging.announced = Some(Announced { from: Some(id("former")), ..announcement(version()) });
+    assert_eq!(rest(&want, &moved).staging, Some(StagingNews::Announced(version())));
     // A version without a target is not recorded.
     let direct = Desired { delivery: Delivery::Direct, strategy: None, ..with_target() };
     assert!(matches!(plan(&direct, &seen(), at(NOW)), Next::Do(Step::Put { stage: Stage::Current, .. })));
@@ -277,4 +281,25 @@ fn a_version_that_was_staged_without_the_label_gets_it_before_the_target_gets_th
     relabelled(secret, STAGED_LABEL, id("previous"));
     let unmark = Step::MoveLabel { label: STAGED_LABEL.to_owned(), from: Some(id("previous")), to: None };
     assert_eq!(plan(&want, &ended, at(NOW)), Next::Do(unmark));
+}
+
+#[test]
+fn while_aws_may_hide_a_recorded_version_no_other_version_is_staged() {
+    let mut world = Observation { finalizer: true, ..seen() };
+    announced(&mut world);
+    world.status.staging.met = Some(at(NOW - 30));
+    assert!(matches!(plan(&with_target(), &world, at(NOW)), Next::Do(Step::Put { version: put, .. }) if put == version()), "its own write");
+    let other = Desired { rotate_request: Some("again".to_owned()), ..with_target() };
+    let held = rest(&other, &world);
+    assert_eq!((held.staging, held.wake, held.rotate_handled), (None, Some(at(NOW + 90)), None));
+    let redeclared = Desired { value: Some(declared("other")), ..with_target() };
+    world.status.declared.hash = Some(declared("admin").hash());
+    assert_eq!(rest(&redeclared, &world).provisioned.map(|refusal| refusal.reason), Some(Reason::Progressing));
+    // Two minutes later AWS shows what there is.
+    world.status.staging.met = Some(at(NOW - 120));
+    assert_eq!(rest(&other, &world).staging, Some(StagingNews::Announced(ids().request("again"))));
+    // What is known does not wait.
+    world.status.staging.met = Some(at(NOW - 30));
+    world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why: Abandonment::Withdrawn }];
+    assert_eq!(rest(&other, &world).staging, Some(StagingNews::Announced(ids().request("again"))));
 }

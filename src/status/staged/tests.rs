@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecret};
-use crate::compare::{Drift, LambdaState, MirrorState, Ownership};
+use crate::compare::{Current, Drift, LambdaState, MirrorState, Ownership};
 use crate::desired::{Rotation, fixture};
 use crate::facts::{Access, Charged, Claims, Place, StatusFacts};
 use crate::failure::Failed;
@@ -92,6 +92,34 @@ fn a_version_is_recorded_with_its_target_until_it_is_no_longer_staged() {
     let settled = reported(&want, &staged, &seen(Pending::None, Journal::default()), None, NOW + 60);
     assert_eq!(settled.staged, None);
     assert_eq!(reported(&want, &none, &seen(Pending::Foreign(id("v")), Journal::default()), None, NOW).staged, None);
+}
+
+#[test]
+fn the_record_stays_while_aws_may_hide_the_version_and_says_what_was_current() {
+    let (want, none) = (want(), RotatedSecretStatus::default());
+    let with_current = |version: &str, pending: Pending| {
+        let mut seen = seen(pending, Journal::default());
+        let current = Current { version: id(version), changed: at(NOW - 60), schedule_base: at(NOW - 60), matches: None };
+        seen.secret.as_mut().unwrap().current = Some(current);
+        seen
+    };
+    let news = || Some(StagingNews::Announced(id("v")));
+    let announced = reported(&want, &none, &with_current("one", Pending::None), news(), NOW);
+    let from = |status: &RotatedSecretStatus| status.staged.as_ref().and_then(|staged| staged.from.clone());
+    assert_eq!(from(&announced).as_deref(), Some("one"));
+    // Another version became current, and this one is announced again or was staged before.
+    let again = reported(&want, &announced, &with_current("two", Pending::None), news(), NOW + 9);
+    assert_eq!((from(&again).as_deref(), again.staged.unwrap().since.0), (Some("two"), at(NOW + 9)));
+    let staged = reported(&want, &announced, &with_current("two", ours()), None, NOW + 9);
+    assert_eq!((from(&staged).as_deref(), staged.staged.unwrap().since.0), (Some("one"), at(NOW)));
+    // AWS does not show it.
+    for (met, kept) in [(Some(NOW), true), (Some(NOW - 120), false), (None, false)] {
+        let mut seen = with_current("one", Pending::None);
+        seen.status = StatusFacts { staging: facts(&announced).staging, ..seen.status };
+        seen.status.staging.met = met.map(at);
+        let after = reported(&want, &announced, &seen, None, NOW + 1);
+        assert_eq!(after.staged.as_ref(), announced.staged.as_ref().filter(|_| kept), "{met:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn a_suspended_object_keeps_its_last_truth() {
     let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
     let staged = |alternating| RotatedSecretStatus {
         staged: Some(StagedStatus {
+            from: None,
             version_id: "v2".to_owned(),
             step: StagedStep::Stage,
             since: Time(at(MADE)),

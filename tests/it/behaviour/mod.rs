@@ -38,6 +38,7 @@ mod postgres_docs;
 mod postgres_gap;
 mod postgres_migration;
 mod postgres_overtaken;
+mod postgres_recovery;
 mod regions;
 mod requests;
 mod rollback;

@@ -10,10 +10,10 @@ use super::stage::MINUTE;
 
 const THEIRS: &str = "put by another client";
 
-/// The server has the password of a staged version, and AWS refused to make that current.
-async fn in_force(role: &'static str) -> Result<(Scene, String)> {
-    let scene = Scene::settled(role).await?;
+/// The server has the password of a staged version, and AWS refused to make that current. Returns the password.
+pub(super) async fn in_force(scene: &Scene) -> Result<String> {
     let stage = &scene.stage;
+    let before = scene.mirrored().await?;
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
     stage.break_aws("UpdateSecretVersionStage", denied);
     scene.request("now").await?;
@@ -21,13 +21,15 @@ async fn in_force(role: &'static str) -> Result<(Scene, String)> {
     let aws = stage.world.aws_secret("app").context("the AWS secret")?;
     let value: Value = serde_json::from_str(aws.labelled("AWSPENDING").and_then(|v| v.value()?.as_str()).context("a value")?)?;
     let staged = value["password"].as_str().context("a password")?.to_owned();
-    ensure!(scene.postgres.accepts(role, &staged)? && !scene.postgres.accepts(role, OLD)?, "the server has the staged password");
-    Ok((scene, staged))
+    let (postgres, role) = (scene.postgres, scene.role);
+    ensure!(postgres.accepts(role, &staged)? && !postgres.accepts(role, &before)?, "the server has the staged password");
+    Ok(staged)
 }
 
 /// Then another client put a value.
 async fn overtaken(role: &'static str) -> Result<(Scene, String)> {
-    let (scene, staged) = in_force(role).await?;
+    let scene = Scene::settled(role).await?;
+    let staged = in_force(&scene).await?;
     put_theirs(&scene)?;
     assert_eq!(scene.pending(), None, "AWS takes the label away");
     Ok((scene, staged))
@@ -76,7 +78,8 @@ async fn an_object_that_is_deleted_after_a_value_of_another_client_leaves_that_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_suspended_while_the_server_has_a_staged_password_is_not_ready_and_goes_on_when_resumed() -> Result<()> {
-    let (scene, _) = in_force("suspended_role").await?;
+    let scene = Scene::settled("suspended_role").await?;
+    in_force(&scene).await?;
     let stage = &scene.stage;
     stage.world.patch("app", json!({"spec": {"suspend": true}})).await?;
     stage.settle("app").await?;
@@ -137,7 +140,8 @@ async fn the_commands_in_the_message_end_an_abandonment_that_cannot_succeed() ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_whose_target_is_not_known_keeps_its_label_and_is_reported() -> Result<()> {
-    let (scene, staged) = in_force("unknown_target").await?;
+    let scene = Scene::settled("unknown_target").await?;
+    let staged = in_force(&scene).await?;
     let stage = &scene.stage;
     stage.world.patch("app", json!({"spec": {"rotation": {"postgres": null}}})).await?;
     stage.lose_status("app").await?;
@@ -156,7 +160,8 @@ async fn a_version_whose_target_is_not_known_keeps_its_label_and_is_reported() -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_left_behind_by_a_function_is_abandoned_at_the_server_that_the_status_names() -> Result<()> {
-    let (scene, staged) = in_force("left_behind").await?;
+    let scene = Scene::settled("left_behind").await?;
+    let staged = in_force(&scene).await?;
     let stage = &scene.stage;
     let function = "arn:aws:lambda:eu-central-1:000000000000:function:any";
     stage.annotate_namespace(json!({rotated_secrets::api::ALLOWED_FUNCTIONS: function})).await?;

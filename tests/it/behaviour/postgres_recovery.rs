@@ -1,0 +1,94 @@
+//! A version is on its way to the server, and something else happens before it is current: a person makes another version
+//! current, AWS shows an old state to a new process, or AWS does not answer.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rotated_secrets::api::{Outcome, STAGED_LABEL};
+use rotated_secrets::reconcile::reconcile;
+use testkit::emulator::{Fault, FaultPlan, When};
+
+use super::postgres::{OLD, Scene};
+use super::postgres_overtaken::in_force;
+use super::stage::MINUTE;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_a_person_makes_current_meanwhile_wins_in_the_server_too() -> Result<()> {
+    let scene = Scene::settled("chosen_by_hand").await?;
+    let stage = &scene.stage;
+    let chosen = stage.world.aws_secret("app").context("the AWS secret")?.labels["AWSCURRENT"].clone();
+    scene.request("first").await?;
+    let first = scene.check(2).await?;
+    let staged = in_force(&scene).await?;
+    stage.advance(MINUTE);
+    stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&chosen))?;
+    assert!(scene.pending().is_some(), "AWS leaves the label");
+    stage.settle("app").await?;
+    assert_eq!(scene.check(3).await?, OLD);
+    for other in [&first, &staged] {
+        ensure!(!scene.postgres.accepts(scene.role, other)?, "the server accepts the chosen password only");
+    }
+    let status = stage.status("app").await?;
+    let abandoned = status.history.iter().find(|entry| entry.outcome == Outcome::Abandoned).context("an abandoned version")?;
+    assert_eq!((abandoned.reason.as_deref(), status.staged), (Some("Overtaken"), None));
+    let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
+    assert_eq!(labels.get(STAGED_LABEL), None);
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_that_reads_an_old_state_makes_no_version_beside_the_one_that_the_server_has() -> Result<()> {
+    let scene = Scene::settled("hidden").await?;
+    let stage = &scene.stage;
+    let before = stage.now();
+    let staged = in_force(&scene).await?;
+    let version = scene.pending().context("a staged version")?;
+    // Another cause, and a new process to which AWS shows the state before the version was staged.
+    stage.advance(Duration::from_secs(10));
+    stage.world.request_rotation("app", "another").await?;
+    let age = u64::try_from(stage.now().duration_since(before).as_secs())? - 30;
+    ensure!(age < 120, "AWS shows every write after two minutes: {age}");
+    let old_read = || Fault::StaleRead { seconds: age };
+    let plan = FaultPlan::none().with("DescribeSecret", When::Always, old_read()).with("GetSecretValue", When::Always, old_read());
+    stage.world.emulator.set_faults(plan);
+    let restarted = stage.operator().await?;
+    for _ in 0..2 {
+        let result = reconcile(&stage.object("app").await?, &restarted).await;
+        ensure!(result.again.is_some_and(|again| again <= 2 * MINUTE), "{:?}", result.again);
+    }
+    assert_eq!((stage.versions("app"), scene.pending().as_ref()), (2, Some(&version)), "no other version takes the labels");
+    let recorded = stage.status("app").await?.staged.context("the record stays")?;
+    assert_eq!(recorded.version_id, version);
+    ensure!(scene.postgres.accepts(scene.role, &staged)?);
+    // AWS shows it: it is finished first, and then the other one follows.
+    stage.mend_aws();
+    stage.advance(MINUTE);
+    stage.world.settle(&restarted, "app").await?;
+    stage.advance(5 * MINUTE);
+    stage.world.settle(&restarted, "app").await?;
+    scene.check(3).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_does_not_answer_after_the_server_has_the_password_is_tried_again_within_seconds() -> Result<()> {
+    let scene = Scene::settled("no_answer").await?;
+    let stage = &scene.stage;
+    stage.break_aws("UpdateSecretVersionStage", Fault::ServerError { status: 500 });
+    stage.advance(MINUTE);
+    stage.world.request_rotation("app", "now").await?;
+    for _ in 0..12 {
+        let again = stage.reconcile("app").await?.again.context("it tries again")?;
+        ensure!(again <= Duration::from_secs(36), "{again:?}");
+        stage.advance(again);
+    }
+    let failures = stage.status("app").await?.failures.context("it fails")?;
+    let classes: Vec<&str> = failures.steps.iter().map(|step| step.class.as_str()).collect();
+    assert_eq!(classes, ["Urgent"], "{failures:?}");
+    stage.mend_aws();
+    stage.settle("app").await?;
+    scene.check(2).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
