@@ -81,27 +81,18 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
 pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, examined: &mut Examined) -> bool {
     let redeclared = intent.cause == Cause::SpecChanged;
     match hold {
-        Hold::Failed(failed) => {
-            fail(&failed, redeclared, examined);
-            false
-        }
-        Hold::Obstacle(refusal) => {
-            obstruct(refusal, redeclared, examined);
-            false
-        }
+        Hold::Failed(failed) => fail(&failed, redeclared, examined),
+        Hold::Obstacle(refusal) => obstruct(refusal, redeclared, examined),
         // A rotation that is due does not wait for it.
-        Hold::TooSoon(until) => {
-            let delay = if redeclared { delay_change } else { delay };
-            delay(until, examined);
-            false
-        }
-        Hold::Inconsistent => true,
+        Hold::TooSoon(until) if redeclared => delay_change(until, examined),
+        Hold::TooSoon(until) => delay(until, examined),
+        Hold::Inconsistent => return true,
         Hold::Unrecorded => {
             if redeclared {
                 examined.aspects.provisioned = Some(recorded_first());
             }
             examined.wake.at([situation.now]);
-            redeclared
+            return redeclared;
         }
         Hold::OneVersion => {
             // The report must not say that the new declaration was carried out.
@@ -109,21 +100,26 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
                 examined.aspects.provisioned.get_or_insert_with(recorded_first);
             }
             examined.wake.at([situation.now]);
-            true
+            return true;
         }
         Hold::Unannounced => {
             announce(situation, intent, examined);
-            true
+            return true;
         }
         Hold::Hidden(until) => {
-            if redeclared {
-                let message = "spec.value changed: AWS may not show yet that another version is staged";
-                examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
-            }
-            examined.wake.at([until]);
-            true
+            await_hidden(until, redeclared, examined);
+            return true;
         }
     }
+    false
+}
+
+fn await_hidden(until: Timestamp, redeclared: bool, examined: &mut Examined) {
+    if redeclared {
+        let message = "spec.value changed: AWS may not show yet that another version is staged";
+        examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
+    }
+    examined.wake.at([until]);
 }
 
 fn recorded_first() -> Refusal {

@@ -269,6 +269,9 @@ async fn nothing_is_staged_that_the_server_could_not_accept_and_no_value_is_made
     assert_eq!((stage.versions("app"), scene.pending()), (1, None));
     stage.world.patch("app", json!({"spec": {"value": {"data": {"username": scene.role}}}})).await?;
     scene.request("now").await?;
+    assert_eq!(stage.versions("app"), 1, "AWS might not show yet that the recorded version is staged");
+    stage.advance(2 * MINUTE);
+    stage.settle("app").await?;
     scene.check(2).await?;
 
     stage.world.create("fresh", scene.spec()).await?;

@@ -20,7 +20,8 @@ async fn a_version_that_a_person_makes_current_meanwhile_wins_in_the_server_too(
     scene.request("first").await?;
     let first = scene.check(2).await?;
     let staged = in_force(&scene).await?;
-    stage.advance(MINUTE);
+    // No backoff of the refused promotion runs any longer.
+    stage.advance(5 * MINUTE);
     stage.external_writer().move_label(&stage.aws_name("app"), "AWSCURRENT", Some(&chosen))?;
     assert!(scene.pending().is_some(), "AWS leaves the label");
     stage.settle("app").await?;
