@@ -57,6 +57,9 @@ pub(super) fn pending(input: Input<'_>, secret: &AwsSecret, owned: bool, foreign
         let cause = explain(input.want, input.status, &secret.labels, version, input.now).unwrap_or(Cause::Requested);
         return if has_target(input, version) { Pending::Overtaken(version.clone(), cause) } else { Pending::Foreign(version.clone()) };
     }
+    if let Some(version) = moved_back(input, secret, owned) {
+        return Pending::Overtaken(version.clone(), Cause::Requested);
+    }
     let Some(version) = secret.labelled(AWSPENDING).cloned() else { return Pending::None };
     if secret.labelled(AWSCURRENT) == Some(&version) {
         return Pending::Current(version);
@@ -101,6 +104,14 @@ fn overtaken<'a>(input: Input<'_>, secret: &'a AwsSecret, owned: bool) -> Option
 fn passed_over(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {
     let recorded = input.status.staging.announced.as_ref();
     recorded.is_some_and(|recorded| recorded.passed_over(version, secret.labelled(AWSCURRENT)))
+}
+
+/// A version that became current, and another writer made its predecessor current again before the operator had recorded
+/// that: the target accepts the version that nobody wants.
+fn moved_back<'a>(input: Input<'_>, secret: &'a AwsSecret, owned: bool) -> Option<&'a VersionId> {
+    let version = secret.labelled(STAGED_LABEL).filter(|version| owned && version.is_derived())?;
+    let recorded = input.status.staging.target_of(version).is_some() && !input.status.recorded(version);
+    (recorded && secret.labelled(AWSPREVIOUS) == Some(version)).then_some(version)
 }
 
 fn was_current(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> bool {

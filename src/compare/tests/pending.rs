@@ -199,6 +199,30 @@ fn a_staged_version_is_overtaken_if_another_one_was_made_current_after_it_was_re
 }
 
 #[test]
+fn a_version_whose_predecessor_was_made_current_again_before_it_was_recorded_is_overtaken() {
+    let with_target = || {
+        want(json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 hour)", "postgres": {"host": "db", "database": "app"}},
+        }))
+    };
+    let records = |scene: &mut Scene| {
+        let target = with_target().strategy.map(|strategy| strategy.record());
+        scene.status.staging.announced = Some(Announced { version: ours(), target, from: None });
+    };
+    let moved_back = |scene: &mut Scene| {
+        scene.label(STAGED_LABEL, &ours());
+        scene.label(AWSPREVIOUS, &ours());
+    };
+    let history = |scene: &mut Scene| scene.status.history.push(entry(ours().as_str(), 60, Cause::Requested));
+    let overtaken = Pending::Overtaken(ours(), Cause::Requested);
+    assert_eq!(pending(with_target(), &ours()).with(moved_back).with(records).secret().pending, overtaken);
+    assert_eq!(Scene::new(with_target()).with(moved_back).with(records).secret().pending, overtaken, "also without AWSPENDING");
+    let recorded = pending(with_target(), &ours()).with(moved_back).with(records).with(history).secret().pending;
+    assert_eq!(recorded, Pending::Foreign(ours()), "it was in use");
+}
+
+#[test]
 fn another_objects_claim_on_a_secret_that_is_ours_does_not_make_its_pending_version_ours() {
     let scene = pending(generated(&json!({})), &ours()).with(|scene| {
         scene.aws().rotation.enabled = true;
