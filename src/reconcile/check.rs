@@ -11,8 +11,8 @@ use crate::command::{Command, SecretRef};
 use crate::desired::{Alternation, Desired, Strategy};
 use crate::failure::Failure;
 use crate::journal::Effect;
-use crate::strategy::postgres::{AlternatingUsers, Server, SingleUser, Tried};
-use crate::strategy::{Credential, Problem, Refused};
+use crate::strategy::postgres::{AlternatingUsers, Server, SingleUser};
+use crate::strategy::{Credential, Problem, Refused, Tried};
 use crate::value::{DeclaredValue, Turns, USERNAME};
 use crate::version_id::{VersionId, VersionIds};
 

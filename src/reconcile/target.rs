@@ -18,8 +18,8 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
-use crate::strategy::postgres::{Addresses, AlternatingUsers, Fence, Limits, Server, SingleUser, Staged, Tls, Tried, Users};
-use crate::strategy::{Applied, Credential, Problem, Refused};
+use crate::strategy::postgres::{AlternatingUsers, Fence, Server, SingleUser, Staged, Users};
+use crate::strategy::{Addresses, Applied, Credential, Endpoint, Limits, Problem, Refused, Tls, Tried};
 use crate::value::{Payload, Turns};
 use crate::version_id::VersionId;
 
@@ -206,17 +206,16 @@ impl Reconciler<'_> {
             PostgresTlsMode::VerifyCa => Some(false),
             PostgresTlsMode::Disable => None,
         };
-        Server {
+        let endpoint = Endpoint {
             host: host.clone(),
             address: address.clone(),
             port: *port,
-            database: database.clone(),
             tls: names.map_or(Tls::Disable, |names| Tls::Verify { names, ca: ca.clone() }),
-            query: query.clone(),
             addresses: if self.ctx.policy.local_targets { Addresses::Local } else { Addresses::Remote },
             limits: Limits::default(),
             tried,
-        }
+        };
+        Server { endpoint, database: database.clone(), query: query.clone() }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Rotation strategies: what `apply`, `verify` and `undo` mean for a target that has to know the value. One folder for
 //! each, with its driver. The answers are closed sets of words: text of a server or of a driver never leaves its folder.
 
+mod dial;
+mod endpoint;
 pub mod postgres;
 mod problem;
+mod tls;
 
+pub use endpoint::{Addresses, Endpoint, Limits, Tried};
 pub use problem::{Problem, Refused, Unknown};
+pub use tls::Tls;
 
 use crate::plaintext::Plaintext;
 use crate::value::Payload;

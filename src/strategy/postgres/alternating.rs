@@ -6,8 +6,8 @@ use super::server::Server;
 use super::session::Session;
 use super::single_user::SingleUser;
 use super::sql::{identifier, literal, verifier};
-use super::tls::Certificate;
 use super::twin::{self, Role};
+use crate::strategy::tls::Certificate;
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
 /// The strategy for two users of one server.
@@ -39,6 +39,7 @@ impl AlternatingUsers<'_> {
     /// The server's refusal, or that its answer is not known. The current password works in either case.
     pub async fn apply(&self, pending: &Credential, current: &Credential, fence: &Fence) -> Result<Applied, Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 self.are_of_the_pair([pending, current])?;
                 if self.accepts(pending).await? {
@@ -60,6 +61,7 @@ impl AlternatingUsers<'_> {
     /// Why not, or that it is not known.
     pub async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 let mut session = Session::open(self.server, pending).await?;
                 let user = session.value("SELECT session_user::text").await?;
@@ -92,6 +94,7 @@ impl AlternatingUsers<'_> {
         previous: Option<&Credential>,
     ) -> Result<Undone, Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 self.are_of_the_pair([pending])?;
                 let same_user = pending.user == current.user;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect::Connection;
 use super::wire::{Message, Wire, sqlstate, take, text};
+use crate::strategy::dial::Stream;
 use crate::strategy::{Credential, Problem, Refused, Unknown};
 
 /// What the server shows of the operator's sessions.
@@ -35,8 +36,8 @@ pub(super) async fn login(
     database: &str,
     credential: &Credential,
     proof: Proof,
-) -> Result<Wire<Box<dyn super::connect::Stream>>, Problem> {
-    let Connection { stream, verified, end_point, certificate: _ } = connection;
+) -> Result<Wire<Box<dyn Stream>>, Problem> {
+    let Connection { stream, verified, binding: end_point, certificate: _ } = connection;
     let mut wire = Wire::new(stream);
     let parameters =
         [("user", credential.user.as_str()), ("database", database), ("application_name", APPLICATION_NAME), ("client_encoding", "UTF8")];

@@ -9,14 +9,12 @@ mod server;
 mod session;
 mod single_user;
 mod sql;
-mod tls;
 mod twin;
 mod users;
 mod wire;
 
 pub use alternating::AlternatingUsers;
 pub use fence::Fence;
-pub use server::{Addresses, Limits, Server, Tried};
+pub use server::Server;
 pub use single_user::SingleUser;
-pub use tls::Tls;
 pub use users::{Staged, Users};

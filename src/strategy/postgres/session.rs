@@ -5,11 +5,12 @@ use std::time::Duration;
 use postgres_protocol::message::frontend;
 use tokio::time::timeout;
 
-use super::connect::{Stream, connect};
+use super::connect::connect;
 use super::login::{Proof, login, of_statement, statement};
 use super::server::Server;
-use super::tls::Certificate;
 use super::wire::{Message, Wire, row, sqlstate};
+use crate::strategy::dial::Stream;
+use crate::strategy::tls::Certificate;
 use crate::strategy::{Credential, Problem, Refused, Unknown};
 
 /// Messages in the answer to one statement.
@@ -53,8 +54,8 @@ impl Session {
     }
 
     async fn start(server: &Server, credential: &Credential, proof: Proof, expected: Option<&Certificate>) -> Result<Self, Problem> {
-        let opened = timeout(server.limits.connect, async {
-            let connection = connect(server).await?;
+        let opened = timeout(server.endpoint.limits.connect, async {
+            let connection = connect(&server.endpoint).await?;
             let certificate = connection.certificate.clone();
             if expected.is_some() && certificate.as_ref() != expected {
                 return Err(Problem::from(Refused::AnotherServer));
@@ -62,9 +63,9 @@ impl Session {
             Ok((login(connection, &server.database, credential, proof).await?, certificate))
         });
         let (wire, certificate) = opened.await.map_err(|_| Unknown::Timeout)??;
-        let mut session = Self { wire, patience: server.limits.statement, certificate };
+        let mut session = Self { wire, patience: server.endpoint.limits.statement, certificate };
         // The server gives up first, and says so.
-        let millis = server.limits.statement.mul_f64(0.8).as_millis();
+        let millis = server.endpoint.limits.statement.mul_f64(0.8).as_millis();
         // What the role's own settings may have changed. SET ROLE NONE: the user that logged in, not its default role.
         let begin = format!(
             "SET search_path TO pg_catalog; SET statement_timeout TO {millis}; SET lock_timeout TO {millis}; \

@@ -25,6 +25,7 @@ impl SingleUser<'_> {
     /// The server's refusal, or that its answer is not known. Then the server accepts `pending` or what it accepted before.
     pub async fn apply(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Applied, Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 if pending.user != current.user {
                     return Err(Refused::UserChanged.into());
@@ -53,6 +54,7 @@ impl SingleUser<'_> {
     /// Why not, or that it is not known.
     pub async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 let mut session = self.log_in(pending).await?;
                 let user = session.value("SELECT session_user::text").await?;
@@ -74,6 +76,7 @@ impl SingleUser<'_> {
     /// is no other value of that user, or what else it answers.
     pub async fn undo(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 if pending.is(current) {
                     return Err(Refused::CannotUndo.into());
@@ -130,6 +133,7 @@ impl SingleUser<'_> {
     /// Why not, or that it is not known.
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
         self.server
+            .endpoint
             .within_a_step(async {
                 self.log_in(current).await?.close().await;
                 Ok(())

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use rotated_secrets::strategy::postgres::{AlternatingUsers, Fence, Server, Tls};
-use rotated_secrets::strategy::{Applied, Credential, Problem, Refused, Undone, Unknown};
+use rotated_secrets::strategy::postgres::{AlternatingUsers, Fence, Server};
+use rotated_secrets::strategy::{Applied, Credential, Problem, Refused, Tls, Undone, Unknown};
 use testkit::postgres::Postgres;
 
 use super::proxy::{Break, Proxy};
-use super::stand::{NEW, OLD, THIRD, credential, server};
+use super::stand::{NEW, OLD, THIRD, by_address, credential, reached, server};
 
 /// A base user that logs in with [`OLD`], and an administrator who may create roles and no more.
 pub(super) struct Pair {
@@ -254,13 +254,10 @@ async fn wherever_an_attempt_ends_the_current_password_works_and_the_next_attemp
     let pair = Pair::new("pair_cut")?;
     let apply = async |at: Option<(usize, Break)>| -> Result<(Result<Applied, Problem>, usize)> {
         let proxy = Proxy::start(pair.postgres.port(), at).await?;
-        let server = Server {
-            host: "127.0.0.1".to_owned(),
-            address: "127.0.0.1".to_owned(),
-            port: proxy.port,
-            tls: Tls::Disable,
-            ..pair.server.clone()
-        };
+        let server = reached(&pair.server, |endpoint| {
+            by_address(endpoint);
+            (endpoint.port, endpoint.tls) = (proxy.port, Tls::Disable);
+        });
         let strategy = AlternatingUsers { server: &server, bound: false, ..pair.strategy() };
         let answer = strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
         Ok((answer, proxy.seen()))

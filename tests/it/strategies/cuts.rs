@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use rotated_secrets::strategy::postgres::{Limits, Server, SingleUser, Tls};
-use rotated_secrets::strategy::{Applied, Problem, Undone, Unknown};
+use rotated_secrets::strategy::postgres::{Server, SingleUser};
+use rotated_secrets::strategy::{Applied, Limits, Problem, Tls, Undone, Unknown};
 
 use super::proxy::{Break, Proxy};
-use super::stand::{NEW, OLD, Stand};
+use super::stand::{NEW, OLD, Stand, by_address, reached};
 
 /// The server behind a proxy, which reads what is not encrypted.
 fn through(stand: &Stand, proxy: &Proxy) -> Server {
-    Server { host: "127.0.0.1".to_owned(), address: "127.0.0.1".to_owned(), port: proxy.port, tls: Tls::Disable, ..stand.server.clone() }
+    reached(&stand.server, |endpoint| {
+        by_address(endpoint);
+        (endpoint.port, endpoint.tls) = (proxy.port, Tls::Disable);
+    })
 }
 
 async fn apply(stand: &Stand, at: Option<(usize, Break)>) -> Result<(Result<Applied, Problem>, usize)> {
@@ -116,13 +119,13 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
     for at in 0..9 {
         for (kind, limit) in [
             (Break::Hang, Duration::from_millis(400)),
-            (Break::Flood, stand.server.limits.step),
-            (Break::AskForData, stand.server.limits.step),
+            (Break::Flood, stand.server.endpoint.limits.step),
+            (Break::AskForData, stand.server.endpoint.limits.step),
         ] {
             stand.reset(OLD)?;
-            stand.server.limits = Limits { connect: limit, statement: limit, step: limit };
+            stand.server.endpoint.limits = Limits { connect: limit, statement: limit, step: limit };
             let (answer, _) = apply(&stand, Some((at, kind))).await?;
-            stand.server.limits =
+            stand.server.endpoint.limits =
                 Limits { connect: Duration::from_mins(1), statement: Duration::from_mins(1), step: Duration::from_mins(3) };
             let expected = if kind == Break::Hang { Unknown::Timeout } else { Unknown::ProtocolViolation };
             assert_eq!(answer, Err(Problem::Unknown(expected)), "{at} {kind:?}");

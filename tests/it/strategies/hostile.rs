@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use rotated_secrets::strategy::postgres::{Limits, Server, SingleUser, Tls};
-use rotated_secrets::strategy::{Problem, Refused, Unknown};
+use rotated_secrets::strategy::postgres::SingleUser;
+use rotated_secrets::strategy::{Limits, Problem, Refused, Tls, Unknown};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stand::{OLD, credential, server};
+use super::stand::{OLD, by_address, credential, reached, server};
 
 /// A message of a server.
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -45,7 +45,10 @@ where
     let port = listener.local_addr()?.port();
     let heard = Heard::default();
     let limits = Limits { connect: limit, statement: limit, step: limit };
-    let hostile = Server { host: "127.0.0.1".to_owned(), address: "127.0.0.1".to_owned(), tls, limits, ..server(port, String::new()) };
+    let hostile = reached(&server(port, String::new()), |endpoint| {
+        by_address(endpoint);
+        (endpoint.tls, endpoint.limits) = (tls, limits);
+    });
     let app = credential("app", OLD);
     let strategy = SingleUser { server: &hostile };
     let (answer, accepted) = tokio::join!(strategy.check(&app), async {

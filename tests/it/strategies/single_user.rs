@@ -1,10 +1,10 @@
 //! One user, on a server that answers.
 
 use anyhow::Result;
-use rotated_secrets::strategy::postgres::{Server, SingleUser, Tls};
-use rotated_secrets::strategy::{Applied, Problem, Refused, Undone};
+use rotated_secrets::strategy::postgres::SingleUser;
+use rotated_secrets::strategy::{Applied, Problem, Refused, Tls, Undone};
 
-use super::stand::{NEW, OLD, Stand, THIRD, credential};
+use super::stand::{NEW, OLD, Stand, THIRD, credential, reached};
 
 #[tokio::test]
 async fn the_new_password_is_applied_once_and_the_old_one_is_refused_from_then_on() -> Result<()> {
@@ -119,7 +119,7 @@ async fn a_declared_query_must_work_before_the_password_is_changed_and_can_write
 async fn no_password_is_in_what_the_server_logs_although_it_logs_every_statement() -> Result<()> {
     let stand = Stand::new("in_the_log")?;
     let (old, new) = (stand.with(OLD), stand.with(NEW));
-    let plain = Server { tls: Tls::Disable, ..stand.server.clone() };
+    let plain = reached(&stand.server, |endpoint| endpoint.tls = Tls::Disable);
     assert_eq!(SingleUser { server: &plain }.apply(&new, &old, None).await, Ok(Applied::Now));
     assert_eq!(stand.strategy().undo(&new, &old, None).await, Ok(Undone::Now));
     assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));

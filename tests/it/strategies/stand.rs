@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rotated_secrets::plaintext::Plaintext;
-use rotated_secrets::strategy::Credential;
-use rotated_secrets::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls, Tried};
+use rotated_secrets::strategy::postgres::{Server, SingleUser};
+use rotated_secrets::strategy::{Addresses, Credential, Endpoint, Limits, Tls, Tried};
 use testkit::postgres::Postgres;
 
 /// Passwords, each a word that occurs nowhere else.
@@ -28,17 +28,32 @@ pub(super) fn credential(user: &str, password: &str) -> Credential {
 
 /// The server at this port, verified.
 pub(super) fn server(port: u16, ca: String) -> Server {
-    Server {
+    Server { endpoint: endpoint(port, ca), database: "postgres".to_owned(), query: None }
+}
+
+/// Where a server on this port is, verified.
+pub(super) fn endpoint(port: u16, ca: String) -> Endpoint {
+    Endpoint {
         host: "localhost".to_owned(),
         address: "localhost".to_owned(),
         port,
-        database: "postgres".to_owned(),
         tls: Tls::Verify { names: true, ca: Some(ca) },
-        query: None,
         addresses: Addresses::Local,
         limits: GENEROUS,
         tried: Tried::default(),
     }
+}
+
+/// The same server, reached in another way.
+pub(super) fn reached(server: &Server, change: impl FnOnce(&mut Endpoint)) -> Server {
+    let mut changed = server.clone();
+    change(&mut changed.endpoint);
+    changed
+}
+
+/// By its address, which no certificate of a tunnel is for.
+pub(super) fn by_address(endpoint: &mut Endpoint) {
+    (endpoint.host, endpoint.address) = ("127.0.0.1".to_owned(), "127.0.0.1".to_owned());
 }
 
 impl Stand {

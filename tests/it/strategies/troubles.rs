@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use rotated_secrets::strategy::postgres::{Addresses, Limits, Server, SingleUser, Tls};
-use rotated_secrets::strategy::{Applied, Problem, Refused, Unknown};
+use rotated_secrets::strategy::postgres::{Server, SingleUser};
+use rotated_secrets::strategy::{Addresses, Applied, Limits, Problem, Refused, Tls, Unknown};
 use testkit::postgres::{Certificate, Postgres};
 use tokio::net::TcpListener;
 
-use super::stand::{NEW, OLD, Stand, credential, server};
+use super::stand::{NEW, OLD, Stand, by_address, credential, reached, server};
 
 #[tokio::test]
 async fn only_a_certificate_that_is_valid_gets_a_login() -> Result<()> {
@@ -17,9 +17,9 @@ async fn only_a_certificate_that_is_valid_gets_a_login() -> Result<()> {
     postgres.set_password("app", OLD)?;
     let app = credential("app", OLD);
     let full = server(postgres.port(), postgres.ca());
-    let by_address = Server { host: "127.0.0.1".to_owned(), address: "127.0.0.1".to_owned(), ..full.clone() };
-    let any_name = Server { tls: Tls::Verify { names: false, ca: Some(postgres.ca()) }, ..full.clone() };
-    let of_the_system = Server { tls: Tls::Verify { names: true, ca: None }, ..full.clone() };
+    let by_address = reached(&full, by_address);
+    let any_name = reached(&full, |endpoint| endpoint.tls = Tls::Verify { names: false, ca: Some(postgres.ca()) });
+    let of_the_system = reached(&full, |endpoint| endpoint.tls = Tls::Verify { names: true, ca: None });
     let refused = Err(Problem::Refused(Refused::CertificateRefused));
     let table = [
         (Certificate::Good, Ok(()), Ok(())),
@@ -46,7 +46,7 @@ async fn a_login_counts_only_if_the_server_made_sure_of_the_password() -> Result
     let postgres = Postgres::start()?;
     postgres.sql("postgres", "CREATE ROLE app LOGIN; SET password_encryption TO md5; ALTER ROLE app PASSWORD 'md5-stored'")?;
     let verified = server(postgres.port(), postgres.ca());
-    let plain = Server { tls: Tls::Disable, ..verified.clone() };
+    let plain = reached(&verified, |endpoint| endpoint.tls = Tls::Disable);
     let (stored, wrong, new) = (credential("app", "md5-stored"), credential("app", "wrong"), credential("app", NEW));
     postgres.set_authentication("host all all 127.0.0.1/32 trust")?;
     let trust = Err(Problem::Refused(Refused::PasswordNotRequired));
@@ -108,7 +108,7 @@ async fn a_standby_and_a_server_that_was_killed_change_nothing_and_a_server_that
     let strategy = SingleUser { server: &verified };
     postgres.kill()?;
     assert_eq!(strategy.apply(&new, &old, None).await, Err(Problem::Unknown(Unknown::Unreachable)));
-    assert!(verified.tried.last().is_some_and(|address| address.is_loopback()), "{:?}", verified.tried);
+    assert!(verified.endpoint.tried.last().is_some_and(|address| address.is_loopback()), "{:?}", verified.endpoint.tried);
     postgres.revive()?;
     assert_eq!(strategy.apply(&new, &old, None).await, Ok(Applied::Now));
     postgres.kill()?;
@@ -126,21 +126,20 @@ async fn a_standby_and_a_server_that_was_killed_change_nothing_and_a_server_that
 async fn addresses_of_this_machine_are_never_connected_to_unless_a_test_says_so() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     for host in ["localhost", "127.0.0.1", "::ffff:127.0.0.1"] {
-        let remote = Server {
-            host: host.to_owned(),
-            address: host.to_owned(),
-            addresses: Addresses::Remote,
-            tls: Tls::Disable,
-            ..server(listener.local_addr()?.port(), String::new())
-        };
+        let remote = reached(&server(listener.local_addr()?.port(), String::new()), |endpoint| {
+            (endpoint.host, endpoint.address) = (host.to_owned(), host.to_owned());
+            (endpoint.addresses, endpoint.tls) = (Addresses::Remote, Tls::Disable);
+        });
         let answer = SingleUser { server: &remote }.check(&credential("app", OLD)).await;
         assert_eq!(answer, Err(Problem::Refused(Refused::AddressRefused)), "{host}");
     }
     let nobody = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
     assert!(nobody.is_err(), "a connection was made");
-    let unresolved = Server { address: "no-such-host.invalid".to_owned(), tls: Tls::Disable, ..server(5432, String::new()) };
+    let unresolved = reached(&server(5432, String::new()), |endpoint| {
+        (endpoint.address, endpoint.tls) = ("no-such-host.invalid".to_owned(), Tls::Disable);
+    });
     let answer = SingleUser { server: &unresolved }.check(&credential("app", OLD)).await;
-    assert_eq!((answer, unresolved.tried.last()), (Err(Problem::Unknown(Unknown::NameNotResolved)), None));
+    assert_eq!((answer, unresolved.endpoint.tried.last()), (Err(Problem::Unknown(Unknown::NameNotResolved)), None));
     Ok(())
 }
 

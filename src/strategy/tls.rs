@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme};
 
-use crate::strategy::{Problem, Refused, Unknown};
+use super::{Problem, Refused, Unknown};
 
 /// How the server is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
