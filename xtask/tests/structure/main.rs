@@ -163,7 +163,7 @@ fn the_verification_of_certificates_is_replaced_in_one_place() {
         ["dangerous()", "accept_invalid_certs", "danger_accept"].iter().any(|word| text.contains(word))
     };
     let found: Vec<String> = operator.files().into_iter().filter(careless).collect();
-    assert_eq!(found, ["src/strategy/postgres/tls.rs"], "tests/it/strategies shows what that verifier refuses");
+    assert_eq!(found, ["src/strategy/tls.rs"], "tests/it/strategies shows what that verifier refuses");
 }
 
 #[test]
