@@ -5,6 +5,7 @@ pub mod chart;
 pub mod controlplane;
 pub mod moto;
 pub mod node;
+pub mod packages;
 pub mod postgres;
 pub mod process;
 pub mod promtool;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES, Release};
 use testbed::moto;
+use testbed::packages::Programs;
 use testbed::{node, postgres, promtool};
 
 /// The control plane's programs, and helm. Silent when everything is there.
@@ -33,7 +34,7 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
 }
 
 /// PostgreSQL, fetched if this machine has none.
-pub(crate) fn postgres() -> Result<postgres::Programs> {
+pub(crate) fn postgres() -> Result<Programs> {
     if let Some(programs) = postgres::find()? {
         return Ok(programs);
     }

@@ -4,5 +4,7 @@
 mod programs;
 mod server;
 
-pub use programs::{MISSING, Programs, find, provision};
-pub use server::{Certificate, Postgres};
+pub use programs::{MISSING, find, provision, version};
+pub use server::Postgres;
+
+pub use crate::sandbox::authority::Certificate;

@@ -1,7 +1,6 @@
 //! One server, with TLS, for one test or for all tests of a program.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
-use super::programs::{MISSING, Programs, find, run};
+use super::programs::{MISSING, find};
+use crate::packages::{Programs, run};
 use crate::process::{ProcessGroup, free_ports};
-use crate::sandbox::authority::Authority;
+use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -23,19 +23,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const NOBODY: u32 = 65_534;
 
 const NAME: &str = "postgres";
-
-/// The certificate that the server shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Certificate {
-    /// For `localhost` and 127.0.0.1, by the authority of [`Postgres::ca`].
-    Good,
-    /// The same, but expired.
-    Expired,
-    /// For another name.
-    OtherName,
-    /// By another authority.
-    OtherAuthority,
-}
 
 /// A running server on a loopback port. Passwords are SCRAM-SHA-256; TCP needs a password, also without TLS. Every statement is logged. Ends with
 /// this value, and with our own process however that ends.
@@ -145,10 +132,7 @@ impl Postgres {
     }
 
     fn place(&self, certificate: Certificate) -> Result<()> {
-        let names = if certificate == Certificate::OtherName { ["elsewhere.example"].as_slice() } else { &["localhost"] };
-        let addresses = if certificate == Certificate::OtherName { [].as_slice() } else { &[IpAddr::V4(Ipv4Addr::LOCALHOST)] };
-        let other = if certificate == Certificate::OtherAuthority { Some(Authority::new()?) } else { None };
-        let pair = other.as_ref().unwrap_or(&self.authority).database(names, addresses, certificate == Certificate::Expired)?;
+        let pair = self.authority.shown(certificate)?;
         self.write("server.crt", &pair.certificate)?;
         self.write("server.key", &pair.key)
     }

@@ -1,6 +1,6 @@
 //! Certificates for the node's world, from an authority that lives as long as the node.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -19,6 +19,19 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+/// The certificate that a server shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// For `localhost` and 127.0.0.1, by the authority of the server.
+    Good,
+    /// The same, but expired.
+    Expired,
+    /// For another name.
+    OtherName,
+    /// By another authority.
+    OtherAuthority,
 }
 
 impl Authority {
@@ -60,19 +73,22 @@ impl Authority {
         Ok(Arc::new(config))
     }
 
-    /// For a database at these names and addresses, which reads its certificate and key from files.
-    pub(crate) fn database(&self, names: &[&str], addresses: &[IpAddr], expired: bool) -> Result<Pair> {
+    /// For a server that reads its certificate and key from files.
+    pub(crate) fn shown(&self, certificate: Certificate) -> Result<Pair> {
         let mut params = CertificateParams::default();
-        let names = names.iter().map(|name| Ok(SanType::DnsName((*name).try_into()?)));
-        let addresses = addresses.iter().map(|address| Ok(SanType::IpAddress(*address)));
-        params.subject_alt_names = names.chain(addresses).collect::<Result<_>>()?;
+        params.subject_alt_names = if certificate == Certificate::OtherName {
+            vec![SanType::DnsName("elsewhere.example".try_into()?)]
+        } else {
+            vec![SanType::DnsName("localhost".try_into()?), SanType::IpAddress(Ipv4Addr::LOCALHOST.into())]
+        };
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        if expired {
+        if certificate == Certificate::Expired {
             (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
         }
+        let other = if certificate == Certificate::OtherAuthority { Some(Self::new()?) } else { None };
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.0)?;
-        Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+        let signed = params.signed_by(&key, &other.as_ref().unwrap_or(self).0)?;
+        Ok(Pair { certificate: signed.pem(), key: key.serialize_pem() })
     }
 }
 

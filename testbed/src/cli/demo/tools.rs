@@ -56,7 +56,7 @@ async fn prepare_database(screen: &Screen) -> Result<bool> {
     let programs = screen.during("PostgreSQL is fetched", tokio::task::spawn_blocking(provision::postgres)).await?;
     let how = if missing { format!("fetched in {} s, kept for the next time", start.elapsed().as_secs()) } else { "was here".to_owned() };
     match programs {
-        Ok(programs) => screen.ok(&format!("PostgreSQL {} ({how})", programs.version()?)).map(|()| true),
+        Ok(programs) => screen.ok(&format!("PostgreSQL {} ({how})", postgres::version(&programs)?)).map(|()| true),
         Err(error) => screen.say(&format!("No PostgreSQL, so the step with a database is left out: {error:#}")).map(|()| false),
     }
 }
