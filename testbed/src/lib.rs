@@ -10,4 +10,5 @@ pub mod postgres;
 pub mod process;
 pub mod promtool;
 pub mod python;
+pub mod redis;
 mod sandbox;

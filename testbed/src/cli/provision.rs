@@ -8,7 +8,7 @@ use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES, Release};
 use testbed::moto;
 use testbed::packages::Programs;
-use testbed::{node, postgres, promtool};
+use testbed::{node, postgres, promtool, redis};
 
 /// The control plane's programs, and helm. Silent when everything is there.
 pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
@@ -26,6 +26,9 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     if let Err(error) = postgres() {
         eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
     }
+    if let Err(error) = redis() {
+        eprintln!("no Redis here: {error}; the tests that rotate a password in one fail");
+    }
     match node::obstacle() {
         None => drop(node::provision()?),
         Some(obstacle) => eprintln!("no real node here: {obstacle}; what the tests do on one, they do on the control plane alone"),
@@ -40,6 +43,15 @@ pub(crate) fn postgres() -> Result<Programs> {
     }
     let _lock = lock()?;
     postgres::provision()
+}
+
+/// Redis, fetched if this machine has none.
+fn redis() -> Result<Programs> {
+    if let Some(programs) = redis::find()? {
+        return Ok(programs);
+    }
+    let _lock = lock()?;
+    redis::provision()
 }
 
 /// One process installs moto at a time. The lock goes with the file handle, however the process ends.
@@ -58,8 +70,8 @@ pub(crate) fn provision_and_tell() -> Result<()> {
     }
     println!("{}", moto::home()?.display());
     println!("{}", promtool::provision()?.display());
-    if let Some(postgres) = postgres::find()? {
-        println!("{}", postgres.directory().display());
+    for programs in [postgres::find()?, redis::find()?].into_iter().flatten() {
+        println!("{}", programs.directory().display());
     }
     if let Some(version) = version(&binaries.kube_apiserver)
         && version != format!("Kubernetes v{}", Release::selected()?.version())
