@@ -5,9 +5,11 @@ mod dial;
 mod endpoint;
 pub mod postgres;
 mod problem;
+pub mod redis;
 mod tls;
 
 pub use endpoint::{Addresses, Endpoint, Limits, Tried};
+pub use postgres::Fence;
 pub use problem::{Problem, Refused, Unknown};
 pub use tls::Tls;
 

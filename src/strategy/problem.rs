@@ -68,6 +68,10 @@ pub enum Refused {
     SettingNotCopied,
     /// The user has a later version, or this one was withdrawn.
     Superseded,
+    /// The server changed the password, and a restart of the server would bring the one before back.
+    NotPersisted,
+    /// The server is a node of a cluster whose nodes have users of their own.
+    ClusterUnsupported,
     /// The value of the staged version is in force, and the earlier one cannot be set again.
     CannotUndo,
 }
@@ -87,6 +91,8 @@ pub enum Unknown {
     ConnectionLimit,
     /// The server starts, stops, or is out of resources.
     ServerUnavailable,
+    /// Another client changes the user at the same moment.
+    ConcurrentChange,
     /// The server does not keep to the protocol, or sends too much.
     ProtocolViolation,
 }
@@ -128,16 +134,12 @@ impl Refused {
             Self::NoPasswordAccepted => {
                 "accepts neither the staged nor the current nor the previous password: set the user's password to that of the current version"
             }
-            Self::LoginNotPermitted => "does not permit the user to log in from here: check the role (LOGIN) and pg_hba.conf",
-            Self::PasswordNotRequired => {
-                "does not ask the user for a password, so nothing can be verified: require scram-sha-256 for this user in pg_hba.conf"
-            }
+            Self::LoginNotPermitted => "does not permit the user to log in, or not from here",
+            Self::PasswordNotRequired => "does not ask the user for a password, so nothing can be verified: require one for this user",
             Self::WeakAuthentication => {
                 "asks for the password in a form that would reveal it to others: use scram-sha-256, or a verified TLS connection"
             }
-            Self::AuthenticationUnsupported => {
-                "asks for a kind of authentication other than a password: require scram-sha-256 in pg_hba.conf"
-            }
+            Self::AuthenticationUnsupported => "asks for a kind of authentication other than a user and a password",
             Self::TlsNotOffered => "does not offer TLS: enable it on the server, or set tls.mode to Disable",
             Self::CertificateRefused => {
                 "shows a certificate that cannot be verified (expired, another name, or an unknown authority): correct the certificate, or \
@@ -146,7 +148,7 @@ impl Refused {
             Self::CaUnusable => "cannot be verified: tls.caBundle has no usable certificate",
             Self::DatabaseNotFound => "has no such database: correct the field database",
             Self::NotPermitted => "does not permit the user to change its own password",
-            Self::ReadOnly => "is read-only (a standby): name the primary server",
+            Self::ReadOnly => "is read-only (a standby or a replica): name the primary server",
             Self::Rejected => "rejects the statement; its log says why",
             Self::QueryFailed => "fails the query verify.sql; its log says why",
             Self::WrongUser => "runs the session as another user than the one that logged in",
@@ -180,6 +182,11 @@ impl Refused {
                  this parameter; remove it from the user, or name a superuser in adminRef"
             }
             Self::Superseded => "already has a later version of this credential",
+            Self::NotPersisted => {
+                "has the new password in memory only, because it cannot store it (ACL SAVE or CONFIG REWRITE): permit both, and make the file of \
+                 the users or of the configuration writable"
+            }
+            Self::ClusterUnsupported => "is a node of a Redis Cluster, in which each node has users of its own: this is not supported",
             Self::CannotUndo => "has the staged password in force, and the earlier one cannot be set again",
         }
     }
@@ -194,7 +201,8 @@ impl Unknown {
             Self::Timeout => "did not answer in time",
             Self::ConnectionLimit => "has no free connection for the user",
             Self::ServerUnavailable => "is starting, stopping, or out of resources",
-            Self::ProtocolViolation => "does not answer as PostgreSQL does",
+            Self::ConcurrentChange => "has a user that another client changes at the same moment",
+            Self::ProtocolViolation => "does not answer as a server of this kind does",
         }
     }
 }

@@ -6,6 +6,7 @@ mod bound;
 mod cuts;
 mod hostile;
 mod proxy;
+mod redis;
 mod single_user;
 mod stand;
 mod troubles;

@@ -1,0 +1,9 @@
+//! Redis.
+
+mod cuts;
+mod hostile;
+mod late;
+mod proxy;
+mod stand;
+mod troubles;
+mod two_passwords;
