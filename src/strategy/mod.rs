@@ -7,6 +7,7 @@ pub mod postgres;
 mod problem;
 pub mod redis;
 mod tls;
+pub mod webhook;
 
 pub use endpoint::{Addresses, Endpoint, Limits, Tried};
 pub use postgres::Fence;

@@ -72,6 +72,14 @@ pub enum Refused {
     NotPersisted,
     /// The server is a node of a cluster whose nodes have users of their own.
     ClusterUnsupported,
+    /// The receiver of a webhook says no. It may have a word of its own for it.
+    ReceiverRefused,
+    /// The receiver does not take the signature or the token.
+    ReceiverUnauthorized,
+    /// There is no receiver at this path.
+    ReceiverMissing,
+    /// The key or the token for the receiver cannot be used.
+    KeyUnusable,
     /// The value of the staged version is in force, and the earlier one cannot be set again.
     CannotUndo,
 }
@@ -187,6 +195,15 @@ impl Refused {
                  the users or of the configuration writable"
             }
             Self::ClusterUnsupported => "is a node of a Redis Cluster, in which each node has users of its own: this is not supported",
+            Self::ReceiverRefused => "refuses the step",
+            Self::ReceiverUnauthorized => {
+                "does not take the signature or the token of the request: check the key, and the clocks of both sides"
+            }
+            Self::ReceiverMissing => "has no receiver at this path: correct the url",
+            Self::KeyUnusable => {
+                "needs a signing key of at least 24 bytes, as text or as whsec_ and base64, or a token of a ServiceAccount: correct the one that \
+                 the spec names"
+            }
             Self::CannotUndo => "has the staged password in force, and the earlier one cannot be set again",
         }
     }

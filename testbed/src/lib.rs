@@ -10,5 +10,6 @@ pub mod postgres;
 pub mod process;
 pub mod promtool;
 pub mod python;
+pub mod receiver;
 pub mod redis;
 mod sandbox;

@@ -10,3 +10,4 @@ mod redis;
 mod single_user;
 mod stand;
 mod troubles;
+mod webhook;

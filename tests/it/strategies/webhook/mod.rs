@@ -1,0 +1,5 @@
+//! Webhooks.
+
+mod contract;
+mod hostile;
+mod stand;
