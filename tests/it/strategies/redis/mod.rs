@@ -3,6 +3,7 @@
 mod cuts;
 mod hostile;
 mod late;
+mod page;
 mod proxy;
 mod stand;
 mod troubles;
