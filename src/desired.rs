@@ -42,7 +42,7 @@ pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
 pub use settings::{Setting, Settings};
-pub use strategy::{Alternation, PostgresServer, Strategy};
+pub use strategy::{Alternation, Kind, Strategy, TargetServer};
 pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
@@ -133,9 +133,9 @@ impl Desired {
         }
 
         let strategy = Strategy::declared(&object.spec, &namespace);
-        if strategy.as_ref().and_then(Strategy::alternation).is_some_and(|alternation| alternation.admin == name) {
+        if strategy.as_ref().and_then(Strategy::admin) == Some(name.as_str()) {
             return Err(invalid(
-                "spec.rotation.postgres.adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server",
+                "adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server",
             ));
         }
         let value = match &object.spec.value {

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lambda::LambdaSpec;
+use super::mysql::MysqlSpec;
 use super::postgres::PostgresSpec;
+use super::redis::RedisSpec;
 use super::schedule;
 
 /// Rotation of the value.
@@ -37,8 +39,8 @@ use super::schedule;
 #[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.excludePeriods)").message(
     "spec.rotation.excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda"
 ))]
-#[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.postgres)").message(
-    "spec.rotation: set at most one of lambda and postgres"
+#[x_kube(validation = Rule::new("[has(self.lambda), has(self.postgres), has(self.mysql), has(self.redis)].filter(set, set).size() <= 1").message(
+    "spec.rotation: set at most one of lambda, postgres, mysql and redis"
 ))]
 pub struct RotationSpec {
     /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
@@ -111,6 +113,20 @@ pub struct RotationSpec {
     /// Changes the password of a user in PostgreSQL, and verifies it before it becomes current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<PostgresSpec>,
+    /// Changes the password of a user in MySQL or MariaDB, and verifies it before it becomes current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<MysqlSpec>,
+    /// Changes the password of a user in Redis or Valkey, and verifies it before it becomes current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisSpec>,
+}
+
+impl RotationSpec {
+    /// The field that declares the target that has to accept a value, such as `postgres`; `None`: there is none.
+    pub fn target_field(&self) -> Option<&'static str> {
+        let declared = [("postgres", self.postgres.is_some()), ("mysql", self.mysql.is_some()), ("redis", self.redis.is_some())];
+        declared.into_iter().find_map(|(name, set)| set.then_some(name))
+    }
 }
 
 impl Default for RotationSpec {
@@ -126,6 +142,8 @@ impl Default for RotationSpec {
             suspend: false,
             lambda: None,
             postgres: None,
+            mysql: None,
+            redis: None,
         }
     }
 }

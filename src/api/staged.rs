@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::postgres::PostgresTlsMode;
+use super::mysql::MysqlUsers;
+use super::target::TlsMode;
 
 /// Version that becomes current only after the target of the rotation accepts it. The operator records it before it
 /// stages the version, so that it can abandon the version also if the spec no longer names the target.
@@ -29,6 +30,44 @@ pub struct StagedStatus {
     /// PostgreSQL server that may accept the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<StagedPostgres>,
+    /// MySQL or MariaDB server that may accept the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<StagedMysql>,
+    /// Redis or Valkey server that may accept the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<StagedRedis>,
+}
+
+/// The target of a staged version: one of the fields of [`StagedStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StagedTarget {
+    /// The field `postgres`.
+    Postgres(StagedPostgres),
+    /// The field `mysql`.
+    Mysql(StagedMysql),
+    /// The field `redis`.
+    Redis(StagedRedis),
+}
+
+impl StagedStatus {
+    /// The target that may accept the version.
+    pub fn target(&self) -> Option<StagedTarget> {
+        let postgres = self.postgres.clone().map(StagedTarget::Postgres);
+        let mysql = || self.mysql.clone().map(StagedTarget::Mysql);
+        postgres.or_else(mysql).or_else(|| self.redis.clone().map(StagedTarget::Redis))
+    }
+
+    /// The same version with this target.
+    #[must_use]
+    pub fn with_target(self, target: Option<StagedTarget>) -> Self {
+        let without = Self { postgres: None, mysql: None, redis: None, ..self };
+        match target {
+            None => without,
+            Some(StagedTarget::Postgres(postgres)) => Self { postgres: Some(postgres), ..without },
+            Some(StagedTarget::Mysql(mysql)) => Self { mysql: Some(mysql), ..without },
+            Some(StagedTarget::Redis(redis)) => Self { redis: Some(redis), ..without },
+        }
+    }
 }
 
 /// Step of a version on its way to the target.
@@ -45,7 +84,7 @@ pub enum StagedStep {
 }
 
 /// PostgreSQL server to which a version was staged, as the spec named it.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct StagedPostgres {
     /// Name or address of the server.
@@ -58,7 +97,7 @@ pub struct StagedPostgres {
     pub database: String,
     /// How the server is verified.
     #[serde(default)]
-    pub tls_mode: PostgresTlsMode,
+    pub tls_mode: TlsMode,
     /// Certificates of the authorities that the server's certificate may be issued by, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
@@ -68,8 +107,55 @@ pub struct StagedPostgres {
     pub alternating: Option<StagedAlternation>,
 }
 
+/// MySQL or MariaDB server to which a version was staged, as the spec named it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedMysql {
+    /// Name or address of the server.
+    #[schemars(length(max = 253))]
+    pub host: String,
+    /// Port of the server.
+    pub port: i32,
+    /// Database to log in to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub database: Option<String>,
+    /// Users whose password changes.
+    #[serde(default)]
+    pub users: MysqlUsers,
+    /// How the server is verified.
+    #[serde(default)]
+    pub tls_mode: TlsMode,
+    /// Certificates of the authorities that the server's certificate may be issued by, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub ca_bundle: Option<String>,
+}
+
+/// Redis or Valkey server to which a version was staged, as the spec named it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedRedis {
+    /// Name or address of the server.
+    #[schemars(length(max = 253))]
+    pub host: String,
+    /// Port of the server.
+    pub port: i32,
+    /// RotatedSecret with the user and password of the administrator. Not present if the user changes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub admin_name: Option<String>,
+    /// How the server is verified.
+    #[serde(default)]
+    pub tls_mode: TlsMode,
+    /// Certificates of the authorities that the server's certificate may be issued by, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub ca_bundle: Option<String>,
+}
+
 /// Users that take turns, as the spec named them.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct StagedAlternation {
     /// RotatedSecret with the user and password of the administrator.

@@ -51,7 +51,7 @@ pub struct RotatedSecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub history: Vec<HistoryEntry>,
-    /// Version that waits for the target of the rotation (spec.rotation.postgres).
+    /// Version that waits for the target of the rotation (spec.rotation.postgres, mysql or redis).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedStatus>,
     /// Consecutive failures. Unset after a successful reconcile.

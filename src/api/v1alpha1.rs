@@ -40,8 +40,8 @@ use super::value::ValueSpec;
     validation = Rule::new("size(self.metadata.name) <= 200").message(
         "metadata.name must have at most 200 characters, because it is part of the default AWS name and the default name of the Secret"
     ),
-    validation = Rule::new("!has(self.spec.rotation) || !has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name").message(
-        "spec.rotation.postgres.adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server"
+    validation = Rule::new("!has(self.spec.rotation) || ((!has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.redis) || !has(self.spec.rotation.redis.adminRef) || self.spec.rotation.redis.adminRef.name != self.metadata.name))").message(
+        "adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -51,8 +51,8 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.rotation) || has(self.rotation.lambda) || !has(self.value) || has(self.value.plainText) || (has(self.value.generate) && size(self.value.generate) > 0)").message(
     "spec.rotation requires a generated field: add spec.value.generate or spec.value.plainText, or remove spec.rotation"
 ))]
-#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || (has(self.value) && has(self.value.data) && 'username' in self.value.data && has(self.value.generate) && 'password' in self.value.generate)").message(
-    "spec.rotation.postgres requires the user in spec.value.data.username and a generated spec.value.generate.password"
+#[x_kube(validation = Rule::new("!has(self.rotation) || (!has(self.rotation.postgres) && !has(self.rotation.mysql) && !has(self.rotation.redis)) || (has(self.value) && has(self.value.data) && 'username' in self.value.data && has(self.value.generate) && 'password' in self.value.generate)").message(
+    "spec.rotation.postgres, mysql and redis require the user in spec.value.data.username and a generated spec.value.generate.password"
 ))]
 #[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || self.rotation.postgres.users != 'AlternatingUsers' || !has(self.value) || !has(self.value.data) || !('username' in self.value.data) || size(self.value.data.username) + (has(self.rotation.postgres.alternate) ? size(self.rotation.postgres.alternate.suffix) : 6) <= 63").message(
     "spec.rotation.postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters"

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::{Delivery, Desired, Pin, PostgresServer, Rotation, Settings, Strategy, Target};
-use crate::api::{PostgresTlsMode, SecretType};
+use super::{Delivery, Desired, Kind, Pin, Rotation, Settings, Strategy, Target, TargetServer};
+use crate::api::{SecretType, TlsMode};
 use crate::generate::Generator;
 use crate::identity::Session;
 use crate::value::{DeclaredValue, Layout};
@@ -64,15 +64,18 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
 
 /// A Service of the namespace.
 pub(crate) fn strategy() -> Strategy {
-    Strategy::PostgresSingleUser(Box::new(PostgresServer {
-        host: "db.shop.svc".to_owned(),
-        address: "db.shop.svc".to_owned(),
-        own_service: true,
-        port: 5432,
-        database: "app".to_owned(),
-        tls: PostgresTlsMode::VerifyFull,
-        ca: None,
+    Strategy {
+        server: TargetServer {
+            host: "db.shop.svc".to_owned(),
+            address: "db.shop.svc".to_owned(),
+            own_service: true,
+            port: 5432,
+            tls: TlsMode::VerifyFull,
+            ca: None,
+        },
+        pooler: None,
+        kind: Kind::PostgresSingleUser { database: "app".to_owned() },
         query: None,
         check_interval: None,
-    }))
+    }
 }

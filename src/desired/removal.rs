@@ -87,7 +87,7 @@ pub fn needs_cleanup(object: &RotatedSecret) -> bool {
     let spec = &object.spec;
     let retains = spec.target.creation_policy == CreationPolicy::Owner && spec.target.deletion_policy == SecretDeletionPolicy::Retain;
     // A version that is staged then is abandoned.
-    let staged = spec.rotation.as_ref().is_some_and(|rotation| rotation.postgres.is_some())
+    let staged = spec.rotation.as_ref().is_some_and(|rotation| rotation.target_field().is_some())
         || object.status.as_ref().is_some_and(|status| status.staged.is_some());
     spec.aws.deletion_policy == AwsDeletionPolicy::Delete || retains || staged
 }
@@ -114,7 +114,7 @@ impl Removal {
         let deletes = manages && spec.aws.deletion_policy == AwsDeletionPolicy::Delete;
         let namespace = object.namespace().unwrap_or_default();
         let staged = object.status.as_ref().and_then(|status| status.staged.as_ref());
-        let recorded = staged.and_then(|staged| Some(Strategy::recorded(staged.postgres.as_ref()?, &namespace)));
+        let recorded = staged.and_then(|staged| Some(Strategy::recorded(&staged.target()?, &namespace)));
         let strategy = recorded.or_else(|| Strategy::declared(spec, &namespace));
         let matters = (deletes || strategy.is_some()) && !uid.is_empty();
         Self {

@@ -2,53 +2,25 @@
 
 use super::strategy::check_interval;
 use crate::api::condition::Reason;
-use crate::api::{OnMissedWindow, PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, RotationSpec, default_suffix};
+use crate::api::{
+    MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec, default_suffix,
+};
 use crate::refusal::Refusal;
 
 /// Why this rotation cannot be carried out.
 pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<Refusal> {
+    of_rotation(spec, rotation).map(str::to_owned).or_else(|| of_target(spec, rotation)).map(|message| {
+        // The message begins with the rest of the path.
+        Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}"))
+    })
+}
+
+fn of_rotation(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<&'static str> {
     let by_aws = rotation.lambda.is_some();
     let generated = spec.value.as_ref().is_some_and(|value| value.plain_text.is_some() || !value.generate.is_empty());
-    let postgres = rotation.postgres.as_ref();
-    let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
-    let ca = postgres.and_then(|postgres| postgres.tls.ca_bundle.as_deref());
+    let targets = [by_aws, rotation.postgres.is_some(), rotation.mysql.is_some(), rotation.redis.is_some()];
     let rules = [
-        (postgres.is_some() && by_aws, ": set at most one of lambda and postgres"),
-        (
-            postgres.is_some() && !user,
-            ".postgres requires the user in spec.value.data.username and a generated spec.value.generate.password",
-        ),
-        (
-            postgres.is_some_and(|postgres| !is_host(&postgres.host)),
-            ".postgres.host: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port",
-        ),
-        (
-            postgres.is_some_and(|postgres| {
-                let alternating = postgres.users == PostgresUsers::AlternatingUsers;
-                alternating != postgres.admin_ref.is_some() || (!alternating && postgres.alternate.is_some())
-            }),
-            ".postgres: AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers",
-        ),
-        (
-            postgres.and_then(|postgres| postgres.alternate.as_ref()).is_some_and(|alternate| !is_suffix(&alternate.suffix)),
-            ".postgres.alternate.suffix: use letters, digits, _ and -",
-        ),
-        (
-            postgres.is_some_and(|postgres| twin_length(spec, postgres) > LONGEST_ROLE),
-            ".postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters",
-        ),
-        (
-            postgres.is_some_and(|postgres| check_interval(&postgres.check_interval).is_err()),
-            ".postgres.checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
-        ),
-        (
-            postgres.is_some_and(|postgres| postgres.tls.mode == PostgresTlsMode::Disable) && ca.is_some(),
-            ".postgres.tls.caBundle has no effect with mode Disable: remove one of them",
-        ),
-        (
-            ca.is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----")),
-            ".postgres.tls.caBundle: paste certificates as PEM, beginning with -----BEGIN CERTIFICATE-----",
-        ),
+        (targets.into_iter().filter(|set| *set).count() > 1, ": set at most one of lambda, postgres, mysql and redis"),
         (
             rotation.schedule.is_some() && rotation.automatically_after_days.is_some(),
             ": set exactly one of schedule or automaticallyAfterDays",
@@ -72,8 +44,75 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
             ".excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda",
         ),
     ];
-    let (_, message) = rules.into_iter().find(|(violated, _)| *violated)?;
-    Some(Refusal::new(Reason::InvalidSpec, format!("spec.rotation{message}")))
+    rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
+}
+
+/// What the targets have in common.
+struct Common<'a> {
+    host: &'a str,
+    /// Host and port of the server behind it.
+    direct: (Option<&'a str>, Option<i32>),
+    tls: &'a TlsSpec,
+    check_interval: &'a str,
+}
+
+fn common(rotation: &RotationSpec) -> Option<Common<'_>> {
+    Some(match rotation {
+        RotationSpec { postgres: Some(PostgresSpec { host, direct_host, direct_port, tls, check_interval, .. }), .. }
+        | RotationSpec { mysql: Some(MysqlSpec { host, direct_host, direct_port, tls, check_interval, .. }), .. } => {
+            Common { host, direct: (direct_host.as_deref(), *direct_port), tls, check_interval }
+        }
+        RotationSpec { redis: Some(RedisSpec { host, tls, check_interval, .. }), .. } => {
+            Common { host, direct: (None, None), tls, check_interval }
+        }
+        _ => return None,
+    })
+}
+
+fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String> {
+    let field = rotation.target_field()?;
+    let Common { host, direct, tls, check_interval: interval } = common(rotation)?;
+    let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
+    let rules = [
+        (!user, " requires the user in spec.value.data.username and a generated spec.value.generate.password"),
+        (!is_host(host), ".host: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port"),
+        (
+            direct.0.is_some_and(|host| !is_host(host)),
+            ".directHost: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port",
+        ),
+        (direct.0.is_none() && direct.1.is_some(), ".directPort requires directHost"),
+        (
+            check_interval(interval).is_err(),
+            ".checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
+        ),
+        (tls.mode == TlsMode::Disable && tls.ca_bundle.is_some(), ".tls.caBundle has no effect with mode Disable: remove one of them"),
+        (
+            tls.ca_bundle.as_deref().is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----")),
+            ".tls.caBundle: paste certificates as PEM, beginning with -----BEGIN CERTIFICATE-----",
+        ),
+    ];
+    let found = rules.into_iter().find_map(|(violated, message)| violated.then_some(message));
+    let found = found.or_else(|| of_postgres(spec, rotation.postgres.as_ref()?));
+    found.map(|message| format!(".{field}{message}"))
+}
+
+fn of_postgres(spec: &RotatedSecretSpec, postgres: &PostgresSpec) -> Option<&'static str> {
+    let alternating = postgres.users == PostgresUsers::AlternatingUsers;
+    let rules = [
+        (
+            alternating != postgres.admin_ref.is_some() || (!alternating && postgres.alternate.is_some()),
+            ": AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers",
+        ),
+        (
+            postgres.alternate.as_ref().is_some_and(|alternate| !is_suffix(&alternate.suffix)),
+            ".alternate.suffix: use letters, digits, _ and -",
+        ),
+        (
+            twin_length(spec, postgres) > LONGEST_ROLE,
+            ".alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters",
+        ),
+    ];
+    rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
 }
 
 /// PostgreSQL truncates longer names.

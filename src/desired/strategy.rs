@@ -1,10 +1,15 @@
-//! `spec.rotation.postgres`: the target that has to accept a value before it becomes current.
+//! `spec.rotation.postgres`, `mysql` and `redis`: the target that has to accept a value before it becomes current.
 
 use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
-use crate::api::{PostgresSpec, PostgresTlsMode, PostgresUsers, RotatedSecretSpec, StagedAlternation, StagedPostgres, default_suffix};
+use strum::IntoStaticStr;
+
+use crate::api::{
+    MysqlSpec, MysqlUsers, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql,
+    StagedPostgres, StagedRedis, StagedTarget, TlsMode, default_suffix,
+};
 use crate::schedule::parse_duration;
 use crate::value::{Turns, USERNAME};
 
@@ -14,16 +19,21 @@ const CHECK_INTERVALS: RangeInclusive<SignedDuration> = SignedDuration::from_min
 
 /// The target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Strategy {
-    /// The password of one user in PostgreSQL.
-    PostgresSingleUser(Box<PostgresServer>),
-    /// The passwords of two users in PostgreSQL that take turns.
-    PostgresAlternatingUsers(Box<PostgresServer>, Alternation),
+pub struct Strategy {
+    /// The server whose users change.
+    pub server: TargetServer,
+    /// What clients connect to instead, a pooler or a proxy; `None`: the server.
+    pub pooler: Option<TargetServer>,
+    pub kind: Kind,
+    /// The query of `verify`.
+    pub query: Option<String>,
+    /// How often a login shows whether the server accepts the current value; `None`: never.
+    pub check_interval: Option<SignedDuration>,
 }
 
-/// A PostgreSQL server, as declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresServer {
+/// A server, as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetServer {
     /// Name or address, as written: the certificate is for it.
     pub host: String,
     /// The name to resolve.
@@ -31,13 +41,23 @@ pub struct PostgresServer {
     /// Whether it is a Service of the namespace itself.
     pub own_service: bool,
     pub port: u16,
-    pub database: String,
-    pub tls: PostgresTlsMode,
+    pub tls: TlsMode,
     pub ca: Option<String>,
-    /// The query of `verify`.
-    pub query: Option<String>,
-    /// How often a login shows whether the server accepts the current value; `None`: never.
-    pub check_interval: Option<SignedDuration>,
+}
+
+/// What the server is, and whose password changes. The name is that in metrics.
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+pub enum Kind {
+    /// The password of one user in PostgreSQL.
+    PostgresSingleUser { database: String },
+    /// The passwords of two users in PostgreSQL that take turns.
+    PostgresAlternatingUsers { database: String, alternation: Alternation },
+    /// The password of one user in MySQL or MariaDB.
+    MysqlSingleUser { database: Option<String> },
+    /// The two passwords of one user in MySQL.
+    MysqlDualPassword { database: Option<String> },
+    /// The two passwords of one user in Redis. `admin`: the RotatedSecret of the administrator; `None`: the user itself.
+    RedisTwoPasswords { admin: Option<String> },
 }
 
 /// Two users that take turns, and who changes their passwords.
@@ -50,130 +70,223 @@ pub struct Alternation {
 
 impl Strategy {
     /// The target of another object of this namespace.
-    pub fn of(spec: &PostgresSpec, namespace: &str) -> Self {
-        Self::parse(spec, None, namespace)
+    pub fn of(rotation: &RotationSpec, namespace: &str) -> Option<Self> {
+        Self::parse(rotation, None, namespace)
     }
 
     /// The target that a spec declares, for an object of this namespace.
     pub(super) fn declared(spec: &RotatedSecretSpec, namespace: &str) -> Option<Self> {
         let user = spec.value.as_ref().and_then(|value| value.data.get(USERNAME));
-        Some(Self::parse(spec.rotation.as_ref()?.postgres.as_ref()?, user.map(String::as_str), namespace))
+        Self::parse(spec.rotation.as_ref()?, user.map(String::as_str), namespace)
     }
 
     /// `user`: the declared one.
-    fn parse(spec: &PostgresSpec, user: Option<&str>, namespace: &str) -> Self {
-        let alternating = (spec.users == PostgresUsers::AlternatingUsers).then(|| {
-            let suffix = spec.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
-            let base = user.unwrap_or_default().to_owned();
-            let admin_name = spec.admin_ref.as_ref().map(|admin| admin.name.clone()).unwrap_or_default();
-            StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
-        });
-        let staged = StagedPostgres {
-            host: spec.host.clone(),
-            port: spec.port,
-            database: spec.database.clone(),
-            tls_mode: spec.tls.mode,
-            ca_bundle: spec.tls.ca_bundle.clone(),
-            alternating,
+    fn parse(rotation: &RotationSpec, user: Option<&str>, namespace: &str) -> Option<Self> {
+        let (staged, verify, interval, pooler) = match rotation {
+            RotationSpec { postgres: Some(spec), .. } => {
+                let pooler = spec.direct_host.is_some().then_some((&spec.host, spec.port));
+                (StagedTarget::Postgres(of_postgres(spec, user)), spec.verify.as_ref(), &spec.check_interval, pooler)
+            }
+            RotationSpec { mysql: Some(spec), .. } => {
+                let pooler = spec.direct_host.is_some().then_some((&spec.host, spec.port));
+                (StagedTarget::Mysql(of_mysql(spec)), spec.verify.as_ref(), &spec.check_interval, pooler)
+            }
+            RotationSpec { redis: Some(spec), .. } => (StagedTarget::Redis(of_redis(spec)), None, &spec.check_interval, None),
+            _ => return None,
         };
-        let mut strategy = Self::recorded(&staged, namespace);
-        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = &mut strategy;
-        server.query = spec.verify.as_ref().map(|verify| verify.sql.clone());
-        server.check_interval = check_interval(&spec.check_interval).ok().flatten();
-        strategy
+        let strategy = Self::recorded(&staged, namespace);
+        let TargetServer { tls, ca, .. } = &strategy.server;
+        Some(Self {
+            query: verify.map(|verify| verify.sql.clone()),
+            check_interval: check_interval(interval).ok().flatten(),
+            pooler: pooler.map(|(host, port)| TargetServer::new(host, port, *tls, ca.as_ref(), namespace)),
+            ..strategy
+        })
     }
 
     /// The target that the status records, for an object of this namespace. The text is untrusted: whether the namespace may
     /// use the host is decided as for a declared one.
-    pub fn recorded(staged: &StagedPostgres, namespace: &str) -> Self {
-        let (address, own_service) = match own_service(&staged.host, namespace) {
-            Some(address) => (address, true),
-            None => (staged.host.clone(), false),
+    pub fn recorded(staged: &StagedTarget, namespace: &str) -> Self {
+        let (host, port, tls, ca) = match staged {
+            StagedTarget::Postgres(StagedPostgres { host, port, tls_mode, ca_bundle, .. })
+            | StagedTarget::Mysql(StagedMysql { host, port, tls_mode, ca_bundle, .. })
+            | StagedTarget::Redis(StagedRedis { host, port, tls_mode, ca_bundle, .. }) => (host, *port, *tls_mode, ca_bundle),
         };
-        let server = Box::new(PostgresServer {
-            host: staged.host.clone(),
-            address,
-            own_service,
-            port: u16::try_from(staged.port).unwrap_or_default(),
-            database: staged.database.clone(),
-            tls: staged.tls_mode,
-            ca: staged.ca_bundle.clone(),
-            query: None,
-            check_interval: None,
-        });
-        match &staged.alternating {
-            None => Self::PostgresSingleUser(server),
-            Some(StagedAlternation { admin_name, base, twin }) => {
-                let turns = Turns { base: base.clone(), twin: twin.clone() };
-                Self::PostgresAlternatingUsers(server, Alternation { admin: admin_name.clone(), turns })
+        let server = TargetServer::new(host, port, tls, ca.as_ref(), namespace);
+        Self { server, pooler: None, kind: Kind::of(staged), query: None, check_interval: None }
+    }
+
+    /// What the status records of it: everything that is needed to set an earlier value back.
+    pub fn record(&self) -> StagedTarget {
+        let TargetServer { host, port, tls, ca, .. } = &self.server;
+        let (host, port, tls_mode, ca_bundle) = (host.clone(), i32::from(*port), *tls, ca.clone());
+        let mysql = |database: &Option<String>, users| StagedMysql {
+            host: host.clone(),
+            port,
+            database: database.clone(),
+            users,
+            tls_mode,
+            ca_bundle: ca_bundle.clone(),
+        };
+        match &self.kind {
+            Kind::PostgresSingleUser { database } | Kind::PostgresAlternatingUsers { database, .. } => {
+                let alternating = self.alternation().map(|Alternation { admin, turns }| StagedAlternation {
+                    admin_name: admin.clone(),
+                    base: turns.base.clone(),
+                    twin: turns.twin.clone(),
+                });
+                StagedTarget::Postgres(StagedPostgres { host, port, database: database.clone(), tls_mode, ca_bundle, alternating })
+            }
+            Kind::MysqlSingleUser { database } => StagedTarget::Mysql(mysql(database, MysqlUsers::SingleUser)),
+            Kind::MysqlDualPassword { database } => StagedTarget::Mysql(mysql(database, MysqlUsers::DualPassword)),
+            Kind::RedisTwoPasswords { admin } => {
+                StagedTarget::Redis(StagedRedis { host, port, admin_name: admin.clone(), tls_mode, ca_bundle })
             }
         }
     }
 
-    /// What the status records of it: everything that is needed to set an earlier value back.
-    pub fn record(&self) -> StagedPostgres {
-        let server = self.server();
-        StagedPostgres {
-            host: server.host.clone(),
-            port: i32::from(server.port),
-            database: server.database.clone(),
-            tls_mode: server.tls,
-            ca_bundle: server.ca.clone(),
-            alternating: self.alternation().map(|Alternation { admin, turns }| StagedAlternation {
-                admin_name: admin.clone(),
-                base: turns.base.clone(),
-                twin: turns.twin.clone(),
-            }),
-        }
-    }
-
-    /// The server.
-    pub fn server(&self) -> &PostgresServer {
-        let (Self::PostgresSingleUser(server) | Self::PostgresAlternatingUsers(server, _)) = self;
-        server
-    }
-
     /// The users that take turns; `None`: there is one user.
     pub fn alternation(&self) -> Option<&Alternation> {
-        match self {
-            Self::PostgresSingleUser(_) => None,
-            Self::PostgresAlternatingUsers(_, alternation) => Some(alternation),
+        match &self.kind {
+            Kind::PostgresAlternatingUsers { alternation, .. } => Some(alternation),
+            _ => None,
         }
     }
 
-    /// How often a login shows whether the target accepts the current value; `None`: never.
-    pub fn check_interval(&self) -> Option<SignedDuration> {
-        self.server().check_interval
+    /// The RotatedSecret of the administrator; `None`: the user changes its own password.
+    pub fn admin(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::RedisTwoPasswords { admin } => admin.as_deref(),
+            _ => self.alternation().map(|alternation| &*alternation.admin),
+        }
+    }
+
+    /// Whether the server refuses the current value from `Apply` until the staged one is current: one user with one password.
+    pub fn replaces(&self) -> bool {
+        matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. })
     }
 
     /// Its name in metrics.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::PostgresSingleUser(_) => "PostgresSingleUser",
-            Self::PostgresAlternatingUsers(..) => "PostgresAlternatingUsers",
+        (&self.kind).into()
+    }
+
+    /// The field of `spec.rotation` that declares it.
+    pub fn field(&self) -> &'static str {
+        match self.kind {
+            Kind::PostgresSingleUser { .. } | Kind::PostgresAlternatingUsers { .. } => "postgres",
+            Kind::MysqlSingleUser { .. } | Kind::MysqlDualPassword { .. } => "mysql",
+            Kind::RedisTwoPasswords { .. } => "redis",
         }
     }
 
-    /// `host:port`, for the administrator's list and for messages.
+    /// `host:port` of the server, for the administrator's list and for messages.
     pub fn host_and_port(&self) -> String {
-        let server = self.server();
-        format!("{}:{}", server.host, server.port)
+        self.server.host_and_port()
     }
 
-    /// The Service of the namespace that the host names; `None`: it is another host.
-    pub fn own_service(&self) -> Option<&str> {
-        let server = self.server();
-        server.address.split('.').next().filter(|_| server.own_service)
+    /// The server, and the pooler if there is one: both must be allowed.
+    pub fn servers(&self) -> impl Iterator<Item = &TargetServer> {
+        [Some(&self.server), self.pooler.as_ref()].into_iter().flatten()
     }
 
-    pub fn port(&self) -> u16 {
-        self.server().port
+    /// What clients connect to.
+    pub fn entrance(&self) -> &TargetServer {
+        self.pooler.as_ref().unwrap_or(&self.server)
     }
 
     /// Whether another target is the same server: a credential for one may be sent to the other.
     pub fn same_server(&self, other: &Self) -> bool {
-        let (one, other) = (self.server(), other.server());
-        (&one.address, one.port, one.own_service) == (&other.address, other.port, other.own_service)
+        let (one, two) = (&self.server, &other.server);
+        self.field() == other.field() && (&one.address, one.port, one.own_service) == (&two.address, two.port, two.own_service)
+    }
+}
+
+impl TargetServer {
+    fn new(host: &str, port: i32, tls: TlsMode, ca: Option<&String>, namespace: &str) -> Self {
+        let (address, own_service) = match own_service(host, namespace) {
+            Some(address) => (address, true),
+            None => (host.to_owned(), false),
+        };
+        Self { host: host.to_owned(), address, own_service, port: u16::try_from(port).unwrap_or_default(), tls, ca: ca.cloned() }
+    }
+
+    /// `host:port`, for the administrator's list and for messages.
+    pub fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The Service of the namespace that the host names; `None`: it is another host.
+    pub fn own_service(&self) -> Option<&str> {
+        self.address.split('.').next().filter(|_| self.own_service)
+    }
+}
+
+impl Kind {
+    fn of(staged: &StagedTarget) -> Self {
+        match staged {
+            StagedTarget::Postgres(StagedPostgres { database, alternating: None, .. }) => {
+                Self::PostgresSingleUser { database: database.clone() }
+            }
+            StagedTarget::Postgres(StagedPostgres { database, alternating: Some(alternating), .. }) => {
+                let StagedAlternation { admin_name, base, twin } = alternating.clone();
+                let alternation = Alternation { admin: admin_name, turns: Turns { base, twin } };
+                Self::PostgresAlternatingUsers { database: database.clone(), alternation }
+            }
+            StagedTarget::Mysql(StagedMysql { database, users, .. }) => match users {
+                MysqlUsers::SingleUser => Self::MysqlSingleUser { database: database.clone() },
+                MysqlUsers::DualPassword => Self::MysqlDualPassword { database: database.clone() },
+            },
+            StagedTarget::Redis(StagedRedis { admin_name, .. }) => Self::RedisTwoPasswords { admin: admin_name.clone() },
+        }
+    }
+}
+
+/// The server whose users change.
+fn changed((host, port): (&String, i32), direct: (Option<&String>, Option<i32>), default: i32) -> (String, i32) {
+    match direct {
+        (Some(direct), port) => (direct.clone(), port.unwrap_or(default)),
+        (None, _) => (host.clone(), port),
+    }
+}
+
+fn of_postgres(spec: &PostgresSpec, user: Option<&str>) -> StagedPostgres {
+    let alternating = (spec.users == PostgresUsers::AlternatingUsers).then(|| {
+        let suffix = spec.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
+        let base = user.unwrap_or_default().to_owned();
+        let admin_name = spec.admin_ref.as_ref().map(|admin| admin.name.clone()).unwrap_or_default();
+        StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
+    });
+    let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 5432);
+    StagedPostgres {
+        host,
+        port,
+        database: spec.database.clone(),
+        tls_mode: spec.tls.mode,
+        ca_bundle: spec.tls.ca_bundle.clone(),
+        alternating,
+    }
+}
+
+fn of_mysql(spec: &MysqlSpec) -> StagedMysql {
+    let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 3306);
+    StagedMysql {
+        host,
+        port,
+        database: spec.database.clone(),
+        users: spec.users,
+        tls_mode: spec.tls.mode,
+        ca_bundle: spec.tls.ca_bundle.clone(),
+    }
+}
+
+fn of_redis(spec: &RedisSpec) -> StagedRedis {
+    StagedRedis {
+        host: spec.host.clone(),
+        port: spec.port,
+        admin_name: spec.admin_ref.as_ref().map(|admin| admin.name.clone()),
+        tls_mode: spec.tls.mode,
+        ca_bundle: spec.tls.ca_bundle.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::claims::Repairs;
-use crate::api::{Abandonment, AppliedStatus, Cause, RollbackRefusal, StagedPostgres};
+use crate::api::{Abandonment, AppliedStatus, Cause, RollbackRefusal, StagedTarget};
 use crate::version_id::VersionId;
 
 /// The status as facts. Anyone who may write the status may have written it, so a decision that could harm needs a
@@ -54,7 +54,7 @@ pub struct Announced {
     /// The version.
     pub version: VersionId,
     /// The target that may accept it.
-    pub target: Option<StagedPostgres>,
+    pub target: Option<StagedTarget>,
     /// The version that was current then; `None`: not recorded.
     pub from: Option<VersionId>,
 }
@@ -85,7 +85,7 @@ impl StagingFacts {
     }
 
     /// The recorded target of this version; `None`: the version is not recorded with a target.
-    pub fn target_of(&self, version: &VersionId) -> Option<&StagedPostgres> {
+    pub fn target_of(&self, version: &VersionId) -> Option<&StagedTarget> {
         self.announced.as_ref().filter(|announced| announced.version == *version)?.target.as_ref()
     }
 }

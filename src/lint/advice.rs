@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::api::{AwsAdoptionPolicy, RotatedSecretSpec};
+use crate::api::{AwsAdoptionPolicy, RotatedSecretSpec, RotationSpec};
 use crate::schedule::{Clock, Span};
 use crate::value::is_secret_key;
 
@@ -34,14 +34,15 @@ pub(super) fn of_clock(clock: &Clock) -> Vec<String> {
 
 pub(super) fn of_spec(spec: &RotatedSecretSpec) -> Vec<String> {
     let mut found = Vec::new();
-    let postgres = spec.rotation.as_ref().is_some_and(|rotation| rotation.postgres.is_some());
-    if postgres && spec.aws.adoption_policy == AwsAdoptionPolicy::Never {
-        found.push(
-            "spec.rotation.postgres: the operator does not create the AWS secret, because the database would not accept a generated password; \
+    let target = spec.rotation.as_ref().and_then(RotationSpec::target_field);
+    if let Some(target) = target
+        && spec.aws.adoption_policy == AwsAdoptionPolicy::Never
+    {
+        found.push(format!(
+            "spec.rotation.{target}: the operator does not create the AWS secret, because the server would not accept a generated password; \
              set spec.aws.adoptionPolicy: IfTagged to take over one with the present password (no change is needed if this object owns \
              its AWS secret already)"
-                .to_owned(),
-        );
+        ));
     }
     for name in spec.value.iter().flat_map(|value| value.data.keys()).filter(|name| is_secret_key(name)) {
         let plain: String = name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();

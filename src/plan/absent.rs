@@ -5,7 +5,7 @@ use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::command::Command;
 use crate::compare::{MirrorState, Observation, SecretState};
-use crate::desired::Desired;
+use crate::desired::{Desired, Strategy};
 use crate::refusal::Refusal;
 use crate::step::{Source, Stage, Step};
 
@@ -77,8 +77,9 @@ fn no_first_value(want: &Desired) -> Refusal {
     Refusal::new(
         Reason::SecretNotFound,
         format!(
-            "spec.rotation.postgres changes a password that works already, and there is no AWS secret {} with a value that has it: set \
+            "spec.rotation.{} changes a password that works already, and there is no AWS secret {} with a value that has it: set \
              spec.aws.adoptionPolicy: IfTagged, put the present username and password into value.json, and run: {create}",
+            want.strategy.as_ref().map_or("postgres", Strategy::field),
             want.secret_name
         ),
     )

@@ -249,7 +249,7 @@ pub(super) fn left_staged(want: &Desired, secret: &SecretState, version: &Versio
         Reason::ForeignPending,
         format!(
             "the operator staged version {version} of {} for a target that neither spec nor status names, and the target may accept its password \
-             only: restore spec.rotation.postgres; or, if the target accepts the current version, remove the labels: {}; {}",
+             only: restore the target in spec.rotation; or, if the target accepts the current version, remove the labels: {}; {}",
             want.secret_name,
             remove(AWSPENDING),
             remove(STAGED_LABEL)

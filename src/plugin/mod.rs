@@ -66,11 +66,12 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     match cli.command {
         Command::Status(args) => status::run(&session, &args).await,
         Command::Rotate(args) => {
-            objects::each(&session, &args.objects, &args.wait, async |task| request::rotate(&session, task, args.force).await).await
+            objects::each(&session, &args.objects, &args.wait, async |task| Box::pin(request::rotate(&session, task, args.force)).await)
+                .await
         }
         Command::Rollback(args) => Box::pin(rollback::run(&session, &args)).await,
         Command::Refresh(args) => {
-            objects::each(&session, &args.objects, &args.wait, async |task| request::refresh(&session, task).await).await
+            objects::each(&session, &args.objects, &args.wait, async |task| Box::pin(request::refresh(&session, task)).await).await
         }
         Command::History(args) => history::run(&session, &args).await,
         Command::Schedule(args) => schedule::run(&session, &args, args.name.as_deref().unwrap_or_default()).await,
@@ -79,7 +80,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Pin(args) => pin::pin(&session, &args).await,
         Command::Unpin(args) => pin::unpin(&session, &args).await,
         Command::Verify(args) => verify::run(&session, &args).await,
-        Command::Doctor(args) => doctor::run(&session, &args).await,
+        Command::Doctor(args) => Box::pin(doctor::run(&session, &args)).await,
         Command::Version(args) => version::run(&session, &args).await,
         Command::Completion { .. } | Command::Complete { .. } | Command::Lint(_) => Ok(Exit::Fine),
     }

@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{ALLOWED_HOSTS, PostgresTlsMode, RotatedSecret};
+use crate::api::{ALLOWED_HOSTS, RotatedSecret, TlsMode};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::desired::{Desired, Strategy, glob_allows, is_subdomain};
@@ -23,7 +23,7 @@ impl Reconciler<'_> {
         let unusable = |why: String| Failure {
             class: Class::Denied,
             reason: Reason::ApplyFailed,
-            message: format!("spec.rotation.postgres.adminRef: the RotatedSecret {shown} {why}"),
+            message: format!("spec.rotation.{}.adminRef: the RotatedSecret {shown} {why}", target.field()),
         };
         let missing = || unusable(format!("does not exist in the namespace {namespace}, or cannot be read"));
         if !is_name {
@@ -36,8 +36,9 @@ impl Reconciler<'_> {
         let Some(named) = names(&found, target, namespace) else {
             let host = target.host_and_port();
             return Err(unusable(format!(
-                "does not name the host {host}: declare the same host, port and tls in its spec.rotation.postgres, or set the annotation \
-                 {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here"
+                "does not name the host {host}: declare the same host, port and tls in its spec.rotation.{}, or set the annotation \
+                 {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here",
+                target.field()
             )));
         };
         let mut reader = Reconciler::new(&found, self.ctx);
@@ -88,17 +89,15 @@ enum Named {
 
 /// How the administrator's object says that its credential may be sent to this server; `None`: it does not.
 fn names(admin: &RotatedSecret, target: &Strategy, namespace: &str) -> Option<Named> {
-    let declared = admin.spec.rotation.as_ref().and_then(|rotation| rotation.postgres.as_ref());
-    let same = declared.is_some_and(|postgres| {
-        let own = Strategy::of(postgres, namespace);
-        own.same_server(target) && (own.server().tls, &own.server().ca) == (target.server().tls, &target.server().ca)
-    });
+    let declared = admin.spec.rotation.as_ref().and_then(|rotation| Strategy::of(rotation, namespace));
+    let same =
+        declared.is_some_and(|own| own.same_server(target) && (own.server.tls, &own.server.ca) == (target.server.tls, &target.server.ca));
     if same {
         return Some(Named::AsServer);
     }
     let listed = admin.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ALLOWED_HOSTS));
     let listed = listed.is_some_and(|listed| glob_allows(listed, &target.host_and_port()));
-    (listed && target.server().tls != PostgresTlsMode::Disable).then_some(Named::ByHost)
+    (listed && target.server.tls != TlsMode::Disable).then_some(Named::ByHost)
 }
 
 #[cfg(test)]
@@ -133,8 +132,7 @@ mod tests {
         let listed = admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5432"}));
         assert_eq!(found(&listed), Some(Named::ByHost), "the other object chooses the authority");
         let mut unverified = target.clone();
-        let Strategy::PostgresSingleUser(server) = &mut unverified else { panic!() };
-        server.tls = PostgresTlsMode::Disable;
+        unverified.server.tls = TlsMode::Disable;
         assert_eq!(super::names(&listed, &unverified, "shop"), None, "anyone on the way could pass the login on");
         assert!(!names(&admin("10.0.0.7", "VerifyFull", &json!({ALLOWED_HOSTS: "db.shop.svc:5433"}))));
         let mut own_authority = admin("db", "VerifyFull", &json!({}));

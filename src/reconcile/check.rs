@@ -8,26 +8,34 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::command::{Command, SecretRef};
-use crate::desired::{Alternation, Desired, Strategy};
+use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::journal::Effect;
-use crate::strategy::postgres::{AlternatingUsers, Server, SingleUser};
 use crate::strategy::{Credential, Problem, Refused, Tried};
-use crate::value::{DeclaredValue, Turns, USERNAME};
+use crate::value::{DeclaredValue, USERNAME};
 use crate::version_id::{VersionId, VersionIds};
 
 impl Reconciler<'_> {
     /// When the target is asked next; `None`: never.
     pub(super) fn check_due(&self, want: &Desired) -> Option<jiff::Timestamp> {
-        let every = want.strategy.as_ref()?.check_interval()?;
+        let every = want.strategy.as_ref()?.check_interval?;
         let seconds = want.ids.place(every.as_secs().unsigned_abs());
         let offset = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default());
         let target = hash(want.strategy.as_ref()?);
         Some(self.ctx.memory.check_due(&self.uid(), target, every, offset, self.refused_before(), (self.ctx.clock)()))
     }
 
-    /// The target accepts the value that is current, or is about to be.
-    pub(super) fn target_accepts(&self, strategy: &Strategy) {
+    /// The server accepts the value that is about to be current. What a pooler says to it is seen by the check.
+    pub(super) fn target_verified(&self, strategy: &Strategy) {
+        if strategy.pooler.is_none() {
+            self.target_accepts(strategy);
+        } else {
+            self.ctx.memory.target_changes(&self.uid(), hash(strategy));
+        }
+    }
+
+    /// The target accepts the value that is current.
+    fn target_accepts(&self, strategy: &Strategy) {
         self.ctx.memory.target_accepts(&self.uid(), hash(strategy), (self.ctx.clock)());
     }
 
@@ -47,7 +55,7 @@ impl Reconciler<'_> {
         let tried = Tried::default();
         let current = self.credential(at, version).await?;
         let answer = match &current {
-            Ok(current) => ask(strategy, &self.server(strategy, tried.clone()), current).await,
+            Ok(current) => self.entrance(strategy, &tried).check(current).await,
             Err(problem) => Err(*problem),
         };
         let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
@@ -62,7 +70,7 @@ impl Reconciler<'_> {
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
             }
             Err(problem @ Problem::Unknown(_)) => {
-                let host = named(strategy, problem, tried.last());
+                let host = named(strategy.entrance(), problem, tried.last());
                 match self.ctx.memory.target_silent(&uid, target, VersionIds::of(&uid).seed(), now) {
                     // Nothing is to be done there, so nobody has to act.
                     Some(until) => {
@@ -88,16 +96,8 @@ impl Reconciler<'_> {
 /// Which target this is, for comparison within this process.
 fn hash(strategy: &Strategy) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // Strings and numbers can always be serialized.
-    serde_json::to_string(&strategy.record()).unwrap_or_default().hash(&mut hasher);
+    (strategy.record(), strategy.entrance()).hash(&mut hasher);
     hasher.finish()
-}
-
-async fn ask(strategy: &Strategy, server: &Server, current: &Credential) -> Result<(), Problem> {
-    match strategy.alternation() {
-        None => SingleUser { server }.check(current).await,
-        Some(Alternation { turns: Turns { base, twin }, .. }) => AlternatingUsers::check(server, [base, twin], current).await,
-    }
 }
 
 /// What the target refuses, what follows from that for pods, and what helps.
@@ -110,7 +110,7 @@ fn diverged(
     current: Option<&Credential>,
 ) -> String {
     let problem = Problem::from(refused);
-    let host = strategy.host_and_port();
+    let host = strategy.entrance().host_and_port();
     let user = current.and_then(|current| declared_user(want, &current.user)).map_or_else(String::new, |user| format!("user {user}, "));
     let put = Command::PutSecretValue(SecretRef { region: at.region, id: at.id });
     let follows = match refused {

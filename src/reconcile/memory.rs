@@ -69,6 +69,8 @@ enum LastCheck {
     Accepted(Timestamp),
     /// It refused it. The next check follows as soon as the backoff of the step is over.
     Refused,
+    /// It has a new value since then, and is asked at once.
+    Outdated,
     /// It did not answer, so many times in a row, and is asked again at this time.
     Silent(u32, Timestamp),
 }
@@ -178,13 +180,18 @@ impl Memory {
             // A time in the future was taken from a wrong clock.
             LastCheck::Accepted(at) if at <= now => sum(at, every),
             LastCheck::Silent(_, until) if until <= sum(now, Class::Retry.longest()) => until,
-            LastCheck::Accepted(_) | LastCheck::Silent(..) | LastCheck::Refused => now,
+            LastCheck::Accepted(_) | LastCheck::Silent(..) | LastCheck::Refused | LastCheck::Outdated => now,
         }
     }
 
     /// The target accepts the value that is current, or is about to be.
     pub(super) fn target_accepts(&self, uid: &str, target: u64, now: Timestamp) {
         self.with(uid, |entry| entry.target = Some((target, LastCheck::Accepted(now))));
+    }
+
+    /// The target gets a new value, and has not been asked in the way that clients take.
+    pub(super) fn target_changes(&self, uid: &str, target: u64) {
+        self.with(uid, |entry| entry.target = Some((target, LastCheck::Outdated)));
     }
 
     /// The target refuses the current value.
@@ -198,7 +205,7 @@ impl Memory {
             let count = match entry.target.filter(|(last, _)| *last == target) {
                 Some((_, LastCheck::Refused)) => return None,
                 Some((_, LastCheck::Silent(count, _))) => count.saturating_add(1),
-                Some((_, LastCheck::Accepted(_))) | None => 1,
+                Some((_, LastCheck::Accepted(_) | LastCheck::Outdated)) | None => 1,
             };
             let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
             let until = sum(now, delay);

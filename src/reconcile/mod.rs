@@ -5,6 +5,7 @@ mod act;
 mod admin;
 mod authorize;
 mod check;
+mod dispatch;
 mod failed;
 mod finalizer;
 mod instrument;
@@ -35,7 +36,7 @@ use crate::api::condition::ConditionType;
 use crate::api::{RotatedSecret, StagedStep};
 use crate::backoff::Class;
 use crate::compare::Observation;
-use crate::desired::Desired;
+use crate::desired::{Desired, Strategy};
 use crate::failure::{Failed, Failure};
 use crate::journal::{Effect, Journal};
 use crate::plan::{Assessment, Next, plan};
@@ -181,7 +182,7 @@ impl Reconciler<'_> {
     /// One user has one password, which may be that of the staged version, while pods have the previous one. Until that has
     /// ended, what passes by itself is tried again within seconds.
     fn hasten(&self, want: &Desired, mut failed: Failed) -> Failed {
-        let one_user = want.strategy.as_ref().is_some_and(|strategy| strategy.alternation().is_none());
+        let one_user = want.strategy.as_ref().is_some_and(Strategy::replaces);
         let staged = self.object.status.as_ref().and_then(|status| status.staged.as_ref());
         let in_force = staged.is_some_and(|staged| staged.step != StagedStep::Stage) || self.journal.did(StepKind::Apply);
         if one_user && in_force && failed.failure.class == Class::Retry {

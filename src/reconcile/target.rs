@@ -5,22 +5,20 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::act::NewVersion;
-use super::admin::Administrator;
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, PostgresTlsMode, STAGED_LABEL};
+use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::compare::Observation;
-use crate::desired::{Alternation, Desired, PostgresServer, Strategy, glob_allows};
+use crate::desired::{Alternation, Desired, Strategy, TargetServer, glob_allows};
 use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
-use crate::strategy::postgres::{AlternatingUsers, Fence, Server, SingleUser, Staged, Users};
-use crate::strategy::{Addresses, Applied, Credential, Endpoint, Limits, Problem, Refused, Tls, Tried};
-use crate::value::{Payload, Turns};
+use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Staged, Tried};
+use crate::value::Payload;
 use crate::version_id::VersionId;
 
 /// A staged version that is abandoned.
@@ -57,8 +55,8 @@ impl Reconciler<'_> {
         };
         let target = self.target(want.object_ref(), strategy, &tried).await?;
         let applied =
-            target.users().apply(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
-        let gap = applied == Applied::Now && strategy.alternation().is_none();
+            target.apply(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
+        let gap = applied == Applied::Now && strategy.replaces();
         self.applied_version = gap.then(|| (version.clone(), Instant::now()));
         tracing::info!(?applied, "the target accepts the staged version");
         Ok(self.applied())
@@ -71,9 +69,9 @@ impl Reconciler<'_> {
         let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem, tried.last());
         let pending = self.staged(at, version).await?.map_err(failed)?;
         let target = self.target(want.object_ref(), strategy, &tried).await?;
-        target.users().verify(&pending).await.map_err(failed)?;
+        target.verify(&pending).await.map_err(failed)?;
         // The version becomes current next.
-        self.target_accepts(strategy);
+        self.target_verified(strategy);
         Ok(self.applied())
     }
 
@@ -124,11 +122,8 @@ impl Reconciler<'_> {
                     None => None,
                 };
                 let target = self.target(of, strategy, &tried).await?;
-                let undone = target
-                    .users()
-                    .undo(&pending, &current, previous.as_ref())
-                    .await
-                    .map_err(|problem| target.waits(problem, failed(problem)))?;
+                let undone =
+                    target.undo(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
                 tracing::info!(?undone, "the target accepts the current version again");
             }
         }
@@ -145,13 +140,18 @@ impl Reconciler<'_> {
     /// Whether the namespace may use the host of the target: a Service that leads to its own pods, or what the administrator
     /// allows.
     pub(super) async fn allows_host(&self, namespace: &str, policy: &NamespacePolicy, strategy: &Strategy) -> Result<bool, Failure> {
-        if glob_allows(policy.get(ALLOWED_HOSTS).unwrap_or_default(), &strategy.host_and_port()) {
-            return Ok(true);
+        for server in strategy.servers() {
+            let listed = glob_allows(policy.get(ALLOWED_HOSTS).unwrap_or_default(), &server.host_and_port());
+            let allowed = match server.own_service() {
+                _ if listed => true,
+                Some(service) => service::leads_to_pods(&self.ctx.client, namespace, service).await?,
+                None => false,
+            };
+            if !allowed {
+                return Ok(false);
+            }
         }
-        match strategy.own_service() {
-            Some(service) => service::leads_to_pods(&self.ctx.client, namespace, service).await,
-            None => Ok(false),
-        }
+        Ok(true)
     }
 
     /// Before a version is staged: what could not be mirrored, or what the target could never accept, is not written, since
@@ -185,62 +185,6 @@ impl Reconciler<'_> {
         let read = self.read(at, Selector::Version(version)).await?;
         let fence = Fence { version: version.to_string(), created: read.created };
         Ok(Credential::of(&read.value).map(|credential| Staged { credential, fence }))
-    }
-
-    async fn target<'t>(&self, of: ObjectRef<'_>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
-        let alternation = match strategy.alternation() {
-            // The other reconcile's future is large.
-            Some(Alternation { admin, turns }) => {
-                let administrator = Box::pin(self.administrator(of.namespace, admin, strategy)).await?;
-                Some((administrator, turns))
-            }
-            None => None,
-        };
-        Ok(Target { server: self.server(strategy, tried.clone()), alternation })
-    }
-
-    pub(super) fn server(&self, strategy: &Strategy, tried: Tried) -> Server {
-        let PostgresServer { host, address, port, database, tls, ca, query, .. } = strategy.server();
-        let names = match tls {
-            PostgresTlsMode::VerifyFull => Some(true),
-            PostgresTlsMode::VerifyCa => Some(false),
-            PostgresTlsMode::Disable => None,
-        };
-        let endpoint = Endpoint {
-            host: host.clone(),
-            address: address.clone(),
-            port: *port,
-            tls: names.map_or(Tls::Disable, |names| Tls::Verify { names, ca: ca.clone() }),
-            addresses: if self.ctx.policy.local_targets { Addresses::Local } else { Addresses::Remote },
-            limits: Limits::default(),
-            tried,
-        };
-        Server { endpoint, database: database.clone(), query: query.clone() }
-    }
-}
-
-/// A target with what is needed to call it.
-struct Target<'a> {
-    server: Server,
-    alternation: Option<(Administrator, &'a Turns)>,
-}
-
-impl Target<'_> {
-    /// The failure, which passes by itself if the password of the administrator is changing.
-    fn waits(&self, problem: Problem, failure: Failure) -> Failure {
-        let changing = self.alternation.as_ref().is_some_and(|(administrator, _)| administrator.staged);
-        let class = if changing && problem == Refused::AdminRefused.into() { Class::Retry } else { failure.class };
-        Failure { class, ..failure }
-    }
-
-    fn users(&self) -> Users<'_> {
-        let server = &self.server;
-        match &self.alternation {
-            None => Users::Single(SingleUser { server }),
-            Some((Administrator { credential, bound, .. }, Turns { base, twin })) => {
-                Users::Alternating(AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
-            }
-        }
     }
 }
 
@@ -277,9 +221,9 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
 
 /// `tried`: the address that the name led to.
 fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem, tried: Option<IpAddr>) -> Failure {
-    let host = named(strategy, problem, tried);
+    let host = named(&strategy.server, problem, tried);
     // One user has one password, which may be the staged one if the server's answer was lost.
-    let unsure = strategy.alternation().is_none();
+    let unsure = strategy.replaces();
     let (class, reason) = match problem {
         // Few attempts, so that no user is locked.
         Problem::Refused(_) => (Class::Denied, refused),
@@ -299,8 +243,8 @@ fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Pro
 }
 
 /// The host, and if nothing answered, the address that was tried.
-pub(super) fn named(strategy: &Strategy, problem: Problem, tried: Option<IpAddr>) -> String {
-    let host = strategy.host_and_port();
+pub(super) fn named(server: &TargetServer, problem: Problem, tried: Option<IpAddr>) -> String {
+    let host = server.host_and_port();
     let unanswered = tried.filter(|_| matches!(problem, Problem::Unknown(_))).map(|address| address.to_string());
     match unanswered.filter(|address| !host.contains(address)) {
         Some(address) => format!("{host} (address {address})"),
@@ -311,9 +255,10 @@ pub(super) fn named(strategy: &Strategy, problem: Problem, tried: Option<IpAddr>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::fixture;
+    use crate::desired::{Kind, fixture};
     use crate::plaintext::Plaintext;
     use crate::strategy::Unknown;
+    use crate::value::Turns;
 
     fn with_strategy() -> Desired {
         Desired { strategy: Some(fixture::strategy()), ..fixture::desired(crate::desired::Rotation::Never) }
@@ -359,8 +304,9 @@ mod tests {
             assert_eq!(suits(&want, &next, Some(&current)).unwrap_err().reason, Reason::InvalidSpec);
         }
         let turns = Turns { base: "app".to_owned(), twin: "app_clone".to_owned() };
-        let server = Box::new(want.strategy.as_ref().unwrap().server().clone());
-        let strategy = Strategy::PostgresAlternatingUsers(server, Alternation { admin: "db-super".to_owned(), turns });
+        let alternation = Alternation { admin: "db-super".to_owned(), turns };
+        let kind = Kind::PostgresAlternatingUsers { database: "app".to_owned(), alternation };
+        let strategy = Strategy { kind, ..fixture::strategy() };
         let two = Desired { strategy: Some(strategy), ..with_strategy() };
         for (next, current) in [("app_clone", "app"), ("app", "app_clone"), ("app", "app")] {
             assert_eq!(suits(&two, &of(next), Some(&of(current))), Ok(()));

@@ -2,7 +2,9 @@
 //! with it every report of the operator. Any user with access to the status subresource may have stored one before the
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
-use crate::api::{AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedPostgres};
+use crate::api::{
+    AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedMysql, StagedPostgres, StagedRedis, StagedTarget,
+};
 use crate::desired::SecretArn;
 use crate::version_id::VersionId;
 
@@ -32,8 +34,11 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     list(&mut status.history, 10, |entry| VersionId::parse(&entry.version_id).is_some());
     status.missed_rotations = status.missed_rotations.max(0);
     status.staged = status.staged.filter(|staged| VersionId::parse(&staged.version_id).is_some());
+    status.staged = status.staged.map(|staged| {
+        let target = staged.target().filter(target);
+        staged.with_target(target)
+    });
     if let Some(staged) = &mut status.staged {
-        staged.postgres = staged.postgres.take().filter(postgres);
         version(&mut staged.from);
     }
     status.failures = status.failures.map(failures);
@@ -65,12 +70,21 @@ fn aws(mut aws: AwsStatus) -> AwsStatus {
 }
 
 /// A part of an address or of a certificate has no meaning.
-fn postgres(server: &StagedPostgres) -> bool {
-    let ca = server.ca_bundle.as_deref().unwrap_or_default();
-    let users = server.alternating.as_ref();
-    let users = users.map(|users| [(&*users.admin_name, 253), (&*users.base, 63), (&*users.twin, 63)]).unwrap_or_default();
-    let texts = [(&*server.host, 253), (&*server.database, 63), (ca, 65536)];
-    texts.iter().chain(&users).all(|(text, most)| fits(text, *most))
+fn target(target: &StagedTarget) -> bool {
+    let (host, ca) = match target {
+        StagedTarget::Postgres(StagedPostgres { host, ca_bundle, .. })
+        | StagedTarget::Mysql(StagedMysql { host, ca_bundle, .. })
+        | StagedTarget::Redis(StagedRedis { host, ca_bundle, .. }) => (host, ca_bundle),
+    };
+    let others = match target {
+        StagedTarget::Postgres(StagedPostgres { database, alternating, .. }) => {
+            let users = alternating.as_ref().map_or(["", "", ""], |users| [&*users.admin_name, &*users.base, &*users.twin]);
+            fits(database, 63) && users.iter().zip([253, 63, 63]).all(|(text, most)| fits(text, most))
+        }
+        StagedTarget::Mysql(StagedMysql { database, .. }) => database.as_deref().is_none_or(|database| fits(database, 64)),
+        StagedTarget::Redis(StagedRedis { admin_name, .. }) => admin_name.as_deref().is_none_or(|name| fits(name, 253)),
+    };
+    others && fits(host, 253) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
 }
 
 /// As [`bounded`].

@@ -9,7 +9,7 @@ use crate::api::{Cause, RotatedSecretStatus, SUSPEND};
 use crate::backoff::Class;
 use crate::command::Command;
 use crate::compare::Observation;
-use crate::desired::{Desired, Pin, Rotation};
+use crate::desired::{Desired, Pin, Rotation, Strategy};
 use crate::facts::Place;
 use crate::failure::Failed;
 use crate::plan::{Assessment, Blocked, Examined};
@@ -299,10 +299,14 @@ fn suspended(before: &RotatedSecretStatus, want: Option<&Desired>) -> Vec<Statem
 /// the status shows does not tell: it is written before a reconcile and after it.
 fn in_doubt(before: &RotatedSecretStatus) -> Option<String> {
     let staged = before.staged.as_ref()?;
-    let server = staged.postgres.as_ref().filter(|server| server.alternating.is_none())?;
+    let strategy = Strategy::recorded(&staged.target()?, "");
+    if !strategy.replaces() {
+        return None;
+    }
     Some(format!(
-        "; version {} is on its way to {}:{}, which may refuse the password in the Secret until the object is resumed",
-        staged.version_id, server.host, server.port
+        "; version {} is on its way to {}, which may refuse the password in the Secret until the object is resumed",
+        staged.version_id,
+        strategy.host_and_port()
     ))
 }
 

@@ -73,7 +73,7 @@ fn staging(status: &RotatedSecretStatus, bounded: impl Fn(Timestamp) -> Timestam
     StagingFacts {
         announced: status.staged.as_ref().map(|staged| Announced {
             version: staged.version_id.as_str().into(),
-            target: staged.postgres.clone(),
+            target: staged.target(),
             from: staged.from.as_deref().map(VersionId::from),
         }),
         met: None,

@@ -41,11 +41,13 @@ pub(super) fn report(
     after.staged = pending.or(announced).or(left).map(|version| {
         let same = before.staged.as_ref().filter(|staged| staged.version_id == version.as_str());
         let declared = want.strategy.as_ref().map(Strategy::record);
-        let recorded = same.and_then(|staged| staged.postgres.clone());
+        let recorded = same.and_then(StagedStatus::target);
         let current = secret.current.as_ref().map(|current| current.version.to_string());
         // A version that is not staged yet is recorded again when it is about to be.
         let same_attempt = same.filter(|_| announced != Some(version) || pending == Some(version));
-        StagedStatus {
+        // Another target is recorded when it is announced. Until then the version may be at this one.
+        let target = if announced == Some(version) { declared.or(recorded) } else { recorded.or(declared) };
+        let staged = StagedStatus {
             version_id: version.to_string(),
             step: match same {
                 Some(same) if pending.or(announced) != Some(version) => same.step,
@@ -53,9 +55,11 @@ pub(super) fn report(
             },
             since: same_attempt.map_or(Time(now), |staged| staged.since.clone()),
             from: same_attempt.and_then(|staged| staged.from.clone()).or(current),
-            // Another target is recorded when it is announced. Until then the version may be at this one.
-            postgres: if announced == Some(version) { declared.or(recorded) } else { recorded.or(declared) },
-        }
+            postgres: None,
+            mysql: None,
+            redis: None,
+        };
+        staged.with_target(target)
     });
 }
 

@@ -9,9 +9,9 @@ use super::endpoint::{Addresses, Endpoint};
 use super::{Problem, Refused, Unknown};
 
 /// What a session runs on.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 
 /// The name is resolved once, and each address is checked and then used as it is.
 pub(super) async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Problem> {

@@ -3,9 +3,11 @@
 
 mod dial;
 mod endpoint;
+pub mod mysql;
 pub mod postgres;
 mod problem;
 pub mod redis;
+mod single_user;
 mod tls;
 pub mod webhook;
 
@@ -42,6 +44,14 @@ impl Credential {
     pub fn is(&self, other: &Self) -> bool {
         self.user == other.user && self.password.expose() == other.password.expose()
     }
+}
+
+/// A value that the target is to accept, and its version.
+pub struct Staged {
+    /// The value.
+    pub credential: Credential,
+    /// The version.
+    pub fence: Fence,
 }
 
 /// How the target came to accept a value.

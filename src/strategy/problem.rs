@@ -28,6 +28,8 @@ pub enum Refused {
     AuthenticationUnsupported,
     /// The server does not speak TLS.
     TlsNotOffered,
+    /// The server wants TLS for this user, and the spec disables it.
+    TlsRequired,
     /// The certificate is expired, for another name, or from an unknown authority.
     CertificateRefused,
     /// The declared CA certificates cannot be read.
@@ -44,6 +46,12 @@ pub enum Refused {
     QueryFailed,
     /// The session runs as another user than the one that logged in.
     WrongUser,
+    /// The host is a connection pooler or a proxy, and the spec does not name the server behind it.
+    Pooler,
+    /// The server has one password for each user.
+    DualPasswordUnsupported,
+    /// The server wants the present password named, and takes none of those that log in.
+    CurrentPasswordRequired,
     /// The staged value has another user name than the current one.
     UserChanged,
     /// The value has no usable `username` and `password`.
@@ -142,24 +150,36 @@ impl Refused {
             Self::NoPasswordAccepted => {
                 "accepts neither the staged nor the current nor the previous password: set the user's password to that of the current version"
             }
-            Self::LoginNotPermitted => "does not permit the user to log in, or not from here",
-            Self::PasswordNotRequired => "does not ask the user for a password, so nothing can be verified: require one for this user",
-            Self::WeakAuthentication => {
-                "asks for the password in a form that would reveal it to others: use scram-sha-256, or a verified TLS connection"
+            Self::LoginNotPermitted => {
+                "does not permit the user to log in from here: check the user (LOGIN, a lock, an expired password, its host) and pg_hba.conf"
             }
-            Self::AuthenticationUnsupported => "asks for a kind of authentication other than a user and a password",
+            Self::PasswordNotRequired => {
+                "does not ask the user for a password, so nothing can be verified: require one for this user (scram-sha-256 in pg_hba.conf)"
+            }
+            Self::WeakAuthentication => {
+                "asks for the password in a form that would reveal it to others: use scram-sha-256 or caching_sha2_password, and a verified TLS connection"
+            }
+            Self::AuthenticationUnsupported => {
+                "asks for a kind of authentication that is not supported: use scram-sha-256 (PostgreSQL), caching_sha2_password or mysql_native_password (MySQL)"
+            }
             Self::TlsNotOffered => "does not offer TLS: enable it on the server, or set tls.mode to Disable",
+            Self::TlsRequired => "wants TLS for this user: set tls.mode to VerifyFull",
             Self::CertificateRefused => {
                 "shows a certificate that cannot be verified (expired, another name, or an unknown authority): correct the certificate, or \
                  tls.caBundle"
             }
             Self::CaUnusable => "cannot be verified: tls.caBundle has no usable certificate",
             Self::DatabaseNotFound => "has no such database: correct the field database",
-            Self::NotPermitted => "does not permit the user to change its own password",
+            Self::NotPermitted => {
+                "does not permit the user to change its own password (with DualPassword, APPLICATION_PASSWORD_ADMIN is needed)"
+            }
             Self::ReadOnly => "is read-only (a standby or a replica): name the primary server",
             Self::Rejected => "rejects the statement; its log says why",
             Self::QueryFailed => "fails the query verify.sql; its log says why",
             Self::WrongUser => "runs the session as another user than the one that logged in",
+            Self::Pooler => "is a connection pooler or a proxy, which has passwords of its own: name the server behind it in directHost",
+            Self::DualPasswordUnsupported => "does not support two passwords of one user (MariaDB does not): set users to SingleUser",
+            Self::CurrentPasswordRequired => "wants the present password named in the change, and takes none of those that log in",
             Self::UserChanged => {
                 "is to have another user than the one whose password is rotated: restore the user name in spec.value.data.username"
             }
@@ -219,7 +239,7 @@ impl Unknown {
             Self::ConnectionLimit => "has no free connection for the user",
             Self::ServerUnavailable => "is starting, stopping, or out of resources",
             Self::ConcurrentChange => "has a user that another client changes at the same moment",
-            Self::ProtocolViolation => "does not answer as a server of this kind does",
+            Self::ProtocolViolation => "does not keep to the protocol of the declared kind of server: correct host and port",
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod chart;
 pub mod controlplane;
 pub mod moto;
+pub mod mysql;
 pub mod node;
 pub mod packages;
 pub mod postgres;

@@ -172,6 +172,24 @@ fn valid() -> Vec<Value> {
                 "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
             }},
         }),
+        json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 day)", "postgres": {"host": "pool", "directHost": "db", "directPort": 5432, "database": "app"}},
+        }),
+        json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 day)", "mysql": {
+                "host": "pool", "port": 6033, "directHost": "db", "directPort": 3306, "database": "app", "users": "DualPassword",
+                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
+            }},
+        }),
+        json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 day)", "redis": {
+                "host": "cache", "port": 6379, "adminRef": {"name": "cache-admin"},
+                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "checkInterval": "0s",
+            }},
+        }),
     ]
 }
 

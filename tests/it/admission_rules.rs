@@ -11,7 +11,7 @@ const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate
 /// Name, spec and words.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![("a".repeat(201), password(), "metadata.name")];
-    for (spec, words) in [aws(), rotation(), lambda(), postgres(), target(), value()].into_iter().flatten() {
+    for (spec, words) in [aws(), rotation(), lambda(), postgres(), other_targets(), target(), value()].into_iter().flatten() {
         rows.push((String::from("tried"), spec, words));
     }
     for (options, words) in generators() {
@@ -146,8 +146,10 @@ fn postgres() -> Vec<(Value, &'static str)> {
     let disabled = json!({"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"});
     vec![
         (without_user, "spec.value.data.username"),
-        (with_function, "lambda and postgres"),
+        (with_function, "at most one of lambda, postgres"),
         (of(json!({"host": "db:5432"})), "spec.rotation.postgres.host"),
+        (of(json!({"directHost": "db:5432"})), "spec.rotation.postgres.directHost"),
+        (of(json!({"directPort": 5432})), "requires directHost"),
         (of(json!({"tls": disabled})), "remove one of them"),
         (of(json!({"tls": {"caBundle": "ca.crt"}})), "spec.rotation.postgres.tls.caBundle"),
         (of(json!({"users": "AlternatingUsers"})), "AlternatingUsers requires adminRef"),
@@ -159,6 +161,42 @@ fn postgres() -> Vec<(Value, &'static str)> {
         (of(json!({"checkInterval": "168h0m1s"})), "spec.rotation.postgres.checkInterval"),
         (of(json!({"checkInterval": "1m1h"})), "spec.rotation.postgres.checkInterval"),
     ]
+}
+
+/// MySQL and Redis.
+fn other_targets() -> Vec<(Value, &'static str)> {
+    let of = |field: &str, target: Value| {
+        let mut spec =
+            json!({"value": {"data": {"username": "app"}, "generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)"}});
+        spec["rotation"][field] = json!({"host": "db"});
+        spec["rotation"][field].as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        spec
+    };
+    let disabled = json!({"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"});
+    let mut rows = vec![
+        (of("redis", json!({"adminRef": {"name": "tried"}})), "names this object itself"),
+        (of("mysql", json!({"directHost": "DB"})), "spec.rotation.mysql.directHost"),
+        (of("mysql", json!({"directPort": 3306})), "requires directHost"),
+    ];
+    for (field, other, paths) in [
+        ("mysql", "redis", ["spec.rotation.mysql.host", "spec.rotation.mysql.tls.caBundle", "spec.rotation.mysql.checkInterval"]),
+        ("redis", "mysql", ["spec.rotation.redis.host", "spec.rotation.redis.tls.caBundle", "spec.rotation.redis.checkInterval"]),
+    ] {
+        let mut without_user = of(field, json!({}));
+        without_user["value"]["data"] = json!({"user": "app"});
+        let mut two = of(field, json!({}));
+        two["rotation"][other] = json!({"host": "db"});
+        let [host, ca, interval] = paths;
+        rows.extend([
+            (without_user, "spec.value.data.username"),
+            (two, "at most one of lambda, postgres"),
+            (of(field, json!({"host": "db:5432"})), host),
+            (of(field, json!({"tls": disabled})), "remove one of them"),
+            (of(field, json!({"tls": {"caBundle": "ca.crt"}})), ca),
+            (of(field, json!({"checkInterval": "4m59s"})), interval),
+        ]);
+    }
+    rows
 }
 
 fn target() -> Vec<(Value, &'static str)> {

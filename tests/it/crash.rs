@@ -70,6 +70,9 @@ stories![
     alternate_in_postgres,
     check_target,
     overtake_in_postgres,
+    apply_to_mysql,
+    two_passwords_in_mysql,
+    two_passwords_in_redis,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

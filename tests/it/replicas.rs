@@ -37,7 +37,10 @@ interleave![
     roll_back,
     rotate,
     rotate_again,
-    alternate_in_postgres
+    alternate_in_postgres,
+    apply_to_mysql,
+    two_passwords_in_mysql,
+    two_passwords_in_redis
 ];
 
 /// Where a replica stops: at its n-th write.

@@ -20,7 +20,7 @@ pub(super) use requested::open_request;
 use super::{lambda_rotation, pipeline, settings};
 use crate::api::ALLOWED_HOSTS;
 use crate::api::condition::Reason;
-use crate::desired::{Desired, Rotation, Strategy};
+use crate::desired::{Desired, Rotation, Strategy, TargetServer};
 use crate::refusal::Refusal;
 
 /// How soon to read a setting again that AWS is still applying.
@@ -146,7 +146,8 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
 
 /// The namespace may not use the host of the target.
 fn host_not_allowed(want: &Desired) -> Refusal {
-    let host = want.strategy.as_ref().map(Strategy::host_and_port).unwrap_or_default();
+    let hosts: Vec<String> = want.strategy.iter().flat_map(Strategy::servers).map(TargetServer::host_and_port).collect();
+    let host = hosts.join(" or ");
     Refusal::new(
         Reason::HostNotAllowed,
         format!(

@@ -4,7 +4,7 @@ use itertools::iproduct;
 
 use super::*;
 use crate::api::Abandonment;
-use crate::desired::{Delivery, PostgresServer, Strategy};
+use crate::desired::{Delivery, Strategy};
 use crate::facts::{DeclaredFacts, StagingFacts};
 
 fn secrets() -> Vec<Option<SecretState>> {
@@ -91,8 +91,7 @@ fn wants() -> Vec<Desired> {
     });
     let checked = staged.clone().filter(|want| want.rotate_request.is_none()).map(|want| {
         let check_interval = Some(SignedDuration::from_hours(1));
-        let server = PostgresServer { check_interval, ..fixture::strategy().server().clone() };
-        Desired { strategy: Some(Strategy::PostgresSingleUser(Box::new(server))), ..want }
+        Desired { strategy: Some(Strategy { check_interval, ..fixture::strategy() }), ..want }
     });
     all.chain(staged.clone()).chain(checked).collect()
 }
@@ -146,7 +145,7 @@ pub(super) fn every(mut check: impl FnMut(&Desired, &Observation)) -> u64 {
             continue;
         }
         for want in if *mirror == MirrorState::Unwanted { &unmirrored } else { &wants } {
-            seen.check_due = want.strategy.as_ref().and_then(Strategy::check_interval).map(|_| at(NOW));
+            seen.check_due = want.strategy.as_ref().and_then(|strategy| strategy.check_interval).map(|_| at(NOW));
             seen.finalizer = want.needs_finalizer() || seen.status.staging.announced.is_some();
             if matters(want, &seen) {
                 check(want, &seen);

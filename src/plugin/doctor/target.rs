@@ -10,7 +10,7 @@ use kube::api::Api;
 use super::report::{Finding, Report};
 use crate::api::{ALLOWED_HOSTS, RotatedSecret};
 use crate::command::Command;
-use crate::desired::{Desired, Policy, Strategy, glob_allows};
+use crate::desired::{Desired, Policy, TargetServer, glob_allows};
 use crate::kubernetes::service::selects_pods;
 use crate::kubernetes::stored::Brief;
 use crate::plugin::connect::Session;
@@ -20,44 +20,50 @@ pub(super) async fn check(session: &Session, object: &RotatedSecret, report: &mu
     let parsed = Desired::parse(object, &Policy::lenient(object));
     let Some(strategy) = parsed.ok().and_then(|want| want.strategy) else { return };
     let namespace = object.namespace().unwrap_or_default();
-    let (result, message) = match strategy.own_service() {
-        Some(service) => {
-            let found = Api::<Service>::namespaced(session.client.clone(), &namespace).get_opt(service).await;
-            match found {
-                Ok(Some(found)) if !selects_pods(&found) => of_namespace(session, &namespace, &strategy).await,
-                Ok(found) => of_service(service, &namespace, &strategy, found.as_ref()),
-                Err(_) => {
-                    (Finding::Note, format!("you may not read the Service {service}, so it was not checked: ask for get on services"))
+    for server in strategy.servers() {
+        let (result, message) = match server.own_service() {
+            Some(service) => {
+                let found = Api::<Service>::namespaced(session.client.clone(), &namespace).get_opt(service).await;
+                match found {
+                    Ok(Some(found)) if !selects_pods(&found) => of_namespace(session, &namespace, server).await,
+                    Ok(found) => of_service(service, &namespace, server, found.as_ref()),
+                    Err(_) => {
+                        (Finding::Note, format!("you may not read the Service {service}, so it was not checked: ask for get on services"))
+                    }
                 }
             }
-        }
-        None => of_namespace(session, &namespace, &strategy).await,
-    };
-    report.add("target", result, message);
+            None => of_namespace(session, &namespace, server).await,
+        };
+        report.add("target", result, message);
+    }
 }
 
 /// A host that needs the administrator's permission: also a Service that may lead out of the namespace.
-async fn of_namespace(session: &Session, namespace: &str, strategy: &Strategy) -> (Finding, String) {
+async fn of_namespace(session: &Session, namespace: &str, server: &TargetServer) -> (Finding, String) {
     match Api::<Brief<Namespace>>::all(session.client.clone()).get_opt(namespace).await {
-        Ok(found) => of_host(namespace, strategy, &found.map(|found| found.annotations().clone()).unwrap_or_default()),
+        Ok(found) => of_host(namespace, server, &found.map(|found| found.annotations().clone()).unwrap_or_default()),
         Err(_) => (Finding::Note, format!("you may not read the Namespace {namespace}: ask for get on namespaces")),
     }
 }
 
-fn of_service(name: &str, namespace: &str, strategy: &Strategy, found: Option<&Service>) -> (Finding, String) {
+fn of_service(name: &str, namespace: &str, server: &TargetServer, found: Option<&Service>) -> (Finding, String) {
     let Some(spec) = found.map(|found| found.spec.clone().unwrap_or_default()) else {
-        return (Finding::Problem, format!("there is no Service {name} in {namespace}: correct spec.rotation.postgres.host"));
+        let host = &server.host;
+        return (
+            Finding::Problem,
+            format!("there is no Service {name} in {namespace}, which spec.rotation names as the host {host}: correct it"),
+        );
     };
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
-    if !ports.is_empty() && !ports.contains(&i32::from(strategy.port())) {
+    if !ports.is_empty() && !ports.contains(&i32::from(server.port)) {
         let ports = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return (Finding::Problem, format!("the Service {name} has the ports {ports} and not {}", strategy.port()));
+        return (Finding::Problem, format!("the Service {name} has the ports {ports} and not {}", server.port));
     }
-    (Finding::Ok, format!("{} is the Service {name}; the conditions say whether the operator reaches it", strategy.host_and_port()))
+    (Finding::Ok, format!("{} is the Service {name}; the conditions say whether the operator reaches it", server.host_and_port()))
 }
 
-fn of_host(namespace: &str, strategy: &Strategy, annotations: &BTreeMap<String, String>) -> (Finding, String) {
-    let host = strategy.host_and_port();
+fn of_host(namespace: &str, server: &TargetServer, annotations: &BTreeMap<String, String>) -> (Finding, String) {
+    let host = server.host_and_port();
     if glob_allows(annotations.get(ALLOWED_HOSTS).map(String::as_str).unwrap_or_default(), &host) {
         return (Finding::Ok, format!("namespace {namespace} may use {host}; the conditions say whether the operator reaches it"));
     }
@@ -75,7 +81,7 @@ mod tests {
     #[test]
     fn a_service_that_is_missing_or_has_another_port_is_told() {
         let service = |port: i32| serde_json::from_value(json!({"spec": {"ports": [{"port": port}]}})).unwrap();
-        let of = |found: Option<&Service>| of_service("db", "shop", &fixture::strategy(), found);
+        let of = |found: Option<&Service>| of_service("db", "shop", &fixture::strategy().server, found);
         assert_eq!(of(Some(&service(5432))).0, Finding::Ok);
         for (found, words) in [(None, "no Service db"), (Some(service(6432)), "ports 6432 and not 5432")] {
             let (result, message) = of(found.as_ref());
@@ -85,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_host_that_is_not_allowed_is_told_with_the_command() {
-        let of = |allowed: &str| of_host("shop", &fixture::strategy(), &BTreeMap::from([(ALLOWED_HOSTS.to_owned(), allowed.to_owned())]));
+        let of =
+            |allowed: &str| of_host("shop", &fixture::strategy().server, &BTreeMap::from([(ALLOWED_HOSTS.to_owned(), allowed.to_owned())]));
         assert_eq!(of("db.shop.svc:*").0, Finding::Ok);
         let (result, message) = of("elsewhere:5432");
         assert!(result == Finding::Problem && message.contains("rotated-secrets.io/allowed-hosts=db.shop.svc:5432"), "{message}");

@@ -82,13 +82,13 @@ fn a_version_is_recorded_with_its_target_until_it_is_no_longer_staged() {
     let announced = reported(&want, &none, &seen(Pending::None, Journal::default()), Some(StagingNews::Announced(id("v"))), NOW);
     let recorded = announced.staged.clone().unwrap();
     assert_eq!((recorded.version_id.as_str(), recorded.step, recorded.since.0), ("v", StagedStep::Stage, at(NOW)));
-    assert_eq!(recorded.postgres, Some(fixture::strategy().record()));
-    assert_eq!(facts(&announced).staging.target_of(&id("v")), recorded.postgres.as_ref());
+    assert_eq!(recorded.target(), Some(fixture::strategy().record()));
+    assert_eq!(facts(&announced).staging.target_of(&id("v")), recorded.target().as_ref());
     // The target is remembered also if the spec no longer names it.
     let without = Desired { strategy: None, ..want.clone() };
     let staged = reported(&without, &announced, &seen(ours(), Journal::default()), None, NOW + 60);
     let later = staged.staged.clone().unwrap();
-    assert_eq!((later.step, later.since.0, later.postgres), (StagedStep::Apply, at(NOW), recorded.postgres));
+    assert_eq!((later.step, later.since.0, later.target()), (StagedStep::Apply, at(NOW), recorded.target()));
     let settled = reported(&want, &staged, &seen(Pending::None, Journal::default()), None, NOW + 60);
     assert_eq!(settled.staged, None);
     assert_eq!(reported(&want, &none, &seen(Pending::Foreign(id("v")), Journal::default()), None, NOW).staged, None);

@@ -150,7 +150,7 @@ fn the_cause_of_a_version_follows_from_its_id() {
     let asking = |token: &str| Desired { rotate_request: Some(token.to_owned()), ..want() };
     let slot = |hours: i64| ids().slot(at(MADE + hours * HOUR));
     let by_hand = |version: VersionId| (want(), version);
-    let table: [((Desired, VersionId), Cause); 13] = [
+    let table: Vec<((Desired, VersionId), Cause)> = vec![
         (by_hand(ids().creation()), Cause::Created),
         (by_hand(slot(1)), Cause::Scheduled),
         (by_hand(slot(3)), Cause::Scheduled),

@@ -1,27 +1,39 @@
 //! What an object says while it is suspended.
 
 use super::*;
-use crate::api::{StagedAlternation, StagedPostgres, StagedStatus, StagedStep};
+use crate::api::{StagedStatus, StagedStep};
+use crate::desired::{Alternation, Kind, Strategy};
+use crate::value::Turns;
 
 #[test]
 fn a_suspended_object_keeps_its_last_truth() {
     let paused = rested(Rest { suspended: true, ..Rest::default() });
     let stalled = after(&live(), &rested(Rest { rotated: Some(refusal(Reason::IntervalTooShort)), ..rest() }), MADE + 120);
-    let staged = |alternating| RotatedSecretStatus {
-        staged: Some(StagedStatus {
+    let staged = |kind: Kind| {
+        let target = Strategy { kind, ..fixture::strategy() }.record();
+        let staged = StagedStatus {
             from: None,
             version_id: "v2".to_owned(),
             step: StagedStep::Stage,
             since: Time(at(MADE)),
-            postgres: Some(StagedPostgres { alternating, ..fixture::strategy().record() }),
-        }),
-        ..live()
+            postgres: None,
+            mysql: None,
+            redis: None,
+        };
+        RotatedSecretStatus { staged: Some(staged.with_target(Some(target))), ..live() }
     };
-    let two = StagedAlternation { admin_name: String::new(), base: String::new(), twin: String::new() };
-    let table: [(RotatedSecretStatus, &[&str]); 5] = [
-        (live(), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
-        (staged(None), &["-Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
-        (staged(Some(two)), &["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"]),
+    let works = ["+Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"];
+    // The server may refuse the only password that pods have.
+    let in_doubt = ["-Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"];
+    let turns = Turns { base: "app".to_owned(), twin: "app_clone".to_owned() };
+    let alternation = Alternation { admin: "db-super".to_owned(), turns };
+    let table: [(RotatedSecretStatus, &[&str]); 8] = [
+        (live(), &works),
+        (staged(Kind::PostgresSingleUser { database: "app".to_owned() }), &in_doubt),
+        (staged(Kind::MysqlSingleUser { database: None }), &in_doubt),
+        (staged(Kind::PostgresAlternatingUsers { database: "app".to_owned(), alternation }), &works),
+        (staged(Kind::MysqlDualPassword { database: None }), &works),
+        (staged(Kind::RedisTwoPasswords { admin: None }), &works),
         (stalled, &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated IntervalTooShort", "+Mirrored Succeeded"]),
         (RotatedSecretStatus::default(), &["-Ready Suspended"]),
     ];

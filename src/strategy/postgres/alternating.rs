@@ -47,6 +47,7 @@ impl AlternatingUsers<'_> {
                 }
                 let Some(shown) = self.proof(current).await? else { return Err(Refused::NoPasswordAccepted.into()) };
                 let mut session = self.administer(shown).await?;
+                session.refuse_a_pooler().await?;
                 self.set(&mut session, pending, current, fence).await.map_err(of_admin)?;
                 session.close().await;
                 Ok(Applied::Now)

@@ -30,21 +30,21 @@ pub(super) enum Proof {
 /// PostgreSQL's default. With fewer iterations, a server that learns the proof could guess the password.
 const FEWEST_ITERATIONS: u32 = 4096;
 
-/// Logs in. The caller bounds the time.
+/// Logs in. Gives the process of the server, as it names itself. The caller bounds the time.
 pub(super) async fn login(
     connection: Connection,
     database: &str,
     credential: &Credential,
     proof: Proof,
-) -> Result<Wire<Box<dyn Stream>>, Problem> {
+) -> Result<(Wire<Box<dyn Stream>>, Option<i32>), Problem> {
     let Connection { stream, verified, binding: end_point, certificate: _ } = connection;
     let mut wire = Wire::new(stream);
     let parameters =
         [("user", credential.user.as_str()), ("database", database), ("application_name", APPLICATION_NAME), ("client_encoding", "UTF8")];
     wire.send(|buffer| frontend::startup_message(parameters, buffer)).await?;
     authenticate(&mut wire, (credential, proof), verified, end_point).await?;
-    until_ready(&mut wire).await?;
-    Ok(wire)
+    let process = until_ready(&mut wire).await?;
+    Ok((wire, process))
 }
 
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
@@ -139,13 +139,15 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(
 
 /// Parameters of the server, until it waits for a statement. It can still refuse: whether the role may log in is
 /// checked after the password.
-async fn until_ready<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(), Problem> {
+async fn until_ready<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<Option<i32>, Problem> {
+    let mut process = None;
     for _ in 0..MOST_MESSAGES {
         let Message { tag, body } = wire.receive().await?;
         match tag {
-            b'Z' => return Ok(()),
+            b'Z' => return Ok(process),
             b'E' => return Err(of_login(&sqlstate(&body))),
-            b'S' | b'K' | b'N' => {}
+            b'K' => process = take(&body).map(|(process, _)| i32::from_be_bytes(process)),
+            b'S' | b'N' => {}
             _ => return Err(Unknown::ProtocolViolation.into()),
         }
     }

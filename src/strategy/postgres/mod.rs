@@ -17,4 +17,4 @@ pub use alternating::AlternatingUsers;
 pub use fence::Fence;
 pub use server::Server;
 pub use single_user::SingleUser;
-pub use users::{Staged, Users};
+pub use users::Users;

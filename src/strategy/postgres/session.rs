@@ -23,11 +23,13 @@ const IDLE: u32 = 5000;
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 /// A session of a user.
-pub(super) struct Session {
+pub(in crate::strategy) struct Session {
     wire: Wire<Box<dyn Stream>>,
     /// How long an answer may take.
     patience: Duration,
     certificate: Option<Certificate>,
+    /// The process of the server, as the other side named it at the login.
+    process: Option<i32>,
 }
 
 impl Session {
@@ -60,10 +62,11 @@ impl Session {
             if expected.is_some() && certificate.as_ref() != expected {
                 return Err(Problem::from(Refused::AnotherServer));
             }
-            Ok((login(connection, &server.database, credential, proof).await?, certificate))
+            let (wire, process) = login(connection, &server.database, credential, proof).await?;
+            Ok((wire, process, certificate))
         });
-        let (wire, certificate) = opened.await.map_err(|_| Unknown::Timeout)??;
-        let mut session = Self { wire, patience: server.endpoint.limits.statement, certificate };
+        let (wire, process, certificate) = opened.await.map_err(|_| Unknown::Timeout)??;
+        let mut session = Self { wire, patience: server.endpoint.limits.statement, certificate, process };
         // The server gives up first, and says so.
         let millis = server.endpoint.limits.statement.mul_f64(0.8).as_millis();
         // What the role's own settings may have changed. SET ROLE NONE: the user that logged in, not its default role.
@@ -111,6 +114,13 @@ impl Session {
     pub(super) async fn value(&mut self, sql: &str) -> Result<Option<String>, Problem> {
         let rows = self.run(sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// A pooler has passwords of its own, and names a process of its own at the login.
+    pub(super) async fn refuse_a_pooler(&mut self) -> Result<(), Problem> {
+        let Some(named) = self.process else { return Ok(()) };
+        let process = self.value("SELECT pg_backend_pid()").await?;
+        if process.as_deref() == Some(named.to_string().as_str()) { Ok(()) } else { Err(Refused::Pooler.into()) }
     }
 
     /// Runs the declared query, in a transaction that is read-only and rolled back, as the role that the user has after a login.

@@ -1,9 +1,8 @@
 //! Whose password changes.
 
 use super::alternating::AlternatingUsers;
-use super::fence::Fence;
 use super::single_user::SingleUser;
-use crate::strategy::{Applied, Credential, Problem, Undone};
+use crate::strategy::{Applied, Credential, Problem, Staged, Undone};
 
 /// A strategy of PostgreSQL.
 #[derive(Clone, Copy)]
@@ -12,14 +11,6 @@ pub enum Users<'a> {
     Single(SingleUser<'a>),
     /// Two that take turns.
     Alternating(AlternatingUsers<'a>),
-}
-
-/// A value that the server is to accept, and its version.
-pub struct Staged {
-    /// The value.
-    pub credential: Credential,
-    /// The version.
-    pub fence: Fence,
 }
 
 impl Users<'_> {

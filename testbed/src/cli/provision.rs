@@ -8,7 +8,7 @@ use anyhow::Result;
 use testbed::controlplane::binaries::{self, Binaries, KUBERNETES, Release};
 use testbed::moto;
 use testbed::packages::Programs;
-use testbed::{node, postgres, promtool, redis};
+use testbed::{mysql, node, postgres, promtool, redis};
 
 /// The control plane's programs, and helm. Silent when everything is there.
 pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
@@ -28,6 +28,14 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     }
     if let Err(error) = redis() {
         eprintln!("no Redis here: {error}; the tests that rotate a password in one fail");
+    }
+    for kind in mysql::Kind::ALL {
+        if mysql::find(kind)?.is_none() {
+            let _lock = lock()?;
+            if let Err(error) = mysql::provision(kind) {
+                eprintln!("no {kind:?} here: {error:#}; the tests that rotate a password in one fail");
+            }
+        }
     }
     match node::obstacle() {
         None => drop(node::provision()?),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::packages::{self, Packages, Programs, entries, field, known, run};
+use crate::packages::{self, Archive, Packages, Programs, entries, known, run};
 
 /// What a caller says when they are missing.
 pub const MISSING: &str = "PostgreSQL is not provisioned; type: cargo provision";
@@ -46,7 +46,8 @@ pub fn provision() -> Result<Programs> {
     }
     let server = known(server_package).context(ADVICE)?;
     let client = server.replace("postgresql-", "postgresql-client-");
-    let packages = Packages { name: "PostgreSQL", directory: DIRECTORY, package: &server, others: &[&client, "libpq5"] };
+    let packages =
+        Packages { name: "PostgreSQL", directory: DIRECTORY, package: &server, others: &[&client, "libpq5"], archive: &Archive::own() };
     let root = packages.unpack(|root| {
         let programs = unpacked(root).context("the packages do not have the programs of PostgreSQL")?;
         run(programs.command("postgres").arg("--version")).context("the unpacked PostgreSQL does not run here").map(drop)
@@ -56,7 +57,7 @@ pub fn provision() -> Result<Programs> {
 
 /// The package of the release's own version, such as `postgresql-15`.
 fn server_package() -> Result<String> {
-    let depends = field("postgresql", "Depends")?;
+    let depends = Archive::own().field("postgresql", "Depends")?;
     let package =
         depends.split([',', ' ', '|']).find(|word| word.strip_prefix("postgresql-").is_some_and(|major| major.parse::<u32>().is_ok()));
     package.map(str::to_owned).context("the package postgresql names no server")

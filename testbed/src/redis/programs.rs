@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::packages::{self, Packages, Programs, known, run};
+use crate::packages::{self, Archive, Packages, Programs, known, run};
 
 /// What a caller says when they are missing.
 pub const MISSING: &str = "Redis is not provisioned; type: cargo provision";
@@ -34,8 +34,9 @@ pub fn provision() -> Result<Programs> {
     if let Some(programs) = find()? {
         return Ok(programs);
     }
-    known(|| packages::field("redis-server", "Version")).context(ADVICE)?;
-    let packages = Packages { name: "Redis", directory: DIRECTORY, package: "redis-server", others: &["redis-tools"] };
+    let archive = Archive::own();
+    known(|| archive.field("redis-server", "Version")).context(ADVICE)?;
+    let packages = Packages { name: "Redis", directory: DIRECTORY, package: "redis-server", others: &["redis-tools"], archive: &archive };
     let root = packages.unpack(|root| {
         let version = run(unpacked(root).command("redis-server").arg("--version"));
         version.context("the unpacked Redis does not run here").map(drop)

@@ -44,7 +44,9 @@ fn every_word_of_a_failure_is_on_a_page() {
     let unknown = Unknown::VARIANTS.iter().map(|unknown| Problem::Unknown(*unknown));
     for problem in refused.chain(unknown) {
         let word = problem.word();
-        let pages = [PAGE, include_str!("../../../docs/rotation-redis.md"), include_str!("../../../docs/rotation-webhook.md")];
+        let [mysql, redis] = [include_str!("../../../docs/rotation-mysql.md"), include_str!("../../../docs/rotation-redis.md")];
+        let webhook = include_str!("../../../docs/rotation-webhook.md");
+        let pages = [PAGE, mysql, redis, webhook];
         assert!(
             pages.iter().flat_map(|page| page.lines()).any(|line| line.starts_with("| `") && line.contains(&format!("`{word}`"))),
             "{word}"

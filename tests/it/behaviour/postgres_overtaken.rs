@@ -148,7 +148,7 @@ async fn a_version_whose_target_is_not_known_keeps_its_label_and_is_reported() -
     put_theirs(&scene)?;
     stage.settle("app").await?;
     let message = stage.expect("app", "Rotated", "False", "ForeignPending").await?;
-    ensure!(message.contains("restore spec.rotation.postgres") && message.contains(STAGED_LABEL), "{message}");
+    ensure!(message.contains("restore the target in spec.rotation") && message.contains(STAGED_LABEL), "{message}");
     let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
     ensure!(labels.contains_key(STAGED_LABEL), "the server may accept it only");
     stage.world.patch("app", json!({"spec": {"rotation": scene.spec()["rotation"]}})).await?;

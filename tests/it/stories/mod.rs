@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 pub(crate) mod abandon;
 pub(crate) mod adopt;
 pub(crate) mod alternate_in_postgres;
+pub(crate) mod apply_to_mysql;
 pub(crate) mod apply_to_postgres;
 pub(crate) mod begin_rotation;
 pub(crate) mod cancel_by_aws;
@@ -46,6 +47,8 @@ pub(crate) mod roll_back;
 pub(crate) mod rotate;
 pub(crate) mod rotate_after_outage;
 pub(crate) mod rotate_again;
+pub(crate) mod two_passwords_in_mysql;
+pub(crate) mod two_passwords_in_redis;
 pub(crate) mod undeclare;
 pub(crate) mod unmirror;
 

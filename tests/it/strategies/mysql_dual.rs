@@ -1,0 +1,72 @@
+//! One user with two passwords, on a real MySQL.
+
+use anyhow::Result;
+use rotated_secrets::strategy::{Applied, Problem, Refused, Undone};
+use testkit::mysql::Kind;
+
+use super::mysql_stand::Stand;
+use super::stand::{NEW, OLD, THIRD};
+
+fn stand(user: &str) -> Result<Stand> {
+    let stand = Stand::new(Kind::MySql, user)?;
+    stand.sql(&format!("GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {user}"))?;
+    Ok(stand)
+}
+
+#[tokio::test]
+async fn the_password_before_works_until_the_next_rotation() -> Result<()> {
+    let stand = stand("dual_once")?;
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [OLD, NEW]);
+    assert_eq!(stand.dual().verify(&new).await, Ok(()));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Already), "a lost answer");
+    assert_eq!(stand.accepted()?, [OLD, NEW], "and the current one keeps working");
+    assert_eq!(stand.dual().apply(&third, &new, Some(&old)).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    assert_eq!(stand.dual().retire(&new, &third).await, Ok(()));
+    assert_eq!(stand.accepted()?, [THIRD]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_to_the_password_before_keeps_both_in_the_rotation_after_it_too() -> Result<()> {
+    let stand = stand("dual_back")?;
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    // The staged value is the secondary password of the server.
+    assert_eq!(stand.dual().apply(&old, &new, None).await, Ok(Applied::Already));
+    assert_eq!(stand.accepted()?, [OLD, NEW]);
+    assert_eq!(stand.dual().apply(&third, &old, Some(&new)).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [OLD, THIRD], "pods have the current one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_undo_leaves_the_current_password_only_wherever_the_attempt_ended() -> Result<()> {
+    let stand = stand("dual_undo")?;
+    let (old, new) = (stand.with(OLD), stand.with(NEW));
+    assert_eq!(stand.dual().undo(&new, &old, None).await, Ok(Undone::Nothing));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(stand.dual().undo(&new, &old, None).await, Ok(Undone::Now));
+    assert_eq!(stand.accepted()?, [OLD]);
+    // The staged one is the secondary password: a repeated attempt ended between its two statements.
+    stand.sql(&format!("ALTER USER dual_undo IDENTIFIED BY '{NEW}'").replace('\\', "\\\\"))?;
+    stand.sql(&format!("ALTER USER dual_undo IDENTIFIED BY '{}' RETAIN CURRENT PASSWORD", OLD.replace('\'', "\\'")))?;
+    assert_eq!(stand.accepted()?, [OLD, NEW]);
+    assert_eq!(stand.dual().undo(&new, &old, None).await, Ok(Undone::Now));
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_privilege_and_a_server_without_two_passwords_are_told() -> Result<()> {
+    let stand = Stand::new(Kind::MySql, "dual_denied")?;
+    let (old, new) = (stand.with(OLD), stand.with(NEW));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Err(Problem::Refused(Refused::NotPermitted)));
+    assert_eq!(stand.accepted()?, [OLD]);
+    let stand = Stand::new(Kind::MariaDb, "dual_denied")?;
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Err(Problem::Refused(Refused::DualPasswordUnsupported)));
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
