@@ -140,6 +140,18 @@ async fn a_server_without_tls_and_a_port_that_speaks_only_tls_are_not_logged_in_
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_a_certificate_of_the_client_changes_nothing() -> Result<()> {
+    let redis = with(Users::InAclFile, &["tls-auth-clients yes"])?;
+    let stand = Stand::at(&redis, "app")?;
+    let answer = stand.strategy().apply(&stand.with(NEW), &stand.with(OLD), None, &version(1)).await;
+    assert!(matches!(answer, Err(Problem::Unknown(Unknown::ConnectionLost | Unknown::ProtocolViolation))), "{answer:?}");
+    assert_eq!(stand.accepted()?, [OLD]);
+    redis.command(&["CONFIG", "SET", "tls-auth-clients", "optional"])?;
+    assert_eq!(stand.strategy().apply(&stand.with(NEW), &stand.with(OLD), None, &version(1)).await, Ok(Applied::Now));
+    Ok(())
+}
+
+#[tokio::test]
 async fn addresses_of_this_machine_are_never_connected_to_unless_a_test_says_so() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let local = reached(&server(listener.local_addr()?.port(), String::new()), |endpoint| {
