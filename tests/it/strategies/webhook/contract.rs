@@ -104,10 +104,7 @@ async fn wherever_the_answer_of_the_example_is_cut_the_next_delivery_finishes() 
             found = password(&example)?;
         }
         match answer {
-            Ok(applied) => {
-                assert_eq!(applied, Applied::Now);
-                whole += 1;
-            }
+            Ok(_) => whole += 1,
             Err(failure) => {
                 assert!(matches!(failure.problem, Problem::Unknown(_)), "{length}: {failure:?}");
                 if found == OLD { before += 1 } else { after += 1 }
