@@ -20,6 +20,7 @@ mod generators;
 mod glob;
 pub mod key;
 pub mod lambda_rotation;
+mod location;
 mod model;
 mod place;
 mod policy;
@@ -30,6 +31,7 @@ mod schema;
 mod settings;
 mod strategy;
 mod syntax;
+mod target_spec;
 mod token;
 mod versions;
 
@@ -133,9 +135,9 @@ impl Desired {
         }
 
         let strategy = Strategy::declared(&object.spec, &namespace);
-        if strategy.as_ref().and_then(Strategy::admin) == Some(name.as_str()) {
+        if strategy.as_ref().and_then(Strategy::helper) == Some(name.as_str()) {
             return Err(invalid(
-                "adminRef.name names this object itself: name the RotatedSecret whose user manages the users of the server",
+                "adminRef.name or signingKeyRef.name names this object itself: name the RotatedSecret of the administrator, or of the key",
             ));
         }
         let value = match &object.spec.value {

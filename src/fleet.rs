@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn objects_are_counted_by_ready_and_a_word_that_is_not_known_is_other() {
         let of = |status: &str, reason: &str| object(&rotating(), &json!({"conditions": [condition("Ready", status, reason)]}));
-        let objects = [
+        let objects = vec![
             of("True", "Succeeded"),
             of("True", "Succeeded"),
             of("False", "NotOwned"),

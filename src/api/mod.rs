@@ -20,6 +20,7 @@ mod strength;
 mod target;
 pub mod v1alpha1;
 pub mod value;
+mod webhook;
 
 pub use aws::{AppliedStatus, AwsAdoptionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use lambda::*;
@@ -35,6 +36,7 @@ pub use strength::{AMBIGUOUS, URL_UNSAFE};
 pub use target::{AdminRef, TlsMode, TlsSpec, VerifySpec, default_check_interval};
 pub use v1alpha1::*;
 pub use value::*;
+pub use webhook::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt as _;

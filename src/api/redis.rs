@@ -22,8 +22,7 @@ pub struct RedisSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
     /// RotatedSecret of the namespace whose user may change the passwords of users (ACL SETUSER). It must name the same
-    /// server (host, port, tls) in spec.rotation.redis, or allow it in the annotation rotated-secrets.io/allowed-hosts.
-    /// Defaults to the user itself.
+    /// server (host, port, tls) in spec.rotation.redis. Defaults to the user itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_ref: Option<AdminRef>,
     /// Encryption of the connection and verification of the server.

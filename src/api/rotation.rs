@@ -11,6 +11,7 @@ use super::mysql::MysqlSpec;
 use super::postgres::PostgresSpec;
 use super::redis::RedisSpec;
 use super::schedule;
+use super::webhook::WebhookSpec;
 
 /// Rotation of the value.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -39,8 +40,8 @@ use super::schedule;
 #[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.excludePeriods)").message(
     "spec.rotation.excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda"
 ))]
-#[x_kube(validation = Rule::new("[has(self.lambda), has(self.postgres), has(self.mysql), has(self.redis)].filter(set, set).size() <= 1").message(
-    "spec.rotation: set at most one of lambda, postgres, mysql and redis"
+#[x_kube(validation = Rule::new("[has(self.lambda), has(self.postgres), has(self.mysql), has(self.redis), has(self.webhook)].filter(set, set).size() <= 1").message(
+    "spec.rotation: set at most one of lambda, postgres, mysql, redis and webhook"
 ))]
 pub struct RotationSpec {
     /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
@@ -110,21 +111,30 @@ pub struct RotationSpec {
     /// the new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<LambdaSpec>,
+    // Most objects have none of these, and all objects are in memory.
     /// Changes the password of a user in PostgreSQL, and verifies it before it becomes current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub postgres: Option<PostgresSpec>,
+    pub postgres: Option<Box<PostgresSpec>>,
     /// Changes the password of a user in MySQL or MariaDB, and verifies it before it becomes current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mysql: Option<MysqlSpec>,
+    pub mysql: Option<Box<MysqlSpec>>,
     /// Changes the password of a user in Redis or Valkey, and verifies it before it becomes current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redis: Option<RedisSpec>,
+    pub redis: Option<Box<RedisSpec>>,
+    /// Has a receiver of yours take the value to its target, and verify it, before it becomes current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Box<WebhookSpec>>,
 }
 
 impl RotationSpec {
     /// The field that declares the target that has to accept a value, such as `postgres`; `None`: there is none.
     pub fn target_field(&self) -> Option<&'static str> {
-        let declared = [("postgres", self.postgres.is_some()), ("mysql", self.mysql.is_some()), ("redis", self.redis.is_some())];
+        let declared = [
+            ("postgres", self.postgres.is_some()),
+            ("mysql", self.mysql.is_some()),
+            ("redis", self.redis.is_some()),
+            ("webhook", self.webhook.is_some()),
+        ];
         declared.into_iter().find_map(|(name, set)| set.then_some(name))
     }
 }
@@ -144,6 +154,7 @@ impl Default for RotationSpec {
             postgres: None,
             mysql: None,
             redis: None,
+            webhook: None,
         }
     }
 }

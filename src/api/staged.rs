@@ -36,6 +36,9 @@ pub struct StagedStatus {
     /// Redis or Valkey server that may accept the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<StagedRedis>,
+    /// Receiver that may have made its target accept the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<StagedWebhook>,
 }
 
 /// The target of a staged version: one of the fields of [`StagedStatus`].
@@ -47,6 +50,8 @@ pub enum StagedTarget {
     Mysql(StagedMysql),
     /// The field `redis`.
     Redis(StagedRedis),
+    /// The field `webhook`.
+    Webhook(StagedWebhook),
 }
 
 impl StagedStatus {
@@ -54,18 +59,20 @@ impl StagedStatus {
     pub fn target(&self) -> Option<StagedTarget> {
         let postgres = self.postgres.clone().map(StagedTarget::Postgres);
         let mysql = || self.mysql.clone().map(StagedTarget::Mysql);
-        postgres.or_else(mysql).or_else(|| self.redis.clone().map(StagedTarget::Redis))
+        let redis = || self.redis.clone().map(StagedTarget::Redis);
+        postgres.or_else(mysql).or_else(redis).or_else(|| self.webhook.clone().map(StagedTarget::Webhook))
     }
 
     /// The same version with this target.
     #[must_use]
     pub fn with_target(self, target: Option<StagedTarget>) -> Self {
-        let without = Self { postgres: None, mysql: None, redis: None, ..self };
+        let without = Self { postgres: None, mysql: None, redis: None, webhook: None, ..self };
         match target {
             None => without,
             Some(StagedTarget::Postgres(postgres)) => Self { postgres: Some(postgres), ..without },
             Some(StagedTarget::Mysql(mysql)) => Self { mysql: Some(mysql), ..without },
             Some(StagedTarget::Redis(redis)) => Self { redis: Some(redis), ..without },
+            Some(StagedTarget::Webhook(webhook)) => Self { webhook: Some(webhook), ..without },
         }
     }
 }
@@ -149,6 +156,22 @@ pub struct StagedRedis {
     #[serde(default)]
     pub tls_mode: TlsMode,
     /// Certificates of the authorities that the server's certificate may be issued by, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub ca_bundle: Option<String>,
+}
+
+/// Receiver to which a version was sent, as the spec named it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedWebhook {
+    /// URL of the receiver.
+    #[schemars(length(max = 2048))]
+    pub url: String,
+    /// RotatedSecret with the key that requests are signed with.
+    #[schemars(length(max = 253))]
+    pub signing_key_name: String,
+    /// Certificates of the authorities that the receiver's certificate may be issued by, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub ca_bundle: Option<String>,

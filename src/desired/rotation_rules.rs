@@ -1,9 +1,11 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
+use super::location::Location;
 use super::strategy::check_interval;
 use crate::api::condition::Reason;
 use crate::api::{
-    MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec, default_suffix,
+    MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec, WebhookSpec,
+    default_suffix,
 };
 use crate::refusal::Refusal;
 
@@ -18,9 +20,9 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
 fn of_rotation(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<&'static str> {
     let by_aws = rotation.lambda.is_some();
     let generated = spec.value.as_ref().is_some_and(|value| value.plain_text.is_some() || !value.generate.is_empty());
-    let targets = [by_aws, rotation.postgres.is_some(), rotation.mysql.is_some(), rotation.redis.is_some()];
+    let targets = [by_aws, rotation.postgres.is_some(), rotation.mysql.is_some(), rotation.redis.is_some(), rotation.webhook.is_some()];
     let rules = [
-        (targets.into_iter().filter(|set| *set).count() > 1, ": set at most one of lambda, postgres, mysql and redis"),
+        (targets.into_iter().filter(|set| *set).count() > 1, ": set at most one of lambda, postgres, mysql, redis and webhook"),
         (
             rotation.schedule.is_some() && rotation.automatically_after_days.is_some(),
             ": set exactly one of schedule or automaticallyAfterDays",
@@ -57,20 +59,29 @@ struct Common<'a> {
 }
 
 fn common(rotation: &RotationSpec) -> Option<Common<'_>> {
-    Some(match rotation {
-        RotationSpec { postgres: Some(PostgresSpec { host, direct_host, direct_port, tls, check_interval, .. }), .. }
-        | RotationSpec { mysql: Some(MysqlSpec { host, direct_host, direct_port, tls, check_interval, .. }), .. } => {
-            Common { host, direct: (direct_host.as_deref(), *direct_port), tls, check_interval }
-        }
-        RotationSpec { redis: Some(RedisSpec { host, tls, check_interval, .. }), .. } => {
-            Common { host, direct: (None, None), tls, check_interval }
-        }
-        _ => return None,
-    })
+    let RotationSpec { postgres, mysql, redis, .. } = rotation;
+    let postgres = postgres.as_deref().map(|PostgresSpec { host, direct_host, direct_port, tls, check_interval, .. }| Common {
+        host,
+        direct: (direct_host.as_deref(), *direct_port),
+        tls,
+        check_interval,
+    });
+    let mysql = mysql.as_deref().map(|MysqlSpec { host, direct_host, direct_port, tls, check_interval, .. }| Common {
+        host,
+        direct: (direct_host.as_deref(), *direct_port),
+        tls,
+        check_interval,
+    });
+    let redis =
+        redis.as_deref().map(|RedisSpec { host, tls, check_interval, .. }| Common { host, direct: (None, None), tls, check_interval });
+    postgres.or(mysql).or(redis)
 }
 
 fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String> {
     let field = rotation.target_field()?;
+    if let Some(webhook) = &rotation.webhook {
+        return of_webhook(webhook).map(|message| format!(".{field}{message}"));
+    }
     let Common { host, direct, tls, check_interval: interval } = common(rotation)?;
     let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
     let rules = [
@@ -94,6 +105,24 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
     let found = rules.into_iter().find_map(|(violated, message)| violated.then_some(message));
     let found = found.or_else(|| of_postgres(spec, rotation.postgres.as_ref()?));
     found.map(|message| format!(".{field}{message}"))
+}
+
+fn of_webhook(webhook: &WebhookSpec) -> Option<&'static str> {
+    let rules = [
+        (
+            Location::parse(&webhook.url).is_none_or(|location| !is_host(&location.host)),
+            ".url: use https, a host in lower case, and no user, query of secrets or fragment, such as https://rotate.shop.svc:8443/orders",
+        ),
+        (
+            check_interval(&webhook.check_interval).is_err(),
+            ".checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
+        ),
+        (
+            webhook.ca_bundle.as_deref().is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----")),
+            ".caBundle: paste certificates as PEM, beginning with -----BEGIN CERTIFICATE-----",
+        ),
+    ];
+    rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
 }
 
 fn of_postgres(spec: &RotatedSecretSpec, postgres: &PostgresSpec) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! `spec.rotation.postgres`, `mysql` and `redis`: the target that has to accept a value before it becomes current.
+//! `spec.rotation.postgres`, `mysql`, `redis` and `webhook`: the target that has to accept a value before it becomes current.
 
 use std::ops::RangeInclusive;
 
@@ -6,9 +6,11 @@ use jiff::SignedDuration;
 
 use strum::IntoStaticStr;
 
+use super::location::Location;
+use super::target_spec::{of_mysql, of_postgres, of_redis, of_webhook, own_service};
 use crate::api::{
-    MysqlSpec, MysqlUsers, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql,
-    StagedPostgres, StagedRedis, StagedTarget, TlsMode, default_suffix,
+    MysqlUsers, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis, StagedTarget, StagedWebhook,
+    TlsMode,
 };
 use crate::schedule::parse_duration;
 use crate::value::{Turns, USERNAME};
@@ -58,6 +60,8 @@ pub enum Kind {
     MysqlDualPassword { database: Option<String> },
     /// The two passwords of one user in Redis. `admin`: the RotatedSecret of the administrator; `None`: the user itself.
     RedisTwoPasswords { admin: Option<String> },
+    /// What a receiver takes to a target of its own. `key`: the RotatedSecret with the key that requests are signed with.
+    Webhook { url: String, path: String, key: String },
 }
 
 /// Two users that take turns, and who changes their passwords.
@@ -92,6 +96,7 @@ impl Strategy {
                 (StagedTarget::Mysql(of_mysql(spec)), spec.verify.as_ref(), &spec.check_interval, pooler)
             }
             RotationSpec { redis: Some(spec), .. } => (StagedTarget::Redis(of_redis(spec)), None, &spec.check_interval, None),
+            RotationSpec { webhook: Some(spec), .. } => (StagedTarget::Webhook(of_webhook(spec)), None, &spec.check_interval, None),
             _ => return None,
         };
         let strategy = Self::recorded(&staged, namespace);
@@ -107,12 +112,17 @@ impl Strategy {
     /// The target that the status records, for an object of this namespace. The text is untrusted: whether the namespace may
     /// use the host is decided as for a declared one.
     pub fn recorded(staged: &StagedTarget, namespace: &str) -> Self {
-        let (host, port, tls, ca) = match staged {
+        let server = match staged {
             StagedTarget::Postgres(StagedPostgres { host, port, tls_mode, ca_bundle, .. })
             | StagedTarget::Mysql(StagedMysql { host, port, tls_mode, ca_bundle, .. })
-            | StagedTarget::Redis(StagedRedis { host, port, tls_mode, ca_bundle, .. }) => (host, *port, *tls_mode, ca_bundle),
+            | StagedTarget::Redis(StagedRedis { host, port, tls_mode, ca_bundle, .. }) => {
+                TargetServer::new(host, *port, *tls_mode, ca_bundle.as_ref(), namespace)
+            }
+            StagedTarget::Webhook(StagedWebhook { url, ca_bundle, .. }) => {
+                let Location { host, port, .. } = Location::parse(url).unwrap_or_default();
+                TargetServer::new(&host, i32::from(port), TlsMode::VerifyFull, ca_bundle.as_ref(), namespace)
+            }
         };
-        let server = TargetServer::new(host, port, tls, ca.as_ref(), namespace);
         Self { server, pooler: None, kind: Kind::of(staged), query: None, check_interval: None }
     }
 
@@ -142,6 +152,9 @@ impl Strategy {
             Kind::RedisTwoPasswords { admin } => {
                 StagedTarget::Redis(StagedRedis { host, port, admin_name: admin.clone(), tls_mode, ca_bundle })
             }
+            Kind::Webhook { url, key, .. } => {
+                StagedTarget::Webhook(StagedWebhook { url: url.clone(), signing_key_name: key.clone(), ca_bundle })
+            }
         }
     }
 
@@ -161,9 +174,23 @@ impl Strategy {
         }
     }
 
+    /// The other RotatedSecret that is needed to call the target.
+    pub fn helper(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Webhook { key, .. } => Some(key),
+            _ => self.admin(),
+        }
+    }
+
+    /// Whether the value has a user and a password that the server knows. A receiver knows what it gets.
+    pub fn needs_credential(&self) -> bool {
+        !matches!(self.kind, Kind::Webhook { .. })
+    }
+
     /// Whether the server refuses the current value from `Apply` until the staged one is current: one user with one password.
+    /// What a receiver does is not known.
     pub fn replaces(&self) -> bool {
-        matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. })
+        matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. } | Kind::Webhook { .. })
     }
 
     /// Its name in metrics.
@@ -177,6 +204,7 @@ impl Strategy {
             Kind::PostgresSingleUser { .. } | Kind::PostgresAlternatingUsers { .. } => "postgres",
             Kind::MysqlSingleUser { .. } | Kind::MysqlDualPassword { .. } => "mysql",
             Kind::RedisTwoPasswords { .. } => "redis",
+            Kind::Webhook { .. } => "webhook",
         }
     }
 
@@ -193,6 +221,11 @@ impl Strategy {
     /// What clients connect to.
     pub fn entrance(&self) -> &TargetServer {
         self.pooler.as_ref().unwrap_or(&self.server)
+    }
+
+    /// Whether both are the same URL of a receiver.
+    pub fn same_receiver(&self, other: &Self) -> bool {
+        matches!((&self.kind, &other.kind), (Kind::Webhook { url: one, .. }, Kind::Webhook { url: other, .. }) if one == other)
     }
 
     /// Whether another target is the same server: a credential for one may be sent to the other.
@@ -238,55 +271,11 @@ impl Kind {
                 MysqlUsers::DualPassword => Self::MysqlDualPassword { database: database.clone() },
             },
             StagedTarget::Redis(StagedRedis { admin_name, .. }) => Self::RedisTwoPasswords { admin: admin_name.clone() },
+            StagedTarget::Webhook(StagedWebhook { url, signing_key_name, .. }) => {
+                let path = Location::parse(url).unwrap_or_default().path;
+                Self::Webhook { url: url.clone(), path, key: signing_key_name.clone() }
+            }
         }
-    }
-}
-
-/// The server whose users change.
-fn changed((host, port): (&String, i32), direct: (Option<&String>, Option<i32>), default: i32) -> (String, i32) {
-    match direct {
-        (Some(direct), port) => (direct.clone(), port.unwrap_or(default)),
-        (None, _) => (host.clone(), port),
-    }
-}
-
-fn of_postgres(spec: &PostgresSpec, user: Option<&str>) -> StagedPostgres {
-    let alternating = (spec.users == PostgresUsers::AlternatingUsers).then(|| {
-        let suffix = spec.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
-        let base = user.unwrap_or_default().to_owned();
-        let admin_name = spec.admin_ref.as_ref().map(|admin| admin.name.clone()).unwrap_or_default();
-        StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
-    });
-    let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 5432);
-    StagedPostgres {
-        host,
-        port,
-        database: spec.database.clone(),
-        tls_mode: spec.tls.mode,
-        ca_bundle: spec.tls.ca_bundle.clone(),
-        alternating,
-    }
-}
-
-fn of_mysql(spec: &MysqlSpec) -> StagedMysql {
-    let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 3306);
-    StagedMysql {
-        host,
-        port,
-        database: spec.database.clone(),
-        users: spec.users,
-        tls_mode: spec.tls.mode,
-        ca_bundle: spec.tls.ca_bundle.clone(),
-    }
-}
-
-fn of_redis(spec: &RedisSpec) -> StagedRedis {
-    StagedRedis {
-        host: spec.host.clone(),
-        port: spec.port,
-        admin_name: spec.admin_ref.as_ref().map(|admin| admin.name.clone()),
-        tls_mode: spec.tls.mode,
-        ca_bundle: spec.tls.ca_bundle.clone(),
     }
 }
 
@@ -299,46 +288,9 @@ pub(super) fn check_interval(text: &str) -> Result<Option<SignedDuration>, ()> {
     (CHECK_INTERVALS.contains(&interval)).then_some(Some(interval)).ok_or(())
 }
 
-/// The name of a Service of the namespace as it resolves in every pod: `db`, `db.shop`, `db.shop.svc` and
-/// `db.shop.svc.cluster.local` are one. `None`: it is another host.
-fn own_service(host: &str, namespace: &str) -> Option<String> {
-    let mut labels = host.split('.');
-    let name = labels.next().filter(|name| name.starts_with(|first: char| first.is_ascii_lowercase()) && !host.contains(':'))?;
-    let rest: Vec<&str> = labels.collect();
-    let own = match rest.as_slice() {
-        [] => true,
-        [first] | [first, "svc"] | [first, "svc", "cluster", "local"] => *first == namespace,
-        _ => false,
-    };
-    own.then(|| format!("{name}.{namespace}.svc"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_service_of_the_namespace_is_recognized_in_every_notation_and_nothing_else_is() {
-        for host in ["db", "db.shop", "db.shop.svc", "db.shop.svc.cluster.local"] {
-            assert_eq!(own_service(host, "shop").as_deref(), Some("db.shop.svc"), "{host}");
-        }
-        for host in [
-            "db.other",
-            "db.other.svc",
-            "db.shop.svc.example.com",
-            "db.shop.example",
-            "shop",
-            "10.0.0.7",
-            "::1",
-            "1db",
-            "localhost.shop.svc.evil",
-            "db.shop.svc.cluster",
-            "kube-system.svc",
-        ] {
-            let own = own_service(host, "shop");
-            assert_eq!(own, (host == "shop").then(|| "shop.shop.svc".to_owned()), "{host}");
-        }
-    }
 
     #[test]
     fn a_check_comes_every_five_minutes_at_most_and_every_week_at_least_or_never() {

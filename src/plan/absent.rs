@@ -77,8 +77,8 @@ fn no_first_value(want: &Desired) -> Refusal {
     Refusal::new(
         Reason::SecretNotFound,
         format!(
-            "spec.rotation.{} changes a password that works already, and there is no AWS secret {} with a value that has it: set \
-             spec.aws.adoptionPolicy: IfTagged, put the present username and password into value.json, and run: {create}",
+            "spec.rotation.{} changes a credential that works already, and there is no AWS secret {} with a value that has it: set \
+             spec.aws.adoptionPolicy: IfTagged, put the present value, such as username and password, into value.json, and run: {create}",
             want.strategy.as_ref().map_or("postgres", Strategy::field),
             want.secret_name
         ),

@@ -13,26 +13,14 @@ use crate::failure::Failure;
 use crate::kubernetes::object;
 use crate::plan;
 use crate::strategy::Credential;
+use crate::strategy::webhook::SigningKey;
+use crate::value::Payload;
 
 impl Reconciler<'_> {
     /// The user and password of the administrator.
     pub(super) async fn administrator(&self, namespace: &str, admin: &str, target: &Strategy) -> Result<Administrator, Failure> {
-        // The name becomes a part of a path, and nothing but an object of this namespace is meant.
-        let is_name = is_subdomain(admin);
-        let shown = if is_name { admin } else { "with this name" };
-        let unusable = |why: String| Failure {
-            class: Class::Denied,
-            reason: Reason::ApplyFailed,
-            message: format!("spec.rotation.{}.adminRef: the RotatedSecret {shown} {why}", target.field()),
-        };
-        let missing = || unusable(format!("does not exist in the namespace {namespace}, or cannot be read"));
-        if !is_name {
-            return Err(missing());
-        }
-        let found = object::read(&self.ctx.client, namespace, admin).await?;
-        let Some(found) = found.filter(|found| found.namespace().as_deref() == Some(namespace) && found.name_any() == admin) else {
-            return Err(missing());
-        };
+        let found = self.helping("adminRef", namespace, admin, target).await?;
+        let unusable = |why: String| unusable("adminRef", admin, target, &why);
         let Some(named) = names(&found, target, namespace) else {
             let host = target.host_and_port();
             return Err(unusable(format!(
@@ -42,30 +30,66 @@ impl Reconciler<'_> {
             )));
         };
         let mut reader = Reconciler::new(&found, self.ctx);
-        match reader.current_credential().await? {
-            Some(Read { credential, staged }) => Ok(Administrator { credential, bound: named == Named::ByHost, staged }),
+        let read = reader.current_value().await?;
+        let credential = read.and_then(|read| Some((Credential::of(&read.value).ok()?, read.staged)));
+        match credential {
+            Some((credential, staged)) => Ok(Administrator { credential, bound: named == Named::ByHost, staged }),
             None => {
                 Err(unusable("has no current value with the fields username and password that may be read: see its conditions".to_owned()))
             }
         }
     }
 
-    /// The current value of this object; `None`: it has none that may be used, or without the fields.
-    async fn current_credential(&mut self) -> Result<Option<Read>, Failure> {
+    /// The key that requests to a receiver are signed with. It never leaves the operator, so its object has to name no host.
+    pub(super) async fn signing_key(&self, namespace: &str, name: &str, target: &Strategy) -> Result<SigningKey, Failure> {
+        let found = self.helping("signingKeyRef", namespace, name, target).await?;
+        let unusable = |why: &str| unusable("signingKeyRef", name, target, why);
+        let mut reader = Reconciler::new(&found, self.ctx);
+        let Some(read) = reader.current_value().await? else {
+            return Err(unusable("has no current value that may be read: see its conditions"));
+        };
+        let is_plain = !read.value.is_object();
+        let text = match read.value {
+            Payload::Text(text) if is_plain => Some(text),
+            value => value.field("signingKey"),
+        };
+        let key = text.and_then(|text| SigningKey::parse(&text).ok());
+        key.ok_or_else(|| unusable("has no key: at least 24 bytes, as a plain text or in the field signingKey (KeyUnusable)"))
+    }
+
+    /// Another object of the namespace.
+    async fn helping(&self, field: &str, namespace: &str, name: &str, target: &Strategy) -> Result<RotatedSecret, Failure> {
+        // The name becomes a part of a path, and nothing but an object of this namespace is meant.
+        let found = if is_subdomain(name) { object::read(&self.ctx.client, namespace, name).await? } else { None };
+        let found = found.filter(|found| found.namespace().as_deref() == Some(namespace) && found.name_any() == name);
+        let missing = || unusable(field, name, target, &format!("does not exist in the namespace {namespace}, or cannot be read"));
+        found.ok_or_else(missing)
+    }
+
+    /// The current value of this object; `None`: it has none that may be used.
+    async fn current_value(&mut self) -> Result<Option<Read>, Failure> {
         let Ok(want) = Desired::parse(&self.object, &self.ctx.policy) else { return Ok(None) };
         let want = self.locate(want).await?;
         let seen = self.observe(&want).await.map_err(|failed| failed.failure)?;
         let Some((secret, current)) = plan::usable(&want, &seen, (self.ctx.clock)()) else { return Ok(None) };
         let at = Address { region: &want.region, id: &secret.arn };
         let read = self.read(at, Selector::Version(&current.version)).await?;
-        let staged = secret.pending.in_progress().is_some();
-        Ok(Credential::of(&read.value).ok().map(|credential| Read { credential, staged }))
+        Ok(Some(Read { value: read.value, staged: secret.pending.in_progress().is_some() }))
+    }
+}
+
+fn unusable(field: &str, name: &str, target: &Strategy, why: &str) -> Failure {
+    let shown = if is_subdomain(name) { name } else { "with this name" };
+    Failure {
+        class: Class::Denied,
+        reason: Reason::ApplyFailed,
+        message: format!("spec.rotation.{}.{field}: the RotatedSecret {shown} {why}", target.field()),
     }
 }
 
 /// A value in use, and whether another one is on its way to the target.
 struct Read {
-    credential: Credential,
+    value: Payload,
     staged: bool,
 }
 

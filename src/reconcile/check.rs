@@ -3,14 +3,15 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::reconciler::Reconciler;
-use super::target::{declared, named};
+use super::target::{declared, named, words};
 use crate::api::condition::{ConditionType, Reason};
-use crate::aws::Address;
+use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::{Command, SecretRef};
 use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::journal::Effect;
+use crate::strategy::webhook::Failure as Obstacle;
 use crate::strategy::{Credential, Problem, Refused, Tried};
 use crate::value::{DeclaredValue, USERNAME};
 use crate::version_id::{VersionId, VersionIds};
@@ -53,23 +54,20 @@ impl Reconciler<'_> {
     pub(super) async fn check(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let current = self.credential(at, version).await?;
-        let answer = match &current {
-            Ok(current) => self.entrance(strategy, &tried).check(current).await,
-            Err(problem) => Err(*problem),
-        };
+        let current = self.read(at, Selector::Version(version)).await?.value;
+        let answer = self.entrance(want.object_ref(), strategy, &tried).await?.check(version, &current).await;
         let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
-        match answer {
-            Ok(()) => {
-                self.target_accepts(strategy);
-                Ok(self.applied())
-            }
-            Err(Problem::Refused(refused)) => {
+        let Err(obstacle) = answer else {
+            self.target_accepts(strategy);
+            return Ok(self.applied());
+        };
+        match obstacle.problem {
+            Problem::Refused(_) => {
                 self.ctx.memory.target_refuses(&uid, target);
-                let message = diverged(want, strategy, at, version, refused, current.ok().as_ref());
+                let message = diverged(want, strategy, at, version, &obstacle, Credential::of(&current).ok().as_ref());
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
             }
-            Err(problem @ Problem::Unknown(_)) => {
+            problem @ Problem::Unknown(_) => {
                 let host = named(strategy.entrance(), problem, tried.last());
                 match self.ctx.memory.target_silent(&uid, target, VersionIds::of(&uid).seed(), now) {
                     // Nothing is to be done there, so nobody has to act.
@@ -106,23 +104,25 @@ fn diverged(
     strategy: &Strategy,
     at: Address<'_>,
     version: &VersionId,
-    refused: Refused,
+    obstacle: &Obstacle,
     current: Option<&Credential>,
 ) -> String {
-    let problem = Problem::from(refused);
+    let problem = obstacle.problem;
     let host = strategy.entrance().host_and_port();
     let user = current.and_then(|current| declared_user(want, &current.user)).map_or_else(String::new, |user| format!("user {user}, "));
     let put = Command::PutSecretValue(SecretRef { region: at.region, id: at.id });
-    let follows = match refused {
-        Refused::PasswordRefused => format!(
+    let follows = match problem {
+        Problem::Refused(Refused::PasswordRefused) => format!(
             "pods hold a password that the server refuses, and the operator does not set it back: set the user's password to that of the \
              current version, or put the value that the server accepts in AWS ({put})"
         ),
-        Refused::LoginNotPermitted | Refused::DatabaseNotFound => "new logins of pods can fail in the same way".to_owned(),
+        Problem::Refused(Refused::LoginNotPermitted | Refused::DatabaseNotFound) => {
+            "new logins of pods can fail in the same way".to_owned()
+        }
         _ => "whether it accepts the password is not known, and a rotation would fail".to_owned(),
     };
     let refresh = Command::RefreshByPlugin(want.object_ref());
-    format!("{host} {} ({}; {user}current version {version}): {follows}; then: {refresh}", problem.explanation(), problem.word())
+    format!("{host} {} ({}; {user}current version {version}): {follows}; then: {refresh}", problem.explanation(), words(obstacle))
 }
 
 /// The user, if the spec names it. A value of another writer can have anything in this field, also a password.
@@ -147,7 +147,7 @@ mod tests {
         let at = Address { region: "eu-central-1", id: "k8s/shop/db-admin" };
         let says = |refused, user: &str| {
             let current = Credential { user: user.to_owned(), password: Plaintext::from("canary-p".to_owned()) };
-            diverged(&want, strategy, at, &"v1".into(), refused, Some(&current))
+            diverged(&want, strategy, at, &"v1".into(), &Obstacle::from(refused), Some(&current))
         };
         for refused in Refused::VARIANTS {
             let message = says(*refused, "admin");

@@ -1,5 +1,7 @@
 //! From a declared target to the strategy that calls it. No other part of the operator names the strategies.
 
+use jiff::Timestamp;
+
 use super::admin::Administrator;
 use super::reconciler::Reconciler;
 use crate::api::TlsMode;
@@ -7,32 +9,73 @@ use crate::backoff::Class;
 use crate::command::ObjectRef;
 use crate::desired::{Kind, Strategy, TargetServer};
 use crate::failure::Failure;
+use crate::strategy::webhook::{Failure as Obstacle, ObjectName, Proof, SigningKey, Webhook};
 use crate::strategy::{
-    Addresses, Applied, Credential, Endpoint, Limits, Problem, Refused, Staged, Tls, Tried, Undone, mysql, postgres, redis,
+    Addresses, Applied, Credential, Endpoint, Fence, Limits, Problem, Refused, Tls, Tried, Undone, mysql, postgres, redis, webhook,
 };
-use crate::value::Turns;
+use crate::value::{Payload, Turns};
+use crate::version_id::VersionId;
+
+/// A value that a target is to accept, and its version.
+pub(super) struct Staged {
+    pub(super) value: Payload,
+    pub(super) fence: Fence,
+}
 
 /// A target with what is needed to call it.
 pub(super) struct Target<'a> {
     strategy: &'a Strategy,
     endpoint: Endpoint,
-    administrator: Option<Administrator>,
+    /// For whom a receiver is called.
+    object: (&'a str, &'a str, String),
+    /// A receiver compares it with its own clock.
+    now: Timestamp,
+    helper: Helper,
+}
+
+/// What another RotatedSecret of the namespace gives.
+enum Helper {
+    None,
+    Administrator(Administrator),
+    Key(SigningKey),
+}
+
+/// Whether a target may have a staged value and lacks the current one. A value without a user was never applied.
+pub(super) fn may_have(strategy: &Strategy, pending: &Payload, current: &Payload) -> Result<bool, Problem> {
+    if !strategy.needs_credential() {
+        let same = match (pending, current) {
+            (Payload::Text(one), Payload::Text(other)) => one.expose() == other.expose(),
+            (Payload::Binary(one), Payload::Binary(other)) => one.expose() == other.expose(),
+            _ => false,
+        };
+        return Ok(!same);
+    }
+    match Credential::of(pending) {
+        Ok(pending) => Ok(!pending.is(&Credential::of(current)?)),
+        Err(_) => Ok(false),
+    }
 }
 
 impl Reconciler<'_> {
     /// The target, with the user and password of its administrator.
-    pub(super) async fn target<'t>(&self, of: ObjectRef<'_>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
-        let administrator = match strategy.admin() {
-            // The other reconcile's future is large.
-            Some(admin) => Some(Box::pin(self.administrator(of.namespace, admin, strategy)).await?),
-            None => None,
+    pub(super) async fn target<'t>(&self, of: ObjectRef<'t>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
+        // The other reconcile's future is large.
+        let helper = match (strategy.admin(), &strategy.kind) {
+            (Some(admin), _) => Helper::Administrator(Box::pin(self.administrator(of.namespace, admin, strategy)).await?),
+            (None, Kind::Webhook { key, .. }) => Helper::Key(Box::pin(self.signing_key(of.namespace, key, strategy)).await?),
+            _ => Helper::None,
         };
-        Ok(Target { strategy, endpoint: self.endpoint(&strategy.server, tried), administrator })
+        let endpoint = self.endpoint(&strategy.server, tried);
+        Ok(Target { strategy, endpoint, object: (of.namespace, of.name, self.uid()), now: Timestamp::now(), helper })
     }
 
     /// What clients connect to. Without an administrator, who is not needed to log in.
-    pub(super) fn entrance<'t>(&self, strategy: &'t Strategy, tried: &Tried) -> Target<'t> {
-        Target { strategy, endpoint: self.endpoint(strategy.entrance(), tried), administrator: None }
+    pub(super) async fn entrance<'t>(&self, of: ObjectRef<'t>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
+        if let Kind::Webhook { .. } = &strategy.kind {
+            return self.target(of, strategy, tried).await;
+        }
+        let endpoint = self.endpoint(strategy.entrance(), tried);
+        Ok(Target { strategy, endpoint, object: (of.namespace, of.name, self.uid()), now: Timestamp::now(), helper: Helper::None })
     }
 
     fn endpoint(&self, server: &TargetServer, tried: &Tried) -> Endpoint {
@@ -56,15 +99,21 @@ impl Reconciler<'_> {
 
 impl Target<'_> {
     /// Makes the target accept the staged value. `previous`: a value that a server restored from a backup may have.
-    pub(super) async fn apply(&self, staged: &Staged, current: &Credential, previous: Option<&Credential>) -> Result<Applied, Problem> {
-        let pending = &staged.credential;
-        match &self.strategy.kind {
+    pub(super) async fn apply(&self, staged: &Staged, current: &Payload, previous: Option<&Payload>) -> Result<Applied, Obstacle> {
+        if let Kind::Webhook { path, .. } = &self.strategy.kind {
+            let receiver = self.receiver(path);
+            return self.webhook(&receiver)?.apply(&staged.fence.version, &staged.value, current, previous).await;
+        }
+        let (pending, current) = (&Credential::of(&staged.value)?, &Credential::of(current)?);
+        let previous = previous.and_then(|previous| Credential::of(previous).ok());
+        let (previous, fence) = (previous.as_ref(), &staged.fence);
+        let applied = match &self.strategy.kind {
             Kind::PostgresSingleUser { database } => {
                 postgres::SingleUser { server: &self.postgres(database) }.apply(pending, current, previous).await
             }
             Kind::PostgresAlternatingUsers { database, alternation } => {
                 let server = self.postgres(database);
-                self.two_users(&server, &alternation.turns)?.apply(pending, current, &staged.fence).await
+                self.two_users(&server, &alternation.turns)?.apply(pending, current, fence).await
             }
             Kind::MysqlSingleUser { database } => {
                 mysql::SingleUser { server: &self.mysql(database.as_deref()) }.apply(pending, current, previous).await
@@ -72,14 +121,20 @@ impl Target<'_> {
             Kind::MysqlDualPassword { database } => {
                 mysql::DualPassword { server: &self.mysql(database.as_deref()) }.apply(pending, current, previous).await
             }
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).apply(pending, current, previous, &staged.fence).await,
-        }
+            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).apply(pending, current, previous, fence).await,
+            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
+        };
+        Ok(applied?)
     }
 
     /// Makes sure, in a new session, that the target accepts it and that the user can work.
-    pub(super) async fn verify(&self, staged: &Staged) -> Result<(), Problem> {
-        let pending = &staged.credential;
-        match &self.strategy.kind {
+    pub(super) async fn verify(&self, staged: &Staged) -> Result<(), Obstacle> {
+        if let Kind::Webhook { path, .. } = &self.strategy.kind {
+            let receiver = self.receiver(path);
+            return self.webhook(&receiver)?.verify(&staged.fence.version, &staged.value).await;
+        }
+        let pending = &Credential::of(&staged.value)?;
+        let verified = match &self.strategy.kind {
             Kind::PostgresSingleUser { database } => postgres::SingleUser { server: &self.postgres(database) }.verify(pending).await,
             Kind::PostgresAlternatingUsers { database, alternation } => {
                 let server = self.postgres(database);
@@ -88,20 +143,28 @@ impl Target<'_> {
             Kind::MysqlSingleUser { database } => mysql::SingleUser { server: &self.mysql(database.as_deref()) }.verify(pending).await,
             Kind::MysqlDualPassword { database } => mysql::DualPassword { server: &self.mysql(database.as_deref()) }.verify(pending).await,
             Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).verify(pending).await,
-        }
+            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
+        };
+        Ok(verified?)
     }
 
     /// Makes the target refuse it and accept the current value. `previous`: a value that the target has if another writer put
     /// the current one in AWS only.
-    pub(super) async fn undo(&self, staged: &Staged, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
-        let pending = &staged.credential;
-        match &self.strategy.kind {
+    pub(super) async fn undo(&self, staged: &Staged, current: &Payload, previous: Option<&Payload>) -> Result<Undone, Obstacle> {
+        if let Kind::Webhook { path, .. } = &self.strategy.kind {
+            let receiver = self.receiver(path);
+            return self.webhook(&receiver)?.undo(&staged.fence.version, &staged.value, current, previous).await;
+        }
+        let (pending, current) = (&Credential::of(&staged.value)?, &Credential::of(current)?);
+        let previous = previous.and_then(|previous| Credential::of(previous).ok());
+        let (previous, fence) = (previous.as_ref(), &staged.fence);
+        let undone = match &self.strategy.kind {
             Kind::PostgresSingleUser { database } => {
                 postgres::SingleUser { server: &self.postgres(database) }.undo(pending, current, previous).await
             }
             Kind::PostgresAlternatingUsers { database, alternation } => {
                 let server = self.postgres(database);
-                self.two_users(&server, &alternation.turns)?.undo(pending, &staged.fence, current, previous).await
+                self.two_users(&server, &alternation.turns)?.undo(pending, fence, current, previous).await
             }
             Kind::MysqlSingleUser { database } => {
                 mysql::SingleUser { server: &self.mysql(database.as_deref()) }.undo(pending, current, previous).await
@@ -109,13 +172,20 @@ impl Target<'_> {
             Kind::MysqlDualPassword { database } => {
                 mysql::DualPassword { server: &self.mysql(database.as_deref()) }.undo(pending, current, previous).await
             }
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).undo(pending, current, previous, &staged.fence).await,
-        }
+            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).undo(pending, current, previous, fence).await,
+            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
+        };
+        Ok(undone?)
     }
 
-    /// Whether the target accepts a value. Needs no administrator.
-    pub(super) async fn check(&self, current: &Credential) -> Result<(), Problem> {
-        match &self.strategy.kind {
+    /// Whether the target accepts the value of this version. Needs no administrator.
+    pub(super) async fn check(&self, version: &VersionId, current: &Payload) -> Result<(), Obstacle> {
+        if let Kind::Webhook { path, .. } = &self.strategy.kind {
+            let receiver = self.receiver(path);
+            return self.webhook(&receiver)?.check(version.as_str(), current).await;
+        }
+        let current = &Credential::of(current)?;
+        let accepted = match &self.strategy.kind {
             Kind::PostgresSingleUser { database } => postgres::SingleUser { server: &self.postgres(database) }.check(current).await,
             Kind::PostgresAlternatingUsers { database, alternation } => {
                 let Turns { base, twin } = &alternation.turns;
@@ -125,12 +195,14 @@ impl Target<'_> {
                 mysql::SingleUser { server: &self.mysql(database.as_deref()) }.check(current).await
             }
             Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).check(current).await,
-        }
+            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
+        };
+        Ok(accepted?)
     }
 
     /// The failure, which passes by itself if the password of the administrator is changing.
     pub(super) fn waits(&self, problem: Problem, failure: Failure) -> Failure {
-        let changing = self.administrator.as_ref().is_some_and(|administrator| administrator.staged);
+        let changing = matches!(&self.helper, Helper::Administrator(administrator) if administrator.staged);
         let class = if changing && problem == Refused::AdminRefused.into() { Class::Retry } else { failure.class };
         Failure { class, ..failure }
     }
@@ -144,7 +216,7 @@ impl Target<'_> {
         server: &'s postgres::Server,
         Turns { base, twin }: &'s Turns,
     ) -> Result<postgres::AlternatingUsers<'s>, Problem> {
-        let Administrator { credential, bound, .. } = self.administrator.as_ref().ok_or(Refused::AdminRefused)?;
+        let Helper::Administrator(Administrator { credential, bound, .. }) = &self.helper else { return Err(Refused::AdminRefused.into()) };
         Ok(postgres::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
     }
 
@@ -157,7 +229,20 @@ impl Target<'_> {
     }
 
     fn redis<'s>(&'s self, server: &'s redis::Server) -> redis::TwoPasswords<'s> {
-        let admin = self.administrator.as_ref().map(|Administrator { credential, bound, .. }| redis::Admin { credential, bound: *bound });
+        let admin = match &self.helper {
+            Helper::Administrator(Administrator { credential, bound, .. }) => Some(redis::Admin { credential, bound: *bound }),
+            _ => None,
+        };
         redis::TwoPasswords { server, admin }
+    }
+
+    fn receiver(&self, path: &str) -> webhook::Receiver {
+        webhook::Receiver { endpoint: self.endpoint.clone(), path: path.to_owned() }
+    }
+
+    fn webhook<'s>(&'s self, receiver: &'s webhook::Receiver) -> Result<Webhook<'s>, Problem> {
+        let Helper::Key(key) = &self.helper else { return Err(Refused::KeyUnusable.into()) };
+        let (namespace, name, uid) = &self.object;
+        Ok(Webhook { receiver, object: ObjectName { namespace, name, uid }, proof: Proof::Signature(key), now: self.now })
     }
 }

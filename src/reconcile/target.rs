@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::act::NewVersion;
+use super::dispatch::{Staged, may_have};
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
-use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Staged, Tried};
+use crate::strategy::webhook::Failure as Obstacle;
+use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Tried};
 use crate::value::Payload;
 use crate::version_id::VersionId;
 
@@ -44,18 +46,18 @@ impl Reconciler<'_> {
     ) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let failed = |problem| failure(want.object_ref(), strategy, Reason::ApplyFailed, problem, tried.last());
-        let pending = self.staged(at, version).await?.map_err(failed)?;
-        let current = self.credential(at, from).await?.map_err(failed)?;
+        let failed = |obstacle: &Obstacle| failure(want.object_ref(), strategy, Reason::ApplyFailed, obstacle, tried.last());
+        let pending = self.staged(at, version).await?;
+        let current = self.read(at, Selector::Version(from)).await?.value;
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
         let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
         let previous = match labelled.filter(|previous| ![version, from].contains(previous)) {
-            Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
+            Some(previous) => self.find(at, previous).await?.map(|read| read.value),
             None => None,
         };
         let target = self.target(want.object_ref(), strategy, &tried).await?;
-        let applied =
-            target.apply(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
+        let applied = target.apply(&pending, &current, previous.as_ref()).await;
+        let applied = applied.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
         let gap = applied == Applied::Now && strategy.replaces();
         self.applied_version = gap.then(|| (version.clone(), Instant::now()));
         tracing::info!(?applied, "the target accepts the staged version");
@@ -66,10 +68,10 @@ impl Reconciler<'_> {
     pub(super) async fn verify(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let failed = |problem| failure(want.object_ref(), strategy, Reason::VerifyFailed, problem, tried.last());
-        let pending = self.staged(at, version).await?.map_err(failed)?;
+        let pending = self.staged(at, version).await?;
         let target = self.target(want.object_ref(), strategy, &tried).await?;
-        target.verify(&pending).await.map_err(failed)?;
+        let verified = target.verify(&pending).await;
+        verified.map_err(|obstacle| failure(want.object_ref(), strategy, Reason::VerifyFailed, &obstacle, tried.last()))?;
         // The version becomes current next.
         self.target_verified(strategy);
         Ok(self.applied())
@@ -85,7 +87,10 @@ impl Reconciler<'_> {
         current: &VersionId,
     ) -> Result<Effect, Failure> {
         let recorded = seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
-        let strategy = recorded.or_else(|| want.strategy.clone()).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
+        // The key of the same receiver may have been corrected since then.
+        let corrected = recorded.as_ref().and_then(|recorded| want.strategy.clone().filter(|declared| declared.same_receiver(recorded)));
+        let strategy =
+            corrected.or(recorded).or_else(|| want.strategy.clone()).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
         let labelled = |label: &str| seen.secret.as_ref().and_then(|secret| secret.labels.get(label));
         let staged = Abandoned { version, current, previous: labelled(AWSPREVIOUS), last: labelled(ABANDONED_LABEL) };
         self.undo(want.object_ref(), &strategy, at, staged).await
@@ -105,27 +110,25 @@ impl Reconciler<'_> {
             return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message: message + &by_hand(at, staged.version) });
         }
         let tried = Tried::default();
-        let failed = |problem| {
-            let failure = failure(of, strategy, Reason::AbandonFailed, problem, tried.last());
+        let failed = |obstacle: &Obstacle| {
+            let failure = failure(of, strategy, Reason::AbandonFailed, obstacle, tried.last());
             Failure { message: failure.message + &by_hand(at, staged.version), ..failure }
         };
-        // A value that no target accepts was not applied.
-        if let Ok(pending) = self.staged(at, staged.version).await? {
-            let current = self.credential(at, staged.current).await?.map_err(failed)?;
-            if !pending.credential.is(&current) {
-                // A replica that was stopped could still apply the version: until another one is current, AWS keeps it.
-                if staged.last != Some(staged.version) {
-                    self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
-                }
-                let previous = match staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous)) {
-                    Some(previous) => self.find(at, previous).await?.and_then(|read| Credential::of(&read.value).ok()),
-                    None => None,
-                };
-                let target = self.target(of, strategy, &tried).await?;
-                let undone =
-                    target.undo(&pending, &current, previous.as_ref()).await.map_err(|problem| target.waits(problem, failed(problem)))?;
-                tracing::info!(?undone, "the target accepts the current version again");
+        let pending = self.staged(at, staged.version).await?;
+        let current = self.read(at, Selector::Version(staged.current)).await?.value;
+        if may_have(strategy, &pending.value, &current).map_err(|problem| failed(&problem.into()))? {
+            // A replica that was stopped could still apply the version: until another one is current, AWS keeps it.
+            if staged.last != Some(staged.version) {
+                self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
             }
+            let previous = match staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous)) {
+                Some(previous) => self.find(at, previous).await?.map(|read| read.value),
+                None => None,
+            };
+            let target = self.target(of, strategy, &tried).await?;
+            let undone = target.undo(&pending, &current, previous.as_ref()).await;
+            let undone = undone.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
+            tracing::info!(?undone, "the target accepts the current version again");
         }
         self.unstage(at, staged.version).await
     }
@@ -176,21 +179,15 @@ impl Reconciler<'_> {
         })
     }
 
-    pub(super) async fn credential(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Credential, Problem>, Failure> {
+    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
         let read = self.read(at, Selector::Version(version)).await?;
-        Ok(Credential::of(&read.value))
-    }
-
-    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Result<Staged, Problem>, Failure> {
-        let read = self.read(at, Selector::Version(version)).await?;
-        let fence = Fence { version: version.to_string(), created: read.created };
-        Ok(Credential::of(&read.value).map(|credential| Staged { credential, fence }))
+        Ok(Staged { fence: Fence { version: version.to_string(), created: read.created }, value: read.value })
     }
 }
 
 /// Whether the target could accept this value after that one.
 fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<(), Failure> {
-    let Some(strategy) = &want.strategy else { return Ok(()) };
+    let Some(strategy) = want.strategy.as_ref().filter(|strategy| strategy.needs_credential()) else { return Ok(()) };
     let invalid = |refused: Refused| Failure {
         class: Class::Invalid,
         reason: Reason::InvalidSpec,
@@ -220,7 +217,8 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
 }
 
 /// `tried`: the address that the name led to.
-fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Problem, tried: Option<IpAddr>) -> Failure {
+fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, obstacle: &Obstacle, tried: Option<IpAddr>) -> Failure {
+    let problem = obstacle.problem;
     let host = named(&strategy.server, problem, tried);
     // One user has one password, which may be the staged one if the server's answer was lost.
     let unsure = strategy.replaces();
@@ -238,8 +236,14 @@ fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, problem: Pro
         ),
         _ => format!("the current version stays, and the operator tries again: {retries}"),
     };
-    let message = format!("{host} {} ({}); {next}", problem.explanation(), problem.word());
+    let message = format!("{host} {} ({}); {next}", problem.explanation(), words(obstacle));
     Failure { class, reason, message }
+}
+
+/// The word of the target, and that of a receiver.
+pub(super) fn words(obstacle: &Obstacle) -> String {
+    let word = obstacle.problem.word();
+    obstacle.reason.as_ref().map_or_else(|| word.to_owned(), |reason| format!("{word}: {}", reason.as_str()))
 }
 
 /// The host, and if nothing answered, the address that was tried.
@@ -268,9 +272,9 @@ mod tests {
     fn the_servers_word_is_retried_rarely_and_the_networks_soon() {
         let want = with_strategy();
         let strategy = want.strategy.as_ref().unwrap();
-        let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, Refused::NotPermitted.into(), None);
+        let refused = failure(want.object_ref(), strategy, Reason::VerifyFailed, &Refused::NotPermitted.into(), None);
         assert_eq!((refused.class, refused.reason), (Class::Denied, Reason::VerifyFailed));
-        let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, Unknown::Timeout.into(), None);
+        let unknown = failure(want.object_ref(), strategy, Reason::ApplyFailed, &Unknown::Timeout.into(), None);
         assert_eq!((unknown.class, unknown.reason), (Class::Urgent, Reason::TargetUnreachable));
         assert!(!unknown.message.contains("stays") && unknown.message.contains("refuses the one in the Secret"), "{}", unknown.message);
         assert!(unknown.message.starts_with("db.shop.svc:5432 did not answer in time (Timeout)"), "{}", unknown.message);
@@ -281,7 +285,7 @@ mod tests {
         let want = with_strategy();
         let strategy = want.strategy.as_ref().unwrap();
         let says = |problem: Problem, tried: &str| {
-            failure(want.object_ref(), strategy, Reason::ApplyFailed, problem, Some(tried.parse().unwrap())).message
+            failure(want.object_ref(), strategy, Reason::ApplyFailed, &problem.into(), Some(tried.parse().unwrap())).message
         };
         for (tried, words) in [
             ("10.96.0.7", "db.shop.svc:5432 (address 10.96.0.7) cannot be reached (Unreachable); "),

@@ -4,6 +4,7 @@
 
 use crate::api::{
     AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedMysql, StagedPostgres, StagedRedis, StagedTarget,
+    StagedWebhook,
 };
 use crate::desired::SecretArn;
 use crate::version_id::VersionId;
@@ -71,10 +72,11 @@ fn aws(mut aws: AwsStatus) -> AwsStatus {
 
 /// A part of an address or of a certificate has no meaning.
 fn target(target: &StagedTarget) -> bool {
-    let (host, ca) = match target {
+    let (host, ca, longest) = match target {
         StagedTarget::Postgres(StagedPostgres { host, ca_bundle, .. })
         | StagedTarget::Mysql(StagedMysql { host, ca_bundle, .. })
-        | StagedTarget::Redis(StagedRedis { host, ca_bundle, .. }) => (host, ca_bundle),
+        | StagedTarget::Redis(StagedRedis { host, ca_bundle, .. }) => (host, ca_bundle, 253),
+        StagedTarget::Webhook(StagedWebhook { url, ca_bundle, .. }) => (url, ca_bundle, 2048),
     };
     let others = match target {
         StagedTarget::Postgres(StagedPostgres { database, alternating, .. }) => {
@@ -83,8 +85,9 @@ fn target(target: &StagedTarget) -> bool {
         }
         StagedTarget::Mysql(StagedMysql { database, .. }) => database.as_deref().is_none_or(|database| fits(database, 64)),
         StagedTarget::Redis(StagedRedis { admin_name, .. }) => admin_name.as_deref().is_none_or(|name| fits(name, 253)),
+        StagedTarget::Webhook(StagedWebhook { signing_key_name, .. }) => fits(signing_key_name, 253),
     };
-    others && fits(host, 253) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
+    others && fits(host, longest) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
 }
 
 /// As [`bounded`].

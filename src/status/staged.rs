@@ -58,6 +58,7 @@ pub(super) fn report(
             postgres: None,
             mysql: None,
             redis: None,
+            webhook: None,
         };
         staged.with_target(target)
     });

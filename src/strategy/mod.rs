@@ -46,14 +46,6 @@ impl Credential {
     }
 }
 
-/// A value that the target is to accept, and its version.
-pub struct Staged {
-    /// The value.
-    pub credential: Credential,
-    /// The version.
-    pub fence: Fence,
-}
-
 /// How the target came to accept a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {

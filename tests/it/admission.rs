@@ -190,6 +190,13 @@ fn valid() -> Vec<Value> {
                 "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "checkInterval": "0s",
             }},
         }),
+        json!({
+            "value": {"generate": {"token": {}}},
+            "rotation": {"schedule": "rate(1 day)", "webhook": {
+                "url": "https://rotate.shop.svc:8443/orders?of=app", "signingKeyRef": {"name": "key"},
+                "caBundle": "-----BEGIN CERTIFICATE-----", "checkInterval": "1h",
+            }},
+        }),
     ]
 }
 

@@ -173,7 +173,17 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         spec
     };
     let disabled = json!({"mode": "Disable", "caBundle": "-----BEGIN CERTIFICATE-----"});
+    let webhook = |more: Value| {
+        let mut spec = of("webhook", json!({"url": "https://rotate.shop.svc/a", "signingKeyRef": {"name": "key"}}));
+        spec["rotation"]["webhook"].as_object_mut().unwrap().remove("host");
+        spec["rotation"]["webhook"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
     let mut rows = vec![
+        (webhook(json!({"signingKeyRef": {"name": "tried"}})), "names this object itself"),
+        (webhook(json!({"url": "http://rotate.shop.svc/a"})), "spec.rotation.webhook.url"),
+        (webhook(json!({"caBundle": "ca.crt"})), "spec.rotation.webhook.caBundle"),
+        (webhook(json!({"checkInterval": "4m59s"})), "spec.rotation.webhook.checkInterval"),
         (of("redis", json!({"adminRef": {"name": "tried"}})), "names this object itself"),
         (of("mysql", json!({"directHost": "DB"})), "spec.rotation.mysql.directHost"),
         (of("mysql", json!({"directPort": 3306})), "requires directHost"),

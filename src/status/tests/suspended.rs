@@ -19,6 +19,7 @@ fn a_suspended_object_keeps_its_last_truth() {
             postgres: None,
             mysql: None,
             redis: None,
+            webhook: None,
         };
         RotatedSecretStatus { staged: Some(staged.with_target(Some(target))), ..live() }
     };

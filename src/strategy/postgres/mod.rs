@@ -10,11 +10,9 @@ mod session;
 mod single_user;
 mod sql;
 mod twin;
-mod users;
 mod wire;
 
 pub use alternating::AlternatingUsers;
 pub use fence::Fence;
 pub use server::Server;
 pub use single_user::SingleUser;
-pub use users::Users;

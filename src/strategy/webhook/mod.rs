@@ -4,12 +4,10 @@
 mod answer;
 mod body;
 mod exchange;
-mod location;
 mod signature;
 mod steps;
 
 pub use answer::{Failure, ReceiverReason};
 pub use body::ObjectName;
-pub use location::Location;
 pub use signature::SigningKey;
 pub use steps::{Proof, Receiver, Webhook};

@@ -55,3 +55,4 @@ mod targets;
 mod tenancy;
 mod untrusted;
 mod vanished;
+mod webhook;

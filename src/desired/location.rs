@@ -3,14 +3,14 @@
 use http::Uri;
 
 /// The parts of a URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Location {
     /// Name or address, an address of IPv6 without brackets.
-    pub host: String,
+    pub(super) host: String,
     /// Port; 443 if the URL has none.
-    pub port: u16,
+    pub(super) port: u16,
     /// Path and query.
-    pub path: String,
+    pub(super) path: String,
 }
 
 /// In bytes.
@@ -18,7 +18,7 @@ const LONGEST: usize = 2048;
 
 impl Location {
     /// `None`: it is no URL with `https`, or has a user, a password or a fragment.
-    pub fn parse(url: &str) -> Option<Self> {
+    pub(super) fn parse(url: &str) -> Option<Self> {
         let uri: Uri = Some(url).filter(|url| url.len() <= LONGEST && !url.contains('#'))?.parse().ok()?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
         if uri.scheme_str() != Some("https") {

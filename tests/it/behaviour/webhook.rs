@@ -1,0 +1,139 @@
+//! A value that the example receiver takes to its service: applied and verified before it becomes current and is mirrored.
+
+use anyhow::{Context as _, Result, ensure};
+use rotated_secrets::api::{ABANDONED_LABEL, ADOPT_BY, ALLOWED_HOSTS, Outcome};
+use serde_json::{Value, json};
+use testkit::receiver::Receiver;
+
+use super::stage::{HOUR, MINUTE, Stage};
+
+/// The password that the user has before.
+const OLD: &str = "theirs-canary-8wQ1";
+
+/// A receiver, an object with its signing key, and an object that it rotates.
+struct Scene {
+    stage: Stage,
+    receiver: Receiver,
+}
+
+impl Scene {
+    async fn new() -> Result<Self> {
+        let stage = Stage::new("webhook").await?;
+        stage.settled("key", json!({"value": {"plainText": {"type": "Bytes", "length": 32}}})).await?;
+        let key = stage.data("key").await?["value"].clone();
+        let receiver = Receiver::start(&key, &json!({"orders": OLD}).to_string())?;
+        let value = json!({"username": "orders", "password": OLD, "realm": "shop"}).to_string();
+        let tags = [(ADOPT_BY.to_owned(), format!("{}/app", stage.world.namespace))].into();
+        stage.external_writer().create(&stage.aws_name("app"), &value, &tags)?;
+        stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
+        Ok(Self { stage, receiver })
+    }
+
+    fn spec(&self) -> Value {
+        json!({
+            "aws": {"adoptionPolicy": "IfTagged"},
+            "value": {"data": {"username": "orders"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(12 hours)", "webhook": {
+                "url": format!("https://127.0.0.1:{}/rotate", self.receiver.port()),
+                "signingKeyRef": {"name": "key"},
+                "caBundle": self.receiver.ca(),
+                "checkInterval": "1h",
+            }},
+        })
+    }
+
+    /// Whether the service of the receiver accepts a password.
+    fn accepts(&self, password: &str) -> Result<bool> {
+        let users: Value = serde_json::from_str(&self.receiver.users()?)?;
+        Ok(users["orders"] == password)
+    }
+
+    async fn request(&self, token: &str) -> Result<()> {
+        self.stage.advance(MINUTE);
+        self.stage.world.request_rotation("app", token).await?;
+        self.stage.settle("app").await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_takes_each_value_to_its_service_before_pods_get_it() -> Result<()> {
+    let scene = Scene::new().await?;
+    let stage = &scene.stage;
+    stage.settled("app", scene.spec()).await?;
+    assert_eq!(stage.data("app").await?["password"], OLD, "an adopted password stays until a rotation is due");
+    scene.request("now").await?;
+    let requested = stage.data("app").await?["password"].clone();
+    ensure!(requested != OLD && scene.accepts(&requested)?, "{}", scene.receiver.log()?);
+    assert_eq!(stage.value("app")["realm"], "shop", "what is not declared stays");
+    stage.advance(12 * HOUR);
+    stage.settle("app").await?;
+    let scheduled = stage.data("app").await?["password"].clone();
+    ensure!(scheduled != requested && scene.accepts(&scheduled)?);
+    stage.world.check_agreement("app").await?;
+    stage.assert_silence("app").await?;
+    let log = scene.receiver.log()?;
+    ensure!(![OLD, &requested, &scheduled].iter().any(|password| log.contains(*password)), "a value is in the receiver's log");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_and_a_receiver_that_is_gone_change_nothing_and_are_told() -> Result<()> {
+    let scene = Scene::new().await?;
+    let stage = &scene.stage;
+    stage.settled("app", scene.spec()).await?;
+    stage.settled("other", json!({"value": {"plainText": {"type": "Bytes", "length": 32}}})).await?;
+    stage.settled("short", json!({"value": {"plainText": {"type": "Bytes", "length": 8}}})).await?;
+    let name = |name: &str| json!({"spec": {"rotation": {"webhook": {"signingKeyRef": {"name": name}}}}});
+    for (token, key, word) in
+        [("1", "other", "ReceiverUnauthorized"), ("2", "short", "KeyUnusable"), ("3", "absent", "does not exist in the namespace")]
+    {
+        stage.world.patch("app", name(key)).await?;
+        scene.request(token).await?;
+        stage.live("app", HOUR).await?;
+        let message = stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
+        ensure!(message.contains(word), "{key}: {message}");
+        assert_eq!(stage.data("app").await?["password"], OLD, "pods keep what works");
+    }
+    stage.world.patch("app", name("key")).await?;
+    stage.live("app", HOUR).await?;
+    let password = stage.data("app").await?["password"].clone();
+    ensure!(password != OLD && scene.accepts(&password)?, "the staged version is finished with the right key");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_refuses_later_is_told_and_a_deleted_object_leaves_no_staged_value() -> Result<()> {
+    let scene = Scene::new().await?;
+    let stage = &scene.stage;
+    stage.settled("app", scene.spec()).await?;
+    stage.external_writer().put_value(&stage.aws_name("app"), &json!({"username": "orders", "password": "not-theirs"}).to_string())?;
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    let message = stage.expect("app", "Rotated", "False", "TargetDiverged").await?;
+    ensure!(message.contains("ReceiverRefused: ") && !message.contains("not-theirs"), "{message}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_to_the_current_version_has_the_receiver_undo_what_is_staged() -> Result<()> {
+    let scene = Scene::new().await?;
+    let stage = &scene.stage;
+    stage.settled("app", scene.spec()).await?;
+    // The version is staged and cannot be applied.
+    stage.world.patch("app", json!({"spec": {"rotation": {"webhook": {"signingKeyRef": {"name": "absent"}}}}})).await?;
+    scene.request("now").await?;
+    stage.world.patch("app", json!({"spec": {"rotation": {"webhook": {"signingKeyRef": {"name": "key"}}}}})).await?;
+    let current = stage.world.aws_secret("app").unwrap().labels["AWSCURRENT"].clone();
+    stage.world.annotate("app", rotated_secrets::api::ROLLBACK, &format!("back:{current}")).await?;
+    stage.live("app", HOUR).await?;
+    let aws = stage.world.aws_secret("app").unwrap();
+    let told = stage.status("app").await?.conditions.iter().map(|condition| condition.message.clone()).collect::<Vec<_>>();
+    ensure!(!aws.labels.contains_key("AWSPENDING"), "{:?}: {told:?}", aws.labels);
+    let abandoned = aws.labelled(ABANDONED_LABEL).context("AWS keeps the abandoned version")?;
+    let value: Value = serde_json::from_str(abandoned.value().and_then(|value| value.as_str()).context("its value")?)?;
+    ensure!(!scene.accepts(value["password"].as_str().context("a password")?)? && scene.accepts(OLD)?);
+    assert_eq!(stage.status("app").await?.history.first().map(|entry| entry.outcome), Some(Outcome::Abandoned));
+    Ok(())
+}
