@@ -158,7 +158,8 @@ async fn until_ready<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> R
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn of_login(code: &str) -> Problem {
     match code {
-        "28P01" => Refused::PasswordRefused.into(),
+        // 08P01: PgBouncer, of a wrong password.
+        "28P01" | "08P01" => Refused::PasswordRefused.into(),
         // 42501: CONNECT on the database.
         "28000" | "42501" => Refused::LoginNotPermitted.into(),
         "3D000" => Refused::DatabaseNotFound.into(),

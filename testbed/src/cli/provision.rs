@@ -26,6 +26,12 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     if let Err(error) = postgres() {
         eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
     }
+    if postgres::pooler::find()?.is_none() {
+        let _lock = lock()?;
+        if let Err(error) = postgres::pooler::provision() {
+            eprintln!("no PgBouncer here: {error:#}; the test of a connection pooler fails");
+        }
+    }
     if let Err(error) = redis() {
         eprintln!("no Redis here: {error}; the tests that rotate a password in one fail");
     }

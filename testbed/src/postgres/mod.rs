@@ -1,6 +1,7 @@
 //! A real PostgreSQL server. The programs of this machine if it has them; else Debian's packages are unpacked into the cache, without installing
 //! anything.
 
+pub mod pooler;
 mod programs;
 mod server;
 

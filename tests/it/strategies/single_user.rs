@@ -4,7 +4,9 @@ use anyhow::Result;
 use rotated_secrets::strategy::postgres::SingleUser;
 use rotated_secrets::strategy::{Applied, Problem, Refused, Tls, Undone};
 
-use super::stand::{NEW, OLD, Stand, THIRD, credential, reached};
+use testkit::postgres::pooler::Pooler;
+
+use super::stand::{NEW, OLD, Stand, THIRD, by_address, credential, reached};
 
 #[tokio::test]
 async fn the_new_password_is_applied_once_and_the_old_one_is_refused_from_then_on() -> Result<()> {
@@ -32,6 +34,25 @@ async fn the_previous_password_serves_if_the_server_was_restored_and_a_fourth_on
     stand.reset("a password that AWS does not have")?;
     assert_eq!(stand.strategy().apply(&old, &new, Some(&third)).await, refused);
     assert_eq!(stand.accepted()?, Vec::<&str>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pooler_is_recognized_before_anything_changes_and_lets_the_check_through() -> Result<()> {
+    let stand = Stand::new("pooled")?;
+    let (old, new) = (stand.with(OLD), stand.with(NEW));
+    let pooler = Pooler::start(stand.postgres, "pooled", OLD)?;
+    let pooled = reached(&stand.server, |endpoint| {
+        by_address(endpoint);
+        (endpoint.port, endpoint.tls) = (pooler.port(), Tls::Disable);
+    });
+    let through = SingleUser { server: &pooled };
+    assert_eq!(through.check(&old).await, Ok(()));
+    assert_eq!(through.apply(&new, &old, None).await, Err(Problem::Refused(Refused::Pooler)));
+    assert_eq!(stand.accepted()?, [OLD]);
+    // What directHost is for: the server has the new password, and the pooler knows the old one only.
+    assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(through.check(&new).await, Err(Problem::Refused(Refused::PasswordRefused)));
     Ok(())
 }
 
