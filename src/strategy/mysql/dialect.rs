@@ -30,13 +30,20 @@ pub(super) fn of_login(code: u16) -> Problem {
     }
 }
 
+/// An option of the server, such as `read_only`, prevents the statement.
+pub(super) const OPTION_PREVENTS: u16 = 1290;
+
+/// The password after REPLACE is not the primary one of the user.
+pub(super) const NOT_THE_PRIMARY_PASSWORD: u16 = 3891;
+
 /// What an error of a statement means.
 pub(super) fn of_statement(code: u16) -> Problem {
     match code {
         1044 | 1142 | 1227 | 1396 | 1410 => Refused::NotPermitted.into(),
-        1290 | 1792 | 1836 => Refused::ReadOnly.into(),
+        OPTION_PREVENTS | 1792 | 1836 => Refused::ReadOnly.into(),
         1820 | 1862 => Refused::LoginNotPermitted.into(),
         3892 => Refused::CurrentPasswordRequired.into(),
+        NOT_THE_PRIMARY_PASSWORD => Refused::Superseded.into(),
         1205 | 1969 | 3024 => Unknown::Timeout.into(),
         _ => general(code),
     }
@@ -45,10 +52,10 @@ pub(super) fn of_statement(code: u16) -> Problem {
 fn general(code: u16) -> Problem {
     match code {
         1040 | 1203 | 1226 => Unknown::ConnectionLimit.into(),
-        // Shutdown, offline mode, out of memory or resources, killed.
-        1053 | 3032 | 1037 | 1041 | 1135 | 1317 | 1927 | 3169 => Unknown::ServerUnavailable.into(),
-        // Network errors that the server noticed.
-        1042 | 1043 | 1152..=1161 | 1184 => Unknown::ConnectionLost.into(),
+        // Shutdown, offline mode, out of memory, disk or other resources, killed, deadlock.
+        1053 | 3032 | 1021 | 1037 | 1041 | 1135 | 1213 | 1317 | 1927 | 3169 => Unknown::ServerUnavailable.into(),
+        // Network errors that the server noticed, and a session that was idle.
+        1042 | 1043 | 1152..=1161 | 1184 | 4031 => Unknown::ConnectionLost.into(),
         0 => Unknown::ProtocolViolation.into(),
         _ => Refused::Rejected.into(),
     }

@@ -1,11 +1,13 @@
 //! One user with two passwords: the one before keeps working until the next rotation. MySQL calls them the primary and the
-//! secondary one, and does not tell which of them a session has used.
+//! secondary one, and does not tell which of them a session has used. The old password is no fence here, since it keeps
+//! working: so each change names the primary password that it replaces, and MySQL compares and changes in one step. A replica
+//! that was stopped and wakes up late changes nothing.
 //! <https://dev.mysql.com/doc/refman/9.0/en/password-management.html#dual-passwords>
 
-use super::dialect::Dialect;
 use super::server::Server;
-use super::session::{Old, Session};
+use super::session::Old;
 use super::single_user::SingleUser;
+use crate::plaintext::Plaintext;
 use crate::strategy::single_user::{Accounts as _, WRONG, is_refused, log_in_with_an_older_one};
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
@@ -30,30 +32,27 @@ impl DualPassword<'_> {
             return Err(Refused::UserChanged.into());
         }
         let users = self.users();
-        let (mut session, applied) = match users.open(pending).await {
-            Ok(session) => (session, Applied::Already),
-            Err(WRONG) => (log_in_with_an_older_one(&users, current, previous).await?, Applied::Now),
+        let (mut session, accepted) = match users.open(pending).await {
+            Ok(session) => (session, true),
+            Err(WRONG) => (log_in_with_an_older_one(&users, current, previous).await?, false),
             Err(problem) => return Err(problem),
         };
-        if session.dialect == Dialect::MariaDb {
-            return Err(Refused::DualPasswordUnsupported.into());
-        }
         session.run_query(self.server.query.as_deref()).await?;
-        // Which password is the primary one is not known: an attempt may have ended before, or the staged one may be the
-        // secondary one because it was in use before. RETAIN keeps the primary one. So the current one becomes that first.
-        match session.set_password(&current.password, Old::Retained).await {
-            // A policy (password_history) forbids to set a password again. Then what is applied stays as it is, and otherwise
-            // the current one counts as the primary one.
-            Err(Problem::Refused(Refused::Rejected)) if applied == Applied::Already => {
-                session.close().await;
-                return Ok(Applied::Already);
-            }
-            Ok(()) | Err(Problem::Refused(Refused::Rejected)) => {}
-            Err(problem) => return Err(problem),
-        }
-        session.set_password(&pending.password, Old::Retained).await?;
+        let primary = if accepted { current.password.expose() } else { session.password().expose() };
+        let primary = Plaintext::from(primary.to_owned());
+        let replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
         session.close().await;
-        Ok(applied)
+        match replaced {
+            // Also if the staged one was the secondary one, because it was in use before.
+            Ok(true) => Ok(if accepted { Applied::Already } else { Applied::Now }),
+            // The primary one is not the current one: an attempt ended before, or a later one was set. A policy
+            // (password_history) speaks first, and forbids to set it again. In each case the server accepts it, and this attempt
+            // changes nothing.
+            Ok(false) | Err(Problem::Refused(Refused::Rejected)) if accepted => Ok(Applied::Already),
+            // What AWS has as current is the secondary one: somebody has set a later one.
+            Ok(false) => Err(Refused::Superseded.into()),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Makes sure, in a new session, that the server accepts `pending` and refuses another password, and that the user can
@@ -65,16 +64,13 @@ impl DualPassword<'_> {
         self.users().verify(pending).await
     }
 
-    /// Makes the server refuse `pending`, now and later, and accept `current`, both seen by a login. At most five logins. No
-    /// secondary password is left.
+    /// Makes the server refuse `pending`, now and later, and accept `current` as the primary password, both seen by a login. At
+    /// most five logins. If `current` is of another user, `previous` takes its place.
     ///
     /// # Errors
-    /// [`Refused::NoPasswordAccepted`] if it accepts none of them, [`Refused::CannotUndo`] if it still accepts `pending`, or
-    /// what else it answers.
+    /// [`Refused::NoPasswordAccepted`] if it accepts none of them, [`Refused::Superseded`] if the primary one is none of them,
+    /// [`Refused::CannotUndo`] if there is no other value of that user, or what else it answers.
     pub async fn undo(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Undone, Problem> {
-        if pending.user != current.user {
-            return self.users().undo(pending, current, previous).await;
-        }
         self.server.endpoint.within_a_step(self.withdraw(pending, current, previous)).await
     }
 
@@ -85,37 +81,58 @@ impl DualPassword<'_> {
         let users = self.users();
         let (mut session, done) = match users.open(pending).await {
             Ok(session) => (session, Undone::Now),
+            Err(WRONG) if pending.user != current.user => return Ok(Undone::Nothing),
             Err(WRONG) => (log_in_with_an_older_one(&users, current, previous).await?, Undone::Nothing),
             Err(problem) => return Err(problem),
         };
+        let same_user = |value: &&Credential| value.user == pending.user && !pending.is(value);
+        let Some(kept) = Some(current).filter(same_user).or(previous.filter(same_user)) else {
+            return Err(Refused::CannotUndo.into());
+        };
         session.end_other_changes().await?;
-        session.set_password(&current.password, Old::Replaced).await?;
-        discard_old(&mut session).await?;
+        let login = Plaintext::from(session.password().expose().to_owned());
+        if !session.replace_primary(&login, &kept.password, Old::Replaced).await? {
+            // The login was by the secondary one. It goes only if the other one is the one to keep.
+            if !session.replace_primary(&kept.password, &kept.password, Old::Replaced).await? {
+                return Err(Refused::Superseded.into());
+            }
+            session.discard_secondary().await?;
+        }
         session.close().await;
         is_refused(&users, pending).await?;
-        match users.open(current).await {
-            Ok(session) => session.close().await,
-            Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
-            Err(problem) => return Err(problem),
-        }
+        self.is_accepted(kept).await?;
         Ok(done)
     }
 
     /// Makes the server refuse `old`, which is the password before `current`, seen by a login.
     ///
     /// # Errors
-    /// [`Refused::CannotUndo`] if it still accepts `old`, or what else it answers.
+    /// [`Refused::Superseded`] if `current` is not the primary one, [`Refused::CannotUndo`] if the server still accepts `old`,
+    /// or what else it answers.
     pub async fn retire(&self, old: &Credential, current: &Credential) -> Result<(), Problem> {
         self.server
             .endpoint
             .within_a_step(async {
                 let users = self.users();
                 let mut session = users.open(current).await?;
-                discard_old(&mut session).await?;
+                // Otherwise the current one would go.
+                if !session.replace_primary(&current.password, &current.password, Old::Replaced).await? {
+                    return Err(Refused::Superseded.into());
+                }
+                session.discard_secondary().await?;
                 session.close().await;
                 is_refused(&users, old).await
             })
             .await
+    }
+
+    async fn is_accepted(&self, kept: &Credential) -> Result<(), Problem> {
+        match self.users().open(kept).await {
+            Ok(session) => session.close().await,
+            Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
+            Err(problem) => return Err(problem),
+        }
+        Ok(())
     }
 
     /// Whether the server accepts a value. One login.
@@ -129,8 +146,4 @@ impl DualPassword<'_> {
     fn users(&self) -> SingleUser<'_> {
         SingleUser { server: self.server }
     }
-}
-
-async fn discard_old(session: &mut Session) -> Result<(), Problem> {
-    session.run("ALTER USER USER() DISCARD OLD PASSWORD").await.map(drop)
 }

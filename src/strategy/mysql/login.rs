@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 use super::server::Server;
+use super::session::Rows;
 use super::wire::{Reader, Wire, error_code, short};
 use super::{dialect, scramble};
 use crate::strategy::dial::{Stream, dial};
@@ -204,14 +205,14 @@ fn of_plugin(name: &[u8]) -> Problem {
     }
 }
 
-/// Reads the answer to a statement, within a number of packets.
-pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<Vec<Vec<Option<String>>>, Problem> {
-    /// Packets in the answer to one statement.
-    const MOST_PACKETS: usize = 1000;
+/// Reads the answer to a statement, within a number of packets: rows, or the code of an error.
+pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<Result<Rows, u16>, Problem> {
+    /// Packets in the answer to one statement: the list of sessions has one for each.
+    const MOST_PACKETS: usize = 10_000;
     let first = wire.receive().await?;
     let columns = match first.first() {
-        Some(0x00) => return Ok(Vec::new()),
-        Some(0xff) => return Err(dialect::of_statement(error_code(&first))),
+        Some(0x00) => return Ok(Ok(Rows::new())),
+        Some(0xff) => return Ok(Err(error_code(&first))),
         // LOAD DATA LOCAL: the server asks for a file.
         Some(0xfb) | None => return Err(Unknown::ProtocolViolation.into()),
         Some(_) => Reader(&first).length().filter(|columns| (1..=100).contains(columns)).ok_or(Unknown::ProtocolViolation)?,
@@ -220,9 +221,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>
     for _ in 0..MOST_PACKETS {
         let packet = wire.receive().await?;
         match packet.first() {
-            Some(0xff) => return Err(dialect::of_statement(error_code(&packet))),
+            Some(0xff) => return Ok(Err(error_code(&packet))),
             // After the columns, and after the rows.
-            Some(0xfe) if packet.len() < 9 && described => return Ok(rows),
+            Some(0xfe) if packet.len() < 9 && described => return Ok(Ok(rows)),
             Some(0xfe) if packet.len() < 9 => described = true,
             // The columns.
             Some(_) if !described => {}

@@ -1,7 +1,7 @@
 //! One user with one password, by [the order of all servers](crate::strategy::single_user).
 
 use super::server::Server;
-use super::session::{Old, Session};
+use super::session::Session;
 use crate::plaintext::Plaintext;
 use crate::strategy::single_user::{self, Accounts, WRONG};
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
@@ -68,7 +68,7 @@ impl Accounts for SingleUser<'_> {
     }
 
     async fn set_password(&self, session: &mut Session, password: &Plaintext) -> Result<(), Problem> {
-        session.set_password(password, Old::Replaced).await
+        session.set_password(password).await
     }
 
     async fn end_other_attempts(&self, session: &mut Session) -> Result<(), Problem> {
@@ -76,9 +76,6 @@ impl Accounts for SingleUser<'_> {
     }
 
     async fn works(&self, session: &mut Session, credential: &Credential) -> Result<(), Problem> {
-        if session.user().await?.as_deref() != Some(credential.user.as_str()) {
-            return Err(Refused::WrongUser.into());
-        }
         session.run_query(self.server.query.as_deref()).await?;
         self.refuses_another(credential).await
     }
@@ -93,7 +90,8 @@ impl SingleUser<'_> {
     pub(super) async fn refuses_another(&self, credential: &Credential) -> Result<(), Problem> {
         let wrong = Plaintext::from(uuid::Uuid::new_v4().to_string());
         match self.open(&Credential { user: credential.user.clone(), password: wrong }).await {
-            Ok(_) => Err(Refused::PasswordNotRequired.into()),
+            // What the session works as is asked after the login.
+            Ok(_) | Err(Problem::Refused(Refused::WrongUser)) => Err(Refused::PasswordNotRequired.into()),
             Err(WRONG) => Ok(()),
             Err(problem) => Err(problem),
         }

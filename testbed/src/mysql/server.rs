@@ -193,10 +193,15 @@ impl MySql {
 
     /// Keeps a session of this user open for some seconds. Blocks.
     pub fn sleep_as(&self, user: &str, password: &str, seconds: u32) -> Result<()> {
+        self.sql_as(user, password, &format!("SELECT SLEEP({seconds})")).map(drop)
+    }
+
+    /// Runs SQL as this user and gives the rows. Blocks.
+    pub fn sql_as(&self, user: &str, password: &str, sql: &str) -> Result<String> {
         let mut client = self.client();
         client.args(["--host=127.0.0.1", &format!("--port={}", self.port), &format!("--user={user}")]);
-        client.args(["-e", &format!("SELECT SLEEP({seconds})")]).env("MYSQL_PWD", password);
-        run(&mut client).map(drop)
+        let output = run(client.args(["-e", sql]).env("MYSQL_PWD", password))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
     /// All that the server has logged, statements too.

@@ -190,10 +190,70 @@ async fn a_server_that_asks_for_no_password_proves_nothing() -> Result<()> {
     let mysql = MySql::start_with(Kind::MariaDb, &["--skip-grant-tables", "--skip-networking=OFF"])?;
     let server = server(&mysql);
     let strategy = SingleUser { server: &server };
-    assert_eq!(strategy.check(&credential("app", NEW)).await, Ok(()), "it accepts everything");
+    let answer = strategy.check(&credential("app", NEW)).await;
+    assert_eq!(answer, Err(Problem::Refused(Refused::WrongUser)), "it accepts everything, as nobody");
     let answer = strategy.verify(&credential("app", NEW)).await;
     let expected = [Refused::PasswordNotRequired, Refused::WrongUser].map(|refused| Err(refused.into()));
     assert!(expected.contains(&answer), "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_account_of_another_name_is_never_changed() -> Result<()> {
+    for kind in Kind::ALL {
+        let mysql = MySql::start(kind)?;
+        // The more exact host comes first, so the login leads to the anonymous account.
+        mysql.sql("CREATE USER app IDENTIFIED BY 'right'; CREATE USER ''@'127.0.0.1' IDENTIFIED BY 'anonymous'")?;
+        let server = server(&mysql);
+        let strategy = SingleUser { server: &server };
+        let (anonymous, new) = (credential("app", "anonymous"), credential("app", NEW));
+        let wrong_user = Problem::Refused(Refused::WrongUser);
+        assert_eq!(strategy.check(&anonymous).await, Err(wrong_user), "{kind:?}");
+        assert_eq!(strategy.apply(&new, &anonymous, None).await, Err(wrong_user), "{kind:?}");
+        assert!(mysql.accepts("app", "anonymous")? && !mysql.accepts("app", NEW)?, "{kind:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_declared_query_cannot_change_how_the_next_password_is_read() -> Result<()> {
+    for mut stand in Stand::both("with_query")? {
+        let (old, new) = (stand.with(OLD), stand.with(NEW));
+        // The new password has a backslash.
+        stand.server.query = Some("SET SESSION sql_mode = '', SESSION character_set_client = 'latin1'".to_owned());
+        assert_eq!(stand.single().apply(&new, &old, None).await, Ok(Applied::Now));
+        assert_eq!(stand.accepted()?, [NEW]);
+        stand.server.query = Some("SELECT UNHEX('ff00')".to_owned());
+        assert_eq!(stand.single().verify(&new).await, Ok(()), "bytes that are no text");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn passwords_of_every_kind_are_set_as_they_are() -> Result<()> {
+    for stand in Stand::both("any_password")? {
+        let mut current = OLD.to_owned();
+        for next in ["'; DROP USER x; --", "na\u{ef}ve \u{30d1}\u{30b9}", "x", &"long".repeat(60), "back\\slash\t tab \"", "%_\\%\\'"] {
+            let (before, after) = (stand.with(&current), stand.with(next));
+            assert_eq!(stand.single().apply(&after, &before, None).await, Ok(Applied::Now), "{next}");
+            assert!(stand.mysql.accepts(&stand.user, next)?, "{next}");
+            current = next.to_owned();
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_undo_passes_over_statements_of_the_application_of_any_length() -> Result<()> {
+    for stand in Stand::both("long_statement")? {
+        let (mysql, long) = (stand.mysql, format!("SELECT SLEEP(3), '{}'", "x".repeat(100_000)));
+        let running = tokio::task::spawn_blocking(move || mysql.sql_as("long_statement", OLD, &long));
+        while !stand.sql("SHOW PROCESSLIST")?.contains("SELECT SLEEP(3), 'xxx") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(stand.single().undo(&stand.with(NEW), &stand.with(OLD), None).await, Ok(Undone::Nothing));
+        running.await??;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use rotated_secrets::strategy::{Applied, Problem, Refused, Undone};
 use testkit::mysql::Kind;
 
 use super::mysql_stand::Stand;
-use super::stand::{NEW, OLD, THIRD};
+use super::stand::{NEW, OLD, THIRD, credential};
 
 fn stand(user: &str) -> Result<Stand> {
     let stand = Stand::new(Kind::MySql, user)?;
@@ -68,5 +68,54 @@ async fn a_missing_privilege_and_a_server_without_two_passwords_are_told() -> Re
     let stand = Stand::new(Kind::MariaDb, "dual_denied")?;
     assert_eq!(stand.dual().apply(&new, &old, None).await, Err(Problem::Refused(Refused::DualPasswordUnsupported)));
     assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_wakes_up_late_takes_no_password_back() -> Result<()> {
+    let stand = stand("dual_late")?;
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(stand.dual().apply(&third, &new, Some(&old)).await, Ok(Applied::Now));
+    // It has read the values of the rotation before, and its password still logs in.
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Already));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    let superseded = Problem::Refused(Refused::Superseded);
+    assert_eq!(stand.dual().undo(&new, &old, None).await, Err(superseded));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    assert_eq!(stand.dual().retire(&old, &new).await, Err(superseded));
+    assert_eq!(stand.accepted()?, [NEW, THIRD], "the secondary password is the one that it holds for the current one");
+    // Another person has set a password that AWS does not have.
+    stand.sql("ALTER USER dual_late IDENTIFIED BY 'of another person' RETAIN CURRENT PASSWORD")?;
+    assert_eq!(stand.dual().apply(&new, &third, None).await, Err(superseded));
+    assert_eq!(stand.accepted()?, [THIRD]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_staged_value_is_withdrawn_also_if_the_current_one_is_of_another_user() -> Result<()> {
+    let stand = stand("dual_other")?;
+    let (old, new, other) = (stand.with(OLD), stand.with(NEW), credential("another_user", THIRD));
+    assert_eq!(stand.dual().undo(&new, &other, Some(&old)).await, Ok(Undone::Nothing));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    for previous in [None, Some(&new), Some(&other)] {
+        assert_eq!(stand.dual().undo(&new, &other, previous).await, Err(Problem::Refused(Refused::CannotUndo)));
+        assert_eq!(stand.accepted()?, [OLD, NEW]);
+    }
+    assert_eq!(stand.dual().undo(&new, &other, Some(&old)).await, Ok(Undone::Now));
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_policy_that_forbids_to_set_a_password_again_takes_none_away() -> Result<()> {
+    let stand = stand("dual_policy")?;
+    stand.sql("ALTER USER dual_policy PASSWORD HISTORY 5")?;
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Already), "a lost answer");
+    assert_eq!(stand.dual().apply(&third, &new, None).await, Ok(Applied::Now));
+    assert_eq!(stand.dual().undo(&third, &new, None).await, Err(Problem::Refused(Refused::Rejected)));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
     Ok(())
 }
