@@ -238,6 +238,10 @@ async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<Shown> {
 }
 
 async fn any_one_or_two_crashes_lead_to_the_same_end(story: &Story) -> Result<()> {
+    if let Some(obstacle) = (story.obstacle)() {
+        println!("{}: {obstacle}", story.name);
+        return Ok(());
+    }
     let started = std::time::Instant::now();
     let shown = campaign(story, |_| {}).await?;
     println!("{}: {} crash plans, {:.0?}", story.name, shown.plans, started.elapsed());

@@ -28,6 +28,18 @@ impl Kind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::MySql, Self::MariaDb];
 
+    /// Those that are here. MySQL is none of this Debian release, and unstable may not have it today: then a sentence says so,
+    /// and the tests go on without it. MariaDB is expected everywhere.
+    pub fn here() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|kind| kind.obstacle().inspect(|why| eprintln!("{why}")).is_none()).collect()
+    }
+
+    /// Why tests go on without this one; `None`: they need it.
+    pub fn obstacle(self) -> Option<String> {
+        (self == Self::MySql && find(self).is_ok_and(|found| found.is_none()))
+            .then(|| "no MySQL here: Debian's unstable suite did not have it; what the tests do with MySQL is not tried".to_owned())
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::MySql => "MySQL",

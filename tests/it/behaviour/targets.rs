@@ -19,6 +19,12 @@ enum Server {
     Redis,
 }
 
+impl Server {
+    fn is_here(&self) -> bool {
+        !matches!(self, Self::MySql(kind, _) if kind.obstacle().is_some())
+    }
+}
+
 /// A user, an AWS secret with its password, and the spec of an object that may adopt it.
 struct Scene {
     stage: Stage,
@@ -115,7 +121,7 @@ const SERVERS: [(Server, &str); 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_cause_changes_the_password_in_the_server_before_pods_get_it() -> Result<()> {
-    for (server, user) in SERVERS {
+    for (server, user) in SERVERS.into_iter().filter(|(server, _)| server.is_here()) {
         let scene = Scene::new(server, user).await?;
         let stage = &scene.stage;
         stage.settled("app", scene.spec()?).await?;
@@ -151,7 +157,10 @@ async fn a_password_that_another_client_changed_is_seen_by_the_check_and_nothing
         (Server::MySql(Kind::MariaDb, "SingleUser"), "check_maria"),
         (Server::MySql(Kind::MySql, "DualPassword"), "check_dual"),
         (Server::Redis, "check_redis"),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(server, _)| server.is_here())
+    {
         let scene = Scene::new(server, user).await?;
         let stage = &scene.stage;
         stage.settled("app", scene.spec()?).await?;
@@ -175,7 +184,10 @@ async fn a_version_that_cannot_be_verified_is_taken_back_in_the_server() -> Resu
         (Kind::MySql, "SingleUser", "back_single"),
         (Kind::MariaDb, "SingleUser", "back_maria"),
         (Kind::MySql, "DualPassword", "back_dual"),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(kind, ..)| kind.obstacle().is_none())
+    {
         let scene = Scene::new(Server::MySql(kind, users), user).await?;
         let stage = &scene.stage;
         let mysql = MySql::shared(kind)?;

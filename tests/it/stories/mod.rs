@@ -75,6 +75,8 @@ pub(crate) struct Story {
     pub(crate) versions: &'static [usize],
     /// What else must hold at the end.
     pub(crate) check: Part,
+    /// Why the story cannot be told on this machine; `None`: it can.
+    pub(crate) obstacle: fn() -> Option<String>,
 }
 
 /// Happens once, before the operator's first write of this kind after the cause.
@@ -98,6 +100,7 @@ impl Story {
             writes: &[],
             versions: &[1],
             check: |case| case.in_use().map(|end| end.map(drop)).boxed(),
+            obstacle: || None,
         }
     }
 

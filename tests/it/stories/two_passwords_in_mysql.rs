@@ -16,6 +16,7 @@ pub(crate) static STORY: Story = Story {
     writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
     versions: &[2],
     check: |case| check(case).boxed(),
+    obstacle: || Kind::MySql.obstacle(),
     ..Story::of("two-passwords-in-mysql")
 };
 
