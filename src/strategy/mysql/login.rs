@@ -6,8 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 use super::server::Server;
-use super::session::Rows;
-use super::wire::{Reader, Wire, error_code, short};
+use super::wire::{Reader, Rows, Wire, error_code, short};
 use super::{dialect, scramble};
 use crate::strategy::dial::{Stream, dial};
 use crate::strategy::tls::{self, Tls};

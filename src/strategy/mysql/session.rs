@@ -8,6 +8,7 @@ use super::login::{Connection, Stored, answer, login};
 use super::scramble::native_hash;
 use super::server::Server;
 use super::sql::literal;
+use super::wire::Rows;
 use crate::plaintext::Plaintext;
 use crate::strategy::{Credential, Problem, Refused, Unknown};
 
@@ -16,9 +17,6 @@ const QUERY: u8 = 0x03;
 /// After this time without a statement the server ends the session: shorter than the time in which another replica takes
 /// over, so that a process that was stopped cannot go on with it. In seconds.
 const IDLE: u32 = 5;
-
-/// The rows of an answer.
-pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 /// A session of a user.
 pub(in crate::strategy) struct Session {

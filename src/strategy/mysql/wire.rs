@@ -11,6 +11,9 @@ const LARGEST_PACKET: usize = 64 * 1024;
 /// How much a server may send in one session.
 const LARGEST_SESSION: usize = 1024 * 1024;
 
+/// The rows of an answer.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
+
 /// A connection that carries packets.
 pub(super) struct Wire<S> {
     stream: S,

@@ -63,7 +63,7 @@ async fn what_was_applied_can_be_undone_and_what_was_not_is_left_alone() -> Resu
 
 #[tokio::test]
 async fn a_change_that_waits_for_a_lock_is_ended_before_it_can_be_carried_out_after_the_undo() -> Result<()> {
-    for kind in Kind::ALL {
+    for kind in Kind::here() {
         // Nobody else waits for the lock.
         let mysql = Arc::new(MySql::start(kind)?);
         mysql.sql(&format!("CREATE USER app IDENTIFIED BY '{}'", OLD.replace('\'', "''")))?;
@@ -98,7 +98,7 @@ async fn waits(mysql: &MySql) {
 
 #[tokio::test]
 async fn only_a_certificate_that_is_valid_gets_a_login() -> Result<()> {
-    for kind in Kind::ALL {
+    for kind in Kind::here() {
         let mysql = MySql::start(kind)?;
         mysql.sql("CREATE USER app IDENTIFIED BY 'right'")?;
         let app = credential("app", "right");
@@ -156,7 +156,7 @@ async fn a_user_that_may_not_log_in_is_told_from_a_wrong_password_and_from_a_lim
 
 #[tokio::test]
 async fn all_connections_taken_a_read_only_server_and_one_that_was_killed_change_nothing() -> Result<()> {
-    for kind in Kind::ALL {
+    for kind in Kind::here() {
         let mysql = Arc::new(MySql::start(kind)?);
         mysql.sql("CREATE USER app IDENTIFIED BY 'right'; CREATE USER narrow IDENTIFIED BY 'right' WITH MAX_USER_CONNECTIONS 1")?;
         let server = server(&mysql);
@@ -200,7 +200,7 @@ async fn a_server_that_asks_for_no_password_proves_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn an_account_of_another_name_is_never_changed() -> Result<()> {
-    for kind in Kind::ALL {
+    for kind in Kind::here() {
         let mysql = MySql::start(kind)?;
         // The more exact host comes first, so the login leads to the anonymous account.
         mysql.sql("CREATE USER app IDENTIFIED BY 'right'; CREATE USER ''@'127.0.0.1' IDENTIFIED BY 'anonymous'")?;

@@ -15,7 +15,7 @@ async fn the_privileges_of_the_page_are_enough_and_each_is_needed() -> Result<()
     let sql = PAGE.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).context("a block of SQL")?;
     let (user, privilege) = sql.trim().split_once('\n').context("two statements")?;
     let (old, new) = (credential("orders", "changed-by-the-first-rotation"), credential("orders", NEW));
-    for kind in Kind::ALL {
+    for kind in Kind::here() {
         let mysql = MySql::shared(kind)?;
         mysql.sql("DROP USER IF EXISTS orders")?;
         mysql.sql(user)?;

@@ -178,7 +178,7 @@ fn rows(after: &[Vec<u8>]) -> Vec<u8> {
 async fn no_answer_to_a_statement_gets_a_file_or_memory_or_is_believed() -> Result<()> {
     let row = b"\x059.7.0\x01\x31\x05app@%\xfb";
     let endless: Vec<u8> = (7..=255).chain(0..=255).cycle().take(60_000).flat_map(|number| packet(number, row)).collect();
-    let large: Vec<u8> = (7..40).flat_map(|number| packet(number, &[b"\xfd\xf0\xff\0".as_slice(), &[b'x'; 65_520]].concat())).collect();
+    let large: Vec<u8> = (7..40).flat_map(|number| packet(number, &[b"\xfd\xf0\xff\0".as_slice(), &vec![b'x'; 65_520]].concat())).collect();
     let table: [(&str, Vec<u8>, Problem); 13] = [
         ("a file of the operator", packet(1, b"\xfb/var/run/secrets/kubernetes.io/serviceaccount/token"), VIOLATION),
         ("no rows", packet(1, b"\0\0\0\x02\0\0\0"), VIOLATION),

@@ -28,8 +28,8 @@ impl Stand {
     }
 
     /// The same on both servers.
-    pub(super) fn both(user: &str) -> Result<[Self; 2]> {
-        Ok([Self::new(Kind::MySql, user)?, Self::new(Kind::MariaDb, user)?])
+    pub(super) fn both(user: &str) -> Result<Vec<Self>> {
+        Kind::here().into_iter().map(|kind| Self::new(kind, user)).collect()
     }
 
     pub(super) fn sql(&self, sql: &str) -> Result<String> {

@@ -42,11 +42,11 @@ async fn a_pooler_is_recognized_before_anything_changes_and_lets_the_check_throu
     let stand = Stand::new("pooled")?;
     let (old, new) = (stand.with(OLD), stand.with(NEW));
     let pooler = Pooler::start(stand.postgres, "pooled", OLD)?;
-    let pooled = reached(&stand.server, |endpoint| {
+    let server = reached(&stand.server, |endpoint| {
         by_address(endpoint);
         (endpoint.port, endpoint.tls) = (pooler.port(), Tls::Disable);
     });
-    let through = SingleUser { server: &pooled };
+    let through = SingleUser { server: &server };
     assert_eq!(through.check(&old).await, Ok(()));
     assert_eq!(through.apply(&new, &old, None).await, Err(Problem::Refused(Refused::Pooler)));
     assert_eq!(stand.accepted()?, [OLD]);
