@@ -154,6 +154,10 @@ fn check_fields(schema: &Value) -> Result<()> {
     ensure!(found.len() > 40, "the fields are found: {found:?}");
     // An option of passwords, which takes true or false.
     found.retain(|field| field != "excludeurlunsafe");
+    // That of a webhook: a host, which is one of the namespace or allowed by the administrator. No other field is a URL.
+    if let Some(webhook) = found.iter().position(|field| field == "url") {
+        found.remove(webhook);
+    }
     for forbidden in ["namespace", "configmap", "endpoint", "url", "rolearn", "secretref", "caprovider"] {
         ensure!(!found.iter().any(|field| field.contains(forbidden)), "{forbidden} in {found:?}");
     }
