@@ -16,7 +16,7 @@ pub struct WebhookSpec {
     /// or address that the annotation rotated-secrets.io/allowed-hosts on the Namespace allows. It is not confidential.
     #[schemars(length(min = 9, max = 2048))]
     #[x_kube(validation = Rule::new(r"self.matches('^https://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?(/[!$-~]*)?$')").message(
-        "url: use https, a host in lower case, and no user, query of secrets or fragment, such as https://rotate.shop.svc:8443/orders"
+        "url: use https, a host in lower case, and no user name or fragment, such as https://rotate.shop.svc:8443/orders"
     ))]
     pub url: String,
     /// RotatedSecret of the namespace whose value is the key that requests are signed with: the field signingKey, or the whole

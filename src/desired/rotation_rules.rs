@@ -111,7 +111,7 @@ fn of_webhook(webhook: &WebhookSpec) -> Option<&'static str> {
     let rules = [
         (
             Location::parse(&webhook.url).is_none_or(|location| !is_host(&location.host)),
-            ".url: use https, a host in lower case, and no user, query of secrets or fragment, such as https://rotate.shop.svc:8443/orders",
+            ".url: use https, a host in lower case, and no user name or fragment, such as https://rotate.shop.svc:8443/orders",
         ),
         (
             check_interval(&webhook.check_interval).is_err(),

@@ -61,7 +61,7 @@ pub enum Kind {
     /// The two passwords of one user in Redis. `admin`: the RotatedSecret of the administrator; `None`: the user itself.
     RedisTwoPasswords { admin: Option<String> },
     /// What a receiver takes to a target of its own. `key`: the RotatedSecret with the key that requests are signed with.
-    Webhook { url: String, path: String, key: String },
+    Webhook { url: String, key: String },
 }
 
 /// Two users that take turns, and who changes their passwords.
@@ -223,6 +223,12 @@ impl Strategy {
         self.pooler.as_ref().unwrap_or(&self.server)
     }
 
+    /// The path of the receiver; `None`: there is none.
+    pub fn path(&self) -> Option<String> {
+        let Kind::Webhook { url, .. } = &self.kind else { return None };
+        Location::parse(url).map(|location| location.path)
+    }
+
     /// Whether both are the same URL of a receiver.
     pub fn same_receiver(&self, other: &Self) -> bool {
         matches!((&self.kind, &other.kind), (Kind::Webhook { url: one, .. }, Kind::Webhook { url: other, .. }) if one == other)
@@ -272,8 +278,7 @@ impl Kind {
             },
             StagedTarget::Redis(StagedRedis { admin_name, .. }) => Self::RedisTwoPasswords { admin: admin_name.clone() },
             StagedTarget::Webhook(StagedWebhook { url, signing_key_name, .. }) => {
-                let path = Location::parse(url).unwrap_or_default().path;
-                Self::Webhook { url: url.clone(), path, key: signing_key_name.clone() }
+                Self::Webhook { url: url.clone(), key: signing_key_name.clone() }
             }
         }
     }

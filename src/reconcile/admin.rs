@@ -1,5 +1,6 @@
-//! The administrator of a target: another RotatedSecret of the namespace. Its value is read from AWS as its own reconcile
-//! would read it, with its own identity and the same proofs, and it is sent to no other server than its object names.
+//! The administrator of a target, and the key of a receiver: another RotatedSecret of the namespace. Its value is read from AWS
+//! as its own reconcile would read it, with its own identity and the same proofs. An administrator's is sent to no other server
+//! than its object names, and a key is sent nowhere.
 
 use kube::ResourceExt as _;
 
@@ -8,7 +9,7 @@ use crate::api::condition::Reason;
 use crate::api::{ALLOWED_HOSTS, RotatedSecret, TlsMode};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
-use crate::desired::{Desired, Strategy, glob_allows, is_subdomain};
+use crate::desired::{Desired, Kind, Strategy, glob_allows, is_subdomain};
 use crate::failure::Failure;
 use crate::kubernetes::object;
 use crate::plan;
@@ -23,9 +24,13 @@ impl Reconciler<'_> {
         let unusable = |why: String| unusable("adminRef", admin, target, &why);
         let Some(named) = names(&found, target, namespace) else {
             let host = target.host_and_port();
+            // A server of Redis learns the password, so the administrator has to say how it is verified.
+            let other_way = match target.kind {
+                Kind::RedisTwoPasswords { .. } => String::new(),
+                _ => format!(", or set the annotation {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here"),
+            };
             return Err(unusable(format!(
-                "does not name the host {host}: declare the same host, port and tls in its spec.rotation.{}, or set the annotation \
-                 {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here",
+                "does not name the host {host}: declare the same host, port and tls in its spec.rotation.{}{other_way}",
                 target.field()
             )));
         };

@@ -116,7 +116,7 @@ fn diverged(
             "pods hold a password that the server refuses, and the operator does not set it back: set the user's password to that of the \
              current version, or put the value that the server accepts in AWS ({put})"
         ),
-        Problem::Refused(Refused::LoginNotPermitted | Refused::DatabaseNotFound) => {
+        Problem::Refused(Refused::LoginNotPermitted | Refused::DatabaseNotFound | Refused::ReceiverRefused) => {
             "new logins of pods can fail in the same way".to_owned()
         }
         _ => "whether it accepts the password is not known, and a rotation would fail".to_owned(),

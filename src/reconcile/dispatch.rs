@@ -100,104 +100,43 @@ impl Reconciler<'_> {
 impl Target<'_> {
     /// Makes the target accept the staged value. `previous`: a value that a server restored from a backup may have.
     pub(super) async fn apply(&self, staged: &Staged, current: &Payload, previous: Option<&Payload>) -> Result<Applied, Obstacle> {
-        if let Kind::Webhook { path, .. } = &self.strategy.kind {
-            let receiver = self.receiver(path);
-            return self.webhook(&receiver)?.apply(&staged.fence.version, &staged.value, current, previous).await;
+        let Staged { value, fence } = staged;
+        match self.driver()? {
+            Driver::Receiver(receiver) => self.webhook(&receiver)?.apply(&fence.version, value, current, previous).await,
+            Driver::Users(users) => {
+                let previous = previous.and_then(|previous| Credential::of(previous).ok());
+                Ok(users.apply(&Credential::of(value)?, &Credential::of(current)?, previous.as_ref(), fence).await?)
+            }
         }
-        let (pending, current) = (&Credential::of(&staged.value)?, &Credential::of(current)?);
-        let previous = previous.and_then(|previous| Credential::of(previous).ok());
-        let (previous, fence) = (previous.as_ref(), &staged.fence);
-        let applied = match &self.strategy.kind {
-            Kind::PostgresSingleUser { database } => {
-                postgres::SingleUser { server: &self.postgres(database) }.apply(pending, current, previous).await
-            }
-            Kind::PostgresAlternatingUsers { database, alternation } => {
-                let server = self.postgres(database);
-                self.two_users(&server, &alternation.turns)?.apply(pending, current, fence).await
-            }
-            Kind::MysqlSingleUser { database } => {
-                mysql::SingleUser { server: &self.mysql(database.as_deref()) }.apply(pending, current, previous).await
-            }
-            Kind::MysqlDualPassword { database } => {
-                mysql::DualPassword { server: &self.mysql(database.as_deref()) }.apply(pending, current, previous).await
-            }
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).apply(pending, current, previous, fence).await,
-            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
-        };
-        Ok(applied?)
     }
 
     /// Makes sure, in a new session, that the target accepts it and that the user can work.
     pub(super) async fn verify(&self, staged: &Staged) -> Result<(), Obstacle> {
-        if let Kind::Webhook { path, .. } = &self.strategy.kind {
-            let receiver = self.receiver(path);
-            return self.webhook(&receiver)?.verify(&staged.fence.version, &staged.value).await;
+        match self.driver()? {
+            Driver::Receiver(receiver) => self.webhook(&receiver)?.verify(&staged.fence.version, &staged.value).await,
+            Driver::Users(users) => Ok(users.verify(&Credential::of(&staged.value)?).await?),
         }
-        let pending = &Credential::of(&staged.value)?;
-        let verified = match &self.strategy.kind {
-            Kind::PostgresSingleUser { database } => postgres::SingleUser { server: &self.postgres(database) }.verify(pending).await,
-            Kind::PostgresAlternatingUsers { database, alternation } => {
-                let server = self.postgres(database);
-                self.two_users(&server, &alternation.turns)?.verify(pending).await
-            }
-            Kind::MysqlSingleUser { database } => mysql::SingleUser { server: &self.mysql(database.as_deref()) }.verify(pending).await,
-            Kind::MysqlDualPassword { database } => mysql::DualPassword { server: &self.mysql(database.as_deref()) }.verify(pending).await,
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).verify(pending).await,
-            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
-        };
-        Ok(verified?)
     }
 
     /// Makes the target refuse it and accept the current value. `previous`: a value that the target has if another writer put
     /// the current one in AWS only.
     pub(super) async fn undo(&self, staged: &Staged, current: &Payload, previous: Option<&Payload>) -> Result<Undone, Obstacle> {
-        if let Kind::Webhook { path, .. } = &self.strategy.kind {
-            let receiver = self.receiver(path);
-            return self.webhook(&receiver)?.undo(&staged.fence.version, &staged.value, current, previous).await;
+        let Staged { value, fence } = staged;
+        match self.driver()? {
+            Driver::Receiver(receiver) => self.webhook(&receiver)?.undo(&fence.version, value, current, previous).await,
+            Driver::Users(users) => {
+                let previous = previous.and_then(|previous| Credential::of(previous).ok());
+                Ok(users.undo(&Credential::of(value)?, &Credential::of(current)?, previous.as_ref(), fence).await?)
+            }
         }
-        let (pending, current) = (&Credential::of(&staged.value)?, &Credential::of(current)?);
-        let previous = previous.and_then(|previous| Credential::of(previous).ok());
-        let (previous, fence) = (previous.as_ref(), &staged.fence);
-        let undone = match &self.strategy.kind {
-            Kind::PostgresSingleUser { database } => {
-                postgres::SingleUser { server: &self.postgres(database) }.undo(pending, current, previous).await
-            }
-            Kind::PostgresAlternatingUsers { database, alternation } => {
-                let server = self.postgres(database);
-                self.two_users(&server, &alternation.turns)?.undo(pending, fence, current, previous).await
-            }
-            Kind::MysqlSingleUser { database } => {
-                mysql::SingleUser { server: &self.mysql(database.as_deref()) }.undo(pending, current, previous).await
-            }
-            Kind::MysqlDualPassword { database } => {
-                mysql::DualPassword { server: &self.mysql(database.as_deref()) }.undo(pending, current, previous).await
-            }
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).undo(pending, current, previous, fence).await,
-            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
-        };
-        Ok(undone?)
     }
 
     /// Whether the target accepts the value of this version. Needs no administrator.
     pub(super) async fn check(&self, version: &VersionId, current: &Payload) -> Result<(), Obstacle> {
-        if let Kind::Webhook { path, .. } = &self.strategy.kind {
-            let receiver = self.receiver(path);
-            return self.webhook(&receiver)?.check(version.as_str(), current).await;
+        match self.driver()? {
+            Driver::Receiver(receiver) => self.webhook(&receiver)?.check(version.as_str(), current).await,
+            Driver::Users(users) => Ok(users.check(&Credential::of(current)?).await?),
         }
-        let current = &Credential::of(current)?;
-        let accepted = match &self.strategy.kind {
-            Kind::PostgresSingleUser { database } => postgres::SingleUser { server: &self.postgres(database) }.check(current).await,
-            Kind::PostgresAlternatingUsers { database, alternation } => {
-                let Turns { base, twin } = &alternation.turns;
-                postgres::AlternatingUsers::check(&self.postgres(database), [base, twin], current).await
-            }
-            Kind::MysqlSingleUser { database } | Kind::MysqlDualPassword { database } => {
-                mysql::SingleUser { server: &self.mysql(database.as_deref()) }.check(current).await
-            }
-            Kind::RedisTwoPasswords { .. } => self.redis(&self.redis_server()).check(current).await,
-            Kind::Webhook { .. } => Err(Refused::KeyUnusable.into()),
-        };
-        Ok(accepted?)
     }
 
     /// The failure, which passes by itself if the password of the administrator is changing.
@@ -207,37 +146,25 @@ impl Target<'_> {
         Failure { class, ..failure }
     }
 
-    fn postgres(&self, database: &str) -> postgres::Server {
-        postgres::Server { endpoint: self.endpoint.clone(), database: database.to_owned(), query: self.strategy.query.clone() }
-    }
-
-    fn two_users<'s>(
-        &'s self,
-        server: &'s postgres::Server,
-        Turns { base, twin }: &'s Turns,
-    ) -> Result<postgres::AlternatingUsers<'s>, Problem> {
-        let Helper::Administrator(Administrator { credential, bound, .. }) = &self.helper else { return Err(Refused::AdminRefused.into()) };
-        Ok(postgres::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
-    }
-
-    fn mysql(&self, database: Option<&str>) -> mysql::Server {
-        mysql::Server { endpoint: self.endpoint.clone(), database: database.map(str::to_owned), query: self.strategy.query.clone() }
-    }
-
-    fn redis_server(&self) -> redis::Server {
-        redis::Server { endpoint: self.endpoint.clone() }
-    }
-
-    fn redis<'s>(&'s self, server: &'s redis::Server) -> redis::TwoPasswords<'s> {
-        let admin = match &self.helper {
-            Helper::Administrator(Administrator { credential, bound, .. }) => Some(redis::Admin { credential, bound: *bound }),
+    fn driver(&self) -> Result<Driver<'_>, Problem> {
+        let (endpoint, query) = (self.endpoint.clone(), self.strategy.query.clone());
+        let administrator = match &self.helper {
+            Helper::Administrator(administrator) => Some(administrator),
             _ => None,
         };
-        redis::TwoPasswords { server, admin }
-    }
-
-    fn receiver(&self, path: &str) -> webhook::Receiver {
-        webhook::Receiver { endpoint: self.endpoint.clone(), path: path.to_owned() }
+        Ok(Driver::Users(match &self.strategy.kind {
+            Kind::PostgresSingleUser { database } => Users::Postgres(postgres::Server { endpoint, database: database.clone(), query }),
+            Kind::PostgresAlternatingUsers { database, alternation } => {
+                Users::PostgresPair(postgres::Server { endpoint, database: database.clone(), query }, &alternation.turns, administrator)
+            }
+            Kind::MysqlSingleUser { database } => Users::Mysql(mysql::Server { endpoint, database: database.clone(), query }),
+            Kind::MysqlDualPassword { database } => Users::MysqlDual(mysql::Server { endpoint, database: database.clone(), query }),
+            Kind::RedisTwoPasswords { .. } => Users::Redis(redis::Server { endpoint }, administrator),
+            Kind::Webhook { .. } => {
+                let path = self.strategy.path().ok_or(Refused::ReceiverMissing)?;
+                return Ok(Driver::Receiver(webhook::Receiver { endpoint, path }));
+            }
+        }))
     }
 
     fn webhook<'s>(&'s self, receiver: &'s webhook::Receiver) -> Result<Webhook<'s>, Problem> {
@@ -245,4 +172,91 @@ impl Target<'_> {
         let (namespace, name, uid) = &self.object;
         Ok(Webhook { receiver, object: ObjectName { namespace, name, uid }, proof: Proof::Signature(key), now: self.now })
     }
+}
+
+/// What calls the target.
+enum Driver<'a> {
+    /// For any value.
+    Receiver(webhook::Receiver),
+    /// For a value with a user and a password.
+    Users(Users<'a>),
+}
+
+/// Whose password changes, in which server.
+enum Users<'a> {
+    Postgres(postgres::Server),
+    PostgresPair(postgres::Server, &'a Turns, Option<&'a Administrator>),
+    Mysql(mysql::Server),
+    MysqlDual(mysql::Server),
+    Redis(redis::Server, Option<&'a Administrator>),
+}
+
+impl Users<'_> {
+    async fn apply(
+        &self,
+        pending: &Credential,
+        current: &Credential,
+        previous: Option<&Credential>,
+        fence: &Fence,
+    ) -> Result<Applied, Problem> {
+        match self {
+            Self::Postgres(server) => postgres::SingleUser { server }.apply(pending, current, previous).await,
+            Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.apply(pending, current, fence).await,
+            Self::Mysql(server) => mysql::SingleUser { server }.apply(pending, current, previous).await,
+            Self::MysqlDual(server) => mysql::DualPassword { server }.apply(pending, current, previous).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).apply(pending, current, previous, fence).await,
+        }
+    }
+
+    async fn verify(&self, pending: &Credential) -> Result<(), Problem> {
+        match self {
+            Self::Postgres(server) => postgres::SingleUser { server }.verify(pending).await,
+            Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.verify(pending).await,
+            Self::Mysql(server) => mysql::SingleUser { server }.verify(pending).await,
+            Self::MysqlDual(server) => mysql::DualPassword { server }.verify(pending).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).verify(pending).await,
+        }
+    }
+
+    async fn undo(
+        &self,
+        pending: &Credential,
+        current: &Credential,
+        previous: Option<&Credential>,
+        fence: &Fence,
+    ) -> Result<Undone, Problem> {
+        match self {
+            Self::Postgres(server) => postgres::SingleUser { server }.undo(pending, current, previous).await,
+            Self::PostgresPair(server, turns, administrator) => {
+                pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
+            }
+            Self::Mysql(server) => mysql::SingleUser { server }.undo(pending, current, previous).await,
+            Self::MysqlDual(server) => mysql::DualPassword { server }.undo(pending, current, previous).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).undo(pending, current, previous, fence).await,
+        }
+    }
+
+    async fn check(&self, current: &Credential) -> Result<(), Problem> {
+        match self {
+            Self::Postgres(server) => postgres::SingleUser { server }.check(current).await,
+            Self::PostgresPair(server, Turns { base, twin }, _) => postgres::AlternatingUsers::check(server, [base, twin], current).await,
+            Self::Mysql(server) => mysql::SingleUser { server }.check(current).await,
+            Self::MysqlDual(server) => mysql::DualPassword { server }.check(current).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).check(current).await,
+        }
+    }
+}
+
+fn pair<'s>(
+    server: &'s postgres::Server,
+    Turns { base, twin }: &'s Turns,
+    administrator: Option<&'s Administrator>,
+) -> Result<postgres::AlternatingUsers<'s>, Problem> {
+    let Administrator { credential, bound, .. } = administrator.ok_or(Refused::AdminRefused)?;
+    Ok(postgres::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
+}
+
+fn two_passwords<'s>(server: &'s redis::Server, administrator: Option<&'s Administrator>) -> redis::TwoPasswords<'s> {
+    let admin = administrator.map(|Administrator { credential, bound, .. }| redis::Admin { credential, bound: *bound });
+    redis::TwoPasswords { server, admin }
 }

@@ -1,4 +1,4 @@
-//! One user with one password, whatever the server is: in which order passwords are tried, and what a change, its
+//! One user with one password, in any kind of server: in which order passwords are tried, and what a change, its
 //! verification and its withdrawal consist of. Between the change in the server and the write of the mirror, new logins with
 //! the mirrored password fail.
 
@@ -98,12 +98,14 @@ pub(super) async fn undo<A: Accounts>(
     accounts.set_password(&mut session, &current.password).await?;
     accounts.close(session).await;
     is_refused(accounts, pending).await?;
-    match accounts.open(current).await {
-        Ok(session) => accounts.close(session).await,
-        Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
-        Err(problem) => return Err(problem),
-    }
+    is_accepted(accounts, current).await?;
     Ok(done)
+}
+
+/// Whether the server accepts a value. One login.
+pub(super) async fn check<A: Accounts>(accounts: &A, current: &Credential) -> Result<(), Problem> {
+    accounts.close(accounts.open(current).await?).await;
+    Ok(())
 }
 
 /// Another writer put a value of another user, which the server need not have. The user of `pending` gets `previous` back.
@@ -128,6 +130,14 @@ pub(super) async fn is_refused<A: Accounts>(accounts: &A, pending: &Credential) 
         Ok(_) => Err(Refused::CannotUndo.into()),
         Err(WRONG) => Ok(()),
         Err(problem) => Err(problem),
+    }
+}
+
+/// Makes sure that the server accepts what it is to have again.
+pub(super) async fn is_accepted<A: Accounts>(accounts: &A, kept: &Credential) -> Result<(), Problem> {
+    match check(accounts, kept).await {
+        Err(WRONG) => Err(Refused::NoPasswordAccepted.into()),
+        answer => answer,
     }
 }
 

@@ -265,6 +265,17 @@ pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     Ok(ports)
 }
 
+/// Starts a server on ports that are free now. Another process may take one in between, so there is a second and a third try.
+/// `start` ends what it has begun if it fails. Blocks.
+pub fn on_free_ports<const N: usize>(mut start: impl FnMut([u16; N]) -> Result<()>) -> Result<()> {
+    for _ in 0..2 {
+        if start(free_ports()?).is_ok() {
+            return Ok(());
+        }
+    }
+    start(free_ports()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use super::server::Server;
 use super::session::Old;
 use super::single_user::SingleUser;
 use crate::plaintext::Plaintext;
-use crate::strategy::single_user::{Accounts as _, WRONG, is_refused, log_in_with_an_older_one};
+use crate::strategy::single_user::{Accounts as _, WRONG, is_accepted, is_refused, log_in_with_an_older_one};
 use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 
 /// The strategy for one user with two passwords.
@@ -22,7 +22,7 @@ impl DualPassword<'_> {
     /// Makes the server accept `pending` as the primary password and `current` as the secondary one. At most three logins.
     ///
     /// # Errors
-    /// The server's refusal, or that its answer is not known. The server accepts `current` in either case.
+    /// The server's refusal, or that its answer is not known. The server accepts `current` in either case, if it did before.
     pub async fn apply(&self, pending: &Credential, current: &Credential, previous: Option<&Credential>) -> Result<Applied, Problem> {
         self.server.endpoint.within_a_step(self.make_primary(pending, current, previous)).await
     }
@@ -49,7 +49,7 @@ impl DualPassword<'_> {
             // (password_history) speaks first, and forbids to set it again. In each case the server accepts it, and this attempt
             // changes nothing.
             Ok(false) | Err(Problem::Refused(Refused::Rejected)) if accepted => Ok(Applied::Already),
-            // What AWS has as current is the secondary one: somebody has set a later one.
+            // What AWS has as current is the secondary one: another client has set a later one.
             Ok(false) => Err(Refused::Superseded.into()),
             Err(problem) => Err(problem),
         }
@@ -100,7 +100,7 @@ impl DualPassword<'_> {
         }
         session.close().await;
         is_refused(&users, pending).await?;
-        self.is_accepted(kept).await?;
+        is_accepted(&users, kept).await?;
         Ok(done)
     }
 
@@ -124,15 +124,6 @@ impl DualPassword<'_> {
                 is_refused(&users, old).await
             })
             .await
-    }
-
-    async fn is_accepted(&self, kept: &Credential) -> Result<(), Problem> {
-        match self.users().open(kept).await {
-            Ok(session) => session.close().await,
-            Err(WRONG) => return Err(Refused::NoPasswordAccepted.into()),
-            Err(problem) => return Err(problem),
-        }
-        Ok(())
     }
 
     /// Whether the server accepts a value. One login.

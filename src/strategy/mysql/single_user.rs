@@ -46,13 +46,7 @@ impl SingleUser<'_> {
     /// # Errors
     /// Why not, or that it is not known.
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
-        self.server
-            .endpoint
-            .within_a_step(async {
-                self.open(current).await?.close().await;
-                Ok(())
-            })
-            .await
+        self.server.endpoint.within_a_step(single_user::check(self, current)).await
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::programs::{Installed, Kind, find};
 use crate::packages::run;
-use crate::process::{ProcessGroup, free_ports};
+use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
@@ -59,17 +59,11 @@ impl MySql {
         let mut server = Self { kind, installed, group: ProcessGroup::new("mysql-")?, authority: Authority::new()?, port: 0, options };
         server.initialize()?;
         server.place(Certificate::Good)?;
-        // Another process may take the port in between, so there is a second and a third try.
-        let mut last = None;
-        for _ in 0..3 {
-            [server.port] = free_ports()?;
-            match server.run() {
-                Ok(()) => return Ok(server),
-                Err(error) => last = Some(error),
-            }
-            server.group.stop(NAME, Duration::ZERO)?;
-        }
-        Err(last.unwrap_or_else(|| anyhow!("{} did not start", kind.name())))
+        on_free_ports(|[port]| {
+            server.port = port;
+            server.run().or_else(|error| server.group.stop(NAME, Duration::ZERO).and(Err(error)))
+        })?;
+        Ok(server)
     }
 
     fn data(&self) -> PathBuf {

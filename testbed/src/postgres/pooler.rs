@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Postgres;
 use crate::packages::{self, Archive, Packages, Programs, entries, known, run};
-use crate::process::{ProcessGroup, free_ports};
+use crate::process::{ProcessGroup, on_free_ports};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const NAME: &str = "pgbouncer";
@@ -29,9 +29,17 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one that knows this user and password, and waits until it listens. Blocks.
     pub fn start(server: &Postgres, user: &str, password: &str) -> Result<Self> {
+        let mut started = None;
+        on_free_ports(|[port]| {
+            started = Some(Self::at(port, server, user, password)?);
+            Ok(())
+        })?;
+        started.context("PgBouncer did not start")
+    }
+
+    fn at(port: u16, server: &Postgres, user: &str, password: &str) -> Result<Self> {
         let programs = find()?.context(MISSING)?;
         let group = ProcessGroup::new("pgbouncer-")?;
-        let [port] = free_ports()?;
         let dir = group.dir();
         let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
         let users = dir.join("users.txt");

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::programs::{MISSING, find};
 use crate::packages::{Programs, run};
-use crate::process::{ProcessGroup, free_ports};
+use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
@@ -57,17 +57,11 @@ impl Postgres {
         let authority = Authority::new()?;
         let mut server = Self { group, programs, authority, port: 0, as_nobody };
         server.initialize()?;
-        // Another process may take the port in between, so there is a second and a third try.
-        let mut last = None;
-        for _ in 0..3 {
-            [server.port] = free_ports()?;
-            match server.run() {
-                Ok(()) => return Ok(server),
-                Err(error) => last = Some(error),
-            }
-            server.group.stop(NAME, Duration::ZERO)?;
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("PostgreSQL did not start")))
+        on_free_ports(|[port]| {
+            server.port = port;
+            server.run().or_else(|error| server.group.stop(NAME, Duration::ZERO).and(Err(error)))
+        })?;
+        Ok(server)
     }
 
     /// A program of PostgreSQL, as the user that owns the data.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::programs::{MISSING, find};
 use crate::packages::Programs;
-use crate::process::{ProcessGroup, free_ports};
+use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
@@ -72,18 +72,12 @@ impl Redis {
         let group = ProcessGroup::new("redis-")?;
         let mut server = Self { group, programs, authority: Authority::new()?, setup, port: 0, plain: 0 };
         fs::write(server.path("ca.crt"), server.ca())?;
-        // Another process may take a port in between, so there is a second and a third try.
-        let mut last = None;
-        for _ in 0..3 {
-            [server.port, server.plain] = free_ports()?;
+        on_free_ports(|[port, plain]| {
+            (server.port, server.plain) = (port, plain);
             server.configure()?;
-            match server.run() {
-                Ok(()) => return Ok(server),
-                Err(error) => last = Some(error),
-            }
-            server.group.stop(NAME, Duration::ZERO)?;
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("Redis did not start")))
+            server.run().or_else(|error| server.group.stop(NAME, Duration::ZERO).and(Err(error)))
+        })?;
+        Ok(server)
     }
 
     fn path(&self, name: &str) -> PathBuf {

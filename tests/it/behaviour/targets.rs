@@ -1,11 +1,14 @@
 //! The password of a user in real servers of MySQL, MariaDB and Redis: changed there and verified before it becomes current
 //! and is mirrored.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::api::{ABANDONED_LABEL, ADOPT_BY, ALLOWED_HOSTS, Cause, Outcome, ROLLBACK};
 use serde_json::{Value, json};
 use testkit::mysql::{Kind, MySql};
 use testkit::redis::Redis;
+use tokio::net::TcpListener;
 
 use super::stage::{HOUR, MINUTE, Stage};
 
@@ -164,12 +167,12 @@ async fn a_password_that_another_client_changed_is_seen_by_the_check_and_nothing
         let scene = Scene::new(server, user).await?;
         let stage = &scene.stage;
         stage.settled("app", scene.spec()?).await?;
-        scene.reset("somebody-elses")?;
+        scene.reset("another-clients")?;
         stage.advance(HOUR);
         stage.settle("app").await?;
         let message = stage.expect("app", "Rotated", "False", "TargetDiverged").await?;
-        ensure!(message.contains("PasswordRefused") && !message.contains("somebody"), "{message}");
-        ensure!(scene.accepts("somebody-elses")?, "{user}: nothing is set back");
+        ensure!(message.contains("PasswordRefused") && !message.contains("another-clients"), "{message}");
+        ensure!(scene.accepts("another-clients")?, "{user}: nothing is set back");
         scene.reset(OLD)?;
         stage.advance(HOUR);
         stage.settle("app").await?;
@@ -213,5 +216,51 @@ async fn a_version_that_cannot_be_verified_is_taken_back_in_the_server() -> Resu
         assert_eq!(status.history.first().map(|entry| entry.outcome), Some(Outcome::Abandoned), "{user}");
         assert_eq!(status.staged, None, "{user}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_the_administrator_does_not_allow_is_not_connected_to() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let stage = Stage::new("target").await?;
+    for (name, target) in [
+        ("mysql", json!({"mysql": {"host": "127.0.0.1", "port": port}})),
+        ("redis", json!({"redis": {"host": "127.0.0.1", "port": port}})),
+        ("webhook", json!({"webhook": {"url": format!("https://127.0.0.1:{port}/"), "signingKeyRef": {"name": "key"}}})),
+        // One of the two is allowed.
+        (
+            "pooled",
+            json!({"postgres": {"host": "127.0.0.1", "port": port, "directHost": "127.0.0.2", "directPort": port, "database": "a"}}),
+        ),
+        ("direct", json!({"mysql": {"host": "127.0.0.2", "port": port, "directHost": "127.0.0.1", "directPort": port}})),
+    ] {
+        stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.2:*"})).await?;
+        let value = json!({"username": "app", "password": OLD}).to_string();
+        let tags = [(ADOPT_BY.to_owned(), format!("{}/{name}", stage.world.namespace))].into();
+        stage.external_writer().create(&stage.aws_name(name), &value, &tags)?;
+        let mut rotation = json!({"schedule": "rate(12 hours)"});
+        rotation.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        stage
+            .world
+            .create(
+                name,
+                json!({
+                    "aws": {"adoptionPolicy": "IfTagged"},
+                    "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+                    "rotation": rotation,
+                }),
+            )
+            .await?;
+        stage.settle(name).await?;
+        stage.advance(HOUR);
+        stage.world.request_rotation(name, "now").await?;
+        stage.settle(name).await?;
+        let message = stage.expect(name, "Rotated", "False", "HostNotAllowed").await?;
+        ensure!(message.contains(ALLOWED_HOSTS) && message.contains("127.0.0.1"), "{name}: {message}");
+        assert_eq!(stage.versions(name), 1, "{name}: nothing is staged");
+    }
+    let nobody = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    ensure!(nobody.is_err(), "a connection was made");
     Ok(())
 }

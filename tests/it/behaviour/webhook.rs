@@ -77,7 +77,7 @@ async fn a_receiver_takes_each_value_to_its_service_before_pods_get_it() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_and_a_receiver_that_is_gone_change_nothing_and_are_told() -> Result<()> {
+async fn a_key_that_is_wrong_short_or_absent_changes_nothing_and_is_told() -> Result<()> {
     let scene = Scene::new().await?;
     let stage = &scene.stage;
     stage.settled("app", scene.spec()).await?;
@@ -102,7 +102,7 @@ async fn another_key_and_a_receiver_that_is_gone_change_nothing_and_are_told() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_service_refuses_later_is_told_and_a_deleted_object_leaves_no_staged_value() -> Result<()> {
+async fn what_the_service_refuses_later_is_told_without_the_value() -> Result<()> {
     let scene = Scene::new().await?;
     let stage = &scene.stage;
     stage.settled("app", scene.spec()).await?;

@@ -104,6 +104,17 @@ impl Story {
         }
     }
 
+    /// An object with a target, whose rotation is requested: the new version is staged, applied, verified and promoted.
+    pub(crate) const fn of_target(name: &'static str) -> Self {
+        Self {
+            cause: |case| case.request("now").boxed(),
+            steps: &["Apply", "MoveLabel", "Promote", "Put", "ReplaceMirror", "Settle", "Verify"],
+            writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
+            versions: &[2],
+            ..Self::of(name)
+        }
+    }
+
     /// Whether all that happens in the story are writes that pass the barrier. Statements in the credential's server do not, nor
     /// do a function of AWS and an interference.
     pub(crate) fn passes_barrier(&self) -> bool {

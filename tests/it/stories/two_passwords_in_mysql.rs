@@ -11,13 +11,9 @@ use super::{Case, Story};
 
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange(case).boxed(),
-    cause: |case| case.request("now").boxed(),
-    steps: &["Apply", "MoveLabel", "Promote", "Put", "ReplaceMirror", "Settle", "Verify"],
-    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue", "UpdateSecretVersionStage"],
-    versions: &[2],
     check: |case| check(case).boxed(),
     obstacle: || Kind::MySql.obstacle(),
-    ..Story::of("two-passwords-in-mysql")
+    ..Story::of_target("two-passwords-in-mysql")
 };
 
 async fn arrange(case: &Case) -> Result<()> {

@@ -15,7 +15,7 @@ use super::stand::{NEW, OLD, hash, reached, server, version};
 
 const VIOLATION: Problem = Problem::Unknown(Unknown::ProtocolViolation);
 
-/// A server that answers each command with the next of these, whatever the command is, and then nothing. Gives what it heard.
+/// A server that answers each command with the next of these, for any command, and then nothing. Gives what it heard.
 async fn scripted(replies: Vec<Vec<u8>>) -> Result<(Server, Arc<Mutex<Vec<Vec<u8>>>>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
