@@ -53,7 +53,7 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     verified: bool,
     end_point: Option<Vec<u8>>,
 ) -> Result<(), Problem> {
-    let (code, request) = next(wire).await?;
+    let (code, request) = next(wire, of_login).await?;
     let password = credential.password.expose().as_bytes();
     match code {
         // Nothing was asked for.
@@ -68,7 +68,7 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
         10 => scram(wire, &request, (password, proof), verified, end_point).await?,
         _ => return Err(Refused::AuthenticationUnsupported.into()),
     }
-    match next(wire).await? {
+    match next(wire, of_proof).await? {
         (0, _) => Ok(()),
         _ => Err(Unknown::ProtocolViolation.into()),
     }
@@ -99,7 +99,7 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let mut scram = ScramSha256::new(password, binding);
     wire.send(|buffer| frontend::sasl_initial_response(mechanism, scram.message(), buffer)).await?;
-    let (11, challenge) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
+    let (11, challenge) = next(wire, of_login).await? else { return Err(Unknown::ProtocolViolation.into()) };
     if how != Proof::Any && iterations(&challenge).is_none_or(|count| count < FEWEST_ITERATIONS) {
         return Err(Refused::WeakAuthentication.into());
     }
@@ -109,7 +109,7 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
         .map_err(|_| Unknown::ProtocolViolation)?
         .map_err(|_| Unknown::ProtocolViolation)?;
     wire.send(|buffer| frontend::sasl_response(scram.message(), buffer)).await?;
-    let (12, proof) = next(wire).await? else { return Err(Unknown::ProtocolViolation.into()) };
+    let (12, proof) = next(wire, of_proof).await? else { return Err(Unknown::ProtocolViolation.into()) };
     // A server that cannot prove it is not the one that the password is for.
     scram.finish(&proof).map_err(|_| Unknown::ProtocolViolation.into())
 }
@@ -119,8 +119,8 @@ fn iterations(challenge: &[u8]) -> Option<u32> {
     std::str::from_utf8(challenge).ok()?.split(',').find_map(|attribute| attribute.strip_prefix("i="))?.parse().ok()
 }
 
-/// The next message about authentication: its code, and the rest.
-async fn next<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(u32, Vec<u8>), Problem> {
+/// The next message about authentication: its code, and the rest. `refusal`: what an error means at this moment.
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, refusal: fn(&str) -> Problem) -> Result<(u32, Vec<u8>), Problem> {
     for _ in 0..MOST_MESSAGES {
         let Message { tag, body } = wire.receive().await?;
         match tag {
@@ -128,7 +128,7 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(
                 let (code, rest) = take(&body).ok_or(Unknown::ProtocolViolation)?;
                 return Ok((u32::from_be_bytes(code), rest.to_vec()));
             }
-            b'E' => return Err(of_login(&sqlstate(&body))),
+            b'E' => return Err(refusal(&sqlstate(&body))),
             // A notice, or that the server knows no newer protocol.
             b'N' | b'v' => {}
             _ => return Err(Unknown::ProtocolViolation.into()),
@@ -158,13 +158,21 @@ async fn until_ready<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> R
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn of_login(code: &str) -> Problem {
     match code {
-        // 08P01: PgBouncer, of a wrong password.
-        "28P01" | "08P01" => Refused::PasswordRefused.into(),
+        "28P01" => Refused::PasswordRefused.into(),
         // 42501: CONNECT on the database.
         "28000" | "42501" => Refused::LoginNotPermitted.into(),
         "3D000" => Refused::DatabaseNotFound.into(),
         "53300" => Unknown::ConnectionLimit.into(),
         _ => general(code),
+    }
+}
+
+/// What an error means that answers a proof of the password.
+fn of_proof(code: &str) -> Problem {
+    match code {
+        // PgBouncer, of a wrong password. It says the same of other things at other moments.
+        "08P01" => Refused::PasswordRefused.into(),
+        _ => of_login(code),
     }
 }
 
@@ -226,6 +234,8 @@ mod tests {
         ];
         for (code, login, statement) in table {
             assert_eq!((of_login(code), of_statement(code)), (login, statement), "{code}");
+            let proof = if code == "08P01" { Refused::PasswordRefused.into() } else { login };
+            assert_eq!(of_proof(code), proof, "{code}");
         }
     }
 }
