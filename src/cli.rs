@@ -89,8 +89,8 @@ pub struct RunArgs {
     /// Use the FIPS endpoints of AWS (same as AWS_USE_FIPS_ENDPOINT).
     #[arg(long, env = "ROTATED_SECRETS_AWS_USE_FIPS_ENDPOINT")]
     aws_use_fips_endpoint: bool,
-    /// Allow objects to use the IAM role of a ServiceAccount in their namespace for AWS calls
-    /// (spec.aws.serviceAccountRef). Requires additional RBAC: deploy/optional/service-accounts.yaml.
+    /// Allow objects to use the IAM role of a ServiceAccount in their namespace for AWS calls (spec.aws.serviceAccountRef),
+    /// and a token of one for the receiver of a webhook (spec.rotation.webhook.serviceAccountToken). Requires additional RBAC: deploy/optional/service-accounts.yaml.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_SERVICE_ACCOUNT_IDENTITY")]
     allow_service_account_identity: bool,
     /// Use the role of the node for AWS calls, from the EC2 instance metadata service (IMDS), if there are no other

@@ -16,6 +16,7 @@ use crate::value::Layout;
 use crate::version_id::VersionIds;
 
 mod arn;
+mod audience;
 mod generators;
 mod glob;
 pub mod key;
@@ -36,6 +37,7 @@ mod token;
 mod versions;
 
 pub use arn::SecretArn;
+pub use audience::is_for_receiver;
 pub use glob::{glob_allows, glob_allows_arn};
 pub use lambda_rotation::{LambdaRotation, Rules};
 pub use model::{Delivery, Desired, Rotation, Target};
@@ -44,7 +46,7 @@ pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
 use schema::Violations;
 pub use settings::{Setting, Settings};
-pub use strategy::{Alternation, Kind, Strategy, TargetServer};
+pub use strategy::{Alternation, Kind, ReceiverProof, Strategy, TargetServer};
 pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};

@@ -3,6 +3,11 @@
 Replace the class Service by calls to your service; the rest can stay. Every step can come again, also after it was done.
 
     python3 receiver.py --port 8443 --cert tls.crt --key tls.key --signing-key signing.key --state passwords.json
+
+With serviceAccountToken in the object, instead of --signing-key, where the ServiceAccount of the receiver has the
+ClusterRole system:auth-delegator:
+
+    --audience https://rotate.shop.svc:8443 --service-account shop/rotator
 """
 
 import argparse
@@ -15,6 +20,7 @@ import os
 import ssl
 import threading
 import time
+import urllib.request
 
 # How old a request may be, in seconds. An older one could be a recording.
 TOLERANCE = 300
@@ -96,7 +102,50 @@ def is_signed(key, headers, body):
     return any(hmac.compare_digest(expected, one.encode()) for one in found)
 
 
-def handler(service, key):
+class Signature:
+    """Requests that are signed with a key."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def proves(self, headers, body):
+        return is_signed(self.key, headers, body)
+
+
+class Token:
+    """Requests with a token of one ServiceAccount for this receiver. The API server says whose a token is."""
+
+    REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+    def __init__(self, audience, account, server, ca, own_token):
+        self.audience, self.server, self.own_token = audience, server, own_token
+        self.user = "system:serviceaccount:" + account.replace("/", ":")
+        self.tls = ssl.create_default_context(cafile=ca)
+
+    def proves(self, headers, _):
+        scheme, _, token = (headers["authorization"] or "").partition(" ")
+        if scheme != "Bearer" or not token:
+            return False
+        review = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [self.audience]},
+        }
+        # The kubelet renews this token.
+        with open(self.own_token, encoding="utf-8") as file:
+            own = file.read().strip()
+        request = urllib.request.Request(
+            self.server + self.REVIEWS,
+            json.dumps(review).encode(),
+            {"content-type": "application/json", "authorization": "Bearer " + own},
+        )
+        with urllib.request.urlopen(request, timeout=5, context=self.tls) as answer:
+            status = json.load(answer).get("status", {})
+        found = status.get("authenticated") is True and self.audience in status.get("audiences", [])
+        return found and status["user"]["username"] == self.user
+
+
+def handler(service, proof):
     lock = threading.Lock()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -107,8 +156,12 @@ def handler(service, key):
             if not length.isdecimal() or int(length) > LARGEST_BODY:
                 return self.reply(413, {})
             body = self.rfile.read(int(length))
-            if not is_signed(key, self.headers, body):
-                return self.reply(401, {})
+            try:
+                if not proof.proves(self.headers, body):
+                    return self.reply(401, {})
+            except OSError:
+                # The API server does not answer, so whose token it is is not known. The operator tries again.
+                return self.reply(503, {})
             request = json.loads(body)
             # One step at a time.
             with lock:
@@ -151,14 +204,28 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--address", default="")
     options.add_argument("--port", type=int, required=True)
-    for name in ("cert", "key", "signing-key", "state"):
+    for name in ("cert", "key", "state"):
         options.add_argument(f"--{name}", required=True)
+    proofs = options.add_mutually_exclusive_group(required=True)
+    proofs.add_argument("--signing-key")
+    proofs.add_argument("--audience")
+    options.add_argument("--service-account", metavar="NAMESPACE/NAME")
+    # As in a pod.
+    mounted = "/var/run/secrets/kubernetes.io/serviceaccount/"
+    options.add_argument("--api-server", default="https://kubernetes.default.svc")
+    options.add_argument("--api-ca", default=mounted + "ca.crt")
+    options.add_argument("--api-token", default=mounted + "token")
     options = options.parse_args()
+    if (options.audience is None) != (options.service_account is None):
+        raise SystemExit("--audience and --service-account belong together")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(options.cert, options.key)
-    with open(options.signing_key, encoding="utf-8") as file:
-        key = signing_key(file.read().strip())
-    server = Server((options.address, options.port), handler(Service(options.state), key), tls)
+    if options.audience:
+        proof = Token(options.audience, options.service_account, options.api_server, options.api_ca, options.api_token)
+    else:
+        with open(options.signing_key, encoding="utf-8") as file:
+            proof = Signature(signing_key(file.read().strip()))
+    server = Server((options.address, options.port), handler(Service(options.state), proof), tls)
     print("listening on port", server.server_address[1], flush=True)
     server.serve_forever()
 

@@ -168,13 +168,29 @@ pub struct StagedWebhook {
     /// URL of the receiver.
     #[schemars(length(max = 2048))]
     pub url: String,
-    /// RotatedSecret with the key that requests are signed with.
+    /// RotatedSecret with the key that requests are signed with. Not present if requests carry a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
-    pub signing_key_name: String,
+    pub signing_key_name: Option<String>,
+    /// Token that requests carry instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_token: Option<StagedToken>,
     /// Certificates of the authorities that the receiver's certificate may be issued by, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub ca_bundle: Option<String>,
+}
+
+/// Token of a ServiceAccount, as the spec named it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedToken {
+    /// Name of the ServiceAccount.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Audience of the token.
+    #[schemars(length(max = 2048))]
+    pub audience: String,
 }
 
 /// Users that take turns, as the spec named them.

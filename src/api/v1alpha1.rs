@@ -40,7 +40,7 @@ use super::value::ValueSpec;
     validation = Rule::new("size(self.metadata.name) <= 200").message(
         "metadata.name must have at most 200 characters, because it is part of the default AWS name and the default name of the Secret"
     ),
-    validation = Rule::new("!has(self.spec.rotation) || ((!has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.redis) || !has(self.spec.rotation.redis.adminRef) || self.spec.rotation.redis.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.webhook) || self.spec.rotation.webhook.signingKeyRef.name != self.metadata.name))").message(
+    validation = Rule::new("!has(self.spec.rotation) || ((!has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.redis) || !has(self.spec.rotation.redis.adminRef) || self.spec.rotation.redis.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.webhook) || !has(self.spec.rotation.webhook.signingKeyRef) || self.spec.rotation.webhook.signingKeyRef.name != self.metadata.name))").message(
         "adminRef.name or signingKeyRef.name names this object itself: name the RotatedSecret of the administrator, or of the key"
     )
 )]

@@ -1,5 +1,6 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
+use super::audience::is_for_receiver;
 use super::location::Location;
 use super::strategy::check_interval;
 use crate::api::condition::Reason;
@@ -108,7 +109,14 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
 }
 
 fn of_webhook(webhook: &WebhookSpec) -> Option<&'static str> {
+    let token = webhook.service_account_token.as_ref();
     let rules = [
+        (webhook.signing_key_ref.is_some() == token.is_some(), ": set exactly one of signingKeyRef and serviceAccountToken"),
+        (
+            token.is_some_and(|token| !is_for_receiver(&token.audience, &webhook.url)),
+            ".serviceAccountToken.audience: use the url, or its beginning up to a slash, such as https://rotate.shop.svc:8443; an audience \
+             of the API server or of AWS is refused",
+        ),
         (
             Location::parse(&webhook.url).is_none_or(|location| !is_host(&location.host)),
             ".url: use https, a host in lower case, and no user name or fragment, such as https://rotate.shop.svc:8443/orders",

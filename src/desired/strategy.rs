@@ -6,11 +6,12 @@ use jiff::SignedDuration;
 
 use strum::IntoStaticStr;
 
+use super::audience::is_for_receiver;
 use super::location::Location;
 use super::target_spec::{of_mysql, of_postgres, of_redis, of_webhook, own_service};
 use crate::api::{
-    MysqlUsers, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis, StagedTarget, StagedWebhook,
-    TlsMode,
+    MysqlUsers, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis, StagedTarget, StagedToken,
+    StagedWebhook, TlsMode,
 };
 use crate::schedule::parse_duration;
 use crate::value::{Turns, USERNAME};
@@ -60,8 +61,17 @@ pub enum Kind {
     MysqlDualPassword { database: Option<String> },
     /// The two passwords of one user in Redis. `admin`: the RotatedSecret of the administrator; `None`: the user itself.
     RedisTwoPasswords { admin: Option<String> },
-    /// What a receiver takes to a target of its own. `key`: the RotatedSecret with the key that requests are signed with.
-    Webhook { url: String, key: String },
+    /// What a receiver takes to a target of its own.
+    Webhook { url: String, proof: ReceiverProof },
+}
+
+/// How a receiver knows the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiverProof {
+    /// By a signature with the key that this RotatedSecret has.
+    Key(String),
+    /// By a token of this ServiceAccount.
+    Token { account: String, audience: String },
 }
 
 /// Two users that take turns, and who changes their passwords.
@@ -152,8 +162,14 @@ impl Strategy {
             Kind::RedisTwoPasswords { admin } => {
                 StagedTarget::Redis(StagedRedis { host, port, admin_name: admin.clone(), tls_mode, ca_bundle })
             }
-            Kind::Webhook { url, key, .. } => {
-                StagedTarget::Webhook(StagedWebhook { url: url.clone(), signing_key_name: key.clone(), ca_bundle })
+            Kind::Webhook { url, proof } => {
+                let (signing_key_name, service_account_token) = match proof {
+                    ReceiverProof::Key(key) => (Some(key.clone()), None),
+                    ReceiverProof::Token { account, audience } => {
+                        (None, Some(StagedToken { name: account.clone(), audience: audience.clone() }))
+                    }
+                };
+                StagedTarget::Webhook(StagedWebhook { url: url.clone(), signing_key_name, service_account_token, ca_bundle })
             }
         }
     }
@@ -177,7 +193,7 @@ impl Strategy {
     /// The other RotatedSecret that is needed to call the target.
     pub fn helper(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Webhook { key, .. } => Some(key),
+            Kind::Webhook { proof: ReceiverProof::Key(key), .. } => Some(key),
             _ => self.admin(),
         }
     }
@@ -229,6 +245,15 @@ impl Strategy {
         Location::parse(url).map(|location| location.path)
     }
 
+    /// Whether a token for this audience may be sent to the receiver: the Service of the namespace that the audience names in
+    /// full. `local`: also a receiver on this machine.
+    pub fn may_have_token(&self, audience: &str, local: bool) -> bool {
+        let Kind::Webhook { url, .. } = &self.kind else { return false };
+        let TargetServer { host, address, own_service, .. } = &self.server;
+        let named = *own_service && host.strip_prefix(&**address).is_some_and(|rest| ["", ".cluster.local"].contains(&rest));
+        (named || (local && host == "127.0.0.1")) && is_for_receiver(audience, url)
+    }
+
     /// Whether both are the same URL of a receiver.
     pub fn same_receiver(&self, other: &Self) -> bool {
         matches!((&self.kind, &other.kind), (Kind::Webhook { url: one, .. }, Kind::Webhook { url: other, .. }) if one == other)
@@ -277,8 +302,12 @@ impl Kind {
                 MysqlUsers::DualPassword => Self::MysqlDualPassword { database: database.clone() },
             },
             StagedTarget::Redis(StagedRedis { admin_name, .. }) => Self::RedisTwoPasswords { admin: admin_name.clone() },
-            StagedTarget::Webhook(StagedWebhook { url, signing_key_name, .. }) => {
-                Self::Webhook { url: url.clone(), key: signing_key_name.clone() }
+            StagedTarget::Webhook(StagedWebhook { url, signing_key_name, service_account_token, .. }) => {
+                let proof = match service_account_token {
+                    Some(token) => ReceiverProof::Token { account: token.name.clone(), audience: token.audience.clone() },
+                    None => ReceiverProof::Key(signing_key_name.clone().unwrap_or_default()),
+                };
+                Self::Webhook { url: url.clone(), proof }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A target as the spec names it, in the form that the status records.
 
 use crate::api::{
-    MysqlSpec, PostgresSpec, PostgresUsers, RedisSpec, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis, StagedWebhook,
-    WebhookSpec, default_suffix,
+    MysqlSpec, PostgresSpec, PostgresUsers, RedisSpec, ServiceAccountToken, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis,
+    StagedToken, StagedWebhook, WebhookSpec, default_suffix,
 };
 
 /// The server whose users change.
@@ -54,7 +54,13 @@ pub(super) fn of_redis(spec: &RedisSpec) -> StagedRedis {
 }
 
 pub(super) fn of_webhook(spec: &WebhookSpec) -> StagedWebhook {
-    StagedWebhook { url: spec.url.clone(), signing_key_name: spec.signing_key_ref.name.clone(), ca_bundle: spec.ca_bundle.clone() }
+    let token = |token: &ServiceAccountToken| StagedToken { name: token.name.clone(), audience: token.audience.clone() };
+    StagedWebhook {
+        url: spec.url.clone(),
+        signing_key_name: spec.signing_key_ref.as_ref().map(|key| key.name.clone()),
+        service_account_token: spec.service_account_token.as_ref().map(token),
+        ca_bundle: spec.ca_bundle.clone(),
+    }
 }
 
 /// The name of a Service of the namespace as it resolves in every pod: `db`, `db.shop`, `db.shop.svc` and

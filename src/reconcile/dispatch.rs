@@ -7,8 +7,9 @@ use super::reconciler::Reconciler;
 use crate::api::TlsMode;
 use crate::backoff::Class;
 use crate::command::ObjectRef;
-use crate::desired::{Kind, Strategy, TargetServer};
+use crate::desired::{Kind, ReceiverProof, Strategy, TargetServer};
 use crate::failure::Failure;
+use crate::plaintext::Plaintext;
 use crate::strategy::webhook::{Failure as Obstacle, ObjectName, Proof, SigningKey, Webhook};
 use crate::strategy::{
     Addresses, Applied, Credential, Endpoint, Fence, Limits, Problem, Refused, Tls, Tried, Undone, mysql, postgres, redis, webhook,
@@ -38,6 +39,8 @@ enum Helper {
     None,
     Administrator(Administrator),
     Key(SigningKey),
+    /// Not of a RotatedSecret, but of a ServiceAccount.
+    Token(Plaintext),
 }
 
 /// Whether a target may have a staged value and lacks the current one. A value without a user was never applied.
@@ -62,7 +65,12 @@ impl Reconciler<'_> {
         // The other reconcile's future is large.
         let helper = match (strategy.admin(), &strategy.kind) {
             (Some(admin), _) => Helper::Administrator(Box::pin(self.administrator(of.namespace, admin, strategy)).await?),
-            (None, Kind::Webhook { key, .. }) => Helper::Key(Box::pin(self.signing_key(of.namespace, key, strategy)).await?),
+            (None, Kind::Webhook { proof: ReceiverProof::Key(key), .. }) => {
+                Helper::Key(Box::pin(self.signing_key(of.namespace, key, strategy)).await?)
+            }
+            (None, Kind::Webhook { proof: ReceiverProof::Token { account, audience }, .. }) => {
+                Helper::Token(self.receiver_token(of.namespace, account, audience, strategy).await?)
+            }
             _ => Helper::None,
         };
         let endpoint = self.endpoint(&strategy.server, tried);
@@ -168,9 +176,13 @@ impl Target<'_> {
     }
 
     fn webhook<'s>(&'s self, receiver: &'s webhook::Receiver) -> Result<Webhook<'s>, Problem> {
-        let Helper::Key(key) = &self.helper else { return Err(Refused::KeyUnusable.into()) };
+        let proof = match &self.helper {
+            Helper::Key(key) => Proof::Signature(key),
+            Helper::Token(token) => Proof::Token(token),
+            Helper::None | Helper::Administrator(_) => return Err(Refused::KeyUnusable.into()),
+        };
         let (namespace, name, uid) = &self.object;
-        Ok(Webhook { receiver, object: ObjectName { namespace, name, uid }, proof: Proof::Signature(key), now: self.now })
+        Ok(Webhook { receiver, object: ObjectName { namespace, name, uid }, proof, now: self.now })
     }
 }
 

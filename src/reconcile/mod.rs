@@ -13,6 +13,7 @@ mod locate_removal;
 mod memory;
 mod observe;
 mod place;
+mod receiver_token;
 mod reconciler;
 mod removal;
 mod report;

@@ -85,7 +85,14 @@ fn target(target: &StagedTarget) -> bool {
         }
         StagedTarget::Mysql(StagedMysql { database, .. }) => database.as_deref().is_none_or(|database| fits(database, 64)),
         StagedTarget::Redis(StagedRedis { admin_name, .. }) => admin_name.as_deref().is_none_or(|name| fits(name, 253)),
-        StagedTarget::Webhook(StagedWebhook { signing_key_name, .. }) => fits(signing_key_name, 253),
+        StagedTarget::Webhook(StagedWebhook { signing_key_name, service_account_token, .. }) => {
+            let proofs = [
+                signing_key_name.as_deref().map(|name| fits(name, 253)),
+                service_account_token.as_ref().map(|token| fits(&token.name, 253) && fits(&token.audience, 2048)),
+            ];
+            // Exactly one.
+            proofs.iter().flatten().eq([&true])
+        }
     };
     others && fits(host, longest) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
 }

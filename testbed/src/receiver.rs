@@ -6,9 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::process::ProcessGroup;
+use crate::process::{ProcessGroup, on_free_ports};
 use crate::python::interpreter;
 use crate::sandbox::authority::{Authority, Certificate};
 
@@ -16,6 +16,21 @@ use crate::sandbox::authority::{Authority, Certificate};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 const NAME: &str = "receiver";
+
+/// What a receiver knows the operator by.
+#[derive(Debug, Clone, Copy)]
+pub enum Knows<'a> {
+    /// Requests are signed with this key.
+    Key(&'a str),
+    /// Requests carry a token of this `ServiceAccount` (`NAMESPACE/NAME`) with the URL of the receiver, without a path, as audience.
+    Tokens {
+        account: &'a str,
+        /// URL of the API server that knows tokens, and its certificate.
+        api: (&'a str, &'a Path),
+        /// The receiver's own token.
+        own: &'a str,
+    },
+}
 
 /// A receiver on a loopback port. Ends with this value.
 #[derive(Debug)]
@@ -28,32 +43,62 @@ pub struct Receiver {
 impl Receiver {
     /// Starts it with this signing key, and waits until it listens. `users`: the users and passwords of its service, as JSON. Blocks.
     pub fn start(signing_key: &str, users: &str) -> Result<Self> {
+        Self::start_with(Knows::Key(signing_key), users)
+    }
+
+    /// The same, for any operator that it knows.
+    pub fn start_with(knows: Knows<'_>, users: &str) -> Result<Self> {
         let group = ProcessGroup::new("receiver-")?;
         let authority = Authority::new()?;
         let pair = authority.shown(Certificate::Good)?;
-        let files = [("tls.crt", pair.certificate.as_str()), ("tls.key", &pair.key), ("signing.key", signing_key), ("users.json", users)];
+        let secret = match knows {
+            Knows::Key(key) => key,
+            Knows::Tokens { own, .. } => own,
+        };
+        let files = [("tls.crt", pair.certificate.as_str()), ("tls.key", &pair.key), ("secret", secret), ("users.json", users)];
         for (name, text) in files {
             fs::write(group.dir().join(name), text)?;
         }
-        let mut python = Command::new(interpreter()?);
-        python
-            .current_dir(group.dir())
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/webhook-receiver/receiver.py"))
-            .args(["--address", "127.0.0.1", "--port", "0", "--cert", "tls.crt", "--key", "tls.key"])
-            .args(["--signing-key", "signing.key", "--state", "users.json"]);
-        group.start(NAME, &python)?;
+        let interpreter = interpreter()?;
         let mut receiver = Self { group, authority, port: 0 };
+        on_free_ports(|[port]| {
+            receiver.port = port;
+            let started = receiver.run(&interpreter, knows);
+            started.or_else(|error| receiver.group.stop(NAME, Duration::ZERO).and(Err(error)))
+        })?;
+        Ok(receiver)
+    }
+
+    fn run(&self, interpreter: &Path, knows: Knows<'_>) -> Result<()> {
+        let Self { group, port, .. } = self;
+        let mut python = Command::new(interpreter);
+        python.current_dir(group.dir()).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/webhook-receiver/receiver.py")).args([
+            "--address",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--cert",
+            "tls.crt",
+            "--key",
+            "tls.key",
+            "--state",
+            "users.json",
+        ]);
+        match knows {
+            Knows::Key(_) => python.args(["--signing-key", "secret"]),
+            Knows::Tokens { account, api: (server, ca), .. } => python
+                .args(["--audience", &format!("https://127.0.0.1:{port}"), "--service-account", account, "--api-server", server])
+                .args(["--api-token", "secret", "--api-ca"])
+                .arg(ca),
+        };
+        group.start(NAME, &python)?;
         let begun = Instant::now();
-        while receiver.port == 0 {
-            receiver.group.check()?;
+        while !self.log()?.contains("listening on port ") {
+            group.check()?;
             ensure!(begun.elapsed() < PATIENCE, "the receiver did not start within {PATIENCE:?}");
             thread::sleep(Duration::from_millis(20));
-            let log = receiver.log()?;
-            let Some(line) = log.lines().find_map(|line| line.strip_prefix("listening on port ")) else { continue };
-            let Ok(port) = line.parse() else { bail!("the receiver says no port: {line}") };
-            receiver.port = port;
         }
-        Ok(receiver)
+        Ok(())
     }
 
     /// The loopback port.

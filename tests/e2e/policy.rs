@@ -212,7 +212,7 @@ async fn with_the_operators_token_no_spec_is_changed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_operators_token_tokens_of_service_accounts_are_for_aws_only() -> Result<()> {
+async fn with_the_operators_token_tokens_of_service_accounts_are_for_aws_and_services_of_the_namespace_only() -> Result<()> {
     let stage = Stage::enter("policy-tokens").await?;
     let (client, _) = stolen(&stage).await?;
     stage.plane().apply_yaml(include_str!("../../deploy/optional/service-accounts.yaml")).await?;
@@ -224,6 +224,7 @@ async fn with_the_operators_token_tokens_of_service_accounts_are_for_aws_only() 
         serde_json::from_value::<TokenRequest>(json!({"spec": {"audiences": audiences, "expirationSeconds": seconds}}))
     };
     let sts = "sts.amazonaws.com";
+    let receiver = format!("https://rotate.{}.svc", stage.namespace);
     until("the right is in force", async || {
         let answer = accounts(client.clone()).create_token_request("app", &PostParams::default(), &request(&[sts], 600)?).await;
         Ok(answer.is_ok().then_some(()))
@@ -234,6 +235,13 @@ async fn with_the_operators_token_tokens_of_service_accounts_are_for_aws_only() 
         ("for longer", &[sts], 3600, Some(TOKEN)),
         ("for the API server", &[], 600, Some(TOKEN)),
         ("for another audience", &["vault"], 600, Some(TOKEN)),
+        ("for a receiver", &[&receiver], 600, None),
+        ("for a path of it", &[&format!("{receiver}/orders")], 600, None),
+        ("for a receiver for longer", &[&receiver], 601, Some(TOKEN)),
+        ("for AWS and a receiver", &[sts, &receiver], 600, Some(TOKEN)),
+        ("for another namespace", &["https://rotate.kube-system.svc:8443"], 600, Some(TOKEN)),
+        ("for a host outside", &[&format!("{receiver}.example.com")], 600, Some(TOKEN)),
+        ("for the API server by its name", &["https://kubernetes.default.svc"], 600, Some(TOKEN)),
         ("for two audiences", &[sts, "vault"], 600, Some(TOKEN)),
     ] {
         let request = request(audiences, seconds)?;

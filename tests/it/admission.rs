@@ -197,6 +197,13 @@ fn valid() -> Vec<Value> {
                 "caBundle": "-----BEGIN CERTIFICATE-----", "checkInterval": "1h",
             }},
         }),
+        json!({
+            "value": {"generate": {"token": {}}},
+            "rotation": {"schedule": "rate(1 day)", "webhook": {
+                "url": "https://rotate.shop.svc:8443/orders?of=app",
+                "serviceAccountToken": {"name": "rotator", "audience": "https://rotate.shop.svc:8443"},
+            }},
+        }),
     ]
 }
 

@@ -179,9 +179,21 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         spec["rotation"]["webhook"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         spec
     };
+    let by_token = |audience: &str| {
+        let mut spec = webhook(json!({"serviceAccountToken": {"name": "rotator", "audience": audience}}));
+        spec["rotation"]["webhook"].as_object_mut().unwrap().remove("signingKeyRef");
+        spec
+    };
     let mut rows = vec![
         (webhook(json!({"signingKeyRef": {"name": "tried"}})), "names this object itself"),
         (webhook(json!({"url": "http://rotate.shop.svc/a"})), "spec.rotation.webhook.url"),
+        (webhook(json!({"serviceAccountToken": {"name": "a", "audience": "https://rotate.shop.svc"}})), "set exactly one of signingKeyRef"),
+        (by_token("https://rotate.shop.svc/b"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (by_token("https://rotate.shop.svc:8443"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (by_token("https://rotate.shop.sv"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (by_token("sts.amazonaws.com"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (by_token("https:/"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (by_token("https://kubernetes.default.svc"), "spec.rotation.webhook.serviceAccountToken.audience"),
         (webhook(json!({"caBundle": "ca.crt"})), "spec.rotation.webhook.caBundle"),
         (webhook(json!({"checkInterval": "4m59s"})), "spec.rotation.webhook.checkInterval"),
         (of("redis", json!({"adminRef": {"name": "tried"}})), "names this object itself"),

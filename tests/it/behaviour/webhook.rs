@@ -1,9 +1,12 @@
 //! A value that the example receiver takes to its service: applied and verified before it becomes current and is mirrored.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{Api, PostParams};
 use rotated_secrets::api::{ABANDONED_LABEL, ADOPT_BY, ALLOWED_HOSTS, Outcome};
 use serde_json::{Value, json};
-use testkit::receiver::Receiver;
+use testkit::receiver::{Knows, Receiver};
 
 use super::stage::{HOUR, MINUTE, Stage};
 
@@ -40,6 +43,44 @@ impl Scene {
                 "checkInterval": "1h",
             }},
         })
+    }
+
+    /// The same with a receiver that knows tokens of the ServiceAccount `rotator`.
+    async fn with_tokens() -> Result<Self> {
+        let mut scene = Self::new().await?;
+        let world = &scene.stage.world;
+        let accounts: Api<ServiceAccount> = Api::namespaced(world.admin.clone(), &world.namespace);
+        for name in ["rotator", "other", "receiver"] {
+            accounts.create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": name}}))?).await?;
+        }
+        let reviews = json!({
+            "metadata": {"name": format!("{}-reviews", world.namespace)},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+            "subjects": [{"kind": "ServiceAccount", "name": "receiver", "namespace": world.namespace}],
+        });
+        let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
+        bindings.create(&PostParams::default(), &serde_json::from_value(reviews)?).await?;
+        let cluster = world.cluster;
+        let own = cluster.service_account_token(&world.namespace, "receiver", &cluster.issuer().await?.0).await?;
+        let (server, ca) = (cluster.admin_config().cluster_url.to_string(), cluster.dir().join("certs/apiserver.crt"));
+        let account = format!("{}/rotator", world.namespace);
+        let knows = Knows::Tokens { account: &account, api: (server.trim_end_matches('/'), &ca), own: &own };
+        scene.receiver = Receiver::start_with(knows, &json!({"orders": OLD}).to_string())?;
+        scene.stage.ctx.policy.service_accounts = true;
+        Ok(scene)
+    }
+
+    /// The spec with a token instead of a key.
+    fn by_token(&self, account: &str, audience: &str) -> Value {
+        let mut spec = self.spec();
+        let webhook = spec["rotation"]["webhook"].as_object_mut().unwrap();
+        webhook.remove("signingKeyRef");
+        webhook.insert("serviceAccountToken".to_owned(), json!({"name": account, "audience": audience}));
+        spec
+    }
+
+    fn origin(&self) -> String {
+        format!("https://127.0.0.1:{}", self.receiver.port())
     }
 
     /// Whether the service of the receiver accepts a password.
@@ -135,5 +176,65 @@ async fn a_rollback_to_the_current_version_has_the_receiver_undo_what_is_staged(
     let value: Value = serde_json::from_str(abandoned.value().and_then(|value| value.as_str()).context("its value")?)?;
     ensure!(!scene.accepts(value["password"].as_str().context("a password")?)? && scene.accepts(OLD)?);
     assert_eq!(stage.status("app").await?.history.first().map(|entry| entry.outcome), Some(Outcome::Abandoned));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_knows_the_operator_by_a_token_of_a_service_account_of_the_namespace() -> Result<()> {
+    let scene = Scene::with_tokens().await?;
+    let stage = &scene.stage;
+    stage.settled("app", scene.by_token("rotator", &scene.origin())).await?;
+    scene.request("now").await?;
+    let password = stage.data("app").await?["password"].clone();
+    ensure!(password != OLD && scene.accepts(&password)?, "{}", scene.receiver.log()?);
+    stage.world.check_agreement("app").await?;
+    ensure!(stage.writes.take().iter().any(|write| write == "POST serviceaccounts/token"));
+    stage.live("app", 2 * HOUR).await?;
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    ensure!(stage.writes.take().iter().all(|write| write == "POST serviceaccounts/token"), "a check writes nothing");
+    ensure!(scene.receiver.log()?.contains("check app"), "the periodic check has a token, too");
+    ensure!(!serde_json::to_string(&stage.object("app").await?)?.contains("eyJ"), "no token is in the object");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_permitted_or_not_for_the_receiver_is_not_made_and_no_other_is_accepted() -> Result<()> {
+    let mut scene = Scene::with_tokens().await?;
+    let origin = scene.origin();
+    scene.stage.settled("app", scene.by_token("rotator", &origin)).await?;
+    let token = |name: &str, audience: &str| json!({"spec": {"rotation": {"webhook": {"serviceAccountToken": {"name": name, "audience": audience}}}}});
+    let path = format!("{origin}/rotate");
+    for (number, name, audience, word, made) in [
+        ("1", "other", &*origin, "ReceiverUnauthorized", true),
+        // An audience that the receiver does not know.
+        ("2", "rotator", &*path, "ReceiverUnauthorized", true),
+        ("3", "absent", &*origin, "does not exist in namespace", false),
+        ("4", "../rotator", &*origin, "does not exist in namespace", false),
+    ] {
+        scene.stage.world.patch("app", token(name, audience)).await?;
+        scene.stage.writes.take();
+        scene.request(number).await?;
+        scene.stage.live("app", HOUR).await?;
+        let message = scene.stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
+        ensure!(message.contains(word), "{name}: {message}");
+        assert_eq!(scene.stage.writes.take().iter().any(|write| write == "POST serviceaccounts/token"), made, "{name}");
+        assert_eq!(scene.stage.data("app").await?["password"], OLD, "pods keep what works");
+    }
+    scene.stage.world.patch("app", token("rotator", &origin)).await?;
+    scene.stage.ctx.policy.service_accounts = false;
+    scene.stage.live("app", HOUR).await?;
+    let message = scene.stage.expect("app", "Rotated", "False", "IdentityNotAllowed").await?;
+    ensure!(message.contains("--allow-service-account-identity"), "{message}");
+    scene.stage.ctx.policy.service_accounts = true;
+    // Outside of a test, only a Service of the namespace gets a token.
+    scene.stage.ctx.policy.local_targets = false;
+    scene.stage.live("app", HOUR).await?;
+    let message = scene.stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
+    ensure!(message.contains("requires a Service of the namespace"), "{message}");
+    scene.stage.ctx.policy.local_targets = true;
+    scene.stage.writes.take();
+    scene.stage.live("app", HOUR).await?;
+    let password = scene.stage.data("app").await?["password"].clone();
+    ensure!(password != OLD && scene.accepts(&password)?, "the staged version is finished");
     Ok(())
 }
