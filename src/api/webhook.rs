@@ -14,8 +14,8 @@ use super::target::{check_interval_rule, default_check_interval};
 #[x_kube(validation = Rule::new("has(self.signingKeyRef) != has(self.serviceAccountToken)").message(
     "spec.rotation.webhook: set exactly one of signingKeyRef and serviceAccountToken"
 ))]
-#[x_kube(validation = Rule::new("!has(self.serviceAccountToken) || self.url == self.serviceAccountToken.audience || self.url.startsWith(self.serviceAccountToken.audience + '/')").message(
-    "spec.rotation.webhook.serviceAccountToken.audience: use the url, or its beginning up to a slash, such as https://rotate.shop.svc:8443"
+#[x_kube(validation = Rule::new("!has(self.serviceAccountToken) || ((self.url == self.serviceAccountToken.audience || self.url.startsWith(self.serviceAccountToken.audience + '/')) && !self.serviceAccountToken.audience.matches('^https://(kubernetes[.]default|sts[.])'))").message(
+    "spec.rotation.webhook.serviceAccountToken.audience: use the url, or its beginning up to a slash, such as https://rotate.shop.svc:8443; an audience of the API server or of AWS is refused"
 ))]
 pub struct WebhookSpec {
     /// URL of the receiver, such as `https://rotate.shop.svc:8443/orders`. The host is a Service of the namespace, or a name
@@ -69,8 +69,5 @@ pub struct ServiceAccountToken {
     /// Audience of the token: the url, or its beginning up to a slash, such as `https://rotate.shop.svc:8443`. So the token is
     /// of no use elsewhere. The receiver must accept this audience only.
     #[schemars(length(min = 9, max = 2048))]
-    #[x_kube(validation = Rule::new(r"self.matches('^https://[a-z0-9.:\\[\\]-]*[a-z0-9\\]](/[!$-~]*)?$') && !self.matches('^https://(kubernetes[.]default|sts[.])')").message(
-        "spec.rotation.webhook.serviceAccountToken.audience: use https and the host of the receiver; an audience of the API server or of AWS is refused"
-    ))]
     pub audience: String,
 }

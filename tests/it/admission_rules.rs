@@ -184,6 +184,8 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         spec["rotation"]["webhook"].as_object_mut().unwrap().remove("signingKeyRef");
         spec
     };
+    let mut to_api_server = by_token("https://kubernetes.default.svc");
+    to_api_server["rotation"]["webhook"]["url"] = json!("https://kubernetes.default.svc/a");
     let mut rows = vec![
         (webhook(json!({"signingKeyRef": {"name": "tried"}})), "names this object itself"),
         (webhook(json!({"url": "http://rotate.shop.svc/a"})), "spec.rotation.webhook.url"),
@@ -192,8 +194,7 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         (by_token("https://rotate.shop.svc:8443"), "spec.rotation.webhook.serviceAccountToken.audience"),
         (by_token("https://rotate.shop.sv"), "spec.rotation.webhook.serviceAccountToken.audience"),
         (by_token("sts.amazonaws.com"), "spec.rotation.webhook.serviceAccountToken.audience"),
-        (by_token("https:/"), "spec.rotation.webhook.serviceAccountToken.audience"),
-        (by_token("https://kubernetes.default.svc"), "spec.rotation.webhook.serviceAccountToken.audience"),
+        (to_api_server, "spec.rotation.webhook.serviceAccountToken.audience"),
         (webhook(json!({"caBundle": "ca.crt"})), "spec.rotation.webhook.caBundle"),
         (webhook(json!({"checkInterval": "4m59s"})), "spec.rotation.webhook.checkInterval"),
         (of("redis", json!({"adminRef": {"name": "tried"}})), "names this object itself"),

@@ -73,6 +73,7 @@ stories![
     apply_to_mysql,
     two_passwords_in_mysql,
     two_passwords_in_redis,
+    apply_by_webhook,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

@@ -40,7 +40,8 @@ interleave![
     alternate_in_postgres,
     apply_to_mysql,
     two_passwords_in_mysql,
-    two_passwords_in_redis
+    two_passwords_in_redis,
+    apply_by_webhook
 ];
 
 /// Where a replica stops: at its n-th write.

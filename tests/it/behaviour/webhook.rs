@@ -89,6 +89,13 @@ impl Scene {
         Ok(users["orders"] == password)
     }
 
+    /// Ends the backoff.
+    async fn again(&self, token: &str) -> Result<()> {
+        self.stage.advance(MINUTE);
+        self.stage.world.annotate("app", rotated_secrets::api::REFRESH, token).await?;
+        self.stage.settle("app").await
+    }
+
     async fn request(&self, token: &str) -> Result<()> {
         self.stage.advance(MINUTE);
         self.stage.world.request_rotation("app", token).await?;
@@ -222,18 +229,17 @@ async fn a_token_that_is_not_permitted_or_not_for_the_receiver_is_not_made_and_n
     }
     scene.stage.world.patch("app", token("rotator", &origin)).await?;
     scene.stage.ctx.policy.service_accounts = false;
-    scene.stage.live("app", HOUR).await?;
+    scene.again("not enabled").await?;
     let message = scene.stage.expect("app", "Rotated", "False", "IdentityNotAllowed").await?;
     ensure!(message.contains("--allow-service-account-identity"), "{message}");
     scene.stage.ctx.policy.service_accounts = true;
     // Outside of a test, only a Service of the namespace gets a token.
     scene.stage.ctx.policy.local_targets = false;
-    scene.stage.live("app", HOUR).await?;
+    scene.again("not a Service").await?;
     let message = scene.stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
     ensure!(message.contains("requires a Service of the namespace"), "{message}");
     scene.stage.ctx.policy.local_targets = true;
-    scene.stage.writes.take();
-    scene.stage.live("app", HOUR).await?;
+    scene.again("permitted").await?;
     let password = scene.stage.data("app").await?["password"].clone();
     ensure!(password != OLD && scene.accepts(&password)?, "the staged version is finished");
     Ok(())
