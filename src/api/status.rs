@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::aws::{AppliedStatus, PlaceStatus, ReplicaStatus};
 use super::rollback::RollbackRefusal;
 use super::staged::StagedStatus;
+use super::target_status::TargetStatus;
 
 /// Observed state of the RotatedSecret. It is derived from AWS and Kubernetes on every reconcile, except aws.applied,
 /// schedule.since and staged, which the operator records. The operator recovers if the status is lost.
@@ -54,6 +55,9 @@ pub struct RotatedSecretStatus {
     /// Version that waits for the target of the rotation (spec.rotation.postgres, mysql or redis).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedStatus>,
+    /// What the target of the rotation answered to a check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetStatus>,
     /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,

@@ -322,7 +322,8 @@ pub(super) struct DoctorArgs {
     /// Check the objects of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
     pub(super) all_namespaces: bool,
-    /// Request a refresh of the object and wait for the operator to acknowledge it, which proves that it is running.
+    /// Request a refresh of the object and wait for the operator to acknowledge it, which proves that it is running. If the
+    /// object has a target, such as a database, the operator asks it whether it accepts the current value.
     #[arg(long, requires = "name")]
     pub(super) probe: bool,
     #[command(flatten)]

@@ -28,10 +28,13 @@ pub(super) async fn run(session: &Session, args: &DoctorArgs) -> Result<Exit, Tr
     let mut object = None;
     let reached = cluster(session, args, &mut report).await;
     if reached && let Some(name) = &args.name {
-        object = named(session, name, &mut report).await;
+        if args.probe {
+            Box::pin(operator::probe_named(session, name, &mut report)).await;
+        }
+        object = named(session, name, args.probe, &mut report).await;
     }
-    if reached {
-        operator::check(session, args, object.as_ref(), &mut report).await;
+    if reached && !(args.probe && object.is_some()) {
+        operator::check(session, args, &mut report).await;
     }
     aws(session, args, object.as_ref(), &mut report).await;
     output::emit(&args.out, &report, || screen(&report, output::colours()))?;
@@ -77,7 +80,7 @@ fn clock(ahead: SignedDuration, report: &mut Report) {
 }
 
 /// The object: its health, each condition that is not met, and its identity in AWS.
-async fn named(session: &Session, name: &str, report: &mut Report) -> Option<RotatedSecret> {
+async fn named(session: &Session, name: &str, probed: bool, report: &mut Report) -> Option<RotatedSecret> {
     let seen = match session.seen(name).await {
         Ok(seen) => seen,
         Err(trouble) => {
@@ -95,7 +98,7 @@ async fn named(session: &Session, name: &str, report: &mut Report) -> Option<Rot
         }
     }
     identity::of_object(session, &object, report).await;
-    target::check(session, &object, report).await;
+    target::check(session, &object, probed, report).await;
     Some(object)
 }
 

@@ -19,17 +19,22 @@ use crate::version_id::{VersionId, VersionIds};
 impl Reconciler<'_> {
     /// When the target is asked next; `None`: never.
     pub(super) fn check_due(&self, want: &Desired) -> Option<jiff::Timestamp> {
-        let every = want.strategy.as_ref()?.check_interval?;
+        let now = (self.ctx.clock)();
+        let strategy = want.strategy.as_ref()?;
+        if self.check_requested(want) {
+            return Some(now);
+        }
+        let every = strategy.check_interval?;
         let seconds = want.ids.place(every.as_secs().unsigned_abs());
         let offset = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default());
-        let target = hash(want.strategy.as_ref()?);
-        Some(self.ctx.memory.check_due(&self.uid(), target, every, offset, self.refused_before(), (self.ctx.clock)()))
+        Some(self.ctx.memory.check_due(&self.uid(), hash(strategy), every, offset, self.refused_before(), now))
     }
 
     /// The server accepts the value that is about to be current. What a pooler says to it is seen by the check.
-    pub(super) fn target_verified(&self, strategy: &Strategy) {
+    pub(super) fn target_verified(&mut self, want: &Desired, strategy: &Strategy, user: Option<&Credential>) {
         if strategy.pooler.is_none() {
             self.target_accepts(strategy);
+            self.target_verified_by(strategy, user.and_then(|user| declared_user(want, &user.user)));
         } else {
             self.ctx.memory.target_changes(&self.uid(), hash(strategy));
         }
@@ -55,16 +60,23 @@ impl Reconciler<'_> {
         let strategy = declared(want)?;
         let tried = Tried::default();
         let current = self.read(at, Selector::Version(version)).await?.value;
-        let answer = self.entrance(want.object_ref(), strategy, &tried).await?.check(version, &current).await;
+        let entrance = self.entrance(want.object_ref(), strategy, &tried).await;
+        let entrance = entrance.inspect_err(|failure| self.not_asked(strategy, failure))?;
+        let answer = entrance.check(version, &current).await;
         let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
+        let credential = Credential::of(&current).ok();
+        let user = credential.as_ref().and_then(|current| declared_user(want, &current.user));
+        self.check_answered(want, strategy, user, &answer, &tried).await;
         let Err(obstacle) = answer else {
             self.target_accepts(strategy);
             return Ok(self.applied());
         };
         match obstacle.problem {
+            // No condition is kept without further checks. The status says what the person asked.
+            Problem::Refused(_) if strategy.check_interval.is_none() => Ok(Effect::Absent),
             Problem::Refused(_) => {
                 self.ctx.memory.target_refuses(&uid, target);
-                let message = diverged(want, strategy, at, version, &obstacle, Credential::of(&current).ok().as_ref());
+                let message = diverged(want, strategy, at, version, &obstacle, credential.as_ref());
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
             }
             problem @ Problem::Unknown(_) => {

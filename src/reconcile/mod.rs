@@ -3,6 +3,7 @@
 mod access;
 mod act;
 mod admin;
+mod answered;
 mod authorize;
 mod check;
 mod dispatch;

@@ -10,7 +10,7 @@ use super::memory::Memory;
 #[cfg(feature = "weakened")]
 use super::weakness::Weakness;
 use super::weakness::Weaknesses;
-use crate::api::RotatedSecret;
+use crate::api::{RotatedSecret, TargetStatus};
 use crate::aws::{Aws, SecretsManager};
 use crate::desired::Policy;
 use crate::facts::{Access, AwsSecret, Place, Reads};
@@ -76,6 +76,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) access_hash: Option<String>,
     /// The version that this reconcile made the target accept, and since when.
     pub(super) applied_version: Option<(VersionId, Instant)>,
+    /// What the target answered in this reconcile.
+    pub(super) target_answer: Option<TargetStatus>,
     pub(super) weaknesses: Weaknesses,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Reconciler<'a> {
             value_unread: false,
             access_hash: None,
             applied_version: None,
+            target_answer: None,
             #[cfg(feature = "weakened")]
             weaknesses: Weaknesses::of(ctx.weakness),
             #[cfg(not(feature = "weakened"))]

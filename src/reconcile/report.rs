@@ -48,6 +48,7 @@ impl Reconciler<'_> {
         }
         self.ctx.memory.reported(&uid);
         let after = status::write(&self.object, want, outcome, &attempts, now);
+        let after = RotatedSecretStatus { target: self.target_status(want, after.target), ..after };
         if after != before {
             match self.write_status(&before, &after, now).await {
                 Ok(()) => {}

@@ -73,7 +73,7 @@ impl Reconciler<'_> {
         let verified = target.verify(&pending).await;
         verified.map_err(|obstacle| failure(want.object_ref(), strategy, Reason::VerifyFailed, &obstacle, tried.last()))?;
         // The version becomes current next.
-        self.target_verified(strategy);
+        self.target_verified(want, strategy, Credential::of(&pending.value).ok().as_ref());
         Ok(self.applied())
     }
 

@@ -42,6 +42,13 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     if let Some(staged) = &mut status.staged {
         version(&mut staged.from);
     }
+    if let Some(target) = &mut status.target {
+        cut(&mut target.host, 320);
+        keep(&mut target.reason, 64);
+        keep(&mut target.user, 128);
+        keep(&mut target.refresh, 128);
+        target.message.iter_mut().for_each(|message| cut(message, 2048));
+    }
     status.failures = status.failures.map(failures);
     status.requests.iter_mut().for_each(requests);
     status

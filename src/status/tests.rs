@@ -273,6 +273,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 copy_of: None,
             }],
             staged: None,
+            target: None,
             failures: None,
             requests: None,
         }

@@ -7,6 +7,7 @@ use testkit::emulator::{Fault, FaultPlan, When};
 use crate::scene::Scene;
 use testkit::control_plane;
 use testkit::fixtures::spec;
+use testkit::postgres::Postgres;
 
 fn result<'a>(answer: &'a Value, check: &str) -> Vec<&'a str> {
     let checks = answer["checks"].as_array().expect("checks");
@@ -180,5 +181,44 @@ async fn a_probe_proves_whether_an_operator_runs() -> Result<()> {
     let answer = scene.run("doctor -o json").await?.ends(0).json();
     assert_eq!(result(&answer, "operator"), ["Note"], "{answer}");
     scene.run("doctor").await?.says(&scene.command("doctor db --probe"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_has_the_operator_ask_the_database() -> Result<()> {
+    let scene = Scene::new("target").await?;
+    let postgres = Postgres::shared()?;
+    let role = "doctor_target";
+    postgres.sql("postgres", &format!("DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN"))?;
+    postgres.set_password(role, "theirs-canary-5hT1")?;
+    let value = json!({"username": role, "password": "theirs-canary-5hT1"}).to_string();
+    let tags = [("rotated-secrets.io/adopt-by".to_owned(), format!("{}/db", scene.world.namespace))].into();
+    scene.world.emulator.external_writer().create(&scene.world.aws_name("db"), &value, &tags)?;
+    let allowed = kube::api::Patch::Merge(json!({"metadata": {"annotations": {"rotated-secrets.io/allowed-hosts": "127.0.0.1:*"}}}));
+    let namespaces = kube::api::Api::<k8s_openapi::api::core::v1::Namespace>::all(scene.world.admin.clone());
+    namespaces.patch(&scene.world.namespace, &kube::api::PatchParams::default(), &allowed).await?;
+    let target = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}});
+    let spec = json!({
+        "aws": {"adoptionPolicy": "IfTagged"},
+        "value": {"data": {"username": role}, "generate": {"password": {}}},
+        "rotation": {"schedule": "rate(30 days)", "postgres": target},
+    });
+    scene.settled("db", spec).await?;
+    let host = format!("127.0.0.1:{}", postgres.port());
+
+    let before = scene.world.objects().get("db").await?;
+    scene.run("doctor db").await?.ends(0).says(&scene.command("doctor db --probe")).says("has the operator ask");
+    assert_eq!(scene.world.objects().get("db").await?, before, "without --probe nothing is written");
+    let _operator = scene.operator().await?;
+    let ran = scene.run("doctor db --probe").await?.ends(0).says(&format!("{host} accepts the current value (user {role}, tls VerifyFull"));
+    assert!(!ran.out.contains("canary"), "{ran:#?}");
+    // The answer stays in the status.
+    scene.run("doctor db").await?.ends(0).says(&format!("{host} accepts the current value"));
+    postgres.set_password(role, "changed by another person")?;
+    let answer = scene.run("doctor db --probe -o json").await?.ends(1).json();
+    assert_eq!(result(&answer, "targetAnswer"), ["Problem"], "{answer}");
+    assert!(answer.to_string().contains("PasswordRefused"), "{answer}");
+    scene.world.patch("db", json!({"spec": {"rotation": {"suspend": true}}})).await?;
+    scene.run("doctor db --probe").await?.says(&format!("the operator did not ask {host} now: rotation is suspended"));
     Ok(())
 }

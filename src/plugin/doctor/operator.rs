@@ -23,12 +23,7 @@ use crate::plugin::request::{ready_for, request_refresh};
 const RECENT: SignedDuration = SignedDuration::from_mins(2);
 
 /// The checks of the operator.
-pub(super) async fn check(session: &Session, args: &DoctorArgs, object: Option<&RotatedSecret>, report: &mut Report) {
-    if let (true, Some(object)) = (args.probe, object) {
-        let (result, message) = probe(session, object).await;
-        report.add("operator", result, message);
-        return;
-    }
+pub(super) async fn check(session: &Session, args: &DoctorArgs, report: &mut Report) {
     let leases = leases(&session.client, session.now(), &session.flags).await;
     let led = leases.iter().any(|leader| leader.held && leader.bound);
     for Leader { held, bound, message } in leases {
@@ -46,6 +41,14 @@ pub(super) async fn check(session: &Session, args: &DoctorArgs, object: Option<&
             report.add("operator", result, message);
         }
         Err(_) => report.add("operator", Finding::Note, "the objects cannot be listed, so the operator cannot be checked by them"),
+    }
+}
+
+/// Probes the operator by this object, if it can be read.
+pub(super) async fn probe_named(session: &Session, name: &str, report: &mut Report) {
+    if let Ok(object) = session.object(name).await {
+        let (result, message) = probe(session, &object).await;
+        report.add("operator", result, message);
     }
 }
 

@@ -1,22 +1,25 @@
-//! The target of a rotation: whether its host exists as a Service, or is allowed. Only the operator's pod can tell whether it
-//! can be reached from there; what it found is in the conditions.
+//! The target of a rotation: whether its host exists as a Service, or is allowed, and what it answered to the operator. Only the
+//! operator's pod can tell whether it can be reached from there.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::ResourceExt as _;
 use kube::api::Api;
 
 use super::report::{Finding, Report};
-use crate::api::{ALLOWED_HOSTS, RotatedSecret};
+use crate::api::{ALLOWED_HOSTS, AdministratorState, RotatedSecret, TargetOutcome};
 use crate::command::Command;
-use crate::desired::{Desired, Policy, TargetServer, glob_allows};
+use crate::desired::{Desired, Policy, Strategy, TargetServer, glob_allows};
 use crate::kubernetes::service::selects_pods;
 use crate::kubernetes::stored::Brief;
+use crate::plugin::ages;
 use crate::plugin::connect::Session;
+use crate::plugin::flags::Flags;
 
 /// Checks the target of the object, if it has one.
-pub(super) async fn check(session: &Session, object: &RotatedSecret, report: &mut Report) {
+pub(super) async fn check(session: &Session, object: &RotatedSecret, probed: bool, report: &mut Report) {
     let parsed = Desired::parse(object, &Policy::lenient(object));
     let Some(strategy) = parsed.ok().and_then(|want| want.strategy) else { return };
     let namespace = object.namespace().unwrap_or_default();
@@ -35,6 +38,61 @@ pub(super) async fn check(session: &Session, object: &RotatedSecret, report: &mu
             None => of_namespace(session, &namespace, server).await,
         };
         report.add("target", result, message);
+    }
+    for (result, message) in answer(object, &strategy, probed, session.now(), &session.flags) {
+        report.add("targetAnswer", result, message);
+    }
+}
+
+/// What the target answered to the operator: the last answer that the status has, or that to the probe.
+fn answer(object: &RotatedSecret, strategy: &Strategy, probed: bool, now: Timestamp, flags: &Flags) -> Vec<(Finding, String)> {
+    let host = strategy.entrance().host_and_port();
+    let status = object.status.as_ref();
+    let known = status.and_then(|status| status.target.as_ref()).filter(|target| target.host == host);
+    let handled = status.and_then(|status| status.requests.as_ref()?.refresh.as_ref());
+    if probed && known.is_none_or(|known| known.refresh.as_ref() != handled) {
+        return vec![(Finding::Note, format!("the operator did not ask {host} now: {}", unasked(object)))];
+    }
+    let probe = flags.plugin(&format!("doctor {} --probe", object.name_any()));
+    let Some(known) = known else {
+        return vec![(Finding::Note, format!("{probe} has the operator ask {host} whether it accepts the current value"))];
+    };
+    let user = known.user.as_ref().map_or_else(String::new, |user| format!("user {user}, "));
+    let asked = format!("{user}tls {:?}, asked {} ago", strategy.entrance().tls, ages::since(known.check_time.0, now));
+    let message = known.message.as_deref().unwrap_or_default();
+    let (result, said) = match known.outcome {
+        TargetOutcome::Accepted => (Finding::Ok, format!("{host} accepts the current value ({asked})")),
+        TargetOutcome::Refused => (Finding::Problem, format!("{message} ({asked})")),
+        TargetOutcome::Unanswered => (
+            Finding::Problem,
+            format!(
+                "{message} ({asked}): check the host, the port, and the network policies between the operator's pods and it                  (networkPolicy.targetPorts of the chart)"
+            ),
+        ),
+        TargetOutcome::NotAsked => (Finding::Problem, format!("{host} was not asked: {message} ({asked})")),
+    };
+    let administrator = strategy.admin().zip(known.administrator).map(|(admin, state)| match state {
+        AdministratorState::Usable => (
+            Finding::Ok,
+            format!("adminRef: {admin} names {} and has a user and a password, which were not tried", strategy.host_and_port()),
+        ),
+        AdministratorState::Unusable => (Finding::Problem, format!("adminRef: {admin} cannot be used: {message}")),
+    });
+    [(result, said)].into_iter().chain(administrator).collect()
+}
+
+/// Why the operator does not log in now.
+fn unasked(object: &RotatedSecret) -> &'static str {
+    let status = object.status.as_ref();
+    let holds = |of: &str| status.iter().flat_map(|status| &status.conditions).any(|found| found.type_ == of && found.status == "True");
+    if status.is_some_and(|status| status.staged.is_some()) {
+        "a version is on its way to it, and the conditions say how far it is"
+    } else if object.spec.rotation.as_ref().is_some_and(|rotation| rotation.suspend) {
+        "rotation is suspended (spec.rotation.suspend)"
+    } else if !holds("Mirrored") {
+        "the Secret does not hold the current version"
+    } else {
+        "the conditions say what keeps it from that"
     }
 }
 

@@ -51,6 +51,7 @@ mod stale;
 mod status_lost;
 mod status_writes;
 mod suspend;
+mod target_answer;
 mod targets;
 mod tenancy;
 mod untrusted;
