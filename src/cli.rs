@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// and a token of one for the receiver of a webhook (spec.rotation.webhook.serviceAccountToken). Requires additional RBAC: deploy/optional/service-accounts.yaml.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_SERVICE_ACCOUNT_IDENTITY")]
     allow_service_account_identity: bool,
+    /// Allow rotations by Jobs of the namespace (spec.rotation.job). Requires additional RBAC:
+    /// deploy/optional/rotation-jobs.yaml.
+    #[arg(long, env = "ROTATED_SECRETS_ALLOW_ROTATION_JOBS")]
+    allow_rotation_jobs: bool,
     /// Use the role of the node for AWS calls, from the EC2 instance metadata service (IMDS), if there are no other
     /// credentials. Every pod that reaches the service can use this role.
     #[arg(long, env = "ROTATED_SECRETS_ALLOW_INSTANCE_IDENTITY")]
@@ -174,17 +178,18 @@ pub fn crd() -> Result<String, Fatal> {
 
 async fn run(args: RunArgs) -> Result<(), Fatal> {
     let RunArgs {
-        aws_region,
+        aws_region: region,
         allowed_regions,
         allowed_kms_keys,
         default_tags,
         allow_resource_policies,
         allow_public_policies,
         max_adoption_policy,
-        aws_endpoint_url,
-        aws_use_fips_endpoint,
+        aws_endpoint_url: endpoint,
+        aws_use_fips_endpoint: fips,
         allow_service_account_identity,
-        allow_instance_identity,
+        allow_rotation_jobs,
+        allow_instance_identity: instance_identity,
         name_prefix,
         cluster_id,
         minimum_rotation_interval,
@@ -219,12 +224,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
     let cluster = cluster_id_or_uid(cluster_id, &client).await?;
     let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
-    let endpoints = EndpointConfig {
-        region: aws_region,
-        endpoint: aws_endpoint_url,
-        fips: aws_use_fips_endpoint,
-        instance_identity: allow_instance_identity,
-    };
+    let endpoints = EndpointConfig { region, endpoint, fips, instance_identity };
     let aws = Aws::load(&endpoints, &cluster, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
     tracing::info!(
@@ -248,6 +248,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
             minimum_interval: minimum_rotation_interval,
             request_interval: minimum_request_interval,
             service_accounts: allow_service_account_identity,
+            rotation_jobs: allow_rotation_jobs,
             allowed_kms_keys,
             allow_resource_policies,
             default_tags: default_tags.into_iter().collect(),

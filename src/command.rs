@@ -129,8 +129,10 @@ pub enum Command<'a> {
         annotation: &'a str,
         name: &'a str,
     },
-    /// Lets the operator issue tokens of the ServiceAccounts of a namespace.
-    BindServiceAccounts {
+    /// Gives the operator a role of deploy/optional in a namespace: tokens of its ServiceAccounts, or Jobs.
+    BindRole {
+        /// Name of the ClusterRole, in deploy/optional.
+        role: &'a str,
         namespace: &'a str,
         /// The ServiceAccount of the operator, if it is known.
         operator: Option<ObjectRef<'a>>,
@@ -260,14 +262,14 @@ impl Command<'_> {
                 let remove = [ROLE_ARN, EXTERNAL_ID].map(|key| format!("{key}-"));
                 Some(line_of(["kubectl", "annotate", "namespace", namespace].into_iter().chain(remove.iter().map(String::as_str))))
             }
-            Self::BindServiceAccounts { namespace, operator } => Some(line_of([
+            Self::BindRole { role, namespace, operator } => Some(line_of([
                 "kubectl",
                 "create",
                 "rolebinding",
-                "rotated-secrets-service-accounts",
+                role,
                 "-n",
                 namespace,
-                "--clusterrole=rotated-secrets-service-accounts",
+                &format!("--clusterrole={role}"),
                 &operator.map_or_else(
                     || "--serviceaccount=OPERATOR_NAMESPACE:OPERATOR_SERVICE_ACCOUNT".to_owned(),
                     |operator| format!("--serviceaccount={}:{}", operator.namespace, operator.name),
@@ -325,7 +327,7 @@ impl<'a> Command<'a> {
             Self::AnnotateForAdoption { secret, by } => with(of_object(secret), [by]),
             Self::AllowHost { namespace, host } => vec![namespace, host],
             Self::AllowName { namespace, annotation: _, name } => vec![namespace, name],
-            Self::BindServiceAccounts { namespace, operator } => with(vec![namespace], operator.map(of_object).unwrap_or_default()),
+            Self::BindRole { namespace, operator, .. } => with(vec![namespace], operator.map(of_object).unwrap_or_default()),
             // `-` is the standard input.
             Self::TryManifest(file) => if file == "-" { Vec::new() } else { vec![file] },
             Self::ListOidcProviders | Self::SsoLogin | Self::ApplyDefinition | Self::WhoAmI => Vec::new(),

@@ -33,6 +33,19 @@ pub enum Effect {
     Unfit(Unfit),
     /// It failed. Whether anything changed is not known if there was no answer.
     Failed(Failed),
+    /// It was begun, now or before, and goes on outside of the operator.
+    GoesOn(GoesOn),
+}
+
+/// A step that goes on outside of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoesOn {
+    /// When to look again.
+    pub until: Timestamp,
+    /// What goes on, for the conditions.
+    pub what: String,
+    /// How the step failed before. That is reported until this attempt ends.
+    pub after: Option<Failed>,
 }
 
 /// Why a version must not be mirrored.
@@ -155,6 +168,20 @@ impl Journal {
         self.failures().any(|(_, failed)| failed.failure.class.is_transient())
     }
 
+    /// How this step goes on outside of the operator, if it does.
+    pub fn goes_on(&self, step: &Step) -> Option<&GoesOn> {
+        let key = step.key();
+        self.going_on().find(|(going, _)| *going == key).map(|(_, going)| going)
+    }
+
+    /// The steps that go on outside of the operator.
+    pub fn going_on(&self) -> impl Iterator<Item = (StepKey, &GoesOn)> {
+        self.entries.iter().filter_map(|entry| match &entry.effect {
+            Effect::GoesOn(going) => Some((entry.step.key(), going)),
+            _ => None,
+        })
+    }
+
     /// Why this step failed, now or before.
     pub fn failure(&self, step: &Step) -> Option<&Failed> {
         let key = step.key();
@@ -261,7 +288,7 @@ impl Journal {
         let created = |effect: &Effect| match effect {
             Effect::Applied { at } => Some(*at),
             Effect::Exists { created } => Some(*created),
-            Effect::Absent | Effect::Unfit(_) | Effect::Failed(_) => None,
+            Effect::Absent | Effect::Unfit(_) | Effect::Failed(_) | Effect::GoesOn(_) => None,
         };
         self.entries.iter().filter_map(|entry| Some((version(&entry.step)?, created(&entry.effect)?))).collect()
     }

@@ -115,6 +115,8 @@ pub enum Reason {
     TargetDiverged,
     /// The host of the target is not allowed for this namespace.
     HostNotAllowed,
+    /// The administrator has not enabled Jobs for rotations.
+    JobsNotAllowed,
     /// The Kubernetes Secret is owned by another object.
     SecretNotOwned,
     /// Another client keeps changing the Kubernetes Secret.
@@ -140,7 +142,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -182,6 +184,7 @@ impl Reason {
         Self::TargetUnreachable,
         Self::TargetDiverged,
         Self::HostNotAllowed,
+        Self::JobsNotAllowed,
         Self::SecretNotOwned,
         Self::Contested,
         Self::VersionNotFound,
@@ -231,6 +234,7 @@ impl Reason {
                 | Self::AbandonFailed
                 | Self::TargetDiverged
                 | Self::HostNotAllowed
+                | Self::JobsNotAllowed
                 | Self::SecretNotOwned
                 | Self::Contested
                 | Self::VersionNotFound

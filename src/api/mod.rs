@@ -6,6 +6,7 @@
 pub mod aws;
 mod bounds;
 pub mod condition;
+mod job;
 mod lambda;
 mod mysql;
 mod policy;
@@ -24,6 +25,7 @@ pub mod value;
 mod webhook;
 
 pub use aws::{AppliedStatus, AwsAdoptionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use job::*;
 pub use lambda::*;
 pub use mysql::*;
 pub use policy::{LONGEST_POLICY, ResourcePolicy};
@@ -74,6 +76,14 @@ pub const FINALIZER: &str = "rotated-secrets.io/cleanup";
 pub const FIELD_MANAGER: &str = "rotated-secrets";
 /// Label on every mirrored Secret.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rotated-secrets");
+/// Label on the Jobs of a rotation and on the Secrets with their values: uid of the RotatedSecret.
+pub const JOB_OF: &str = "rotated-secrets.io/job-of";
+/// Annotation on a CronJob: names of the RotatedSecrets whose Jobs may be made from it, as globs.
+pub const TEMPLATE_FOR: &str = "rotated-secrets.io/template-for";
+/// Annotation on a Job of a rotation and on its pods: hash of the template and of the versions that it was made for.
+pub const JOB_INPUTS: &str = "rotated-secrets.io/job-inputs";
+/// Annotation on the Secret of a Job whose values were taken away: its result was read.
+pub const JOB_READ: &str = "rotated-secrets.io/job-read";
 /// Recommended labels of Kubernetes that an object may set on its Secret. `managed-by` is not among them.
 pub const RECOMMENDED_LABELS: [&str; 5] = [
     "app.kubernetes.io/name",

@@ -6,6 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::job::JobSpec;
 use super::lambda::LambdaSpec;
 use super::mysql::MysqlSpec;
 use super::postgres::PostgresSpec;
@@ -40,8 +41,8 @@ use super::webhook::WebhookSpec;
 #[x_kube(validation = Rule::new("!has(self.lambda) || !has(self.excludePeriods)").message(
     "spec.rotation.excludePeriods is not supported with lambda, because AWS runs the schedule: remove it, or rotate without lambda"
 ))]
-#[x_kube(validation = Rule::new("[has(self.lambda), has(self.postgres), has(self.mysql), has(self.redis), has(self.webhook)].filter(set, set).size() <= 1").message(
-    "spec.rotation: set at most one of lambda, postgres, mysql, redis and webhook"
+#[x_kube(validation = Rule::new("[has(self.lambda), has(self.postgres), has(self.mysql), has(self.redis), has(self.webhook), has(self.job)].filter(set, set).size() <= 1").message(
+    "spec.rotation: set at most one of lambda, postgres, mysql, redis, webhook and job"
 ))]
 pub struct RotationSpec {
     /// Schedule of the rotation: `rate(30 days)`, an AWS expression such as `cron(0 8 1 * ? *)` in UTC, or a five-field
@@ -124,6 +125,9 @@ pub struct RotationSpec {
     /// Has a receiver of yours take the value to its target, and verify it, before it becomes current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Box<WebhookSpec>>,
+    /// Has Jobs of the namespace take the value to its target, and verify it, before it becomes current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Box<JobSpec>>,
 }
 
 impl RotationSpec {
@@ -134,6 +138,7 @@ impl RotationSpec {
             ("mysql", self.mysql.is_some()),
             ("redis", self.redis.is_some()),
             ("webhook", self.webhook.is_some()),
+            ("job", self.job.is_some()),
         ];
         declared.into_iter().find_map(|(name, set)| set.then_some(name))
     }
@@ -155,6 +160,7 @@ impl Default for RotationSpec {
             mysql: None,
             redis: None,
             webhook: None,
+            job: None,
         }
     }
 }

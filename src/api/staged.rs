@@ -39,6 +39,9 @@ pub struct StagedStatus {
     /// Receiver that may have made its target accept the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<StagedWebhook>,
+    /// Jobs that may have made their target accept the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<StagedJob>,
 }
 
 /// The target of a staged version: one of the fields of [`StagedStatus`].
@@ -52,6 +55,8 @@ pub enum StagedTarget {
     Redis(StagedRedis),
     /// The field `webhook`.
     Webhook(StagedWebhook),
+    /// The field `job`.
+    Job(StagedJob),
 }
 
 impl StagedStatus {
@@ -60,19 +65,21 @@ impl StagedStatus {
         let postgres = self.postgres.clone().map(StagedTarget::Postgres);
         let mysql = || self.mysql.clone().map(StagedTarget::Mysql);
         let redis = || self.redis.clone().map(StagedTarget::Redis);
-        postgres.or_else(mysql).or_else(redis).or_else(|| self.webhook.clone().map(StagedTarget::Webhook))
+        let webhook = || self.webhook.clone().map(StagedTarget::Webhook);
+        postgres.or_else(mysql).or_else(redis).or_else(webhook).or_else(|| self.job.clone().map(StagedTarget::Job))
     }
 
     /// The same version with this target.
     #[must_use]
     pub fn with_target(self, target: Option<StagedTarget>) -> Self {
-        let without = Self { postgres: None, mysql: None, redis: None, webhook: None, ..self };
+        let without = Self { postgres: None, mysql: None, redis: None, webhook: None, job: None, ..self };
         match target {
             None => without,
             Some(StagedTarget::Postgres(postgres)) => Self { postgres: Some(postgres), ..without },
             Some(StagedTarget::Mysql(mysql)) => Self { mysql: Some(mysql), ..without },
             Some(StagedTarget::Redis(redis)) => Self { redis: Some(redis), ..without },
             Some(StagedTarget::Webhook(webhook)) => Self { webhook: Some(webhook), ..without },
+            Some(StagedTarget::Job(job)) => Self { job: Some(job), ..without },
         }
     }
 }
@@ -191,6 +198,15 @@ pub struct StagedToken {
     /// Audience of the token.
     #[schemars(length(max = 2048))]
     pub audience: String,
+}
+
+/// Jobs that got a version, as the spec named their template.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedJob {
+    /// Name of the CronJob.
+    #[schemars(length(max = 253))]
+    pub template_name: String,
 }
 
 /// Users that take turns, as the spec named them.

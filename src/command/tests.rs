@@ -79,7 +79,7 @@ fn commands<'a>(kind: CommandKind, value: &'a str, values: &'a BTreeSet<String>)
         CommandKind::RemoveNamespaceRole => Command::RemoveNamespaceRole(value),
         CommandKind::AnnotateAccountRole => Command::AnnotateAccountRole(object),
         CommandKind::AllowName => Command::AllowName { namespace: "shop", annotation: "a", name: value },
-        CommandKind::BindServiceAccounts => Command::BindServiceAccounts { namespace: "shop", operator: Some(object) },
+        CommandKind::BindRole => Command::BindRole { role: "rotated-secrets-jobs", namespace: "shop", operator: Some(object) },
         CommandKind::Patch => Command::Patch(object, "{}"),
         CommandKind::ApplyDefinition => Command::ApplyDefinition,
         CommandKind::WhoAmI => Command::WhoAmI,

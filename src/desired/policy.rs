@@ -23,6 +23,8 @@ pub struct Policy {
     pub request_interval: SignedDuration,
     /// Whether objects may use the identity of a ServiceAccount in their namespace.
     pub service_accounts: bool,
+    /// Whether objects may have Jobs made for their rotation.
+    pub rotation_jobs: bool,
     /// KMS keys that objects may use, as globs over the key as written. Empty: any.
     pub allowed_kms_keys: Vec<String>,
     /// Whether objects may set a resource policy.
@@ -51,6 +53,7 @@ impl Policy {
             minimum_interval: SignedDuration::ZERO,
             request_interval: SignedDuration::ZERO,
             service_accounts: true,
+            rotation_jobs: true,
             allowed_kms_keys: Vec::new(),
             allow_resource_policies: true,
             default_tags: BTreeMap::new(),

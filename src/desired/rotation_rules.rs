@@ -1,12 +1,14 @@
 //! Combinations in `spec.rotation` that the CEL rules of the definition reject. An older definition may lack a rule.
 
 use super::audience::is_for_receiver;
+use super::job::job_timeout;
 use super::location::Location;
 use super::strategy::check_interval;
+use super::syntax::is_subdomain;
 use crate::api::condition::Reason;
 use crate::api::{
-    MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec, WebhookSpec,
-    default_suffix,
+    JobSpec, MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec,
+    WebhookSpec, default_suffix,
 };
 use crate::refusal::Refusal;
 
@@ -21,9 +23,10 @@ pub(super) fn refusal(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Opti
 fn of_rotation(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<&'static str> {
     let by_aws = rotation.lambda.is_some();
     let generated = spec.value.as_ref().is_some_and(|value| value.plain_text.is_some() || !value.generate.is_empty());
-    let targets = [by_aws, rotation.postgres.is_some(), rotation.mysql.is_some(), rotation.redis.is_some(), rotation.webhook.is_some()];
+    let RotationSpec { postgres, mysql, redis, webhook, job, .. } = rotation;
+    let targets = [by_aws, postgres.is_some(), mysql.is_some(), redis.is_some(), webhook.is_some(), job.is_some()];
     let rules = [
-        (targets.into_iter().filter(|set| *set).count() > 1, ": set at most one of lambda, postgres, mysql, redis and webhook"),
+        (targets.into_iter().filter(|set| *set).count() > 1, ": set at most one of lambda, postgres, mysql, redis, webhook and job"),
         (
             rotation.schedule.is_some() && rotation.automatically_after_days.is_some(),
             ": set exactly one of schedule or automaticallyAfterDays",
@@ -83,6 +86,9 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
     if let Some(webhook) = &rotation.webhook {
         return of_webhook(webhook).map(|message| format!(".{field}{message}"));
     }
+    if let Some(job) = &rotation.job {
+        return of_job(job).map(|message| format!(".{field}{message}"));
+    }
     let Common { host, direct, tls, check_interval: interval } = common(rotation)?;
     let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
     let rules = [
@@ -128,6 +134,18 @@ fn of_webhook(webhook: &WebhookSpec) -> Option<&'static str> {
         (
             webhook.ca_bundle.as_deref().is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----")),
             ".caBundle: paste certificates as PEM, beginning with -----BEGIN CERTIFICATE-----",
+        ),
+    ];
+    rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
+}
+
+fn of_job(job: &JobSpec) -> Option<&'static str> {
+    let rules = [
+        (!is_subdomain(&job.template_ref.name), ".templateRef.name: use the name of a CronJob of the namespace"),
+        (job_timeout(&job.timeout).is_err(), ".timeout: use hours, minutes and seconds in this order, from 30s to 1h, such as 5m or 90s"),
+        (
+            check_interval(&job.check_interval).is_err(),
+            ".checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
         ),
     ];
     rules.into_iter().find_map(|(violated, message)| violated.then_some(message))

@@ -1,4 +1,4 @@
-//! `spec.rotation.postgres`, `mysql`, `redis` and `webhook`: the target that has to accept a value before it becomes current.
+//! `spec.rotation.postgres`, `mysql`, `redis`, `webhook` and `job`: the target that has to accept a value before it becomes current.
 
 use std::ops::RangeInclusive;
 
@@ -7,11 +7,12 @@ use jiff::SignedDuration;
 use strum::IntoStaticStr;
 
 use super::audience::is_for_receiver;
+use super::job::{job_timeout, recorded_timeout};
 use super::location::Location;
-use super::target_spec::{of_mysql, of_postgres, of_redis, of_webhook, own_service};
+use super::target_spec::{of_job, of_mysql, of_postgres, of_redis, of_webhook, own_service};
 use crate::api::{
-    MysqlUsers, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis, StagedTarget, StagedToken,
-    StagedWebhook, TlsMode,
+    MysqlUsers, RotatedSecretSpec, RotationSpec, StagedAlternation, StagedJob, StagedMysql, StagedPostgres, StagedRedis, StagedTarget,
+    StagedToken, StagedWebhook, TlsMode,
 };
 use crate::schedule::parse_duration;
 use crate::value::{Turns, USERNAME};
@@ -23,7 +24,7 @@ const CHECK_INTERVALS: RangeInclusive<SignedDuration> = SignedDuration::from_min
 /// The target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Strategy {
-    /// The server whose users change.
+    /// The server whose users change. Jobs have none that the operator knows.
     pub server: TargetServer,
     /// What clients connect to instead, a pooler or a proxy; `None`: the server.
     pub pooler: Option<TargetServer>,
@@ -63,6 +64,8 @@ pub enum Kind {
     RedisTwoPasswords { admin: Option<String> },
     /// What a receiver takes to a target of its own.
     Webhook { url: String, proof: ReceiverProof },
+    /// What Jobs take to a target of their own. `template`: the CronJob that they are made from.
+    Job { template: String, timeout: SignedDuration },
 }
 
 /// How a receiver knows the operator.
@@ -107,9 +110,13 @@ impl Strategy {
             }
             RotationSpec { redis: Some(spec), .. } => (StagedTarget::Redis(of_redis(spec)), None, &spec.check_interval, None),
             RotationSpec { webhook: Some(spec), .. } => (StagedTarget::Webhook(of_webhook(spec)), None, &spec.check_interval, None),
+            RotationSpec { job: Some(spec), .. } => (StagedTarget::Job(of_job(spec)), None, &spec.check_interval, None),
             _ => return None,
         };
-        let strategy = Self::recorded(&staged, namespace);
+        let mut strategy = Self::recorded(&staged, namespace);
+        if let (Kind::Job { timeout, .. }, Some(spec)) = (&mut strategy.kind, &rotation.job) {
+            *timeout = job_timeout(&spec.timeout).unwrap_or(*timeout);
+        }
         let TargetServer { tls, ca, .. } = &strategy.server;
         Some(Self {
             query: verify.map(|verify| verify.sql.clone()),
@@ -132,6 +139,7 @@ impl Strategy {
                 let Location { host, port, .. } = Location::parse(url).unwrap_or_default();
                 TargetServer::new(&host, i32::from(port), TlsMode::VerifyFull, ca_bundle.as_ref(), namespace)
             }
+            StagedTarget::Job(StagedJob { .. }) => TargetServer::new("", 0, TlsMode::VerifyFull, None, namespace),
         };
         Self { server, pooler: None, kind: Kind::of(staged), query: None, check_interval: None }
     }
@@ -171,6 +179,7 @@ impl Strategy {
                 };
                 StagedTarget::Webhook(StagedWebhook { url: url.clone(), signing_key_name, service_account_token, ca_bundle })
             }
+            Kind::Job { template, .. } => StagedTarget::Job(StagedJob { template_name: template.clone() }),
         }
     }
 
@@ -198,15 +207,15 @@ impl Strategy {
         }
     }
 
-    /// Whether the value has a user and a password that the server knows. A receiver knows what it gets.
+    /// Whether the value has a user and a password that the server knows. A receiver and a Job know what they get.
     pub fn needs_credential(&self) -> bool {
-        !matches!(self.kind, Kind::Webhook { .. })
+        !matches!(self.kind, Kind::Webhook { .. } | Kind::Job { .. })
     }
 
     /// Whether the server refuses the current value from `Apply` until the staged one is current: one user with one password.
-    /// What a receiver does is not known.
+    /// What a receiver or a Job does is not known.
     pub fn replaces(&self) -> bool {
-        matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. } | Kind::Webhook { .. })
+        matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. } | Kind::Webhook { .. } | Kind::Job { .. })
     }
 
     /// Its name in metrics.
@@ -221,17 +230,27 @@ impl Strategy {
             Kind::MysqlSingleUser { .. } | Kind::MysqlDualPassword { .. } => "mysql",
             Kind::RedisTwoPasswords { .. } => "redis",
             Kind::Webhook { .. } => "webhook",
+            Kind::Job { .. } => "job",
         }
     }
 
-    /// `host:port` of the server, for the administrator's list and for messages.
+    /// `host:port` of the server, for the administrator's list and for messages; or what the Jobs are made from.
     pub fn host_and_port(&self) -> String {
-        self.server.host_and_port()
+        match &self.kind {
+            Kind::Job { template, .. } => format!("the target of CronJob {template}"),
+            _ => self.server.host_and_port(),
+        }
     }
 
-    /// The server, and the pooler if there is one: both must be allowed.
+    /// The server, and the pooler if there is one: both must be allowed. None with Jobs, which connect themselves.
     pub fn servers(&self) -> impl Iterator<Item = &TargetServer> {
-        [Some(&self.server), self.pooler.as_ref()].into_iter().flatten()
+        let own = (!self.runs_jobs()).then_some(&self.server);
+        [own, self.pooler.as_ref()].into_iter().flatten()
+    }
+
+    /// `host:port` of what clients connect to; or what Jobs are made from.
+    pub fn entrance_name(&self) -> String {
+        if self.runs_jobs() { self.host_and_port() } else { self.entrance().host_and_port() }
     }
 
     /// What clients connect to.
@@ -254,9 +273,18 @@ impl Strategy {
         (named || (local && host == "127.0.0.1")) && is_for_receiver(audience, url)
     }
 
-    /// Whether both are the same URL of a receiver.
+    /// Whether both are the same URL of a receiver, or Jobs of the same template.
     pub fn same_receiver(&self, other: &Self) -> bool {
-        matches!((&self.kind, &other.kind), (Kind::Webhook { url: one, .. }, Kind::Webhook { url: other, .. }) if one == other)
+        match (&self.kind, &other.kind) {
+            (Kind::Webhook { url: one, .. }, Kind::Webhook { url: other, .. })
+            | (Kind::Job { template: one, .. }, Kind::Job { template: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
+    /// Whether each step is a Job.
+    pub fn runs_jobs(&self) -> bool {
+        matches!(self.kind, Kind::Job { .. })
     }
 
     /// Whether another target is the same server: a credential for one may be sent to the other.
@@ -309,6 +337,7 @@ impl Kind {
                 };
                 Self::Webhook { url: url.clone(), proof }
             }
+            StagedTarget::Job(StagedJob { template_name }) => Self::Job { template: template_name.clone(), timeout: recorded_timeout() },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A target as the spec names it, in the form that the status records.
 
 use crate::api::{
-    MysqlSpec, PostgresSpec, PostgresUsers, RedisSpec, ServiceAccountToken, StagedAlternation, StagedMysql, StagedPostgres, StagedRedis,
-    StagedToken, StagedWebhook, WebhookSpec, default_suffix,
+    JobSpec, MysqlSpec, PostgresSpec, PostgresUsers, RedisSpec, ServiceAccountToken, StagedAlternation, StagedJob, StagedMysql,
+    StagedPostgres, StagedRedis, StagedToken, StagedWebhook, WebhookSpec, default_suffix,
 };
 
 /// The server whose users change.
@@ -61,6 +61,10 @@ pub(super) fn of_webhook(spec: &WebhookSpec) -> StagedWebhook {
         service_account_token: spec.service_account_token.as_ref().map(token),
         ca_bundle: spec.ca_bundle.clone(),
     }
+}
+
+pub(super) fn of_job(spec: &JobSpec) -> StagedJob {
+    StagedJob { template_name: spec.template_ref.name.clone() }
 }
 
 /// The name of a Service of the namespace as it resolves in every pod: `db`, `db.shop`, `db.shop.svc` and

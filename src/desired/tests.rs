@@ -22,6 +22,7 @@ pub(crate) fn policy() -> Policy {
         minimum_interval: SignedDuration::from_hours(1),
         request_interval: SignedDuration::from_mins(10),
         service_accounts: false,
+        rotation_jobs: false,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
         default_tags: BTreeMap::new(),

@@ -1,7 +1,8 @@
-//! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, Services, ServiceAccounts, the
+//! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, Jobs, Services, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
 pub mod connection;
+pub mod job;
 pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;
@@ -16,6 +17,8 @@ use http::StatusCode;
 
 use crate::api::condition::Reason;
 use crate::backoff::Class;
+use crate::command::ObjectRef;
+use crate::desired::is_subdomain;
 use crate::failure::Failure;
 
 /// The failure for an error response of the API server. Its text is not used, because the server quotes what it was
@@ -48,4 +51,11 @@ pub(crate) fn failed(what: &'static str, error: &kube::Error) -> Failure {
             message: format!("{what}: the API server did not respond: the operator retries automatically"),
         },
     }
+}
+
+/// The ServiceAccount that RBAC has refused, by the message of the API server: `User "system:serviceaccount:a:b" cannot ...`.
+pub(crate) fn refused_account(message: &str) -> Option<ObjectRef<'_>> {
+    let (_, rest) = message.split_once("User \"system:serviceaccount:")?;
+    let (namespace, name) = rest.split_once('"')?.0.split_once(':')?;
+    (is_subdomain(namespace) && is_subdomain(name)).then_some(ObjectRef { namespace, name })
 }

@@ -8,13 +8,12 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use serde::Deserialize;
 
-use super::failed;
 use super::stored::Brief;
+use super::{failed, refused_account};
 use crate::api::SERVICE_ACCOUNT_ROLE_ARN;
 use crate::api::condition::Reason;
 use crate::backoff::Class;
-use crate::command::{Command, ObjectRef};
-use crate::desired::is_subdomain;
+use crate::command::Command;
 use crate::failure::Failure;
 use crate::identity::Account;
 use crate::plaintext::Plaintext;
@@ -90,17 +89,10 @@ fn not_bound(namespace: &str, what: &'static str, error: &kube::Error) -> Failur
         reason: Reason::IdentityRefused,
         message: format!(
             "the operator may not act as ServiceAccounts of namespace {namespace}; as administrator run: {}",
-            Command::BindServiceAccounts { namespace, operator }
+            Command::BindRole { role: "rotated-secrets-service-accounts", namespace, operator }
         ),
         ..failure
     }
-}
-
-/// The ServiceAccount that RBAC has refused, by the message of the API server: `User "system:serviceaccount:a:b" cannot ...`.
-fn refused_account(message: &str) -> Option<ObjectRef<'_>> {
-    let (_, rest) = message.split_once("User \"system:serviceaccount:")?;
-    let (namespace, name) = rest.split_once('"')?.0.split_once(':')?;
-    (is_subdomain(namespace) && is_subdomain(name)).then_some(ObjectRef { namespace, name })
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct Examined {
     pub requests: HandledRequests,
     /// What is recorded of a version before it is carried out.
     pub staging: Option<StagingNews>,
+    /// What goes on outside of the operator.
+    pub goes_on: Option<String>,
     /// AWS may show an old state: what was read is not reported.
     pub awaiting_consistency: bool,
     /// When to reconcile again at the latest.

@@ -15,7 +15,9 @@ const LONGEST: usize = 2000;
 impl Reconciler<'_> {
     /// Whether a refresh asks for a check that this reconcile has not made.
     pub(super) fn check_requested(&self, want: &Desired) -> bool {
-        self.target_answer.is_none() && self.refresh_requested(want)
+        // A pod for each refresh would be too much.
+        let by_job = want.strategy.as_ref().is_some_and(Strategy::runs_jobs);
+        self.target_answer.is_none() && !by_job && self.refresh_requested(want)
     }
 
     fn refresh_requested(&self, want: &Desired) -> bool {
@@ -55,7 +57,8 @@ impl Reconciler<'_> {
             Some(Problem::Unknown(_)) => TargetOutcome::Unanswered,
         };
         let said = obstacle.map(|obstacle| {
-            let host = named(strategy.entrance(), obstacle.problem, tried.last());
+            let by_job = strategy.runs_jobs().then(|| strategy.entrance_name());
+            let host = by_job.unwrap_or_else(|| named(strategy.entrance(), obstacle.problem, tried.last()));
             format!("{host} {} ({})", obstacle.problem.explanation(), words(obstacle))
         });
         let unusable = administrator.as_ref().and_then(|found| found.as_ref().err()).map(|failure| failure.message.clone());
@@ -70,7 +73,7 @@ impl Reconciler<'_> {
 
     fn answer(&self, strategy: &Strategy, outcome: TargetOutcome, user: Option<&str>) -> TargetStatus {
         TargetStatus {
-            host: strategy.entrance().host_and_port(),
+            host: strategy.entrance_name(),
             check_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time((self.ctx.clock)()),
             outcome,
             reason: None,
@@ -84,8 +87,14 @@ impl Reconciler<'_> {
     /// What the status says of it after `before`.
     pub(super) fn target_status(&self, want: Option<&Desired>, before: Option<TargetStatus>) -> Option<TargetStatus> {
         let Some(want) = want else { return before };
-        let host = want.strategy.as_ref()?.entrance().host_and_port();
+        let strategy = want.strategy.as_ref()?;
+        let host = strategy.entrance_name();
         let before = before.filter(|before| before.host == host);
+        if strategy.runs_jobs() && self.target_answer.is_none() && self.refresh_requested(want) {
+            let message = Some("a refresh makes no Job: spec.rotation.job.checkInterval says when the next one asks the target".to_owned());
+            let answer = self.answer(strategy, TargetOutcome::NotAsked, None);
+            return Some(TargetStatus { message, refresh: want.refresh_request.clone(), ..answer });
+        }
         let Some(answer) = &self.target_answer else { return before };
         if self.refresh_requested(want) {
             return Some(TargetStatus { refresh: want.refresh_request.clone(), ..answer.clone() });

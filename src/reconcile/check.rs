@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::job::{ByJob, Progress};
 use super::reconciler::Reconciler;
 use super::target::{declared, named, words};
 use crate::api::condition::{ConditionType, Reason};
@@ -11,6 +12,7 @@ use crate::command::{Command, SecretRef};
 use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::journal::Effect;
+use crate::step::Step;
 use crate::strategy::webhook::Failure as Obstacle;
 use crate::strategy::{Credential, Problem, Refused, Tried};
 use crate::value::{DeclaredValue, USERNAME};
@@ -59,12 +61,22 @@ impl Reconciler<'_> {
     pub(super) async fn check(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let current = self.read(at, Selector::Version(version)).await?.value;
-        let entrance = self.entrance(want.object_ref(), strategy, &tried).await;
-        let entrance = entrance.inspect_err(|failure| self.not_asked(strategy, failure))?;
-        let answer = entrance.check(version, &current).await;
+        let (answer, credential, host) = if strategy.runs_jobs() {
+            let step = Step::Check { version: version.clone() };
+            let asked = ByJob { step: &step, version, current: None, previous: None };
+            let progress = self.ask_job(want.object_ref(), strategy, at, asked).await;
+            match progress.inspect_err(|failure| self.not_asked(strategy, failure))? {
+                Progress::GoesOn(effect) => return Ok(effect),
+                Progress::Done => (Ok(()), None, String::new()),
+                Progress::Stopped(obstacle, who) => (Err(obstacle), None, who),
+            }
+        } else {
+            let current = self.read(at, Selector::Version(version)).await?.value;
+            let entrance = self.entrance(want.object_ref(), strategy, &tried).await;
+            let entrance = entrance.inspect_err(|failure| self.not_asked(strategy, failure))?;
+            (entrance.check(version, &current).await, Credential::of(&current).ok(), strategy.entrance().host_and_port())
+        };
         let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
-        let credential = Credential::of(&current).ok();
         let user = credential.as_ref().and_then(|current| declared_user(want, &current.user));
         self.check_answered(want, strategy, user, &answer, &tried).await;
         let Err(obstacle) = answer else {
@@ -76,11 +88,11 @@ impl Reconciler<'_> {
             Problem::Refused(_) if strategy.check_interval.is_none() => Ok(Effect::Absent),
             Problem::Refused(_) => {
                 self.ctx.memory.target_refuses(&uid, target);
-                let message = diverged(want, strategy, at, version, &obstacle, credential.as_ref());
+                let message = diverged(want, &host, at, version, &obstacle, credential.as_ref());
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
             }
             problem @ Problem::Unknown(_) => {
-                let host = named(strategy.entrance(), problem, tried.last());
+                let host = if strategy.runs_jobs() { host } else { named(strategy.entrance(), problem, tried.last()) };
                 match self.ctx.memory.target_silent(&uid, target, VersionIds::of(&uid).seed(), now) {
                     // Nothing is to be done there, so nobody has to act.
                     Some(until) => {
@@ -111,16 +123,8 @@ fn hash(strategy: &Strategy) -> u64 {
 }
 
 /// What the target refuses, what follows from that for pods, and what helps.
-fn diverged(
-    want: &Desired,
-    strategy: &Strategy,
-    at: Address<'_>,
-    version: &VersionId,
-    obstacle: &Obstacle,
-    current: Option<&Credential>,
-) -> String {
+fn diverged(want: &Desired, host: &str, at: Address<'_>, version: &VersionId, obstacle: &Obstacle, current: Option<&Credential>) -> String {
     let problem = obstacle.problem;
-    let host = strategy.entrance().host_and_port();
     let user = current.and_then(|current| declared_user(want, &current.user)).map_or_else(String::new, |user| format!("user {user}, "));
     let put = Command::PutSecretValue(SecretRef { region: at.region, id: at.id });
     let follows = match problem {
@@ -128,7 +132,7 @@ fn diverged(
             "pods hold a password that the server refuses, and the operator does not set it back: set the user's password to that of the \
              current version, or put the value that the server accepts in AWS ({put})"
         ),
-        Problem::Refused(Refused::LoginNotPermitted | Refused::DatabaseNotFound | Refused::ReceiverRefused) => {
+        Problem::Refused(Refused::LoginNotPermitted | Refused::DatabaseNotFound | Refused::ReceiverRefused | Refused::JobRefused) => {
             "new logins of pods can fail in the same way".to_owned()
         }
         _ => "whether it accepts the password is not known, and a rotation would fail".to_owned(),
@@ -159,7 +163,7 @@ mod tests {
         let at = Address { region: "eu-central-1", id: "k8s/shop/db-admin" };
         let says = |refused, user: &str| {
             let current = Credential { user: user.to_owned(), password: Plaintext::from("canary-p".to_owned()) };
-            diverged(&want, strategy, at, &"v1".into(), &Obstacle::from(refused), Some(&current))
+            diverged(&want, &strategy.host_and_port(), at, &"v1".into(), &Obstacle::from(refused), Some(&current))
         };
         for refused in Refused::VARIANTS {
             let message = says(*refused, "admin");

@@ -168,6 +168,8 @@ impl Target<'_> {
             Kind::MysqlSingleUser { database } => Users::Mysql(mysql::Server { endpoint, database: database.clone(), query }),
             Kind::MysqlDualPassword { database } => Users::MysqlDual(mysql::Server { endpoint, database: database.clone(), query }),
             Kind::RedisTwoPasswords { .. } => Users::Redis(redis::Server { endpoint }, administrator),
+            // Each step is a Job, which outlasts this call: see `job.rs`.
+            Kind::Job { .. } => return Err(Refused::TemplateMissing.into()),
             Kind::Webhook { .. } => {
                 let path = self.strategy.path().ok_or(Refused::ReceiverMissing)?;
                 return Ok(Driver::Receiver(webhook::Receiver { endpoint, path }));

@@ -11,7 +11,7 @@ impl Reconciler<'_> {
     pub(super) fn record_metrics(&self, want: &Desired, step: &Step, effect: Option<&Effect>) {
         let metrics = &self.ctx.metrics;
         match effect {
-            Some(Effect::Absent | Effect::Unfit(_)) => {}
+            Some(Effect::Absent | Effect::Unfit(_) | Effect::GoesOn(_)) => {}
             Some(_) => {
                 metrics.step(step.kind(), "ok");
                 self.record_drift(step);

@@ -10,6 +10,7 @@ mod dispatch;
 mod failed;
 mod finalizer;
 mod instrument;
+mod job;
 mod locate_removal;
 mod memory;
 mod observe;
@@ -206,7 +207,8 @@ impl Reconciler<'_> {
     fn attempts(&self) -> Attempts {
         Attempts {
             failed: self.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
-            held: self.journal.held().cloned().map(Attempt::Step).collect(),
+            // What goes on keeps the count of its failures.
+            held: self.journal.held().cloned().chain(self.journal.going_on().map(|(key, _)| key)).map(Attempt::Step).collect(),
             access: self.access_hash.clone(),
             unreported: None,
         }

@@ -17,7 +17,7 @@ use crate::command::SecretRef;
 use crate::desired::Removal;
 use crate::facts::{Remains, SecretLeft};
 use crate::failure::{Failed, Failure};
-use crate::journal::Effect;
+use crate::journal::{Effect, GoesOn};
 use crate::kubernetes::{mirror, object};
 use crate::plan::{CleanupNext, plan_cleanup};
 use crate::refusal::Refusal;
@@ -96,6 +96,9 @@ impl Reconciler<'_> {
                 }
                 CleanupNext::Do(step) => {
                     self.carry_out_removal(removal, remains, &step).await?;
+                    if let Some(GoesOn { until, what, .. }) = self.journal.goes_on(&step) {
+                        return self.waits_for(removal, *until, what);
+                    }
                     if matches!(step, Step::StopReplicating { .. }) && self.journal.did(StepKind::StopReplicating) {
                         remains.secret = None;
                     }
@@ -108,6 +111,15 @@ impl Reconciler<'_> {
             }
         }
         Err(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the deletion does not come to rest") })
+    }
+
+    /// A step goes on outside of the operator. It ends, or the object is released after `--deletion-timeout`.
+    fn waits_for(&self, removal: &Removal, until: Timestamp, what: &str) -> Result<Attempt, Failed> {
+        if until.duration_since(removal.requested) < self.ctx.deletion_timeout {
+            return Ok(Attempt::Waits { until, why: what.to_owned() });
+        }
+        let failure = Failure { class: Class::Retry, reason: Reason::AbandonFailed, message: what.to_owned() };
+        Err(Failed { aspect: ConditionType::Rotated, failure })
     }
 
     /// Whether a Secret has to be released so that it stays. In a namespace that is being deleted no Secret stays, and the

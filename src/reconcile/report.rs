@@ -9,7 +9,7 @@ use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::RotatedSecretStatus;
 use crate::api::condition::Reason;
 use crate::backoff::{self, Class};
-use crate::desired::Desired;
+use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::kubernetes::{mirror, object};
 use crate::refusal::Refusal;
@@ -24,6 +24,16 @@ const SOON: SignedDuration = SignedDuration::from_secs(5);
 const ACCOUNT_READ: SignedDuration = SignedDuration::from_mins(1);
 /// How many conflicts in a row are not reported.
 const QUIET_CONFLICTS: u32 = 3;
+
+/// Whether a Job failed. Its result is read once, and the next attempt is no failure while it runs: the status has the count.
+fn of_a_job(want: Option<&Desired>, attempts: &Attempts) -> bool {
+    let runs_jobs = want.and_then(|want| want.strategy.as_ref()).is_some_and(Strategy::runs_jobs);
+    let of_target = |attempt: &Attempt| match attempt {
+        Attempt::Step(key) => matches!(key.kind(), StepKind::Apply | StepKind::Verify | StepKind::Abandon | StepKind::Check),
+        Attempt::Read => false,
+    };
+    runs_jobs && attempts.failed.iter().any(|(attempt, _)| of_target(attempt))
+}
 
 impl Reconciler<'_> {
     /// Writes the status, and says when to reconcile again.
@@ -41,7 +51,7 @@ impl Reconciler<'_> {
         let steps: Vec<StepKind> = self.journal.kinds().collect();
         let mut result = ReconcileResult { again: None, changed: !steps.is_empty(), failed };
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
-        if let Some(delay) = self.quiet(&before, &attempts) {
+        if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
             result.again = Some(at_least_a_second(delay));
             return result;
@@ -147,6 +157,9 @@ impl Reconciler<'_> {
     fn again(&self, outcome: &Outcome, status: &RotatedSecretStatus, now: Timestamp) -> SignedDuration {
         let next = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
         let retry = next.map(|at| at.0.duration_since(now));
+        // The attempt goes on, and says itself when to look again.
+        let goes_on = self.journal.going_on().next().is_some();
+        let retry = retry.filter(|retry| retry.is_positive() || !goes_on);
         let soonest = match outcome {
             Outcome::Failed { .. } if retry.is_none() => SOON,
             Outcome::Failed { .. } | Outcome::Waiting { .. } | Outcome::Invalid { .. } => self.resync(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::act::NewVersion;
 use super::dispatch::{Staged, may_have};
+use super::job::{self, ByJob, Progress};
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
 use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
+use crate::step::Step;
 use crate::strategy::webhook::Failure as Obstacle;
 use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Tried};
 use crate::value::Payload;
@@ -47,11 +49,17 @@ impl Reconciler<'_> {
         let strategy = declared(want)?;
         let tried = Tried::default();
         let failed = |obstacle: &Obstacle| failure(want.object_ref(), strategy, Reason::ApplyFailed, obstacle, tried.last());
-        let pending = self.staged(at, version).await?;
-        let current = self.read(at, Selector::Version(from)).await?.value;
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
         let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
-        let previous = match labelled.filter(|previous| ![version, from].contains(previous)) {
+        let previous = labelled.filter(|previous| ![version, from].contains(previous));
+        if strategy.runs_jobs() {
+            let step = Step::Apply { version: version.clone(), from: from.clone() };
+            let asked = ByJob { step: &step, version, current: Some(from), previous };
+            return self.by_job(want.object_ref(), strategy, at, asked, Reason::ApplyFailed).await;
+        }
+        let pending = self.staged(at, version).await?;
+        let current = self.read(at, Selector::Version(from)).await?.value;
+        let previous = match previous {
             Some(previous) => self.find(at, previous).await?.map(|read| read.value),
             None => None,
         };
@@ -68,6 +76,15 @@ impl Reconciler<'_> {
     pub(super) async fn verify(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
+        if strategy.runs_jobs() {
+            let step = Step::Verify { version: version.clone() };
+            let asked = ByJob { step: &step, version, current: None, previous: None };
+            let effect = self.by_job(want.object_ref(), strategy, at, asked, Reason::VerifyFailed).await?;
+            if matches!(effect, Effect::Applied { .. }) {
+                self.target_verified(want, strategy, None);
+            }
+            return Ok(effect);
+        }
         let pending = self.staged(at, version).await?;
         let target = self.target(want.object_ref(), strategy, &tried).await?;
         let verified = target.verify(&pending).await;
@@ -75,6 +92,22 @@ impl Reconciler<'_> {
         // The version becomes current next.
         self.target_verified(want, strategy, Credential::of(&pending.value).ok().as_ref());
         Ok(self.applied())
+    }
+
+    /// A step as a Job. What was not done is a failure with this reason, if the program of the Job says so.
+    async fn by_job(
+        &mut self,
+        of: ObjectRef<'_>,
+        strategy: &Strategy,
+        at: Address<'_>,
+        asked: ByJob<'_>,
+        refused: Reason,
+    ) -> Result<Effect, Failure> {
+        match self.ask_job(of, strategy, at, asked).await? {
+            Progress::Done => Ok(self.applied()),
+            Progress::GoesOn(effect) => Ok(effect),
+            Progress::Stopped(obstacle, who) => Err(failure_of(of, strategy, refused, &obstacle, &who)),
+        }
     }
 
     /// Abandons a staged version at the target that may accept it: the recorded one, or the declared one if the status was lost.
@@ -106,6 +139,10 @@ impl Reconciler<'_> {
     ) -> Result<Effect, Failure> {
         let policy = NamespacePolicy::of(&self.ctx.client, of.namespace).await?;
         if !self.allows_host(of.namespace, &policy, strategy).await? {
+            if strategy.runs_jobs() {
+                let failure = job::not_allowed();
+                return Err(Failure { message: failure.message + &by_hand(at, staged.version), ..failure });
+            }
             let message = format!("{} is not allowed any more, so the staged version cannot be abandoned there", strategy.host_and_port());
             return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message: message + &by_hand(at, staged.version) });
         }
@@ -121,7 +158,15 @@ impl Reconciler<'_> {
             if staged.last != Some(staged.version) {
                 self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
             }
-            let previous = match staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous)) {
+            let previous = staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous));
+            if strategy.runs_jobs() {
+                let step = Step::Abandon { version: staged.version.clone(), current: staged.current.clone() };
+                let asked = ByJob { step: &step, version: staged.version, current: Some(staged.current), previous };
+                let undone = self.by_job(of, strategy, at, asked, Reason::AbandonFailed).await;
+                let undone = undone.map_err(|failure| Failure { message: failure.message + &by_hand(at, staged.version), ..failure })?;
+                return if matches!(undone, Effect::GoesOn(_)) { Ok(undone) } else { self.unstage(at, staged.version).await };
+            }
+            let previous = match previous {
                 Some(previous) => self.find(at, previous).await?.map(|read| read.value),
                 None => None,
             };
@@ -143,6 +188,9 @@ impl Reconciler<'_> {
     /// Whether the namespace may use the host of the target: a Service that leads to its own pods, or what the administrator
     /// allows.
     pub(super) async fn allows_host(&self, namespace: &str, policy: &NamespacePolicy, strategy: &Strategy) -> Result<bool, Failure> {
+        if strategy.runs_jobs() {
+            return Ok(self.ctx.policy.rotation_jobs);
+        }
         for server in strategy.servers() {
             let listed = glob_allows(policy.get(ALLOWED_HOSTS).unwrap_or_default(), &server.host_and_port());
             let allowed = match server.own_service() {
@@ -218,8 +266,12 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
 
 /// `tried`: the address that the name led to.
 fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, obstacle: &Obstacle, tried: Option<IpAddr>) -> Failure {
+    failure_of(of, strategy, refused, obstacle, &named(&strategy.server, obstacle.problem, tried))
+}
+
+/// `host`: who does not do it.
+pub(super) fn failure_of(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, obstacle: &Obstacle, host: &str) -> Failure {
     let problem = obstacle.problem;
-    let host = named(&strategy.server, problem, tried);
     // One user has one password, which may be the staged one if the server's answer was lost.
     let unsure = strategy.replaces();
     let (class, reason) = match problem {

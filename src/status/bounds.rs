@@ -3,8 +3,8 @@
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
 use crate::api::{
-    AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedMysql, StagedPostgres, StagedRedis, StagedTarget,
-    StagedWebhook,
+    AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedJob, StagedMysql, StagedPostgres, StagedRedis,
+    StagedTarget, StagedWebhook,
 };
 use crate::desired::SecretArn;
 use crate::version_id::VersionId;
@@ -84,6 +84,7 @@ fn target(target: &StagedTarget) -> bool {
         | StagedTarget::Mysql(StagedMysql { host, ca_bundle, .. })
         | StagedTarget::Redis(StagedRedis { host, ca_bundle, .. }) => (host, ca_bundle, 253),
         StagedTarget::Webhook(StagedWebhook { url, ca_bundle, .. }) => (url, ca_bundle, 2048),
+        StagedTarget::Job(StagedJob { template_name }) => (template_name, &None, 253),
     };
     let others = match target {
         StagedTarget::Postgres(StagedPostgres { database, alternating, .. }) => {
@@ -100,6 +101,7 @@ fn target(target: &StagedTarget) -> bool {
             // Exactly one.
             proofs.iter().flatten().eq([&true])
         }
+        StagedTarget::Job(_) => true,
     };
     others && fits(host, longest) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
 }

@@ -105,7 +105,7 @@ fn examined(
             after.next_rotation_time.as_ref().map_or_else(
                 || "nothing is due".to_owned(),
                 |next| format!("next rotation at {}{}", next.0, deferred(want, seen, examined)),
-            )
+            ) + &examined.goes_on.as_ref().map_or_else(String::new, |what| format!("; {what}"))
         }));
     }
     // What requires user action comes first: the rest may follow from it.
@@ -122,7 +122,9 @@ fn examined(
         statements.push(ready(fine, pinned, &(refused_rollback(after, want) + &delayed_request(after))));
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
-    if (examined.awaiting_consistency || applying) && statements.iter().all(|s| s.of != ConditionType::Reconciling) {
+    if (examined.awaiting_consistency || applying || examined.goes_on.is_some())
+        && statements.iter().all(|s| s.of != ConditionType::Reconciling)
+    {
         statements.push(reconciling(Reason::Progressing));
     }
     statements

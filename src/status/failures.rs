@@ -123,6 +123,14 @@ fn recall(step: &StepFailure) -> Option<(Attempt, Failed)> {
     Some((attempt, Failed { aspect: step.condition.parse().ok()?, failure }))
 }
 
+/// How this step failed before, as the status says.
+pub fn failed_before(object: &RotatedSecret, key: &StepKey) -> Option<Failed> {
+    let failures = object.status.as_ref()?.failures.clone().map(bounds::failures)?;
+    let attempt = Attempt::Step(key.clone());
+    let found = failures.steps.iter().find(|step| failures.generation == object.metadata.generation && is(step, &attempt))?;
+    recall(found).map(|(_, failed)| failed)
+}
+
 fn is(step: &StepFailure, attempt: &Attempt) -> bool {
     match attempt {
         Attempt::Read => step.step == READ,

@@ -15,7 +15,7 @@ mod staged;
 mod write;
 
 pub use events::event_notes;
-pub use failures::{Attempt, Attempts, Waits, early, waits};
+pub use failures::{Attempt, Attempts, Waits, early, failed_before, waits};
 pub use history::{abandoned, recorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};

@@ -59,6 +59,7 @@ pub(super) fn report(
             mysql: None,
             redis: None,
             webhook: None,
+            job: None,
         };
         staged.with_target(target)
     });

@@ -3,6 +3,7 @@
 
 mod dial;
 mod endpoint;
+pub mod job;
 pub mod mysql;
 pub mod postgres;
 mod problem;

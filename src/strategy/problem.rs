@@ -90,6 +90,18 @@ pub enum Refused {
     KeyUnusable,
     /// The value of the staged version is in force, and the earlier one cannot be set again.
     CannotUndo,
+    /// The program of a Job says no: it ended with an exit code from 1 to 9.
+    JobRefused,
+    /// There is no CronJob of this name.
+    TemplateMissing,
+    /// The CronJob is not suspended, so it is a job of its own.
+    TemplateNotSuspended,
+    /// The annotation of the CronJob does not name the object.
+    TemplateNotOffered,
+    /// The API server does not accept a Job that is made from the CronJob.
+    TemplateUnusable,
+    /// Another Job has the name that follows from the version and the step.
+    JobNameTaken,
 }
 
 /// Why it is not known what a target did.
@@ -111,6 +123,8 @@ pub enum Unknown {
     ConcurrentChange,
     /// The server does not keep to the protocol, or sends too much.
     ProtocolViolation,
+    /// A Job ended, and no exit code says what it did.
+    JobFailed,
 }
 
 impl From<Refused> for Problem {
@@ -225,6 +239,12 @@ impl Refused {
                  the spec names"
             }
             Self::CannotUndo => "has the staged password in force, and the earlier one cannot be set again",
+            Self::JobRefused => "refuses the step: the log of its pod says why",
+            Self::TemplateMissing => "does not exist: correct spec.rotation.job.templateRef, or create it",
+            Self::TemplateNotSuspended => "is not suspended: set spec.suspend to true, so that nothing else makes Jobs from it",
+            Self::TemplateNotOffered => "does not name this RotatedSecret in its annotation rotated-secrets.io/template-for",
+            Self::TemplateUnusable => "has a jobTemplate from which no Job can be made that the API server accepts",
+            Self::JobNameTaken => "cannot be used: another Job has the name of the one for this step: delete that Job",
         }
     }
 }
@@ -240,6 +260,9 @@ impl Unknown {
             Self::ServerUnavailable => "is starting, stopping, or out of resources",
             Self::ConcurrentChange => "has a user that another client changes at the same moment",
             Self::ProtocolViolation => "does not keep to the protocol of the declared kind of server: correct host and port",
+            Self::JobFailed => {
+                "ended without an exit code from 0 to 9 (another exit code, an eviction, a lost node), so what it did is not known"
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod agreement;
 pub mod commands;
 pub mod fixtures;
 mod gated;
+pub mod jobs;
 mod namespace;
 pub mod timing;
 mod wait;

@@ -26,6 +26,7 @@ use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
 
 use crate::gated::{Gated, Refusals};
+use crate::jobs::Jobs;
 use crate::namespace::{PREFIX, TestNamespace};
 
 /// The namespace of the operator in tests.
@@ -74,6 +75,8 @@ pub struct World {
     pub http: SharedHttpClient,
     /// What the API server refuses. Applies to operators with a gate.
     pub refusals: Refusals,
+    /// What runs in Jobs, between two reconciles.
+    pub jobs: Jobs,
     within: TestNamespace,
 }
 
@@ -109,7 +112,7 @@ impl World {
             ..emulator::Config::default()
         };
         let within = TestNamespace::new(clients.admin.clone(), namespace, config).await?;
-        Ok(Self { cluster, http: clients.http.clone(), refusals: Refusals::default(), within })
+        Ok(Self { cluster, http: clients.http.clone(), refusals: Refusals::default(), jobs: Jobs::default(), within })
     }
 
     /// What one process of the operator holds in memory.
@@ -148,6 +151,7 @@ impl World {
                 // Tests of other topics make many requests in a row.
                 request_interval: SignedDuration::ZERO,
                 service_accounts: false,
+                rotation_jobs: true,
                 allowed_kms_keys: Vec::new(),
                 allow_resource_policies: true,
                 default_tags: std::collections::BTreeMap::new(),
@@ -171,6 +175,11 @@ impl World {
         Ok(())
     }
 
+    /// The Jobs of the object go on, as far as they can.
+    pub async fn run_jobs(&self, object: &RotatedSecret) -> Result<()> {
+        self.jobs.pass(&self.admin, &self.namespace, object.metadata.uid.as_deref().unwrap_or_default()).await
+    }
+
     /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. A
     /// change triggers a reconcile at once. If each of several in a row changes something, as while AWS shows an old state, the clock advances
     /// as well. `None`: the object is gone.
@@ -179,6 +188,7 @@ impl World {
         for _ in 0..60 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;
+            self.run_jobs(&object).await?;
             let ReconcileResult { again, changed, .. } = Box::pin(reconcile(&object, ctx)).await;
             changes = if changed { changes + 1 } else { 0 };
             match again {

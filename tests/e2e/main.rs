@@ -8,6 +8,7 @@ mod edges;
 mod fairness;
 mod hygiene;
 mod identity;
+mod jobs;
 mod killed;
 mod leader;
 mod names;

@@ -204,6 +204,12 @@ fn valid() -> Vec<Value> {
                 "serviceAccountToken": {"name": "rotator", "audience": "https://rotate.shop.svc:8443"},
             }},
         }),
+        json!({
+            "value": {"generate": {"token": {}}},
+            "rotation": {"schedule": "rate(1 day)", "job": {
+                "templateRef": {"kind": "CronJob", "name": "rotate-app"}, "timeout": "1h", "checkInterval": "0s",
+            }},
+        }),
     ]
 }
 
@@ -340,6 +346,7 @@ fn policy() -> Policy {
         minimum_interval: SignedDuration::ZERO,
         request_interval: SignedDuration::ZERO,
         service_accounts: true,
+        rotation_jobs: true,
         allowed_kms_keys: Vec::new(),
         allow_resource_policies: true,
         default_tags: std::collections::BTreeMap::new(),

@@ -186,7 +186,17 @@ fn other_targets() -> Vec<(Value, &'static str)> {
     };
     let mut to_api_server = by_token("https://kubernetes.default.svc");
     to_api_server["rotation"]["webhook"]["url"] = json!("https://kubernetes.default.svc/a");
+    let job = |more: Value| {
+        let mut spec = of("job", json!({"templateRef": {"name": "rotate-app"}}));
+        spec["rotation"]["job"].as_object_mut().unwrap().remove("host");
+        spec["rotation"]["job"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
     let mut rows = vec![
+        (job(json!({"templateRef": {"name": "Rotate_app"}})), "spec.rotation.job.templateRef.name"),
+        (job(json!({"timeout": "29s"})), "spec.rotation.job.timeout"),
+        (job(json!({"timeout": "61m"})), "spec.rotation.job.timeout"),
+        (job(json!({"checkInterval": "4m59s"})), "spec.rotation.job.checkInterval"),
         (webhook(json!({"signingKeyRef": {"name": "tried"}})), "names this object itself"),
         (webhook(json!({"url": "http://rotate.shop.svc/a"})), "spec.rotation.webhook.url"),
         (webhook(json!({"serviceAccountToken": {"name": "a", "audience": "https://rotate.shop.svc"}})), "set exactly one of signingKeyRef"),

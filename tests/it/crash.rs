@@ -74,6 +74,7 @@ stories![
     two_passwords_in_mysql,
     two_passwords_in_redis,
     apply_by_webhook,
+    apply_by_job,
 ];
 
 /// Where a process of the operator ends: at its n-th write.
@@ -273,6 +274,7 @@ fn every_write_has_a_story() {
         "PATCH rotatedsecrets",
         "PATCH secrets",
         "POST events",
+        "POST jobs",
         "POST secrets",
         "PUT rotatedsecrets/status",
         "PUT secrets",

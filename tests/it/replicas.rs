@@ -41,7 +41,8 @@ interleave![
     apply_to_mysql,
     two_passwords_in_mysql,
     two_passwords_in_redis,
-    apply_by_webhook
+    apply_by_webhook,
+    apply_by_job
 ];
 
 /// Where a replica stops: at its n-th write.

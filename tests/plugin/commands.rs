@@ -61,7 +61,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::RemoveNamespaceRole => Command::RemoveNamespaceRole(namespace),
         CommandKind::AllowName => Command::AllowName { namespace, annotation: "rotated-secrets.io/mirror-names", name: "shared/key" },
         CommandKind::AnnotateAccountRole => Command::AnnotateAccountRole(object("app")),
-        CommandKind::BindServiceAccounts => Command::BindServiceAccounts { namespace, operator: Some(object("operator")) },
+        CommandKind::BindRole => Command::BindRole { role: "rotated-secrets-jobs", namespace, operator: Some(object("operator")) },
         CommandKind::Patch => Command::Patch(object("db"), r#"{"spec":{"aws":{"deletionPolicy":"Retain"}}}"#),
         CommandKind::ApplyDefinition => Command::ApplyDefinition,
         CommandKind::WhoAmI => Command::WhoAmI,

@@ -13,7 +13,7 @@
 {{- fail (printf "operator.awsEndpointUrl is %q: it must be https, or http on loopback, because secret values are sent there" .) }}
 {{- end }}
 {{- end }}
-{{- range $key, $names := dict "namespaces" .Values.namespaces "serviceAccountIdentity.namespaces" .Values.serviceAccountIdentity.namespaces }}
+{{- range $key, $names := dict "namespaces" .Values.namespaces "serviceAccountIdentity.namespaces" .Values.serviceAccountIdentity.namespaces "rotationJobs.namespaces" .Values.rotationJobs.namespaces }}
 {{- range $names }}
 {{- if not (and (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) (le (len .) 63)) }}
 {{- fail (printf "%s: %q is not a valid name of a namespace: list the names, without patterns" $key .) }}
@@ -24,6 +24,11 @@
 {{- range .Values.serviceAccountIdentity.namespaces }}
 {{- if not (has . $.Values.namespaces) }}
 {{- fail (printf "serviceAccountIdentity.namespaces: %q is not in namespaces, so the operator does not manage it" .) }}
+{{- end }}
+{{- end }}
+{{- range .Values.rotationJobs.namespaces }}
+{{- if not (has . $.Values.namespaces) }}
+{{- fail (printf "rotationJobs.namespaces: %q is not in namespaces, so the operator does not manage it" .) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -301,8 +301,9 @@ fn every_annotation_that_is_read_is_kept() {
     for line in include_str!("../../api/mod.rs").lines() {
         let declared = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(": &str = \""));
         let Some((name, text)) = declared.filter(|(_, text)| text.starts_with("rotated-secrets.io/")) else { continue };
-        // Tags of AWS secrets, the finalizer, and the annotations of the mirrored Secret, which are read separately.
+        // Tags of AWS secrets, the finalizer, and what the mirrored Secret, Jobs and CronJobs have, which is read separately.
         let elsewhere = name.starts_with("TAG_")
+            || ["JOB_OF", "JOB_INPUTS", "JOB_READ", "TEMPLATE_FOR"].contains(&name)
             || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "LAST_CHANGED", "NOT_AFTER", "ADOPT_BY"].contains(&name);
         let key = text.trim_end_matches("\";");
         assert_eq!(ANNOTATIONS.contains(&key), !elsewhere, "{name}");

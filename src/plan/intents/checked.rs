@@ -12,6 +12,9 @@ use crate::step::Step;
 pub(super) fn checked(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Some(due) = situation.seen.check_due.filter(|_| applies(situation)) else { return Proposal::Nothing };
     let step = Step::Check { version: situation.current.version.clone() };
+    if situation.seen.journal.goes_on(&step).is_some() {
+        return Proposal::Step(step);
+    }
     let refused = situation.seen.journal.failure(&step).is_some();
     // In this reconcile, the target has answered already, or could not.
     let over = due > situation.now || situation.seen.journal.tried(&step);

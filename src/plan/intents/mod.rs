@@ -20,8 +20,9 @@ pub(super) use requested::open_request;
 use super::{lambda_rotation, pipeline, settings};
 use crate::api::ALLOWED_HOSTS;
 use crate::api::condition::Reason;
-use crate::desired::{Desired, Rotation, Strategy, TargetServer};
+use crate::desired::{Desired, Rotation, Strategy, TargetServer, jobs_not_allowed};
 use crate::refusal::Refusal;
+use crate::step::Step;
 
 /// How soon to read a setting again that AWS is still applying.
 const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
@@ -61,6 +62,7 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
         match rule(situation, &mut examined) {
             Proposal::Nothing => {}
             Proposal::Wait => break,
+            Proposal::Step(step) if goes_on(situation, &step, &mut examined) => break,
             Proposal::Step(step) => match situation.seen.journal.failure(&step) {
                 Some(failed) => {
                     examined.aspects.fail(failed);
@@ -74,7 +76,13 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
                 None => return Next::Do(step),
             },
             Proposal::Version(intent) => match hold(situation, &intent, &examined) {
-                None => return Next::Do(pipeline::begin(situation, intent)),
+                None => {
+                    let step = pipeline::begin(situation, intent);
+                    if goes_on(situation, &step, &mut examined) {
+                        break;
+                    }
+                    return Next::Do(step);
+                }
                 Some(held) => {
                     if defer(situation, &intent, held, &mut examined) {
                         break;
@@ -84,6 +92,17 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
         }
     }
     rest(situation, examined)
+}
+
+/// Whether the step goes on outside of the operator. The value and the Secret are not concerned, so Ready stays as it is.
+fn goes_on(situation: &Situation<'_>, step: &Step, examined: &mut Examined) -> bool {
+    let Some(going) = situation.seen.journal.goes_on(step) else { return false };
+    examined.wake.at([going.until]);
+    match &going.after {
+        Some(failed) => examined.aspects.fail(failed),
+        None => examined.goes_on = Some(going.what.clone()),
+    }
+    true
 }
 
 fn rest(situation: &Situation<'_>, mut examined: Examined) -> Next {
@@ -144,8 +163,11 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
     false
 }
 
-/// The namespace may not use the host of the target.
+/// The namespace may not use the host of the target, or the administrator has not enabled Jobs.
 fn host_not_allowed(want: &Desired) -> Refusal {
+    if want.strategy.as_ref().is_some_and(Strategy::runs_jobs) {
+        return jobs_not_allowed();
+    }
     let hosts: Vec<String> = want.strategy.iter().flat_map(Strategy::servers).map(TargetServer::host_and_port).collect();
     let host = hosts.join(" or ");
     Refusal::new(

@@ -20,6 +20,7 @@ fn a_suspended_object_keeps_its_last_truth() {
             mysql: None,
             redis: None,
             webhook: None,
+            job: None,
         };
         RotatedSecretStatus { staged: Some(staged.with_target(Some(target))), ..live() }
     };

@@ -31,6 +31,11 @@ impl ReceiverReason {
         (is_word && text.starts_with(|first: char| first.is_ascii_uppercase())).then(|| Self(text.to_owned()))
     }
 
+    /// That of a Job, whose program gives a number.
+    pub fn exit_code(code: u8) -> Self {
+        Self(format!("ExitCode{code}"))
+    }
+
     /// The word.
     pub fn as_str(&self) -> &str {
         &self.0

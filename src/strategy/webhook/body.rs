@@ -33,10 +33,14 @@ pub(super) struct Values<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
-pub(super) enum Step {
+pub enum Step {
+    /// Make the target accept the staged value.
     Apply,
+    /// See that it does.
     Verify,
+    /// Make it accept the current value again, and refuse the staged one.
     Undo,
+    /// See whether it accepts the current value.
     Check,
 }
 

@@ -8,6 +8,6 @@ mod signature;
 mod steps;
 
 pub use answer::{Failure, ReceiverReason};
-pub use body::ObjectName;
+pub use body::{ObjectName, Step};
 pub use signature::SigningKey;
 pub use steps::{Proof, Receiver, Webhook};

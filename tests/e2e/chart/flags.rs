@@ -11,10 +11,11 @@ use testkit::chart;
 use super::values;
 
 /// Flags with a value of their own, outside `operator`: others of the chart's objects need it, too. Two have their environment's name.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "health-address",
     "metrics-address",
     "allow-service-account-identity",
+    "allow-rotation-jobs",
     "namespaces",
     "leader-elect",
     "lease-name",

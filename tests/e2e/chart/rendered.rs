@@ -35,6 +35,7 @@ pub(super) fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
         ),
         ("no policies", set(&["admissionPolicy.enabled=false"])),
         ("accounts of two namespaces", set(&["serviceAccountIdentity.namespaces={default,kube-public}"])),
+        ("jobs of two namespaces", set(&["rotationJobs.namespaces={default,kube-public}"])),
         (
             "a service monitor",
             set(&[
@@ -229,6 +230,28 @@ fn a_list_of_namespaces_reaches_no_further_except_to_release_objects() -> Result
         for binding in of("RoleBinding") {
             ensure!(binding["roleRef"]["kind"] == "Role", "{binding}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn jobs_are_made_only_where_that_is_allowed_and_by_the_rules_that_are_tested() -> Result<()> {
+    let tested = documents(include_str!("../../../deploy/optional/rotation-jobs.yaml"))?;
+    for (about, arguments) in sets()? {
+        let manifests = documents(&render(&arguments)?)?;
+        let roles: Vec<&Value> = manifests.iter().filter(|document| document["rules"].to_string().contains("\"jobs\"")).collect();
+        let places: Vec<&str> = roles.iter().filter_map(|role| role["metadata"]["namespace"].as_str()).collect();
+        let expected: &[&str] = match about {
+            "jobs of two namespaces" => &["default", "kube-public"],
+            "everything" => &["default"],
+            _ => &[],
+        };
+        ensure!(places == expected && roles.len() == expected.len(), "{about}: {places:?}");
+        for role in roles {
+            ensure!(role["kind"] == "Role" && role["rules"] == tested[0]["rules"], "{about}: {role}");
+        }
+        let told = render(&arguments)?.contains("--allow-rotation-jobs");
+        ensure!(told != expected.is_empty(), "{about}: the flag goes with the Role");
     }
     Ok(())
 }

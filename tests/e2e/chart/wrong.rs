@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 30] = [
+const REFUSED: [(&str, &str); 31] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -28,6 +28,10 @@ const REFUSED: [(&str, &str); 30] = [
     (
         "namespaces={shop},serviceAccountIdentity.namespaces={bank}",
         "serviceAccountIdentity.namespaces: \"bank\" is not in namespaces, so the operator does not manage it",
+    ),
+    (
+        "namespaces={shop},rotationJobs.namespaces={bank}",
+        "rotationJobs.namespaces: \"bank\" is not in namespaces, so the operator does not manage it",
     ),
     ("image.pullPolicy=always", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'"),
     ("image.digest=latest", "image.digest is \"latest\": use sha256: and 64 hexadecimal digits"),

@@ -20,6 +20,8 @@ mod foreign_secret;
 mod iam;
 mod identity;
 mod inputs;
+mod job;
+mod job_example;
 mod kept;
 mod lambda_rotation;
 mod layout;

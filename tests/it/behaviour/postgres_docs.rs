@@ -46,7 +46,7 @@ fn every_word_of_a_failure_is_on_a_page() {
         let word = problem.word();
         let [mysql, redis] = [include_str!("../../../docs/rotation-mysql.md"), include_str!("../../../docs/rotation-redis.md")];
         let webhook = include_str!("../../../docs/rotation-webhook.md");
-        let pages = [PAGE, mysql, redis, webhook];
+        let pages = [PAGE, mysql, redis, webhook, include_str!("../../../docs/rotation-job.md")];
         assert!(
             pages.iter().flat_map(|page| page.lines()).any(|line| line.starts_with("| `") && line.contains(&format!("`{word}`"))),
             "{word}"

@@ -157,7 +157,9 @@ impl Stage {
 
     /// One reconcile of this operator with a new read of the object.
     pub(super) async fn reconcile(&self, name: &str) -> Result<ReconcileResult> {
-        Ok(reconcile(&self.object(name).await?, &self.ctx).await)
+        let object = self.object(name).await?;
+        self.world.run_jobs(&object).await?;
+        Ok(reconcile(&object, &self.ctx).await)
     }
 
     pub(super) async fn settle(&self, name: &str) -> Result<()> {

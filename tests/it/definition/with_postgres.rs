@@ -24,7 +24,7 @@ pub(super) fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("a target without a user", without_user, "the user in spec.value.data.username"),
         ("a target without a generated password", without_password, "the user in spec.value.data.username"),
-        ("a target and a function", with_lambda, "set at most one of lambda, postgres, mysql, redis and webhook"),
+        ("a target and a function", with_lambda, "set at most one of lambda, postgres, mysql, redis, webhook and job"),
         ("a target that is a URL", postgres(json!({"host": "postgres://db"})), host),
         ("a target with its port in the host", postgres(json!({"host": "db:5432/app"})), host),
         ("a target with spaces", postgres(json!({"host": "db shop"})), host),

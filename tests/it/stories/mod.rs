@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 pub(crate) mod abandon;
 pub(crate) mod adopt;
 pub(crate) mod alternate_in_postgres;
+pub(crate) mod apply_by_job;
 pub(crate) mod apply_by_webhook;
 pub(crate) mod apply_to_mysql;
 pub(crate) mod apply_to_postgres;
