@@ -6,12 +6,17 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::target::{TlsSpec, VerifySpec, check_interval_rule, default_check_interval, direct_host_rule, host_rule};
+use super::target::{
+    AdminRef, AlternateSpec, TlsSpec, VerifySpec, check_interval_rule, default_check_interval, direct_host_rule, host_rule,
+};
 
 /// Rotation of the password of a user in MySQL or MariaDB. The new password is changed in the server and verified by a
 /// login before it becomes current. The user is the field username of the value, the password is the field password.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.users == 'AlternatingUsers' ? has(self.adminRef) : !has(self.adminRef) && !has(self.alternate)").message(
+    "spec.rotation.mysql: AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers"
+))]
 #[x_kube(validation = Rule::new("!has(self.directPort) || has(self.directHost)").message(
     "spec.rotation.mysql.directPort requires directHost"
 ))]
@@ -43,6 +48,13 @@ pub struct MysqlSpec {
     /// Users whose password changes.
     #[serde(default)]
     pub users: MysqlUsers,
+    /// RotatedSecret of the namespace whose user may create users, change their passwords, read the tables of `mysql`, and
+    /// grant what the user has. It must name the same server (host, port, tls) in spec.rotation.mysql.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_ref: Option<AdminRef>,
+    /// The second of two users that take turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternate: Option<AlternateSpec>,
     /// Encryption of the connection and verification of the server.
     #[serde(default)]
     pub tls: TlsSpec,
@@ -72,4 +84,7 @@ pub enum MysqlUsers {
     /// One user with two passwords, which MySQL has since 8.0.14 and MariaDB has not. The previous password keeps working
     /// until the next rotation. The user needs the privilege APPLICATION_PASSWORD_ADMIN.
     DualPassword,
+    /// The user and a second one with the same privileges take turns. A rotation changes the password of the one that is
+    /// not in use, so the current password keeps working until the rotation after the next update of the mirrored Secret.
+    AlternatingUsers,
 }

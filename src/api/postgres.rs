@@ -6,7 +6,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::target::{AdminRef, TlsSpec, VerifySpec, check_interval_rule, default_check_interval, direct_host_rule, host_rule};
+use super::target::{
+    AdminRef, AlternateSpec, TlsSpec, VerifySpec, check_interval_rule, default_check_interval, direct_host_rule, host_rule,
+};
 
 /// Rotation of the password of a user in PostgreSQL. The new password is changed in the server and verified by a login
 /// before it becomes current. The user is the field username of the value, the password is the field password.
@@ -51,7 +53,7 @@ pub struct PostgresSpec {
     pub admin_ref: Option<AdminRef>,
     /// The second of two users that take turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alternate: Option<PostgresAlternateSpec>,
+    pub alternate: Option<AlternateSpec>,
     /// Encryption of the connection and verification of the server.
     #[serde(default)]
     pub tls: TlsSpec,
@@ -81,22 +83,4 @@ pub enum PostgresUsers {
     /// The user and a second one with the same privileges take turns. A rotation changes the password of the one that is
     /// not in use, so the current password keeps working until the rotation after the next update of the mirrored Secret.
     AlternatingUsers,
-}
-
-/// The second of two users that take turns.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct PostgresAlternateSpec {
-    /// What is appended to the name of the user. AWS's rotation functions use the same suffix.
-    #[serde(default = "default_suffix")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')").message(
-        "spec.rotation.postgres.alternate.suffix: use letters, digits, _ and -"
-    ))]
-    pub suffix: String,
-}
-
-/// The suffix of AWS's rotation functions.
-pub fn default_suffix() -> String {
-    "_clone".to_owned()
 }

@@ -144,6 +144,9 @@ pub struct StagedMysql {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub ca_bundle: Option<String>,
+    /// Users that take turns. Not present with one user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternating: Option<StagedAlternation>,
 }
 
 /// Redis or Valkey server to which a version was staged, as the spec named it.

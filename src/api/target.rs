@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
 
 use kube::KubeSchema;
-use kube::core::Rule;
+use kube::core::{Message, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,24 @@ pub struct AdminRef {
     /// Name of the RotatedSecret. The operator reads the fields username and password of its current value in AWS.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+}
+
+/// The second of two users that take turns.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AlternateSpec {
+    /// What is appended to the name of the user. AWS's rotation functions use the same suffix.
+    #[serde(default = "default_suffix")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')").message(
+        "alternate.suffix: use letters, digits, _ and -"
+    ))]
+    pub suffix: String,
+}
+
+/// The suffix of AWS's rotation functions.
+pub fn default_suffix() -> String {
+    "_clone".to_owned()
 }
 
 /// Encryption of the connection and verification of the server.
@@ -75,6 +93,19 @@ pub(super) fn host_rule() -> Rule {
 /// What `directHost` may be.
 pub(super) fn direct_host_rule() -> Rule {
     Rule::new(IS_HOST).message("directHost: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port")
+}
+
+/// How long the name of the second of two users may be, with a target in this field.
+pub(super) fn second_user_rule(field: &str) -> Rule {
+    let target = format!("self.rotation.{field}");
+    Rule::new(format!(
+        "!has(self.rotation) || !has({target}) || {target}.users != 'AlternatingUsers' || !has(self.value) || !has(self.value.data) || !('username' in \
+         self.value.data) || size(self.value.data.username) + (has({target}.alternate) ? size({target}.alternate.suffix) : 6) <= 63"
+    ))
+    .message(Message::Message(format!(
+        "spec.rotation.{field}.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 \
+         characters"
+    )))
 }
 
 /// An interval between two checks, or 0s.

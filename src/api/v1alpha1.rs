@@ -15,6 +15,7 @@ use super::policy::{ResourcePolicy, resource_policy};
 use super::rotation::RotationSpec;
 use super::schedule;
 use super::status::RotatedSecretStatus;
+use super::target::second_user_rule;
 use super::value::ValueSpec;
 
 /// Desired state of the RotatedSecret.
@@ -40,7 +41,7 @@ use super::value::ValueSpec;
     validation = Rule::new("size(self.metadata.name) <= 200").message(
         "metadata.name must have at most 200 characters, because it is part of the default AWS name and the default name of the Secret"
     ),
-    validation = Rule::new("!has(self.spec.rotation) || ((!has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.redis) || !has(self.spec.rotation.redis.adminRef) || self.spec.rotation.redis.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.webhook) || !has(self.spec.rotation.webhook.signingKeyRef) || self.spec.rotation.webhook.signingKeyRef.name != self.metadata.name))").message(
+    validation = Rule::new("!has(self.spec.rotation) || ((!has(self.spec.rotation.postgres) || !has(self.spec.rotation.postgres.adminRef) || self.spec.rotation.postgres.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.mysql) || !has(self.spec.rotation.mysql.adminRef) || self.spec.rotation.mysql.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.redis) || !has(self.spec.rotation.redis.adminRef) || self.spec.rotation.redis.adminRef.name != self.metadata.name) && (!has(self.spec.rotation.webhook) || !has(self.spec.rotation.webhook.signingKeyRef) || self.spec.rotation.webhook.signingKeyRef.name != self.metadata.name))").message(
         "adminRef.name or signingKeyRef.name names this object itself: name the RotatedSecret of the administrator, or of the key"
     )
 )]
@@ -54,9 +55,8 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.rotation) || (!has(self.rotation.postgres) && !has(self.rotation.mysql) && !has(self.rotation.redis)) || (has(self.value) && has(self.value.data) && 'username' in self.value.data && has(self.value.generate) && 'password' in self.value.generate)").message(
     "spec.rotation.postgres, mysql and redis require the user in spec.value.data.username and a generated spec.value.generate.password"
 ))]
-#[x_kube(validation = Rule::new("!has(self.rotation) || !has(self.rotation.postgres) || self.rotation.postgres.users != 'AlternatingUsers' || !has(self.value) || !has(self.value.data) || !('username' in self.value.data) || size(self.value.data.username) + (has(self.rotation.postgres.alternate) ? size(self.rotation.postgres.alternate.suffix) : 6) <= 63").message(
-    "spec.rotation.postgres.alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters"
-))]
+#[x_kube(validation = second_user_rule("postgres"))]
+#[x_kube(validation = second_user_rule("mysql"))]
 #[x_kube(validation = Rule::new(schedule::certificate_outlives()).message(
     "spec.value.generate: a certificate must be valid for longer than the interval between two rotations: increase validityDays (twice the interval leaves time to recover from an outage), or rotate more often"
 ))]

@@ -7,8 +7,8 @@ use super::strategy::check_interval;
 use super::syntax::is_subdomain;
 use crate::api::condition::Reason;
 use crate::api::{
-    JobSpec, MysqlSpec, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec, TlsMode, TlsSpec,
-    WebhookSpec, default_suffix,
+    AlternateSpec, JobSpec, MysqlSpec, MysqlUsers, OnMissedWindow, PostgresSpec, PostgresUsers, RedisSpec, RotatedSecretSpec, RotationSpec,
+    TlsMode, TlsSpec, WebhookSpec, default_suffix,
 };
 use crate::refusal::Refusal;
 
@@ -110,7 +110,7 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
         ),
     ];
     let found = rules.into_iter().find_map(|(violated, message)| violated.then_some(message));
-    let found = found.or_else(|| of_postgres(spec, rotation.postgres.as_ref()?));
+    let found = found.or_else(|| of_users(spec, &users(rotation)?));
     found.map(|message| format!(".{field}{message}"))
 }
 
@@ -151,34 +151,52 @@ fn of_job(job: &JobSpec) -> Option<&'static str> {
     rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
 }
 
-fn of_postgres(spec: &RotatedSecretSpec, postgres: &PostgresSpec) -> Option<&'static str> {
-    let alternating = postgres.users == PostgresUsers::AlternatingUsers;
+/// Who takes turns.
+struct Users<'a> {
+    alternate: bool,
+    has_admin: bool,
+    second: Option<&'a AlternateSpec>,
+}
+
+fn users(rotation: &RotationSpec) -> Option<Users<'_>> {
+    let RotationSpec { postgres, mysql, .. } = rotation;
+    let postgres = postgres.as_deref().map(|PostgresSpec { users, admin_ref, alternate, .. }| Users {
+        alternate: *users == PostgresUsers::AlternatingUsers,
+        has_admin: admin_ref.is_some(),
+        second: alternate.as_ref(),
+    });
+    let mysql = mysql.as_deref().map(|MysqlSpec { users, admin_ref, alternate, .. }| Users {
+        alternate: *users == MysqlUsers::AlternatingUsers,
+        has_admin: admin_ref.is_some(),
+        second: alternate.as_ref(),
+    });
+    postgres.or(mysql)
+}
+
+fn of_users(spec: &RotatedSecretSpec, users: &Users<'_>) -> Option<&'static str> {
     let rules = [
         (
-            alternating != postgres.admin_ref.is_some() || (!alternating && postgres.alternate.is_some()),
+            users.alternate != users.has_admin || (!users.alternate && users.second.is_some()),
             ": AlternatingUsers requires adminRef, and adminRef and alternate require AlternatingUsers",
         ),
+        (users.second.is_some_and(|second| !is_suffix(&second.suffix)), ".alternate.suffix: use letters, digits, _ and -"),
         (
-            postgres.alternate.as_ref().is_some_and(|alternate| !is_suffix(&alternate.suffix)),
-            ".alternate.suffix: use letters, digits, _ and -",
-        ),
-        (
-            twin_length(spec, postgres) > LONGEST_ROLE,
+            twin_length(spec, users) > LONGEST_ROLE,
             ".alternate.suffix: the name of the second user (spec.value.data.username and the suffix) must have at most 63 characters",
         ),
     ];
     rules.into_iter().find_map(|(violated, message)| violated.then_some(message))
 }
 
-/// PostgreSQL truncates longer names.
+/// PostgreSQL truncates longer names. Whether a server is MySQL, where 32 are the most, or MariaDB is not known here.
 /// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
 const LONGEST_ROLE: usize = 63;
 
 /// Bytes of the name of the second user; 0 if there is none.
-fn twin_length(spec: &RotatedSecretSpec, postgres: &PostgresSpec) -> usize {
+fn twin_length(spec: &RotatedSecretSpec, users: &Users<'_>) -> usize {
     let user = spec.value.as_ref().and_then(|value| value.data.get("username"));
-    let suffix = postgres.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
-    user.filter(|_| postgres.users == PostgresUsers::AlternatingUsers).map_or(0, |user| user.len().saturating_add(suffix.len()))
+    let suffix = users.second.map_or_else(default_suffix, |second| second.suffix.clone());
+    user.filter(|_| users.alternate).map_or(0, |user| user.len().saturating_add(suffix.len()))
 }
 
 fn is_suffix(suffix: &str) -> bool {

@@ -60,6 +60,8 @@ pub enum Kind {
     MysqlSingleUser { database: Option<String> },
     /// The two passwords of one user in MySQL.
     MysqlDualPassword { database: Option<String> },
+    /// The passwords of two users in MySQL or MariaDB that take turns.
+    MysqlAlternatingUsers { database: Option<String>, alternation: Alternation },
     /// The two passwords of one user in Redis. `admin`: the RotatedSecret of the administrator; `None`: the user itself.
     RedisTwoPasswords { admin: Option<String> },
     /// What a receiver takes to a target of its own.
@@ -85,6 +87,18 @@ pub struct Alternation {
     pub turns: Turns,
 }
 
+impl Alternation {
+    fn record(&self) -> StagedAlternation {
+        let Self { admin, turns: Turns { base, twin } } = self;
+        StagedAlternation { admin_name: admin.clone(), base: base.clone(), twin: twin.clone() }
+    }
+
+    fn recorded(staged: &StagedAlternation) -> Self {
+        let StagedAlternation { admin_name, base, twin } = staged.clone();
+        Self { admin: admin_name, turns: Turns { base, twin } }
+    }
+}
+
 impl Strategy {
     /// The target of another object of this namespace.
     pub fn of(rotation: &RotationSpec, namespace: &str) -> Option<Self> {
@@ -106,7 +120,7 @@ impl Strategy {
             }
             RotationSpec { mysql: Some(spec), .. } => {
                 let pooler = spec.direct_host.is_some().then_some((&spec.host, spec.port));
-                (StagedTarget::Mysql(of_mysql(spec)), spec.verify.as_ref(), &spec.check_interval, pooler)
+                (StagedTarget::Mysql(of_mysql(spec, user)), spec.verify.as_ref(), &spec.check_interval, pooler)
             }
             RotationSpec { redis: Some(spec), .. } => (StagedTarget::Redis(of_redis(spec)), None, &spec.check_interval, None),
             RotationSpec { webhook: Some(spec), .. } => (StagedTarget::Webhook(of_webhook(spec)), None, &spec.check_interval, None),
@@ -155,18 +169,16 @@ impl Strategy {
             users,
             tls_mode,
             ca_bundle: ca_bundle.clone(),
+            alternating: self.alternation().map(Alternation::record),
         };
         match &self.kind {
             Kind::PostgresSingleUser { database } | Kind::PostgresAlternatingUsers { database, .. } => {
-                let alternating = self.alternation().map(|Alternation { admin, turns }| StagedAlternation {
-                    admin_name: admin.clone(),
-                    base: turns.base.clone(),
-                    twin: turns.twin.clone(),
-                });
+                let alternating = self.alternation().map(Alternation::record);
                 StagedTarget::Postgres(StagedPostgres { host, port, database: database.clone(), tls_mode, ca_bundle, alternating })
             }
             Kind::MysqlSingleUser { database } => StagedTarget::Mysql(mysql(database, MysqlUsers::SingleUser)),
             Kind::MysqlDualPassword { database } => StagedTarget::Mysql(mysql(database, MysqlUsers::DualPassword)),
+            Kind::MysqlAlternatingUsers { database, .. } => StagedTarget::Mysql(mysql(database, MysqlUsers::AlternatingUsers)),
             Kind::RedisTwoPasswords { admin } => {
                 StagedTarget::Redis(StagedRedis { host, port, admin_name: admin.clone(), tls_mode, ca_bundle })
             }
@@ -186,7 +198,7 @@ impl Strategy {
     /// The users that take turns; `None`: there is one user.
     pub fn alternation(&self) -> Option<&Alternation> {
         match &self.kind {
-            Kind::PostgresAlternatingUsers { alternation, .. } => Some(alternation),
+            Kind::PostgresAlternatingUsers { alternation, .. } | Kind::MysqlAlternatingUsers { alternation, .. } => Some(alternation),
             _ => None,
         }
     }
@@ -227,7 +239,7 @@ impl Strategy {
     pub fn field(&self) -> &'static str {
         match self.kind {
             Kind::PostgresSingleUser { .. } | Kind::PostgresAlternatingUsers { .. } => "postgres",
-            Kind::MysqlSingleUser { .. } | Kind::MysqlDualPassword { .. } => "mysql",
+            Kind::MysqlSingleUser { .. } | Kind::MysqlDualPassword { .. } | Kind::MysqlAlternatingUsers { .. } => "mysql",
             Kind::RedisTwoPasswords { .. } => "redis",
             Kind::Webhook { .. } => "webhook",
             Kind::Job { .. } => "job",
@@ -321,13 +333,15 @@ impl Kind {
                 Self::PostgresSingleUser { database: database.clone() }
             }
             StagedTarget::Postgres(StagedPostgres { database, alternating: Some(alternating), .. }) => {
-                let StagedAlternation { admin_name, base, twin } = alternating.clone();
-                let alternation = Alternation { admin: admin_name, turns: Turns { base, twin } };
-                Self::PostgresAlternatingUsers { database: database.clone(), alternation }
+                Self::PostgresAlternatingUsers { database: database.clone(), alternation: Alternation::recorded(alternating) }
             }
-            StagedTarget::Mysql(StagedMysql { database, users, .. }) => match users {
-                MysqlUsers::SingleUser => Self::MysqlSingleUser { database: database.clone() },
-                MysqlUsers::DualPassword => Self::MysqlDualPassword { database: database.clone() },
+            StagedTarget::Mysql(StagedMysql { database, users, alternating, .. }) => match (users, alternating) {
+                (_, Some(alternating)) => {
+                    Self::MysqlAlternatingUsers { database: database.clone(), alternation: Alternation::recorded(alternating) }
+                }
+                (MysqlUsers::DualPassword, None) => Self::MysqlDualPassword { database: database.clone() },
+                // Two users without names are those of an invalid record.
+                (MysqlUsers::SingleUser | MysqlUsers::AlternatingUsers, None) => Self::MysqlSingleUser { database: database.clone() },
             },
             StagedTarget::Redis(StagedRedis { admin_name, .. }) => Self::RedisTwoPasswords { admin: admin_name.clone() },
             StagedTarget::Webhook(StagedWebhook { url, signing_key_name, service_account_token, .. }) => {

@@ -1,8 +1,8 @@
 //! A target as the spec names it, in the form that the status records.
 
 use crate::api::{
-    JobSpec, MysqlSpec, PostgresSpec, PostgresUsers, RedisSpec, ServiceAccountToken, StagedAlternation, StagedJob, StagedMysql,
-    StagedPostgres, StagedRedis, StagedToken, StagedWebhook, WebhookSpec, default_suffix,
+    AdminRef, AlternateSpec, JobSpec, MysqlSpec, MysqlUsers, PostgresSpec, PostgresUsers, RedisSpec, ServiceAccountToken,
+    StagedAlternation, StagedJob, StagedMysql, StagedPostgres, StagedRedis, StagedToken, StagedWebhook, WebhookSpec, default_suffix,
 };
 
 /// The server whose users change.
@@ -13,13 +13,17 @@ fn changed((host, port): (&String, i32), direct: (Option<&String>, Option<i32>),
     }
 }
 
+/// The users that take turns.
+fn alternation(alternate: Option<&AlternateSpec>, admin: Option<&AdminRef>, user: Option<&str>) -> StagedAlternation {
+    let suffix = alternate.map_or_else(default_suffix, |alternate| alternate.suffix.clone());
+    let base = user.unwrap_or_default().to_owned();
+    let admin_name = admin.map(|admin| admin.name.clone()).unwrap_or_default();
+    StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
+}
+
 pub(super) fn of_postgres(spec: &PostgresSpec, user: Option<&str>) -> StagedPostgres {
-    let alternating = (spec.users == PostgresUsers::AlternatingUsers).then(|| {
-        let suffix = spec.alternate.as_ref().map_or_else(default_suffix, |alternate| alternate.suffix.clone());
-        let base = user.unwrap_or_default().to_owned();
-        let admin_name = spec.admin_ref.as_ref().map(|admin| admin.name.clone()).unwrap_or_default();
-        StagedAlternation { admin_name, twin: format!("{base}{suffix}"), base }
-    });
+    let alternates = spec.users == PostgresUsers::AlternatingUsers;
+    let alternating = alternates.then(|| alternation(spec.alternate.as_ref(), spec.admin_ref.as_ref(), user));
     let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 5432);
     StagedPostgres {
         host,
@@ -31,7 +35,9 @@ pub(super) fn of_postgres(spec: &PostgresSpec, user: Option<&str>) -> StagedPost
     }
 }
 
-pub(super) fn of_mysql(spec: &MysqlSpec) -> StagedMysql {
+pub(super) fn of_mysql(spec: &MysqlSpec, user: Option<&str>) -> StagedMysql {
+    let alternates = spec.users == MysqlUsers::AlternatingUsers;
+    let alternating = alternates.then(|| alternation(spec.alternate.as_ref(), spec.admin_ref.as_ref(), user));
     let (host, port) = changed((&spec.host, spec.port), (spec.direct_host.as_ref(), spec.direct_port), 3306);
     StagedMysql {
         host,
@@ -40,6 +46,7 @@ pub(super) fn of_mysql(spec: &MysqlSpec) -> StagedMysql {
         users: spec.users,
         tls_mode: spec.tls.mode,
         ca_bundle: spec.tls.ca_bundle.clone(),
+        alternating,
     }
 }
 

@@ -24,9 +24,10 @@ impl Reconciler<'_> {
         let unusable = |why: String| unusable("adminRef", admin, target, &why);
         let Some(named) = names(&found, target, namespace) else {
             let host = target.host_and_port();
-            // A server of Redis learns the password, so the administrator has to say how it is verified.
+            // A server of Redis learns the password. That of MySQL can learn it, too, and pass the login on. So the administrator
+            // has to say how it is verified.
             let other_way = match target.kind {
-                Kind::RedisTwoPasswords { .. } => String::new(),
+                Kind::RedisTwoPasswords { .. } | Kind::MysqlAlternatingUsers { .. } => String::new(),
                 _ => format!(", or set the annotation {ALLOWED_HOSTS}: \"{host}\" on it and a verified tls.mode here"),
             };
             return Err(unusable(format!(

@@ -167,6 +167,9 @@ impl Target<'_> {
             }
             Kind::MysqlSingleUser { database } => Users::Mysql(mysql::Server { endpoint, database: database.clone(), query }),
             Kind::MysqlDualPassword { database } => Users::MysqlDual(mysql::Server { endpoint, database: database.clone(), query }),
+            Kind::MysqlAlternatingUsers { database, alternation } => {
+                Users::MysqlPair(mysql::Server { endpoint, database: database.clone(), query }, &alternation.turns, administrator)
+            }
             Kind::RedisTwoPasswords { .. } => Users::Redis(redis::Server { endpoint }, administrator),
             // Each step is a Job, which outlasts this call: see `job.rs`.
             Kind::Job { .. } => return Err(Refused::TemplateMissing.into()),
@@ -202,6 +205,7 @@ enum Users<'a> {
     PostgresPair(postgres::Server, &'a Turns, Option<&'a Administrator>),
     Mysql(mysql::Server),
     MysqlDual(mysql::Server),
+    MysqlPair(mysql::Server, &'a Turns, Option<&'a Administrator>),
     Redis(redis::Server, Option<&'a Administrator>),
 }
 
@@ -218,6 +222,9 @@ impl Users<'_> {
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.apply(pending, current, fence).await,
             Self::Mysql(server) => mysql::SingleUser { server }.apply(pending, current, previous).await,
             Self::MysqlDual(server) => mysql::DualPassword { server }.apply(pending, current, previous).await,
+            Self::MysqlPair(server, turns, administrator) => {
+                mysql_pair(server, turns, *administrator)?.apply(pending, current, fence).await
+            }
             Self::Redis(server, administrator) => two_passwords(server, *administrator).apply(pending, current, previous, fence).await,
         }
     }
@@ -228,6 +235,7 @@ impl Users<'_> {
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.verify(pending).await,
             Self::Mysql(server) => mysql::SingleUser { server }.verify(pending).await,
             Self::MysqlDual(server) => mysql::DualPassword { server }.verify(pending).await,
+            Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.verify(pending).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).verify(pending).await,
         }
     }
@@ -246,6 +254,9 @@ impl Users<'_> {
             }
             Self::Mysql(server) => mysql::SingleUser { server }.undo(pending, current, previous).await,
             Self::MysqlDual(server) => mysql::DualPassword { server }.undo(pending, current, previous).await,
+            Self::MysqlPair(server, turns, administrator) => {
+                mysql_pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
+            }
             Self::Redis(server, administrator) => two_passwords(server, *administrator).undo(pending, current, previous, fence).await,
         }
     }
@@ -256,6 +267,7 @@ impl Users<'_> {
             Self::PostgresPair(server, Turns { base, twin }, _) => postgres::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Mysql(server) => mysql::SingleUser { server }.check(current).await,
             Self::MysqlDual(server) => mysql::DualPassword { server }.check(current).await,
+            Self::MysqlPair(server, Turns { base, twin }, _) => mysql::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).check(current).await,
         }
     }
@@ -268,6 +280,15 @@ fn pair<'s>(
 ) -> Result<postgres::AlternatingUsers<'s>, Problem> {
     let Administrator { credential, bound, .. } = administrator.ok_or(Refused::AdminRefused)?;
     Ok(postgres::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
+}
+
+fn mysql_pair<'s>(
+    server: &'s mysql::Server,
+    Turns { base, twin }: &'s Turns,
+    administrator: Option<&'s Administrator>,
+) -> Result<mysql::AlternatingUsers<'s>, Problem> {
+    let Administrator { credential, bound, .. } = administrator.ok_or(Refused::AdminRefused)?;
+    Ok(mysql::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
 }
 
 fn two_passwords<'s>(server: &'s redis::Server, administrator: Option<&'s Administrator>) -> redis::TwoPasswords<'s> {

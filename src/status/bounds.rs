@@ -3,8 +3,8 @@
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
 use crate::api::{
-    AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedJob, StagedMysql, StagedPostgres, StagedRedis,
-    StagedTarget, StagedWebhook,
+    AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedAlternation, StagedJob, StagedMysql, StagedPostgres,
+    StagedRedis, StagedTarget, StagedWebhook,
 };
 use crate::desired::SecretArn;
 use crate::version_id::VersionId;
@@ -87,11 +87,10 @@ fn target(target: &StagedTarget) -> bool {
         StagedTarget::Job(StagedJob { template_name }) => (template_name, &None, 253),
     };
     let others = match target {
-        StagedTarget::Postgres(StagedPostgres { database, alternating, .. }) => {
-            let users = alternating.as_ref().map_or(["", "", ""], |users| [&*users.admin_name, &*users.base, &*users.twin]);
-            fits(database, 63) && users.iter().zip([253, 63, 63]).all(|(text, most)| fits(text, most))
+        StagedTarget::Postgres(StagedPostgres { database, alternating, .. }) => fits(database, 63) && take_turns(alternating.as_ref()),
+        StagedTarget::Mysql(StagedMysql { database, alternating, .. }) => {
+            database.as_deref().is_none_or(|database| fits(database, 64)) && take_turns(alternating.as_ref())
         }
-        StagedTarget::Mysql(StagedMysql { database, .. }) => database.as_deref().is_none_or(|database| fits(database, 64)),
         StagedTarget::Redis(StagedRedis { admin_name, .. }) => admin_name.as_deref().is_none_or(|name| fits(name, 253)),
         StagedTarget::Webhook(StagedWebhook { signing_key_name, service_account_token, .. }) => {
             let proofs = [
@@ -104,6 +103,12 @@ fn target(target: &StagedTarget) -> bool {
         StagedTarget::Job(_) => true,
     };
     others && fits(host, longest) && ca.as_deref().is_none_or(|ca| fits(ca, 65536))
+}
+
+/// Users that take turns, or none.
+fn take_turns(users: Option<&StagedAlternation>) -> bool {
+    let texts = users.map_or(["", "", ""], |users| [&*users.admin_name, &*users.base, &*users.twin]);
+    texts.iter().zip([253, 63, 63]).all(|(text, most)| fits(text, most))
 }
 
 /// As [`bounded`].

@@ -3,6 +3,7 @@
 
 mod dial;
 mod endpoint;
+mod fence;
 pub mod job;
 pub mod mysql;
 pub mod postgres;
@@ -13,7 +14,7 @@ mod tls;
 pub mod webhook;
 
 pub use endpoint::{Addresses, Endpoint, Limits, Tried};
-pub use postgres::Fence;
+pub use fence::Fence;
 pub use problem::{Problem, Refused, Unknown};
 pub use tls::Tls;
 

@@ -74,6 +74,10 @@ pub enum Refused {
     DefaultRole,
     /// The administrator may not give the second user a setting of the first one.
     SettingNotCopied,
+    /// A privilege of the first user is of a kind that the second one is not given.
+    GrantNotCopied,
+    /// The user may not do what the other one may.
+    PrivilegesDiffer,
     /// The user has a later version, or this one was withdrawn.
     Superseded,
     /// The server changed the password, and a restart of the server would bring the one before back.
@@ -202,18 +206,19 @@ impl Refused {
             Self::AnotherServer => "shows another certificate to the administrator than to the user: the name must lead to one server",
             Self::AdminRefused => "refuses the password of the user of adminRef",
             Self::AdminNotPermitted => {
-                "does not permit the user of adminRef to manage the users: it needs CREATEROLE, and in PostgreSQL 16 and later ADMIN OPTION for \
-                 the user in spec.value.data.username"
+                "does not permit the user of adminRef to manage the users: in PostgreSQL it needs CREATEROLE, and from 16 on ADMIN OPTION for \
+                 the user in spec.value.data.username; in MySQL and MariaDB CREATE USER, SELECT on mysql, and WITH GRANT OPTION all that this \
+                 user has"
             }
             Self::BaseUserMissing => "has no user of the name in spec.value.data.username: create it",
             Self::BaseUserNotUsable => {
-                "has a user of the name in spec.value.data.username that may not take turns: it may not log in, or is a superuser, or has \
-                 CREATEROLE, REPLICATION or BYPASSRLS"
+                "has a user of the name in spec.value.data.username that may not take turns: it may not log in, or has privileges of an \
+                 administrator, such as SUPERUSER or CREATEROLE, CREATE USER or ALL PRIVILEGES ON *.*"
             }
             Self::TwinNotUsable => {
-                "has a role with the name of the second user that the operator did not make, or that has privileges, memberships or objects \
-                 of its own: transfer them to the first user with REASSIGN OWNED in each database, revoke the rest, or set another \
-                 spec.rotation.postgres.alternate.suffix"
+                "has a user with the name of the second user that the operator did not make, or that has privileges, memberships or objects \
+                 of its own: transfer them to the first user (REASSIGN OWNED in each database), revoke the rest, or set another \
+                 alternate.suffix"
             }
             Self::DefaultRole => {
                 "has a default role for the user (ALTER ROLE or ALTER DATABASE .. SET role), as which the second user would not work: remove it \
@@ -222,6 +227,14 @@ impl Refused {
             Self::SettingNotCopied => {
                 "does not permit the user of adminRef to copy a setting of the user (ALTER ROLE .. SET) to the second user: only a superuser may set \
                  this parameter; remove it from the user, or name a superuser in adminRef"
+            }
+            Self::GrantNotCopied => {
+                "has granted the user something that is not copied to the second user (PROXY, a partial revoke, or a form that is not known): revoke \
+                 it, or set spec.rotation.mysql.users to another value"
+            }
+            Self::PrivilegesDiffer => {
+                "does not permit the user whose turn it is all that it permits the other one: grant it to the user in \
+                 spec.value.data.username, or revoke it from the other one"
             }
             Self::Superseded => "already has a later version of this credential",
             Self::NotPersisted => {

@@ -179,6 +179,12 @@ fn valid() -> Vec<Value> {
         json!({
             "value": {"data": {"username": "app"}, "generate": {"password": {}}},
             "rotation": {"schedule": "rate(1 day)", "mysql": {
+                "host": "db", "users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": "_2"}, "checkInterval": "0s",
+            }},
+        }),
+        json!({
+            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
+            "rotation": {"schedule": "rate(1 day)", "mysql": {
                 "host": "pool", "port": 6033, "directHost": "db", "directPort": 3306, "database": "app", "users": "DualPassword",
                 "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
             }},

@@ -192,6 +192,8 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         spec["rotation"]["job"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         spec
     };
+    let mut with_a_long_name = of("mysql", json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}}));
+    with_a_long_name["value"]["data"]["username"] = json!("u".repeat(58));
     let mut rows = vec![
         (job(json!({"templateRef": {"name": "Rotate_app"}})), "spec.rotation.job.templateRef.name"),
         (job(json!({"timeout": "29s"})), "spec.rotation.job.timeout"),
@@ -210,6 +212,12 @@ fn other_targets() -> Vec<(Value, &'static str)> {
         (of("redis", json!({"adminRef": {"name": "tried"}})), "names this object itself"),
         (of("mysql", json!({"directHost": "DB"})), "spec.rotation.mysql.directHost"),
         (of("mysql", json!({"directPort": 3306})), "requires directHost"),
+        (of("mysql", json!({"users": "AlternatingUsers"})), "AlternatingUsers requires adminRef"),
+        (of("mysql", json!({"users": "DualPassword", "adminRef": {"name": "a"}})), "AlternatingUsers requires adminRef"),
+        (of("mysql", json!({"alternate": {}})), "AlternatingUsers requires adminRef"),
+        (of("mysql", json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}, "alternate": {"suffix": "a b"}})), "alternate.suffix"),
+        (of("mysql", json!({"users": "AlternatingUsers", "adminRef": {"name": "tried"}})), "names this object itself"),
+        (with_a_long_name, "at most 63 characters"),
     ];
     for (field, other, paths) in [
         ("mysql", "redis", ["spec.rotation.mysql.host", "spec.rotation.mysql.tls.caBundle", "spec.rotation.mysql.checkInterval"]),

@@ -75,6 +75,7 @@ stories![
     two_passwords_in_redis,
     apply_by_webhook,
     apply_by_job,
+    alternate_in_mysql,
 ];
 
 /// Where a process of the operator ends: at its n-th write.

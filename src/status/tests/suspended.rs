@@ -29,11 +29,12 @@ fn a_suspended_object_keeps_its_last_truth() {
     let in_doubt = ["-Ready Suspended", "+Provisioned Succeeded", "+Rotated Succeeded", "+Mirrored Succeeded"];
     let turns = Turns { base: "app".to_owned(), twin: "app_clone".to_owned() };
     let alternation = Alternation { admin: "db-super".to_owned(), turns };
-    let table: [(RotatedSecretStatus, &[&str]); 8] = [
+    let table: Vec<(RotatedSecretStatus, &[&str])> = vec![
         (live(), &works),
         (staged(Kind::PostgresSingleUser { database: "app".to_owned() }), &in_doubt),
         (staged(Kind::MysqlSingleUser { database: None }), &in_doubt),
-        (staged(Kind::PostgresAlternatingUsers { database: "app".to_owned(), alternation }), &works),
+        (staged(Kind::PostgresAlternatingUsers { database: "app".to_owned(), alternation: alternation.clone() }), &works),
+        (staged(Kind::MysqlAlternatingUsers { database: None, alternation }), &works),
         (staged(Kind::MysqlDualPassword { database: None }), &works),
         (staged(Kind::RedisTwoPasswords { admin: None }), &works),
         (stalled, &["-Ready Suspended", "+Provisioned Succeeded", "-Rotated IntervalTooShort", "+Mirrored Succeeded"]),

@@ -5,6 +5,16 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A name.
+pub(super) fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A user at a host.
+pub(super) fn account(user: &str, host: &str) -> String {
+    format!("{}@{}", literal(user), literal(host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -12,5 +22,7 @@ mod tests {
     #[test]
     fn no_text_ends_its_quotes() {
         assert_eq!(literal(r"it's \'; DROP USER a; --"), r"'it''s \''; DROP USER a; --'");
+        assert_eq!(identifier("a`; DROP USER a; --"), "`a``; DROP USER a; --`");
+        assert_eq!(account("o'x", "10.%"), "'o''x'@'10.%'");
     }
 }

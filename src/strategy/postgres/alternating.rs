@@ -1,14 +1,14 @@
 //! Two users with the same privileges that take turns. The password of the one that is not in use is changed by an
 //! administrator, so the current password keeps working.
 
-use super::fence::{Fence, Standing};
 use super::server::Server;
 use super::session::Session;
 use super::single_user::SingleUser;
 use super::sql::{identifier, literal, verifier};
 use super::twin::{self, Role};
+use crate::strategy::fence::{Standing, State};
 use crate::strategy::tls::Certificate;
-use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
+use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Undone};
 
 /// The strategy for two users of one server.
 #[derive(Clone, Copy)]
@@ -194,7 +194,7 @@ impl AlternatingUsers<'_> {
         if is_twin {
             twin::prepare(session, self.twin, twin.as_ref(), &base).await?;
         }
-        self.mark(session, &pending.user, &fence.comment(before, false)).await?;
+        self.mark(session, &pending.user, &fence.comment(before, State::InForce)).await?;
         session.run(&format!("ALTER ROLE {} LOGIN PASSWORD '{}'", identifier(&pending.user), verifier(&pending.password))).await?;
         session.run("COMMIT").await.map(drop)
     }
@@ -214,7 +214,7 @@ impl AlternatingUsers<'_> {
         if !before.admits() {
             return Ok(Some(before));
         }
-        self.mark(session, &pending.user, &fence.comment(role.comment.as_deref(), true)).await?;
+        self.mark(session, &pending.user, &fence.comment(role.comment.as_deref(), State::Withdrawn)).await?;
         if before == Standing::This {
             let password = if pending.user == current.user { format!("'{}'", verifier(&current.password)) } else { "NULL".to_owned() };
             session.run(&format!("ALTER ROLE {} PASSWORD {password}", identifier(&pending.user))).await?;

@@ -3,7 +3,6 @@
 
 mod alternating;
 mod connect;
-mod fence;
 mod login;
 mod server;
 mod session;
@@ -13,6 +12,5 @@ mod twin;
 mod wire;
 
 pub use alternating::AlternatingUsers;
-pub use fence::Fence;
 pub use server::Server;
 pub use single_user::SingleUser;

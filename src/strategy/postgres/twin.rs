@@ -1,8 +1,8 @@
 //! The second user: a member of the base user that works as that one, so that whatever it creates belongs to the base user.
 
-use super::fence::is_marked;
 use super::session::Session;
 use super::sql::{identifier, literal, setting};
+use crate::strategy::fence::is_marked;
 use crate::strategy::{Problem, Refused, Unknown};
 
 /// What AWS's rotation functions append to the name of the user that they make.

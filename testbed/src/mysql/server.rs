@@ -146,6 +146,11 @@ impl MySql {
         Ok(())
     }
 
+    /// Whose server it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The loopback port.
     pub fn port(&self) -> u16 {
         self.port

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 
 pub(crate) mod abandon;
 pub(crate) mod adopt;
+pub(crate) mod alternate_in_mysql;
 pub(crate) mod alternate_in_postgres;
 pub(crate) mod apply_by_job;
 pub(crate) mod apply_by_webhook;
@@ -160,8 +161,13 @@ impl Case {
 
     /// Runs the operator without interference until nothing is left to do.
     pub(crate) async fn settle(&self) -> Result<()> {
+        self.settle_object(&self.name).await
+    }
+
+    /// The same for another object of the namespace.
+    pub(crate) async fn settle_object(&self, name: &str) -> Result<()> {
         let operator = self.undisturbed.get_or_try_init(|| self.world.operator(None, std::sync::Arc::default())).await?;
-        self.world.settle(operator, &self.name).await.map(drop)
+        self.world.settle(operator, name).await.map(drop)
     }
 
     /// Creates the object, settles it, and checks that all is well.

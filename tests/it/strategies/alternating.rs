@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use rotated_secrets::strategy::postgres::{AlternatingUsers, Fence, Server};
-use rotated_secrets::strategy::{Applied, Credential, Problem, Refused, Tls, Undone, Unknown};
+use rotated_secrets::strategy::postgres::{AlternatingUsers, Server};
+use rotated_secrets::strategy::{Applied, Credential, Fence, Problem, Refused, Tls, Undone, Unknown};
 use testkit::postgres::Postgres;
 
 use super::proxy::{Break, Proxy};

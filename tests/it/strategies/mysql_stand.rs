@@ -1,6 +1,7 @@
 //! A user of a test on a MySQL or MariaDB server.
 
 use anyhow::Result;
+use aws_lc_rs::digest;
 use rotated_secrets::strategy::Credential;
 use rotated_secrets::strategy::mysql::{DualPassword, Server, SingleUser};
 use testkit::mysql::{Kind, MySql};
@@ -16,6 +17,18 @@ pub(super) struct Stand {
 /// The server, verified.
 pub(super) fn server(mysql: &MySql) -> Server {
     Server { endpoint: endpoint(mysql.port(), mysql.ca()), database: None, query: Some("SELECT 1".to_owned()) }
+}
+
+/// How a user logs in with this password. The general log does not have it from here: MySQL writes `<secret>`, and MariaDB gets
+/// the hash.
+pub(super) fn identified_by(kind: Kind, password: &str) -> String {
+    match kind {
+        Kind::MySql => format!("IDENTIFIED BY '{}'", password.replace('\\', "\\\\").replace('\'', "\\'")),
+        Kind::MariaDb => {
+            let sha1 = |bytes: &[u8]| digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+            format!("IDENTIFIED BY PASSWORD '*{}'", hex::encode_upper(sha1(sha1(password.as_bytes()).as_ref())))
+        }
+    }
 }
 
 impl Stand {
@@ -38,9 +51,8 @@ impl Stand {
 
     /// Makes the user again, with this password only.
     pub(super) fn reset(&self, password: &str) -> Result<()> {
-        let (user, password) = (&self.user, password.replace('\\', "\\\\").replace('\'', "\\'"));
-        self.sql(&format!("SET GLOBAL general_log = OFF; DROP USER IF EXISTS {user}; CREATE USER {user} IDENTIFIED BY '{password}'; SET GLOBAL general_log = ON"))
-            .map(drop)
+        let user = &self.user;
+        self.sql(&format!("DROP USER IF EXISTS {user}; CREATE USER {user} {}", identified_by(self.mysql.kind(), password))).map(drop)
     }
 
     pub(super) fn with(&self, password: &str) -> Credential {
