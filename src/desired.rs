@@ -28,6 +28,7 @@ mod place;
 mod policy;
 mod removal;
 pub mod resource_policy;
+mod rollout;
 mod rotation_rules;
 mod schema;
 mod settings;
@@ -46,6 +47,7 @@ pub use model::{Delivery, Desired, Rotation, Target};
 pub use place::{Elsewhere, RecordedIn, RecordedPlace};
 pub use policy::Policy;
 pub use removal::{AwsRemoval, Owner, Removal, SecretPlace, needs_cleanup};
+pub use rollout::{Rollout, annotation_key};
 use schema::Violations;
 pub use settings::{Setting, Settings};
 pub use strategy::{Alternation, Kind, ReceiverProof, Strategy, TargetServer};
@@ -53,6 +55,8 @@ pub(crate) use syntax::is_subdomain;
 pub(crate) use token::bounded;
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
+/// End of the token of a rotate request that retires the previous credential at once.
+pub(crate) const EMERGENCY: &str = ":emergency";
 /// Maximum number of tags of a secret in AWS, without the ownership tags and the rotation tag.
 const MOST_TAGS: usize = 44;
 
@@ -187,6 +191,8 @@ impl Desired {
             mirror_name: object.spec.target.name.clone().unwrap_or_else(|| name.clone()),
             target: target(object, &name),
             keep_versions: u32::try_from(aws.keep_versions).unwrap_or(0).min(10),
+            rollout: Rollout::declared(&object.spec),
+            emergency: annotation(ROTATE).is_some_and(|token| token.ends_with(EMERGENCY)),
             rotate_request: annotation(ROTATE),
             rollback_request: object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text)),
             refresh_request: annotation(REFRESH),

@@ -4,6 +4,8 @@
 //!
 //! Every metric is listed in docs/metrics.md; a test compares the two.
 
+mod durations;
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +14,10 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::durations::Durations;
 use crate::api::condition::Reason;
 use crate::fleet::{FleetStats, One};
 
@@ -24,11 +26,6 @@ type Label = (&'static str, &'static str);
 type Name = (&'static str, String);
 /// A gauge that may have no series: an unknown time is not exported, because 0 would mean 1970.
 type Maybe = Family<[Label; 0], Gauge>;
-
-/// From a reconcile without changes to a reconcile that waits for AWS.
-const TURN_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// From a request in the same region to a call with three attempts.
-const CALL_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 45.0];
 
 /// All metrics. Clones share the same values.
 #[derive(Clone)]
@@ -44,9 +41,7 @@ struct Inner {
     registry: Registry,
     counts: Counts,
     standing: Standing,
-    reconcile_duration: Histogram,
-    aws_call_duration: Family<[Name; 1], Histogram, fn() -> Histogram>,
-    target_gap: Family<[Label; 1], Histogram, fn() -> Histogram>,
+    durations: Durations,
     /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     page: Mutex<()>,
@@ -107,9 +102,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("rotated_secrets");
         let counts = Counts::default();
         let standing = Standing::default();
-        let reconcile_duration = Histogram::new(TURN_SECONDS);
-        let aws_call_duration = Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram);
-        let target_gap = Family::new_with_constructor((|| Histogram::new(TURN_SECONDS)) as fn() -> Histogram);
+        let durations = Durations::default();
         // Initialize the counter, because increase() does not see the first event of a counter that starts with it. An
         // alert depends on this.
         for reason in Reason::ALL {
@@ -117,30 +110,9 @@ impl Metrics {
         }
         counts.register(&mut registry);
         standing.register(&mut registry);
-        registry.register_with_unit("reconcile_duration", "Duration of a reconcile", Unit::Seconds, reconcile_duration.clone());
-        registry.register_with_unit(
-            "aws_call_duration",
-            "Duration of an AWS API call, including retries",
-            Unit::Seconds,
-            aws_call_duration.clone(),
-        );
-        registry.register_with_unit(
-            "target_gap",
-            "Time from the change of a password in its target to the write of the Secret",
-            Unit::Seconds,
-            target_gap.clone(),
-        );
+        durations.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let inner = Inner {
-            registry,
-            counts,
-            standing,
-            reconcile_duration,
-            aws_call_duration,
-            target_gap,
-            census: OnceLock::new(),
-            page: Mutex::default(),
-        };
+        let inner = Inner { registry, counts, standing, durations, census: OnceLock::new(), page: Mutex::default() };
         Self(Arc::new(inner))
     }
 
@@ -163,7 +135,7 @@ impl Metrics {
     /// Records the end of a reconcile: `changed`, `unchanged` or `error`.
     pub fn reconcile(&self, outcome: &'static str, took: Duration) {
         count(&self.0.counts.reconciles, [("outcome", outcome)]);
-        self.0.reconcile_duration.observe(took.as_secs_f64());
+        self.0.durations.reconcile.observe(took.as_secs_f64());
     }
 
     /// Records a failed reconcile with the reason of its condition.
@@ -194,12 +166,17 @@ impl Metrics {
     /// Records the duration of an AWS call, including all its requests.
     pub(crate) fn aws_call_took(&self, operation: &str, took: Duration) {
         let labels = [("operation", operation.to_owned())];
-        self.0.aws_call_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.durations.aws_call.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// Records for how long the password in the Secret was not the one in the target.
     pub(crate) fn target_gap(&self, strategy: &'static str, took: Duration) {
-        self.0.target_gap.get_or_create(&[("strategy", strategy)]).observe(took.as_secs_f64());
+        self.0.durations.target_gap.get_or_create(&[("strategy", strategy)]).observe(took.as_secs_f64());
+    }
+
+    /// Records a rollout that was completed.
+    pub(crate) fn rolled_out(&self, took: Duration) {
+        self.0.durations.rollout.observe(took.as_secs_f64());
     }
 
     /// Records a request to AWS: `ok`, `throttled`, `refused` or `unanswered`.

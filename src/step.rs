@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 
-use crate::api::{AWSCURRENT, AWSPENDING, Cause};
+use crate::api::{AWSCURRENT, AWSPENDING, Cause, WorkloadRef};
 use crate::facts::pace::Limited;
+use crate::value::short_hash;
 use crate::version_id::VersionId;
 
 /// Where the value of a new version comes from.
@@ -180,6 +181,22 @@ pub enum Step {
     },
     /// Remove our owner reference from the Secret, so that it stays.
     ReleaseMirror,
+    /// Read the workloads that use the Secret.
+    FindWorkloads,
+    /// Write the version into the pod template of a workload, which replaces its pods.
+    Restart {
+        /// The version that the Secret holds.
+        version: VersionId,
+        /// The workload.
+        workload: WorkloadRef,
+    },
+    /// Make the target refuse the previous credential.
+    Retire {
+        /// Its version.
+        version: VersionId,
+        /// The current version, which the target accepts.
+        current: VersionId,
+    },
     /// Tag the AWS secret: this object manages its rotation by AWS.
     ClaimRotation,
     /// Configure rotation by AWS with the declared function and rules.
@@ -244,6 +261,11 @@ impl StepKind {
         )
     }
 
+    /// Whether it changes nothing.
+    pub fn reads(self) -> bool {
+        matches!(self, Self::FindWorkloads | Self::Check)
+    }
+
     /// Whether it writes a version, or is on the way of a version to become current.
     pub fn makes_version(self) -> bool {
         matches!(self, Self::Put) || self.is_of_staged()
@@ -264,6 +286,11 @@ impl Step {
     /// What tells it from other steps of the same reconcile.
     pub fn key(&self) -> StepKey {
         let detail = match self {
+            Self::Restart { workload, .. } => {
+                let name = workload.to_string();
+                // The status keeps 256 characters.
+                return StepKey(self.into(), if name.len() <= 256 { name } else { short_hash(name.as_bytes()) });
+            }
             Self::SetReplicaKey { region, .. } => region,
             Self::MoveLabel { label, .. } => label,
             Self::CreateMirror { version }
@@ -275,6 +302,7 @@ impl Step {
             | Self::Check { version }
             | Self::Promote { version, .. }
             | Self::Abandon { version, .. }
+            | Self::Retire { version, .. }
             | Self::Settle { version } => version.as_str(),
             Self::RestoreCurrent { to, .. } => to.as_str(),
             _ => "",
@@ -326,6 +354,8 @@ impl Step {
             | Self::Promote { version, .. }
             | Self::Abandon { version, .. }
             | Self::Settle { version }
+            | Self::Retire { version, .. }
+            | Self::Restart { version, .. }
             | Self::RotateNow { version }
             | Self::RestoreCurrent { to: version, .. }
             | Self::MoveLabel { to: Some(version), .. }

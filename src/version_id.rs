@@ -58,6 +58,8 @@ pub struct Candidates<'a> {
     pub rollback: Option<&'a str>,
     /// The token of the rotate request.
     pub rotate: Option<&'a str>,
+    /// Versions whose rollout may have failed.
+    pub rolled_out: Vec<&'a VersionId>,
     /// Versions that a change of the declaration may have followed, and the hash of the declaration.
     pub declared: Option<(Vec<&'a VersionId>, &'a str)>,
     /// Due times.
@@ -100,6 +102,11 @@ impl VersionIds {
         self.derive(&format!("rollback:{token}"))
     }
 
+    /// The version that restores the value from before this version, whose rollout failed.
+    pub fn recovery(&self, failed: &VersionId) -> VersionId {
+        self.derive(&format!("recover:{failed}"))
+    }
+
     /// A change of the declared fields, based on this predecessor. `declared` is the hash of the new declaration.
     pub fn declaration(&self, predecessor: &VersionId, declared: &str) -> VersionId {
         self.derive(&format!("declare:{predecessor}:{declared}"))
@@ -126,6 +133,9 @@ impl VersionIds {
             return Some(Cause::Created);
         }
         if candidates.rollback.is_some_and(|token| is(self.rollback(token))) {
+            return Some(Cause::RolledBack);
+        }
+        if candidates.rolled_out.iter().any(|failed| is(self.recovery(failed))) {
             return Some(Cause::RolledBack);
         }
         if candidates.rotate.is_some_and(|token| is(self.request(token))) {
@@ -215,6 +225,7 @@ mod tests {
         let (ids, due) = (VersionIds::of(UID), Timestamp::from_second(1_800_000_000).unwrap());
         let (one, other) = (VersionId::from("one"), VersionId::from("other"));
         let all = Candidates {
+            rolled_out: Vec::new(),
             rollback: Some("token"),
             rotate: Some("token"),
             declared: Some((vec![&one, &other], "abc")),

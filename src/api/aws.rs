@@ -113,3 +113,13 @@ pub struct PlaceStatus {
     /// Time at which the place was recorded.
     pub time: Time,
 }
+
+/// What happens to the AWS secret when the object is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AwsDeletionPolicy {
+    /// Keep the AWS secret.
+    #[default]
+    Retain,
+    /// Schedule the AWS secret for deletion.
+    Delete,
+}

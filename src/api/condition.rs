@@ -18,6 +18,8 @@ pub enum ConditionType {
     Rotated,
     /// The Secret holds the current version.
     Mirrored,
+    /// Every workload that uses the Secret is healthy with the version that it holds. Absent without `spec.rollout`.
+    RolledOut,
     /// User action is required. Absent otherwise.
     Stalled,
     /// A change is in progress. Absent otherwise.
@@ -131,6 +133,14 @@ pub enum Reason {
     WriteRefused,
     /// The certificate in the Secret has expired.
     CertificateExpired,
+    /// Workloads are being restarted with the new version.
+    Waiting,
+    /// A workload did not become healthy with the new version.
+    RolloutFailed,
+    /// A rollout failed, and the previous value was restored.
+    RolloutRolledBack,
+    /// The target does not give up the previous credential.
+    RetirementFailed,
     /// A bug in the operator.
     InternalError,
 }
@@ -142,7 +152,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 54] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -192,6 +202,10 @@ impl Reason {
         Self::TypeMismatch,
         Self::WriteRefused,
         Self::CertificateExpired,
+        Self::Waiting,
+        Self::RolloutFailed,
+        Self::RolloutRolledBack,
+        Self::RetirementFailed,
         Self::InternalError,
     ];
 
@@ -242,6 +256,9 @@ impl Reason {
                 | Self::TypeMismatch
                 | Self::WriteRefused
                 | Self::CertificateExpired
+                | Self::RolloutFailed
+                | Self::RolloutRolledBack
+                | Self::RetirementFailed
                 | Self::InternalError
         )
     }

@@ -13,6 +13,7 @@ mod policy;
 mod postgres;
 mod redis;
 mod rollback;
+mod rollout;
 pub mod rotation;
 pub(crate) mod schedule;
 mod staged;
@@ -24,7 +25,7 @@ pub mod v1alpha1;
 pub mod value;
 mod webhook;
 
-pub use aws::{AppliedStatus, AwsAdoptionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use aws::{AppliedStatus, AwsAdoptionPolicy, AwsDeletionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
 pub use job::*;
 pub use lambda::*;
 pub use mysql::*;
@@ -32,6 +33,7 @@ pub use policy::{LONGEST_POLICY, ResourcePolicy};
 pub use postgres::*;
 pub use redis::*;
 pub use rollback::RollbackRefusal;
+pub use rollout::*;
 pub use rotation::*;
 pub use staged::*;
 pub use status::*;
@@ -146,6 +148,10 @@ pub const STAGED_LABEL: &str = "rotated-secrets/staged";
 /// Staging label of the last abandoned version. A replica of the operator that was stopped and continues late could still
 /// change the target to it, so AWS keeps it until another version is current.
 pub const ABANDONED_LABEL: &str = "rotated-secrets/abandoned";
+/// Staging label of the version whose credential is retired once the workloads have taken up the current one.
+pub const RETIRING_LABEL: &str = "rotated-secrets/retiring";
+/// Prefix of the annotation on pod templates that names the version of a mirrored Secret; the name of the Secret follows.
+pub const ROLLED_OUT: &str = "versions.rotated-secrets.io/";
 /// Tag on an AWS secret: the object `<namespace>/<name>` that may adopt it. Annotation on a Secret: name of the
 /// RotatedSecret that may adopt it.
 pub const ADOPT_BY: &str = "rotated-secrets.io/adopt-by";

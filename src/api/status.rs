@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aws::{AppliedStatus, PlaceStatus, ReplicaStatus};
 use super::rollback::RollbackRefusal;
+use super::rollout::RolloutStatus;
 use super::staged::StagedStatus;
 use super::target_status::TargetStatus;
 
@@ -20,7 +21,7 @@ pub struct RotatedSecretStatus {
     /// Generation of the spec that was last reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Provisioned, Rotated and Mirrored. Stalled is present only if user action is required; Reconciling only
+    /// Ready, Provisioned, Rotated, Mirrored and RolledOut. Stalled is present only if user action is required; Reconciling only
     /// while a change is in progress.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::bounds::conditions")]
@@ -58,6 +59,9 @@ pub struct RotatedSecretStatus {
     /// What the target of the rotation answered to a check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetStatus>,
+    /// Rollout of the version that the Secret holds (spec.rollout).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
     /// Consecutive failures. Unset after a successful reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<FailureStatus>,

@@ -9,9 +9,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aws::{AwsAdoptionPolicy, ReplicaRegion, SecretAdoptionPolicy};
+use super::aws::{AwsAdoptionPolicy, AwsDeletionPolicy, ReplicaRegion, SecretAdoptionPolicy};
 use super::bounds;
 use super::policy::{ResourcePolicy, resource_policy};
+use super::rollout::RolloutSpec;
 use super::rotation::RotationSpec;
 use super::schedule;
 use super::status::RotatedSecretStatus;
@@ -66,6 +67,12 @@ use super::value::ValueSpec;
 #[x_kube(validation = Rule::new("!has(self.aws) || !has(self.aws.secretName) || !(self.aws.secretName.startsWith('arn:') || self.aws.secretName.contains('!')) || (!has(self.value) && !has(self.rotation))").message(
     "spec.aws.secretName: a secret of an AWS service (with !) or of an ARN can only be mirrored: remove spec.value and spec.rotation"
 ))]
+#[x_kube(validation = Rule::new("!has(self.rollout) || !has(self.target) || self.target.creationPolicy != 'None'").message(
+    "spec.rollout requires a mirrored Secret: remove spec.target.creationPolicy None, or remove spec.rollout"
+))]
+#[x_kube(validation = Rule::new("!has(self.rollout) || self.rollout.onFailure != 'RollBack' || (has(self.value) && (!has(self.rotation) || !has(self.rotation.lambda)))").message(
+    "spec.rollout.onFailure RollBack requires spec.value and a rotation without lambda: the operator cannot restore a value that is managed elsewhere; use Hold"
+))]
 pub struct RotatedSecretSpec {
     /// Suspends all writes to AWS and Kubernetes while true.
     #[serde(default)]
@@ -82,6 +89,10 @@ pub struct RotatedSecretSpec {
     /// Kubernetes Secret that mirrors the value.
     #[serde(default)]
     pub target: TargetSpec,
+    /// Restart of the workloads that use the mirrored Secret. If unset, no workload is restarted, and no credential is retired
+    /// before the next rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
 }
 
 /// AWS secret: name, region, encryption, tags, access and deletion.
@@ -217,16 +228,6 @@ pub struct ServiceAccountRef {
     /// Name of the ServiceAccount.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
-}
-
-/// What happens to the AWS secret when the object is deleted.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum AwsDeletionPolicy {
-    /// Keep the AWS secret.
-    #[default]
-    Retain,
-    /// Schedule the AWS secret for deletion.
-    Delete,
 }
 
 /// Kubernetes Secret that mirrors the value.

@@ -44,6 +44,7 @@ pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Jo
         journal: journal.clone(),
         charged: facts.charged,
         check_due: facts.check_due,
+        workloads: facts.workloads.clone(),
     })
 }
 

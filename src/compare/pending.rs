@@ -135,6 +135,7 @@ pub fn explain(
     let candidates = Candidates {
         rollback: want.rollback_request.as_ref().map(|request| request.token.as_str()),
         rotate: want.rotate_request.as_deref(),
+        rolled_out: predecessors.iter().copied().filter(|_| want.rollout.is_some()).collect(),
         declared: hash.as_deref().map(|hash| (predecessors, hash)),
         due: due_times(want, status, now),
     };

@@ -9,7 +9,7 @@ use super::{Current, Input, LambdaState, Need, Ownership, Pending};
 use crate::api::{AWSCURRENT, AWSPREVIOUS};
 use crate::command::SecretRef;
 use crate::desired::Desired;
-use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StagingFacts, StatusFacts};
+use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StagingFacts, StatusFacts, Workload};
 use crate::failure::Failed;
 use crate::journal::{CONSISTENCY_WINDOW, Journal};
 use crate::version_id::VersionId;
@@ -39,6 +39,8 @@ pub struct Observation {
     pub charged: Charged,
     /// When the target is asked next whether it accepts the current value; `None`: never.
     pub check_due: Option<Timestamp>,
+    /// The workloads that use the Secret; `None`: they were not read in this reconcile.
+    pub workloads: Option<Vec<Workload>>,
 }
 
 impl Observation {

@@ -55,6 +55,8 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
             adopts: false,
         }),
         keep_versions: 5,
+        rollout: None,
+        emergency: false,
         rotate_request: None,
         rollback_request: None,
         refresh_request: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::lambda_rotation::LambdaRotation;
+use super::rollout::Rollout;
 use super::settings::Settings;
 use super::strategy::Strategy;
 use super::versions::{Pin, RollbackRequest};
@@ -70,10 +71,14 @@ pub struct Desired {
     pub mirror_name: String,
     /// `None`: no mirror.
     pub target: Option<Target>,
+    /// How workloads take up a new version; `None`: no workload is restarted.
+    pub rollout: Option<Rollout>,
     /// Number of versions with a retention label, 0 to 10.
     pub keep_versions: u32,
     /// Token of the rotate request.
     pub rotate_request: Option<String>,
+    /// That request retires the previous credential at once.
+    pub emergency: bool,
     /// The rollback request.
     pub rollback_request: Option<RollbackRequest>,
     /// Token of the refresh request.

@@ -230,6 +230,11 @@ impl Strategy {
         matches!(self.kind, Kind::PostgresSingleUser { .. } | Kind::MysqlSingleUser { .. } | Kind::Webhook { .. } | Kind::Job { .. })
     }
 
+    /// Whether the server accepts the previous credential beside the current one, until that is retired.
+    pub fn overlaps(&self) -> bool {
+        matches!(self.kind, Kind::MysqlDualPassword { .. } | Kind::RedisTwoPasswords { .. })
+    }
+
     /// Its name in metrics.
     pub fn name(&self) -> &'static str {
         (&self.kind).into()

@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use super::arn::{SecretArn, is_aws_name};
+use super::rollout;
 use crate::api::condition::Reason;
 use crate::api::{
     AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
@@ -24,7 +25,7 @@ pub(super) fn check(name: &str, spec: &RotatedSecretSpec) -> Result<(), Refusal>
 /// The first refusal of each part: of the name of the object, of `spec.aws` and of `spec.target`.
 pub(super) fn all(name: &str, spec: &RotatedSecretSpec) -> Vec<Refusal> {
     let too_long = (name.len() > LONGEST_NAME).then(|| invalid("metadata.name", name, "use at most 200 characters"));
-    too_long.into_iter().chain(aws(spec).err()).chain(target(&spec.target).err()).collect()
+    too_long.into_iter().chain(aws(spec).err()).chain(target(&spec.target).err()).chain(rollout::refusal(spec)).collect()
 }
 
 fn aws(spec: &RotatedSecretSpec) -> Result<(), Refusal> {

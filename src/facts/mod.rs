@@ -7,6 +7,7 @@ mod removal;
 mod replica;
 mod secret;
 mod status;
+mod workload;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,10 @@ pub use removal::{Remains, SecretLeft, StagedLeft};
 pub use replica::{Replica, ReplicaState};
 pub use secret::{AwsSecret, RotationFacts};
 pub use status::{
-    AbandonedFact, Announced, DeclaredFacts, HistoryFact, ReportedMirror, ReportedSchedule, RequestFacts, StagingFacts, StatusFacts,
+    AbandonedFact, Announced, DeclaredFacts, HistoryFact, ReportedMirror, ReportedRollout, ReportedSchedule, RequestFacts, StagingFacts,
+    StatusFacts,
 };
+pub use workload::{Pods, Replacement, Workload};
 
 use crate::refusal::Refusal;
 use crate::schedule::{ExcludedDays, ScheduleError};
@@ -44,6 +47,8 @@ pub struct Facts {
     pub charged: Charged,
     /// When the target is asked next whether it accepts the current value; `None`: never.
     pub check_due: Option<Timestamp>,
+    /// The workloads that use the Secret; `None`: they were not read in this reconcile.
+    pub workloads: Option<Vec<Workload>>,
 }
 
 /// Where the AWS secret is, compared with where the spec and the flags put it today.

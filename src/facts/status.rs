@@ -1,9 +1,11 @@
 //! What the object's status says of earlier reconciles.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::claims::Repairs;
-use crate::api::{Abandonment, AppliedStatus, Cause, RollbackRefusal, StagedTarget};
+use crate::api::{Abandonment, AppliedStatus, Cause, RollbackRefusal, RolloutPhase, StagedTarget, WorkloadRef};
 use crate::version_id::VersionId;
 
 /// The status as facts. Anyone who may write the status may have written it, so a decision that could harm needs a
@@ -110,6 +112,27 @@ pub struct ReportedMirror {
     pub confirmed_revision: Option<String>,
     /// Recent repairs.
     pub repairs: Option<Repairs>,
+    /// The rollout of a version that it held.
+    pub rollout: Option<ReportedRollout>,
+}
+
+/// What the status says of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedRollout {
+    /// The version.
+    pub version: VersionId,
+    /// How far it was.
+    pub phase: RolloutPhase,
+    /// When the operator found the version in the Secret.
+    pub since: Timestamp,
+    /// When every workload was healthy with it.
+    pub completed: Option<Timestamp>,
+    /// Some workloads waited for a user.
+    pub waits_for_user: bool,
+    /// How many restarts there were.
+    pub total: u32,
+    /// How often each workload was restarted for it, as far as the status lists them.
+    pub restarts: BTreeMap<WorkloadRef, u32>,
 }
 
 /// One entry of the history.

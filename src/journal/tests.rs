@@ -3,8 +3,8 @@
 use strum::VariantArray;
 
 use super::*;
-use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::api::{Cause, WorkloadKind, WorkloadRef};
 
 fn id(name: &str) -> VersionId {
     VersionId::from(name)
@@ -68,6 +68,9 @@ fn example(kind: StepKind) -> Step {
         StepKind::Apply => Step::Apply { version, from: id("u") },
         StepKind::Verify => Step::Verify { version },
         StepKind::Check => Step::Check { version },
+        StepKind::FindWorkloads => Step::FindWorkloads,
+        StepKind::Restart => Step::Restart { version, workload: WorkloadRef { kind: WorkloadKind::Deployment, name: "api".to_owned() } },
+        StepKind::Retire => Step::Retire { version, current: id("u") },
         StepKind::Promote => promote("v", "u"),
         StepKind::Abandon => Step::Abandon { version, current: id("u") },
         StepKind::Settle => Step::Settle { version },

@@ -12,6 +12,7 @@ pub mod service;
 pub mod service_account;
 pub mod stored;
 pub mod watch;
+pub mod workload;
 
 use http::StatusCode;
 

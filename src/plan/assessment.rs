@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{Abandonment, RollbackRefusal};
+use crate::api::{Abandonment, RollbackRefusal, RolloutPhase, WorkloadRef, WorkloadState};
 use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -59,6 +59,10 @@ pub struct Examined {
     pub staging: Option<StagingNews>,
     /// What goes on outside of the operator.
     pub goes_on: Option<String>,
+    /// How far the workloads are with the version that the Secret holds; `None`: it is not known now.
+    pub rollout: Option<RolloutNews>,
+    /// When the previous credential is retired.
+    pub retirement: Option<Timestamp>,
     /// AWS may show an old state: what was read is not reported.
     pub awaiting_consistency: bool,
     /// When to reconcile again at the latest.
@@ -75,6 +79,23 @@ pub enum StagingNews {
     Abandoned(VersionId, Abandonment),
 }
 
+/// What is reported of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutNews {
+    /// The version that the Secret holds.
+    pub version: VersionId,
+    /// How far its rollout is.
+    pub phase: RolloutPhase,
+    /// When the operator found the version in the Secret.
+    pub since: Timestamp,
+    /// When it was completed.
+    pub completed: Option<Timestamp>,
+    /// How many workloads this reconcile restarted.
+    pub restarted: i32,
+    /// Each workload, its state, and how often it was restarted. `None`: they were not read, and what was reported stays.
+    pub workloads: Option<Vec<(WorkloadRef, WorkloadState, u32)>>,
+}
+
 /// Why each part is not as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Aspects {
@@ -86,6 +107,8 @@ pub struct Aspects {
     pub mirrored: Option<Refusal>,
     /// The age of the value.
     pub rotated: Option<Refusal>,
+    /// The workloads that use the Secret, and the previous credential.
+    pub rolled_out: Option<Refusal>,
 }
 
 /// What comes next by schedule.
@@ -145,6 +168,7 @@ impl Aspects {
         let aspect = match failed.aspect {
             ConditionType::Rotated => &mut self.rotated,
             ConditionType::Mirrored => &mut self.mirrored,
+            ConditionType::RolledOut => &mut self.rolled_out,
             _ => &mut self.provisioned,
         };
         *aspect = Some(failed.refusal());

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::assessment::{Examined, StagingNews};
 use super::intents::Intent;
 use super::situation::Situation;
+use super::{retirement, rollout};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::api::{AWSPENDING, STAGED_LABEL};
@@ -48,7 +49,12 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     if let Some(failed) = situation.seen.failed_version() {
         return Some(Hold::Failed(failed.clone()));
     }
-    if let Some(refusal) = obstacle(situation, intent.cause, examined) {
+    // The target may have a version that is staged, so nothing but the target holds that up.
+    let refusal = match intent.source {
+        Some(_) => obstacle(situation, intent.cause, examined),
+        None => undeliverable(situation, intent.cause, examined),
+    };
+    if let Some(refusal) = refusal {
         return Some(Hold::Obstacle(refusal));
     }
     // A version that is staged was counted when it was written.
@@ -184,9 +190,16 @@ fn delay_change(until: Timestamp, examined: &mut Examined) {
     examined.wake.at([until]);
 }
 
+/// What the conditions report of a version that is not staged yet: also that workloads take up the last one.
+pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
+    undeliverable(situation, cause, examined)
+        .or_else(|| rollout::obstacle(situation, cause, examined))
+        .or_else(|| retirement::obstacle(situation, cause, examined))
+}
+
 /// What the conditions report: another rotation, a version that could not be delivered, or one that would lose fields. A
 /// mirror that is pinned to a version that does not exist holds nothing up.
-pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
+fn undeliverable(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
     other_rotation(situation.want, situation.secret).or_else(|| undelivered(situation, cause, examined)).or_else(|| lossy(situation, cause))
 }
 

@@ -31,10 +31,12 @@ mod lost_update;
 mod mirror;
 mod pipeline;
 pub mod retention;
+mod retirement;
+mod rollout;
 mod settings;
 mod situation;
 
-pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RotationOutlook, StagingNews, Wake};
+pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RolloutNews, RotationOutlook, StagingNews, Wake};
 pub use cleanup::{CleanupNext, plan_cleanup};
 
 use jiff::Timestamp;

@@ -12,8 +12,8 @@
 //! anything new begins, also after a crash, and also if its cause is gone by then.
 
 use super::intents::Intent;
-use super::retention;
 use super::situation::Situation;
+use super::{retention, retirement};
 use crate::api::STAGED_LABEL;
 use crate::compare::{Ownership, Pending};
 use crate::desired::Delivery;
@@ -49,6 +49,7 @@ fn finish(situation: &Situation<'_>, version: VersionId, from: VersionId) -> Ste
         return step;
     }
     let next = steps.into_iter().find(|step| !situation.seen.journal.carried_out(step));
+    let next = next.or_else(|| retirement::mark(situation, &from));
     next.unwrap_or(Step::Promote { version, from })
 }
 

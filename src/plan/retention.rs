@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::retirement;
 use super::situation::Situation;
-use crate::api::{ABANDONED_LABEL, AWS_STAGING_LABELS, RETENTION_LABEL, STAGED_LABEL};
+use crate::api::{ABANDONED_LABEL, AWS_STAGING_LABELS, RETENTION_LABEL, RETIRING_LABEL, STAGED_LABEL};
 use crate::compare::{Observation, SecretState};
 use crate::desired::{Desired, Pin};
 use crate::step::Step;
@@ -41,7 +42,7 @@ pub fn next(want: &Desired, seen: &Observation, secret: &SecretState) -> Option<
 fn slot(want: &Desired, seen: &Observation, secret: &SecretState, most: u32) -> Option<LabelSlot> {
     let named = |number: u32| format!("{RETENTION_LABEL}{number}");
     // A rotation needs these for a moment.
-    let of_target = [STAGED_LABEL, ABANDONED_LABEL].into_iter().filter(|_| want.strategy.is_some());
+    let of_target = [STAGED_LABEL, ABANDONED_LABEL, RETIRING_LABEL].into_iter().filter(|_| want.strategy.is_some());
     let all: BTreeSet<&str> = secret.labels.keys().map(String::as_str).chain(AWS_STAGING_LABELS).chain(of_target).collect();
     if let Some(free) = (1..=most).map(named).find(|label| !secret.labels.contains_key(label))
         && all.len() < MAX_LABELS
@@ -80,6 +81,7 @@ pub(super) fn prune(situation: &Situation<'_>) -> Option<Step> {
         .chain(pinned_without_label(situation))
         .chain(after_abandonment(situation))
         .chain(after_staging(situation))
+        .chain(retirement::forgotten(situation))
         .find(|step| !journal.tried(step))
 }
 

@@ -37,6 +37,17 @@ impl Situation<'_> {
         recorded.is_some_and(|recorded| self.is_staged(version) || follows(&recorded.from))
     }
 
+    /// Whether this version restores the value from before a rollout that failed.
+    pub(super) fn is_recovery(&self, version: &VersionId) -> bool {
+        let before = self.secret.previous().into_iter().chain(self.seen.status.history.iter().map(|entry| &entry.version));
+        before.into_iter().any(|failed| self.want.ids.recovery(failed) == *version)
+    }
+
+    /// Whether a person requested this version because the credential before it must not be used any longer.
+    pub(super) fn is_emergency(&self, version: &VersionId) -> bool {
+        self.want.emergency && self.want.rotate_request.as_ref().is_some_and(|token| self.want.ids.request(token) == *version)
+    }
+
     /// Whether the current version was written for this declaration.
     pub(super) fn has_declared(&self, hash: &str) -> bool {
         self.secret.written_for(self.want, hash)

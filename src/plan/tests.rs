@@ -14,6 +14,7 @@ mod model;
 mod pace;
 mod pipeline;
 mod place;
+mod rollout;
 mod rules;
 mod settings;
 mod space;
@@ -184,6 +185,7 @@ fn seen() -> Observation {
         journal: Journal::default(),
         charged: Charged::default(),
         check_due: None,
+        workloads: None,
     }
 }
 

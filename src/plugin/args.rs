@@ -201,6 +201,10 @@ pub(super) struct RotateArgs {
     /// Rotate although rotation is suspended (spec.rotation.suspend).
     #[arg(long, conflicts_with = "cancel")]
     pub(super) force: bool,
+    /// Retire the previous credential at once, whether or not workloads have taken up the new one. For a credential that
+    /// leaked: pods that still have it lose access.
+    #[arg(long, conflicts_with = "cancel")]
+    pub(super) emergency: bool,
     #[command(flatten)]
     pub(super) wait: WaitArgs,
 }

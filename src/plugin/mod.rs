@@ -66,8 +66,10 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
     match cli.command {
         Command::Status(args) => status::run(&session, &args).await,
         Command::Rotate(args) => {
-            objects::each(&session, &args.objects, &args.wait, async |task| Box::pin(request::rotate(&session, task, args.force)).await)
-                .await
+            objects::each(&session, &args.objects, &args.wait, async |task| {
+                Box::pin(request::rotate(&session, task, args.force, args.emergency)).await
+            })
+            .await
         }
         Command::Rollback(args) => Box::pin(rollback::run(&session, &args)).await,
         Command::Refresh(args) => {

@@ -29,6 +29,9 @@ pub(super) struct Steps {
     pub(super) mirrored: bool,
     /// The object is Ready at the current generation.
     pub(super) ready: bool,
+    /// Every workload is healthy with the version. `None`: no rollout is declared.
+    #[serde(rename = "rolledOut", skip_serializing_if = "Option::is_none")]
+    pub(super) rolled_out: Option<bool>,
 }
 
 /// Whether the request has ended, and how.
@@ -161,8 +164,11 @@ fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: A
             || pinned(object)
             || (current.is_some() && status.mirror.and_then(|mirror| mirror.version_id) == current));
     let ready = mirrored && !lags(object) && holds(object, ConditionType::Ready);
-    let steps = Steps { requested: true, current: made, mirrored, ready };
+    let rolled_out = object.spec.rollout.is_some().then(|| mirrored && holds(object, ConditionType::RolledOut));
+    let steps = Steps { requested: true, current: made, mirrored, ready, rolled_out };
     let verdict = match steps {
+        // While workloads are restarted, the object is Ready.
+        Steps { ready: true, rolled_out: Some(false), .. } => Verdict::Wait,
         Steps { ready: true, .. } => Verdict::Done,
         Steps { mirrored: true, .. } => unready(object).map_or(Verdict::Wait, Verdict::DoneUnready),
         Steps { current: true, .. } => undelivered(object).map_or(Verdict::Wait, Verdict::NotMirrored),
@@ -305,7 +311,9 @@ pub(super) fn labels_seen(object: &RotatedSecret, asked: &Asked, flags: &Flags) 
     let moving = |of| condition(object, of).is_some_and(|condition| condition.status == "False" && under_way(&condition.reason));
     // Replicas that AWS still creates are no reason to wait: the labels were read.
     let settings_only = moving(ConditionType::Provisioned) && !moving(ConditionType::Mirrored);
-    let unsettled = moving(ConditionType::Mirrored) || holds(object, ConditionType::Reconciling) && !settings_only;
+    // A rollback does not wait for a rollout.
+    let rolling = condition(object, ConditionType::RolledOut).is_some_and(|rolled_out| rolled_out.reason == Reason::Waiting.as_str());
+    let unsettled = moving(ConditionType::Mirrored) || holds(object, ConditionType::Reconciling) && !settings_only && !rolling;
     if failing || unsettled { Verdict::Wait } else { Verdict::Done }
 }
 

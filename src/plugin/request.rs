@@ -15,12 +15,12 @@ use super::progress::{self, Asked, Asking};
 use super::restored::Restored;
 use super::wait::{Sent, Wait};
 use crate::api::{REFRESH, ROLLBACK, ROTATE, RotatedSecret};
-use crate::desired::{RollbackRequest, RollbackTo};
+use crate::desired::{EMERGENCY, RollbackRequest, RollbackTo};
 use crate::kubernetes::stored::Brief;
 use crate::version_id::VersionIds;
 
-/// Requests a rotation. `force`: also if rotation is suspended.
-pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool) -> Result<Answer, Trouble> {
+/// Requests a rotation. `force`: also if rotation is suspended. `emergency`: the previous credential is retired at once.
+pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool, emergency: bool) -> Result<Answer, Trouble> {
     if task.args.cancel {
         return withdraw(session, task, Asking::Rotate).await;
     }
@@ -30,8 +30,10 @@ pub(super) async fn rotate(session: &Session, task: Task<'_>, force: bool) -> Re
         return Err(Trouble::wrong(held));
     }
     let refresh = token(session, &object);
-    let waiting = progress::pending(&object, Asking::Rotate);
-    let asked = Asked { token: waiting.clone().unwrap_or_else(|| refresh.clone()), refresh };
+    // A request that is pending and no emergency is replaced by one that is.
+    let waiting = progress::pending(&object, Asking::Rotate).filter(|token| !emergency || token.ends_with(EMERGENCY));
+    let new = if emergency { format!("{refresh}{EMERGENCY}") } else { refresh.clone() };
+    let asked = Asked { token: waiting.clone().unwrap_or(new), refresh };
     let annotations =
         if waiting.is_some() { json!({REFRESH: asked.refresh}) } else { json!({ROTATE: asked.token, REFRESH: asked.refresh}) };
     let version = VersionIds::of(&object.uid().unwrap_or_default()).request(&asked.token).to_string();

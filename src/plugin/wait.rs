@@ -109,6 +109,9 @@ impl Wait {
                 if steps.mirrored && !told.mirrored {
                     wait.tell("mirrored", &mirrored(&wait.object))?;
                 }
+                if steps.rolled_out == Some(true) && told.rolled_out != Some(true) {
+                    wait.tell("rolled out", "every workload is healthy with it")?;
+                }
                 Ok(verdict)
             })
             .await?;

@@ -52,6 +52,9 @@ impl Reconciler<'_> {
             Step::Apply { version, from } => return self.apply(want, seen, at, version, from).await,
             Step::Verify { .. } if !self.weaknesses.verifies() => {}
             Step::Verify { version } => return self.verify(want, at, version).await,
+            Step::FindWorkloads => self.find_workloads(want).await?,
+            Step::Restart { version, workload } => return self.restart(want, workload, version).await,
+            Step::Retire { version, current } => return self.retire(want, at, version, current).await,
             Step::Check { version } => return self.check(want, at, version).await,
             Step::Abandon { version, .. } if !self.weaknesses.undoes() => {
                 return self.unstage(at, version).await;

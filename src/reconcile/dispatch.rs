@@ -139,6 +139,15 @@ impl Target<'_> {
         }
     }
 
+    /// Makes the target refuse the credential of an earlier version. Only the current one is accepted afterwards.
+    pub(super) async fn retire(&self, old: &Payload, current: &Staged) -> Result<(), Obstacle> {
+        match self.driver()? {
+            // It is not asked to: a receiver has no second credential.
+            Driver::Receiver(_) => Ok(()),
+            Driver::Users(users) => Ok(users.retire(&Credential::of(old)?, &Credential::of(&current.value)?, &current.fence).await?),
+        }
+    }
+
     /// Whether the target accepts the value of this version. Needs no administrator.
     pub(super) async fn check(&self, version: &VersionId, current: &Payload) -> Result<(), Obstacle> {
         match self.driver()? {
@@ -258,6 +267,15 @@ impl Users<'_> {
                 mysql_pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
             }
             Self::Redis(server, administrator) => two_passwords(server, *administrator).undo(pending, current, previous, fence).await,
+        }
+    }
+
+    async fn retire(&self, old: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
+        match self {
+            // The previous password is refused since `apply`, or stays valid until the turn of its user.
+            Self::Postgres(_) | Self::PostgresPair(..) | Self::Mysql(_) | Self::MysqlPair(..) => Ok(()),
+            Self::MysqlDual(server) => mysql::DualPassword { server }.retire(old, current).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).retire(old, current, fence).await.map(drop),
         }
     }
 

@@ -47,6 +47,7 @@ fn aspect(step: &Step) -> ConditionType {
     match step {
         Step::AddFinalizer | Step::RemoveFinalizer | Step::RecordPlace => ConditionType::Ready,
         Step::CreateMirror { .. } | Step::ReplaceMirror { .. } | Step::AdoptMirror { .. } | Step::ReleaseMirror => ConditionType::Mirrored,
+        Step::FindWorkloads | Step::Restart { .. } | Step::Retire { .. } => ConditionType::RolledOut,
         Step::Apply { .. }
         | Step::Verify { .. }
         | Step::Check { .. }

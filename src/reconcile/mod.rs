@@ -20,6 +20,7 @@ mod reconciler;
 mod removal;
 mod report;
 mod result;
+mod rollout;
 mod shape;
 mod target;
 mod weakness;
@@ -157,6 +158,10 @@ impl Reconciler<'_> {
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
             // What was read is older than this write, also if AWS gives both the same date.
             self.reads.policy = None;
+        }
+        if step.writes_mirror() || matches!(step, Step::Put { .. } | Step::Promote { .. }) {
+            // A workload may have been created since with the value before.
+            self.workloads = None;
         }
         if let Some(limited) = step.limited().filter(|_| done) {
             self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());

@@ -28,6 +28,7 @@ impl Reconciler<'_> {
         let mut facts = self.facts(want, &status).await?;
         loop {
             facts.reads.clone_from(&self.reads);
+            facts.workloads.clone_from(&self.workloads);
             let need = match compare(want, &facts, &status, &self.journal, now) {
                 Ok(observation) => return Ok(observation),
                 Err(need) => need,

@@ -13,7 +13,7 @@ use super::weakness::Weaknesses;
 use crate::api::{RotatedSecret, TargetStatus};
 use crate::aws::{Aws, SecretsManager};
 use crate::desired::Policy;
-use crate::facts::{Access, AwsSecret, Place, Reads};
+use crate::facts::{Access, AwsSecret, Place, Reads, Workload};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::kubernetes::mirror::MirrorMetadata;
@@ -68,6 +68,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) rival: Option<String>,
     /// Facts that never change, read so far.
     pub(super) reads: Reads,
+    /// The workloads that use the Secret, once they are read.
+    pub(super) workloads: Option<Vec<Workload>>,
     /// What was done.
     pub(super) journal: Journal,
     /// The last read of a value in AWS failed.
@@ -94,6 +96,7 @@ impl<'a> Reconciler<'a> {
             mirror: None,
             rival: None,
             reads: Reads::default(),
+            workloads: None,
             journal: Journal::default(),
             value_unread: false,
             access_hash: None,

@@ -49,7 +49,7 @@ impl Reconciler<'_> {
         let before = self.object.status.clone().unwrap_or_default();
         let failed = !attempts.failed.is_empty();
         let steps: Vec<StepKind> = self.journal.kinds().collect();
-        let mut result = ReconcileResult { again: None, changed: !steps.is_empty(), failed };
+        let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
@@ -70,6 +70,9 @@ impl Reconciler<'_> {
             result.changed = true;
             if status::delayed(&before, &after).is_some() {
                 self.ctx.metrics.request_delayed();
+            }
+            if let Some(took) = status::rolled_out(&before, &after) {
+                self.ctx.metrics.rolled_out(took.unsigned_abs());
             }
             if let Some(entry) = status::recorded(&before, &after) {
                 self.record_version(want, entry);

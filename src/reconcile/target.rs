@@ -227,7 +227,7 @@ impl Reconciler<'_> {
         })
     }
 
-    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
+    pub(super) async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
         let read = self.read(at, Selector::Version(version)).await?;
         Ok(Staged { fence: Fence { version: version.to_string(), created: read.created }, value: read.value })
     }

@@ -2,6 +2,7 @@
 //! with it every report of the operator. Any user with access to the status subresource may have stored one before the
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
+use super::rollout::MOST_LISTED;
 use crate::api::{
     AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedAlternation, StagedJob, StagedMysql, StagedPostgres,
     StagedRedis, StagedTarget, StagedWebhook,
@@ -48,6 +49,13 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
         keep(&mut target.user, 128);
         keep(&mut target.refresh, 128);
         target.message.iter_mut().for_each(|message| cut(message, 2048));
+    }
+    status.rollout = status.rollout.filter(|rollout| VersionId::parse(&rollout.version_id).is_some());
+    if let Some(rollout) = &mut status.rollout {
+        list(&mut rollout.workloads, MOST_LISTED, |workload| fits(&workload.name, 253));
+        rollout.workloads.iter_mut().for_each(|workload| workload.restarts = workload.restarts.max(0));
+        rollout.unlisted = rollout.unlisted.max(0);
+        rollout.restarts = rollout.restarts.max(0);
     }
     status.failures = status.failures.map(failures);
     status.requests.iter_mut().for_each(requests);

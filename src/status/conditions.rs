@@ -108,8 +108,14 @@ fn examined(
             ) + &examined.goes_on.as_ref().map_or_else(String::new, |what| format!("; {what}"))
         }));
     }
+    if want.is_some_and(|want| want.rollout.is_some()) && (examined.rollout.is_some() || aspects.rolled_out.is_some()) {
+        statements.push(statement(ConditionType::RolledOut, aspects.rolled_out.as_ref(), || rolled_out(examined)));
+    }
+    // A version that is being rolled out is current and mirrored, and nothing fails.
+    let rolling = aspects.rolled_out.as_ref().is_some_and(|refusal| refusal.reason == Reason::Waiting);
+    let rolled_out = aspects.rolled_out.as_ref().filter(|_| !rolling);
     // What requires user action comes first: the rest may follow from it.
-    let refusals = || [provisioned, mirrored, aspects.rotated.as_ref()].into_iter().flatten();
+    let refusals = || [provisioned, mirrored, aspects.rotated.as_ref(), rolled_out].into_iter().flatten();
     let first = refusals().find(|refusal| refusal.reason.requires_user_action()).or_else(|| refusals().next());
     if let Some(refusal) = first {
         summarise(&mut statements, refusal, seen.journal.unfinished());
@@ -122,12 +128,18 @@ fn examined(
         statements.push(ready(fine, pinned, &(refused_rollback(after, want) + &delayed_request(after))));
     }
     let applying = aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing);
-    if (examined.awaiting_consistency || applying || examined.goes_on.is_some())
+    if (examined.awaiting_consistency || applying || rolling || examined.goes_on.is_some())
         && statements.iter().all(|s| s.of != ConditionType::Reconciling)
     {
         statements.push(reconciling(Reason::Progressing));
     }
     statements
+}
+
+fn rolled_out(examined: &Examined) -> String {
+    let version = examined.rollout.as_ref().map_or_else(String::new, |news| news.version.to_string());
+    let retirement = examined.retirement.map_or_else(String::new, |at| format!("; the previous credential is retired at {at}"));
+    format!("every workload is healthy with version {version}{retirement}")
 }
 
 /// Why the next rotation is later than its schedule says.

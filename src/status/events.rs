@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{abandoned, recorded};
 use super::note::EventNote;
-use super::requests;
+use super::{requests, rollout};
 use crate::api::condition::Reason;
 use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus, STAGED_LABEL};
 use crate::command::{Command, ObjectRef, SecretRef};
@@ -30,6 +30,9 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
                 Command::DeleteKubernetesSecret(ObjectRef { namespace: &want.namespace, name: &want.mirror_name })
             ),
         )),
+        Step::Retire { version, .. } => {
+            Some(normal("Retired", "Retire", format!("the target refuses the credential of version {version}, which was current before")))
+        }
         Step::Restore => Some(normal(
             "Restored",
             "Restore",
@@ -124,8 +127,18 @@ pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, st
     notes.extend(abandoned(before, after).map(version_abandoned));
     notes.extend(requests::refused(before, after));
     notes.extend(requests::delay(before, after));
+    notes.extend(rolled_out(before, after));
     notes.extend(readiness(before, after));
     notes
+}
+
+/// Every workload is healthy with the version. A version that restarted none needs no Event.
+fn rolled_out(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+    rollout::rolled_out(before, after)?;
+    let rollout = after.rollout.as_ref()?;
+    let restarted = rollout.workloads.iter().filter(|workload| workload.restarts > 0).count();
+    let note = format!("workloads run with version {} and are healthy ({restarted} restarted)", rollout.version_id);
+    Some(normal("RolledOut", "RollOut", note))
 }
 
 fn new_version(entry: &HistoryEntry) -> EventNote {

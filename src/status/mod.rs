@@ -10,6 +10,7 @@ mod history;
 mod note;
 mod read;
 mod requests;
+mod rollout;
 mod settings;
 mod staged;
 mod write;
@@ -20,6 +21,7 @@ pub use history::{abandoned, recorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
 pub use requests::delayed;
+pub use rollout::rolled_out;
 pub use write::{Outcome, placed, write};
 
 #[cfg(test)]

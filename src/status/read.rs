@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{bounds, requests};
+use super::{bounds, requests, rollout};
 use crate::api::{Abandonment, AwsStatus, DeclaredStatus, HistoryEntry, Outcome, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
 use crate::facts::{
@@ -57,6 +57,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         mirror: ReportedMirror {
             version: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
             repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
+            rollout: rollout::read(&status, now, bounded),
             confirmed_revision: status.mirror.as_ref().and_then(|mirror| mirror.confirmed_resource_version.clone()),
         },
         staging: staging(&status, bounded),

@@ -66,7 +66,14 @@ fn want() -> Desired {
 fn object(status: &RotatedSecretStatus) -> RotatedSecret {
     let mut object = RotatedSecret::new(
         "db-admin",
-        RotatedSecretSpec { suspend: false, aws: AwsSpec::default(), value: None, rotation: None, target: TargetSpec::default() },
+        RotatedSecretSpec {
+            suspend: false,
+            aws: AwsSpec::default(),
+            value: None,
+            rotation: None,
+            rollout: None,
+            target: TargetSpec::default(),
+        },
     );
     object.metadata.uid = Some(UID.to_owned());
     object.metadata.generation = Some(1);
@@ -106,6 +113,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
         journal: Journal::default(),
         charged: Charged::default(),
         check_due: None,
+        workloads: None,
     }
 }
 
@@ -139,7 +147,13 @@ impl From<Rest> for Assessment {
         }
         if rest.examined {
             return Self::Examined(Box::new(Examined {
-                aspects: Aspects { provisioned: rest.provisioned, settings: rest.settings, mirrored: rest.mirrored, rotated: rest.rotated },
+                aspects: Aspects {
+                    provisioned: rest.provisioned,
+                    settings: rest.settings,
+                    mirrored: rest.mirrored,
+                    rotated: rest.rotated,
+                    rolled_out: None,
+                },
                 rotation: RotationOutlook {
                     rotates: rest.rotates,
                     next: rest.next_rotation,
@@ -272,6 +286,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 reason: None,
                 copy_of: None,
             }],
+            rollout: None,
             staged: None,
             target: None,
             failures: None,

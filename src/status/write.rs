@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::failures::{self, Attempts};
-use super::{bounds, conditions, history, requests, settings, staged};
+use super::{bounds, conditions, history, requests, rollout, settings, staged};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
     AWSPENDING, AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret,
@@ -186,6 +186,7 @@ impl Report<'_> {
         if let Some(current) = &secret.current {
             history::record(after, self.before, self.want, self.seen, secret, current, self.now);
         }
+        rollout::report(after, self.want, examined);
         staged::report(after, self.before, self.want, self.seen, secret, examined, self.now);
     }
 

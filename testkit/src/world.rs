@@ -191,6 +191,11 @@ impl World {
             self.run_jobs(&object).await?;
             let ReconcileResult { again, changed, .. } = Box::pin(reconcile(&object, ctx)).await;
             changes = if changed { changes + 1 } else { 0 };
+            // Controllers of workloads work in real time.
+            let waits = object.status.iter().flat_map(|status| &status.conditions).any(|c| c.type_ == "RolledOut" && c.reason == "Waiting");
+            if waits && !changed {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),
                 _ if !changed => return Ok(Some(object)),

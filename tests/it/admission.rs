@@ -112,6 +112,11 @@ async fn the_objects_that_the_bounds_are_tried_with_are_valid() -> Result<()> {
     Ok(())
 }
 
+fn rollout() -> Value {
+    let workloads = json!([{"kind": "Deployment", "name": "api"}]);
+    json!({"workloads": workloads, "timeout": "10m", "onFailure": "RollBack", "requireHealthy": true, "retireAfter": "30m"})
+}
+
 /// Objects that together have every field. The options of key pairs are not valid in `plainText`; their bounds are
 /// reported before the rule that says so.
 fn valid() -> Vec<Value> {
@@ -148,6 +153,7 @@ fn valid() -> Vec<Value> {
                 "labels": {"k": "v"}, "annotations": {"k": "v"}, "keys": {"k": "password"},
                 "versionId": "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f", "versionStage": "AWSCURRENT",
             },
+            "rollout": rollout(),
         }),
         json!({
             "value": {"plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32}},

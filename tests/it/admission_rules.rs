@@ -11,7 +11,7 @@ const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate
 /// Name, spec and words.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![("a".repeat(201), password(), "metadata.name")];
-    for (spec, words) in [aws(), rotation(), lambda(), postgres(), other_targets(), target(), value()].into_iter().flatten() {
+    for (spec, words) in [aws(), rotation(), lambda(), postgres(), other_targets(), target(), rollout(), value()].into_iter().flatten() {
         rows.push((String::from("tried"), spec, words));
     }
     for (options, words) in generators() {
@@ -259,6 +259,23 @@ fn target() -> Vec<(Value, &'static str)> {
         (of(json!({"versionStage": "AWSPENDING"})), "spec.target.versionStage"),
         (of(json!({"versionStage": "rotated-secrets/2"})), "spec.target.versionStage"),
         (of(json!({"wholeValueKey": "a b"})), "wholeValueKey"),
+    ]
+}
+
+fn rollout() -> Vec<(Value, &'static str)> {
+    let of = |rollout: Value| with("rollout", rollout);
+    let unmirrored = json!({"value": {"generate": {"password": {}}}, "target": {"creationPolicy": "None"}, "rollout": {}});
+    let by_aws = json!({
+        "value": {"generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)", "lambda": {"functionArn": FUNCTION}},
+        "rollout": {"onFailure": "RollBack"},
+    });
+    vec![
+        (of(json!({"timeout": "59s"})), "spec.rollout.timeout"),
+        (of(json!({"timeout": "1d"})), "spec.rollout.timeout"),
+        (of(json!({"retireAfter": "721h"})), "spec.rollout.retireAfter"),
+        (json!({"rollout": {"onFailure": "RollBack"}}), "onFailure RollBack"),
+        (by_aws, "onFailure RollBack"),
+        (unmirrored, "requires a mirrored Secret"),
     ]
 }
 

@@ -76,6 +76,8 @@ stories![
     apply_by_webhook,
     apply_by_job,
     alternate_in_mysql,
+    roll_out,
+    retire_in_redis,
 ];
 
 /// Where a process of the operator ends: at its n-th write.
@@ -272,6 +274,7 @@ fn every_write_has_a_story() {
         "CreateSecret",
         "DeleteResourcePolicy",
         "DeleteSecret",
+        "PATCH deployments",
         "PATCH rotatedsecrets",
         "PATCH secrets",
         "POST events",

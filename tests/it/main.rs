@@ -19,3 +19,4 @@ mod runbook;
 mod schedules;
 mod stories;
 mod strategies;
+mod workloads;

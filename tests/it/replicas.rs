@@ -42,7 +42,9 @@ interleave![
     two_passwords_in_mysql,
     two_passwords_in_redis,
     apply_by_webhook,
-    apply_by_job
+    apply_by_job,
+    roll_out,
+    retire_in_redis
 ];
 
 /// Where a replica stops: at its n-th write.

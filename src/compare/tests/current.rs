@@ -122,7 +122,7 @@ fn what_this_reconcile_wrote_is_not_read_while_the_mirror_gets_it_next() {
     let foreign = |adoptable| Some(MirrorFacts { adoptable, ..MirrorFacts::default() });
     let ours = |version: Option<&str>| Some(MirrorFacts { ours: true, version: version.map(id), ..MirrorFacts::default() });
     let plain = || target(json!({}));
-    for (name, want, mirror, next) in [
+    let cases = vec![
         ("absent", plain(), None, true),
         ("ours with the predecessor", plain(), ours(Some("current")), true),
         ("ours with no version", plain(), ours(None), true),
@@ -133,7 +133,8 @@ fn what_this_reconcile_wrote_is_not_read_while_the_mirror_gets_it_next() {
         ("no mirror", target(json!({"creationPolicy": "None"})), None, false),
         ("pinned to a label", target(json!({"versionStage": "AWSPREVIOUS"})), None, false),
         ("pinned to a version", target(json!({"versionId": "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f"})), None, false),
-    ] {
+    ];
+    for (name, want, mirror, next) in cases {
         let scene = unreported(want).with(|scene| {
             scene.facts.mirror = mirror;
             scene.put("new", "current", Effect::Applied { at: now() });

@@ -27,7 +27,14 @@ fn target() -> Target {
 }
 
 fn object() -> RotatedSecret {
-    let spec = RotatedSecretSpec { suspend: false, aws: AwsSpec::default(), value: None, rotation: None, target: TargetSpec::default() };
+    let spec = RotatedSecretSpec {
+        suspend: false,
+        aws: AwsSpec::default(),
+        value: None,
+        rotation: None,
+        rollout: None,
+        target: TargetSpec::default(),
+    };
     let mut object = RotatedSecret::new("db-admin", spec);
     object.metadata.uid = Some(UID.to_owned());
     object.metadata.namespace = Some("shop".to_owned());

@@ -2,6 +2,7 @@
 
 mod checked;
 mod intent;
+mod recovered;
 mod redeclared;
 mod requested;
 mod rollback;
@@ -17,7 +18,7 @@ use super::situation::Situation;
 pub(super) use intent::{Intent, Proposal};
 pub(super) use requested::open_request;
 
-use super::{lambda_rotation, pipeline, settings};
+use super::{lambda_rotation, pipeline, retirement, rollout, settings};
 use crate::api::ALLOWED_HOSTS;
 use crate::api::condition::Reason;
 use crate::desired::{Desired, Rotation, Strategy, TargetServer, jobs_not_allowed};
@@ -31,13 +32,15 @@ const SETTINGS_RECHECK: SignedDuration = SignedDuration::from_secs(15);
 type Rule = fn(&Situation<'_>, &mut Examined) -> Proposal;
 
 /// The rules, first match first. A test pins the order.
-pub(super) const INTENTS: [(&str, Rule); 9] = [
+pub(super) const INTENTS: [(&str, Rule); 10] = [
     // A version that we staged is finished before anything new begins.
     ("staged", staged::staged),
     // A change of the declaration that was written is reported before another version follows it.
     ("unreported", redeclared::unreported),
     // A person says that the current value is wrong. No other version comes in between: AWSPREVIOUS would be another one.
     ("rollback", rollback::rolled_back),
+    // The workloads do not run with the current value.
+    ("recovered", recovered::recovered),
     // The declaration is what everything below builds on.
     ("redeclared", redeclared::redeclared),
     // AWS rotates, is told to, or is told to stop. No rule below applies then.
@@ -55,26 +58,20 @@ pub(super) const INTENTS: [(&str, Rule); 9] = [
 /// Asks every rule, until one has something to do.
 pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
     let mut examined = begin(situation, mirrored);
-    if !ready(situation, &mut examined) {
-        return rest(situation, examined);
+    match current(situation, &mut examined) {
+        Err(step) => return Next::Do(step),
+        Ok(false) => return rest(situation, examined),
+        Ok(true) => {}
     }
     for (_, rule) in INTENTS {
         match rule(situation, &mut examined) {
             Proposal::Nothing => {}
             Proposal::Wait => break,
-            Proposal::Step(step) if goes_on(situation, &step, &mut examined) => break,
-            Proposal::Step(step) => match situation.seen.journal.failure(&step) {
-                Some(failed) => {
-                    examined.aspects.fail(failed);
-                    break;
-                }
-                // AWS does not show it yet. The value and the Secret are not concerned, so Ready stays as it is.
-                None if situation.seen.journal.tried(&step) => {
-                    examined.wake.at(situation.now.saturating_add(SETTINGS_RECHECK));
-                    break;
-                }
-                None => return Next::Do(step),
+            Proposal::Step(step) => match take(situation, step, &mut examined) {
+                Some(step) => return Next::Do(step),
+                None => break,
             },
+            Proposal::Version(intent) if let Some(step) = rollout::look_before(situation, &intent) => return Next::Do(step),
             Proposal::Version(intent) => match hold(situation, &intent, &examined) {
                 None => {
                     let step = pipeline::begin(situation, intent);
@@ -94,6 +91,35 @@ pub(super) fn examine(situation: &Situation<'_>, mirrored: Mirrored) -> Next {
     rest(situation, examined)
 }
 
+/// The step, unless it goes on, failed, or was carried out before.
+fn take(situation: &Situation<'_>, step: Step, examined: &mut Examined) -> Option<Step> {
+    if goes_on(situation, &step, examined) {
+        return None;
+    }
+    if let Some(failed) = situation.seen.journal.failure(&step) {
+        examined.aspects.fail(failed);
+        return None;
+    }
+    if situation.seen.journal.tried(&step) {
+        // AWS does not show it yet. The value and the Secret are not concerned, so Ready stays as it is.
+        examined.wake.at(situation.now.saturating_add(SETTINGS_RECHECK));
+        return None;
+    }
+    Some(step)
+}
+
+/// What is left to do for the current version: workloads take it up, and the credential before it is retired. Then whether any
+/// rule may be asked.
+fn current(situation: &Situation<'_>, examined: &mut Examined) -> Result<bool, Step> {
+    if let Some(step) = rollout::advance(situation, examined) {
+        return Err(step);
+    }
+    if !ready(situation, examined) {
+        return Ok(false);
+    }
+    retirement::advance(situation, examined).map_or(Ok(true), Err)
+}
+
 /// Whether the step goes on outside of the operator. The value and the Secret are not concerned, so Ready stays as it is.
 fn goes_on(situation: &Situation<'_>, step: &Step, examined: &mut Examined) -> bool {
     let Some(going) = situation.seen.journal.goes_on(step) else { return false };
@@ -106,6 +132,7 @@ fn goes_on(situation: &Situation<'_>, step: &Step, examined: &mut Examined) -> b
 }
 
 fn rest(situation: &Situation<'_>, mut examined: Examined) -> Next {
+    examined.wake.at(rollout::look_again(situation));
     // What waits for a report waits in vain: nothing is reported of an old state, which is read again within seconds.
     if examined.awaiting_consistency && examined.wake.0.is_some_and(|wake| wake <= situation.now) {
         examined.wake = Wake::default();
@@ -125,6 +152,7 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
             provisioned,
             mirrored: mirrored.refusal,
             settings: settings::refusal(situation),
+            rolled_out: None,
             rotated: staged::left_behind(situation).or_else(|| staged::last_abandoned(situation)),
         },
         rotation: RotationOutlook { rotates, first_pending: scheduled::first_pending(situation), ..RotationOutlook::default() },

@@ -198,7 +198,10 @@ fn a_label_that_aws_does_not_take_off_holds_up_no_rotation() {
 #[test]
 fn the_order_of_the_intents_is_what_it_is() {
     let order = intents::INTENTS.map(|(name, _)| name);
-    assert_eq!(order, ["staged", "unreported", "rollback", "redeclared", "lambda", "requested", "first", "scheduled", "checked"]);
+    assert_eq!(
+        order,
+        ["staged", "unreported", "rollback", "recovered", "redeclared", "lambda", "requested", "first", "scheduled", "checked"]
+    );
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn habits_of_kubectl_are_understood() {
         "rotate --all",
         "rotate db --timeout 180",
         "rotate db --force",
+        "rotate db --emergency",
         "refresh -l team=payments",
         "suspend --all --message INC-123",
         "suspend --namespace-wide -m INC-123",

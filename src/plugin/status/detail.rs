@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::screen::next;
-use crate::api::RotatedSecret;
+use crate::api::{RolloutPhase, RotatedSecret, WorkloadState};
 use crate::plugin::ages;
 use crate::plugin::health::Health;
 use crate::plugin::output::{self, Page};
@@ -43,6 +43,15 @@ pub(super) fn page(object: &RotatedSecret, health: &Health, now: Timestamp, colo
         let next: &str = staged.step.into();
         let text = format!("version {} for {}, next step: {next}", staged.version_id, ages::since(staged.since.0, now));
         line("Staged:", Cell(text, Tone::Caution));
+    }
+    if let Some(rollout) = object.status.as_ref().and_then(|status| status.rollout.as_ref()) {
+        let tone = if rollout.phase == RolloutPhase::Completed { Tone::Plain } else { Tone::Caution };
+        let at = rollout.completion_time.as_ref().unwrap_or(&rollout.start_time).0;
+        line("Rollout:", Cell(format!("{:?}, version {}, {}", rollout.phase, rollout.version_id, ages::until(at, now)), tone));
+        for workload in &rollout.workloads {
+            let tone = if workload.state <= WorkloadState::ScaledToZero { Tone::Plain } else { Tone::Caution };
+            line("", Cell(format!("{} {}: {:?}", workload.kind, workload.name, workload.state), tone));
+        }
     }
     if let Some(failures) = &health.failures {
         let again = failures.next_attempt_time.as_ref().map_or_else(String::new, |at| format!(", next attempt {}", ages::until(at.0, now)));
@@ -99,6 +108,8 @@ mod tests {
                 "conditions": [condition("Ready", "False", "NotOwned"), condition("Stalled", "True", "NotOwned")],
                 "aws": {"arn": "arn:x", "currentVersionId": "v2"},
                 "mirror": {"secretName": "db", "versionId": "v2"},
+                "rollout": {"versionId": "v2", "phase": "Waiting", "startTime": "2026-06-01T11:58:00Z", "workloads": [
+                    {"kind": "Deployment", "name": "api", "state": "Progressing", "restarts": 1}]},
                 "staged": {"versionId": "v3", "step": "Apply", "since": "2026-06-01T11:55:00Z"},
                 "lastRotationTime": "2026-05-31T12:00:00Z",
                 "nextRotationTime": "2026-06-02T12:00:00Z",
@@ -118,6 +129,8 @@ mod tests {
             "Next rotation:   suspended (2026-06-02T12:00:00Z)",
             "Suspended:       INC-1 (jane)",
             "Staged:          version v3 for 5m, next step: Apply",
+            "Rollout:         Waiting, version v2, 2m ago",
+            "                 Deployment api: Progressing",
             "about Ready",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -53,6 +53,7 @@ fn seen(pending: Pending, journal: Journal) -> Observation {
         journal,
         charged: Charged::default(),
         check_due: None,
+        workloads: None,
         not_after: None,
     }
 }

@@ -15,10 +15,10 @@ fn the_policies_are_about_the_operators_account_and_come_with_a_cluster_role() -
         let (policies, bindings) = (of("ValidatingAdmissionPolicy"), of("ValidatingAdmissionPolicyBinding"));
         let expected = match about {
             "two namespaces and nothing else" | "rights made by others" | "no policies" => 0,
-            "the policies for a namespace" => 4,
+            "the policies for a namespace" => 5,
             _ => {
                 ensure!(!of("ClusterRoleBinding").is_empty(), "{about}: a ClusterRole");
-                4
+                5
             }
         };
         ensure!(policies.len() == expected && bindings.len() == expected, "{about}: {} policies", policies.len());

@@ -46,7 +46,9 @@ pub(crate) mod pin;
 pub(crate) mod rekey_replica;
 pub(crate) mod request;
 pub(crate) mod request_by_aws;
+pub(crate) mod retire_in_redis;
 pub(crate) mod roll_back;
+pub(crate) mod roll_out;
 pub(crate) mod rotate;
 pub(crate) mod rotate_after_outage;
 pub(crate) mod rotate_again;
@@ -121,7 +123,7 @@ impl Story {
     /// Whether all that happens in the story are writes that pass the barrier. Statements in the credential's server do not, nor
     /// do a function of AWS and an interference.
     pub(crate) fn passes_barrier(&self) -> bool {
-        const BESIDE: [&str; 6] = ["Abandon", "Apply", "Check", "ConfigureRotation", "RotateNow", "Verify"];
+        const BESIDE: [&str; 7] = ["Abandon", "Apply", "Check", "ConfigureRotation", "Retire", "RotateNow", "Verify"];
         self.interference.is_none() && !self.steps.iter().any(|step| BESIDE.contains(step))
     }
 
