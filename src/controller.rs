@@ -29,13 +29,12 @@ use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::fleet::FleetStats;
+use crate::journal::LONGEST_RECONCILE;
 use crate::kubernetes::stored::{Brief, Stored};
 use crate::kubernetes::watch::{self, Lists};
 use crate::reconcile::{Context, reconcile};
 use crate::{status, unreadable};
 
-/// Time limit of one reconcile. Requests to AWS and to the API server have shorter timeouts.
-const RECONCILE_TIMEOUT: Duration = Duration::from_mins(3);
 /// A reconcile that lasts longer than this waits for an answer, and lends its permit meanwhile.
 const HANGS: Duration = Duration::from_secs(5);
 
@@ -257,7 +256,7 @@ async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit
         future::pending::<()>().await;
     };
     let ended = tokio::select! {
-        ended = tokio::time::timeout(RECONCILE_TIMEOUT, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
+        ended = tokio::time::timeout(LONGEST_RECONCILE, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
         // This is like a crash. The next leader continues from the state that it finds.
         () = shared.leadership.over() => {
             tracing::warn!("the reconcile was interrupted: the Lease has expired");

@@ -2,6 +2,7 @@
 //! deals with reads that are older than our own writes by itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,13 @@ use crate::version_id::VersionId;
 
 /// For how long reads of AWS may show a state from before a change (field reports: up to two minutes).
 pub const CONSISTENCY_WINDOW: SignedDuration = SignedDuration::from_secs(120);
+
+/// How long a reconcile may take. Requests to AWS, to the API server and to a target have shorter timeouts.
+pub const LONGEST_RECONCILE: Duration = Duration::from_mins(3);
+
+/// For how long another process may still stage a version that the status records: until its reconcile ends, and AWS shows
+/// what it wrote.
+pub const HIDDEN_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a step did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -225,7 +225,7 @@ mod tests {
         let (ids, due) = (VersionIds::of(UID), Timestamp::from_second(1_800_000_000).unwrap());
         let (one, other) = (VersionId::from("one"), VersionId::from("other"));
         let all = Candidates {
-            rolled_out: Vec::new(),
+            rolled_out: vec![&one],
             rollback: Some("token"),
             rotate: Some("token"),
             declared: Some((vec![&one, &other], "abc")),
@@ -236,6 +236,8 @@ mod tests {
             (ids.creation(), Some(Cause::Created), Some(Cause::Created)),
             (ids.first(), Some(Cause::Scheduled), Some(Cause::Scheduled)),
             (ids.rollback("token"), Some(Cause::RolledBack), None),
+            (ids.recovery(&one), Some(Cause::RolledBack), None),
+            (ids.recovery(&other), None, None),
             (ids.request("token"), Some(Cause::Requested), None),
             (ids.declaration(&one, "abc"), Some(Cause::SpecChanged), None),
             (ids.declaration(&other, "abc"), Some(Cause::SpecChanged), None),

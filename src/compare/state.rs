@@ -11,7 +11,7 @@ use crate::command::SecretRef;
 use crate::desired::Desired;
 use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StagingFacts, StatusFacts, Workload};
 use crate::failure::Failed;
-use crate::journal::{CONSISTENCY_WINDOW, Journal};
+use crate::journal::{HIDDEN_WINDOW, Journal};
 use crate::version_id::VersionId;
 
 /// One consistent view of an object: facts compared with the spec, and what this reconcile did. No plaintext.
@@ -62,7 +62,7 @@ impl Observation {
             current == Some(version) || secret.pending.version() == Some(version) || secret.labels.values().any(|id| id == version)
         });
         let known = shown || self.used().contains_key(version) || self.status.recorded(version);
-        let until = met.filter(|_| !known && self.status.staging.abandoned(version).is_none())?.saturating_add(CONSISTENCY_WINDOW).ok()?;
+        let until = met.filter(|_| !known && self.status.staging.abandoned(version).is_none())?.saturating_add(HIDDEN_WINDOW).ok()?;
         Some((version, until)).filter(|(_, until)| *until > now)
     }
 

@@ -232,7 +232,7 @@ impl Strategy {
 
     /// Whether the server accepts the previous credential beside the current one, until that is retired.
     pub fn overlaps(&self) -> bool {
-        matches!(self.kind, Kind::MysqlDualPassword { .. } | Kind::RedisTwoPasswords { .. })
+        !self.replaces()
     }
 
     /// Its name in metrics.

@@ -38,15 +38,6 @@ pub async fn find(client: &Client, namespace: &str, secret: &str, rollout: &Roll
         let mut found = list::<Deployment>(client, namespace, secret).await?;
         found.extend(list::<StatefulSet>(client, namespace, secret).await?);
         found.extend(list::<DaemonSet>(client, namespace, secret).await?);
-        if found.len() > MOST {
-            return Err(Failure {
-                class: Class::Invalid,
-                reason: Reason::InvalidSpec,
-                message: format!(
-                    "more than {MOST} workloads refer to the Secret: name those that are to be restarted in spec.rollout.workloads"
-                ),
-            });
-        }
         found.sort_by(|one, other| one.workload.cmp(&other.workload));
         return Ok(found);
     };

@@ -94,9 +94,17 @@ fn abandon(removal: &Removal, remains: &Remains, journal: &Journal) -> Option<St
     (removal.strategy.is_some() && !journal.tried(&step)).then_some(step)
 }
 
+/// Why the staged version stays as it is. Any other failure ends the attempt, and another one follows.
+fn left_staged(journal: &Journal) -> Option<String> {
+    journal.failed().find(|(key, _)| key.kind() == StepKind::Abandon).map(|(_, failed)| failed.failure.message.clone())
+}
+
 /// The AWS secret stays, and only a staged version matters.
 fn retained(removal: &Removal, remains: &Remains, journal: &Journal, unsettled: Option<Timestamp>) -> CleanupNext {
     let abandoned = journal.did(StepKind::Abandon);
+    if let Some(why) = left_staged(journal) {
+        return kept(why);
+    }
     match (&remains.secret, unsettled) {
         (None, _) => CleanupNext::Look,
         (Some(SecretLeft::OutOfReach(why)), _) if removal.staged.is_some() => kept(why.clone()),

@@ -2,7 +2,7 @@
 //! `lambda_rotation::start` has the holds of the steps that make no version, and `absent` creates the AWS secret, or its
 //! first value, without these holds.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::assessment::{Examined, StagingNews};
 use super::intents::Intent;
@@ -20,6 +20,9 @@ use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
 use crate::step::StepKind;
 use crate::version_id::VersionId;
+
+/// How often to look for a version that AWS may hide.
+const LOOK_FOR_HIDDEN: SignedDuration = SignedDuration::from_secs(30);
 
 /// Why an intent has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,19 +116,21 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
             return true;
         }
         Hold::Hidden(until) => {
-            await_hidden(until, redeclared, examined);
+            await_hidden(situation, until, redeclared, examined);
             return true;
         }
     }
     false
 }
 
-fn await_hidden(until: Timestamp, redeclared: bool, examined: &mut Examined) {
+fn await_hidden(situation: &Situation<'_>, until: Timestamp, redeclared: bool, examined: &mut Examined) {
     if redeclared {
         let message = "spec.value changed: AWS may not show yet that another version is staged";
         examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
     }
-    examined.wake.at([until]);
+    // AWS shows it before that, as a rule, and pods may have a password that the target refuses until it is finished.
+    let look = situation.now.saturating_add(LOOK_FOR_HIDDEN).unwrap_or(until);
+    examined.wake.at([until.min(look)]);
 }
 
 fn recorded_first() -> Refusal {

@@ -53,10 +53,7 @@ pub(super) fn advance(situation: &Situation<'_>, examined: &mut Examined) -> Opt
     }
     let mut due = due(situation, examined)?;
     if due <= situation.now && !situation.is_emergency(&situation.current.version) {
-        let Some(workloads) = &situation.seen.workloads else {
-            examined.wake.at(rollout::read_before(situation).then_some(situation.now));
-            return (!rollout::read_before(situation)).then_some(Step::FindWorkloads);
-        };
+        let Some(workloads) = &situation.seen.workloads else { return rollout::look(situation, examined) };
         if !rollout::have(workloads, &situation.current.version) {
             rollout::reopen(situation, examined);
             return None;

@@ -49,15 +49,7 @@ pub(super) fn advance(situation: &Situation<'_>, examined: &mut Examined) -> Opt
         examined.aspects.rolled_out = restored(situation, version);
         return None;
     }
-    if let Some(failed) = seen.journal.failure(&Step::FindWorkloads) {
-        examined.aspects.fail(failed);
-        return None;
-    }
-    let Some(workloads) = &seen.workloads else {
-        // What was read before the Secret was written is not used.
-        examined.wake.at(read_before(situation).then_some(now));
-        return (!read_before(situation)).then_some(Step::FindWorkloads);
-    };
+    let Some(workloads) = &seen.workloads else { return look(situation, examined) };
     let mut failures = Vec::new();
     let spread_at = since.saturating_add(SPREADS).unwrap_or(since);
     if is_first(situation, workloads) {
@@ -102,8 +94,7 @@ fn assess(
         examined.wake.at([now.saturating_add(LOOK).unwrap_or(now).min(ends.max(now))]);
     }
     let completed = (phase == RolloutPhase::Completed).then_some(now);
-    let restarted = situation.seen.journal.kinds().filter(|kind| *kind == StepKind::Restart).count();
-    let restarted = i32::try_from(restarted).unwrap_or(i32::MAX);
+    let restarted = i32::try_from(restarted(situation)).unwrap_or(i32::MAX);
     examined.rollout = Some(RolloutNews { version: version.clone(), phase, since, completed, restarted, workloads: Some(states.to_vec()) });
 }
 
@@ -113,9 +104,20 @@ pub(super) fn look_again(situation: &Situation<'_>) -> Option<Timestamp> {
     situation.now.saturating_add(SLOW_LOOK).ok().filter(|_| waits)
 }
 
+/// Reads the workloads. `None`: not now. This reconcile read them before it wrote the Secret, or cannot read them.
+pub(super) fn look(situation: &Situation<'_>, examined: &mut Examined) -> Option<Step> {
+    let (journal, step) = (&situation.seen.journal, Step::FindWorkloads);
+    if let Some(failed) = journal.failure(&step) {
+        examined.aspects.fail(failed);
+        return None;
+    }
+    examined.wake.at(read_before(situation).then_some(situation.now));
+    (!read_before(situation)).then_some(step)
+}
+
 /// Whether this reconcile read the workloads, and then wrote the Secret.
-pub(super) fn read_before(situation: &Situation<'_>) -> bool {
-    situation.seen.workloads.is_none() && situation.seen.journal.tried(&Step::FindWorkloads)
+fn read_before(situation: &Situation<'_>) -> bool {
+    situation.seen.workloads.is_none() && situation.seen.journal.carried_out(&Step::FindWorkloads)
 }
 
 fn reported<'a>(situation: &Situation<'a>, version: &VersionId) -> Option<&'a ReportedRollout> {
@@ -141,10 +143,9 @@ enum Restart {
 
 fn restart(situation: &Situation<'_>, version: &VersionId, workloads: &[Workload], reported: Option<&ReportedRollout>) -> Restart {
     let mut failures = Vec::new();
-    let now = situation.seen.journal.kinds().filter(|kind| *kind == StepKind::Restart).count();
+    // The status does not list every workload.
     let most = workloads.len().saturating_mul(MOST_RESTARTS as usize);
-    let often = reported.is_some_and(|reported| reported.total as usize >= most);
-    if now >= AT_ONCE || often {
+    if restarted(situation) >= AT_ONCE || reported.is_some_and(|reported| reported.total as usize >= most) {
         return Restart::Done(failures);
     }
     for found in workloads.iter().filter(|found| found.state(version) == WorkloadState::Outdated) {
@@ -156,6 +157,11 @@ fn restart(situation: &Situation<'_>, version: &VersionId, workloads: &[Workload
         }
     }
     Restart::Done(failures)
+}
+
+/// How many workloads this reconcile restarted.
+fn restarted(situation: &Situation<'_>) -> usize {
+    situation.seen.journal.kinds().filter(|kind| *kind == StepKind::Restart).count()
 }
 
 fn restarts(reported: Option<&ReportedRollout>, workload: &WorkloadRef) -> u32 {

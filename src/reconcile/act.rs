@@ -14,7 +14,7 @@ use crate::compare::Observation;
 use crate::desired::lambda_rotation::Rules;
 use crate::desired::{Desired, LambdaRotation, Pin, Rotation};
 use crate::failure::Failure;
-use crate::journal::{CONSISTENCY_WINDOW, Effect, Unfit};
+use crate::journal::{CONSISTENCY_WINDOW, Effect, LONGEST_RECONCILE, Unfit};
 use crate::kubernetes::{mirror, object};
 use crate::plaintext::Plaintext;
 use crate::step::{Source, Stage, Step};
@@ -34,6 +34,10 @@ pub(super) struct NewVersion<'a> {
 impl Reconciler<'_> {
     /// Carries out one step.
     pub(super) async fn act(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<Effect, Failure> {
+        if self.began.elapsed() >= LONGEST_RECONCILE {
+            // The process was stopped, and another one may have gone on. The controller ends this reconcile.
+            std::future::pending::<()>().await;
+        }
         let arn = seen.secret.as_ref().map(|secret| secret.arn.as_str());
         let at = Address { region: &want.region, id: arn.unwrap_or(&want.secret_name) };
         match step {
@@ -54,7 +58,8 @@ impl Reconciler<'_> {
             Step::Verify { version } => return self.verify(want, at, version).await,
             Step::FindWorkloads => self.find_workloads(want).await?,
             Step::Restart { version, workload } => return self.restart(want, workload, version).await,
-            Step::Retire { version, current } => return self.retire(want, at, version, current).await,
+            // A large future, of a rare step.
+            Step::Retire { version, current } => return Box::pin(self.retire(want, at, version, current)).await,
             Step::Check { version } => return self.check(want, at, version).await,
             Step::Abandon { version, .. } if !self.weaknesses.undoes() => {
                 return self.unstage(at, version).await;

@@ -272,8 +272,10 @@ impl Users<'_> {
 
     async fn retire(&self, old: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
         match self {
-            // The previous password is refused since `apply`, or stays valid until the turn of its user.
-            Self::Postgres(_) | Self::PostgresPair(..) | Self::Mysql(_) | Self::MysqlPair(..) => Ok(()),
+            // The previous password is refused since `apply`.
+            Self::Postgres(_) | Self::Mysql(_) => Ok(()),
+            Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.retire(old, current, fence).await,
+            Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.retire(old, current, fence).await,
             Self::MysqlDual(server) => mysql::DualPassword { server }.retire(old, current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).retire(old, current, fence).await.map(drop),
         }

@@ -212,8 +212,8 @@ impl Reconciler<'_> {
     fn attempts(&self) -> Attempts {
         Attempts {
             failed: self.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
-            // What goes on keeps the count of its failures.
-            held: self.journal.held().cloned().chain(self.journal.going_on().map(|(key, _)| key)).map(Attempt::Step).collect(),
+            held: self.journal.held().cloned().map(Attempt::Step).collect(),
+            going_on: self.journal.going_on().map(|(key, _)| Attempt::Step(key)).collect(),
             access: self.access_hash.clone(),
             unreported: None,
         }

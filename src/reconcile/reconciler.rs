@@ -50,6 +50,8 @@ pub struct Context {
 /// One reconcile in progress.
 pub(super) struct Reconciler<'a> {
     pub(super) ctx: &'a Context,
+    /// When it began.
+    pub(super) began: Instant,
     /// The object, with the finalizer as it is now.
     pub(super) object: RotatedSecret,
     /// The Namespace. Read once.
@@ -87,6 +89,7 @@ impl<'a> Reconciler<'a> {
     pub(super) fn new(object: &RotatedSecret, ctx: &'a Context) -> Self {
         Self {
             ctx,
+            began: Instant::now(),
             object: object.clone(),
             namespace: None,
             access: None,

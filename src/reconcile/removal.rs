@@ -14,7 +14,7 @@ use crate::api::{FINALIZER, RotatedSecret};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::command::SecretRef;
-use crate::desired::Removal;
+use crate::desired::{Removal, Strategy};
 use crate::facts::{Remains, SecretLeft};
 use crate::failure::{Failed, Failure};
 use crate::journal::{Effect, GoesOn};
@@ -136,6 +136,10 @@ impl Reconciler<'_> {
         }
     }
 
+    fn abandons_by_job(removal: &Removal, step: &Step) -> bool {
+        matches!(step, Step::Abandon { .. }) && removal.strategy.as_ref().is_some_and(Strategy::runs_jobs)
+    }
+
     async fn namespace_ends(&self, removal: &Removal) -> bool {
         let found = crate::kubernetes::namespace::NamespacePolicy::of(&self.ctx.client, &removal.namespace).await;
         found.is_ok_and(|namespace| namespace.is_ending())
@@ -154,6 +158,13 @@ impl Reconciler<'_> {
             // A namespace that is being deleted takes the Secret along.
             Err(failure) if *step == Step::ReleaseMirror && failure.class == Class::Denied && self.namespace_ends(removal).await => {
                 Effect::Absent
+            }
+            // No Job can be created there any more.
+            Err(failure)
+                if Self::abandons_by_job(removal, step) && failure.class == Class::Denied && self.namespace_ends(removal).await =>
+            {
+                let message = format!("the namespace is being deleted, so no Job can abandon the staged version: {}", failure.message);
+                Effect::Failed(Failed { aspect: ConditionType::Rotated, failure: Failure { message, ..failure } })
             }
             // AWS removes replicas after it has answered, and refuses to remove them twice.
             Err(failure) if matches!(step, Step::StopReplicating { .. }) && failure.reason == Reason::AwsRefused => Effect::Absent,

@@ -35,6 +35,8 @@ pub struct Attempts {
     pub failed: Vec<(Attempt, Failed)>,
     /// What was not tried, because its backoff is not over.
     pub held: Vec<Attempt>,
+    /// What goes on outside of the operator. It keeps the count of its failures, and its backoff is over.
+    pub going_on: Vec<Attempt>,
     /// Hash of the annotations that decide about access.
     pub access: Option<String>,
     /// Failures before these ones that were not reported, and the time of the first.
@@ -150,7 +152,8 @@ pub(super) fn count(object: &RotatedSecret, attempts: &Attempts, now: Timestamp)
         let unreported = attempts.unreported.filter(|_| before.is_none());
         counted(object, attempt, failed, earlier(attempt).as_ref(), unreported, now)
     });
-    let steps: Vec<StepFailure> = failed.chain(attempts.held.iter().filter_map(earlier)).take(MOST).collect();
+    let going_on = attempts.going_on.iter().filter_map(earlier).map(|step| StepFailure { next_attempt_time: None, ..step });
+    let steps: Vec<StepFailure> = failed.chain(attempts.held.iter().filter_map(earlier)).chain(going_on).take(MOST).collect();
     let count = steps.iter().map(|step| step.count).max()?;
     let kept = before.filter(|_| attempts.failed.is_empty());
     Some(FailureStatus {

@@ -78,7 +78,9 @@ impl Gated {
 
     async fn pass(self, request: Request<Body>) -> kube::Result<Response<Body>> {
         if request.method() == Method::GET {
-            return self.client.send(request).await;
+            let namespace = request.uri().path() == format!("/api/v1/namespaces/{}", self.namespace);
+            let answer = self.client.send(request).await?;
+            return if namespace && self.refusals.ending.on.load(Ordering::SeqCst) { ending(answer).await } else { Ok(answer) };
         }
         let effect = effect(&request);
         let (parts, body) = request.into_parts();
@@ -113,6 +115,17 @@ impl Service<Request<Body>> for Gated {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         Box::pin(self.clone().pass(request))
     }
+}
+
+/// The Namespace, as it is while it is being deleted.
+async fn ending(answer: Response<Body>) -> kube::Result<Response<Body>> {
+    let (mut parts, body) = answer.into_parts();
+    let body = body.collect_bytes().await?;
+    let mut namespace: Value = serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?;
+    namespace["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    namespace["status"]["phase"] = json!("Terminating");
+    parts.headers.remove("content-length");
+    Ok(Response::from_parts(parts, Body::from(namespace.to_string().into_bytes())))
 }
 
 /// What the API server answers to a write that it refuses, for example because it deletes the namespace.

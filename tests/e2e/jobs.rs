@@ -138,6 +138,6 @@ async fn with_the_operators_token_only_jobs_of_rotated_secrets_are_created_and_d
     }
     thief.create(&params, &job("allowed", ours, owner)?).await?;
     admin.create(&PostParams::default(), &job("theirs", json!({}), json!([]))?).await?;
-    ensure!(thief.delete("theirs", &DeleteParams::default()).await.is_err(), "not a Job of somebody else");
+    ensure!(thief.delete("theirs", &DeleteParams::default()).await.is_err(), "not a Job of another client");
     Ok(())
 }

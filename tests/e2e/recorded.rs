@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::operator::Operator;
 use crate::scan::Scanner;
 use crate::stage::{NAMESPACE, Stage, USER};
-use crate::{story, troubles};
+use crate::{helped, rollout, story, troubles};
 
 pub(crate) struct Recorded {
     pub(crate) namespace: String,
@@ -56,6 +56,8 @@ async fn play() -> Result<Recorded> {
     texts.insert("what the first life said".to_owned(), first.output()?);
 
     troubles::mirror_only(&stage).await.context("mirror only")?;
+    rollout::tell(&stage).await.context("rollout")?;
+    helped::tell(&stage).await.context("another object")?;
     troubles::suffer(&stage).await.context("troubles")?;
     pages(&second, "second life", &mut texts).await?;
     let mirrors = objects(&stage, &mut texts).await?;

@@ -191,7 +191,7 @@ impl Stage {
     }
 
     /// With the status, where waiting was in vain.
-    async fn explained<T>(&self, name: &str, waited: Result<T>) -> Result<T> {
+    pub(crate) async fn explained<T>(&self, name: &str, waited: Result<T>) -> Result<T> {
         match waited {
             Ok(found) => Ok(found),
             Err(error) => {

@@ -14,6 +14,7 @@ use rotated_secrets::kubernetes::stored::Stored;
 use serde_json::{Value, json};
 use testkit::World;
 
+use crate::admission_objects::{nearly_valid, valid};
 use crate::admission_rules::{implied, rows, transitions};
 use testkit::control_plane;
 
@@ -112,138 +113,13 @@ async fn the_objects_that_the_bounds_are_tried_with_are_valid() -> Result<()> {
     Ok(())
 }
 
-fn rollout() -> Value {
-    let workloads = json!([{"kind": "Deployment", "name": "api"}]);
-    json!({"workloads": workloads, "timeout": "10m", "onFailure": "RollBack", "requireHealthy": true, "retireAfter": "30m"})
-}
-
-/// Objects that together have every field. The options of key pairs are not valid in `plainText`; their bounds are
-/// reported before the rule that says so.
-fn valid() -> Vec<Value> {
-    let texts = json!(["a"]);
-    let names = json!({"AWS": texts, "CanonicalUser": texts, "Federated": texts, "Service": texts});
-    let statement = json!({
-        "Sid": "a", "Effect": "Allow", "Principal": names, "NotPrincipal": names, "Action": texts, "NotAction": texts,
-        "Resource": texts, "NotResource": texts, "Condition": {"Bool": {"k": texts}},
-    });
-    vec![
-        json!({
-            "aws": {
-                "region": "eu-central-1", "secretName": "k8s/shop/a", "description": "a", "kmsKeyId": "alias/a", "tags": {"k": "v"},
-                "serviceAccountRef": {"name": "a"}, "adoptionPolicy": "Never", "deletionPolicy": "Retain",
-                "replicaRegions": [{"region": "eu-west-1", "kmsKeyId": "alias/a"}],
-                "resourcePolicy": {"Id": "a", "Version": "2012-10-17", "Statement": [statement]},
-            },
-            "value": {
-                "data": {"k": "v"},
-                "generate": {
-                    "password": {"type": "Password", "excludeCharacters": "a"},
-                    "bytes": {"type": "Bytes", "length": 32, "encoding": "Hex"},
-                    "ssh": {"type": "SshKeyPair", "algorithm": "Ed25519", "publicKeyField": "ssh.pub"},
-                    "tls": {"type": "TlsKeyPair", "certificateField": "tls.crt", "caField": "ca.crt", "commonName": "a",
-                            "dnsNames": ["a.example"], "validityDays": 90},
-                },
-            },
-            "rotation": {
-                "schedule": "0 8 1 * *", "timeZone": "Europe/Berlin", "duration": "60m", "onMissedWindow": "RotateNow",
-                "excludePeriods": [{"from": "2026-12-20", "to": "2026-12-24"}],
-            },
-            "target": {
-                "name": "a", "type": "Opaque", "creationPolicy": "Owner", "deletionPolicy": "Delete", "adoptionPolicy": "Never",
-                "labels": {"k": "v"}, "annotations": {"k": "v"}, "keys": {"k": "password"},
-                "versionId": "3e0c7d7e-9d2f-5f1c-8a11-57c54e0c9e6f", "versionStage": "AWSCURRENT",
-            },
-            "rollout": rollout(),
-        }),
-        json!({
-            "value": {"plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32}},
-            "rotation": {"automaticallyAfterDays": 30},
-            "target": {"wholeValueKey": "a"},
-        }),
-        json!({"value": {"plainText": {"type": "Bytes", "length": 32, "encoding": "Hex"}}}),
-        json!({"rotation": {
-            "schedule": "rate(1 day)", "lambda": {"functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:rotate"},
-        }}),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "postgres": {
-                "host": "db", "database": "app", "users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": "_2"},
-                "checkInterval": "0s",
-            }},
-        }),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "postgres": {
-                "host": "db", "port": 5432, "database": "app", "users": "SingleUser",
-                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
-            }},
-        }),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "postgres": {"host": "pool", "directHost": "db", "directPort": 5432, "database": "app"}},
-        }),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "mysql": {
-                "host": "db", "users": "AlternatingUsers", "adminRef": {"name": "db-super"}, "alternate": {"suffix": "_2"}, "checkInterval": "0s",
-            }},
-        }),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "mysql": {
-                "host": "pool", "port": 6033, "directHost": "db", "directPort": 3306, "database": "app", "users": "DualPassword",
-                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "verify": {"sql": "SELECT 1"}, "checkInterval": "168h",
-            }},
-        }),
-        json!({
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(1 day)", "redis": {
-                "host": "cache", "port": 6379, "adminRef": {"name": "cache-admin"},
-                "tls": {"mode": "VerifyCa", "caBundle": "-----BEGIN CERTIFICATE-----"}, "checkInterval": "0s",
-            }},
-        }),
-        json!({
-            "value": {"generate": {"token": {}}},
-            "rotation": {"schedule": "rate(1 day)", "webhook": {
-                "url": "https://rotate.shop.svc:8443/orders?of=app", "signingKeyRef": {"name": "key"},
-                "caBundle": "-----BEGIN CERTIFICATE-----", "checkInterval": "1h",
-            }},
-        }),
-        json!({
-            "value": {"generate": {"token": {}}},
-            "rotation": {"schedule": "rate(1 day)", "webhook": {
-                "url": "https://rotate.shop.svc:8443/orders?of=app",
-                "serviceAccountToken": {"name": "rotator", "audience": "https://rotate.shop.svc:8443"},
-            }},
-        }),
-        json!({
-            "value": {"generate": {"token": {}}},
-            "rotation": {"schedule": "rate(1 day)", "job": {
-                "templateRef": {"kind": "CronJob", "name": "rotate-app"}, "timeout": "1h", "checkInterval": "0s",
-            }},
-        }),
-    ]
-}
-
-/// For the options of key pairs in `plainText`, and for numbers that [`valid`] leaves out.
-fn nearly_valid() -> Vec<Value> {
-    vec![
-        json!({"value": {"plainText": {"type": "SshKeyPair", "algorithm": "Ed25519", "publicKeyField": "ssh.pub"}}}),
-        json!({"value": {"plainText": {
-            "type": "TlsKeyPair", "certificateField": "tls.crt", "caField": "ca.crt", "commonName": "a", "dnsNames": ["a.example"],
-            "validityDays": 90,
-        }}}),
-        json!({"aws": {"keepVersions": 5, "recoveryWindowInDays": 30}, "value": {"generate": {"k": {"passwordLength": 32}}}}),
-    ]
-}
-
 /// Specs that violate the bound, and no other one.
 fn violating(path: &str, keyword: &str, bound: &Value) -> Result<Vec<Value>> {
     let sample = valid().into_iter().chain(nearly_valid()).find_map(|spec| {
         let place = place(&spec, path)?;
         Some((spec, place))
     });
-    let (spec, place) = sample.with_context(|| format!("no sample has {path}: add it to valid()"))?;
+    let (spec, place) = sample.with_context(|| format!("no sample has {path}: add it to admission_objects::valid()"))?;
     let value = spec.pointer(&place).context("found")?.clone();
     Ok(wrong(&value, keyword, bound)?
         .into_iter()

@@ -21,6 +21,9 @@ const BEGUN: usize = 24;
 /// The status tells when the mirror was written, in whole seconds of the API server: a repair within the same second would be one write less.
 const NEXT_SECOND: Duration = Duration::from_millis(1001);
 
+/// The write of an Event, as a write barrier names it.
+pub(crate) const EVENT: &str = "POST events";
+
 /// The runs of one story, in a namespace of their own.
 pub(crate) struct Campaign<'a> {
     namespace: String,

@@ -3,6 +3,7 @@
 #![allow(clippy::large_futures, reason = "a story is a large future")]
 
 mod admission;
+mod admission_objects;
 mod admission_rules;
 mod behaviour;
 mod campaign;

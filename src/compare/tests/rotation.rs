@@ -27,7 +27,7 @@ fn claim_by(scene: &mut Scene, claim: &str) {
 fn a_rotation_that_is_on_is_foreign_unless_it_is_claimed_or_declared() {
     let ours = lambda().rotation_claim();
     let plain = || generated(&json!({}));
-    for (name, want, function, by, ours, claimed, foreign) in [
+    let cases = vec![
         ("not claimed, not declared", plain(), FUNCTION, None, true, false, true),
         ("not claimed, another function is declared", lambda(), OTHER_FUNCTION, None, true, false, true),
         ("not claimed, declared", lambda(), FUNCTION, None, true, false, false),
@@ -39,7 +39,8 @@ fn a_rotation_that_is_on_is_foreign_unless_it_is_claimed_or_declared() {
         ("our claim on another's secret", plain(), FUNCTION, Some(&ours), false, true, false),
         ("an empty claim on another's secret, declared", lambda(), FUNCTION, Some(""), false, false, true),
         ("mirrored only", mirror_only(), FUNCTION, None, true, false, true),
-    ] {
+    ];
+    for (name, want, function, by, ours, claimed, foreign) in cases {
         let on = rotated(want, function).with(|scene| {
             if let Some(by) = by {
                 claim_by(scene, by);

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::{NOW, at};
+use crate::api::condition::Reason;
 use crate::api::{RotatedSecret, RotatedSecretSpec};
 use crate::desired::{Removal, SecretPlace};
 use crate::facts::{Remains, SecretLeft, StagedLeft};
@@ -198,6 +199,19 @@ fn a_staged_version_is_abandoned_before_the_object_goes_whether_or_not_the_aws_s
         assert_eq!(steps, expected, "{removal:?}");
         let CleanupNext::Release { kept } = end else { panic!("{removal:?} {end:?}") };
         assert_eq!(kept.is_some(), suspended && (delete || staged), "{removal:?}");
+    }
+}
+
+#[test]
+fn a_staged_version_that_nothing_can_abandon_any_more_is_left_and_told() {
+    for delete in [true, false] {
+        let (removal, secret) = (removal_of_target(delete, false, true, 5), ours_with_staged(false));
+        let (remains, mut journal) = (Remains { mirror: false, secret: Some(secret) }, Journal::default());
+        let CleanupNext::Do(abandon) = plan_cleanup(&removal, &remains, &journal, at(NOW)) else { panic!("it is abandoned first") };
+        journal.record(abandon, Effect::Failed(Failed::denied(&Refusal::new(Reason::AccessDenied, "no Job"))));
+        let next = plan_cleanup(&removal, &remains, &journal, at(NOW));
+        let released = CleanupNext::Release { kept: Some("no Job".to_owned()) };
+        assert_eq!(next, if delete { CleanupNext::Do(Step::Delete { window: 7 }) } else { released });
     }
 }
 

@@ -2,10 +2,12 @@
 //! for every cause that may be there.
 
 use super::*;
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::{RETIRING_LABEL, RolloutPhase, WorkloadKind, WorkloadRef, WorkloadState};
+use crate::backoff::Class;
 use crate::desired::{Delivery, Kind, Rollout, Strategy};
 use crate::facts::{Pods, Replacement, ReportedRollout, Workload};
+use crate::failure::{Failed, Failure};
 use crate::plan::{Assessment, Examined, Next, StagingNews, plan};
 
 const TIMEOUT: i64 = 600;
@@ -213,15 +215,37 @@ fn before_a_credential_is_retired_the_workloads_are_read_again() {
     }
 }
 
+fn failed(class: Class, reason: Reason) -> Effect {
+    let failure = Failure { class, reason, message: String::new() };
+    Effect::Failed(Failed { aspect: ConditionType::RolledOut, failure })
+}
+
+#[test]
+fn workloads_that_cannot_be_read_are_reported_and_read_again_after_the_backoff_only() {
+    for reported in [reported("current", RolloutPhase::Waiting, 10, 1), reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1)] {
+        let mut world = world(Some(reported), None, Some("previous"), 60);
+        world.journal.record(Step::FindWorkloads, failed(Class::Denied, Reason::AccessDenied));
+        let examined = examined(&with_rollout(false), &mut world);
+        assert_eq!(examined.aspects.rolled_out.as_ref().map(|refusal| refusal.reason), Some(Reason::AccessDenied), "{examined:?}");
+        assert!(examined.wake.0.is_none_or(|wake| wake > at(NOW)), "{examined:?}");
+    }
+}
+
+#[test]
+fn what_was_read_before_the_secret_was_written_is_not_used() {
+    let mut world = world(Some(reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1)), None, Some("previous"), 60);
+    world.journal.record(Step::FindWorkloads, Effect::Applied { at: at(NOW) });
+    let examined = examined(&with_rollout(false), &mut world);
+    assert_eq!(examined.wake.0, Some(at(NOW)), "the next reconcile reads them again: {examined:?}");
+}
+
 #[test]
 fn a_credential_that_the_target_does_not_give_up_holds_no_rotation_once_the_target_has_refused() {
     let retire = || Step::Retire { version: id("previous"), current: id("current") };
-    for (class, held) in [(crate::backoff::Class::Denied, false), (crate::backoff::Class::Retry, true)] {
+    for (class, held) in [(Class::Denied, false), (Class::Retry, true)] {
         let complete = reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1);
         let mut world = world(Some(complete), Some(vec![workload(Some("current"), up())]), Some("previous"), 60);
-        let failure = crate::failure::Failure { class, reason: Reason::RetirementFailed, message: String::new() };
-        let failed = crate::failure::Failed { aspect: crate::api::condition::ConditionType::RolledOut, failure };
-        world.journal.record(retire(), Effect::Failed(failed));
+        world.journal.record(retire(), failed(class, Reason::RetirementFailed));
         let want = Desired { rotate_request: Some("now".to_owned()), ..with_rollout(false) };
         let examined = examined(&want, &mut world);
         assert_eq!(examined.staging.is_none(), held, "{examined:?}");

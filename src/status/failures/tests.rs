@@ -50,6 +50,16 @@ fn waiting(class: Class, until: Timestamp) -> RotatedSecret {
 }
 
 #[test]
+fn what_goes_on_outside_keeps_its_count_and_waits_no_longer() {
+    let key = StepKey::parse("Apply", "v").unwrap();
+    let waiting = object(Some(counted_at(&[(Attempt::Step(key.clone()), failed(Class::Denied))], now())));
+    let attempts = Attempts { going_on: vec![Attempt::Step(key)], ..Attempts::default() };
+    let after = count(&waiting, &attempts, now()).unwrap();
+    assert_eq!((after.count, after.next_attempt_time.clone()), (1, None));
+    assert!(waits(&object(Some(after)), now()).is_empty());
+}
+
+#[test]
 fn each_step_waits_by_itself_and_every_kind_is_recognized() {
     for kind in StepKind::VARIANTS {
         let key = StepKey::parse(kind.into(), "v").unwrap();

@@ -114,7 +114,7 @@ fn the_record_stays_while_aws_may_hide_the_version_and_says_what_was_current() {
     let staged = reported(&want, &announced, &with_current("two", ours()), None, NOW + 9);
     assert_eq!((from(&staged).as_deref(), staged.staged.unwrap().since.0), (Some("one"), at(NOW)));
     // AWS does not show it.
-    for (met, kept) in [(Some(NOW), true), (Some(NOW - 120), false), (None, false)] {
+    for (met, kept) in [(Some(NOW), true), (Some(NOW - 290), true), (Some(NOW - 300), false), (None, false)] {
         let mut seen = with_current("one", Pending::None);
         seen.status = StatusFacts { staging: facts(&announced).staging, ..seen.status };
         seen.status.staging.met = met.map(at);

@@ -136,7 +136,7 @@ mod tests {
         json!({
             "metadata": {"name": "rotate-orders", "annotations": {TEMPLATE_FOR: "orders, other-*"}},
             "spec": {"schedule": "@yearly", "suspend": true, "jobTemplate": {
-                "metadata": {"labels": {"team": "shop", "app.kubernetes.io/managed-by": "somebody"}},
+                "metadata": {"labels": {"team": "shop", "app.kubernetes.io/managed-by": "another-tool"}},
                 "spec": {"backoffLimit": 6, "parallelism": 5, "ttlSecondsAfterFinished": 0, "suspend": true, "template": {"spec": pod}},
             }},
         })

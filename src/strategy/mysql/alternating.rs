@@ -350,7 +350,7 @@ impl AlternatingUsers<'_> {
         mark.drop_others(session, found.into_iter()).await
     }
 
-    /// Whoever has the value of the other user gets this one, and must not miss anything.
+    /// Clients that have the value of the other user get this one, and must not miss anything.
     async fn compare(&self, session: &mut Session, pending: &Credential) -> Result<(), Problem> {
         let accounts = Accounts::read(session, [self.base, self.twin]).await?;
         let hosts = accounts.proven(&[pending]);

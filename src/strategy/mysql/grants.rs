@@ -1,5 +1,5 @@
-//! What an account was granted. The text of `SHOW GRANTS` is taken apart completely and never executed: statements are put
-//! together anew from keywords of a closed alphabet and from names in quotes, for an account that the caller chooses.
+//! What an account was granted. The text of `SHOW GRANTS` is taken apart completely and never executed: statements are
+//! composed from keywords of a closed alphabet and from names in quotes, for an account that the caller chooses.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -118,6 +118,36 @@ impl AlternatingUsers<'_> {
             .await
     }
 
+    /// Takes the right to log in from the user that is not in use, and sees that the server refuses `old`. The next version of
+    /// that user gives it back. At most four logins. `fence`: of the version that is current. Open sessions go on.
+    ///
+    /// # Errors
+    /// [`Refused::Superseded`] if the user has a later version, [`Refused::CannotUndo`] if the server still accepts `old`, or what
+    /// else it answers.
+    pub async fn retire(&self, old: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
+        self.server
+            .endpoint
+            .within_a_step(async {
+                self.are_of_the_pair([old, current])?;
+                match self.proof(old).await {
+                    Ok(None) => return Ok(()),
+                    // It can be one that the rules of the server keep out of this address only.
+                    Ok(Some(_)) | Err(Problem::Refused(Refused::LoginNotPermitted)) => {}
+                    Err(problem) => return Err(problem),
+                }
+                if old.user == current.user {
+                    return Err(Refused::CannotUndo.into());
+                }
+                let Some(shown) = self.proof(current).await? else { return Err(Refused::NoPasswordAccepted.into()) };
+                let mut session = self.administer(shown).await?;
+                session.refuse_a_pooler().await?;
+                self.lock(&mut session, old, fence).await.map_err(of_admin)?;
+                session.close().await;
+                if self.accepts(old).await? { Err(Refused::CannotUndo.into()) } else { Ok(()) }
+            })
+            .await
+    }
+
     /// Whether the server accepts a value of one of the two users. One login, without the administrator.
     ///
     /// # Errors
@@ -140,8 +170,12 @@ impl AlternatingUsers<'_> {
         }
     }
 
+    /// Whether this password logs in. For a user that may not log in, the server has an answer of its own.
     async fn accepts(&self, credential: &Credential) -> Result<bool, Problem> {
-        Ok(self.proof(credential).await?.is_some())
+        match self.proof(credential).await {
+            Err(Problem::Refused(Refused::LoginNotPermitted)) => Ok(false),
+            answer => Ok(answer?.is_some()),
+        }
     }
 
     /// The proof of the first of these that is of one of the two users and is accepted.
@@ -221,6 +255,18 @@ impl AlternatingUsers<'_> {
         }
         session.run("COMMIT").await?;
         Ok(Some(before))
+    }
+
+    /// One transaction: the user is either as it was, or cannot log in and is marked.
+    async fn lock(&self, session: &mut Session, old: &Credential, fence: &Fence) -> Result<(), Problem> {
+        let (base, twin) = self.roles(session).await?;
+        let Some(role) = (if old.user == self.twin { twin } else { Some(base) }) else { return Ok(()) };
+        if matches!(fence.standing(role.comment.as_deref()), Standing::This | Standing::Later) {
+            return Err(Refused::Superseded.into());
+        }
+        self.mark(session, &old.user, &fence.comment(role.comment.as_deref(), State::Retired)).await?;
+        session.run(&format!("ALTER ROLE {} NOLOGIN", identifier(&old.user))).await?;
+        session.run("COMMIT").await.map(drop)
     }
 
     async fn mark(&self, session: &mut Session, user: &str, comment: &str) -> Result<(), Problem> {

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::sql::{identifier, literal, setting};
-use crate::strategy::fence::is_marked;
+use crate::strategy::fence::{is_marked, may_be_locked};
 use crate::strategy::{Problem, Refused, Unknown};
 
 /// What AWS's rotation functions append to the name of the user that they make.
@@ -53,9 +53,9 @@ impl Role {
         }))
     }
 
-    /// Whether it may be the base user: the second user can do what it can.
+    /// Whether it may be the base user: the second user can do what it can. One that others keep from logging in may not.
     pub(super) fn may_take_turns(&self) -> bool {
-        self.may_log_in && !self.privileged
+        (self.may_log_in || may_be_locked(self.comment.as_deref())) && !self.privileged
     }
 }
 

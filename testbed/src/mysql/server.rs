@@ -186,7 +186,9 @@ impl MySql {
         };
         let output = client.env("MYSQL_PWD", password).stdin(Stdio::null()).output().context("cannot run the client")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() || said.contains("ERROR 1045"), "the client: {said}");
+        // The last two: the account is locked.
+        let refused = ["ERROR 1045", "ERROR 3118", "ERROR 4151"].iter().any(|code| said.contains(code));
+        ensure!(output.status.success() || refused, "the client: {said}");
         Ok(output.status.success())
     }
 

@@ -4,11 +4,13 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::Api;
+use tokio_rustls::rustls::ServerConfig;
 
 use xtask::image::{Image, Written};
 
@@ -156,11 +158,22 @@ impl Node {
     /// Makes a server of this machine reachable for pods, over TLS. Gives the URL; [`Node::authority`] vouches for it.
     pub fn serve_to_pods(&self, server: SocketAddr) -> Result<String> {
         let address: Ipv4Addr = ADDRESS.parse()?;
+        let tls = self.authority.server(IpAddr::V4(address))?;
+        Ok(format!("https://{}", self.way_in(server, Some(tls))?))
+    }
+
+    /// Makes a server of this machine reachable for pods, byte for byte. Gives the address for them.
+    pub fn lead_pods_to(&self, server: SocketAddr) -> Result<SocketAddr> {
+        self.way_in(server, None)
+    }
+
+    fn way_in(&self, server: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Result<SocketAddr> {
+        let address: Ipv4Addr = ADDRESS.parse()?;
         let listener: TcpListener = self.plane.inside()?.listen(SocketAddr::from((address, 0)))?;
-        let way = Forward::start(listener, Some(self.authority.server(IpAddr::V4(address))?), move || TcpStream::connect(server))?;
-        let url = format!("https://{}", way.address());
+        let way = Forward::start(listener, tls, move || TcpStream::connect(server))?;
+        let address = way.address();
         self.ways_in.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(way);
-        Ok(url)
+        Ok(address)
     }
 
     /// The certificate, as PEM, of who vouches for the servers of [`Node::serve_to_pods`].

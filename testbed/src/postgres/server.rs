@@ -189,7 +189,8 @@ impl Postgres {
             .current_dir("/");
         let output = psql.output().context("cannot run psql")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() || said.contains("password authentication failed"), "psql: {said}");
+        let refused = ["password authentication failed", "is not permitted to log in"].iter().any(|words| said.contains(words));
+        ensure!(output.status.success() || refused, "psql: {said}");
         Ok(output.status.success())
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use rotated_secrets::api::{ABANDONED_LABEL, ADOPT_BY, JOB_OF, Outcome, TEMPLATE_FOR};
+use rotated_secrets::api::{ABANDONED_LABEL, ADOPT_BY, JOB_OF, Outcome, REFRESH, TEMPLATE_FOR};
 use serde_json::{Value, json};
 use testkit::jobs::{self, Exit, Files, Service};
 
@@ -61,6 +61,17 @@ impl Scene {
         scene.stage.settled("app", Self::spec()).await?;
         assert_eq!(scene.stage.data("app").await?["password"], OLD, "an adopted password stays until a rotation is due");
         scene.stage.world.jobs.take();
+        Ok(scene)
+    }
+
+    /// The same, and the Job of a requested rotation runs.
+    async fn running() -> Result<Self> {
+        let scene = Self::settled().await?;
+        scene.exit(RUNS);
+        scene.stage.world.request_rotation("app", "now").await?;
+        for _ in 0..8 {
+            scene.stage.reconcile("app").await?;
+        }
         Ok(scene)
     }
 
@@ -151,6 +162,22 @@ async fn a_refusal_is_told_with_its_exit_code_and_tried_seldom() -> Result<()> {
     ensure!(scene.check().await? != OLD, "the staged version is finished");
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_made_before_the_backoff_is_over_is_looked_at_when_it_ends() -> Result<()> {
+    let scene = Scene::settled().await?;
+    let stage = &scene.stage;
+    scene.exit(3);
+    scene.request("now").await?;
+    stage.live("app", HOUR).await?;
+    scene.exit(0);
+    scene.steps();
+    stage.world.annotate("app", REFRESH, "now").await?;
+    stage.live("app", MINUTE).await?;
+    assert_eq!(scene.steps(), ["apply", "verify"]);
+    ensure!(scene.check().await? != OLD, "the staged version is finished");
+    stage.expect("app", "Ready", "True", "Succeeded").await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,13 +278,8 @@ async fn without_the_flag_nothing_runs_and_the_condition_says_what_to_set() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_job_runs_the_reconcile_does_not_wait_and_the_condition_names_it() -> Result<()> {
-    let scene = Scene::settled().await?;
+    let scene = Scene::running().await?;
     let stage = &scene.stage;
-    scene.exit(RUNS);
-    stage.world.request_rotation("app", "now").await?;
-    for _ in 0..8 {
-        stage.reconcile("app").await?;
-    }
     let result = stage.reconcile("app").await?;
     let again = result.again.context("a time")?.as_secs();
     ensure!((1..=30).contains(&again) && !result.changed && !result.failed, "{result:?}");
@@ -287,13 +309,8 @@ async fn while_a_job_runs_the_reconcile_does_not_wait_and_the_condition_names_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_deleted_while_a_job_applies_has_it_undone() -> Result<()> {
-    let scene = Scene::settled().await?;
+    let scene = Scene::running().await?;
     let stage = &scene.stage;
-    scene.exit(RUNS);
-    stage.world.request_rotation("app", "now").await?;
-    for _ in 0..8 {
-        stage.reconcile("app").await?;
-    }
     assert_eq!(scene.jobs().list(&ListParams::default()).await?.items.len(), 1);
     // It did its work and was not seen to end.
     let pending = stage.world.aws_secret("app").context("a secret")?;
@@ -330,13 +347,8 @@ async fn a_job_finds_out_that_the_service_has_another_password() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_a_tenant_with_the_name_of_a_step_is_not_taken_for_ours() -> Result<()> {
-    let scene = Scene::settled().await?;
+    let scene = Scene::running().await?;
     let stage = &scene.stage;
-    scene.exit(RUNS);
-    stage.world.request_rotation("app", "now").await?;
-    for _ in 0..8 {
-        stage.reconcile("app").await?;
-    }
     // The name is known, since it follows from what everybody can read.
     let ours = scene.jobs().list(&ListParams::default()).await?.items.remove(0);
     scene.jobs().delete(&ours.name_any(), &DeleteParams::background()).await?;

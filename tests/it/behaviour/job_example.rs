@@ -115,7 +115,7 @@ async fn the_script_of_the_example_rotates_the_password_of_its_service() -> Resu
     let second = stage.data(NAME).await?["password"].clone();
     ensure!(second != first && service.lock().unwrap().0 == second);
 
-    "of somebody else".clone_into(&mut service.lock().unwrap().0);
+    "of-another-client".clone_into(&mut service.lock().unwrap().0);
     request("three").await?;
     let message = stage.expect(NAME, "Rotated", "False", "ApplyFailed").await?;
     ensure!(message.contains("ExitCode1"), "{message}");
@@ -126,7 +126,7 @@ async fn the_script_of_the_example_rotates_the_password_of_its_service() -> Resu
 
     stage.live(NAME, 25 * HOUR).await?;
     ensure!(steps().contains(&"check".to_owned()), "once a day");
-    "of somebody else".clone_into(&mut service.lock().unwrap().0);
+    "of-another-client".clone_into(&mut service.lock().unwrap().0);
     stage.live(NAME, 25 * HOUR).await?;
     stage.expect(NAME, "Rotated", "False", "TargetDiverged").await?;
     let printed = printed.lock().unwrap().clone();

@@ -46,7 +46,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    async fn new(role: &'static str) -> Result<Self> {
+    pub(super) async fn new(role: &'static str) -> Result<Self> {
         Self::with_admin(role, &format!("{role}_admin"), &format!("CREATE ROLE {role}_admin LOGIN CREATEROLE")).await
     }
 
@@ -83,11 +83,11 @@ impl Pair {
         Ok(pair)
     }
 
-    fn stage(&self) -> &Stage {
+    pub(super) fn stage(&self) -> &Stage {
         &self.scene.stage
     }
 
-    fn accepts(&self, user: &str, password: &str) -> Result<bool> {
+    pub(super) fn accepts(&self, user: &str, password: &str) -> Result<bool> {
         self.scene.postgres.accepts(user, password)
     }
 
@@ -96,7 +96,7 @@ impl Pair {
     }
 
     /// What pods have.
-    async fn mirrored(&self) -> Result<(String, String)> {
+    pub(super) async fn mirrored(&self) -> Result<(String, String)> {
         let data = self.stage().data("app").await?;
         Ok((data["username"].clone(), data["password"].clone()))
     }

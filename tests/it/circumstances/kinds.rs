@@ -85,7 +85,7 @@ pub(super) static NO_STATUS: Circumstance = Circumstance {
     unmet: &["delete", "delete-in-ending-namespace", "delete-replicated"],
     // Where an AWS secret becomes the object's is recorded before that. A version is reported before it is staged for a
     // target, and so before it is applied.
-    untaken: &["Abandon", "Adopt", "AdoptMirror", "Apply", "Create", "RecordPlace", "Restore", "Verify"],
+    untaken: &["Abandon", "Adopt", "AdoptMirror", "Apply", "Create", "RecordPlace", "Restart", "Restore", "Verify"],
     of_second: false,
     ..Circumstance::of("no-status", |seen| seen.case.world.refusals.status.met())
 };
@@ -166,6 +166,7 @@ pub(super) static AHEAD: Circumstance = Circumstance {
         "CreateMirror",
         "Delete",
         "DeletePolicy",
+        "FindWorkloads",
         "MoveLabel",
         "Promote",
         "Put",
@@ -175,8 +176,10 @@ pub(super) static AHEAD: Circumstance = Circumstance {
         "RemoveFinalizer",
         "ReplaceMirror",
         "Replicate",
+        "Restart",
         "Restore",
         "RestoreCurrent",
+        "Retire",
         "RotateNow",
         "SetDescription",
         "SetKey",

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt as _;
+use kube::api::{Api, Patch, PatchParams};
+use rotated_secrets::api::MIRROR_NAMES;
 use serde_json::{Value, json};
+use testkit::REGION;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -26,9 +29,12 @@ async fn arrange(case: &Case) -> Result<()> {
     let (receiver, user) = (Receiver::shared()?, user(case));
     receiver.users.lock().unwrap().insert(user.clone(), OLD.to_owned());
     // Only mirrored, and never reconciled: the operator reads its value from AWS.
-    let key = format!("{}-key", case.name);
-    case.world.emulator.external_writer().create(&case.world.aws_name(&key), KEY, &[].into())?;
-    case.world.create(&key, json!({})).await?;
+    let (key, secret) = (format!("{}-key", case.name), format!("keys/{}/{}", case.world.namespace, case.name));
+    case.world.emulator.external_writer().create(&secret, KEY, &[].into())?;
+    let allowed = json!({"metadata": {"annotations": {MIRROR_NAMES: "keys/*"}}});
+    let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(case.world.admin.clone());
+    namespaces.patch(&case.world.namespace, &PatchParams::default(), &Patch::Merge(allowed)).await?;
+    case.world.create(&key, json!({"aws": {"secretName": secret, "region": REGION}})).await?;
     let url = format!("https://127.0.0.1:{}/", receiver.port);
     let target = json!({"url": url, "signingKeyRef": {"name": key}, "caBundle": receiver.ca, "checkInterval": "0s"});
     arrange_target(case, &user, json!({"webhook": target})).await

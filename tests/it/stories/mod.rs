@@ -121,10 +121,10 @@ impl Story {
     }
 
     /// Whether all that happens in the story are writes that pass the barrier. Statements in the credential's server do not, nor
-    /// do a function of AWS and an interference.
+    /// do a function of AWS and an interference. A Job does, since it is created.
     pub(crate) fn passes_barrier(&self) -> bool {
         const BESIDE: [&str; 7] = ["Abandon", "Apply", "Check", "ConfigureRotation", "Retire", "RotateNow", "Verify"];
-        self.interference.is_none() && !self.steps.iter().any(|step| BESIDE.contains(step))
+        self.interference.is_none() && (self.writes.contains(&"POST jobs") || !self.steps.iter().any(|step| BESIDE.contains(step)))
     }
 
     /// That AWS holds as many versions as it may, and what the story itself says.

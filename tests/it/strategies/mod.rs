@@ -1,6 +1,7 @@
 //! Strategies against real servers, and against servers that misbehave.
 
 mod alternating;
+mod alternating_retired;
 mod alternating_rights;
 mod bound;
 mod cuts;

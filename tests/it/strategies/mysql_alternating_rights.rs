@@ -1,5 +1,5 @@
 //! What the second user of MySQL and MariaDB may do, and that the administrator acts for nobody who could not do the same
-//! without it. Whoever writes the object chooses the names of both users and the values.
+//! without it. The author of the object chooses the names of both users and the values.
 
 use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::strategy::mysql::AlternatingUsers;
@@ -196,7 +196,7 @@ async fn users_with_privileges_of_an_administrator_or_that_cannot_be_copied_do_n
             pair.sql(&format!("REVOKE {right} FROM boss"))?;
         }
         assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, Ok(Applied::Now));
-        // The operator's mark does not make it one: somebody gave it more.
+        // The operator's mark does not make it one: another client gave it more.
         pair.sql("GRANT CREATE USER ON *.* TO boss_clone")?;
         assert_eq!(strategy.apply(&pair.base(THIRD), &pair.twin(NEW), &version(2)).await, Ok(Applied::Now));
         assert_eq!(strategy.verify(&pair.base(THIRD)).await, refused(Refused::PrivilegesDiffer));

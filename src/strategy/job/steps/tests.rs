@@ -247,7 +247,7 @@ async fn a_failure_is_told_once_and_the_next_attempt_waits_until_the_job_is_gone
 }
 
 #[tokio::test]
-async fn a_check_is_asked_anew_each_time() {
+async fn a_check_makes_a_new_job_each_time() {
     let (namespace, ask) = (Namespace::new(), Ask { current: None, ..ask(Step::Check) });
     for expected in 1..4 {
         assert!(is_running(&namespace.call(&ask).await));
