@@ -12,7 +12,7 @@ use crate::api::{
 use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::{Clock, ExcludedDays, Schedule, ScheduleError, Span, parse_duration};
-use crate::value::Layout;
+use crate::value::{Layout, Template};
 use crate::version_id::VersionIds;
 
 mod arn;
@@ -272,10 +272,12 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
         return None;
     }
     let mut labels = spec.labels.clone();
+    // Others were refused.
+    let templates = spec.template.iter().filter_map(|(key, text)| Some((key.clone(), Template::parse(text).ok()?))).collect();
     labels.insert(crate::api::MANAGED_BY.0.to_owned(), crate::api::MANAGED_BY.1.to_owned());
     Some(Target {
         name: spec.name.clone().unwrap_or_else(|| name.to_owned()),
-        layout: Layout { kind: spec.kind, keys: spec.keys.clone(), whole: spec.whole_value_key.clone() },
+        layout: Layout { kind: spec.kind, keys: spec.keys.clone(), whole: spec.whole_value_key.clone(), templates },
         labels,
         annotations: spec.annotations.clone(),
         pin: Pin::of(spec),

@@ -23,6 +23,11 @@ pub(super) fn keys(_: &mut SchemaGenerator) -> Schema {
     map(64, 253)
 }
 
+/// Templates of keys.
+pub(super) fn templates(_: &mut SchemaGenerator) -> Schema {
+    map(16, 4096)
+}
+
 /// AWS tags: at most 50 per secret, of which the operator uses some itself. Keys have up to 128, values up to 256
 /// characters.
 pub(super) fn tags(_: &mut SchemaGenerator) -> Schema {

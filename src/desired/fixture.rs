@@ -47,7 +47,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         mirror_name: "db-admin".to_owned(),
         target: Some(Target {
             name: "db-admin".to_owned(),
-            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None },
+            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None, templates: BTreeMap::new() },
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             pin: Pin::Current,

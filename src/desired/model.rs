@@ -141,6 +141,8 @@ impl Target {
         ];
         // Only if it is set, so that the hash of other Secrets does not change.
         shape.extend(self.layout.whole.as_ref().map(|key| serde_json::json!({"whole": key})));
+        let templates: BTreeMap<&str, &str> = self.layout.templates.iter().map(|(key, template)| (key.as_str(), template.text())).collect();
+        shape.extend((!templates.is_empty()).then(|| serde_json::json!({"templates": templates})));
         short_hash(serde_json::Value::from(shape).to_string().as_bytes())
     }
 }

@@ -9,7 +9,7 @@ use crate::api::{
     AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
     is_reserved_tag,
 };
-use crate::value::is_secret_key;
+use crate::value::{Template, is_secret_key};
 
 /// Maximum length of the name of an object, which is part of the default AWS name.
 const LONGEST_NAME: usize = 200;
@@ -98,6 +98,17 @@ fn target(spec: &TargetSpec) -> Result<(), Refusal> {
     let key = spec.keys.keys().chain(&spec.whole_value_key).find(|key| !is_secret_key(key));
     if let Some(key) = key {
         return Err(invalid("spec.target.keys and wholeValueKey", key, "use letters, digits, - _ and ., at most 253 characters"));
+    }
+    for (key, text) in &spec.template {
+        if !is_secret_key(key) {
+            return Err(invalid("spec.target.template", key, "use letters, digits, - _ and ., at most 253 characters"));
+        }
+        if spec.keys.contains_key(key) || spec.whole_value_key.as_ref() == Some(key) {
+            return Err(invalid("spec.target.template", key, "the key is declared twice: remove it from keys, or rename wholeValueKey"));
+        }
+        if let Err(error) = Template::parse(text) {
+            return Err(invalid("spec.target.template", key, &format!("{error}")));
+        }
     }
     if spec.whole_value_key.is_some() && !spec.keys.is_empty() {
         return refused("spec.target: set keys or wholeValueKey, not both");

@@ -82,7 +82,7 @@ fn the_smallest_object_takes_everything_else_from_its_name_and_the_policy() {
     assert_eq!(want.ids, VersionIds::of(UID));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("db-admin", false));
-    assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None });
+    assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None, templates: BTreeMap::new() });
     assert_eq!(target.labels, map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, BTreeMap::new());
 }
@@ -106,7 +106,10 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate, turns: None }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
-    assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), whole: None });
+    assert_eq!(
+        target.layout,
+        Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), whole: None, templates: BTreeMap::new() }
+    );
     assert_eq!(target.labels, map(&[("team", "shop"), ("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, map(&[("note", "x")]));
 }
@@ -416,6 +419,8 @@ fn a_rendering_changes_with_everything_about_the_secret_but_its_values_and_its_n
         (target(json!({"keys": {"A": "a"}, "labels": {"x": "y"}})), vec!["A"]),
         (target(json!({"keys": {"A": "a"}, "labels": {"x": "z"}})), vec!["A"]),
         (target(json!({"keys": {"A": "a"}, "annotations": {"x": "y"}})), vec!["A"]),
+        (target(json!({"keys": {"A": "a"}, "template": {"B": "x"}})), vec!["A"]),
+        (target(json!({"keys": {"A": "a"}, "template": {"B": "{{ x }}"}})), vec!["A"]),
     ];
     let renderings: BTreeSet<String> = distinct.iter().map(|(target, keys)| target.rendering(keys.iter().copied())).collect();
     assert_eq!(renderings.len(), distinct.len());

@@ -6,7 +6,7 @@ use crate::api::{AwsAdoptionPolicy, RotatedSecretSpec};
 use crate::desired::Desired;
 use crate::manifest::Node;
 use crate::plaintext::Plaintext;
-use crate::value::{DeclaredValue, LayoutError, Payload};
+use crate::value::{DeclaredValue, LayoutError, Payload, TemplateError};
 
 pub(super) fn check(node: &Node, spec: &RotatedSecretSpec, desired: &Desired) -> Option<Finding> {
     // An adopted secret, and one that a function rotates, usually have more fields than are declared.
@@ -44,8 +44,16 @@ pub(super) fn check(node: &Node, spec: &RotatedSecretSpec, desired: &Desired) ->
             let message = format!("{path}: a plain text has no fields: set spec.target.wholeValueKey instead");
             (Level::Error, path, message)
         }
+        LayoutError::Template(key, TemplateError::Missing(field)) => {
+            let path = format!("spec.target.template.{key}");
+            let message = format!(
+                "{path}: spec.value declares no field {field} (it declares {}), so the Secret waits until it is added in AWS",
+                declared.join(", ")
+            );
+            (Level::Warning, path, message)
+        }
         // These depend on the value.
-        LayoutError::UnusableKey(_) | LayoutError::Malformed(_) => return None,
+        LayoutError::Template(..) | LayoutError::UnusableKey(_) | LayoutError::Malformed(_) => return None,
     };
     let rule = if level == Level::Warning { Rule::Suspicious } else { Rule::Operator };
     Some(Finding { level, ..finding(node, rule, &path, message) })

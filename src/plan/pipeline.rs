@@ -49,7 +49,7 @@ fn finish(situation: &Situation<'_>, version: VersionId, from: VersionId) -> Ste
         return step;
     }
     let next = steps.into_iter().find(|step| !situation.seen.journal.carried_out(step));
-    let next = next.or_else(|| retirement::mark(situation, &from));
+    let next = next.or_else(|| retirement::mark(situation, &version, &from));
     next.unwrap_or(Step::Promote { version, from })
 }
 

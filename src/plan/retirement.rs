@@ -16,11 +16,17 @@ use crate::desired::Strategy;
 use crate::facts::Workload;
 use crate::refusal::Refusal;
 use crate::step::Step;
+use crate::value::DeclaredValue;
 use crate::version_id::VersionId;
 
 /// The label on the version that the promotion replaces, if its credential is to be retired later. A label that AWS refuses
 /// to move holds up no rotation; the credential then stays valid until the next one.
-pub(super) fn mark(situation: &Situation<'_>, replaced: &VersionId) -> Option<Step> {
+pub(super) fn mark(situation: &Situation<'_>, staged: &VersionId, replaced: &VersionId) -> Option<Step> {
+    // A change of the declaration keeps the password, and the credential before it is still left to retire.
+    let declared = situation.want.value.as_ref().map(DeclaredValue::hash);
+    if left(situation).is_some() && declared.is_some_and(|hash| situation.want.ids.is_declaration(staged, replaced, &hash)) {
+        return None;
+    }
     let wanted = situation.want.strategy.as_ref().is_some_and(Strategy::overlaps) && retires(situation);
     let from = situation.secret.labels.get(RETIRING_LABEL).cloned();
     let marked = from.as_ref() == Some(replaced);

@@ -231,7 +231,8 @@ fn waiting(version: &VersionId, states: &[(WorkloadRef, WorkloadState, u32)]) ->
 
 fn failed(situation: &Situation<'_>, rollout: &Rollout, version: &VersionId, states: &[(WorkloadRef, WorkloadState, u32)]) -> Refusal {
     let object = situation.want.object_ref();
-    let next = if rollout.rolls_back && version.is_derived() && !situation.is_recovery(version) {
+    let restores = rollout.rolls_back && version.is_derived() && !situation.is_recovery(version) && !situation.is_emergency(version);
+    let next = if restores {
         "the previous value is restored".to_owned()
     } else {
         format!(

@@ -164,6 +164,7 @@ impl Reconciler<'_> {
                 if Self::abandons_by_job(removal, step) && failure.class == Class::Denied && self.namespace_ends(removal).await =>
             {
                 let message = format!("the namespace is being deleted, so no Job can abandon the staged version: {}", failure.message);
+                tracing::warn!(message, "the staged version is left as it is, and the target may accept it");
                 Effect::Failed(Failed { aspect: ConditionType::Rotated, failure: Failure { message, ..failure } })
             }
             // AWS removes replicas after it has answered, and refuses to remove them twice.

@@ -11,7 +11,7 @@ use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
-use crate::value::{Data, DeclaredValue, Lack, LayoutError, Payload, WHOLE_VALUE_KEY};
+use crate::value::{Data, DeclaredValue, Lack, LayoutError, Payload, TemplateError, WHOLE_VALUE_KEY};
 use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
@@ -29,7 +29,7 @@ impl Reconciler<'_> {
         }
         let mirror = self.mirror.as_ref().filter(|mirror| mirror.facts.ours);
         let has_fields = mirror.is_some_and(|mirror| mirror.keys().iter().any(|key| key != WHOLE_VALUE_KEY));
-        if want.value.is_none() && target.layout.keys.is_empty() && target.layout.whole.is_none() && has_fields && !value.is_object() {
+        if want.value.is_none() && target.layout.is_default() && has_fields && !value.is_object() {
             return Err(unfit(formless(want, version), Remedy::Value));
         }
         let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
@@ -223,6 +223,17 @@ fn layout(error: LayoutError, declared: Option<&DeclaredValue>) -> (Reason, Stri
                  set spec.target.wholeValueKey"
             ),
         ),
+        LayoutError::Template(key, error) => {
+            let what = match error {
+                TemplateError::Missing(field) => format!(
+                    "asks for {}, which the value does not have: correct it, add the field in AWS, or append | default('')",
+                    field.chars().take(128).flat_map(char::escape_default).collect::<String>()
+                ),
+                TemplateError::NotText => "asks for the whole value (document), which is no text".to_owned(),
+                TemplateError::TooLarge => "makes a text that is larger than a Secret may be (1 MiB)".to_owned(),
+            };
+            (Reason::FieldMissing, format!("spec.target.template.{key} {what}"))
+        }
         LayoutError::Malformed(key) => (
             Reason::TypeMismatch,
             format!(

@@ -78,6 +78,12 @@ pub(super) fn may_be_locked(comment: Option<&str>) -> bool {
     comment.and_then(|comment| read(comment).1).is_some_and(|mark| mark.state != State::InForce)
 }
 
+/// Whether the comment says that the user has this version, or a later one that was not withdrawn from it.
+pub(super) fn has_it_or_later(comment: Option<&str>, fence: &Fence) -> bool {
+    let in_force = comment.and_then(|comment| read(comment).1).is_some_and(|mark| mark.state == State::InForce);
+    in_force && matches!(fence.standing(comment), Standing::This | Standing::Later)
+}
+
 /// The text of others in a comment, before the mark.
 pub(super) fn text_of_others(comment: &str) -> &str {
     read(comment).0

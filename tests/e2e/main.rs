@@ -19,6 +19,7 @@ mod operator;
 mod pages;
 mod poison;
 mod policy;
+mod policy_of_rotation;
 mod proxy;
 mod recipes;
 mod recorded;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -15,6 +15,7 @@ use testkit::{pause, until};
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};
 use crate::stage::Stage;
+use crate::{helped, rollout};
 
 /// Takes the rights beyond the namespace away, and gives those of the chart with `namespaces`.
 async fn restrict(stage: &Stage) -> Result<Applied> {
@@ -97,6 +98,8 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     .await?;
     stage.rotate("own", "first").await?;
     stage.rotate("own", "second").await?;
+    rollout::tell(&stage).await.context("rollout")?;
+    helped::tell(&stage).await.context("another object")?;
     stage.objects().delete("own", &DeleteParams::default()).await?;
     until("the object is gone", async || Ok(stage.objects().get_opt("own").await?.is_none().then_some(()))).await?;
     ensure!(stage.secrets().get_opt("own").await?.is_some(), "its Secret stays");

@@ -46,7 +46,14 @@ pub(crate) fn valid() -> Vec<Value> {
         json!({
             "value": {"plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32}},
             "rotation": {"automaticallyAfterDays": 30},
-            "target": {"wholeValueKey": "a"},
+            "target": {
+                "wholeValueKey": "a",
+                "template": {
+                    "url": "postgres://{{ username }}:{{ password|urlencode }}@db/{{ fields['a-b'].c[0] | default(\"d\") }}?a={b}",
+                    "file.ini": "{{\n document | replace( 'a' , '' ) | indent(4) | b64encode | tojson | trim | upper | lower\n}}\n{",
+                    "braces": "{{ '{{' }} } { a }}",
+                },
+            },
         }),
         json!({"value": {"plainText": {"type": "Bytes", "length": 32, "encoding": "Hex"}}}),
         json!({"rotation": {

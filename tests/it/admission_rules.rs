@@ -259,6 +259,13 @@ fn target() -> Vec<(Value, &'static str)> {
         (of(json!({"versionStage": "AWSPENDING"})), "spec.target.versionStage"),
         (of(json!({"versionStage": "rotated-secrets/2"})), "spec.target.versionStage"),
         (of(json!({"wholeValueKey": "a b"})), "wholeValueKey"),
+        (of(json!({"template": {"a b": "x"}})), "spec.target.template"),
+        (of(json!({"template": {"a": "{% if b %}"}})), "spec.target.template"),
+        (of(json!({"template": {"a": "{{ b + c }}"}})), "spec.target.template"),
+        (of(json!({"template": {"a": "{{ b | safe }}"}})), "spec.target.template"),
+        (of(json!({"template": {"a": "{{ b"}})), "spec.target.template"),
+        (of(json!({"template": {"a": "b"}, "keys": {"a": "password"}})), "declared twice"),
+        (of(json!({"template": {"a": "b"}, "wholeValueKey": "a"})), "declared twice"),
     ]
 }
 

@@ -45,7 +45,9 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/pull-secret.yaml"),
         include_str!("../../examples/managed-by-rds.yaml"),
         include_str!("../../examples/quota.yaml"),
+        include_str!("../../examples/connection-string.yaml"),
         include_str!("../../examples/namespace-annotations-policy.yaml"),
+        include_str!("../../examples/rotation-policy.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
         assert!(!applied.objects.is_empty());

@@ -63,6 +63,6 @@ async fn an_example_that_needs_nothing_is_ready_on_the_first_day() -> Result<()>
             ready.push(object);
         }
     }
-    assert_eq!(ready, ["api-key", "db-admin", "office-hours", "pinned", "signing-key", "ssh-deploy-key"]);
+    assert_eq!(ready, ["api-key", "connection-string", "db-admin", "office-hours", "pinned", "signing-key", "ssh-deploy-key"]);
     Ok(())
 }

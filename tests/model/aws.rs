@@ -16,6 +16,8 @@ pub(crate) type Password = u8;
 /// A version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
+    /// Which of the users it is for.
+    pub(crate) user: usize,
     pub(crate) password: Password,
     pub(crate) created: Timestamp,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Secret {
 impl Secret {
     pub(crate) fn new(now: Timestamp, tags: BTreeMap<String, String>) -> Self {
         let first = VersionId::from("11111111-1111-4111-8111-111111111111");
-        let version = Version { password: 0, created: now };
+        let version = Version { user: 0, password: 0, created: now };
         Self {
             versions: BTreeMap::from([(first.clone(), version)]),
             labels: BTreeMap::from([(AWSCURRENT.to_owned(), first)]),
@@ -45,21 +47,17 @@ impl Secret {
         self.labels.get(label)
     }
 
-    pub(crate) fn password(&self, version: &VersionId) -> Option<Password> {
-        self.versions.get(version).map(|version| version.password)
-    }
-
     pub(crate) fn current(&self) -> Option<&VersionId> {
         self.labelled(AWSCURRENT)
     }
 
     /// `PutSecretValue`. `false`: AWS has the version. A label moves from any other version; that of a version which another
     /// rotation staged goes away with a new current version.
-    pub(crate) fn put(&mut self, version: &VersionId, password: Password, labels: &[&str], now: Timestamp) -> bool {
+    pub(crate) fn put(&mut self, version: &VersionId, (user, password): (usize, Password), labels: &[&str], now: Timestamp) -> bool {
         if self.versions.contains_key(version) {
             return false;
         }
-        self.versions.insert(version.clone(), Version { password, created: now });
+        self.versions.insert(version.clone(), Version { user, password, created: now });
         for label in labels {
             if *label == AWSCURRENT {
                 self.make_current(version);

@@ -16,13 +16,16 @@ use stateright::{Model, Property};
 
 use crate::aws::Secret;
 use crate::rules;
-use crate::state::{Budget, Reconcile, Shown, World};
+use crate::server::Server;
+use crate::state::{Budget, Process, Read, Reconcile, Shown, Who, World};
 use crate::steps::carry_out;
 
 /// After so much time no read is old and no backoff runs. The next rotation by schedule is later than all of it.
 const HOURS: SignedDuration = SignedDuration::from_hours(2);
 const UID: &str = "9e5d0c6a-6d0e-4d8a-9f0e-3c0f6f3d2b11";
 const START: i64 = 1_800_000_000;
+/// The version that another client puts.
+pub(crate) const FOREIGN: &str = "22222222-2222-4222-8222-222222222222";
 
 /// A mechanism that the modelled operator lacks, to see that the rules notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +40,39 @@ pub(crate) enum Missing {
     Verify,
     /// A version is abandoned in AWS only.
     Undo,
+    /// AWS does not keep the version that was abandoned last.
+    Abandoned,
+    /// `AWSCURRENT` moves from whichever version has it.
+    Swap,
+    /// No mark keeps an older version out.
+    Mark,
+}
+
+/// Whose password changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// One user.
+    One,
+    /// Two that take turns.
+    Two,
 }
 
 /// What may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    /// The operator reads and decides. AWS may answer with an old state.
+    /// A process reads and decides. AWS may answer with an old state.
     Read {
+        /// Which one.
+        who: Who,
         /// It does.
         old: bool,
     },
-    /// The operator does what it decided.
-    Act,
-    /// The same, and the new password does not work.
-    Fail,
+    /// A process does what it decided.
+    Act(Who),
+    /// It stages a version whose password does not work.
+    Fail(Who),
+    /// Another process becomes the leader. The one before does not know.
+    Depose,
     /// The operator stops. A new process goes on.
     Crash,
     /// Another client puts a value.
@@ -66,44 +88,62 @@ pub(crate) enum Action {
 /// An operator with one object, and what may happen to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
+    /// Whose password changes.
+    pub(crate) users: Users,
     /// How often what may happen.
     pub(crate) budget: Budget,
     /// What the operator lacks.
     pub(crate) missing: Option<Missing>,
+    /// The object without a status.
+    declared: RotatedSecret,
+    policy: Policy,
 }
 
 impl Machine {
-    fn object(world: &World) -> RotatedSecret {
-        let spec = json!({
+    pub(crate) fn new(users: Users, budget: Budget, missing: Option<Missing>) -> Self {
+        let mut spec = json!({
             "aws": {"adoptionPolicy": "IfTagged"},
             "value": {"data": {"username": "app"}, "generate": {"password": {}}},
             "rotation": {"schedule": "rate(90 days)", "postgres": {"host": "db", "database": "app", "checkInterval": "0s"}},
         });
-        let mut object = RotatedSecret::new("app", serde_json::from_value(spec).expect("a spec"));
-        object.metadata = ObjectMeta {
+        if users == Users::Two {
+            spec["rotation"]["postgres"]["users"] = json!("AlternatingUsers");
+            spec["rotation"]["postgres"]["adminRef"] = json!({"name": "admin"});
+        }
+        let mut declared = RotatedSecret::new("app", serde_json::from_value(spec).expect("a spec"));
+        declared.metadata = ObjectMeta {
             name: Some("app".to_owned()),
             namespace: Some("shop".to_owned()),
             uid: Some(UID.to_owned()),
             generation: Some(1),
-            annotations: (world.request > 0).then(|| [(ROTATE.to_owned(), world.request.to_string())].into()),
             ..ObjectMeta::default()
         };
-        object.status = Some(world.status.value.clone());
+        let policy = Policy { max_adoption: AwsAdoptionPolicy::Always, ..Policy::lenient(&declared) };
+        Self { users, budget, missing, declared, policy }
+    }
+
+    /// The object as a process has read it.
+    fn object(&self, world: &World, read: Option<&Read>) -> RotatedSecret {
+        let (status, request) = read.map_or((&world.status.value, world.request), |read| (&read.status, read.request));
+        let mut object = self.declared.clone();
+        object.metadata.annotations = (request > 0).then(|| [(ROTATE.to_owned(), request.to_string())].into());
+        object.status = Some(status.clone());
         object
     }
 
-    fn policy() -> Policy {
-        Policy {
-            max_adoption: AwsAdoptionPolicy::Always,
-            ..Policy::lenient(&RotatedSecret::new("app", serde_json::from_value(json!({})).expect("a spec")))
-        }
-    }
-
     /// What the operator sees, by its own comparison.
-    fn observe(&self, world: &World, object: &RotatedSecret, want: &Desired, journal: &Journal, aws: &Secret) -> Observation {
+    fn observe(
+        &self,
+        world: &World,
+        met: Option<&(VersionId, Timestamp)>,
+        object: &RotatedSecret,
+        want: &Desired,
+        journal: &Journal,
+        aws: &Secret,
+    ) -> Observation {
         let mut status = status::read(object, world.now);
         if let Some(announced) = &mut status.staging.announced {
-            let met = world.met.as_ref().filter(|(version, _)| *version == announced.version).map_or(world.now, |(_, met)| *met);
+            let met = met.filter(|(version, _)| *version == announced.version).map_or(world.now, |(_, met)| *met);
             status.staging.met = Some(met).filter(|_| self.missing != Some(Missing::Hold));
             if self.missing == Some(Missing::From) {
                 announced.from = None;
@@ -115,7 +155,7 @@ impl Machine {
             intact: true,
             written: Some(mirror.written),
             changed: Some(mirror.changed),
-            revision: Some(mirror.written.to_string()),
+            revision: Some(mirror.revision.to_string()),
             ..MirrorFacts::default()
         });
         let mut facts = Facts { finalizer: world.finalizer, secret: Some(aws.described()), mirror, ..Facts::default() };
@@ -132,31 +172,51 @@ impl Machine {
         }
     }
 
-    fn read(&self, world: &mut World, old: bool) {
-        let object = Self::object(world);
-        let want = Desired::parse(&object, &Self::policy()).expect("the spec is valid");
-        let mut reconcile = world.reconcile.take().map_or_else(
-            || Reconcile { journal: Journal::holding(status::waits(&object, world.now).steps), next: None, old: false },
-            |reconcile| reconcile.value,
-        );
+    fn read(&self, world: &mut World, who: Who, old: bool) {
+        let now = world.now;
+        let begun = world.process(who).reconcile.take().map(|reconcile| reconcile.value);
+        let object = self.object(world, begun.as_ref().and_then(|begun| begun.before.as_ref()));
+        let want = Desired::parse(&object, &self.policy).expect("the spec is valid");
+        let mut reconcile = begun.unwrap_or_else(|| Reconcile {
+            journal: Journal::holding(status::waits(&object, now).steps),
+            next: None,
+            old: false,
+            mirror: None,
+            before: None,
+        });
         reconcile.old |= old;
-        if let Some(announced) = &world.status.value.staged
-            && world.met.as_ref().is_none_or(|(version, _)| version.as_str() != announced.version_id)
+        reconcile.mirror = world.mirror.as_ref().map(|mirror| mirror.revision);
+        let met = &mut world.process(who).met;
+        if let Some(announced) = object.status.as_ref().and_then(|status| status.staged.as_ref())
+            && met.as_ref().is_none_or(|(version, _)| version.as_str() != announced.version_id)
         {
-            world.met = Some((VersionId::from(announced.version_id.as_str()), world.now));
+            *met = Some((VersionId::from(announced.version_id.as_str()), now));
         }
+        let met = met.clone();
         let aws = if old { &world.earlier } else { &world.aws };
-        let seen = self.observe(world, &object, &want, &reconcile.journal, aws);
-        match plan(&want, &seen, world.now) {
+        let seen = self.observe(world, met.as_ref(), &object, &want, &reconcile.journal, aws);
+        match plan(&want, &seen, now) {
             Next::Do(step) => {
                 reconcile.next = Some(step);
-                world.reconcile = Some(Shown::new(reconcile));
+                world.process(who).reconcile = Some(Shown::new(reconcile));
             }
-            Next::Rest(assessment) => Self::report(world, &object, &want, seen, assessment, &reconcile),
+            Next::Rest(assessment) => {
+                Self::report(world, who, &object, &want, seen, assessment, &reconcile);
+                // It is not the leader, so it begins no other reconcile.
+                world.late = world.late.take().filter(|_| who == Who::Leader);
+            }
         }
     }
 
-    fn report(world: &mut World, object: &RotatedSecret, want: &Desired, seen: Observation, assessment: Assessment, reconcile: &Reconcile) {
+    fn report(
+        world: &mut World,
+        who: Who,
+        object: &RotatedSecret,
+        want: &Desired,
+        seen: Observation,
+        assessment: Assessment,
+        reconcile: &Reconcile,
+    ) {
         let journal = &reconcile.journal;
         let attempts = Attempts {
             failed: journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
@@ -167,25 +227,33 @@ impl Machine {
         let idle = journal.entries().is_empty() && !reconcile.old && assessment.wake().is_none_or(|wake| wake > world.now + HOURS);
         let outcome = Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists: None };
         let after = status::write(object, Some(want), &outcome, &attempts, world.now);
-        world.at_rest = idle && after == world.status.value;
-        if after != world.status.value {
+        // A process that is late says nothing of the leader.
+        world.at_rest = if who == Who::Leader { idle && after == world.status.value } else { world.at_rest };
+        // The API server refuses to write over a newer object.
+        if reconcile.before.is_none() && after != world.status.value {
+            if who == Who::Late {
+                world.disturb();
+            }
+            world.object_changes();
             world.status = Shown::new(after);
-            world.tick();
         }
-        world.reconcile = None;
     }
 
-    fn act(&self, world: &mut World, fails: bool) {
-        let Some(mut reconcile) = world.reconcile.take().map(|reconcile| reconcile.value) else { return };
+    fn act(&self, world: &mut World, who: Who, fails: bool) {
+        let Some(mut reconcile) = world.process(who).reconcile.take().map(|reconcile| reconcile.value) else { return };
         let Some(step) = reconcile.next.take() else { return };
-        if let (true, Step::Verify { version }) = (fails, &step) {
+        if who == Who::Late {
+            world.disturb();
+        }
+        if let (true, Step::Put { version, .. }) = (fails, &step) {
             world.broken = Some(version.clone());
         }
         // A conflict ends the reconcile, and the next one reads again.
-        if let Some(effect) = carry_out(world, &step, self.missing) {
+        if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {
             reconcile.journal.record(step, effect);
-            world.reconcile = Some(Shown::new(reconcile));
-            world.tick();
+            world.process(who).reconcile = Some(Shown::new(reconcile));
+        } else {
+            world.late = world.late.take().filter(|_| who == Who::Leader);
         }
     }
 
@@ -197,15 +265,16 @@ impl Machine {
             now,
             aws: secret.clone(),
             earlier: secret,
-            server: 0,
+            server: Server::new(),
             mirror: None,
             finalizer: false,
             request: 0,
             status: Shown::new(RotatedSecretStatus::default()),
-            reconcile: None,
-            met: None,
+            leader: Process::default(),
+            late: None,
             broken: None,
             chosen: None,
+            applied_late: false,
             aside: false,
             at_rest: false,
             calm: false,
@@ -217,9 +286,9 @@ impl Machine {
                 world.pass_hours();
                 return world;
             }
-            match world.reconcile.as_ref().and_then(|reconcile| reconcile.value.next.as_ref()) {
-                Some(_) => self.act(&mut world, false),
-                None => self.read(&mut world, false),
+            match world.next_step(Who::Leader) {
+                Some(_) => self.act(&mut world, Who::Leader, false),
+                None => self.read(&mut world, Who::Leader, false),
             }
         }
         panic!("the object does not settle: {world:?}")
@@ -227,6 +296,7 @@ impl Machine {
 }
 
 impl World {
+    /// Only a new version takes time, so that the order of other events makes no other state.
     pub(crate) fn tick(&mut self) {
         self.now += SignedDuration::from_secs(1);
     }
@@ -236,11 +306,12 @@ impl World {
         self.earlier = self.aws.clone();
         self.calm = true;
         self.at_rest = false;
+        // A reconcile has three minutes.
+        self.late = None;
     }
 
-    /// Something else than the operator acts.
+    /// Something else than the leader acts.
     fn disturb(&mut self) {
-        self.tick();
         self.calm = false;
         self.at_rest = false;
     }
@@ -262,24 +333,31 @@ impl Model for Machine {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         let left = &world.left;
-        match world.reconcile.as_ref().and_then(|reconcile| reconcile.value.next.as_ref()) {
-            Some(step) => {
-                actions.push(Action::Act);
-                if left.broken > 0 && matches!(step, Step::Verify { .. }) {
-                    actions.push(Action::Fail);
+        let processes = [Some(Who::Leader), world.late.as_ref().map(|_| Who::Late)];
+        for who in processes.into_iter().flatten() {
+            match world.next_step(who) {
+                Some(step) => {
+                    actions.push(Action::Act(who));
+                    if left.broken > 0 && matches!(step, Step::Put { version, .. } if !world.aws.versions.contains_key(version)) {
+                        actions.push(Action::Fail(who));
+                    }
+                    continue;
                 }
+                None if world.at_rest && who == Who::Leader => {}
+                None => actions.push(Action::Read { who, old: false }),
             }
-            None if world.at_rest => {}
-            None => actions.push(Action::Read { old: false }),
+            if left.old_reads > 0 && world.aws != world.earlier {
+                actions.push(Action::Read { who, old: true });
+            }
         }
-        let reads = world.reconcile.as_ref().is_none_or(|reconcile| reconcile.value.next.is_none());
+        let leader = &world.leader;
         let may = [
-            (reads && left.old_reads > 0 && world.aws != world.earlier, Action::Read { old: true }),
-            (left.crashes > 0 && (world.reconcile.is_some() || world.met.is_some()), Action::Crash),
+            (left.crashes > 0 && (leader.reconcile.is_some() || leader.met.is_some()), Action::Crash),
+            (left.replicas > 0 && world.late.is_none() && world.next_step(Who::Leader).is_some(), Action::Depose),
             (left.others > 0, Action::Put),
             (left.others > 0 && world.aws.labelled(AWSPREVIOUS).is_some(), Action::Move),
             (left.requests > 0, Action::Request),
-            (left.waits > 0 && world.reconcile.is_none() && !world.calm, Action::Wait),
+            (left.waits > 0 && leader.reconcile.is_none() && !world.calm, Action::Wait),
         ];
         actions.extend(may.into_iter().filter(|(may, _)| *may).map(|(_, action)| action));
     }
@@ -287,26 +365,32 @@ impl Model for Machine {
     fn next_state(&self, before: &World, action: Action) -> Option<World> {
         let mut world = before.clone();
         match action {
-            Action::Read { old } => {
+            Action::Read { who, old } => {
                 world.left.old_reads -= u8::from(old);
-                self.read(&mut world, old);
+                self.read(&mut world, who, old);
             }
-            Action::Act => self.act(&mut world, false),
-            Action::Fail => {
+            Action::Act(who) => self.act(&mut world, who, false),
+            Action::Fail(who) => {
                 world.left.broken -= 1;
-                self.act(&mut world, true);
+                self.act(&mut world, who, true);
             }
             Action::Crash => {
                 world.left.crashes -= 1;
                 world.disturb();
-                (world.reconcile, world.met) = (None, None);
+                world.leader = Process::default();
+            }
+            Action::Depose => {
+                world.left.replicas -= 1;
+                world.disturb();
+                world.late = Some(std::mem::take(&mut world.leader));
             }
             Action::Put => {
                 world.left.others -= 1;
                 world.choose();
-                let version = VersionId::from("22222222-2222-4222-8222-222222222222");
+                let version = VersionId::from(FOREIGN);
                 world.passwords += 1;
-                world.aws.put(&version, world.passwords, &[AWSCURRENT], world.now);
+                world.tick();
+                world.aws.put(&version, (0, world.passwords), &[AWSCURRENT], world.now);
                 world.chosen = world.chosen.take().map(|_| version);
             }
             Action::Move => {
@@ -318,6 +402,7 @@ impl Model for Machine {
             }
             Action::Request => {
                 world.left.requests -= 1;
+                world.object_changes();
                 world.request += 1;
                 world.chosen = None;
                 world.disturb();

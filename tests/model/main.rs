@@ -5,7 +5,8 @@
 //! own code. Modelled are AWS (labels of versions), the server (which password it accepts) and the effect of each step.
 //!
 //! A process reads, decides, and acts later; anything may happen in between. When nothing is left to do, it writes the
-//! status. A crash forgets what the process did in this reconcile.
+//! status. A crash forgets what the process did in this reconcile. A leader can be replaced while it is about to act: it goes
+//! on beside the new one with the object that it has read, until its reconcile ends.
 //!
 //! `MODEL_STATES=10000000 cargo test --test model -- --ignored --nocapture` searches much more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
@@ -13,59 +14,98 @@
 mod aws;
 mod machine;
 mod rules;
+mod server;
 mod state;
 mod steps;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use self::machine::{Machine, Missing};
+use self::machine::{Machine, Missing, Users};
 use self::rules::ENDS;
 use self::state::Budget;
 
 /// One rotation, and hours after it.
-const ONE: Budget = Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, broken: 0, waits: 1 };
+const ONE: Budget = Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, broken: 0, waits: 1, replicas: 0 };
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-#[test]
-fn in_every_order_of_events_the_server_accepts_a_version_that_aws_keeps() {
-    for budget in [
-        Budget { crashes: 2, ..ONE },
-        Budget { crashes: 1, others: 1, ..ONE },
-        Budget { crashes: 1, broken: 1, ..ONE },
-        Budget { crashes: 1, old_reads: 1, ..ONE },
-        Budget { requests: 2, others: 1, ..ONE },
-    ] {
-        let checker = Machine { budget, missing: None }.checker().threads(threads()).spawn_bfs().join();
-        println!("{budget:?}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
+/// Searches all that can happen within these budgets.
+fn search(users: Users, budgets: &[Budget]) {
+    for budget in budgets {
+        let checker = Machine::new(users, *budget, None).checker().threads(threads());
+        let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        println!("{users:?} {budget:?}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
         checker.assert_properties();
     }
 }
 
 #[test]
-#[ignore = "takes minutes"]
-fn in_so_many_states_as_the_variable_says_the_rules_hold() {
+fn in_every_order_of_events_the_server_accepts_a_version_that_aws_keeps() {
+    let budgets = [
+        Budget { crashes: 2, ..ONE },
+        Budget { crashes: 1, others: 1, ..ONE },
+        Budget { crashes: 1, broken: 1, ..ONE },
+        Budget { crashes: 1, old_reads: 1, ..ONE },
+        Budget { requests: 2, others: 1, ..ONE },
+    ];
+    search(Users::One, &budgets);
+}
+
+#[test]
+fn a_late_process_beside_the_leader_breaks_no_rule() {
+    search(Users::One, &[Budget { replicas: 1, ..ONE }, Budget { replicas: 1, broken: 1, ..ONE }]);
+}
+
+#[test]
+fn of_two_users_the_one_that_pods_have_logs_in_at_every_moment() {
+    let budgets = [
+        Budget { crashes: 1, requests: 2, ..ONE },
+        Budget { crashes: 1, broken: 1, ..ONE },
+        Budget { replicas: 1, ..ONE },
+        Budget { replicas: 1, broken: 1, ..ONE },
+    ];
+    search(Users::Two, &budgets);
+}
+
+/// Searches so many states as the variable says.
+fn search_many(users: Users, budget: Budget) {
     let states = std::env::var("MODEL_STATES").map_or(1_000_000, |states| states.parse().unwrap());
-    let budget = Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, broken: 1, waits: 2 };
-    let checker = Machine { budget, missing: None }.checker().threads(threads()).target_state_count(states).spawn_dfs().join();
-    println!("{} states, {} of them different, depth {}", checker.state_count(), checker.unique_state_count(), checker.max_depth());
+    let checker = Machine::new(users, budget, None).checker().threads(threads()).target_state_count(states).spawn_dfs().join();
+    let (all, different) = (checker.state_count(), checker.unique_state_count());
+    println!("{users:?}: {all} states, {different} of them different, depth {}", checker.max_depth());
     for (rule, path) in checker.discoveries() {
         assert_eq!(rule, ENDS, "{path}");
     }
 }
 
 #[test]
+#[ignore = "takes minutes"]
+fn in_so_many_states_as_the_variable_says_the_rules_hold() {
+    search_many(Users::One, Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, broken: 1, waits: 2, replicas: 1 });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn of_two_users_the_rules_hold_in_so_many_states_too() {
+    search_many(Users::Two, Budget { crashes: 2, old_reads: 2, others: 0, requests: 2, broken: 1, waits: 2, replicas: 1 });
+}
+
+#[test]
 fn without_one_of_its_mechanisms_the_protocol_fails() {
-    for (missing, budget) in [
-        (Missing::Label, Budget { others: 1, ..ONE }),
-        (Missing::Hold, Budget { crashes: 1, old_reads: 2, requests: 2, ..ONE }),
-        (Missing::From, Budget { others: 1, requests: 2, waits: 2, ..ONE }),
-        (Missing::Verify, Budget { broken: 1, ..ONE }),
-        (Missing::Undo, Budget { broken: 1, ..ONE }),
+    let one = |missing, budget| (Users::One, missing, budget);
+    for (users, missing, budget) in [
+        (Users::Two, Missing::Mark, Budget { replicas: 1, broken: 1, requests: 2, waits: 0, ..ONE }),
+        one(Missing::Label, Budget { others: 1, ..ONE }),
+        one(Missing::Hold, Budget { crashes: 1, old_reads: 2, requests: 2, ..ONE }),
+        one(Missing::From, Budget { others: 1, requests: 2, waits: 2, ..ONE }),
+        one(Missing::Verify, Budget { broken: 1, ..ONE }),
+        one(Missing::Undo, Budget { broken: 1, ..ONE }),
+        one(Missing::Abandoned, Budget { replicas: 1, broken: 1, ..ONE }),
+        one(Missing::Swap, Budget { replicas: 1, others: 1, ..ONE }),
     ] {
-        let checker = Machine { budget, missing: Some(missing) }.checker().threads(threads());
+        let checker = Machine::new(users, budget, Some(missing)).checker().threads(threads());
         let found = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
         let broken: Vec<&str> = found.discoveries().into_keys().filter(|rule| *rule != ENDS).collect();
         println!("without {missing:?}: {broken:?} in {} states", found.unique_state_count());

@@ -1,9 +1,9 @@
 //! What must hold, whatever happens.
 
-use rotated_secrets::api::{AWSPENDING, STAGED_LABEL};
+use rotated_secrets::api::{ABANDONED_LABEL, AWSPENDING, STAGED_LABEL};
 use stateright::Property;
 
-use crate::machine::Machine;
+use crate::machine::{FOREIGN, Machine, Users};
 use crate::state::World;
 
 /// What sometimes holds: otherwise the model does nothing.
@@ -11,14 +11,19 @@ pub(crate) const ENDS: &str = "a rotation ends";
 
 pub(crate) fn all() -> Vec<Property<Machine>> {
     vec![
-        Property::always("what the server accepts has a label in AWS", |_, world| accepted_is_labelled(world)),
+        Property::always("what the server accepts has a label in AWS", |machine: &Machine, world| {
+            accepted_is_labelled(machine.users, world)
+        }),
+        Property::always("of two users, the one that pods have logs in", |machine: &Machine, world| pods_log_in(machine.users, world)),
         Property::always("a version that does not work is never current", |_, world| !broken_is_current(world)),
-        Property::always("at rest, the Secret and the server have the current version", |_, world| !at_rest(world) || agrees(world)),
+        Property::always("at rest, the Secret and the server have the current version", |machine: &Machine, world| {
+            !at_rest(world) || agrees(machine.users, world)
+        }),
         Property::always("at rest, no version is on its way", |_, world| !at_rest(world) || nothing_is_staged(world)),
         Property::always("at rest, the version that another client chose is current", |_, world| {
             !at_rest(world) || world.chosen.is_none() || world.chosen.as_ref() == world.aws.current()
         }),
-        Property::sometimes(ENDS, |_, world| at_rest(world) && world.server > 0),
+        Property::sometimes(ENDS, |_, world| at_rest(world) && world.server.accepted.iter().flatten().any(|password| *password > 0)),
     ]
 }
 
@@ -26,18 +31,33 @@ fn at_rest(world: &World) -> bool {
     world.at_rest && world.calm
 }
 
-fn accepted_is_labelled(world: &World) -> bool {
-    world.aws.labels.values().any(|version| world.aws.password(version) == Some(world.server))
+/// With two users, the one that is not in use keeps the password that it had two versions ago.
+fn accepted_is_labelled(users: Users, world: &World) -> bool {
+    users == Users::Two || world.aws.labels.values().any(|version| world.server.accepts(&world.aws, version))
+}
+
+/// One user has one password, so pods may have the one before for a moment. Of two users, the one in use keeps its password.
+/// What another client put is not in the server.
+fn pods_log_in(users: Users, world: &World) -> bool {
+    let Some(mirror) = &world.mirror else { return true };
+    users == Users::One || mirror.version.as_str() == FOREIGN || world.server.accepts(&world.aws, &mirror.version)
+}
+
+/// One user has no mark that keeps a late process out, so that one may apply a version after the leader abandoned it. The check
+/// of the target tells, and the next rotation logs in with that version, which AWS keeps for that.
+fn has_what_was_abandoned(users: Users, world: &World) -> bool {
+    let abandoned = world.aws.labelled(ABANDONED_LABEL);
+    users == Users::One && world.applied_late && abandoned.is_some_and(|version| world.server.accepts(&world.aws, version))
 }
 
 fn broken_is_current(world: &World) -> bool {
     world.broken.is_some() && world.broken.as_ref() == world.aws.current()
 }
 
-fn agrees(world: &World) -> bool {
+fn agrees(users: Users, world: &World) -> bool {
     let Some(current) = world.aws.current() else { return false };
     let mirrored = world.mirror.as_ref().is_some_and(|mirror| mirror.version == *current);
-    mirrored && (world.aside || world.aws.password(current) == Some(world.server))
+    mirrored && (world.aside || world.server.accepts(&world.aws, current) || has_what_was_abandoned(users, world))
 }
 
 fn nothing_is_staged(world: &World) -> bool {

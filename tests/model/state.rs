@@ -10,6 +10,7 @@ use rotated_secrets::step::Step;
 use rotated_secrets::version_id::VersionId;
 
 use crate::aws::{Password, Secret};
+use crate::server::Server;
 
 /// How often something may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,32 @@ pub(crate) struct Budget {
     pub(crate) broken: u8,
     /// Hours pass.
     pub(crate) waits: u8,
+    /// Another process becomes the leader, and the one before goes on with its reconcile.
+    pub(crate) replicas: u8,
+}
+
+/// A process of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// The leader.
+    Leader,
+    /// The leader before, which ends with its reconcile.
+    Late,
+}
+
+/// What a process of the operator has in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Process {
+    pub(crate) reconcile: Option<Shown<Reconcile>>,
+    /// When it met the record of a version, or last tried to stage it.
+    pub(crate) met: Option<(VersionId, Timestamp)>,
+}
+
+/// The object as a process read it, if it changed since then.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) status: RotatedSecretStatus,
+    pub(crate) request: u8,
 }
 
 /// A value that is compared and hashed by its `Debug` text.
@@ -68,6 +95,7 @@ pub(crate) struct Mirror {
     pub(crate) version: VersionId,
     pub(crate) written: Timestamp,
     pub(crate) changed: Timestamp,
+    pub(crate) revision: u8,
 }
 
 /// What a process has done in this reconcile, and what it does next.
@@ -77,6 +105,10 @@ pub(crate) struct Reconcile {
     pub(crate) next: Option<Step>,
     /// A read of this reconcile was old.
     pub(crate) old: bool,
+    /// The revision of the mirror that it read last.
+    pub(crate) mirror: Option<u8>,
+    /// The object that it read, if that one is no longer in the API server.
+    pub(crate) before: Option<Read>,
 }
 
 /// The world.
@@ -86,19 +118,19 @@ pub(crate) struct World {
     pub(crate) aws: Secret,
     /// What an old read shows.
     pub(crate) earlier: Secret,
-    /// The password that the server accepts.
-    pub(crate) server: Password,
+    pub(crate) server: Server,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) finalizer: bool,
     pub(crate) request: u8,
     pub(crate) status: Shown<RotatedSecretStatus>,
-    pub(crate) reconcile: Option<Shown<Reconcile>>,
-    /// When this process met the record of a version, or last tried to stage it.
-    pub(crate) met: Option<(VersionId, Timestamp)>,
+    pub(crate) leader: Process,
+    pub(crate) late: Option<Process>,
     /// A version whose password does not work in the server.
     pub(crate) broken: Option<VersionId>,
     /// The version that another client chose while one was on its way.
     pub(crate) chosen: Option<VersionId>,
+    /// A late process made the server accept a version that the leader had abandoned.
+    pub(crate) applied_late: bool,
     /// Another client changed AWS while nothing was on its way: the server does not have that value.
     pub(crate) aside: bool,
     /// Nothing is left to do, and nothing happened since hours passed.
@@ -107,4 +139,34 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     pub(crate) left: Budget,
     pub(crate) passwords: Password,
+}
+
+impl World {
+    /// This process; a late one that has ended has nothing in memory.
+    pub(crate) fn process(&mut self, who: Who) -> &mut Process {
+        match who {
+            Who::Leader => &mut self.leader,
+            Who::Late => self.late.get_or_insert_default(),
+        }
+    }
+
+    /// The step that a process does next.
+    pub(crate) fn next_step(&self, who: Who) -> Option<&Step> {
+        let process = match who {
+            Who::Leader => Some(&self.leader),
+            Who::Late => self.late.as_ref(),
+        };
+        process.and_then(|process| process.reconcile.as_ref()?.value.next.as_ref())
+    }
+
+    /// The object is about to change: processes that have read it go on with what they read.
+    pub(crate) fn object_changes(&mut self) {
+        let read = Read { status: self.status.value.clone(), request: self.request };
+        for reconcile in [Some(&mut self.leader), self.late.as_mut()].into_iter().flatten().filter_map(|process| process.reconcile.as_mut())
+        {
+            if reconcile.value.before.is_none() {
+                *reconcile = Shown::new(Reconcile { before: Some(read.clone()), ..reconcile.value.clone() });
+            }
+        }
+    }
 }

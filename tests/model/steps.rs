@@ -1,22 +1,30 @@
 //! What each step of the operator does to the world.
 
 use rotated_secrets::api::condition::{ConditionType, Reason};
-use rotated_secrets::api::{ABANDONED_LABEL, AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
+use rotated_secrets::api::{ABANDONED_LABEL, AWSCURRENT, AWSPENDING, STAGED_LABEL};
 use rotated_secrets::backoff::Class;
 use rotated_secrets::failure::{Failed, Failure};
 use rotated_secrets::journal::Effect;
 use rotated_secrets::step::{Stage, Step};
 use rotated_secrets::version_id::VersionId;
 
-use crate::machine::Missing;
-use crate::state::{Mirror, World};
+use crate::machine::{Missing, Users};
+use crate::server::Answer;
+use crate::state::{Mirror, Who, World};
 
 fn failed(aspect: ConditionType, class: Class, reason: Reason) -> Effect {
     Effect::Failed(Failed { aspect, failure: Failure { class, reason, message: String::new() } })
 }
 
-/// Carries out a step. `None`: AWS says that a label moved, so the reconcile ends and begins again.
-pub(crate) fn carry_out(world: &mut World, step: &Step, missing: Option<Missing>) -> Option<Effect> {
+/// Carries out a step. `None`: AWS or the API server says that something changed, so the reconcile ends and begins again.
+/// `seen`: the revision of the mirror that the process read.
+pub(crate) fn carry_out(
+    world: &mut World,
+    who: Who,
+    (users, missing): (Users, Option<Missing>),
+    step: &Step,
+    seen: Option<u8>,
+) -> Option<Effect> {
     let now = world.now;
     let applied = Some(Effect::Applied { at: now });
     match step {
@@ -31,33 +39,44 @@ pub(crate) fn carry_out(world: &mut World, step: &Step, missing: Option<Missing>
             world.aws.tags.retain(|key, _| !keys.contains(key));
             world.aws.changed = now;
         }
-        Step::Put { version, stage, label, .. } => {
+        Step::Put { version, stage, label, predecessor, .. } => {
             let own = if *stage == Stage::Pending { AWSPENDING } else { AWSCURRENT };
             let label = label.as_deref().filter(|_| missing != Some(Missing::Label));
             let labels: Vec<&str> = [Some(own), label].into_iter().flatten().collect();
+            world.tick();
+            let now = world.now;
             let password = world.passwords + 1;
+            let before = predecessor.as_ref().and_then(|before| world.aws.versions.get(before)).map_or(0, |before| before.user);
+            let user = if users == Users::Two { 1 - before } else { before };
             if *stage == Stage::Pending {
-                world.met = Some((version.clone(), now));
+                world.process(who).met = Some((version.clone(), now));
             }
-            if !world.aws.put(version, password, &labels, now) {
+            if !world.aws.put(version, (user, password), &labels, now) {
                 let created = world.aws.versions.get(version).map(|version| version.created)?;
                 return Some(Effect::Exists { created });
             }
             world.passwords = password;
         }
-        Step::Apply { version, from } => return Some(apply(world, version, from)),
+        Step::Apply { version, from } => {
+            if world.server.apply(users, &world.aws, version, from, missing) == Answer::Refused {
+                return Some(failed(ConditionType::Rotated, Class::Denied, Reason::ApplyFailed));
+            }
+            world.applied_late |= world.aws.labelled(ABANDONED_LABEL) == Some(version);
+        }
         Step::Verify { version } => {
-            let works = world.aws.password(version) == Some(world.server) && world.broken.as_ref() != Some(version);
+            let works = world.server.accepts(&world.aws, version) && world.broken.as_ref() != Some(version);
             if !works && missing != Some(Missing::Verify) {
                 return Some(failed(ConditionType::Rotated, Class::Denied, Reason::VerifyFailed));
             }
         }
         Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } => {
-            if !world.aws.move_label(AWSCURRENT, Some(from), Some(to), now) {
+            let holder = world.aws.current().cloned();
+            let from = if missing == Some(Missing::Swap) { holder.as_ref() } else { Some(from) };
+            if !world.aws.move_label(AWSCURRENT, from, Some(to), now) {
                 return None;
             }
         }
-        Step::Abandon { version, current } => return Some(abandon(world, version, current, missing)),
+        Step::Abandon { version, current } => return Some(abandon(world, (users, missing), version, current)),
         Step::Settle { version } => {
             if !world.aws.move_label(AWSPENDING, Some(version), None, now) {
                 return Some(Effect::Absent);
@@ -72,39 +91,25 @@ pub(crate) fn carry_out(world: &mut World, step: &Step, missing: Option<Missing>
             if matches!(step, Step::ReplaceMirror { confirm: true, .. }) && world.aws.current() != Some(version) {
                 return Some(Effect::Absent);
             }
-            world.mirror = Some(Mirror { version: version.clone(), written: now, changed: world.aws.changed });
+            if world.mirror.as_ref().map(|mirror| mirror.revision) != seen {
+                return None;
+            }
+            let revision = seen.unwrap_or_default() + 1;
+            world.mirror = Some(Mirror { version: version.clone(), written: now, changed: world.aws.changed, revision });
         }
         other => unreachable!("no story of this model has the step {other:?}"),
     }
     applied
 }
 
-/// Logs in with one of the passwords that the operator knows, and sets the new one.
-fn apply(world: &mut World, version: &VersionId, from: &VersionId) -> Effect {
-    let known = [Some(version), Some(from), world.aws.labelled(AWSPREVIOUS), world.aws.labelled(ABANDONED_LABEL)];
-    let accepted = known.into_iter().flatten().any(|known| world.aws.password(known) == Some(world.server));
-    match world.aws.password(version).filter(|_| accepted) {
-        Some(password) => {
-            world.server = password;
-            Effect::Applied { at: world.now }
-        }
-        None => failed(ConditionType::Rotated, Class::Denied, Reason::ApplyFailed),
-    }
-}
-
-fn abandon(world: &mut World, version: &VersionId, current: &VersionId, missing: Option<Missing>) -> Effect {
+fn abandon(world: &mut World, (users, missing): (Users, Option<Missing>), version: &VersionId, current: &VersionId) -> Effect {
     let now = world.now;
     let before = world.aws.labelled(ABANDONED_LABEL).cloned();
-    if before.as_ref() != Some(version) {
+    if before.as_ref() != Some(version) && missing != Some(Missing::Abandoned) {
         world.aws.move_label(ABANDONED_LABEL, before.as_ref(), Some(version), now);
     }
-    if missing != Some(Missing::Undo) {
-        let known = [Some(version), Some(current), world.aws.labelled(AWSPREVIOUS)];
-        let accepted = known.into_iter().flatten().any(|known| world.aws.password(known) == Some(world.server));
-        let Some(password) = world.aws.password(current).filter(|_| accepted) else {
-            return failed(ConditionType::Rotated, Class::Denied, Reason::AbandonFailed);
-        };
-        world.server = password;
+    if missing != Some(Missing::Undo) && world.server.undo(users, &world.aws, version, current) == Answer::Refused {
+        return failed(ConditionType::Rotated, Class::Denied, Reason::AbandonFailed);
     }
     for label in [AWSPENDING, STAGED_LABEL] {
         if world.aws.labelled(label) == Some(version) {

@@ -231,7 +231,7 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
     };
     let deleted: Change = |scene| scene.aws().deleted = true;
     let nothing: Change = |_| {};
-    for (name, want, change, ownership, readable) in [
+    let cases = vec![
         ("ours", generated(&json!({})), nothing, Ownership::Ours, true),
         ("former", generated(&json!({})), former, Ownership::Former, true),
         ("adoptable", adoptable, untagged, Ownership::Adoptable, true),
@@ -243,7 +243,8 @@ fn a_value_is_read_only_for_a_secret_that_is_or_may_become_ours_or_is_only_mirro
         ("mirrored only, another cluster's", mirror_only(), abroad, Ownership::Another(Difference::Cluster), false),
         ("mirrored only, another cluster's, listed", mirror_only(), listed, Ownership::Another(Difference::Cluster), true),
         ("mirrored only, scheduled for deletion", mirror_only(), deleted, Ownership::Ours, false),
-    ] {
+    ];
+    for (name, want, change, ownership, readable) in cases {
         let lost = Scene::new(want).with(|scene| scene.status = StatusFacts::default()).with(change);
         if readable {
             assert_eq!(lost.current(), Err(needs("current")), "{name}");

@@ -14,6 +14,8 @@ pub(super) fn recovered(situation: &Situation<'_>, examined: &mut Examined) -> P
     let failed = examined.rollout.as_ref().is_some_and(|news| news.phase == RolloutPhase::Failed && news.version == current.version);
     // A value of another writer is the truth, also if pods cannot use it.
     let ours = current.version.is_derived() && !situation.is_recovery(&current.version);
+    // An emergency replaces a value that leaked.
+    let ours = ours && !situation.is_emergency(&current.version);
     if !asked || !failed || !ours {
         return Proposal::Nothing;
     }

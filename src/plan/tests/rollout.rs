@@ -312,6 +312,27 @@ fn a_workload_that_loses_the_version_again_and_again_is_contested() {
 }
 
 #[test]
+fn a_rollout_that_fails_after_an_emergency_does_not_restore_what_leaked() {
+    for (token, restores) in [("now", true), ("now:emergency", false)] {
+        let version = ids().request(token);
+        let want = Desired { rotate_request: Some(token.to_owned()), emergency: !restores, ..with_rollout(true) };
+        let failed = ReportedRollout { version: version.clone(), ..reported("current", RolloutPhase::Failed, TIMEOUT, 3) };
+        let found = Workload { version: Some(version.clone()), ..workload(None, Pods { available: 0, ..up() }) };
+        let mut world = world(Some(failed), Some(vec![found.clone()]), None, 60);
+        promoted(world.secret.as_mut().unwrap(), &version);
+        world.mirror = mirrored(version.as_str());
+        world.status.mirror.version = Some(version.clone());
+        world.status.history.insert(0, recorded(version.as_str()));
+        world.status.requests.rotate = Some(token.to_owned());
+        let next = run(&want, &mut world, &[found]);
+        let recovery = ids().recovery(&version);
+        let announced =
+            matches!(&next, Next::Rest(Assessment::Examined(examined)) if examined.staging == Some(StagingNews::Announced(recovery)));
+        assert_eq!(announced, restores, "{token}: {next:?}");
+    }
+}
+
+#[test]
 fn the_replaced_version_is_marked_before_the_promotion_if_its_credential_is_retired_later() {
     let version = ids().request("now");
     let request = || Some("now".to_owned());

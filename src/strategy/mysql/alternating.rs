@@ -12,7 +12,7 @@ use super::session::Session;
 use super::single_user::SingleUser;
 use super::sql::literal;
 use super::twin::{self, are_same, usable};
-use crate::strategy::fence::{Standing, State};
+use crate::strategy::fence::{Standing, State, has_it_or_later};
 use crate::strategy::single_user::{self, WRONG};
 use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Undone, Unknown};
 
@@ -130,8 +130,11 @@ impl AlternatingUsers<'_> {
                 if old.user == current.user {
                     return if self.accepts(old).await? { Err(Refused::CannotUndo.into()) } else { Ok(()) };
                 }
-                if !self.accepts(old).await? {
-                    return Ok(());
+                match self.logs_in(old).await {
+                    Ok(false) => return Ok(()),
+                    // The account can be locked, and the server can refuse the operator's address only.
+                    Ok(true) | Err(Problem::Refused(Refused::LoginNotPermitted)) => {}
+                    Err(problem) => return Err(problem),
                 }
                 if !self.logs_in(current).await? {
                     return Err(Refused::NoPasswordAccepted.into());
@@ -337,13 +340,17 @@ impl AlternatingUsers<'_> {
         usable(session, &accounts, self.names(), &hosts).await?;
         let found = hosts.iter().filter_map(|host| accounts.at(&old.user, host));
         let found: Vec<&Account> = found.filter(|account| account.has(old) && !account.locked).collect();
-        if standing(found.iter().copied(), fence) == Standing::Later {
+        if found.iter().flat_map(|account| &account.marks).any(|mark| has_it_or_later(Some(mark), fence)) {
             return Err(Refused::Superseded.into());
         }
         if found.is_empty() {
             return Ok(());
         }
         let names = names_of(&found);
+        // What was withdrawn since then stays withdrawn.
+        if standing(found.iter().copied(), fence) == Standing::Later {
+            return session.run(&format!("ALTER USER {names} ACCOUNT LOCK")).await.map(drop);
+        }
         let mark = Mark::new(self.names(), fence, State::Retired);
         mark.set_before(session, &names).await?;
         session.run(&format!("ALTER USER {names} ACCOUNT LOCK{}", mark.clause(session.dialect))).await?;

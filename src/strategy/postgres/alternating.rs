@@ -6,7 +6,7 @@ use super::session::Session;
 use super::single_user::SingleUser;
 use super::sql::{identifier, literal, verifier};
 use super::twin::{self, Role};
-use crate::strategy::fence::{Standing, State};
+use crate::strategy::fence::{Standing, State, has_it_or_later};
 use crate::strategy::tls::Certificate;
 use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Undone};
 
@@ -261,10 +261,14 @@ impl AlternatingUsers<'_> {
     async fn lock(&self, session: &mut Session, old: &Credential, fence: &Fence) -> Result<(), Problem> {
         let (base, twin) = self.roles(session).await?;
         let Some(role) = (if old.user == self.twin { twin } else { Some(base) }) else { return Ok(()) };
-        if matches!(fence.standing(role.comment.as_deref()), Standing::This | Standing::Later) {
+        let before = role.comment.as_deref();
+        if has_it_or_later(before, fence) {
             return Err(Refused::Superseded.into());
         }
-        self.mark(session, &old.user, &fence.comment(role.comment.as_deref(), State::Retired)).await?;
+        // What was withdrawn since then stays withdrawn.
+        if fence.standing(before) != Standing::Later {
+            self.mark(session, &old.user, &fence.comment(before, State::Retired)).await?;
+        }
         session.run(&format!("ALTER ROLE {} NOLOGIN", identifier(&old.user))).await?;
         session.run("COMMIT").await.map(drop)
     }

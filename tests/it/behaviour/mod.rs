@@ -59,6 +59,7 @@ mod status_writes;
 mod suspend;
 mod target_answer;
 mod targets;
+mod templates;
 mod tenancy;
 mod untrusted;
 mod vanished;

@@ -268,9 +268,12 @@ async fn nothing_is_staged_that_the_server_could_not_accept_and_no_value_is_made
     ensure!(message.contains("spec.value.data.username"), "{message}");
     assert_eq!((stage.versions("app"), scene.pending()), (1, None));
     stage.world.patch("app", json!({"spec": {"value": {"data": {"username": scene.role}}}})).await?;
-    scene.request("now").await?;
+    stage.world.request_rotation("app", "now").await?;
+    for _ in 0..3 {
+        stage.reconcile("app").await?;
+    }
     assert_eq!(stage.versions("app"), 1, "AWS might not show yet that the recorded version is staged");
-    stage.advance(2 * MINUTE);
+    stage.advance(5 * MINUTE);
     stage.settle("app").await?;
     scene.check(2).await?;
 

@@ -67,7 +67,7 @@ fn names() -> Vec<Row> {
         ("secretName at the top", beside("secretName: db"), No(UNKNOWN), "spec.secretName"),
         ("schedule at the top", beside("schedule: rate(30 days)"), No(UNKNOWN), "spec.schedule"),
         ("a field of the value itself", manifest("value:\n  password: {}"), No(UNKNOWN), "spec.value.password"),
-        ("a template", beside("target: {template: {metadata: {}}}"), No(UNKNOWN), "spec.target.template"),
+        ("a template", beside("target: {template: {metadata: {}}}"), No("must be of type string"), "spec.target.template"),
         ("type in small letters", field("type: password"), No("supported values: \"Password\""), "did you mean Password?"),
         ("a type of another tool", field("type: Random"), No("supported values: \"Password\""), "spec.value.generate.password.type"),
         (

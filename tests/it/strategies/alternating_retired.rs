@@ -57,6 +57,20 @@ async fn a_version_is_withdrawn_from_a_locked_user_and_the_next_one_unlocks_it()
 }
 
 #[tokio::test]
+async fn a_user_from_which_a_later_version_was_withdrawn_is_retired_all_the_same() -> Result<()> {
+    let pair = Pair::new("withdrawn")?;
+    let strategy = pair.strategy();
+    assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(2)).await, Ok(Applied::Now));
+    assert_eq!(strategy.undo(&pair.base(THIRD), &version(3), &pair.twin(NEW), None).await, Ok(Undone::Nothing));
+    assert_eq!(strategy.retire(&pair.base(OLD), &pair.twin(NEW), &version(2)).await, Ok(()));
+    assert_eq!(pair.accepted()?, [vec![], vec![NEW]]);
+    assert_eq!(strategy.apply(&pair.base(THIRD), &pair.twin(NEW), &version(3)).await, refused(Refused::Superseded), "it stays withdrawn");
+    assert_eq!(strategy.apply(&pair.base(THIRD), &pair.twin(NEW), &version(4)).await, Ok(Applied::Now));
+    assert_eq!(pair.accepted()?, [vec![THIRD], vec![NEW]]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_the_right_to_change_the_user_it_stays_as_it_is() -> Result<()> {
     let pair = Pair::new("kept")?;
     let strategy = pair.strategy();
