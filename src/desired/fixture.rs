@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::{Delivery, Desired, Kind, Pin, Rotation, Settings, Strategy, Target, TargetServer};
-use crate::api::{SecretType, TlsMode};
+use crate::api::TlsMode;
 use crate::generate::Generator;
 use crate::identity::Session;
 use crate::value::{DeclaredValue, Layout};
@@ -47,7 +47,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         mirror_name: "db-admin".to_owned(),
         target: Some(Target {
             name: "db-admin".to_owned(),
-            layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None, templates: BTreeMap::new() },
+            layout: Layout::default(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             pin: Pin::Current,

@@ -82,7 +82,7 @@ fn the_smallest_object_takes_everything_else_from_its_name_and_the_policy() {
     assert_eq!(want.ids, VersionIds::of(UID));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("db-admin", false));
-    assert_eq!(target.layout, Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None, templates: BTreeMap::new() });
+    assert_eq!(target.layout, Layout::default());
     assert_eq!(target.labels, map(&[("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, BTreeMap::new());
 }
@@ -106,10 +106,7 @@ fn what_the_object_says_comes_before_every_default() {
     assert_eq!(want.value, Some(DeclaredValue::Fields { data: map(&[("username", "admin")]), generate, turns: None }));
     let target = want.target.unwrap();
     assert_eq!((target.name.as_str(), target.retained), ("other", true));
-    assert_eq!(
-        target.layout,
-        Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), whole: None, templates: BTreeMap::new() }
-    );
+    assert_eq!(target.layout, Layout { kind: SecretType::BasicAuth, keys: map(&[("password", "password")]), ..Layout::default() });
     assert_eq!(target.labels, map(&[("team", "shop"), ("app.kubernetes.io/managed-by", "rotated-secrets")]));
     assert_eq!(target.annotations, map(&[("note", "x")]));
 }

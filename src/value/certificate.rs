@@ -74,7 +74,7 @@ mod tests {
 
     fn layout(keys: &[(&str, &str)]) -> Layout {
         let keys = keys.iter().map(|(key, field)| ((*key).to_owned(), (*field).to_owned())).collect();
-        Layout { kind: SecretType::Opaque, keys, whole: None, templates: BTreeMap::new() }
+        Layout { kind: SecretType::Opaque, keys, ..Layout::default() }
     }
 
     #[test]

@@ -18,7 +18,7 @@ type JsonObject = serde_json::Map<String, serde_json::Value>;
 pub type Data = BTreeMap<String, SecretBytes>;
 
 /// Layout of the mirrored Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
     pub kind: SecretType,
     /// Keys of the Secret and their fields. Empty: every field under its own name.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
 use super::payload::{Object, Payload, text_of, wipe};
@@ -20,6 +21,10 @@ pub use parse::ParseError;
 
 /// The most that a template makes, in bytes: Kubernetes stores no larger Secret.
 const LARGEST: usize = 1_048_576;
+
+/// What `urlencode` escapes: everything but letters, digits, `-`, `.`, `_` and `~` (RFC 3986), so that the text can stand in any
+/// part of a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How many bytes the templates of one Secret may read and make on the way, so that they end within milliseconds.
 const WORK: usize = 16 * 1_048_576;
@@ -216,7 +221,7 @@ impl Filter {
         let made = match self {
             Self::Default(_) => return Ok(found),
             Self::B64Encode => STANDARD.encode(text),
-            Self::UrlEncode => url_encode(text),
+            Self::UrlEncode => utf8_percent_encode(text, ESCAPED).to_string(),
             Self::ToJson => match &found.json {
                 Some(json) => json.expose().to_owned(),
                 None => serde_json::Value::from(text).to_string(),
@@ -230,22 +235,6 @@ impl Filter {
         let made = Found::from(made);
         if made.text.len() > LARGEST { Err(TemplateError::TooLarge) } else { Ok(made) }
     }
-}
-
-/// Everything but letters, digits, `-`, `.`, `_` and `~` (RFC 3986), so that it can stand in any part of a URL.
-fn url_encode(text: &str) -> String {
-    let mut made = String::with_capacity(text.len().saturating_mul(3));
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            made.push(char::from(byte));
-        } else {
-            made.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                made.push(char::from_digit(u32::from(digit), 16).unwrap_or_default().to_ascii_uppercase());
-            }
-        }
-    }
-    made
 }
 
 #[cfg(test)]

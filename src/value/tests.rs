@@ -19,7 +19,7 @@ fn rng() -> StdRng {
 }
 
 fn layout(kind: SecretType, keys: &[(&str, &str)]) -> Layout {
-    Layout { kind, keys: map(keys), whole: None, templates: BTreeMap::new() }
+    Layout { kind, keys: map(keys), ..Layout::default() }
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

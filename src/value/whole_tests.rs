@@ -22,14 +22,13 @@ fn the_whole_value_arrives_under_one_key_byte_for_byte() {
         (Opaque, "list", "[1]"),
         (Opaque, "text", "plain"),
     ] {
-        let layout = Layout { kind, keys: BTreeMap::new(), whole: Some(key.to_owned()), templates: BTreeMap::new() };
+        let layout = Layout { kind, whole: Some(key.to_owned()), ..Layout::default() };
         for data in [layout.render(&text(value)), layout.render(&binary(value.as_bytes())), layout.render_whole(&text(value))] {
             let data: Vec<_> = data.unwrap().into_iter().map(|(key, bytes)| (key, bytes.expose().to_vec())).collect();
             assert_eq!(data, [(key.to_owned(), value.as_bytes().to_vec())]);
         }
     }
-    let layout =
-        Layout { kind: DockerConfigJson, keys: BTreeMap::new(), whole: Some(".dockerconfigjson".to_owned()), templates: BTreeMap::new() };
+    let layout = Layout { kind: DockerConfigJson, whole: Some(".dockerconfigjson".to_owned()), ..Layout::default() };
     for refused in ["plain", "[1]", "{\"a\":1e999}", "{\"a\":[{\"b\":-1e400}]}"] {
         assert_eq!(layout.render(&text(refused)).err(), Some(LayoutError::Malformed(".dockerconfigjson")), "{refused}");
     }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::until;
 
@@ -93,13 +93,7 @@ async fn with_the_operators_token_only_our_annotations_of_pod_templates_are_chan
     };
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     for kind in KINDS {
-        let resource = ApiResource {
-            group: "apps".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "apps/v1".to_owned(),
-            kind: kind.to_owned(),
-            plural: format!("{}s", kind.to_lowercase()),
-        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
         let thief: Api<DynamicObject> = Api::namespaced_with(client.clone(), &stage.namespace, &resource);
         let admin: Api<DynamicObject> = Api::namespaced_with(stage.admin.clone(), &stage.namespace, &resource);
         let policy = async |patch: &Value| match thief.patch("app", &dry, &Patch::Merge(patch)).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use rotated_secrets::api::ROLLED_OUT;
 use serde_json::{Value, json};
 use testkit::World;
@@ -23,13 +23,7 @@ pub(crate) struct Workloads {
 
 impl Workloads {
     pub(crate) fn of(world: &World, kind: &str) -> Self {
-        let resource = ApiResource {
-            group: "apps".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "apps/v1".to_owned(),
-            kind: kind.to_owned(),
-            plural: format!("{}s", kind.to_lowercase()),
-        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
         let (client, namespace) = (world.admin.clone(), &world.namespace);
         Self { api: Api::namespaced_with(client.clone(), namespace, &resource), pods: Api::namespaced(client, namespace), resource }
     }

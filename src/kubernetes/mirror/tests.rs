@@ -17,7 +17,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn target() -> Target {
     Target {
         name: "db-admin".to_owned(),
-        layout: Layout { kind: SecretType::Opaque, keys: BTreeMap::new(), whole: None, templates: BTreeMap::new() },
+        layout: Layout::default(),
         labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("team", "shop")]),
         annotations: map(&[("note", "ours")]),
         pin: crate::desired::Pin::Current,
