@@ -57,7 +57,7 @@ async fn a_refresh_has_the_target_asked_at_once_and_nothing_else_is_written_for_
     assert_eq!(stage.status("app").await?.target, Some(refused));
     stage.expect("app", "Ready", "False", "TargetDiverged").await?;
     scene.postgres.set_password("asked", OLD)?;
-    stage.live("app", HOUR).await?;
+    stage.live("app", 2 * HOUR).await?;
     assert_eq!(stage.status("app").await?.target.map(|target| target.outcome), Some(TargetOutcome::Accepted));
     // Another server has not answered.
     stage.world.patch("app", json!({"spec": {"rotation": {"postgres": {"host": "127.0.0.2"}}}})).await?;

@@ -58,7 +58,7 @@ async fn a_version_is_withdrawn_from_a_locked_user_and_the_next_one_unlocks_it()
 
 #[tokio::test]
 async fn a_user_from_which_a_later_version_was_withdrawn_is_retired_all_the_same() -> Result<()> {
-    let pair = Pair::new("withdrawn")?;
+    let pair = Pair::new("withdrawn_twin")?;
     let strategy = pair.strategy();
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(2)).await, Ok(Applied::Now));
     assert_eq!(strategy.undo(&pair.base(THIRD), &version(3), &pair.twin(NEW), None).await, Ok(Undone::Nothing));
