@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use crate::api::RotatedSecret;
 use crate::api::condition::Reason;
+use crate::api::{RolloutPhase, RotatedSecret};
 
 /// 2018-01-01T00:00:00Z. AWS Secrets Manager was introduced in April 2018.
 const EARLIEST: Timestamp = Timestamp::constant(1_514_764_800, 0);
@@ -27,6 +27,10 @@ pub struct FleetStats {
     pub suspended: i64,
     /// Objects whose mirror does not hold the current version, or for which that is unknown.
     pub out_of_step: i64,
+    /// Number of objects whose condition `RolledOut` is False, by its reason.
+    pub not_rolled_out: BTreeMap<&'static str, i64>,
+    /// Longest time since the start of a rollout that is in progress. It may wait for a user.
+    pub rollout_waiting_max: SignedDuration,
     /// Objects that the operator cannot read and does not reconcile.
     pub unreadable: i64,
     /// Longest time by which a rotation is overdue.
@@ -65,9 +69,7 @@ impl FleetStats {
             Some("False") => "False",
             _ => "Unknown",
         };
-        // A reason that this version does not know is counted as `Other`, so that the label values stay bounded.
-        let reason = ready
-            .map_or("None", |ready| Reason::ALL.into_iter().find(|reason| reason.as_str() == ready.reason).map_or("Other", Reason::as_str));
+        let reason = ready.map_or("None", |ready| word(&ready.reason));
         add(self.ready.entry((known, reason)).or_default(), true);
 
         let rotation = object.spec.rotation.as_ref();
@@ -92,6 +94,12 @@ impl FleetStats {
         add(&mut self.stalled, says("Stalled", "True"));
         add(&mut self.suspended, suspended);
         add(&mut self.out_of_step, says("Mirrored", "False") && !inactive);
+        if let Some(held_up) = condition("RolledOut").filter(|rolled_out| rolled_out.status == "False" && !inactive) {
+            add(self.not_rolled_out.entry(word(&held_up.reason)).or_default(), true);
+            let rollout = status.and_then(|status| status.rollout.as_ref()).filter(|rollout| rollout.phase == RolloutPhase::Waiting);
+            let waiting = rollout.map_or(SignedDuration::ZERO, |rollout| now.duration_since(rollout.start_time.0.max(created)));
+            self.rollout_waiting_max = self.rollout_waiting_max.max(waiting);
+        }
         self.overdue_max = self.overdue_max.max(overdue);
         self.oldest_version = since.filter(|_| rotation.is_some()).into_iter().chain(self.oldest_version).min();
         self.next_rotation = next.filter(|next| *next > now && !suspended).into_iter().chain(self.next_rotation).min();
@@ -107,6 +115,11 @@ impl FleetStats {
             });
         }
     }
+}
+
+/// The reason of a condition. One that this version does not know is `Other`, so that the values of labels stay bounded.
+fn word(reason: &str) -> &'static str {
+    Reason::ALL.into_iter().find(|known| known.as_str() == reason).map_or("Other", Reason::as_str)
 }
 
 fn add(count: &mut i64, one: bool) {
@@ -184,6 +197,28 @@ mod tests {
         let census = census(&[object(&rotating(), &failing), object(&rotating(), &stalled), object(&rotating(), &apart)]);
         assert_eq!((census.failing, census.stalled, census.out_of_step), (1, 1, 1));
         assert_eq!(census.each[0].failures, 3);
+    }
+
+    #[test]
+    fn rollouts_that_are_not_complete_are_counted_by_reason_and_the_longest_one_in_progress_is_timed() {
+        let of = |status: &str, reason: &str, phase: &str, start: &str| {
+            let rollout = json!({"versionId": "v", "phase": phase, "startTime": start});
+            object(&rotating(), &json!({"conditions": [condition("RolledOut", status, reason)], "rollout": rollout}))
+        };
+        let mut suspended = of("False", "Waiting", "Waiting", "2026-11-26T01:00:00Z");
+        suspended.spec.suspend = true;
+        let census = census(&[
+            of("False", "Waiting", "Waiting", "2026-11-26T11:59:00Z"),
+            of("False", "Waiting", "Waiting", "2026-11-26T10:00:00Z"),
+            of("False", "RolloutFailed", "Failed", "2026-11-26T08:00:00Z"),
+            of("False", "RetirementFailed", "Completed", "2026-11-26T07:00:00Z"),
+            of("False", "OfTheFuture", "Completed", "2026-11-26T07:00:00Z"),
+            of("True", "Succeeded", "Completed", "2026-11-26T06:00:00Z"),
+            suspended,
+        ]);
+        let expected = [("Other", 1), ("RetirementFailed", 1), ("RolloutFailed", 1), ("Waiting", 2)];
+        assert_eq!(census.not_rolled_out, BTreeMap::from(expected));
+        assert_eq!(census.rollout_waiting_max, SignedDuration::from_hours(2));
     }
 
     #[test]

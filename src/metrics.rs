@@ -79,6 +79,8 @@ struct Standing {
     stalled: Gauge,
     suspended: Gauge,
     out_of_step: Gauge,
+    not_rolled_out: Family<[Label; 1], Gauge>,
+    rollout_waiting_max: Gauge,
     unreadable: Family<[Label; 1], Gauge>,
     overdue_max: Gauge,
     oldest_version: Maybe,
@@ -302,6 +304,13 @@ impl Standing {
         registry.register("objects_stalled", "Objects that require user action (condition Stalled)", self.stalled.clone());
         registry.register("objects_suspended", "Objects that are suspended, or whose rotation is suspended", self.suspended.clone());
         registry.register("objects_out_of_step", "Objects whose Secret does not hold the current version", self.out_of_step.clone());
+        registry.register("objects_not_rolled_out", "Objects whose condition RolledOut is False, by reason", self.not_rolled_out.clone());
+        registry.register_with_unit(
+            "rollout_waiting_max",
+            "Time since the start of the longest rollout in progress",
+            Unit::Seconds,
+            self.rollout_waiting_max.clone(),
+        );
         registry.register("unreadable_objects", "Objects that the operator cannot read and does not reconcile", self.unreadable.clone());
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
@@ -334,6 +343,13 @@ impl Standing {
         self.stalled.set(census.stalled);
         self.suspended.set(census.suspended);
         self.out_of_step.set(census.out_of_step);
+        self.not_rolled_out.clear();
+        // Alerts and panels find these reasons also when no object has them.
+        let usual = [Reason::Waiting, Reason::RolloutFailed, Reason::RolloutRolledBack, Reason::RetirementFailed];
+        for (reason, number) in usual.iter().map(|reason| (reason.as_str(), &0)).chain(census.not_rolled_out.iter().map(|(r, n)| (*r, n))) {
+            self.not_rolled_out.get_or_create(&[("reason", reason)]).set(*number);
+        }
+        self.rollout_waiting_max.set(census.rollout_waiting_max.as_secs());
         self.unreadable.get_or_create(&[("kind", "RotatedSecret")]).set(census.unreadable);
         self.overdue_max.set(census.overdue_max.as_secs());
         let maybe = |gauge: &Maybe, time: Option<Timestamp>| {

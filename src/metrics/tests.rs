@@ -29,6 +29,8 @@ fn used() -> Metrics {
         suspended: 4,
         unreadable: 2,
         out_of_step: 5,
+        not_rolled_out: BTreeMap::from([("RolloutFailed", 6)]),
+        rollout_waiting_max: SignedDuration::from_secs(70),
         overdue_max: SignedDuration::from_secs(60),
         oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),
         next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
@@ -90,7 +92,7 @@ fn names_follow_the_conventions() {
     for (name, (kind, labels)) in families(&used().render().unwrap()) {
         assert!(name.starts_with("rotated_secrets_"), "{name}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: counters and only they end with total");
-        for word in ["duration", "overdue_max", "timestamp", "object_overdue"] {
+        for word in ["duration", "overdue_max", "waiting_max", "timestamp", "object_overdue"] {
             assert!(!name.contains(word) || name.ends_with("_seconds"), "{name}: times are in seconds, and say so");
         }
         // Prometheus itself gives these to what it scrapes.
@@ -105,6 +107,9 @@ fn counts_and_standings_are_what_was_told() {
     let under_way = metrics.reconcile_begins();
     let text = metrics.render().unwrap();
     for line in [
+        "rotated_secrets_objects_not_rolled_out{reason=\"RolloutFailed\"} 6",
+        "rotated_secrets_objects_not_rolled_out{reason=\"RetirementFailed\"} 0",
+        "rotated_secrets_rollout_waiting_max_seconds 70",
         "rotated_secrets_reconciles_total{outcome=\"changed\"} 2",
         "rotated_secrets_errors_total{reason=\"AccessDenied\"} 1",
         "rotated_secrets_steps_total{step=\"Put\",outcome=\"ok\"} 1",
