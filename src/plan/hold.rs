@@ -60,8 +60,10 @@ pub(super) fn hold(situation: &Situation<'_>, intent: &Intent, examined: &Examin
     if let Some(refusal) = refusal {
         return Some(Hold::Obstacle(refusal));
     }
-    // A version that is staged was counted when it was written.
-    if let Some(limited) = Limited::of(intent.cause).filter(|_| intent.source.is_some())
+    // A version that is staged was counted when it was written. A value is restored once for each version whose rollout failed, and
+    // pods need it now.
+    let restores = intent.version == situation.want.ids.recovery(&situation.current.version);
+    if let Some(limited) = Limited::of(intent.cause).filter(|_| intent.source.is_some() && !restores)
         && let Some(until) = too_soon(situation, limited)
     {
         return Some(Hold::TooSoon(until));

@@ -10,6 +10,8 @@ use crate::facts::{Pods, Replacement, ReportedRollout, Workload};
 use crate::failure::{Failed, Failure};
 use crate::plan::{Assessment, Examined, Next, StagingNews, plan};
 
+/// A version that the operator made.
+const CURRENT: &str = "5ff9e629-3cae-562a-b470-eb3c94381c57";
 const TIMEOUT: i64 = 600;
 const RETIRE_AFTER: i64 = 300;
 
@@ -47,11 +49,11 @@ fn workloads() -> Vec<(&'static str, Option<Vec<Workload>>)> {
     vec![
         ("not read", None),
         ("none", Some(Vec::new())),
-        ("healthy", one(Some("current"), up())),
-        ("progressing", one(Some("current"), Pods { available: 0, ..up() })),
-        ("paused", one(Some("current"), Pods { updated: 0, replacement: Replacement::Paused, ..up() })),
-        ("manual", one(Some("current"), Pods { updated: 0, replacement: Replacement::Manual, ..up() })),
-        ("stuck", one(Some("current"), Pods { updated: 0, replacement: Replacement::Stuck, ..up() })),
+        ("healthy", one(Some(CURRENT), up())),
+        ("progressing", one(Some(CURRENT), Pods { available: 0, ..up() })),
+        ("paused", one(Some(CURRENT), Pods { updated: 0, replacement: Replacement::Paused, ..up() })),
+        ("manual", one(Some(CURRENT), Pods { updated: 0, replacement: Replacement::Manual, ..up() })),
+        ("stuck", one(Some(CURRENT), Pods { updated: 0, replacement: Replacement::Stuck, ..up() })),
         ("outdated", one(Some("previous"), up())),
         ("without a version", one(None, up())),
         ("without a version and down", one(None, Pods { available: 0, ..up() })),
@@ -74,7 +76,7 @@ fn reports() -> Vec<Option<ReportedRollout>> {
     let mut reports = vec![None, Some(reported("previous", RolloutPhase::Completed, 4000, 1))];
     for phase in [RolloutPhase::Waiting, RolloutPhase::Failed, RolloutPhase::Completed] {
         for age in [10, RETIRE_AFTER, TIMEOUT] {
-            reports.extend([0, 3].map(|restarts| Some(reported("current", phase, age, restarts))));
+            reports.extend([0, 3].map(|restarts| Some(reported(CURRENT, phase, age, restarts))));
         }
     }
     reports
@@ -82,13 +84,15 @@ fn reports() -> Vec<Option<ReportedRollout>> {
 
 /// The object, with the version that causes ask for recorded.
 fn world(reported: Option<ReportedRollout>, workloads: Option<Vec<Workload>>, retiring: Option<&str>, age: i64) -> Observation {
-    let mut secret = SecretState { current: Some(current(age)), ..secret() };
+    let mut secret = SecretState { current: Some(Current { version: id(CURRENT), ..current(age) }), ..secret() };
+    secret.labels.insert("AWSCURRENT".to_owned(), id(CURRENT));
     if let Some(version) = retiring {
         secret.labels.insert(RETIRING_LABEL.to_owned(), id(version));
     }
-    let mut world = Observation { secret: Some(secret), finalizer: true, workloads, ..seen() };
+    let mut world = Observation { secret: Some(secret), finalizer: true, workloads, mirror: mirrored(CURRENT), ..seen() };
+    world.status.mirror.version = Some(id(CURRENT));
     world.status.mirror.rollout = reported;
-    world.status.history = vec![HistoryFact { time: at(NOW - age), ..recorded("current") }, recorded("previous")];
+    world.status.history = vec![HistoryFact { time: at(NOW - age), ..recorded(CURRENT) }, recorded("previous")];
     world
 }
 
@@ -109,10 +113,10 @@ fn run(want: &Desired, world: &mut Observation, found: &[Workload]) -> Next {
 
 #[test]
 fn no_combination_restarts_retires_or_rotates_too_early() {
-    let mut combinations = 0;
+    let (mut combinations, mut restored) = (0, 0);
     for reported in reports() {
         for (about, found) in workloads() {
-            for retiring in [None, Some("previous"), Some("current")] {
+            for retiring in [None, Some("previous"), Some(CURRENT)] {
                 for age in [60, PERIOD] {
                     for request in [None, Some("now"), Some("now:emergency")] {
                         for rolls_back in [false, true] {
@@ -120,11 +124,12 @@ fn no_combination_restarts_retires_or_rotates_too_early() {
                             want.rotate_request = request.map(str::to_owned);
                             want.emergency = request.is_some_and(|token| token.ends_with(":emergency"));
                             let mut world = world(reported.clone(), found.clone(), retiring, age);
-                            let later = found.clone().unwrap_or_else(|| vec![workload(Some("current"), up())]);
+                            let later = found.clone().unwrap_or_else(|| vec![workload(Some(CURRENT), up())]);
                             let next = run(&want, &mut world, &later);
                             let about = format!("{about}, {retiring:?}, {request:?}, {age}, {rolls_back}, {reported:?}: {next:?}");
                             check(&want, &world, &next, retiring, &about);
                             combinations += 1;
+                            restored += i32::from(about.contains(ids().recovery(&id(CURRENT)).as_str()));
                         }
                     }
                 }
@@ -132,24 +137,25 @@ fn no_combination_restarts_retires_or_rotates_too_early() {
         }
     }
     assert_eq!(combinations, 20 * 10 * 3 * 2 * 3 * 2);
+    assert!(restored > 0);
 }
 
 /// The rules, which do not depend on how the plan is written.
 fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str>, about: &str) {
-    let reported = world.status.mirror.rollout.as_ref().filter(|reported| reported.version == id("current"));
+    let reported = world.status.mirror.rollout.as_ref().filter(|reported| reported.version == id(CURRENT));
     let completed = reported.and_then(|reported| reported.completed);
     let restarted = world.journal.entries().iter().filter(|entry| matches!(entry.step, Step::Restart { .. })).count();
     let found = world.workloads.iter().flatten();
-    let outdated = found.clone().filter(|found| found.version != Some(id("current"))).count();
+    let outdated = found.clone().filter(|found| found.version != Some(id(CURRENT))).count();
     assert!(restarted <= outdated, "only a workload without the version is restarted: {about}");
     assert!(completed.is_none() || restarted == 0, "a rollout that is complete is over: {about}");
     let often = reported.is_some_and(|reported| reported.restarts.values().any(|restarts| *restarts >= 3));
     assert!(!often || restarted == 0, "three times are enough: {about}");
     if let Next::Do(Step::Retire { version, current }) = next {
-        assert_eq!((version, current), (&id("previous"), &id("current")), "{about}");
+        assert_eq!((version, current), (&id("previous"), &id(CURRENT)), "{about}");
         assert_eq!(retiring, Some("previous"), "{about}");
         let fine = [WorkloadState::Healthy, WorkloadState::ScaledToZero, WorkloadState::Missing];
-        let read = world.workloads.is_some() && found.clone().all(|found| fine.contains(&found.state(&id("current"))));
+        let read = world.workloads.is_some() && found.clone().all(|found| fine.contains(&found.state(&id(CURRENT))));
         assert!(read, "pods may use it: {about}");
         let due = completed.is_some_and(|at| at.as_second() + RETIRE_AFTER <= NOW);
         assert!(due, "the declared time has not passed: {about}");
@@ -159,7 +165,7 @@ fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str
     let Assessment::Examined(examined) = rest else { panic!("{about}") };
     let Some(StagingNews::Announced(version)) = &examined.staging else { return };
     let news = examined.rollout.as_ref().unwrap_or_else(|| panic!("{about}"));
-    if *version == ids().recovery(&id("current")) {
+    if *version == ids().recovery(&id(CURRENT)) {
         assert!(want.rollout.as_ref().unwrap().rolls_back && news.phase == RolloutPhase::Failed, "{about}");
         return;
     }
@@ -179,11 +185,11 @@ fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str
 
 #[test]
 fn a_staged_version_waits_for_no_workload_and_a_changed_declaration_waits_for_a_failed_rollout() {
-    let down = || Some(vec![workload(Some("current"), Pods { available: 0, ..up() })]);
+    let down = || Some(vec![workload(Some(CURRENT), Pods { available: 0, ..up() })]);
     for phase in [RolloutPhase::Waiting, RolloutPhase::Failed] {
         let want = Desired { rotate_request: Some("now".to_owned()), ..with_rollout(false) };
         let version = ids().request("now");
-        let mut world = world(Some(reported("current", phase, 10, 1)), down(), Some("previous"), 60);
+        let mut world = world(Some(reported(CURRENT, phase, 10, 1)), down(), Some("previous"), 60);
         world.secret.as_mut().unwrap().pending = Pending::Ours(version.clone(), Cause::Requested);
         relabelled(world.secret.as_mut().unwrap(), crate::api::STAGED_LABEL, version.clone());
         world.status.staging.announced =
@@ -198,15 +204,35 @@ fn a_staged_version_waits_for_no_workload_and_a_changed_declaration_waits_for_a_
 }
 
 #[test]
+fn a_failed_rollout_is_rolled_back_at_once_also_after_many_requests() {
+    let mut world = world(Some(reported(CURRENT, RolloutPhase::Failed, TIMEOUT, 1)), None, None, 60);
+    world.status.history =
+        [CURRENT, "previous", "older"].map(|version| HistoryFact { cause: Cause::Requested, ..recorded(version) }).into();
+    let mut want = with_rollout(true);
+    want.request_interval = SignedDuration::from_mins(10);
+    let down = [workload(Some(CURRENT), Pods { available: 0, ..up() })];
+    let next = run(&want, &mut world, &down);
+    let Next::Rest(Assessment::Examined(examined)) = next else { panic!("{next:?}") };
+    assert_eq!(examined.staging, Some(StagingNews::Announced(ids().recovery(&id(CURRENT)))), "{examined:?}");
+    assert_eq!(examined.requests.held_until, None);
+    // A person's request waits.
+    let mut asks = Desired { rotate_request: Some("again".to_owned()), ..want };
+    asks.rollout = Some(declared_rollout(false));
+    let next = run(&asks, &mut world, &down);
+    let Next::Rest(Assessment::Examined(examined)) = next else { panic!("{next:?}") };
+    assert!(examined.requests.held_until.is_some() && examined.staging.is_none(), "{examined:?}");
+}
+
+#[test]
 fn before_a_credential_is_retired_the_workloads_are_read_again() {
-    let complete = || Some(reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1));
+    let complete = || Some(reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1));
     for (about, found, retires) in [
-        ("all have it", vec![workload(Some("current"), up())], true),
+        ("all have it", vec![workload(Some(CURRENT), up())], true),
         ("none is left", vec![], true),
-        ("one was added", vec![workload(Some("current"), up()), workload(None, up())], false),
+        ("one was added", vec![workload(Some(CURRENT), up()), workload(None, up())], false),
         ("one has the version before", vec![workload(Some("previous"), up())], false),
-        ("one is not available", vec![workload(Some("current"), Pods { available: 0, ..up() })], false),
-        ("one ends slowly", vec![Workload { grace: SignedDuration::from_hours(1), ..workload(Some("current"), up()) }], false),
+        ("one is not available", vec![workload(Some(CURRENT), Pods { available: 0, ..up() })], false),
+        ("one ends slowly", vec![Workload { grace: SignedDuration::from_hours(1), ..workload(Some(CURRENT), up()) }], false),
     ] {
         let mut world = world(complete(), None, Some("previous"), 60);
         let next = run(&with_rollout(false), &mut world, &found);
@@ -222,7 +248,7 @@ fn failed(class: Class, reason: Reason) -> Effect {
 
 #[test]
 fn workloads_that_cannot_be_read_are_reported_and_read_again_after_the_backoff_only() {
-    for reported in [reported("current", RolloutPhase::Waiting, 10, 1), reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1)] {
+    for reported in [reported(CURRENT, RolloutPhase::Waiting, 10, 1), reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1)] {
         let mut world = world(Some(reported), None, Some("previous"), 60);
         world.journal.record(Step::FindWorkloads, failed(Class::Denied, Reason::AccessDenied));
         let examined = examined(&with_rollout(false), &mut world);
@@ -233,7 +259,7 @@ fn workloads_that_cannot_be_read_are_reported_and_read_again_after_the_backoff_o
 
 #[test]
 fn what_was_read_before_the_secret_was_written_is_not_used() {
-    let mut world = world(Some(reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1)), None, Some("previous"), 60);
+    let mut world = world(Some(reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1)), None, Some("previous"), 60);
     world.journal.record(Step::FindWorkloads, Effect::Applied { at: at(NOW) });
     let examined = examined(&with_rollout(false), &mut world);
     assert_eq!(examined.wake.0, Some(at(NOW)), "the next reconcile reads them again: {examined:?}");
@@ -241,10 +267,10 @@ fn what_was_read_before_the_secret_was_written_is_not_used() {
 
 #[test]
 fn a_credential_that_the_target_does_not_give_up_holds_no_rotation_once_the_target_has_refused() {
-    let retire = || Step::Retire { version: id("previous"), current: id("current") };
+    let retire = || Step::Retire { version: id("previous"), current: id(CURRENT) };
     for (class, held) in [(Class::Denied, false), (Class::Retry, true)] {
-        let complete = reported("current", RolloutPhase::Completed, RETIRE_AFTER, 1);
-        let mut world = world(Some(complete), Some(vec![workload(Some("current"), up())]), Some("previous"), 60);
+        let complete = reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1);
+        let mut world = world(Some(complete), Some(vec![workload(Some(CURRENT), up())]), Some("previous"), 60);
         world.journal.record(retire(), failed(class, Reason::RetirementFailed));
         let want = Desired { rotate_request: Some("now".to_owned()), ..with_rollout(false) };
         let examined = examined(&want, &mut world);
@@ -268,19 +294,19 @@ fn phase_of(reported: Option<ReportedRollout>, found: Workload) -> RolloutPhase 
 #[test]
 fn a_rollout_ends_when_every_workload_is_healthy_and_fails_after_its_time() {
     use RolloutPhase::{Completed, Failed, Waiting};
-    let waiting = |age| Some(reported("current", Waiting, age, 1));
-    let down = || workload(Some("current"), Pods { available: 0, ..up() });
-    let of = |replacement| workload(Some("current"), Pods { updated: 0, replacement, ..up() });
+    let waiting = |age| Some(reported(CURRENT, Waiting, age, 1));
+    let down = || workload(Some(CURRENT), Pods { available: 0, ..up() });
+    let of = |replacement| workload(Some(CURRENT), Pods { updated: 0, replacement, ..up() });
     for (about, reported, found, expected) in [
-        ("healthy", waiting(10), workload(Some("current"), up()), Completed),
+        ("healthy", waiting(10), workload(Some(CURRENT), up()), Completed),
         ("early", waiting(TIMEOUT - 1), down(), Waiting),
         ("late", waiting(TIMEOUT), down(), Failed),
         ("paused and late", waiting(TIMEOUT), of(Replacement::Paused), Waiting),
         ("manual and late", waiting(TIMEOUT), of(Replacement::Manual), Waiting),
         ("stuck", waiting(10), of(Replacement::Stuck), Failed),
         ("failed before", Some(reported_failed()), down(), Failed),
-        ("failed before and healthy now", Some(reported_failed()), workload(Some("current"), up()), Completed),
-        ("just resumed", Some(ReportedRollout { waits_for_user: true, ..reported("current", Waiting, 4 * TIMEOUT, 1) }), down(), Waiting),
+        ("failed before and healthy now", Some(reported_failed()), workload(Some(CURRENT), up()), Completed),
+        ("just resumed", Some(ReportedRollout { waits_for_user: true, ..reported(CURRENT, Waiting, 4 * TIMEOUT, 1) }), down(), Waiting),
         ("the first version", None, workload(None, Pods { available: 0, ..up() }), Completed),
         ("another version before", Some(reported("previous", Completed, 4000, 1)), workload(Some("previous"), up()), Waiting),
     ] {
@@ -289,14 +315,14 @@ fn a_rollout_ends_when_every_workload_is_healthy_and_fails_after_its_time() {
 }
 
 fn reported_failed() -> ReportedRollout {
-    reported("current", RolloutPhase::Failed, 10, 1)
+    reported(CURRENT, RolloutPhase::Failed, 10, 1)
 }
 
 #[test]
 fn workloads_are_restarted_when_every_kubelet_has_had_time_to_see_the_secret() {
     for (age, restarts) in [(0, false), (1, false), (2, true)] {
         let outdated = vec![workload(Some("previous"), up())];
-        let mut world = world(Some(reported("current", RolloutPhase::Waiting, age, 0)), Some(outdated), None, 60);
+        let mut world = world(Some(reported(CURRENT, RolloutPhase::Waiting, age, 0)), Some(outdated), None, 60);
         let next = run(&with_rollout(false), &mut world, &[]);
         assert_eq!(world.journal.did(StepKind::Restart), restarts, "{age}: {next:?}");
     }
@@ -304,7 +330,7 @@ fn workloads_are_restarted_when_every_kubelet_has_had_time_to_see_the_secret() {
 
 #[test]
 fn a_workload_that_loses_the_version_again_and_again_is_contested() {
-    let mut world = world(Some(reported("current", RolloutPhase::Waiting, 10, 3)), Some(vec![workload(None, up())]), None, 60);
+    let mut world = world(Some(reported(CURRENT, RolloutPhase::Waiting, 10, 3)), Some(vec![workload(None, up())]), None, 60);
     let examined = examined(&with_rollout(false), &mut world);
     let news = examined.rollout.unwrap();
     assert_eq!(news.workloads.unwrap(), [(name("api"), WorkloadState::Contested, 3)]);
@@ -316,7 +342,7 @@ fn a_rollout_that_fails_after_an_emergency_does_not_restore_what_leaked() {
     for (token, restores) in [("now", true), ("now:emergency", false)] {
         let version = ids().request(token);
         let want = Desired { rotate_request: Some(token.to_owned()), emergency: !restores, ..with_rollout(true) };
-        let failed = ReportedRollout { version: version.clone(), ..reported("current", RolloutPhase::Failed, TIMEOUT, 3) };
+        let failed = ReportedRollout { version: version.clone(), ..reported(CURRENT, RolloutPhase::Failed, TIMEOUT, 3) };
         let found = Workload { version: Some(version.clone()), ..workload(None, Pods { available: 0, ..up() }) };
         let mut world = world(Some(failed), Some(vec![found.clone()]), None, 60);
         promoted(world.secret.as_mut().unwrap(), &version);
@@ -346,16 +372,16 @@ fn the_replaced_version_is_marked_before_the_promotion_if_its_credential_is_reti
         ("no rollout", unrolled, false),
         ("an emergency", emergency, true),
     ] {
-        let mut world = world(Some(reported("current", RolloutPhase::Completed, 10, 0)), None, None, 60);
+        let mut world = world(Some(reported(CURRENT, RolloutPhase::Completed, 10, 0)), None, None, 60);
         world.secret.as_mut().unwrap().pending = Pending::Ours(version.clone(), Cause::Requested);
         relabelled(world.secret.as_mut().unwrap(), crate::api::STAGED_LABEL, version.clone());
         world.status.staging.announced =
             Some(Announced { target: want.strategy.as_ref().map(Strategy::record), ..announcement(version.clone()) });
-        for step in [Step::Apply { version: version.clone(), from: id("current") }, Step::Verify { version: version.clone() }] {
+        for step in [Step::Apply { version: version.clone(), from: id(CURRENT) }, Step::Verify { version: version.clone() }] {
             world.journal.record(step, Effect::Applied { at: at(NOW) });
         }
-        let mark = Step::MoveLabel { label: RETIRING_LABEL.to_owned(), from: None, to: Some(id("current")) };
-        let promote = Step::Promote { version: version.clone(), from: id("current") };
+        let mark = Step::MoveLabel { label: RETIRING_LABEL.to_owned(), from: None, to: Some(id(CURRENT)) };
+        let promote = Step::Promote { version: version.clone(), from: id(CURRENT) };
         assert_eq!(plan(&want, &world, at(NOW)), Next::Do(if marks { mark.clone() } else { promote.clone() }), "{about}");
         if marks {
             // A label that AWS refuses to move holds up no rotation.
