@@ -1,4 +1,4 @@
-//! Step 9: the password of a user in a real PostgreSQL, set there by the operator.
+//! Step 11: the password of a user in a real PostgreSQL, set there by the operator.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Steps 9 and 10: the object is deleted, and what happened.
+//! The last steps: the object is deleted, and what happened.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -106,13 +106,14 @@ fn table(scenario: &Scenario<'_>, state: &State) -> Result<Vec<Vec<String>>> {
             "Created" => "created",
             "Scheduled" => "rotated by schedule",
             "Requested" => "rotated on request",
+            "RolledBack" => "rolled back",
             _ => "changed",
         };
         let then = format!("in the Secret after {}", seconds(after));
         rows.push((labels.made, [what.to_owned(), cause.clone(), short(&labels.current), previous, then]));
     }
     for incident in &scenario.incidents {
-        let last = rows.iter().rev().find(|(at, _)| *at <= incident.at);
+        let last = rows.iter().filter(|(at, _)| *at <= incident.at).max_by_key(|(at, _)| *at);
         let (current, previous) = last.map(|(_, [_, _, current, previous, _])| (current.clone(), previous.clone())).unwrap_or_default();
         rows.push((incident.at, [incident.what.clone(), "-".to_owned(), current, previous, incident.then.clone()]));
     }

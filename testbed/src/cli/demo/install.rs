@@ -23,7 +23,7 @@ pub(super) async fn install(scenario: &Scenario<'_>, binary: &Path) -> Result<()
     explain_intervals(scenario, binary).await?;
 
     let kubeconfig = scenario.stage.control_plane.service_account_kubeconfig(ACCOUNT, ACCOUNT).await?;
-    let flags = ["--cluster-id", "demo", "--development", "--minimum-rotation-interval", MINIMUM];
+    let flags = ["--cluster-id", "demo", "--development", "--minimum-rotation-interval", MINIMUM, "--minimum-request-interval", "0s"];
     screen.command(&typed("rotated-secrets", &[&["run"], flags.as_slice()].concat()))?;
     let (id, took) = scenario.stage.start_operator(screen, binary, &kubeconfig, &flags).await?;
     screen.ok(&format!("the operator runs outside the cluster as process {id} and is ready ({})", seconds(took)))?;
@@ -58,6 +58,7 @@ async fn explain_intervals(scenario: &Scenario<'_>, binary: &Path) -> Result<()>
     screen.say(&format!(
         "its administrator says otherwise. The demo cannot wait so long: --development --minimum-rotation-interval {MINIMUM}."
     ))?;
+    screen.say("After three requests in a row, the next ones wait for ten minutes each; --minimum-request-interval 0s turns that off.")?;
 
     let help = run_plainly(binary, &["run", "--help"]).await?.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut flag = help.split("--minimum-rotation-interval").skip(1);

@@ -1,6 +1,7 @@
 //! A simulated kubelet (and scheduler): no container runs, but pods are assigned, become Running and Ready, and go, as on a node.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -19,11 +20,37 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// On a mirrored Secret: the version that its data is.
 pub(super) const VERSION_ID: &str = "rotated-secrets.io/version-id";
 
+/// On a pod: the version that its workload was restarted for.
+const ROLLED_OUT: &str = "versions.rotated-secrets.io/";
+
 /// Works until it is dropped.
 pub(super) struct Kubelet {
     client: Client,
     namespace: &'static str,
+    fault: Arc<Mutex<Fault>>,
     work: JoinHandle<()>,
+}
+
+/// Which pods do not become ready.
+#[derive(Default)]
+enum Fault {
+    #[default]
+    None,
+    /// Those with the next version after this one.
+    After(String),
+    /// Those with this version.
+    With(String),
+}
+
+impl Fault {
+    /// Whether a pod with this version does not become ready.
+    fn hits(&mut self, version: Option<&str>) -> bool {
+        let Some(version) = version else { return false };
+        if matches!(self, Self::After(known) if known != version) {
+            *self = Self::With(version.to_owned());
+        }
+        matches!(self, Self::With(broken) if broken == version)
+    }
 }
 
 /// What a pod would read in the Secret that it mounts.
@@ -40,16 +67,26 @@ impl Kubelet {
     pub(super) fn start(client: Client, namespace: &'static str) -> Self {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+        let fault = Arc::<Mutex<Fault>>::default();
+        let shared = Arc::clone(&fault);
         let work = tokio::spawn(async move {
             loop {
                 for pod in pods.list(&ListParams::default()).await.into_iter().flatten() {
+                    let version =
+                        pod.annotations().iter().find(|(key, _)| key.starts_with(ROLLED_OUT)).map(|(_, version)| version.as_str());
+                    let ready = !shared.lock().unwrap_or_else(PoisonError::into_inner).hits(version);
                     // What fails is tried again; what goes on failing shows in the rollout.
-                    let _ = tend(&pods, &secrets, &pod).await;
+                    let _ = tend(&pods, &secrets, &pod, ready).await;
                 }
                 tokio::time::sleep(PERIOD).await;
             }
         });
-        Self { client, namespace, work }
+        Self { client, namespace, fault, work }
+    }
+
+    /// From now on, pods with the version that follows this one do not become ready.
+    pub(super) fn break_the_next_after(&self, version: &str) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Fault::After(version.to_owned());
     }
 
     /// For each pod with this label, what it would read now in the first Secret that it mounts.
@@ -82,7 +119,7 @@ pub(super) fn read(secret: &Secret) -> Version {
     Version::new(&id, fields)
 }
 
-async fn tend(pods: &Api<Pod>, secrets: &Api<Secret>, pod: &Pod) -> Result<()> {
+async fn tend(pods: &Api<Pod>, secrets: &Api<Secret>, pod: &Pod, ready: bool) -> Result<()> {
     let name = pod.name_any();
     if pod.metadata.deletion_timestamp.is_some() {
         pods.delete(&name, &DeleteParams::default().grace_period(0)).await?;
@@ -94,7 +131,7 @@ async fn tend(pods: &Api<Pod>, secrets: &Api<Secret>, pod: &Pod) -> Result<()> {
             // A pod waits for the Secrets that it mounts.
             secrets.get_metadata(&secret).await?;
         }
-        pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(running(pod))).await?;
+        pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(running(pod, ready))).await?;
     }
     Ok(())
 }
@@ -111,16 +148,19 @@ fn mount_path(pod: &Pod, volume: &str) -> Option<String> {
     mounts.find(|mount| mount.name == volume).map(|mount| mount.mount_path.clone())
 }
 
-fn running(pod: &Pod) -> Value {
+fn running(pod: &Pod, ready: bool) -> Value {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
+    let condition = |kind: &str| {
+        let holds = ready || kind == "Initialized";
+        json!({"type": kind, "status": if holds { "True" } else { "False" }, "lastTransitionTime": now})
+    };
     let containers: Vec<Value> = pod
         .spec
         .iter()
         .flat_map(|spec| &spec.containers)
         .map(|container| {
             json!({
-                "name": container.name, "image": container.image, "imageID": "", "ready": true, "started": true, "restartCount": 0,
+                "name": container.name, "image": container.image, "imageID": "", "ready": ready, "started": true, "restartCount": 0,
                 "state": {"running": {"startedAt": now}},
             })
         })

@@ -8,6 +8,7 @@ mod finish;
 mod install;
 mod kubelet;
 mod recorder;
+mod rollout;
 mod rotate;
 mod scenario;
 mod screen;
@@ -143,6 +144,8 @@ async fn tell(screen: &Screen, stage: &Stage, binary: &Path, keep: bool) -> Resu
     rotate::by_schedule(&scenario).await?;
     rotate::on_request(&scenario).await?;
     rotate::mend(&mut scenario).await?;
+    let working = rollout::roll_out(&scenario).await?;
+    rollout::roll_back(&scenario, &working).await?;
     if let Some(server) = &stage.database {
         database::rotate(&scenario, server).await?;
     }

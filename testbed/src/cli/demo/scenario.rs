@@ -150,8 +150,7 @@ impl State {
 
     /// What the operator says of its versions, newest first: version and cause.
     pub(super) fn history(&self) -> Vec<(String, String)> {
-        let entries = self.object.pointer("/status/history").and_then(Value::as_array).into_iter().flatten();
-        entries.map(|entry| (text(entry, "versionId").to_owned(), text(entry, "cause").to_owned())).collect()
+        history(&self.object)
     }
 
     /// Fails unless the operator names this cause for the current version.
@@ -162,6 +161,12 @@ impl State {
             None => bail!("expected that the status has a history; it has none"),
         }
     }
+}
+
+/// The versions in the status of the object, newest first: version and cause.
+pub(super) fn history(object: &Value) -> Vec<(String, String)> {
+    let entries = object.pointer("/status/history").and_then(Value::as_array).into_iter().flatten();
+    entries.map(|entry| (text(entry, "versionId").to_owned(), text(entry, "cause").to_owned())).collect()
 }
 
 /// Type -> status, and reason with message.
