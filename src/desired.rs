@@ -281,6 +281,7 @@ fn target(object: &RotatedSecret, name: &str) -> Option<Target> {
         labels,
         annotations: spec.annotations.clone(),
         pin: Pin::of(spec),
+        with_previous: spec.include_previous,
         retained: spec.deletion_policy == SecretDeletionPolicy::Retain,
         adopts: spec.adoption_policy == SecretAdoptionPolicy::IfAnnotated,
     })

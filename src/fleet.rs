@@ -207,7 +207,7 @@ mod tests {
         };
         let mut suspended = of("False", "Waiting", "Waiting", "2026-11-26T01:00:00Z");
         suspended.spec.suspend = true;
-        let census = census(&[
+        let objects = vec![
             of("False", "Waiting", "Waiting", "2026-11-26T11:59:00Z"),
             of("False", "Waiting", "Waiting", "2026-11-26T10:00:00Z"),
             of("False", "RolloutFailed", "Failed", "2026-11-26T08:00:00Z"),
@@ -215,7 +215,8 @@ mod tests {
             of("False", "OfTheFuture", "Completed", "2026-11-26T07:00:00Z"),
             of("True", "Succeeded", "Completed", "2026-11-26T06:00:00Z"),
             suspended,
-        ]);
+        ];
+        let census = census(&objects);
         let expected = [("Other", 1), ("RetirementFailed", 1), ("RolloutFailed", 1), ("Waiting", 2)];
         assert_eq!(census.not_rolled_out, BTreeMap::from(expected));
         assert_eq!(census.rollout_waiting_max, SignedDuration::from_hours(2));

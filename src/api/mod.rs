@@ -103,6 +103,8 @@ pub const SECRET_ARN: &str = "rotated-secrets.io/secret-arn";
 /// Annotation on the mirrored Secret: hash of its type, key mapping, key names, labels and annotations. Never of
 /// values.
 pub const RENDERING: &str = "rotated-secrets.io/rendering";
+/// Annotation on the mirrored Secret: ID of the version whose values have the suffix `.previous`.
+pub const PREVIOUS_VERSION_ID: &str = "rotated-secrets.io/previous-version-id";
 /// Annotation on the mirrored Secret: when the certificate in it expires.
 pub const NOT_AFTER: &str = "rotated-secrets.io/not-after";
 /// Annotation on the mirrored Secret: `LastChangedDate` of the AWS secret when the operator wrote it.

@@ -140,6 +140,10 @@ pub struct MirrorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version_id: Option<String>,
+    /// ID of the version whose values have the suffix `.previous` (spec.target.includePrevious).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub previous_version_id: Option<String>,
     /// Time of the operator's last write to the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_write_time: Option<Time>,

@@ -17,7 +17,7 @@ pub use input::{Need, whole_seconds};
 pub use ownership::{Difference, Ownership, consent, ownership};
 pub use pending::{Pending, explain};
 pub use rotation::LambdaState;
-pub use state::{Manager, MirrorState, Observation, SecretState};
+pub use state::{Extras, Manager, MirrorState, Observation, SecretState};
 
 use jiff::Timestamp;
 
@@ -32,13 +32,14 @@ use crate::journal::Journal;
 pub fn compare(want: &Desired, facts: &Facts, status: &StatusFacts, journal: &Journal, now: Timestamp) -> Result<Observation, Need> {
     let input = Input { want, facts, status, journal, now };
     let secret = facts.secret.as_ref().map(|secret| with_moved_labels(secret, journal));
+    let extras = state::extras(input, secret.as_ref());
     Ok(Observation {
         access: facts.access.clone(),
         finalizer: facts.finalizer,
         place: facts.place.clone(),
         secret: secret.as_ref().map(|secret| state::secret(input, secret)).transpose()?,
-        mirror: state::mirror(input),
-        not_after: facts.mirror.as_ref().and_then(|mirror| mirror.not_after),
+        mirror: state::mirror(input, &extras),
+        extras,
         claims: facts.mirror.as_ref().map(|mirror| mirror.claims.clone()).unwrap_or_default(),
         status: status.clone(),
         journal: journal.clone(),

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::drift::{self, Drift};
 use super::{Current, Input, LambdaState, Need, Ownership, Pending};
-use crate::api::{AWSCURRENT, AWSPREVIOUS};
+use crate::api::{AWSCURRENT, AWSPREVIOUS, RETIRING_LABEL};
 use crate::command::SecretRef;
-use crate::desired::Desired;
+use crate::desired::{Desired, Pin, Strategy};
 use crate::facts::{Access, AwsSecret, Charged, Claims, Place, Repairs, Replica, StagingFacts, StatusFacts, Workload};
 use crate::failure::Failed;
 use crate::journal::{HIDDEN_WINDOW, Journal};
@@ -27,8 +27,8 @@ pub struct Observation {
     pub secret: Option<SecretState>,
     /// The mirrored Secret.
     pub mirror: MirrorState,
-    /// When the certificate in it expires.
-    pub not_after: Option<Timestamp>,
+    /// What it holds beside the version.
+    pub extras: Extras,
     /// Who else claims it.
     pub claims: Claims,
     /// What the status says of earlier reconciles.
@@ -75,7 +75,8 @@ impl Observation {
     /// Recent repairs of the Secret, with the one of this reconcile.
     pub fn repairs(&self, now: Timestamp) -> Option<Repairs> {
         let same = |version: &VersionId| self.status.mirror.version.as_ref() == Some(version);
-        let repaired = self.status.current_generation && self.journal.mirrored().is_some_and(same);
+        let expected = self.status.mirror.previous == self.extras.wanted_previous;
+        let repaired = self.status.current_generation && expected && self.journal.mirrored().is_some_and(same);
         let earlier = self.status.mirror.repairs.as_ref();
         if repaired { Some(Repairs::again(earlier, self.claims.manager.clone(), now)) } else { earlier.cloned() }
     }
@@ -177,7 +178,39 @@ pub enum MirrorState {
     },
 }
 
-pub(super) fn mirror(input: Input<'_>) -> MirrorState {
+/// What the Secret holds beside the version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// The version before, whose values it holds too.
+    pub previous: Option<VersionId>,
+    /// The version before, whose values it should hold.
+    pub wanted_previous: Option<VersionId>,
+    /// When the certificate in it expires.
+    pub not_after: Option<Timestamp>,
+}
+
+pub(super) fn extras(input: Input<'_>, secret: Option<&AwsSecret>) -> Extras {
+    let found = input.facts.mirror.as_ref();
+    Extras {
+        previous: found.and_then(|found| found.previous.clone()),
+        wanted_previous: secret.and_then(|secret| wanted_previous(input.want, secret)),
+        not_after: found.and_then(|found| found.not_after),
+    }
+}
+
+/// The version before the current one, as long as what pods accept of it is valid.
+fn wanted_previous(want: &Desired, secret: &AwsSecret) -> Option<VersionId> {
+    want.target.as_ref().filter(|target| target.with_previous && target.pin == Pin::Current)?;
+    let current = secret.labelled(AWSCURRENT)?;
+    if want.emergency_version().as_ref() == Some(current) {
+        return None;
+    }
+    let retires = want.rollout.is_some() && want.value.is_some() && want.strategy.as_ref().is_some_and(Strategy::overlaps);
+    let label = if retires { RETIRING_LABEL } else { AWSPREVIOUS };
+    secret.labelled(label).filter(|previous| *previous != current).cloned()
+}
+
+pub(super) fn mirror(input: Input<'_>, extras: &Extras) -> MirrorState {
     let Some(target) = &input.want.target else {
         let ours = input.facts.mirror.as_ref().is_some_and(|found| found.ours);
         return if ours { MirrorState::Surplus } else { MirrorState::Unwanted };
@@ -190,7 +223,7 @@ pub(super) fn mirror(input: Input<'_>) -> MirrorState {
     let confirmed = found.revision.is_some() && input.status.mirror.confirmed_revision == found.revision;
     MirrorState::Ours {
         version: found.version.clone(),
-        intact: found.intact || confirmed,
+        intact: (found.intact || confirmed) && extras.previous == extras.wanted_previous,
         written: found.written,
         changed: found.changed,
         revision: found.revision.clone(),

@@ -51,6 +51,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             pin: Pin::Current,
+            with_previous: false,
             retained: false,
             adopts: false,
         }),

@@ -15,7 +15,7 @@ use crate::identity::Session;
 use crate::refusal::Refusal;
 use crate::schedule::Clock;
 use crate::value::{DeclaredValue, Layout, short_hash};
-use crate::version_id::VersionIds;
+use crate::version_id::{VersionId, VersionIds};
 
 /// Maximum length of a tag value.
 const LONGEST_TAG: usize = 256;
@@ -120,6 +120,8 @@ pub struct Target {
     pub annotations: BTreeMap<String, String>,
     /// The version that the Secret holds.
     pub pin: Pin,
+    /// Whether it also holds the version before that one.
+    pub with_previous: bool,
     /// Whether the Secret is retained when the object is deleted.
     pub retained: bool,
     /// Whether an existing Secret may be adopted if it has our annotation.
@@ -148,6 +150,11 @@ impl Target {
 }
 
 impl Desired {
+    /// The version that a person requested because the credential before it must not be used any longer.
+    pub fn emergency_version(&self) -> Option<VersionId> {
+        self.rotate_request.as_ref().filter(|_| self.emergency).map(|token| self.ids.request(token))
+    }
+
     /// The object, for commands in messages.
     pub fn object_ref(&self) -> ObjectRef<'_> {
         ObjectRef { namespace: &self.namespace, name: &self.name }

@@ -1,9 +1,8 @@
 //! Syntax of names that reach Kubernetes and AWS. The CEL rules of the definition check the same at admission; an older
 //! definition may lack a rule.
 
-use super::Refusal;
 use super::arn::{SecretArn, is_aws_name};
-use super::rollout;
+use super::{Pin, Refusal, rollout};
 use crate::api::condition::Reason;
 use crate::api::{
     AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
@@ -112,6 +111,11 @@ fn target(spec: &TargetSpec) -> Result<(), Refusal> {
     }
     if spec.whole_value_key.is_some() && !spec.keys.is_empty() {
         return refused("spec.target: set keys or wholeValueKey, not both");
+    }
+    if spec.include_previous && Pin::of(spec) != Pin::Current {
+        return refused(
+            "spec.target.includePrevious: a Secret that is pinned by versionStage or versionId holds one version: remove one of the two",
+        );
     }
     version(spec)
 }

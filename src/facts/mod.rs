@@ -104,6 +104,8 @@ pub struct MirrorFacts {
     pub adoptable: bool,
     /// The version that its annotation names.
     pub version: Option<VersionId>,
+    /// The version whose values it holds beside those, as its annotation says.
+    pub previous: Option<VersionId>,
     /// It has the declared layout, and only the operator wrote its data.
     pub intact: bool,
     /// When the operator last wrote it, to the second.

@@ -108,6 +108,8 @@ pub struct DeclaredFacts {
 pub struct ReportedMirror {
     /// The version that it held.
     pub version: Option<VersionId>,
+    /// The version that it held beside that one.
+    pub previous: Option<VersionId>,
     /// The resourceVersion of the Secret at which a write of ours changed nothing.
     pub confirmed_revision: Option<String>,
     /// Recent repairs.

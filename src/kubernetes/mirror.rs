@@ -17,7 +17,9 @@ use serde_json::json;
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::Reason;
-use crate::api::{ADOPT_BY, FIELD_MANAGER, LAST_CHANGED, MANAGED_BY, NOT_AFTER, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID};
+use crate::api::{
+    ADOPT_BY, FIELD_MANAGER, LAST_CHANGED, MANAGED_BY, NOT_AFTER, PREVIOUS_VERSION_ID, RENDERING, RotatedSecret, SECRET_ARN, VERSION_ID,
+};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef};
 use crate::desired::Target;
@@ -113,6 +115,7 @@ fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) ->
     let ours = controller.is_some_and(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
     let adoptable = controller.is_none() && annotation(&metadata, ADOPT_BY).is_some_and(|by| Some(by) == object.metadata.name.as_deref());
     let version = annotation(&metadata, VERSION_ID).and_then(VersionId::parse);
+    let previous = annotation(&metadata, PREVIOUS_VERSION_ID).and_then(VersionId::parse);
     let revision = metadata.resource_version.clone();
     let claims = Claims {
         controller: controller.filter(|_| !ours).map(|owner| (shown(&owner.kind), shown(&owner.name))),
@@ -120,7 +123,8 @@ fn uncompared(metadata: ObjectMeta, writers: Writers, object: &RotatedSecret) ->
     };
     let not_after = annotation(&metadata, NOT_AFTER).and_then(|time| time.parse().ok());
     let changed = annotation(&metadata, LAST_CHANGED).and_then(|time| time.parse().ok());
-    let facts = MirrorFacts { ours, adoptable, version, intact: false, written: writers.written, changed, revision, not_after, claims };
+    let written = writers.written;
+    let facts = MirrorFacts { ours, adoptable, version, previous, intact: false, written, changed, revision, not_after, claims };
     MirrorMetadata { facts, arn: annotation(&metadata, SECRET_ARN).map(str::to_owned), writers, metadata }
 }
 
@@ -134,6 +138,8 @@ pub struct Contents<'a> {
     pub arn: &'a str,
     /// The version.
     pub version: &'a VersionId,
+    /// The version before it, if the data has its values too, or would have them if they could be mirrored.
+    pub previous: Option<&'a VersionId>,
     /// `LastChangedDate` of the AWS secret, or when the operator has changed it since.
     pub changed: Option<Timestamp>,
     /// When the certificate in the data expires.
@@ -153,11 +159,12 @@ pub async fn write(
     before: Option<&MirrorMetadata>,
     contents: Contents<'_>,
 ) -> Result<(), Failure> {
-    let Contents { arn, version, changed, not_after, data } = contents;
+    let Contents { arn, version, previous, changed, not_after, data } = contents;
     let namespace = object.namespace().unwrap_or_default();
     let rendering = target.rendering(data.keys().map(String::as_str));
     let (changed, not_after) = (changed.map(|time| time.to_string()), not_after.map(|time| time.to_string()));
     let mut ours = vec![(VERSION_ID, version.as_str()), (SECRET_ARN, arn), (RENDERING, &rendering)];
+    ours.extend(previous.map(|previous| (PREVIOUS_VERSION_ID, previous.as_str())));
     ours.extend(changed.as_deref().map(|time| (LAST_CHANGED, time)));
     ours.extend(not_after.as_deref().map(|time| (NOT_AFTER, time)));
     let secret = Secret {
@@ -205,7 +212,7 @@ pub async fn release(client: &Client, object: &RotatedSecret, name: &str, seen: 
         "resourceVersion": seen.metadata.resource_version,
         "ownerReferences": owners,
         "labels": {MANAGED_BY.0: null},
-        "annotations": {VERSION_ID: null, SECRET_ARN: null, RENDERING: null, LAST_CHANGED: null, NOT_AFTER: null},
+        "annotations": {VERSION_ID: null, PREVIOUS_VERSION_ID: null, SECRET_ARN: null, RENDERING: null, LAST_CHANGED: null, NOT_AFTER: null},
     }});
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}?fieldManager={FIELD_MANAGER}");
     let body = serde_json::to_vec(&released).map_err(|_| Failure::bug("the patch could not be serialised"))?;

@@ -45,7 +45,7 @@ impl Situation<'_> {
 
     /// Whether a person requested this version because the credential before it must not be used any longer.
     pub(super) fn is_emergency(&self, version: &VersionId) -> bool {
-        self.want.emergency && self.want.rotate_request.as_ref().is_some_and(|token| self.want.ids.request(token) == *version)
+        self.want.emergency_version().as_ref() == Some(version)
     }
 
     /// Whether the current version was written for this declaration.

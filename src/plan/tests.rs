@@ -173,10 +173,10 @@ fn seen() -> Observation {
     Observation {
         access: Access::default(),
         finalizer: false,
+        extras: crate::compare::Extras::default(),
         place: Place::AsConfigured,
         secret: Some(secret()),
         mirror: mirrored("current"),
-        not_after: None,
         claims: Claims::default(),
         status: StatusFacts {
             declared: DeclaredFacts { hash: Some(declared("admin").hash()), ..DeclaredFacts::default() },

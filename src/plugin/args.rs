@@ -3,6 +3,7 @@
 mod cluster;
 mod offline;
 mod out;
+mod share;
 mod unsupported;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,7 @@ pub(super) use self::cluster::ClusterArgs;
 use self::cluster::wait;
 pub(super) use self::offline::{LintArgs, LintFormat, ScheduleArgs};
 pub(super) use self::out::OutputArgs;
+pub(super) use self::share::ShareArgs;
 pub use self::unsupported::kubectl_flag;
 use super::names;
 
@@ -32,7 +34,7 @@ macro_rules! examples {
 }
 
 /// Inspect RotatedSecrets and request actions: show what is due, overdue or failing, rotate, roll back, suspend,
-/// compare with AWS.
+/// share, compare with AWS.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-rotatedsecret", bin_name = "kubectl rotatedsecret", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -86,6 +88,13 @@ pub(super) enum Command {
     /// Remove the pin: the Secret follows the current version again.
     #[command(after_help = examples!("unpin db-admin -n shop", "unpin --all -n shop"))]
     Unpin(UnpinArgs),
+    /// Mirror the credential into other namespaces, and wait until the Secrets are there.
+    #[command(after_help = examples!(
+        "share db-admin -n shop --to billing --to reports",
+        "share db-admin -n shop --to billing --consent --rollout",
+        "share db-admin -n shop --to billing --dry-run > billing.yaml"
+    ))]
+    Share(ShareArgs),
     /// Verify that AWS, the mirrored Secret and the status agree. Uses your own AWS credentials.
     #[command(after_help = examples!("verify db-admin -n shop --values", "verify --all -n shop"))]
     Verify(VerifyArgs),

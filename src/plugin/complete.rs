@@ -114,7 +114,7 @@ fn wanted(before: &[String], last: &str) -> Wanted {
         let flag = if value_of.is_some() { None } else { argument(command, &root, word) };
         match (value_of.take(), flag) {
             (Some(_), _) => {}
-            (None, Some(argument)) => value_of = (argument.get_action().takes_values() && !word.contains('=')).then_some(argument),
+            (None, Some(argument)) => value_of = takes_next(argument, word).then_some(argument),
             (None, None) if word.starts_with('-') => {}
             (None, None) => match command.find_subcommand(word) {
                 Some(found) if command.has_subcommands() => command = found,
@@ -125,6 +125,7 @@ fn wanted(before: &[String], last: &str) -> Wanted {
     if let Some(argument) = value_of {
         return match argument.get_id().as_str() {
             "namespace" => Wanted::Namespaces,
+            "to" if command.get_name() == "share" => Wanted::Namespaces,
             "to" => Wanted::Versions(used.pop()),
             "context" => Wanted::Kubeconfig(Kind::Contexts),
             "cluster" => Wanted::Kubeconfig(Kind::Clusters),
@@ -154,6 +155,11 @@ fn wanted(before: &[String], last: &str) -> Wanted {
         Some(argument) if used.is_empty() => Wanted::Words(possible(argument)),
         _ => Wanted::Words(Vec::new()),
     }
+}
+
+/// Whether the next word is the value of the flag.
+fn takes_next(argument: &clap::Arg, word: &str) -> bool {
+    argument.get_action().takes_values() && !argument.is_require_equals_set() && !word.contains('=')
 }
 
 fn possible(argument: &clap::Arg) -> Vec<String> {
@@ -240,6 +246,8 @@ mod tests {
             ("rollback a ", Wanted::Words(Vec::new())),
             ("rollback a --to ", Wanted::Versions(Some("a".to_owned()))),
             ("rollback --to ", Wanted::Versions(None)),
+            ("share a --to ", Wanted::Namespaces),
+            ("share --to a --dry-run ", objects(&[])),
             ("status -n ", Wanted::Namespaces),
             ("--context ", Wanted::Kubeconfig(Kind::Contexts)),
             ("--user ", Wanted::Kubeconfig(Kind::Users)),

@@ -23,8 +23,8 @@ use crate::kubernetes::watch::PAGE;
 /// The plugin's name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
 
-/// The plugin's name for requests, which do not change the spec.
-pub(super) const REQUEST_MANAGER: &str = "kubectl-rotatedsecret-request";
+/// The plugin's name for requests, which do not change the spec. Flux removes what managers named `kubectl...` set.
+pub(super) const REQUEST_MANAGER: &str = "rotated-secrets-request";
 
 /// A connection to the cluster that the flags select.
 pub(super) struct Session {
@@ -62,6 +62,18 @@ impl Session {
             error => Trouble::unreachable(connection::unusable(error, &flags.cluster("auth whoami"))),
         })?;
         Ok(Self { client, namespace, flags, clock, login: command, proxy })
+    }
+
+    /// The same connection for another namespace.
+    pub(super) fn within(&self, namespace: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            namespace: namespace.to_owned(),
+            flags: self.flags.within(namespace),
+            clock: self.clock.clone(),
+            login: self.login.clone(),
+            proxy: self.proxy.clone(),
+        }
     }
 
     /// The time, by the clock of the API server.

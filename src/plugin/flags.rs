@@ -6,6 +6,7 @@ use clap::Parser as _;
 
 use super::args::{Cli, ClusterArgs};
 use crate::command::{quoted, values};
+use crate::text;
 
 /// The only substitution in a command: a token for a request. It does no harm wherever it is.
 pub(super) const TOKEN: &str = "$(date +%s)";
@@ -44,10 +45,20 @@ impl Flags {
         self.line(words, None)
     }
 
-    fn line(&self, words: &str, namespace: Option<&str>) -> String {
-        if !plain(words) {
+    /// The same with words that are quoted for a shell where necessary.
+    pub(super) fn cluster_words(&self, words: &[&str]) -> String {
+        // An escaped character would be another text.
+        if words.iter().any(|word| text::escaped(word) != *word) {
             return values::NONE.to_owned();
         }
+        self.complete(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "), None)
+    }
+
+    fn line(&self, words: &str, namespace: Option<&str>) -> String {
+        if plain(words) { self.complete(words, namespace) } else { values::NONE.to_owned() }
+    }
+
+    fn complete(&self, words: &str, namespace: Option<&str>) -> String {
         let mut command = format!("kubectl {words}");
         match namespace {
             // From a kubeconfig. A namespace that is given as a flag is checked.

@@ -34,6 +34,7 @@ mod restored;
 mod rollback;
 mod schedule;
 mod seen;
+mod share;
 mod status;
 mod suspend;
 mod table;
@@ -81,6 +82,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Resume(args) => suspend::resume(&session, &args).await,
         Command::Pin(args) => pin::pin(&session, &args).await,
         Command::Unpin(args) => pin::unpin(&session, &args).await,
+        Command::Share(args) => Box::pin(share::run(&session, &args)).await,
         Command::Verify(args) => verify::run(&session, &args).await,
         Command::Doctor(args) => Box::pin(doctor::run(&session, &args)).await,
         Command::Version(args) => version::run(&session, &args).await,

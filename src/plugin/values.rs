@@ -8,9 +8,11 @@ use kube::api::Api;
 
 use super::aws::{Caller, Place, refused};
 use super::connect::Session;
+use crate::api::PREVIOUS_VERSION_ID;
 use crate::aws::Selector;
 use crate::desired::Target;
 use crate::plaintext::SecretBytes;
+use crate::value::Layout;
 use crate::version_id::VersionId;
 
 /// Whether the Secret holds the value of this version.
@@ -30,7 +32,7 @@ pub(super) async fn agree(
         .read(place.address(), Selector::Version(version))
         .await
         .map_err(|failure| refused("GetSecretValue", place, &failure))?;
-    let Ok(expected) = target.layout.render(&read.value) else { return Ok(false) };
+    let Ok(mut expected) = target.layout.render(&read.value) else { return Ok(false) };
     let secret = &target.name;
     // The texts of these errors are not used, because a parser quotes what it cannot read.
     let found = Api::<Secret>::namespaced(session.client.clone(), &session.namespace).get(secret).await.map_err(|error| match error {
@@ -42,6 +44,13 @@ pub(super) async fn agree(
         }
         _ => format!("the Secret {secret} cannot be read: try again"),
     })?;
+    let previous = found.metadata.annotations.as_ref().and_then(|annotations| annotations.get(PREVIOUS_VERSION_ID));
+    if let Some(previous) = previous.and_then(|previous| VersionId::parse(previous)).filter(|_| target.with_previous) {
+        let read = caller.manager.read_if_present(place.address(), Selector::Version(&previous)).await;
+        let read = read.map_err(|failure| refused("GetSecretValue", place, &failure))?;
+        let data = read.and_then(|read| target.layout.render(&read.value).ok()).unwrap_or_default();
+        expected = Layout::with_previous(expected, data);
+    }
     let found: BTreeMap<String, SecretBytes> =
         found.data.into_iter().flatten().map(|(key, value)| (key, SecretBytes::from(value.0))).collect();
     Ok(same(&expected, &found))

@@ -12,13 +12,13 @@ use crate::aws::{Address, Moved, NewSecret, Rotate, Selector, Written};
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::lambda_rotation::Rules;
-use crate::desired::{Desired, LambdaRotation, Pin, Rotation};
+use crate::desired::{Desired, LambdaRotation, Pin, Rotation, Target};
 use crate::failure::Failure;
 use crate::journal::{CONSISTENCY_WINDOW, Effect, LONGEST_RECONCILE, Unfit};
 use crate::kubernetes::{mirror, object};
 use crate::plaintext::Plaintext;
 use crate::step::{Source, Stage, Step};
-use crate::value::{ComposeError, Former, Payload, certificate};
+use crate::value::{ComposeError, Data, DeclaredValue, Former, Layout, Payload, certificate};
 use crate::version_id::VersionId;
 
 /// A new version, as [`Step::Put`] has it.
@@ -267,14 +267,30 @@ impl Reconciler<'_> {
             Err(unfit) => return Ok(self.unfit(version, unfit)),
         };
         let not_after = certificate::expiry(&data, &target.layout, want.value.as_ref());
+        let data = match &seen.extras.wanted_previous {
+            Some(previous) => Layout::with_previous(data, self.previous_data(want, target, at, previous).await?),
+            None => data,
+        };
         // After a write of this reconcile, AWS may still show the state before.
         let changed = secret.last_changed.max(self.journal.made_current(version));
-        let contents = mirror::Contents { arn: &secret.arn, version, changed, not_after, data };
+        let previous = seen.extras.wanted_previous.as_ref();
+        let contents = mirror::Contents { arn: &secret.arn, version, previous, changed, not_after, data };
         mirror::write(&self.ctx.client, &self.weaknesses.owner(&self.object), target, self.mirror.as_ref(), contents).await?;
         if let Some((_, since)) = self.applied_version.take_if(|(applied, _)| applied == version) {
             self.ctx.metrics.target_gap(want.strategy(), since.elapsed());
         }
         Ok(self.applied())
+    }
+}
+
+impl Reconciler<'_> {
+    /// The data of the version before the current one. Empty if AWS does not have it any more, or if it does not have the
+    /// declared layout.
+    async fn previous_data(&mut self, want: &Desired, target: &Target, at: Address<'_>, previous: &VersionId) -> Result<Data, Failure> {
+        let Some(found) = self.find(at, previous).await? else { return Ok(Data::new()) };
+        let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
+        let data = if plain_text { target.layout.render_whole(&found.value) } else { target.layout.render(&found.value) };
+        Ok(data.unwrap_or_default())
     }
 }
 

@@ -2,19 +2,20 @@
 
 use super::reconciler::Reconciler;
 use crate::api::{Cause, HistoryEntry};
+use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::journal::Effect;
 use crate::step::Step;
 
 impl Reconciler<'_> {
     /// Counts a step. `effect`: what it did; `None`: it failed.
-    pub(super) fn record_metrics(&self, want: &Desired, step: &Step, effect: Option<&Effect>) {
+    pub(super) fn record_metrics(&self, want: &Desired, seen: &Observation, step: &Step, effect: Option<&Effect>) {
         let metrics = &self.ctx.metrics;
         match effect {
             Some(Effect::Absent | Effect::Unfit(_) | Effect::GoesOn(_)) => {}
             Some(_) => {
                 metrics.step(step.kind(), "ok");
-                self.record_drift(step);
+                self.record_drift(seen, step);
             }
             None => {
                 metrics.step(step.kind(), "failed");
@@ -30,7 +31,7 @@ impl Reconciler<'_> {
         }
     }
 
-    fn record_drift(&self, step: &Step) {
+    fn record_drift(&self, seen: &Observation, step: &Step) {
         let metrics = &self.ctx.metrics;
         let status = self.object.status.as_ref();
         // The declaration is the one that the status speaks of: then an external change is corrected.
@@ -39,6 +40,8 @@ impl Reconciler<'_> {
             let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
             if held != step.version().map(crate::version_id::VersionId::as_str) {
                 metrics.mirror_write("NewVersion");
+            } else if declared_before && seen.status.mirror.previous != seen.extras.wanted_previous {
+                metrics.mirror_write("Previous");
             } else if declared_before {
                 metrics.mirror_write("Repair");
                 metrics.drift_repair(step.kind());

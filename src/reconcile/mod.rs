@@ -146,7 +146,7 @@ impl Reconciler<'_> {
             self.act(want, seen, step).await
         };
         let acted = acted.instrument(span).await;
-        self.record_metrics(want, step, acted.as_ref().ok());
+        self.record_metrics(want, seen, step, acted.as_ref().ok());
         let effect = match acted {
             Ok(effect) => effect,
             Err(failure) => {

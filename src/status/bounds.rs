@@ -18,6 +18,7 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     if let Some(mirror) = &mut status.mirror {
         cut(&mut mirror.secret_name, 253);
         version(&mut mirror.version_id);
+        version(&mut mirror.previous_version_id);
         keep(&mut mirror.confirmed_resource_version, 253);
         if let Some(repairs) = &mut mirror.repairs {
             repairs.count = repairs.count.max(0);

@@ -376,7 +376,8 @@ fn overdue(statements: &mut Vec<Statement>, announced: Option<&Time>, now: Times
 
 /// The existing conditions except `but`, as statements. Stalled and Reconciling are stated again in every reconcile.
 fn repeated(before: &RotatedSecretStatus, but: &[ConditionType]) -> Vec<Statement> {
-    let types = [ConditionType::Ready, ConditionType::Provisioned, ConditionType::Rotated, ConditionType::Mirrored];
+    let types =
+        [ConditionType::Ready, ConditionType::Provisioned, ConditionType::Rotated, ConditionType::Mirrored, ConditionType::RolledOut];
     types.into_iter().filter(|of| !but.contains(of)).filter_map(|of| repeat(before, of)).collect()
 }
 

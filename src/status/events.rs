@@ -183,7 +183,9 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option
     }
     let contested = |c: &Condition| c.type_ == "Mirrored" && c.reason == Reason::Contested.as_str();
     // One Event says that for all repairs.
-    let repaired = before.observed_generation == after.observed_generation && !after.conditions.iter().any(contested);
+    let previous = |status: &RotatedSecretStatus| status.mirror.as_ref().and_then(|mirror| mirror.previous_version_id.clone());
+    let declared = before.observed_generation == after.observed_generation && previous(before) == previous(after);
+    let repaired = declared && !after.conditions.iter().any(contested);
     repaired.then(|| normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as declared again".to_owned()))
 }
 

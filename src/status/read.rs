@@ -56,6 +56,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
         current_generation: status.observed_generation == object.metadata.generation,
         mirror: ReportedMirror {
             version: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
+            previous: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.previous_version_id.as_deref()?)),
             repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
             rollout: rollout::read(&status, now, bounded),
             confirmed_revision: status.mirror.as_ref().and_then(|mirror| mirror.confirmed_resource_version.clone()),

@@ -85,6 +85,7 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
     Observation {
         access: Access::default(),
         finalizer: false,
+        extras: crate::compare::Extras::default(),
         place: Place::AsConfigured,
         secret: Some(SecretState {
             arn: ARN.to_owned(),
@@ -107,7 +108,6 @@ fn seen(version: &VersionId, changed: i64) -> Observation {
             changed: None,
             revision: None,
         },
-        not_after: None,
         claims: crate::facts::Claims::default(),
         status: StatusFacts::default(),
         journal: Journal::default(),

@@ -245,8 +245,9 @@ impl Report<'_> {
         Some(MirrorStatus {
             secret_name: target.name.clone(),
             version_id: version.as_ref().map(ToString::to_string),
+            previous_version_id: self.seen.extras.previous.as_ref().map(ToString::to_string),
             last_write_time: written.map(Time),
-            not_after: self.seen.not_after.map(Time),
+            not_after: self.seen.extras.not_after.map(Time),
             confirmed_resource_version: confirmed,
             repairs: self.seen.repairs(self.now).map(|repairs| RepairStatus {
                 count: i32::try_from(repairs.count).unwrap_or(i32::MAX),

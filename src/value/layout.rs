@@ -12,6 +12,9 @@ use crate::plaintext::SecretBytes;
 /// Key under which a value is mirrored that is not a JSON object.
 pub const WHOLE_VALUE_KEY: &str = "value";
 
+/// What follows the keys of the version before the current one.
+const PREVIOUS_SUFFIX: &str = ".previous";
+
 type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// Data of a Secret.
@@ -67,6 +70,18 @@ impl Layout {
     pub fn render_whole(&self, value: &Payload) -> Result<Data, LayoutError> {
         let data = if self.has_only_templates() { Data::new() } else { self.whole(value.bytes())? };
         self.completed(data, value)
+    }
+
+    /// The data of a version, with that of the version before it under the same keys with a suffix. Keys that only the version
+    /// before has are left out, and a key of the version itself that has the suffix stays.
+    pub fn with_previous(mut data: Data, previous: Data) -> Data {
+        for (key, value) in previous.into_iter().filter(|(key, _)| data.contains_key(key)).collect::<Vec<_>>() {
+            let key = format!("{key}{PREVIOUS_SUFFIX}");
+            if is_secret_key(&key) {
+                data.entry(key).or_insert(value);
+            }
+        }
+        data
     }
 
     /// Whether templates make every key.

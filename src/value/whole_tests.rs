@@ -1,4 +1,4 @@
-//! A value that is mirrored as a whole.
+//! A value that is mirrored as a whole, or beside the previous one.
 
 use super::*;
 use crate::api::SecretType::{DockerConfigJson, Opaque};
@@ -35,4 +35,20 @@ fn the_whole_value_arrives_under_one_key_byte_for_byte() {
     assert!(layout.render(&text("{\"a\":1e-999,\"b\":123456789012345678901234567890}")).is_ok());
     let elsewhere = Layout { whole: Some("other".to_owned()), ..layout };
     assert_eq!(elsewhere.render(&text("{}")).err(), Some(LayoutError::KeyMissing(".dockerconfigjson")));
+}
+
+#[test]
+fn the_previous_value_is_beside_the_current_one_where_both_have_a_key() {
+    let render = |value: &str| Layout::default().render(&text(value)).unwrap();
+    for (current, previous, expected) in [
+        (r#"{"a":"1"}"#, r#"{"a":"0"}"#, vec![("a", "1"), ("a.previous", "0")]),
+        (r#"{"a":"1"}"#, r#"{"b":"0"}"#, vec![("a", "1")]),
+        (r#"{"a":"1"}"#, "text", vec![("a", "1")]),
+        (r#"{"a":"1","a.previous":"own"}"#, r#"{"a":"0"}"#, vec![("a", "1"), ("a.previous", "own")]),
+        ("new", "old", vec![("value", "new"), ("value.previous", "old")]),
+    ] {
+        let data = Layout::with_previous(render(current), render(previous));
+        let data: Vec<_> = data.iter().map(|(key, bytes)| (key.as_str(), std::str::from_utf8(bytes.expose()).unwrap())).collect();
+        assert_eq!(data, expected);
+    }
 }

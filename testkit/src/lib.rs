@@ -8,6 +8,7 @@ pub mod commands;
 pub mod fixtures;
 mod gated;
 pub mod jobs;
+pub mod lua;
 mod namespace;
 pub mod timing;
 mod wait;

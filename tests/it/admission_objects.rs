@@ -47,6 +47,7 @@ pub(crate) fn valid() -> Vec<Value> {
             "value": {"plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32}},
             "rotation": {"automaticallyAfterDays": 30},
             "target": {
+                "includePrevious": true,
                 "wholeValueKey": "a",
                 "template": {
                     "url": "postgres://{{ username }}:{{ password|urlencode }}@db/{{ fields['a-b'].c[0] | default(\"d\") }}?a={b}",

@@ -350,7 +350,7 @@ fn manifests(page: &str) -> Result<Vec<Value>> {
         if text.trim_start().starts_with("spec:") {
             let spec: Value = serde_saphyr::from_str(&text).with_context(|| text.clone())?;
             found.push(json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": "snippet"}, "spec": spec["spec"]}));
-        } else if text.contains("kind: RotatedSecret") {
+        } else if text.lines().any(|line| line == "kind: RotatedSecret") {
             let documents: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| text.clone())?;
             found.extend(documents);
         }

@@ -14,6 +14,7 @@ mod definition;
 mod documents;
 mod examples;
 mod generators;
+mod gitops;
 mod monitoring;
 mod replicas;
 mod runbook;

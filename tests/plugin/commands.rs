@@ -136,7 +136,7 @@ async fn arrange(scene: &Scene) -> Result<()> {
 
 impl Scene {
     /// A command as a person types it, with kubectl and the plugin on the PATH.
-    async fn typed(&self, line: &str) -> Result<()> {
+    pub(crate) async fn typed(&self, line: &str) -> Result<()> {
         let directory = |program: &Path| program.parent().map(|path| path.display().to_string()).unwrap_or_default();
         let path = format!("{}:{}:/usr/bin:/bin", directory(self.world.cluster.kubectl()), directory(Path::new(PLUGIN)));
         let mut command = tokio::process::Command::new("/bin/sh");

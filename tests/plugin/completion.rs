@@ -57,6 +57,7 @@ async fn every_shell_completes_the_names_of_objects() -> Result<()> {
     for shell in ["bash", "zsh", "fish"] {
         for (words, expected) in [
             (&["ro"][..], &["rollback", "rotate"][..]),
+            (&["sh"], &["share"]),
             (&["status", "-n", &namespace, ""], &["api", "db", "db.replica"]),
             (&["status", "-n", &namespace, "d"], &["db", "db.replica"]),
             (&["rotate", &assigned, "db", ""], &["api", "db.replica"]),
@@ -64,6 +65,7 @@ async fn every_shell_completes_the_names_of_objects() -> Result<()> {
             (&["status", "--no-h"], &["--no-headers"]),
             (&["rollback", "api", ""], &[]),
             (&["rollback", "api", "-n", &namespace, "--to", ""], &["AWSPREVIOUS"]),
+            (&["share", "api", "-n", &namespace, "--to", &namespace], &[&namespace]),
         ] {
             let Some(found) = scene.completes(shell, words).await? else { continue };
             assert_eq!(found, expected, "{shell} {words:?}");

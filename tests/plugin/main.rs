@@ -15,7 +15,7 @@ mod requests;
 mod rollback;
 mod scene;
 mod schedule;
-
+mod share;
 mod skew;
 mod status;
 mod verify;

@@ -90,13 +90,21 @@ impl Scene {
 
     /// The same, where the administrator has decided otherwise.
     pub(crate) async fn operator_with(&self, decide: impl FnOnce(&mut Policy)) -> Result<Working> {
+        self.operator_in(&[], decide).await
+    }
+
+    /// The same, also at work on the objects of these namespaces.
+    pub(crate) async fn operator_in(&self, others: &[String], decide: impl FnOnce(&mut Policy)) -> Result<Working> {
         let mut ctx = self.world.operator(None, Arc::default()).await?;
         decide(&mut ctx.policy);
-        let objects = self.world.objects();
+        let others = others.iter().map(|namespace| Api::<RotatedSecret>::namespaced(self.world.admin.clone(), namespace));
+        let watched: Vec<_> = others.chain([self.world.objects()]).collect();
         Ok(Working(tokio::spawn(async move {
             loop {
-                for object in objects.list(&ListParams::default()).await.into_iter().flatten() {
-                    reconcile(&object, &ctx).await;
+                for objects in &watched {
+                    for object in objects.list(&ListParams::default()).await.into_iter().flatten() {
+                        Box::pin(reconcile(&object, &ctx)).await;
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

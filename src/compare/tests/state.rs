@@ -1,7 +1,7 @@
 //! The mirror, who manages the secret, and labels that this reconcile moved.
 
 use super::*;
-use crate::api::AWSPENDING;
+use crate::api::{AWSPENDING, RETIRING_LABEL};
 
 fn with_target(target: &Value) -> Desired {
     want(json!({"value": {"generate": {"password": {}}}, "target": target}))
@@ -54,6 +54,53 @@ fn a_mirror_of_ours_is_intact_if_it_is_as_laid_out_or_at_the_confirmed_revision(
             revision: revision.map(str::to_owned),
         };
         assert_eq!(scene.compare().unwrap().mirror, expected, "{intact} {confirmed:?} {revision:?}");
+    }
+}
+
+/// How the labels and the request are.
+type Circumstance = (&'static str, Value, &'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>);
+
+#[test]
+fn the_previous_version_is_mirrored_if_declared_until_it_is_retired() {
+    let both = json!({"target": {"includePrevious": true}});
+    let redis = json!({"redis": {"host": "redis.example.com"}, "schedule": "rate(30 days)"});
+    let two = json!({"target": {"includePrevious": true}, "rotation": redis});
+    let retired = json!({"target": {"includePrevious": true}, "rotation": redis, "rollout": {}});
+    let retiring: &[(&str, &str)] = &[(RETIRING_LABEL, "retiring")];
+    let rows: [Circumstance; 8] = [
+        ("not declared", json!({}), &[], None, None),
+        ("declared", both.clone(), &[], None, Some("previous")),
+        ("in an emergency", both.clone(), &[], Some("t:emergency"), None),
+        ("after another request", both.clone(), &[], Some("t"), Some("previous")),
+        ("it is the current one", both, &[(AWSPREVIOUS, "current")], None, None),
+        ("never retired", two, retiring, None, Some("previous")),
+        ("to be retired", retired.clone(), retiring, None, Some("retiring")),
+        ("retired", retired, &[], None, None),
+    ];
+    for (name, spec, labels, request, wanted) in rows {
+        let mut whole = json!({"value": {"generate": {"password": {}}, "data": {"username": "app"}}});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let mut declared = want(whole);
+        declared.rotate_request = request.map(str::to_owned);
+        declared.emergency = request.is_some_and(|token| token.ends_with(":emergency"));
+        let requested = request.map(|token| declared.ids.request(token));
+        let scene = Scene::new(declared).with(|scene| {
+            for (label, version) in labels {
+                scene.label(label, &id(version));
+            }
+            if let Some(version) = &requested {
+                scene.label(AWSCURRENT, version);
+                scene.read_at(version, ago(HOUR));
+                scene.matched(version, true);
+                scene.mirror().version = Some(version.clone());
+            }
+        });
+        let seen = scene.compare().unwrap();
+        assert_eq!(seen.extras.wanted_previous, wanted.map(id), "{name}");
+        let intact = matches!(seen.mirror, MirrorState::Ours { intact: true, .. });
+        assert_eq!(intact, wanted.is_none(), "{name}: the Secret does not hold it yet");
+        let held = scene.with(|scene| scene.mirror().previous = wanted.map(id)).compare().unwrap();
+        assert!(matches!(held.mirror, MirrorState::Ours { intact: true, .. }), "{name}");
     }
 }
 

@@ -21,6 +21,7 @@ fn target() -> Target {
         labels: map(&[("app.kubernetes.io/managed-by", "rotated-secrets"), ("team", "shop")]),
         annotations: map(&[("note", "ours")]),
         pin: crate::desired::Pin::Current,
+        with_previous: false,
         retained: false,
         adopts: false,
     }

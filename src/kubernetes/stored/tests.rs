@@ -304,7 +304,8 @@ fn every_annotation_that_is_read_is_kept() {
         // Tags of AWS secrets, the finalizer, and what the mirrored Secret, Jobs and CronJobs have, which is read separately.
         let elsewhere = name.starts_with("TAG_")
             || ["JOB_OF", "JOB_INPUTS", "JOB_READ", "TEMPLATE_FOR"].contains(&name)
-            || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "LAST_CHANGED", "NOT_AFTER", "ADOPT_BY"].contains(&name);
+            || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "LAST_CHANGED", "NOT_AFTER", "ADOPT_BY", "PREVIOUS_VERSION_ID"]
+                .contains(&name);
         let key = text.trim_end_matches("\";");
         assert_eq!(ANNOTATIONS.contains(&key), !elsewhere, "{name}");
     }

@@ -36,6 +36,9 @@ fn habits_of_kubectl_are_understood() {
         "resume -l a=b",
         "status --as jane --as-group ops --as-group oncall --cluster c --user u --request-timeout 5s",
         "status --request-timeout 0",
+        "share rsec/db --to a --to b --rollout --consent",
+        "share db --to a --dry-run",
+        "share db --to a --dry-run=client -o json",
         "version --client",
     ] {
         assert!(Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
@@ -64,6 +67,11 @@ fn what_contradicts_itself_is_refused() {
         vec!["rollback", "db", "--cancel", "--to", "abcd"],
         vec!["rollback", "db", "--cancel", "--dry-run"],
         vec!["rollback", "a", "b"],
+        vec!["share", "db"],
+        vec!["share", "db", "--to", ""],
+        vec!["share", "db", "--to", "a/b"],
+        vec!["share", "db", "--to", "a", "--dry-run", "--consent"],
+        vec!["share", "db", "--to", "a", "--dry-run=server"],
         vec!["doctor", "--probe"],
         vec!["status", "-o", "xml"],
         vec!["completion", "tcsh"],

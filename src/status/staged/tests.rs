@@ -45,6 +45,7 @@ fn seen(pending: Pending, journal: Journal) -> Observation {
     Observation {
         access: Access::default(),
         finalizer: true,
+        extras: crate::compare::Extras::default(),
         place: Place::AsConfigured,
         secret: Some(secret(pending)),
         mirror: MirrorState::Unwanted,
@@ -54,7 +55,6 @@ fn seen(pending: Pending, journal: Journal) -> Observation {
         charged: Charged::default(),
         check_due: None,
         workloads: None,
-        not_after: None,
     }
 }
 

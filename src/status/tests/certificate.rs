@@ -8,7 +8,8 @@ const EXPIRES: i64 = MADE + 30;
 fn holding(pin: Pin) -> (Desired, Observation) {
     let mut want = want();
     want.target.as_mut().unwrap().pin = pin;
-    (want, Observation { not_after: Some(at(EXPIRES)), ..seen(&ids().creation(), MADE) })
+    let extras = crate::compare::Extras { not_after: Some(at(EXPIRES)), ..Default::default() };
+    (want, Observation { extras, ..seen(&ids().creation(), MADE) })
 }
 
 fn told(want: &Desired, seen: &Observation, rest: Rest, now: i64) -> RotatedSecretStatus {

@@ -118,6 +118,24 @@ async fn an_emergency_retires_the_previous_credential_without_waiting_for_pods()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_secret_holds_the_previous_value_until_it_is_retired() -> Result<()> {
+    let scene = Scene::new("both", json!({"retireAfter": "10m"})).await?;
+    let stage = &scene.stage;
+    stage.world.patch("app", json!({"spec": {"target": {"includePrevious": true}}})).await?;
+    stage.settle("app").await?;
+    scene.rotate("now").await?;
+    assert_eq!(stage.data("app").await?["password.previous"], OLD);
+    scene.deployments.settle("api").await?;
+    stage.live("app", 5 * MINUTE).await?;
+    ensure!(stage.data("app").await?.contains_key("password.previous") && scene.accepts(OLD)?);
+    stage.live("app", 10 * MINUTE).await?;
+    ensure!(!stage.data("app").await?.contains_key("password.previous") && !scene.accepts(OLD)?);
+    assert_eq!(stage.told("app", "Normal", "MirrorRepaired").await?, 0, "nobody edited it");
+    assert_eq!(stage.told("app", "Normal", "RolledOut").await?, 1, "it is the same version");
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_rollout_the_previous_credential_stays_until_the_next_rotation() -> Result<()> {
     let scene = Scene::new("stays", Value::Null).await?;
     let first = scene.rotate("now").await?;

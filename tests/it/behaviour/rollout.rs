@@ -196,6 +196,18 @@ async fn a_rollout_that_fails_rolls_back_once_if_that_is_declared() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_keeps_what_is_known_of_a_failed_rollout() -> Result<()> {
+    let scene = Scene::with("kept", json!({"timeout": "1m"})).await?;
+    scene.rotate("now").await?;
+    scene.stage.live("db", 2 * MINUTE).await?;
+    let failed = scene.stage.expect("db", "RolledOut", "False", "RolloutFailed").await?;
+    scene.stage.world.patch("db", json!({"spec": {"suspend": true}})).await?;
+    scene.stage.settle("db").await?;
+    assert_eq!(scene.stage.expect("db", "RolledOut", "False", "RolloutFailed").await?, failed);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restored_value_that_fails_too_is_not_replaced() -> Result<()> {
     let scene = Scene::with("twice", json!({"timeout": "10m", "onFailure": "RollBack"})).await?;
     scene.rotate("now").await?;

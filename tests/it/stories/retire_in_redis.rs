@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures::FutureExt as _;
 use rotated_secrets::api::RETIRING_LABEL;
+use serde_json::json;
 use testkit::redis::Redis;
 
 use super::apply_to_mysql::{current, user};
@@ -14,8 +15,8 @@ use super::{Case, Story, two_passwords_in_redis};
 pub(crate) static STORY: Story = Story {
     arrange: |case| arrange(case).boxed(),
     cause: |case| case.advance(Duration::from_hours(1)).boxed(),
-    steps: &["FindWorkloads", "Retire"],
-    writes: &["POST events", "PUT rotatedsecrets/status", "UpdateSecretVersionStage"],
+    steps: &["FindWorkloads", "ReplaceMirror", "Retire"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PUT secrets", "UpdateSecretVersionStage"],
     versions: &[2],
     check: |case| check(case).boxed(),
     ..Story::of("retire-in-redis")
@@ -25,7 +26,10 @@ async fn arrange(case: &Case) -> Result<()> {
     two_passwords_in_redis::arrange(case).await?;
     case.request("now").await?;
     case.settle().await?;
-    two_passwords_in_redis::check(case).await
+    two_passwords_in_redis::check(case).await?;
+    // The Secret holds the previous password until the target refuses it.
+    case.patch_spec(json!({"target": {"includePrevious": true}})).await?;
+    case.settle().await
 }
 
 async fn check(case: &Case) -> Result<()> {
