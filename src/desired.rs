@@ -39,6 +39,7 @@ mod token;
 mod versions;
 
 pub use arn::SecretArn;
+pub(crate) use arn::is_default_name;
 pub use audience::is_for_receiver;
 pub use glob::{glob_allows, glob_allows_arn};
 pub use job::jobs_not_allowed;
@@ -52,11 +53,9 @@ use schema::Violations;
 pub use settings::{Setting, Settings};
 pub use strategy::{Alternation, Kind, ReceiverProof, Strategy, TargetServer};
 pub(crate) use syntax::is_subdomain;
-pub(crate) use token::bounded;
+pub(crate) use token::{EMERGENCY, bounded};
 pub use versions::{Pin, RollbackRequest, RollbackTo};
 
-/// End of the token of a rotate request that retires the previous credential at once.
-pub(crate) const EMERGENCY: &str = ":emergency";
 /// Maximum number of tags of a secret in AWS, without the ownership tags and the rotation tag.
 const MOST_TAGS: usize = 44;
 
@@ -130,7 +129,7 @@ impl Desired {
         let secret_name = aws.secret_name.clone().unwrap_or_else(|| recorded.map_or(&configured, |recorded| &recorded.name).clone());
         let mut own_prefix = secret_name.len() > own.len() && secret_name.starts_with(&own);
         if let Some(recorded) = recorded.filter(|_| aws.secret_name.is_none() && secret_name != configured) {
-            if !arn::is_default_name(&secret_name, &namespace, &name) {
+            if !is_default_name(&secret_name, &namespace, &name) {
                 return Err(Refusal::new(Reason::Moved, "that name cannot be an earlier default name of this object"));
             }
             // The ownership tags must confirm it. A mirror-only object has no ownership tags; its namespace must be allowed

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, RETIRING_LABEL, STAGED_LABEL};
 use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::{Source, Stage, Step, StepKey, StepKind};
@@ -337,6 +337,7 @@ impl Journal {
                 Step::MoveLabel { label, .. } if put_later(label) => {}
                 Step::MoveLabel { label, to: Some(to), .. } => drop(labels.insert(label.clone(), to.clone())),
                 Step::MoveLabel { label, to: None, .. } => drop(labels.remove(label)),
+                Step::Retire { version, .. } => labels.retain(|label, on| label != RETIRING_LABEL || on != version),
                 Step::Promote { version: to, from } | Step::RestoreCurrent { to, from } if !put_later(AWSCURRENT) => {
                     labels.insert(AWSCURRENT.to_owned(), to.clone());
                     labels.insert(AWSPREVIOUS.to_owned(), from.clone());

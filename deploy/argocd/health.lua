@@ -56,6 +56,12 @@ if ready.reason == "Suspended" then
       return report("Degraded", found[aspects[i]])
     end
   end
+  -- With spec.rotation.suspend alone, the Secret is kept up to date.
+  local rotation = found.Rotated
+  if rotation ~= nil and rotation.reason == "Suspended" and rotation.status == "False" and is("Mirrored", "True")
+    and not (obj.spec.suspend == true) then
+    return report("Healthy", ready)
+  end
   return report("Suspended", ready)
 end
 

@@ -27,9 +27,6 @@ use super::bounds;
 #[x_kube(validation = Rule::new("!has(self.template) || self.template.all(k, (!has(self.keys) || !(k in self.keys)) && (!has(self.wholeValueKey) || self.wholeValueKey != k))").message(
     "spec.target.template: a key is declared twice: remove it from keys, or rename wholeValueKey"
 ))]
-#[x_kube(validation = Rule::new("!has(self.includePrevious) || !self.includePrevious || (self.versionStage == 'AWSCURRENT' && !has(self.versionId))").message(
-    "spec.target.includePrevious: a Secret that is pinned by versionStage or versionId holds one version: remove one of the two"
-))]
 pub struct TargetSpec {
     /// Owner creates the Secret and owns it. None disables the mirror; a Secret that was mirrored before stays with its
     /// last value and is released.
@@ -93,8 +90,8 @@ pub struct TargetSpec {
     #[x_kube(validation = template_rule())]
     pub template: BTreeMap<String, String>,
     /// Also mirrors the version before the current one: each key of it with the suffix `.previous`. For programs that still
-    /// accept the previous value, for example a signing key. With spec.rollout and a target that keeps the previous credential
-    /// valid, until that is retired; otherwise until the next version. Not after a request in an emergency.
+    /// accept the previous value, for example a signing key. Pods must start without these keys (`optional: true`). With spec.rollout and a target that keeps the previous credential
+    /// valid, until that is retired; otherwise until the next version. Not after a request in an emergency, and not while the Secret is pinned.
     #[serde(default)]
     pub include_previous: bool,
     /// Staging label of the version that the Secret holds. Any label other than AWSCURRENT pins the Secret: it follows

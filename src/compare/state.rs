@@ -193,21 +193,22 @@ pub(super) fn extras(input: Input<'_>, secret: Option<&AwsSecret>) -> Extras {
     let found = input.facts.mirror.as_ref();
     Extras {
         previous: found.and_then(|found| found.previous.clone()),
-        wanted_previous: secret.and_then(|secret| wanted_previous(input.want, secret)),
+        wanted_previous: secret.and_then(|secret| wanted_previous(input, secret)),
         not_after: found.and_then(|found| found.not_after),
     }
 }
 
-/// The version before the current one, as long as what pods accept of it is valid.
-fn wanted_previous(want: &Desired, secret: &AwsSecret) -> Option<VersionId> {
+/// The version before the current one, as long as it may be used.
+fn wanted_previous(input: Input<'_>, secret: &AwsSecret) -> Option<VersionId> {
+    let Input { want, status, .. } = input;
     want.target.as_ref().filter(|target| target.with_previous && target.pin == Pin::Current)?;
     let current = secret.labelled(AWSCURRENT)?;
-    if want.emergency_version().as_ref() == Some(current) {
+    let previous = secret.labelled(AWSPREVIOUS).filter(|previous| *previous != current)?;
+    if want.is_emergency(status.requests.rotate.as_deref(), current) {
         return None;
     }
     let retires = want.rollout.is_some() && want.value.is_some() && want.strategy.as_ref().is_some_and(Strategy::overlaps);
-    let label = if retires { RETIRING_LABEL } else { AWSPREVIOUS };
-    secret.labelled(label).filter(|previous| *previous != current).cloned()
+    (!retires || secret.labelled(RETIRING_LABEL) == Some(previous)).then(|| previous.clone())
 }
 
 pub(super) fn mirror(input: Input<'_>, extras: &Extras) -> MirrorState {

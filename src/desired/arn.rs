@@ -39,6 +39,6 @@ pub(super) fn is_region(text: &str) -> bool {
 }
 
 /// Whether the name is one that a prefix would have given to this object: any prefix, but the namespace and the name are its own.
-pub(super) fn is_default_name(secret_name: &str, namespace: &str, name: &str) -> bool {
+pub(crate) fn is_default_name(secret_name: &str, namespace: &str, name: &str) -> bool {
     secret_name.strip_suffix(&format!("/{namespace}/{name}")).is_some_and(|prefix| !prefix.is_empty())
 }

@@ -8,6 +8,7 @@ use super::lambda_rotation::LambdaRotation;
 use super::rollout::Rollout;
 use super::settings::Settings;
 use super::strategy::Strategy;
+use super::token::EMERGENCY;
 use super::versions::{Pin, RollbackRequest};
 use crate::api::{TAG_CLUSTER, TAG_NAMESPACE_UID};
 use crate::command::{ObjectRef, SecretRef};
@@ -150,9 +151,12 @@ impl Target {
 }
 
 impl Desired {
-    /// The version that a person requested because the credential before it must not be used any longer.
-    pub fn emergency_version(&self) -> Option<VersionId> {
-        self.rotate_request.as_ref().filter(|_| self.emergency).map(|token| self.ids.request(token))
+    /// Whether a person requested this version because the credential before it must not be used any longer. `handled`: the
+    /// last request that the status tells of. The annotation may be removed after that, or ask for the next version.
+    pub fn is_emergency(&self, handled: Option<&str>, version: &VersionId) -> bool {
+        let asked = self.rotate_request.as_deref().filter(|_| self.emergency);
+        let handled = handled.filter(|token| token.ends_with(EMERGENCY));
+        asked.into_iter().chain(handled).any(|token| self.ids.request(token) == *version)
     }
 
     /// The object, for commands in messages.

@@ -2,7 +2,7 @@
 //! definition may lack a rule.
 
 use super::arn::{SecretArn, is_aws_name};
-use super::{Pin, Refusal, rollout};
+use super::{Refusal, rollout};
 use crate::api::condition::Reason;
 use crate::api::{
     AWS_STAGING_LABELS, AWSCURRENT, AWSPENDING, AwsSpec, GROUP, RECOMMENDED_LABELS, RETENTION_LABEL, RotatedSecretSpec, TargetSpec,
@@ -111,11 +111,6 @@ fn target(spec: &TargetSpec) -> Result<(), Refusal> {
     }
     if spec.whole_value_key.is_some() && !spec.keys.is_empty() {
         return refused("spec.target: set keys or wholeValueKey, not both");
-    }
-    if spec.include_previous && Pin::of(spec) != Pin::Current {
-        return refused(
-            "spec.target.includePrevious: a Secret that is pinned by versionStage or versionId holds one version: remove one of the two",
-        );
     }
     version(spec)
 }

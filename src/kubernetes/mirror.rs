@@ -228,6 +228,10 @@ fn metadata(object: &RotatedSecret, target: &Target, before: Option<&MirrorMetad
     labels.extend(target.labels.clone());
     let mut annotations = next.annotations.take().unwrap_or_default();
     annotations.retain(|key, _| !writers.is_some_and(|writers| writers.our_annotations.contains(key)));
+    // Another client may have written them, or a backup of the Secret.
+    for key in [PREVIOUS_VERSION_ID, LAST_CHANGED, NOT_AFTER] {
+        annotations.remove(key);
+    }
     // The consent is used. It would let a later object of this name adopt a Secret that was kept on purpose.
     if annotations.get(ADOPT_BY) == object.metadata.name.as_ref() {
         annotations.remove(ADOPT_BY);

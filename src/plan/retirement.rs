@@ -36,7 +36,7 @@ pub(super) fn mark(situation: &Situation<'_>, staged: &VersionId, replaced: &Ver
 
 /// Without a rollout, nobody knows whether pods still have the previous credential. In an emergency, that does not matter.
 fn retires(situation: &Situation<'_>) -> bool {
-    situation.want.rollout.is_some() || situation.want.emergency
+    situation.want.rollout.is_some() || situation.want.emergency || situation.is_emergency(&situation.current.version)
 }
 
 /// The version whose credential is left to retire.

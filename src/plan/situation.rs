@@ -45,7 +45,7 @@ impl Situation<'_> {
 
     /// Whether a person requested this version because the credential before it must not be used any longer.
     pub(super) fn is_emergency(&self, version: &VersionId) -> bool {
-        self.want.emergency_version().as_ref() == Some(version)
+        self.want.is_emergency(self.seen.status.requests.rotate.as_deref(), version)
     }
 
     /// Whether the current version was written for this declaration.

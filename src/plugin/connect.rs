@@ -23,7 +23,8 @@ use crate::kubernetes::watch::PAGE;
 /// The plugin's name in `managedFields`.
 pub(super) const FIELD_MANAGER: &str = "kubectl-rotatedsecret";
 
-/// The plugin's name for requests, which do not change the spec. Flux removes what managers named `kubectl...` set.
+/// The plugin's name for requests and for annotations of Namespaces, which are not in Git. Flux removes what managers named
+/// `kubectl...` set.
 pub(super) const REQUEST_MANAGER: &str = "rotated-secrets-request";
 
 /// A connection to the cluster that the flags select.

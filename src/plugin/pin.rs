@@ -1,5 +1,6 @@
 //! `pin` and `unpin`: set `spec.target.versionId` or `spec.target.versionStage`, at which the Secret is held.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
@@ -85,7 +86,11 @@ pub(super) async fn unpin(session: &Session, args: &UnpinArgs) -> Result<Exit, T
 async fn write(session: &Session, before: &RotatedSecret, held: &Held, message: String) -> Result<Answer, Trouble> {
     let name = before.name_any();
     let changed = Held::of(before) != *held;
+    let mut other = None;
     if changed {
+        // The object is read without the fields of its managers.
+        let metadata = session.objects().get_metadata(&name).await.map_err(|error| session.trouble("get", &name, &error))?;
+        other = other_manager(before, metadata.managed_fields());
         let stage = if held.stage == AWSCURRENT { Value::Null } else { json!(held.stage) };
         let patch = json!({"spec": {"target": {"versionId": held.version, "versionStage": stage}}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -93,7 +98,7 @@ async fn write(session: &Session, before: &RotatedSecret, held: &Held, message: 
         let objects: Api<Brief<RotatedSecret>> = Api::namespaced(session.client.clone(), &session.namespace);
         objects.patch(&name, &parameters, &Patch::Merge(patch)).await.map_err(|error| session.trouble("patch", &name, &error))?;
     }
-    let message = match (changed, other_manager(before)) {
+    let message = match (changed, other) {
         (false, _) => format!("{name} is already in this state, so nothing was written"),
         (true, Some(manager)) => {
             format!("{message}; the field manager {manager} sets the pin as well and may revert it: change its source too")
@@ -106,13 +111,13 @@ async fn write(session: &Session, before: &RotatedSecret, held: &Held, message: 
 
 /// Another writer that has set the pin, such as a tool for `GitOps`. Defaults of the API server belong to the client that
 /// created the object, so a label that is the default tells nothing.
-fn other_manager(object: &RotatedSecret) -> Option<String> {
+fn other_manager(object: &RotatedSecret, entries: &[ManagedFieldsEntry]) -> Option<String> {
     let pinned = Held::of(object) != Held::label(AWSCURRENT);
     let sets = |fields: &Value| {
         let target = fields.get("f:spec").and_then(|spec| spec.get("f:target"));
         target.is_some_and(|target| target.get("f:versionId").is_some() || (pinned && target.get("f:versionStage").is_some()))
     };
-    let entries = object.managed_fields().iter().filter(|entry| entry.subresource.is_none());
+    let entries = entries.iter().filter(|entry| entry.subresource.is_none());
     let others = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| sets(&fields.0)));
     let mut managers = others.filter_map(|entry| entry.manager.clone());
     managers.find(|manager| !manager.starts_with("kubectl"))
@@ -142,7 +147,8 @@ mod tests {
             ("AWSPREVIOUS", "kubectl-rotatedsecret", json!({"f:versionStage": {}}), None),
             ("AWSPREVIOUS", "flux", json!({"f:name": {}}), None),
         ] {
-            assert_eq!(other_manager(&object(stage, manager, fields.clone())).as_deref(), expected, "{stage} {manager} {fields}");
+            let object = object(stage, manager, fields.clone());
+            assert_eq!(other_manager(&object, object.managed_fields()).as_deref(), expected, "{stage} {manager} {fields}");
         }
     }
 }

@@ -39,6 +39,8 @@ struct Sharing<'a> {
     arn: &'a SecretArn,
     args: &'a ShareArgs,
     note: Option<String>,
+    /// The owner or the mirrors act with an identity of their own, which may belong to another account than the operator's.
+    own_identity: bool,
 }
 
 /// A mirror before it is written.
@@ -60,7 +62,9 @@ pub(super) async fn run(session: &Session, args: &ShareArgs) -> Result<Exit, Tro
     }
     let owner = session.object(&args.name).await?;
     let arn = mirror::owned(&owner).map_err(Trouble::wrong)?;
-    let sharing = Sharing { owner: &owner, arn: &arn, args, note: mirror::retirement(&owner) };
+    let role = Target::read(session).await?.role().is_some();
+    let own_identity = role || owner.spec.aws.service_account_ref.is_some() || args.service_account.is_some();
+    let sharing = Sharing { owner: &owner, arn: &arn, args, note: mirror::retirement(&owner), own_identity };
     if args.dry_run.is_some() {
         return sharing.print(session, &targets).await;
     }
@@ -103,7 +107,9 @@ impl Sharing<'_> {
     async fn plan(&self, session: &Session, namespace: &str) -> Result<Planned, Trouble> {
         let session = session.within(namespace);
         let target = Target::read(&session).await?;
-        let aws_name = mirror::aws_name(self.arn, target.role());
+        // A ServiceAccount comes before the role of the namespace.
+        let role = target.role().filter(|_| self.args.service_account.is_none());
+        let aws_name = mirror::aws_name(self.arn, role, self.own_identity);
         let name = mirror::mirror_name(self.owner, self.args);
         let existing = session.objects().get_opt(&name).await.map_err(|error| session.trouble("get", &name, &error))?;
         let existing = existing.map(|seen| session.readable(seen)).transpose()?;
@@ -129,12 +135,13 @@ impl Sharing<'_> {
             return Ok(answer.ended(Outcome::NameTaken, format!("{namespace}: {why}, so nothing was written: {other}")));
         }
         // From here on an interruption ends the wait only, so that the result says what was written.
-        if self.args.consent && answer.consent != Consent::Present {
-            planned.target.give(&planned.session, &planned.aws_name).await?;
-            answer.consent = Consent::Given;
-        }
         if planned.found != Some(Found::Another) {
             answer.changed = planned.apply(&name).await?;
+        }
+        if self.args.consent && answer.consent != Consent::Present {
+            let given = planned.target.give(&planned.session, &planned.aws_name).await;
+            given.map_err(|trouble| Trouble { message: format!("{namespace}/{name} is declared; {}", trouble.message), ..trouble })?;
+            answer.consent = Consent::Given;
         }
         if answer.consent == Consent::Missing {
             let command = planned.target.command(&planned.session, &planned.aws_name);
@@ -149,7 +156,11 @@ impl Sharing<'_> {
             let status = planned.session.flags.plugin(&format!("status {name}"));
             return Ok(answer.ended(Outcome::Requested, format!("{namespace}/{name} is declared: {status} shows its state")));
         }
-        let (outcome, message) = Box::pin(self.wait(&planned.session, &name, interrupt)).await?;
+        let (outcome, message) = match Box::pin(self.wait(&planned.session, &name, interrupt)).await {
+            Ok(ended) => ended,
+            // What was written is told all the same.
+            Err(trouble) => (Outcome::TimedOut, trouble.message),
+        };
         let message = if outcome == Outcome::Shared { done(&answer, &planned) } else { format!("{namespace}/{name}: {message}") };
         Ok(answer.ended(outcome, message))
     }
@@ -158,7 +169,7 @@ impl Sharing<'_> {
     async fn wait(&self, session: &Session, name: &str, interrupt: &Interrupt) -> Result<(Outcome, String), Trouble> {
         let object = session.object(name).await?;
         if holds(&object, ConditionType::Ready) && !lags(&object) {
-            return Ok((Outcome::Shared, String::new()));
+            return Ok(self.shared(&object));
         }
         if interrupt.received().now_or_never().is_some() {
             return Ok((Outcome::Interrupted, "interrupted before the result was known".to_owned()));
@@ -171,12 +182,21 @@ impl Sharing<'_> {
         let wait = request::request_refresh(session, task, &object, interrupt).await?;
         let ended = wait.for_refresh(session, progress::refreshed, "").await?;
         let outcome = match ended.outcome {
-            Waited::Done => Outcome::Shared,
+            Waited::Done => return Ok(self.shared(&session.object(name).await?)),
             Waited::Refused | Waited::NotMirrored => Outcome::Refused,
             Waited::Interrupted => Outcome::Interrupted,
             _ => Outcome::TimedOut,
         };
         Ok((outcome, ended.message))
+    }
+
+    /// The mirror is Ready. It may have found another secret of that name, in the account of its own identity.
+    fn shared(&self, mirror: &RotatedSecret) -> (Outcome, String) {
+        let found = mirror.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone()).unwrap_or_default();
+        if found == self.arn.text {
+            return (Outcome::Shared, String::new());
+        }
+        (Outcome::Refused, format!("it mirrors {found}, and not {}: name the AWS secret by its ARN, or delete the object", self.arn.text))
     }
 
     fn answer(&self, planned: &Planned) -> Answer {
@@ -225,24 +245,18 @@ impl Sharing<'_> {
     }
 
     fn printed(&self, manifests: &[Value]) -> Result<(), Trouble> {
+        let out = match &self.args.out.output {
+            None | Some(Format::Wide) => &OutputArgs { output: Some(Format::Yaml) },
+            Some(_) => &self.args.out,
+        };
         match (&self.args.out.output, manifests) {
-            (None | Some(Format::Wide | Format::Yaml), manifests) => {
-                let yaml = OutputArgs { output: Some(Format::Yaml) };
-                for (number, manifest) in manifests.iter().enumerate() {
-                    output::script(if number == 0 { "" } else { "---\n" })?;
-                    output::emit(&yaml, manifest, Page::default)?;
-                }
-                Ok(())
-            }
             (Some(Format::Name), manifests) => {
                 let name = mirror::mirror_name(self.owner, self.args);
                 let names: Vec<Value> = manifests.iter().map(|_| json!({"name": name})).collect();
                 output::emit_all(&self.args.out, &names)
             }
-            (Some(_), [manifest]) => output::emit(&self.args.out, manifest, Page::default),
-            (Some(_), manifests) => {
-                output::emit(&self.args.out, &json!({"apiVersion": "v1", "kind": "List", "items": manifests}), Page::default)
-            }
+            (_, [manifest]) => output::emit(out, manifest, Page::default),
+            (_, manifests) => output::emit(out, &json!({"apiVersion": "v1", "kind": "List", "items": manifests}), Page::default),
         }
     }
 }

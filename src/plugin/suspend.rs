@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::args::{OutputArgs, ResumeArgs, Selection, SuspendArgs};
 use super::conditions::suspended_by_namespace;
-use super::connect::{FIELD_MANAGER, Session};
+use super::connect::{FIELD_MANAGER, REQUEST_MANAGER, Session};
 use super::objects::selected;
 use super::output::{self, Page};
 use super::{Exit, Trouble};
@@ -185,7 +185,8 @@ async fn namespace(session: &Session, because: Option<&str>, out: &OutputArgs) -
     };
     if changed {
         let patch = json!({"metadata": {"annotations": {SUSPEND: because}}});
-        api.patch(name, &parameters(), &Patch::Merge(patch)).await.map_err(|error| refused(session, "patch", &error))?;
+        let parameters = PatchParams { field_manager: Some(REQUEST_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch(name, &parameters, &Patch::Merge(patch)).await.map_err(|error| refused(session, "patch", &error))?;
     }
     let answer = Answer { namespace: name.clone(), name: None, suspended: because.is_some(), rotation_suspended: None, changed, message };
     output::emit(out, &answer, || Page::of(&answer.message))?;

@@ -284,10 +284,20 @@ impl Reconciler<'_> {
 }
 
 impl Reconciler<'_> {
-    /// The data of the version before the current one. Empty if AWS does not have it any more, or if it does not have the
-    /// declared layout.
+    /// The data of the version before the current one. Empty if AWS does not have it any more or denies to read it, or if it
+    /// does not have the declared layout: the current version does not wait for it.
     async fn previous_data(&mut self, want: &Desired, target: &Target, at: Address<'_>, previous: &VersionId) -> Result<Data, Failure> {
-        let Some(found) = self.find(at, previous).await? else { return Ok(Data::new()) };
+        let unread = self.value_unread;
+        let found = match self.find(at, previous).await {
+            Ok(found) => found,
+            Err(failure) if matches!(failure.class, Class::Denied | Class::Invalid) => {
+                tracing::warn!(%previous, reason = failure.reason.as_str(), "the previous version cannot be read and is not mirrored");
+                self.value_unread = unread;
+                None
+            }
+            Err(failure) => return Err(failure),
+        };
+        let Some(found) = found else { return Ok(Data::new()) };
         let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
         let data = if plain_text { target.layout.render_whole(&found.value) } else { target.layout.render(&found.value) };
         Ok(data.unwrap_or_default())

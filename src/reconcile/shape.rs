@@ -11,7 +11,7 @@ use crate::desired::{Desired, Pin};
 use crate::failure::Failure;
 use crate::journal::{Remedy, Unfit};
 use crate::refusal::Refusal;
-use crate::value::{Data, DeclaredValue, Lack, LayoutError, Payload, TemplateError, WHOLE_VALUE_KEY};
+use crate::value::{Data, DeclaredValue, Lack, Layout, LayoutError, Payload, TemplateError, WHOLE_VALUE_KEY};
 use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
@@ -28,7 +28,7 @@ impl Reconciler<'_> {
             return Err(unfit(lacking(want, seen, version, &lack, &fields), Remedy::Write));
         }
         let mirror = self.mirror.as_ref().filter(|mirror| mirror.facts.ours);
-        let has_fields = mirror.is_some_and(|mirror| mirror.keys().iter().any(|key| key != WHOLE_VALUE_KEY));
+        let has_fields = mirror.is_some_and(|mirror| mirror.keys().iter().any(|key| !Layout::is_of_whole_value(key)));
         if want.value.is_none() && target.layout.is_default() && has_fields && !value.is_object() {
             return Err(unfit(formless(want, version), Remedy::Value));
         }

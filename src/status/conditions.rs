@@ -108,7 +108,9 @@ fn examined(
             ) + &examined.goes_on.as_ref().map_or_else(String::new, |what| format!("; {what}"))
         }));
     }
-    if want.is_some_and(|want| want.rollout.is_some()) && (examined.rollout.is_some() || aspects.rolled_out.is_some()) {
+    // Without a rollout, the credential that leaked may be left to retire.
+    let rolls_out = want.is_some_and(|want| want.rollout.is_some()) && examined.rollout.is_some();
+    if rolls_out || aspects.rolled_out.is_some() {
         statements.push(statement(ConditionType::RolledOut, aspects.rolled_out.as_ref(), || rolled_out(examined)));
     }
     // A version that is being rolled out is current and mirrored, and nothing fails.

@@ -237,7 +237,8 @@ impl Report<'_> {
         };
         // A write of this reconcile changed nothing, although another manager claims fields: at this revision the Secret
         // is as declared.
-        let confirmed = if !*intact && self.seen.journal.mirror_written() {
+        let as_wanted = self.seen.extras.previous == self.seen.extras.wanted_previous;
+        let confirmed = if !*intact && as_wanted && self.seen.journal.mirror_written() {
             revision.clone()
         } else {
             self.seen.status.mirror.confirmed_revision.clone().filter(|earlier| revision.as_ref() == Some(earlier))

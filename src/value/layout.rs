@@ -15,6 +15,10 @@ pub const WHOLE_VALUE_KEY: &str = "value";
 /// What follows the keys of the version before the current one.
 const PREVIOUS_SUFFIX: &str = ".previous";
 
+/// The maximum size of the data of a Secret, in bytes.
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size>
+const MOST_DATA: usize = 1024 * 1024;
+
 type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// Data of a Secret.
@@ -73,15 +77,23 @@ impl Layout {
     }
 
     /// The data of a version, with that of the version before it under the same keys with a suffix. Keys that only the version
-    /// before has are left out, and a key of the version itself that has the suffix stays.
+    /// before has are left out, and a key of the version itself that has the suffix stays. If both are too large for a Secret,
+    /// the version before is left out.
     pub fn with_previous(mut data: Data, previous: Data) -> Data {
-        for (key, value) in previous.into_iter().filter(|(key, _)| data.contains_key(key)).collect::<Vec<_>>() {
+        let beside: Vec<_> = previous.into_iter().filter(|(key, _)| data.contains_key(key)).collect();
+        let size: usize = data.iter().chain(beside.iter().map(|(key, value)| (key, value))).map(|(_, value)| value.expose().len()).sum();
+        for (key, value) in beside.into_iter().filter(|_| size <= MOST_DATA) {
             let key = format!("{key}{PREVIOUS_SUFFIX}");
             if is_secret_key(&key) {
                 data.entry(key).or_insert(value);
             }
         }
         data
+    }
+
+    /// Whether a key is that of a value without fields, or of the one before it.
+    pub fn is_of_whole_value(key: &str) -> bool {
+        key.strip_suffix(PREVIOUS_SUFFIX).unwrap_or(key) == WHOLE_VALUE_KEY
     }
 
     /// Whether templates make every key.

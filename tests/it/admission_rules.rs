@@ -259,8 +259,6 @@ fn target() -> Vec<(Value, &'static str)> {
         (of(json!({"versionStage": "AWSPENDING"})), "spec.target.versionStage"),
         (of(json!({"versionStage": "rotated-secrets/2"})), "spec.target.versionStage"),
         (of(json!({"wholeValueKey": "a b"})), "wholeValueKey"),
-        (of(json!({"includePrevious": true, "versionStage": "AWSPREVIOUS"})), "spec.target.includePrevious"),
-        (of(json!({"includePrevious": true, "versionId": version})), "spec.target.includePrevious"),
         (of(json!({"template": {"a b": "x"}})), "spec.target.template"),
         (of(json!({"template": {"a": "{% if b %}"}})), "spec.target.template"),
         (of(json!({"template": {"a": "{{ b + c }}"}})), "spec.target.template"),

@@ -1,6 +1,7 @@
 //! Going back by the plugin, and what it says of a pinned Secret.
 
 use anyhow::{Context as _, Result};
+use kube::api::{Patch, PatchParams};
 use rotated_secrets::api::ROLLBACK;
 use serde_json::json;
 
@@ -246,7 +247,13 @@ async fn a_secret_is_pinned_and_released() -> Result<()> {
     scene.run("pin db --to zzz").await?.ends(1).in_one_sentence().says("history db");
     scene.run("pin db").await?.ends(2);
     scene.run("pin db --to a --label b").await?.ends(2);
-    scene.run("unpin --all").await?.ends(0).says("not pinned any more");
+    // Another writer of the field may set it again.
+    let theirs = PatchParams { field_manager: Some("argocd-controller".to_owned()), ..PatchParams::default() };
+    let label = json!({"spec": {"target": {"versionStage": "AWSCURRENT"}}});
+    scene.world.objects().patch("db", &theirs, &Patch::Merge(label)).await?;
+    let label = json!({"spec": {"target": {"versionStage": "AWSPREVIOUS"}}});
+    scene.world.objects().patch("db", &theirs, &Patch::Merge(label)).await?;
+    scene.run("unpin --all").await?.ends(0).says("not pinned any more").says("the field manager argocd-controller sets the pin as well");
     scene.run("refresh db").await?.ends(0);
     scene.run("status db").await?.ends(0).says("State:           Ready");
     scene.run("verify db --values").await?.ends(0);

@@ -66,15 +66,17 @@ fn the_previous_version_is_mirrored_if_declared_until_it_is_retired() {
     let redis = json!({"redis": {"host": "redis.example.com"}, "schedule": "rate(30 days)"});
     let two = json!({"target": {"includePrevious": true}, "rotation": redis});
     let retired = json!({"target": {"includePrevious": true}, "rotation": redis, "rollout": {}});
-    let retiring: &[(&str, &str)] = &[(RETIRING_LABEL, "retiring")];
-    let rows: [Circumstance; 8] = [
+    let retiring: &[(&str, &str)] = &[(RETIRING_LABEL, "previous")];
+    let older: &[(&str, &str)] = &[(RETIRING_LABEL, "older")];
+    let rows: [Circumstance; 9] = [
         ("not declared", json!({}), &[], None, None),
         ("declared", both.clone(), &[], None, Some("previous")),
         ("in an emergency", both.clone(), &[], Some("t:emergency"), None),
         ("after another request", both.clone(), &[], Some("t"), Some("previous")),
         ("it is the current one", both, &[(AWSPREVIOUS, "current")], None, None),
         ("never retired", two, retiring, None, Some("previous")),
-        ("to be retired", retired.clone(), retiring, None, Some("retiring")),
+        ("to be retired", retired.clone(), retiring, None, Some("previous")),
+        ("an older one is to be retired", retired.clone(), older, None, None),
         ("retired", retired, &[], None, None),
     ];
     for (name, spec, labels, request, wanted) in rows {
@@ -99,6 +101,12 @@ fn the_previous_version_is_mirrored_if_declared_until_it_is_retired() {
         assert_eq!(seen.extras.wanted_previous, wanted.map(id), "{name}");
         let intact = matches!(seen.mirror, MirrorState::Ours { intact: true, .. });
         assert_eq!(intact, wanted.is_none(), "{name}: the Secret does not hold it yet");
+        let handled = scene.clone().with(|scene| {
+            scene.want.rotate_request = None;
+            scene.want.emergency = false;
+            scene.status.requests.rotate = request.map(str::to_owned);
+        });
+        assert_eq!(handled.compare().unwrap().extras.wanted_previous, wanted.map(id), "{name}, and the annotation is removed");
         let held = scene.with(|scene| scene.mirror().previous = wanted.map(id)).compare().unwrap();
         assert!(matches!(held.mirror, MirrorState::Ours { intact: true, .. }), "{name}");
     }

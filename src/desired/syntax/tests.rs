@@ -57,7 +57,6 @@ fn other_names_are_refused_with_the_field_and_the_name() {
         (json!({"target": {"keys": {"a\nb": "x"}}}), "spec.target.keys", "\"a\\nb\""),
         (json!({"target": {"wholeValueKey": ".."}}), "wholeValueKey", "\"..\""),
         (json!({"target": {"wholeValueKey": "a", "keys": {"a": "b"}}}), "spec.target", "not both"),
-        (json!({"target": {"includePrevious": true, "versionStage": "AWSPREVIOUS"}}), "spec.target.includePrevious", "pinned"),
         (json!({"aws": {"tags": {"aws:x": "y"}}}), "spec.aws.tags", "\"aws:x\""),
         (json!({"aws": {"tags": {"rotated-secrets.io/adopt-by": "y"}}}), "spec.aws.tags", "rotated-secrets.io/"),
         (json!({"aws": {"tags": {"AWS:x": "y"}}}), "spec.aws.tags", "\"AWS:x\""),

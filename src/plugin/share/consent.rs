@@ -10,7 +10,7 @@ use crate::api::{ALLOWED_NAMES, MIRROR_NAMES, ROLE_ARN};
 use crate::desired::{glob_allows, glob_allows_arn};
 use crate::kubernetes::stored::Brief;
 use crate::plugin::Trouble;
-use crate::plugin::connect::{FIELD_MANAGER, Session};
+use crate::plugin::connect::{REQUEST_MANAGER, Session};
 
 /// Whether the administrator allows the AWS name in the namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -91,7 +91,7 @@ impl Target {
         let version = found.resource_version();
         let listed = with(self.annotation(MIRROR_NAMES), aws_name);
         let patch = json!({"metadata": {"resourceVersion": version, "annotations": {MIRROR_NAMES: listed}}});
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let parameters = PatchParams { field_manager: Some(REQUEST_MANAGER.to_owned()), ..PatchParams::default() };
         api(session).patch(name, &parameters, &Patch::Merge(patch)).await.map(drop).map_err(|error| match &error {
             kube::Error::Api(status) if status.code == 403 && !status.message.contains("denied") => Trouble::unreachable(format!(
                 "you may not patch the Namespace {name}, so nothing was written: an administrator runs {}",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::condition::ConditionType;
 use crate::api::{GROUP, MysqlUsers, PostgresUsers, RotatedSecret, TargetSpec};
-use crate::desired::SecretArn;
+use crate::desired::{SecretArn, is_default_name};
 use crate::identity::RoleArn;
 use crate::plugin::args::ShareArgs;
 use crate::plugin::conditions::condition;
@@ -28,14 +28,21 @@ pub(super) fn owned(owner: &RotatedSecret) -> Result<SecretArn, String> {
     if owner.metadata.deletion_timestamp.is_some() {
         return Err(format!("{name} is being deleted, so it is not shared"));
     }
-    let provisioned = condition(owner, ConditionType::Provisioned).filter(|provisioned| provisioned.status != "True");
-    if let Some(provisioned) = provisioned {
+    let provisioned = condition(owner, ConditionType::Provisioned);
+    if let Some(provisioned) = provisioned.filter(|provisioned| provisioned.status != "True") {
         return Err(format!("the AWS secret of {name} is not as it should be, so it is not shared: {}", provisioned.message));
+    }
+    // An object that only mirrored before would have a condition of that time.
+    if provisioned.is_none_or(|provisioned| provisioned.observed_generation != owner.metadata.generation) {
+        return Err(format!(
+            "the operator has not confirmed the AWS secret of {name} since its last change, so it is not shared: wait until it is Ready, or \
+             resume it"
+        ));
     }
     let arn = owner.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.as_deref()).and_then(SecretArn::parse);
     let Some(arn) = arn else { return Err(format!("{name} has no AWS secret yet, so it is not shared: wait until it is Ready")) };
     let aws = &owner.spec.aws;
-    let default = || arn.name.ends_with(&format!("/{namespace}/{name}"));
+    let default = || is_default_name(&arn.name, &namespace, &name);
     let named = aws.secret_name.as_ref().map_or_else(default, |name| *name == arn.name);
     if !named || aws.region.as_ref().is_some_and(|region| *region != arn.region) {
         return Err(format!("the status of {name} names another AWS secret than its spec ({}), so it is not shared", arn.text));
@@ -43,11 +50,15 @@ pub(super) fn owned(owner: &RotatedSecret) -> Result<SecretArn, String> {
     Ok(arn)
 }
 
-/// How a mirror names the AWS secret: by its ARN if the role of the mirror's namespace belongs to another account, where
-/// the name would lead to another secret.
-pub(super) fn aws_name(arn: &SecretArn, role: Option<&str>) -> String {
-    let account = role.and_then(RoleArn::parse).and_then(|role| role.account());
-    if account.is_some_and(|account| account != arn.account) { arn.text.clone() } else { arn.name.clone() }
+/// How a mirror names the AWS secret: by its name if the identity of the mirror is known to be of the same account, and
+/// otherwise by its ARN, since the name could lead to another secret. `role`: of the mirror's namespace. `own_identity`: the
+/// owner or the mirror has an identity of its own, so nothing tells that they share the operator's account.
+pub(super) fn aws_name(arn: &SecretArn, role: Option<&str>, own_identity: bool) -> String {
+    let same = match role.map(RoleArn::parse) {
+        Some(role) => role.and_then(|role| role.account()).is_some_and(|account| account == arn.account),
+        None => !own_identity,
+    };
+    if same { arn.name.clone() } else { arn.text.clone() }
 }
 
 /// The manifest of a mirror in this namespace, whose Secret has the form of the owner's.
@@ -90,6 +101,7 @@ pub(super) fn secret_name(owner: &RotatedSecret, args: &ShareArgs) -> String {
 
 /// The fields of `spec.target` that are no defaults: the form of the Secret. Labels and annotations can mean something to
 /// other programs of the namespace, and pins and policies are decisions about one Secret: they are not taken from the owner.
+/// Neither is the previous value, which a mirror would keep in an emergency.
 fn target(owner: &RotatedSecret, secret: String, name: &str) -> Map<String, Value> {
     let of_owner = &owner.spec.target;
     let plain = owner.spec.value.as_ref().is_some_and(|value| value.plain_text.is_some());
@@ -103,6 +115,7 @@ fn target(owner: &RotatedSecret, secret: String, name: &str) -> Map<String, Valu
         annotations: default.annotations.clone(),
         version_stage: default.version_stage.clone(),
         version_id: None,
+        include_previous: false,
         adoption_policy: default.adoption_policy,
         deletion_policy: default.deletion_policy,
         ..of_owner.clone()
@@ -135,7 +148,7 @@ pub(super) fn found(existing: &RotatedSecret, managers: &[ManagedFieldsEntry], a
     let mirrored = existing.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.as_ref());
     let named = spec.aws.secret_name.as_deref() == Some(aws_name);
     let there = aws_name == arn.text || spec.aws.region.as_ref() == Some(&arn.region) || mirrored == Some(&arn.text);
-    if !named || !there {
+    if !named || !there || mirrored.is_some_and(|mirrored| *mirrored != arn.text) {
         return Found::Taken(format!("a RotatedSecret {name} exists there, which mirrors another AWS secret"));
     }
     if existing.metadata.deletion_timestamp.is_some() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
 
 use super::stage::{HOUR, MINUTE, Stage};
 use crate::workloads::Workloads;
@@ -59,7 +60,15 @@ async fn each_key_of_the_previous_version_has_a_suffix_until_the_next_one() -> R
     stage.settle("app").await?;
     let renamed = stage.data("app").await?;
     assert_eq!((&renamed["PASS"], &renamed["PASS.previous"], renamed.len()), (&third["password"], &second["password"], 2));
-    stage.world.patch("app", json!({"spec": {"target": {"keys": null, "includePrevious": false}}})).await?;
+    // A pinned Secret holds one version.
+    stage.world.patch("app", json!({"spec": {"target": {"keys": null, "versionStage": "AWSPREVIOUS"}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?["password"], second["password"]);
+    ensure!(stage.data("app").await?.keys().eq(["password", "username"]));
+    stage.world.patch("app", json!({"spec": {"target": {"versionStage": null}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?, third);
+    stage.world.patch("app", json!({"spec": {"target": {"includePrevious": false}}})).await?;
     stage.settle("app").await?;
     ensure!(stage.data("app").await?.keys().eq(["password", "username"]));
     assert_eq!((previous_id(&stage).await?, stage.versions("app")), (None, 3));
@@ -80,6 +89,56 @@ async fn a_previous_value_that_cannot_be_mirrored_is_left_out_and_one_that_leake
     ensure!(stage.data("app").await?.contains_key("password.previous"));
     let next = rotate(&stage, "leaked:emergency").await?;
     ensure!(next.keys().eq(["password", "username"]), "{:?}", next.keys());
+    stage.assert_silence("app").await?;
+    // Nor when the request is removed, as some tools do, or the next one waits.
+    stage.world.patch("app", json!({"metadata": {"annotations": {"rotated-secrets.io/rotate": null}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?, next);
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_a_plain_text_has_both_values() -> Result<()> {
+    let stage = Stage::new("previous").await?;
+    let name = "shared/token";
+    stage.annotate_namespace(json!({"rotated-secrets.io/mirror-names": name})).await?;
+    let writer = stage.external_writer();
+    writer.create(name, "one", &[].into())?;
+    stage.settled("app", json!({"aws": {"secretName": name}, "target": {"includePrevious": true}})).await?;
+    for (value, previous) in [("two", "one"), ("three", "two"), ("four", "three")] {
+        stage.advance(HOUR);
+        writer.put_value(name, value)?;
+        stage.settle("app").await?;
+        let data = stage.data("app").await?;
+        assert_eq!((data["value"].as_str(), data["value.previous"].as_str(), data.len()), (value, previous, 2));
+        stage.expect("app", "Ready", "True", "Succeeded").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previous_value_that_aws_denies_to_read_does_not_hold_up_the_current_one() -> Result<()> {
+    let stage = Stage::new("previous").await?;
+    stage.settled("app", json!({"value": spec()["value"]})).await?;
+    let current = rotate(&stage, "now").await?;
+    // The second value that is read is the previous one.
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no kms:Decrypt".to_owned() };
+    stage.world.emulator.set_faults(FaultPlan::none().with("GetSecretValue", When::Nth(2), denied));
+    stage.world.patch("app", json!({"spec": {"target": {"includePrevious": true}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?, current);
+    ensure!(previous_id(&stage).await?.is_some(), "it is not read again and again");
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_of_another_client_is_removed_and_that_is_a_repair() -> Result<()> {
+    let stage = Stage::new("previous").await?;
+    stage.settled("app", json!({"value": spec()["value"]})).await?;
+    stage.edit_secret("app", json!({"metadata": {"annotations": {ANNOTATION: "forged"}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(previous_id(&stage).await?, None);
     stage.assert_silence("app").await
 }
 

@@ -8,14 +8,21 @@ const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/s
 
 fn object(namespace: &str, spec: Value, status: Value) -> RotatedSecret {
     let mut object = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
-        "metadata": {"name": "db", "namespace": namespace, "uid": "u"}});
+        "metadata": {"name": "db", "namespace": namespace, "uid": "u", "generation": 3}});
     object["spec"] = spec;
     object["status"] = status;
     serde_json::from_value(object).unwrap()
 }
 
 fn owner(spec: Value) -> RotatedSecret {
-    object("shop", spec, json!({"aws": {"arn": ARN}}))
+    object("shop", spec, confirmed(json!({"arn": ARN})))
+}
+
+fn confirmed(aws: Value) -> Value {
+    let mut status = json!({"conditions": [{"type": "Provisioned", "status": "True", "reason": "Succeeded", "message": "",
+        "observedGeneration": 3, "lastTransitionTime": "2026-06-01T12:00:00Z"}]});
+    status["aws"] = aws;
+    status
 }
 
 fn args(line: &str) -> ShareArgs {
@@ -44,10 +51,16 @@ fn only_an_owner_whose_status_agrees_with_its_spec_is_shared() {
     for aws in [json!({"secretName": "shared/db"}), json!({"region": "eu-west-1"})] {
         assert!(named(aws.clone()).unwrap_err().contains("names another AWS secret than its spec"), "{aws}");
     }
-    let elsewhere = object("other", json!({"value": value}), json!({"aws": {"arn": ARN}}));
+    let elsewhere = object("other", json!({"value": value}), confirmed(json!({"arn": ARN})));
     assert!(owned(&elsewhere).is_err());
     assert!(owned(&owner(json!({"aws": {"secretName": "k8s/shop/db"}}))).unwrap_err().contains("owns no AWS secret"));
-    assert!(owned(&object("shop", json!({"value": value}), json!({}))).unwrap_err().contains("no AWS secret yet"));
+    assert!(owned(&object("shop", json!({"value": value}), confirmed(json!({})))).unwrap_err().contains("no AWS secret yet"));
+    // A mirror that got a value is no owner before the operator says so.
+    let mut stale = owner(json!({"value": value}));
+    stale.metadata.generation = Some(4);
+    for unconfirmed in [stale, object("shop", json!({"value": value}), json!({"aws": {"arn": ARN}}))] {
+        assert!(owned(&unconfirmed).unwrap_err().contains("has not confirmed"));
+    }
     let conditions = json!([{"type": "Provisioned", "status": "False", "reason": "NotOwned", "message": "belongs to another object",
         "lastTransitionTime": "2026-06-01T12:00:00Z"}]);
     let refused = object("shop", json!({"value": value}), json!({"aws": {"arn": ARN}, "conditions": conditions}));
@@ -61,7 +74,7 @@ fn the_secret_has_the_form_of_the_owners() {
     assert_eq!(spec_of(&owner(json!({"value": fields})), ""), json!({"aws": aws}));
     let shaped = json!({"name": "db-login", "type": "kubernetes.io/basic-auth", "keys": {"username": "username", "password": "password"},
         "template": {"url": "{{ username }}"}, "labels": {"a": "b"}, "annotations": {"a": "b"}, "versionStage": "AWSPREVIOUS",
-        "deletionPolicy": "Retain"});
+        "deletionPolicy": "Retain", "includePrevious": true});
     let target = json!({"name": "db-login", "type": "kubernetes.io/basic-auth", "keys": {"username": "username", "password": "password"},
         "template": {"url": "{{ username }}"}});
     let shaped = owner(json!({"value": fields, "target": shaped}));
@@ -85,9 +98,17 @@ fn flags_add_a_rollout_and_an_identity() {
 
 #[test]
 fn a_role_of_another_account_reads_the_secret_by_its_arn() {
-    assert_eq!(aws_name(&arn(), None), "k8s/shop/db");
-    assert_eq!(aws_name(&arn(), Some("arn:aws:iam::123456789012:role/a")), "k8s/shop/db");
-    assert_eq!(aws_name(&arn(), Some("arn:aws:iam::222233334444:role/a")), ARN);
+    let (same, another) = (Some("arn:aws:iam::123456789012:role/a"), Some("arn:aws:iam::222233334444:role/a"));
+    for (role, own_identity, expected) in [
+        (None, false, "k8s/shop/db"),
+        (None, true, ARN),
+        (same, false, "k8s/shop/db"),
+        (same, true, "k8s/shop/db"),
+        (another, false, ARN),
+        (Some("no role"), false, ARN),
+    ] {
+        assert_eq!(aws_name(&arn(), role, own_identity), expected, "{role:?} {own_identity}");
+    }
     let fields = owner(json!({"value": {"generate": {"password": {}}}}));
     assert_eq!(manifest(&fields, &arn(), ARN, "billing", &args(""))["spec"]["aws"], json!({"secretName": ARN}));
 }
@@ -107,6 +128,8 @@ fn an_object_of_that_name_is_told_by_what_it_mirrors_and_who_applied_it() {
     ] {
         assert!(matches!(of(spec.clone(), json!({})), Found::Taken(_)), "{spec}");
     }
+    let elsewhere = json!({"aws": {"arn": ARN.replace("123456789012", "222233334444")}});
+    assert!(matches!(of(json!({"aws": fields}), elsewhere), Found::Taken(_)), "the secret of another account");
     for (manager, operation, expected) in
         [(FIELD_MANAGER, "Apply", Found::Ours), (FIELD_MANAGER, "Update", Found::Another), ("argocd", "Apply", Found::Another)]
     {
