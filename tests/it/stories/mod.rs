@@ -80,6 +80,9 @@ pub(crate) struct Story {
     pub(crate) versions: &'static [usize],
     /// What else must hold at the end.
     pub(crate) check: Part,
+    /// Whether the number of writes depends on when a controller of Kubernetes acts, so that a process may make fewer than
+    /// expected.
+    pub(crate) has_controller: bool,
     /// Why the story cannot be told on this machine; `None`: it can.
     pub(crate) obstacle: fn() -> Option<String>,
 }
@@ -105,6 +108,7 @@ impl Story {
             writes: &[],
             versions: &[1],
             check: |case| case.in_use().map(|end| end.map(drop)).boxed(),
+            has_controller: false,
             obstacle: || None,
         }
     }

@@ -13,6 +13,7 @@ pub(crate) static STORY: Story = Story {
     steps: &["FindWorkloads", "Put", "ReplaceMirror", "Restart"],
     writes: &["PATCH deployments", "POST events", "PUT rotatedsecrets/status", "PUT secrets", "PutSecretValue"],
     versions: &[2],
+    has_controller: true,
     check: |case| check(case).boxed(),
     ..Story::of("roll-out")
 };
