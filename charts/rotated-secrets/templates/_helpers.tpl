@@ -14,6 +14,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "rotated-secrets.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "rotated-secrets.serviceAccountName" -}}
 {{- default (include "rotated-secrets.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
@@ -34,12 +38,49 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- define "rotated-secrets.image" -}}
-{{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- /* The chart's labels, and those of one object (own), which take precedence. */}}
+{{- define "rotated-secrets.labelsWith" -}}
+{{- if .own }}
+{{- merge (deepCopy .own) (include "rotated-secrets.labels" .root | fromYaml) | toYaml }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- include "rotated-secrets.labels" .root }}
 {{- end }}
+{{- end }}
+
+{{- /* In metadata: the annotations of one object (own), which take precedence, and those of all objects. */}}
+{{- define "rotated-secrets.annotations" }}
+{{- with merge (dict) (default dict .own) (default dict .root.Values.commonAnnotations) }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{- /* Whether image.repository begins with a registry, as container runtimes decide it: "true" or "". */}}
+{{- define "rotated-secrets.repositoryHasRegistry" -}}
+{{- if regexMatch "^([^/]*[.:A-Z][^/]*|localhost)/" .Values.image.repository }}true{{ end }}
+{{- end }}
+
+{{- define "rotated-secrets.image" -}}
+{{- $registry := .Values.image.registry }}
+{{- if not (or $registry (include "rotated-secrets.repositoryHasRegistry" .)) }}
+{{- $registry = .Values.global.imageRegistry }}
+{{- end }}
+{{- $repository := .Values.image.repository }}
+{{- with $registry }}{{ $repository = printf "%s/%s" . $repository }}{{ end }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* Entries of global.imagePullSecrets may be names, as in other charts. */}}
+{{- define "rotated-secrets.imagePullSecrets" -}}
+{{- $all := list }}
+{{- range concat (default list .Values.imagePullSecrets) (default list .Values.global.imagePullSecrets) }}
+{{- $all = append $all (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $all }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{- /* "true" or "". */}}

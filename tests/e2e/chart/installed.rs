@@ -52,7 +52,7 @@ impl Helm<'_> {
     }
 }
 
-/// The chart as it may have been one version ago: an older definition, an older version, and one permission less that is not needed yet.
+/// The chart as it may have been one version ago: an older definition, an older version, values less, and one permission less that is not needed yet.
 pub(super) fn previous_chart(dir: &Path) -> Result<PathBuf> {
     let chart = dir.join("previous");
     copy(&chart::dir(), &chart)?;
@@ -64,8 +64,28 @@ pub(super) fn previous_chart(dir: &Path) -> Result<PathBuf> {
     };
     edit("Chart.yaml", &format!("ersion: {}", env!("CARGO_PKG_VERSION")), "ersion: 0.0.9")?;
     edit("files/crds/rotatedsecrets.yaml", COLUMN, "")?;
+    let path = chart.join("values.yaml");
+    fs::write(&path, without(&fs::read_to_string(&path)?, &["rollout:", "rotationJobs:", "global:", "commonAnnotations:"])?)?;
     edit("templates/rbac.yaml", "verbs: [create, update, patch, delete, deletecollection]", "verbs: [create, update, patch, delete]")?;
     Ok(chart)
+}
+
+/// The text of values.yaml without these blocks.
+fn without(values: &str, blocks: &[&str]) -> Result<String> {
+    let (mut kept, mut left) = (String::new(), Vec::new());
+    let mut leaves = false;
+    for line in values.lines() {
+        if !line.starts_with([' ', '#']) {
+            let block = line.split_inclusive(':').next().unwrap_or_default();
+            leaves = blocks.contains(&block);
+            left.extend(leaves.then_some(block));
+        }
+        if !leaves {
+            kept.extend([line, "\n"]);
+        }
+    }
+    ensure!(left.len() == blocks.len(), "values.yaml has only {left:?}");
+    Ok(kept)
 }
 
 pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -116,7 +136,9 @@ async fn an_upgrade_brings_the_definition_and_no_uninstall_takes_a_credential() 
     let base = ["--namespace", chart::NAME];
     let install = |helm: &Helm, chart: &str| helm.run(&[&["install", chart::NAME, chart], base.as_slice()].concat());
 
-    install(&Helm(&plane), previous)?;
+    // helm stores a null, too.
+    let removed = "networkPolicy.egressPorts=null,topologySpreadConstraints=null,resources.limits=null,podSecurityContext.runAsUser=null";
+    Helm(&plane).run(&[&["install", chart::NAME, previous, "--set", removed], base.as_slice()].concat())?;
     ensure!(!has_column(&definition(&plane).await?), "the definition of the previous chart");
     let stage = Stage::prepared(plane, "installed").await?;
     let plane = stage.plane();
@@ -140,13 +162,18 @@ async fn an_upgrade_brings_the_definition_and_no_uninstall_takes_a_credential() 
     let verbs = edit.rules.into_iter().flatten().flat_map(|rule| rule.verbs).collect::<Vec<_>>();
     ensure!(verbs.contains(&"deletecollection".to_owned()), "the upgrade brought a right: {verbs:?}");
 
-    // Back, and up again: the definition goes with the release, the object stays.
+    // Back, and up again with the stored values: the definition goes with the release, the object stays.
     helm.run(&[&["rollback", chart::NAME, "1"], base.as_slice()].concat())?;
     ensure!(!has_column(&definition(plane).await?), "the definition of the previous chart is back");
     stage.refresh("kept", "rolled-back").await?;
     ensure!(stage.ready("kept").await?.object.uid() == before.object.uid(), "the object stays");
-    helm.run(&[&["upgrade", chart::NAME, current], base.as_slice()].concat())?;
+    helm.run(&[&["upgrade", chart::NAME, current, "--reuse-values"], base.as_slice()].concat())?;
     ensure!(has_column(&definition(plane).await?), "and up again");
+    let rights: ClusterRole = Api::all(plane.admin()).get(chart::NAME).await?;
+    let resources = rights.rules.into_iter().flatten().filter_map(|rule| rule.resources).flatten().collect::<Vec<_>>();
+    ensure!(resources.contains(&"deployments".to_owned()), "a switch that the stored values lack has its default: {resources:?}");
+    let pods = Api::<Deployment>::namespaced(plane.admin(), chart::NAME).get(chart::NAME).await?.spec.and_then(|spec| spec.template.spec);
+    ensure!(pods.is_some_and(|pods| pods.topology_spread_constraints.is_none()), "a list that was removed stays removed");
 
     // Another field manager takes over the definition.
     helm.run(&[&["upgrade", chart::NAME, current, "--set", "crds.install=false"], base.as_slice()].concat())?;

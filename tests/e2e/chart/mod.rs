@@ -5,8 +5,10 @@ mod flags;
 mod hardened;
 mod installed;
 mod on_node;
+mod options;
 mod policies;
 mod rendered;
+mod reused;
 mod wrong;
 
 use std::path::PathBuf;

@@ -47,6 +47,7 @@ pub(super) fn sets() -> Result<Vec<(&'static str, Vec<String>)>> {
         ("an open network", set(&["networkPolicy.enabled=false"])),
         ("a network without anything outside", set(&["networkPolicy.egressPorts=null", "networkPolicy.podIdentityAgent=false"])),
         ("the platform's user", set(&["podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null"])),
+        ("a budget of available pods", set(&["replicas=3", "podDisruptionBudget.minAvailable=2"])),
         ("one replica", set(&["replicas=1"])),
         ("one replica with a Lease", set(&["replicas=1", "leaderElection.enabled=true"])),
         ("replicas without a Lease", set(&["leaderElection.enabled=false"])),
@@ -82,6 +83,9 @@ async fn restricted(plane: &ControlPlane) -> Result<()> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE, "labels": labels}});
     plane.apply_yaml(&namespace.to_string()).await?;
     plane.apply_yaml(&std::fs::read_to_string(values("monitoring.yaml"))?).await?;
+    // Admission of a pod asks for its runtime class.
+    let class = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "sandboxed"}, "handler": "sandboxed"});
+    plane.apply_yaml(&class.to_string()).await?;
     Ok(())
 }
 
