@@ -219,6 +219,7 @@ async fn no_password_and_no_hash_is_in_what_the_server_logs_or_monitors() -> Res
     assert_eq!(strategy.undo(&third, &old, None, &version(1)).await, Ok(Undone::Now));
     assert_eq!(strategy.apply(&third, &new, None, &version(2)).await, refused(Refused::NoPasswordAccepted));
     redis.command(&["GET", "the end"])?;
+    testkit::until("the monitor has seen the last command", async || Ok(redis.monitored()?.contains("the end").then_some(()))).await?;
     let logs = [redis.log()?, redis.monitored()?, redis.command(&["SLOWLOG", "GET", "1000"])?, redis.command(&["ACL", "LOG"])?];
     ensure!(logs[1].contains("the end") && logs[2].contains("SETUSER"), "the commands are there");
     for password in [OLD, NEW, THIRD, ADMIN] {
