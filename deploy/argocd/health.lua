@@ -80,7 +80,7 @@ if late and not is("Provisioned", "False") and not is("Mirrored", "False") then
   return report("Healthy", ready)
 end
 
--- A few failures in a row often pass without anybody.
+-- A few failures in a row often end without user action.
 local failures = status.failures
 if failures ~= nil and failures.count >= 5 then
   return report("Degraded", ready)

@@ -90,8 +90,9 @@ pub struct TargetSpec {
     #[x_kube(validation = template_rule())]
     pub template: BTreeMap<String, String>,
     /// Also mirrors the version before the current one: each key of it with the suffix `.previous`. For programs that still
-    /// accept the previous value, for example a signing key. Pods must start without these keys (`optional: true`). With spec.rollout and a target that keeps the previous credential
-    /// valid, until that is retired; otherwise until the next version. Not after a request in an emergency, and not while the Secret is pinned.
+    /// accept the previous value, for example a signing key. Pods must start without these keys (`optional: true`). With
+    /// spec.rollout and a target that keeps the previous credential valid, until that is retired; otherwise until the next
+    /// version. Not after a request in an emergency, and not while the Secret is pinned.
     #[serde(default)]
     pub include_previous: bool,
     /// Staging label of the version that the Secret holds. Any label other than AWSCURRENT pins the Secret: it follows

@@ -4,7 +4,7 @@ use strum::VariantArray;
 
 use super::*;
 use crate::api::condition::Reason;
-use crate::api::{Cause, WorkloadKind, WorkloadRef};
+use crate::api::{Cause, RETIRING_LABEL, WorkloadKind, WorkloadRef};
 
 fn id(name: &str) -> VersionId {
     VersionId::from(name)
@@ -369,6 +369,16 @@ fn labels_that_were_moved_twice_are_where_the_last_step_moved_them() {
         let mut labels = BTreeMap::from([("a".to_owned(), id("u"))]);
         journal(&entries).overlay_labels(&mut labels);
         assert_eq!(labels.get("a"), expected.map(id).as_ref(), "{name}");
+    }
+}
+
+#[test]
+fn a_retirement_takes_its_label_off_that_version_only() {
+    let retired = [(Step::Retire { version: id("v"), current: id("new") }, "applied")];
+    for (on, left) in [("v", None), ("another", Some(id("another")))] {
+        let mut labels = BTreeMap::from([(RETIRING_LABEL.to_owned(), id(on))]);
+        journal(&retired).overlay_labels(&mut labels);
+        assert_eq!(labels.get(RETIRING_LABEL), left.as_ref(), "{on}");
     }
 }
 

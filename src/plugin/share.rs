@@ -159,7 +159,10 @@ impl Sharing<'_> {
         let (outcome, message) = match Box::pin(self.wait(&planned.session, &name, interrupt)).await {
             Ok(ended) => ended,
             // What was written is told all the same.
-            Err(trouble) => (Outcome::TimedOut, trouble.message),
+            Err(trouble) if answer.changed || answer.consent == Consent::Given => {
+                (if trouble.exit == Exit::Wrong { Outcome::Refused } else { Outcome::TimedOut }, trouble.message)
+            }
+            Err(trouble) => return Err(trouble),
         };
         let message = if outcome == Outcome::Shared { done(&answer, &planned) } else { format!("{namespace}/{name}: {message}") };
         Ok(answer.ended(outcome, message))

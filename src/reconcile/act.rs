@@ -299,8 +299,7 @@ impl Reconciler<'_> {
         };
         let Some(found) = found else { return Ok(Data::new()) };
         let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
-        let data = if plain_text { target.layout.render_whole(&found.value) } else { target.layout.render(&found.value) };
-        Ok(data.unwrap_or_default())
+        Ok(target.layout.render_as(&found.value, plain_text).unwrap_or_default())
     }
 }
 

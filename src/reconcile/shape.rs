@@ -34,12 +34,12 @@ impl Reconciler<'_> {
         }
         let plain_text = matches!(want.value, Some(DeclaredValue::PlainText(_)));
         let whole = plain_text && !shape_changes(want, seen);
-        let data = if whole { target.layout.render_whole(value) } else { target.layout.render(value) };
+        let data = target.layout.render_as(value, whole);
         data.map_err(|error| {
             let (reason, message) = layout(error, want.value.as_ref());
             let Some(declared) = &want.value else { return unfit((reason, message), Remedy::Value) };
             let next = declared.outline(value, &seen.status.declared.all);
-            let cured = if plain_text { target.layout.render_whole(&next) } else { target.layout.render(&next) };
+            let cured = target.layout.render_as(&next, plain_text);
             match cured {
                 Ok(_) => unfit((reason, format!("{message}; {}", next_version(want))), Remedy::Write),
                 Err(_) => unfit((reason, message), Remedy::Value),

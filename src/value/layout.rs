@@ -96,6 +96,14 @@ impl Layout {
         key.strip_suffix(PREVIOUS_SUFFIX).unwrap_or(key) == WHOLE_VALUE_KEY
     }
 
+    /// Renders the data of the Secret: as a plain text if `whole`, by its fields otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::render`] and [`Self::render_whole`].
+    pub fn render_as(&self, value: &Payload, whole: bool) -> Result<Data, LayoutError> {
+        if whole { self.render_whole(value) } else { self.render(value) }
+    }
+
     /// Whether templates make every key.
     fn has_only_templates(&self) -> bool {
         !self.templates.is_empty() && self.keys.is_empty() && self.whole.is_none()

@@ -51,4 +51,9 @@ fn the_previous_value_is_beside_the_current_one_where_both_have_a_key() {
         let data: Vec<_> = data.iter().map(|(key, bytes)| (key.as_str(), std::str::from_utf8(bytes.expose()).unwrap())).collect();
         assert_eq!(data, expected);
     }
+    // A Secret holds at most 1 MiB.
+    for (size, keys) in [(1024 * 512, 2), (1024 * 512 + 1, 1)] {
+        let large = "x".repeat(size);
+        assert_eq!(Layout::with_previous(render(&large), render(&large)).len(), keys, "{size}");
+    }
 }

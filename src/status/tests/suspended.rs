@@ -49,3 +49,16 @@ fn a_suspended_object_keeps_its_last_truth() {
         assert_eq!(said(&after(&status, &paused, MADE + 240)), expected, "and keeps keeping it");
     }
 }
+
+#[test]
+fn a_credential_that_is_not_retired_is_stated_without_a_rollout_too_and_stays_stated_in_a_suspension() {
+    let mut failed = rested(rest());
+    if let Outcome::Assessed { assessment: Assessment::Examined(examined), .. } = &mut failed {
+        examined.aspects.rolled_out = Some(refusal(Reason::RetirementFailed));
+    }
+    let told = after(&live(), &failed, MADE + 120);
+    assert!(said(&told).contains(&"-RolledOut RetirementFailed".to_owned()), "{:?}", said(&told));
+    let suspended = after(&told, &rested(Rest { suspended: true, ..Rest::default() }), MADE + 180);
+    assert!(said(&suspended).contains(&"-RolledOut RetirementFailed".to_owned()), "{:?}", said(&suspended));
+    assert!(!said(&after(&live(), &rested(rest()), MADE + 120)).iter().any(|said| said.contains("RolledOut")));
+}
