@@ -76,7 +76,12 @@ async fn logs_in_until_it_is_killed() -> Result<()> {
         let told = answer.map_or_else(|problem| format!("{problem:?}"), |()| "ok".to_owned());
         collector.write_all(format!("{told}\n").as_bytes()).await?;
         if ready.is_none() && told == "ok" {
-            ready = Some(TcpListener::bind(("0.0.0.0", READY_PORT)).await?);
+            ready = Some(tokio::spawn(accept(TcpListener::bind(("0.0.0.0", READY_PORT)).await?)));
         }
     }
+}
+
+/// Answers the probes: connections that nobody accepts fill the queue, and then the pod is not ready any more.
+async fn accept(listener: TcpListener) {
+    while listener.accept().await.is_ok() {}
 }

@@ -1,12 +1,14 @@
 //! Pods on a real node log in to real databases with what they mounted, while their credentials are rotated, they are restarted, the
 //! previous credentials are retired, and the operator is killed at random: no login fails.
 //!
-//! `ROTATIONS` (default 10) is the number of rotations of each object, `LOGIN_PERIOD_MS` (default 100) the time between two logins of
-//! a pod, `LOGIN_USERS=SingleUser` measures the gap with one user of PostgreSQL.
+//! `ROTATIONS` (default 10) is the number of rotations with each server, `LOGIN_PERIOD_MS` (default 100) the time between two logins of
+//! a pod, `LOGIN_USERS=SingleUser` measures the gap with one user of PostgreSQL. AWS takes about 100 versions of a secret in a day, so
+//! after so many rotations another object, user and Deployment follow.
 
 mod application;
 mod collector;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +31,8 @@ use crate::operator::Operator;
 use crate::stage::Stage;
 
 const REPLICAS: usize = 4;
+/// Rotations of one object.
+const MOST: usize = 90;
 const IMAGE: &str = "rotated-secrets.test/application:1";
 const OLD: &str = "theirs-canary-8wQ1";
 const ADMIN: &str = "of-the-admin-canary-7Qe2";
@@ -46,25 +50,26 @@ async fn no_login_of_a_pod_fails_while_credentials_are_rotated_and_retired() -> 
     let (rotations, period) = (number("ROTATIONS", 10)?, number("LOGIN_PERIOD_MS", 100)?);
     let scene = Scene::set(period).await?;
     let one_user = std::env::var("LOGIN_USERS").is_ok_and(|users| users == "SingleUser");
-    let mut objects = vec![scene.postgres(one_user).await?];
+    scene.administer().await?;
+    let mut servers = vec![Server::Postgres { one_user }];
     match Kind::MySql.obstacle() {
-        None => objects.push(scene.mysql().await?),
+        None => servers.push(Server::MySql),
         Some(obstacle) => println!("{obstacle}"),
     }
     let kills = AtomicUsize::new(0);
-    let stories = futures::future::try_join_all(objects.iter().map(|object| scene.rotate(object, rotations)));
+    let stories = futures::future::try_join_all(servers.iter().map(|server| scene.rotate_all(*server, rotations)));
     let times = tokio::select! {
         times = stories => times?,
         ended = scene.operate(&kills) => return ended.context("the operator"),
     };
     println!("the operator was killed {} times", kills.load(Ordering::SeqCst));
-    for (object, times) in objects.iter().zip(times) {
-        let told = scene.collector.told(object.kind);
+    for (server, times) in servers.iter().zip(times) {
+        let (kind, told) = (server.kind(), scene.collector.told(server.kind()));
         let Times { rolled_out, retired } = times;
-        println!("{}: {} pods, {} logins, {} failed", object.kind, told.pods, told.logins, told.failures.len());
-        println!("{}: from the request to rolled out {}, to retired {}", object.kind, spread(rolled_out), spread(retired));
-        if object.overlaps {
-            ensure!(told.failures.is_empty(), "{}: failed logins: {:?}", object.kind, told.failures);
+        println!("{kind}: {} rotations, {} pods, {} logins, {} failed", rolled_out.len(), told.pods, told.logins, told.failures.len());
+        println!("{kind}: from the request to rolled out {}, to retired {}", spread(rolled_out), spread(retired));
+        if server.overlaps() {
+            ensure!(told.failures.is_empty(), "{kind}: failed logins: {:?}", told.failures);
         }
         ensure!(told.pods >= REPLICAS * (rotations + 1), "each version reached every pod");
         ensure!(told.logins > told.pods * 2, "the pods logged in all the while");
@@ -86,12 +91,28 @@ struct Times {
     retired: Vec<Duration>,
 }
 
-/// An object whose credential pods have.
-struct Object {
-    /// Also the name of the server in the pods' variables.
-    kind: &'static str,
+/// Where pods log in.
+#[derive(Clone, Copy)]
+enum Server {
+    /// Two users that take turns, or one.
+    Postgres { one_user: bool },
+    /// One user with two passwords.
+    MySql,
+}
+
+impl Server {
+    /// Its name in the pods' variables.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Postgres { .. } => "postgres",
+            Self::MySql => "mysql",
+        }
+    }
+
     /// The previous credential works until it is retired.
-    overlaps: bool,
+    fn overlaps(self) -> bool {
+        !matches!(self, Self::Postgres { one_user: true })
+    }
 }
 
 struct Scene {
@@ -118,41 +139,49 @@ impl Scene {
         Ok(Self { stage, collector, collector_inside, period })
     }
 
-    /// Two users of PostgreSQL that take turns, or one user.
-    async fn postgres(&self, one_user: bool) -> Result<Object> {
+    /// The object with the password of the administrator of PostgreSQL.
+    async fn administer(&self) -> Result<()> {
         let postgres = Postgres::shared()?;
-        postgres.sql("postgres", "CREATE ROLE pods LOGIN; CREATE ROLE pods_admin LOGIN CREATEROLE")?;
-        postgres.set_password("pods", OLD)?;
+        postgres.sql("postgres", "CREATE ROLE pods_admin LOGIN CREATEROLE")?;
         postgres.set_password("pods_admin", ADMIN)?;
         let (secret, target) = ("admins/postgres", json!({"creationPolicy": "None"}));
         let value = json!({"username": "pods_admin", "password": ADMIN}).to_string();
         self.stage.emulator.external_writer().create(secret, &value, &[].into())?;
         self.stage.create("admin", json!({"aws": {"secretName": secret}, "target": target})).await?;
-        self.stage.annotate("admin", ALLOWED_HOSTS, &format!("127.0.0.1:{}", postgres.port())).await?;
-        let mut target = json!({
-            "host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()}, "checkInterval": "0s",
-        });
-        if !one_user {
-            target["users"] = json!("AlternatingUsers");
-            target["adminRef"] = json!({"name": "admin"});
-        }
-        self.deploy("postgres", "pods", json!({"postgres": target}), (postgres.port(), postgres.ca())).await?;
-        Ok(Object { kind: "postgres", overlaps: !one_user })
+        self.stage.annotate("admin", ALLOWED_HOSTS, &format!("127.0.0.1:{}", postgres.port())).await.map(drop)
     }
 
-    /// One user of MySQL with two passwords.
-    async fn mysql(&self) -> Result<Object> {
-        let mysql = MySql::shared(Kind::MySql)?;
-        mysql.sql(&format!("CREATE USER pods IDENTIFIED BY '{OLD}'; GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO pods"))?;
-        let target = json!({
-            "host": "127.0.0.1", "port": mysql.port(), "users": "DualPassword", "tls": {"caBundle": mysql.ca()}, "checkInterval": "0s",
-        });
-        self.deploy("mysql", "pods", json!({"mysql": target}), (mysql.port(), mysql.ca())).await?;
-        Ok(Object { kind: "mysql", overlaps: true })
+    /// A user of this name, an object with its credential, and pods that use it.
+    async fn serve(&self, server: Server, name: &str, user: &str) -> Result<()> {
+        match server {
+            Server::Postgres { one_user } => {
+                let postgres = Postgres::shared()?;
+                postgres.sql("postgres", &format!("CREATE ROLE {user} LOGIN; GRANT {user} TO pods_admin WITH ADMIN OPTION"))?;
+                postgres.set_password(user, OLD)?;
+                let mut target = json!({
+                    "host": "127.0.0.1", "port": postgres.port(), "database": "postgres", "tls": {"caBundle": postgres.ca()},
+                    "checkInterval": "0s",
+                });
+                if !one_user {
+                    target["users"] = json!("AlternatingUsers");
+                    target["adminRef"] = json!({"name": "admin"});
+                }
+                self.deploy(server, [name, user], json!({"postgres": target}), (postgres.port(), postgres.ca())).await
+            }
+            Server::MySql => {
+                let mysql = MySql::shared(Kind::MySql)?;
+                mysql.sql(&format!("CREATE USER {user} IDENTIFIED BY '{OLD}'; GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {user}"))?;
+                let target = json!({
+                    "host": "127.0.0.1", "port": mysql.port(), "users": "DualPassword", "tls": {"caBundle": mysql.ca()},
+                    "checkInterval": "0s",
+                });
+                self.deploy(server, [name, user], json!({"mysql": target}), (mysql.port(), mysql.ca())).await
+            }
+        }
     }
 
     /// The object of this name, and a Deployment that mounts its Secret.
-    async fn deploy(&self, name: &str, user: &str, target: Value, (port, authority): (u16, String)) -> Result<()> {
+    async fn deploy(&self, server: Server, [name, user]: [&str; 2], target: Value, (port, authority): (u16, String)) -> Result<()> {
         let value = json!({"username": user, "password": OLD}).to_string();
         let tags = [(ADOPT_BY.to_owned(), format!("{}/{name}", self.stage.namespace))].into();
         self.stage.emulator.external_writer().create(&self.stage.aws_name(name), &value, &tags)?;
@@ -169,10 +198,10 @@ impl Scene {
                 }),
             )
             .await?;
-        let server = self.stage.node().context("a node")?.lead_pods_to(([127, 0, 0, 1], port).into())?.to_string();
+        let address = self.stage.node().context("a node")?.lead_pods_to(([127, 0, 0, 1], port).into())?.to_string();
         let variables = json!([
-            {"name": "KIND", "value": name},
-            {"name": "SERVER", "value": server},
+            {"name": "KIND", "value": server.kind()},
+            {"name": "SERVER", "value": address},
             {"name": "AUTHORITY", "value": authority},
             {"name": "COLLECTOR", "value": self.collector_inside},
             {"name": "PERIOD_MS", "value": self.period.to_string()},
@@ -181,13 +210,30 @@ impl Scene {
         Ok(())
     }
 
-    /// Rotates on request, again and again, each time until the previous credential is retired.
-    async fn rotate(&self, object: &Object, rotations: usize) -> Result<Times> {
-        let name = object.kind;
-        until("the first pods log in", async || Ok((self.collector.told(name).pods >= REPLICAS).then_some(()))).await?;
-        self.rolled_out(name, None).await?;
+    /// So many rotations, with as many objects as they need.
+    async fn rotate_all(&self, server: Server, rotations: usize) -> Result<Times> {
         let mut times = Times::default();
-        for rotation in 1..=rotations {
+        while times.retired.len() < rotations {
+            let so_far = times.retired.len();
+            let (name, pods) = (format!("{}-{so_far}", server.kind()), self.collector.told(server.kind()).pods);
+            self.serve(server, &name, &format!("pods_{so_far}")).await?;
+            let first = async || Ok((self.collector.told(server.kind()).pods >= pods + REPLICAS).then_some(()));
+            until("the first pods log in", first).await?;
+            self.rotate(server, &name, so_far + 1..=rotations.min(so_far + MOST), &mut times).await?;
+            self.stage.kubectl(&["delete", "deployment", &name, "--wait=false"]).await?;
+            let told = self.collector.told(server.kind());
+            // The long form takes more than an hour. What was seen until an interruption counts too.
+            let retired = times.retired.len();
+            println!("{}: {retired} rotations, {} pods, {} logins, {} failed", server.kind(), told.pods, told.logins, told.failures.len());
+        }
+        Ok(times)
+    }
+
+    /// Rotates on request, again and again, each time until the previous credential is retired.
+    async fn rotate(&self, server: Server, name: &str, rotations: RangeInclusive<usize>, times: &mut Times) -> Result<()> {
+        let kind = server.kind();
+        self.rolled_out(name, None).await?;
+        for rotation in rotations {
             let token = rotation.to_string();
             let begun = Instant::now();
             self.stage.request_rotation(name, &token).await?;
@@ -198,16 +244,12 @@ impl Scene {
             })
             .await?;
             times.retired.push(begun.elapsed());
-            let told = self.collector.told(name);
-            if object.overlaps {
+            let told = self.collector.told(kind);
+            if server.overlaps() {
                 ensure!(told.failures.is_empty(), "{name}: failed logins in rotation {rotation}: {:?}", told.failures);
             }
-            // The long form takes more than an hour. What was seen until an interruption counts too.
-            if rotation % 50 == 0 {
-                println!("{name}: {rotation} rotations, {} pods, {} logins, {} failed", told.pods, told.logins, told.failures.len());
-            }
         }
-        Ok(times)
+        Ok(())
     }
 
     /// Waits until the current version is rolled out, which this request asked for.

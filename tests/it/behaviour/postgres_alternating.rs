@@ -47,7 +47,12 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) async fn new(role: &'static str) -> Result<Self> {
-        Self::with_admin(role, &format!("{role}_admin"), &format!("CREATE ROLE {role}_admin LOGIN CREATEROLE")).await
+        Self::with_admin(
+            role,
+            &format!("{role}_admin"),
+            &format!("CREATE ROLE {role}_admin LOGIN CREATEROLE; GRANT {role} TO {role}_admin WITH ADMIN OPTION"),
+        )
+        .await
     }
 
     /// `sql` makes the administrator.

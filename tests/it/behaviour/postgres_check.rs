@@ -141,7 +141,12 @@ async fn a_server_that_does_not_answer_a_check_leaves_the_object_ready() -> Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_users_the_one_in_use_is_asked_and_the_administrator_is_not_needed() -> Result<()> {
-    let pair = Pair::with_admin("check_turns", "check_turns_admin", "CREATE ROLE check_turns_admin LOGIN CREATEROLE").await?;
+    let pair = Pair::with_admin(
+        "check_turns",
+        "check_turns_admin",
+        "CREATE ROLE check_turns_admin LOGIN CREATEROLE; GRANT check_turns TO check_turns_admin WITH ADMIN OPTION",
+    )
+    .await?;
     let (stage, postgres, twin) = (&pair.scene.stage, pair.scene.postgres, pair.twin());
     stage.settled("app", checked(pair.spec())).await?;
     pair.scene.request("now").await?;

@@ -93,7 +93,12 @@ async fn without_periodic_checks_a_refresh_is_answered_and_leaves_no_condition()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_says_whether_the_administrator_can_be_used() -> Result<()> {
-    let pair = Pair::with_admin("asked_pair", "asked_pair_admin", "CREATE ROLE asked_pair_admin LOGIN CREATEROLE").await?;
+    let pair = Pair::with_admin(
+        "asked_pair",
+        "asked_pair_admin",
+        "CREATE ROLE asked_pair_admin LOGIN CREATEROLE; GRANT asked_pair TO asked_pair_admin WITH ADMIN OPTION",
+    )
+    .await?;
     let stage = &pair.scene.stage;
     stage.settled("app", with_interval(pair.spec(), "1h")).await?;
     let answer = asked(stage, "usable").await?;

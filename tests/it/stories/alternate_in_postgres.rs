@@ -38,7 +38,9 @@ async fn arrange(case: &Case) -> Result<()> {
     };
     Api::<RotatedSecret>::namespaced(world.admin.clone(), &world.namespace).create(&PostParams::default(), &object).await?;
     let users = json!({"users": "AlternatingUsers", "adminRef": {"name": format!("{}-admin", case.name)}});
-    arrange_with(case, "SELECT 1", &users).await
+    arrange_with(case, "SELECT 1", &users).await?;
+    // PostgreSQL 16 and later require it.
+    postgres.sql("postgres", &format!("GRANT {} TO {admin} WITH ADMIN OPTION", role(case))).map(drop)
 }
 
 async fn check(case: &Case) -> Result<()> {

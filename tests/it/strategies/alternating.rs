@@ -24,7 +24,10 @@ impl Pair {
     pub(super) fn new(base: &str) -> Result<Self> {
         let postgres = Postgres::shared()?;
         let (twin, admin) = (format!("{base}_clone"), format!("{base}_admin"));
-        postgres.sql("postgres", &format!("CREATE ROLE {base} LOGIN; CREATE ROLE {admin} LOGIN CREATEROLE"))?;
+        postgres.sql(
+            "postgres",
+            &format!("CREATE ROLE {base} LOGIN; CREATE ROLE {admin} LOGIN CREATEROLE; GRANT {base} TO {admin} WITH ADMIN OPTION"),
+        )?;
         postgres.set_password(base, OLD)?;
         postgres.set_password(&admin, ADMIN)?;
         let server = server(postgres.port(), postgres.ca());

@@ -150,7 +150,7 @@ async fn nothing_that_the_base_user_can_choose_runs_with_the_administrators_priv
 #[tokio::test]
 async fn the_password_of_the_administrator_is_shown_to_no_server() -> Result<()> {
     let postgres = Postgres::start()?;
-    postgres.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE boss LOGIN CREATEROLE")?;
+    postgres.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE boss LOGIN CREATEROLE; GRANT app TO boss WITH ADMIN OPTION")?;
     postgres.set_password("app", OLD)?;
     postgres.set_password("boss", ADMIN)?;
     let (verified, admin): (_, Credential) = (server(postgres.port(), postgres.ca()), credential("boss", ADMIN));

@@ -28,7 +28,7 @@ async fn the_administrator_acts_only_at_the_server_that_accepted_the_password_of
     let (theirs, real) = (Postgres::start()?, Postgres::start()?);
     theirs.sql("postgres", "CREATE ROLE app LOGIN")?;
     theirs.set_password("app", OLD)?;
-    real.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE boss LOGIN CREATEROLE")?;
+    real.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE boss LOGIN CREATEROLE; GRANT app TO boss WITH ADMIN OPTION")?;
     real.set_password("app", "not known to them")?;
     real.set_password("boss", ADMIN)?;
     let authorities = format!("{}\n{}", theirs.ca(), real.ca());
