@@ -6,10 +6,27 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::api::condition::Reason;
-use crate::api::{RolloutPhase, RotatedSecret};
+use crate::api::{FINALIZER, OWNER, PLATFORM, RolloutPhase, RotatedSecret};
 
 /// 2018-01-01T00:00:00Z. AWS Secrets Manager was introduced in April 2018.
 const EARLIEST: Timestamp = Timestamp::constant(1_514_764_800, 0);
+
+/// How many namespaces and reasons are told apart. A tenant can make objects, so the rest has one name.
+const MOST_TROUBLES: usize = 1000;
+/// The name of the rest. No namespace has it.
+const OTHERS: &str = "(others)";
+
+/// Namespace, reason, and whom it concerns.
+type Key = (String, &'static str, &'static str);
+
+/// Objects that are not Ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// How many.
+    pub number: i64,
+    /// Time since the first of them became not Ready.
+    pub longest: SignedDuration,
+}
 
 /// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +48,16 @@ pub struct FleetStats {
     pub not_rolled_out: BTreeMap<&'static str, i64>,
     /// Longest time since the start of a rollout that is in progress. It may wait for a user.
     pub rollout_waiting_max: SignedDuration,
+    /// Objects that are being deleted.
+    pub deleting: i64,
+    /// Time since the longest deletion in progress was requested.
+    pub deleting_max: SignedDuration,
+    /// Objects that own an AWS secret and declare no rotation.
+    pub without_rotation: i64,
+    /// Objects that are not Ready and neither suspended nor being deleted, by namespace, reason, and whom that concerns.
+    pub not_ready: BTreeMap<Key, Trouble>,
+    /// Longest time by which a rotation is overdue, by namespace.
+    pub overdue_in: BTreeMap<String, SignedDuration>,
     /// Objects that the operator cannot read and does not reconcile.
     pub unreadable: i64,
     /// Longest time by which a rotation is overdue.
@@ -84,7 +111,7 @@ impl FleetStats {
             status.and_then(|status| status.next_rotation_time.as_ref()).map(|time| time.0.max(created)).filter(|_| rotation.is_some());
         let since = status.and_then(|status| status.last_rotation_time.as_ref()).map(|time| time.0.max(EARLIEST).min(now));
         let overdue = match next {
-            Some(next) if !suspended => now.duration_since(next).max(SignedDuration::ZERO),
+            Some(next) if !suspended && object.metadata.deletion_timestamp.is_none() => now.duration_since(next).max(SignedDuration::ZERO),
             _ => SignedDuration::ZERO,
         };
         let failures = status.and_then(|status| status.failures.as_ref()).map_or(0, |failures| i64::from(failures.count.max(0)));
@@ -100,6 +127,30 @@ impl FleetStats {
             let waiting = rollout.map_or(SignedDuration::ZERO, |rollout| now.duration_since(rollout.start_time.0.max(created)));
             self.rollout_waiting_max = self.rollout_waiting_max.max(waiting);
         }
+        let namespace = object.namespace().unwrap_or_default();
+        if let Some(deletion) = &object.metadata.deletion_timestamp {
+            // Other finalizers are those of other programs.
+            if object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+                add(&mut self.deleting, true);
+                self.deleting_max = self.deleting_max.max(now.duration_since(deletion.0.max(created)));
+            }
+        } else if known != "True" && !inactive {
+            let concerns = concerns(object, reason);
+            let since = ready.map_or(created, |ready| ready.last_transition_time.0);
+            // The object may have waited for its owner, or was suspended, before what fails now began.
+            let failing = status.and_then(|status| status.failures.as_ref()).and_then(|failures| failures.since.as_ref());
+            let since = failing.filter(|_| concerns == PLATFORM).map_or(since, |failing| failing.0.max(since));
+            let key = place(&self.not_ready, (namespace.clone(), reason, concerns));
+            let trouble = self.not_ready.entry(key).or_default();
+            add(&mut trouble.number, true);
+            trouble.longest = trouble.longest.max(now.duration_since(since.max(created).min(now)));
+        }
+        if overdue > SignedDuration::ZERO {
+            let namespace = bounded(&self.overdue_in, namespace);
+            let longest = self.overdue_in.entry(namespace).or_default();
+            *longest = overdue.max(*longest);
+        }
+        add(&mut self.without_rotation, object.spec.value.is_some() && rotation.is_none());
         self.overdue_max = self.overdue_max.max(overdue);
         self.oldest_version = since.filter(|_| rotation.is_some()).into_iter().chain(self.oldest_version).min();
         self.next_rotation = next.filter(|next| *next > now && !suspended).into_iter().chain(self.next_rotation).min();
@@ -120,6 +171,27 @@ impl FleetStats {
 /// The reason of a condition. One that this version does not know is `Other`, so that the values of labels stay bounded.
 fn word(reason: &str) -> &'static str {
     Reason::ALL.into_iter().find(|known| known.as_str() == reason).map_or("Other", Reason::as_str)
+}
+
+/// Whom it concerns that the object is not Ready for this reason. The permissions of an identity of its own are those of the
+/// owner.
+fn concerns(object: &RotatedSecret, reason: &str) -> &'static str {
+    let of_identity = [Reason::AccessDenied, Reason::IdentityRefused, Reason::KeyUnusable];
+    match Reason::parse(reason) {
+        Some(reason) if object.spec.aws.service_account_ref.is_some() && of_identity.contains(&reason) => OWNER,
+        Some(reason) => reason.concerns(),
+        None => PLATFORM,
+    }
+}
+
+/// The key of this namespace and reason. When there are too many, that of all others with this reason.
+fn place(known: &BTreeMap<Key, Trouble>, key: Key) -> Key {
+    if known.len() < MOST_TROUBLES || known.contains_key(&key) { key } else { (OTHERS.to_owned(), key.1, key.2) }
+}
+
+/// The namespace, or the name of all others when there are too many.
+fn bounded(known: &BTreeMap<String, SignedDuration>, namespace: String) -> String {
+    if known.len() < MOST_TROUBLES || known.contains_key(&namespace) { namespace } else { OTHERS.to_owned() }
 }
 
 fn add(count: &mut i64, one: bool) {
@@ -220,6 +292,69 @@ mod tests {
         let expected = [("Other", 1), ("RetirementFailed", 1), ("RolloutFailed", 1), ("Waiting", 2)];
         assert_eq!(census.not_rolled_out, BTreeMap::from(expected));
         assert_eq!(census.rollout_waiting_max, SignedDuration::from_hours(2));
+    }
+
+    #[test]
+    fn what_is_not_ready_is_told_by_namespace_and_reason_with_the_longest_time() {
+        let of = |namespace: &str, status: &str, reason: &str, since: &str| {
+            let mut condition = condition("Ready", status, reason);
+            condition["lastTransitionTime"] = since.into();
+            let mut object = object(&rotating(), &json!({"conditions": [condition]}));
+            object.metadata.namespace = Some(namespace.to_owned());
+            object.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T09:00:00Z")).unwrap();
+            object
+        };
+        let mut deleted = of("shop", "False", "AccessDenied", "2026-11-26T11:00:00Z");
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-26T11:30:00Z")).unwrap();
+        deleted.status.as_mut().unwrap().next_rotation_time = serde_json::from_value(json!("2026-11-26T11:00:00Z")).unwrap();
+        let mut of_others = deleted.clone();
+        of_others.metadata.finalizers = Some(vec!["example.com/own".to_owned()]);
+        deleted.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        let mut blip = of("shop", "False", "AwsUnavailable", "2026-11-26T09:30:00Z");
+        blip.status.as_mut().unwrap().failures = serde_json::from_value(json!({"count": 2, "since": "2026-11-26T11:58:00Z"})).unwrap();
+        let mut identity = of("bank", "False", "AccessDenied", "2026-11-26T11:58:00Z");
+        identity.spec.aws.service_account_ref = serde_json::from_value(json!({"name": "app"})).unwrap();
+        let mut mirrored = of("shop", "True", "Succeeded", NOW);
+        mirrored.spec.rotation = None;
+        let objects = vec![
+            of("shop", "False", "NotOwned", "2026-11-26T11:59:00Z"),
+            of("shop", "False", "NotOwned", "2026-11-26T11:00:00Z"),
+            of("shop", "False", "Suspended", "2026-11-26T11:00:00Z"),
+            of("bank", "False", "NotOwned", "0001-01-01T00:00:00Z"),
+            of("bank", "Unknown", "OfTheFuture", "9999-12-30T21:59:59Z"),
+            deleted,
+            of_others,
+            blip,
+            identity,
+            mirrored,
+        ];
+        let census = census(&objects);
+        let trouble = |number, minutes| Trouble { number, longest: SignedDuration::from_mins(minutes) };
+        let expected = [
+            (("bank".to_owned(), "AccessDenied", OWNER), trouble(1, 2)),
+            (("bank".to_owned(), "NotOwned", OWNER), trouble(1, 180)),
+            (("bank".to_owned(), "Other", PLATFORM), trouble(1, 0)),
+            (("shop".to_owned(), "AwsUnavailable", PLATFORM), trouble(1, 2)),
+            (("shop".to_owned(), "NotOwned", OWNER), trouble(2, 60)),
+        ];
+        assert_eq!(census.not_ready, BTreeMap::from(expected));
+        assert_eq!((census.deleting, census.deleting_max), (1, SignedDuration::from_mins(30)));
+        assert_eq!((census.overdue, census.overdue_in.len()), (0, 0), "what is being deleted is not overdue");
+        assert_eq!(census.without_rotation, 1);
+    }
+
+    #[test]
+    fn a_rotation_is_overdue_in_its_namespace_and_many_namespaces_share_one_name() {
+        let mut stats = FleetStats::default();
+        for number in 0..MOST_TROUBLES + 5 {
+            let overdue = json!({"nextRotationTime": "2026-11-26T11:00:00Z", "conditions": [condition("Ready", "False", "Overdue")]});
+            let mut object = object(&rotating(), &overdue);
+            object.metadata.namespace = Some(format!("team-{number}"));
+            stats.count(&object, NOW.parse().unwrap(), false);
+        }
+        assert_eq!((stats.overdue_in.len(), stats.not_ready.len()), (MOST_TROUBLES + 1, MOST_TROUBLES + 1));
+        assert_eq!(stats.overdue_in[OTHERS], SignedDuration::from_hours(1));
+        assert_eq!(stats.not_ready[&(OTHERS.to_owned(), "Overdue", PLATFORM)].number, 5);
     }
 
     #[test]

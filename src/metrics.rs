@@ -1,31 +1,31 @@
-//! Metrics of the operator. Label values come from closed sets in the program, never from objects, so that the number
-//! of series is bounded and names of tenants are not disclosed to readers of metrics. Series per object are exported
-//! only if an administrator enables them.
+//! Metrics of the operator. Label values come from closed sets in the program, so that the number of series is bounded and
+//! names of tenants are not disclosed to readers of metrics. The exceptions: names of namespaces that have a problem, at
+//! most a thousand, and series per object, which are exported only if an administrator enables them.
 //!
 //! Every metric is listed in docs/metrics.md; a test compares the two.
 
 mod durations;
+mod process;
+mod standing;
+mod zero;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use self::durations::Durations;
-use crate::api::condition::Reason;
-use crate::fleet::{FleetStats, One};
+use self::standing::Standing;
+use crate::fleet::FleetStats;
 
 type Label = (&'static str, &'static str);
 /// A label whose values are the operations of the AWS SDK, also a closed set.
 type Name = (&'static str, String);
-/// A gauge that may have no series: an unknown time is not exported, because 0 would mean 1970.
-type Maybe = Family<[Label; 0], Gauge>;
 
 /// All metrics. Clones share the same values.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ impl std::fmt::Debug for Metrics {
 
 struct Inner {
     registry: Registry,
+    /// Without the prefix.
+    process: Registry,
     counts: Counts,
     standing: Standing,
     durations: Durations,
@@ -66,32 +68,6 @@ struct Counts {
     watch_errors: Family<[Label; 1], Counter>,
 }
 
-/// Gauges of the current state.
-#[derive(Default)]
-struct Standing {
-    leader: Gauge,
-    in_progress: Gauge,
-    waiting: Gauge,
-    unsynchronized: Gauge,
-    objects: Family<[Label; 2], Gauge>,
-    overdue: Gauge,
-    failing: Gauge,
-    stalled: Gauge,
-    suspended: Gauge,
-    out_of_step: Gauge,
-    not_rolled_out: Family<[Label; 1], Gauge>,
-    rollout_waiting_max: Gauge,
-    unreadable: Family<[Label; 1], Gauge>,
-    overdue_max: Gauge,
-    oldest_version: Maybe,
-    next_rotation: Maybe,
-    object_ready: Family<[Name; 2], Gauge>,
-    object_failures: Family<[Name; 2], Gauge>,
-    object_overdue: Family<[Name; 2], Gauge>,
-    object_version: Family<[Name; 2], Gauge>,
-    object_next: Family<[Name; 2], Gauge>,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -105,16 +81,13 @@ impl Metrics {
         let counts = Counts::default();
         let standing = Standing::default();
         let durations = Durations::default();
-        // Initialize the counter, because increase() does not see the first event of a counter that starts with it. An
-        // alert depends on this.
-        for reason in Reason::ALL {
-            drop(counts.errors.get_or_create(&[("reason", reason.as_str())]));
-        }
+        counts.start_at_zero();
         counts.register(&mut registry);
         standing.register(&mut registry);
         durations.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let inner = Inner { registry, counts, standing, durations, census: OnceLock::new(), page: Mutex::default() };
+        let inner =
+            Inner { registry, process: process::registry(), counts, standing, durations, census: OnceLock::new(), page: Mutex::default() };
         Self(Arc::new(inner))
     }
 
@@ -242,7 +215,9 @@ impl Metrics {
             self.0.standing.show(&census());
         }
         let mut text = String::new();
-        encode(&mut text, &self.0.registry)?;
+        encode_registry(&mut text, &self.0.registry)?;
+        encode_registry(&mut text, &self.0.process)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }
@@ -285,103 +260,6 @@ impl Counts {
         );
         registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
         registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
-    }
-}
-
-impl Standing {
-    fn register(&self, registry: &mut Registry) {
-        registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
-        registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
-        registry.register("reconciles_waiting", "Objects that wait for a reconcile", self.waiting.clone());
-        registry.register(
-            "scopes_unsynchronized",
-            "Namespaces of --namespaces whose objects could not be listed yet; without --namespaces, the cluster counts as one",
-            self.unsynchronized.clone(),
-        );
-        registry.register("objects", "Objects by status and reason of the condition Ready", self.objects.clone());
-        registry.register("objects_overdue", "Objects whose rotation is overdue", self.overdue.clone());
-        registry.register("objects_failing", "Objects whose last reconcile failed", self.failing.clone());
-        registry.register("objects_stalled", "Objects that require user action (condition Stalled)", self.stalled.clone());
-        registry.register("objects_suspended", "Objects that are suspended, or whose rotation is suspended", self.suspended.clone());
-        registry.register("objects_out_of_step", "Objects whose Secret does not hold the current version", self.out_of_step.clone());
-        registry.register("objects_not_rolled_out", "Objects whose condition RolledOut is False, by reason", self.not_rolled_out.clone());
-        registry.register_with_unit(
-            "rollout_waiting_max",
-            "Time since the start of the longest rollout in progress",
-            Unit::Seconds,
-            self.rollout_waiting_max.clone(),
-        );
-        registry.register("unreadable_objects", "Objects that the operator cannot read and does not reconcile", self.unreadable.clone());
-        let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
-            registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
-        };
-        registry.register_with_unit(
-            "overdue_max",
-            "Time by which the most overdue rotation is overdue",
-            Unit::Seconds,
-            self.overdue_max.clone(),
-        );
-        seconds(registry, "oldest_version_timestamp", "Creation time of the oldest current value that rotates", &self.oldest_version);
-        seconds(registry, "next_rotation_timestamp", "Time of the next rotation", &self.next_rotation);
-        registry.register("object_ready", "Whether the object is Ready: 1 or 0", self.object_ready.clone());
-        registry.register("object_failures", "Consecutive failed reconciliations", self.object_failures.clone());
-        let each = |registry: &mut Registry, name: &str, help: &str, gauge: &Family<[Name; 2], Gauge>| {
-            registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
-        };
-        each(registry, "object_overdue", "Time by which the object's rotation is overdue", &self.object_overdue);
-        each(registry, "object_version_timestamp", "Creation time of the object's current value", &self.object_version);
-        each(registry, "object_next_rotation_timestamp", "Time of the object's next rotation", &self.object_next);
-    }
-
-    fn show(&self, census: &FleetStats) {
-        self.objects.clear();
-        for ((ready, reason), number) in &census.ready {
-            self.objects.get_or_create(&[("ready", *ready), ("reason", *reason)]).set(*number);
-        }
-        self.overdue.set(census.overdue);
-        self.failing.set(census.failing);
-        self.stalled.set(census.stalled);
-        self.suspended.set(census.suspended);
-        self.out_of_step.set(census.out_of_step);
-        self.not_rolled_out.clear();
-        // Alerts and panels find these reasons also when no object has them.
-        let usual = [Reason::Waiting, Reason::RolloutFailed, Reason::RolloutRolledBack, Reason::RetirementFailed];
-        for (reason, number) in usual.iter().map(|reason| (reason.as_str(), &0)).chain(census.not_rolled_out.iter().map(|(r, n)| (*r, n))) {
-            self.not_rolled_out.get_or_create(&[("reason", reason)]).set(*number);
-        }
-        self.rollout_waiting_max.set(census.rollout_waiting_max.as_secs());
-        self.unreadable.get_or_create(&[("kind", "RotatedSecret")]).set(census.unreadable);
-        self.overdue_max.set(census.overdue_max.as_secs());
-        let maybe = |gauge: &Maybe, time: Option<Timestamp>| {
-            gauge.clear();
-            if let Some(time) = time {
-                gauge.get_or_create(&[]).set(time.as_second());
-            }
-        };
-        maybe(&self.oldest_version, census.oldest_version);
-        maybe(&self.next_rotation, census.next_rotation);
-        for family in [&self.object_ready, &self.object_failures, &self.object_overdue, &self.object_version, &self.object_next] {
-            family.clear();
-        }
-        for one in &census.each {
-            self.show_one(one);
-        }
-    }
-
-    fn show_one(&self, one: &One) {
-        let labels = [("object_namespace", one.namespace.clone()), ("object_name", one.name.clone())];
-        let set = |family: &Family<[Name; 2], Gauge>, value: i64| {
-            family.get_or_create(&labels).set(value);
-        };
-        set(&self.object_ready, i64::from(one.ready));
-        set(&self.object_failures, one.failures);
-        set(&self.object_overdue, one.overdue.as_secs());
-        if let Some(since) = one.version_since {
-            set(&self.object_version, since.as_second());
-        }
-        if let Some(next) = one.next_rotation {
-            set(&self.object_next, next.as_second());
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod aws;
 mod bounds;
+mod concerns;
 pub mod condition;
 mod job;
 mod lambda;
@@ -27,6 +28,7 @@ pub mod value;
 mod webhook;
 
 pub use aws::{AppliedStatus, AwsAdoptionPolicy, AwsDeletionPolicy, PlaceStatus, ReplicaRegion, ReplicaStatus, SecretAdoptionPolicy};
+pub use concerns::{OWNER, PLATFORM};
 pub use job::*;
 pub use lambda::*;
 pub use mirrored::*;

@@ -3,8 +3,14 @@
 //! Wall clocks of different replicas are never compared. A Lease has expired when this replica has observed it
 //! unchanged for the lease duration that its holder wrote; this is the rule of client-go. Safety does not depend on the
 //! election: two leaders derive the same version IDs from the same causes.
+//!
+//! The duration that a holder wrote is believed up to five minutes, because a holder that lives renews much sooner. Else a
+//! Lease with a duration of a day would keep every replica from leading for a day after its holder died.
 
 use std::time::Duration;
+
+/// The longest duration of another holder that is believed, unless our own is longer.
+const MOST_BELIEVED: Duration = Duration::from_mins(5);
 
 /// Timing of the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +75,8 @@ pub fn decide(lease: Option<Sighting<'_>>, me: &str, leading: bool, timing: &Tim
             }
         }
         Some(_) => {
-            let left = lease.duration.saturating_sub(lease.unchanged);
+            let lasts = lease.duration.min(timing.duration.max(MOST_BELIEVED));
+            let left = lasts.saturating_sub(lease.unchanged);
             if left.is_zero() { Move::Take } else { Move::Wait(left) }
         }
     }
@@ -110,6 +117,16 @@ mod tests {
     fn the_holders_word_counts_and_not_our_own_setting() {
         let lease = Sighting { holder: Some("other"), duration: Duration::from_mins(1), unchanged: Duration::from_secs(20) };
         assert_eq!(decide(Some(lease), "me", false, &TIMING), Move::Wait(Duration::from_secs(40)));
+    }
+
+    #[test]
+    fn a_day_that_a_dead_holder_wrote_is_believed_for_five_minutes_and_our_own_longer_duration_in_full() {
+        let day =
+            |unchanged| Sighting { holder: Some("dead"), duration: Duration::from_hours(24), unchanged: Duration::from_secs(unchanged) };
+        assert_eq!(decide(Some(day(299)), "me", false, &TIMING), Move::Wait(Duration::from_secs(1)));
+        assert_eq!(decide(Some(day(300)), "me", false, &TIMING), Move::Take);
+        let ours = Timing { duration: Duration::from_mins(10), ..TIMING };
+        assert_eq!(decide(Some(day(300)), "me", false, &ours), Move::Wait(Duration::from_mins(5)));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::election::decide::{Move, Sighting, Timing, decide};
 use crate::election::lease::{LeaseError, Leases};
 use crate::metrics::Metrics;
 
+/// Of a pod. Who may write the Lease chooses the name of the holder.
+const LONGEST_NAME: usize = 253;
+
 /// Whether this replica may act. It is evaluated at the moment of use, so that a blocked renewal cannot leave a stale
 /// permission behind.
 #[derive(Debug, Clone)]
@@ -99,6 +102,8 @@ pub struct Election {
     term: watch::Sender<Term>,
     /// The Lease as last read or written, and the time since which it is unchanged.
     seen: Option<(Lease, Instant)>,
+    /// The other holder that the log names.
+    named: Option<String>,
 }
 
 impl Election {
@@ -106,7 +111,7 @@ impl Election {
     pub fn new(leases: Leases, me: String, timing: Timing, metrics: Metrics) -> (Self, Leadership) {
         let (term, receiver) = watch::channel(Term::default());
         let leadership = Leadership(Some(Elected { term: receiver, timing }));
-        (Self { leases, me, timing, metrics, term, seen: None }, leadership)
+        (Self { leases, me, timing, metrics, term, seen: None, named: None }, leadership)
     }
 
     /// Runs until `stop` resolves, then releases the Lease. `stop` must resolve only after all reconciles have ended.
@@ -147,6 +152,7 @@ impl Election {
         }
         let next = decide(self.sighting(), &self.me, self.leads(), &self.timing);
         if let Move::Wait(wait) = next {
+            self.name_holder();
             return wait;
         }
         let asked = Instant::now();
@@ -168,6 +174,17 @@ impl Election {
         }
     }
 
+    /// Logs who holds the Lease, once for each holder.
+    fn name_holder(&mut self) {
+        let Some(lease) = self.sighting() else { return };
+        let Some(holder) = lease.holder.filter(|holder| *holder != self.me) else { return };
+        let holder: String = holder.chars().take(LONGEST_NAME).collect();
+        if self.named.as_deref() != Some(holder.as_str()) {
+            tracing::info!(holder, duration_seconds = lease.duration.as_secs(), "another replica holds the Lease");
+            self.named = Some(holder);
+        }
+    }
+
     /// Handles a conflict: another replica wrote the Lease, or this replica did and the response was lost.
     async fn conflict(&mut self) -> Duration {
         if let Err(error) = self.read().await {
@@ -183,7 +200,8 @@ impl Election {
         if ours { Duration::ZERO } else { self.timing.retry_period / 4 }
     }
 
-    fn hold(&self, asked: Instant) {
+    fn hold(&mut self, asked: Instant) {
+        self.named = None;
         self.term.send_modify(|term| {
             if !term.may_begin(&self.timing) {
                 term.number += 1;

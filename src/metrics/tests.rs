@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::fleet::{One, Trouble};
 
 /// Every verb once.
 fn used() -> Metrics {
@@ -31,6 +32,14 @@ fn used() -> Metrics {
         out_of_step: 5,
         not_rolled_out: BTreeMap::from([("RolloutFailed", 6)]),
         rollout_waiting_max: SignedDuration::from_secs(70),
+        deleting: 7,
+        deleting_max: SignedDuration::from_secs(80),
+        without_rotation: 8,
+        not_ready: BTreeMap::from([(
+            ("shop".to_owned(), "NotOwned", "owner"),
+            Trouble { number: 2, longest: SignedDuration::from_secs(90) },
+        )]),
+        overdue_in: BTreeMap::from([("shop".to_owned(), SignedDuration::from_secs(60))]),
         overdue_max: SignedDuration::from_secs(60),
         oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),
         next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
@@ -75,7 +84,7 @@ fn families(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 fn the_page_of_metrics_tells_of_every_metric_with_its_type_and_labels() {
     let page = include_str!("../../docs/metrics.md");
     let mut told = BTreeMap::new();
-    for row in page.lines().filter(|line| line.starts_with("| `rotated_secrets_")) {
+    for row in page.lines().filter(|line| ["| `rotated_secrets_", "| `process_"].iter().any(|ours| line.starts_with(ours))) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let labels = cells[3].split(',').map(|label| label.trim().trim_matches('`').to_owned()).filter(|label| !label.is_empty());
         told.insert(cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels.collect::<BTreeSet<_>>()));
@@ -90,9 +99,10 @@ fn the_page_of_metrics_tells_of_every_metric_with_its_type_and_labels() {
 #[test]
 fn names_follow_the_conventions() {
     for (name, (kind, labels)) in families(&used().render().unwrap()) {
-        assert!(name.starts_with("rotated_secrets_"), "{name}");
+        // Those of the process have the names that every exporter has for them.
+        assert!(name.starts_with("rotated_secrets_") || name.starts_with("process_"), "{name}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: counters and only they end with total");
-        for word in ["duration", "overdue_max", "waiting_max", "timestamp", "object_overdue"] {
+        for word in ["duration", "overdue_max", "waiting_max", "deleting_max", "not_ready_max", "timestamp", "object_overdue"] {
             assert!(!name.contains(word) || name.ends_with("_seconds"), "{name}: times are in seconds, and say so");
         }
         // Prometheus itself gives these to what it scrapes.
@@ -122,6 +132,12 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
         "rotated_secrets_objects_out_of_step 5",
         "rotated_secrets_overdue_max_seconds 60",
+        "rotated_secrets_objects_deleting 7",
+        "rotated_secrets_deleting_max_seconds 80",
+        "rotated_secrets_objects_without_rotation 8",
+        "rotated_secrets_namespace_objects_not_ready{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 2",
+        "rotated_secrets_namespace_not_ready_max_seconds{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 90",
+        "rotated_secrets_namespace_overdue_max_seconds{object_namespace=\"shop\"} 60",
         "rotated_secrets_next_rotation_timestamp_seconds{} 1800000000",
         "rotated_secrets_object_version_timestamp_seconds{object_namespace=\"shop\",object_name=\"db\"} 1700000000",
         concat!("rotated_secrets_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -134,8 +150,19 @@ fn counts_and_standings_are_what_was_told() {
 }
 
 #[test]
-fn the_first_defect_is_an_increase() {
-    assert!(Metrics::new().render().unwrap().contains("rotated_secrets_errors_total{reason=\"InternalError\"} 0"));
+fn the_first_event_of_each_kind_is_an_increase() {
+    let page = Metrics::new().render().unwrap();
+    for series in [
+        "errors_total{reason=\"InternalError\"}",
+        "errors_total{reason=\"StatusNotWritten\"}",
+        "reconciles_total{outcome=\"error\"}",
+        "steps_total{step=\"Put\",outcome=\"failed\"}",
+        "mirror_writes_total{cause=\"Repair\"}",
+        "drift_repairs_total{step=\"ReplaceMirror\"}",
+        "rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"}",
+    ] {
+        assert!(page.lines().any(|line| line == format!("rotated_secrets_{series} 0")), "{series} in {page}");
+    }
 }
 
 #[test]

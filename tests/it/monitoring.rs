@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::promtool;
 
+/// How the names of our metrics begin. Those of the process have the names that every exporter has for them.
+const PREFIXES: [&str; 2] = ["rotated_secrets_", "process_"];
 const RULES: &str = "charts/rotated-secrets/files/alerts.yaml";
 const CASES: &str = "tests/alerts/alerts.yaml";
 const DASHBOARD: &str = "charts/rotated-secrets/files/dashboard.json";
@@ -41,7 +43,9 @@ fn rules() -> Result<Vec<Value>> {
 /// Every metric that docs/metrics.md tells of, and of each histogram its parts.
 fn metrics() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for row in include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `rotated_secrets_")) {
+    for row in
+        include_str!("../../docs/metrics.md").lines().filter(|line| PREFIXES.iter().any(|prefix| line.starts_with(&format!("| `{prefix}"))))
+    {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let name = cells[1].trim_matches('`');
         match cells[2] {
@@ -55,7 +59,12 @@ fn metrics() -> BTreeSet<String> {
 /// The metrics of ours in a query.
 fn named(query: &str) -> BTreeSet<String> {
     let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("rotated_secrets_")).map(str::to_owned).collect()
+    words.filter(|word| PREFIXES.iter().any(|prefix| word.starts_with(prefix))).map(str::to_owned).collect()
+}
+
+/// How often a metric of ours is named.
+fn named_times(query: &str) -> usize {
+    PREFIXES.iter().map(|prefix| query.matches(prefix).count()).sum()
 }
 
 fn all_known(query: &str) -> Result<()> {
@@ -76,8 +85,11 @@ fn the_alert_rules_are_right_and_their_cases_come_true() -> Result<()> {
 #[test]
 fn promtool_notices_a_rule_that_does_not_fire() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let weakened =
-        std::fs::read_to_string(path(RULES))?.replace("rotated_secrets_objects_overdue) > 0", "rotated_secrets_objects_overdue) > 2");
+    let weakened = std::fs::read_to_string(path(RULES))?.replace(
+        "object_namespace) (rotated_secrets_namespace_overdue_max_seconds{job=\"rotated-secrets\"}) > 900",
+        "object_namespace) \
+         (rotated_secrets_namespace_overdue_max_seconds{job=\"rotated-secrets\"}) > 1800",
+    );
     std::fs::write(folder.path().join("alerts.yaml"), weakened)?;
     let cases = std::fs::read_to_string(path(CASES))?.replace("../../charts/rotated-secrets/files/alerts.yaml", "alerts.yaml");
     let file = folder.path().join("cases.yaml");
@@ -111,7 +123,9 @@ fn every_alert_has_a_firing_and_a_quiet_case_and_a_place_in_the_runbook() -> Res
         text(&rule["annotations"], "description")?;
         ensure!(text(&rule["annotations"], "runbook_url")? == format!("docs/runbook.md#{}", alert.to_lowercase()), "{alert}");
         ensure!(runbook.lines().any(|line| line == format!("### {alert}")), "docs/runbook.md has a section {alert}");
-        all_known(text(rule, "expr")?)?;
+        let expr = text(rule, "expr")?;
+        all_known(expr)?;
+        ensure!(expr.matches("job=\"rotated-secrets\"").count() == named_times(expr), "{alert}: of one release only");
     }
     let known: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["alert"].as_str()).collect();
     let told = runbook.lines().filter_map(|line| line.strip_prefix("### RotatedSecrets")).map(|rest| format!("RotatedSecrets{rest}"));
@@ -123,7 +137,7 @@ fn every_alert_has_a_firing_and_a_quiet_case_and_a_place_in_the_runbook() -> Res
 
 /// A dashboard's query as Prometheus gets it.
 fn expanded(query: &str) -> String {
-    query.replace("$__rate_interval", "5m").replace("$job", ".+")
+    query.replace("$__rate_interval", "5m").replace("$job", ".+").replace("$namespace", ".*")
 }
 
 #[test]
@@ -131,7 +145,7 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path(DASHBOARD))?)?;
     let variables: BTreeSet<&str> =
         list(&dashboard["templating"], "list")?.iter().filter_map(|variable| variable["name"].as_str()).collect();
-    ensure!(variables == BTreeSet::from(["datasource", "job"]), "{variables:?}");
+    ensure!(variables == BTreeSet::from(["datasource", "job", "namespace"]), "{variables:?}");
     let (mut ids, mut places, mut queries) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     for panel in list(&dashboard, "panels")? {
         let title = text(panel, "title")?;
@@ -156,8 +170,10 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
         for target in targets {
             let query = text(target, "expr")?;
             all_known(query).with_context(|| title.to_owned())?;
-            let ours = query.matches("rotated_secrets_").count();
-            ensure!(query.matches("{job=~\"$job\"").count() == ours, "{title}: of the chosen operators only: {query}");
+            ensure!(
+                query.matches("{namespace=~\"$namespace\",job=~\"$job\"").count() == named_times(query),
+                "{title}: of the chosen operators only: {query}"
+            );
             ensure!(target["datasource"]["uid"] == "${datasource}", "{title}");
             if panel["type"] == "timeseries" {
                 text(target, "legendFormat").with_context(|| title.to_owned())?;

@@ -19,6 +19,9 @@
 {{- if and .Values.metrics.monitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) }}
 {{- fail "metrics.monitor.enabled is true, but the NetworkPolicy lets nobody scrape: set networkPolicy.metricsFrom to your Prometheus, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}], or networkPolicy.enabled to false" }}
 {{- end }}
+{{- if and .Values.metrics.prometheusRule.enabled (not .Values.metrics.monitor.enabled) (not .Values.metrics.prometheusRule.selector) }}
+{{- fail "metrics.prometheusRule.enabled is true, but metrics.monitor.enabled is not: if you scrape otherwise, set metrics.prometheusRule.selector to the labels that your Prometheus gives, such as job=\"rotated-secrets\"; else the alert RotatedSecretsOperatorDown would always fire" }}
+{{- end }}
 {{- range $name, $file := dict "prometheusRule" "files/alerts.yaml" "dashboard" "files/dashboard.json" }}
 {{- if and (get $.Values.metrics $name).enabled (not ($.Files.Get $file)) }}
 {{- fail (printf "metrics.%s.enabled is true, but this chart has no %s" $name $file) }}

@@ -168,15 +168,16 @@ async fn the_alert_rules_and_the_dashboard_reach_the_cluster_word_for_word() -> 
     for (name, text) in [("alerts.yaml", RULES), ("dashboard.json", DASHBOARD)] {
         std::fs::write(chart.join("files").join(name), text)?;
     }
-    let set = "metrics.prometheusRule.enabled=true,metrics.prometheusRule.labels.release=prometheus,metrics.dashboard.enabled=true";
-    let yaml = chart::render(&chart, &["--namespace", PLACE, "--set", set])?;
+    let rules = "metrics.prometheusRule.enabled=true,metrics.prometheusRule.labels.release=prometheus";
+    let set = format!("{rules},metrics.prometheusRule.selector=job=\"own\",metrics.dashboard.enabled=true");
+    let yaml = chart::render(&chart, &["--namespace", PLACE, "--set", &set])?;
     let applied = stage.plane().try_yaml_in(PLACE, &yaml).await?;
     ensure!(applied.warnings.is_empty(), "{:?}", applied.warnings);
 
     let of = |kind: &str| applied.objects.iter().find(|object| object.types.as_ref().is_some_and(|types| types.kind == kind));
     let rule = of("PrometheusRule").context("a PrometheusRule")?;
     // Without an address of the runbook there is no link that opens nowhere.
-    let unlinked = RULES.replace("runbook_url: ", "runbook: ");
+    let unlinked = RULES.replace("runbook_url: ", "runbook: ").replace("job=\"rotated-secrets\"", "job=\"own\"");
     ensure!(rule.data["spec"] == serde_saphyr::from_str::<Value>(&unlinked)?, "{}", rule.data["spec"]);
     let linked = format!("{set},metrics.prometheusRule.runbookUrl=https://docs.example/runbook.html");
     let linked = chart::render(&chart::dir(), &["--namespace", PLACE, "--set", &linked])?;
@@ -186,6 +187,38 @@ async fn the_alert_rules_and_the_dashboard_reach_the_cluster_word_for_word() -> 
     let map = of("ConfigMap").context("a ConfigMap")?;
     ensure!(map.data["data"]["rotated-secrets.json"] == DASHBOARD, "{}", map.data);
     ensure!(map.labels()["grafana_dashboard"] == "1", "labelled for Grafana's sidecar");
+    Ok(())
+}
+
+/// The rendered rules of the release.
+fn rules(sets: &str) -> Result<Vec<Value>> {
+    let sets = format!("metrics.prometheusRule.enabled=true,networkPolicy.enabled=false,metrics.monitor.enabled=true{sets}");
+    let rendered = documents(&chart::render(&chart::dir(), &["--namespace", PLACE, "--set", &sets])?)?;
+    let rule = rendered.into_iter().find(|document| document["kind"] == "PrometheusRule").context("a PrometheusRule")?;
+    Ok(rule["spec"]["groups"][0]["rules"].as_array().context("rules")?.clone())
+}
+
+#[test]
+fn alerts_are_of_one_release_and_single_ones_can_be_changed() -> Result<()> {
+    let selector = format!("namespace=\"{PLACE}\",job=\"{}\"", chart::NAME);
+    for rule in rules("")? {
+        let expr = rule["expr"].as_str().context("an expression")?;
+        let metrics = expr.matches("rotated_secrets_").count();
+        ensure!(metrics > 0 && expr.matches(&selector).count() == metrics, "{}: of this release only: {expr}", rule["alert"]);
+    }
+    let of = "metrics.prometheusRule.alerts.RotatedSecrets";
+    let changed = rules(&format!(
+        ",metrics.prometheusRule.alertLabels.team=platform,{of}Stalled.enabled=false,{of}Overdue.severity=critical,{of}Overdue.for=30m,\
+         {of}Overdue.labels.team=shop"
+    ))?;
+    let one = |name: &str| changed.iter().find(|rule| rule["alert"] == format!("RotatedSecrets{name}"));
+    ensure!(one("Stalled").is_none(), "an alert is left out");
+    let overdue = one("Overdue").context("the alert")?;
+    ensure!(overdue["for"] == "30m" && overdue["labels"] == json!({"severity": "critical", "team": "shop"}), "{overdue}");
+    let failing = one("Failing").context("the alert")?;
+    ensure!(failing["labels"] == json!({"severity": "warning", "team": "platform"}), "{failing}");
+    let unknown = rules(&format!(",{of}Overdu.enabled=false")).err().context("there is no such alert")?;
+    ensure!(format!("{unknown:#}").contains("there is no alert RotatedSecretsOverdu; the alerts are"), "{unknown:#}");
     Ok(())
 }
 

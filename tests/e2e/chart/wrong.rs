@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 86] = [
+const REFUSED: [(&str, &str); 91] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -43,6 +43,11 @@ const REFUSED: [(&str, &str); 86] = [
     ("ports.metrics=8081", "ports.metrics and ports.health must differ"),
     ("enabled=maybe", "at '/enabled': got string, want boolean"),
     ("metrics.monitor.enabled=true", "the NetworkPolicy lets nobody scrape: set networkPolicy.metricsFrom"),
+    ("metrics.prometheusRule.enabled=true", "set metrics.prometheusRule.selector to the labels that your Prometheus gives"),
+    ("metrics.prometheusRule.selector={job=own}", "at '/metrics/prometheusRule/selector': got array, want string"),
+    ("metrics.prometheusRule.selector=job=own", "at '/metrics/prometheusRule/selector': 'job=own' does not match pattern"),
+    ("metrics.prometheusRule.selector=job=\"own\"\\,", "at '/metrics/prometheusRule/selector': 'job=\"own\",' does not match pattern"),
+    ("metrics.prometheusRule.alerts.RotatedSecretsOverdue.for=soon", "'soon' does not match pattern"),
     ("networkPolicy.egressPorts={https}", "at '/networkPolicy/egressPorts/0': got string, want integer"),
     ("imagePullSecrets={registry}", "at '/imagePullSecrets/0': got string, want object"),
     ("image.registry=https://registry.example.com", "use a host such as registry.example.com:5000, without https:// and without a slash"),

@@ -11,9 +11,9 @@ const LAYERS: &[&[&str]] = &[
     &["src/plan"],
     &["src/compare", "src/lint"],
     &["src/journal"],
-    &["src/facts", "src/step"],
+    &["src/facts", "src/metrics", "src/step"],
     &["src/desired"],
-    &["src/identity", "src/metrics", "src/value"],
+    &["src/identity", "src/value"],
     &["src/failure", "src/fleet", "src/generate", "src/refusal", "src/schedule"],
     &["src/command"],
     &[
