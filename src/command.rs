@@ -9,6 +9,7 @@ use std::fmt;
 use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::text;
 
+mod access;
 pub(crate) mod values;
 
 /// An AWS secret: its region, and its ARN or its name.
@@ -74,6 +75,16 @@ pub enum Command<'a> {
         label: &'a str,
     },
     CancelRotation(SecretRef<'a>),
+    // Audits.
+    /// The secrets with a tag of the operator, of any cluster.
+    ListOwned {
+        region: &'a str,
+    },
+    GetResourcePolicy(SecretRef<'a>),
+    /// Whether a principal that the reader chooses may read the value.
+    SimulateRead(SecretRef<'a>),
+    /// What IAM Access Analyzer has found about the secret.
+    ListFindings(SecretRef<'a>),
     // Other services of AWS.
     DescribeKey(KeyRef<'a>),
     /// The trust policy of a role.
@@ -297,6 +308,9 @@ impl<'a> Command<'a> {
             | Self::DeleteSecret(secret)
             | Self::PutSecretValue(secret)
             | Self::CancelRotation(secret)
+            | Self::GetResourcePolicy(secret)
+            | Self::SimulateRead(secret)
+            | Self::ListFindings(secret)
             | Self::ShowFunction(secret)
             | Self::DescribeKey(KeyRef::Of(secret)) => of_secret(secret),
             Self::RemoveReplicas(secret, regions) => with(of_secret(secret), regions.iter().map(String::as_str)),
@@ -309,6 +323,7 @@ impl<'a> Command<'a> {
             Self::TailFunctionLog { region, function } | Self::AllowInvocation { region, function } => vec![region, function],
             Self::GetRole(value)
             | Self::EnableRegion(value)
+            | Self::ListOwned { region: value }
             | Self::ShowCaller { region: value }
             | Self::AnnotateNamespaceRole(value)
             | Self::RemoveNamespaceRole(value) => vec![value],
@@ -353,7 +368,7 @@ impl fmt::Display for Command<'_> {
         if self.values().into_iter().any(values::is_interpreted) {
             return f.write_str(values::NONE);
         }
-        let line = self.secrets_manager().or_else(|| self.other_service()).or_else(|| self.kubernetes());
+        let line = self.secrets_manager().or_else(|| self.audit()).or_else(|| self.other_service()).or_else(|| self.kubernetes());
         f.write_str(&line.unwrap_or_default())
     }
 }

@@ -22,6 +22,13 @@ fn commands_carry_region_namespace_and_id() {
             Command::RemoveLabel { secret, label: "AWSPENDING", version: "v1" },
             format!("aws secretsmanager update-secret-version-stage {at} --version-stage AWSPENDING --remove-from-version-id v1"),
         ),
+        (Command::GetResourcePolicy(secret), format!("aws secretsmanager get-resource-policy {at}")),
+        (
+            Command::ListFindings(secret),
+            "aws accessanalyzer list-findings-v2 --region eu-central-1 --analyzer-arn ANALYZER_ARN --filter \
+             '{\"resource\":{\"eq\":[\"shop/db\"]}}'"
+                .to_owned(),
+        ),
         (Command::UntagSecret(secret, "cost centre"), format!("aws secretsmanager untag-resource {at} --tag-keys 'cost centre'")),
         (
             Command::DescribeKey(KeyRef::Of(secret)),
@@ -59,6 +66,10 @@ fn commands<'a>(kind: CommandKind, value: &'a str, values: &'a BTreeSet<String>)
         CommandKind::RemoveLabel => Command::RemoveLabel { secret: SecretRef { id: "shop/db", ..secret }, label: value, version: "v1" },
         CommandKind::SetLabel => Command::SetLabel { secret: SecretRef { id: "shop/db", ..secret }, label: value },
         CommandKind::CancelRotation => Command::CancelRotation(secret),
+        CommandKind::ListOwned => Command::ListOwned { region },
+        CommandKind::GetResourcePolicy => Command::GetResourcePolicy(secret),
+        CommandKind::SimulateRead => Command::SimulateRead(secret),
+        CommandKind::ListFindings => Command::ListFindings(secret),
         CommandKind::DescribeKey => Command::DescribeKey(KeyRef::Named { region: "eu-central-1", key: value }),
         CommandKind::GetRole => Command::GetRole(value),
         CommandKind::ListOidcProviders => Command::ListOidcProviders,

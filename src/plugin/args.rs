@@ -3,6 +3,7 @@
 mod cluster;
 mod offline;
 mod out;
+mod report;
 mod share;
 mod unsupported;
 
@@ -13,6 +14,7 @@ pub(super) use self::cluster::ClusterArgs;
 use self::cluster::wait;
 pub(super) use self::offline::{LintArgs, LintFormat, ScheduleArgs};
 pub(super) use self::out::OutputArgs;
+pub(super) use self::report::{ReportArgs, ReportFormat};
 pub(super) use self::share::ShareArgs;
 pub use self::unsupported::kubectl_flag;
 use super::names;
@@ -101,6 +103,14 @@ pub(super) enum Command {
     /// Check the prerequisites: cluster, CustomResourceDefinition, permissions, operator, and access to AWS from here.
     #[command(after_help = examples!("doctor -A", "doctor db-admin -n shop --probe"))]
     Doctor(DoctorArgs),
+    /// Report every credential for an audit: owner, schedule, last and next rotation, key, and who can read it.
+    #[command(after_help = examples!(
+        "report -A > credentials.csv",
+        "report -A --readers -o json --context prod-eu --context prod-us",
+        "report -n shop -o markdown --owner-label example.com/owner",
+        "report -A --orphans secrets.json"
+    ))]
+    Report(ReportArgs),
     /// Show the version of the plugin and of the operator.
     #[command(after_help = examples!("version", "version -o json"))]
     Version(VersionArgs),

@@ -103,7 +103,7 @@ fn of_kubeconfig(kind: Kind) -> Vec<String> {
 }
 
 /// Arguments whose values are files.
-const FILES_OF: [&str; 5] = ["files", "kubeconfig", "certificate_authority", "client_certificate", "client_key"];
+const FILES_OF: [&str; 6] = ["files", "orphans", "kubeconfig", "certificate_authority", "client_certificate", "client_key"];
 
 fn wanted(before: &[String], last: &str) -> Wanted {
     let root = Cli::command();
@@ -130,7 +130,9 @@ fn wanted(before: &[String], last: &str) -> Wanted {
             "context" => Wanted::Kubeconfig(Kind::Contexts),
             "cluster" => Wanted::Kubeconfig(Kind::Clusters),
             "user" => Wanted::Kubeconfig(Kind::Users),
-            "output" => Wanted::Words(["wide", "name", "json", "yaml", "jsonpath="].map(str::to_owned).to_vec()),
+            "output" if possible(argument).is_empty() => {
+                Wanted::Words(["wide", "name", "json", "yaml", "jsonpath="].map(str::to_owned).to_vec())
+            }
             id if FILES_OF.contains(&id) => Wanted::Files,
             _ => Wanted::Words(possible(argument)),
         };
@@ -254,6 +256,8 @@ mod tests {
             ("lint ", Wanted::Files),
             ("lint a.yaml ", Wanted::Files),
             ("schedule -f ", Wanted::Files),
+            ("report --orphans ", Wanted::Files),
+            ("report --context a --context ", Wanted::Kubeconfig(Kind::Contexts)),
             ("schedule ", objects(&[])),
             ("status --kubeconfig ", Wanted::Files),
             ("status --namespace=shop ", objects(&[])),
@@ -287,6 +291,8 @@ mod tests {
         assert!(words("").contains(&"rollback".to_owned()) && !words("").contains(&"__complete".to_owned()));
         assert!(words("rotate --").contains(&"--force".to_owned()) && words("rotate --").contains(&"--context".to_owned()));
         assert!(words("status -o ").contains(&"wide".to_owned()));
+        assert_eq!(words("report -o "), ["csv", "json", "markdown"]);
+        assert_eq!(words("lint -o "), ["text", "json", "sarif"]);
         assert!(words("completion ").contains(&"kubectl".to_owned()));
     }
 

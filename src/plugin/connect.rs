@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, ObjectList};
 use kube::client::{ClientBuilder, DynBody};
 use kube::{Client, Config};
 use tower::util::MapResponseLayer;
@@ -113,15 +113,7 @@ impl Session {
         let api = self.everywhere(everywhere);
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = selector.map(str::to_owned);
-        let mut found = Vec::new();
-        loop {
-            let page = api.list(&params).await.map_err(|error| self.trouble("list", "", &error))?;
-            found.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(found),
-            }
-        }
+        pages(params, async |params| api.list(params).await).await.map_err(|error| self.trouble("list", "", &error))
     }
 
     /// The object, if this version of the plugin can decode it.
@@ -140,6 +132,22 @@ impl Session {
             trouble.message = format!("{}; {proxy}", trouble.message);
         }
         trouble
+    }
+}
+
+/// The items of all pages of a list.
+pub(super) async fn pages<K: Clone>(
+    mut params: ListParams,
+    read: impl AsyncFn(&ListParams) -> Result<ObjectList<K>, kube::Error>,
+) -> Result<Vec<K>, kube::Error> {
+    let mut found = Vec::new();
+    loop {
+        let page = read(&params).await?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
     }
 }
 

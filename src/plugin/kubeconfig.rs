@@ -19,10 +19,7 @@ use crate::kubernetes::connection;
 /// Reads the kubeconfig that the flags and KUBECONFIG select. In a pod without one: the in-cluster configuration.
 pub(super) async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble> {
     let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-    let read = match &args.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => merged(std::env::var_os("KUBECONFIG").as_deref()),
-    };
+    let read = chosen(args);
     let read = if overrides::name_a_cluster(args) && args.context.is_none() && args.kubeconfig.is_none() {
         read.or_else(|_| Ok(Kubeconfig::default()))
     } else {
@@ -43,6 +40,23 @@ pub(super) async fn configuration(args: &ClusterArgs) -> Result<Config, Trouble>
     })?;
     impersonate(&mut config, args)?;
     Ok(config)
+}
+
+/// The kubeconfig of the flag, or of KUBECONFIG.
+fn chosen(args: &ClusterArgs) -> Result<Kubeconfig, KubeconfigError> {
+    match &args.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => merged(std::env::var_os("KUBECONFIG").as_deref()),
+    }
+}
+
+/// A name for the cluster that the flags select: the host of `--server`, the cluster, or the context.
+pub(super) fn name_of_cluster(args: &ClusterArgs) -> String {
+    // A URL can contain a password.
+    let host = |url: &String| Some(url.parse::<http::Uri>().ok()?.host()?.to_owned());
+    let named = args.server.as_ref().and_then(host).or_else(|| args.cluster.clone()).or_else(|| args.context.clone());
+    let current = || chosen(args).ok().and_then(|read| read.current_context).filter(|name| !name.is_empty());
+    named.or_else(current).unwrap_or_else(|| "in-cluster".to_owned())
 }
 
 fn impersonate(config: &mut Config, args: &ClusterArgs) -> Result<(), Trouble> {

@@ -29,6 +29,7 @@ mod operator;
 mod output;
 mod pin;
 mod progress;
+mod report;
 mod request;
 mod restored;
 mod rollback;
@@ -61,6 +62,8 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Version(args) if args.client => return version::of_client(args),
         Command::Lint(args) => return lint::run(args),
         Command::Schedule(args) if args.name.is_none() => return schedule::offline(args),
+        // It can read several clusters.
+        Command::Report(args) => return Box::pin(report::run(&cli.cluster, args)).await,
         _ => {}
     }
     let session = Session::open(&cli.cluster).await?;
@@ -86,6 +89,6 @@ pub async fn execute(cli: Cli) -> Result<Exit, Trouble> {
         Command::Verify(args) => verify::run(&session, &args).await,
         Command::Doctor(args) => Box::pin(doctor::run(&session, &args)).await,
         Command::Version(args) => version::run(&session, &args).await,
-        Command::Completion { .. } | Command::Complete { .. } | Command::Lint(_) => Ok(Exit::Fine),
+        Command::Completion { .. } | Command::Complete { .. } | Command::Lint(_) | Command::Report(_) => Ok(Exit::Fine),
     }
 }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 /// The operations of the AWS command line that messages may contain, with the options that each accepts and, of those, the ones that
 /// it requires. Compared with `aws <service> <operation> help` of version 1.45.
 #[rustfmt::skip]
-const AWS: [(&str, &str, &[&str], &[&str]); 22] = [
+const AWS: [(&str, &str, &[&str], &[&str]); 25] = [
     ("secretsmanager", "describe-secret", &["--secret-id"], &["--region"]),
     ("secretsmanager", "get-secret-value", &["--secret-id"], &["--region", "--version-id", "--version-stage"]),
     ("secretsmanager", "restore-secret", &["--secret-id"], &["--region"]),
@@ -21,6 +21,9 @@ const AWS: [(&str, &str, &[&str], &[&str]); 22] = [
         &["--region", "--remove-from-version-id", "--move-to-version-id"]),
     ("secretsmanager", "cancel-rotate-secret", &["--secret-id"], &["--region"]),
     ("secretsmanager", "validate-resource-policy", &["--resource-policy"], &["--region", "--secret-id"]),
+    ("secretsmanager", "get-resource-policy", &["--secret-id"], &["--region"]),
+    ("accessanalyzer", "list-findings-v2", &["--analyzer-arn"], &["--region", "--filter"]),
+    ("iam", "simulate-principal-policy", &["--policy-source-arn", "--action-names"], &["--resource-arns"]),
     ("kms", "describe-key", &["--key-id"], &["--region"]),
     ("iam", "get-role", &["--role-name"], &[]),
     ("iam", "list-open-id-connect-providers", &[], &[]),
@@ -36,7 +39,7 @@ const AWS: [(&str, &str, &[&str], &[&str]); 22] = [
 const GLOBAL: [&str; 3] = ["--query", "--output", "--profile"];
 
 /// Regional operations must name the region: the reader's default may be another one.
-const REGIONAL: [&str; 4] = ["secretsmanager", "kms", "logs", "lambda"];
+const REGIONAL: [&str; 5] = ["secretsmanager", "accessanalyzer", "kms", "logs", "lambda"];
 
 /// The verbs of kubectl that messages may contain: how many words follow, and the options with a value and without one.
 #[rustfmt::skip]

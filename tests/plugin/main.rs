@@ -11,6 +11,7 @@ mod habits;
 mod lint;
 mod many;
 mod operator;
+mod report;
 mod requests;
 mod rollback;
 mod scene;

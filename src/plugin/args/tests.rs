@@ -40,6 +40,11 @@ fn habits_of_kubectl_are_understood() {
         "share db --to a --dry-run",
         "share db --to a --dry-run=client -o json",
         "version --client",
+        "report -A",
+        "report -o markdown --readers --owner-label a --owner-label b",
+        "report --context a --context b",
+        "--context a report",
+        "report --orphans a.json --orphans - --cluster-id c",
     ] {
         assert!(Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
     }
@@ -73,11 +78,30 @@ fn what_contradicts_itself_is_refused() {
         vec!["share", "db", "--to", "a", "--dry-run", "--consent"],
         vec!["share", "db", "--to", "a", "--dry-run=server"],
         vec!["doctor", "--probe"],
+        vec!["status", "--context", "a", "--context", "b"],
+        vec!["report", "db"],
+        vec!["report", "-o", "yaml"],
+        vec!["report", "--readers", "--orphans", "a.json"],
+        vec!["report", "--cluster-id", "c"],
         vec!["status", "-o", "xml"],
         vec!["completion", "tcsh"],
         vec!["doctor", "--aws-endpoint-url", "http://example.com"],
     ] {
         assert!(Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.iter().copied())).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn a_report_can_have_several_contexts_before_or_after_its_name() {
+    for (line, expected) in [
+        ("report --context a --context b", &["a", "b"][..]),
+        ("--context a report", &["a"]),
+        ("report --context a", &["a"]),
+        ("report", &[]),
+    ] {
+        let cli = Cli::try_parse_from(["kubectl-rotatedsecret"].into_iter().chain(line.split(' '))).unwrap();
+        let Command::Report(args) = cli.command else { panic!("{line}") };
+        assert_eq!(args.contexts, expected, "{line}");
     }
 }
 
