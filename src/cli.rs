@@ -11,6 +11,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Client, ResourceExt as _};
 
 use crate::api::AwsAdoptionPolicy;
+use crate::audit::{Audit, AuditLog};
 use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Settings};
 use crate::desired::Policy;
@@ -143,6 +144,9 @@ pub struct RunArgs {
     /// Log format.
     #[arg(long, env = "ROTATED_SECRETS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    /// Audit stream: one JSON line for each new version, repair, deletion and refusal, on standard output, apart from the log.
+    #[arg(long, env = "ROTATED_SECRETS_AUDIT_LOG", value_enum, default_value_t = AuditLog::Stdout)]
+    audit_log: AuditLog,
     /// Log filter: a level, or directives such as `info,rotated_secrets=debug`. Libraries that might log a secret value
     /// stay limited regardless of this filter.
     #[arg(long, env = "ROTATED_SECRETS_LOG", value_name = "FILTER", default_value = "info")]
@@ -202,6 +206,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         metrics_address,
         metrics_per_object,
         log_format,
+        audit_log,
         log,
         availability,
     } = args;
@@ -258,6 +263,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         },
         clock: Arc::new(now),
         metrics,
+        audit: Audit::open(audit_log),
         refresh_interval,
         deletion_timeout,
         #[cfg(feature = "weakened")]

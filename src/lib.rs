@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod api;
+pub mod audit;
 pub mod aws;
 pub mod backoff;
 pub mod cli;

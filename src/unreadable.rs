@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 
 use crate::api::FINALIZER;
+use crate::audit::{self, Entry};
 use crate::command::{Command, SecretRef};
 use crate::kubernetes::object;
 use crate::kubernetes::stored::{Stored, Unreadable};
@@ -34,6 +35,8 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
         return Action::await_change();
     }
     let orphaned = orphaned(unreadable);
+    let (arn, reason) = (unreadable.arn.clone(), Some(orphaned.reason.clone()));
+    ctx.record(metadata, &[Entry { arn, reason, ..Entry::of(audit::Action::Kept) }]);
     // Published first: there can be no Event about an object that is gone.
     publish(unreadable, ctx, &orphaned).await;
     match object::release(&ctx.client, unreadable).await {

@@ -135,6 +135,9 @@ pub const EXTERNAL_ID: &str = "rotated-secrets.io/external-id";
 pub const SUSPEND: &str = "rotated-secrets.io/suspend";
 /// Annotation on a RotatedSecret: why it was suspended, by whom and since when. The plugin writes it; it has no effect.
 pub const SUSPEND_MESSAGE: &str = "rotated-secrets.io/suspend-message";
+/// Annotation on a RotatedSecret: number of a ticket or a change, which the lines of the audit stream repeat. It has no other
+/// effect.
+pub const TICKET: &str = "rotated-secrets.io/ticket";
 /// Annotation on a ServiceAccount that is named in `spec.aws.serviceAccountRef`: its IAM role, as for EKS.
 pub const SERVICE_ACCOUNT_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 /// AWS's staging label of the version in use.

@@ -7,6 +7,7 @@ use kube::core::{PartialObjectMeta, PartialObjectMetaExt as _};
 use tokio::sync::mpsc;
 
 use crate::api::RotatedSecret;
+use crate::audit::{Action, Entry};
 use crate::kubernetes::stored::Stored;
 use crate::reconcile::Context;
 use crate::status::{self, EventNote};
@@ -39,6 +40,8 @@ impl Gone {
         self.ctx.memory.forget(&object.uid().unwrap_or_default());
         let Some(object) = object.readable().filter(|_| leads) else { return };
         let Some(note) = status::events::secret_retained(object) else { return };
+        let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone());
+        self.ctx.record(&object.metadata, &[Entry { arn, ..Entry::of(Action::Retained) }]);
         let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         tracing::info!(object = name, note = note.note, "an object is gone, and its AWS secret stays");
         self.ctx.metrics.secret_retained();

@@ -80,6 +80,30 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
     Some((metadata, Writers::read(&entries)))
 }
 
+/// The field manager that owns this annotation, from the JSON of an object; `None`: none does, or `managedFields` cannot be
+/// read. If several own it, the one that wrote last.
+pub(super) fn annotator(object: &str, annotation: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        metadata: Metadata<'a>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        managed_fields: &'a RawValue,
+    }
+    let Object { metadata } = serde_json::from_str(object).ok()?;
+    let list = Some(metadata.managed_fields.get()).filter(|list| list.len() <= LARGEST_MANAGED_FIELDS)?;
+    let entries: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    entries.into_iter().rev().find_map(|entry| {
+        let Entry { manager, fields, .. } = serde_json::from_str(entry.get()).ok()?;
+        let mut owned = names(fields?.metadata.annotations);
+        manager.filter(|_| owned.any(|name| name == annotation))
+    })
+}
+
 #[derive(Deserialize)]
 struct Entry<'a> {
     manager: Option<String>,
@@ -146,4 +170,36 @@ impl Writers {
 
 fn names(fields: BTreeMap<String, IgnoredAny>) -> impl Iterator<Item = String> {
     fields.into_keys().filter_map(|key| key.strip_prefix("f:").map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{ROLLBACK, ROTATE};
+
+    #[test]
+    fn the_last_owner_of_an_annotation_is_found_and_forged_entries_are_passed_over() {
+        let entry = |manager: &str, annotation: &str| {
+            let annotations = json!({".": {}, (format!("f:{annotation}")): {}});
+            json!({"manager": manager, "operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": annotations}, "f:spec": {"f:aws": {}}}})
+        };
+        let of = |entries: &Value| json!({"metadata": {"name": "db", "managedFields": entries}}).to_string();
+        let entries = json!([
+            entry("argocd", ROTATE),
+            entry("kubectl-annotate", ROTATE),
+            {"manager": 7},
+            {"manager": "no-fields"},
+            {"fieldsV1": {"f:metadata": {"f:annotations": {(format!("f:{ROTATE}")): {}}}}},
+            {"manager": "status", "subresource": "status", "fieldsV1": {"f:status": {}}},
+        ]);
+        assert_eq!(annotator(&of(&entries), ROTATE).as_deref(), Some("kubectl-annotate"));
+        assert_eq!(annotator(&of(&entries), ROLLBACK), None);
+        for none in ["", "7", "{}", r#"{"metadata": {}}"#, r#"{"metadata": {"managedFields": 7}}"#, &of(&json!([]))] {
+            assert_eq!(annotator(none, ROTATE), None, "{none}");
+        }
+        let many: Vec<Value> = (0..10_000).map(|n| entry(&format!("m{n}"), ROTATE)).collect();
+        assert_eq!(annotator(&of(&json!(many)), ROTATE), None, "larger than what is decoded");
+    }
 }

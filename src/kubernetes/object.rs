@@ -4,14 +4,17 @@ use http::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource as _, ResourceExt};
+use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
-use super::failed;
 use super::stored::{Brief, MOST_FINALIZERS, Stored, Unreadable};
+use super::{failed, managed_fields};
 use crate::api::condition::Reason;
 use crate::api::{FIELD_MANAGER, FINALIZER, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::Class;
 use crate::failure::Failure;
+use crate::text::shown;
 
 fn api(client: &Client, object: &RotatedSecret) -> Api<Stored> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
@@ -176,6 +179,24 @@ pub async fn status_writer(client: &Client, object: &RotatedSecret) -> Option<St
     // Users choose the name.
     let name = last.manager?.chars().filter(char::is_ascii_graphic).take(64).collect();
     Some(name)
+}
+
+/// The field manager that owns this annotation of the object now, as it may be shown; `None` if Kubernetes does not tell.
+pub async fn annotator(client: &Client, object: &RotatedSecret, annotation: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct List<'a> {
+        #[serde(borrow)]
+        items: Vec<&'a RawValue>,
+    }
+    // As in `current`. What the operator caches of an object has no managedFields.
+    let resource = RotatedSecret::url_path(&(), object.metadata.namespace.as_deref());
+    let request = Request::get(format!("{resource}?fieldSelector=metadata.name%3D{}", object.name_any()))
+        .header(http::header::ACCEPT, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+        .body(Vec::new())
+        .ok()?;
+    let text = client.request_text(request).await.ok()?;
+    let list: List<'_> = serde_json::from_str(&text).ok()?;
+    managed_fields::annotator(list.items.first()?.get(), annotation).map(|manager| shown(&manager))
 }
 
 #[cfg(test)]

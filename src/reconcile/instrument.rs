@@ -1,10 +1,14 @@
-//! Metrics and log lines of steps and versions.
+//! Metrics and log lines of steps and versions, and of changes of Ready.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::reconciler::Reconciler;
-use crate::api::{Cause, HistoryEntry};
+use crate::api::condition::Reason;
+use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
 use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::journal::Effect;
+use crate::status::{Attempts, ReadyChange};
 use crate::step::Step;
 
 impl Reconciler<'_> {
@@ -31,11 +35,20 @@ impl Reconciler<'_> {
         }
     }
 
+    /// Whether the declaration is the one that the status speaks of: then an external change is corrected.
+    fn declared_before(&self) -> bool {
+        self.object.status.as_ref().and_then(|status| status.observed_generation) == self.object.metadata.generation
+    }
+
+    /// Whether the step corrects drift of a setting in AWS.
+    pub(super) fn corrects(&self, step: &Step) -> bool {
+        step.is_setting() && !matches!(step, Step::MoveLabel { .. } | Step::Settle { .. }) && self.declared_before()
+    }
+
     fn record_drift(&self, seen: &Observation, step: &Step) {
         let metrics = &self.ctx.metrics;
         let status = self.object.status.as_ref();
-        // The declaration is the one that the status speaks of: then an external change is corrected.
-        let declared_before = status.and_then(|status| status.observed_generation) == self.object.metadata.generation;
+        let declared_before = self.declared_before();
         if step.writes_mirror() {
             let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
             if held != step.version().map(crate::version_id::VersionId::as_str) {
@@ -48,7 +61,7 @@ impl Reconciler<'_> {
             } else {
                 metrics.mirror_write("Spec");
             }
-        } else if step.is_setting() && !matches!(step, Step::MoveLabel { .. } | Step::Settle { .. }) && declared_before {
+        } else if self.corrects(step) {
             metrics.drift_repair(step.kind());
         }
     }
@@ -64,5 +77,32 @@ impl Reconciler<'_> {
             Cause::Scheduled | Cause::Requested | Cause::SpecChanged => "rotated",
         };
         tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "{what}");
+    }
+
+    /// Ready changed, and the status says so. `logged`: the reasons that this reconcile has logged and counted.
+    pub(super) fn record_readiness(&self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, logged: &[Reason]) {
+        let Some(change) = ReadyChange::of(before, after) else { return };
+        let Condition { reason, message, .. } = change.now;
+        let previous_reason = change.before.map(|before| before.reason.as_str());
+        if !change.is_problem() {
+            let what = if change.holds() { "ready" } else { "not ready" };
+            tracing::info!(reason, previous_reason, message, "{what}");
+            return;
+        }
+        let Some(known) = Reason::parse(reason).filter(|known| !logged.contains(known)) else { return };
+        tracing::warn!(reason, previous_reason, message, "not ready");
+        // A failure was counted when it happened.
+        if !change.is_failure() {
+            self.ctx.metrics.failure(known.as_str());
+        }
+    }
+
+    /// The reasons that this reconcile logged and counted.
+    pub(super) fn logged(&self, attempts: &Attempts) -> Vec<Reason> {
+        let unfit = self.journal.entries().iter().filter_map(|entry| match &entry.effect {
+            Effect::Unfit(unfit) => Some(unfit.refusal.reason),
+            _ => None,
+        });
+        attempts.failed.iter().map(|(_, failed)| failed.failure.reason).chain(unfit).collect()
     }
 }

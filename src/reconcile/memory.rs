@@ -54,6 +54,8 @@ struct Entry {
     unreported: Option<(u32, Timestamp)>,
     unwritable: Option<Unwritable>,
     written: Option<Written>,
+    /// A hash of the revision whose status this process replaced last.
+    superseded: Option<u64>,
     /// Up to when versions are charged.
     charged: Charged,
     /// The last check, and a hash of the target.
@@ -276,10 +278,26 @@ impl Memory {
             entry.written = Some(Written { said: said(status), at: now, replaced });
         });
     }
+
+    /// The status of this revision was replaced.
+    pub(super) fn supersedes(&self, uid: &str, revision: &str) {
+        self.with(uid, |entry| entry.superseded = Some(hash(revision)));
+    }
+
+    /// Whether this revision is the one whose status this process replaced last.
+    pub(super) fn superseded(&self, uid: &str, revision: &str) -> bool {
+        self.known(uid, |entry| entry.superseded).is_some_and(|last| last == hash(revision))
+    }
 }
 
 fn sum(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
+}
+
+fn hash(revision: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    revision.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A hash of what the status says, without when it was said.
@@ -295,96 +313,4 @@ fn said(status: &RotatedSecretStatus) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TARGET: u64 = 7;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).unwrap()
-    }
-
-    fn size(memory: &Memory) -> usize {
-        let generations = memory.generations();
-        generations.recent.len() + generations.earlier.len()
-    }
-
-    #[test]
-    fn the_number_of_objects_is_limited_and_an_object_in_use_stays() {
-        let memory = Memory::default();
-        memory.keep_quiet("ours", at(0));
-        for number in 0..5 * MANY {
-            memory.keep_quiet(&format!("theirs-{number}"), at(1));
-            if number % 1000 == 0 {
-                assert_eq!(memory.unreported("ours", at(1)), Some((1, at(0))), "{number}");
-            }
-        }
-        assert!(size(&memory) <= 2 * MANY);
-        assert_eq!(memory.unreported("theirs-0", at(1)), None);
-    }
-
-    #[test]
-    fn a_target_is_asked_once_in_an_interval_and_first_at_the_place_of_its_object() {
-        let (every, offset) = (SignedDuration::from_mins(60), SignedDuration::from_mins(7));
-        let memory = Memory::default();
-        let due = |refused: bool, now: i64| memory.check_due("db", TARGET, every, offset, refused, at(now));
-        assert_eq!(due(false, 0), at(7 * 60));
-        assert_eq!(due(false, 300), at(7 * 60), "the first time stays, also if nothing else is known of the object");
-        memory.target_accepts("db", TARGET, at(500));
-        assert_eq!(due(true, 501), at(500 + 3600), "what this process saw counts");
-        assert_eq!(due(false, -7200), at(-7200), "a wrong clock");
-        memory.target_refuses("db", TARGET);
-        assert_eq!(due(false, 502), at(502), "the step has a backoff of its own");
-        assert_eq!(memory.target_silent("db", TARGET, 0, at(503)), None, "what it refused stays refused");
-        assert_eq!(due(false, 504), at(504));
-        memory.target_accepts("db", TARGET, at(505));
-        assert_eq!(due(false, 505), at(505 + 3600));
-        let elsewhere = memory.check_due("db", TARGET + 1, every, offset, false, at(506));
-        assert_eq!(elsewhere, at(506), "another target is asked at once");
-        memory.forget("db");
-        assert_eq!(due(true, 506), at(506), "a restart does not hide a refusal");
-    }
-
-    #[test]
-    fn a_recorded_version_is_met_once_and_again_when_it_is_staged() {
-        let memory = Memory::default();
-        let (one, two) = (VersionId::from("one"), VersionId::from("two"));
-        assert_eq!((memory.meets("db", &one, at(10)), memory.meets("db", &one, at(20))), (at(10), at(10)));
-        memory.stages("db", &one, at(30));
-        assert_eq!(memory.meets("db", &one, at(40)), at(30));
-        assert_eq!(memory.meets("db", &two, at(50)), at(50));
-        assert_eq!(memory.meets("db", &two, at(45)), at(45), "a wrong clock");
-    }
-
-    #[test]
-    fn a_target_that_does_not_answer_is_asked_again_after_ten_minutes_at_most() {
-        let memory = Memory::default();
-        let mut now = 0;
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            let until = memory.target_silent("db", TARGET, 7, at(now)).unwrap();
-            let due = memory.check_due("db", TARGET, SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
-            assert_eq!(due, until);
-            waits.push(until.as_second() - at(now).as_second());
-            now = until.as_second() - at(0).as_second();
-        }
-        assert!(waits[0] <= 6 && waits.is_sorted_by_key(|wait| wait.min(&400)) && waits.iter().all(|wait| *wait <= 720), "{waits:?}");
-        memory.target_accepts("db", TARGET, at(now));
-        assert!(memory.target_silent("db", TARGET, 7, at(now)).unwrap() <= at(now + 6), "it begins again");
-    }
-
-    #[test]
-    fn questions_about_an_object_leave_nothing_and_neither_does_an_object_that_is_gone() {
-        let (memory, status) = (Memory::default(), RotatedSecretStatus::default());
-        assert_eq!(memory.unreported("db", at(0)), None);
-        assert_eq!(memory.unwritable("db", Some(1), at(0)), None);
-        assert_eq!(memory.permit("db", &status, &status, at(0)), Permit::Write);
-        memory.reported("db");
-        assert_eq!(size(&memory), 0);
-        memory.wrote("db", &status, at(0));
-        memory.cannot_write("db", Some(1), 0, at(0));
-        assert_eq!(size(&memory), 1);
-        memory.forget("db");
-        assert_eq!(size(&memory), 0);
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod admin;
 mod answered;
+mod audited;
 mod authorize;
 mod check;
 mod dispatch;
@@ -155,6 +156,9 @@ impl Reconciler<'_> {
             }
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
+        if done {
+            self.audit_step(seen, step);
+        }
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
             // What was read is older than this write, also if AWS gives both the same date.
             self.reads.policy = None;

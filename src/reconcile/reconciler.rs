@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 
 use super::memory::Memory;
@@ -11,6 +12,7 @@ use super::memory::Memory;
 use super::weakness::Weakness;
 use super::weakness::Weaknesses;
 use crate::api::{RotatedSecret, TargetStatus};
+use crate::audit::{Audit, Entry};
 use crate::aws::{Aws, SecretsManager};
 use crate::desired::Policy;
 use crate::facts::{Access, AwsSecret, Place, Reads, Workload};
@@ -36,6 +38,8 @@ pub struct Context {
     pub events: Events,
     /// Metrics for the owners of the operator.
     pub metrics: Metrics,
+    /// The audit stream.
+    pub audit: Audit,
     /// The resync period.
     pub refresh_interval: SignedDuration,
     /// After this time, an object whose deletion does not succeed is released and its AWS secret kept.
@@ -45,6 +49,13 @@ pub struct Context {
     /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,
+}
+
+impl Context {
+    /// Writes entries about the object with this metadata to the audit stream.
+    pub fn record(&self, object: &ObjectMeta, entries: &[Entry]) {
+        self.audit.record(object, &self.policy.cluster, (self.clock)(), entries);
+    }
 }
 
 /// One reconcile in progress.

@@ -70,7 +70,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
         Ok(Attempt::Waits { until, why }) => {
             let after = deletion::waits(object, &removal, &Refusal::new(Reason::Progressing, why), now);
             let again = until.duration_since(now).min(LOOK_AGAIN);
-            reconciler.report(object, after, again, false).await
+            reconciler.report(object, after, again, None).await
         }
         Err(Failed { aspect, failure }) => {
             tracing::warn!(reason = %failure.reason, message = failure.message, "the deletion waits");
@@ -80,7 +80,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
             let after = deletion::failed(object, &removal, &failure, aspect, ends, now);
             let next = after.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
             let again = next.map_or(LOOK_AGAIN, |next| next.0.duration_since(now));
-            reconciler.report(object, after, again, true).await
+            reconciler.report(object, after, again, Some(failure.reason)).await
         }
     }
 }
@@ -171,10 +171,16 @@ impl Reconciler<'_> {
             Err(failure) if matches!(step, Step::StopReplicating { .. }) && failure.reason == Reason::AwsRefused => Effect::Absent,
             Err(failure) => return Err(failed::in_step(step, false, failure)),
         };
+        let applied = matches!(effect, Effect::Applied { .. });
         self.journal.record(step.clone(), effect);
-        if let (Step::Delete { window }, Some(SecretLeft::Ours { arn, .. })) = (step, &remains.secret) {
-            tracing::info!(secret = arn, days = window, "the AWS secret is scheduled for deletion");
-            self.ctx.events.publish_lasting(&self.object, &status::events::deletion_scheduled(arn, *window)).await;
+        match (step, &remains.secret) {
+            (Step::Delete { window }, Some(SecretLeft::Ours { arn, .. })) => {
+                self.audit_deletion(arn);
+                tracing::info!(secret = arn, days = window, "the AWS secret is scheduled for deletion");
+                self.ctx.events.publish_lasting(&self.object, &status::events::deletion_scheduled(arn, *window)).await;
+            }
+            (Step::Abandon { version, .. }, Some(SecretLeft::Ours { arn, .. })) if applied => self.audit_abandoned(arn, version),
+            _ => {}
         }
         Ok(())
     }
@@ -207,6 +213,7 @@ impl Reconciler<'_> {
     /// reported afterwards.
     async fn release(&mut self, removal: &Removal, remains: &Remains, kept: Option<String>) -> Result<(), Failed> {
         let note = kept.as_ref().map(|why| kept_note(removal, remains, why));
+        self.audit_remains(removal, remains, note.as_ref());
         match (&note, &removal.aws) {
             (Some(note), _) => tracing::warn!(note = note.note, "the object is released, and an AWS secret remains"),
             (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && deletes(removal) && aws.recorded.is_some() => {
@@ -228,6 +235,22 @@ impl Reconciler<'_> {
         Ok(())
     }
 
+    /// What remains in AWS. Written before the finalizer is removed, since nothing reconciles the object afterwards.
+    fn audit_remains(&self, removal: &Removal, remains: &Remains, note: Option<&EventNote>) {
+        match (note, &remains.secret) {
+            (Some(note), Some(SecretLeft::Ours { arn, .. } | SecretLeft::Former { arn, .. })) => self.audit_kept(Some(arn), note),
+            (Some(note), _) => {
+                let recorded = removal.aws.as_ref().and_then(|aws| aws.recorded.as_ref());
+                self.audit_kept(recorded.map(|arn| arn.text.as_str()), note);
+            }
+            // Scheduled by an earlier attempt, which may have ended before it wrote a line.
+            (None, Some(SecretLeft::Ours { arn, deleted: true, .. })) if deletes(removal) && !self.journal.did(StepKind::Delete) => {
+                self.audit_deletion(arn);
+            }
+            _ => {}
+        }
+    }
+
     /// Whether the object has waited long enough. An operator that was away for a long time makes several attempts first.
     fn out_of_time(&self, removal: &Removal, failure: &Failure, now: Timestamp) -> bool {
         let timeout = self.ctx.deletion_timeout;
@@ -241,22 +264,23 @@ impl Reconciler<'_> {
         waited >= timeout && (attempts.saturating_add(1) >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
     }
 
-    /// Writes the status, and says when to reconcile again.
+    /// Writes the status, and says when to reconcile again. `failed`: why the attempt failed, which is logged and counted.
     async fn report(
         &mut self,
         object: &RotatedSecret,
         after: crate::api::RotatedSecretStatus,
         again: SignedDuration,
-        failed: bool,
+        failed: Option<Reason>,
     ) -> ReconcileResult {
         let before = object.status.clone().unwrap_or_default();
         let mut changed = self.journal.kinds().next().is_some();
         let mut again = at_least_a_second(again);
         if after != before {
             let now = (self.ctx.clock)();
-            match self.write_status(&before, &after, now).await {
+            match self.write_status(&before, &after, &[], now).await {
                 Ok(()) => {
                     changed = true;
+                    self.record_readiness(&before, &after, failed.as_slice());
                     for note in status::event_notes(&before, &after, &[]) {
                         self.ctx.events.publish(&self.object, &note).await;
                     }
@@ -264,7 +288,7 @@ impl Reconciler<'_> {
                 Err(until) => again = at_least_a_second(until.duration_since(now)),
             }
         }
-        ReconcileResult { again: Some(again), changed, failed }
+        ReconcileResult { again: Some(again), changed, failed: failed.is_some() }
     }
 }
 

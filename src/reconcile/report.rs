@@ -8,6 +8,7 @@ use super::reconciler::Reconciler;
 use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::RotatedSecretStatus;
 use crate::api::condition::Reason;
+use crate::audit::Entry;
 use crate::backoff::{self, Class};
 use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
@@ -59,8 +60,11 @@ impl Reconciler<'_> {
         self.ctx.memory.reported(&uid);
         let after = status::write(&self.object, want, outcome, &attempts, now);
         let after = RotatedSecretStatus { target: self.target_status(want, after.target), ..after };
-        if after != before {
-            match self.write_status(&before, &after, now).await {
+        let entries = self.entries(&before, &after, &steps).await;
+        if after == before {
+            self.audit(&entries);
+        } else {
+            match self.write_status(&before, &after, &entries, now).await {
                 Ok(()) => {}
                 Err(until) => {
                     result.again = Some(at_least_a_second(until.duration_since(now)));
@@ -68,6 +72,7 @@ impl Reconciler<'_> {
                 }
             }
             result.changed = true;
+            self.record_readiness(&before, &after, &self.logged(&attempts));
             if status::delayed(&before, &after).is_some() {
                 self.ctx.metrics.request_delayed();
             }
@@ -102,23 +107,29 @@ impl Reconciler<'_> {
         delays.max().filter(|_| so_far < most).map(|delay| SignedDuration::from_secs(delay.as_secs().max(1)))
     }
 
-    /// Writes the status. `Err`: when to reconcile again.
+    /// Writes the status, and before that `entries` to the audit stream. `Err`: when to reconcile again.
     pub(super) async fn write_status(
         &mut self,
         before: &RotatedSecretStatus,
         after: &RotatedSecretStatus,
+        entries: &[Entry],
         now: Timestamp,
     ) -> Result<(), Timestamp> {
-        let uid = self.uid();
+        let (uid, revision) = (self.uid(), self.object.resource_version().unwrap_or_default());
         match self.ctx.memory.permit(&uid, before, after, now) {
             Permit::Write => {}
             Permit::WriteContested => self.contested().await,
             Permit::WaitUntil(until) => return Err(until),
         }
+        // If this process has replaced this revision, the cache is old, and the lines were written then.
+        if !self.ctx.memory.superseded(&uid, &revision) {
+            self.audit(entries);
+        }
         match object::write_status(&self.ctx.client, &self.object, after).await {
             Ok(written) => {
                 self.object = written;
                 self.ctx.memory.wrote(&uid, after, now);
+                self.ctx.memory.supersedes(&uid, &revision);
                 Ok(())
             }
             // The cache was old. Nothing is lost: the next reconcile reports again.

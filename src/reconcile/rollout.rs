@@ -71,6 +71,8 @@ impl Reconciler<'_> {
                 target.waits(obstacle.problem, Failure { class, reason, message })
             })?;
             tracing::info!("the previous credential is retired");
+            // Before the label goes: until then the step is repeated.
+            self.audit_retired(at.id, version);
         }
         self.move_label(at, RETIRING_LABEL, Some(version), None).await
     }

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{abandoned, recorded};
 use super::note::EventNote;
+use super::ready::ReadyChange;
 use super::{requests, rollout};
 use crate::api::condition::Reason;
 use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus, STAGED_LABEL};
@@ -190,13 +191,10 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option
 }
 
 fn readiness(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
-    let ready = |status: &RotatedSecretStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned();
-    let (old, new) = (ready(before), ready(after)?);
-    let same = old.as_ref().is_some_and(|old| (&old.status, &old.reason) == (&new.status, &new.reason));
-    if new.status == "False" && !same {
-        let warning = new.reason != Reason::Progressing.as_str() && new.reason != Reason::Suspended.as_str();
-        return Some(EventNote { warning, reason: new.reason, action: "Reconcile", note: new.message });
+    let change = ReadyChange::of(before, after)?;
+    let Condition { reason, message, .. } = change.now.clone();
+    if change.is_recovery() {
+        return Some(normal("Recovered", "Reconcile", message));
     }
-    let recovered = new.status == "True" && old.is_some_and(|old| old.status == "False");
-    recovered.then(|| normal("Recovered", "Reconcile", new.message))
+    (!change.holds()).then(|| EventNote { warning: change.is_problem(), reason, action: "Reconcile", note: message })
 }

@@ -9,6 +9,7 @@ mod failures;
 mod history;
 mod note;
 mod read;
+mod ready;
 mod requests;
 mod rollout;
 mod settings;
@@ -20,7 +21,8 @@ pub use failures::{Attempt, Attempts, Waits, early, failed_before, waits};
 pub use history::{abandoned, recorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
-pub use requests::delayed;
+pub use ready::ReadyChange;
+pub use requests::{delayed, rollback_refused};
 pub use rollout::rolled_out;
 pub use write::{Outcome, placed, write};
 

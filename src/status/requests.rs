@@ -74,13 +74,19 @@ pub(super) fn still_holds(refusal: RollbackRefusal, asked: &RollbackRequest, wan
     }
 }
 
+/// The token of a rollback request that cannot be carried out, and why, if that was not reported before.
+pub fn rollback_refused<'a>(before: &RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<(&'a str, RollbackRefusal)> {
+    answered(after).filter(|answer| answered(before).as_ref() != Some(answer))
+}
+
+fn answered(status: &RotatedSecretStatus) -> Option<(&str, RollbackRefusal)> {
+    let requests = status.requests.as_ref()?;
+    Some((requests.rollback.as_deref()?, requests.rollback_refused?))
+}
+
 /// The Event for a rollback that cannot be carried out, once.
 pub(super) fn refused(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
-    let answered = |status: &RotatedSecretStatus| {
-        let requests = status.requests.as_ref()?;
-        Some((requests.rollback.clone()?, requests.rollback_refused?))
-    };
-    let (_, refusal) = answered(after).filter(|answer| answered(before).as_ref() != Some(answer))?;
+    let (_, refusal) = rollback_refused(before, after)?;
     Some(EventNote {
         warning: true,
         reason: "RollbackRefused".to_owned(),

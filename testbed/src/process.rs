@@ -95,14 +95,28 @@ impl ProcessGroup {
         self.dir().join(format!("{name}.log"))
     }
 
+    /// Where the standard output of a member goes that was started with `start_apart`.
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.dir().join(format!("{name}.out"))
+    }
+
     /// Starts a program under a name of its own; its output goes to `log(name)`. Returns its process id, which is that of its group, too.
     pub fn start(&self, name: &str, command: &Command) -> Result<u32> {
-        let log = File::options().create(true).append(true).open(self.log(name))?;
+        self.start_into(name, command, &self.log(name))
+    }
+
+    /// The same, with standard output in `output(name)`, and only standard error in `log(name)`.
+    pub fn start_apart(&self, name: &str, command: &Command) -> Result<u32> {
+        self.start_into(name, command, &self.output(name))
+    }
+
+    fn start_into(&self, name: &str, command: &Command, output: &Path) -> Result<u32> {
+        let append = |path: &Path| File::options().create(true).append(true).open(path);
         let mut gated = gated(command);
         let mut child = gated
             .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(append(output)?)
+            .stderr(append(&self.log(name))?)
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, RotatedSecret};
+use rotated_secrets::audit::Audit;
 use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::kubernetes::publisher::Events;
@@ -161,6 +162,7 @@ impl World {
             },
             clock: time,
             metrics,
+            audit: Audit::off(),
             refresh_interval: SignedDuration::from_mins(5),
             deletion_timeout: SignedDuration::from_hours(1),
             #[cfg(feature = "weakened")]

@@ -46,6 +46,7 @@ async fn help_explains_every_flag_and_names_its_variable() -> Result<()> {
         "health-address",
         "metrics-address",
         "log-format",
+        "audit-log",
         "log",
     ];
     for flag in expected {
@@ -189,8 +190,8 @@ async fn health_is_served_and_every_line_of_the_log_is_json() -> Result<()> {
     ensure!(stage.rotate("one", "after").await?.aws.versions.len() == 2, "it goes on");
 
     operator.terminate().await?;
-    let output = operator.output()?;
-    ensure!(output.lines().count() > 5, "{output}");
+    let output = operator.standard_error()?;
+    ensure!(output.lines().count() > 5 && !operator.audited()?.is_empty(), "{output}");
     for line in output.lines() {
         let line: Value = serde_json::from_str(line).with_context(|| format!("a line that is no JSON: {line}"))?;
         ensure!(["timestamp", "level", "target"].iter().all(|key| line[key].is_string()), "{line}");

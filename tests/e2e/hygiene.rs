@@ -19,8 +19,14 @@ async fn no_value_is_seen_anywhere_but_in_aws_and_in_the_secrets() -> Result<()>
     ensure!(scanner.values() > 20, "the story has made values");
     // The scanner would have found them: in the Secrets they are.
     ensure!(!recorded.mirrors.is_empty() && recorded.mirrors.iter().any(|data| !scanner.find(data).is_empty()), "it finds what is there");
-    let gathered =
-        ["the events", "the rotatedsecrets.rotated-secrets.io", "every state of every RotatedSecret", "the secrets", "the audit log"];
+    let gathered = [
+        "the events",
+        "the rotatedsecrets.rotated-secrets.io",
+        "every state of every RotatedSecret",
+        "the secrets",
+        "the audit log",
+        "the audit stream",
+    ];
     for what in gathered {
         ensure!(recorded.texts.get(what).is_some_and(|text| !text.is_empty()), "{what} were gathered: {:?}", recorded.texts.keys());
     }

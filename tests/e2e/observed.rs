@@ -29,6 +29,19 @@ async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_
     for line in traced {
         ensure!(field(line, "object") == Some(&format!("{}/db", stage.namespace)), "each names the object: {line}");
     }
+    let audited = operator.audited()?;
+    // A line may be repeated.
+    let mut changes = Vec::new();
+    for change in audited.iter().map(|line| (field(line, "action"), field(line, "version"))) {
+        if !changes.contains(&change) {
+            changes.push(change);
+        }
+    }
+    let actions: Vec<&str> = changes.iter().filter_map(|(action, _)| *action).collect();
+    ensure!(actions == ["created", "mirrored", "rotated", "mirrored"], "the audit stream has each change: {audited:#?}");
+    let rotated = audited.iter().find(|line| line["action"] == "rotated").context("a rotation")?;
+    ensure!(field(rotated, "version") == Some(&version) && field(rotated, "request") == Some("please"), "{rotated}");
+    ensure!(field(rotated, "requester").is_some() && field(rotated, "arn") == Some(&agreed.aws.arn), "{rotated}");
 
     let uid = stage.kubectl(&["get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}"]).await?;
     let name = format!("app/rotated-secrets-{}-{uid}", env!("CARGO_PKG_VERSION"));

@@ -81,7 +81,7 @@ impl Operator {
                     command.args(default);
                 }
             }
-            group.start(NAME, &command)?;
+            group.start_apart(NAME, &command)?;
             let operator = Self { group, health, metrics };
             let alive = until("the operator is alive", async || {
                 if operator.ended()?.is_some() {
@@ -99,7 +99,26 @@ impl Operator {
 
     /// What it has said so far, on either stream.
     pub(crate) fn output(&self) -> Result<String> {
+        Ok(self.standard_error()? + &self.audit_stream()?)
+    }
+
+    /// What it wrote to standard error: the log, and the sentence with which it ends.
+    pub(crate) fn standard_error(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.group.log(NAME))?)
+    }
+
+    /// What it wrote to standard output.
+    pub(crate) fn audit_stream(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.group.output(NAME))?)
+    }
+
+    /// The lines of the audit stream. Nothing else may be there.
+    pub(crate) fn audited(&self) -> Result<Vec<Value>> {
+        let stream = self.audit_stream()?;
+        let lines = stream.lines().map(|line| serde_json::from_str(line).with_context(|| format!("a line of the audit stream: {line}")));
+        let lines: Vec<Value> = lines.collect::<Result<_>>()?;
+        ensure!(lines.iter().all(|line| line["audit"] == "rotated-secrets.io/v1" && line["action"].is_string()), "{stream}");
+        Ok(lines)
     }
 
     /// A page of its own ports: status and body.
@@ -123,7 +142,7 @@ impl Operator {
 
     /// Its log, line by line, as JSON.
     pub(crate) fn log(&self) -> Result<Vec<Value>> {
-        Ok(self.output()?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(self.standard_error()?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// When it last said this.

@@ -66,6 +66,8 @@ async fn play() -> Result<Recorded> {
     texts.insert("every state of every RotatedSecret".to_owned(), lock(&states).join("\n"));
     second.terminate().await?;
     texts.insert("what the second life said".to_owned(), second.output()?);
+    ensure!(!first.audited()?.is_empty() && !second.audited()?.is_empty(), "both wrote audit lines, and nothing else, to standard output");
+    texts.insert("the audit stream".to_owned(), first.audit_stream()? + &second.audit_stream()?);
 
     let audit = stage.plane().audit().await?;
     let audit = audit.get(from..).unwrap_or_default();

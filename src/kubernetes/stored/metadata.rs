@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::api::{
     ALLOWED_FUNCTIONS, ALLOWED_HOSTS, ALLOWED_NAMES, EXCLUDE_PERIODS, EXTERNAL_ID, FINALIZER, MIRROR_NAMES, REFRESH, ROLE_ARN, ROLLBACK,
-    ROTATE, SERVICE_ACCOUNT_ROLE_ARN, SUSPEND, SUSPEND_MESSAGE,
+    ROTATE, SERVICE_ACCOUNT_ROLE_ARN, SUSPEND, SUSPEND_MESSAGE, TICKET,
 };
 
 /// Maximum number of finalizers that are kept, apart from ours. An object with one more than this number has too many to
@@ -26,12 +26,13 @@ const LARGEST_ENTRY: usize = 1024;
 /// Maximum size of an annotation, in bytes of JSON. The API server stores at most 256 KiB, before characters are escaped.
 const LARGEST_ANNOTATION: usize = 512 * 1024;
 /// The annotations that the operator and the plugin read, on any kind of object.
-pub(super) const ANNOTATIONS: [&str; 13] = [
+pub(super) const ANNOTATIONS: [&str; 14] = [
     ROTATE,
     ROLLBACK,
     REFRESH,
     SUSPEND,
     SUSPEND_MESSAGE,
+    TICKET,
     ALLOWED_NAMES,
     MIRROR_NAMES,
     ALLOWED_FUNCTIONS,

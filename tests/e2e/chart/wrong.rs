@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 91] = [
+const REFUSED: [(&str, &str); 92] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -12,6 +12,7 @@ const REFUSED: [(&str, &str); 91] = [
     ("operator.allowedRegions=eu-central-1", "at '/operator/allowedRegions': got string, want array"),
     ("operator.concurrency=0", "at '/operator/concurrency': minimum: got 0, want 1"),
     ("operator.logFormat=xml", "at '/operator/logFormat': value must be one of '', 'json', 'human'"),
+    ("operator.auditLog=stderr", "at '/operator/auditLog': value must be one of '', 'stdout', 'off'"),
     ("operator.development=yes", "at '/operator/development': got string, want boolean"),
     ("operator.minimumRotationInterval=2d", "operator.minimumRotationInterval is \"2d\": use a duration such as 90m or 36h"),
     ("operator.refreshInterval=soon", "operator.refreshInterval is \"soon\": use a duration such as 90m or 36h"),

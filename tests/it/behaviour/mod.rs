@@ -4,6 +4,7 @@
 
 mod acting;
 mod adoption;
+mod audit;
 mod aws_trouble;
 mod backoff;
 mod certificate;

@@ -7,7 +7,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/cli"],
     &["src/controller", "src/plugin", "src/unreadable"],
     &["src/election", "src/fairness", "src/reconcile"],
-    &["src/aws", "src/endpoints", "src/kubernetes", "src/status", "src/strategy"],
+    &["src/audit", "src/aws", "src/endpoints", "src/kubernetes", "src/status", "src/strategy"],
     &["src/plan"],
     &["src/compare", "src/lint"],
     &["src/journal"],

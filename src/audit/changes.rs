@@ -1,0 +1,138 @@
+//! What a reconcile changed, from the status before and after it. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::entry::{Action, Entry};
+use crate::api::{Cause, HistoryEntry, Outcome, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
+use crate::desired::{RollbackRequest, bounded};
+use crate::status::{ReadyChange, abandoned, recorded, rollback_refused, rolled_out};
+use crate::step::StepKind;
+use crate::version_id::VersionIds;
+
+/// The entries of a reconcile of `object`, from the status before and after it and the kinds of the steps that were carried
+/// out. They follow from the status alone, except for a repair of the Secret within the second of its last write: a process
+/// that is stopped before it writes the status leaves them to the next one.
+pub fn changes(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Entry> {
+    let changed = Changed { object, before, after };
+    let mut entries: Vec<Entry> = recorded(before, after).map(|entry| changed.version(entry)).into_iter().collect();
+    entries.extend(changed.secret(steps));
+    entries.extend(abandoned(before, after).map(|entry| changed.abandoned(entry)));
+    entries.extend(changed.rolled_out());
+    entries.extend(changed.request_refused());
+    entries.extend(changed.refused());
+    entries
+}
+
+struct Changed<'a> {
+    object: &'a RotatedSecret,
+    before: &'a RotatedSecretStatus,
+    after: &'a RotatedSecretStatus,
+}
+
+impl Changed<'_> {
+    fn entry(&self, action: Action) -> Entry {
+        let arn = |status: &RotatedSecretStatus| status.aws.as_ref().and_then(|aws| aws.arn.clone());
+        Entry { arn: arn(self.after).or_else(|| arn(self.before)), ..Entry::of(action) }
+    }
+
+    /// A version became current.
+    fn version(&self, entry: &HistoryEntry) -> Entry {
+        let action = match entry.cause {
+            Cause::Created => Action::Created,
+            Cause::Adopted => Action::Adopted,
+            Cause::External => Action::ChangedInAws,
+            Cause::RolledBack => Action::RolledBack,
+            Cause::Scheduled | Cause::Requested | Cause::SpecChanged => Action::Rotated,
+        };
+        // AWS may rotate before the date that it reports.
+        let due = self.before.next_rotation_time.as_ref().map(|due| due.0);
+        let due = due.filter(|due| entry.cause == Cause::Scheduled && *due <= entry.time.0);
+        let previous = self.before.history.iter().find(|earlier| earlier.outcome != Outcome::Abandoned);
+        Entry {
+            version: Some(entry.version_id.clone()),
+            previous_version: previous.map(|previous| previous.version_id.clone()),
+            copy_of: entry.copy_of.clone(),
+            cause: Some(entry.cause.as_str()),
+            due_time: due.map(|due| due.to_string()),
+            late_seconds: due.map(|due| entry.time.0.duration_since(due).as_secs()),
+            failed_attempts: self.failed_attempts(),
+            request: self.request(entry),
+            ..self.entry(action)
+        }
+    }
+
+    /// The token of the request that the version follows from. The ID of the version proves it.
+    fn request(&self, entry: &HistoryEntry) -> Option<String> {
+        let ids = VersionIds::of(&self.object.uid().unwrap_or_default());
+        let handled = self.after.requests.clone().unwrap_or_default();
+        let annotation = |name: &str| self.object.annotations().get(name);
+        match entry.cause {
+            Cause::Requested => {
+                let asked = annotation(ROTATE).map(|token| bounded(token));
+                [asked, handled.rotate].into_iter().flatten().find(|token| ids.request(token).as_str() == entry.version_id)
+            }
+            Cause::RolledBack => {
+                let asked = annotation(ROLLBACK).and_then(|text| RollbackRequest::parse(text)).map(|request| request.token);
+                [asked, handled.rollback].into_iter().flatten().find(|token| ids.rollback(token).as_str() == entry.version_id)
+            }
+            _ => None,
+        }
+    }
+
+    fn failed_attempts(&self) -> Option<i32> {
+        self.before.failures.as_ref().map(|failures| failures.count).filter(|count| *count > 0)
+    }
+
+    fn abandoned(&self, entry: &HistoryEntry) -> Entry {
+        Entry {
+            version: Some(entry.version_id.clone()),
+            cause: Some(entry.cause.as_str()),
+            reason: entry.reason.clone(),
+            failed_attempts: self.failed_attempts(),
+            ..self.entry(Action::Abandoned)
+        }
+    }
+
+    /// The Secret has another version, or was written again with the same one although the spec did not change.
+    fn secret(&self, steps: &[StepKind]) -> Option<Entry> {
+        let held = self.after.mirror.as_ref()?;
+        let version = held.version_id.clone()?;
+        let earlier = self.before.mirror.as_ref();
+        let previous_version = earlier.and_then(|earlier| earlier.version_id.clone());
+        if previous_version.as_ref() != Some(&version) {
+            return Some(Entry { version: Some(version), previous_version, ..self.entry(Action::Mirrored) });
+        }
+        let earlier = earlier?;
+        let written = |kind: &&StepKind| matches!(kind, StepKind::CreateMirror | StepKind::ReplaceMirror | StepKind::AdoptMirror);
+        let step = steps.iter().rev().find(written).map(|kind| <&'static str>::from(*kind));
+        let rewritten = step.is_some() || is_later(held.last_write_time.as_ref(), earlier.last_write_time.as_ref());
+        let declared =
+            self.before.observed_generation == self.object.metadata.generation && earlier.previous_version_id == held.previous_version_id;
+        let manager = held.repairs.as_ref().and_then(|repairs| repairs.manager.clone());
+        (rewritten && declared).then(|| Entry { version: Some(version), step, manager, ..self.entry(Action::Repaired) })
+    }
+
+    fn rolled_out(&self) -> Option<Entry> {
+        rolled_out(self.before, self.after)?;
+        let version = self.after.rollout.as_ref().map(|rollout| rollout.version_id.clone());
+        Some(Entry { version, ..self.entry(Action::RolledOut) })
+    }
+
+    /// A rollback that cannot be carried out. The reason is that of its Event.
+    fn request_refused(&self) -> Option<Entry> {
+        let (token, _) = rollback_refused(self.before, self.after)?;
+        let (request, reason) = (Some(token.to_owned()), Some("RollbackRefused".to_owned()));
+        Some(Entry { reason, request, ..self.entry(Action::Refused) })
+    }
+
+    /// Ready became False, and no call failed.
+    fn refused(&self) -> Option<Entry> {
+        let change = ReadyChange::of(self.before, self.after).filter(|change| change.is_problem() && !change.is_failure())?;
+        Some(Entry { reason: Some(change.now.reason.clone()), ..self.entry(Action::Refused) })
+    }
+}
+
+fn is_later(time: Option<&Time>, than: Option<&Time>) -> bool {
+    time.zip(than).is_some_and(|(time, than)| time.0 > than.0)
+}

@@ -1,0 +1,270 @@
+//! What a reconcile writes, by tables, and how a line is made.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use strum::VariantArray as _;
+
+use super::*;
+use crate::api::{ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus, TICKET};
+use crate::desired::fixture::UID;
+use crate::step::StepKind;
+use crate::version_id::VersionIds;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
+const MADE: &str = "2026-12-01T02:00:00Z";
+
+fn object(annotations: &Value) -> RotatedSecret {
+    let object = json!({
+        "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
+        "metadata": {"namespace": "shop", "name": "db-admin", "uid": UID, "generation": 2, "annotations": annotations},
+        "spec": {"value": {"generate": {"password": {}}}},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+/// The version is current and mirrored, and is the head of the history. With the fields of `more` in the place of these.
+fn status(version: &str, cause: &str, more: &Value) -> RotatedSecretStatus {
+    let mut status = json!({
+        "observedGeneration": 2,
+        "aws": {"arn": ARN},
+        "mirror": {"secretName": "db-admin", "versionId": version, "lastWriteTime": MADE},
+        "history": [{"versionId": version, "time": MADE, "cause": cause, "outcome": "Succeeded"}],
+    });
+    status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    serde_json::from_value(status).unwrap()
+}
+
+fn v1(more: &Value) -> RotatedSecretStatus {
+    status("v1", "Created", more)
+}
+
+/// Ready with this status and reason, as a field of the status.
+fn ready(holds: bool, reason: &str) -> Value {
+    let status = if holds { "True" } else { "False" };
+    json!({"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": "why", "lastTransitionTime": MADE}]})
+}
+
+/// The entries as JSON, without the ARN, which each has.
+fn entries(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Value> {
+    let found = changes(object, before, after, steps);
+    assert!(found.iter().all(|entry| entry.arn.as_deref() == Some(ARN)), "{found:?}");
+    let without = |entry: &Entry| serde_json::to_value(Entry { arn: None, ..entry.clone() }).unwrap();
+    found.iter().map(without).collect()
+}
+
+/// Before, after, the steps between them, and the entries.
+type Row = (RotatedSecretStatus, RotatedSecretStatus, &'static [StepKind], Value);
+
+fn check(rows: &[Row]) {
+    let object = object(&json!({}));
+    for (number, (before, after, steps, expected)) in rows.iter().enumerate() {
+        assert_eq!(json!(entries(&object, before, after, steps)), *expected, "row {number}");
+        assert!(changes(&object, after, after, &[]).is_empty(), "row {number}: at rest");
+    }
+}
+
+#[test]
+fn each_new_version_is_one_entry_with_its_cause_and_one_when_it_reaches_the_secret() {
+    let no_more = json!({});
+    let mirrored = json!({"action": "mirrored", "version": "v2", "previousVersion": "v1"});
+    let new = |action: &str, cause: &str| json!([{"action": action, "version": "v2", "previousVersion": "v1", "cause": cause}, mirrored]);
+    let due = |time: &str| v1(&json!({"nextRotationTime": time, "failures": {"count": 2}}));
+    let late = json!([
+        {
+            "action": "rotated", "version": "v2", "previousVersion": "v1", "cause": "Scheduled", "dueTime": "2026-12-01T01:59:09Z",
+            "lateSeconds": 51, "failedAttempts": 2,
+        },
+        mirrored,
+    ]);
+    let early = json!([
+        {"action": "rotated", "version": "v2", "previousVersion": "v1", "cause": "Scheduled", "failedAttempts": 2}, mirrored,
+    ]);
+    let copied = json!({"history": [{"versionId": "v2", "time": MADE, "cause": "RolledBack", "outcome": "Succeeded", "copyOf": "v0"}]});
+    let restored = json!([
+        {"action": "rolledBack", "version": "v2", "previousVersion": "v1", "copyOf": "v0", "cause": "RolledBack"}, mirrored,
+    ]);
+    let rows: Vec<Row> = vec![
+        (
+            RotatedSecretStatus::default(),
+            v1(&no_more),
+            &[StepKind::Create, StepKind::CreateMirror],
+            json!([{"action": "created", "version": "v1", "cause": "Created"}, {"action": "mirrored", "version": "v1"}]),
+        ),
+        (due("2026-12-01T01:59:09Z"), status("v2", "Scheduled", &no_more), &[StepKind::Put, StepKind::ReplaceMirror], late),
+        (due("2026-12-02T00:00:00Z"), status("v2", "Scheduled", &no_more), &[], early),
+        (v1(&no_more), status("v2", "Requested", &no_more), &[], new("rotated", "Requested")),
+        (v1(&no_more), status("v2", "SpecChanged", &no_more), &[], new("rotated", "SpecChanged")),
+        (v1(&no_more), status("v2", "Adopted", &no_more), &[], new("adopted", "Adopted")),
+        (v1(&no_more), status("v2", "External", &no_more), &[StepKind::ReplaceMirror], new("changedInAws", "External")),
+        (v1(&no_more), status("v2", "RolledBack", &copied), &[StepKind::ReplaceMirror], restored),
+    ];
+    check(&rows);
+}
+
+#[test]
+fn a_repair_of_the_secret_is_seen_by_its_step_or_after_a_crash_by_the_time_of_the_write() {
+    let no_more = json!({});
+    let mirror = |more: &Value| {
+        let mut mirror = json!({"secretName": "db-admin", "versionId": "v1", "lastWriteTime": MADE});
+        mirror.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        v1(&json!({"mirror": mirror}))
+    };
+    let rewritten = mirror(&json!({"lastWriteTime": "2026-12-01T02:00:07Z"}));
+    let by = mirror(&json!({"repairs": {"count": 1, "lastTime": MADE, "manager": "kubectl-edit"}}));
+    let spec_changed = v1(&json!({"observedGeneration": 1}));
+    let rows: Vec<Row> = vec![
+        (
+            v1(&no_more),
+            by,
+            &[StepKind::ReplaceMirror],
+            json!([{"action": "repaired", "version": "v1", "step": "ReplaceMirror", "manager": "kubectl-edit"}]),
+        ),
+        (v1(&no_more), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "repaired", "version": "v1", "step": "CreateMirror"}])),
+        (v1(&no_more), rewritten.clone(), &[], json!([{"action": "repaired", "version": "v1"}])),
+        (rewritten.clone(), v1(&no_more), &[], json!([])),
+        (spec_changed, rewritten, &[StepKind::ReplaceMirror], json!([])),
+        (v1(&no_more), mirror(&json!({"previousVersionId": "v0"})), &[StepKind::ReplaceMirror], json!([])),
+        (v1(&json!({"mirror": null})), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "mirrored", "version": "v1"}])),
+        (v1(&no_more), v1(&json!({"mirror": null})), &[], json!([])),
+        (v1(&no_more), v1(&no_more), &[StepKind::Tag, StepKind::SetDescription], json!([])),
+    ];
+    check(&rows);
+}
+
+#[test]
+fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
+    let history = json!({"history": [
+        {"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Abandoned", "reason": "VerifyFailed"},
+        {"versionId": "v1", "time": MADE, "cause": "Created", "outcome": "Succeeded"},
+    ]});
+    let rollout = |phase: &str, end: Option<&str>| {
+        let workloads = json!([{"kind": "Deployment", "name": "app", "state": "Healthy", "restarts": 1}]);
+        v1(&json!({"rollout": {"versionId": "v1", "phase": phase, "startTime": MADE, "completionTime": end, "workloads": workloads}}))
+    };
+    let rows: Vec<Row> = vec![
+        (
+            v1(&json!({"failures": {"count": 4}})),
+            v1(&history),
+            &[StepKind::Verify],
+            json!([{"action": "abandoned", "version": "v2", "cause": "Scheduled", "reason": "VerifyFailed", "failedAttempts": 4}]),
+        ),
+        (rollout("Waiting", None), rollout("Completed", Some(MADE)), &[], json!([{"action": "rolledOut", "version": "v1"}])),
+        (v1(&json!({})), rollout("Waiting", None), &[StepKind::Restart], json!([])),
+    ];
+    check(&rows);
+}
+
+#[test]
+fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
+    let fine = || v1(&ready(true, "Succeeded"));
+    let ill = |reason: &str| v1(&ready(false, reason));
+    let failing = |reason: &str| {
+        let mut more = ready(false, reason);
+        more["failures"] = json!({"count": 1, "steps": [{"step": "Put", "reason": reason}]});
+        v1(&more)
+    };
+    let refused = |reason: &str| json!([{"action": "refused", "reason": reason}]);
+    let answered = json!({"requests": {"rollback": "undo", "rollbackRefused": "VersionNotFound"}});
+    let rows: Vec<Row> = vec![
+        (fine(), ill("NotOwned"), &[], refused("NotOwned")),
+        (ill("NotOwned"), ill("NameNotAllowed"), &[], refused("NameNotAllowed")),
+        (ill("Progressing"), ill("NotOwned"), &[], refused("NotOwned")),
+        (fine(), failing("AccessDenied"), &[], json!([])),
+        (failing("AccessDenied"), ill("NotOwned"), &[], refused("NotOwned")),
+        (fine(), ill("Progressing"), &[], json!([])),
+        (fine(), ill("Creating"), &[], json!([])),
+        (fine(), ill("Suspended"), &[], json!([])),
+        (ill("NotOwned"), fine(), &[], json!([])),
+        (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused", "request": "undo"}])),
+    ];
+    check(&rows);
+}
+
+#[test]
+fn the_token_of_a_request_is_the_one_from_which_the_id_of_the_version_follows() {
+    let ids = VersionIds::of(UID);
+    let (asked, undone) = (ids.request("please"), ids.rollback("undo"));
+    let now = object(&json!({ROTATE: "please", ROLLBACK: "undo:AWSPREVIOUS"}));
+    let later = object(&json!({ROTATE: "again", ROLLBACK: "another:AWSPREVIOUS"}));
+    let handled = json!({"requests": {"rotate": "please", "rollback": "undo"}});
+    for (object, more) in [(&now, &json!({})), (&later, &handled)] {
+        for (version, cause, token, annotation) in [(&asked, "Requested", "please", ROTATE), (&undone, "RolledBack", "undo", ROLLBACK)] {
+            let found = changes(object, &v1(&json!({})), &status(version.as_str(), cause, more), &[]);
+            assert_eq!((found[0].request.as_deref(), found[0].annotation()), (Some(token), Some(annotation)), "{cause}");
+        }
+    }
+    for (version, cause) in [(&asked, "Scheduled"), (&ids.first(), "Requested"), (&asked, "RolledBack")] {
+        let found = changes(&now, &v1(&json!({})), &status(version.as_str(), cause, &json!({})), &[]);
+        assert_eq!((found[0].request.as_deref(), found[0].annotation()), (None, None), "{cause}");
+    }
+}
+
+fn line(entry: &Entry, annotations: &Value) -> String {
+    entry.line(&object(annotations).metadata, "prod", MADE.parse::<Timestamp>().unwrap()).unwrap()
+}
+
+#[test]
+fn a_line_has_the_object_the_entry_and_the_ticket_and_nothing_that_does_not_apply() {
+    let entry = Entry { version: Some("v1".to_owned()), late_seconds: Some(0), ..Entry::of(Action::Retired) };
+    let expected = format!(
+        r#"{{"audit":"rotated-secrets.io/v1","time":"{MADE}","cluster":"prod","namespace":"shop","name":"db-admin","uid":"{UID}","action":"retired","version":"v1","lateSeconds":0,"ticket":"CHG-7"}}"#
+    );
+    assert_eq!(line(&entry, &json!({TICKET: "CHG-7"})), expected);
+    assert!(!line(&entry, &json!({TICKET: ""})).contains("ticket") && !line(&entry, &json!({})).contains("ticket"));
+}
+
+#[test]
+fn text_of_users_is_bounded_and_cannot_end_a_line_or_add_a_field() {
+    let forged = "x\"}\n{\"audit\":\"rotated-secrets.io/v1\",\"action\":\"rotated\r\u{2028}\u{1b}[31m\u{202e}\u{85}";
+    let long = forged.repeat(100);
+    let texts = || Some(long.clone());
+    let entry = Entry {
+        version: texts(),
+        previous_version: texts(),
+        copy_of: texts(),
+        arn: texts(),
+        reason: texts(),
+        manager: texts(),
+        request: texts(),
+        requester: texts(),
+        ..Entry::of(Action::Refused)
+    };
+    let line = line(&entry, &json!({TICKET: long}));
+    assert!(line.len() < 64 * 1024 && !line.chars().any(crate::text::is_unsafe), "{line}");
+    let read: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&read["action"], &read["audit"]), (&json!("refused"), &json!(SCHEMA)));
+    assert_eq!(read.as_object().unwrap().len(), 6 + 9 + 1, "{line}");
+    let first: String = long.chars().take(256).collect();
+    assert!(["version", "reason", "request", "requester", "ticket"].iter().all(|field| read[field] == json!(first)));
+    assert_eq!(read["arn"].as_str().unwrap().chars().count(), 2048);
+}
+
+#[test]
+fn the_page_names_each_action_and_each_field() {
+    let page = include_str!("../../docs/observability.md");
+    for action in Action::VARIANTS {
+        let word = serde_json::to_value(action).unwrap();
+        assert!(page.contains(&format!("`{}`", word.as_str().unwrap())), "{word}");
+    }
+    let some = || Some(String::new());
+    let full = Entry {
+        version: some(),
+        previous_version: some(),
+        copy_of: some(),
+        cause: Some(""),
+        due_time: some(),
+        late_seconds: Some(1),
+        failed_attempts: Some(1),
+        arn: some(),
+        reason: some(),
+        step: Some(""),
+        manager: some(),
+        request: some(),
+        requester: some(),
+        ..Entry::of(Action::Rotated)
+    };
+    let read: Value = serde_json::from_str(&line(&full, &json!({TICKET: "1"}))).unwrap();
+    for field in read.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{field}`")), "{field}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The audit stream: a line for each change, none at rest, and after a crash a line twice rather than never.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use rotated_secrets::api::{ROLLBACK, ROTATE, TICKET};
+use rotated_secrets::audit::Audit;
+use serde_json::{Value, json};
+
+use super::stage::{HOUR, MINUTE, Stage};
+use testkit::fixtures::spec;
+
+/// What was written.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn stream(&self) -> Audit {
+        let lines = Arc::clone(&self.0);
+        Audit::to(move |line| lines.lock().unwrap().push(line.to_owned()))
+    }
+
+    /// The lines since the last time, and forgets them.
+    fn take(&self) -> Result<Vec<Value>> {
+        let lines = std::mem::take(&mut *self.0.lock().unwrap());
+        lines.iter().map(|line| serde_json::from_str(line).with_context(|| format!("JSON: {line}"))).collect()
+    }
+}
+
+fn actions(lines: &[Value]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line["action"].as_str()).collect()
+}
+
+/// A person asks, with a program of this name.
+async fn ask(stage: &Stage, annotation: &str, request: &str) -> Result<()> {
+    stage.advance(MINUTE);
+    let params = PatchParams { field_manager: Some("portal".to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"annotations": {annotation: request, TICKET: "CHG-7\n\"forged\""}}});
+    stage.objects().patch("app", &params, &Patch::Merge(patch)).await?;
+    stage.settle("app").await
+}
+
+fn errors(stage: &Stage, reason: &str) -> Result<String> {
+    let line = format!("rotated_secrets_errors_total{{reason=\"{reason}\"}} ");
+    let page = stage.ctx.metrics.render()?;
+    page.lines().find_map(|text| text.strip_prefix(&line)).map(str::to_owned).context("a count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_a_credential_is_a_line_and_rest_and_a_restart_are_none() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.ctx.audit = lines.stream();
+    let object = stage.settled("app", spec()).await?;
+    let made = lines.take()?;
+    assert_eq!(actions(&made), ["created", "mirrored"]);
+    let first = &made[0];
+    let expected =
+        json!({"audit": "rotated-secrets.io/v1", "cluster": "test", "namespace": stage.namespace, "name": "app", "uid": object.uid()});
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(first[field], *value, "{field}: {first}");
+    }
+
+    let due = stage.next_rotation("app").await?.context("a due time")?;
+    stage.advance(HOUR + MINUTE);
+    stage.settle("app").await?;
+    let rotated = lines.take()?;
+    assert_eq!(actions(&rotated), ["rotated", "mirrored"]);
+    assert_eq!((&rotated[0]["cause"], &rotated[0]["dueTime"]), (&json!("Scheduled"), &json!(due.to_string())));
+    ensure!(rotated[0]["lateSeconds"].as_i64() >= Some(60), "{}", rotated[0]);
+    assert_eq!(rotated[0]["previousVersion"], first["version"]);
+
+    ask(&stage, ROTATE, "please").await?;
+    let asked = lines.take()?;
+    assert_eq!(actions(&asked), ["rotated", "mirrored"]);
+    for (field, value) in [("cause", "Requested"), ("request", "please"), ("requester", "portal"), ("ticket", "CHG-7\n\"forged\"")] {
+        assert_eq!(asked[0][field], value, "{}", asked[0]);
+    }
+
+    ask(&stage, ROLLBACK, "undo:AWSPREVIOUS").await?;
+    let undone = lines.take()?;
+    assert_eq!(actions(&undone), ["rolledBack", "mirrored"]);
+    for (field, value) in [("request", "undo"), ("requester", "portal")] {
+        assert_eq!(undone[0][field], value, "{}", undone[0]);
+    }
+    assert_eq!(undone[0]["copyOf"], rotated[0]["version"]);
+    ask(&stage, ROLLBACK, "more:AWSPREVIOUS").await?;
+    let refused = lines.take()?;
+    assert_eq!(actions(&refused), ["refused"]);
+    assert_eq!((&refused[0]["reason"], &refused[0]["request"]), (&json!("RollbackRefused"), &json!("more")));
+
+    stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
+    stage.settle("app").await?;
+    let repaired = lines.take()?;
+    assert_eq!(actions(&repaired), ["repaired"]);
+    assert_eq!((&repaired[0]["step"], &repaired[0]["version"]), (&json!("ReplaceMirror"), &undone[0]["version"]));
+
+    stage.external_writer().delete(&stage.aws_name("app"), 7)?;
+    stage.settle("app").await?;
+    assert_eq!(actions(&lines.take()?), ["restored"]);
+
+    let before = errors(&stage, "IntervalTooShort")?;
+    stage.patch("app", json!({"spec": {"rotation": {"schedule": "rate(5 minutes)"}}})).await?;
+    stage.settle("app").await?;
+    let refused = lines.take()?;
+    assert_eq!(actions(&refused), ["refused"]);
+    assert_eq!(refused[0]["reason"], "IntervalTooShort");
+    assert_eq!((before.as_str(), errors(&stage, "IntervalTooShort")?.as_str()), ("0", "1"), "counted once, too");
+
+    let mut next = stage.operator().await?;
+    next.audit = lines.stream();
+    for _ in 0..2 {
+        stage.advance(10 * MINUTE);
+        stage.world.settle(&next, "app").await?;
+    }
+    ensure!(lines.take()?.is_empty(), "nothing changed");
+    ensure!(next.metrics.render()?.contains("rotated_secrets_errors_total{reason=\"IntervalTooShort\"} 0"), "nothing to count");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_whose_status_could_not_be_written_is_written_again() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.settled("app", spec()).await?;
+    stage.ctx.audit = lines.stream();
+    stage.advance(MINUTE);
+    stage.world.request_rotation("app", "please").await?;
+    stage.world.refusals.status.set(true);
+    stage.reconcile("app").await?;
+    let first = lines.take()?;
+    stage.world.refusals.status.set(false);
+    let mut next = stage.operator().await?;
+    next.audit = lines.stream();
+    stage.world.settle(&next, "app").await?;
+    let second = lines.take()?;
+    assert_eq!((actions(&first), actions(&second)), (vec!["rotated", "mirrored"], vec!["rotated", "mirrored"]));
+    assert_eq!(first[0]["version"], second[0]["version"]);
+    assert_eq!(stage.versions("app"), 2, "the version was made once");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deletion_of_an_aws_secret_is_a_line() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let mut spec = spec();
+    spec["aws"] = json!({"deletionPolicy": "Delete"});
+    stage.settled("app", spec).await?;
+    let lines = Lines::default();
+    stage.ctx.audit = lines.stream();
+    stage.delete_object("app").await?;
+    stage.settle("app").await?;
+    let gone = lines.take()?;
+    assert_eq!(actions(&gone), ["deletionScheduled"]);
+    assert_eq!(gone[0]["arn"], stage.world.aws_secret("app").context("it is there until then")?.arn.as_str());
+    Ok(())
+}
