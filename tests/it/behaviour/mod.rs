@@ -22,6 +22,7 @@ mod gap;
 mod gitops;
 mod iam;
 mod identity;
+mod incidents;
 mod inputs;
 mod job;
 mod job_example;

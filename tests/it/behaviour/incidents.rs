@@ -1,0 +1,218 @@
+//! Incidents, and the alerts that they cause: the operator meets a fault, its metrics are read once a minute, and the engine
+//! of Prometheus evaluates the rules of the chart over them. Time is that of the emulator, so the minutes are exact.
+
+mod release;
+
+use anyhow::{Context as _, Result, ensure};
+use kube::api::DeleteParams;
+use serde_json::json;
+use testkit::emulator::{Fault, FaultPlan, When};
+use testkit::fixtures::{spec, unscheduled};
+
+use self::release::Release;
+
+fn refuse(code: &str) -> Fault {
+    Fault::Refuse { code: code.to_owned(), message: "no".to_owned() }
+}
+
+/// What is wrong, and which alerts fire how many minutes after it began.
+struct Incident {
+    name: &'static str,
+    faults: FaultPlan,
+    moments: Vec<(usize, &'static [&'static str])>,
+}
+
+async fn check(incident: &Incident) -> Result<()> {
+    let mut release = Release::of(4, &spec()).await?;
+    let (start, lines) = (release.now(), release.lines());
+    release.stage.world.emulator.set_faults(incident.faults.clone());
+    let end = incident.moments.iter().map(|(minute, _)| *minute).max().context("a moment")?;
+    release.run(end).await?;
+    let trouble = release.trouble();
+    println!("{}: {} lines of log in {end} minutes", incident.name, release.lines() - lines);
+    // The release recovers, and the alerts end.
+    release.stage.mend_aws();
+    release.run(75).await?;
+    let mut moments: Vec<_> = incident.moments.iter().map(|(minute, alerts)| (start + minute, *alerts)).collect();
+    moments.push((release.now(), &[]));
+    release.check(&moments).with_context(|| format!("{}, from minute {start} to {}: {trouble}", incident.name, start + end))?;
+    is_documented(incident.name, &incident.moments)
+}
+
+/// The table of docs/alerts.md has the incident, with each of its alerts and the first of these minutes in which it fires.
+fn is_documented(incident: &str, moments: &[(usize, &[&str])]) -> Result<()> {
+    let page = include_str!("../../../docs/alerts.md");
+    let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {incident} | ")));
+    let told = row.with_context(|| format!("docs/alerts.md has no row for: {incident}"))?.trim_end_matches('|').trim();
+    let mut expected: Vec<String> = Vec::new();
+    for (minute, alerts) in moments {
+        for alert in *alerts {
+            let alert = format!("`{}`", alert.trim_start_matches("RotatedSecrets"));
+            if !expected.iter().any(|known| known.starts_with(&alert)) {
+                expected.push(format!("{alert} by minute {minute}"));
+            }
+        }
+    }
+    let expected = if expected.is_empty() { "none".to_owned() } else { expected.join(", ") };
+    ensure!(told == expected, "docs/alerts.md says of {incident}: {told}, instead of: {expected}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_without_incidents_fires_no_alert_while_it_rotates() -> Result<()> {
+    let mut release = Release::of(4, &spec()).await?;
+    release.run(150).await?;
+    ensure!(release.stage.versions("app-0") >= 3, "rotations");
+    release.check(&[(release.now(), &[])])?;
+    // What is not as expected is noticed.
+    ensure!(release.check(&[(release.now(), &["RotatedSecretsOverdue"])]).is_err());
+    Ok(())
+}
+
+/// AWS does this to every call.
+fn everything(fault: Fault) -> FaultPlan {
+    FaultPlan::none().with("*", When::Always, fault)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_refuses_to_all_pages_once_and_ends_when_it_is_over() -> Result<()> {
+    const ALL: &[&str] = &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue"];
+    for (name, fault) in
+        [("AWS denies everything", refuse("AccessDeniedException")), ("AWS does not work", Fault::ServerError { status: 503 })]
+    {
+        let moments = vec![(5, &[][..]), (15, &["RotatedSecretsMostObjectsFail"]), (90, ALL)];
+        check(&Incident { name, faults: everything(fault), moments }).await?;
+    }
+    let moments = vec![
+        (5, &[][..]),
+        (15, &["RotatedSecretsMostObjectsFail"]),
+        (30, &["RotatedSecretsMostObjectsFail", "RotatedSecretsThrottled"]),
+        (90, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue", "RotatedSecretsThrottled"]),
+    ];
+    check(&Incident { name: "AWS throttles everything", faults: everything(Fault::Throttle), moments }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_refuses_to_a_rotation_is_noticed_when_it_is_due() -> Result<()> {
+    const ALL: &[&str] = &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue"];
+    let put = |fault: Fault| FaultPlan::none().with("PutSecretValue", When::Always, fault);
+    // The objects are an hour old in minute 50.
+    let moments = vec![(40, &[][..]), (105, ALL)];
+    check(&Incident { name: "the key is disabled", faults: put(refuse("EncryptionFailure")), moments }).await?;
+    let moments = vec![
+        (40, &[][..]),
+        (105, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue", "RotatedSecretsThrottled"]),
+    ];
+    check(&Incident { name: "AWS throttles PutSecretValue", faults: put(Fault::Throttle), moments }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_errors_of_aws_fire_no_alert() -> Result<()> {
+    let now_and_then = |chance: f64, fault: Fault| FaultPlan::seeded(1).with("*", When::Probability(chance), fault);
+    let faults = now_and_then(0.1, Fault::ServerError { status: 500 });
+    check(&Incident { name: "one call of ten fails", faults, moments: vec![(120, &[])] }).await?;
+    let faults = now_and_then(0.01, Fault::Throttle);
+    check(&Incident { name: "one call of a hundred is throttled", faults, moments: vec![(120, &[])] }).await
+}
+
+/// What happens to a release with four objects, by hand.
+async fn with(incident: &str, begin: impl AsyncFnOnce(&mut Release) -> Result<()>, moments: &[(usize, &[&str])]) -> Result<()> {
+    let mut release = Release::of(4, &spec()).await?;
+    let (start, lines) = (release.now(), release.lines());
+    begin(&mut release).await?;
+    let end = moments.iter().map(|(minute, _)| start + minute).max().unwrap_or(start);
+    release.run(end.saturating_sub(release.now())).await?;
+    println!("{incident}: {} lines of log in {} minutes", release.lines() - lines, release.now() - start);
+    let since_start: Vec<_> = moments.iter().map(|(minute, alerts)| (start + minute, *alerts)).collect();
+    release.check(&since_start).with_context(|| format!("{incident}: {}", release.trouble()))?;
+    is_documented(incident, moments)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platform() -> Result<()> {
+    let taken = async |release: &mut Release| {
+        let name = release.stage.aws_name("theirs");
+        release.stage.external_writer().create(&name, "{}", &std::collections::BTreeMap::new())?;
+        release.add("theirs", unscheduled()).await
+    };
+    with("the AWS secret of one object belongs to another owner", taken, &[(10, &[]), (20, &["RotatedSecretsStalled"])]).await?;
+    let pending = async |release: &mut Release| {
+        let name = release.stage.aws_name("app-0");
+        release.stage.external_writer().put_pending(&name, r#"{"password":"theirs"}"#)?;
+        Ok(())
+    };
+    with(
+        "a version of another writer is pending in one AWS secret",
+        pending,
+        &[(40, &[]), (80, &["RotatedSecretsOverdue", "RotatedSecretsStalled"])],
+    )
+    .await?;
+    let refused = async |release: &mut Release| {
+        release.stage.world.refusals.quota.set(true);
+        release.add("new", unscheduled()).await
+    };
+    with(
+        "a quota of the namespace refuses a new Secret",
+        refused,
+        &[(5, &[]), (20, &["RotatedSecretsOutOfStep"]), (45, &["RotatedSecretsFailing", "RotatedSecretsOutOfStep"])],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fight_over_a_secret_is_an_alert_of_its_own() -> Result<()> {
+    let fight = async |release: &mut Release| {
+        for minute in 0..30 {
+            release.stage.edit_secret("app-0", json!({"stringData": {"password": format!("edit-{minute}")}})).await?;
+            release.touch("app-0");
+            release.run(1).await?;
+        }
+        Ok(())
+    };
+    with(
+        "another client writes a Secret once a minute",
+        fight,
+        &[(4, &[]), (25, &["RotatedSecretsContested", "RotatedSecretsOutOfStep", "RotatedSecretsStalled"])],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_cannot_write_a_status_is_an_alert() -> Result<()> {
+    let denied = async |release: &mut Release| {
+        release.stage.world.refusals.status.set(true);
+        Ok(())
+    };
+    with("the API server refuses every status", denied, &[(40, &[]), (100, &["RotatedSecretsOverdue", "RotatedSecretsStatusNotWritten"])])
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_aws_refuses_is_an_alert_of_its_own() -> Result<()> {
+    let mut deletable = spec();
+    deletable["aws"] = json!({"deletionPolicy": "Delete"});
+    let denied = async |release: &mut Release| {
+        release.add("old", deletable).await?;
+        release.run(5).await?;
+        release.stage.break_aws("DeleteSecret", refuse("AccessDeniedException"));
+        release.stage.world.objects().delete("old", &DeleteParams::default()).await?;
+        release.touch("old");
+        Ok(())
+    };
+    // The time of the deletion is that of the API server, whose clock is behind: the alert is early here.
+    with("AWS refuses a deletion", denied, &[(30, &["RotatedSecretsDeletionStuck"])]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_does_not_lead_or_is_not_scraped_is_an_alert() -> Result<()> {
+    let led = async |release: &mut Release| {
+        release.stage.ctx.metrics.leads(false);
+        Ok(())
+    };
+    with("no replica leads", led, &[(4, &[]), (8, &["RotatedSecretsNoLeader"])]).await?;
+    let down = async |release: &mut Release| {
+        release.scraped = false;
+        Ok(())
+    };
+    with("no replica is scraped", down, &[(4, &[]), (8, &["RotatedSecretsOperatorDown"])]).await
+}
