@@ -11,7 +11,6 @@ use kube::config::KubeConfigOptions;
 use kube::{Client, ResourceExt as _};
 
 use crate::api::AwsAdoptionPolicy;
-use crate::audit::{Audit, AuditLog};
 use crate::aws::{Aws, EndpointConfig};
 use crate::controller::{self, Settings};
 use crate::desired::Policy;
@@ -22,14 +21,15 @@ use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
 use crate::reconcile::{Context, Memory};
-use crate::telemetry::{self, LogFormat};
 
 mod availability;
 mod fatal;
+mod logging;
 mod shutdown;
 
 use availability::AvailabilityArgs;
 pub use fatal::Fatal;
+use logging::LoggingArgs;
 use shutdown::{Signals, Tasks};
 
 /// AWS's recommendation: at most one write to a secret every ten minutes over long periods.
@@ -141,16 +141,8 @@ pub struct RunArgs {
     /// Export metrics for each object, labelled with its namespace and name: five series per object.
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
     metrics_per_object: bool,
-    /// Log format.
-    #[arg(long, env = "ROTATED_SECRETS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
-    log_format: LogFormat,
-    /// Audit stream: one JSON line for each new version, repair, deletion and refusal, on standard output, apart from the log.
-    #[arg(long, env = "ROTATED_SECRETS_AUDIT_LOG", value_enum, default_value_t = AuditLog::Stdout)]
-    audit_log: AuditLog,
-    /// Log filter: a level, or directives such as `info,rotated_secrets=debug`. Libraries that might log a secret value
-    /// stay limited regardless of this filter.
-    #[arg(long, env = "ROTATED_SECRETS_LOG", value_name = "FILTER", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    logging: LoggingArgs,
     #[command(flatten)]
     availability: AvailabilityArgs,
 }
@@ -205,12 +197,10 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         health_address,
         metrics_address,
         metrics_per_object,
-        log_format,
-        audit_log,
-        log,
+        logging,
         availability,
     } = args;
-    telemetry::init(log_format, &log).map_err(|error| Fatal(format!("--log: {error}")))?;
+    let audit = logging.begin()?;
     check_interval(minimum_rotation_interval, development)?;
     availability.check()?;
     let metrics = Metrics::new();
@@ -263,7 +253,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         },
         clock: Arc::new(now),
         metrics,
-        audit: Audit::open(audit_log),
+        audit,
         refresh_interval,
         deletion_timeout,
         #[cfg(feature = "weakened")]

@@ -14,6 +14,8 @@ pub struct Failure {
     pub reason: Reason,
     /// What happened, why, and the command to run.
     pub message: String,
+    /// The ID of the request that AWS refused, for the log.
+    pub request_id: Option<Box<str>>,
 }
 
 impl Failure {
@@ -24,7 +26,7 @@ impl Failure {
 
     /// A state that the code considers impossible.
     pub fn bug(message: &'static str) -> Self {
-        Self { class: Class::Bug, reason: Reason::InternalError, message: message.to_owned() }
+        Self { class: Class::Bug, reason: Reason::InternalError, message: message.to_owned(), request_id: None }
     }
 
     /// Whether the failure persists until a user acts or a long time passes.
@@ -34,7 +36,7 @@ impl Failure {
 
     /// Another writer was faster. Reconcile again.
     pub fn conflict(message: &'static str) -> Self {
-        Self { class: Class::Conflict, reason: Reason::Progressing, message: message.to_owned() }
+        Self { class: Class::Conflict, reason: Reason::Progressing, message: message.to_owned(), request_id: None }
     }
 }
 
@@ -58,7 +60,7 @@ impl Failed {
 impl Failed {
     /// AWS denied the step, for this reason.
     pub(crate) fn denied(refusal: &Refusal) -> Self {
-        let failure = Failure { class: Class::Denied, reason: refusal.reason, message: refusal.message.clone() };
+        let failure = Failure { class: Class::Denied, reason: refusal.reason, message: refusal.message.clone(), request_id: None };
         Self { aspect: ConditionType::Provisioned, failure }
     }
 }

@@ -6,27 +6,32 @@
 //! value.
 
 mod caps;
+mod filter;
+mod follow;
 mod format;
+mod storm;
 
 use std::panic::PanicHookInfo;
 
-use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};
+use tracing::Subscriber;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Filter, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
-use self::caps::cap;
+pub use self::filter::InvalidFilter;
+use self::filter::{limited, parse};
+pub use self::follow::Log;
 pub use self::format::LogFormat;
 use self::format::{Lines, SpanFields};
+use self::storm::Storm;
 
 /// Error in the setup of logging.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be parsed.
-    #[error("invalid log filter; use for example info or rotated_secrets=debug")]
-    Filter(#[source] ParseError),
+    #[error(transparent)]
+    Filter(#[from] InvalidFilter),
     /// Logging was set up before.
     #[error("logging is already set up")]
     Twice,
@@ -34,33 +39,26 @@ pub enum TelemetryError {
 
 /// Sets up logging to standard error, and logs panics by their location only. May be called once per process. The panic
 /// hook does not decide what follows a panic: unwinding ends the task or, in `main`, the process.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(format, filter, std::io::stderr)?;
+///
+/// # Errors
+/// If the filter is not valid, or logging was set up before.
+pub fn init(format: LogFormat, filter: &str) -> Result<Log, TelemetryError> {
+    let (subscriber, log) = subscriber(format, filter, std::io::stderr)?;
     // Not `init()`, which would also forward the records of the `log` crate. Those have not been reviewed.
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(log_place));
-    Ok(())
+    Ok(log)
 }
 
-fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+fn subscriber<W>(format: LogFormat, filter: &str, writer: W) -> Result<(impl Subscriber + Send + Sync + use<W>, Log), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_ansi(false).with_writer(writer);
-    Ok(Registry::default().with(SpanFields.and_then(lines).with_filter(filters(filter)?)))
-}
-
-/// The user's filter, limited by the caps.
-fn filters<S>(wish: &str) -> Result<impl Filter<S> + use<S>, TelemetryError>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    let wish = EnvFilter::builder().parse(wish).map_err(TelemetryError::Filter)?;
-    Ok(wish.and(filter_fn(may_be_said)))
-}
-
-fn may_be_said(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= cap(metadata.target())
+    let (wish, handle) = reload::Layer::new(parse(filter)?);
+    let log = Log { filter: handle, storm: Storm::default(), declared: filter.to_owned() };
+    let filters = limited(wish).and(log.storm.clone());
+    Ok((Registry::default().with(SpanFields.and_then(lines).with_filter(filters)), log))
 }
 
 fn log_place(panic: &PanicHookInfo<'_>) {
@@ -98,7 +96,7 @@ mod tests {
     fn logged(format: LogFormat, filter: &str, speak: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(format, filter, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, speak);
         written.text()
     }
@@ -246,8 +244,48 @@ mod tests {
 
     #[test]
     fn a_filter_that_does_not_parse_is_refused_with_an_example() {
-        let Err(error) = filters::<Registry>("rotated_secrets=loud") else { panic!("accepted") };
+        let Err(error) = parse("rotated_secrets=loud") else { panic!("accepted") };
         assert!(error.to_string().contains("use for example info"));
+    }
+
+    #[test]
+    fn the_filter_changes_while_the_process_runs_and_the_caps_stay() {
+        let written = Written::default();
+        let writer = written.clone();
+        let (subscriber, log) = subscriber(LogFormat::Human, "warn", move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            log.apply("trace");
+            speak!("rotated_secrets" "hyper");
+            log.apply("rotated_secrets=loud");
+            log.apply("");
+            speak!("rotated_secrets::later");
+        });
+        let text = written.text();
+        assert_eq!((heard(&text, "rotated_secrets"), heard(&text, "hyper")), (Some("trace"), Some("warn")), "{text}");
+        assert_eq!(heard(&text, "rotated_secrets::later"), Some("warn"), "{text}");
+        assert!(text.contains("WARN the log filter in the file is not used filter=\"rotated_secrets=loud\""), "{text}");
+    }
+
+    #[test]
+    fn a_storm_of_equal_warnings_is_summarized_and_other_lines_are_not() {
+        let written = Written::default();
+        let writer = written.clone();
+        let (subscriber, log) = subscriber(LogFormat::Json, "info", move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..60 {
+                tracing::warn!(target: "rotated_secrets", reason = %"Throttled", message = "AWS throttles", "a step failed");
+                tracing::warn!(target: "rotated_secrets", "the deletion waits");
+                tracing::info!(target: "rotated_secrets", reason = "Succeeded", "ready");
+            }
+            log.summarize();
+        });
+        let text = written.text();
+        let counts =
+            ["a step failed", "the deletion waits", "ready"].map(|text_of| text.matches(&format!("\"message\":\"{text_of}\"")).count());
+        assert_eq!(counts, [50, 60, 60]);
+        assert!(
+            text.contains(r#""lines":10"#) && text.contains(r#""of_reason":"Throttled""#) && text.contains(r#""text":"a step failed""#)
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
             Action::await_change()
         }
         Err(failure) => {
-            tracing::warn!(object = name, reason = %failure.reason, message = failure.message, "the finalizer could not be removed");
+            tracing::warn!(object = name, reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "the finalizer could not be removed");
             Action::requeue(RETRY_DELAY)
         }
     }

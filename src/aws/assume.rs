@@ -113,7 +113,7 @@ impl Fault {
             _ => return self.into_failure(),
         };
         let message = format!("{} for the role {role}: {advice}", self.summary());
-        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message }
+        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message, request_id: None }
     }
 }
 
@@ -133,6 +133,7 @@ mod tests {
             region: None,
             secret: None,
             key: None,
+            request_id: None,
         };
         fault.into_assume_failure(&RoleArn::parse(ROLE).unwrap(), || "trust it".to_owned())
     }

@@ -92,7 +92,16 @@ impl Calls {
         let number = self.breakers().begin(&target, now);
         let number = number.ok_or_else(|| {
             self.metrics.aws_call_failed_fast(operation.as_str());
-            Fault { operation, code: None, cause: Cause::Unavailable, role, region: Some(region.to_owned()), secret: None, key: None }
+            Fault {
+                operation,
+                code: None,
+                cause: Cause::Unavailable,
+                role,
+                region: Some(region.into()),
+                secret: None,
+                key: None,
+                request_id: None,
+            }
         })?;
         Ok(Passed { calls: self, target, number, end: End::Unknown })
     }
@@ -120,13 +129,13 @@ impl Calls {
                 Ok(output)
             }
             Err(error) => {
-                let (role, region) = (role.map(ToString::to_string), Some(region.to_owned()));
+                let (role, region) = (role.map(ToString::to_string), Some(region.into()));
                 let fault = Fault { role, region, ..Fault::read(operation, &error) };
                 self.metrics.aws_call(operation.as_str(), fault.reason().as_str());
                 tracing::debug!(
                     %operation,
                     code = fault.code.as_deref().unwrap_or("none"),
-                    request_id = error.request_id().unwrap_or("none"),
+                    request_id = fault.request_id.as_deref().unwrap_or("none"),
                     cause = ?fault.cause,
                     "an AWS call failed"
                 );

@@ -2,6 +2,7 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::RequestId;
 
 use super::operation::Operation;
 use crate::api::condition::Reason;
@@ -20,11 +21,13 @@ pub(super) struct Fault {
     /// The ARN of the role that made the call. `None`: the operator's own credentials.
     pub(super) role: Option<String>,
     /// The region that was called, if it is known.
-    pub(super) region: Option<String>,
+    pub(super) region: Option<Box<str>>,
     /// The name or ARN of the secret that the call was about.
     pub(super) secret: Option<Box<str>>,
     /// The KMS key that the call named.
     pub(super) key: Option<Box<str>>,
+    /// What AWS calls the request.
+    pub(super) request_id: Option<Box<str>>,
 }
 
 /// Why a call failed.
@@ -201,6 +204,11 @@ impl Cause {
     }
 }
 
+/// A UUID, or something similar. It goes into the log.
+fn is_request_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// Whether a refused signature is refused for its time.
 fn wrong_time(text: &str) -> bool {
     text.contains("Signature expired") || text.contains("Signature not yet current")
@@ -211,6 +219,7 @@ impl Fault {
     pub(super) fn read<E>(operation: Operation, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        SdkError<E>: RequestId,
     {
         let (code, cause) = match error {
             SdkError::ServiceError(answer) => {
@@ -221,7 +230,8 @@ impl Fault {
             }
             _ => (None, Cause::of_unanswered(error)),
         };
-        Self { operation, code, cause, role: None, region: None, secret: None, key: None }
+        let request_id = error.request_id().filter(|id| is_request_id(id)).map(Into::into);
+        Self { operation, code, cause, role: None, region: None, secret: None, key: None, request_id }
     }
 
     /// The same, of a call that named this KMS key.
@@ -259,7 +269,7 @@ impl Fault {
     /// As the failure of a reconcile, with this advice.
     pub(super) fn failure_with(self, advice: &str) -> Failure {
         let message = format!("{}: {advice}", self.summary());
-        Failure { class: self.cause.class(), reason: self.reason(), message }
+        Failure { class: self.cause.class(), reason: self.reason(), message, request_id: self.request_id }
     }
 
     /// What to do about it.

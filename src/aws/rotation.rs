@@ -127,9 +127,10 @@ mod tests {
             code: Some(code.to_owned()),
             cause,
             role: None,
-            region: Some("eu-west-1".to_owned()),
+            region: Some("eu-west-1".into()),
             secret: Some("shop/db".into()),
             key: None,
+            request_id: None,
         }
         .into_rotation_failure(Some("arn:aws:lambda:eu-west-1:123456789012:function:rotate"))
     }

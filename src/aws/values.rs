@@ -82,6 +82,7 @@ impl SecretsManager {
             class: Class::Conflict,
             reason: Reason::Progressing,
             message: "the version is not visible in AWS yet; the operator retries".to_owned(),
+            request_id: None,
         })
     }
 
@@ -242,6 +243,7 @@ mod tests {
             region: None,
             secret: None,
             key: None,
+            request_id: None,
         }
     }
 

@@ -169,6 +169,7 @@ impl Jobs<'_> {
             class: Class::Denied,
             reason: Reason::ApplyFailed,
             message: format!("there are too many {resource} with the label {JOB_OF}={}: delete those that have ended", self.uid),
+            request_id: None,
         })
     }
 
@@ -224,6 +225,7 @@ fn decode<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
         class: Class::Invalid,
         reason: Reason::ApplyFailed,
         message: "a Job or a CronJob of the rotation cannot be read by this version of the operator".to_owned(),
+        request_id: None,
     })
 }
 

@@ -89,6 +89,7 @@ fn unreadable(name: &str, namespace: &str) -> Failure {
              immediately",
             Command::DeleteKubernetesSecret(ObjectRef { namespace, name })
         ),
+        request_id: None,
     }
 }
 
@@ -194,6 +195,7 @@ pub async fn write(
                 target.name,
                 Command::DeleteKubernetesSecret(ObjectRef { namespace: &namespace, name: &target.name })
             ),
+            request_id: None,
         });
     }
     accepted(status, "writing the Secret")

@@ -39,7 +39,7 @@ pub(crate) fn refused(what: &'static str, status: StatusCode) -> Failure {
         }
         _ => (Class::Retry, Reason::Progressing, "the operator retries automatically"),
     };
-    Failure { class, reason, message: format!("{what}: the API server responded with {}: {advice}", status.as_u16()) }
+    Failure { class, reason, message: format!("{what}: the API server responded with {}: {advice}", status.as_u16()), request_id: None }
 }
 
 /// The failure for an error of the client.
@@ -50,6 +50,7 @@ pub(crate) fn failed(what: &'static str, error: &kube::Error) -> Failure {
             class: Class::Retry,
             reason: Reason::Progressing,
             message: format!("{what}: the API server did not respond: the operator retries automatically"),
+            request_id: None,
         },
     }
 }

@@ -41,6 +41,7 @@ fn other_finalizers(metadata: &ObjectMeta) -> Result<Vec<&str>, Failure> {
             "the object has more than {MOST_FINALIZERS} finalizers of other controllers; the operator changes its own finalizer when some of \
              them are removed"
         ),
+        request_id: None,
     })
 }
 

@@ -124,6 +124,7 @@ fn too_many() -> Failure {
         message: format!(
             "the namespace has more than {MOST} workloads of one kind: name those that are to be restarted in spec.rollout.workloads"
         ),
+        request_id: None,
     }
 }
 

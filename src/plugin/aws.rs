@@ -192,7 +192,7 @@ mod tests {
     fn a_refusal_of_aws_speaks_to_the_caller() {
         let place = Place { region: "eu-central-1".to_owned(), id: "arn:x".to_owned() };
         for reason in Reason::ALL {
-            let failure = Failure { class: Class::Denied, reason, message: "check the operator's policy".to_owned() };
+            let failure = Failure { class: Class::Denied, reason, message: "check the operator's policy".to_owned(), request_id: None };
             let sentence = refused("GetSecretValue", &place, &failure);
             assert!(!sentence.contains("operator") && sentence.contains(':') && !sentence.contains('\n'), "{reason}: {sentence}");
         }

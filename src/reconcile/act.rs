@@ -307,7 +307,9 @@ fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, former: Forme
     let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
     // The thread's generator is ChaCha, seeded by the operating system.
     declared.compose(before, cause != Cause::SpecChanged, former, &mut rand::rng(), now).map_err(|error| match error {
-        ComposeError::TooLarge => Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}") },
+        ComposeError::TooLarge => {
+            Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}"), request_id: None }
+        }
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
     })
 }
@@ -318,5 +320,5 @@ fn replicas_gone(failure: Failure) -> Failure {
         return failure;
     }
     let message = format!("AWS does not remove the replicas, or still shows replicas that it has removed: {}", failure.message);
-    Failure { class: Class::Retry, reason: Reason::Progressing, message }
+    Failure { class: Class::Retry, reason: Reason::Progressing, message, request_id: None }
 }

@@ -90,6 +90,7 @@ fn unusable(field: &str, name: &str, target: &Strategy, why: &str) -> Failure {
         class: Class::Denied,
         reason: Reason::ApplyFailed,
         message: format!("spec.rotation.{}.{field}: the RotatedSecret {shown} {why}", target.field()),
+        request_id: None,
     }
 }
 

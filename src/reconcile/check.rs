@@ -89,7 +89,7 @@ impl Reconciler<'_> {
             Problem::Refused(_) => {
                 self.ctx.memory.target_refuses(&uid, target);
                 let message = diverged(want, &host, at, version, &obstacle, credential.as_ref());
-                Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message })
+                Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message, request_id: None })
             }
             problem @ Problem::Unknown(_) => {
                 let host = if strategy.runs_jobs() { host } else { named(strategy.entrance(), problem, tried.last()) };
@@ -108,6 +108,7 @@ impl Reconciler<'_> {
                             problem.explanation(),
                             problem.word()
                         ),
+                        request_id: None,
                     }),
                 }
             }

@@ -32,7 +32,7 @@ impl Reconciler<'_> {
                 Effect::Applied { at: (self.ctx.clock)() }
             }
             Err(failure) => {
-                tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, "a step failed");
+                tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "a step failed");
                 self.ctx.metrics.failure(failure.reason.as_str());
                 Effect::Failed(failed::in_step(&step, false, failure))
             }

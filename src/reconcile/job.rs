@@ -115,7 +115,7 @@ impl Reconciler<'_> {
 /// Why a staged version is not abandoned while no Jobs are allowed.
 pub(super) fn not_allowed() -> Failure {
     let refusal = jobs_not_allowed();
-    Failure { class: Class::Denied, reason: refusal.reason, message: refusal.message }
+    Failure { class: Class::Denied, reason: refusal.reason, message: refusal.message, request_id: None }
 }
 
 fn named(step: &Step) -> Result<webhook::Step, Failure> {

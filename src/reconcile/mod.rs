@@ -112,7 +112,7 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
             Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }
         }
         Err(Stopped { attempt, failed }) => {
-            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, "the reconcile failed");
+            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
             ctx.metrics.failure(failed.failure.reason.as_str());
             attempts.failed.push((attempt, failed.clone()));
             Outcome::Failed { failed, secret_exists: reconciler.secret_exists(&want).await }
@@ -186,7 +186,7 @@ impl Reconciler<'_> {
         if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered.saturating_add(1) >= MAX_UNANSWERED) {
             return Err(Stopped { attempt: Attempt::Step(step.key()), failed });
         }
-        tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, "a step failed");
+        tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "a step failed");
         self.ctx.metrics.failure(failed.failure.reason.as_str());
         Ok(Effect::Failed(failed))
     }

@@ -46,5 +46,5 @@ impl Reconciler<'_> {
 }
 
 fn refused(reason: Reason, why: &str) -> Failure {
-    Failure { class: Class::Denied, reason, message: format!("spec.rotation.webhook.serviceAccountToken: {why}") }
+    Failure { class: Class::Denied, reason, message: format!("spec.rotation.webhook.serviceAccountToken: {why}"), request_id: None }
 }

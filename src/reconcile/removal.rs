@@ -73,7 +73,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
             reconciler.report(object, after, again, None).await
         }
         Err(Failed { aspect, failure }) => {
-            tracing::warn!(reason = %failure.reason, message = failure.message, "the deletion waits");
+            tracing::warn!(reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "the deletion waits");
             ctx.metrics.failure(failure.reason.as_str());
             let begun = if failure.is_of_the_clock() { deletion::failing_since(object, now).unwrap_or(now) } else { removal.requested };
             let ends = begun.saturating_add(ctx.deletion_timeout).unwrap_or(begun);
@@ -118,7 +118,7 @@ impl Reconciler<'_> {
         if until.duration_since(removal.requested) < self.ctx.deletion_timeout {
             return Ok(Attempt::Waits { until, why: what.to_owned() });
         }
-        let failure = Failure { class: Class::Retry, reason: Reason::AbandonFailed, message: what.to_owned() };
+        let failure = Failure { class: Class::Retry, reason: Reason::AbandonFailed, message: what.to_owned(), request_id: None };
         Err(Failed { aspect: ConditionType::Rotated, failure })
     }
 

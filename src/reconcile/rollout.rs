@@ -47,7 +47,7 @@ impl Reconciler<'_> {
         let policy = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
         if !self.allows_host(&want.namespace, &policy, strategy).await? {
             let message = format!("{} is not allowed any more, so no credential is retired there", strategy.host_and_port());
-            return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message });
+            return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message, request_id: None });
         }
         let (old, current) = (self.find(at, version).await?, self.staged(at, current).await?);
         // A change of another field of the value keeps the password.
@@ -68,7 +68,7 @@ impl Reconciler<'_> {
                     words(&obstacle),
                     Command::RefreshByPlugin(want.object_ref())
                 );
-                target.waits(obstacle.problem, Failure { class, reason, message })
+                target.waits(obstacle.problem, Failure { class, reason, message, request_id: None })
             })?;
             tracing::info!("the previous credential is retired");
             // Before the label goes: until then the step is repeated.

@@ -144,7 +144,12 @@ impl Reconciler<'_> {
                 return Err(Failure { message: failure.message + &by_hand(at, staged.version), ..failure });
             }
             let message = format!("{} is not allowed any more, so the staged version cannot be abandoned there", strategy.host_and_port());
-            return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message: message + &by_hand(at, staged.version) });
+            return Err(Failure {
+                class: Class::Denied,
+                reason: Reason::HostNotAllowed,
+                message: message + &by_hand(at, staged.version),
+                request_id: None,
+            });
         }
         let tried = Tried::default();
         let failed = |obstacle: &Obstacle| {
@@ -224,6 +229,7 @@ impl Reconciler<'_> {
             class: Class::Invalid,
             reason: unfit.refusal.reason,
             message: format!("no version is staged, because it could not be mirrored: {}", unfit.refusal.message),
+            request_id: None,
         })
     }
 
@@ -240,6 +246,7 @@ fn suits(want: &Desired, next: &Payload, current: Option<&Payload>) -> Result<()
         class: Class::Invalid,
         reason: Reason::InvalidSpec,
         message: format!("no version is staged, because the server {}", Problem::from(refused).explanation()),
+        request_id: None,
     };
     let unusable = |_| invalid(Refused::ValueUnusable);
     let next = Credential::of(next).map_err(unusable)?;
@@ -289,7 +296,7 @@ pub(super) fn failure_of(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason
         _ => format!("the current version stays, and the operator tries again: {retries}"),
     };
     let message = format!("{host} {} ({}); {next}", problem.explanation(), words(obstacle));
-    Failure { class, reason, message }
+    Failure { class, reason, message, request_id: None }
 }
 
 /// The word of the target, and that of a receiver.

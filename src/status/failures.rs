@@ -121,7 +121,8 @@ fn recall(step: &StepFailure) -> Option<(Attempt, Failed)> {
     } else {
         Attempt::Step(StepKey::parse(&step.step, step.detail.as_deref().unwrap_or_default())?)
     };
-    let failure = Failure { class: step.class.parse().ok()?, reason: Reason::parse(&step.reason)?, message: step.message.clone() };
+    let failure =
+        Failure { class: step.class.parse().ok()?, reason: Reason::parse(&step.reason)?, message: step.message.clone(), request_id: None };
     Some((attempt, Failed { aspect: step.condition.parse().ok()?, failure }))
 }
 

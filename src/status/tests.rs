@@ -189,7 +189,7 @@ fn refusal(reason: Reason) -> Refusal {
 }
 
 fn failure(aspect: ConditionType, class: Class, reason: Reason) -> Outcome {
-    let failure = Failure { class, reason, message: format!("why {reason}") };
+    let failure = Failure { class, reason, message: format!("why {reason}"), request_id: None };
     Outcome::Failed { failed: Failed { aspect, failure }, secret_exists: Some(true) }
 }
 

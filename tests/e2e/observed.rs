@@ -51,6 +51,34 @@ async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_filter_follows_a_file_and_a_refusal_of_aws_has_its_request_id() -> Result<()> {
+    let stage = Stage::enter("filtered").await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("log");
+    let operator = Operator::start_with(&stage, &["--log", "info", "--log-filter-file", &file.display().to_string()]).await?;
+    let says = async |message: &str| {
+        let what = format!("the log says: {message}");
+        until(&what, async || Ok(operator.log()?.into_iter().find(|line| field(line, "message") == Some(message)))).await
+    };
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    stage.emulator.set_faults(FaultPlan::none().with("CreateSecret", When::Always, denied));
+    let spec = || json!({"value": {"generate": {"password": {}}}});
+    stage.create("one", spec()).await?;
+    let failed = says("a step failed").await?;
+    let id = field(&failed, "request_id").context("an ID")?;
+    ensure!(id.len() == 36 && field(&failed, "reason") == Some("AccessDenied"), "{failed}");
+    ensure!(!operator.log()?.iter().any(|line| line["level"] == "DEBUG"), "not yet");
+
+    std::fs::write(&file, "rotated_secrets=loud")?;
+    says("the log filter in the file is not used").await?;
+    std::fs::write(&file, "rotated_secrets=debug\n")?;
+    says("the log filter was changed").await?;
+    stage.create("two", spec()).await?;
+    says("an AWS call failed").await?;
+    operator.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked_of_each_object() -> Result<()> {
     let stage = Stage::enter("measured").await?;
     let operator = Operator::start_with(&stage, &["--metrics-per-object", "--log", "info"]).await?;

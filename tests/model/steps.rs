@@ -13,7 +13,7 @@ use crate::server::Answer;
 use crate::state::{Mirror, Who, World};
 
 fn failed(aspect: ConditionType, class: Class, reason: Reason) -> Effect {
-    Effect::Failed(Failed { aspect, failure: Failure { class, reason, message: String::new() } })
+    Effect::Failed(Failed { aspect, failure: Failure { class, reason, message: String::new(), request_id: None } })
 }
 
 /// Carries out a step. `None`: AWS or the API server says that something changed, so the reconcile ends and begins again.

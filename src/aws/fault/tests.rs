@@ -236,7 +236,7 @@ fn a_call_without_an_answer_names_the_proxy() {
 
 #[test]
 fn an_outage_names_the_region_since_a_mistake_in_it_looks_the_same() {
-    let region = || Some("eu-wset-1".to_owned());
+    let region = || Some("eu-wset-1".into());
     for (code, status) in [(None, 503), (Some("InternalServiceError"), 500)] {
         let message = Fault { region: region(), ..fault(code, "", status) }.into_failure().message;
         assert!(message.contains("in region eu-wset-1: ") && message.contains("check the region"), "{message}");

@@ -92,7 +92,7 @@ fn the_next_check_wakes_the_object_and_one_is_made_once_in_a_reconcile() {
 #[test]
 fn a_refusal_is_reported_until_the_target_accepts_the_value_and_holds_up_no_rotation() {
     let message = "refused".to_owned();
-    let failure = Failure { class: Class::Denied, reason: Reason::TargetDiverged, message };
+    let failure = Failure { class: Class::Denied, reason: Reason::TargetDiverged, message, request_id: None };
     let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, failure };
     let mut now = due();
     now.journal.record(check(), Effect::Failed(failed.clone()));

@@ -14,7 +14,7 @@ fn refused(mirror: MirrorState) -> Observation {
     let remote = facts.secret.as_mut().unwrap();
     remote.current = Some(Current { version: ours.clone(), ..current(0) });
     relabelled(remote, "AWSPREVIOUS", id("theirs"));
-    let failure = Failure { class: Class::Denied, reason: Reason::AccessDenied, message: "denied".to_owned() };
+    let failure = Failure { class: Class::Denied, reason: Reason::AccessDenied, message: "denied".to_owned(), request_id: None };
     let failed = Failed { aspect: ConditionType::Provisioned, failure };
     facts.journal.record(Step::RestoreCurrent { to: id("theirs"), from: ours }, Effect::Failed(failed));
     facts

@@ -242,7 +242,7 @@ fn before_a_credential_is_retired_the_workloads_are_read_again() {
 }
 
 fn failed(class: Class, reason: Reason) -> Effect {
-    let failure = Failure { class, reason, message: String::new() };
+    let failure = Failure { class, reason, message: String::new(), request_id: None };
     Effect::Failed(Failed { aspect: ConditionType::RolledOut, failure })
 }
 

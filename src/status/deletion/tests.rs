@@ -28,7 +28,7 @@ fn object(observed: i64, failures: &serde_json::Value) -> RotatedSecret {
 }
 
 fn denied() -> Failure {
-    Failure { class: Class::Denied, reason: Reason::AccessDenied, message: "AWS denies it".to_owned() }
+    Failure { class: Class::Denied, reason: Reason::AccessDenied, message: "AWS denies it".to_owned(), request_id: None }
 }
 
 fn fail(object: &RotatedSecret, failure: &Failure, of: ConditionType, now: i64) -> RotatedSecretStatus {

@@ -34,7 +34,7 @@ fn mirror() -> StepKey {
 }
 
 fn failed(class: Class) -> Failed {
-    let failure = Failure { class, reason: Reason::AwsUnavailable, message: "why".to_owned() };
+    let failure = Failure { class, reason: Reason::AwsUnavailable, message: "why".to_owned(), request_id: None };
     Failed { aspect: ConditionType::Mirrored, failure }
 }
 

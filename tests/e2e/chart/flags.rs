@@ -11,8 +11,9 @@ use testkit::chart;
 use super::values;
 
 /// Flags with a value of their own, outside `operator`: others of the chart's objects need it, too. Two have their environment's name.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "health-address",
+    "log-filter-file",
     "metrics-address",
     "allow-service-account-identity",
     "allow-rotation-jobs",

@@ -50,6 +50,7 @@ async fn the_chart_runs_the_image_through_rotations_an_upgrade_a_kill_and_the_un
     scene.application_follows().await?;
     scene.upgrade().await?;
     scene.kill_the_leader().await?;
+    scene.change_the_log().await?;
     scene.uninstall().await
 }
 
@@ -201,6 +202,21 @@ impl<'a> Scene<'a> {
             end.duration_since(start).as_secs(),
             self.stage.versions(OBJECT) - before
         );
+        Ok(())
+    }
+
+    /// As docs/observability.md says.
+    async fn change_the_log(&self) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.stage.plane().admin(), chart::NAME);
+        let filter = json!({"metadata": {"annotations": {"rotated-secrets.io/log": "rotated_secrets=debug"}}});
+        for pod in self.operators(CURRENT).await? {
+            pods.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&filter)).await?;
+            until("the pod has another log filter", async || {
+                let log = self.node.pod_log(chart::NAME, &pod.name_any())?;
+                Ok(log.lines().any(|line| line.contains("the log filter was changed") && line.contains("=debug")).then_some(()))
+            })
+            .await?;
+        }
         Ok(())
     }
 

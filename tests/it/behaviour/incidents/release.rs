@@ -150,7 +150,7 @@ impl Release {
 
     /// The lines of the log so far.
     pub(super) fn lines(&self) -> usize {
-        self.log.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count()
+        String::from_utf8_lossy(&self.log.0.lock().unwrap()).lines().count()
     }
 
     /// Minutes since the start.
@@ -162,8 +162,8 @@ impl Release {
     /// alerts fire, and no other alert fires at any time.
     pub(super) fn check(&self, moments: &[(usize, &[&str])]) -> Result<()> {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/rotated-secrets/files/alerts.yaml");
-        let text = std::fs::read_to_string(&rules)?;
-        let used = |series: &str| series.split('{').next().is_some_and(|name| text.contains(&format!("{name}{{")));
+        let expressions = std::fs::read_to_string(&rules)?;
+        let used = |series: &str| series.split('{').next().is_some_and(|name| expressions.contains(&format!("{name}{{")));
         let inputs: Vec<Value> = self
             .series
             .iter()
