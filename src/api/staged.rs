@@ -27,6 +27,9 @@ pub struct StagedStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub from: Option<String>,
+    /// Due time of the scheduled rotation, if one was due when the operator recorded the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Time>,
     /// PostgreSQL server that may accept the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<StagedPostgres>,

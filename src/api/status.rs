@@ -230,6 +230,14 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub copy_of: Option<String>,
+    /// For a scheduled rotation: time at which it was due (status.nextRotationTime before it). With lambda only if AWS
+    /// rotated after the date that it had reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Time>,
+    /// Number of attempts in a row that had failed before the version was made or abandoned (status.failures.count before
+    /// it, of the step that failed most often). Unset if none had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_attempts: Option<i32>,
 }
 
 /// Cause of a version.

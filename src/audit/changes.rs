@@ -45,18 +45,16 @@ impl Changed<'_> {
             Cause::RolledBack => Action::RolledBack,
             Cause::Scheduled | Cause::Requested | Cause::SpecChanged => Action::Rotated,
         };
-        // AWS may rotate before the date that it reports.
-        let due = self.before.next_rotation_time.as_ref().map(|due| due.0);
-        let due = due.filter(|due| entry.cause == Cause::Scheduled && *due <= entry.time.0);
         let previous = self.before.history.iter().find(|earlier| earlier.outcome != Outcome::Abandoned);
         Entry {
             version: Some(entry.version_id.clone()),
             previous_version: previous.map(|previous| previous.version_id.clone()),
             copy_of: entry.copy_of.clone(),
             cause: Some(entry.cause.as_str()),
-            due_time: due.map(|due| due.to_string()),
-            late_seconds: due.map(|due| entry.time.0.duration_since(due).as_secs()),
-            failed_attempts: self.failed_attempts(),
+            due_time: due_time(entry),
+            // The clock of AWS may be slower than that of the operator.
+            late_seconds: entry.due_time.as_ref().map(|due| entry.time.0.duration_since(due.0).as_secs().max(0)),
+            failed_attempts: entry.failed_attempts,
             request: self.request(entry),
             ..self.entry(action)
         }
@@ -80,16 +78,13 @@ impl Changed<'_> {
         }
     }
 
-    fn failed_attempts(&self) -> Option<i32> {
-        self.before.failures.as_ref().map(|failures| failures.count).filter(|count| *count > 0)
-    }
-
     fn abandoned(&self, entry: &HistoryEntry) -> Entry {
         Entry {
             version: Some(entry.version_id.clone()),
             cause: Some(entry.cause.as_str()),
             reason: entry.reason.clone(),
-            failed_attempts: self.failed_attempts(),
+            due_time: due_time(entry),
+            failed_attempts: entry.failed_attempts,
             ..self.entry(Action::Abandoned)
         }
     }
@@ -131,6 +126,10 @@ impl Changed<'_> {
         let change = ReadyChange::of(self.before, self.after).filter(|change| change.is_problem() && !change.is_failure())?;
         Some(Entry { reason: Some(change.now.reason.clone()), ..self.entry(Action::Refused) })
     }
+}
+
+fn due_time(entry: &HistoryEntry) -> Option<String> {
+    entry.due_time.as_ref().map(|due| due.0.to_string())
 }
 
 fn is_later(time: Option<&Time>, than: Option<&Time>) -> bool {

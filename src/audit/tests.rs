@@ -68,17 +68,19 @@ fn each_new_version_is_one_entry_with_its_cause_and_one_when_it_reaches_the_secr
     let no_more = json!({});
     let mirrored = json!({"action": "mirrored", "version": "v2", "previousVersion": "v1"});
     let new = |action: &str, cause: &str| json!([{"action": action, "version": "v2", "previousVersion": "v1", "cause": cause}, mirrored]);
-    let due = |time: &str| v1(&json!({"nextRotationTime": time, "failures": {"count": 2}}));
-    let late = json!([
-        {
-            "action": "rotated", "version": "v2", "previousVersion": "v1", "cause": "Scheduled", "dueTime": "2026-12-01T01:59:09Z",
-            "lateSeconds": 51, "failedAttempts": 2,
-        },
-        mirrored,
-    ]);
-    let early = json!([
-        {"action": "rotated", "version": "v2", "previousVersion": "v1", "cause": "Scheduled", "failedAttempts": 2}, mirrored,
-    ]);
+    let due = |time: &str| {
+        let entry =
+            json!({"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Succeeded", "dueTime": time, "failedAttempts": 2});
+        status("v2", "Scheduled", &json!({"history": [entry]}))
+    };
+    let rotated = |due: &str, late: i64| {
+        let entry = json!({"action": "rotated", "version": "v2", "previousVersion": "v1", "cause": "Scheduled", "dueTime": due,
+            "lateSeconds": late, "failedAttempts": 2});
+        json!([entry, mirrored])
+    };
+    let (late, soon) = ("2026-12-01T01:59:09Z", "2026-12-01T02:00:01Z");
+    // What the status before says is in the history, if it applies.
+    let overdue = v1(&json!({"nextRotationTime": late, "failures": {"count": 2}}));
     let copied = json!({"history": [{"versionId": "v2", "time": MADE, "cause": "RolledBack", "outcome": "Succeeded", "copyOf": "v0"}]});
     let restored = json!([
         {"action": "rolledBack", "version": "v2", "previousVersion": "v1", "copyOf": "v0", "cause": "RolledBack"}, mirrored,
@@ -90,8 +92,9 @@ fn each_new_version_is_one_entry_with_its_cause_and_one_when_it_reaches_the_secr
             &[StepKind::Create, StepKind::CreateMirror],
             json!([{"action": "created", "version": "v1", "cause": "Created"}, {"action": "mirrored", "version": "v1"}]),
         ),
-        (due("2026-12-01T01:59:09Z"), status("v2", "Scheduled", &no_more), &[StepKind::Put, StepKind::ReplaceMirror], late),
-        (due("2026-12-02T00:00:00Z"), status("v2", "Scheduled", &no_more), &[], early),
+        (v1(&no_more), due(late), &[StepKind::Put, StepKind::ReplaceMirror], rotated(late, 51)),
+        (v1(&no_more), due(soon), &[], rotated(soon, 0)),
+        (overdue, status("v2", "Scheduled", &no_more), &[], new("rotated", "Scheduled")),
         (v1(&no_more), status("v2", "Requested", &no_more), &[], new("rotated", "Requested")),
         (v1(&no_more), status("v2", "SpecChanged", &no_more), &[], new("rotated", "SpecChanged")),
         (v1(&no_more), status("v2", "Adopted", &no_more), &[], new("adopted", "Adopted")),
@@ -134,7 +137,8 @@ fn a_repair_of_the_secret_is_seen_by_its_step_or_after_a_crash_by_the_time_of_th
 #[test]
 fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
     let history = json!({"history": [
-        {"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Abandoned", "reason": "VerifyFailed"},
+        {"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Abandoned", "reason": "VerifyFailed", "dueTime": MADE,
+            "failedAttempts": 4},
         {"versionId": "v1", "time": MADE, "cause": "Created", "outcome": "Succeeded"},
     ]});
     let rollout = |phase: &str, end: Option<&str>| {
@@ -143,10 +147,11 @@ fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
     };
     let rows: Vec<Row> = vec![
         (
-            v1(&json!({"failures": {"count": 4}})),
+            v1(&json!({})),
             v1(&history),
             &[StepKind::Verify],
-            json!([{"action": "abandoned", "version": "v2", "cause": "Scheduled", "reason": "VerifyFailed", "failedAttempts": 4}]),
+            json!([{"action": "abandoned", "version": "v2", "cause": "Scheduled", "reason": "VerifyFailed", "dueTime": MADE,
+                "failedAttempts": 4}]),
         ),
         (rollout("Waiting", None), rollout("Completed", Some(MADE)), &[], json!([{"action": "rolledOut", "version": "v1"}])),
         (v1(&json!({})), rollout("Waiting", None), &[StepKind::Restart], json!([])),

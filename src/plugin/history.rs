@@ -42,6 +42,12 @@ struct Entry {
     /// For a rollback: the version whose value it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     copy_of: Option<String>,
+    /// For a scheduled rotation: when it was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_time: Option<Time>,
+    /// Failures in a row before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_attempts: Option<i32>,
     can_go_back: GoBack,
 }
 
@@ -110,6 +116,8 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
             Entry {
                 can_go_back,
                 copy_of: entry.copy_of,
+                due_time: entry.due_time,
+                failed_attempts: entry.failed_attempts,
                 labels: labelled.iter().filter(|(_, version)| carries(version)).map(|(label, _)| *label).collect(),
                 mirrored: carries(&mirrored),
                 version_id: entry.version_id,
@@ -123,14 +131,14 @@ fn collect(namespace: String, name: String, object: &RotatedSecret) -> History {
     History { namespace, name, items, unknown_fields: Vec::new() }
 }
 
-/// `wide`: with times and whole version IDs.
+/// `wide`: with times, failed attempts and whole version IDs.
 fn screen(history: &History, now: Timestamp, colours: bool, wide: bool, flags: &Flags) -> Page {
     if history.items.is_empty() {
         let status = flags.plugin(&format!("status {}", history.name));
         return Page::of(&format!("{} has no version yet: {status}", history.name));
     }
     let headers: &[&str] = if wide {
-        &["AGE", "TIME", "CAUSE", "OUTCOME", "VERSION", "NOW", "BACK"]
+        &["AGE", "TIME", "CAUSE", "DUE", "FAILED", "OUTCOME", "VERSION", "NOW", "BACK"]
     } else {
         &["AGE", "CAUSE", "OUTCOME", "VERSION", "BACK", "NOW"]
     };
@@ -151,7 +159,9 @@ fn screen(history: &History, now: Timestamp, colours: bool, wide: bool, flags: &
         let place = place.join(", ").into();
         table.row(if wide {
             let (time, version) = (entry.time.0.to_string().into(), entry.version_id.as_str().into());
-            vec![age, time, cause, Cell(outcome, tone), version, place, back]
+            let due = entry.due_time.as_ref().map_or_else(|| "-".to_owned(), |due| due.0.to_string()).into();
+            let failed = entry.failed_attempts.map_or_else(|| "-".to_owned(), |count| count.to_string()).into();
+            vec![age, time, cause, due, failed, Cell(outcome, tone), version, place, back]
         } else {
             vec![age, cause, Cell(outcome, tone), short(&entry.version_id).into(), back, place]
         });
@@ -182,8 +192,9 @@ mod tests {
                 "mirror": {"secretName": "db", "versionId": "v3"},
                 "history": [
                     {"versionId": "v3", "time": "2026-06-01T11:00:00Z", "cause": "RolledBack", "outcome": "Succeeded", "copyOf": "57c54e0c-0b7a"},
-                    {"versionId": "v2", "time": "2026-05-30T12:00:00Z", "cause": "Scheduled", "outcome": "Abandoned", "reason": "ForeignPending"},
-                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded"},
+                    {"versionId": "v2", "time": "2026-05-30T12:00:00Z", "cause": "Scheduled", "outcome": "Abandoned", "reason": "ForeignPending", "failedAttempts": 3},
+                    {"versionId": "v1", "time": "2026-05-01T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded",
+                        "dueTime": "2026-05-01T11:58:00Z", "failedAttempts": 2},
                     {"versionId": "v0", "time": "2026-04-01T12:00:00Z", "cause": "Created", "outcome": "Succeeded"},
                 ],
             },
@@ -196,11 +207,11 @@ mod tests {
     fn the_table_says_when_why_and_what_each_version_is_now() {
         assert_eq!(
             screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, true, &Flags::default()).text(),
-            "AGE   TIME                   CAUSE        OUTCOME                     VERSION   NOW                                       BACK\n\
-             60m   2026-06-01T11:00:00Z   RolledBack   Succeeded                   v3        AWSCURRENT, mirrored, value of 57c54e0c   -\n\
-             2d    2026-05-30T12:00:00Z   Scheduled    Abandoned: ForeignPending   v2                                                  while AWS has it\n\
-             31d   2026-05-01T12:00:00Z   Scheduled    Succeeded                   v1        AWSPREVIOUS                               yes\n\
-             61d   2026-04-01T12:00:00Z   Created      Succeeded                   v0                                                  yes\n"
+            "AGE   TIME                   CAUSE        DUE                    FAILED   OUTCOME                     VERSION   NOW                                       BACK\n\
+             60m   2026-06-01T11:00:00Z   RolledBack   -                      -        Succeeded                   v3        AWSCURRENT, mirrored, value of 57c54e0c   -\n\
+             2d    2026-05-30T12:00:00Z   Scheduled    -                      3        Abandoned: ForeignPending   v2                                                  while AWS has it\n\
+             31d   2026-05-01T12:00:00Z   Scheduled    2026-05-01T11:58:00Z   2        Succeeded                   v1        AWSPREVIOUS                               yes\n\
+             61d   2026-04-01T12:00:00Z   Created      -                      -        Succeeded                   v0                                                  yes\n"
         );
         let narrow = screen(&history(), "2026-06-01T12:00:00Z".parse().unwrap(), false, false, &Flags::default());
         let mut lines = narrow.text().lines();
@@ -221,6 +232,7 @@ mod tests {
                 "labels": ["AWSCURRENT"], "mirrored": true, "copyOf": "57c54e0c-0b7a", "canGoBack": "Current"})
         );
         assert_eq!(written["items"][1]["reason"], "ForeignPending");
+        assert_eq!((&written["items"][2]["dueTime"], &written["items"][2]["failedAttempts"]), (&json!("2026-05-01T11:58:00Z"), &json!(2)));
     }
 
     #[test]

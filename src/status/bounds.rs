@@ -2,6 +2,9 @@
 //! with it every report of the operator. Any user with access to the status subresource may have stored one before the
 //! schema had bounds. What the operator reads and what it writes therefore passes [`bounded`].
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::rollout::MOST_LISTED;
 use crate::api::{
     AwsStatus, FailureStatus, HistoryEntry, RequestStatus, RotatedSecretStatus, StagedAlternation, StagedJob, StagedMysql, StagedPostgres,
@@ -43,6 +46,7 @@ pub(super) fn bounded(mut status: RotatedSecretStatus) -> RotatedSecretStatus {
     });
     if let Some(staged) = &mut status.staged {
         version(&mut staged.from);
+        due_time(&mut staged.due_time);
     }
     if let Some(target) = &mut status.target {
         cut(&mut target.host, 320);
@@ -140,6 +144,8 @@ pub(super) fn failures(mut failures: FailureStatus) -> FailureStatus {
 fn entry(entry: &mut HistoryEntry) {
     keep(&mut entry.reason, 1024);
     version(&mut entry.copy_of);
+    due_time(&mut entry.due_time);
+    entry.failed_attempts = entry.failed_attempts.filter(|count| *count > 0);
 }
 
 fn requests(requests: &mut RequestStatus) {
@@ -159,6 +165,10 @@ fn keep(text: &mut Option<String>, most: usize) {
 
 fn version(id: &mut Option<String>) {
     *id = id.take().filter(|id| VersionId::parse(id).is_some());
+}
+
+fn due_time(time: &mut Option<Time>) {
+    *time = time.take().filter(|time| time.0 >= Timestamp::UNIX_EPOCH);
 }
 
 fn cut(text: &mut String, most: usize) {
@@ -237,6 +247,10 @@ mod tests {
         complaints(&schema, &serde_json::to_value(&status).unwrap(), "status", &mut after);
         assert!(after.is_empty(), "{after:#?}");
         assert_eq!((status.missed_rotations, status.failures.unwrap().count), (0, 0));
+        let senseless = json!({"versionId": "00000000-0000-5000-8000-000000000001", "time": "2026-11-26T12:00:00Z", "cause": "Scheduled",
+            "outcome": "Succeeded", "dueTime": "0001-01-01T00:00:00Z", "failedAttempts": -5});
+        let status = bounded(serde_json::from_value(json!({"history": [senseless]})).unwrap());
+        assert_eq!((&status.history[0].due_time, status.history[0].failed_attempts), (&None, None));
     }
 
     #[test]
@@ -250,7 +264,8 @@ mod tests {
                 "replicas": [{"region": "eu-west-1", "status": "InSync"}], "applied": {"tagKeys": ["ä".repeat(128)]},
             },
             "declared": {"hash": "0".repeat(64), "fields": ["password"]},
-            "history": [{"versionId": version, "time": "2026-11-26T12:00:00Z", "cause": "Created", "outcome": "Succeeded"}],
+            "history": [{"versionId": version, "time": "2026-11-26T12:00:00Z", "cause": "Scheduled", "outcome": "Succeeded",
+                "dueTime": "2026-11-26T11:59:58Z", "failedAttempts": 2}],
             "requests": {"rotate": "ä".repeat(128)}, "failures": {
                 "count": 3, "access": "0".repeat(16),
                 "steps": [{

@@ -11,22 +11,56 @@ use crate::version_id::VersionId;
 /// How many versions the history keeps.
 const MAX_ENTRIES: usize = 10;
 
-/// Puts a version at the head of the history.
-pub(super) fn remember(after: &mut RotatedSecretStatus, current: &Current, cause: Cause, copy_of: Option<String>) {
-    let (version_id, time) = (current.version.to_string(), Time(current.changed));
-    insert(after, HistoryEntry { version_id, time, cause, outcome: Outcome::Succeeded, reason: None, copy_of });
+/// Puts the version of an adopted secret at the head of the history.
+pub(super) fn adopt(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, current: &Current) {
+    insert(after, before, entry(&current.version, Cause::Adopted, current.changed));
 }
 
 /// The same for a version that does not become current.
-pub(super) fn abandon(after: &mut RotatedSecretStatus, version: &VersionId, cause: Cause, why: Abandonment, now: Timestamp) {
-    let reason = Some(why.as_str().to_owned());
-    let (version_id, time) = (version.to_string(), Time(now));
-    insert(after, HistoryEntry { version_id, time, cause, outcome: Outcome::Abandoned, reason, copy_of: None });
+pub(super) fn abandon(
+    after: &mut RotatedSecretStatus,
+    before: &RotatedSecretStatus,
+    version: &VersionId,
+    cause: Cause,
+    why: Abandonment,
+    now: Timestamp,
+) {
+    let (outcome, reason) = (Outcome::Abandoned, Some(why.as_str().to_owned()));
+    let due_time = due_time(before, version, cause, now);
+    insert(after, before, HistoryEntry { outcome, reason, due_time, ..entry(version, cause, now) });
 }
 
-fn insert(after: &mut RotatedSecretStatus, entry: HistoryEntry) {
-    after.history.insert(0, entry);
+fn entry(version: &VersionId, cause: Cause, time: Timestamp) -> HistoryEntry {
+    HistoryEntry {
+        version_id: version.to_string(),
+        time: Time(time),
+        cause,
+        outcome: Outcome::Succeeded,
+        reason: None,
+        copy_of: None,
+        due_time: None,
+        failed_attempts: None,
+    }
+}
+
+/// What the status before says is part of the entry, because nothing says it afterwards.
+fn insert(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, entry: HistoryEntry) {
+    let failed_attempts = before.failures.as_ref().map(|failures| failures.count).filter(|count| *count > 0);
+    after.history.insert(0, HistoryEntry { failed_attempts, ..entry });
     after.history.truncate(MAX_ENTRIES);
+}
+
+/// When a scheduled rotation was due. While its version was staged, the next rotation was that of a later due time.
+/// `latest`: a later time is that of another rotation. A time before 1970 was not written by this program.
+fn due_time(before: &RotatedSecretStatus, version: &VersionId, cause: Cause, latest: Timestamp) -> Option<Time> {
+    let staged = before.staged.as_ref().filter(|staged| staged.version_id == version.as_str());
+    let due = staged.map_or(&before.next_rotation_time, |staged| &staged.due_time);
+    due.clone().filter(|due| cause == Cause::Scheduled && (Timestamp::UNIX_EPOCH..=latest).contains(&due.0))
+}
+
+/// The due time that a version takes with it while it is staged.
+pub(super) fn staged_due_time(before: &RotatedSecretStatus, version: &VersionId, now: Timestamp) -> Option<Time> {
+    due_time(before, version, Cause::Scheduled, now)
 }
 
 fn head(status: &RotatedSecretStatus) -> Option<&HistoryEntry> {
@@ -54,7 +88,10 @@ pub(super) fn record(
         after.missed_rotations = missed(want, seen, current, now);
     }
     let copy = if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None };
-    remember(after, current, cause, copy);
+    // AWS may rotate before the date that it reports. The operator does not, but the clock of AWS may be slower than its own.
+    let latest = if matches!(want.rotation, Rotation::Lambda(_)) { current.changed } else { current.changed.max(now) };
+    let due_time = due_time(before, &current.version, cause, latest);
+    insert(after, before, HistoryEntry { copy_of: copy, due_time, ..entry(&current.version, cause, current.changed) });
 }
 
 /// The version whose value the current one has again: as this reconcile wrote it, or as the request names it.

@@ -26,7 +26,7 @@ pub(super) fn report(
         _ => (None, None),
     };
     if let (Some(StagingNews::Abandoned(version, why)), Some(cause)) = (&examined.staging, cause) {
-        history::abandon(after, version, cause, *why, now);
+        history::abandon(after, before, version, cause, *why, now);
     }
     let announced = match &examined.staging {
         Some(StagingNews::Announced(version)) => Some(version),
@@ -55,6 +55,7 @@ pub(super) fn report(
             },
             since: same_attempt.map_or(Time(now), |staged| staged.since.clone()),
             from: same_attempt.and_then(|staged| staged.from.clone()).or(current),
+            due_time: history::staged_due_time(before, version, now),
             postgres: None,
             mysql: None,
             redis: None,

@@ -1,6 +1,7 @@
 //! What the status says after a turn, by tables; the facts are built by hand, so that a report is judged without the plan.
 
 mod certificate;
+mod due;
 mod history;
 mod overdue;
 mod retained;
@@ -285,6 +286,8 @@ fn an_object_that_is_well_says_so_in_every_part() {
                 outcome: crate::api::Outcome::Succeeded,
                 reason: None,
                 copy_of: None,
+                due_time: None,
+                failed_attempts: None,
             }],
             rollout: None,
             staged: None,

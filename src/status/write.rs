@@ -297,7 +297,7 @@ fn adopt(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, want: &D
     after.declared = None;
     after.schedule = None;
     after.last_rotation_time = Some(Time(current.schedule_base));
-    history::remember(after, current, crate::api::Cause::Adopted, None);
+    history::adopt(after, before, current);
 }
 
 /// The requests that were handled.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::scene::Scene;
 use testkit::fixtures::{spec, unscheduled};
 
-const HEADER: &str = "cluster,namespace,name,owner,schedule,strategy,lastRotationTime,nextRotationTime,overdue,overdueSeconds,ready,reason,\
-                      kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
+const HEADER: &str = "cluster,namespace,name,owner,schedule,strategy,lastRotationTime,lastDueTime,lastFailedAttempts,nextRotationTime,overdue,\
+                      overdueSeconds,ready,reason,kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
 
 impl Scene {
     async fn apply(&self, object: Value) -> Result<()> {
@@ -50,7 +50,7 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     assert_eq!(api[1..6], [namespace.as_str(), "api", "", "none", "none"], "{ran:#?}");
     assert_eq!(db[1..6], [namespace.as_str(), "db", "payments", "rate(1 hour)", "operator"], "{ran:#?}");
     let arn = scene.world.aws_secret("db").context("a secret")?.arn;
-    assert_eq!((db[8], db[10], db[11], db[14], db[18]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
+    assert_eq!((db[10], db[12], db[13], db[16], db[20]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
 
     let by = "report --owner-label none --owner-label example.com/owner";
     let ran = scene.run(by).await?.ends(0);

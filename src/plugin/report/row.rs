@@ -3,13 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use crate::api::{AwsDeletionPolicy, CreationPolicy, OnMissedWindow, RotatedSecret};
+use crate::api::{AwsDeletionPolicy, CreationPolicy, OnMissedWindow, Outcome, RotatedSecret};
 use crate::command::{Command, SecretRef};
 use crate::desired::SecretArn;
 use crate::plugin::health::Health;
 
 /// The columns, which are the fields of `-o json`.
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 21] = [
     "cluster",
     "namespace",
     "name",
@@ -17,6 +17,8 @@ const COLUMNS: [&str; 19] = [
     "schedule",
     "strategy",
     "lastRotationTime",
+    "lastDueTime",
+    "lastFailedAttempts",
     "nextRotationTime",
     "overdue",
     "overdueSeconds",
@@ -50,6 +52,12 @@ pub(super) struct Row {
     strategy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_rotation_time: Option<Time>,
+    /// When the last version that became current was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_due_time: Option<Time>,
+    /// Failures in a row before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failed_attempts: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_rotation_time: Option<Time>,
     overdue: bool,
@@ -88,6 +96,7 @@ impl Row {
     /// `object`: absent if it cannot be decoded.
     pub(super) fn of(cluster: &str, health: Health, object: Option<&RotatedSecret>, owner: Option<String>) -> Self {
         let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
+        let last = status.history.iter().find(|entry| entry.outcome == Outcome::Succeeded);
         let of_arn = || health.secret_arn.as_deref().and_then(SecretArn::parse).map(|arn| arn.region);
         let of_spec = || object.and_then(|object| object.spec.aws.region.clone());
         Self {
@@ -99,6 +108,8 @@ impl Row {
             kms_key_id: object.and_then(|object| object.spec.aws.kms_key_id.clone()),
             region: status.aws.and_then(|aws| aws.region).or_else(of_arn).or_else(of_spec),
             deletion_policy: object.map(|object| object.spec.aws.deletion_policy),
+            last_due_time: last.and_then(|entry| entry.due_time.clone()),
+            last_failed_attempts: last.and_then(|entry| entry.failed_attempts),
             history_entries: status.history.len(),
             mirror_secret_name: health.mirror_secret_name.filter(|name| !name.is_empty()).or_else(|| mirrored(object?)),
             namespace: health.namespace,
@@ -208,7 +219,11 @@ mod tests {
             "conditions": [{"type": "Ready", "status": "False", "reason": "AccessDenied", "message": "m", "lastTransitionTime": at}],
             "aws": {"arn": arn, "currentVersionId": "v1"},
             "mirror": {"secretName": "login"},
-            "history": [{"versionId": "v1", "time": at, "cause": "Created", "outcome": "Succeeded"}],
+            "history": [
+                {"versionId": "v2", "time": at, "cause": "Scheduled", "outcome": "Abandoned", "failedAttempts": 7},
+                {"versionId": "v1", "time": at, "cause": "Scheduled", "outcome": "Succeeded", "dueTime": "2026-05-02T11:00:00Z",
+                    "failedAttempts": 2},
+            ],
             "lastRotationTime": at, "nextRotationTime": "2026-06-01T11:00:00Z",
         });
         let spec = json!({"aws": {"kmsKeyId": "alias/x", "deletionPolicy": "Delete"}, "rotation": {"schedule": "rate(30 days)"}});
@@ -218,9 +233,10 @@ mod tests {
         assert_eq!(
             document,
             json!({"cluster": "prod", "namespace": "shop", "name": "db", "owner": "payments", "schedule": "rate(30 days)",
-                "strategy": "operator", "lastRotationTime": at, "nextRotationTime": "2026-06-01T11:00:00Z", "overdue": true,
+                "strategy": "operator", "lastRotationTime": at, "lastDueTime": "2026-05-02T11:00:00Z", "lastFailedAttempts": 2,
+                "nextRotationTime": "2026-06-01T11:00:00Z", "overdue": true,
                 "overdueSeconds": 3600, "ready": "False", "reason": "AccessDenied", "kmsKeyId": "alias/x", "region": "eu-central-1",
-                "secretArn": arn, "currentVersionId": "v1", "deletionPolicy": "Delete", "historyEntries": 1,
+                "secretArn": arn, "currentVersionId": "v1", "deletionPolicy": "Delete", "historyEntries": 2,
                 "mirrorSecretName": "login", "readers": ["User:jane"]})
         );
         let mut fields: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();

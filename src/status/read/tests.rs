@@ -34,6 +34,8 @@ fn timed(time: Timestamp) -> RotatedSecret {
         outcome: Outcome::Succeeded,
         reason: None,
         copy_of: None,
+        due_time: None,
+        failed_attempts: None,
     };
     let unseen = UnseenVersion { version_id: "u".to_owned(), time: Time(time) };
     object(RotatedSecretStatus {

@@ -152,6 +152,8 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
         outcome: Outcome::Succeeded,
         reason: None,
         copy_of: None,
+        due_time: None,
+        failed_attempts: None,
     };
     let before = RotatedSecretStatus { history: vec![current.clone()], ..RotatedSecretStatus::default() };
     for why in [Abandonment::VerifyFailed, Abandonment::TargetRemoved, Abandonment::Withdrawn] {
@@ -166,6 +168,32 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
         let facts = facts(&after);
         assert_eq!((facts.newest(), facts.staging.abandoned(&id("v"))), (Some(&id("current")), Some(why)));
         assert!(!facts.recorded(&id("v")));
+    }
+}
+
+#[test]
+fn a_staged_version_takes_its_due_time_with_it() {
+    let due = |status: &RotatedSecretStatus| status.staged.as_ref().and_then(|staged| staged.due_time.clone()).map(|due| due.0);
+    let news = || Some(StagingNews::Announced(id("v")));
+    let none = seen(Pending::None, Journal::default());
+    for (next, expected) in
+        [(Some(NOW - 5), Some(at(NOW - 5))), (Some(NOW), Some(at(NOW))), (Some(NOW + 1), None), (Some(-1), None), (None, None)]
+    {
+        let before = RotatedSecretStatus { next_rotation_time: next.map(|next| Time(at(next))), ..RotatedSecretStatus::default() };
+        let announced = reported(&want(), &before, &none, news(), NOW);
+        assert_eq!(due(&announced), expected, "{next:?}");
+        // Meanwhile the status says when the rotation after it is.
+        let later = RotatedSecretStatus { next_rotation_time: Some(Time(at(NOW + 60))), ..announced };
+        for news in [None, news()] {
+            let scheduled = seen(Pending::Ours(id("v"), Cause::Scheduled), Journal::default());
+            let staged = reported(&want(), &later, &scheduled, news, NOW + 90);
+            assert_eq!(due(&staged), expected, "{next:?}");
+            let abandoned = Some(StagingNews::Abandoned(id("v"), Abandonment::VerifyFailed));
+            let after = reported(&want(), &staged, &scheduled, abandoned.clone(), NOW + 90);
+            assert_eq!(after.history[0].due_time.as_ref().map(|due| due.0), expected, "{next:?}");
+            let requested = reported(&want(), &staged, &seen(ours(), Journal::default()), abandoned, NOW + 90);
+            assert_eq!(requested.history[0].due_time, None, "it is not that of a request");
+        }
     }
 }
 

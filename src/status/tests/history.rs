@@ -12,6 +12,8 @@ fn entry(version: &VersionId, time: i64, cause: Cause) -> HistoryEntry {
         outcome: crate::api::Outcome::Succeeded,
         reason: None,
         copy_of: None,
+        due_time: None,
+        failed_attempts: None,
     }
 }
 

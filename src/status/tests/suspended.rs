@@ -13,6 +13,7 @@ fn a_suspended_object_keeps_its_last_truth() {
         let target = Strategy { kind, ..fixture::strategy() }.record();
         let staged = StagedStatus {
             from: None,
+            due_time: None,
             version_id: "v2".to_owned(),
             step: StagedStep::Stage,
             since: Time(at(MADE)),

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
-use rotated_secrets::api::{ROLLBACK, ROTATE, TICKET};
+use rotated_secrets::api::{Cause, ROLLBACK, ROTATE, TICKET};
 use rotated_secrets::audit::Audit;
 use serde_json::{Value, json};
 
 use super::stage::{HOUR, MINUTE, Stage};
+use testkit::emulator::{Fault, FaultPlan, When};
 use testkit::fixtures::spec;
 
 /// What was written.
@@ -139,6 +140,38 @@ async fn a_line_whose_status_could_not_be_written_is_written_again() -> Result<(
     assert_eq!((actions(&first), actions(&second)), (vec!["rotated", "mirrored"], vec!["rotated", "mirrored"]));
     assert_eq!(first[0]["version"], second[0]["version"]);
     assert_eq!(stage.versions("app"), 2, "the version was made once");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_after_two_failed_attempts_has_its_due_time_and_their_number_in_the_history_and_in_its_line() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.settled("app", spec()).await?;
+    let first = stage.status("app").await?.history;
+    stage.ctx.audit = lines.stream();
+    let due = stage.next_rotation("app").await?.context("a due time")?;
+    stage.advance(HOUR);
+    stage.world.emulator.set_faults(FaultPlan::none().with("PutSecretValue", When::First(2), Fault::ServerError { status: 503 }));
+    for _ in 0..2 {
+        let ended = stage.reconcile("app").await?;
+        ensure!(ended.failed, "{ended:?}");
+        stage.advance(ended.again.context("another attempt")?);
+    }
+    ensure!(lines.take()?.is_empty(), "no version was made");
+    stage.settle("app").await?;
+    let history = stage.status("app").await?.history;
+    assert_eq!((history.len(), history[0].cause, &history[1]), (2, Cause::Scheduled, &first[0]));
+    assert_eq!((history[0].due_time.as_ref().map(|due| due.0), history[0].failed_attempts), (Some(due), Some(2)));
+    let line = &lines.take()?[0];
+    assert_eq!((&line["dueTime"], &line["failedAttempts"]), (&json!(due.to_string()), &json!(2)));
+    assert_eq!(line["lateSeconds"].as_i64(), Some(history[0].time.0.duration_since(due).as_secs()));
+
+    // A later version does not change the entry, and its request was not due.
+    ask(&stage, ROTATE, "please").await?;
+    let later = stage.status("app").await?.history;
+    assert_eq!(later[1..], history[..]);
+    assert_eq!((later[0].cause, &later[0].due_time, later[0].failed_attempts), (Cause::Requested, &None, None));
     Ok(())
 }
 

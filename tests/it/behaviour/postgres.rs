@@ -121,9 +121,11 @@ async fn each_cause_changes_the_password_in_the_server_before_pods_get_it() -> R
     assert_eq!(stage.value("app")["engine"], "postgres", "what is not declared stays");
     stage.assert_silence("app").await?;
 
+    let due = stage.next_rotation("app").await?;
     stage.advance(HOUR);
     stage.settle("app").await?;
     let scheduled = scene.check(3).await?;
+    assert_eq!(stage.status("app").await?.history[0].due_time.clone().map(|due| due.0), due, "kept while the version was staged");
     ensure!(scheduled != requested && !postgres.accepts(scene.role, &requested)?);
 
     stage.advance(5 * MINUTE);
