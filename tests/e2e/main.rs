@@ -19,7 +19,7 @@ mod operator;
 mod pages;
 mod poison;
 mod policy;
-mod policy_of_rotation;
+mod policy_of_objects;
 mod proxy;
 mod recipes;
 mod recorded;

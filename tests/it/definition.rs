@@ -48,6 +48,7 @@ async fn the_api_server_takes_what_we_ship_without_a_warning() -> Result<()> {
         include_str!("../../examples/connection-string.yaml"),
         include_str!("../../examples/namespace-annotations-policy.yaml"),
         include_str!("../../examples/rotation-policy.yaml"),
+        include_str!("../../examples/owner-policy.yaml"),
     ] {
         let applied = cluster.apply_yaml_in(&namespace, yaml).await?;
         assert!(!applied.objects.is_empty());
