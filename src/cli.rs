@@ -201,6 +201,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         availability,
     } = args;
     let audit = logging.begin()?;
+    let lines = audit.clone();
     check_interval(minimum_rotation_interval, development)?;
     availability.check()?;
     let metrics = Metrics::new();
@@ -269,6 +270,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     Tasks { watching, electing, stop, ended }.run(&mut signals).await?;
     // A slow scrape must not delay the shutdown.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
+    lines.flush().await;
     tracing::info!("stopped");
     Ok(())
 }

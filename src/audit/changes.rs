@@ -1,6 +1,5 @@
 //! What a reconcile changed, from the status before and after it. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::entry::{Action, Entry};
@@ -11,8 +10,8 @@ use crate::step::StepKind;
 use crate::version_id::VersionIds;
 
 /// The entries of a reconcile of `object`, from the status before and after it and the kinds of the steps that were carried
-/// out. They follow from the status alone, except for a repair of the Secret within the second of its last write: a process
-/// that is stopped before it writes the status leaves them to the next one.
+/// out. They follow from the status alone, except for a repair of the Secret: a process that is stopped before it writes the
+/// status leaves them to the next one.
 pub fn changes(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Entry> {
     let changed = Changed { object, before, after };
     let mut entries: Vec<Entry> = recorded(before, after).map(|entry| changed.version(entry)).into_iter().collect();
@@ -38,13 +37,7 @@ impl Changed<'_> {
 
     /// A version became current.
     fn version(&self, entry: &HistoryEntry) -> Entry {
-        let action = match entry.cause {
-            Cause::Created => Action::Created,
-            Cause::Adopted => Action::Adopted,
-            Cause::External => Action::ChangedInAws,
-            Cause::RolledBack => Action::RolledBack,
-            Cause::Scheduled | Cause::Requested | Cause::SpecChanged => Action::Rotated,
-        };
+        let action = Action::of_version(entry.cause);
         let previous = self.before.history.iter().find(|earlier| earlier.outcome != Outcome::Abandoned);
         Entry {
             version: Some(entry.version_id.clone()),
@@ -99,13 +92,13 @@ impl Changed<'_> {
             return Some(Entry { version: Some(version), previous_version, ..self.entry(Action::Mirrored) });
         }
         let earlier = earlier?;
+        // `managedFields` would tell also after a crash. But every user may write under the name of the operator.
         let written = |kind: &&StepKind| matches!(kind, StepKind::CreateMirror | StepKind::ReplaceMirror | StepKind::AdoptMirror);
-        let step = steps.iter().rev().find(written).map(|kind| <&'static str>::from(*kind));
-        let rewritten = step.is_some() || is_later(held.last_write_time.as_ref(), earlier.last_write_time.as_ref());
+        let step = <&'static str>::from(*steps.iter().rev().find(written)?);
         let declared =
             self.before.observed_generation == self.object.metadata.generation && earlier.previous_version_id == held.previous_version_id;
         let manager = held.repairs.as_ref().and_then(|repairs| repairs.manager.clone());
-        (rewritten && declared).then(|| Entry { version: Some(version), step, manager, ..self.entry(Action::Repaired) })
+        declared.then(|| Entry { version: Some(version), step: Some(step), manager, ..self.entry(Action::Repaired) })
     }
 
     fn rolled_out(&self) -> Option<Entry> {
@@ -117,7 +110,10 @@ impl Changed<'_> {
     /// A rollback that cannot be carried out. The reason is that of its Event.
     fn request_refused(&self) -> Option<Entry> {
         let (token, _) = rollback_refused(self.before, self.after)?;
-        let (request, reason) = (Some(token.to_owned()), Some("RollbackRefused".to_owned()));
+        // What does not have the form of a request could be anything, also a value.
+        let asked = self.object.annotations().get(ROLLBACK).and_then(|text| RollbackRequest::parse(text));
+        let well_formed = asked.is_some_and(|asked| asked.token == token && asked.to.is_some());
+        let (request, reason) = (Some(token.to_owned()).filter(|_| well_formed), Some("RollbackRefused".to_owned()));
         Some(Entry { reason, request, ..self.entry(Action::Refused) })
     }
 
@@ -130,8 +126,4 @@ impl Changed<'_> {
 
 fn due_time(entry: &HistoryEntry) -> Option<String> {
     entry.due_time.as_ref().map(|due| due.0.to_string())
-}
-
-fn is_later(time: Option<&Time>, than: Option<&Time>) -> bool {
-    time.zip(than).is_some_and(|(time, than)| time.0 > than.0)
 }

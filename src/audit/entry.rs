@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use crate::api::{ROLLBACK, ROTATE, TICKET};
+use crate::api::{Cause, ROLLBACK, ROTATE, TICKET};
+use crate::desired::{RollbackRequest, bounded};
 use crate::text::json_escaped;
 
 /// Version of the schema of the lines.
@@ -48,6 +49,19 @@ pub enum Action {
     Retained,
     /// The operator does not carry out the object or a request.
     Refused,
+}
+
+impl Action {
+    /// A version became current for this cause.
+    pub fn of_version(cause: Cause) -> Self {
+        match cause {
+            Cause::Created => Self::Created,
+            Cause::Adopted => Self::Adopted,
+            Cause::External => Self::ChangedInAws,
+            Cause::RolledBack => Self::RolledBack,
+            Cause::Scheduled | Cause::Requested | Cause::SpecChanged => Self::Rotated,
+        }
+    }
 }
 
 /// What a line says beside its time and the object. Fields that do not apply are absent from the line.
@@ -124,11 +138,29 @@ impl Entry {
         Some(if self.action == Action::Rotated { ROTATE } else { ROLLBACK })
     }
 
+    /// Whether this text of the annotation is the request that the entry answers.
+    pub fn is_requested_by(&self, text: &str) -> bool {
+        let token = match self.annotation() {
+            Some(ROLLBACK) => RollbackRequest::parse(text).map(|request| request.token),
+            Some(_) => Some(bounded(text)),
+            None => None,
+        };
+        token.is_some() && token == self.request
+    }
+
+    /// Whether a person caused it: by a request, by a change of the spec, or by the deletion of the object.
+    fn is_asked_for(&self) -> bool {
+        let ends = matches!(self.action, Action::DeletionScheduled | Action::Kept | Action::Retained | Action::Restored);
+        ends || self.request.is_some() || self.cause == Some(Cause::SpecChanged.as_str())
+    }
+
     /// The line about the object with this metadata, without a line end; `None` if it could not be written as JSON, which does
     /// not happen.
     pub(super) fn line(&self, object: &ObjectMeta, cluster: &str, now: Timestamp) -> Option<String> {
         let text = |text: Option<&str>| cut(text.unwrap_or_default(), LONGEST);
         let ticket = object.annotations.as_ref().and_then(|annotations| annotations.get(TICKET)).filter(|ticket| !ticket.is_empty());
+        // A ticket of the past must not cover what nobody asked for.
+        let ticket = ticket.filter(|_| self.is_asked_for());
         let line = Line {
             audit: SCHEMA,
             time: now.to_string(),

@@ -1,11 +1,14 @@
 //! Where the lines go.
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::sync::watch;
 
 use super::entry::Entry;
 
@@ -21,52 +24,114 @@ pub enum AuditLog {
 
 type Sink = dyn Fn(&str) + Send + Sync;
 
+/// How many lines may wait for a reader.
+const MOST_WAITING: usize = 4096;
+/// How long a status waits for the lines before it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The audit stream. Clones write to the same destination.
 #[derive(Clone)]
-pub struct Audit(Option<Arc<Sink>>);
+pub struct Audit {
+    sink: Option<Arc<Sink>>,
+    queue: Option<Queue>,
+}
+
+/// Lines on their way to a reader that may be slow. It must not hold up the tasks of the runtime.
+#[derive(Clone)]
+struct Queue {
+    /// Number of lines that were put into the queue.
+    sent: Arc<AtomicU64>,
+    /// How many of them were taken out and written.
+    written: watch::Receiver<u64>,
+    /// Nothing was written while a task waited for it.
+    stuck: Arc<AtomicBool>,
+}
 
 impl Audit {
     /// The stream to this destination.
     pub fn open(destination: AuditLog) -> Self {
         match destination {
-            AuditLog::Stdout => Self::standard_output(),
+            AuditLog::Stdout => Self::through_a_queue(io::stdout()),
             AuditLog::Off => Self::off(),
         }
     }
 
     /// A stream that writes nothing.
     pub fn off() -> Self {
-        Self(None)
+        Self { sink: None, queue: None }
     }
 
     /// A stream that passes each line, without its end, to `sink`.
     pub fn to(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(sink)))
+        Self { sink: Some(Arc::new(sink)), queue: None }
     }
 
-    /// A reader that is gone or a full disk does not stop the operator. The log says so once, until a line is written again.
-    fn standard_output() -> Self {
-        let broken = AtomicBool::new(false);
-        Self::to(move |line| {
-            let written = write(&mut io::stdout().lock(), line);
-            let known = broken.swap(written.is_err(), Ordering::Relaxed);
-            if let Err(error) = written
-                && !known
-            {
-                tracing::error!(kind = %error.kind(), "the audit stream cannot be written to standard output; its lines are lost until it can");
+    /// A reader that is gone, a reader that does not read and a full disk do not stop the operator. The log says so once, until
+    /// a line is written again.
+    fn through_a_queue(out: impl Write + Send + 'static) -> Self {
+        let (lines, waiting) = mpsc::sync_channel::<String>(MOST_WAITING);
+        let (count, written) = watch::channel(0);
+        let queue = Queue { sent: Arc::default(), written, stuck: Arc::default() };
+        let stuck = Arc::clone(&queue.stuck);
+        let thread = thread::Builder::new().name("audit".to_owned());
+        // Ends with the last sender.
+        let started = thread.spawn(move || write_all(out, &waiting, &count, &stuck));
+        if started.is_err() {
+            tracing::error!("the thread of the audit stream could not be started; there is no audit stream");
+            return Self::off();
+        }
+        let (sent, full) = (Arc::clone(&queue.sent), AtomicBool::new(false));
+        let sink = move |line: &str| {
+            let fits = lines.try_send(line.to_owned()).is_ok();
+            if fits {
+                sent.fetch_add(1, Ordering::Relaxed);
             }
-        })
+            if !fits && !full.load(Ordering::Relaxed) {
+                tracing::error!("nothing reads the audit stream on standard output; its lines are lost until something does");
+            }
+            full.store(!fits, Ordering::Relaxed);
+        };
+        Self { sink: Some(Arc::new(sink)), queue: Some(queue) }
     }
 
     /// Whether lines are written.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.sink.is_some()
     }
 
-    /// Writes one line for each entry about the object with this metadata in this cluster.
+    /// Writes one line for each entry about the object with this metadata in this cluster. Does not wait.
     pub fn record(&self, object: &ObjectMeta, cluster: &str, now: Timestamp, entries: &[Entry]) {
-        let Some(sink) = &self.0 else { return };
+        let Some(sink) = &self.sink else { return };
         entries.iter().filter_map(|entry| entry.line(object, cluster, now)).for_each(|line| sink(&line));
+    }
+
+    /// Waits until the lines so far are written, for a second at most. While nothing is written at all, it does not wait.
+    pub async fn flush(&self) {
+        let Some(queue) = &self.queue else { return };
+        let sent = queue.sent.load(Ordering::Relaxed);
+        if queue.stuck.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut written = queue.written.clone();
+        if tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= sent)).await.is_err() {
+            queue.stuck.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write_all(mut out: impl Write, lines: &mpsc::Receiver<String>, count: &watch::Sender<u64>, stuck: &AtomicBool) {
+    let mut broken = false;
+    for line in lines {
+        // A part of the line before may have been written.
+        let written = if broken { write(&mut out, &format!("\n{line}")) } else { write(&mut out, &line) };
+        if let Err(error) = &written
+            && !broken
+        {
+            tracing::error!(kind = %error.kind(), "the audit stream cannot be written to standard output; its lines are lost until it can");
+        }
+        broken = written.is_err();
+        stuck.store(false, Ordering::Relaxed);
+        count.send_modify(|count| *count = count.saturating_add(1));
     }
 }
 
@@ -100,6 +165,68 @@ mod tests {
         write(&mut written, "{}").unwrap();
         assert_eq!(written, b"{}\n");
         assert_eq!(write(&mut Closed, "{}").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    /// A pipe that nothing reads from: a write returns when the test says so.
+    struct Full(mpsc::Receiver<()>, Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_holds_up_nothing_and_gets_its_lines_later() {
+        let (read, reads) = mpsc::channel();
+        let written = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let audit = Audit::through_a_queue(Full(reads, Arc::clone(&written)));
+        let record = || audit.record(&ObjectMeta::default(), "prod", Timestamp::UNIX_EPOCH, &[Entry::of(Action::Created)]);
+        for _ in 0..MOST_WAITING + 100 {
+            record();
+        }
+        audit.flush().await;
+        assert!(written.lock().unwrap().is_empty());
+        assert!(audit.queue.as_ref().unwrap().stuck.load(Ordering::Relaxed), "the next one does not wait");
+        drop(read);
+        let sent = audit.queue.as_ref().unwrap().sent.load(Ordering::Relaxed);
+        assert!((MOST_WAITING as u64..MOST_WAITING as u64 + 100).contains(&sent), "{sent}");
+        audit.queue.clone().unwrap().written.wait_for(|written| *written == sent).await.unwrap();
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count() as u64, sent);
+    }
+
+    #[test]
+    fn a_line_after_one_that_was_cut_off_begins_a_new_line() {
+        /// A disk that is full in the middle of the first line.
+        struct Disk(Arc<std::sync::Mutex<Vec<u8>>>, bool);
+
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let part = if self.1 { bytes } else { bytes.get(..4).unwrap() };
+                self.0.lock().unwrap().extend(part);
+                if std::mem::replace(&mut self.1, true) { Ok(bytes.len()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let written = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let (lines, waiting) = mpsc::channel();
+        for line in ["first line", "second", "third"] {
+            lines.send(line.to_owned()).unwrap();
+        }
+        drop(lines);
+        write_all(Disk(Arc::clone(&written), false), &waiting, &watch::channel(0).0, &AtomicBool::new(false));
+        assert_eq!(*written.lock().unwrap(), b"firs\nsecond\nthird\n");
     }
 
     #[test]

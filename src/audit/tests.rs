@@ -105,7 +105,7 @@ fn each_new_version_is_one_entry_with_its_cause_and_one_when_it_reaches_the_secr
 }
 
 #[test]
-fn a_repair_of_the_secret_is_seen_by_its_step_or_after_a_crash_by_the_time_of_the_write() {
+fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write() {
     let no_more = json!({});
     let mirror = |more: &Value| {
         let mut mirror = json!({"secretName": "db-admin", "versionId": "v1", "lastWriteTime": MADE});
@@ -123,7 +123,7 @@ fn a_repair_of_the_secret_is_seen_by_its_step_or_after_a_crash_by_the_time_of_th
             json!([{"action": "repaired", "version": "v1", "step": "ReplaceMirror", "manager": "kubectl-edit"}]),
         ),
         (v1(&no_more), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "repaired", "version": "v1", "step": "CreateMirror"}])),
-        (v1(&no_more), rewritten.clone(), &[], json!([{"action": "repaired", "version": "v1"}])),
+        (v1(&no_more), rewritten.clone(), &[], json!([])),
         (rewritten.clone(), v1(&no_more), &[], json!([])),
         (spec_changed, rewritten, &[StepKind::ReplaceMirror], json!([])),
         (v1(&no_more), mirror(&json!({"previousVersionId": "v0"})), &[StepKind::ReplaceMirror], json!([])),
@@ -180,9 +180,14 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
         (fine(), ill("Creating"), &[], json!([])),
         (fine(), ill("Suspended"), &[], json!([])),
         (ill("NotOwned"), fine(), &[], json!([])),
-        (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused", "request": "undo"}])),
+        (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused"}])),
     ];
     check(&rows);
+    for (annotation, request) in [("undo:AWSPREVIOUS", Some("undo")), ("undo", None), ("undo:", None)] {
+        let asking = object(&json!({ROLLBACK: annotation}));
+        let found = changes(&asking, &v1(&json!({})), &v1(&answered), &[]);
+        assert_eq!(found[0].request.as_deref(), request, "{annotation}");
+    }
 }
 
 #[test]
@@ -210,12 +215,24 @@ fn line(entry: &Entry, annotations: &Value) -> String {
 
 #[test]
 fn a_line_has_the_object_the_entry_and_the_ticket_and_nothing_that_does_not_apply() {
-    let entry = Entry { version: Some("v1".to_owned()), late_seconds: Some(0), ..Entry::of(Action::Retired) };
+    let entry = Entry { version: Some("v1".to_owned()), late_seconds: Some(0), ..Entry::of(Action::Kept) };
     let expected = format!(
-        r#"{{"audit":"rotated-secrets.io/v1","time":"{MADE}","cluster":"prod","namespace":"shop","name":"db-admin","uid":"{UID}","action":"retired","version":"v1","lateSeconds":0,"ticket":"CHG-7"}}"#
+        r#"{{"audit":"rotated-secrets.io/v1","time":"{MADE}","cluster":"prod","namespace":"shop","name":"db-admin","uid":"{UID}","action":"kept","version":"v1","lateSeconds":0,"ticket":"CHG-7"}}"#
     );
     assert_eq!(line(&entry, &json!({TICKET: "CHG-7"})), expected);
     assert!(!line(&entry, &json!({TICKET: ""})).contains("ticket") && !line(&entry, &json!({})).contains("ticket"));
+}
+
+#[test]
+fn a_ticket_covers_what_a_person_asked_for_only() {
+    let of = |action: Action, cause: &'static str, request: Option<&str>| {
+        let entry = Entry { cause: Some(cause), request: request.map(str::to_owned), ..Entry::of(action) };
+        line(&entry, &json!({TICKET: "CHG-7"})).contains("CHG-7")
+    };
+    assert!(of(Action::Rotated, "Requested", Some("please")) && of(Action::Rotated, "SpecChanged", None));
+    assert!(of(Action::DeletionScheduled, "", None));
+    assert!(!of(Action::Rotated, "Scheduled", None) && !of(Action::ChangedInAws, "External", None));
+    assert!(!of(Action::Repaired, "", None) && !of(Action::Refused, "", None));
 }
 
 #[test]

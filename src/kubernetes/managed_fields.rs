@@ -80,9 +80,9 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
     Some((metadata, Writers::read(&entries)))
 }
 
-/// The field manager that owns this annotation, from the JSON of an object; `None`: none does, or `managedFields` cannot be
-/// read. If several own it, the one that wrote last.
-pub(super) fn annotator(object: &str, annotation: &str) -> Option<String> {
+/// The field manager that owns this annotation, from the JSON of the object of this uid, if the text of the annotation
+/// passes the test; `None`: none does, or `managedFields` cannot be read. If several own it, the one that wrote last.
+pub(super) fn annotator(object: &str, uid: &str, annotation: &str, is: impl Fn(&str) -> bool) -> Option<String> {
     #[derive(Deserialize)]
     struct Object<'a> {
         #[serde(borrow)]
@@ -91,10 +91,16 @@ pub(super) fn annotator(object: &str, annotation: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Metadata<'a> {
+        uid: String,
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
         #[serde(borrow)]
         managed_fields: &'a RawValue,
     }
     let Object { metadata } = serde_json::from_str(object).ok()?;
+    if metadata.uid != uid || !metadata.annotations.get(annotation).is_some_and(|text| is(text)) {
+        return None;
+    }
     let list = Some(metadata.managed_fields.get()).filter(|list| list.len() <= LARGEST_MANAGED_FIELDS)?;
     let entries: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     entries.into_iter().rev().find_map(|entry| {
@@ -185,7 +191,11 @@ mod tests {
             let annotations = json!({".": {}, (format!("f:{annotation}")): {}});
             json!({"manager": manager, "operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": annotations}, "f:spec": {"f:aws": {}}}})
         };
-        let of = |entries: &Value| json!({"metadata": {"name": "db", "managedFields": entries}}).to_string();
+        let of = |entries: &Value| {
+            let annotations = json!({ROTATE: "please", ROLLBACK: "undo"});
+            json!({"metadata": {"name": "db", "uid": "u1", "annotations": annotations, "managedFields": entries}}).to_string()
+        };
+        let owner = |object: &str, annotation: &str| annotator(object, "u1", annotation, |_| true);
         let entries = json!([
             entry("argocd", ROTATE),
             entry("kubectl-annotate", ROTATE),
@@ -194,12 +204,15 @@ mod tests {
             {"fieldsV1": {"f:metadata": {"f:annotations": {(format!("f:{ROTATE}")): {}}}}},
             {"manager": "status", "subresource": "status", "fieldsV1": {"f:status": {}}},
         ]);
-        assert_eq!(annotator(&of(&entries), ROTATE).as_deref(), Some("kubectl-annotate"));
-        assert_eq!(annotator(&of(&entries), ROLLBACK), None);
+        assert_eq!(owner(&of(&entries), ROTATE).as_deref(), Some("kubectl-annotate"));
+        assert_eq!(annotator(&of(&entries), "u1", ROTATE, |text| text == "another"), None, "the request was replaced");
+        assert_eq!(annotator(&of(&entries), "u2", ROTATE, |text| text == "please"), None, "another object of that name");
+        assert!(annotator(&of(&entries), "u1", ROTATE, |text| text == "please").is_some());
+        assert_eq!(owner(&of(&entries), ROLLBACK), None);
         for none in ["", "7", "{}", r#"{"metadata": {}}"#, r#"{"metadata": {"managedFields": 7}}"#, &of(&json!([]))] {
-            assert_eq!(annotator(none, ROTATE), None, "{none}");
+            assert_eq!(owner(none, ROTATE), None, "{none}");
         }
         let many: Vec<Value> = (0..10_000).map(|n| entry(&format!("m{n}"), ROTATE)).collect();
-        assert_eq!(annotator(&of(&json!(many)), ROTATE), None, "larger than what is decoded");
+        assert_eq!(owner(&of(&json!(many)), ROTATE), None, "larger than what is decoded");
     }
 }

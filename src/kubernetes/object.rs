@@ -170,6 +170,14 @@ async fn current(client: &Client, object: &RotatedSecret) -> Result<Option<Brief
     Ok(found.into_iter().find(|found| found.uid() == object.uid()))
 }
 
+/// Whether the object with this metadata is gone; also if that cannot be read.
+pub async fn is_gone(client: &Client, metadata: &ObjectMeta) -> bool {
+    let params = ListParams::default().fields(&format!("metadata.name={}", metadata.name.as_deref().unwrap_or_default()));
+    let objects = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default());
+    let found = objects.list(&params).await;
+    found.map_or(true, |found| !found.into_iter().any(|found| found.uid() == metadata.uid))
+}
+
 /// The field manager that last wrote the status, for a message; `None` if that cannot be read.
 pub async fn status_writer(client: &Client, object: &RotatedSecret) -> Option<String> {
     let params = ListParams::default().fields(&format!("metadata.name={}", object.name_any()));
@@ -182,8 +190,9 @@ pub async fn status_writer(client: &Client, object: &RotatedSecret) -> Option<St
     Some(name)
 }
 
-/// The field manager that owns this annotation of the object now, as it may be shown; `None` if Kubernetes does not tell.
-pub async fn annotator(client: &Client, object: &RotatedSecret, annotation: &str) -> Option<String> {
+/// The field manager that owns this annotation of the object now, as it may be shown; `None` if Kubernetes does not tell, or
+/// the text of the annotation is another one by now.
+pub async fn annotator(client: &Client, object: &RotatedSecret, annotation: &str, is: impl Fn(&str) -> bool) -> Option<String> {
     #[derive(Deserialize)]
     struct List<'a> {
         #[serde(borrow)]
@@ -197,7 +206,8 @@ pub async fn annotator(client: &Client, object: &RotatedSecret, annotation: &str
         .ok()?;
     let text = client.request_text(request).await.ok()?;
     let list: List<'_> = serde_json::from_str(&text).ok()?;
-    managed_fields::annotator(list.items.first()?.get(), annotation).map(|manager| shown(&manager))
+    let manager = managed_fields::annotator(list.items.first()?.get(), object.metadata.uid.as_deref()?, annotation, is)?;
+    Some(shown(&manager))
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 
 use super::reconciler::Reconciler;
 use crate::api::RotatedSecretStatus;
+use crate::api::condition::Reason;
 use crate::audit::{Action, Entry, changes};
-use crate::compare::Observation;
+use crate::compare::{MirrorState, Observation};
+use crate::desired::Desired;
 use crate::kubernetes::object;
-use crate::status::EventNote;
+use crate::status::{EventNote, unrecorded};
 use crate::step::{Step, StepKind};
 use crate::version_id::VersionId;
 
@@ -19,8 +21,10 @@ impl Reconciler<'_> {
         let mut entries = changes(&self.object, before, after, steps);
         for entry in &mut entries {
             if let Some(annotation) = entry.annotation() {
+                let asks = |text: &str| entry.is_requested_by(text);
                 // A large future, of a rare entry.
-                entry.requester = Box::pin(object::annotator(&self.ctx.client, &self.object, annotation)).await;
+                let requester = Box::pin(object::annotator(&self.ctx.client, &self.object, annotation, asks)).await;
+                entry.requester = requester;
             }
         }
         entries
@@ -32,13 +36,42 @@ impl Reconciler<'_> {
     }
 
     /// A step was carried out that no status records.
-    pub(super) fn audit_step(&self, seen: &Observation, step: &Step) {
+    pub(super) fn audit_step(&self, want: &Desired, seen: &Observation, step: &Step) {
+        if matches!(step, Step::Put { .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }) {
+            self.audit(&self.passed_over(want, seen));
+        }
         let entry = match step {
             Step::Restore => Entry::of(Action::Restored),
             step if self.corrects(step) => Entry { step: Some(step.kind()), ..Entry::of(Action::Repaired) },
             _ => return,
         };
         self.audit(&[Entry { arn: seen.secret.as_ref().map(|secret| secret.arn.clone()), ..entry }]);
+    }
+
+    /// Another version follows one that was current, and perhaps in the Secret, since the last status. The next status has only
+    /// the last one.
+    fn passed_over(&self, want: &Desired, seen: &Observation) -> Vec<Entry> {
+        let before = self.object.status.clone().unwrap_or_default();
+        let arn = seen.secret.as_ref().map(|secret| secret.arn.clone());
+        let newest = seen.status.newest().map(ToString::to_string);
+        let mut entries = Vec::new();
+        if let Some((version, cause)) = unrecorded(&before, want, seen, (self.ctx.clock)()) {
+            let (version, arn) = (Some(version.to_string()), arn.clone());
+            entries.push(Entry {
+                version,
+                previous_version: newest,
+                cause: Some(cause.as_str()),
+                arn,
+                ..Entry::of(Action::of_version(cause))
+            });
+        }
+        let reported = before.mirror.and_then(|mirror| mirror.version_id);
+        if let MirrorState::Ours { version: Some(held), .. } = &seen.mirror
+            && reported.as_deref() != Some(held.as_str())
+        {
+            entries.push(Entry { version: Some(held.to_string()), previous_version: reported, arn, ..Entry::of(Action::Mirrored) });
+        }
+        entries
     }
 
     /// The target refuses the credential of this version.
@@ -54,6 +87,12 @@ impl Reconciler<'_> {
     /// The AWS secret of a deleted object is scheduled for deletion.
     pub(super) fn audit_deletion(&self, arn: &str) {
         self.audit(&[Entry { arn: Some(arn.to_owned()), ..Entry::of(Action::DeletionScheduled) }]);
+    }
+
+    /// A deleted object is about to be released, and AWS shows no secret to delete.
+    pub(super) fn audit_absent(&self, arn: &str) {
+        let reason = Some(Reason::SecretNotFound.as_str().to_owned());
+        self.audit(&[Entry { arn: Some(arn.to_owned()), reason, ..Entry::of(Action::Kept) }]);
     }
 
     /// A deleted object is about to be released, and this remains.

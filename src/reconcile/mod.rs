@@ -157,7 +157,7 @@ impl Reconciler<'_> {
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
         if done {
-            self.audit_step(seen, step);
+            self.audit_step(want, seen, step);
         }
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
             // What was read is older than this write, also if AWS gives both the same date.

@@ -243,6 +243,12 @@ impl Reconciler<'_> {
                 let recorded = removal.aws.as_ref().and_then(|aws| aws.recorded.as_ref());
                 self.audit_kept(recorded.map(|arn| arn.text.as_str()), note);
             }
+            (None, Some(SecretLeft::Absent)) if deletes(removal) => {
+                let recorded = removal.aws.as_ref().and_then(|aws| aws.recorded.as_ref());
+                if let Some(arn) = recorded {
+                    self.audit_absent(&arn.text);
+                }
+            }
             // Scheduled by an earlier attempt, which may have ended before it wrote a line.
             (None, Some(SecretLeft::Ours { arn, deleted: true, .. })) if deletes(removal) && !self.journal.did(StepKind::Delete) => {
                 self.audit_deletion(arn);

@@ -124,6 +124,7 @@ impl Reconciler<'_> {
         // If this process has replaced this revision, the cache is old, and the lines were written then.
         if !self.ctx.memory.superseded(&uid, &revision) {
             self.audit(entries);
+            self.ctx.audit.flush().await;
         }
         match object::write_status(&self.ctx.client, &self.object, after).await {
             Ok(written) => {

@@ -94,6 +94,18 @@ pub(super) fn record(
     insert(after, before, HistoryEntry { copy_of: copy, due_time, ..entry(&current.version, cause, current.changed) });
 }
 
+/// Why the version is current that AWS shows, if the history does not have it yet.
+pub fn unrecorded<'a>(
+    before: &RotatedSecretStatus,
+    want: &Desired,
+    seen: &'a Observation,
+    now: Timestamp,
+) -> Option<(&'a VersionId, Cause)> {
+    let secret = seen.secret.as_ref()?;
+    let current = secret.current.as_ref().filter(|current| seen.status.newest() != Some(&current.version))?;
+    Some((&current.version, cause(before, want, seen, secret, current, now)))
+}
+
 /// The version whose value the current one has again: as this reconcile wrote it, or as the request names it.
 fn copy_of(want: &Desired, seen: &Observation, current: &Current) -> Option<String> {
     if let Some(of) = seen.journal.written().filter(|written| *written.version == current.version).and_then(|written| written.copy_of) {
@@ -123,8 +135,11 @@ fn cause(
     if let Some(cause) = explain(want, &seen.status, &secret.labels, &current.version, now) {
         return cause;
     }
+    // What asked for it may be gone. Staged versions without a cause count as requested.
+    let staged = before.staged.as_ref().is_some_and(|staged| staged.version_id == current.version.as_str());
     match &want.rotation {
         Rotation::Lambda(_) => by_function(before, secret, current),
+        _ if staged && current.version.is_derived() => Cause::Requested,
         // The status was lost, and with it what the due times count from. An id that follows from a cause is ours, and
         // no other cause is left.
         Rotation::Scheduled { .. } if seen.status.counted_from().is_none() && current.version.is_derived() => Cause::Scheduled,

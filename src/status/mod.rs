@@ -18,7 +18,7 @@ mod write;
 
 pub use events::event_notes;
 pub use failures::{Attempt, Attempts, Waits, early, failed_before, waits};
-pub use history::{abandoned, recorded};
+pub use history::{abandoned, recorded, unrecorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
 pub use ready::ReadyChange;

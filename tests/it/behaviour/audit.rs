@@ -190,3 +190,19 @@ async fn the_deletion_of_an_aws_secret_is_a_line() -> Result<()> {
     assert_eq!(gone[0]["arn"], stage.world.aws_secret("app").context("it is there until then")?.arn.as_str());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_another_one_follows_before_a_status_was_written_has_its_lines() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.settled("app", spec()).await?;
+    stage.ctx.audit = lines.stream();
+    stage.advance(MINUTE);
+    let planted = stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"admin","password":"planted"}"#)?;
+    ask(&stage, ROLLBACK, "undo:AWSPREVIOUS").await?;
+    let written = lines.take()?;
+    assert_eq!(actions(&written), ["changedInAws", "mirrored", "rolledBack", "mirrored"], "{written:#?}");
+    assert_eq!((&written[0]["version"], &written[1]["version"]), (&json!(planted), &json!(planted)));
+    ensure!(written[0].get("ticket").is_none() && written[2]["ticket"] != Value::Null, "{written:#?}");
+    Ok(())
+}
