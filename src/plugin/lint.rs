@@ -13,7 +13,7 @@ use crate::lint::{Finding, Level, check};
 
 pub(super) fn run(args: &LintArgs) -> Result<Exit, Trouble> {
     let mut report = Report { files: 0, objects: 0, errors: 0, warnings: 0, findings: Vec::new() };
-    for file in files::read(&args.files, args.recursive)? {
+    for file in files::read(&args.files, args.recursive, files::MANIFESTS)? {
         let checked = check(&file.text);
         report.files = report.files.saturating_add(1);
         report.objects = report.objects.saturating_add(checked.objects);

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use self::cluster::Rows;
-use self::orphans::Judged;
+use self::orphans::{Judged, List};
 use self::row::Row;
 use self::sheet::Sheet;
 use super::args::{ClusterArgs, OutputArgs, ReportArgs, ReportFormat};
@@ -46,8 +46,15 @@ async fn credentials(clusters: &[ClusterArgs], args: &ReportArgs) -> Result<Exit
 }
 
 async fn orphans(clusters: &[ClusterArgs], args: &ReportArgs) -> Result<Exit, Trouble> {
-    let listed = orphans::read(&args.orphans)?;
+    let List { secrets: listed, truncated } = orphans::read(&args.orphans)?;
     let (found, mut exit) = each(clusters, async |session, cluster| cluster::orphans(session, cluster, args, &listed).await).await?;
+    for path in truncated {
+        output::note(&format!(
+            "error: {path} does not have all secrets: a part of it ends with a NextToken, and the rest does not follow: list them without \
+             --max-items and --no-paginate"
+        ));
+        exit = exit.and(Exit::Unreachable);
+    }
     if found.is_empty() {
         return Ok(exit);
     }
@@ -128,7 +135,7 @@ fn footnote() -> String {
     let commands = Row::commands(secret).map(|command| format!("$ {command}\n")).concat();
     let list = Command::ListOwned { region: secret.region };
     format!(
-        "\n`readers` has the subjects that RBAC allows to get, list or watch the Secret. Who can read the value in AWS, an administrator \
+        "\n`readers` has the subjects that RBAC allows to read the Secret. Who can read the value in AWS, an administrator \
          finds with these commands, with the region and the ARN of a row:\n\n```console\n{commands}$ {list}\n```\n"
     )
 }

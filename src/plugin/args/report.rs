@@ -29,7 +29,7 @@ pub(in crate::plugin) struct ReportArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "readers")]
     pub(in crate::plugin) orphans: Vec<PathBuf>,
     /// ID of the cluster in the tags, as in --cluster-id of the operator. Default: found by the UID of the Namespace
-    /// kube-system, or by the objects.
+    /// kube-system, and by the objects.
     #[arg(long, value_name = "ID", requires = "orphans")]
     pub(in crate::plugin) cluster_id: Option<String>,
 }

@@ -42,7 +42,7 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
         && namespaces.is_empty()
     {
         let all = session.flags.cluster("get namespaces");
-        return Err(Trouble::wrong(format!("there is no namespace {}: {all} shows all", session.namespace)));
+        return Err(Trouble::unreachable(format!("there is no namespace {}: {all} shows all", session.namespace)));
     }
     let mut exit = Exit::Fine;
     let rbac = if args.readers { Some(rbac(session, args.all_namespaces).await) } else { None };

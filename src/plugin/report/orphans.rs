@@ -2,10 +2,13 @@
 //! `list-secrets`, so that this needs no AWS credentials of the auditor, and works for every region and account.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::owner::owner;
@@ -13,11 +16,19 @@ use super::record::Marks;
 use crate::api::{TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_UID};
 use crate::command::Command;
 use crate::desired::SecretArn;
-use crate::plugin::{Trouble, files};
+use crate::identity::AwsAccount;
+use crate::plugin::Trouble;
+use crate::plugin::files::{self, File};
 
 /// The columns, which are the fields of `-o json`.
 pub(super) const COLUMNS: [&str; 11] =
     ["cluster", "namespace", "name", "owner", "reason", "uid", "secretName", "secretArn", "region", "lastAccessedTime", "mirroredBy"];
+
+/// Most bytes of a file: more than a hundred thousand secrets.
+const LARGEST: u64 = 256 << 20;
+
+/// Region and account.
+type Place = (String, AwsAccount);
 
 /// A secret of `list-secrets`.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +43,9 @@ pub(super) struct Secret {
     /// As text or as a number of seconds, by the version of the AWS CLI.
     #[serde(default)]
     last_accessed_date: Value,
+    /// Only of a secret that is scheduled for deletion (`--include-planned-deletion`).
+    #[serde(default)]
+    deleted_date: Value,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -110,48 +124,113 @@ pub(super) struct Judged {
     pub(super) unknown: Option<String>,
 }
 
+/// The secrets of the files.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    /// Without those that are scheduled for deletion.
+    pub(super) secrets: Vec<Secret>,
+    /// The files with a page after which the next one is missing.
+    pub(super) truncated: BTreeSet<String>,
+}
+
+/// One output of `list-secrets`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    secret_list: Vec<Secret>,
+    /// There are more secrets.
+    #[serde(default)]
+    next_token: Option<String>,
+}
+
+impl Page {
+    /// The region and account of its secrets. `None`: it has none.
+    fn place(&self) -> Option<Place> {
+        let arn = SecretArn::parse(&self.secret_list.first()?.arn)?;
+        Some((arn.region, arn.account))
+    }
+}
+
+/// With `--query SecretList`, the output is the list alone.
+#[derive(Debug)]
+struct Output(Page);
+
+impl<'de> Deserialize<'de> for Output {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OutputVisitor)
+    }
+}
+
+/// An untagged enum would hold the whole text a second time.
+struct OutputVisitor;
+
+impl<'de> Visitor<'de> for OutputVisitor {
+    type Value = Output;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the output of list-secrets")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Output, A::Error> {
+        Page::deserialize(MapAccessDeserializer::new(map)).map(Output)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Output, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(seq)).map(|secret_list| Output(Page { secret_list, next_token: None }))
+    }
+}
+
 /// Reads the output of `list-secrets`, once or several times in each file.
 ///
 /// # Errors
 /// If a file is not such output.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Secret>, Trouble> {
-    let mut secrets = Vec::new();
-    for file in files::read(paths, false)? {
+pub(super) fn read(paths: &[PathBuf]) -> Result<List, Trouble> {
+    let mut pages = Vec::new();
+    for File { path, text } in files::read(paths, false, LARGEST)? {
         let list = Command::ListOwned { region: "REGION" };
-        let found = parsed(&file.text);
-        secrets.extend(found.ok_or_else(|| Trouble::usage(format!("{} is not the output of: {list}", file.path)))?);
+        let found = parsed(&text).ok_or_else(|| Trouble::usage(format!("{path} is not the output of: {list}")))?;
+        pages.extend(found.into_iter().map(|page| (path.clone(), page)));
     }
-    Ok(secrets)
+    Ok(joined(pages))
 }
 
 /// `None`: it is something else. An empty text too, which a failed command leaves.
-fn parsed(text: &str) -> Option<Vec<Secret>> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Output {
-        #[serde(rename_all = "PascalCase")]
-        Whole { secret_list: Vec<Secret> },
-        /// With `--query SecretList`.
-        List(Vec<Secret>),
-    }
-    let mut secrets = None;
-    for output in serde_json::Deserializer::from_str(text).into_iter::<Output>() {
-        let (Output::Whole { secret_list: found } | Output::List(found)) = output.ok()?;
-        secrets.get_or_insert_with(Vec::new).extend(found);
-    }
-    secrets
+fn parsed(text: &str) -> Option<Vec<Page>> {
+    let outputs = serde_json::Deserializer::from_str(text).into_iter::<Output>();
+    let pages: Vec<Page> = outputs.map(|output| output.map(|Output(page)| page)).collect::<Result<_, _>>().ok()?;
+    (!pages.is_empty()).then_some(pages)
 }
 
-/// The IDs by which the tags name a cluster: the UID of the Namespace kube-system, unless the operator has another one
-/// (`--cluster-id`), which the secrets of existing objects have.
-pub(super) fn ids(secrets: &[Secret], objects: &[Object], kube_system: Option<&str>) -> BTreeSet<String> {
-    let of_cluster = |id: &str| secrets.iter().any(|secret| secret.cluster() == Some(id));
-    if let Some(id) = kube_system.filter(|id| of_cluster(id)) {
-        return BTreeSet::from([id.to_owned()]);
+/// The secrets of all pages. A page with a token is complete with the next one, unless that is of another place.
+fn joined(pages: Vec<(String, Page)>) -> List {
+    let mut list = List::default();
+    let mut unfinished: Option<(String, Option<Place>)> = None;
+    for (path, page) in pages {
+        let place = page.place();
+        let before = unfinished.take();
+        if let Some((path, Some(last))) = &before
+            && place.as_ref().is_some_and(|place| place != last)
+        {
+            list.truncated.insert(path.clone());
+        }
+        if page.next_token.is_some_and(|token| !token.is_empty()) {
+            // A page can be empty, and is then of the place of the page before.
+            let place = place.or_else(|| before.and_then(|(_, place)| place));
+            unfinished = Some((path, place));
+        }
+        list.secrets.extend(page.secret_list.into_iter().filter(|secret| secret.deleted_date.is_null()));
     }
+    list.truncated.extend(unfinished.map(|(path, _)| path));
+    list
+}
+
+/// The IDs by which the tags name a cluster: the UID of the Namespace kube-system, and the IDs that the secrets of existing
+/// objects have, because the operator can have another one (`--cluster-id`), and can have had both.
+pub(super) fn ids(secrets: &[Secret], objects: &[Object], kube_system: Option<&str>) -> BTreeSet<String> {
     let uids: BTreeSet<&str> = objects.iter().map(|object| object.uid.as_str()).collect();
-    let owned = secrets.iter().filter(|secret| secret.tag(TAG_UID).is_some_and(|uid| uids.contains(uid)));
-    owned.filter_map(|secret| secret.cluster().map(str::to_owned)).collect()
+    let owned = |secret: &Secret| secret.tag(TAG_UID).is_some_and(|uid| uids.contains(uid));
+    let ours = secrets.iter().filter(|secret| owned(secret) || secret.cluster() == kube_system);
+    ours.filter_map(|secret| secret.cluster().map(str::to_owned)).collect()
 }
 
 /// The secrets with one of these IDs that belong to no object. `namespace`: of this namespace only.

@@ -2,11 +2,20 @@
 //!
 //! The rules are those of the authorizer of Kubernetes. `list` and `watch` count also with the name of the Secret, because
 //! they are allowed with a field selector for that name. Rules of an aggregated ClusterRole are in the object already.
+//!
+//! `patch`, `delete` and `deletecollection` read too, because the API server answers with the object: to a patch that
+//! changes nothing or is a dry run, to a deletion in the foreground, and with the items of a collection. The answer to
+//! `create` and `update` has only what the client has sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::ResourceExt as _;
+
+/// Verbs that read a Secret by its name.
+const ONE: [&str; 6] = ["get", "list", "watch", "patch", "delete", "*"];
+/// Verbs that read all Secrets of a namespace without a name.
+const COLLECTION: [&str; 4] = ["list", "watch", "deletecollection", "*"];
 
 /// What a rule says of Secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +87,7 @@ impl Rbac {
         (!self.unknown.is_empty()).then(|| self.unknown.join(", "))
     }
 
-    /// The subjects that may get, list or watch the Secret, in order, and `unknown: ` with the reason if there can be more.
+    /// The subjects that may read the Secret, in order, and `unknown: ` with the reason if there can be more.
     pub(super) fn readers(&self, namespace: &str, secret: &str) -> Vec<String> {
         let everywhere = self.cluster_bindings.iter().filter(|binding| allow(self.cluster_roles.get(&binding.role.name), secret));
         let here = self.bindings.get(namespace).into_iter().flatten();
@@ -116,14 +125,18 @@ fn grants(rules: Option<Vec<PolicyRule>>) -> Vec<Grant> {
     rules.into_iter().flatten().filter_map(grant).collect()
 }
 
-/// What the rule says of reading Secrets. A name is not a pattern.
+/// What the rule says of reading Secrets. A name is not a pattern. A request for a collection has the name "".
 fn grant(rule: PolicyRule) -> Option<Grant> {
     let has = |words: &[String], wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
-    let reads = has(&rule.verbs, &["get", "list", "watch", "*"])
-        && has(&rule.api_groups.unwrap_or_default(), &["", "*"])
-        && has(&rule.resources.unwrap_or_default(), &["secrets", "*"]);
+    let secrets = has(&rule.api_groups.unwrap_or_default(), &["", "*"]) && has(&rule.resources.unwrap_or_default(), &["secrets", "*"]);
+    let (one, collection) = (has(&rule.verbs, &ONE), has(&rule.verbs, &COLLECTION));
     let names = rule.resource_names.unwrap_or_default();
-    reads.then_some(if names.is_empty() { Grant::Every } else { Grant::Named(names) })
+    let every = if names.is_empty() { one || collection } else { collection && names.iter().any(String::is_empty) };
+    match (secrets, every, one) {
+        (true, true, _) => Some(Grant::Every),
+        (true, false, true) => Some(Grant::Named(names)),
+        _ => None,
+    }
 }
 
 fn allow(grants: Option<&Vec<Grant>>, secret: &str) -> bool {
@@ -173,7 +186,19 @@ mod tests {
             (rule(&[""], &["secrets"], &["list"], &["db"]), true, false),
             (rule(&[""], &["secrets"], &["get"], &["*"]), false, false),
             (rule(&[""], &["secrets"], &["get"], &["db*"]), false, false),
-            (rule(&[""], &["secrets"], &["create", "update", "patch", "delete"], &[]), false, false),
+            (rule(&[""], &["secrets"], &["create", "update"], &[]), false, false),
+            (rule(&[""], &["secrets"], &["patch"], &[]), true, true),
+            (rule(&[""], &["secrets"], &["delete"], &[]), true, true),
+            (rule(&[""], &["secrets"], &["deletecollection"], &[]), true, true),
+            (rule(&[""], &["secrets"], &["patch"], &["db"]), true, false),
+            (rule(&[""], &["secrets"], &["delete"], &["db"]), true, false),
+            // A collection has no name, and no field selector gives it one.
+            (rule(&[""], &["secrets"], &["deletecollection"], &["db"]), false, false),
+            (rule(&[""], &["secrets"], &["deletecollection"], &[""]), true, true),
+            (rule(&[""], &["secrets"], &["list"], &["db", ""]), true, true),
+            (rule(&[""], &["secrets"], &["watch"], &[""]), true, true),
+            (rule(&[""], &["secrets"], &["*"], &[""]), true, true),
+            (rule(&[""], &["secrets"], &["get", "patch", "delete", "update"], &[""]), false, false),
             (rule(&["apps"], &["secrets"], &["get"], &[]), false, false),
             (rule(&[""], &["secrets/status", "*/status", "configmaps"], &["get"], &[]), false, false),
             (json!({"nonResourceURLs": ["*"], "verbs": ["*"]}), false, false),

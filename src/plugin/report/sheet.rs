@@ -10,8 +10,10 @@ use crate::text::escaped;
 const SEPARATOR: &str = "; ";
 /// With these a spreadsheet begins a formula, also in their full width.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-/// What has a meaning in Markdown.
-const MARKUP: &str = "\\`*_[]<>|~&$";
+/// Beside letters and digits of ASCII, what has no meaning in Markdown within a cell.
+const MEANINGLESS: &str = " -/()";
+/// Hexadecimal digits in a row that can be a commit.
+const COMMIT: usize = 7;
 
 /// A header and rows of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Sheet {
 
     /// A table of GitHub Flavored Markdown.
     pub(super) fn markdown(&self) -> String {
-        let line = |cells: &Vec<String>| format!("| {} |\n", cells.iter().map(|cell| unmarked(cell)).collect::<Vec<_>>().join(" | "));
+        let line = |cells: &Vec<String>| format!("| {} |\n", cells.iter().map(|cell| inert(cell)).collect::<Vec<_>>().join(" | "));
         let rule = format!("|{}\n", "---|".repeat(self.header.len()));
         [line(&self.header), rule].into_iter().chain(self.rows.iter().map(line)).collect()
     }
@@ -67,14 +69,28 @@ fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', ';']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
-fn unmarked(cell: &str) -> String {
-    escaped(cell).chars().fold(String::with_capacity(cell.len()), |mut safe, character| {
-        if MARKUP.contains(character) {
-            safe.push('\\');
-        }
-        safe.push(character);
-        safe
-    })
+/// A cell without markup. Where a backslash makes a character plain, `@user`, `#1` and addresses become links
+/// nevertheless, because they are looked for in the finished text. They are not in code, so that every cell is code in
+/// which one of them is possible.
+fn inert(cell: &str) -> String {
+    let cell = escaped(cell);
+    if is_plain(&cell) {
+        return cell;
+    }
+    let longest = cell.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest.saturating_add(1));
+    // One space at both ends does not belong to the code.
+    let pad = if cell.starts_with([' ', '`']) || cell.ends_with([' ', '`']) { " " } else { "" };
+    // A bar ends the cell also in code. How many backslashes are before it, renderers count differently.
+    let code = cell.replace("\\|", "\\\\u{7c}").replace('|', "\\|");
+    format!("{fence}{pad}{code}{pad}{fence}")
+}
+
+/// Words in which nothing is a link: no address, no commit, and no number of an issue, such as GH-1.
+fn is_plain(cell: &str) -> bool {
+    let issue = || cell.as_bytes().windows(2).any(|pair| matches!(pair, [b'-', b'0'..=b'9']));
+    let commit = || cell.split(|c: char| !c.is_ascii_hexdigit()).any(|digits| digits.len() >= COMMIT);
+    cell.chars().all(|c| c.is_ascii_alphanumeric() || MEANINGLESS.contains(c)) && !issue() && !commit()
 }
 
 #[cfg(test)]
@@ -112,13 +128,27 @@ mod tests {
     fn cells_of_markdown_stay_in_their_cell_and_mean_nothing() {
         for (cell, expected) in [
             ("db-admin", "db-admin"),
-            ("a|b", r"a\|b"),
-            (r"a\|b", r"a\\\|b"),
-            ("a\nb", r"a\\nb"),
-            ("<img src=x>", r"\<img src=x\>"),
-            ("[click](https://example.com)", r"\[click\](https://example.com)"),
-            ("0 8 * * MON", r"0 8 \* \* MON"),
-            ("&lt;", r"\&lt;"),
+            ("rate(30 days)", "rate(30 days)"),
+            ("shop/db", "shop/db"),
+            ("a|b", r"`a\|b`"),
+            (r"a\|b", r"`a\\u{7c}b`"),
+            (r"a\", r"`a\`"),
+            ("a\nb", r"`a\nb`"),
+            ("<img src=x>", "`<img src=x>`"),
+            ("[click](https://example.com)", "`[click](https://example.com)`"),
+            ("0 8 * * MON", "`0 8 * * MON`"),
+            ("&lt;", "`&lt;`"),
+            ("http://example.com", "`http://example.com`"),
+            ("www.example.com", "`www.example.com`"),
+            ("jane@example.com", "`jane@example.com`"),
+            ("@jane", "`@jane`"),
+            ("#123", "`#123`"),
+            ("GH-123", "`GH-123`"),
+            ("8b9797d", "`8b9797d`"),
+            (":bomb:", "`:bomb:`"),
+            ("`@jane`", "`` `@jane` ``"),
+            ("a``` @jane", "````a``` @jane````"),
+            (" @jane ", "`  @jane  `"),
         ] {
             let sheet = Sheet { header: vec!["h".to_owned(), "i".to_owned()], rows: vec![vec![cell.to_owned(), String::new()]] };
             assert_eq!(sheet.markdown(), format!("| h | i |\n|---|---|\n| {expected} |  |\n"), "{cell:?}");

@@ -92,7 +92,7 @@ pub(super) async fn object(session: &Session, name: &str) -> Result<Source, Trou
 /// The RotatedSecrets of files.
 pub(super) fn manifests(paths: &[PathBuf]) -> Result<Vec<Source>, Trouble> {
     let mut sources = Vec::new();
-    for file in files::read(paths, false)? {
+    for file in files::read(paths, false, files::MANIFESTS)? {
         let read = manifest::read(&file.text);
         if let Some(defect) = read.defect {
             let place = defect.place;

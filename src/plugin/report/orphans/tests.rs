@@ -62,10 +62,52 @@ fn the_cluster_is_known_by_kube_system_or_by_the_secrets_of_its_objects() {
     let secrets = [owned("c1", "shop", "db", "u1"), owned("c2", "shop", "theirs", "u6")];
     let objects = [object("shop", "db", "u1")];
     let found = |objects: &[Object], kube_system| ids(&secrets, objects, kube_system).into_iter().collect::<Vec<_>>();
-    assert_eq!(found(&objects, Some("c2")), ["c2"], "the UID comes first");
+    assert_eq!(found(&objects, Some("c2")), ["c1", "c2"], "secrets from before the operator had another ID");
+    assert_eq!(found(&[], Some("c2")), ["c2"]);
     assert_eq!(found(&objects, Some("c9")), ["c1"], "the operator has another ID");
     assert_eq!(found(&objects, None), ["c1"]);
     assert!(found(&[], Some("c9")).is_empty());
+}
+
+fn page(output: &Value) -> Page {
+    let [page]: [Page; 1] = parsed(&output.to_string()).unwrap().try_into().unwrap();
+    page
+}
+
+#[test]
+fn a_list_is_complete_if_the_next_page_follows_each_token() {
+    let of = |region: &str, token: Value| {
+        let arn = arn("a").replace("eu-central-1", region);
+        json!({"SecretList": [{"ARN": arn}], "NextToken": token})
+    };
+    let (first, last) = (of("eu-central-1", json!("t")), of("eu-central-1", Value::Null));
+    let (other, none) = (of("eu-west-1", Value::Null), json!({"SecretList": []}));
+    let none_yet = json!({"SecretList": [], "NextToken": "t"});
+    for (pages, truncated) in [
+        (vec![("f", &last)], vec![]),
+        (vec![("f", &of("eu-central-1", json!("")))], vec![]),
+        (vec![("f", &first)], vec!["f"]),
+        (vec![("f", &first), ("f", &last)], vec![]),
+        (vec![("f", &first), ("g", &last), ("g", &other)], vec![]),
+        (vec![("f", &first), ("f", &first)], vec!["f"]),
+        (vec![("f", &last), ("f", &first)], vec!["f"]),
+        // The next page of one region is not that of another.
+        (vec![("f", &first), ("g", &other)], vec!["f"]),
+        (vec![("f", &first), ("f", &none_yet), ("g", &other)], vec!["f"]),
+        (vec![("f", &first), ("f", &none)], vec![]),
+        (vec![("f", &none_yet), ("f", &last)], vec![]),
+    ] {
+        let read = joined(pages.iter().map(|(path, output)| ((*path).to_owned(), page(output))).collect());
+        assert_eq!(read.truncated.iter().map(String::as_str).collect::<Vec<_>>(), truncated, "{pages:?}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_scheduled_for_deletion_is_not_compared() {
+    for (date, kept) in [(json!("2026-05-31T02:00:00+02:00"), 0), (json!(1_780_185_600.5), 0), (Value::Null, 1)] {
+        let output = json!({"SecretList": [{"ARN": arn("a"), "DeletedDate": date}]});
+        assert_eq!(joined(vec![("f".to_owned(), page(&output))]).secrets.len(), kept, "{output}");
+    }
 }
 
 #[test]
@@ -73,12 +115,13 @@ fn the_output_of_the_aws_cli_is_read_and_nothing_else() {
     let one =
         json!({"SecretList": [{"ARN": arn("a"), "Name": "a", "LastAccessedDate": "2026-05-31T02:00:00+02:00", "OwningService": "x"}]});
     let old = json!([{"ARN": arn("b"), "Tags": [{"Key": "k"}], "LastAccessedDate": 1_780_185_600.5}]);
-    let read = parsed(&format!("{one}\n{old}")).unwrap();
+    let read = joined(vec![("f".to_owned(), page(&one)), ("f".to_owned(), page(&old))]).secrets;
+    assert_eq!(parsed(&format!("{one}\n{old}")).unwrap().len(), 2);
     assert_eq!(read.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(), ["a", ""]);
     let times: Vec<String> = read.iter().map(|secret| time(&secret.last_accessed_date).unwrap().to_string()).collect();
     assert_eq!(times, ["2026-05-31T00:00:00Z"; 2]);
-    assert!(parsed(r#"{"SecretList": []}"#).unwrap().is_empty());
-    for other in ["", "{}", "not JSON", r#"{"SecretList": [{"Name": "a"}]}"#, r#"{"SecretList": []} x"#] {
+    assert!(page(&json!({"SecretList": []})).secret_list.is_empty());
+    for other in ["", "{}", "1", "not JSON", r#"{"SecretList": [{"Name": "a"}]}"#, r#"{"SecretList": []} x"#] {
         assert!(parsed(other).is_none(), "{other}");
     }
 }
