@@ -22,7 +22,7 @@ pub use xtask::{image, reference};
 /// The chart, rendered by helm, and what is generated from it.
 pub mod chart {
     pub use testbed::chart::*;
-    pub use xtask::chart::differing;
+    pub use xtask::chart::{Release, differing, package};
 }
 
 pub use agreement::{Agreed, data, fields, ready_reason};

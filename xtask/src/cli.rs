@@ -33,6 +33,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Package the chart of a release, which names the image by its digest, and write the plain manifests install.yaml
+    Package(PackageArgs),
     /// Print docs/demo.svg, rendered from the output of `cargo demo`
     Recording {
         /// What the demo has printed
@@ -61,6 +63,7 @@ impl Cli {
                 Ok(())
             }
             Task::Chart { check } => write_chart(check),
+            Task::Package(arguments) => write_package(&arguments),
             Task::Recording { output } => {
                 let text = std::fs::read_to_string(&output).with_context(|| format!("cannot read {}", output.display()))?;
                 print!("{}", recording::svg(&text)?);
@@ -99,6 +102,22 @@ struct SbomArgs {
     binary: Option<PathBuf>,
     #[command(flatten)]
     time: Time,
+}
+
+#[derive(Debug, Args)]
+struct PackageArgs {
+    /// The version of chart and operator
+    #[arg(long, value_name = "VERSION")]
+    version: String,
+    /// The image without tag and digest
+    #[arg(long, value_name = "REPOSITORY")]
+    repository: String,
+    /// The digest of the image
+    #[arg(long, value_name = "SHA256:...")]
+    digest: String,
+    /// The directory for the files
+    #[arg(long, value_name = "DIRECTORY")]
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -151,20 +170,36 @@ fn write_chart(check: bool) -> Result<()> {
     Ok(())
 }
 
-/// The chart's manifests, rendered by the pinned helm. `testbed helm` provides it where this machine does not have it yet.
+fn write_package(args: &PackageArgs) -> Result<()> {
+    let release = chart::Release { version: &args.version, repository: &args.repository, digest: &args.digest };
+    // helm runs in the repository.
+    let out = std::path::absolute(&args.out)?;
+    for file in chart::package(&release, &out, helm)? {
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+/// The chart's manifests.
 fn render() -> Result<String> {
+    let mut command = helm();
+    command.args(["template", chart::NAME, chart::DIRECTORY, "--namespace", chart::NAME]).args(chart::DEFAULTS);
+    let output = command.stderr(std::process::Stdio::inherit()).output().context("cargo cannot be started: install Rust from rustup.rs")?;
+    ensure!(output.status.success(), "helm could not render the chart");
+    String::from_utf8(output.stdout).context("helm printed no UTF-8")
+}
+
+/// The pinned helm. `testbed helm` provides it where this machine does not have it yet.
+fn helm() -> Command {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(repository).args(["run", "--quiet", "--locked", "--bin", "testbed", "--", "helm"]);
-    command.args(["template", chart::NAME, chart::DIRECTORY, "--namespace", chart::NAME]).args(chart::DEFAULTS);
     for (name, _) in std::env::vars_os() {
         // No setting of this machine changes the result.
         if ["HELM_", "KUBE"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
-    let output = command.stderr(std::process::Stdio::inherit()).output().context("cargo cannot be started: install Rust from rustup.rs")?;
-    ensure!(output.status.success(), "helm could not render the chart");
-    String::from_utf8(output.stdout).context("helm printed no UTF-8")
+    command
 }

@@ -12,6 +12,29 @@ fn what_is_made_from_the_chart_and_the_definition_is_up_to_date() -> Result<()> 
 }
 
 #[test]
+fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests() -> Result<()> {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let release = chart::Release { version: env!("CARGO_PKG_VERSION"), repository: "registry.example.com/org/operator", digest: &digest };
+    let out = tempfile::tempdir()?;
+    let image = format!("registry.example.com/org/operator@{digest}");
+    let [packaged, install] = chart::package(&release, out.path(), || chart::helm().unwrap())?;
+    let rendered = chart::render(&packaged, &[])?;
+    ensure!(rendered.contains(&format!("image: \"{image}\"")), "{rendered}");
+    // Users can replace it.
+    let other = chart::render(&packaged, &["--set", "image.digest=,image.tag=v1,global.imageRegistry=other.example.com"])?;
+    ensure!(other.contains("image: \"registry.example.com/org/operator:v1\""), "{other}");
+
+    let (plain, present) = (std::fs::read_to_string(install)?, include_str!("../../../deploy/install.yaml"));
+    let body = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let (plain, present) = (body(&plain), body(present));
+    let changed: Vec<_> =
+        plain.iter().zip(&present).filter(|(released, here)| released != here).map(|(released, _)| released.trim()).collect();
+    ensure!(plain.len() == present.len() && changed == [format!("image: \"{image}\"")], "only the image differs: {changed:?}");
+    ensure!(chart::package(&chart::Release { digest: "sha256:0a", ..release }, out.path(), || chart::helm().unwrap()).is_err());
+    Ok(())
+}
+
+#[test]
 fn the_chart_has_the_version_of_the_operator() -> Result<()> {
     let chart: Value = serde_saphyr::from_str(&std::fs::read_to_string(chart::dir().join("Chart.yaml"))?)?;
     for key in ["version", "appVersion"] {
