@@ -267,10 +267,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
     let settings = Settings { concurrency, metrics_per_object, unavailable };
     let watching = tokio::spawn(controller::run(ctx, &scope, &settings, leadership, readiness, until(stopped)));
-    Tasks { watching, electing, stop, ended }.run(&mut signals).await?;
+    let ended = Tasks { watching, electing, stop, ended }.run(&mut signals).await;
+    lines.close().await;
+    ended?;
     // A slow scrape must not delay the shutdown.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
-    lines.flush().await;
     tracing::info!("stopped");
     Ok(())
 }

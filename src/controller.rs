@@ -249,7 +249,8 @@ async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit
     let ctx = &shared.ctx;
     let _in_progress = ctx.metrics.reconcile_begins();
     let started = Instant::now();
-    let span = tracing::info_span!("reconcile", object = format!("{}/{}", key.namespace, key.name));
+    // At this level, so that also the lines of a quiet log name the object.
+    let span = tracing::error_span!("reconcile", object = format!("{}/{}", key.namespace, key.name));
     let hangs = async {
         tokio::time::sleep(HANGS).await;
         permit.lend();

@@ -274,14 +274,14 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             for _ in 0..60 {
                 tracing::warn!(target: "rotated_secrets", reason = %"Throttled", message = "AWS throttles", "a step failed");
-                tracing::warn!(target: "rotated_secrets", "the deletion waits");
+                tracing::warn!(target: "rotated_secrets", reason = "Throttled", "an Event could not be published");
                 tracing::info!(target: "rotated_secrets", reason = "Succeeded", "ready");
             }
             log.summarize();
         });
         let text = written.text();
-        let counts =
-            ["a step failed", "the deletion waits", "ready"].map(|text_of| text.matches(&format!("\"message\":\"{text_of}\"")).count());
+        let counts = ["a step failed", "an Event could not be published", "ready"]
+            .map(|text_of| text.matches(&format!("\"message\":\"{text_of}\"")).count());
         assert_eq!(counts, [50, 60, 60]);
         assert!(
             text.contains(r#""lines":10"#) && text.contains(r#""of_reason":"Throttled""#) && text.contains(r#""text":"a step failed""#)

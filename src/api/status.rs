@@ -234,8 +234,8 @@ pub struct HistoryEntry {
     /// rotated after the date that it had reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Time>,
-    /// Number of attempts in a row that had failed before the version was made or abandoned (status.failures.count before
-    /// it, of the step that failed most often). Unset if none had.
+    /// Number of attempts in a row that had failed before the version was recorded (status.failures.count before it, of
+    /// the step that failed most often). Unset if none had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
 }

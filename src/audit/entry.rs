@@ -150,7 +150,7 @@ impl Entry {
 
     /// Whether a person caused it: by a request, by a change of the spec, or by the deletion of the object.
     fn is_asked_for(&self) -> bool {
-        let ends = matches!(self.action, Action::DeletionScheduled | Action::Kept | Action::Retained | Action::Restored);
+        let ends = matches!(self.action, Action::DeletionScheduled | Action::Kept | Action::Retained);
         ends || self.request.is_some() || self.cause == Some(Cause::SpecChanged.as_str())
     }
 

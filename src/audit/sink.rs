@@ -29,6 +29,9 @@ const MOST_WAITING: usize = 4096;
 /// How long a status waits for the lines before it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the end of the process waits for them.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// The audit stream. Clones write to the same destination.
 #[derive(Clone)]
 pub struct Audit {
@@ -82,9 +85,11 @@ impl Audit {
         }
         let (sent, full) = (Arc::clone(&queue.sent), AtomicBool::new(false));
         let sink = move |line: &str| {
+            // Counted first, so that a flush of another task does not miss it.
+            sent.fetch_add(1, Ordering::Relaxed);
             let fits = lines.try_send(line.to_owned()).is_ok();
-            if fits {
-                sent.fetch_add(1, Ordering::Relaxed);
+            if !fits {
+                sent.fetch_sub(1, Ordering::Relaxed);
             }
             if !fits && !full.load(Ordering::Relaxed) {
                 tracing::error!("nothing reads the audit stream on standard output; its lines are lost until something does");
@@ -113,8 +118,20 @@ impl Audit {
             return;
         }
         let mut written = queue.written.clone();
-        if tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= sent)).await.is_err() {
+        let waited = tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= sent)).await.is_err();
+        if waited && *queue.written.borrow() < sent {
             queue.stuck.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The same before the process ends: waits longer, and logs how many lines are lost.
+    pub async fn close(&self) {
+        let Some(queue) = &self.queue else { return };
+        let sent = queue.sent.load(Ordering::Relaxed);
+        let mut written = queue.written.clone();
+        if tokio::time::timeout(FAREWELL, written.wait_for(|written| *written >= sent)).await.is_err() {
+            let lines = sent.saturating_sub(*queue.written.borrow());
+            tracing::error!(lines, "nothing reads the audit stream on standard output; its last lines are lost");
         }
     }
 }

@@ -113,7 +113,7 @@ impl Fault {
             _ => return self.into_failure(),
         };
         let message = format!("{} for the role {role}: {advice}", self.summary());
-        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message, request_id: None }
+        Failure { class: Class::Denied, reason: Reason::IdentityRefused, message, request_id: self.request_id }
     }
 }
 

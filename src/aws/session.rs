@@ -212,7 +212,7 @@ impl Session {
             }
             // Rejected credentials are used only if STS did not refuse new ones: the rejection may concern one secret.
             Err(failure) if left > MIN_REMAINING && !(rejected && failure.is_terminal()) => {
-                tracing::warn!(reason = %failure.reason, "a session could not be renewed; the present one is used until shortly before it expires");
+                tracing::warn!(reason = %failure.reason, request_id = failure.request_id.as_deref(), "a session could not be renewed; the present one is used until shortly before it expires");
                 Ok(())
             }
             Err(failure) => Err(failure),

@@ -31,13 +31,23 @@ struct Left {
 }
 
 impl Gone {
-    /// Reports one after the other, until this value is dropped.
+    /// Reports one after the other, until this value is dropped. Events are slower than the rest, so they wait apart.
     pub(super) fn new(ctx: &Arc<Context>) -> Self {
         let (left, mut waiting) = mpsc::channel::<Left>(MOST_WAITING);
-        let reporter = Arc::clone(ctx);
+        let (told, mut events) = mpsc::channel::<Left>(MOST_WAITING);
+        let (reporter, publisher) = (Arc::clone(ctx), ctx.events.clone());
         tokio::spawn(async move {
             while let Some(left) = waiting.recv().await {
-                publish(&reporter, left).await;
+                // An object that no longer matches the selector of this operator is gone for its watch, and still there.
+                if object::is_gone(&reporter.client, &left.object.metadata).await {
+                    tell(&reporter, &left);
+                    publish_later(&told, left);
+                }
+            }
+        });
+        tokio::spawn(async move {
+            while let Some(left) = events.recv().await {
+                publisher.publish_lasting(&left.object, &left.note).await;
             }
         });
         Self { ctx: Arc::clone(ctx), left }
@@ -51,20 +61,15 @@ impl Gone {
         let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone());
         let left = Left { object: object.metadata.clone().into_response_partial(), arn, note };
         if let Err(full) = self.left.try_send(left) {
-            let left = full.into_inner();
-            tracing::warn!(object = name(&left.object), "too many Events wait; this one is not published");
-            tell(&self.ctx, &left);
+            tell(&self.ctx, &full.into_inner());
         }
     }
 }
 
-/// An object that no longer matches the selector of this operator is gone for its watch, and still there.
-async fn publish(ctx: &Context, left: Left) {
-    if !object::is_gone(&ctx.client, &left.object.metadata).await {
-        return;
+fn publish_later(events: &mpsc::Sender<Left>, left: Left) {
+    if let Err(full) = events.try_send(left) {
+        tracing::warn!(object = name(&full.into_inner().object), "too many Events wait; this one is not published");
     }
-    tell(ctx, &left);
-    ctx.events.publish_lasting(&left.object, &left.note).await;
 }
 
 fn tell(ctx: &Context, left: &Left) {

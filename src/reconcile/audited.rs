@@ -2,11 +2,11 @@
 //! crash in between repeats a line and drops none. A change that no status records is written as soon as it is made.
 
 use super::reconciler::Reconciler;
-use crate::api::RotatedSecretStatus;
 use crate::api::condition::Reason;
+use crate::api::{Cause, RotatedSecretStatus};
 use crate::audit::{Action, Entry, changes};
 use crate::compare::{MirrorState, Observation};
-use crate::desired::Desired;
+use crate::desired::{Desired, Rotation};
 use crate::kubernetes::object;
 use crate::status::{EventNote, unrecorded};
 use crate::step::{Step, StepKind};
@@ -36,10 +36,7 @@ impl Reconciler<'_> {
     }
 
     /// A step was carried out that no status records.
-    pub(super) fn audit_step(&self, want: &Desired, seen: &Observation, step: &Step) {
-        if matches!(step, Step::Put { .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }) {
-            self.audit(&self.passed_over(want, seen));
-        }
+    pub(super) fn audit_step(&self, seen: &Observation, step: &Step) {
         let entry = match step {
             Step::Restore => Entry::of(Action::Restored),
             step if self.corrects(step) => Entry { step: Some(step.kind()), ..Entry::of(Action::Repaired) },
@@ -48,26 +45,30 @@ impl Reconciler<'_> {
         self.audit(&[Entry { arn: seen.secret.as_ref().map(|secret| secret.arn.clone()), ..entry }]);
     }
 
-    /// Another version follows one that was current, and perhaps in the Secret, since the last status. The next status has only
-    /// the last one.
-    fn passed_over(&self, want: &Desired, seen: &Observation) -> Vec<Entry> {
+    /// A step that makes another version current follows. The next status has only that one, and not the one that is current
+    /// and perhaps in the Secret since the last status.
+    pub(super) fn audit_passed_over(&self, want: &Desired, seen: &Observation, step: &Step) {
+        if matches!(step, Step::Put { .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }) {
+            self.audit(&self.passed_over(want, seen, matches!(step, Step::RestoreCurrent { .. })));
+        }
+    }
+
+    fn passed_over(&self, want: &Desired, seen: &Observation, restores: bool) -> Vec<Entry> {
         let before = self.object.status.clone().unwrap_or_default();
         let arn = seen.secret.as_ref().map(|secret| secret.arn.clone());
         let newest = seen.status.newest().map(ToString::to_string);
         let mut entries = Vec::new();
         if let Some((version, cause)) = unrecorded(&before, want, seen, (self.ctx.clock)()) {
-            let (version, arn) = (Some(version.to_string()), arn.clone());
-            entries.push(Entry {
-                version,
-                previous_version: newest,
-                cause: Some(cause.as_str()),
-                arn,
-                ..Entry::of(Action::of_version(cause))
-            });
+            // An ID of this form may follow from a request or a spec that was replaced since.
+            let unclear = cause == Cause::External && version.is_derived() && !matches!(want.rotation, Rotation::Lambda(_));
+            let action = if unclear { Action::Rotated } else { Action::of_version(cause) };
+            let (version, cause) = (Some(version.to_string()), (!unclear).then_some(cause.as_str()));
+            entries.push(Entry { version, previous_version: newest, cause, arn: arn.clone(), ..Entry::of(action) });
         }
         let reported = before.mirror.and_then(|mirror| mirror.version_id);
         if let MirrorState::Ours { version: Some(held), .. } = &seen.mirror
             && reported.as_deref() != Some(held.as_str())
+            && !restores
         {
             entries.push(Entry { version: Some(held.to_string()), previous_version: reported, arn, ..Entry::of(Action::Mirrored) });
         }

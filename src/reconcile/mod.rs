@@ -141,7 +141,9 @@ impl Reconciler<'_> {
     /// One step, and its entry in the journal.
     async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<(), Stopped> {
         let version = step.version().map_or("", crate::version_id::VersionId::as_str);
-        let span = tracing::info_span!("step", step = step.kind(), version);
+        // Before the step, which may be carried out without an answer.
+        self.audit_passed_over(want, seen, step);
+        let span = tracing::error_span!("step", step = step.kind(), version);
         let acted = async {
             tracing::info!("step");
             self.act(want, seen, step).await
@@ -157,7 +159,7 @@ impl Reconciler<'_> {
         };
         let done = matches!(effect, Effect::Applied { .. } | Effect::Exists { .. });
         if done {
-            self.audit_step(want, seen, step);
+            self.audit_step(seen, step);
         }
         if matches!(step, Step::PutPolicy | Step::DeletePolicy) {
             // What was read is older than this write, also if AWS gives both the same date.

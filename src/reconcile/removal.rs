@@ -146,7 +146,7 @@ impl Reconciler<'_> {
     }
 
     async fn carry_out_removal(&mut self, removal: &Removal, remains: &Remains, step: &Step) -> Result<(), Failed> {
-        let span = tracing::info_span!("step", step = step.kind());
+        let span = tracing::error_span!("step", step = step.kind());
         let acted = async {
             tracing::info!("step");
             self.act_for_removal(removal, remains, step).await
@@ -214,6 +214,7 @@ impl Reconciler<'_> {
     async fn release(&mut self, removal: &Removal, remains: &Remains, kept: Option<String>) -> Result<(), Failed> {
         let note = kept.as_ref().map(|why| kept_note(removal, remains, why));
         self.audit_remains(removal, remains, note.as_ref());
+        self.ctx.audit.flush().await;
         match (&note, &removal.aws) {
             (Some(note), _) => tracing::warn!(note = note.note, "the object is released, and an AWS secret remains"),
             (None, Some(aws)) if matches!(remains.secret, Some(SecretLeft::Absent)) && deletes(removal) && aws.recorded.is_some() => {

@@ -73,6 +73,7 @@ impl Reconciler<'_> {
             tracing::info!("the previous credential is retired");
             // Before the label goes: until then the step is repeated.
             self.audit_retired(at.id, version);
+            self.ctx.audit.flush().await;
         }
         self.move_label(at, RETIRING_LABEL, Some(version), None).await
     }

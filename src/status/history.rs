@@ -136,7 +136,9 @@ fn cause(
         return cause;
     }
     // What asked for it may be gone. Staged versions without a cause count as requested.
-    let staged = before.staged.as_ref().is_some_and(|staged| staged.version_id == current.version.as_str());
+    let abandoned = |id: &str| before.history.iter().any(|entry| entry.version_id == id && entry.outcome == Outcome::Abandoned);
+    let staged = before.staged.as_ref().map(|staged| staged.version_id.as_str()).filter(|id| !abandoned(id));
+    let staged = staged == Some(current.version.as_str());
     match &want.rotation {
         Rotation::Lambda(_) => by_function(before, secret, current),
         _ if staged && current.version.is_derived() => Cause::Requested,

@@ -60,7 +60,8 @@ impl Log {
     /// An invalid filter changes nothing.
     pub(super) fn apply(&self, wish: &str) {
         let filter = if wish.is_empty() { &self.declared } else { wish };
-        match parse(filter).map(|parsed| self.filter.reload(parsed)) {
+        let parsed = parse(filter).inspect(|_| tracing::info!(filter, "the log filter changes"));
+        match parsed.map(|parsed| self.filter.reload(parsed)) {
             Ok(Ok(())) => tracing::info!(filter, "the log filter was changed"),
             Ok(Err(_)) => tracing::error!("the log filter could not be changed"),
             Err(error) => tracing::warn!(filter = wish, %error, "the log filter in the file is not used"),

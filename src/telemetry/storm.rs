@@ -15,11 +15,13 @@ use super::caps::is_ours;
 const MOST: u64 = 50;
 /// How many kinds are counted. Texts and reasons are those of the program, so there are fewer.
 const MOST_KINDS: usize = 1000;
+/// The lines that are counted: what they say is in the status of the object too.
+const TEXTS: [&str; 5] = ["a step failed", "the reconcile failed", "not ready", "the deletion waits", "the value is not used"];
 
 /// Text and reason of a line.
 type Kind = (String, String);
 
-/// Counts the warnings of this program that have a reason.
+/// Counts the warnings about objects that fail.
 #[derive(Clone, Default)]
 pub(super) struct Storm(Arc<Mutex<HashMap<Kind, u64>>>);
 
@@ -68,7 +70,8 @@ impl<S: Subscriber> Filter<S> for Storm {
         }
         let mut found = Found::default();
         event.record(&mut found);
-        found.reason.is_none_or(|reason| self.admits((found.text, reason)))
+        let reason = found.reason.filter(|_| TEXTS.contains(&found.text.as_str()));
+        reason.is_none_or(|reason| self.admits((found.text, reason)))
     }
 }
 

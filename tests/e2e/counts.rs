@@ -75,7 +75,9 @@ async fn quiet_intervals_and_a_restart_write_nothing_and_a_rotation_writes_three
     let all = writes(&asked);
     let (reports, changes): (Vec<&AuditEvent>, Vec<&AuditEvent>) = all.iter().partition(|event| event.resource == "events");
     ensure!(counters.writes() == 1 && counters.count("PutSecretValue", "ok") == 1, "one AWS write: {:?}", counters.all());
-    ensure!(counters.total("GetSecretValue") == 2, "two values are read, the predecessor's and the new one: {:?}", counters.all());
+    // A reconcile that begins before the cache has the new status reads the new one again.
+    let read = counters.total("GetSecretValue");
+    ensure!((2..=3).contains(&read), "two values are read, the predecessor's and the new one: {:?}", counters.all());
     let of = |resource: &str, sub: &str| changes.iter().filter(|event| event.resource == resource && event.subresource == sub).count();
     ensure!(of("secrets", "") == 1 && of("rotatedsecrets", "status") == 1 && changes.len() == 2, "two state writes: {:?}", said(&changes));
     ensure!(reports.len() <= 1, "at most one Event: {:?}", said(&reports));

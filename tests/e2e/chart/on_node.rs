@@ -208,7 +208,7 @@ impl<'a> Scene<'a> {
     /// As docs/observability.md says.
     async fn change_the_log(&self) -> Result<()> {
         let pods: Api<Pod> = Api::namespaced(self.stage.plane().admin(), chart::NAME);
-        let filter = json!({"metadata": {"annotations": {"rotated-secrets.io/log": "rotated_secrets=debug"}}});
+        let filter = json!({"metadata": {"annotations": {"rotated-secrets.io/log": "info,rotated_secrets=debug"}}});
         for pod in self.operators(CURRENT).await? {
             pods.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&filter)).await?;
             until("the pod has another log filter", async || {
