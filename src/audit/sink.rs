@@ -27,10 +27,9 @@ type Sink = dyn Fn(&str) + Send + Sync;
 /// How many lines may wait for a reader.
 const MOST_WAITING: usize = 4096;
 /// How long a status waits for the lines before it.
-const PATIENCE: Duration = Duration::from_secs(1);
-
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for them.
-const FAREWELL: Duration = Duration::from_secs(3);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The audit stream. Clones write to the same destination.
 #[derive(Clone)]
@@ -118,8 +117,8 @@ impl Audit {
             return;
         }
         let mut written = queue.written.clone();
-        let waited = tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= sent)).await.is_err();
-        if waited && *queue.written.borrow() < sent {
+        let timed_out = tokio::time::timeout(FLUSH_TIMEOUT, written.wait_for(|written| *written >= sent)).await.is_err();
+        if timed_out && *queue.written.borrow() < sent {
             queue.stuck.store(true, Ordering::Relaxed);
         }
     }
@@ -129,7 +128,7 @@ impl Audit {
         let Some(queue) = &self.queue else { return };
         let sent = queue.sent.load(Ordering::Relaxed);
         let mut written = queue.written.clone();
-        if tokio::time::timeout(FAREWELL, written.wait_for(|written| *written >= sent)).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, written.wait_for(|written| *written >= sent)).await.is_err() {
             let lines = sent.saturating_sub(*queue.written.borrow());
             tracing::error!(lines, "nothing reads the audit stream on standard output; its last lines are lost");
         }
