@@ -47,7 +47,7 @@ fn a_scheduled_rotation_has_its_due_time_and_every_version_the_attempts_that_fai
         ("requested", asking, ids().request("now"), due, failed, (Cause::Requested, None, failed)),
         ("rolled back", undoing, ids().rollback("undo"), due, failed, (Cause::RolledBack, None, failed)),
         ("spec changed", want(), redeclared, due, failed, (Cause::SpecChanged, None, failed)),
-        ("external", want(), id("another writer's"), due, failed, (Cause::External, None, failed)),
+        ("external", want(), id("of-another-writer"), due, failed, (Cause::External, None, failed)),
     ];
     for (case, want, version, next, failed, expected) in table {
         assert_eq!(recorded(&announced(next, failed), &want, &version, DUE + 10), expected, "{case}");
