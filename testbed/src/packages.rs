@@ -12,6 +12,9 @@ use crate::controlplane::binaries::cache_dir;
 /// Written last, so that an interrupted provision is not mistaken for a complete one.
 const DONE: &str = "provisioned";
 
+/// The user and the group that own nothing.
+pub(crate) const NOBODY: u32 = 65_534;
+
 /// Programs of one version in one directory.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -30,17 +33,12 @@ impl Programs {
 
     /// Those in a directory below a root where packages were unpacked, with the libraries that were unpacked with them.
     pub(crate) fn unpacked(root: &Path, bin: PathBuf) -> Self {
-        // usr/lib/<architecture>, where the packages of libraries put them.
-        let has_libraries = |dir: &PathBuf| entries(dir).iter().any(|file| file.to_string_lossy().contains(".so"));
-        Self { bin, libraries: entries(&root.join("usr/lib")).into_iter().find(has_libraries), loader: None }
+        Self { bin, libraries: libraries(root), loader: None }
     }
 
     /// The same for packages of a newer release.
     pub(crate) fn of_a_newer_release(root: &Path, bin: PathBuf) -> Self {
-        let unpacked = Self::unpacked(root, bin);
-        let is_loader = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"));
-        let loader = unpacked.libraries.as_ref().and_then(|libraries| entries(libraries).into_iter().find(is_loader));
-        Self { loader, ..unpacked }
+        Self { loader: loader(root), ..Self::unpacked(root, bin) }
     }
 
     /// A command that runs one of them.
@@ -58,10 +56,36 @@ impl Programs {
         command
     }
 
+    /// The same as the user and the group that own nothing: not every program runs as root. It may read what root may,
+    /// since the cache can be in a directory of root. access(2) ignores that without `no_setuid_fixup`.
+    pub(crate) fn command_as_nobody(&self, name: &str) -> Command {
+        let command = self.command(name);
+        let mut lowered = Command::new("setpriv");
+        lowered.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]);
+        lowered.args(["--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup", "--"]);
+        lowered.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            lowered.env(name, value.unwrap_or_default());
+        }
+        lowered
+    }
+
     /// Where they are.
     pub fn directory(&self) -> &Path {
         &self.bin
     }
+}
+
+/// usr/lib/<architecture>, where the packages of libraries put them.
+fn libraries(root: &Path) -> Option<PathBuf> {
+    let has_libraries = |dir: &PathBuf| entries(dir).iter().any(|file| file.to_string_lossy().contains(".so"));
+    entries(&root.join("usr/lib")).into_iter().find(has_libraries)
+}
+
+/// What starts programs with the C library that was unpacked below this root.
+pub(crate) fn loader(root: &Path) -> Option<PathBuf> {
+    let is_loader = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"));
+    entries(&libraries(root)?).into_iter().find(is_loader)
 }
 
 /// What is unpacked, and where to.

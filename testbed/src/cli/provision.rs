@@ -26,6 +26,12 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
     if let Err(error) = postgres() {
         eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
     }
+    if postgres::find_release(postgres::Release::Newest)?.is_none() {
+        let _lock = lock()?;
+        if let Err(error) = postgres::provision_release(postgres::Release::Newest) {
+            eprintln!("no newer PostgreSQL here: {error:#}; the tests use that of this machine alone");
+        }
+    }
     if postgres::pooler::find()?.is_none() {
         let _lock = lock()?;
         if let Err(error) = postgres::pooler::provision() {

@@ -1,13 +1,13 @@
 //! `verify`: all tests, on a machine that may have nothing yet.
 
-use std::path::Path;
+use std::ffi::OsStr;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{env, fs, iter};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::NamedTempFile;
-use testbed::node;
+use testbed::{node, postgres};
 
 use super::provision::provision;
 
@@ -23,13 +23,28 @@ pub(crate) fn verify(arguments: &[String]) -> Result<ExitCode> {
         build_for_image()?;
     }
     let times = NamedTempFile::new()?;
-    let code = cargo_test(&["--workspace", "--no-fail-fast"], arguments, times.path())?;
+    let code = cargo_test(&["--workspace", "--no-fail-fast"], arguments, &[(TIMES, times.path().as_os_str())])?;
     print!("{}", slowest(&fs::read_to_string(times.path())?));
     if code != ExitCode::SUCCESS || !arguments.is_empty() {
         return Ok(code);
     }
+    if postgres::find_release(postgres::Release::Newest)?.is_some() {
+        let code = on_newest_postgres()?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
     // The crash plans once more, against an operator that lacks a mechanism: they must notice.
-    cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], times.path())
+    cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], &[])
+}
+
+/// What differs between versions of PostgreSQL: statements, privileges and answers.
+fn on_newest_postgres() -> Result<ExitCode> {
+    let tests =
+        ["strategies::alternating", "strategies::single_user", "strategies::troubles", "behaviour::postgres", "crash::apply_to_postgres"];
+    println!("\nPostgreSQL of Debian's unstable suite:");
+    let release = (postgres::VARIABLE, OsStr::new("newest"));
+    cargo_test(&[&["--workspace", "--test", "it", "--"], &tests[..]].concat(), &[], &[release])
 }
 
 /// The ten tests that took longest, from lines of milliseconds and a name, as the member `testkit` writes them.
@@ -59,13 +74,13 @@ fn build_for_image() -> Result<()> {
 }
 
 /// Streams its output and ends as it ends.
-fn cargo_test(what: &[&str], arguments: &[String], times: &Path) -> Result<ExitCode> {
+fn cargo_test(what: &[&str], arguments: &[String], variables: &[(&str, &OsStr)]) -> Result<ExitCode> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["test", "--locked"])
         .args(what)
         .args(arguments)
-        .env(TIMES, times)
+        .envs(variables.iter().copied())
         .status()
         .context("cargo cannot be started: install Rust from rustup.rs")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

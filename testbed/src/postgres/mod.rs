@@ -5,7 +5,7 @@ pub mod pooler;
 mod programs;
 mod server;
 
-pub use programs::{MISSING, find, provision, version};
+pub use programs::{MISSING, Release, VARIABLE, find, find_release, provision, provision_release, version};
 pub use server::Postgres;
 
 pub use crate::sandbox::authority::Certificate;

@@ -3,21 +3,18 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::Postgres;
-use crate::packages::{self, Archive, Packages, Programs, entries, known, run};
+use crate::packages::{self, Archive, NOBODY, Packages, Programs, known, run};
 use crate::process::{ProcessGroup, on_free_ports};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const NAME: &str = "pgbouncer";
 const MISSING: &str = "PgBouncer is not provisioned; type: cargo provision";
-/// PgBouncer does not run as root.
-const NOBODY: u32 = 65_534;
 
 /// A pooler on a loopback port, without TLS. Ends with this value.
 #[derive(Debug)]
@@ -61,19 +58,8 @@ impl Pooler {
                 chown(path, Some(NOBODY), Some(NOBODY))?;
             }
         }
-        let mut command = programs.command("pgbouncer");
-        if as_nobody {
-            // Another user may not be allowed to read the cache.
-            let program = dir.join("program");
-            fs::create_dir(&program)?;
-            let libraries = command.get_envs().filter_map(|(_, value)| value).flat_map(|path| entries(Path::new(path)));
-            for file in libraries.filter(|file| file.is_file()).chain([command.get_program().into()]) {
-                fs::copy(&file, program.join(file.file_name().context("a file")?))?;
-            }
-            command = Command::new("setpriv");
-            command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]).args(["--clear-groups", "--", "env"]);
-            command.arg(format!("LD_LIBRARY_PATH={}", program.display())).arg(program.join(NAME));
-        }
+        // PgBouncer does not run as root.
+        let mut command = if as_nobody { programs.command_as_nobody(NAME) } else { programs.command(NAME) };
         command.arg(&ini).current_dir("/");
         group.start(NAME, &command)?;
         let pooler = Self { group, port };

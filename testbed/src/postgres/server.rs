@@ -12,15 +12,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::programs::{MISSING, find};
-use crate::packages::{Programs, run};
+use crate::packages::{NOBODY, Programs, run};
 use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The user and the group that own nothing: PostgreSQL does not run as root.
-const NOBODY: u32 = 65_534;
 
 const NAME: &str = "postgres";
 
@@ -66,16 +63,7 @@ impl Postgres {
 
     /// A program of PostgreSQL, as the user that owns the data.
     fn program(&self, name: &str) -> Command {
-        let command = self.programs.command(name);
-        if !self.as_nobody {
-            return command;
-        }
-        let mut lowered = Command::new("setpriv");
-        lowered.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]).args(["--clear-groups", "--"]).arg(command.get_program());
-        for (name, value) in command.get_envs() {
-            lowered.env(name, value.unwrap_or_default());
-        }
-        lowered
+        if self.as_nobody { self.programs.command_as_nobody(name) } else { self.programs.command(name) }
     }
 
     fn data(&self) -> PathBuf {
@@ -161,6 +149,20 @@ impl Postgres {
     /// Runs SQL as the superuser and gives the rows, fields separated by `|`. Blocks.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String> {
         self.psql(database, sql, "")
+    }
+
+    /// Its major version. Blocks.
+    pub fn major(&self) -> Result<u32> {
+        let number: u32 = self.sql("postgres", "SHOW server_version_num")?.parse()?;
+        Ok(number / 10_000)
+    }
+
+    /// Lets `admin`, which may create roles, change `role` too (a name as SQL has it). Until PostgreSQL 15, `CREATEROLE` is enough. Blocks.
+    pub fn let_administer(&self, admin: &str, role: &str) -> Result<()> {
+        if self.major()? >= 16 {
+            self.sql("postgres", &format!("GRANT {role} TO {admin} WITH ADMIN OPTION"))?;
+        }
+        Ok(())
     }
 
     /// Gives a role this password, and logs no statement. Blocks.

@@ -268,6 +268,7 @@ async fn the_clone_of_a_rotation_function_of_aws_is_taken_over_while_it_is_in_us
     // As AWS's multi-user template leaves it.
     pair.scene.postgres.sql("postgres", "CREATE ROLE multi_clone LOGIN; GRANT multi TO multi_clone")?;
     pair.scene.postgres.set_password("multi_clone", "by-the-template-8uW1")?;
+    pair.scene.postgres.let_administer("multi_admin", "multi_clone")?;
     let value = json!({
         "engine": "postgres", "host": "db.example.com", "port": 5432, "username": "multi_clone", "password": "by-the-template-8uW1",
         "masterarn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:main-AbCdEf",

@@ -189,6 +189,11 @@ async fn a_clone_that_a_rotation_function_made_is_taken_over_if_it_has_nothing_o
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, refused(Refused::TwinNotUsable));
     assert_eq!(pair.accepted()?, [vec![OLD], vec![THIRD]], "nothing is changed");
     pair.sql("REASSIGN OWNED BY taken_clone TO taken")?;
+    if pair.postgres.major()? >= 16 {
+        assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, refused(Refused::AdminNotPermitted));
+        assert_eq!(pair.accepted()?, [vec![OLD], vec![THIRD]], "nothing is changed");
+    }
+    pair.postgres.let_administer("taken_admin", "taken_clone")?;
     assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, Ok(Applied::Now));
     assert_eq!(strategy.verify(&pair.twin(NEW)).await, Ok(()));
     assert_eq!(pair.comment("taken_clone")?, "of the shop [rotated-secrets version version-1 of 1000]");
@@ -244,6 +249,7 @@ async fn names_and_passwords_that_would_end_a_statement_are_only_text() -> Resul
     let (base, twin) = ("odd\"; DROP ROLE odd_names; --'", "odd\"; DROP ROLE odd_names; --'_clone");
     pair.sql("CREATE ROLE \"odd\"\"; DROP ROLE odd_names; --'\" LOGIN")?;
     pair.postgres.set_password("\"odd\"\"; DROP ROLE odd_names; --'\"", OLD)?;
+    pair.postgres.let_administer("odd_names_admin", "\"odd\"\"; DROP ROLE odd_names; --'\"")?;
     let strategy = AlternatingUsers { server: &pair.server, admin: &pair.admin, bound: true, base, twin };
     let pending = credential(twin, "'; DROP ROLE odd_names; --");
     assert_eq!(strategy.apply(&pending, &credential(base, OLD), &version(1)).await, Ok(Applied::Now));
