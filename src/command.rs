@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
+use crate::api::{ADOPT_BY, ALLOWED_HOSTS, EXTERNAL_ID, INITIAL_VALUE_FOR, REFRESH, ROLE_ARN, ROTATE, SERVICE_ACCOUNT_ROLE_ARN};
 use crate::text;
 
 mod access;
@@ -119,6 +119,11 @@ pub enum Command<'a> {
     },
     /// Who wrote which fields of a Secret.
     ShowFieldManagers(ObjectRef<'a>),
+    /// The annotation with which a Secret lets an object read its first value.
+    AnnotateForInitialValue {
+        secret: ObjectRef<'a>,
+        by: &'a str,
+    },
     /// The annotation with which a Secret agrees to its adoption by the object of this name.
     AnnotateForAdoption {
         secret: ObjectRef<'a>,
@@ -254,6 +259,9 @@ impl Command<'_> {
             Self::DeleteOrphaning { kind, object } => kubectl("delete", kind, object, &["--cascade=orphan"]),
             // The whole Secret would show its values.
             Self::ShowFieldManagers(secret) => kubectl("get", "secret", secret, &["-o", "jsonpath={.metadata.managedFields[*].manager}"]),
+            Self::AnnotateForInitialValue { secret, by } => {
+                kubectl("annotate", "secret", secret, &[&format!("{INITIAL_VALUE_FOR}={by}"), "--overwrite"])
+            }
             Self::AnnotateForAdoption { secret, by } => {
                 kubectl("annotate", "secret", secret, &[&format!("{ADOPT_BY}={by}"), "--overwrite"])
             }
@@ -339,7 +347,7 @@ impl<'a> Command<'a> {
             | Self::RotateByPlugin(object)
             | Self::RefreshByPlugin(object) => of_object(object),
             Self::DeleteOrphaning { kind, object } => with(of_object(object), [kind]),
-            Self::AnnotateForAdoption { secret, by } => with(of_object(secret), [by]),
+            Self::AnnotateForAdoption { secret, by } | Self::AnnotateForInitialValue { secret, by } => with(of_object(secret), [by]),
             Self::AllowHost { namespace, host } => vec![namespace, host],
             Self::AllowName { namespace, annotation: _, name } => vec![namespace, name],
             Self::BindRole { namespace, operator, .. } => with(vec![namespace], operator.map(of_object).unwrap_or_default()),

@@ -185,6 +185,7 @@ impl Desired {
             rotation: generators::outliving(rotation(object, policy, &region, violations.rotation), value.as_ref()),
             region,
             value,
+            initial: object.spec.value.as_ref().and_then(|value| value.initial_ref.clone()),
             delivery: if strategy.is_some() { Delivery::Staged } else { Delivery::Direct },
             strategy,
             mirror_name: object.spec.target.name.clone().unwrap_or_else(|| name.clone()),

@@ -169,11 +169,32 @@ impl DeclaredValue {
     }
 }
 
+impl DeclaredValue {
+    /// The first value with this content of its one generated field, or as the plain text. `now` as in [`Self::compose`].
+    ///
+    /// # Errors
+    /// As [`Self::compose`].
+    pub fn with_first(&self, given: Plaintext, now: Timestamp) -> Result<Plaintext, ComposeError> {
+        let Self::Fields { generate, .. } = self else {
+            return if given.len() > LARGEST_VALUE { Err(ComposeError::TooLarge) } else { Ok(given) };
+        };
+        let mut object = Object::default();
+        for name in generate.keys() {
+            object.set(name, given.expose())?;
+        }
+        let text = Plaintext::from(serde_json::to_string(&object.0).map_err(|_| ComposeError::TooLarge)?);
+        // What is there is kept, so nothing is generated.
+        self.compose(Some(&Payload::Text(text)), false, Former::default(), &mut rand::rng(), now)
+    }
+}
+
 /// Names of the generated fields and of their companions.
 fn generated_names(generate: &BTreeMap<String, Generator>) -> BTreeSet<&str> {
     generate.iter().flat_map(|(name, generator)| generator.companions().into_iter().chain([name.as_str()])).collect()
 }
 
+#[cfg(test)]
+mod first_tests;
 #[cfg(test)]
 mod pair_tests;
 #[cfg(test)]

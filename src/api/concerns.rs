@@ -34,6 +34,7 @@ impl Reason {
             | Self::RegionNotAllowed
             | Self::IdentityNotAllowed
             | Self::SecretNotFound
+            | Self::InitialValueMissing
             | Self::ScheduledForDeletion
             | Self::AwsRefused
             | Self::Recreated

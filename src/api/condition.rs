@@ -63,6 +63,8 @@ pub enum Reason {
     IdentityRefused,
     /// The AWS secret to mirror does not exist.
     SecretNotFound,
+    /// The Secret with the first value does not exist, does not name the object, or does not have the value.
+    InitialValueMissing,
     /// The AWS secret is scheduled for deletion.
     ScheduledForDeletion,
     /// AWS or Kubernetes denied the request.
@@ -152,7 +154,7 @@ impl Reason {
     }
 
     /// All reasons, for tests and documentation.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::Succeeded,
         Self::Pinned,
         Self::Suspended,
@@ -167,6 +169,7 @@ impl Reason {
         Self::IdentityNotAllowed,
         Self::IdentityRefused,
         Self::SecretNotFound,
+        Self::InitialValueMissing,
         Self::ScheduledForDeletion,
         Self::AccessDenied,
         Self::ClockSkew,

@@ -86,6 +86,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rotated-s
 pub const JOB_OF: &str = "rotated-secrets.io/job-of";
 /// Annotation on a CronJob: names of the RotatedSecrets whose Jobs may be made from it, as globs.
 pub const TEMPLATE_FOR: &str = "rotated-secrets.io/template-for";
+/// Annotation on a Secret: name of the RotatedSecret that may read its first value from it.
+pub const INITIAL_VALUE_FOR: &str = "rotated-secrets.io/initial-value-for";
 /// Annotation on a Job of a rotation and on its pods: hash of the template and of the versions that it was made for.
 pub const JOB_INPUTS: &str = "rotated-secrets.io/job-inputs";
 /// Annotation on the Secret of a Job whose values were taken away: its result was read.

@@ -85,6 +85,7 @@ fn commands<'a>(kind: CommandKind, value: &'a str, values: &'a BTreeSet<String>)
         CommandKind::DeleteOrphaning => Command::DeleteOrphaning { kind: value, object: ObjectRef { name: "db", ..object } },
         CommandKind::ShowFieldManagers => Command::ShowFieldManagers(object),
         CommandKind::AnnotateForAdoption => Command::AnnotateForAdoption { secret: object, by: "db" },
+        CommandKind::AnnotateForInitialValue => Command::AnnotateForInitialValue { secret: object, by: "db" },
         CommandKind::AnnotateNamespaceRole => Command::AnnotateNamespaceRole(value),
         CommandKind::AllowHost => Command::AllowHost { namespace: "shop", host: value },
         CommandKind::RemoveNamespaceRole => Command::RemoveNamespaceRole(value),

@@ -41,6 +41,7 @@ pub(crate) fn desired(rotation: Rotation) -> Desired {
         tags: BTreeMap::new(),
         delete_after_days: None,
         value: Some(declared("admin")),
+        initial: None,
         rotation,
         delivery: Delivery::Direct,
         strategy: None,

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::model::Rotation;
+use super::syntax::is_subdomain;
 use crate::api::condition::Reason;
-use crate::api::{AMBIGUOUS, BytesEncoding, GeneratorSpec, GeneratorType, SshKeyAlgorithm, URL_UNSAFE, ValueSpec};
+use crate::api::{AMBIGUOUS, BytesEncoding, GeneratorSpec, GeneratorType, InitialRef, SshKeyAlgorithm, URL_UNSAFE, ValueSpec};
 use crate::generate::{BytesRules, Encoding, Generator, PasswordRules, SshAlgorithm, SshRules, TlsRules};
 use crate::refusal::Refusal;
 use crate::schedule::Span;
-use crate::value::{DeclaredValue, Turns};
+use crate::value::{DeclaredValue, Turns, is_secret_key};
 
 #[cfg(test)]
 mod tests;
@@ -57,7 +58,7 @@ pub(super) fn refusals(spec: &ValueSpec) -> Vec<Refusal> {
 
 /// What is wrong with the fields, apart from their generators.
 fn misplaced(spec: &ValueSpec) -> Option<&'static str> {
-    let ValueSpec { data, generate, plain_text } = spec;
+    let ValueSpec { data, generate, plain_text, initial_ref } = spec;
     let fields = !data.is_empty() || !generate.is_empty();
     if plain_text.is_some() == fields {
         return Some("set either plainText alone, or at least one field in data or generate");
@@ -71,7 +72,26 @@ fn misplaced(spec: &ValueSpec) -> Option<&'static str> {
         return Some("a field must not be in both data (fixed) and generate (generated): remove one of the two");
     }
     let size = data.iter().map(|(name, value)| name.chars().count().saturating_add(value.chars().count()));
-    (size.fold(0, usize::saturating_add) > LARGEST).then_some("data has at most 65,536 characters in total: use fewer or shorter fields")
+    if size.fold(0, usize::saturating_add) > LARGEST {
+        return Some("data has at most 65,536 characters in total: use fewer or shorter fields");
+    }
+    misplaced_first(initial_ref.as_ref()?, spec)
+}
+
+/// What is wrong with the place of the first value.
+fn misplaced_first(initial: &InitialRef, spec: &ValueSpec) -> Option<&'static str> {
+    let key_pair = |field: &GeneratorSpec| matches!(field.kind, GeneratorType::SshKeyPair | GeneratorType::TlsKeyPair);
+    let one_field = spec.generate.len() == 1 && !spec.generate.values().any(key_pair);
+    if spec.plain_text.is_none() && !one_field {
+        return Some(
+            "initialRef has the first content of one generated field: declare exactly one field in spec.value.generate, or plainText, \
+             and no key pair",
+        );
+    }
+    if !is_subdomain(&initial.secret_name) {
+        return Some("initialRef.secretName: use the name of a Secret of the namespace");
+    }
+    (!is_secret_key(&initial.key)).then_some("initialRef.key: use a key of the Secret (letters, digits, dots, dashes and underscores)")
 }
 
 fn is_field_name(name: &str) -> bool {

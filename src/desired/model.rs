@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::strategy::Strategy;
 use super::token::EMERGENCY;
 use super::versions::{Pin, RollbackRequest};
-use crate::api::{TAG_CLUSTER, TAG_NAMESPACE_UID};
+use crate::api::{InitialRef, TAG_CLUSTER, TAG_NAMESPACE_UID};
 use crate::command::{ObjectRef, SecretRef};
 use crate::identity::Session;
 use crate::refusal::Refusal;
@@ -63,6 +63,8 @@ pub struct Desired {
     pub delete_after_days: Option<i32>,
     /// `None`: mirror only.
     pub value: Option<DeclaredValue>,
+    /// The Secret that has the first value; `None`: it is generated.
+    pub initial: Option<InitialRef>,
     pub rotation: Rotation,
     /// How a new version becomes current.
     pub delivery: Delivery,

@@ -2,6 +2,7 @@
 //! annotations of the Namespace, and watches. They decide nothing.
 
 pub mod connection;
+pub mod initial;
 pub mod job;
 pub(crate) mod managed_fields;
 pub mod mirror;

@@ -35,13 +35,14 @@ pub(super) fn of_clock(clock: &Clock) -> Vec<String> {
 pub(super) fn of_spec(spec: &RotatedSecretSpec) -> Vec<String> {
     let mut found = Vec::new();
     let target = spec.rotation.as_ref().and_then(RotationSpec::target_field);
-    if let Some(target) = target
+    let first = spec.value.as_ref().is_some_and(|value| value.initial_ref.is_some());
+    if let Some(target) = target.filter(|_| !first)
         && spec.aws.adoption_policy == AwsAdoptionPolicy::Never
     {
         found.push(format!(
             "spec.rotation.{target}: the operator does not create the AWS secret, because the server would not accept a generated password; \
-             set spec.aws.adoptionPolicy: IfTagged to take over one with the present password (no change is needed if this object owns \
-             its AWS secret already)"
+             set spec.aws.adoptionPolicy: IfTagged to take over one with the present password, or name a Secret that has it in \
+             spec.value.initialRef (no change is needed if this object owns its AWS secret already)"
         ));
     }
     for name in spec.value.iter().flat_map(|value| value.data.keys()).filter(|name| is_secret_key(name)) {

@@ -86,6 +86,8 @@ fn a_password_of_a_database_comes_from_a_secret_that_is_taken_over() {
         assert!(findings[0].2.contains("spec.aws.adoptionPolicy: IfTagged"), "{findings:#?}");
         assert_eq!(with("aws: {adoptionPolicy: IfTagged}\n", users), []);
     }
+    let initial = "value: {data: {username: app}, generate: {password: {}}, initialRef: {secretName: app-db}}";
+    assert_eq!(found(&format!("{initial}\nrotation:\n  schedule: 0 3 1 * *\n  postgres: {{host: db, database: app}}")), []);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
         let blocked = Blocked { mirrored: Some(mirror::not_owned(want, seen)), ..Blocked::by(refusal) };
         return Next::Rest(Assessment::Blocked(blocked));
     }
-    if want.strategy.is_some() {
+    if want.strategy.is_some() && want.initial.is_none() {
         return Next::blocked(no_first_value(want));
     }
     if let Some(refusal) = want.settings.key.rejected() {
@@ -54,7 +54,7 @@ pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState
     if let Some(refusal) = hold::other_rotation(want, secret).or_else(not_allowed) {
         return Next::blocked(refusal);
     }
-    if want.strategy.is_some() {
+    if want.strategy.is_some() && want.initial.is_none() {
         return Next::blocked(no_first_value(want));
     }
     let version = want.ids.creation();
@@ -77,8 +77,9 @@ fn no_first_value(want: &Desired) -> Refusal {
     Refusal::new(
         Reason::SecretNotFound,
         format!(
-            "spec.rotation.{} changes a credential that works already, and there is no AWS secret {} with a value that has it: set \
-             spec.aws.adoptionPolicy: IfTagged, put the present value, such as username and password, into value.json, and run: {create}",
+            "spec.rotation.{} changes a credential that works already, and there is no AWS secret {} with a value that has it: name a \
+             Secret with the present password in spec.value.initialRef; or set spec.aws.adoptionPolicy: IfTagged, put the present value, \
+             such as username and password, into value.json, and run: {create}",
             want.strategy.as_ref().map_or("postgres", Strategy::field),
             want.secret_name
         ),

@@ -15,7 +15,7 @@ use crate::desired::lambda_rotation::Rules;
 use crate::desired::{Desired, LambdaRotation, Pin, Rotation, Target};
 use crate::failure::Failure;
 use crate::journal::{CONSISTENCY_WINDOW, Effect, LONGEST_RECONCILE, Unfit};
-use crate::kubernetes::{mirror, object};
+use crate::kubernetes::{initial, mirror, object};
 use crate::plaintext::Plaintext;
 use crate::step::{Source, Stage, Step};
 use crate::value::{ComposeError, Data, DeclaredValue, Former, Layout, Payload, certificate};
@@ -126,7 +126,7 @@ impl Reconciler<'_> {
     }
 
     async fn create(&self, want: &Desired, version: &VersionId) -> Result<(), Failure> {
-        let value = compose(want, None, Cause::Created, Former::default(), (self.ctx.clock)())?;
+        let value = self.first_value(want).await?;
         let new = NewSecret {
             name: &want.secret_name,
             version,
@@ -191,12 +191,23 @@ impl Reconciler<'_> {
                 Ok(base) => Some(base),
                 Err(unfit) => return Ok(Err(unfit)),
             },
+            None if new.cause == Cause::Created => return Ok(Ok(self.first_value(want).await?)),
             None => None,
         };
         let former = Former { fields: &seen.status.declared.all, fixed: &seen.status.declared.fixed };
         let value = compose(want, base.as_ref(), new.cause, former, (self.ctx.clock)())?;
         self.weaknesses.composed(&value);
         Ok(Ok(value))
+    }
+
+    /// That of the Secret which the object names, or a generated one.
+    async fn first_value(&self, want: &Desired) -> Result<Plaintext, Failure> {
+        let now = (self.ctx.clock)();
+        let (Some(reference), Some(declared)) = (&want.initial, &want.value) else {
+            return compose(want, None, Cause::Created, Former::default(), now);
+        };
+        let given = initial::read(&self.ctx.client, want.object_ref(), reference).await?;
+        declared.with_first(given, now).map_err(composing)
     }
 
     fn unfit(&self, version: &VersionId, unfit: Unfit) -> Effect {
@@ -306,12 +317,16 @@ impl Reconciler<'_> {
 fn compose(want: &Desired, before: Option<&Payload>, cause: Cause, former: Former<'_>, now: Timestamp) -> Result<Plaintext, Failure> {
     let declared = want.value.as_ref().ok_or_else(|| Failure::bug("a version of a value that is not declared"))?;
     // The thread's generator is ChaCha, seeded by the operating system.
-    declared.compose(before, cause != Cause::SpecChanged, former, &mut rand::rng(), now).map_err(|error| match error {
+    declared.compose(before, cause != Cause::SpecChanged, former, &mut rand::rng(), now).map_err(composing)
+}
+
+fn composing(error: ComposeError) -> Failure {
+    match error {
         ComposeError::TooLarge => {
             Failure { class: Class::Invalid, reason: Reason::InvalidSpec, message: format!("spec.value: {error}"), request_id: None }
         }
         ComposeError::NotMade(_) => Failure::bug("no key pair could be made by rules that were found to be right"),
-    })
+    }
 }
 
 /// AWS refuses to remove a replica twice, and may still show one that it has removed.

@@ -44,7 +44,10 @@ pub(crate) fn valid() -> Vec<Value> {
             },
         }),
         json!({
-            "value": {"plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32}},
+            "value": {
+                "plainText": {"type": "Password", "excludeCharacters": "a", "passwordLength": 32},
+                "initialRef": {"secretName": "orders", "key": "password"},
+            },
             "rotation": {"automaticallyAfterDays": 30},
             "target": {
                 "includePrevious": true,

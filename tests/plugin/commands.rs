@@ -59,6 +59,7 @@ fn examples<'a>(namespace: &'a str, kind: CommandKind) -> Command<'a> {
         CommandKind::DeleteKubernetesSecret => Command::DeleteKubernetesSecret(object("surplus")),
         CommandKind::DeleteOrphaning => Command::DeleteOrphaning { kind: "ConfigMap", object: object("owner") },
         CommandKind::ShowFieldManagers => Command::ShowFieldManagers(object("db")),
+        CommandKind::AnnotateForInitialValue => Command::AnnotateForInitialValue { secret: object("theirs"), by: "db" },
         CommandKind::AnnotateForAdoption => Command::AnnotateForAdoption { secret: object("theirs"), by: "db" },
         CommandKind::AnnotateNamespaceRole => Command::AnnotateNamespaceRole(namespace),
         CommandKind::AllowHost => Command::AllowHost { namespace, host: "db.example.com:5432" },

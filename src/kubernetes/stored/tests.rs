@@ -303,7 +303,7 @@ fn every_annotation_that_is_read_is_kept() {
         let Some((name, text)) = declared.filter(|(_, text)| text.starts_with("rotated-secrets.io/")) else { continue };
         // Tags of AWS secrets, the finalizer, and what the mirrored Secret, Jobs and CronJobs have, which is read separately.
         let elsewhere = name.starts_with("TAG_")
-            || ["JOB_OF", "JOB_INPUTS", "JOB_READ", "TEMPLATE_FOR"].contains(&name)
+            || ["JOB_OF", "JOB_INPUTS", "JOB_READ", "TEMPLATE_FOR", "INITIAL_VALUE_FOR"].contains(&name)
             || ["FINALIZER", "VERSION_ID", "SECRET_ARN", "RENDERING", "LAST_CHANGED", "NOT_AFTER", "ADOPT_BY", "PREVIOUS_VERSION_ID"]
                 .contains(&name);
         let key = text.trim_end_matches("\";");

@@ -97,6 +97,22 @@ fn a_version_that_we_staged_is_finished_also_where_its_cause_is_gone_and_before_
 }
 
 /// A step of the version that `staged` has.
+#[test]
+fn the_first_value_of_a_target_is_one_that_a_secret_has() {
+    let none = requested(Delivery::Staged);
+    let initial = crate::api::InitialRef { secret_name: "db".to_owned(), key: "password".to_owned() };
+    let given = Desired { initial: Some(initial), ..none.clone() };
+    let absent = Observation { secret: None, mirror: MirrorState::Absent, ..before(Delivery::Staged) };
+    let valueless = Observation { secret: Some(SecretState { current: None, labels: BTreeMap::new(), ..secret() }), ..absent.clone() };
+    for (world, kind) in [(absent, StepKind::Create), (valueless, StepKind::Put)] {
+        assert!(
+            matches!(plan(&none, &world, at(NOW)), Next::Rest(Assessment::Blocked(blocked)) if blocked.refusal.reason == Reason::SecretNotFound)
+        );
+        let Next::Do(step) = plan(&given, &world, at(NOW)) else { panic!("{kind:?}") };
+        assert_eq!((StepKind::from(&step), step.version()), (kind, Some(&ids().creation())));
+    }
+}
+
 fn step_of_staged(verify: bool) -> Step {
     let version = ids().request("now");
     if verify { Step::Verify { version } } else { Step::Apply { version, from: id("current") } }

@@ -23,6 +23,7 @@ mod gitops;
 mod iam;
 mod identity;
 mod incidents;
+mod initial;
 mod inputs;
 mod job;
 mod job_example;
