@@ -12,6 +12,7 @@ use super::mysql::MysqlSpec;
 use super::postgres::PostgresSpec;
 use super::redis::RedisSpec;
 use super::schedule;
+use super::target::VerifySpec;
 use super::webhook::WebhookSpec;
 
 /// Rotation of the value.
@@ -131,6 +132,12 @@ pub struct RotationSpec {
 }
 
 impl RotationSpec {
+    /// What a user with the new password must be able to do.
+    pub fn verify(&self) -> Option<&VerifySpec> {
+        let postgres = self.postgres.as_ref().and_then(|spec| spec.verify.as_ref());
+        postgres.or_else(|| self.mysql.as_ref()?.verify.as_ref())
+    }
+
     /// The field that declares the target that has to accept a value, such as `postgres`; `None`: there is none.
     pub fn target_field(&self) -> Option<&'static str> {
         let declared = [

@@ -71,8 +71,12 @@ pub enum TlsMode {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifySpec {
-    /// Query that is run in a read-only transaction, with the old password before the change and with the new one after it.
+    /// One query (SELECT, WITH, VALUES, TABLE or SHOW) that is run in a read-only transaction, with the old password before the
+    /// change and with the new one after it.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('(?i)^[[:space:]]*(select|with|values|table|show)([^[:word:]]|$)')").message(
+        "verify.sql: use one query that begins with SELECT, WITH, VALUES, TABLE or SHOW"
+    ))]
     pub sql: String,
 }
 

@@ -82,7 +82,7 @@ impl Audit {
             tracing::error!("the thread of the audit stream could not be started; there is no audit stream");
             return Self::off();
         }
-        let (sent, full) = (Arc::clone(&queue.sent), AtomicBool::new(false));
+        let (sent, full, written) = (Arc::clone(&queue.sent), AtomicBool::new(false), queue.written.clone());
         let sink = move |line: &str| {
             // Counted first, so that a flush of another task does not miss it.
             sent.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +93,9 @@ impl Audit {
             if !fits && !full.load(Ordering::Relaxed) {
                 tracing::error!("nothing reads the audit stream on standard output; its lines are lost until something does");
             }
-            full.store(!fits, Ordering::Relaxed);
+            // A slow reader makes room for single lines. It is told again when it has read everything.
+            let caught_up = *written.borrow() >= sent.load(Ordering::Relaxed).saturating_sub(1);
+            full.store(!fits || (full.load(Ordering::Relaxed) && !caught_up), Ordering::Relaxed);
         };
         Self { sink: Some(Arc::new(sink)), queue: Some(queue) }
     }

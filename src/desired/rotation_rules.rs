@@ -90,6 +90,7 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
         return of_job(job).map(|message| format!(".{field}{message}"));
     }
     let Common { host, direct, tls, check_interval: interval } = common(rotation)?;
+    let query = rotation.verify().map(|verify| verify.sql.as_str());
     let user = spec.value.as_ref().is_some_and(|value| value.data.contains_key("username") && value.generate.contains_key("password"));
     let rules = [
         (!user, " requires the user in spec.value.data.username and a generated spec.value.generate.password"),
@@ -99,6 +100,7 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
             ".directHost: use a name in lower case such as db.shop.svc, or an IP address, without a scheme and a port",
         ),
         (direct.0.is_none() && direct.1.is_some(), ".directPort requires directHost"),
+        (query.is_some_and(|sql| !is_query(sql)), ".verify.sql: use one query that begins with SELECT, WITH, VALUES, TABLE or SHOW"),
         (
             check_interval(interval).is_err(),
             ".checkInterval: use hours, minutes and seconds in this order, from 5m to 168h, such as 1h or 90m, or 0s for no checks",
@@ -112,6 +114,13 @@ fn of_target(spec: &RotatedSecretSpec, rotation: &RotationSpec) -> Option<String
     let found = rules.into_iter().find_map(|(violated, message)| violated.then_some(message));
     let found = found.or_else(|| of_users(spec, &users(rotation)?));
     found.map(|message| format!(".{field}{message}"))
+}
+
+/// Whether a statement begins as a query does. Another one could end the read-only transaction, or change the password.
+fn is_query(sql: &str) -> bool {
+    let sql = sql.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
+    let word: String = sql.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    ["select", "with", "values", "table", "show"].contains(&word.to_ascii_lowercase().as_str())
 }
 
 fn of_webhook(webhook: &WebhookSpec) -> Option<&'static str> {

@@ -20,7 +20,8 @@ use crate::value::DeclaredValue;
 use crate::version_id::VersionId;
 
 /// The label on the version that the promotion replaces, if its credential is to be retired later. A label that AWS refuses
-/// to move holds up no rotation; the credential then stays valid until the next one.
+/// to move holds up no rotation; the credential then stays valid until the next one. In an emergency it holds up the
+/// promotion: without the label, the leaked credential would stay valid although the request is carried out.
 pub(super) fn mark(situation: &Situation<'_>, staged: &VersionId, replaced: &VersionId) -> Option<Step> {
     // A change of the declaration keeps the password, and the credential before it is still left to retire.
     let declared = situation.want.value.as_ref().map(DeclaredValue::hash);
@@ -31,7 +32,9 @@ pub(super) fn mark(situation: &Situation<'_>, staged: &VersionId, replaced: &Ver
     let from = situation.secret.labels.get(RETIRING_LABEL).cloned();
     let marked = from.as_ref() == Some(replaced);
     let step = Step::MoveLabel { label: RETIRING_LABEL.to_owned(), from, to: Some(replaced.clone()) };
-    (wanted && !marked && !situation.seen.journal.tried(&step)).then_some(step)
+    let journal = &situation.seen.journal;
+    let insists = situation.is_emergency(staged) && journal.failure(&step).is_some();
+    (wanted && !marked && (insists || !journal.tried(&step))).then_some(step)
 }
 
 /// Without a rollout, nobody knows whether pods still have the previous credential. In an emergency, that does not matter.

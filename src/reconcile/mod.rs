@@ -196,7 +196,7 @@ impl Reconciler<'_> {
     /// One user has one password, which may be that of the staged version, while pods have the previous one. Until that has
     /// ended, what passes by itself is tried again within seconds.
     fn hasten(&self, want: &Desired, mut failed: Failed) -> Failed {
-        let one_user = want.strategy.as_ref().is_some_and(Strategy::replaces);
+        let one_user = self.changes_user_in_use || want.strategy.as_ref().is_some_and(Strategy::replaces);
         let staged = self.object.status.as_ref().and_then(|status| status.staged.as_ref());
         let in_force = staged.is_some_and(|staged| staged.step != StagedStep::Stage) || self.journal.did(StepKind::Apply);
         if one_user && in_force && failed.failure.class == Class::Retry {

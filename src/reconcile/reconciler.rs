@@ -91,6 +91,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) access_hash: Option<String>,
     /// The version that this reconcile made the target accept, and since when.
     pub(super) applied_version: Option<(VersionId, Instant)>,
+    /// `Apply` changes the only password of the user that pods have.
+    pub(super) changes_user_in_use: bool,
     /// What the target answered in this reconcile.
     pub(super) target_answer: Option<TargetStatus>,
     pub(super) weaknesses: Weaknesses,
@@ -115,6 +117,7 @@ impl<'a> Reconciler<'a> {
             value_unread: false,
             access_hash: None,
             applied_version: None,
+            changes_user_in_use: false,
             target_answer: None,
             #[cfg(feature = "weakened")]
             weaknesses: Weaknesses::of(ctx.weakness),

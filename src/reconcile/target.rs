@@ -48,7 +48,6 @@ impl Reconciler<'_> {
     ) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let failed = |obstacle: &Obstacle| failure(want.object_ref(), strategy, Reason::ApplyFailed, obstacle, tried.last());
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
         let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
         let previous = labelled.filter(|previous| ![version, from].contains(previous));
@@ -63,10 +62,16 @@ impl Reconciler<'_> {
             Some(previous) => self.find(at, previous).await?.map(|read| read.value),
             None => None,
         };
+        self.changes_user_in_use = strategy.replaces() || (strategy.alternation().is_some() && same_user(&pending.value, &current));
+        let unsure = self.changes_user_in_use;
+        let failed = |obstacle: &Obstacle| {
+            let host = named(&strategy.server, obstacle.problem, tried.last());
+            failure_of(want.object_ref(), unsure, Reason::ApplyFailed, obstacle, &host)
+        };
         let target = self.target(want.object_ref(), strategy, &tried).await?;
         let applied = target.apply(&pending, &current, previous.as_ref()).await;
         let applied = applied.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
-        let gap = applied == Applied::Now && strategy.replaces();
+        let gap = applied == Applied::Now && unsure;
         self.applied_version = gap.then(|| (version.clone(), Instant::now()));
         tracing::info!(?applied, "the target accepts the staged version");
         Ok(self.applied())
@@ -106,7 +111,7 @@ impl Reconciler<'_> {
         match self.ask_job(of, strategy, at, asked).await? {
             Progress::Done => Ok(self.applied()),
             Progress::GoesOn(effect) => Ok(effect),
-            Progress::Stopped(obstacle, who) => Err(failure_of(of, strategy, refused, &obstacle, &who)),
+            Progress::Stopped(obstacle, who) => Err(failure_of(of, strategy.replaces(), refused, &obstacle, &who)),
         }
     }
 
@@ -273,14 +278,19 @@ fn by_hand(at: Address<'_>, version: &VersionId) -> String {
 
 /// `tried`: the address that the name led to.
 fn failure(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, obstacle: &Obstacle, tried: Option<IpAddr>) -> Failure {
-    failure_of(of, strategy, refused, obstacle, &named(&strategy.server, obstacle.problem, tried))
+    failure_of(of, strategy.replaces(), refused, obstacle, &named(&strategy.server, obstacle.problem, tried))
 }
 
-/// `host`: who does not do it.
-pub(super) fn failure_of(of: ObjectRef<'_>, strategy: &Strategy, refused: Reason, obstacle: &Obstacle, host: &str) -> Failure {
+/// Whether two values are for one user of a server.
+fn same_user(one: &Payload, other: &Payload) -> bool {
+    let user = |value: &Payload| Credential::of(value).ok().map(|credential| credential.user);
+    user(one).is_some_and(|name| Some(name) == user(other))
+}
+
+/// `host`: who does not do it. `unsure`: the user in use has one password, which may be the staged one if the server's answer
+/// was lost.
+pub(super) fn failure_of(of: ObjectRef<'_>, unsure: bool, refused: Reason, obstacle: &Obstacle, host: &str) -> Failure {
     let problem = obstacle.problem;
-    // One user has one password, which may be the staged one if the server's answer was lost.
-    let unsure = strategy.replaces();
     let (class, reason) = match problem {
         // Few attempts, so that no user is locked.
         Problem::Refused(_) => (Class::Denied, refused),

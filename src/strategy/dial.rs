@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 use super::endpoint::{Addresses, Endpoint};
 use super::{Problem, Refused, Unknown};
 
+/// Configuration of the resolver.
+const RESOLVER: &str = "/etc/resolv.conf";
+
 /// What a session runs on.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
@@ -16,8 +19,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 /// The name is resolved once, and each address is checked and then used as it is.
 pub(super) async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Problem> {
     endpoint.tried.note(None);
+    let resolver = tokio::fs::read_to_string(RESOLVER).await.unwrap_or_default();
+    let name = absolute(&endpoint.address, &resolver);
     let found: Vec<SocketAddr> =
-        tokio::net::lookup_host((endpoint.address.as_str(), endpoint.port)).await.map_err(|_| Unknown::NameNotResolved)?.collect();
+        tokio::net::lookup_host((name.as_str(), endpoint.port)).await.map_err(|_| Unknown::NameNotResolved)?.collect();
     let allowed: Vec<&SocketAddr> = found.iter().filter(|address| is_allowed(address.ip(), endpoint.addresses)).collect();
     if allowed.is_empty() {
         return Err(if found.is_empty() { Unknown::NameNotResolved.into() } else { Refused::AddressRefused.into() });
@@ -31,6 +36,17 @@ pub(super) async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Problem> {
         }
     }
     Err(Unknown::Unreachable.into())
+}
+
+/// The absolute name of a Service (`db.shop.svc`), if the search list of the resolver has the domain of the cluster. Otherwise
+/// the resolver would try the search list first, and `db.shop.svc.svc.DOMAIN` belongs to the namespace `svc`.
+fn absolute(address: &str, resolver: &str) -> String {
+    let mut search = resolver.lines().filter_map(|line| line.trim().strip_prefix("search")).flat_map(str::split_whitespace);
+    let domain = search.find_map(|entry| entry.strip_prefix("svc."));
+    match domain.filter(|_| address.ends_with(".svc")) {
+        Some(domain) => format!("{address}.{}.", domain.trim_end_matches('.')),
+        None => address.to_owned(),
+    }
 }
 
 /// Addresses of the neighbourhood are refused always, the metadata service among them.
@@ -52,6 +68,20 @@ fn is_allowed(address: IpAddr, addresses: Addresses) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_asked_for_by_its_absolute_name() {
+        let pod = "search operators.svc.example.org svc.example.org example.org eu-west-1.compute.internal\nnameserver 10.96.0.10\noptions ndots:5\n";
+        for (address, resolver, expected) in [
+            ("db.shop.svc", pod, "db.shop.svc.example.org."),
+            ("db.shop.svc", "nameserver 10.0.0.2\n", "db.shop.svc"),
+            ("db.shop.svc", "search example.org\n", "db.shop.svc"),
+            ("db.example.com", pod, "db.example.com"),
+            ("10.0.0.7", pod, "10.0.0.7"),
+        ] {
+            assert_eq!(absolute(address, resolver), expected);
+        }
+    }
 
     #[test]
     fn addresses_of_this_machine_and_its_neighbourhood_are_refused_in_every_notation() {

@@ -17,6 +17,8 @@ use crate::text::{escaped, json_escaped};
 
 /// Field of a span or an event with the object that it concerns, as `namespace/name`.
 const OBJECT: &str = "object";
+/// Field of a line in JSON: the namespace of that object.
+const NAMESPACE: &str = "namespace";
 const MESSAGE: &str = "message";
 /// Name of a field `message` of an event that also has a message.
 const DETAIL: &str = "detail";
@@ -97,10 +99,15 @@ fn human(writer: &mut Writer<'_>, event: &Event<'_>, fields: &Fields) -> fmt::Re
     writeln!(writer)
 }
 
-/// A JSON object with all fields at the top level.
+/// A JSON object with all fields at the top level. Collectors route by `namespace`, that of the object.
 fn json(writer: &mut Writer<'_>, event: &Event<'_>, fields: Fields) -> fmt::Result {
     let metadata = event.metadata();
     let mut line: Map<String, Value> = fields.0.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let namespace =
+        line.get(OBJECT).and_then(Value::as_str).and_then(|object| object.split_once('/')).map(|(namespace, _)| namespace.into());
+    if let Some(namespace) = namespace {
+        line.entry(NAMESPACE).or_insert(namespace);
+    }
     line.insert("timestamp".to_owned(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string().into());
     line.insert("level".to_owned(), metadata.level().as_str().into());
     line.insert("target".to_owned(), metadata.target().into());

@@ -43,14 +43,15 @@ const REGIONAL: [&str; 5] = ["secretsmanager", "accessanalyzer", "kms", "logs", 
 
 /// The verbs of kubectl that messages may contain: how many words follow, and the options with a value and without one.
 #[rustfmt::skip]
-const KUBECTL: [(&str, usize, &[&str], &[&str]); 12] = [
+const KUBECTL: [(&str, usize, &[&str], &[&str]); 13] = [
     ("annotate", 3, &["-n"], &["--overwrite"]),
     ("delete", 2, &["-n"], &["--cascade=orphan"]),
     ("get", 2, &["-n", "-o", "-l", "--field-selector"], &["-A"]),
     ("events", 0, &["-n", "--for"], &[]),
     ("describe", 2, &["-n"], &[]),
-    ("logs", 1, &["-n"], &["--previous"]),
+    ("logs", 1, &["-n", "-l"], &["--previous", "--tail=-1", "--prefix"]),
     ("patch", 2, &["-n", "-p"], &["--type=merge"]),
+    ("rollout", 3, &["-n"], &[]),
     ("create", 2, &["-n"], &["--clusterrole=", "--serviceaccount="]),
     ("apply", 0, &["-f"], &["--dry-run=server"]),
     ("auth", 3, &[], &["-A", "--subresource=", "--as="]),
@@ -152,7 +153,7 @@ pub fn accepted(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["kubectl", "rotatedsecret", rest @ ..] => {
-            ensure!(rest.contains(&"-n"), "no namespace");
+            ensure!(rest.contains(&"-n") || rest.contains(&"-A"), "no namespace");
             rotated_secrets::plugin::Cli::try_parse_from(["kubectl-rotatedsecret"].iter().chain(rest))?;
             Ok(())
         }
@@ -174,6 +175,11 @@ fn kubectl(verb: &str, rest: &[&str]) -> Result<()> {
         } else {
             positional += 1;
         }
+    }
+    if verb == "logs" {
+        // A Deployment is one of its pods, which may not be the leader; with a label, kubectl shows ten lines of each pod.
+        ensure!(!rest.iter().any(|word| word.starts_with("deploy")), "the log of one pod only");
+        ensure!(!rest.contains(&"-l") || rest.contains(&"--tail=-1"), "ten lines of each pod only");
     }
     // Several annotations may be removed at once.
     let several = verb == "annotate" && rest.iter().any(|word| word.ends_with('-'));
@@ -229,6 +235,8 @@ mod tests {
             "kubectl delete secret a",
             "kubectl delete secret a -n b or not",
             "kubectl remove secret a -n b",
+            "kubectl logs -n shop deploy/operator",
+            "kubectl logs -n shop -l app.kubernetes.io/name=operator",
             "kubectl rotatedsecret history",
             "kubectl rotatedsecret history db",
             "kubectl rotatedsecret undo db -n shop",

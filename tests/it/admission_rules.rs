@@ -149,6 +149,8 @@ fn postgres() -> Vec<(Value, &'static str)> {
         (with_function, "at most one of lambda, postgres"),
         (of(json!({"host": "db:5432"})), "spec.rotation.postgres.host"),
         (of(json!({"directHost": "db:5432"})), "spec.rotation.postgres.directHost"),
+        (of(json!({"verify": {"sql": "COMMIT; SELECT 1"}})), "verify.sql"),
+        (of(json!({"verify": {"sql": "selected()"}})), "verify.sql"),
         (of(json!({"directPort": 5432})), "requires directHost"),
         (of(json!({"tls": disabled})), "remove one of them"),
         (of(json!({"tls": {"caBundle": "ca.crt"}})), "spec.rotation.postgres.tls.caBundle"),
@@ -195,6 +197,7 @@ fn other_targets() -> Vec<(Value, &'static str)> {
     let mut with_a_long_name = of("mysql", json!({"users": "AlternatingUsers", "adminRef": {"name": "a"}}));
     with_a_long_name["value"]["data"]["username"] = json!("u".repeat(58));
     let mut rows = vec![
+        (of("mysql", json!({"verify": {"sql": "SET PASSWORD = 'x'"}})), "verify.sql"),
         (job(json!({"templateRef": {"name": "Rotate_app"}})), "spec.rotation.job.templateRef.name"),
         (job(json!({"timeout": "29s"})), "spec.rotation.job.timeout"),
         (job(json!({"timeout": "61m"})), "spec.rotation.job.timeout"),

@@ -38,6 +38,7 @@ interleave![
     rotate,
     rotate_again,
     alternate_in_postgres,
+    alternate_in_mysql,
     apply_to_mysql,
     two_passwords_in_mysql,
     two_passwords_in_redis,

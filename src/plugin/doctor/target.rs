@@ -66,7 +66,8 @@ fn answer(object: &RotatedSecret, strategy: &Strategy, probed: bool, now: Timest
         TargetOutcome::Unanswered => (
             Finding::Problem,
             format!(
-                "{message} ({asked}): check the host, the port, and the network policies between the operator's pods and it                  (networkPolicy.targetPorts of the chart)"
+                "{message} ({asked}): check the host, the port, and the network policies between the operator's pods and it \
+                 (networkPolicy.targetPorts of the chart)"
             ),
         ),
         TargetOutcome::NotAsked => (Finding::Problem, format!("{host} was not asked: {message} ({asked})")),

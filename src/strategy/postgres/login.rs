@@ -1,6 +1,7 @@
 //! The login. Succeeds only if the server made sure of the password: a server that asks for none proves nothing.
 
 use bytes::BytesMut;
+use postgres_protocol::IsNull;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use postgres_protocol::message::frontend;
@@ -198,7 +199,22 @@ fn general(code: &str) -> Problem {
     }
 }
 
-/// A statement as a message.
+/// How many rows of a declared query are looked at.
+const MOST_ROWS: i32 = 100;
+
+/// One statement in the extended protocol, in which the server refuses a second one.
+pub(super) fn one_statement(sql: &str) -> impl FnOnce(&mut BytesMut) -> std::io::Result<()> + '_ {
+    move |buffer| {
+        frontend::parse("", sql, [], buffer)?;
+        let bound = frontend::bind("", "", [], std::iter::empty::<()>(), |(), _| Ok(IsNull::Yes), [], buffer);
+        bound.map_err(|_| std::io::Error::other("no parameter was bound"))?;
+        frontend::execute("", MOST_ROWS, buffer)?;
+        frontend::sync(buffer);
+        Ok(())
+    }
+}
+
+/// Statements as a message.
 pub(super) fn statement(sql: &str) -> impl FnOnce(&mut BytesMut) -> std::io::Result<()> + '_ {
     move |buffer| frontend::query(sql, buffer)
 }

@@ -6,7 +6,7 @@ use postgres_protocol::message::frontend;
 use tokio::time::timeout;
 
 use super::connect::connect;
-use super::login::{Proof, login, of_statement, statement};
+use super::login::{Proof, login, of_statement, one_statement, statement};
 use super::server::Server;
 use super::wire::{Message, Wire, row, sqlstate};
 use crate::strategy::dial::Stream;
@@ -90,6 +90,10 @@ impl Session {
 
     async fn answer(&mut self, sql: &str) -> Result<Rows, Problem> {
         self.wire.send(statement(sql)).await?;
+        self.rows().await
+    }
+
+    async fn rows(&mut self) -> Result<Rows, Problem> {
         let (mut rows, mut error) = (Rows::new(), None);
         for _ in 0..MOST_MESSAGES {
             let Message { tag, body } = match self.wire.receive().await {
@@ -101,8 +105,8 @@ impl Session {
                 b'Z' => return error.map_or(Ok(rows), Err),
                 b'E' => error = error.or_else(|| Some(of_statement(&sqlstate(&body)))),
                 b'D' => rows.push(row(&body).ok_or(Unknown::ProtocolViolation)?),
-                // Done, columns, nothing to do, notices, parameters, notifications.
-                b'C' | b'T' | b'I' | b'N' | b'S' | b'A' => {}
+                // Done, columns, nothing to do, notices, parameters, notifications; parsed, bound, enough rows.
+                b'C' | b'T' | b'I' | b'N' | b'S' | b'A' | b'1' | b'2' | b's' => {}
                 // COPY, among others: it would wait for data.
                 _ => return Err(Unknown::ProtocolViolation.into()),
             }
@@ -124,10 +128,15 @@ impl Session {
     }
 
     /// Runs the declared query, in a transaction that is read-only and rolled back, as the role that the user has after a login.
+    /// The server takes one statement only: a second one after `COMMIT` would write.
     pub(super) async fn run_query(&mut self, query: Option<&str>) -> Result<(), Problem> {
         let Some(query) = query else { return Ok(()) };
         self.run("BEGIN READ ONLY; RESET search_path; RESET ROLE").await?;
-        match self.run(query).await {
+        let answer = timeout(self.patience, async {
+            self.wire.send(one_statement(query)).await?;
+            self.rows().await
+        });
+        match answer.await.map_err(|_| Unknown::Timeout)? {
             Ok(_) => self.run("ROLLBACK; SET search_path TO pg_catalog; SET ROLE NONE").await.map(drop),
             Err(Problem::Refused(_)) => Err(Refused::QueryFailed.into()),
             Err(unknown @ Problem::Unknown(_)) => Err(unknown),

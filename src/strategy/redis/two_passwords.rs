@@ -5,7 +5,7 @@ use super::mark::{Mark, Standing, hash};
 use super::session::Session;
 use super::user::{User, must_be_primary, store};
 use crate::plaintext::Plaintext;
-use crate::strategy::{Applied, Credential, Endpoint, Fence, Problem, Refused, Undone, Unknown};
+use crate::strategy::{Applied, Credential, Endpoint, Fence, Problem, Refused, Tls, Undone, Unknown};
 
 /// A server of Redis or Valkey.
 #[derive(Debug, Clone)]
@@ -234,10 +234,14 @@ impl TwoPasswords<'_> {
     }
 
     /// Servers do not tell a wrong password from a user that is disabled. The administrator looks, and tells only those who
-    /// know a password of the user.
+    /// know a password of the user. The server has not proven by the user's password that it is the right one, so the
+    /// administrator's password goes only to one whose certificate is verified for the host.
     async fn none_accepted<const N: usize>(&self, known: [Option<&Credential>; N]) -> Refused {
         let none = Refused::NoPasswordAccepted;
         let Some(Admin { credential, bound: false }) = self.admin else { return none };
+        if !matches!(self.server.endpoint.tls, Tls::Verify { names: true, .. }) {
+            return none;
+        }
         let Some(user) = known.into_iter().flatten().next().map(|first| &first.user) else { return none };
         let Ok(mut session) = Session::open(&self.server.endpoint, credential).await else { return none };
         let Ok(Some(found)) = User::read(&mut session, user).await else { return none };

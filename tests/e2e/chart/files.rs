@@ -20,9 +20,16 @@ fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests()
     let [packaged, install] = chart::package(&release, out.path(), || chart::helm().unwrap())?;
     let rendered = chart::render(&packaged, &[])?;
     ensure!(rendered.contains(&format!("image: \"{image}\"")), "{rendered}");
-    // Users can replace it.
-    let other = chart::render(&packaged, &["--set", "image.digest=,image.tag=v1,global.imageRegistry=other.example.com"])?;
-    ensure!(other.contains("image: \"registry.example.com/org/operator:v1\""), "{other}");
+    // Users can replace each part of it.
+    for (values, image) in [
+        ("image.digest=,image.tag=v1", "registry.example.com/org/operator:v1"),
+        ("global.imageRegistry=other.example.com", &format!("other.example.com/org/operator@{digest}")),
+        ("image.registry=other.example.com/mirror", &format!("other.example.com/mirror/org/operator@{digest}")),
+        ("image.repository=other.example.com/ours", &format!("other.example.com/ours@{digest}")),
+    ] {
+        let other = chart::render(&packaged, &["--set", values])?;
+        ensure!(other.contains(&format!("image: \"{image}\"")), "{values}: {other}");
+    }
 
     let (plain, present) = (std::fs::read_to_string(install)?, include_str!("../../../deploy/install.yaml"));
     let body = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();

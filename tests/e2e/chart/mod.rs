@@ -4,6 +4,7 @@ mod files;
 mod flags;
 mod hardened;
 mod installed;
+mod namespaced;
 mod on_node;
 mod options;
 mod policies;

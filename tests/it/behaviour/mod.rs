@@ -55,6 +55,7 @@ mod rollback;
 mod rollback_request;
 mod rollout;
 mod schedule;
+mod services;
 mod settings;
 mod shape;
 mod stage;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rotated_secrets::api::{ADOPT_BY, ALLOWED_HOSTS, RETIRING_LABEL};
 use serde_json::{Value, json};
+use testkit::emulator::{Fault, FaultPlan, When};
 use testkit::redis::Redis;
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -113,6 +114,24 @@ async fn an_emergency_retires_the_previous_credential_without_waiting_for_pods()
         ensure!(current != leaked, "{prefix}: it does not wait for the rollout in progress");
         ensure!(scene.accepts(&current)? && !scene.accepts(&leaked)? && !scene.accepts(OLD)?, "{prefix}");
         ensure!(!scene.is_marked());
+    }
+    Ok(())
+}
+
+/// The label says what is left to retire: without it, the request would be carried out and the leaked credential would work.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_not_carried_out_without_the_label_of_the_leaked_credential() -> Result<()> {
+    let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
+    // One of the moves of labels is that of the leaked version.
+    for nth in 1..=4 {
+        let scene = Scene::new("leak-label", Value::Null).await?;
+        let leaked = scene.rotate("now").await?;
+        scene.stage.world.emulator.set_faults(FaultPlan::none().with("UpdateSecretVersionStage", When::Nth(nth), denied.clone()));
+        scene.rotate("leaked:emergency").await?;
+        scene.stage.live("app", HOUR).await?;
+        let current = scene.stage.data("app").await?["password"].clone();
+        ensure!(current != leaked && scene.accepts(&current)? && !scene.accepts(&leaked)?, "move {nth} is denied");
+        ensure!(!scene.is_marked(), "move {nth} is denied");
     }
     Ok(())
 }

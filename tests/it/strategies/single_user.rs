@@ -123,12 +123,23 @@ async fn a_declared_query_must_work_before_the_password_is_changed_and_can_write
     stand.sql("CREATE TABLE IF NOT EXISTS orders (id int); GRANT ALL ON orders TO with_query")?;
     let (old, new) = (stand.with(OLD), stand.with(NEW));
     let failing = Err(Problem::Refused(Refused::QueryFailed));
-    for query in ["SELECT 1 FROM nothing_here", "INSERT INTO orders VALUES (1)", "SELECT pg_read_file('/etc/passwd')", "not SQL"] {
+    for query in [
+        "SELECT 1 FROM nothing_here",
+        "INSERT INTO orders VALUES (1)",
+        "COMMIT; INSERT INTO orders VALUES (1)",
+        "SELECT 1; COMMIT; ALTER ROLE SESSION_USER PASSWORD 'theirs'; BEGIN",
+        "DO $$ BEGIN COMMIT; INSERT INTO orders VALUES (1); END $$",
+        "WITH written AS (INSERT INTO orders VALUES (1) RETURNING id) SELECT id FROM written",
+        "SELECT pg_read_file('/etc/passwd')",
+        "not SQL",
+    ] {
         stand.server.query = Some(query.to_owned());
         assert_eq!(stand.strategy().apply(&new, &old, None).await, failing.map(|()| Applied::Now), "{query}");
         assert_eq!(stand.accepted()?, [OLD], "{query}");
         assert_eq!(stand.strategy().verify(&old).await, failing, "{query}");
     }
+    stand.server.query = Some("SELECT generate_series(1, 100000)".to_owned());
+    assert_eq!(stand.strategy().verify(&old).await, Ok(()), "a long answer is not read to its end");
     stand.server.query = Some("SELECT id FROM orders LIMIT 1".to_owned());
     assert_eq!(stand.strategy().apply(&new, &old, None).await, Ok(Applied::Now));
     assert_eq!(stand.strategy().verify(&new).await, Ok(()));

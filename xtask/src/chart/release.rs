@@ -44,11 +44,15 @@ pub fn package(release: &Release<'_>, out: &Path, helm: impl Fn() -> Command) ->
     Ok([packaged, install])
 }
 
-/// The values with this image as the default. Comments stay.
+/// The values with this image as the default. Comments stay. The registry is the global one, which `image.registry` and the
+/// global value of a parent chart replace.
 fn with_image(values: &str, release: &Release<'_>) -> Result<String> {
     let (before, image) = values.split_once("\nimage:\n").context("values.yaml has no image")?;
     let mut image = image.to_owned();
-    for (line, value) in [("  repository: rotated-secrets\n", release.repository), ("  digest: \"\"\n", release.digest)] {
+    let (registry, repository) = release.repository.split_once('/').context("the repository begins with a registry")?;
+    let lines =
+        [("  repository: rotated-secrets\n", repository), ("  digest: \"\"\n", release.digest), ("  imageRegistry: \"\"\n", registry)];
+    for (line, value) in lines {
         if image.matches(line).count() != 1 {
             bail!("values.yaml does not have one line {line:?} for the image");
         }
@@ -82,7 +86,8 @@ fn run(command: &mut Command) -> Result<String> {
 mod tests {
     use super::*;
 
-    const RELEASE: Release<'_> = Release { version: "1.2.3", repository: "registry.example.com/rotated-secrets", digest: "sha256:00" };
+    const RELEASE: Release<'_> =
+        Release { version: "1.2.3", repository: "registry.example.com/rotated-secrets/operator", digest: "sha256:00" };
 
     #[test]
     fn the_values_of_the_chart_get_the_image_and_nothing_else_changes() {
@@ -90,7 +95,7 @@ mod tests {
         let released = with_image(&values, &RELEASE).unwrap();
         let changed: Vec<_> =
             values.lines().zip(released.lines()).filter(|(before, after)| before != after).map(|(_, after)| after).collect();
-        assert_eq!(changed, ["  repository: registry.example.com/rotated-secrets", "  digest: sha256:00"]);
+        assert_eq!(changed, ["  repository: rotated-secrets/operator", "  digest: sha256:00", "  imageRegistry: registry.example.com"]);
         assert_eq!(values.lines().count(), released.lines().count());
     }
 
