@@ -25,7 +25,7 @@ async fn only_a_service_that_leads_to_pods_of_the_namespace_needs_no_permission(
     let (own, other) = (&stage.world.namespace, &elsewhere.world.namespace);
     for (number, (host, may)) in [
         ("pods".to_owned(), true),
-        (format!("pods.{own}"), false),
+        (format!("pods.{own}"), true),
         (format!("pods.{own}.svc"), true),
         (format!("pods.{own}.svc.cluster.local"), true),
         (format!("pods.{other}.svc"), false),
