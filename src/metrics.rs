@@ -5,6 +5,7 @@
 //! Every metric is listed in docs/metrics.md; a test compares the two.
 
 mod durations;
+mod kubernetes;
 mod process;
 mod standing;
 mod zero;
@@ -65,6 +66,7 @@ struct Counts {
     aws_calls_delayed: Family<[Label; 1], Counter>,
     aws_calls_failed_fast: Family<[Label; 1], Counter>,
     aws_requests: Family<[Name; 2], Counter>,
+    kubernetes_requests: Family<[Label; 2], Counter>,
     watch_errors: Family<[Label; 1], Counter>,
 }
 
@@ -190,6 +192,11 @@ impl Metrics {
         self.0.counts.secrets_retained.inc();
     }
 
+    /// Counts a request to the API server, with its method and the code of its answer. `None`: there was no answer.
+    pub(crate) fn kubernetes_request(&self, method: &str, code: Option<u16>) {
+        count(&self.0.counts.kubernetes_requests, kubernetes::labels(method, code));
+    }
+
     /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);
@@ -259,6 +266,7 @@ impl Counts {
             self.aws_calls_failed_fast.clone(),
         );
         registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
+        registry.register("kubernetes_requests", "Requests to the API server by method and code", self.kubernetes_requests.clone());
         registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
     }
 }

@@ -20,6 +20,7 @@ fn used() -> Metrics {
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
     metrics.target_gap("PostgresSingleUser", Duration::from_millis(20));
+    metrics.kubernetes_request("GET", Some(200));
     metrics.watch_error("list");
     metrics.leads(true);
     metrics.count_objects(|| FleetStats {
@@ -124,6 +125,8 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_errors_total{reason=\"AccessDenied\"} 1",
         "rotated_secrets_steps_total{step=\"Put\",outcome=\"ok\"} 1",
         "rotated_secrets_rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"} 1",
+        "rotated_secrets_kubernetes_requests_total{method=\"GET\",code=\"200\"} 1",
+        "rotated_secrets_kubernetes_requests_total{method=\"GET\",code=\"error\"} 0",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.01\"} 0",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.05\"} 1",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"+Inf\"} 2",
@@ -158,6 +161,8 @@ fn the_first_event_of_each_kind_is_an_increase() {
         "reconciles_total{outcome=\"error\"}",
         "steps_total{step=\"Put\",outcome=\"failed\"}",
         "mirror_writes_total{cause=\"Repair\"}",
+        "kubernetes_requests_total{method=\"PATCH\",code=\"403\"}",
+        "kubernetes_requests_total{method=\"GET\",code=\"error\"}",
         "drift_repairs_total{step=\"ReplaceMirror\"}",
         "rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"}",
     ] {
