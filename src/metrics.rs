@@ -47,6 +47,8 @@ struct Inner {
     durations: Durations,
     /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
+    /// The longest wait for a reconcile, at scrape time.
+    longest_wait: OnceLock<Box<dyn Fn() -> Duration + Send + Sync>>,
     page: Mutex<()>,
 }
 
@@ -88,9 +90,9 @@ impl Metrics {
         standing.register(&mut registry);
         durations.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let inner =
-            Inner { registry, process: process::registry(), counts, standing, durations, census: OnceLock::new(), page: Mutex::default() };
-        Self(Arc::new(inner))
+        let process = process::registry();
+        let (census, longest_wait, page) = (OnceLock::new(), OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { registry, process, counts, standing, durations, census, longest_wait, page }))
     }
 
     /// Records the start of a reconcile.
@@ -212,6 +214,12 @@ impl Metrics {
         let _ = self.0.census.set(Box::new(census));
     }
 
+    /// Sets the function that says how long an object has been waiting for a reconcile, of the one that has waited longest. A
+    /// second call is ignored.
+    pub(crate) fn measure_longest_wait(&self, longest: impl Fn() -> Duration + Send + Sync + 'static) {
+        let _ = self.0.longest_wait.set(Box::new(longest));
+    }
+
     /// Renders all metrics as `OpenMetrics` text.
     ///
     /// # Errors
@@ -220,6 +228,9 @@ impl Metrics {
         let _page = self.0.page.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(census) = self.0.census.get() {
             self.0.standing.show(&census());
+        }
+        if let Some(longest) = self.0.longest_wait.get() {
+            self.0.standing.waiting_max.set(i64::try_from(longest().as_secs()).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
         encode_registry(&mut text, &self.0.registry)?;

@@ -22,6 +22,7 @@ pub(super) struct Standing {
     pub(super) leader: Gauge,
     pub(super) in_progress: Gauge,
     pub(super) waiting: Gauge,
+    pub(super) waiting_max: Gauge,
     pub(super) unsynchronized: Gauge,
     objects: Family<[Label; 2], Gauge>,
     overdue: Gauge,
@@ -53,6 +54,12 @@ impl Standing {
         registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
         registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
         registry.register("reconciles_waiting", "Objects that wait for a reconcile", self.waiting.clone());
+        registry.register_with_unit(
+            "reconciles_waiting_max",
+            "Time for which an object has been waiting for a reconcile, of the longest one",
+            Unit::Seconds,
+            self.waiting_max.clone(),
+        );
         registry.register(
             "scopes_unsynchronized",
             "Namespaces of --namespaces whose objects could not be listed yet; without --namespaces, the cluster counts as one",

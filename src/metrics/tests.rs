@@ -23,6 +23,7 @@ fn used() -> Metrics {
     metrics.kubernetes_request("GET", Some(200));
     metrics.watch_error("list");
     metrics.leads(true);
+    metrics.measure_longest_wait(|| Duration::from_millis(61_900));
     metrics.count_objects(|| FleetStats {
         ready: BTreeMap::from([(("False", "NotOwned"), 2)]),
         overdue: 1,
@@ -132,6 +133,7 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"+Inf\"} 2",
         "rotated_secrets_reconcile_duration_seconds_count 2",
         "rotated_secrets_reconciles_in_progress 1",
+        "rotated_secrets_reconciles_waiting_max_seconds 61",
         "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
         "rotated_secrets_objects_out_of_step 5",
         "rotated_secrets_overdue_max_seconds 60",
