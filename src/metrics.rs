@@ -8,6 +8,7 @@ mod durations;
 mod kubernetes;
 mod process;
 mod standing;
+mod targets;
 mod zero;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 use self::durations::Durations;
 use self::standing::Standing;
+use self::targets::TargetRefusals;
 use crate::fleet::FleetStats;
 
 type Label = (&'static str, &'static str);
@@ -57,6 +59,7 @@ struct Inner {
 struct Counts {
     reconciles: Family<[Label; 1], Counter>,
     errors: Family<[Label; 1], Counter>,
+    target_refusals: TargetRefusals,
     steps: Family<[Label; 2], Counter>,
     rotations: Family<[Label; 3], Counter>,
     mirror_writes: Family<[Label; 1], Counter>,
@@ -117,9 +120,10 @@ impl Metrics {
         self.0.durations.reconcile.observe(took.as_secs_f64());
     }
 
-    /// Records a failed reconcile with the reason of its condition.
-    pub fn failure(&self, reason: &'static str) {
+    /// Records a failed reconcile with the reason of its condition. `namespace`: that of the object.
+    pub fn failure(&self, reason: &'static str, namespace: Option<&str>) {
         count(&self.0.counts.errors, [("reason", reason)]);
+        self.0.counts.target_refusals.count(namespace.unwrap_or_default(), reason);
     }
 
     /// Records a step of the plan: `ok` or `failed`.
@@ -254,6 +258,11 @@ impl Counts {
     fn register(&self, registry: &mut Registry) {
         registry.register("reconciles", "Reconciliations by outcome", self.reconciles.clone());
         registry.register("errors", "Failed reconciliations by reason", self.errors.clone());
+        registry.register(
+            "namespace_target_refusals",
+            "Failures of objects of a namespace whose target refused a password, by reason",
+            self.target_refusals.counters.clone(),
+        );
         registry.register("steps", "Steps of the plan by kind and outcome", self.steps.clone());
         registry.register("rotations", "New versions and failed attempts", self.rotations.clone());
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());

@@ -3,13 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::fleet::{One, Trouble};
+use crate::fleet::{InNamespace, One, Trouble};
 
 /// Every verb once.
 fn used() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconcile("changed", Duration::from_millis(20));
-    metrics.failure("AccessDenied");
+    metrics.failure("AccessDenied", None);
+    metrics.failure("ApplyFailed", Some("shop"));
     metrics.step("Put", "ok");
     metrics.rotation("Generate", "Scheduled", "Succeeded");
     metrics.mirror_write("NewVersion");
@@ -41,7 +42,16 @@ fn used() -> Metrics {
             ("shop".to_owned(), "NotOwned", "owner"),
             Trouble { number: 2, longest: SignedDuration::from_secs(90) },
         )]),
-        overdue_in: BTreeMap::from([("shop".to_owned(), SignedDuration::from_secs(60))]),
+        namespaces: BTreeMap::from([(
+            "shop".to_owned(),
+            InNamespace {
+                overdue_max: SignedDuration::from_secs(60),
+                out_of_step: 4,
+                not_rolled_out: BTreeMap::from([("RolloutFailed", 3)]),
+                rollout_waiting_max: SignedDuration::from_secs(65),
+                deleting_max: SignedDuration::from_secs(75),
+            },
+        )]),
         overdue_max: SignedDuration::from_secs(60),
         oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),
         next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
@@ -143,6 +153,11 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_namespace_objects_not_ready{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 2",
         "rotated_secrets_namespace_not_ready_max_seconds{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 90",
         "rotated_secrets_namespace_overdue_max_seconds{object_namespace=\"shop\"} 60",
+        "rotated_secrets_namespace_objects_out_of_step{object_namespace=\"shop\"} 4",
+        "rotated_secrets_namespace_objects_not_rolled_out{object_namespace=\"shop\",reason=\"RolloutFailed\"} 3",
+        "rotated_secrets_namespace_rollout_waiting_max_seconds{object_namespace=\"shop\"} 65",
+        "rotated_secrets_namespace_deleting_max_seconds{object_namespace=\"shop\"} 75",
+        "rotated_secrets_namespace_target_refusals_total{object_namespace=\"shop\",reason=\"ApplyFailed\"} 1",
         "rotated_secrets_next_rotation_timestamp_seconds{} 1800000000",
         "rotated_secrets_object_version_timestamp_seconds{object_namespace=\"shop\",object_name=\"db\"} 1700000000",
         concat!("rotated_secrets_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
