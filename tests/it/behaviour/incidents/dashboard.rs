@@ -51,10 +51,10 @@ impl Dashboard {
         self.0.iter().any(|query| query.expression.contains(&format!("{metric}{{")))
     }
 
-    /// Rules that evaluate all queries at all times. promtool fails if one of them ends with an error.
+    /// Rules that evaluate all queries in every fifth minute. promtool fails if one of them ends with an error.
     pub(super) fn rules(&self) -> Value {
         let rule = |(number, query): (usize, &Query)| json!({"record": format!("panel:query{number}"), "expr": query.expression});
-        json!({"groups": [{"name": "dashboard", "rules": self.0.iter().enumerate().map(rule).collect::<Vec<_>>()}]})
+        json!({"groups": [{"name": "dashboard", "interval": "5m", "rules": self.0.iter().enumerate().map(rule).collect::<Vec<_>>()}]})
     }
 
     /// The check for promtool that the query with this name shows this, `time` minutes after the first sample.
