@@ -155,7 +155,7 @@ fn control(
         move |event| hurry(event, &store, &permits)
     });
     let objects = objects.inspect({
-        let (gone, leadership) = (Gone::new(&shared.ctx), shared.leadership.clone());
+        let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
         move |event| {
             if let Ok(Event::Delete(object)) = event {
                 gone.report(object, leadership.may_begin());

@@ -209,13 +209,15 @@ impl Standing {
         }
         let gauges =
             [&self.namespace_overdue_max, &self.namespace_out_of_step, &self.namespace_rollout_waiting_max, &self.namespace_deleting_max];
-        gauges.iter().for_each(|gauge| gauge.clear());
+        for gauge in gauges {
+            gauge.clear();
+        }
         for (namespace, within) in &census.namespaces {
             let name: Name = ("object_namespace", namespace.clone());
             let values =
                 [within.overdue_max.as_secs(), within.out_of_step, within.rollout_waiting_max.as_secs(), within.deleting_max.as_secs()];
             for (gauge, value) in gauges.iter().zip(values).filter(|(_, value)| *value > 0) {
-                gauge.get_or_create(&[name.clone()]).set(value);
+                gauge.get_or_create(std::array::from_ref(&name)).set(value);
             }
             for (reason, number) in &within.not_rolled_out {
                 self.namespace_not_rolled_out.get_or_create(&[name.clone(), ("reason", (*reason).to_owned())]).set(*number);
