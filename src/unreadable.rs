@@ -16,9 +16,6 @@ use crate::status::events::look_at;
 /// Delay before the finalizer is removed again after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Reason of the Event and of the line in the audit stream.
-const UNREADABLE: &str = "Unreadable";
-
 /// Names the object in the log and, for its owner, in an Event, and once for each change in the audit stream. If it is being deleted, removes our finalizer and does
 /// nothing in AWS, because its deletion policy cannot be read. `leads`: this replica is the leader.
 pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Action {
@@ -31,12 +28,13 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
     }
     let ours = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     if metadata.deletion_timestamp.is_none() {
+        let complaint = complaint(unreadable);
         let (uid, defect) = (metadata.uid.as_deref().unwrap_or_default(), unreadable.defect.to_string());
         if ctx.memory.cannot_read(uid, metadata.generation, &defect) {
-            let (arn, reason) = (unreadable.arn.clone(), Some(UNREADABLE.to_owned()));
+            let (arn, reason) = (unreadable.arn.clone(), Some(complaint.reason.clone()));
             ctx.record(metadata, &[Entry { arn, reason, ..Entry::of(audit::Action::Refused) }]);
         }
-        publish(unreadable, ctx, &complaint(unreadable)).await;
+        publish(unreadable, ctx, &complaint).await;
         return Action::await_change();
     }
     if !ours {
@@ -66,7 +64,7 @@ async fn publish(unreadable: &Unreadable, ctx: &Context, note: &EventNote) {
 fn complaint(unreadable: &Unreadable) -> EventNote {
     EventNote {
         warning: true,
-        reason: UNREADABLE.to_owned(),
+        reason: "Unreadable".to_owned(),
         action: "Read",
         note: format!(
             "{}: nothing is created, rotated or mirrored for this object: apply it again as docs/reference.md describes it, or delete it; the AWS \

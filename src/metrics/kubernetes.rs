@@ -1,6 +1,6 @@
 //! Labels of the requests to the API server.
 
-use super::Label;
+type Label = (&'static str, &'static str);
 
 /// Methods that the operator uses.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];

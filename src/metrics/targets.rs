@@ -6,9 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::Name;
 use crate::api::condition::Reason;
 use crate::fleet::{MOST_NAMESPACES, OTHERS};
+
+/// A label with the name of a namespace, or a reason.
+type Name = (&'static str, String);
 
 /// Reasons with which a target refuses a password.
 const REASONS: [Reason; 4] = [Reason::ApplyFailed, Reason::VerifyFailed, Reason::AbandonFailed, Reason::TargetDiverged];
