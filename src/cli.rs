@@ -215,7 +215,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let mut config = configuration().await?;
     // The work queue retries, so that other objects are reconciled in between.
     config.default_retry = false;
-    let client = connection::client(config.clone()).map_err(Fatal)?;
+    let client = connection::client(config.clone(), &metrics).map_err(Fatal)?;
     let scope = availability.scope();
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
     let cluster = cluster_id_or_uid(cluster_id, &client).await?;

@@ -103,6 +103,11 @@ where
             stats
         }
     });
+    shared.ctx.metrics.measure_longest_wait({
+        // The permits have the metrics.
+        let permits = Arc::downgrade(&shared.permits);
+        move || permits.upgrade().map_or(Duration::ZERO, |permits| permits.longest_wait())
+    });
     let missing = |part: Option<&str>| part.is_some_and(|namespace| settings.unavailable.iter().any(|name| name == namespace));
     let required: Vec<_> =
         scope.parts().into_iter().zip(&stores).filter(|(part, _)| !missing(*part)).map(|(_, store)| store.clone()).collect();
@@ -150,7 +155,7 @@ fn control(
         move |event| hurry(event, &store, &permits)
     });
     let objects = objects.inspect({
-        let (gone, leadership) = (Gone::new(&shared.ctx), shared.leadership.clone());
+        let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
         move |event| {
             if let Ok(Event::Delete(object)) = event {
                 gone.report(object, leadership.may_begin());

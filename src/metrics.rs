@@ -5,8 +5,10 @@
 //! Every metric is listed in docs/metrics.md; a test compares the two.
 
 mod durations;
+mod kubernetes;
 mod process;
 mod standing;
+mod targets;
 mod zero;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 use self::durations::Durations;
 use self::standing::Standing;
+use self::targets::TargetRefusals;
 use crate::fleet::FleetStats;
 
 type Label = (&'static str, &'static str);
@@ -46,6 +49,8 @@ struct Inner {
     durations: Durations,
     /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
+    /// The longest wait for a reconcile, at scrape time.
+    longest_wait: OnceLock<Box<dyn Fn() -> Duration + Send + Sync>>,
     page: Mutex<()>,
 }
 
@@ -54,6 +59,7 @@ struct Inner {
 struct Counts {
     reconciles: Family<[Label; 1], Counter>,
     errors: Family<[Label; 1], Counter>,
+    target_refusals: TargetRefusals,
     steps: Family<[Label; 2], Counter>,
     rotations: Family<[Label; 3], Counter>,
     mirror_writes: Family<[Label; 1], Counter>,
@@ -65,6 +71,7 @@ struct Counts {
     aws_calls_delayed: Family<[Label; 1], Counter>,
     aws_calls_failed_fast: Family<[Label; 1], Counter>,
     aws_requests: Family<[Name; 2], Counter>,
+    kubernetes_requests: Family<[Label; 2], Counter>,
     watch_errors: Family<[Label; 1], Counter>,
 }
 
@@ -86,9 +93,9 @@ impl Metrics {
         standing.register(&mut registry);
         durations.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let inner =
-            Inner { registry, process: process::registry(), counts, standing, durations, census: OnceLock::new(), page: Mutex::default() };
-        Self(Arc::new(inner))
+        let process = process::registry();
+        let (census, longest_wait, page) = (OnceLock::new(), OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { registry, process, counts, standing, durations, census, longest_wait, page }))
     }
 
     /// Records the start of a reconcile.
@@ -113,9 +120,10 @@ impl Metrics {
         self.0.durations.reconcile.observe(took.as_secs_f64());
     }
 
-    /// Records a failed reconcile with the reason of its condition.
-    pub fn failure(&self, reason: &'static str) {
+    /// Records a failed reconcile with the reason of its condition. `namespace`: that of the object.
+    pub fn failure(&self, reason: &'static str, namespace: Option<&str>) {
         count(&self.0.counts.errors, [("reason", reason)]);
+        self.0.counts.target_refusals.count(namespace.unwrap_or_default(), reason);
     }
 
     /// Records a step of the plan: `ok` or `failed`.
@@ -190,6 +198,11 @@ impl Metrics {
         self.0.counts.secrets_retained.inc();
     }
 
+    /// Counts a request to the API server, with its method and the code of its answer. `None`: there was no answer.
+    pub(crate) fn kubernetes_request(&self, method: &str, code: Option<u16>) {
+        count(&self.0.counts.kubernetes_requests, kubernetes::labels(method, code));
+    }
+
     /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);
@@ -205,6 +218,12 @@ impl Metrics {
         let _ = self.0.census.set(Box::new(census));
     }
 
+    /// Sets the function that says how long an object has been waiting for a reconcile, of the one that has waited longest. A
+    /// second call is ignored.
+    pub(crate) fn measure_longest_wait(&self, longest: impl Fn() -> Duration + Send + Sync + 'static) {
+        let _ = self.0.longest_wait.set(Box::new(longest));
+    }
+
     /// Renders all metrics as `OpenMetrics` text.
     ///
     /// # Errors
@@ -213,6 +232,9 @@ impl Metrics {
         let _page = self.0.page.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(census) = self.0.census.get() {
             self.0.standing.show(&census());
+        }
+        if let Some(longest) = self.0.longest_wait.get() {
+            self.0.standing.waiting_max.set(i64::try_from(longest().as_secs()).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
         encode_registry(&mut text, &self.0.registry)?;
@@ -236,6 +258,11 @@ impl Counts {
     fn register(&self, registry: &mut Registry) {
         registry.register("reconciles", "Reconciliations by outcome", self.reconciles.clone());
         registry.register("errors", "Failed reconciliations by reason", self.errors.clone());
+        registry.register(
+            "namespace_target_refusals",
+            "Failures of objects of a namespace whose target refused a password, by reason",
+            self.target_refusals.counters.clone(),
+        );
         registry.register("steps", "Steps of the plan by kind and outcome", self.steps.clone());
         registry.register("rotations", "New versions and failed attempts", self.rotations.clone());
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());
@@ -259,6 +286,7 @@ impl Counts {
             self.aws_calls_failed_fast.clone(),
         );
         registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
+        registry.register("kubernetes_requests", "Requests to the API server by method and code", self.kubernetes_requests.clone());
         registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
     }
 }

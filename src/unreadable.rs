@@ -16,7 +16,7 @@ use crate::status::events::look_at;
 /// Delay before the finalizer is removed again after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Names the object in the log and, for its owner, in an Event. If it is being deleted, removes our finalizer and does
+/// Names the object in the log and, for its owner, in an Event, and once for each change in the audit stream. If it is being deleted, removes our finalizer and does
 /// nothing in AWS, because its deletion policy cannot be read. `leads`: this replica is the leader.
 pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Action {
     let metadata = &unreadable.metadata;
@@ -28,7 +28,13 @@ pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Acti
     }
     let ours = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     if metadata.deletion_timestamp.is_none() {
-        publish(unreadable, ctx, &complaint(unreadable)).await;
+        let complaint = complaint(unreadable);
+        let (uid, defect) = (metadata.uid.as_deref().unwrap_or_default(), unreadable.defect.to_string());
+        if ctx.memory.cannot_read(uid, metadata.generation, &defect) {
+            let (arn, reason) = (unreadable.arn.clone(), Some(complaint.reason.clone()));
+            ctx.record(metadata, &[Entry { arn, reason, ..Entry::of(audit::Action::Refused) }]);
+        }
+        publish(unreadable, ctx, &complaint).await;
         return Action::await_change();
     }
     if !ours {

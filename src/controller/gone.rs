@@ -1,6 +1,7 @@
 //! Objects that are gone. Without a finalizer, only the watch tells of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::core::{PartialObjectMeta, PartialObjectMetaExt as _};
@@ -16,10 +17,15 @@ use crate::status::{self, EventNote};
 /// How many Events may wait. A namespace that is deleted may take thousands of objects along; the log and the metric have
 /// all of them.
 const MOST_WAITING: usize = 4096;
+/// How often the API server is asked whether an object is gone, and how long after an attempt that failed.
+const ATTEMPTS: u32 = 3;
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Reports what objects leave behind.
 pub(super) struct Gone {
     ctx: Arc<Context>,
+    /// Whether the watch has a label selector: an object that no longer matches it is gone for the watch, and still there.
+    selects: bool,
     left: mpsc::Sender<Left>,
 }
 
@@ -32,14 +38,14 @@ struct Left {
 
 impl Gone {
     /// Reports one after the other, until this value is dropped. Events are slower than the rest, so they wait apart.
-    pub(super) fn new(ctx: &Arc<Context>) -> Self {
+    /// `selects`: the watch has a label selector.
+    pub(super) fn new(ctx: &Arc<Context>, selects: bool) -> Self {
         let (left, mut waiting) = mpsc::channel::<Left>(MOST_WAITING);
         let (told, mut events) = mpsc::channel::<Left>(MOST_WAITING);
         let (reporter, publisher) = (Arc::clone(ctx), ctx.events.clone());
         tokio::spawn(async move {
             while let Some(left) = waiting.recv().await {
-                // An object that no longer matches the selector of this operator is gone for its watch, and still there.
-                if object::is_gone(&reporter.client, &left.object.metadata).await {
+                if !selects || is_gone(&reporter, &left).await {
                     tell(&reporter, &left);
                     publish_later(&told, left);
                 }
@@ -50,7 +56,7 @@ impl Gone {
                 publisher.publish_lasting(&left.object, &left.note).await;
             }
         });
-        Self { ctx: Arc::clone(ctx), left }
+        Self { ctx: Arc::clone(ctx), selects, left }
     }
 
     /// The object is gone. `leads`: this replica reports it.
@@ -61,9 +67,29 @@ impl Gone {
         let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone());
         let left = Left { object: object.metadata.clone().into_response_partial(), arn, note };
         if let Err(full) = self.left.try_send(left) {
-            tell(&self.ctx, &full.into_inner());
+            let left = full.into_inner();
+            if self.selects { not_known(&left) } else { tell(&self.ctx, &left) }
         }
     }
+}
+
+/// Whether the API server says that the object is gone. If it does not say, nothing is claimed of the object.
+async fn is_gone(ctx: &Context, left: &Left) -> bool {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+        if let Ok(gone) = object::is_gone(&ctx.client, &left.object.metadata).await {
+            return gone;
+        }
+    }
+    not_known(left);
+    false
+}
+
+fn not_known(left: &Left) {
+    let object = name(&left.object);
+    tracing::warn!(object, "an object is gone, or no longer matches --object-selector: which of both could not be read");
 }
 
 fn publish_later(events: &mpsc::Sender<Left>, left: Left) {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -52,7 +53,7 @@ impl Permits {
         }
         if !state.granted.remove(key) {
             let urgency = if state.hurried.remove(key) { Urgency::Urgent } else { urgency };
-            state.queue.enqueue(key, urgency);
+            state.queue.enqueue(key, urgency, Instant::now());
             state.wake.insert(key.clone(), wake.clone());
             self.grant(&mut state, Some(key));
             if !state.granted.remove(key) {
@@ -61,6 +62,11 @@ impl Permits {
         }
         state.hurried.remove(key);
         Answer::Granted(Permit { permits: Arc::clone(self), key: key.clone() })
+    }
+
+    /// How long the object has been waiting that has waited longest for a permit. Zero if no object waits.
+    pub fn longest_wait(&self) -> Duration {
+        self.lock().queue.longest_since().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The next reconcile of this object is urgent.
@@ -188,6 +194,18 @@ mod tests {
         assert_eq!(scene.woken().as_deref(), Some("c"));
         drop(scene.granted("c"));
         drop(scene.granted("a"));
+    }
+
+    #[test]
+    fn the_longest_wait_is_zero_unless_an_object_waits() {
+        let scene = Scene::new(1);
+        let first = scene.granted("a");
+        assert_eq!(scene.permits.longest_wait(), Duration::ZERO, "it has a permit");
+        assert!(matches!(scene.ask("b"), Answer::Waiting));
+        assert!(scene.permits.lock().queue.longest_since().is_some());
+        scene.permits.forget(&Key::new("shop", "b"));
+        assert_eq!(scene.permits.longest_wait(), Duration::ZERO);
+        drop(first);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! if none of its reconciles hangs. A reconcile that hangs lends its permit to the others.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 /// Every so many permits one goes to routine work first, so that urgent work cannot hold it up forever.
 const ROUTINE_FIRST: u64 = 4;
@@ -32,7 +33,8 @@ pub enum Urgency {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Waiting(Urgency),
+    /// Since then, with this urgency now.
+    Waiting(Urgency, Instant),
     Running,
     /// It runs without a permit, because it hangs.
     Lent,
@@ -95,15 +97,24 @@ impl Queue {
         self.waiting
     }
 
+    /// Since when the object waits that has waited longest. `None`: no object waits. Looks at every object of the queue.
+    pub fn longest_since(&self) -> Option<Instant> {
+        let since = |place: &Place| if let Place::Waiting(_, since) = place { Some(*since) } else { None };
+        self.places.values().filter_map(since).min()
+    }
+
     /// Puts an object into the queue, or makes one that waits urgent. Nothing happens if it has a permit.
-    pub fn enqueue(&mut self, key: &Key, urgency: Urgency) {
-        match self.places.get(key) {
+    pub fn enqueue(&mut self, key: &Key, urgency: Urgency, now: Instant) {
+        let since = match self.places.get(key) {
             Some(Place::Running | Place::Lent) => return,
-            Some(Place::Waiting(known)) if *known >= urgency => return,
-            Some(Place::Waiting(_)) => {}
-            None => self.waiting = self.waiting.saturating_add(1),
-        }
-        self.places.insert(key.clone(), Place::Waiting(urgency));
+            Some(Place::Waiting(known, _)) if *known >= urgency => return,
+            Some(Place::Waiting(_, since)) => *since,
+            None => {
+                self.waiting = self.waiting.saturating_add(1);
+                now
+            }
+        };
+        self.places.insert(key.clone(), Place::Waiting(urgency, since));
         self.lane(urgency).push(key);
     }
 
@@ -151,7 +162,7 @@ impl Queue {
         let Some(place) = self.places.remove(key) else { return };
         let held = self.held.entry(key.namespace.clone()).or_default();
         match place {
-            Place::Waiting(_) => self.waiting = self.waiting.saturating_sub(1),
+            Place::Waiting(..) => self.waiting = self.waiting.saturating_sub(1),
             Place::Running => {
                 held.running = held.running.saturating_sub(1);
                 self.running = self.running.saturating_sub(1);
@@ -182,7 +193,8 @@ impl Queue {
                 continue;
             }
             let mut objects = self.lane(urgency).objects.remove(&namespace).unwrap_or_default();
-            let found = std::iter::from_fn(|| objects.pop_front()).find(|key| self.places.get(key) == Some(&Place::Waiting(urgency)));
+            let waits = |key: &Key| matches!(self.places.get(key), Some(Place::Waiting(known, _)) if *known == urgency);
+            let found = std::iter::from_fn(|| objects.pop_front()).find(waits);
             if !objects.is_empty() {
                 self.lane(urgency).objects.insert(namespace.clone(), objects);
                 self.lane(urgency).turns.push_back(namespace);

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use http::Uri;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::requests::CountRequests;
 use crate::command::Command;
+use crate::metrics::Metrics;
 use crate::proxy::{ProxyVariables, shown};
 
 /// The configuration of a kubeconfig: `path`, or KUBECONFIG, or `~/.kube/config`.
@@ -43,12 +46,13 @@ pub fn in_cluster() -> Option<Config> {
     Some(config)
 }
 
-/// The client of a configuration.
+/// The client of a configuration. Its requests are counted, those of watches too.
 ///
 /// # Errors
 /// One sentence with the reason. Sends no request.
-pub fn client(config: Config) -> Result<Client, String> {
-    Client::try_from(config).map_err(|error| unusable(&error, &Command::WhoAmI.to_string()))
+pub fn client(config: Config, metrics: &Metrics) -> Result<Client, String> {
+    let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error, &Command::WhoAmI.to_string()))?;
+    Ok(builder.with_layer(&CountRequests(metrics.clone())).build())
 }
 
 /// Why there is no client. `whoami`: the command that shows the login.

@@ -9,6 +9,7 @@ pub mod mirror;
 pub mod namespace;
 pub mod object;
 pub mod publisher;
+mod requests;
 pub mod service;
 pub mod service_account;
 pub mod stored;

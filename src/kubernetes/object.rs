@@ -170,12 +170,15 @@ async fn current(client: &Client, object: &RotatedSecret) -> Result<Option<Brief
     Ok(found.into_iter().find(|found| found.uid() == object.uid()))
 }
 
-/// Whether the object with this metadata is gone; also if that cannot be read.
-pub async fn is_gone(client: &Client, metadata: &ObjectMeta) -> bool {
+/// Whether the object with this metadata is gone.
+///
+/// # Errors
+/// If the API server does not say so.
+pub async fn is_gone(client: &Client, metadata: &ObjectMeta) -> Result<bool, Failure> {
     let params = ListParams::default().fields(&format!("metadata.name={}", metadata.name.as_deref().unwrap_or_default()));
     let objects = Api::<Brief<RotatedSecret>>::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default());
-    let found = objects.list(&params).await;
-    found.map_or(true, |found| !found.into_iter().any(|found| found.uid() == metadata.uid))
+    let found = objects.list(&params).await.map_err(|error| failed("reading the object", &error))?;
+    Ok(!found.into_iter().any(|found| found.uid() == metadata.uid))
 }
 
 /// The field manager that last wrote the status, for a message; `None` if that cannot be read.

@@ -3,7 +3,6 @@
 
 mod metadata;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -28,6 +27,31 @@ pub const LARGEST_DECODED: usize = 512 * 1024;
 const VALUE: usize = 256;
 /// Maximum nesting depth of `spec` and `status`. The CustomResourceDefinition declares fewer than ten levels.
 pub const DEEPEST: usize = 32;
+
+/// The items of `impl Resource` that name the kind, for a type that represents objects of the kind `$of`.
+macro_rules! named_as {
+    ($of:ty) => {
+        type DynamicType = ();
+        type Scope = <$of as ::kube::Resource>::Scope;
+
+        fn kind((): &()) -> ::std::borrow::Cow<'_, str> {
+            <$of as ::kube::Resource>::kind(&())
+        }
+
+        fn group((): &()) -> ::std::borrow::Cow<'_, str> {
+            <$of as ::kube::Resource>::group(&())
+        }
+
+        fn version((): &()) -> ::std::borrow::Cow<'_, str> {
+            <$of as ::kube::Resource>::version(&())
+        }
+
+        fn plural((): &()) -> ::std::borrow::Cow<'_, str> {
+            <$of as ::kube::Resource>::plural(&())
+        }
+    };
+}
+pub(crate) use named_as;
 
 /// A RotatedSecret as the API server stores it.
 #[derive(Debug, Clone)]
@@ -225,24 +249,7 @@ impl<'de> Deserialize<'de> for Stored {
 }
 
 impl Resource for Stored {
-    type DynamicType = ();
-    type Scope = <RotatedSecret as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        RotatedSecret::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        RotatedSecret::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        RotatedSecret::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        RotatedSecret::plural(&())
-    }
+    named_as!(RotatedSecret);
 
     fn meta(&self) -> &ObjectMeta {
         match self {
@@ -287,24 +294,7 @@ impl<'de, K> Deserialize<'de> for Brief<K> {
 }
 
 impl<K: Resource<DynamicType = ()>> Resource for Brief<K> {
-    type DynamicType = ();
-    type Scope = K::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        K::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        K::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        K::plural(&())
-    }
+    named_as!(K);
 
     fn metadata_api() -> bool {
         true

@@ -22,6 +22,7 @@ pub(super) struct Standing {
     pub(super) leader: Gauge,
     pub(super) in_progress: Gauge,
     pub(super) waiting: Gauge,
+    pub(super) waiting_max: Gauge,
     pub(super) unsynchronized: Gauge,
     objects: Family<[Label; 2], Gauge>,
     overdue: Gauge,
@@ -37,6 +38,10 @@ pub(super) struct Standing {
     namespace_not_ready: Family<Trouble, Gauge>,
     namespace_not_ready_max: Family<Trouble, Gauge>,
     namespace_overdue_max: Family<[Name; 1], Gauge>,
+    namespace_out_of_step: Family<[Name; 1], Gauge>,
+    namespace_not_rolled_out: Family<[Name; 2], Gauge>,
+    namespace_rollout_waiting_max: Family<[Name; 1], Gauge>,
+    namespace_deleting_max: Family<[Name; 1], Gauge>,
     unreadable: Family<[Label; 1], Gauge>,
     overdue_max: Gauge,
     oldest_version: Maybe,
@@ -53,6 +58,12 @@ impl Standing {
         registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
         registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
         registry.register("reconciles_waiting", "Objects that wait for a reconcile", self.waiting.clone());
+        registry.register_with_unit(
+            "reconciles_waiting_max",
+            "Time for which an object has been waiting for a reconcile, of the longest one",
+            Unit::Seconds,
+            self.waiting_max.clone(),
+        );
         registry.register(
             "scopes_unsynchronized",
             "Namespaces of --namespaces whose objects could not be listed yet; without --namespaces, the cluster counts as one",
@@ -163,19 +174,54 @@ impl Standing {
             Unit::Seconds,
             self.namespace_overdue_max.clone(),
         );
+        registry.register(
+            "namespace_objects_out_of_step",
+            "Objects of a namespace whose Secret does not hold the current version. Only namespaces that have some",
+            self.namespace_out_of_step.clone(),
+        );
+        registry.register(
+            "namespace_objects_not_rolled_out",
+            "Objects of a namespace whose condition RolledOut is False, by reason. Only namespaces that have some",
+            self.namespace_not_rolled_out.clone(),
+        );
+        registry.register_with_unit(
+            "namespace_rollout_waiting_max",
+            "Time since the start of the longest rollout in progress in the namespace",
+            Unit::Seconds,
+            self.namespace_rollout_waiting_max.clone(),
+        );
+        registry.register_with_unit(
+            "namespace_deleting_max",
+            "Time since the deletion of an object of the namespace was requested, of the longest one in progress",
+            Unit::Seconds,
+            self.namespace_deleting_max.clone(),
+        );
     }
 
     fn show_namespaces(&self, census: &FleetStats) {
         self.namespace_not_ready.clear();
         self.namespace_not_ready_max.clear();
-        self.namespace_overdue_max.clear();
+        self.namespace_not_rolled_out.clear();
         for ((namespace, reason, concerns), trouble) in &census.not_ready {
             let labels = [("object_namespace", namespace.clone()), ("reason", (*reason).to_owned()), ("concerns", (*concerns).to_owned())];
             self.namespace_not_ready.get_or_create(&labels).set(trouble.number);
             self.namespace_not_ready_max.get_or_create(&labels).set(trouble.longest.as_secs());
         }
-        for (namespace, overdue) in &census.overdue_in {
-            self.namespace_overdue_max.get_or_create(&[("object_namespace", namespace.clone())]).set(overdue.as_secs());
+        let gauges =
+            [&self.namespace_overdue_max, &self.namespace_out_of_step, &self.namespace_rollout_waiting_max, &self.namespace_deleting_max];
+        for gauge in gauges {
+            gauge.clear();
+        }
+        for (namespace, within) in &census.namespaces {
+            let name: Name = ("object_namespace", namespace.clone());
+            let values =
+                [within.overdue_max.as_secs(), within.out_of_step, within.rollout_waiting_max.as_secs(), within.deleting_max.as_secs()];
+            for (gauge, value) in gauges.iter().zip(values).filter(|(_, value)| *value > 0) {
+                gauge.get_or_create(std::array::from_ref(&name)).set(value);
+            }
+            for (reason, number) in &within.not_rolled_out {
+                self.namespace_not_rolled_out.get_or_create(&[name.clone(), ("reason", (*reason).to_owned())]).set(*number);
+            }
         }
     }
 

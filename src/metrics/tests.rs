@@ -3,13 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::fleet::{One, Trouble};
+use crate::fleet::{InNamespace, One, Trouble};
 
 /// Every verb once.
 fn used() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconcile("changed", Duration::from_millis(20));
-    metrics.failure("AccessDenied");
+    metrics.failure("AccessDenied", None);
+    metrics.failure("ApplyFailed", Some("shop"));
     metrics.step("Put", "ok");
     metrics.rotation("Generate", "Scheduled", "Succeeded");
     metrics.mirror_write("NewVersion");
@@ -20,8 +21,10 @@ fn used() -> Metrics {
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
     metrics.target_gap("PostgresSingleUser", Duration::from_millis(20));
+    metrics.kubernetes_request("GET", Some(200));
     metrics.watch_error("list");
     metrics.leads(true);
+    metrics.measure_longest_wait(|| Duration::from_millis(61_900));
     metrics.count_objects(|| FleetStats {
         ready: BTreeMap::from([(("False", "NotOwned"), 2)]),
         overdue: 1,
@@ -39,7 +42,16 @@ fn used() -> Metrics {
             ("shop".to_owned(), "NotOwned", "owner"),
             Trouble { number: 2, longest: SignedDuration::from_secs(90) },
         )]),
-        overdue_in: BTreeMap::from([("shop".to_owned(), SignedDuration::from_secs(60))]),
+        namespaces: BTreeMap::from([(
+            "shop".to_owned(),
+            InNamespace {
+                overdue_max: SignedDuration::from_secs(60),
+                out_of_step: 4,
+                not_rolled_out: BTreeMap::from([("RolloutFailed", 3)]),
+                rollout_waiting_max: SignedDuration::from_secs(65),
+                deleting_max: SignedDuration::from_secs(75),
+            },
+        )]),
         overdue_max: SignedDuration::from_secs(60),
         oldest_version: Some(Timestamp::from_second(1_700_000_000).unwrap()),
         next_rotation: Some(Timestamp::from_second(1_800_000_000).unwrap()),
@@ -124,11 +136,14 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_errors_total{reason=\"AccessDenied\"} 1",
         "rotated_secrets_steps_total{step=\"Put\",outcome=\"ok\"} 1",
         "rotated_secrets_rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"} 1",
+        "rotated_secrets_kubernetes_requests_total{method=\"GET\",code=\"200\"} 1",
+        "rotated_secrets_kubernetes_requests_total{method=\"GET\",code=\"error\"} 0",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.01\"} 0",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"0.05\"} 1",
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"+Inf\"} 2",
         "rotated_secrets_reconcile_duration_seconds_count 2",
         "rotated_secrets_reconciles_in_progress 1",
+        "rotated_secrets_reconciles_waiting_max_seconds 61",
         "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
         "rotated_secrets_objects_out_of_step 5",
         "rotated_secrets_overdue_max_seconds 60",
@@ -138,6 +153,11 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_namespace_objects_not_ready{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 2",
         "rotated_secrets_namespace_not_ready_max_seconds{object_namespace=\"shop\",reason=\"NotOwned\",concerns=\"owner\"} 90",
         "rotated_secrets_namespace_overdue_max_seconds{object_namespace=\"shop\"} 60",
+        "rotated_secrets_namespace_objects_out_of_step{object_namespace=\"shop\"} 4",
+        "rotated_secrets_namespace_objects_not_rolled_out{object_namespace=\"shop\",reason=\"RolloutFailed\"} 3",
+        "rotated_secrets_namespace_rollout_waiting_max_seconds{object_namespace=\"shop\"} 65",
+        "rotated_secrets_namespace_deleting_max_seconds{object_namespace=\"shop\"} 75",
+        "rotated_secrets_namespace_target_refusals_total{object_namespace=\"shop\",reason=\"ApplyFailed\"} 1",
         "rotated_secrets_next_rotation_timestamp_seconds{} 1800000000",
         "rotated_secrets_object_version_timestamp_seconds{object_namespace=\"shop\",object_name=\"db\"} 1700000000",
         concat!("rotated_secrets_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -158,6 +178,8 @@ fn the_first_event_of_each_kind_is_an_increase() {
         "reconciles_total{outcome=\"error\"}",
         "steps_total{step=\"Put\",outcome=\"failed\"}",
         "mirror_writes_total{cause=\"Repair\"}",
+        "kubernetes_requests_total{method=\"PATCH\",code=\"403\"}",
+        "kubernetes_requests_total{method=\"GET\",code=\"error\"}",
         "drift_repairs_total{step=\"ReplaceMirror\"}",
         "rotations_total{strategy=\"Generate\",cause=\"Scheduled\",outcome=\"Succeeded\"}",
     ] {

@@ -3,7 +3,7 @@
 
 use strum::VariantArray as _;
 
-use super::{Counts, Label};
+use super::{Counts, Label, kubernetes};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::step::StepKind;
@@ -28,6 +28,9 @@ impl Counts {
         }
         for outcome in OUTCOMES {
             drop(self.reconciles.get_or_create(&[("outcome", outcome)]));
+        }
+        for labels in kubernetes::all() {
+            drop(self.kubernetes_requests.get_or_create(&labels));
         }
         for cause in WRITES {
             drop(self.mirror_writes.get_or_create(&[("cause", cause)]));

@@ -1,8 +1,6 @@
 //! Objects as this version of the plugin understands them. A newer operator may write fields and words that this version
 //! does not know: they are left out and named, so that one of them fails neither a list nor a command.
 
-use std::borrow::Cow;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -12,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use crate::api::RotatedSecret;
-use crate::kubernetes::stored::{Defect, LARGEST, Stored, Unreadable};
+use crate::kubernetes::stored::{Defect, LARGEST, Stored, Unreadable, named_as};
 
 /// Maximum number of fields that are left out of one object.
 const MOST: usize = 64;
@@ -112,24 +110,7 @@ fn remove(value: &mut Value, path: &Path) -> Option<String> {
 }
 
 impl Resource for Seen {
-    type DynamicType = ();
-    type Scope = <RotatedSecret as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        RotatedSecret::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        RotatedSecret::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        RotatedSecret::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        RotatedSecret::plural(&())
-    }
+    named_as!(RotatedSecret);
 
     fn meta(&self) -> &ObjectMeta {
         match self {

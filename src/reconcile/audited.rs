@@ -48,7 +48,7 @@ impl Reconciler<'_> {
     /// A step that makes another version current follows. The next status has only that one, and not the one that is current
     /// and perhaps in the Secret since the last status.
     pub(super) fn audit_passed_over(&self, want: &Desired, seen: &Observation, step: &Step) {
-        if matches!(step, Step::Put { .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }) {
+        if self.ctx.audit.is_on() && matches!(step, Step::Put { .. } | Step::Promote { .. } | Step::RestoreCurrent { .. }) {
             self.audit(&self.passed_over(want, seen, matches!(step, Step::RestoreCurrent { .. })));
         }
     }

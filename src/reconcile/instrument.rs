@@ -93,7 +93,7 @@ impl Reconciler<'_> {
         tracing::warn!(reason, previous_reason, message, "not ready");
         // A failure was counted when it happened.
         if !change.is_failure() {
-            self.ctx.metrics.failure(known.as_str());
+            self.ctx.metrics.failure(known.as_str(), self.object.metadata.namespace.as_deref());
         }
     }
 

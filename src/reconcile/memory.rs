@@ -56,6 +56,8 @@ struct Entry {
     written: Option<Written>,
     /// A hash of the revision whose status this process replaced last.
     superseded: Option<u64>,
+    /// A hash of the generation and the defect with which the object could not be read last.
+    unreadable: Option<u64>,
     /// Up to when versions are charged.
     charged: Charged,
     /// The last check, and a hash of the target.
@@ -279,6 +281,12 @@ impl Memory {
         });
     }
 
+    /// The object cannot be read, in this generation and for this reason. Returns whether that is new to this process.
+    pub fn cannot_read(&self, uid: &str, generation: Option<i64>, defect: &str) -> bool {
+        let now = Some(hash(&format!("{generation:?} {defect}")));
+        self.with(uid, |entry| std::mem::replace(&mut entry.unreadable, now) != now)
+    }
+
     /// The status of this revision was replaced.
     pub(super) fn supersedes(&self, uid: &str, revision: &str) {
         self.with(uid, |entry| entry.superseded = Some(hash(revision)));
@@ -294,9 +302,9 @@ fn sum(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }
 
-fn hash(revision: &str) -> u64 {
+fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    revision.hash(&mut hasher);
+    text.hash(&mut hasher);
     hasher.finish()
 }
 

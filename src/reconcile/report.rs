@@ -145,7 +145,7 @@ impl Reconciler<'_> {
     /// Without a status, the next reconcile would repeat what this one did. So the object waits.
     fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
         let until = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
-        self.ctx.metrics.failure("StatusNotWritten");
+        self.ctx.metrics.failure("StatusNotWritten", self.object.metadata.namespace.as_deref());
         tracing::warn!(
             reason = %failure.reason,
             message = failure.message,
@@ -164,7 +164,7 @@ impl Reconciler<'_> {
              --namespaces or --object-selector disjoint, or stop one; until then the status is written once a minute"
         );
         tracing::warn!(writer, "another writer replaces the status");
-        self.ctx.metrics.failure("StatusContested");
+        self.ctx.metrics.failure("StatusContested", self.object.metadata.namespace.as_deref());
         let note = EventNote { warning: true, reason: "StatusContested".to_owned(), action: "Report", note };
         self.ctx.events.publish(&self.object, &note).await;
     }

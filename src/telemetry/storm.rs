@@ -103,6 +103,23 @@ impl Visit for Found {
 mod tests {
     use super::*;
 
+    #[test]
+    fn each_text_that_is_counted_is_that_of_a_warning() {
+        let sources = [
+            include_str!("../reconcile/mod.rs"),
+            include_str!("../reconcile/instrument.rs"),
+            include_str!("../reconcile/removal.rs"),
+            include_str!("../reconcile/act.rs"),
+        ];
+        let warnings: Vec<&str> =
+            sources.iter().flat_map(|source| source.split("tracing::warn!(").skip(1)).filter_map(|call| call.split(");").next()).collect();
+        for text in TEXTS {
+            let message = format!("\"{text}\"");
+            let found = warnings.iter().filter(|call| call.trim_end().ends_with(&message) && call.contains("reason")).count();
+            assert!(found > 0, "no warning with a reason has the text: {text}");
+        }
+    }
+
     fn kind(reason: &str) -> Kind {
         ("a step failed".to_owned(), reason.to_owned())
     }

@@ -46,6 +46,10 @@ async fn a_region_that_hangs_delays_no_other_tenant() -> Result<()> {
         Ok((hang && operator.metric("rotated_secrets_reconciles_waiting").await? >= 1.0).then_some(()))
     })
     .await?;
+    until("the longest wait is measured", async || {
+        Ok((operator.metric("rotated_secrets_reconciles_waiting_max_seconds").await? >= 1.0).then_some(()))
+    })
+    .await?;
 
     for number in 0..5 {
         stage.create(&format!("victim-{number}"), json!({"value": password()})).await?;

@@ -96,6 +96,10 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Created\",outcome=\"Succeeded\"}").await? == "1", "one version");
     ensure!(at("mirror_writes_total{cause=\"NewVersion\"}").await? == "1", "mirrored once");
     ensure!(at("objects{ready=\"True\",reason=\"Succeeded\"}").await? == "1", "one object, Ready");
+    let requests = async |labels: &str| operator.metric(&format!("rotated_secrets_kubernetes_requests_total{{{labels}}}")).await;
+    ensure!(requests("method=\"POST\",code=\"201\"").await? >= 1.0, "the Secret was created");
+    ensure!(requests("method=\"GET\",code=\"200\"").await? >= 6.0, "three kinds of objects were listed and are watched");
+    ensure!(requests("method=\"GET\",code=\"429\"").await? < 1.0, "the API server refused none for its load");
     let labels = format!("{{object_namespace=\"{}\",object_name=\"db\"}}", stage.namespace);
     ensure!(at(&format!("object_ready{labels}")).await? == "1" && at(&format!("object_overdue_seconds{labels}")).await? == "0", "by name");
 

@@ -172,6 +172,10 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
     write_poison(&stage, &raw, &theirs).await?;
     others_live(&stage, "meanwhile").await?;
     told(&operator, &theirs).await?;
+    let refused = operator.audited()?.into_iter().filter(|line| line["reason"] == "Unreadable");
+    let mut refused: Vec<String> = refused.filter_map(|line| line["name"].as_str().map(str::to_owned)).collect();
+    refused.sort();
+    ensure!(refused == UNREADABLE, "each is refused once in the audit stream: {refused:?}");
     operator.terminate().await?;
 
     let operator = Operator::start(&stage).await?;

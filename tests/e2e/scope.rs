@@ -155,6 +155,10 @@ async fn two_operators_share_a_cluster_by_labels_and_an_object_goes_over_with_it
     ensure!(agreed.aws.versions.len() == 3, "creation and two requests");
     let refused = stage.emulator.counters().count("PutSecretValue", "ResourceExistsException");
     ensure!(refused == 0, "never both at once");
+    for operator in [&blue, &rest] {
+        let retained = operator.audited()?.into_iter().filter(|line| line["action"] == "retained").count();
+        ensure!(retained == 0, "an object that goes over is not gone: {retained}");
+    }
     blue.check()?;
     rest.check()
 }

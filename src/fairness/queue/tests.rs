@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::*;
 
@@ -8,7 +9,7 @@ fn key(namespace: &str, number: usize) -> Key {
 
 fn wait(queue: &mut Queue, namespace: &str, numbers: std::ops::Range<usize>, urgency: Urgency) {
     for number in numbers {
-        queue.enqueue(&key(namespace, number), urgency);
+        queue.enqueue(&key(namespace, number), urgency, Instant::now());
     }
 }
 
@@ -88,8 +89,8 @@ fn urgent_objects_are_first_and_do_not_hold_up_routine_ones_forever() {
 fn an_object_that_waits_becomes_urgent_and_is_granted_once() {
     let mut queue = Queue::new(1);
     wait(&mut queue, "a", 0..3, Urgency::Routine);
-    queue.enqueue(&key("a", 2), Urgency::Urgent);
-    queue.enqueue(&key("a", 2), Urgency::Routine);
+    queue.enqueue(&key("a", 2), Urgency::Urgent, Instant::now());
+    queue.enqueue(&key("a", 2), Urgency::Routine, Instant::now());
     assert_eq!(queue.waiting(), 3);
     let order: Vec<Key> = std::iter::from_fn(|| {
         let next = queue.grant()?;
@@ -99,6 +100,26 @@ fn an_object_that_waits_becomes_urgent_and_is_granted_once() {
     .collect();
     assert_eq!(order, [key("a", 2), key("a", 0), key("a", 1)]);
     assert_eq!(queue.waiting(), 0);
+}
+
+#[test]
+fn the_longest_wait_begins_when_the_object_asks_first_and_ends_with_its_permit() {
+    let mut queue = Queue::new(1);
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(queue.longest_since(), None);
+    for (seconds, number) in [(0, 0), (1, 1), (2, 2)] {
+        queue.enqueue(&key("a", number), Urgency::Routine, after(seconds));
+    }
+    assert_eq!(queue.grant(), Some(key("a", 0)));
+    assert_eq!(queue.longest_since(), Some(after(1)), "one that has a permit does not wait");
+    queue.enqueue(&key("a", 1), Urgency::Urgent, after(3));
+    queue.enqueue(&key("a", 2), Urgency::Routine, after(3));
+    assert_eq!(queue.longest_since(), Some(after(1)), "to ask again, or more urgently, does not begin another wait");
+    queue.remove(&key("a", 1));
+    assert_eq!(queue.longest_since(), Some(after(2)));
+    queue.remove(&key("a", 0));
+    assert_eq!((queue.grant(), queue.longest_since()), (Some(key("a", 2)), None));
 }
 
 #[test]
@@ -178,7 +199,7 @@ fn in_every_order_of_events_no_permit_is_idle_while_a_namespace_below_its_share_
             match chance.below(10) {
                 0..5 => {
                     let urgency = if chance.below(2) == 0 { Urgency::Urgent } else { Urgency::Routine };
-                    queue.enqueue(&any, urgency);
+                    queue.enqueue(&any, urgency, Instant::now());
                     if !begun.contains(&any) {
                         waiting.insert(any);
                     }

@@ -1,6 +1,5 @@
 //! A RotatedSecret with its labels and annotations, of which the operator reads only its own.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::api::RotatedSecret;
+use crate::kubernetes::stored::named_as;
 use crate::plugin::seen::Seen;
 
 /// Labels and annotations.
@@ -52,24 +52,7 @@ impl<'de> Deserialize<'de> for Record {
 }
 
 impl Resource for Record {
-    type DynamicType = ();
-    type Scope = <RotatedSecret as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        RotatedSecret::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        RotatedSecret::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        RotatedSecret::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        RotatedSecret::plural(&())
-    }
+    named_as!(RotatedSecret);
 
     fn meta(&self) -> &ObjectMeta {
         self.seen.meta()

@@ -99,3 +99,14 @@ fn a_revision_whose_status_was_replaced_is_recognized_until_the_next_one_is() {
     memory.supersedes("db", "8");
     assert!(!memory.superseded("db", "7") && memory.superseded("db", "8"));
 }
+
+#[test]
+fn an_object_that_cannot_be_read_is_new_once_for_each_generation_and_defect() {
+    let memory = Memory::default();
+    let is_new = [(1, "deep"), (1, "deep"), (2, "deep"), (2, "large"), (2, "large"), (1, "deep")]
+        .map(|(generation, defect)| memory.cannot_read("db", Some(generation), defect));
+    assert_eq!(is_new, [true, false, true, true, false, true]);
+    assert!(memory.cannot_read("other", Some(1), "deep"));
+    memory.forget("db");
+    assert!(memory.cannot_read("db", Some(1), "deep"));
+}

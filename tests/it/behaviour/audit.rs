@@ -7,6 +7,8 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use rotated_secrets::api::{Cause, ROLLBACK, ROTATE, TICKET};
 use rotated_secrets::audit::Audit;
+use rotated_secrets::kubernetes::stored::{Stored, Unreadable};
+use rotated_secrets::unreadable;
 use serde_json::{Value, json};
 
 use super::stage::{HOUR, MINUTE, Stage};
@@ -204,5 +206,33 @@ async fn a_version_that_another_one_follows_before_a_status_was_written_has_its_
     assert_eq!(actions(&written), ["changedInAws", "mirrored", "rolledBack", "mirrored"], "{written:#?}");
     assert_eq!((&written[0]["version"], &written[1]["version"]), (&json!(planted), &json!(planted)));
     ensure!(written[0].get("ticket").is_none() && written[2]["ticket"] != Value::Null, "{written:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_is_refused_once_for_each_change_by_the_leader() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.ctx.audit = lines.stream();
+    let odd = |generation: i64| -> Result<Unreadable> {
+        let metadata = json!({"name": "odd", "namespace": stage.namespace, "uid": "u-1", "generation": generation});
+        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/odd-AbCdEf";
+        let object = json!({"metadata": metadata, "spec": {"suspend": "SECRET"}, "status": {"aws": {"arn": arn}}});
+        let stored: Stored = serde_json::from_value(object)?;
+        stored.into_readable().err().map(|unreadable| *unreadable).context("it cannot be read")
+    };
+    unreadable::handle(&odd(1)?, &stage.ctx, false).await;
+    assert_eq!(lines.take()?.len(), 0, "another replica leads");
+    let mut numbers = Vec::new();
+    for generation in [1, 1, 2, 2] {
+        unreadable::handle(&odd(generation)?, &stage.ctx, true).await;
+        let written = lines.take()?;
+        numbers.push(written.len());
+        for line in written {
+            assert_eq!((&line["action"], &line["reason"], &line["name"]), (&json!("refused"), &json!("Unreadable"), &json!("odd")));
+            ensure!(line["arn"].as_str().is_some_and(|arn| arn.ends_with("odd-AbCdEf")) && !line.to_string().contains("SECRET"), "{line}");
+        }
+    }
+    assert_eq!(numbers, [1, 0, 1, 0]);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Incidents, and the alerts that they cause: the operator meets a fault, its metrics are read once a minute, and the engine
-//! of Prometheus evaluates the rules of the chart over them. Time is that of the emulator, so the minutes are exact.
+//! of Prometheus evaluates the rules and the dashboard of the chart over them. Time is that of the emulator, so the minutes are
+//! exact.
 
+mod dashboard;
 mod release;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,17 +11,39 @@ use serde_json::json;
 use testkit::emulator::{Fault, FaultPlan, When};
 use testkit::fixtures::{spec, unscheduled};
 
+use self::dashboard::Shows::{Above, Exactly, Nothing};
+use self::dashboard::Sight;
 use self::release::Release;
+
+/// What panels show of four objects that are as declared.
+const HEALTHY: [(&str, dashboard::Shows); 11] = [
+    ("Ready A", Exactly(4)),
+    ("Not Ready A", Exactly(0)),
+    ("Overdue A", Exactly(0)),
+    ("User action required A", Exactly(0)),
+    ("Out of step A", Exactly(0)),
+    ("Leaders A", Exactly(1)),
+    ("Objects that are not Ready, by reason A", Nothing),
+    ("Objects by reason B", Exactly(0)),
+    ("Most overdue A", Exactly(0)),
+    ("Failed reconciles A", Nothing),
+    ("Objects that are not Ready, by namespace A", Nothing),
+];
+
+fn healthy(minute: usize) -> impl Iterator<Item = Sight> {
+    HEALTHY.into_iter().map(move |(panel, shows)| (minute, panel, shows))
+}
 
 fn refuse(code: &str) -> Fault {
     Fault::Refuse { code: code.to_owned(), message: "no".to_owned() }
 }
 
-/// What is wrong, and which alerts fire how many minutes after it began.
+/// What is wrong, and which alerts fire and what panels show how many minutes after it began.
 struct Incident {
     name: &'static str,
     faults: FaultPlan,
     moments: Vec<(usize, &'static [&'static str])>,
+    sights: Vec<Sight>,
 }
 
 async fn check(incident: &Incident) -> Result<()> {
@@ -30,12 +54,14 @@ async fn check(incident: &Incident) -> Result<()> {
     release.run(end).await?;
     let trouble = release.trouble();
     println!("{}: {} lines of log in {end} minutes", incident.name, release.lines() - lines);
-    // The release recovers, and the alerts end.
+    // The release recovers, the alerts end, and the panels show it.
     release.stage.mend_aws();
     release.run(75).await?;
     let mut moments: Vec<_> = incident.moments.iter().map(|(minute, alerts)| (start + minute, *alerts)).collect();
     moments.push((release.now(), &[]));
-    release.check(&moments).with_context(|| format!("{}, from minute {start} to {}: {trouble}", incident.name, start + end))?;
+    let mut sights: Vec<_> = incident.sights.iter().map(|(minute, panel, shows)| (start + minute, *panel, *shows)).collect();
+    sights.extend(healthy(release.now()));
+    release.check(&moments, &sights).with_context(|| format!("{}, from minute {start} to {}: {trouble}", incident.name, start + end))?;
     is_documented(incident.name, &incident.moments)
 }
 
@@ -63,15 +89,37 @@ async fn a_release_without_incidents_fires_no_alert_while_it_rotates() -> Result
     let mut release = Release::of(4, &spec()).await?;
     release.run(150).await?;
     ensure!(release.stage.versions("app-0") >= 3, "rotations");
-    release.check(&[(release.now(), &[])])?;
+    let end = release.now();
+    release.check(&[(end, &[])], &healthy(end).collect::<Vec<_>>())?;
     // What is not as expected is noticed.
-    ensure!(release.check(&[(release.now(), &["RotatedSecretsOverdue"])]).is_err());
+    ensure!(release.check(&[(end, &["RotatedSecretsOverdue"])], &[]).is_err());
+    for wrong in [("Ready A", Exactly(3)), ("Not Ready A", Nothing), ("Overdue A", Above(0.0)), ("No such panel A", Nothing)] {
+        ensure!(release.check(&[(end, &[])], &[(end, wrong.0, wrong.1)]).is_err(), "{wrong:?}");
+    }
     Ok(())
 }
 
 /// AWS does this to every call.
 fn everything(fault: Fault) -> FaultPlan {
     FaultPlan::none().with("*", When::Always, fault)
+}
+
+/// What panels show when every call to AWS fails, for 90 minutes.
+fn all_fail() -> Vec<Sight> {
+    vec![
+        (90, "Ready A", Exactly(0)),
+        (90, "Not Ready A", Exactly(4)),
+        (90, "Overdue A", Exactly(4)),
+        (90, "Objects that are not Ready, by reason A", Exactly(4)),
+        (90, "Objects by reason B", Exactly(4)),
+        (90, "Most overdue A", Above(900.0)),
+        (90, "Overdue, by namespace A", Above(900.0)),
+        (90, "Objects that are not Ready, by namespace A", Exactly(4)),
+        (90, "Not Ready since, by namespace A", Above(3600.0)),
+        (90, "Leaders A", Exactly(1)),
+        // Later attempts are rare.
+        (6, "Failed reconciles A", Above(0.0)),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +129,7 @@ async fn what_aws_refuses_to_all_pages_once_and_ends_when_it_is_over() -> Result
         [("AWS denies everything", refuse("AccessDeniedException")), ("AWS does not work", Fault::ServerError { status: 503 })]
     {
         let moments = vec![(5, &[][..]), (15, &["RotatedSecretsMostObjectsFail"]), (90, ALL)];
-        check(&Incident { name, faults: everything(fault), moments }).await?;
+        check(&Incident { name, faults: everything(fault), moments, sights: all_fail() }).await?;
     }
     let moments = vec![
         (5, &[][..]),
@@ -89,7 +137,8 @@ async fn what_aws_refuses_to_all_pages_once_and_ends_when_it_is_over() -> Result
         (30, &["RotatedSecretsMostObjectsFail", "RotatedSecretsThrottled"]),
         (90, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue", "RotatedSecretsThrottled"]),
     ];
-    check(&Incident { name: "AWS throttles everything", faults: everything(Fault::Throttle), moments }).await
+    let sights = [all_fail(), vec![(6, "Throttled requests A", Above(0.5))]].concat();
+    check(&Incident { name: "AWS throttles everything", faults: everything(Fault::Throttle), moments, sights }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,25 +147,37 @@ async fn what_aws_refuses_to_a_rotation_is_noticed_when_it_is_due() -> Result<()
     let put = |fault: Fault| FaultPlan::none().with("PutSecretValue", When::Always, fault);
     // The objects are an hour old in minute 50.
     let moments = vec![(40, &[][..]), (105, ALL)];
-    check(&Incident { name: "the key is disabled", faults: put(refuse("EncryptionFailure")), moments }).await?;
+    let sights = vec![
+        (40, "Not Ready A", Exactly(0)),
+        (105, "Not Ready A", Exactly(4)),
+        (53, "Failed steps A", Above(0.0)),
+        (53, "New versions B", Above(0.0)),
+    ];
+    check(&Incident { name: "the key is disabled", faults: put(refuse("EncryptionFailure")), moments, sights }).await?;
     let moments = vec![
         (40, &[][..]),
         (105, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue", "RotatedSecretsThrottled"]),
     ];
-    check(&Incident { name: "AWS throttles PutSecretValue", faults: put(Fault::Throttle), moments }).await
+    let sights = vec![(105, "Not Ready A", Exactly(4)), (53, "Throttled requests A", Above(0.5))];
+    check(&Incident { name: "AWS throttles PutSecretValue", faults: put(Fault::Throttle), moments, sights }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn short_errors_of_aws_fire_no_alert() -> Result<()> {
     let now_and_then = |chance: f64, fault: Fault| FaultPlan::seeded(1).with("*", When::Probability(chance), fault);
     let faults = now_and_then(0.1, Fault::ServerError { status: 500 });
-    check(&Incident { name: "one call of ten fails", faults, moments: vec![(120, &[])] }).await?;
+    check(&Incident { name: "one call of ten fails", faults, moments: vec![(120, &[])], sights: Vec::new() }).await?;
     let faults = now_and_then(0.01, Fault::Throttle);
-    check(&Incident { name: "one call of a hundred is throttled", faults, moments: vec![(120, &[])] }).await
+    check(&Incident { name: "one call of a hundred is throttled", faults, moments: vec![(120, &[])], sights: Vec::new() }).await
 }
 
 /// What happens to a release with four objects, by hand.
-async fn with(incident: &str, begin: impl AsyncFnOnce(&mut Release) -> Result<()>, moments: &[(usize, &[&str])]) -> Result<()> {
+async fn with(
+    incident: &str,
+    begin: impl AsyncFnOnce(&mut Release) -> Result<()>,
+    moments: &[(usize, &[&str])],
+    sights: &[Sight],
+) -> Result<()> {
     let mut release = Release::of(4, &spec()).await?;
     let (start, lines) = (release.now(), release.lines());
     begin(&mut release).await?;
@@ -124,7 +185,8 @@ async fn with(incident: &str, begin: impl AsyncFnOnce(&mut Release) -> Result<()
     release.run(end.saturating_sub(release.now())).await?;
     println!("{incident}: {} lines of log in {} minutes", release.lines() - lines, release.now() - start);
     let since_start: Vec<_> = moments.iter().map(|(minute, alerts)| (start + minute, *alerts)).collect();
-    release.check(&since_start).with_context(|| format!("{incident}: {}", release.trouble()))?;
+    let sights: Vec<_> = sights.iter().map(|(minute, panel, shows)| (start + minute, *panel, *shows)).collect();
+    release.check(&since_start, &sights).with_context(|| format!("{incident}: {}", release.trouble()))?;
     is_documented(incident, moments)
 }
 
@@ -135,7 +197,13 @@ async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platfor
         release.stage.external_writer().create(&name, "{}", &std::collections::BTreeMap::new())?;
         release.add("theirs", unscheduled()).await
     };
-    with("the AWS secret of one object belongs to another owner", taken, &[(10, &[]), (20, &["RotatedSecretsStalled"])]).await?;
+    with(
+        "the AWS secret of one object belongs to another owner",
+        taken,
+        &[(10, &[]), (20, &["RotatedSecretsStalled"])],
+        &[(20, "Ready A", Exactly(4)), (20, "Not Ready A", Exactly(1)), (20, "User action required A", Exactly(1))],
+    )
+    .await?;
     let pending = async |release: &mut Release| {
         let name = release.stage.aws_name("app-0");
         release.stage.external_writer().put_pending(&name, r#"{"password":"theirs"}"#)?;
@@ -145,6 +213,7 @@ async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platfor
         "a version of another writer is pending in one AWS secret",
         pending,
         &[(40, &[]), (80, &["RotatedSecretsOverdue", "RotatedSecretsStalled"])],
+        &[(80, "Overdue A", Exactly(1)), (80, "Overdue, by namespace A", Above(900.0))],
     )
     .await?;
     let refused = async |release: &mut Release| {
@@ -155,6 +224,7 @@ async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platfor
         "a quota of the namespace refuses a new Secret",
         refused,
         &[(5, &[]), (20, &["RotatedSecretsOutOfStep"]), (45, &["RotatedSecretsFailing", "RotatedSecretsOutOfStep"])],
+        &[(20, "Out of step A", Exactly(1)), (20, "Out of step, by namespace A", Exactly(1))],
     )
     .await
 }
@@ -173,6 +243,7 @@ async fn a_fight_over_a_secret_is_an_alert_of_its_own() -> Result<()> {
         "another client writes a Secret once a minute",
         fight,
         &[(4, &[]), (25, &["RotatedSecretsContested", "RotatedSecretsOutOfStep", "RotatedSecretsStalled"])],
+        &[(5, "Writes of Secrets and corrections of drift B", Above(1.0)), (25, "User action required A", Exactly(1))],
     )
     .await
 }
@@ -183,8 +254,14 @@ async fn an_operator_that_cannot_write_a_status_is_an_alert() -> Result<()> {
         release.stage.world.refusals.status.set(true);
         Ok(())
     };
-    with("the API server refuses every status", denied, &[(40, &[]), (100, &["RotatedSecretsOverdue", "RotatedSecretsStatusNotWritten"])])
-        .await
+    with(
+        "the API server refuses every status",
+        denied,
+        &[(40, &[]), (100, &["RotatedSecretsOverdue", "RotatedSecretsStatusNotWritten"])],
+        // The objects look Ready.
+        &[(100, "Ready A", Exactly(4)), (100, "Overdue A", Exactly(4)), (53, "Failed reconciles A", Above(0.0))],
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +277,13 @@ async fn a_deletion_that_aws_refuses_is_an_alert_of_its_own() -> Result<()> {
         Ok(())
     };
     // The time of the deletion is that of the API server, whose clock is behind: the alert is early here.
-    with("AWS refuses a deletion", denied, &[(30, &["RotatedSecretsDeletionStuck"])]).await
+    with(
+        "AWS refuses a deletion",
+        denied,
+        &[(30, &["RotatedSecretsDeletionStuck"])],
+        &[(30, "Deletions and objects without rotation A", Exactly(1)), (30, "Longest deletion in progress, by namespace A", Above(900.0))],
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,10 +292,10 @@ async fn an_operator_that_does_not_lead_or_is_not_scraped_is_an_alert() -> Resul
         release.stage.ctx.metrics.leads(false);
         Ok(())
     };
-    with("no replica leads", led, &[(4, &[]), (8, &["RotatedSecretsNoLeader"])]).await?;
+    with("no replica leads", led, &[(4, &[]), (8, &["RotatedSecretsNoLeader"])], &[(8, "Leaders A", Exactly(0))]).await?;
     let down = async |release: &mut Release| {
         release.scraped = false;
         Ok(())
     };
-    with("no replica is scraped", down, &[(4, &[]), (8, &["RotatedSecretsOperatorDown"])]).await
+    with("no replica is scraped", down, &[(4, &[]), (8, &["RotatedSecretsOperatorDown"])], &[]).await
 }

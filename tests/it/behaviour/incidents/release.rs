@@ -16,6 +16,7 @@ use testkit::promtool;
 use tracing::instrument::WithSubscriber as _;
 
 use super::super::stage::{MINUTE, Stage};
+use super::dashboard::{Dashboard, Shows, Sight};
 
 /// The labels that a scrape adds.
 const TARGET: &str = r#"job="rotated-secrets",namespace="operators",pod="a""#;
@@ -158,12 +159,17 @@ impl Release {
         self.minutes
     }
 
-    /// Evaluates the rules of the chart over all minutes with the engine of Prometheus: at each of these minutes exactly these
-    /// alerts fire, and no other alert fires at any time.
-    pub(super) fn check(&self, moments: &[(usize, &[&str])]) -> Result<()> {
+    /// Evaluates the rules and the dashboard of the chart over all minutes with the engine of Prometheus: at each of these
+    /// minutes exactly these alerts fire, and no other alert fires at any time. No query of a panel ends with an error, and
+    /// those of `sights` show what these say. If Prometheus does not reach the operator, no panel shows anything at the end.
+    pub(super) fn check(&self, moments: &[(usize, &[&str])], sights: &[Sight]) -> Result<()> {
+        let dashboard = Dashboard::read()?;
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/rotated-secrets/files/alerts.yaml");
         let expressions = std::fs::read_to_string(&rules)?;
-        let used = |series: &str| series.split('{').next().is_some_and(|name| expressions.contains(&format!("{name}{{")));
+        let used = |series: &str| {
+            let name = series.split('{').next().unwrap_or_default();
+            expressions.contains(&format!("{name}{{")) || dashboard.uses(name)
+        };
         let inputs: Vec<Value> = self
             .series
             .iter()
@@ -184,10 +190,17 @@ impl Release {
             "eval_time": format!("{}m", self.minutes - 1),
             "exp_samples": all.iter().map(|alert| sample(alert)).collect::<Vec<_>>(),
         }));
+        for (minute, name, shows) in sights {
+            checks.push(dashboard.check(name, *shows, minute - 1)?);
+        }
+        if !self.scraped {
+            checks.extend(dashboard.check_all(Shows::Nothing, self.minutes - 1));
+        }
         let folder = tempfile::tempdir()?;
-        let file = folder.path().join("incident.yaml");
+        let (file, panels) = (folder.path().join("incident.yaml"), folder.path().join("dashboard.yaml"));
+        std::fs::write(&panels, dashboard.rules().to_string())?;
         let test = json!({"interval": "1m", "input_series": inputs, "promql_expr_test": checks});
-        std::fs::write(&file, json!({"rule_files": [rules], "evaluation_interval": "1m", "tests": [test]}).to_string())?;
+        std::fs::write(&file, json!({"rule_files": [rules, panels], "evaluation_interval": "1m", "tests": [test]}).to_string())?;
         promtool::run(&["test", "rules", &file.display().to_string()])?;
         Ok(())
     }

@@ -1,0 +1,188 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: &str = "2026-11-26T12:00:00Z";
+
+fn object(spec: &Value, status: &Value) -> RotatedSecret {
+    serde_json::from_value(json!({
+        "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
+        "metadata": {"name": "db", "namespace": "shop"}, "spec": spec, "status": status,
+    }))
+    .unwrap()
+}
+
+fn condition(of: &str, status: &str, reason: &str) -> Value {
+    json!({"type": of, "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW})
+}
+
+fn census(objects: &[RotatedSecret]) -> FleetStats {
+    let mut census = FleetStats::default();
+    for object in objects {
+        census.count(object, NOW.parse().unwrap(), true);
+    }
+    census
+}
+
+fn rotating() -> Value {
+    json!({"value": {"generate": {"password": {}}}, "rotation": {"schedule": "rate(30 days)"}})
+}
+
+#[test]
+fn objects_are_counted_by_ready_and_a_word_that_is_not_known_is_other() {
+    let of = |status: &str, reason: &str| object(&rotating(), &json!({"conditions": [condition("Ready", status, reason)]}));
+    let objects = vec![
+        of("True", "Succeeded"),
+        of("True", "Succeeded"),
+        of("False", "NotOwned"),
+        of("False", "OfTheFuture"),
+        object(&rotating(), &Value::Null),
+    ];
+    let expected = [(("True", "Succeeded"), 2), (("False", "NotOwned"), 1), (("False", "Other"), 1), (("Unknown", "None"), 1)];
+    assert_eq!(census(&objects).ready, BTreeMap::from(expected));
+}
+
+#[test]
+fn a_rotation_is_overdue_when_its_announced_time_is_past_and_nobody_suspended_it() {
+    let due = json!({"nextRotationTime": "2026-11-26T11:00:00Z", "lastRotationTime": "2026-10-27T11:00:00Z"});
+    let later = json!({"nextRotationTime": "2026-11-26T13:00:00Z", "lastRotationTime": "2026-11-20T13:00:00Z"});
+    let mut suspended = rotating();
+    suspended["rotation"]["suspend"] = true.into();
+    let mut by_namespace = due.clone();
+    by_namespace["conditions"] = json!([condition("Ready", "False", "Suspended"), condition("Mirrored", "False", "Suspended")]);
+    let census =
+        census(&[object(&rotating(), &due), object(&rotating(), &later), object(&suspended, &due), object(&rotating(), &by_namespace)]);
+    assert_eq!((census.overdue, census.suspended, census.out_of_step), (1, 2, 0));
+    assert_eq!(census.overdue_max, SignedDuration::from_hours(1));
+    assert_eq!(census.oldest_version, Some("2026-10-27T11:00:00Z".parse().unwrap()));
+    assert_eq!(census.next_rotation, Some("2026-11-26T13:00:00Z".parse().unwrap()));
+    assert_eq!(census.each.iter().map(|one| one.overdue.as_secs()).collect::<Vec<_>>(), [3600, 0, 0, 0]);
+}
+
+#[test]
+fn failing_stalled_and_out_of_step_are_told_apart() {
+    let failing = json!({"failures": {"count": 3}, "conditions": [condition("Ready", "False", "AwsUnavailable")]});
+    let stalled = json!({"conditions": [condition("Stalled", "True", "NotOwned"), condition("Mirrored", "True", "Succeeded")]});
+    let apart = json!({"conditions": [condition("Mirrored", "False", "SecretNotOwned")]});
+    let census = census(&[object(&rotating(), &failing), object(&rotating(), &stalled), object(&rotating(), &apart)]);
+    assert_eq!((census.failing, census.stalled, census.out_of_step), (1, 1, 1));
+    assert_eq!(census.namespaces["shop"].out_of_step, 1);
+    assert_eq!(census.each[0].failures, 3);
+}
+
+#[test]
+fn rollouts_that_are_not_complete_are_counted_by_reason_and_the_longest_one_in_progress_is_timed() {
+    let of = |status: &str, reason: &str, phase: &str, start: &str| {
+        let rollout = json!({"versionId": "v", "phase": phase, "startTime": start});
+        object(&rotating(), &json!({"conditions": [condition("RolledOut", status, reason)], "rollout": rollout}))
+    };
+    let mut suspended = of("False", "Waiting", "Waiting", "2026-11-26T01:00:00Z");
+    suspended.spec.suspend = true;
+    let objects = vec![
+        of("False", "Waiting", "Waiting", "2026-11-26T11:59:00Z"),
+        of("False", "Waiting", "Waiting", "2026-11-26T10:00:00Z"),
+        of("False", "RolloutFailed", "Failed", "2026-11-26T08:00:00Z"),
+        of("False", "RetirementFailed", "Completed", "2026-11-26T07:00:00Z"),
+        of("False", "OfTheFuture", "Completed", "2026-11-26T07:00:00Z"),
+        of("True", "Succeeded", "Completed", "2026-11-26T06:00:00Z"),
+        suspended,
+    ];
+    let census = census(&objects);
+    let expected = [("Other", 1), ("RetirementFailed", 1), ("RolloutFailed", 1), ("Waiting", 2)];
+    assert_eq!(census.not_rolled_out, BTreeMap::from(expected));
+    assert_eq!(census.rollout_waiting_max, SignedDuration::from_hours(2));
+    let namespace = InNamespace {
+        not_rolled_out: BTreeMap::from(expected),
+        rollout_waiting_max: SignedDuration::from_hours(2),
+        ..InNamespace::default()
+    };
+    assert_eq!(census.namespaces, BTreeMap::from([("shop".to_owned(), namespace)]));
+}
+
+#[test]
+fn what_is_not_ready_is_told_by_namespace_and_reason_with_the_longest_time() {
+    let of = |namespace: &str, status: &str, reason: &str, since: &str| {
+        let mut condition = condition("Ready", status, reason);
+        condition["lastTransitionTime"] = since.into();
+        let mut object = object(&rotating(), &json!({"conditions": [condition]}));
+        object.metadata.namespace = Some(namespace.to_owned());
+        object.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T09:00:00Z")).unwrap();
+        object
+    };
+    let mut deleted = of("shop", "False", "AccessDenied", "2026-11-26T11:00:00Z");
+    deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-26T11:30:00Z")).unwrap();
+    deleted.status.as_mut().unwrap().next_rotation_time = serde_json::from_value(json!("2026-11-26T11:00:00Z")).unwrap();
+    let mut of_others = deleted.clone();
+    of_others.metadata.finalizers = Some(vec!["example.com/own".to_owned()]);
+    deleted.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+    let mut blip = of("shop", "False", "AwsUnavailable", "2026-11-26T09:30:00Z");
+    blip.status.as_mut().unwrap().failures = serde_json::from_value(json!({"count": 2, "since": "2026-11-26T11:58:00Z"})).unwrap();
+    let mut identity = of("bank", "False", "AccessDenied", "2026-11-26T11:58:00Z");
+    identity.spec.aws.service_account_ref = serde_json::from_value(json!({"name": "app"})).unwrap();
+    let mut mirrored = of("shop", "True", "Succeeded", NOW);
+    mirrored.spec.rotation = None;
+    let objects = vec![
+        of("shop", "False", "NotOwned", "2026-11-26T11:59:00Z"),
+        of("shop", "False", "NotOwned", "2026-11-26T11:00:00Z"),
+        of("shop", "False", "Suspended", "2026-11-26T11:00:00Z"),
+        of("bank", "False", "NotOwned", "0001-01-01T00:00:00Z"),
+        of("bank", "Unknown", "OfTheFuture", "9999-12-30T21:59:59Z"),
+        deleted,
+        of_others,
+        blip,
+        identity,
+        mirrored,
+    ];
+    let census = census(&objects);
+    let trouble = |number, minutes| Trouble { number, longest: SignedDuration::from_mins(minutes) };
+    let expected = [
+        (("bank".to_owned(), "AccessDenied", OWNER), trouble(1, 2)),
+        (("bank".to_owned(), "NotOwned", OWNER), trouble(1, 180)),
+        (("bank".to_owned(), "Other", PLATFORM), trouble(1, 0)),
+        (("shop".to_owned(), "AwsUnavailable", PLATFORM), trouble(1, 2)),
+        (("shop".to_owned(), "NotOwned", OWNER), trouble(2, 60)),
+    ];
+    assert_eq!(census.not_ready, BTreeMap::from(expected));
+    assert_eq!((census.deleting, census.deleting_max), (1, SignedDuration::from_mins(30)));
+    let shop = InNamespace { deleting_max: SignedDuration::from_mins(30), ..InNamespace::default() };
+    assert_eq!(census.namespaces, BTreeMap::from([("shop".to_owned(), shop)]), "another program's finalizer is not waited for");
+    assert_eq!((census.overdue, census.namespaces["shop"].overdue_max), (0, SignedDuration::ZERO), "what is being deleted is not overdue");
+    assert_eq!(census.without_rotation, 1);
+}
+
+#[test]
+fn a_rotation_is_overdue_in_its_namespace_and_many_namespaces_share_one_name() {
+    let mut stats = FleetStats::default();
+    for number in 0..MOST_NAMESPACES + 5 {
+        let overdue = json!({"nextRotationTime": "2026-11-26T11:00:00Z", "conditions": [condition("Ready", "False", "Overdue")]});
+        let mut object = object(&rotating(), &overdue);
+        object.metadata.namespace = Some(format!("team-{number}"));
+        stats.count(&object, NOW.parse().unwrap(), false);
+    }
+    assert_eq!((stats.namespaces.len(), stats.not_ready.len()), (MOST_NAMESPACES + 1, MOST_NAMESPACES + 1));
+    assert_eq!(stats.namespaces[OTHERS].overdue_max, SignedDuration::from_hours(1));
+    assert_eq!(stats.not_ready[&(OTHERS.to_owned(), "Overdue", PLATFORM)].number, 5);
+}
+
+#[test]
+fn absurd_times_and_counts_in_a_status_stay_within_the_life_of_the_object() {
+    let forged = |next: &str, last: &str| {
+        let mut object = object(&rotating(), &json!({"nextRotationTime": next, "lastRotationTime": last, "failures": {"count": -7}}));
+        object.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T10:00:00Z")).unwrap();
+        object
+    };
+    let past = census(&[forged("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")]);
+    assert_eq!((past.overdue, past.overdue_max), (1, SignedDuration::from_hours(2)));
+    assert_eq!((past.oldest_version, past.failing, past.each[0].failures), (Some(EARLIEST), 0, 0));
+    let future = census(&[forged("9999-12-30T21:59:59Z", "9999-12-30T21:59:59Z")]);
+    assert_eq!((future.overdue, future.oldest_version), (0, Some(NOW.parse().unwrap())));
+    let unknown = census(&[object(&rotating(), &json!({"nextRotationTime": "0001-01-01T00:00:00Z"}))]);
+    assert!(unknown.overdue_max < SignedDuration::from_hours(24 * 366 * 9), "{:?}", unknown.overdue_max);
+}
+
+#[test]
+fn without_objects_no_time_is_made_up() {
+    let census = census(&[object(&json!({}), &json!({"lastRotationTime": NOW}))]);
+    assert_eq!((census.oldest_version, census.next_rotation, census.overdue), (None, None, 0));
+    assert_eq!(census.each[0].version_since, Some(NOW.parse().unwrap()), "one by one it has its age");
+}
