@@ -43,7 +43,7 @@ pub(super) async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Problem> {
 fn absolute(address: &str, resolver: &str) -> String {
     let mut search = resolver.lines().filter_map(|line| line.trim().strip_prefix("search")).flat_map(str::split_whitespace);
     let domain = search.find_map(|entry| entry.strip_prefix("svc."));
-    match domain.filter(|_| address.ends_with(".svc")) {
+    match domain.filter(|_| address.rsplit_once('.').is_some_and(|(_, last)| last == "svc")) {
         Some(domain) => format!("{address}.{}.", domain.trim_end_matches('.')),
         None => address.to_owned(),
     }
