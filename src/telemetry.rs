@@ -236,7 +236,7 @@ mod tests {
         let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
         assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
         let expected = serde_json::json!({
-            "level": "WARN", "target": "rotated_secrets", "object": "shop/db-admin", "message": "failed",
+            "level": "WARN", "target": "rotated_secrets", "object": "shop/db-admin", "namespace": "shop", "message": "failed",
             "detail": "access denied\n\u{1b}[31m", "version": "v2", "count": 3, "step": "Put",
         });
         assert_eq!(line, expected);
