@@ -16,8 +16,8 @@ use crate::status::events::look_at;
 /// Delay before the finalizer is removed again after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Names the object in the log and, for its owner, in an Event, and once for each change in the audit stream. If it is being deleted, removes our finalizer and does
-/// nothing in AWS, because its deletion policy cannot be read. `leads`: this replica is the leader.
+/// Names the object in the log and, for its owner, in an Event, and once for each change in the audit stream. If it is being
+/// deleted, removes our finalizer and does nothing in AWS, because its deletion policy cannot be read. `leads`: this replica is the leader.
 pub async fn handle(unreadable: &Unreadable, ctx: &Context, leads: bool) -> Action {
     let metadata = &unreadable.metadata;
     let name = format!("{}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());

@@ -91,7 +91,9 @@ fn misplaced_first(initial: &InitialRef, spec: &ValueSpec) -> Option<&'static st
     if !is_subdomain(&initial.secret_name) {
         return Some("initialRef.secretName: use the name of a Secret of the namespace");
     }
-    (!is_secret_key(&initial.key)).then_some("initialRef.key: use a key of the Secret (letters, digits, dots, dashes and underscores)")
+    (!is_secret_key(&initial.key)).then_some(
+        "initialRef.key: use a key of the Secret (letters, digits, dots, dashes and underscores; not . and not beginning with ..)",
+    )
 }
 
 fn is_field_name(name: &str) -> bool {

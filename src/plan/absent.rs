@@ -1,8 +1,8 @@
 //! The AWS secret does not exist, or has no value.
 
 use super::{Assessment, Blocked, Next, hold, lambda_rotation, mirror};
-use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::api::{Cause, InitialRef};
 use crate::command::Command;
 use crate::compare::{MirrorState, Observation, SecretState};
 use crate::desired::{Desired, Strategy};
@@ -29,7 +29,7 @@ pub(super) fn absent(want: &Desired, seen: &Observation) -> Next {
         let blocked = Blocked { mirrored: Some(mirror::not_owned(want, seen)), ..Blocked::by(refusal) };
         return Next::Rest(Assessment::Blocked(blocked));
     }
-    if want.strategy.is_some() && want.initial.is_none() {
+    if want.strategy.is_some() && initial(want, seen).is_none() {
         return Next::blocked(no_first_value(want));
     }
     if let Some(refusal) = want.settings.key.rejected() {
@@ -54,7 +54,7 @@ pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState
     if let Some(refusal) = hold::other_rotation(want, secret).or_else(not_allowed) {
         return Next::blocked(refusal);
     }
-    if want.strategy.is_some() && want.initial.is_none() {
+    if want.strategy.is_some() && initial(want, seen).is_none() {
         return Next::blocked(no_first_value(want));
     }
     let version = want.ids.creation();
@@ -69,6 +69,13 @@ pub(super) fn valueless(want: &Desired, seen: &Observation, secret: &SecretState
         stage: Stage::Current,
         label: super::retention::next(want, seen, secret).map(|slot| slot.label),
     })
+}
+
+/// The Secret that has the first value. An object that had a value before does not get the first one again: it was rotated
+/// away, and may have leaked. The mirrored Secret may be the last copy of the value that works.
+pub fn initial<'a>(want: &'a Desired, seen: &Observation) -> Option<&'a InitialRef> {
+    let had_value = !seen.status.history.is_empty() || matches!(seen.mirror, MirrorState::Ours { .. });
+    want.initial.as_ref().filter(|_| !had_value)
 }
 
 /// A value that the operator generates is none that the target accepts.

@@ -36,6 +36,7 @@ mod rollout;
 mod settings;
 mod situation;
 
+pub use absent::initial;
 pub use assessment::{Aspects, Assessment, Blocked, Examined, HandledRequests, Next, RolloutNews, RotationOutlook, StagingNews, Wake};
 pub use cleanup::{CleanupNext, plan_cleanup};
 

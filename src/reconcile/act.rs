@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::journal::{CONSISTENCY_WINDOW, Effect, LONGEST_RECONCILE, Unfit};
 use crate::kubernetes::{initial, mirror, object};
 use crate::plaintext::Plaintext;
+use crate::plan;
 use crate::step::{Source, Stage, Step};
 use crate::value::{ComposeError, Data, DeclaredValue, Former, Layout, Payload, certificate};
 use crate::version_id::VersionId;
@@ -44,7 +45,7 @@ impl Reconciler<'_> {
             Step::AddFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, true).await?,
             Step::RemoveFinalizer => self.object = object::set_finalizer(&self.ctx.client, &self.object, false).await?,
             Step::RecordPlace => self.record_place(want).await?,
-            Step::Create { version } => self.create(want, version).await?,
+            Step::Create { version } => self.create(want, seen, version).await?,
             Step::Put { version, source, predecessor, cause, stage, label } => {
                 let (predecessor, label) = (predecessor.as_ref(), label.as_deref());
                 let new = NewVersion { version, source, predecessor, cause: *cause, stage: *stage, label };
@@ -125,8 +126,8 @@ impl Reconciler<'_> {
         }
     }
 
-    async fn create(&self, want: &Desired, version: &VersionId) -> Result<(), Failure> {
-        let value = self.first_value(want).await?;
+    async fn create(&self, want: &Desired, seen: &Observation, version: &VersionId) -> Result<(), Failure> {
+        let value = self.first_value(want, seen).await?;
         let new = NewSecret {
             name: &want.secret_name,
             version,
@@ -191,7 +192,7 @@ impl Reconciler<'_> {
                 Ok(base) => Some(base),
                 Err(unfit) => return Ok(Err(unfit)),
             },
-            None if new.cause == Cause::Created => return Ok(Ok(self.first_value(want).await?)),
+            None if new.cause == Cause::Created => return Ok(Ok(self.first_value(want, seen).await?)),
             None => None,
         };
         let former = Former { fields: &seen.status.declared.all, fixed: &seen.status.declared.fixed };
@@ -201,13 +202,18 @@ impl Reconciler<'_> {
     }
 
     /// That of the Secret which the object names, or a generated one.
-    async fn first_value(&self, want: &Desired) -> Result<Plaintext, Failure> {
+    async fn first_value(&self, want: &Desired, seen: &Observation) -> Result<Plaintext, Failure> {
         let now = (self.ctx.clock)();
-        let (Some(reference), Some(declared)) = (&want.initial, &want.value) else {
+        let (Some(reference), Some(declared)) = (plan::initial(want, seen), &want.value) else {
             return compose(want, None, Cause::Created, Former::default(), now);
         };
         let given = initial::read(&self.ctx.client, want.object_ref(), reference).await?;
-        declared.with_first(given, now).map_err(composing)
+        declared.with_first(given, now).map_err(|error| match error {
+            ComposeError::TooLarge => {
+                initial::missing(reference, "has a value under this key that exceeds the limit of AWS of 65,536 bytes")
+            }
+            error @ ComposeError::NotMade(_) => composing(error),
+        })
     }
 
     fn unfit(&self, version: &VersionId, unfit: Unfit) -> Effect {

@@ -96,7 +96,6 @@ fn a_version_that_we_staged_is_finished_also_where_its_cause_is_gone_and_before_
     }
 }
 
-/// A step of the version that `staged` has.
 #[test]
 fn the_first_value_of_a_target_is_one_that_a_secret_has() {
     let none = requested(Delivery::Staged);
@@ -104,6 +103,16 @@ fn the_first_value_of_a_target_is_one_that_a_secret_has() {
     let given = Desired { initial: Some(initial), ..none.clone() };
     let absent = Observation { secret: None, mirror: MirrorState::Absent, ..before(Delivery::Staged) };
     let valueless = Observation { secret: Some(SecretState { current: None, labels: BTreeMap::new(), ..secret() }), ..absent.clone() };
+    // A value that was rotated away does not come back.
+    let had = HistoryFact { version: id("current"), time: at(NOW - PERIOD), cause: Cause::Scheduled };
+    let mirrored = Observation { mirror: seen().mirror, ..absent.clone() };
+    let mut recorded = absent.clone();
+    recorded.status.history = vec![had];
+    for world in [mirrored, recorded] {
+        assert_eq!(plan(&given, &world, at(NOW)), plan(&none, &world, at(NOW)));
+        let Next::Rest(rest) = plan(&given, &world, at(NOW)) else { panic!("the first value comes back") };
+        assert_eq!(rest.provisioned.map(|refusal| refusal.reason), Some(Reason::SecretNotFound));
+    }
     for (world, kind) in [(absent, StepKind::Create), (valueless, StepKind::Put)] {
         let Next::Rest(rest) = plan(&none, &world, at(NOW)) else { panic!("{kind:?}") };
         assert_eq!(rest.provisioned.map(|refusal| refusal.reason), Some(Reason::SecretNotFound), "{kind:?}");
@@ -112,6 +121,7 @@ fn the_first_value_of_a_target_is_one_that_a_secret_has() {
     }
 }
 
+/// A step of the version that `staged` has.
 fn step_of_staged(verify: bool) -> Step {
     let version = ids().request("now");
     if verify { Step::Verify { version } } else { Step::Apply { version, from: id("current") } }

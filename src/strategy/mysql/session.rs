@@ -198,7 +198,7 @@ impl Session {
         match self.run(query).await {
             Ok(_) => {
                 self.run("ROLLBACK").await?;
-                // It can be a SET, and the next password is a literal.
+                // A function of the user can change settings, and the next password is a literal.
                 self.settle().await
             }
             Err(Problem::Refused(_)) => Err(Refused::QueryFailed.into()),

@@ -68,7 +68,7 @@ async fn until_the_secret_has_a_value_for_this_object_nothing_is_created() -> Re
     stage.edit_secret("orders", json!({"metadata": {"annotations": {INITIAL_VALUE_FOR: "another"}}})).await?;
     waits("does not name this object").await?;
     stage.edit_secret("orders", json!({"metadata": {"annotations": {INITIAL_VALUE_FOR: "app"}}})).await?;
-    for (content, words) in [(Value::Null, "does not have this key"), (json!(""), "empty"), (json!("/w=="), "no UTF-8 text")] {
+    for (content, words) in [(Value::Null, "does not have this key"), (json!(""), "empty"), (json!("/w=="), "not UTF-8 text")] {
         stage.edit_secret("orders", json!({"data": {"DB_PASSWORD": content}})).await?;
         waits(words).await?;
     }
@@ -90,10 +90,26 @@ async fn the_secret_that_pods_mount_already_is_taken_over_with_its_value() -> Re
     stage.settled("app", spec).await?;
     let data = stage.data("orders").await?;
     assert_eq!((data["DB_PASSWORD"].as_str(), stage.versions("app")), (THEIRS, 1));
-    // An object of the same name that comes later reads nothing: the AWS secret is there.
     stage.world.request_rotation("app", "now").await?;
     stage.settle("app").await?;
     ensure!(stage.data("orders").await?["DB_PASSWORD"] != THEIRS);
+    Ok(())
+}
+
+/// The Secret stays where manifests are kept in Git.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_value_that_was_rotated_away_does_not_come_back_when_the_aws_secret_is_gone() -> Result<()> {
+    let stage = Stage::new("initial").await?;
+    stage.make_secret(secret(&json!({INITIAL_VALUE_FOR: "app"}), &json!({"DB_PASSWORD": THEIRS}))).await?;
+    stage.settled("app", spec()).await?;
+    stage.world.request_rotation("app", "now").await?;
+    stage.settle("app").await?;
+    ensure!(stage.data("app").await?["password"] != THEIRS);
+    ensure!(stage.external_writer().purge(&stage.aws_name("app")));
+    stage.advance(10 * MINUTE);
+    stage.settle("app").await?;
+    stage.world.check_agreement("app").await?;
+    ensure!(stage.data("app").await?["password"] != THEIRS && stage.value("app")["password"] != THEIRS, "the value that was rotated away");
     Ok(())
 }
 
