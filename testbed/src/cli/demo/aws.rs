@@ -1,7 +1,6 @@
 //! Secrets Manager as a person sees it: through aws-cli where it is installed, else with the same calls over HTTP.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::screen::{Screen, typed};
 use super::stage::{KEY, REGION, Stage, isolated, run};
@@ -77,27 +75,6 @@ impl<'a> Aws<'a> {
     /// Another secret of the same account.
     pub(super) fn named(&self, name: &'static str) -> Self {
         Self { stage: self.stage, http: self.http.clone(), cli: self.cli.clone(), name }
-    }
-
-    /// Creates the secret with one tag, in front of the user's eyes. The value is in a file, as a person should do it.
-    pub(super) async fn create(&self, screen: &Screen, value: &str, (key, of): (&str, &str)) -> Result<()> {
-        let tag = format!("Key={key},Value={of}");
-        let arguments = ["--name", self.name, "--secret-string", "file://value.json", "--tags", &tag];
-        if self.cli.is_some() {
-            let all: Vec<&str> = ["secretsmanager", "create-secret"].into_iter().chain(arguments).collect();
-            let file = self.stage.group.dir().join("value.json");
-            fs::write(&file, value)?;
-            screen.command(&typed("aws", &all))?;
-            screen.during("aws", self.by_cli("create-secret", &arguments)).await.with_context(|| typed("aws", &all))?;
-            fs::remove_file(&file)?;
-            return Ok(());
-        }
-        let operation = "CreateSecret";
-        screen.say(&format!("> POST {} secretsmanager.{operation} {}, {tag}", self.stage.server.endpoint_url(), self.name))?;
-        let body = json!({
-            "Name": self.name, "SecretString": value, "ClientRequestToken": Uuid::new_v4().to_string(), "Tags": [{"Key": key, "Value": of}],
-        });
-        self.call(operation, &body).await.map(drop)
     }
 
     /// Whether there is no secret at all.

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use testbed::postgres::Postgres;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ use super::tools::repository;
 const EXAMPLE: &str = "examples/orders-db.yaml";
 /// Of the `RotatedSecret` in the example, and of its Secret.
 pub(super) const NAME: &str = "orders-db";
+/// The Secret that has the present password, as the example names it.
+const PRESENT: &str = "orders-password";
 const AWS_NAME: &str = "k8s/demo/shop/orders-db";
 /// The user and the database in the example.
 const USER: &str = "orders";
@@ -35,14 +38,15 @@ pub(super) async fn rotate(scenario: &Scenario<'_>, server: &Postgres) -> Result
         server.set_password(USER, &first)
     })?;
     let version = version.split_whitespace().next().unwrap_or_default();
-    screen.say(&format!("PostgreSQL {version} runs on this machine, with TLS and passwords. The secret of its user {USER} is created"))?;
-    screen.say("in AWS with the present password, and with a tag that allows its adoption:")?;
+    screen
+        .say(&format!("PostgreSQL {version} runs on this machine, with TLS and passwords. The present password of its user {USER} is"))?;
+    screen.say(&format!("in a Secret, {PRESENT}, which permits one object to read it:"))?;
     let aws = scenario.aws.named(AWS_NAME);
-    create_secret(scenario, &aws, &first).await?;
+    give_password(scenario, &first).await?;
     apply(scenario, server).await?;
 
     let mut before = agreed(scenario, &aws).await?;
-    ensure!(before.field("password") == Some(first.as_bytes()), "expected that the first value is adopted; it is another one");
+    ensure!(before.field("password") == Some(first.as_bytes()), "expected that the first value is the present password; it is another one");
     ensure!(accepts(server, &before)?, "expected that the server accepts the password in the Secret; it does not");
     screen.ok(&format!("a login as {USER} with the password in the Secret {NAME}: accepted"))?;
     let mut passwords = vec![first];
@@ -54,12 +58,12 @@ pub(super) async fn rotate(scenario: &Scenario<'_>, server: &Postgres) -> Result
     check_log(screen, server, &passwords)
 }
 
-/// The secret with the present password, tagged for adoption.
-async fn create_secret(scenario: &Scenario<'_>, aws: &Aws<'_>, password: &str) -> Result<()> {
-    let screen = scenario.screen;
-    let value = json!({"username": USER, "password": password}).to_string();
-    let owner = format!("{NAMESPACE}/{NAME}");
-    aws.create(screen, &value, ("rotated-secrets.io/adopt-by", &owner)).await
+/// The Secret with the present password, which is not shown, and its consent.
+async fn give_password(scenario: &Scenario<'_>, password: &str) -> Result<()> {
+    let secret = json!({"metadata": {"name": PRESENT}, "stringData": {"password": password}});
+    scenario.secrets().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    scenario.kubectl(&["annotate", "secret", PRESENT, &format!("rotated-secrets.io/initial-value-for={NAME}")]).await?;
+    Ok(())
 }
 
 /// The example with the address of this server.
