@@ -170,11 +170,12 @@ impl DeclaredValue {
 }
 
 impl DeclaredValue {
-    /// The first value with this content of its one generated field, or as the plain text. `now` as in [`Self::compose`].
+    /// The first value with this content of its one generated field, or as the plain text. `rng` and `now` as in
+    /// [`Self::compose`].
     ///
     /// # Errors
     /// As [`Self::compose`].
-    pub fn with_first(&self, given: Plaintext, now: Timestamp) -> Result<Plaintext, ComposeError> {
+    pub fn with_first(&self, given: Plaintext, rng: &mut impl CryptoRng, now: Timestamp) -> Result<Plaintext, ComposeError> {
         let Self::Fields { generate, .. } = self else {
             return if given.len() > LARGEST_VALUE { Err(ComposeError::TooLarge) } else { Ok(given) };
         };
@@ -184,7 +185,7 @@ impl DeclaredValue {
         }
         let text = Plaintext::from(serde_json::to_string(&object.0).map_err(|_| ComposeError::TooLarge)?);
         // What is there is kept, so nothing is generated.
-        self.compose(Some(&Payload::Text(text)), false, Former::default(), &mut rand::rng(), now)
+        self.compose(Some(&Payload::Text(text)), false, Former::default(), rng, now)
     }
 }
 

@@ -208,7 +208,7 @@ impl Reconciler<'_> {
             return compose(want, None, Cause::Created, Former::default(), now);
         };
         let given = initial::read(&self.ctx.client, want.object_ref(), reference).await?;
-        declared.with_first(given, now).map_err(|error| match error {
+        declared.with_first(given, &mut rand::rng(), now).map_err(|error| match error {
             ComposeError::TooLarge => {
                 initial::missing(reference, "has a value under this key that exceeds the limit of AWS of 65,536 bytes")
             }
