@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::entry::{Action, Entry};
 use crate::api::{Cause, HistoryEntry, Outcome, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
-use crate::status::{ReadyChange, abandoned, recorded, rollback_refused, rolled_out};
+use crate::status::{ConditionChange, abandoned, recorded, rollback_refused, rolled_out};
 use crate::step::StepKind;
 use crate::version_id::VersionIds;
 
@@ -117,10 +117,10 @@ impl Changed<'_> {
         Some(Entry { reason, request, ..self.entry(Action::Refused) })
     }
 
-    /// Ready became False, and no call failed.
-    fn refused(&self) -> Option<Entry> {
-        let change = ReadyChange::of(self.before, self.after).filter(|change| change.is_problem() && !change.is_failure())?;
-        Some(Entry { reason: Some(change.now.reason.clone()), ..self.entry(Action::Refused) })
+    /// A condition became False, and no call failed.
+    fn refused(&self) -> Vec<Entry> {
+        let refusals = ConditionChange::all(self.before, self.after).into_iter().filter(ConditionChange::is_refusal);
+        refusals.map(|change| Entry { reason: Some(change.now.reason.clone()), ..self.entry(Action::Refused) }).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Metrics and log lines of steps and versions, and of changes of Ready.
+//! Metrics and log lines of steps and versions, and of changes of conditions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -8,7 +8,7 @@ use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
 use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::journal::Effect;
-use crate::status::{Attempts, ReadyChange};
+use crate::status::{Attempts, ConditionChange};
 use crate::step::Step;
 
 impl Reconciler<'_> {
@@ -79,20 +79,33 @@ impl Reconciler<'_> {
         tracing::info!(version = entry.version_id, cause = entry.cause.as_str(), "{what}");
     }
 
-    /// Ready changed, and the status says so. `logged`: the reasons that this reconcile has logged and counted.
-    pub(super) fn record_readiness(&self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, logged: &[Reason]) {
-        let Some(change) = ReadyChange::of(before, after) else { return };
-        let Condition { reason, message, .. } = change.now;
+    /// Conditions changed, and the status says so. `logged`: the reasons that this reconcile has logged and counted.
+    pub(super) fn record_conditions(&self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, logged: &[Reason]) {
+        for change in ConditionChange::all(before, after) {
+            self.record_condition(&change, logged);
+        }
+    }
+
+    fn record_condition(&self, change: &ConditionChange<'_>, logged: &[Reason]) {
+        let Condition { type_: condition, reason, message, .. } = change.now;
         let previous_reason = change.before.map(|before| before.reason.as_str());
         if !change.is_problem() {
-            let what = if change.holds() { "ready" } else { "not ready" };
-            tracing::info!(reason, previous_reason, message, "{what}");
+            let what = match (change.is_of_ready(), change.holds()) {
+                (true, true) => "ready",
+                (true, false) => "not ready",
+                (false, _) => "a condition is True",
+            };
+            tracing::info!(condition, reason, previous_reason, message, "{what}");
             return;
         }
         let Some(known) = Reason::parse(reason).filter(|known| !logged.contains(known)) else { return };
-        tracing::warn!(reason, previous_reason, message, "not ready");
+        if change.is_of_ready() {
+            tracing::warn!(condition, reason, previous_reason, message, "not ready");
+        } else {
+            tracing::warn!(condition, reason, previous_reason, message, "a condition is False");
+        }
         // A failure was counted when it happened.
-        if !change.is_failure() {
+        if change.is_refusal() {
             self.ctx.metrics.failure(known.as_str(), self.object.metadata.namespace.as_deref());
         }
     }

@@ -287,7 +287,7 @@ impl Reconciler<'_> {
             match self.write_status(&before, &after, &[], now).await {
                 Ok(()) => {
                     changed = true;
-                    self.record_readiness(&before, &after, failed.as_slice());
+                    self.record_conditions(&before, &after, failed.as_slice());
                     for note in status::event_notes(&before, &after, &[]) {
                         self.ctx.events.publish(&self.object, &note).await;
                     }

@@ -72,7 +72,7 @@ impl Reconciler<'_> {
                 }
             }
             result.changed = true;
-            self.record_readiness(&before, &after, &self.logged(&attempts));
+            self.record_conditions(&before, &after, &self.logged(&attempts));
             if status::delayed(&before, &after).is_some() {
                 self.ctx.metrics.request_delayed();
             }

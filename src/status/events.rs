@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::change::ConditionChange;
 use super::history::{abandoned, recorded};
 use super::note::EventNote;
-use super::ready::ReadyChange;
 use super::{requests, rollout};
 use crate::api::condition::Reason;
 use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, RotatedSecret, RotatedSecretStatus, STAGED_LABEL};
@@ -129,7 +129,7 @@ pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, st
     notes.extend(requests::refused(before, after));
     notes.extend(requests::delay(before, after));
     notes.extend(rolled_out(before, after));
-    notes.extend(readiness(before, after));
+    notes.extend(ConditionChange::all(before, after).iter().filter_map(condition));
     notes
 }
 
@@ -190,11 +190,12 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option
     repaired.then(|| normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as declared again".to_owned()))
 }
 
-fn readiness(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
-    let change = ReadyChange::of(before, after)?;
-    let Condition { reason, message, .. } = change.now.clone();
+fn condition(change: &ConditionChange<'_>) -> Option<EventNote> {
+    let Condition { type_, reason, message, .. } = change.now.clone();
     if change.is_recovery() {
-        return Some(normal("Recovered", "Reconcile", message));
+        // The object itself need not be Ready.
+        let note = if change.is_of_ready() { message } else { format!("the condition {type_} is True again: {message}") };
+        return Some(normal("Recovered", "Reconcile", note));
     }
     (!change.holds()).then(|| EventNote { warning: change.is_problem(), reason, action: "Reconcile", note: message })
 }

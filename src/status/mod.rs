@@ -2,6 +2,7 @@
 //! Losing the status costs reads, never a rotation.
 
 mod bounds;
+mod change;
 mod conditions;
 pub mod deletion;
 pub mod events;
@@ -9,19 +10,18 @@ mod failures;
 mod history;
 mod note;
 mod read;
-mod ready;
 mod requests;
 mod rollout;
 mod settings;
 mod staged;
 mod write;
 
+pub use change::ConditionChange;
 pub use events::event_notes;
 pub use failures::{Attempt, Attempts, Waits, early, failed_before, waits};
 pub use history::{abandoned, recorded, unrecorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
-pub use ready::ReadyChange;
 pub use requests::{delayed, rollback_refused};
 pub use rollout::rolled_out;
 pub use write::{Outcome, placed, write};

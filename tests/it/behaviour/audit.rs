@@ -124,6 +124,39 @@ async fn each_change_of_a_credential_is_a_line_and_rest_and_a_restart_are_none()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_cause_beside_that_of_ready_is_told_once_and_so_is_its_end() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    stage.ctx.policy.allow_resource_policies = false;
+    let lines = Lines::default();
+    let mut spec = spec();
+    let reader = json!({"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::210987654321:root"]}, "Action": ["secretsmanager:GetSecretValue"], "Resource": ["*"]});
+    spec["aws"] = json!({"resourcePolicy": {"Version": "2012-10-17", "Statement": [reader]}});
+    stage.settled("app", spec).await?;
+    stage.ctx.audit = lines.stream();
+    stage.expect("app", "Ready", "False", "PolicyNotAllowed").await?;
+    assert_eq!(stage.told("app", "Warning", "PolicyNotAllowed").await?, 1, "by Ready, not by Provisioned too");
+
+    stage.delete_secret("app").await?;
+    stage.make_secret(json!({"metadata": {"name": "app"}, "stringData": {"password": "theirs"}})).await?;
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "False", "PolicyNotAllowed").await?;
+    let message = stage.expect("app", "Mirrored", "False", "SecretNotOwned").await?;
+    assert_eq!(stage.messages("app", "SecretNotOwned").await?, [message]);
+    assert_eq!(stage.told("app", "Warning", "SecretNotOwned").await?, 1);
+    assert_eq!((errors(&stage, "SecretNotOwned")?.as_str(), errors(&stage, "PolicyNotAllowed")?.as_str()), ("1", "1"));
+    let refused = lines.take()?;
+    assert_eq!((actions(&refused), &refused[0]["reason"]), (vec!["refused"], &json!("SecretNotOwned")));
+    stage.assert_silence("app").await?;
+
+    stage.delete_secret("app").await?;
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "False", "PolicyNotAllowed").await?;
+    let recovered = stage.messages("app", "Recovered").await?;
+    ensure!(recovered.len() == 1 && recovered[0].starts_with("the condition Mirrored is True again: "), "{recovered:?}");
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_whose_status_could_not_be_written_is_written_again() -> Result<()> {
     let mut stage = Stage::new("audit").await?;
     let lines = Lines::default();
