@@ -34,6 +34,13 @@ pub(crate) fn shown(name: &str) -> String {
     name.chars().take(128).map(plain).collect()
 }
 
+/// The name of a field manager, if it has the form that programs give it. Its client chooses the name, so it must not look
+/// like the words around it.
+pub(crate) fn manager_name(name: &str) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
+    (!name.is_empty() && name.len() <= 128 && name.chars().all(plain)).then_some(name)
+}
+
 /// JSON in which these characters are escaped as well. JSON allows some of them unescaped, and only in strings; line feeds
 /// are between its tokens.
 pub fn json_escaped(json: &str) -> String {
@@ -106,6 +113,16 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(escaped(text), expected);
             assert_eq!(escaped(&escaped(text)), expected, "twice");
+        }
+    }
+
+    #[test]
+    fn a_field_manager_is_named_if_its_name_is_no_sentence() {
+        for name in ["kubectl-edit", "argocd-controller", "Mozilla", "go-http-client/2.0", &"a".repeat(128)] {
+            assert_eq!(manager_name(name), Some(name));
+        }
+        for name in ["", "nobody; run this", "a\nb", "a\"b", "edit?", "é", &"a".repeat(129)] {
+            assert_eq!(manager_name(name), None, "{name}");
         }
     }
 

@@ -11,11 +11,17 @@ use crate::version_id::VersionIds;
 
 /// The entries of a reconcile of `object`, from the status before and after it and the kinds of the steps that were carried
 /// out. They follow from the status alone, except for a repair of the Secret: a process that is stopped before it writes the
-/// status leaves them to the next one.
-pub fn changes(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Entry> {
+/// status leaves them to the next one. `rival`: the field manager that had changed the Secret, if this reconcile found one.
+pub fn changes(
+    object: &RotatedSecret,
+    before: &RotatedSecretStatus,
+    after: &RotatedSecretStatus,
+    steps: &[StepKind],
+    rival: Option<&str>,
+) -> Vec<Entry> {
     let changed = Changed { object, before, after };
     let mut entries: Vec<Entry> = recorded(before, after).map(|entry| changed.version(entry)).into_iter().collect();
-    entries.extend(changed.secret(steps));
+    entries.extend(changed.secret(steps, rival));
     entries.extend(abandoned(before, after).map(|entry| changed.abandoned(entry)));
     entries.extend(changed.rolled_out());
     entries.extend(changed.request_refused());
@@ -83,7 +89,7 @@ impl Changed<'_> {
     }
 
     /// The Secret has another version, or was written again with the same one although the spec did not change.
-    fn secret(&self, steps: &[StepKind]) -> Option<Entry> {
+    fn secret(&self, steps: &[StepKind], rival: Option<&str>) -> Option<Entry> {
         let held = self.after.mirror.as_ref()?;
         let version = held.version_id.clone()?;
         let earlier = self.before.mirror.as_ref();
@@ -97,7 +103,8 @@ impl Changed<'_> {
         let step = <&'static str>::from(*steps.iter().rev().find(written)?);
         let declared =
             self.before.observed_generation == self.object.metadata.generation && earlier.previous_version_id == held.previous_version_id;
-        let manager = held.repairs.as_ref().and_then(|repairs| repairs.manager.clone());
+        // The status keeps the manager of an earlier repair, also if another client deleted the Secret now.
+        let manager = rival.map(str::to_owned);
         declared.then(|| Entry { version: Some(version), step: Some(step), manager, ..self.entry(Action::Repaired) })
     }
 

@@ -46,7 +46,7 @@ fn ready(holds: bool, reason: &str) -> Value {
 
 /// The entries as JSON, without the ARN, which each has.
 fn entries(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Value> {
-    let found = changes(object, before, after, steps);
+    let found = changes(object, before, after, steps, None);
     assert!(found.iter().all(|entry| entry.arn.as_deref() == Some(ARN)), "{found:?}");
     let without = |entry: &Entry| serde_json::to_value(Entry { arn: None, ..entry.clone() }).unwrap();
     found.iter().map(without).collect()
@@ -59,7 +59,7 @@ fn check(rows: &[Row]) {
     let object = object(&json!({}));
     for (number, (before, after, steps, expected)) in rows.iter().enumerate() {
         assert_eq!(json!(entries(&object, before, after, steps)), *expected, "row {number}");
-        assert!(changes(&object, after, after, &[]).is_empty(), "row {number}: at rest");
+        assert!(changes(&object, after, after, &[], None).is_empty(), "row {number}: at rest");
     }
 }
 
@@ -113,15 +113,10 @@ fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write(
         v1(&json!({"mirror": mirror}))
     };
     let rewritten = mirror(&json!({"lastWriteTime": "2026-12-01T02:00:07Z"}));
-    let by = mirror(&json!({"repairs": {"count": 1, "lastTime": MADE, "manager": "kubectl-edit"}}));
+    let by = mirror(&json!({"repairs": {"count": 1, "lastTime": MADE, "manager": "forged"}}));
     let spec_changed = v1(&json!({"observedGeneration": 1}));
     let rows: Vec<Row> = vec![
-        (
-            v1(&no_more),
-            by,
-            &[StepKind::ReplaceMirror],
-            json!([{"action": "repaired", "version": "v1", "step": "ReplaceMirror", "manager": "kubectl-edit"}]),
-        ),
+        (v1(&no_more), by, &[StepKind::ReplaceMirror], json!([{"action": "repaired", "version": "v1", "step": "ReplaceMirror"}])),
         (v1(&no_more), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "repaired", "version": "v1", "step": "CreateMirror"}])),
         (v1(&no_more), rewritten.clone(), &[], json!([])),
         (rewritten.clone(), v1(&no_more), &[], json!([])),
@@ -132,6 +127,9 @@ fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write(
         (v1(&no_more), v1(&no_more), &[StepKind::Tag, StepKind::SetDescription], json!([])),
     ];
     check(&rows);
+    // Of this repair, not of an earlier one in the status.
+    let found = changes(&object(&json!({})), &v1(&no_more), &v1(&no_more), &[StepKind::ReplaceMirror], Some("kubectl-edit"));
+    assert_eq!((found.len(), found[0].manager.as_deref()), (1, Some("kubectl-edit")));
 }
 
 #[test]
@@ -185,7 +183,7 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
     check(&rows);
     for (annotation, request) in [("undo:AWSPREVIOUS", Some("undo")), ("undo", None), ("undo:", None)] {
         let asking = object(&json!({ROLLBACK: annotation}));
-        let found = changes(&asking, &v1(&json!({})), &v1(&answered), &[]);
+        let found = changes(&asking, &v1(&json!({})), &v1(&answered), &[], None);
         assert_eq!(found[0].request.as_deref(), request, "{annotation}");
     }
 }
@@ -199,12 +197,12 @@ fn the_token_of_a_request_is_the_one_from_which_the_id_of_the_version_follows() 
     let handled = json!({"requests": {"rotate": "please", "rollback": "undo"}});
     for (object, more) in [(&now, &json!({})), (&later, &handled)] {
         for (version, cause, token, annotation) in [(&asked, "Requested", "please", ROTATE), (&undone, "RolledBack", "undo", ROLLBACK)] {
-            let found = changes(object, &v1(&json!({})), &status(version.as_str(), cause, more), &[]);
+            let found = changes(object, &v1(&json!({})), &status(version.as_str(), cause, more), &[], None);
             assert_eq!((found[0].request.as_deref(), found[0].annotation()), (Some(token), Some(annotation)), "{cause}");
         }
     }
     for (version, cause) in [(&asked, "Scheduled"), (&ids.first(), "Requested"), (&asked, "RolledBack")] {
-        let found = changes(&now, &v1(&json!({})), &status(version.as_str(), cause, &json!({})), &[]);
+        let found = changes(&now, &v1(&json!({})), &status(version.as_str(), cause, &json!({})), &[], None);
         assert_eq!((found[0].request.as_deref(), found[0].annotation()), (None, None), "{cause}");
     }
 }

@@ -18,7 +18,7 @@ impl Reconciler<'_> {
         if !self.ctx.audit.is_on() {
             return Vec::new();
         }
-        let mut entries = changes(&self.object, before, after, steps);
+        let mut entries = changes(&self.object, before, after, steps, self.rival.as_deref());
         for entry in &mut entries {
             if let Some(annotation) = entry.annotation() {
                 let asks = |text: &str| entry.is_requested_by(text);

@@ -10,6 +10,7 @@ use crate::desired::Desired;
 use crate::journal::Effect;
 use crate::status::{Attempts, ConditionChange};
 use crate::step::Step;
+use crate::text::manager_name;
 
 impl Reconciler<'_> {
     /// Counts a step. `effect`: what it did; `None`: it failed.
@@ -58,11 +59,15 @@ impl Reconciler<'_> {
             } else if declared_before {
                 metrics.mirror_write("Repair");
                 metrics.drift_repair(step.kind());
+                let version = step.version().map(crate::version_id::VersionId::as_str);
+                let manager = self.rival.as_deref().and_then(manager_name);
+                tracing::warn!(cause = "Repair", step = step.kind(), version, manager, "repaired");
             } else {
                 metrics.mirror_write("Spec");
             }
         } else if self.corrects(step) {
             metrics.drift_repair(step.kind());
+            tracing::warn!(cause = "Repair", step = step.kind(), "repaired");
         }
     }
 

@@ -173,7 +173,8 @@ impl Reconciler<'_> {
             self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());
         }
         self.journal.record(step.clone(), effect);
-        if let Some(note) = events::of_step(want, step).filter(|_| done) {
+        let repair = || self.corrects(step).then(|| events::of_repair(want, step.into()));
+        if let Some(note) = events::of_step(want, step).or_else(repair).filter(|_| done) {
             self.ctx.events.publish(&self.object, &note).await;
         }
         Ok(())

@@ -83,7 +83,7 @@ impl Reconciler<'_> {
                 self.record_version(want, entry);
             }
         }
-        for note in status::event_notes(&before, &after, &steps) {
+        for note in status::event_notes(&before, &after, &steps, self.rival.as_deref()) {
             self.ctx.events.publish(&self.object, &note).await;
         }
         tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");

@@ -13,6 +13,11 @@ use crate::api::{Abandonment, AwsDeletionPolicy, Cause, GROUP, HistoryEntry, Rot
 use crate::command::{Command, ObjectRef, SecretRef};
 use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
+use crate::text::manager_name;
+
+fn warning(reason: &str, action: &'static str, note: String) -> EventNote {
+    EventNote { warning: true, reason: reason.to_owned(), action, note }
+}
 
 fn normal(reason: &str, action: &'static str, note: String) -> EventNote {
     EventNote { warning: false, reason: reason.to_owned(), action, note }
@@ -41,6 +46,25 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
         )),
         _ => None,
     }
+}
+
+/// The Event of a step that corrected drift of a setting in AWS, where another writer had changed it.
+pub fn of_repair(want: &Desired, step: StepKind) -> EventNote {
+    let what = match step {
+        StepKind::SetDescription => "description",
+        StepKind::SetKey => "KMS key",
+        StepKind::Tag | StepKind::Untag => "tags",
+        StepKind::PutPolicy | StepKind::DeletePolicy => "resource policy",
+        StepKind::Replicate | StepKind::StopReplicating => "replication",
+        StepKind::SetReplicaKey => "KMS key of a replica",
+        _ => "settings",
+    };
+    let step: &'static str = step.into();
+    let note = format!(
+        "the {what} of the AWS secret {} differed from the declaration, and the operator corrected that ({step})",
+        want.secret_name
+    );
+    warning("SettingsRepaired", "Correct", note)
 }
 
 /// The Event for the scheduled deletion of an AWS secret.
@@ -73,7 +97,7 @@ pub fn secret_kept(secret: &Kept<'_>, why: &str) -> EventNote {
         Kept::Named(secret) => format!("the AWS secret is kept, if there is one: {why}; {}", look_at(*secret)),
         Kept::Unknown => format!("the AWS secret is kept, if there is one: {why}"),
     };
-    EventNote { warning: true, reason: "AwsSecretKept".to_owned(), action: "Delete", note }
+    warning("AwsSecretKept", "Delete", note)
 }
 
 /// How to see whose a secret is that was not read.
@@ -114,16 +138,17 @@ pub fn left_staged(arn: Option<&str>, why: &str) -> EventNote {
         "a version of the AWS secret {} still has the label {STAGED_LABEL}, and the target accepts that version or the current one: {why}",
         arn.unwrap_or("of this object")
     );
-    EventNote { warning: true, reason: "VersionLeftStaged".to_owned(), action: "Delete", note }
+    warning("VersionLeftStaged", "Delete", note)
 }
 
-/// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out.
-pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<EventNote> {
+/// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out. `rival`: the
+/// field manager that had changed the Secret, if this reconcile found one.
+pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind], rival: Option<&str>) -> Vec<EventNote> {
     let mut notes = Vec::new();
     if let Some(entry) = recorded(before, after) {
         notes.push(new_version(entry));
     } else if steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror)) {
-        notes.extend(mirrored(before, after));
+        notes.extend(mirrored(before, after, rival));
     }
     notes.extend(abandoned(before, after).map(version_abandoned));
     notes.extend(requests::refused(before, after));
@@ -170,11 +195,11 @@ fn version_abandoned(entry: &HistoryEntry) -> EventNote {
         Some(Abandonment::VerifyFailed) | None => "it did not work in the target",
     };
     let note = format!("staged version {} is abandoned, because {why}: the target gets the current value back", entry.version_id);
-    EventNote { warning: true, reason: "VersionAbandoned".to_owned(), action: "Abandon", note }
+    warning("VersionAbandoned", "Abandon", note)
 }
 
 /// The Secret went to another version, or was repaired.
-fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<EventNote> {
+fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Option<&str>) -> Option<EventNote> {
     let earlier = before.mirror.as_ref()?;
     let held = after.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref());
     if let (Some(held), Some(earlier)) = (held, earlier.version_id.as_deref())
@@ -187,7 +212,8 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option
     let previous = |status: &RotatedSecretStatus| status.mirror.as_ref().and_then(|mirror| mirror.previous_version_id.clone());
     let declared = before.observed_generation == after.observed_generation && previous(before) == previous(after);
     let repaired = declared && !after.conditions.iter().any(contested);
-    repaired.then(|| normal("MirrorRepaired", "Mirror", "the Secret was edited or deleted and is as declared again".to_owned()))
+    let who = rival.and_then(manager_name).map_or_else(|| "another client".to_owned(), |name| format!("the field manager {name}"));
+    repaired.then(|| warning("MirrorRepaired", "Mirror", format!("{who} edited or deleted the Secret, and it is as declared again")))
 }
 
 fn condition(change: &ConditionChange<'_>) -> Option<EventNote> {

@@ -4,6 +4,7 @@ mod certificate;
 mod due;
 mod history;
 mod overdue;
+mod repaired;
 mod retained;
 mod settings;
 mod suspended;

@@ -424,8 +424,8 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
         (v1(), well("v2", Cause::SpecChanged), &[StepKind::Put, StepKind::ReplaceMirror], &["ValueChanged"]),
         (v1(), well("v2", Cause::External), &[StepKind::ReplaceMirror], &["ChangedInAws"]),
         (v1(), well("v2", Cause::RolledBack), &[StepKind::ReplaceMirror], &["RolledBack"]),
-        (v1(), v1(), &[StepKind::ReplaceMirror], &["MirrorRepaired"]),
-        (v1(), v1(), &[StepKind::CreateMirror], &["MirrorRepaired"]),
+        (v1(), v1(), &[StepKind::ReplaceMirror], &["!MirrorRepaired"]),
+        (v1(), v1(), &[StepKind::CreateMirror], &["!MirrorRepaired"]),
         (v1(), v1(), &[StepKind::Tag, StepKind::SetDescription], &[]),
         (v1(), v1(), &[], &[]),
         (status(Some((true, Reason::Succeeded)), Some(("v1", Cause::Created)), false), v1(), &[StepKind::CreateMirror], &[]),
@@ -439,7 +439,7 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
         (ill(Reason::Throttled), well("v2", Cause::Scheduled), &[StepKind::Put, StepKind::ReplaceMirror], &["Rotated", "Recovered"]),
     ];
     for (row, (before, after, steps, expected)) in table.iter().enumerate() {
-        let told = event_notes(before, after, steps);
+        let told = event_notes(before, after, steps, None);
         let short: Vec<String> = told.iter().map(|told| format!("{}{}", if told.warning { "!" } else { "" }, told.reason)).collect();
         assert_eq!(short, *expected, "row {row}");
         let version = super::super::recorded(before, after).map(|entry| entry.version_id.as_str());

@@ -99,6 +99,12 @@ async fn each_change_of_a_credential_is_a_line_and_rest_and_a_restart_are_none()
     let repaired = lines.take()?;
     assert_eq!(actions(&repaired), ["repaired"]);
     assert_eq!((&repaired[0]["step"], &repaired[0]["version"]), (&json!("ReplaceMirror"), &undone[0]["version"]));
+    assert_eq!(repaired[0]["manager"], "kubectl-edit");
+    stage.delete_secret("app").await?;
+    stage.settle("app").await?;
+    let repaired = lines.take()?;
+    assert_eq!((actions(&repaired), &repaired[0]["step"]), (vec!["repaired"], &json!("CreateMirror")));
+    assert_eq!(repaired[0].get("manager"), None, "not that of the repair before");
 
     stage.external_writer().delete(&stage.aws_name("app"), 7)?;
     stage.settle("app").await?;

@@ -61,7 +61,7 @@ async fn every_edit_of_what_is_ours_is_put_right_by_one_write() -> Result<()> {
         assert_eq!((after.labels(), after.annotations()), (before.labels(), before.annotations()), "{what}");
         assert_eq!(after.uid(), before.uid(), "{what}");
     }
-    assert_eq!(stage.told("app", "Normal", "MirrorRepaired").await?, i32::try_from(count)?);
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, i32::try_from(count)?);
     Ok(())
 }
 
@@ -74,6 +74,8 @@ async fn a_value_that_another_tool_applies_by_force_is_put_right() -> Result<()>
     stage.world.secrets().patch("app", &PatchParams::apply("gitops").force(), &Patch::Apply(applied)).await?;
     assert_put_right_once(&stage, "applied").await?;
     assert_eq!(stage.data("app").await?, before);
+    let messages = stage.messages("app", "MirrorRepaired").await?;
+    assert_eq!(messages, ["the field manager gitops edited or deleted the Secret, and it is as declared again"]);
     Ok(())
 }
 
@@ -86,7 +88,9 @@ async fn a_deleted_mirror_is_made_anew() -> Result<()> {
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?, before);
     stage.world.check_agreement("app").await?;
-    assert_eq!(stage.told("app", "Normal", "MirrorRepaired").await?, 1);
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
+    let messages = stage.messages("app", "MirrorRepaired").await?;
+    assert_eq!(messages, ["another client edited or deleted the Secret, and it is as declared again"], "who deletes is not known");
     Ok(())
 }
 

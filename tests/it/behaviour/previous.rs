@@ -54,7 +54,7 @@ async fn each_key_of_the_previous_version_has_a_suffix_until_the_next_one() -> R
     stage.edit_secret("app", json!({"stringData": {"password.previous": "theirs"}})).await?;
     stage.settle("app").await?;
     assert_eq!(stage.data("app").await?, third);
-    assert_eq!(stage.told("app", "Normal", "MirrorRepaired").await?, 1);
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
     // Another layout is that of both versions, and makes no new one.
     stage.world.patch("app", json!({"spec": {"target": {"keys": {"PASS": "password"}}}})).await?;
     stage.settle("app").await?;

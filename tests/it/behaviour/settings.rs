@@ -75,6 +75,11 @@ async fn default_tags_of_the_operator_are_applied_kept_and_taken_back_as_declare
     stage.external_writer().set_tag(&stage.aws_name("app"), "cost-centre", "8")?;
     stage.settle("app").await?;
     assert_eq!(shown(&stage), expected([Some("shop"), Some("7"), None]), "drift is corrected");
+    let told = format!(
+        "the tags of the AWS secret {} differed from the declaration, and the operator corrected that (Tag)",
+        stage.aws_name("app")
+    );
+    assert_eq!(stage.messages("app", "SettingsRepaired").await?, [told]);
     stage.assert_silence("app").await?;
     // Other flags, after a restart of the operator.
     stage.ctx.policy.default_tags = tags(&[("stage", "prod")]);

@@ -1,0 +1,36 @@
+//! Events about the correction of what another writer changed.
+
+use strum::VariantArray as _;
+
+use super::*;
+use crate::status::events::of_repair;
+
+#[test]
+fn a_repair_of_the_secret_names_the_other_field_manager_if_it_has_the_form_of_one() {
+    let status = live();
+    let note = |rival: Option<&str>| {
+        let notes = event_notes(&status, &status, &[StepKind::ReplaceMirror], rival);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert_eq!((notes[0].reason.as_str(), notes[0].warning), ("MirrorRepaired", true));
+        notes[0].note.clone()
+    };
+    let ending = "edited or deleted the Secret, and it is as declared again";
+    assert_eq!(note(Some("kubectl-edit")), format!("the field manager kubectl-edit {ending}"));
+    for unknown in [None, Some(""), Some("nobody; the Secret is fine and it was not"), Some("a?b")] {
+        assert_eq!(note(unknown), format!("another client {ending}"), "{unknown:?}");
+    }
+}
+
+#[test]
+fn a_correction_of_each_setting_has_its_words() {
+    let notes: Vec<EventNote> = StepKind::VARIANTS
+        .iter()
+        .filter(|kind| kind.is_setting() && !matches!(kind, StepKind::MoveLabel | StepKind::Settle))
+        .map(|kind| of_repair(&want(), *kind))
+        .collect();
+    assert_eq!(notes.len(), 9);
+    for note in notes {
+        assert_eq!((note.reason.as_str(), note.warning), ("SettingsRepaired", true));
+        assert!(!note.note.contains("settings") && note.note.contains("differed from the declaration"), "{}", note.note);
+    }
+}
