@@ -160,6 +160,9 @@ impl FleetStats {
                 within.deleting_max = within.deleting_max.max(deleting);
             }
         } else if known != "True" && !inactive {
+            // While AWS cannot be read, Ready has the reason of that, and Stalled what waits for a user.
+            let stalled = condition("Stalled").filter(|stalled| stalled.status == "True");
+            let reason = stalled.map_or(reason, |stalled| word(&stalled.reason));
             let concerns = concerns(object, reason);
             let since = ready.map_or(created, |ready| ready.last_transition_time.0);
             // The object may have waited for its owner, or was suspended, before what fails now began.

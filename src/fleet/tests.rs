@@ -186,3 +186,12 @@ fn without_objects_no_time_is_made_up() {
     assert_eq!((census.oldest_version, census.next_rotation, census.overdue), (None, None, 0));
     assert_eq!(census.each[0].version_since, Some(NOW.parse().unwrap()), "one by one it has its age");
 }
+
+#[test]
+fn what_waits_for_a_user_is_told_by_its_own_reason_while_aws_cannot_be_read() {
+    let conditions =
+        |stalled: &str| json!({"conditions": [condition("Ready", "False", "Throttled"), condition("Stalled", stalled, "SecretNotOwned")]});
+    let census = census(&[object(&rotating(), &conditions("True")), object(&rotating(), &conditions("False"))]);
+    let found: Vec<_> = census.not_ready.keys().map(|(_, reason, concerns)| (*reason, *concerns)).collect();
+    assert_eq!(found, [("SecretNotOwned", OWNER), ("Throttled", PLATFORM)]);
+}

@@ -214,14 +214,14 @@ pub(super) fn refused(before: &RotatedSecretStatus, of: ConditionType, refusal: 
     statements
 }
 
-/// The reconcile ended early.
-pub(super) fn failed(before: &RotatedSecretStatus, failed: &Failed, now: Timestamp) -> Vec<Statement> {
+/// The reconcile ended early. `stalled`: what waits for a person, as far as is known.
+pub(super) fn failed(before: &RotatedSecretStatus, failed: &Failed, stalled: Option<Statement>, now: Timestamp) -> Vec<Statement> {
     let Failed { aspect, failure } = failed;
     if failure.class == Class::Conflict && after_moments(before) {
         // Another writer was faster, and the next reconcile is a second away: the conditions stay, and say of which
         // generation they are.
         let mut statements = repeated(before, &[]);
-        statements.push(reconciling(failure.reason));
+        statements.push(stalled.unwrap_or_else(|| reconciling(failure.reason)));
         return statements;
     }
     let mut statements = repeated(before, &[*aspect, ConditionType::Ready]);
@@ -229,6 +229,10 @@ pub(super) fn failed(before: &RotatedSecretStatus, failed: &Failed, now: Timesta
         statements.push(statement(*aspect, Some(&failed.refusal()), String::new));
     }
     summarise(&mut statements, &failed.refusal(), true);
+    if let Some(stalled) = stalled.filter(|_| !failure.reason.requires_user_action()) {
+        statements.retain(|s| s.of != ConditionType::Reconciling);
+        statements.push(stalled);
+    }
     overdue(&mut statements, before.next_rotation_time.as_ref(), now);
     statements
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{bounds, conditions, requests};
+use super::{bounds, conditions, requests, stalled};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus};
 use crate::backoff::{self, Class};
@@ -86,7 +86,9 @@ pub fn failed(
         // A deletion waits as a whole.
         steps: Vec::new(),
     });
-    let statements = conditions::failed(&before, &Failed { aspect: of, failure: told }, now);
+    // The deletion is one step.
+    let stalled = stalled::kept(&before, object.metadata.generation);
+    let statements = conditions::failed(&before, &Failed { aspect: of, failure: told }, stalled, now);
     conclude(&mut after, object, &statements, now);
     after
 }

@@ -14,6 +14,7 @@ mod requests;
 mod rollout;
 mod settings;
 mod staged;
+mod stalled;
 mod write;
 
 pub use change::ConditionChange;

@@ -7,6 +7,7 @@ mod overdue;
 mod repaired;
 mod retained;
 mod settings;
+mod stalled;
 mod suspended;
 
 use std::collections::BTreeMap;

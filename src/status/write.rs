@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::failures::{self, Attempts};
-use super::{bounds, conditions, history, requests, rollout, settings, staged};
+use super::failures::{self, Attempt, Attempts};
+use super::{bounds, conditions, history, requests, rollout, settings, staged, stalled};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
     AWSPENDING, AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret,
     RotatedSecretStatus, ScheduleStatus, UnseenVersion,
 };
+use crate::backoff::Class;
 use crate::compare::{Current, MirrorState, Observation, SecretState, whole_seconds};
 use crate::desired::{Desired, LambdaRotation, Rotation};
 use crate::facts::Place;
@@ -91,7 +92,10 @@ pub fn write(
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
-            let statements = conditions::failed(&before, failed, now);
+            // A step follows a read: then the cause was looked at.
+            let unread = attempts.failed.iter().any(|(attempt, _)| *attempt == Attempt::Read) || failed.failure.class == Class::Conflict;
+            let stalled = stalled::kept(&before, generation).filter(|_| unread);
+            let statements = conditions::failed(&before, failed, stalled, now);
             missing(&mut after, want, *secret_exists, statements)
         }
         Outcome::Waiting { secret_exists } => {

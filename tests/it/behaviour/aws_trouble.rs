@@ -254,3 +254,35 @@ async fn one_failure_in_passing_is_nobodys_business() -> Result<()> {
     assert_eq!(stage.world.emulator.counters().count("DescribeSecret", "ServiceUnavailable"), 1);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_person_stays_stalled_while_aws_throttles_and_since_it_began() -> Result<()> {
+    let stage = Stage::new("trouble").await?;
+    stage.settled("app", spec()).await?;
+    stage.delete_secret("app").await?;
+    stage.make_secret(json!({"metadata": {"name": "app"}, "stringData": {"password": "theirs"}})).await?;
+    stage.settle("app").await?;
+    let stalled = async || -> Result<_> {
+        let found = stage.status("app").await?.conditions.into_iter().find(|condition| condition.type_ == "Stalled");
+        found.map(|found| (found.reason, found.message, found.last_transition_time)).context("Stalled")
+    };
+    let before = stalled().await?;
+    assert_eq!(before.0, "SecretNotOwned");
+    stage.break_aws("DescribeSecret", Fault::Throttle);
+    for _ in 0..3 {
+        stage.advance(10 * MINUTE);
+        stage.reconcile("app").await?;
+        stage.expect("app", "Ready", "False", "Throttled").await?;
+        assert_eq!(stalled().await?, before);
+        ensure!(!stage.has("app", "Reconciling").await?, "a retry is not what it waits for");
+    }
+    stage.mend_aws();
+    stage.advance(10 * MINUTE);
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "False", "SecretNotOwned").await?;
+    assert_eq!(stalled().await?, before);
+    stage.delete_secret("app").await?;
+    stage.settle("app").await?;
+    ensure!(!stage.has("app", "Stalled").await?, "it is resolved");
+    Ok(())
+}
