@@ -233,7 +233,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     );
     let ctx = Arc::new(Context {
         memory: Memory::default(),
-        events: Events::new(client.clone()).at_home(availability.home(&config)),
+        events: Events::new(client.clone(), metrics.clone()).at_home(availability.home(&config)),
         client: client.clone(),
         aws,
         policy: Policy {

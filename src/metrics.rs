@@ -20,6 +20,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use self::durations::Durations;
 use self::standing::Standing;
@@ -51,6 +52,8 @@ struct Inner {
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     /// The longest wait for a reconcile, at scrape time.
     longest_wait: OnceLock<Box<dyn Fn() -> Duration + Send + Sync>>,
+    /// Until when a replica holds the Lease. `None`: there is no election.
+    led_until: Mutex<Option<Instant>>,
     page: Mutex<()>,
 }
 
@@ -73,6 +76,7 @@ struct Counts {
     aws_requests: Family<[Name; 2], Counter>,
     kubernetes_requests: Family<[Label; 2], Counter>,
     watch_errors: Family<[Label; 1], Counter>,
+    events_not_published: Counter,
 }
 
 impl Default for Metrics {
@@ -94,8 +98,8 @@ impl Metrics {
         durations.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let process = process::registry();
-        let (census, longest_wait, page) = (OnceLock::new(), OnceLock::new(), Mutex::default());
-        Self(Arc::new(Inner { registry, process, counts, standing, durations, census, longest_wait, page }))
+        let (census, longest_wait, led_until, page) = (OnceLock::new(), OnceLock::new(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { registry, process, counts, standing, durations, census, longest_wait, led_until, page }))
     }
 
     /// Records the start of a reconcile.
@@ -213,6 +217,24 @@ impl Metrics {
         self.0.standing.leader.set(i64::from(leads));
     }
 
+    /// Records until when a replica holds the Lease, or held it, as this one sees it. `None`: nobody holds it now.
+    pub(crate) fn led_until(&self, until: Option<Instant>) {
+        let now = Instant::now();
+        let mut led = self.0.led_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *led = Some(until.unwrap_or_else(|| led.map_or(now, |earlier| earlier.min(now))));
+    }
+
+    /// For how long this replica has known no leader.
+    fn leaderless(&self) -> Duration {
+        let led = *self.0.led_until.lock().unwrap_or_else(PoisonError::into_inner);
+        led.map_or(Duration::ZERO, |until| Instant::now().saturating_duration_since(until))
+    }
+
+    /// Records an Event that the API server did not accept.
+    pub(crate) fn event_not_published(&self) {
+        self.0.counts.events_not_published.inc();
+    }
+
     /// Sets the function that counts the objects. A second call is ignored.
     pub fn count_objects(&self, census: impl Fn() -> FleetStats + Send + Sync + 'static) {
         let _ = self.0.census.set(Box::new(census));
@@ -236,6 +258,7 @@ impl Metrics {
         if let Some(longest) = self.0.longest_wait.get() {
             self.0.standing.waiting_max.set(i64::try_from(longest().as_secs()).unwrap_or(i64::MAX));
         }
+        self.0.standing.leaderless.set(i64::try_from(self.leaderless().as_secs()).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode_registry(&mut text, &self.0.registry)?;
         encode_registry(&mut text, &self.0.process)?;
@@ -288,6 +311,7 @@ impl Counts {
         registry.register("aws_requests", "HTTP requests to AWS, including retries", self.aws_requests.clone());
         registry.register("kubernetes_requests", "Requests to the API server by method and code", self.kubernetes_requests.clone());
         registry.register("watch_errors", "Interrupted watches of the API server", self.watch_errors.clone());
+        registry.register("events_not_published", "Events that the API server did not accept", self.events_not_published.clone());
     }
 }
 

@@ -47,6 +47,13 @@ pub struct Sighting<'a> {
     pub unchanged: Duration,
 }
 
+impl Sighting<'_> {
+    /// How long the holder is believed since the Lease was last changed. Not at all if there is none.
+    pub fn lasts(&self, timing: &Timing) -> Duration {
+        self.holder.map_or(Duration::ZERO, |_| self.duration.min(timing.duration.max(MOST_BELIEVED)))
+    }
+}
+
 /// The next action of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
@@ -75,8 +82,7 @@ pub fn decide(lease: Option<Sighting<'_>>, me: &str, leading: bool, timing: &Tim
             }
         }
         Some(_) => {
-            let lasts = lease.duration.min(timing.duration.max(MOST_BELIEVED));
-            let left = lasts.saturating_sub(lease.unchanged);
+            let left = lease.lasts(timing).saturating_sub(lease.unchanged);
             if left.is_zero() { Move::Take } else { Move::Wait(left) }
         }
     }
@@ -127,6 +133,13 @@ mod tests {
         assert_eq!(decide(Some(day(300)), "me", false, &TIMING), Move::Take);
         let ours = Timing { duration: Duration::from_mins(10), ..TIMING };
         assert_eq!(decide(Some(day(300)), "me", false, &ours), Move::Wait(Duration::from_mins(5)));
+    }
+
+    #[test]
+    fn a_holder_is_believed_for_a_time_and_a_released_lease_has_none() {
+        let lasts = |lease: Sighting<'_>| lease.lasts(&TIMING).as_secs();
+        assert_eq!((lasts(seen(Some("me"), 0)), lasts(seen(Some("other"), 60)), lasts(seen(None, 0))), (15, 15, 0));
+        assert_eq!(lasts(Sighting { duration: Duration::from_hours(24), ..seen(Some("dead"), 0) }), 300);
     }
 
     #[test]

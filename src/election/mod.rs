@@ -110,6 +110,7 @@ impl Election {
     /// A candidate with the identity `me`, which must be unique, and the handle that the controller queries.
     pub fn new(leases: Leases, me: String, timing: Timing, metrics: Metrics) -> (Self, Leadership) {
         let (term, receiver) = watch::channel(Term::default());
+        metrics.led_until(None);
         let leadership = Leadership(Some(Elected { term: receiver, timing }));
         (Self { leases, me, timing, metrics, term, seen: None, named: None }, leadership)
     }
@@ -121,6 +122,7 @@ impl Election {
         tracing::info!(identity = self.me, "standby: waiting for the Lease");
         loop {
             let wait = self.attempt().await;
+            self.metrics.led_until(self.led_until());
             // A leader does not need the watch: it sees the Lease at every renewal.
             watch = if self.leads() { None } else { watch.or_else(|| Some(self.leases.changes().boxed())) };
             let changed = async {
@@ -250,6 +252,12 @@ impl Election {
             duration: seconds.map_or(self.timing.duration, Duration::from_secs),
             unchanged: since.elapsed(),
         })
+    }
+
+    /// Until when a replica holds the Lease, or held it, as far as is known. `None`: there is no Lease.
+    fn led_until(&self) -> Option<Instant> {
+        let (_, since) = self.seen.as_ref()?;
+        self.sighting().map(|lease| *since + lease.lasts(&self.timing))
     }
 
     /// Limits the duration of a request, so that it cannot delay the next one beyond the deadline.

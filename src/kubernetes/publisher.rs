@@ -17,6 +17,7 @@ use serde_json::json;
 
 use self::recent::{Publication, Recent};
 use crate::api::FIELD_MANAGER;
+use crate::metrics::Metrics;
 use crate::status::EventNote;
 use crate::text::bounded;
 
@@ -30,12 +31,13 @@ pub struct Events {
     recent: Arc<Mutex<Recent>>,
     /// The operator itself, in its own namespace.
     home: Option<ObjectReference>,
+    metrics: Metrics,
 }
 
 impl Events {
-    /// Publishes with `client`, as the reporting controller of the operator.
-    pub fn new(client: kube::Client) -> Self {
-        Self { client, recent: Arc::default(), home: None }
+    /// Publishes with `client`, as the reporting controller of the operator. `metrics` count what is not accepted.
+    pub fn new(client: kube::Client, metrics: Metrics) -> Self {
+        Self { client, recent: Arc::default(), home: None, metrics }
     }
 
     /// With an object in the namespace of the operator, about which Events are published that must outlast their namespace.
@@ -47,8 +49,13 @@ impl Events {
     /// Publishes one Event about `object`.
     pub async fn publish(&self, object: &impl Resource<DynamicType = ()>, note: &EventNote) {
         if let Err(error) = self.record(note, object.object_ref(&()), None).await {
-            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
+            self.lost(note, &error);
         }
+    }
+
+    fn lost(&self, note: &EventNote, error: &kube::Error) {
+        self.metrics.event_not_published();
+        tracing::warn!(reason = note.reason, note = note.note, code = code(error), "an Event could not be published");
     }
 
     /// Publishes one Event about `object`. A namespace that is being deleted accepts no new Events: then it is published in
@@ -57,13 +64,13 @@ impl Events {
         let reference = object.object_ref(&());
         let Err(error) = self.record(note, reference.clone(), None).await else { return };
         let Some(home) = self.home.as_ref().filter(|_| matches!(code(&error), 403 | 404)) else {
-            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
+            self.lost(note, &error);
             return;
         };
         let (namespace, name) = (reference.namespace.clone().unwrap_or_default(), reference.name.clone().unwrap_or_default());
         let note = EventNote { note: format!("RotatedSecret {namespace}/{name}: {}", note.note), ..note.clone() };
         if let Err(error) = self.record(&note, home.clone(), Some(reference)).await {
-            tracing::warn!(reason = note.reason, note = note.note, code = code(&error), "an Event could not be published");
+            self.lost(&note, &error);
         }
     }
 

@@ -20,6 +20,7 @@ type Trouble = [Name; 3];
 #[derive(Default)]
 pub(super) struct Standing {
     pub(super) leader: Gauge,
+    pub(super) leaderless: Gauge,
     pub(super) in_progress: Gauge,
     pub(super) waiting: Gauge,
     pub(super) waiting_max: Gauge,
@@ -56,6 +57,12 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("leader", "Whether this replica is the leader: 1 or 0", self.leader.clone());
+        registry.register_with_unit(
+            "leaderless",
+            "Time for which this replica has known no leader",
+            Unit::Seconds,
+            self.leaderless.clone(),
+        );
         registry.register("reconciles_in_progress", "Reconciliations in progress", self.in_progress.clone());
         registry.register("reconciles_waiting", "Objects that wait for a reconcile", self.waiting.clone());
         registry.register_with_unit(

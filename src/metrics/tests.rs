@@ -23,6 +23,7 @@ fn used() -> Metrics {
     metrics.target_gap("PostgresSingleUser", Duration::from_millis(20));
     metrics.kubernetes_request("GET", Some(200));
     metrics.watch_error("list");
+    metrics.event_not_published();
     metrics.leads(true);
     metrics.measure_longest_wait(|| Duration::from_millis(61_900));
     metrics.count_objects(|| FleetStats {
@@ -114,7 +115,8 @@ fn names_follow_the_conventions() {
         // Those of the process have the names that every exporter has for them.
         assert!(name.starts_with("rotated_secrets_") || name.starts_with("process_"), "{name}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: counters and only they end with total");
-        for word in ["duration", "overdue_max", "waiting_max", "deleting_max", "not_ready_max", "timestamp", "object_overdue"] {
+        for word in ["duration", "overdue_max", "waiting_max", "deleting_max", "leaderless", "not_ready_max", "timestamp", "object_overdue"]
+        {
             assert!(!name.contains(word) || name.ends_with("_seconds"), "{name}: times are in seconds, and say so");
         }
         // Prometheus itself gives these to what it scrapes.
@@ -143,6 +145,8 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_reconcile_duration_seconds_bucket{le=\"+Inf\"} 2",
         "rotated_secrets_reconcile_duration_seconds_count 2",
         "rotated_secrets_reconciles_in_progress 1",
+        "rotated_secrets_events_not_published_total 1",
+        "rotated_secrets_leaderless_seconds 0",
         "rotated_secrets_reconciles_waiting_max_seconds 61",
         "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
         "rotated_secrets_objects_out_of_step 5",
@@ -167,6 +171,28 @@ fn counts_and_standings_are_what_was_told() {
     }
     drop(under_way);
     assert!(metrics.render().unwrap().contains("rotated_secrets_reconciles_in_progress 0"));
+}
+
+#[test]
+fn the_time_without_a_leader_begins_when_the_lease_expires_or_nobody_holds_it() {
+    let metrics = Metrics::new();
+    let hours = || {
+        let page = metrics.render().unwrap();
+        let seconds = page.lines().find_map(|line| line.strip_prefix("rotated_secrets_leaderless_seconds "));
+        seconds.unwrap().parse::<u64>().unwrap() / 3600
+    };
+    let hour = Duration::from_hours(1);
+    assert_eq!(hours(), 0, "there is no election");
+    // The clock of a machine that was just started does not go back that far.
+    let Some(past) = Instant::now().checked_sub(2 * hour) else { return };
+    metrics.led_until(Some(past));
+    assert_eq!(hours(), 2, "expired");
+    metrics.led_until(None);
+    assert_eq!(hours(), 2, "and deleted later");
+    metrics.led_until(Some(Instant::now() + hour));
+    assert_eq!(hours(), 0, "held");
+    metrics.led_until(None);
+    assert_eq!(hours(), 0, "nobody holds it from now on");
 }
 
 #[test]

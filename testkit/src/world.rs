@@ -140,7 +140,7 @@ impl World {
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
             memory: Memory::default(),
-            events: Events::new(client.clone()).at_home(home()),
+            events: Events::new(client.clone(), metrics.clone()).at_home(home()),
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
             policy: Policy {

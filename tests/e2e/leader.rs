@@ -151,6 +151,7 @@ async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_
     ensure!(wrote.is_empty(), "a standby writes nothing, not even the Lease: {wrote:?}");
     ensure!(stage.emulator.counters().all().is_empty(), "nor does it ask AWS: {:?}", stage.emulator.counters().all());
     ensure!(!leads(&standby).await?, "and says so");
+    ensure!(standby.metric("rotated_secrets_leaderless_seconds").await? < 1.0, "somebody leads");
 
     drop(stranger);
     held_by(&stage, "standby").await?;
@@ -174,6 +175,8 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     let bindings: Api<RoleBinding> = Api::namespaced(stage.plane().admin(), NAMESPACE);
     bindings.delete("rotated-secrets-leader", &DeleteParams::default()).await?;
     until("it leads no more", async || Ok((!leads(&operator).await?).then_some(()))).await?;
+    let leaderless = async || operator.metric("rotated_secrets_leaderless_seconds").await;
+    until("the time without a leader is measured", async || Ok((leaderless().await? >= 1.0).then_some(()))).await?;
     let renewed = leases(&stage).get("rotated-secrets").await?.spec.and_then(|spec| spec.renew_time).context("a renewal")?;
     ensure!(Timestamp::now() < renewed.0 + Duration::from_secs(3), "it stopped before the Lease had run out");
     let (_, from) = stage.asked(0).await?;
@@ -189,5 +192,6 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     stage.plane().apply_yaml(include_str!("../../deploy/install.yaml")).await?;
     ensure!(stage.acknowledged("a", "please").await?.aws.versions.len() == 2, "the request is carried out, once");
     ensure!(stage.ready("b").await?.aws.versions.len() == 1, "and the new object made");
+    ensure!(leaderless().await? < 1.0, "the Lease is held again");
     operator.check()
 }

@@ -275,3 +275,16 @@ async fn an_object_that_cannot_be_read_is_refused_once_for_each_change_by_the_le
     assert_eq!(numbers, [1, 0, 1, 0]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_api_server_refuses_is_counted_and_holds_up_nothing() -> Result<()> {
+    let stage = Stage::new("audit").await?;
+    stage.settled("app", spec()).await?;
+    let lost = || -> Result<bool> { Ok(stage.ctx.metrics.render()?.contains("rotated_secrets_events_not_published_total 1\n")) };
+    ensure!(!lost()?);
+    stage.world.refusals.quota.set(true);
+    ask(&stage, ROTATE, "please").await?;
+    assert_eq!((stage.versions("app"), stage.told("app", "Normal", "Rotated").await?), (2, 0));
+    ensure!(lost()?, "{}", stage.ctx.metrics.render()?);
+    Ok(())
+}
