@@ -58,6 +58,8 @@ pub struct FleetStats {
     pub stalled: i64,
     /// Objects that are suspended by `spec.suspend`, `spec.rotation.suspend` or the Namespace.
     pub suspended: i64,
+    /// Time since the first of them was suspended.
+    pub suspended_max: SignedDuration,
     /// Objects whose mirror does not hold the current version, or for which that is unknown.
     pub out_of_step: i64,
     /// Number of objects whose condition `RolledOut` is False, by its reason.
@@ -136,6 +138,9 @@ impl FleetStats {
         add(&mut self.failing, failures > 0);
         add(&mut self.stalled, says("Stalled", "True"));
         add(&mut self.suspended, suspended);
+        if let Some(since) = status.and_then(|status| status.suspension_time.as_ref()).filter(|_| suspended) {
+            self.suspended_max = self.suspended_max.max(now.duration_since(since.0.max(created)));
+        }
         let namespace = object.namespace().unwrap_or_default();
         if says("Mirrored", "False") && !inactive {
             add(&mut self.out_of_step, true);

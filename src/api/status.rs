@@ -49,6 +49,9 @@ pub struct RotatedSecretStatus {
     /// Number of due times that passed without a rotation before the last rotation.
     #[serde(default)]
     pub missed_rotations: i32,
+    /// Time since which the object, or its rotation, has been suspended. Unset if neither is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension_time: Option<Time>,
     /// Recent versions and their outcomes, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

@@ -195,3 +195,17 @@ fn what_waits_for_a_user_is_told_by_its_own_reason_while_aws_cannot_be_read() {
     let found: Vec<_> = census.not_ready.keys().map(|(_, reason, concerns)| (*reason, *concerns)).collect();
     assert_eq!(found, [("SecretNotOwned", OWNER), ("Throttled", PLATFORM)]);
 }
+
+#[test]
+fn the_longest_suspension_counts_from_the_time_in_the_status_and_not_from_before_the_object() {
+    let mut paused = rotating();
+    paused["rotation"]["suspend"] = true.into();
+    let since = |time: &str| json!({"suspensionTime": time});
+    let longest = |objects: &[RotatedSecret]| census(objects).suspended_max.as_hours();
+    assert_eq!(longest(&[object(&paused, &since("2026-11-26T10:00:00Z")), object(&paused, &since("2026-11-26T07:00:00Z"))]), 5);
+    assert_eq!(longest(&[object(&rotating(), &since("2026-11-26T07:00:00Z")), object(&paused, &json!({}))]), 0, "resumed, or not known");
+    assert_eq!(longest(&[object(&paused, &since("2027-01-01T00:00:00Z"))]), 0, "a wrong clock");
+    let mut young = object(&paused, &since("2020-01-01T00:00:00Z"));
+    young.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T11:00:00Z")).unwrap();
+    assert_eq!(longest(&[young]), 1, "forged");
+}

@@ -30,6 +30,7 @@ pub(super) struct Standing {
     failing: Gauge,
     stalled: Gauge,
     suspended: Gauge,
+    suspended_max: Gauge,
     out_of_step: Gauge,
     not_rolled_out: Family<[Label; 1], Gauge>,
     rollout_waiting_max: Gauge,
@@ -81,6 +82,12 @@ impl Standing {
         registry.register("objects_failing", "Objects whose last reconcile failed", self.failing.clone());
         registry.register("objects_stalled", "Objects that require user action (condition Stalled)", self.stalled.clone());
         registry.register("objects_suspended", "Objects that are suspended, or whose rotation is suspended", self.suspended.clone());
+        registry.register_with_unit(
+            "suspended_max",
+            "Time since an object or its rotation was suspended, of the longest one",
+            Unit::Seconds,
+            self.suspended_max.clone(),
+        );
         registry.register("objects_out_of_step", "Objects whose Secret does not hold the current version", self.out_of_step.clone());
         registry.register("objects_not_rolled_out", "Objects whose condition RolledOut is False, by reason", self.not_rolled_out.clone());
         registry.register_with_unit(
@@ -133,6 +140,7 @@ impl Standing {
         self.failing.set(census.failing);
         self.stalled.set(census.stalled);
         self.suspended.set(census.suspended);
+        self.suspended_max.set(census.suspended_max.as_secs());
         self.out_of_step.set(census.out_of_step);
         self.not_rolled_out.clear();
         // Alerts and panels find these reasons also when no object has them.

@@ -32,6 +32,7 @@ fn used() -> Metrics {
         failing: 2,
         stalled: 3,
         suspended: 4,
+        suspended_max: SignedDuration::from_secs(85),
         unreadable: 2,
         out_of_step: 5,
         not_rolled_out: BTreeMap::from([("RolloutFailed", 6)]),
@@ -115,8 +116,17 @@ fn names_follow_the_conventions() {
         // Those of the process have the names that every exporter has for them.
         assert!(name.starts_with("rotated_secrets_") || name.starts_with("process_"), "{name}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: counters and only they end with total");
-        for word in ["duration", "overdue_max", "waiting_max", "deleting_max", "leaderless", "not_ready_max", "timestamp", "object_overdue"]
-        {
+        for word in [
+            "duration",
+            "overdue_max",
+            "waiting_max",
+            "deleting_max",
+            "leaderless",
+            "suspended_max",
+            "not_ready_max",
+            "timestamp",
+            "object_overdue",
+        ] {
             assert!(!name.contains(word) || name.ends_with("_seconds"), "{name}: times are in seconds, and say so");
         }
         // Prometheus itself gives these to what it scrapes.
@@ -147,6 +157,7 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_reconciles_in_progress 1",
         "rotated_secrets_events_not_published_total 1",
         "rotated_secrets_leaderless_seconds 0",
+        "rotated_secrets_suspended_max_seconds 85",
         "rotated_secrets_reconciles_waiting_max_seconds 61",
         "rotated_secrets_objects{ready=\"False\",reason=\"NotOwned\"} 2",
         "rotated_secrets_objects_out_of_step 5",

@@ -15,6 +15,7 @@ mod rollout;
 mod settings;
 mod staged;
 mod stalled;
+mod suspension;
 mod write;
 
 pub use change::ConditionChange;

@@ -9,6 +9,7 @@ mod retained;
 mod settings;
 mod stalled;
 mod suspended;
+mod suspension;
 
 use std::collections::BTreeMap;
 
@@ -281,6 +282,7 @@ fn an_object_that_is_well_says_so_in_every_part() {
             last_rotation_time: Some(Time(at(MADE))),
             next_rotation_time: Some(Time(at(MADE + HOUR))),
             missed_rotations: 0,
+            suspension_time: None,
             history: vec![HistoryEntry {
                 version_id: version,
                 time: Time(at(MADE)),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::failures::{self, Attempt, Attempts};
-use super::{bounds, conditions, history, requests, rollout, settings, staged, stalled};
+use super::{bounds, conditions, history, requests, rollout, settings, staged, stalled, suspension};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{
     AWSPENDING, AwsStatus, DeclaredStatus, MirrorStatus, PlaceStatus, REFRESH, RepairStatus, RequestStatus, RotatedSecret,
@@ -121,6 +121,8 @@ pub fn write(
         after.failures = failures::count(object, attempts, now);
     }
     after.conditions = merge(&before.conditions, &statements, generation, now);
+    let looked = !matches!(outcome, Outcome::Failed { .. } | Outcome::Waiting { .. });
+    after.suspension_time = suspension::since(object, &before, &after.conditions, looked, now);
     bounds::bounded(after)
 }
 

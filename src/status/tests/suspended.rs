@@ -44,8 +44,13 @@ fn a_suspended_object_keeps_its_last_truth() {
     for (before, expected) in table {
         let status = after(&before, &paused, MADE + 180);
         assert_eq!(said(&status), expected);
-        let unchanged =
-            |status: &RotatedSecretStatus| RotatedSecretStatus { conditions: Vec::new(), observed_generation: None, ..status.clone() };
+        assert_eq!(status.suspension_time, Some(Time(at(MADE + 180))));
+        let unchanged = |status: &RotatedSecretStatus| RotatedSecretStatus {
+            conditions: Vec::new(),
+            observed_generation: None,
+            suspension_time: None,
+            ..status.clone()
+        };
         assert_eq!(unchanged(&status), unchanged(&before));
         assert_eq!(said(&after(&status, &paused, MADE + 240)), expected, "and keeps keeping it");
     }
