@@ -3,11 +3,10 @@
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use rotated_secrets::strategy::postgres::{AlternatingUsers, Server};
-use rotated_secrets::strategy::{Applied, Credential, Fence, Problem, Refused, Tls, Undone, Unknown};
+use rotated_secrets::strategy::{Applied, Credential, Fence, Problem, Refused, Undone};
 use testkit::postgres::Postgres;
 
-use super::proxy::{Break, Proxy};
-use super::stand::{NEW, OLD, THIRD, by_address, credential, reached, server};
+use super::stand::{NEW, OLD, THIRD, credential, server};
 
 /// A base user that logs in with [`OLD`], and an administrator who may create roles and no more.
 pub(super) struct Pair {
@@ -255,42 +254,6 @@ async fn names_and_passwords_that_would_end_a_statement_are_only_text() -> Resul
     assert_eq!(strategy.apply(&pending, &credential(base, OLD), &version(1)).await, Ok(Applied::Now));
     assert_eq!(strategy.verify(&pending).await, Ok(()));
     assert_eq!(pair.accepted()?[0], [OLD]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn wherever_an_attempt_ends_the_current_password_works_and_the_next_attempt_finishes() -> Result<()> {
-    let pair = Pair::new("pair_cut")?;
-    let apply = async |at: Option<(usize, Break)>| -> Result<(Result<Applied, Problem>, usize)> {
-        let proxy = Proxy::start(pair.postgres.port(), at).await?;
-        let server = reached(&pair.server, |endpoint| {
-            by_address(endpoint);
-            (endpoint.port, endpoint.tls) = (proxy.port, Tls::Disable);
-        });
-        let strategy = AlternatingUsers { server: &server, bound: false, ..pair.strategy() };
-        let answer = strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await;
-        Ok((answer, proxy.seen()))
-    };
-    let forget = || pair.sql("DROP ROLE IF EXISTS pair_cut_clone").map(drop);
-    let (answer, messages) = apply(None).await?;
-    assert_eq!(answer, Ok(Applied::Now));
-    let mut done = 0;
-    for at in 0..messages {
-        for moment in [Break::Before, Break::After] {
-            forget()?;
-            assert_eq!(apply(Some((at, moment))).await?.0, Err(Problem::Unknown(Unknown::ConnectionLost)), "{at} {moment:?}");
-            ensure!(pair.postgres.accepts(&pair.base, OLD)?, "{at} {moment:?}");
-            let exists = pair.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'pair_cut_clone'")? == "1";
-            let complete = exists && pair.postgres.accepts(&pair.twin, NEW)?;
-            assert_eq!(exists, complete, "a user is complete or does not exist: {at} {moment:?}");
-            assert_eq!(complete, (at, moment) == (messages - 1, Break::After), "{at} {moment:?}");
-            assert_eq!(apply(None).await?.0, Ok(if complete { Applied::Already } else { Applied::Now }), "{at} {moment:?}");
-            assert_eq!(pair.strategy().verify(&pair.twin(NEW)).await, Ok(()), "{at} {moment:?}");
-            done += 1;
-        }
-    }
-    println!("{done} plans, {messages} messages");
-    assert!(done >= 30, "{done}");
     Ok(())
 }
 

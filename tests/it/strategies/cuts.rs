@@ -7,7 +7,8 @@ use anyhow::Result;
 use rotated_secrets::strategy::postgres::{Server, SingleUser};
 use rotated_secrets::strategy::{Applied, Limits, Problem, Tls, Undone, Unknown};
 
-use super::proxy::{Break, Proxy};
+use super::cutting::cut_everywhere;
+use super::proxy::{Break, MOMENTS, Proxy};
 use super::stand::{NEW, OLD, Stand, by_address, reached};
 
 /// The server behind a proxy, which reads what is not encrypted.
@@ -25,92 +26,49 @@ async fn apply(stand: &Stand, at: Option<(usize, Break)>) -> Result<(Result<Appl
     Ok((answer, proxy.seen()))
 }
 
-/// What the server accepts now, as our own client sees it: old or new.
-async fn accepts(stand: &Stand) -> [bool; 2] {
-    let old = stand.strategy().check(&stand.with(OLD)).await;
-    let new = stand.strategy().check(&stand.with(NEW)).await;
-    [old.is_ok(), new.is_ok()]
+async fn undo(stand: &Stand, at: Option<(usize, Break)>) -> Result<(Result<Undone, Problem>, usize)> {
+    let proxy = Proxy::start(stand.postgres.port(), at).await?;
+    let server = through(stand, &proxy);
+    let answer = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD), None).await;
+    Ok((answer, proxy.seen()))
 }
 
-#[tokio::test]
-async fn wherever_an_attempt_ends_the_server_accepts_one_of_the_two_and_the_next_attempt_finishes() -> Result<()> {
-    let stand = Stand::new("cut_once")?;
-    let (answer, messages) = apply(&stand, None).await?;
-    assert_eq!(answer, Ok(Applied::Now));
-    // Two logins of three messages; the first is refused. Two settings, the question whether it is a pooler, and the statement.
-    assert_eq!(messages, 3 + 3 + 4);
-    let (mut lost, mut done) = (0, 0);
-    for at in 0..messages {
-        for moment in [Break::Before, Break::After] {
-            stand.reset(OLD)?;
-            let (answer, _) = apply(&stand, Some((at, moment))).await?;
-            assert_eq!(answer, Err(Problem::Unknown(Unknown::ConnectionLost)), "{at} {moment:?}");
-            let accepted = decided(&stand).await;
-            assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1, "{at} {moment:?}");
-            let changed = at == messages - 1 && moment == Break::After;
-            assert_eq!(accepted, [!changed, changed], "{at} {moment:?}");
-            let (next, _) = apply(&stand, None).await?;
-            assert_eq!(next, Ok(if changed { Applied::Already } else { Applied::Now }), "{at} {moment:?}");
-            assert_eq!(stand.accepted()?, [NEW], "{at} {moment:?}");
-            if changed { done += 1 } else { lost += 1 }
-        }
-    }
-    assert_eq!((lost, done), (19, 1));
-    Ok(())
-}
-
-#[tokio::test]
-async fn two_attempts_that_end_anywhere_leave_nothing_that_a_third_one_does_not_finish() -> Result<()> {
-    let stand = Stand::new("cut_twice")?;
-    let messages = 10;
-    let mut plans = 0;
-    for first in 0..messages {
-        for second in 0..messages {
-            for moments in [[Break::Before, Break::After], [Break::After, Break::After], [Break::After, Break::Before]] {
-                stand.reset(OLD)?;
-                for (at, moment) in [first, second].into_iter().zip(moments) {
-                    let _ = apply(&stand, Some((at, moment))).await?;
-                    let accepted = decided(&stand).await;
-                    assert_ne!(accepted[0], accepted[1], "{first} {second} {moments:?}");
-                }
-                assert!(apply(&stand, None).await?.0.is_ok(), "{first} {second} {moments:?}");
-                assert_eq!(accepts(&stand).await, [false, true], "{first} {second} {moments:?}");
-                plans += 1;
-            }
-        }
-    }
-    assert_eq!(plans, 300);
-    Ok(())
-}
-
-#[tokio::test]
-async fn wherever_an_undo_ends_the_next_one_finishes() -> Result<()> {
-    let stand = Stand::new("cut_undo")?;
-    stand.reset(NEW)?;
-    let proxy = Proxy::start(stand.postgres.port(), None).await?;
-    let server = through(&stand, &proxy);
-    assert_eq!(SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD), None).await, Ok(Undone::Now));
-    for at in 0..proxy.seen() {
-        for moment in [Break::Before, Break::After] {
-            stand.reset(NEW)?;
-            let proxy = Proxy::start(stand.postgres.port(), Some((at, moment))).await?;
-            let server = through(&stand, &proxy);
-            let _ = SingleUser { server: &server }.undo(&stand.with(NEW), &stand.with(OLD), None).await;
-            let accepted = decided(&stand).await;
-            assert_ne!(accepted[0], accepted[1], "{at} {moment:?}");
-            let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD), None).await;
-            assert_eq!(undone, Ok(if accepted[0] { Undone::Nothing } else { Undone::Now }), "{at} {moment:?}");
-            assert_eq!(stand.accepted()?, [OLD], "{at} {moment:?}");
-        }
-    }
-    Ok(())
-}
-
-/// Which of the two passwords log in. A statement that the server got before the connection was cut can be carried out
-/// between the two logins, so an answer that cannot be is asked for again.
+/// Whether the old and the new password log in, as our own client sees it. A statement that the server got before the
+/// connection was cut can be carried out between the two logins, so an answer that cannot be is asked for again.
 async fn decided(stand: &Stand) -> [bool; 2] {
-    let accepted = accepts(stand).await;
-    if accepted[0] == accepted[1] { accepts(stand).await } else { accepted }
+    let accepts = async || {
+        let old = stand.strategy().check(&stand.with(OLD)).await;
+        let new = stand.strategy().check(&stand.with(NEW)).await;
+        [old.is_ok(), new.is_ok()]
+    };
+    let accepted = accepts().await;
+    if accepted[0] == accepted[1] { accepts().await } else { accepted }
+}
+
+#[tokio::test]
+async fn wherever_attempts_end_the_server_accepts_one_of_the_two_and_the_next_attempt_finishes() -> Result<()> {
+    let stand = Stand::new("cut_apply")?;
+    // Two logins of three messages; the first is refused. Two settings, the question whether it is a pooler, and the statement.
+    assert_eq!(apply(&stand, None).await?, (Ok(Applied::Now), 3 + 3 + 4));
+    let prepare = async || stand.reset(OLD);
+    let found = cut_everywhere(MOMENTS, prepare, async |at| apply(&stand, at).await, async || Ok(decided(&stand).await)).await?;
+    assert_eq!(found.states, [[true, false], [false, true]]);
+    assert_eq!(found.end, [false, true]);
+    // 10 messages from the first state, a login of 5 from the second, and nothing at all from each.
+    assert_eq!(found.plans, (1 + 10) + (1 + 5));
+    assert_eq!(stand.accepted()?, [NEW]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn wherever_undos_end_the_server_accepts_one_of_the_two_and_the_next_undo_finishes() -> Result<()> {
+    let stand = Stand::new("cut_undo")?;
+    let prepare = async || stand.reset(NEW);
+    let found = cut_everywhere(MOMENTS, prepare, async |at| undo(&stand, at).await, async || Ok(decided(&stand).await)).await?;
+    assert_eq!(found.states, [[false, true], [true, false]]);
+    assert_eq!(found.end, [true, false]);
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
 }
 
 #[tokio::test]

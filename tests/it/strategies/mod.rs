@@ -1,15 +1,18 @@
 //! Strategies against real servers, and against servers that misbehave.
 
 mod alternating;
+mod alternating_cuts;
 mod alternating_retired;
 mod alternating_rights;
 mod bound;
 mod cuts;
+mod cutting;
 mod hostile;
 mod mysql;
 mod mysql_alternating;
 mod mysql_alternating_cuts;
 mod mysql_alternating_rights;
+mod mysql_cuts;
 mod mysql_docs;
 mod mysql_dual;
 mod mysql_hostile;

@@ -6,7 +6,7 @@ use rotated_secrets::strategy::mysql::{AlternatingUsers, Server};
 use rotated_secrets::strategy::{Credential, Fence};
 use testkit::mysql::{Kind, MySql};
 
-use super::mysql_stand::{identified_by, server};
+use super::mysql_stand::{checked, identified_by, server};
 use super::stand::{NEW, OLD, THIRD, credential};
 
 /// A base user that logs in with [`OLD`] and may work in a schema of its own, and an administrator with what docs/rotation-mysql.md
@@ -101,6 +101,11 @@ impl Pair {
             Ok(accepted)
         };
         Ok([of(&self.base)?, of(&self.twin)?])
+    }
+
+    /// The same, asked by our own client, which takes a fraction of the time.
+    pub(super) async fn checked(&self) -> [Vec<&'static str>; 2] {
+        [checked(&self.server, &self.base).await, checked(&self.server, &self.twin).await]
     }
 
     /// A locked user is not accepted either.

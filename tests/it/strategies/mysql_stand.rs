@@ -31,6 +31,17 @@ pub(super) fn identified_by(kind: Kind, password: &str) -> String {
     }
 }
 
+/// Which of the passwords log in as this user, as our own client sees it.
+pub(super) async fn checked(server: &Server, user: &str) -> Vec<&'static str> {
+    let mut accepted = Vec::new();
+    for password in [OLD, NEW, THIRD] {
+        if (SingleUser { server }).check(&credential(user, password)).await.is_ok() {
+            accepted.push(password);
+        }
+    }
+    accepted
+}
+
 impl Stand {
     /// A user that logs in with [`OLD`], on the server that all tests share.
     pub(super) fn new(kind: Kind, user: &str) -> Result<Self> {
@@ -51,8 +62,13 @@ impl Stand {
 
     /// Makes the user again, with this password only.
     pub(super) fn reset(&self, password: &str) -> Result<()> {
+        self.reset_and(password, "")
+    }
+
+    /// The same, and more statements.
+    pub(super) fn reset_and(&self, password: &str, more: &str) -> Result<()> {
         let user = &self.user;
-        self.sql(&format!("DROP USER IF EXISTS {user}; CREATE USER {user} {}", identified_by(self.mysql.kind(), password))).map(drop)
+        self.sql(&format!("DROP USER IF EXISTS {user}; CREATE USER {user} {}{more}", identified_by(self.mysql.kind(), password))).map(drop)
     }
 
     pub(super) fn with(&self, password: &str) -> Credential {

@@ -24,6 +24,9 @@ pub(super) enum Break {
     AskForData,
 }
 
+/// When a connection ends at a message.
+pub(super) const MOMENTS: [Break; 2] = [Break::Before, Break::After];
+
 /// Counts the messages of all connections.
 pub(super) struct Proxy {
     pub(super) port: u16,

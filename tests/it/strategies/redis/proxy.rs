@@ -23,6 +23,9 @@ pub(super) enum Break {
     Late,
 }
 
+/// When a connection ends at a command.
+pub(super) const MOMENTS: [Break; 2] = [Break::Before, Break::After];
+
 /// Counts the commands of all connections.
 pub(super) struct Proxy {
     pub(super) port: u16,

@@ -1,0 +1,78 @@
+//! Every packet to a MySQL or MariaDB server is a crash point of one user, with one password or with two.
+
+use std::fmt::Debug;
+
+use anyhow::Result;
+use rotated_secrets::strategy::Problem;
+use rotated_secrets::strategy::mysql::{DualPassword, Server, SingleUser};
+use testkit::mysql::Kind;
+
+use super::cutting::{Found, cut_everywhere};
+use super::mysql_proxy::Proxy;
+use super::mysql_stand::{Stand, checked};
+use super::proxy::MOMENTS;
+use super::stand::{NEW, OLD, THIRD};
+
+/// The passwords that log in.
+type State = Vec<&'static str>;
+
+/// Cuts every connection of what `act` does.
+async fn cut<T: Debug + PartialEq>(
+    stand: &Stand,
+    prepare: impl AsyncFn() -> Result<()>,
+    act: impl AsyncFn(&Server) -> Result<T, Problem>,
+) -> Result<Found<State>> {
+    let attempt = async |at| -> Result<(Result<T, Problem>, usize)> {
+        let proxy = Proxy::start(stand.mysql, at).await?;
+        let answer = act(&proxy.through(&stand.server)).await;
+        Ok((answer, proxy.seen()))
+    };
+    let found = cut_everywhere(MOMENTS, prepare, attempt, async || Ok(checked(&stand.server, &stand.user).await)).await?;
+    assert_eq!(stand.accepted()?, found.end, "asked by other means than ours");
+    println!("{:?} {}: {} sequences of cuts, {:?}", stand.mysql.kind(), stand.user, found.plans, found.states);
+    Ok(found)
+}
+
+#[tokio::test]
+async fn wherever_attempts_and_undos_of_one_user_end_the_server_accepts_one_of_the_two_and_the_next_one_finishes() -> Result<()> {
+    for stand in Stand::both("cut_single")? {
+        let (old, new) = (stand.with(OLD), stand.with(NEW));
+        let apply = async |server: &Server| SingleUser { server }.apply(&new, &old, None).await;
+        let applied = cut(&stand, async || stand.reset(OLD), apply).await?;
+        assert_eq!(applied.states, [[OLD], [NEW]]);
+        assert_eq!(applied.end, [NEW]);
+        let undo = async |server: &Server| SingleUser { server }.undo(&new, &old, None).await;
+        let undone = cut(&stand, async || stand.reset(NEW), undo).await?;
+        assert_eq!(undone.states, [[NEW], [OLD]]);
+        assert_eq!(undone.end, [OLD]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn wherever_attempts_undos_and_retirements_of_a_user_with_two_passwords_end_the_current_one_works() -> Result<()> {
+    if !Kind::here().contains(&Kind::MySql) {
+        return Ok(());
+    }
+    let stand = Stand::new(Kind::MySql, "cut_dual")?;
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    let begin = || stand.reset_and(OLD, "; GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO cut_dual");
+    let first = cut(&stand, async || begin(), async |server| DualPassword { server }.apply(&new, &old, None).await).await?;
+    assert_eq!(first.states, [vec![OLD], vec![OLD, NEW]]);
+    assert_eq!(first.end, [OLD, NEW]);
+    // The rotation after it: the oldest password goes, and the current one stays.
+    let rotated = async || -> Result<()> {
+        begin()?;
+        stand.dual().apply(&new, &old, None).await.map(drop).map_err(|problem| anyhow::anyhow!("{problem:?}"))
+    };
+    let second = cut(&stand, rotated, async |server| DualPassword { server }.apply(&third, &new, Some(&old)).await).await?;
+    assert_eq!(second.states, [[OLD, NEW], [NEW, THIRD]]);
+    assert_eq!(second.end, [NEW, THIRD]);
+    let undone = cut(&stand, rotated, async |server| DualPassword { server }.undo(&new, &old, None).await).await?;
+    assert!(undone.states.iter().all(|accepted| accepted.contains(&OLD)), "{:?}", undone.states);
+    assert_eq!(undone.end, [OLD]);
+    let retired = cut(&stand, rotated, async |server| DualPassword { server }.retire(&old, &new).await).await?;
+    assert_eq!(retired.states, [vec![OLD, NEW], vec![NEW]]);
+    assert_eq!(retired.end, [NEW]);
+    Ok(())
+}
