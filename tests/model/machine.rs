@@ -46,13 +46,17 @@ pub(crate) enum Missing {
     Swap,
     /// No mark keeps an older version out.
     Mark,
+    /// A change does not name the password that it replaces.
+    Replace,
 }
 
 /// Whose password changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Users {
-    /// One user.
+    /// One user with one password.
     One,
+    /// One user with two passwords.
+    Dual,
     /// Two that take turns.
     Two,
 }
@@ -106,6 +110,12 @@ impl Machine {
             "value": {"data": {"username": "app"}, "generate": {"password": {}}},
             "rotation": {"schedule": "rate(90 days)", "postgres": {"host": "db", "database": "app", "checkInterval": "0s"}},
         });
+        if users == Users::Dual {
+            spec["rotation"] = json!({
+                "schedule": "rate(90 days)",
+                "mysql": {"host": "db", "users": "DualPassword", "checkInterval": "0s"},
+            });
+        }
         if users == Users::Two {
             spec["rotation"]["postgres"]["users"] = json!("AlternatingUsers");
             spec["rotation"]["postgres"]["adminRef"] = json!({"name": "admin"});
@@ -265,7 +275,7 @@ impl Machine {
             now,
             aws: secret.clone(),
             earlier: secret,
-            server: Server::new(),
+            server: Server::new(self.users),
             mirror: None,
             finalizer: false,
             request: 0,

@@ -11,14 +11,13 @@ pub(crate) const ENDS: &str = "a rotation ends";
 
 pub(crate) fn all() -> Vec<Property<Machine>> {
     vec![
-        Property::always("what the server accepts has a label in AWS", |machine: &Machine, world| {
-            accepted_is_labelled(machine.users, world)
-        }),
-        Property::always("of two users, the one that pods have logs in", |machine: &Machine, world| pods_log_in(machine.users, world)),
+        Property::always("the server accepts a version that has a label in AWS", |_, world| accepted_is_labelled(world)),
+        Property::always("of two passwords, the one that pods have logs in", |machine: &Machine, world| pods_log_in(machine.users, world)),
         Property::always("a version that does not work is never current", |_, world| !broken_is_current(world)),
         Property::always("at rest, the Secret and the server have the current version", |machine: &Machine, world| {
             !at_rest(world) || agrees(machine.users, world)
         }),
+        Property::always("at rest, the server refuses what was abandoned", |_, world| !at_rest(world) || refuses_abandoned(world)),
         Property::always("at rest, no version is on its way", |_, world| !at_rest(world) || nothing_is_staged(world)),
         Property::always("at rest, the version that another client chose is current", |_, world| {
             !at_rest(world) || world.chosen.is_none() || world.chosen.as_ref() == world.aws.current()
@@ -31,23 +30,30 @@ fn at_rest(world: &World) -> bool {
     world.at_rest && world.calm
 }
 
-/// With two users, the one that is not in use keeps the password that it had two versions ago.
-fn accepted_is_labelled(users: Users, world: &World) -> bool {
-    users == Users::Two || world.aws.labels.values().any(|version| world.server.accepts(&world.aws, version))
+fn accepted_is_labelled(world: &World) -> bool {
+    world.aws.labels.values().any(|version| world.server.accepts(&world.aws, version))
 }
 
-/// One user has one password, so pods may have the one before for a moment. Of two users, the one in use keeps its password.
-/// What another client put is not in the server.
+/// One password changes at once, so pods may have the one before for a moment. Of two users, or of two passwords of one user, the
+/// one in use stays.
+/// What another client put or chose need not be in the server.
 fn pods_log_in(users: Users, world: &World) -> bool {
     let Some(mirror) = &world.mirror else { return true };
-    users == Users::One || mirror.version.as_str() == FOREIGN || world.server.accepts(&world.aws, &mirror.version)
+    let foreign = mirror.version.as_str() == FOREIGN || world.aside || world.chosen.as_ref() == Some(&mirror.version);
+    users == Users::One || foreign || world.server.accepts(&world.aws, &mirror.version)
 }
 
-/// One user has no mark that keeps a late process out, so that one may apply a version after the leader abandoned it. The check
+/// A user that changes its own password has no mark that keeps a late process out, so that one may apply a version after the leader abandoned it. The check
 /// of the target tells, and the next rotation logs in with that version, which AWS keeps for that.
 fn has_what_was_abandoned(users: Users, world: &World) -> bool {
     let abandoned = world.aws.labelled(ABANDONED_LABEL);
-    users == Users::One && world.applied_late && abandoned.is_some_and(|version| world.server.accepts(&world.aws, version))
+    users != Users::Two && world.applied_late && abandoned.is_some_and(|version| world.server.accepts(&world.aws, version))
+}
+
+/// A late process may apply it again.
+fn refuses_abandoned(world: &World) -> bool {
+    let abandoned = world.aws.labelled(ABANDONED_LABEL).filter(|version| world.aws.current() != Some(version));
+    world.applied_late || abandoned.is_none_or(|version| !world.server.accepts(&world.aws, version))
 }
 
 fn broken_is_current(world: &World) -> bool {

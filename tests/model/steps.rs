@@ -58,7 +58,7 @@ pub(crate) fn carry_out(
             world.passwords = password;
         }
         Step::Apply { version, from } => {
-            if world.server.apply(users, &world.aws, version, from, missing) == Answer::Refused {
+            if world.server.apply(&world.aws, version, from, missing) == Answer::Refused {
                 return Some(failed(ConditionType::Rotated, Class::Denied, Reason::ApplyFailed));
             }
             world.applied_late |= world.aws.labelled(ABANDONED_LABEL) == Some(version);
@@ -76,7 +76,7 @@ pub(crate) fn carry_out(
                 return None;
             }
         }
-        Step::Abandon { version, current } => return Some(abandon(world, (users, missing), version, current)),
+        Step::Abandon { version, current } => return Some(abandon(world, missing, version, current)),
         Step::Settle { version } => {
             if !world.aws.move_label(AWSPENDING, Some(version), None, now) {
                 return Some(Effect::Absent);
@@ -102,13 +102,13 @@ pub(crate) fn carry_out(
     applied
 }
 
-fn abandon(world: &mut World, (users, missing): (Users, Option<Missing>), version: &VersionId, current: &VersionId) -> Effect {
+fn abandon(world: &mut World, missing: Option<Missing>, version: &VersionId, current: &VersionId) -> Effect {
     let now = world.now;
     let before = world.aws.labelled(ABANDONED_LABEL).cloned();
     if before.as_ref() != Some(version) && missing != Some(Missing::Abandoned) {
         world.aws.move_label(ABANDONED_LABEL, before.as_ref(), Some(version), now);
     }
-    if missing != Some(Missing::Undo) && world.server.undo(users, &world.aws, version, current) == Answer::Refused {
+    if missing != Some(Missing::Undo) && world.server.undo(&world.aws, version, current) == Answer::Refused {
         return failed(ConditionType::Rotated, Class::Denied, Reason::AbandonFailed);
     }
     for label in [AWSPENDING, STAGED_LABEL] {

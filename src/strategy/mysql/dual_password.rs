@@ -5,7 +5,7 @@
 //! <https://dev.mysql.com/doc/refman/9.0/en/password-management.html#dual-passwords>
 
 use super::server::Server;
-use super::session::Old;
+use super::session::{Old, Session};
 use super::single_user::SingleUser;
 use crate::plaintext::Plaintext;
 use crate::strategy::single_user::{Accounts as _, WRONG, is_accepted, is_refused, log_in_with_an_older_one};
@@ -18,8 +18,19 @@ pub struct DualPassword<'a> {
     pub server: &'a Server,
 }
 
+/// Makes `current`, by which the session has logged in as the secondary password, the primary one, if `previous` is it: another
+/// client has made an older version current in AWS, or a late replica has applied one that was abandoned. `false`: it is none
+/// of the two, and nothing is changed.
+async fn restore_primary(session: &mut Session, current: &Credential, previous: Option<&Credential>) -> Result<bool, Problem> {
+    let by_current = session.password().expose() == current.password.expose();
+    let Some(previous) = previous.filter(|previous| by_current && previous.user == current.user) else { return Ok(false) };
+    // The secondary password stays, so `current` is accepted all the time.
+    session.replace_primary(&previous.password, &current.password, Old::Replaced).await
+}
+
 impl DualPassword<'_> {
     /// Makes the server accept `pending` as the primary password and `current` as the secondary one. At most three logins.
+    /// `previous`: the password before, or one that was abandoned, which can be the primary one.
     ///
     /// # Errors
     /// The server's refusal, or that its answer is not known. The server accepts `current` in either case, if it did before.
@@ -40,7 +51,10 @@ impl DualPassword<'_> {
         session.run_query(self.server.query.as_deref()).await?;
         let primary = if accepted { current.password.expose() } else { session.password().expose() };
         let primary = Plaintext::from(primary.to_owned());
-        let replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
+        let mut replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
+        if !accepted && replaced == Ok(false) && restore_primary(&mut session, current, previous).await? {
+            replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
+        }
         session.close().await;
         match replaced {
             // Also if the staged one was the secondary one, because it was in use before.
@@ -49,7 +63,7 @@ impl DualPassword<'_> {
             // (password_history) speaks first, and forbids to set it again. In each case the server accepts it, and this attempt
             // changes nothing.
             Ok(false) | Err(Problem::Refused(Refused::Rejected)) if accepted => Ok(Applied::Already),
-            // What AWS has as current is the secondary one: another client has set a later one.
+            // What AWS has as current is the secondary one, and AWS does not have the primary one: another client has set it.
             Ok(false) => Err(Refused::Superseded.into()),
             Err(problem) => Err(problem),
         }
@@ -92,8 +106,10 @@ impl DualPassword<'_> {
         session.end_other_changes().await?;
         let login = Plaintext::from(session.password().expose().to_owned());
         if !session.replace_primary(&login, &kept.password, Old::Replaced).await? {
-            // The login was by the secondary one. It goes only if the other one is the one to keep.
-            if !session.replace_primary(&kept.password, &kept.password, Old::Replaced).await? {
+            // The login was by the secondary one. It goes only if the other one is the one to keep, or becomes it.
+            if !session.replace_primary(&kept.password, &kept.password, Old::Replaced).await?
+                && !restore_primary(&mut session, kept, previous).await?
+            {
                 return Err(Refused::Superseded.into());
             }
             session.discard_secondary().await?;

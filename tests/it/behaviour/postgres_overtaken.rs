@@ -1,7 +1,7 @@
 //! Another writer puts a value into AWS while a version is on its way to the server. That value wins, in the server too.
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::{Outcome, STAGED_LABEL};
+use rotated_secrets::api::{ABANDONED_LABEL, Outcome, STAGED_LABEL};
 use serde_json::{Value, json};
 use testkit::emulator::Fault;
 
@@ -177,5 +177,33 @@ async fn a_version_that_is_left_behind_by_a_function_is_abandoned_at_the_server_
     let status = stage.status("app").await?;
     let reason = status.history.first().and_then(|entry| entry.reason.clone());
     assert_eq!((reason.as_deref(), status.staged), (Some("TargetRemoved"), None));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_another_replica_abandons_while_it_is_verified_is_not_promoted() -> Result<()> {
+    let role = "abandoned_meanwhile";
+    let scene = Scene::new(role).await?;
+    let (stage, postgres) = (&scene.stage, scene.postgres);
+    let verification = format!("SELECT pg_sleep(2), '{role}'");
+    let mut spec = scene.spec();
+    spec["rotation"]["postgres"]["verify"]["sql"] = json!(verification);
+    stage.settled("app", spec).await?;
+    let abandons = async || -> Result<()> {
+        let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event = 'PgSleep'");
+        while postgres.sql("postgres", &sleeps)? == "0" {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let staged = scene.pending().context("a staged version")?;
+        stage.external_writer().move_label(&stage.aws_name("app"), ABANDONED_LABEL, Some(&staged))?;
+        Ok(())
+    };
+    let (rotated, abandoned) = tokio::join!(scene.request("now"), abandons());
+    (rotated?, abandoned?);
+    // The operator reads the labels after each step. It gives the server the current password back.
+    assert_eq!(scene.check(2).await?, OLD);
+    let moved =
+        stage.world.emulator.log().into_iter().filter(|call| call.request.get("VersionStage").is_some_and(|label| label == "AWSCURRENT"));
+    assert_eq!(moved.filter(|call| call.operation == "UpdateSecretVersionStage").count(), 0);
     Ok(())
 }

@@ -68,6 +68,10 @@ async fn wherever_attempts_undos_and_retirements_of_a_user_with_two_passwords_en
     let second = cut(&stand, rotated, async |server| DualPassword { server }.apply(&third, &new, Some(&old)).await).await?;
     assert_eq!(second.states, [[OLD, NEW], [NEW, THIRD]]);
     assert_eq!(second.end, [NEW, THIRD]);
+    // The old version is current in AWS again.
+    let moved = cut(&stand, rotated, async |server| DualPassword { server }.apply(&third, &old, Some(&new)).await).await?;
+    assert_eq!(moved.states, [vec![OLD, NEW], vec![OLD], vec![OLD, THIRD]]);
+    assert_eq!(moved.end, [OLD, THIRD]);
     let undone = cut(&stand, rotated, async |server| DualPassword { server }.undo(&new, &old, None).await).await?;
     assert!(undone.states.iter().all(|accepted| accepted.contains(&OLD)), "{:?}", undone.states);
     assert_eq!(undone.end, [OLD]);

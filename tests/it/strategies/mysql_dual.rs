@@ -47,6 +47,31 @@ async fn a_rollback_to_the_password_before_keeps_both_in_the_rotation_after_it_t
 }
 
 #[tokio::test]
+async fn an_older_password_that_is_current_in_aws_again_is_kept_by_the_rotation_after_it() -> Result<()> {
+    let Some(stand) = stand("dual_moved")? else { return Ok(()) };
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    // Another client moved AWSCURRENT back to the old version, or a late replica applied the new one after it was abandoned.
+    let superseded = Err(Problem::Refused(Refused::Superseded));
+    assert_eq!(stand.dual().apply(&third, &old, None).await, superseded, "the primary password is none that AWS has");
+    assert_eq!(stand.accepted()?, [OLD, NEW]);
+    assert_eq!(stand.dual().apply(&third, &old, Some(&new)).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [OLD, THIRD], "pods have the old one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_undo_works_too_if_the_current_password_is_the_secondary_one() -> Result<()> {
+    let Some(stand) = stand("dual_behind")? else { return Ok(()) };
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    assert_eq!(stand.dual().undo(&third, &old, None).await.map(drop), Err(Problem::Refused(Refused::Superseded)));
+    assert_eq!(stand.dual().undo(&third, &old, Some(&new)).await, Ok(Undone::Nothing));
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_undo_leaves_the_current_password_only_wherever_the_attempt_ended() -> Result<()> {
     let Some(stand) = stand("dual_undo")? else { return Ok(()) };
     let (old, new) = (stand.with(OLD), stand.with(NEW));
