@@ -8,6 +8,7 @@ mod client;
 mod description;
 mod environment;
 mod fault;
+mod list;
 mod meter;
 mod operation;
 mod recent;

@@ -23,11 +23,13 @@ use crate::metrics::Metrics;
 use crate::reconcile::{Context, Memory};
 
 mod availability;
+mod change_feed;
 mod fatal;
 mod logging;
 mod shutdown;
 
 use availability::AvailabilityArgs;
+use change_feed::ChangeFeedArgs;
 pub use fatal::Fatal;
 use logging::LoggingArgs;
 use shutdown::{Signals, Tasks};
@@ -142,6 +144,8 @@ pub struct RunArgs {
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
     metrics_per_object: bool,
     #[command(flatten)]
+    change_feed: ChangeFeedArgs,
+    #[command(flatten)]
     logging: LoggingArgs,
     #[command(flatten)]
     availability: AvailabilityArgs,
@@ -197,6 +201,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         health_address,
         metrics_address,
         metrics_per_object,
+        change_feed,
         logging,
         availability,
     } = args;
@@ -256,6 +261,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         metrics,
         audit,
         refresh_interval,
+        feed: change_feed.feed(refresh_interval, &scope),
+        sweep_interval: change_feed.sweep_interval,
         deletion_timeout,
         #[cfg(feature = "weakened")]
         weakness: None,

@@ -1,5 +1,6 @@
 //! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
+mod feeding;
 mod gone;
 mod owner;
 mod scope;
@@ -89,6 +90,11 @@ where
     let stop = stop.boxed().shared();
     let watches: Vec<_> = scope.parts().into_iter().map(|part| control(&shared, scope, part, stop.clone())).collect();
     let (controllers, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+    shared.ctx.metrics.count_feed({
+        // The context has the metrics.
+        let ctx = Arc::downgrade(&shared.ctx);
+        move || ctx.upgrade().map(|ctx| feeding::counts(&ctx)).unwrap_or_default()
+    });
     shared.ctx.metrics.count_objects({
         let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
         move || {
@@ -147,6 +153,7 @@ fn control(
     let (lists, metrics) = (&shared.lists, &shared.ctx.metrics);
     let (store, writer) = reflector::store();
     let (wake, granted) = mpsc::unbounded_channel();
+    let feeding = feeding::feed(Arc::clone(shared), wake.clone());
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
@@ -188,7 +195,7 @@ fn control(
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
     let permits = Arc::clone(&shared.permits);
-    let ended = controller
+    let reconciling = controller
         .graceful_shutdown_on(stop)
         .run(reconcile_one, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::new(Part { shared: Arc::clone(shared), wake }))
         .for_each(move |result| {
@@ -205,6 +212,13 @@ fn control(
             }
             future::ready(())
         });
+    // The feed never ends by itself.
+    let ended = async move {
+        tokio::select! {
+            () = reconciling => {}
+            () = async { feeding.await; future::pending().await } => {}
+        }
+    };
     (ended, store)
 }
 

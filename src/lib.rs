@@ -23,6 +23,7 @@ pub mod endpoints;
 pub mod facts;
 pub mod failure;
 pub mod fairness;
+pub mod feed;
 mod flags;
 pub mod fleet;
 pub mod generate;

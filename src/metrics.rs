@@ -5,6 +5,7 @@
 //! Every metric is listed in docs/metrics.md; a test compares the two.
 
 mod durations;
+mod feed;
 mod kubernetes;
 mod process;
 mod standing;
@@ -23,6 +24,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use self::durations::Durations;
+use self::feed::FeedMetrics;
 use self::standing::Standing;
 use self::targets::TargetRefusals;
 use crate::fleet::FleetStats;
@@ -48,6 +50,7 @@ struct Inner {
     counts: Counts,
     standing: Standing,
     durations: Durations,
+    feed: FeedMetrics,
     /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     /// The longest wait for a reconcile, at scrape time.
@@ -92,14 +95,16 @@ impl Metrics {
         let counts = Counts::default();
         let standing = Standing::default();
         let durations = Durations::default();
+        let feed = FeedMetrics::default();
         counts.start_at_zero();
         counts.register(&mut registry);
         standing.register(&mut registry);
         durations.register(&mut registry);
+        feed.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let process = process::registry();
         let (census, longest_wait, led_until, page) = (OnceLock::new(), OnceLock::new(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { registry, process, counts, standing, durations, census, longest_wait, led_until, page }))
+        Self(Arc::new(Inner { registry, process, counts, standing, durations, feed, census, longest_wait, led_until, page }))
     }
 
     /// Records the start of a reconcile.
@@ -252,6 +257,7 @@ impl Metrics {
     /// None in practice: writing to a string does not fail.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let _page = self.0.page.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.feed.show();
         if let Some(census) = self.0.census.get() {
             self.0.standing.show(&census());
         }

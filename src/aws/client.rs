@@ -140,6 +140,11 @@ impl Aws {
 }
 
 impl SecretsManager {
+    /// Who acts.
+    pub fn identity(&self) -> &Identity {
+        &self.session.identity
+    }
+
     /// The account of the identity. `None`: it is the operator's own, and AWS has not found a secret by its name yet.
     pub fn account(&self) -> Option<AwsAccount> {
         self.session.account()

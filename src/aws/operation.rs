@@ -15,6 +15,7 @@ pub(super) enum Operation {
     DescribeSecret,
     GetResourcePolicy,
     GetSecretValue,
+    ListSecrets,
     PutResourcePolicy,
     PutSecretValue,
     RemoveRegionsFromReplication,
@@ -41,6 +42,7 @@ impl Operation {
             Self::DeleteSecret => QuotaGroup::Delete,
             Self::DescribeSecret => QuotaGroup::Describe,
             Self::GetSecretValue => QuotaGroup::Read,
+            Self::ListSecrets => QuotaGroup::List,
             Self::RestoreSecret => QuotaGroup::Restore,
             Self::PutSecretValue
             | Self::UpdateSecret

@@ -119,7 +119,7 @@ fn of_the_same(one: &Identity, other: &Identity) -> bool {
 
 /// The session of one identity.
 pub(super) struct Session {
-    identity: Identity,
+    pub(super) identity: Identity,
     issued: Arc<Mutex<Option<Issued>>>,
     /// By Region.
     clients: Mutex<Recent<String, Client>>,

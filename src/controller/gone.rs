@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::api::RotatedSecret;
 use crate::audit::{Action, Entry};
+use crate::fairness::Key;
 use crate::kubernetes::object;
 use crate::kubernetes::stored::Stored;
 use crate::reconcile::Context;
@@ -62,6 +63,9 @@ impl Gone {
     /// The object is gone. `leads`: this replica reports it.
     pub(super) fn report(&self, object: &Stored, leads: bool) {
         self.ctx.memory.forget(&object.uid().unwrap_or_default());
+        if let Some(feed) = &self.ctx.feed {
+            feed.forget(&Key::new(object.namespace().unwrap_or_default(), object.name_any()));
+        }
         let Some(object) = object.readable().filter(|_| leads) else { return };
         let Some(note) = status::events::secret_retained(object) else { return };
         let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone());

@@ -24,6 +24,11 @@ impl Scope {
         Self { namespaces, selector: selector.filter(|selector| !selector.trim().is_empty()) }
     }
 
+    /// Whether the objects of all namespaces are watched, and the namespaces with them.
+    pub fn is_cluster(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
     /// One part for each watch: a namespace, or `None` for all namespaces.
     pub(super) fn parts(&self) -> Vec<Option<&str>> {
         if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() }

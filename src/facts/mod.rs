@@ -17,7 +17,7 @@ pub use claims::{Claims, Repairs};
 pub use pace::Charged;
 pub use removal::{Remains, SecretLeft, StagedLeft};
 pub use replica::{Replica, ReplicaState};
-pub use secret::{AwsSecret, RotationFacts};
+pub use secret::{AwsSecret, Listed, RotationFacts};
 pub use status::{
     AbandonedFact, Announced, DeclaredFacts, HistoryFact, ReportedMirror, ReportedRollout, ReportedSchedule, RequestFacts, StagingFacts,
     StatusFacts,

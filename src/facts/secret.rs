@@ -49,6 +49,15 @@ impl AwsSecret {
     }
 }
 
+/// An entry of a list of secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The full ARN.
+    pub arn: String,
+    /// When anything about it was last modified.
+    pub changed: Timestamp,
+}
+
 /// What `DescribeSecret` shows of rotation by AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationFacts {

@@ -20,6 +20,7 @@ mod receiver_token;
 mod reconciler;
 mod removal;
 mod report;
+mod rest;
 mod result;
 mod rollout;
 mod shape;

@@ -13,6 +13,7 @@ use crate::backoff::{self, Class};
 use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::kubernetes::{mirror, object};
+use crate::plan::Assessment;
 use crate::refusal::Refusal;
 use crate::status::{self, Attempt, Attempts, EventNote, Outcome};
 use crate::step::StepKind;
@@ -51,6 +52,7 @@ impl Reconciler<'_> {
         let failed = !attempts.failed.is_empty();
         let steps: Vec<StepKind> = self.journal.kinds().collect();
         let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
+        self.stirs();
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
@@ -87,7 +89,7 @@ impl Reconciler<'_> {
             self.ctx.events.publish(&self.object, &note).await;
         }
         tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
-        result.again = Some(at_least_a_second(self.again(outcome, &after, now)));
+        result.again = Some(at_least_a_second(self.again(want, outcome, &after, now)));
         result
     }
 
@@ -169,7 +171,7 @@ impl Reconciler<'_> {
         self.ctx.events.publish(&self.object, &note).await;
     }
 
-    fn again(&self, outcome: &Outcome, status: &RotatedSecretStatus, now: Timestamp) -> SignedDuration {
+    fn again(&self, want: Option<&Desired>, outcome: &Outcome, status: &RotatedSecretStatus, now: Timestamp) -> SignedDuration {
         let next = status.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
         let retry = next.map(|at| at.0.duration_since(now));
         // The attempt goes on, and says itself when to look again.
@@ -178,8 +180,13 @@ impl Reconciler<'_> {
         let soonest = match outcome {
             Outcome::Failed { .. } if retry.is_none() => SOON,
             Outcome::Failed { .. } | Outcome::Waiting { .. } | Outcome::Invalid { .. } => self.resync(),
-            Outcome::Assessed { assessment, .. } => {
-                let soonest = if assessment.awaits_consistency() { SOON } else { self.resync() };
+            Outcome::Assessed { seen, assessment, .. } => {
+                let soonest = match assessment {
+                    _ if assessment.awaits_consistency() => SOON,
+                    // What is blocked or failed may depend on more than the feed tells.
+                    Assessment::Examined(_) if status.failures.is_none() => self.until_next(want, seen, now),
+                    _ => self.resync(),
+                };
                 assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))
             }
         };
@@ -196,10 +203,14 @@ impl Reconciler<'_> {
         self.object.spec.aws.service_account_ref.is_some() && self.ctx.policy.service_accounts && denied()
     }
 
-    /// The resync period, within ten percent for each object, so that a thousand do not reconcile at once.
-    fn resync(&self) -> SignedDuration {
+    /// The resync period.
+    pub(super) fn resync(&self) -> SignedDuration {
+        self.spread(self.ctx.refresh_interval)
+    }
+
+    /// The interval within ten percent for each object, so that a thousand do not reconcile at once.
+    pub(super) fn spread(&self, interval: SignedDuration) -> SignedDuration {
         let spread = i32::try_from(self.seed() % 201).unwrap_or(100).saturating_sub(100);
-        let interval = self.ctx.refresh_interval;
         interval.saturating_add(interval.checked_div(1000).unwrap_or_default().saturating_mul(spread))
     }
 

@@ -164,6 +164,8 @@ impl World {
             metrics,
             audit: Audit::off(),
             refresh_interval: SignedDuration::from_mins(5),
+            feed: None,
+            sweep_interval: SignedDuration::from_hours(1),
             deletion_timeout: SignedDuration::from_hours(1),
             #[cfg(feature = "weakened")]
             weakness: None,

@@ -6,6 +6,7 @@ mod chart;
 mod counts;
 mod edges;
 mod fairness;
+mod feed;
 mod helped;
 mod hygiene;
 mod identity;

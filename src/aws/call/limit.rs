@@ -24,6 +24,8 @@ pub(in crate::aws) enum QuotaGroup {
     Describe,
     /// GetSecretValue.
     Read,
+    /// ListSecrets.
+    List,
     /// PutSecretValue, UpdateSecret, UpdateSecretVersionStage and replication.
     Write,
     /// CreateSecret.
@@ -48,6 +50,7 @@ impl QuotaGroup {
         match self {
             Self::Describe => 40_000,
             Self::Read => 10_000,
+            Self::List => 100,
             Self::Sts => 600,
             Self::Write | Self::Create | Self::Delete | Self::Restore | Self::Rotation | Self::Tags | Self::ResourcePolicy => 50,
         }

@@ -6,7 +6,7 @@ const LAYERS: &[&[&str]] = &[
     &["src/main", "src/bin", "src/lib"],
     &["src/cli"],
     &["src/controller", "src/plugin", "src/unreadable"],
-    &["src/election", "src/fairness", "src/reconcile"],
+    &["src/election", "src/fairness", "src/feed", "src/reconcile"],
     &["src/audit", "src/aws", "src/endpoints", "src/kubernetes", "src/status", "src/strategy"],
     &["src/plan"],
     &["src/compare", "src/lint"],

@@ -1,0 +1,90 @@
+//! The loop of the change feed: lists when one is due, and requests the reconciles of objects whose secret changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::backoff::Class;
+use crate::facts::Listed;
+use crate::failure::Failure;
+use crate::fairness::Key;
+use crate::feed::{Answer, Feed, LAG, PARTS, Source, Standing};
+use crate::reconcile::Context;
+
+/// Ends with the controller, which drops it. `wake` requests the reconcile of an object.
+pub(super) async fn feed(shared: Arc<Shared>, wake: UnboundedSender<Key>) {
+    let ctx = &shared.ctx;
+    let Some(feed) = &ctx.feed else { return };
+    let interval = Duration::try_from(ctx.refresh_interval).unwrap_or_default();
+    let mut lists = JoinSet::new();
+    for part in (0..PARTS).cycle() {
+        tokio::time::sleep(interval / PARTS).await;
+        if !shared.leadership.may_begin() {
+            // The objects change, and this replica does not see it.
+            lists.abort_all();
+            feed.clear();
+            continue;
+        }
+        let now = (ctx.clock)();
+        for (source, since) in feed.due(now) {
+            // A region that does not answer must not hold the others up.
+            lists.spawn(list(Arc::clone(ctx), source, since, now, wake.clone()));
+        }
+        while lists.try_join_next().is_some() {}
+        request(&feed.uncovered(part, now), &wake);
+    }
+}
+
+fn request(objects: &[Key], wake: &UnboundedSender<Key>) {
+    for object in objects {
+        // The receiver ends with the controller.
+        let _ = wake.send(object.clone());
+    }
+}
+
+async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began: Timestamp, wake: UnboundedSender<Key>) {
+    let Some(feed) = &ctx.feed else { return };
+    let (answer, outcome, failure) = match changed(&ctx, &source, since).await {
+        Ok(Some(entries)) => (Answer::Listed(entries), "ok", None),
+        Ok(None) => (Answer::TooLong, "too_long", None),
+        Err(failure) if failure.class == Class::Denied => (Answer::Denied, "denied", Some(failure)),
+        Err(failure) => (Answer::Failed, "failed", Some(failure)),
+    };
+    ctx.metrics.feed_list(outcome);
+    let (changed, standing) = feed.ended(&source, began, &answer);
+    ctx.metrics.feed_changes(changed.len());
+    report(&source, standing, failure.as_ref());
+    request(&changed, &wake);
+}
+
+async fn changed(ctx: &Context, source: &Source, since: Option<Timestamp>) -> Result<Option<Vec<Listed>>, Failure> {
+    let token = async || Err(Failure::bug("a ServiceAccount does not list"));
+    ctx.aws.client_for(&source.identity, token).await?.changed_since(&source.region, since, LAG).await
+}
+
+/// A line when lists begin to fail, and when they work again.
+fn report(source: &Source, standing: Option<Standing>, failure: Option<&Failure>) {
+    let (region, role) = (&source.region, source.identity.role().map(ToString::to_string));
+    match standing {
+        Some(Standing::Working) => tracing::info!(region, role, "changes in AWS are found by ListSecrets"),
+        Some(Standing::Failing | Standing::Denied) => tracing::warn!(
+            region,
+            role,
+            reason = failure.map(|failure| failure.reason.as_str()),
+            message = failure.map_or("more than 10,000 secrets changed", |failure| failure.message.as_str()),
+            request_id = failure.and_then(|failure| failure.request_id.as_deref()),
+            "changes in AWS cannot be listed; objects are read one by one"
+        ),
+        Some(Standing::Unknown) | None => {}
+    }
+}
+
+/// How many objects rest: covered by the feed, and not.
+pub(super) fn counts(ctx: &Context) -> [usize; 2] {
+    let counts = ctx.feed.as_ref().map(Feed::counts).unwrap_or_default();
+    [counts.covered, counts.uncovered]
+}

@@ -1,0 +1,196 @@
+//! The change feed: lists of the secrets of a whole region say which of them changed, so that objects at rest are not read
+//! one by one. It decides only when an object is reconciled, and nothing else: see docs/design/0027-change-feed.md.
+
+mod listing;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::listing::{LAG, Standing};
+use self::listing::{Listing, Resting};
+use crate::facts::Listed;
+use crate::fairness::Key;
+use crate::identity::Identity;
+
+/// Fewer objects are cheaper to read one by one.
+const LEAST_OBJECTS: usize = 3;
+/// How many parts of an interval there are, over which work is spread.
+pub const PARTS: u32 = 12;
+/// How long after a denied list the next one is tried.
+const AFTER_DENIAL: SignedDuration = SignedDuration::from_mins(10);
+
+/// Who lists, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    pub identity: Identity,
+    pub region: String,
+}
+
+/// The AWS secret of an object, as the object saw it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    pub source: Source,
+    /// The full ARN.
+    pub arn: String,
+    /// `LastChangedDate`.
+    pub changed: Timestamp,
+}
+
+/// What a list came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The entries, newest first, down to [`Feed::since`].
+    Listed(Vec<Listed>),
+    /// AWS denies it.
+    Denied,
+    /// It failed.
+    Failed,
+    /// There was more than is read at once.
+    TooLong,
+}
+
+/// How many objects rest, and how many of them are left to the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub covered: usize,
+    pub uncovered: usize,
+}
+
+/// What this process knows of the objects at rest. A new process knows nothing, and reconciles every object once.
+#[derive(Debug)]
+pub struct Feed {
+    interval: SignedDuration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listings: HashMap<Source, Listing>,
+    /// The source of each object that rests, and the ARN of its secret.
+    objects: HashMap<Key, (Source, String)>,
+}
+
+impl Feed {
+    /// `interval`: between two lists of one source.
+    pub fn new(interval: SignedDuration) -> Self {
+        Self { interval, state: Mutex::default() }
+    }
+
+    /// The data is complete after every change, so a poisoned lock is used as it is.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An object came to rest with this sight of its secret. Says whether the feed covers it: then it needs no reconcile of its
+    /// own until the sweep.
+    pub fn rests(&self, key: &Key, sight: Sight, now: Timestamp) -> bool {
+        let mut state = self.state();
+        state.forget(key);
+        let first = now.saturating_add(self.share(&sight.source)).unwrap_or(now);
+        let listing = state.listings.entry(sight.source.clone()).or_insert_with(|| Listing::new(first));
+        let covered = listing.objects >= LEAST_OBJECTS && listing.covers(now, self.interval);
+        listing.add(sight.arn.clone(), Resting { key: key.clone(), seen: sight.changed, waits: covered });
+        state.objects.insert(key.clone(), (sight.source, sight.arn));
+        covered
+    }
+
+    /// The object is gone, or does not rest.
+    pub fn forget(&self, key: &Key) {
+        self.state().forget(key);
+    }
+
+    /// Forgets everything. What another leader did meanwhile is not known.
+    pub fn clear(&self) {
+        *self.state() = State::default();
+    }
+
+    /// The sources whose list is due, each with how far back it is read. Their next lists are planned.
+    pub fn due(&self, now: Timestamp) -> Vec<(Source, Option<Timestamp>)> {
+        let mut state = self.state();
+        // An identity that no object uses any more.
+        state.listings.retain(|_, listing| !listing.is_empty());
+        let due = state.listings.iter_mut().filter(|(_, listing)| listing.next <= now && listing.objects >= LEAST_OBJECTS);
+        due.map(|(source, listing)| {
+            listing.next = now.saturating_add(self.interval).unwrap_or(now);
+            (source.clone(), listing.since())
+        })
+        .collect()
+    }
+
+    /// A list has ended that began at `began`. Returns the objects whose secret changed since they saw it, and the standing of the
+    /// source if it is another one now.
+    pub fn ended(&self, source: &Source, began: Timestamp, answer: &Answer) -> (Vec<Key>, Option<Standing>) {
+        let mut state = self.state();
+        let Some(listing) = state.listings.get_mut(source) else { return (Vec::new(), None) };
+        let before = listing.standing;
+        let changed = match answer {
+            Answer::Listed(entries) => listing.succeed(began, entries),
+            Answer::Denied => {
+                listing.fail(Standing::Denied);
+                listing.lose();
+                listing.next = began.saturating_add(AFTER_DENIAL.max(self.interval)).unwrap_or(began);
+                Vec::new()
+            }
+            Answer::Failed => {
+                listing.fail(Standing::Failing);
+                Vec::new()
+            }
+            Answer::TooLong => {
+                listing.fail(Standing::Failing);
+                listing.lose();
+                Vec::new()
+            }
+        };
+        (changed, Some(listing.standing).filter(|standing| *standing != before))
+    }
+
+    /// Objects that waited for a feed that does not cover them any more: those of this part of the interval. Each is returned
+    /// once.
+    pub fn uncovered(&self, part: u32, now: Timestamp) -> Vec<Key> {
+        let mut state = self.state();
+        let here = |key: &Key| hashed(key) % u64::from(PARTS) == u64::from(part % PARTS);
+        let mut released = Vec::new();
+        for listing in state.listings.values_mut() {
+            if !listing.covers(now, self.interval) {
+                listing.lose();
+            }
+            released.extend(listing.release(here));
+        }
+        released
+    }
+
+    /// How many objects rest.
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        let covered = state.listings.values().map(Listing::waiting).sum();
+        Counts { covered, uncovered: state.objects.len().saturating_sub(covered) }
+    }
+
+    /// The first list of each source comes at a time of its own.
+    fn share(&self, source: &Source) -> SignedDuration {
+        let part = i32::try_from(hashed(source) % u64::from(PARTS)).unwrap_or_default();
+        self.interval.checked_div(i32::try_from(PARTS).unwrap_or(1)).unwrap_or_default().saturating_mul(part)
+    }
+}
+
+impl State {
+    fn forget(&mut self, key: &Key) {
+        if let Some((source, arn)) = self.objects.remove(key)
+            && let Some(listing) = self.listings.get_mut(&source)
+        {
+            listing.remove(&arn, key);
+        }
+    }
+}
+
+fn hashed(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;
