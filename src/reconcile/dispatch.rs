@@ -32,6 +32,8 @@ pub(super) struct Target<'a> {
     /// A receiver compares it with its own clock.
     now: Timestamp,
     helper: Helper,
+    /// Whether the previous version was created after the current one.
+    pub(super) previous_is_later: bool,
 }
 
 /// What another RotatedSecret of the namespace gives.
@@ -74,7 +76,14 @@ impl Reconciler<'_> {
             _ => Helper::None,
         };
         let endpoint = self.endpoint(&strategy.server, tried);
-        Ok(Target { strategy, endpoint, object: (of.namespace, of.name, self.uid()), now: Timestamp::now(), helper })
+        Ok(Target {
+            strategy,
+            endpoint,
+            object: (of.namespace, of.name, self.uid()),
+            now: Timestamp::now(),
+            helper,
+            previous_is_later: false,
+        })
     }
 
     /// What clients connect to. Without an administrator, who is not needed to log in.
@@ -83,7 +92,14 @@ impl Reconciler<'_> {
             return self.target(of, strategy, tried).await;
         }
         let endpoint = self.endpoint(strategy.entrance(), tried);
-        Ok(Target { strategy, endpoint, object: (of.namespace, of.name, self.uid()), now: Timestamp::now(), helper: Helper::None })
+        Ok(Target {
+            strategy,
+            endpoint,
+            object: (of.namespace, of.name, self.uid()),
+            now: Timestamp::now(),
+            helper: Helper::None,
+            previous_is_later: false,
+        })
     }
 
     fn endpoint(&self, server: &TargetServer, tried: &Tried) -> Endpoint {
@@ -175,7 +191,9 @@ impl Target<'_> {
                 Users::PostgresPair(postgres::Server { endpoint, database: database.clone(), query }, &alternation.turns, administrator)
             }
             Kind::MysqlSingleUser { database } => Users::Mysql(mysql::Server { endpoint, database: database.clone(), query }),
-            Kind::MysqlDualPassword { database } => Users::MysqlDual(mysql::Server { endpoint, database: database.clone(), query }),
+            Kind::MysqlDualPassword { database } => {
+                Users::MysqlDual(mysql::Server { endpoint, database: database.clone(), query }, self.previous_is_later)
+            }
             Kind::MysqlAlternatingUsers { database, alternation } => {
                 Users::MysqlPair(mysql::Server { endpoint, database: database.clone(), query }, &alternation.turns, administrator)
             }
@@ -213,7 +231,7 @@ enum Users<'a> {
     Postgres(postgres::Server),
     PostgresPair(postgres::Server, &'a Turns, Option<&'a Administrator>),
     Mysql(mysql::Server),
-    MysqlDual(mysql::Server),
+    MysqlDual(mysql::Server, bool),
     MysqlPair(mysql::Server, &'a Turns, Option<&'a Administrator>),
     Redis(redis::Server, Option<&'a Administrator>),
 }
@@ -230,7 +248,9 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.apply(pending, current, previous).await,
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.apply(pending, current, fence).await,
             Self::Mysql(server) => mysql::SingleUser { server }.apply(pending, current, previous).await,
-            Self::MysqlDual(server) => mysql::DualPassword { server }.apply(pending, current, previous).await,
+            Self::MysqlDual(server, later) => {
+                mysql::DualPassword { server, previous_is_later: *later }.apply(pending, current, previous).await
+            }
             Self::MysqlPair(server, turns, administrator) => {
                 mysql_pair(server, turns, *administrator)?.apply(pending, current, fence).await
             }
@@ -243,7 +263,7 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.verify(pending).await,
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.verify(pending).await,
             Self::Mysql(server) => mysql::SingleUser { server }.verify(pending).await,
-            Self::MysqlDual(server) => mysql::DualPassword { server }.verify(pending).await,
+            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.verify(pending).await,
             Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.verify(pending).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).verify(pending).await,
         }
@@ -262,7 +282,9 @@ impl Users<'_> {
                 pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
             }
             Self::Mysql(server) => mysql::SingleUser { server }.undo(pending, current, previous).await,
-            Self::MysqlDual(server) => mysql::DualPassword { server }.undo(pending, current, previous).await,
+            Self::MysqlDual(server, later) => {
+                mysql::DualPassword { server, previous_is_later: *later }.undo(pending, current, previous).await
+            }
             Self::MysqlPair(server, turns, administrator) => {
                 mysql_pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
             }
@@ -276,7 +298,7 @@ impl Users<'_> {
             Self::Postgres(_) | Self::Mysql(_) => Ok(()),
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.retire(old, current, fence).await,
             Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.retire(old, current, fence).await,
-            Self::MysqlDual(server) => mysql::DualPassword { server }.retire(old, current).await,
+            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.retire(old, current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).retire(old, current, fence).await.map(drop),
         }
     }
@@ -286,7 +308,7 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.check(current).await,
             Self::PostgresPair(server, Turns { base, twin }, _) => postgres::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Mysql(server) => mysql::SingleUser { server }.check(current).await,
-            Self::MysqlDual(server) => mysql::DualPassword { server }.check(current).await,
+            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.check(current).await,
             Self::MysqlPair(server, Turns { base, twin }, _) => mysql::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).check(current).await,
         }

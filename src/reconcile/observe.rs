@@ -15,6 +15,7 @@ use crate::kubernetes::mirror;
 use crate::refusal::Refusal;
 use crate::status;
 use crate::step::Step;
+use crate::value::Payload;
 use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
@@ -162,6 +163,19 @@ impl Reconciler<'_> {
             self.created(read);
         }
         Ok(found)
+    }
+
+    /// The value of an earlier version, and whether that one was created after the current one.
+    pub(super) async fn previous(
+        &mut self,
+        at: Address<'_>,
+        previous: Option<&VersionId>,
+        current: &VersionId,
+    ) -> Result<(Option<Payload>, bool), Failure> {
+        let Some(previous) = previous else { return Ok((None, false)) };
+        let found = self.find(at, previous).await?;
+        let later = self.reads.created.get(current).zip(found.as_ref()).is_some_and(|(current, found)| found.created > *current);
+        Ok((found.map(|found| found.value), later))
     }
 
     fn created(&mut self, read: &Version) {

@@ -49,8 +49,8 @@ impl Reconciler<'_> {
         let strategy = declared(want)?;
         let tried = Tried::default();
         let labels = seen.secret.as_ref().map(|secret| &secret.labels);
-        let labelled = labels.and_then(|labels| labels.get(ABANDONED_LABEL).or_else(|| labels.get(AWSPREVIOUS)));
-        let previous = labelled.filter(|previous| ![version, from].contains(previous));
+        let labelled = [ABANDONED_LABEL, AWSPREVIOUS].map(|label| labels.and_then(|labels| labels.get(label)));
+        let previous = labelled.into_iter().flatten().find(|previous| ![version, from].contains(previous));
         if strategy.runs_jobs() {
             let step = Step::Apply { version: version.clone(), from: from.clone() };
             let asked = ByJob { step: &step, version, current: Some(from), previous };
@@ -58,17 +58,15 @@ impl Reconciler<'_> {
         }
         let pending = self.staged(at, version).await?;
         let current = self.read(at, Selector::Version(from)).await?.value;
-        let previous = match previous {
-            Some(previous) => self.find(at, previous).await?.map(|read| read.value),
-            None => None,
-        };
+        let (previous, previous_is_later) = self.previous(at, previous, from).await?;
         self.changes_user_in_use = strategy.replaces() || (strategy.alternation().is_some() && same_user(&pending.value, &current));
         let unsure = self.changes_user_in_use;
         let failed = |obstacle: &Obstacle| {
             let host = named(&strategy.server, obstacle.problem, tried.last());
             failure_of(want.object_ref(), unsure, Reason::ApplyFailed, obstacle, &host)
         };
-        let target = self.target(want.object_ref(), strategy, &tried).await?;
+        let mut target = self.target(want.object_ref(), strategy, &tried).await?;
+        target.previous_is_later = previous_is_later;
         let applied = target.apply(&pending, &current, previous.as_ref()).await;
         let applied = applied.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
         let gap = applied == Applied::Now && unsure;
@@ -164,11 +162,16 @@ impl Reconciler<'_> {
         let pending = self.staged(at, staged.version).await?;
         let current = self.read(at, Selector::Version(staged.current)).await?.value;
         if may_have(strategy, &pending.value, &current).map_err(|problem| failed(&problem.into()))? {
+            // A late replica may have applied the version that was abandoned before. It is read before its label moves.
+            let [version, current_version] = [staged.version, staged.current];
+            let labelled = [staged.last, staged.previous].into_iter().flatten();
+            let previous = labelled.into_iter().find(|previous| ![version, current_version].contains(previous));
+            let (previous_value, previous_is_later) =
+                if strategy.runs_jobs() { (None, false) } else { self.previous(at, previous, staged.current).await? };
             // A replica that was stopped could still apply the version: until another one is current, AWS keeps it.
             if staged.last != Some(staged.version) {
                 self.aws()?.move_label(at, ABANDONED_LABEL, staged.last, Some(staged.version)).await?;
             }
-            let previous = staged.previous.filter(|previous| ![staged.version, staged.current].contains(previous));
             if strategy.runs_jobs() {
                 let step = Step::Abandon { version: staged.version.clone(), current: staged.current.clone() };
                 let asked = ByJob { step: &step, version: staged.version, current: Some(staged.current), previous };
@@ -176,12 +179,9 @@ impl Reconciler<'_> {
                 let undone = undone.map_err(|failure| Failure { message: failure.message + &by_hand(at, staged.version), ..failure })?;
                 return if matches!(undone, Effect::GoesOn(_)) { Ok(undone) } else { self.unstage(at, staged.version).await };
             }
-            let previous = match previous {
-                Some(previous) => self.find(at, previous).await?.map(|read| read.value),
-                None => None,
-            };
-            let target = self.target(of, strategy, &tried).await?;
-            let undone = target.undo(&pending, &current, previous.as_ref()).await;
+            let mut target = self.target(of, strategy, &tried).await?;
+            target.previous_is_later = previous_is_later;
+            let undone = target.undo(&pending, &current, previous_value.as_ref()).await;
             let undone = undone.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
             tracing::info!(?undone, "the target accepts the current version again");
         }

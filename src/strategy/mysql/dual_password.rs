@@ -16,16 +16,10 @@ use crate::strategy::{Applied, Credential, Problem, Refused, Undone};
 pub struct DualPassword<'a> {
     /// The server.
     pub server: &'a Server,
-}
-
-/// Makes `current`, by which the session has logged in as the secondary password, the primary one, if `previous` is it: another
-/// client has made an older version current in AWS, or a late replica has applied one that was abandoned. `false`: it is none
-/// of the two, and nothing is changed.
-async fn restore_primary(session: &mut Session, current: &Credential, previous: Option<&Credential>) -> Result<bool, Problem> {
-    let by_current = session.password().expose() == current.password.expose();
-    let Some(previous) = previous.filter(|previous| by_current && previous.user == current.user) else { return Ok(false) };
-    // The secondary password stays, so `current` is accepted all the time.
-    session.replace_primary(&previous.password, &current.password, Old::Replaced).await
+    /// Whether the previous version was created after the current one. Then its password can be the primary one: another client
+    /// has made an older version current in AWS, or a late replica has applied one that was abandoned. An older previous version
+    /// is one that a late replica has read, and that can be in use again.
+    pub previous_is_later: bool,
 }
 
 impl DualPassword<'_> {
@@ -52,7 +46,7 @@ impl DualPassword<'_> {
         let primary = if accepted { current.password.expose() } else { session.password().expose() };
         let primary = Plaintext::from(primary.to_owned());
         let mut replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
-        if !accepted && replaced == Ok(false) && restore_primary(&mut session, current, previous).await? {
+        if !accepted && replaced == Ok(false) && self.restore_primary(&mut session, current, previous).await? {
             replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;
         }
         session.close().await;
@@ -108,7 +102,7 @@ impl DualPassword<'_> {
         if !session.replace_primary(&login, &kept.password, Old::Replaced).await? {
             // The login was by the secondary one. It goes only if the other one is the one to keep, or becomes it.
             if !session.replace_primary(&kept.password, &kept.password, Old::Replaced).await?
-                && !restore_primary(&mut session, kept, previous).await?
+                && !self.restore_primary(&mut session, kept, previous).await?
             {
                 return Err(Refused::Superseded.into());
             }
@@ -148,6 +142,19 @@ impl DualPassword<'_> {
     /// Why not, or that it is not known.
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
         self.users().check(current).await
+    }
+
+    /// Makes `current`, by which the session has logged in as the secondary password, the primary one, if `previous` is it. `false`:
+    /// nothing is changed.
+    async fn restore_primary(&self, session: &mut Session, current: &Credential, previous: Option<&Credential>) -> Result<bool, Problem> {
+        let by_current = self.previous_is_later && session.password().expose() == current.password.expose();
+        let Some(previous) = previous.filter(|previous| by_current && previous.user == current.user) else { return Ok(false) };
+        // The secondary password stays, so `current` is accepted all the time.
+        match session.replace_primary(&previous.password, &current.password, Old::Replaced).await {
+            // A policy (password_history) forbids to set it again. It does not speak of the new password.
+            Err(Problem::Refused(Refused::Rejected)) => Ok(false),
+            answer => answer,
+        }
     }
 
     fn users(&self) -> SingleUser<'_> {

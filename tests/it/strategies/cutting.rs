@@ -1,6 +1,6 @@
-//! Connections that are cut at every message, as often as it takes: each state that attempts can leave a server in is found,
-//! and from each of them the next attempt has to finish. What a further attempt does follows from the state alone, so this
-//! covers attempts that end one after the other, in any number.
+//! Connections that are cut at every message: each state that repetitions of one action can leave a server in is found, and
+//! from each of them the next one has to finish. What a repetition does follows from the state alone, if `look` tells everything
+//! that matters, so this covers repetitions that end one after the other, in any number.
 //!
 //! A server that has no further message is in the state that it was in after the one before. So a connection is cut before
 //! its first message, and after each one.
@@ -51,12 +51,12 @@ where
     T: Debug + PartialEq,
     S: Debug + PartialEq,
 {
-    let replay = async |cuts: &[(usize, B)]| -> Result<()> {
+    let replay = async |cuts: &[(usize, B)]| -> Result<S> {
         prepare().await?;
         for cut in cuts {
             let _ = attempt(Some(*cut)).await?;
         }
-        Ok(())
+        look().await
     };
     let finish = async |cuts: &[(usize, B)]| -> Result<(S, usize)> {
         let (answer, messages) = attempt(None).await?;
@@ -64,13 +64,13 @@ where
         Ok((look().await?, messages))
     };
     let [before_it, after_it] = moments;
-    replay(&[]).await?;
-    let mut states = vec![look().await?];
+    let mut states = vec![replay(&[]).await?];
     let (end, _) = finish(&[]).await?;
-    let mut left = VecDeque::from([Vec::new()]);
+    let mut left = VecDeque::from([(Vec::new(), 0)]);
     let mut plans = 0;
-    while let Some(before) = left.pop_front() {
-        replay(&before).await?;
+    while let Some((before, number)) = left.pop_front() {
+        let again = replay(&before).await?;
+        ensure!(again == states[number], "{before:?} leads to {again:?} now, and not to {:?}", states[number]);
         let (reached, messages) = finish(&before).await?;
         ensure!(reached == end, "after {before:?}: {reached:?}, and not {end:?}");
         for cut in [(0, before_it)].into_iter().chain((0..messages).map(|at| (at, after_it))) {
@@ -85,8 +85,8 @@ where
             plans += 1;
             let state = look().await?;
             if !states.contains(&state) {
+                left.push_back((cuts, states.len()));
                 states.push(state);
-                left.push_back(cuts);
                 ensure!(states.len() <= TOO_MANY, "{states:?}");
             }
         }

@@ -24,7 +24,7 @@ async fn the_privileges_of_the_page_are_enough_and_each_is_needed() -> Result<()
         assert_eq!(single.apply(&new, &old, None).await, Ok(Applied::Now), "{kind:?}");
         assert_eq!(single.verify(&new).await, Ok(()), "{kind:?}");
         assert_eq!(single.undo(&new, &old, None).await, Ok(Undone::Now), "{kind:?}");
-        let dual = DualPassword { server: &server };
+        let dual = DualPassword { server: &server, previous_is_later: false };
         let without = if kind == Kind::MySql { Refused::NotPermitted } else { Refused::DualPasswordUnsupported };
         assert_eq!(dual.apply(&new, &old, None).await, Err(Problem::Refused(without)));
         if kind == Kind::MySql {

@@ -1,6 +1,7 @@
 //! One user with two passwords, on a real MySQL.
 
 use anyhow::Result;
+use rotated_secrets::strategy::mysql::DualPassword;
 use rotated_secrets::strategy::{Applied, Problem, Refused, Undone};
 use testkit::mysql::Kind;
 
@@ -55,8 +56,25 @@ async fn an_older_password_that_is_current_in_aws_again_is_kept_by_the_rotation_
     let superseded = Err(Problem::Refused(Refused::Superseded));
     assert_eq!(stand.dual().apply(&third, &old, None).await, superseded, "the primary password is none that AWS has");
     assert_eq!(stand.accepted()?, [OLD, NEW]);
-    assert_eq!(stand.dual().apply(&third, &old, Some(&new)).await, Ok(Applied::Now));
+    let later = DualPassword { previous_is_later: true, ..stand.dual() };
+    assert_eq!(later.apply(&third, &old, Some(&new)).await, Ok(Applied::Now));
     assert_eq!(stand.accepted()?, [OLD, THIRD], "pods have the old one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_late_replica_takes_no_password_back_that_a_rollback_brought_into_use_again() -> Result<()> {
+    let Some(stand) = stand("dual_woken")? else { return Ok(()) };
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    // It has read this: the current version is the new one, and the version before is the old one. Then a rollback made the old one
+    // current.
+    assert_eq!(stand.dual().apply(&old, &new, None).await, Ok(Applied::Already));
+    let superseded = Problem::Refused(Refused::Superseded);
+    assert_eq!(stand.dual().apply(&third, &new, Some(&old)).await, Err(superseded));
+    assert_eq!(stand.accepted()?, [OLD, NEW]);
+    assert_eq!(stand.dual().undo(&third, &new, Some(&old)).await, Err(superseded));
+    assert_eq!(stand.accepted()?, [OLD, NEW], "pods have the old one");
     Ok(())
 }
 
@@ -66,7 +84,8 @@ async fn an_undo_works_too_if_the_current_password_is_the_secondary_one() -> Res
     let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
     assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
     assert_eq!(stand.dual().undo(&third, &old, None).await.map(drop), Err(Problem::Refused(Refused::Superseded)));
-    assert_eq!(stand.dual().undo(&third, &old, Some(&new)).await, Ok(Undone::Nothing));
+    let later = DualPassword { previous_is_later: true, ..stand.dual() };
+    assert_eq!(later.undo(&third, &old, Some(&new)).await, Ok(Undone::Nothing));
     assert_eq!(stand.accepted()?, [OLD]);
     Ok(())
 }
@@ -145,6 +164,11 @@ async fn a_policy_that_forbids_to_set_a_password_again_takes_none_away() -> Resu
     assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Already), "a lost answer");
     assert_eq!(stand.dual().apply(&third, &new, None).await, Ok(Applied::Now));
     assert_eq!(stand.dual().undo(&third, &new, None).await, Err(Problem::Refused(Refused::Rejected)));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    // The version before is current in AWS again. The policy forbids to make its password the primary one, and says nothing of
+    // the new one.
+    let later = DualPassword { previous_is_later: true, ..stand.dual() };
+    assert_eq!(later.apply(&old, &new, Some(&third)).await, Err(Problem::Refused(Refused::Superseded)));
     assert_eq!(stand.accepted()?, [NEW, THIRD]);
     Ok(())
 }

@@ -80,7 +80,21 @@ impl Stand {
     }
 
     pub(super) fn dual(&self) -> DualPassword<'_> {
-        DualPassword { server: &self.server }
+        DualPassword { server: &self.server, previous_is_later: false }
+    }
+
+    /// Which of the passwords is the primary one, if a user may have two. It is set again, which changes nothing else.
+    pub(super) fn primary(&self) -> Result<Option<&'static str>> {
+        for password in [OLD, NEW, THIRD].into_iter().filter(|_| self.mysql.kind() == Kind::MySql) {
+            if self.mysql.accepts(&self.user, password)? {
+                let text = password.replace('\\', "\\\\").replace('\'', "\\'");
+                let again = format!("ALTER USER USER() IDENTIFIED BY '{text}' REPLACE '{text}'");
+                if self.mysql.sql_as(&self.user, password, &again).is_ok() {
+                    return Ok(Some(password));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Which of the passwords the server accepts, asked by other means than ours.
