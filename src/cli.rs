@@ -23,14 +23,14 @@ use crate::metrics::Metrics;
 use crate::reconcile::{Context, Memory};
 
 mod availability;
-mod change_feed;
 mod fatal;
+mod intervals;
 mod logging;
 mod shutdown;
 
 use availability::AvailabilityArgs;
-use change_feed::ChangeFeedArgs;
 pub use fatal::Fatal;
+use intervals::IntervalArgs;
 use logging::LoggingArgs;
 use shutdown::{Signals, Tasks};
 
@@ -124,13 +124,8 @@ pub struct RunArgs {
     /// emulator only: AWS would reach its limit of about 100 versions per secret.
     #[arg(long, env = "ROTATED_SECRETS_DEVELOPMENT")]
     development: bool,
-    /// Maximum interval between checks of an unchanged object against AWS (resync period).
-    #[arg(long, env = "ROTATED_SECRETS_REFRESH_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    refresh_interval: SignedDuration,
-    /// Time after which an object whose deletion does not succeed is released. Its AWS secret is then kept, and an Event and
-    /// the log name it.
-    #[arg(long, env = "ROTATED_SECRETS_DELETION_TIMEOUT", value_name = "DURATION", default_value = "1h", value_parser = duration)]
-    deletion_timeout: SignedDuration,
+    #[command(flatten)]
+    intervals: IntervalArgs,
     /// Maximum number of concurrent reconciles.
     #[arg(long, env = "ROTATED_SECRETS_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
@@ -143,8 +138,6 @@ pub struct RunArgs {
     /// Export metrics for each object, labelled with its namespace and name: five series per object.
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
     metrics_per_object: bool,
-    #[command(flatten)]
-    change_feed: ChangeFeedArgs,
     #[command(flatten)]
     logging: LoggingArgs,
     #[command(flatten)]
@@ -195,13 +188,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         minimum_rotation_interval,
         minimum_request_interval,
         development,
-        refresh_interval,
-        deletion_timeout,
+        intervals,
         concurrency,
         health_address,
         metrics_address,
         metrics_per_object,
-        change_feed,
         logging,
         availability,
     } = args;
@@ -260,10 +251,10 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         clock: Arc::new(now),
         metrics,
         audit,
-        refresh_interval,
-        feed: change_feed.feed(refresh_interval, &scope),
-        sweep_interval: change_feed.sweep_interval,
-        deletion_timeout,
+        feed: intervals.feed(&scope),
+        refresh_interval: intervals.refresh_interval,
+        sweep_interval: intervals.sweep_interval,
+        deletion_timeout: intervals.deletion_timeout,
         #[cfg(feature = "weakened")]
         weakness: None,
     });

@@ -29,6 +29,7 @@ pub use self::start::{StartError, check};
 use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
+use crate::feed::Feed;
 use crate::fleet::FleetStats;
 use crate::journal::LONGEST_RECONCILE;
 use crate::kubernetes::stored::{Brief, Stored};
@@ -93,7 +94,10 @@ where
     shared.ctx.metrics.count_feed({
         // The context has the metrics.
         let ctx = Arc::downgrade(&shared.ctx);
-        move || ctx.upgrade().map(|ctx| feeding::counts(&ctx)).unwrap_or_default()
+        move || {
+            let counts = ctx.upgrade().and_then(|ctx| ctx.feed.as_ref().map(Feed::counts)).unwrap_or_default();
+            [counts.covered, counts.uncovered]
+        }
     });
     shared.ctx.metrics.count_objects({
         let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
@@ -153,7 +157,7 @@ fn control(
     let (lists, metrics) = (&shared.lists, &shared.ctx.metrics);
     let (store, writer) = reflector::store();
     let (wake, granted) = mpsc::unbounded_channel();
-    let feeding = feeding::feed(Arc::clone(shared), wake.clone());
+    let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());

@@ -212,6 +212,21 @@ impl Metrics {
         count(&self.0.counts.kubernetes_requests, kubernetes::labels(method, code));
     }
 
+    /// Records a list of the change feed: `ok`, `failed`, `denied` or `too_long`.
+    pub(crate) fn feed_list(&self, outcome: &'static str) {
+        count(&self.0.feed.lists, [("outcome", outcome)]);
+    }
+
+    /// Records the reconciles that a list requested.
+    pub(crate) fn feed_changes(&self, number: usize) {
+        self.0.feed.changes.inc_by(u64::try_from(number).unwrap_or(u64::MAX));
+    }
+
+    /// Sets the function that counts the objects at rest: covered by the change feed, and not. A second call is ignored.
+    pub(crate) fn count_feed(&self, census: impl Fn() -> [usize; 2] + Send + Sync + 'static) {
+        let _ = self.0.feed.census.set(Box::new(census));
+    }
+
     /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);

@@ -63,7 +63,7 @@ variable "kms_keys" {
 }
 
 variable "optional" {
-  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption, rotation"
+  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption, rotation, change-feed"
   type        = set(string)
   default     = []
 }

@@ -141,6 +141,8 @@ impl Cause {
             | "RequestTimeoutException"
             | "RequestAbortedException"
             | "PriorRequestNotComplete"
+            // A list that took too long begins again.
+            | "InvalidNextTokenException"
             | "TransactionInProgressException" => Self::Unavailable,
             "SerializationException"
             | "MalformedHttpRequestException"

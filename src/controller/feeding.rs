@@ -7,23 +7,23 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-use super::Shared;
 use crate::backoff::Class;
+use crate::election::Leadership;
 use crate::facts::Listed;
 use crate::failure::Failure;
 use crate::fairness::Key;
-use crate::feed::{Answer, Feed, LAG, PARTS, Source, Standing};
+use crate::feed::{Answer, LAG, PARTS, Source, Standing};
 use crate::reconcile::Context;
 
 /// Ends with the controller, which drops it. `wake` requests the reconcile of an object.
-pub(super) async fn feed(shared: Arc<Shared>, wake: UnboundedSender<Key>) {
-    let ctx = &shared.ctx;
+pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, wake: UnboundedSender<Key>) {
     let Some(feed) = &ctx.feed else { return };
-    let interval = Duration::try_from(ctx.refresh_interval).unwrap_or_default();
+    let part_of_an_interval = ctx.refresh_interval.checked_div(i32::try_from(PARTS).unwrap_or(1)).unwrap_or(ctx.refresh_interval);
+    let pause = Duration::try_from(part_of_an_interval).unwrap_or_default();
     let mut lists = JoinSet::new();
     for part in (0..PARTS).cycle() {
-        tokio::time::sleep(interval / PARTS).await;
-        if !shared.leadership.may_begin() {
+        tokio::time::sleep(pause).await;
+        if !leadership.may_begin() {
             // The objects change, and this replica does not see it.
             lists.abort_all();
             feed.clear();
@@ -32,7 +32,7 @@ pub(super) async fn feed(shared: Arc<Shared>, wake: UnboundedSender<Key>) {
         let now = (ctx.clock)();
         for (source, since) in feed.due(now) {
             // A region that does not answer must not hold the others up.
-            lists.spawn(list(Arc::clone(ctx), source, since, now, wake.clone()));
+            lists.spawn(list(Arc::clone(&ctx), source, since, now, wake.clone()));
         }
         while lists.try_join_next().is_some() {}
         request(&feed.uncovered(part, now), &wake);
@@ -81,10 +81,4 @@ fn report(source: &Source, standing: Option<Standing>, failure: Option<&Failure>
         ),
         Some(Standing::Unknown) | None => {}
     }
-}
-
-/// How many objects rest: covered by the feed, and not.
-pub(super) fn counts(ctx: &Context) -> [usize; 2] {
-    let counts = ctx.feed.as_ref().map(Feed::counts).unwrap_or_default();
-    [counts.covered, counts.uncovered]
 }

@@ -18,7 +18,7 @@ use crate::identity::Identity;
 /// Fewer objects are cheaper to read one by one.
 const LEAST_OBJECTS: usize = 3;
 /// How many parts of an interval there are, over which work is spread.
-pub const PARTS: u32 = 12;
+pub const PARTS: u64 = 12;
 /// How long after a denied list the next one is tried.
 const AFTER_DENIAL: SignedDuration = SignedDuration::from_mins(10);
 
@@ -149,9 +149,9 @@ impl Feed {
 
     /// Objects that waited for a feed that does not cover them any more: those of this part of the interval. Each is returned
     /// once.
-    pub fn uncovered(&self, part: u32, now: Timestamp) -> Vec<Key> {
+    pub fn uncovered(&self, part: u64, now: Timestamp) -> Vec<Key> {
         let mut state = self.state();
-        let here = |key: &Key| hashed(key) % u64::from(PARTS) == u64::from(part % PARTS);
+        let here = |key: &Key| part_of(key) == part;
         let mut released = Vec::new();
         for listing in state.listings.values_mut() {
             if !listing.covers(now, self.interval) {
@@ -171,8 +171,8 @@ impl Feed {
 
     /// The first list of each source comes at a time of its own.
     fn share(&self, source: &Source) -> SignedDuration {
-        let part = i32::try_from(hashed(source) % u64::from(PARTS)).unwrap_or_default();
-        self.interval.checked_div(i32::try_from(PARTS).unwrap_or(1)).unwrap_or_default().saturating_mul(part)
+        let [part, parts] = [part_of(source), PARTS].map(|number| i32::try_from(number).unwrap_or(1));
+        self.interval.checked_div(parts).unwrap_or_default().saturating_mul(part)
     }
 }
 
@@ -186,10 +186,11 @@ impl State {
     }
 }
 
-fn hashed(value: &impl std::hash::Hash) -> u64 {
+/// One of the parts of an interval, the same for equal values.
+fn part_of(value: &impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() % PARTS
 }
 
 #[cfg(test)]

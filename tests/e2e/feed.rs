@@ -11,18 +11,18 @@ use testkit::until;
 use crate::operator::Operator;
 use crate::stage::Stage;
 
-const OBJECTS: usize = 30;
+const OBJECTS: u32 = 30;
 /// Lists every four seconds. The sweep is too far away to be seen.
 const FLAGS: [&str; 5] = ["--change-feed", "--refresh-interval", "4s", "--log", "info"];
 const COVERED: &str = "rotated_secrets_feed_objects{covered=\"true\"}";
 
-fn name(number: usize) -> String {
+fn name(number: u32) -> String {
     format!("o{number:02}")
 }
 
 /// Objects that are Ready, and all left to the feed.
 async fn covered(stage: &Stage, operator: &Operator) -> Result<()> {
-    until("every object is left to the feed", async || Ok((operator.metric(COVERED).await? >= OBJECTS as f64).then_some(()))).await?;
+    until("every object is left to the feed", async || Ok((operator.metric(COVERED).await? >= f64::from(OBJECTS)).then_some(()))).await?;
     ensure!(stage.emulator.counters().count("ListSecrets", "ok") > 0, "secrets are listed");
     Ok(())
 }
@@ -91,7 +91,8 @@ async fn without_lists_every_object_is_read_again_and_a_late_entry_is_not_missed
     let fails = Fault::Refuse { code: "InternalServiceError".to_owned(), message: "no".to_owned() };
     stage.emulator.set_faults(FaultPlan::none().with("ListSecrets", When::Always, fails));
     counters.reset();
-    until("every object is read on its own", async || Ok((counters.total("DescribeSecret") >= 2 * OBJECTS as u64).then_some(()))).await?;
+    until("every object is read on its own", async || Ok((counters.total("DescribeSecret") >= 2 * u64::from(OBJECTS)).then_some(())))
+        .await?;
     ensure!(operator.metric(COVERED).await? < 1.0, "none is left to the feed");
     operator.said("changes in AWS cannot be listed; objects are read one by one")?;
 
@@ -108,6 +109,7 @@ async fn without_lists_every_object_is_read_again_and_a_late_entry_is_not_missed
     })
     .await?;
     counters.reset();
-    until("every object is read on its own", async || Ok((counters.total("DescribeSecret") >= 2 * OBJECTS as u64).then_some(()))).await?;
+    until("every object is read on its own", async || Ok((counters.total("DescribeSecret") >= 2 * u64::from(OBJECTS)).then_some(())))
+        .await?;
     operator.check()
 }

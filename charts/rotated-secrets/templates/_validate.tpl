@@ -42,7 +42,7 @@
 
 {{- /* What would stop the operator at its start. */}}
 {{- define "rotated-secrets.validateOperator" -}}
-{{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "minimumRequestInterval" "refreshInterval" "deletionTimeout") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
+{{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "minimumRequestInterval" "refreshInterval" "sweepInterval" "deletionTimeout") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
 {{- range $key := $keys }}
 {{- $value := get (get $.Values $block) $key }}
 {{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}

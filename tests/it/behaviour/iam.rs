@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use rotated_secrets::api::{EXTERNAL_ID, ROLE_ARN};
+use rotated_secrets::feed::LAG;
 use serde_json::{Value, json};
 use testkit::emulator::function::KeepUsername;
 
@@ -35,12 +36,14 @@ enum Part {
     Adoption,
     /// Rotation by AWS with a function.
     Rotation,
+    /// Lists of what changed.
+    ChangeFeed,
 }
 
 impl Part {
     /// One for each document that ends in `-policy.json`; those of namespaces, people and trust have tests of their own below.
-    const ALL: [Self; 7] =
-        [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption, Self::Rotation];
+    const ALL: [Self; 8] =
+        [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption, Self::Rotation, Self::ChangeFeed];
 
     fn document(self) -> &'static str {
         match self {
@@ -51,6 +54,7 @@ impl Part {
             Self::ResourcePolicies => "resource-policies-policy",
             Self::Adoption => "adoption-policy",
             Self::Rotation => "rotation-policy",
+            Self::ChangeFeed => "change-feed-policy",
         }
     }
 
@@ -63,6 +67,7 @@ impl Part {
             Self::ResourcePolicies => set_policies(stage).await,
             Self::Adoption => adopt(stage).await,
             Self::Rotation => rotate_by_aws(stage).await,
+            Self::ChangeFeed => list_changes(stage).await,
         }
     }
 }
@@ -205,6 +210,12 @@ async fn adopt(stage: &Stage) -> Result<()> {
     adopting["aws"] = json!({"adoptionPolicy": "IfTagged"});
     stage.settled("app", adopting).await?;
     stage.world.check_agreement("app").await
+}
+
+async fn list_changes(stage: &Stage) -> Result<()> {
+    let listed = stage.ctx.aws.operator().changed_since(REGION, None, LAG).await;
+    ensure!(listed.map_err(|failure| anyhow::anyhow!("{}", failure.message))?.is_some(), "the list is complete");
+    Ok(())
 }
 
 async fn rotate_by_aws(stage: &Stage) -> Result<()> {

@@ -199,7 +199,8 @@ async fn a_version_that_another_replica_abandons_while_it_is_verified_is_not_pro
         Ok(())
     };
     let (rotated, abandoned) = tokio::join!(scene.request("now"), abandons());
-    (rotated?, abandoned?);
+    rotated?;
+    abandoned?;
     // The operator reads the labels after each step. It gives the server the current password back.
     assert_eq!(scene.check(2).await?, OLD);
     let moved =

@@ -43,9 +43,7 @@ impl Turns {
         let mut sql = format!("DROP USER IF EXISTS {twin}; ALTER USER {base} {old}; ALTER USER {base} ACCOUNT UNLOCK");
         if *kind == Kind::MariaDb {
             // Its marks are roles, and each of these versions is later than all before.
-            for mark in self.pair.marks(base)?.lines() {
-                sql.push_str(&format!("; DROP ROLE IF EXISTS `{mark}`"));
-            }
+            sql.extend(self.pair.marks(base)?.lines().map(|mark| format!("; DROP ROLE IF EXISTS `{mark}`")));
         }
         self.pair.sql(&sql).map(drop)
     }

@@ -14,10 +14,11 @@ use crate::identity::RoleArn;
 type Row = (&'static str, Cause, Class, &'static str);
 
 /// The exceptions of the operations of Secrets Manager, and those that it answers for KMS.
-const SECRETS_MANAGER: [Row; 13] = [
+const SECRETS_MANAGER: [Row; 14] = [
     ("DecryptionFailure", Cause::Key, Class::Denied, "KMS key"),
     ("EncryptionFailure", Cause::Key, Class::Denied, "KMS key"),
     ("InternalServiceError", Cause::Unavailable, Class::Retry, "network"),
+    ("InvalidNextTokenException", Cause::Unavailable, Class::Retry, "network"),
     ("InvalidParameterException", Cause::Rejected, Class::Invalid, "spec.aws"),
     ("InvalidRequestException", Cause::Rejected, Class::Invalid, "spec.aws"),
     ("LimitExceededException", Cause::Quota, Class::Limit, "quota"),

@@ -1,4 +1,4 @@
-//! Flags of the change feed.
+//! Flags that say how soon changes in AWS are found, and how long a deletion may take.
 
 use jiff::SignedDuration;
 
@@ -6,9 +6,12 @@ use crate::controller::Scope;
 use crate::feed::Feed;
 use crate::flags::duration;
 
-/// How changes in AWS are found.
+/// Intervals and timeouts.
 #[derive(Debug, clap::Args)]
-pub(super) struct ChangeFeedArgs {
+pub(super) struct IntervalArgs {
+    /// Maximum interval between checks of an unchanged object against AWS (resync period).
+    #[arg(long, env = "ROTATED_SECRETS_REFRESH_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(super) refresh_interval: SignedDuration,
     /// Find changes in AWS by ListSecrets, one call for each region and identity in each --refresh-interval, instead of a
     /// DescribeSecret for each object. Requires secretsmanager:ListSecrets. A list may show a change up to five minutes late.
     /// Without effect with --namespaces, where consents that an administrator withdraws are seen at the resync.
@@ -17,14 +20,18 @@ pub(super) struct ChangeFeedArgs {
     /// With --change-feed: maximum interval between checks of an unchanged object against AWS.
     #[arg(long, env = "ROTATED_SECRETS_SWEEP_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(super) sweep_interval: SignedDuration,
+    /// Time after which an object whose deletion does not succeed is released. Its AWS secret is then kept, and an Event and
+    /// the log name it.
+    #[arg(long, env = "ROTATED_SECRETS_DELETION_TIMEOUT", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub(super) deletion_timeout: SignedDuration,
 }
 
-impl ChangeFeedArgs {
-    /// The feed, if it is wanted and possible. `interval`: between two lists.
-    pub(super) fn feed(&self, interval: SignedDuration, scope: &Scope) -> Option<Feed> {
+impl IntervalArgs {
+    /// The feed, if it is wanted and possible.
+    pub(super) fn feed(&self, scope: &Scope) -> Option<Feed> {
         if self.change_feed && !scope.is_cluster() {
             tracing::warn!("--change-feed has no effect with --namespaces");
         }
-        (self.change_feed && scope.is_cluster()).then(|| Feed::new(interval))
+        (self.change_feed && scope.is_cluster()).then(|| Feed::new(self.refresh_interval))
     }
 }
