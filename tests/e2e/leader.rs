@@ -175,10 +175,10 @@ async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> 
     let bindings: Api<RoleBinding> = Api::namespaced(stage.plane().admin(), NAMESPACE);
     bindings.delete("rotated-secrets-leader", &DeleteParams::default()).await?;
     until("it leads no more", async || Ok((!leads(&operator).await?).then_some(()))).await?;
-    let leaderless = async || operator.metric("rotated_secrets_leaderless_seconds").await;
-    until("the time without a leader is measured", async || Ok((leaderless().await? >= 1.0).then_some(()))).await?;
     let renewed = leases(&stage).get("rotated-secrets").await?.spec.and_then(|spec| spec.renew_time).context("a renewal")?;
     ensure!(Timestamp::now() < renewed.0 + Duration::from_secs(3), "it stopped before the Lease had run out");
+    let leaderless = async || operator.metric("rotated_secrets_leaderless_seconds").await;
+    until("the time without a leader is measured", async || Ok((leaderless().await? >= 1.0).then_some(()))).await?;
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();
     stage.create("b", scheduled("rate(30 days)")).await?;
