@@ -133,6 +133,15 @@ fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write(
 }
 
 #[test]
+fn a_write_of_the_secret_that_failed_before_is_no_repair() {
+    let after_failure = |step: &str| {
+        let failures = json!({"count": 1, "steps": [{"step": step, "reason": "WriteRefused"}]});
+        entries(&object(&json!({})), &v1(&json!({"failures": failures})), &v1(&json!({})), &[StepKind::ReplaceMirror]).len()
+    };
+    assert_eq!([after_failure("ReplaceMirror"), after_failure("CreateMirror"), after_failure("Tag")], [0, 0, 1]);
+}
+
+#[test]
 fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
     let history = json!({"history": [
         {"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Abandoned", "reason": "VerifyFailed", "dueTime": MADE,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::change::ConditionChange;
+use super::failures::mirror_failed;
 use super::history::{abandoned, recorded};
 use super::note::EventNote;
 use super::{requests, rollout};
@@ -210,7 +211,8 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Op
     let contested = |c: &Condition| c.type_ == "Mirrored" && c.reason == Reason::Contested.as_str();
     // One Event says that for all repairs.
     let previous = |status: &RotatedSecretStatus| status.mirror.as_ref().and_then(|mirror| mirror.previous_version_id.clone());
-    let declared = before.observed_generation == after.observed_generation && previous(before) == previous(after);
+    let unchanged = before.observed_generation == after.observed_generation && previous(before) == previous(after);
+    let declared = unchanged && !mirror_failed(before);
     let repaired = declared && !after.conditions.iter().any(contested);
     let who = rival.and_then(manager_name).map_or_else(|| "another client".to_owned(), |name| format!("the field manager {name}"));
     repaired.then(|| warning("MirrorRepaired", "Mirror", format!("{who} edited or deleted the Secret, and it is as declared again")))

@@ -22,6 +22,17 @@ fn a_repair_of_the_secret_names_the_other_field_manager_if_it_has_the_form_of_on
 }
 
 #[test]
+fn a_write_of_the_secret_that_failed_before_is_no_repair() {
+    let told = |step: &str| {
+        let failures =
+            serde_json::from_value(serde_json::json!({"count": 1, "steps": [{"step": step, "reason": "WriteRefused"}]})).unwrap();
+        let before = RotatedSecretStatus { failures: Some(failures), ..live() };
+        event_notes(&before, &live(), &[StepKind::ReplaceMirror], None).len()
+    };
+    assert_eq!([told("ReplaceMirror"), told("CreateMirror"), told("Tag")], [0, 0, 1]);
+}
+
+#[test]
 fn a_correction_of_each_setting_has_its_words() {
     let notes: Vec<EventNote> = StepKind::VARIANTS
         .iter()
