@@ -175,6 +175,12 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
         more["failures"] = json!({"count": 1, "steps": [{"step": "Put", "reason": reason}]});
         v1(&more)
     };
+    let stalled = |reason: &str| {
+        let mut more = ready(false, reason);
+        let stalled = json!({"type": "Stalled", "status": "True", "reason": "NotOwned", "message": "why", "lastTransitionTime": MADE});
+        more["conditions"].as_array_mut().unwrap().push(stalled);
+        v1(&more)
+    };
     let refused = |reason: &str| json!([{"action": "refused", "reason": reason}]);
     let answered = json!({"requests": {"rollback": "undo", "rollbackRefused": "VersionNotFound"}});
     let rows: Vec<Row> = vec![
@@ -187,6 +193,8 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
         (fine(), ill("Creating"), &[], json!([])),
         (fine(), ill("Suspended"), &[], json!([])),
         (ill("NotOwned"), fine(), &[], json!([])),
+        // Stalled kept it while AWS could not be read.
+        (stalled("Throttled"), stalled("NotOwned"), &[], json!([])),
         (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused"}])),
     ];
     check(&rows);

@@ -106,11 +106,12 @@ impl Reconciler<'_> {
     fn record_condition(&self, change: &ConditionChange<'_>, logged: &[Reason]) {
         let Condition { type_: condition, reason, message, .. } = change.now;
         let previous_reason = change.before.map(|before| before.reason.as_str());
-        if !change.is_problem() {
+        if !change.is_problem() || change.is_repeated() {
             let what = match (change.is_of_ready(), change.holds()) {
                 (true, true) => "ready",
                 (true, false) => "not ready",
-                (false, _) => "a condition is True",
+                (false, true) => "a condition is True",
+                (false, false) => "a condition is False",
             };
             tracing::info!(condition, reason, previous_reason, message, "{what}");
             return;

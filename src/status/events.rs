@@ -225,5 +225,10 @@ fn condition(change: &ConditionChange<'_>) -> Option<EventNote> {
         let note = if change.is_of_ready() { message } else { format!("the condition {type_} is True again: {message}") };
         return Some(normal("Recovered", "Reconcile", note));
     }
-    (!change.holds()).then(|| EventNote { warning: change.is_problem(), reason, action: "Reconcile", note: message })
+    (!change.holds() && !change.is_repeated()).then(|| EventNote {
+        warning: change.is_problem(),
+        reason,
+        action: "Reconcile",
+        note: message,
+    })
 }
