@@ -222,7 +222,7 @@ impl Reconciler<'_> {
             held: self.journal.held().cloned().map(Attempt::Step).collect(),
             going_on: self.journal.going_on().map(|(key, _)| Attempt::Step(key)).collect(),
             access: self.access_hash.clone(),
-            unreported: None,
+            ..Attempts::default()
         }
     }
 }

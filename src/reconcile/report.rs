@@ -51,7 +51,8 @@ impl Reconciler<'_> {
         let failed = !attempts.failed.is_empty();
         let steps: Vec<StepKind> = self.journal.kinds().collect();
         let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
-        let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
+        let namespace_suspends = self.namespace.as_ref().map(|namespace| namespace.suspension().is_some());
+        let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), namespace_suspends, ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
             result.again = Some(at_least_a_second(delay));

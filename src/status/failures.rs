@@ -39,6 +39,8 @@ pub struct Attempts {
     pub going_on: Vec<Attempt>,
     /// Hash of the annotations that decide about access.
     pub access: Option<String>,
+    /// Whether the Namespace suspends the object; `None`: it was not read.
+    pub namespace_suspends: Option<bool>,
     /// Failures before these ones that were not reported, and the time of the first.
     pub unreported: Option<(u32, Timestamp)>,
 }
