@@ -73,13 +73,13 @@ impl Reconciler<'_> {
                 metrics.drift_repair(step.kind());
                 let version = step.version().map(crate::version_id::VersionId::as_str);
                 let manager = self.rival.as_deref().and_then(manager_name);
-                tracing::warn!(cause = "Repair", step = step.kind(), version, manager, "repaired");
+                tracing::warn!(reason = "MirrorRepaired", cause = "Repair", step = step.kind(), version, manager, "repaired");
             } else {
                 metrics.mirror_write("Spec");
             }
         } else if self.corrects(seen, step) {
             metrics.drift_repair(step.kind());
-            tracing::warn!(cause = "Repair", step = step.kind(), "repaired");
+            tracing::warn!(reason = "SettingsRepaired", cause = "Repair", step = step.kind(), "repaired");
         }
     }
 

@@ -62,6 +62,10 @@ impl Reconciler<'_> {
         let after = status::write(&self.object, want, outcome, &attempts, now);
         let after = RotatedSecretStatus { target: self.target_status(want, after.target), ..after };
         let entries = self.entries(&before, &after, &steps).await;
+        // The next reconcile does not tell it, if this status cannot be written.
+        if let Some(note) = status::events::of_mirror(&before, &after, &steps, self.rival.as_deref()) {
+            self.ctx.events.publish(&self.object, &note).await;
+        }
         if after == before {
             self.audit(&entries);
         } else {
@@ -84,7 +88,7 @@ impl Reconciler<'_> {
                 self.record_version(want, entry);
             }
         }
-        for note in status::event_notes(&before, &after, &steps, self.rival.as_deref()) {
+        for note in status::event_notes(&before, &after) {
             self.ctx.events.publish(&self.object, &note).await;
         }
         tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
