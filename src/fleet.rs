@@ -165,7 +165,7 @@ impl FleetStats {
                 within.deleting_max = within.deleting_max.max(deleting);
             }
         } else if known != "True" && !inactive {
-            // While AWS cannot be read, Ready has the reason of that, and Stalled what waits for a user.
+            // While AWS cannot be read, Ready has the reason of that failure, and Stalled what waits for a user.
             let stalled = condition("Stalled").filter(|stalled| stalled.status == "True");
             let reason = stalled.map_or(reason, |stalled| word(&stalled.reason));
             let concerns = concerns(object, reason);

@@ -271,6 +271,11 @@ impl StepKind {
         matches!(self, Self::Put) || self.is_of_staged()
     }
 
+    /// Whether it writes the mirrored Secret.
+    pub fn writes_mirror(self) -> bool {
+        matches!(self, Self::CreateMirror | Self::ReplaceMirror | Self::AdoptMirror)
+    }
+
     /// Whether it is about a version that has `AWSPENDING`.
     pub fn is_of_staged(self) -> bool {
         matches!(self, Self::Apply | Self::Verify | Self::Promote)
@@ -338,9 +343,9 @@ impl Step {
         matches!(self, Self::Create { .. } | Self::Restore | Self::Adopt { .. })
     }
 
-    /// Whether it writes the mirrored Secret.
+    /// As [`StepKind::writes_mirror`].
     pub fn writes_mirror(&self) -> bool {
-        matches!(self, Self::CreateMirror { .. } | Self::ReplaceMirror { .. } | Self::AdoptMirror { .. })
+        StepKind::from(self).writes_mirror()
     }
 
     /// The version that it is about, for logs.

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::entry::{Action, Entry};
 use crate::api::{Cause, HistoryEntry, Outcome, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
-use crate::status::{ConditionChange, abandoned, recorded, rollback_refused, rolled_out};
+use crate::status::{ConditionChange, abandoned, mirror_failed, recorded, rollback_refused, rolled_out};
 use crate::step::StepKind;
 use crate::version_id::VersionIds;
 
@@ -99,10 +99,10 @@ impl Changed<'_> {
         }
         let earlier = earlier?;
         // `managedFields` would tell also after a crash. But every user may write under the name of the operator.
-        let written = |kind: &&StepKind| matches!(kind, StepKind::CreateMirror | StepKind::ReplaceMirror | StepKind::AdoptMirror);
-        let step = <&'static str>::from(*steps.iter().rev().find(written)?);
-        let declared =
-            self.before.observed_generation == self.object.metadata.generation && earlier.previous_version_id == held.previous_version_id;
+        let step = <&'static str>::from(*steps.iter().rev().find(|kind| kind.writes_mirror())?);
+        let declared = self.before.observed_generation == self.object.metadata.generation
+            && earlier.previous_version_id == held.previous_version_id
+            && !mirror_failed(self.before);
         // The status keeps the manager of an earlier repair, also if another client deleted the Secret now.
         let manager = rival.map(str::to_owned);
         declared.then(|| Entry { version: Some(version), step: Some(step), manager, ..self.entry(Action::Repaired) })

@@ -133,6 +133,15 @@ fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write(
 }
 
 #[test]
+fn a_write_of_the_secret_that_failed_before_is_no_repair() {
+    let after_failure = |step: &str| {
+        let failures = json!({"count": 1, "steps": [{"step": step, "reason": "WriteRefused"}]});
+        entries(&object(&json!({})), &v1(&json!({"failures": failures})), &v1(&json!({})), &[StepKind::ReplaceMirror]).len()
+    };
+    assert_eq!([after_failure("ReplaceMirror"), after_failure("CreateMirror"), after_failure("Tag")], [0, 0, 1]);
+}
+
+#[test]
 fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
     let history = json!({"history": [
         {"versionId": "v2", "time": MADE, "cause": "Scheduled", "outcome": "Abandoned", "reason": "VerifyFailed", "dueTime": MADE,
@@ -166,6 +175,12 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
         more["failures"] = json!({"count": 1, "steps": [{"step": "Put", "reason": reason}]});
         v1(&more)
     };
+    let stalled = |reason: &str| {
+        let mut more = ready(false, reason);
+        let stalled = json!({"type": "Stalled", "status": "True", "reason": "NotOwned", "message": "why", "lastTransitionTime": MADE});
+        more["conditions"].as_array_mut().unwrap().push(stalled);
+        v1(&more)
+    };
     let refused = |reason: &str| json!([{"action": "refused", "reason": reason}]);
     let answered = json!({"requests": {"rollback": "undo", "rollbackRefused": "VersionNotFound"}});
     let rows: Vec<Row> = vec![
@@ -178,6 +193,8 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
         (fine(), ill("Creating"), &[], json!([])),
         (fine(), ill("Suspended"), &[], json!([])),
         (ill("NotOwned"), fine(), &[], json!([])),
+        // Stalled kept it while AWS could not be read.
+        (stalled("Throttled"), stalled("NotOwned"), &[], json!([])),
         (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused"}])),
     ];
     check(&rows);

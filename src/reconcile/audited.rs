@@ -39,7 +39,7 @@ impl Reconciler<'_> {
     pub(super) fn audit_step(&self, seen: &Observation, step: &Step) {
         let entry = match step {
             Step::Restore => Entry::of(Action::Restored),
-            step if self.corrects(step) => Entry { step: Some(step.kind()), ..Entry::of(Action::Repaired) },
+            step if self.corrects(seen, step) => Entry { step: Some(step.kind()), ..Entry::of(Action::Repaired) },
             _ => return,
         };
         self.audit(&[Entry { arn: seen.secret.as_ref().map(|secret| secret.arn.clone()), ..entry }]);

@@ -7,8 +7,9 @@ use crate::api::condition::Reason;
 use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
 use crate::compare::Observation;
 use crate::desired::Desired;
+use crate::facts::ReplicaState;
 use crate::journal::Effect;
-use crate::status::{Attempts, ConditionChange};
+use crate::status::{self, Attempts, ConditionChange};
 use crate::step::Step;
 use crate::text::manager_name;
 
@@ -41,15 +42,26 @@ impl Reconciler<'_> {
         self.object.status.as_ref().and_then(|status| status.observed_generation) == self.object.metadata.generation
     }
 
-    /// Whether the step corrects drift of a setting in AWS.
-    pub(super) fn corrects(&self, step: &Step) -> bool {
-        step.is_setting() && !matches!(step, Step::MoveLabel { .. } | Step::Settle { .. }) && self.declared_before()
+    /// Whether the step corrects drift of a setting in AWS. A step that failed before carries out what was declared then, and
+    /// so does a further attempt at a replica that AWS could not make.
+    pub(super) fn corrects(&self, seen: &Observation, step: &Step) -> bool {
+        let replicas = seen.secret.iter().flat_map(|secret| &secret.replicas);
+        let failed: Vec<&str> =
+            replicas.filter(|replica| replica.state == ReplicaState::Failed).map(|replica| replica.region.as_str()).collect();
+        let again = match step {
+            Step::MoveLabel { .. } | Step::Settle { .. } => true,
+            // The last report did not have it as declared: it could not be read then.
+            Step::PutPolicy | Step::DeletePolicy => seen.status.applied.last_changed_date.is_none(),
+            Step::Replicate { replicas } => replicas.keys().all(|region| failed.contains(&region.as_str())),
+            _ => false,
+        };
+        step.is_setting() && !again && self.declared_before() && status::failed_before(&self.object, &step.key()).is_none()
     }
 
     fn record_drift(&self, seen: &Observation, step: &Step) {
         let metrics = &self.ctx.metrics;
         let status = self.object.status.as_ref();
-        let declared_before = self.declared_before();
+        let declared_before = self.declared_before() && !status.is_some_and(status::mirror_failed);
         if step.writes_mirror() {
             let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
             if held != step.version().map(crate::version_id::VersionId::as_str) {
@@ -61,13 +73,13 @@ impl Reconciler<'_> {
                 metrics.drift_repair(step.kind());
                 let version = step.version().map(crate::version_id::VersionId::as_str);
                 let manager = self.rival.as_deref().and_then(manager_name);
-                tracing::warn!(cause = "Repair", step = step.kind(), version, manager, "repaired");
+                tracing::warn!(reason = "MirrorRepaired", cause = "Repair", step = step.kind(), version, manager, "repaired");
             } else {
                 metrics.mirror_write("Spec");
             }
-        } else if self.corrects(step) {
+        } else if self.corrects(seen, step) {
             metrics.drift_repair(step.kind());
-            tracing::warn!(cause = "Repair", step = step.kind(), "repaired");
+            tracing::warn!(reason = "SettingsRepaired", cause = "Repair", step = step.kind(), "repaired");
         }
     }
 
@@ -94,11 +106,12 @@ impl Reconciler<'_> {
     fn record_condition(&self, change: &ConditionChange<'_>, logged: &[Reason]) {
         let Condition { type_: condition, reason, message, .. } = change.now;
         let previous_reason = change.before.map(|before| before.reason.as_str());
-        if !change.is_problem() {
+        if !change.is_problem() || change.is_repeated() {
             let what = match (change.is_of_ready(), change.holds()) {
                 (true, true) => "ready",
                 (true, false) => "not ready",
-                (false, _) => "a condition is True",
+                (false, true) => "a condition is True",
+                (false, false) => "a condition is False",
             };
             tracing::info!(condition, reason, previous_reason, message, "{what}");
             return;

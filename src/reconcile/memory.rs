@@ -310,7 +310,7 @@ fn hash(text: &str) -> u64 {
 
 /// A hash of what the status says, without when it was said.
 fn said(status: &RotatedSecretStatus) -> u64 {
-    let mut timeless = RotatedSecretStatus { failures: None, ..status.clone() };
+    let mut timeless = RotatedSecretStatus { failures: None, suspension_time: None, ..status.clone() };
     for condition in &mut timeless.conditions {
         condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
     }

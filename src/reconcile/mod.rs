@@ -174,7 +174,7 @@ impl Reconciler<'_> {
             self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());
         }
         self.journal.record(step.clone(), effect);
-        let repair = || self.corrects(step).then(|| events::of_repair(want, step.into()));
+        let repair = || self.corrects(seen, step).then(|| events::of_repair(want, step.into()));
         if let Some(note) = events::of_step(want, step).or_else(repair).filter(|_| done) {
             self.ctx.events.publish(&self.object, &note).await;
         }
@@ -223,7 +223,7 @@ impl Reconciler<'_> {
             held: self.journal.held().cloned().map(Attempt::Step).collect(),
             going_on: self.journal.going_on().map(|(key, _)| Attempt::Step(key)).collect(),
             access: self.access_hash.clone(),
-            unreported: None,
+            ..Attempts::default()
         }
     }
 }

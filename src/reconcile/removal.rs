@@ -288,7 +288,7 @@ impl Reconciler<'_> {
                 Ok(()) => {
                     changed = true;
                     self.record_conditions(&before, &after, failed.as_slice());
-                    for note in status::event_notes(&before, &after, &[], None) {
+                    for note in status::event_notes(&before, &after) {
                         self.ctx.events.publish(&self.object, &note).await;
                     }
                 }

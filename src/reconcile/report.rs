@@ -53,7 +53,8 @@ impl Reconciler<'_> {
         let steps: Vec<StepKind> = self.journal.kinds().collect();
         let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
         self.stirs();
-        let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), ..attempts };
+        let namespace_suspends = self.namespace.as_ref().map(|namespace| namespace.suspension().is_some());
+        let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), namespace_suspends, ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
             result.again = Some(at_least_a_second(delay));
@@ -63,6 +64,10 @@ impl Reconciler<'_> {
         let after = status::write(&self.object, want, outcome, &attempts, now);
         let after = RotatedSecretStatus { target: self.target_status(want, after.target), ..after };
         let entries = self.entries(&before, &after, &steps).await;
+        // The next reconcile does not tell it, if this status cannot be written.
+        if let Some(note) = status::events::of_mirror(&before, &after, &steps, self.rival.as_deref()) {
+            self.ctx.events.publish(&self.object, &note).await;
+        }
         if after == before {
             self.audit(&entries);
         } else {
@@ -85,7 +90,7 @@ impl Reconciler<'_> {
                 self.record_version(want, entry);
             }
         }
-        for note in status::event_notes(&before, &after, &steps, self.rival.as_deref()) {
+        for note in status::event_notes(&before, &after) {
             self.ctx.events.publish(&self.object, &note).await;
         }
         tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");

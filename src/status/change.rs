@@ -17,6 +17,8 @@ pub struct ConditionChange<'a> {
     pub now: &'a Condition,
     /// A call failed for the reason that the condition has now.
     failure: bool,
+    /// The status before had this reason as well, in another condition.
+    known: bool,
 }
 
 impl<'a> ConditionChange<'a> {
@@ -32,8 +34,8 @@ impl<'a> ConditionChange<'a> {
         told
     }
 
-    fn of(of: ConditionType, before: &'a RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<Self> {
-        let (before, now) = (find(before, of), find(after, of)?);
+    fn of(of: ConditionType, earlier: &'a RotatedSecretStatus, after: &'a RotatedSecretStatus) -> Option<Self> {
+        let (before, now) = (find(earlier, of), find(after, of)?);
         let same = before.is_some_and(|before| (&before.status, &before.reason) == (&now.status, &now.reason));
         let failure = || {
             let failures = after.failures.as_ref()?;
@@ -41,7 +43,10 @@ impl<'a> ConditionChange<'a> {
             let overdue = of != ConditionType::Ready && now.reason == Reason::Overdue.as_str();
             Some(overdue || failures.steps.iter().any(|step| step.reason == now.reason))
         };
-        (!same).then(|| Self { before, now, failure: failure().unwrap_or_default() })
+        // That a condition was True before is news: the Secret is gone while the operator does nothing for the object.
+        let held = of != ConditionType::Ready && before.is_some_and(|before| before.status == "True");
+        let known = || !held && has_problem(earlier, &now.reason);
+        (!same).then(|| Self { before, now, failure: failure().unwrap_or_default(), known: known() })
     }
 
     /// Whether this change tells the cause of the other one, which is of another condition.
@@ -77,8 +82,20 @@ impl<'a> ConditionChange<'a> {
     /// Whether the operator refuses what it read. Otherwise a call to AWS, Kubernetes or a target failed for this reason, in
     /// this reconcile or before, which was counted then.
     pub fn is_refusal(&self) -> bool {
-        self.is_problem() && !self.failure
+        self.is_problem() && !self.failure && !self.known
     }
+
+    /// Whether the operator refuses what it refused before. Another condition, or Stalled, had the reason already, and it was
+    /// told and counted then.
+    pub fn is_repeated(&self) -> bool {
+        self.is_problem() && !self.failure && self.known
+    }
+}
+
+/// Whether a condition has a problem for this reason, or Stalled has kept it.
+fn has_problem(status: &RotatedSecretStatus, reason: &str) -> bool {
+    let has = |condition: &Condition| if condition.type_ == "Stalled" { condition.status == "True" } else { is_problem(condition) };
+    status.conditions.iter().any(|condition| condition.reason == reason && has(condition))
 }
 
 fn is_problem(condition: &Condition) -> bool {

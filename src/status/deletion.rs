@@ -88,7 +88,9 @@ pub fn failed(
     });
     // The deletion is one step.
     let stalled = stalled::kept(&before, object.metadata.generation);
-    let statements = conditions::failed(&before, &Failed { aspect: of, failure: told }, stalled, now);
+    // No rotation is due any more.
+    let undue = RotatedSecretStatus { next_rotation_time: None, ..before };
+    let statements = conditions::failed(&undue, &Failed { aspect: of, failure: told }, stalled, now);
     conclude(&mut after, object, &statements, now);
     after
 }

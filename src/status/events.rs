@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::change::ConditionChange;
+use super::failures::mirror_failed;
 use super::history::{abandoned, recorded};
 use super::note::EventNote;
 use super::{requests, rollout};
@@ -48,7 +49,8 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
     }
 }
 
-/// The Event of a step that corrected drift of a setting in AWS, where another writer had changed it.
+/// The Event of a step that corrected drift of a setting in AWS: another writer had changed it, or the flags of the operator
+/// changed.
 pub fn of_repair(want: &Desired, step: StepKind) -> EventNote {
     let what = match step {
         StepKind::SetDescription => "description",
@@ -141,15 +143,17 @@ pub fn left_staged(arn: Option<&str>, why: &str) -> EventNote {
     warning("VersionLeftStaged", "Delete", note)
 }
 
-/// The Events of a reconcile, from the status before and after it and the kinds of the steps that were carried out. `rival`: the
-/// field manager that had changed the Secret, if this reconcile found one.
-pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind], rival: Option<&str>) -> Vec<EventNote> {
-    let mut notes = Vec::new();
-    if let Some(entry) = recorded(before, after) {
-        notes.push(new_version(entry));
-    } else if steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror)) {
-        notes.extend(mirrored(before, after, rival));
-    }
+/// The Event of a write of the Secret, if the Event of a new version does not tell it. It follows from a step of this reconcile,
+/// and no later one tells it. So it does not wait for the status. `rival`: the field manager that had changed the Secret, if
+/// this reconcile found one.
+pub fn of_mirror(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind], rival: Option<&str>) -> Option<EventNote> {
+    let written = steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror));
+    if written && recorded(before, after).is_none() { mirrored(before, after, rival) } else { None }
+}
+
+/// The Events of a reconcile, from the status before and after it.
+pub fn event_notes(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Vec<EventNote> {
+    let mut notes: Vec<EventNote> = recorded(before, after).map(new_version).into_iter().collect();
     notes.extend(abandoned(before, after).map(version_abandoned));
     notes.extend(requests::refused(before, after));
     notes.extend(requests::delay(before, after));
@@ -210,7 +214,8 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Op
     let contested = |c: &Condition| c.type_ == "Mirrored" && c.reason == Reason::Contested.as_str();
     // One Event says that for all repairs.
     let previous = |status: &RotatedSecretStatus| status.mirror.as_ref().and_then(|mirror| mirror.previous_version_id.clone());
-    let declared = before.observed_generation == after.observed_generation && previous(before) == previous(after);
+    let unchanged = before.observed_generation == after.observed_generation && previous(before) == previous(after);
+    let declared = unchanged && !mirror_failed(before);
     let repaired = declared && !after.conditions.iter().any(contested);
     let who = rival.and_then(manager_name).map_or_else(|| "another client".to_owned(), |name| format!("the field manager {name}"));
     repaired.then(|| warning("MirrorRepaired", "Mirror", format!("{who} edited or deleted the Secret, and it is as declared again")))
@@ -223,5 +228,10 @@ fn condition(change: &ConditionChange<'_>) -> Option<EventNote> {
         let note = if change.is_of_ready() { message } else { format!("the condition {type_} is True again: {message}") };
         return Some(normal("Recovered", "Reconcile", note));
     }
-    (!change.holds()).then(|| EventNote { warning: change.is_problem(), reason, action: "Reconcile", note: message })
+    (!change.holds() && !change.is_repeated()).then(|| EventNote {
+        warning: change.is_problem(),
+        reason,
+        action: "Reconcile",
+        note: message,
+    })
 }

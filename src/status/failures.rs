@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{bounds, deletion, requests};
 use crate::api::condition::Reason;
-use crate::api::{FailureStatus, RotatedSecret, StepFailure};
+use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus, StepFailure};
 use crate::backoff::{self, Class};
 use crate::failure::{Failed, Failure};
-use crate::step::StepKey;
+use crate::step::{StepKey, StepKind};
 use crate::version_id::{VersionId, VersionIds};
 
 /// How far the clocks of two replicas may differ.
@@ -39,6 +39,8 @@ pub struct Attempts {
     pub going_on: Vec<Attempt>,
     /// Hash of the annotations that decide about access.
     pub access: Option<String>,
+    /// Whether the Namespace suspends the object; `None`: it was not read.
+    pub namespace_suspends: Option<bool>,
     /// Failures before these ones that were not reported, and the time of the first.
     pub unreported: Option<(u32, Timestamp)>,
 }
@@ -132,6 +134,12 @@ pub fn failed_before(object: &RotatedSecret, key: &StepKey) -> Option<Failed> {
     let attempt = Attempt::Step(key.clone());
     let found = failures.steps.iter().find(|step| failures.generation == object.metadata.generation && is(step, &attempt))?;
     recall(found).map(|(_, failed)| failed)
+}
+
+/// Whether the mirrored Secret could not be written at the last attempt, as the status says.
+pub fn mirror_failed(status: &RotatedSecretStatus) -> bool {
+    let writes_mirror = |step: &StepFailure| step.step.parse().is_ok_and(StepKind::writes_mirror);
+    status.failures.as_ref().is_some_and(|failures| failures.steps.iter().take(MOST).any(writes_mirror))
 }
 
 fn is(step: &StepFailure, attempt: &Attempt) -> bool {

@@ -20,7 +20,7 @@ mod write;
 
 pub use change::ConditionChange;
 pub use events::event_notes;
-pub use failures::{Attempt, Attempts, Waits, early, failed_before, waits};
+pub use failures::{Attempt, Attempts, Waits, early, failed_before, mirror_failed, waits};
 pub use history::{abandoned, recorded, unrecorded};
 pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};

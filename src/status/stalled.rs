@@ -16,3 +16,9 @@ pub(super) fn kept(before: &RotatedSecretStatus, generation: Option<i64>) -> Opt
     let reason = Reason::parse(&found.reason).filter(|reason| !DECIDED_FIRST.contains(reason))?;
     Some(Statement { of, holds: true, reason, message: found.message.clone(), kept: true })
 }
+
+/// Whether a condition beside Ready and that of the failure is False for this reason. A failed reconcile repeats it.
+pub(super) fn persists(before: &RotatedSecretStatus, failed: ConditionType, reason: Reason) -> bool {
+    let stated = [ConditionType::Ready, failed].map(|of| of.to_string());
+    before.conditions.iter().any(|c| c.status == "False" && c.reason == reason.as_str() && !stated.contains(&c.type_))
+}

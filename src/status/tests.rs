@@ -209,6 +209,7 @@ fn report(object: &RotatedSecret, want: Option<&Desired>, outcome: &Outcome, now
             let attempts = Attempts {
                 failed: seen.journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
                 held: seen.journal.held().cloned().map(Attempt::Step).collect(),
+                namespace_suspends: Some(matches!(assessment, Assessment::Suspended)),
                 ..Attempts::default()
             };
             write(

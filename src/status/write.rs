@@ -92,9 +92,10 @@ pub fn write(
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
-            // A step follows a read: then the cause was looked at.
+            // A step follows a read: then the cause was looked at, unless a condition that is not stated anew still has it.
             let unread = attempts.failed.iter().any(|(attempt, _)| *attempt == Attempt::Read) || failed.failure.class == Class::Conflict;
-            let stalled = stalled::kept(&before, generation).filter(|_| unread);
+            let stalled =
+                stalled::kept(&before, generation).filter(|kept| unread || stalled::persists(&before, failed.aspect, kept.reason));
             let statements = conditions::failed(&before, failed, stalled, now);
             missing(&mut after, want, *secret_exists, statements)
         }
@@ -121,8 +122,7 @@ pub fn write(
         after.failures = failures::count(object, attempts, now);
     }
     after.conditions = merge(&before.conditions, &statements, generation, now);
-    let looked = !matches!(outcome, Outcome::Failed { .. } | Outcome::Waiting { .. });
-    after.suspension_time = suspension::since(object, &before, &after.conditions, looked, now);
+    after.suspension_time = suspension::since(object, &before, attempts.namespace_suspends, now);
     bounds::bounded(after)
 }
 

@@ -15,9 +15,17 @@ use super::caps::is_ours;
 const MOST: u64 = 50;
 /// How many kinds are counted. Texts and reasons are those of the program, so there are fewer.
 const MOST_KINDS: usize = 1000;
-/// The lines that are counted: what they say is in the status of the object too.
-const TEXTS: [&str; 6] =
-    ["a step failed", "the reconcile failed", "not ready", "a condition is False", "the deletion waits", "the value is not used"];
+/// The lines that are counted: what they say is in the status of the object too, or in the audit stream. A change of the
+/// operator's flags can repair every object.
+const TEXTS: [&str; 7] = [
+    "a step failed",
+    "the reconcile failed",
+    "not ready",
+    "a condition is False",
+    "the deletion waits",
+    "the value is not used",
+    "repaired",
+];
 
 /// Text and reason of a line.
 type Kind = (String, String);

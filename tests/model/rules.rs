@@ -34,8 +34,8 @@ fn accepted_is_labelled(world: &World) -> bool {
     world.aws.labels.values().any(|version| world.server.accepts(&world.aws, version))
 }
 
-/// One password changes at once, so pods may have the one before for a moment. Of two users, or of two passwords of one user, the
-/// one in use stays.
+/// One password changes at once, so pods may have the one before for a moment. Of two users, or of two passwords of one
+/// user, the one in use stays.
 /// What another client put or chose need not be in the server.
 fn pods_log_in(users: Users, world: &World) -> bool {
     let Some(mirror) = &world.mirror else { return true };
@@ -43,8 +43,9 @@ fn pods_log_in(users: Users, world: &World) -> bool {
     users == Users::One || foreign || world.server.accepts(&world.aws, &mirror.version)
 }
 
-/// A user that changes its own password has no mark that keeps a late process out, so that one may apply a version after the leader abandoned it. The check
-/// of the target tells, and the next rotation logs in with that version, which AWS keeps for that.
+/// A user that changes its own password has no mark that keeps a late process out, so that one may apply a version after the
+/// leader abandoned it. The check of the target tells, and the next rotation logs in with that version, which AWS keeps for
+/// that.
 fn has_what_was_abandoned(users: Users, world: &World) -> bool {
     let abandoned = world.aws.labelled(ABANDONED_LABEL);
     users != Users::Two && world.applied_late && abandoned.is_some_and(|version| world.server.accepts(&world.aws, version))

@@ -110,3 +110,19 @@ fn an_object_that_cannot_be_read_is_new_once_for_each_generation_and_defect() {
     memory.forget("db");
     assert!(memory.cannot_read("db", Some(1), "deep"));
 }
+
+#[test]
+fn two_writers_that_begin_a_suspension_at_other_times_contest_the_status() {
+    let memory = Memory::default();
+    let status = |missed_rotations: i32, since: i64| RotatedSecretStatus {
+        missed_rotations,
+        suspension_time: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(since))),
+        ..RotatedSecretStatus::default()
+    };
+    memory.wrote("db", &status(0, 0), at(0));
+    for second in 1..=2 {
+        assert_eq!(memory.permit("db", &status(1, second), &status(0, second), at(second)), Permit::Write);
+        memory.wrote("db", &status(0, second), at(second));
+    }
+    assert_eq!(memory.permit("db", &status(1, 3), &status(0, 3), at(3)), Permit::WaitUntil(at(62)));
+}

@@ -16,11 +16,12 @@ fn status(conditions: &[&str], failed: &[&str]) -> RotatedSecretStatus {
     serde_json::from_value(json!({"conditions": conditions.iter().map(condition).collect::<Vec<_>>(), "failures": failures})).unwrap()
 }
 
-/// What is told of a change: `!` a refusal, `-` another problem, `+` a recovery, `.` anything else.
+/// What is told of a change: `!` a refusal, `~` one that was told before, `-` another problem, `+` a recovery, `.` anything else.
 fn told(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Vec<String> {
     let short = |change: &ConditionChange<'_>| {
         let mark = match () {
             () if change.is_refusal() => '!',
+            () if change.is_repeated() => '~',
             () if change.is_problem() => '-',
             () if change.is_recovery() => '+',
             () => '.',
@@ -101,14 +102,40 @@ fn one_cause_is_told_once_and_by_ready_if_it_has_that_reason() {
             &["-Ready Throttled", "-Provisioned Throttled", "-Mirrored SecretNotOwned"],
             &["-Ready SecretNotOwned", "+Provisioned Succeeded", "-Mirrored SecretNotOwned"],
             &[],
-            &["!Ready SecretNotOwned"],
+            &["~Ready SecretNotOwned"],
+        ),
+        (
+            &["-Ready Throttled", "-Provisioned Throttled", "+Stalled NotOwned"],
+            &["-Ready NotOwned", "-Provisioned NotOwned", "+Stalled NotOwned"],
+            &[],
+            &["~Ready NotOwned"],
+        ),
+        (
+            &["-Ready Throttled", "-Provisioned Throttled", "-Stalled NotOwned"],
+            &["-Ready NotOwned", "-Provisioned NotOwned"],
+            &[],
+            &["!Ready NotOwned"],
+        ),
+        // Waiting is not told of RolledOut.
+        (
+            &["+Ready Succeeded", "+Rotated Succeeded", "-RolledOut Waiting"],
+            &["-Ready Waiting", "-Rotated Waiting", "-RolledOut Waiting"],
+            &[],
+            &["!Ready Waiting"],
+        ),
+        // A failure of a call has its line and its count at each attempt.
+        (
+            &["-Ready Throttled", "-Provisioned Throttled", "+Stalled AccessDenied"],
+            &["-Ready AccessDenied", "-Provisioned AccessDenied", "+Stalled AccessDenied"],
+            &["AccessDenied"],
+            &["-Ready AccessDenied"],
         ),
         // One of two causes ends.
         (
             &["-Ready SecretNotOwned", "-Rotated ForeignPending", "-Mirrored SecretNotOwned"],
             &["-Ready ForeignPending", "-Rotated ForeignPending", "+Mirrored Succeeded"],
             &[],
-            &["!Ready ForeignPending"],
+            &["~Ready ForeignPending"],
         ),
         (
             &["-Ready SecretNotOwned", "-Rotated ForeignPending", "-Mirrored SecretNotOwned"],

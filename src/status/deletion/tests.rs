@@ -80,3 +80,12 @@ fn the_conditions_say_that_the_deletion_waits_for_how_long_and_how_to_end_it() {
     assert_eq!(after.failures, None);
     assert!(after.conditions.iter().any(|condition| condition.type_ == "Reconciling"));
 }
+
+#[test]
+fn no_rotation_is_overdue_while_the_deletion_waits() {
+    let mut object = object(1, &json!(null));
+    object.status.as_mut().unwrap().next_rotation_time = Some(Time(at(NOW - 60)));
+    let after = fail(&object, &denied(), ConditionType::Provisioned, NOW);
+    let of: Vec<&str> = after.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert!(of.contains(&"Provisioned") && !of.contains(&"Rotated"), "{of:?}");
+}

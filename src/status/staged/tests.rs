@@ -163,7 +163,7 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
         assert_eq!((after.history[0].outcome, after.history[0].reason.as_deref()), (Outcome::Abandoned, Some(why.as_str())));
         assert_eq!(abandoned(&before, &after).map(|entry| entry.version_id.as_str()), Some("v"));
         assert_eq!((recorded(&before, &after), abandoned(&after, &after)), (None, None));
-        let notes = event_notes(&before, &after, &[], None);
+        let notes = event_notes(&before, &after);
         assert_eq!(notes.iter().map(|note| note.reason.as_str()).collect::<Vec<_>>(), ["VersionAbandoned"], "{notes:?}");
         let facts = facts(&after);
         assert_eq!((facts.newest(), facts.staging.abandoned(&id("v"))), (Some(&id("current")), Some(why)));

@@ -439,7 +439,7 @@ fn the_owner_of_an_object_hears_of_what_changed_and_of_nothing_else() {
         (ill(Reason::Throttled), well("v2", Cause::Scheduled), &[StepKind::Put, StepKind::ReplaceMirror], &["Rotated", "Recovered"]),
     ];
     for (row, (before, after, steps, expected)) in table.iter().enumerate() {
-        let told = event_notes(before, after, steps, None);
+        let told: Vec<EventNote> = events::of_mirror(before, after, steps, None).into_iter().chain(event_notes(before, after)).collect();
         let short: Vec<String> = told.iter().map(|told| format!("{}{}", if told.warning { "!" } else { "" }, told.reason)).collect();
         assert_eq!(short, *expected, "row {row}");
         let version = super::super::recorded(before, after).map(|entry| entry.version_id.as_str());

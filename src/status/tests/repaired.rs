@@ -3,22 +3,33 @@
 use strum::VariantArray as _;
 
 use super::*;
-use crate::status::events::of_repair;
+use crate::status::events::{of_mirror, of_repair};
 
 #[test]
 fn a_repair_of_the_secret_names_the_other_field_manager_if_it_has_the_form_of_one() {
     let status = live();
     let note = |rival: Option<&str>| {
-        let notes = event_notes(&status, &status, &[StepKind::ReplaceMirror], rival);
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        assert_eq!((notes[0].reason.as_str(), notes[0].warning), ("MirrorRepaired", true));
-        notes[0].note.clone()
+        let told = of_mirror(&status, &status, &[StepKind::ReplaceMirror], rival).unwrap();
+        assert_eq!((told.reason.as_str(), told.warning), ("MirrorRepaired", true));
+        assert!(event_notes(&status, &status).is_empty(), "told once");
+        told.note
     };
     let ending = "edited or deleted the Secret, and it is as declared again";
     assert_eq!(note(Some("kubectl-edit")), format!("the field manager kubectl-edit {ending}"));
     for unknown in [None, Some(""), Some("nobody; the Secret is fine and it was not"), Some("a?b")] {
         assert_eq!(note(unknown), format!("another client {ending}"), "{unknown:?}");
     }
+}
+
+#[test]
+fn a_write_of_the_secret_that_failed_before_is_no_repair() {
+    let told = |step: &str| {
+        let failures =
+            serde_json::from_value(serde_json::json!({"count": 1, "steps": [{"step": step, "reason": "WriteRefused"}]})).unwrap();
+        let before = RotatedSecretStatus { failures: Some(failures), ..live() };
+        of_mirror(&before, &live(), &[StepKind::ReplaceMirror], None).is_some()
+    };
+    assert_eq!([told("ReplaceMirror"), told("CreateMirror"), told("Tag")], [false, false, true]);
 }
 
 #[test]

@@ -50,10 +50,20 @@ fn a_cause_that_was_looked_at_or_may_be_resolved_is_not_kept() {
     edited.metadata.generation = Some(2);
     let edited = report(&edited, Some(&want()), &throttled(), at(MADE + 180));
     assert!(stalled(&edited).is_none() && has(&edited, "Reconciling"), "the spec may be what was waited for");
-    // The reads succeeded, and a step did not.
-    let Outcome::Failed { failed, .. } = throttled() else { panic!("a failure") };
-    let step = Step::CreateMirror { version: ids().creation() };
-    let attempts = Attempts { failed: vec![(Attempt::Step(step.key()), failed)], ..Attempts::default() };
-    let at_step = write(&object(&waiting()), Some(&want()), &throttled(), &attempts, at(MADE + 180));
-    assert!(stalled(&at_step).is_none() && has(&at_step, "Reconciling"));
+}
+
+#[test]
+fn an_outage_between_the_reads_and_a_step_keeps_what_a_condition_still_says() {
+    let at_step = |of: ConditionType| {
+        let outcome = failure(of, Class::Throttled, Reason::Throttled);
+        let Outcome::Failed { failed, .. } = &outcome else { panic!("a failure") };
+        let step = Step::CreateMirror { version: ids().creation() };
+        let attempts = Attempts { failed: vec![(Attempt::Step(step.key()), failed.clone())], ..Attempts::default() };
+        write(&object(&waiting()), Some(&want()), &outcome, &attempts, at(MADE + 180))
+    };
+    let elsewhere = at_step(ConditionType::Provisioned);
+    assert_eq!(stalled(&elsewhere), Some(("SecretNotOwned".to_owned(), "why SecretNotOwned".to_owned(), at(MADE + 120))));
+    assert!(said(&elsewhere).contains(&"-Mirrored SecretNotOwned".to_owned()) && !has(&elsewhere, "Reconciling"));
+    let there = at_step(ConditionType::Mirrored);
+    assert!(stalled(&there).is_none() && has(&there, "Reconciling"), "the Secret was read, and is the object's");
 }

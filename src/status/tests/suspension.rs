@@ -39,3 +39,16 @@ fn a_rotation_alone_can_be_suspended() {
     object.status = Some(first);
     assert_eq!(report(&object, Some(&want()), &rested(rest()), at(MADE + 1800)).suspension_time, Some(Time(at(MADE + 900))));
 }
+
+#[test]
+fn a_suspension_by_the_namespace_ends_when_the_namespace_is_read_and_not_before() {
+    let invalid = || Outcome::Invalid { refusal: refusal(Reason::InvalidSpec), secret_exists: None };
+    let status = RotatedSecretStatus { suspension_time: Some(Time(at(MADE + 60))), ..live() };
+    for outcome in [invalid(), throttled()] {
+        for (namespace_suspends, expected) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let attempts = Attempts { namespace_suspends, ..Attempts::default() };
+            let after = write(&object(&status), Some(&want()), &outcome, &attempts, at(MADE + 900));
+            assert_eq!(after.suspension_time.is_some(), expected, "{outcome:?}: {namespace_suspends:?}");
+        }
+    }
+}

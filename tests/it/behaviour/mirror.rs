@@ -188,3 +188,18 @@ async fn without_a_mirror_there_is_no_secret_and_the_object_is_ready() -> Result
     stage.assert_silence("app").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_whose_status_cannot_be_written_is_told_once() -> Result<()> {
+    let stage = Stage::new("mirror").await?;
+    stage.settled("app", spec()).await?;
+    stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
+    stage.world.refusals.status.set(true);
+    stage.reconcile("app").await?;
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
+    stage.world.refusals.status.set(false);
+    stage.advance(10 * MINUTE);
+    stage.settle("app").await?;
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
+    stage.assert_silence("app").await
+}

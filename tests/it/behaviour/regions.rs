@@ -128,6 +128,7 @@ async fn a_replica_that_fails_is_said_holds_up_nothing_and_is_made_when_its_name
     stage.live("app", 30 * MINUTE).await?;
     let tries = stage.world.emulator.counters().total("ReplicateSecretToRegions");
     ensure!((1..=3).contains(&tries), "{tries} tries in half an hour");
+    assert_eq!(stage.told("app", "Warning", "SettingsRepaired").await?, 0, "nobody changed it");
     stage.advance(30 * MINUTE);
     stage.settle("app").await?;
     assert_eq!(stage.versions("app"), 2, "the rotation goes on");
