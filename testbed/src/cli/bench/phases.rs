@@ -14,6 +14,8 @@ use super::table::Phase;
 /// Far above what anything takes on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(20);
 const MINUTE: Duration = Duration::from_mins(1);
+/// Half a refresh interval: the checks that follow the creation come together, and one minute from here holds all of them once.
+const BEFORE_STEADY: Duration = Duration::from_secs(30);
 /// The operator is at rest when it has had nothing to do at so many looks in a row.
 const LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(500);
@@ -62,6 +64,7 @@ pub(super) async fn start(stage: &Stage, operator: &Operator) -> Result<Phase> {
 
 /// One minute, in which nobody changes anything. It is not looked at meanwhile: a request for metrics costs processor time, too.
 pub(super) async fn steady(stage: &Stage, operator: &Operator) -> Result<Phase> {
+    sleep(BEFORE_STEADY).await;
     let count = Count::begin(stage, operator.usage()?.processor).await?;
     sleep(MINUTE.saturating_sub(count.start.elapsed())).await;
     let took = count.start.elapsed();
