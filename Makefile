@@ -29,6 +29,10 @@ oldest: ## Run the behaviour tests on the oldest supported Kubernetes
 demo: ## Run the demo: the life cycle of one credential on this machine
 	bash .ci/run demo
 
+.PHONY: bench
+bench: ## Measure the operator with many objects and write the table into docs/performance.md (minutes)
+	cargo bench-operator --output docs/performance.md
+
 .PHONY: recording
 recording: ## Run the demo and render its output as docs/demo.svg
 	cargo demo > target/demo.txt

@@ -14,3 +14,4 @@ pub mod python;
 pub mod receiver;
 pub mod redis;
 mod sandbox;
+pub mod usage;

@@ -16,7 +16,7 @@ mod world;
 
 /// The test environment. Tests name it by these modules, and only here is said where they come from.
 pub use emulator;
-pub use testbed::{controlplane, mysql, node, postgres, process, promtool, python, receiver, redis};
+pub use testbed::{controlplane, mysql, node, postgres, process, promtool, python, receiver, redis, usage};
 pub use xtask::{image, reference};
 
 /// The chart, rendered by helm, and what is generated from it.

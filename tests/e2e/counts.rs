@@ -15,9 +15,8 @@ const OBJECTS: usize = 200;
 /// Short, so that three of them pass soon. Two hundred reconciles take a debug build on a busy machine two seconds.
 const FLAGS: [&str; 4] = ["--refresh-interval", "8s", "--log", "info"];
 
-/// The operator's writes, whatever came of them. Leases apart: they would be written all the time.
 fn writes(asked: &[AuditEvent]) -> Vec<&AuditEvent> {
-    asked.iter().filter(|event| !matches!(event.verb.as_str(), "get" | "list" | "watch") && event.resource != "leases").collect()
+    asked.iter().filter(|event| event.is_change()).collect()
 }
 
 fn said(writes: &[&AuditEvent]) -> Vec<String> {
@@ -43,7 +42,7 @@ async fn quiet_intervals_and_a_restart_write_nothing_and_a_rotation_writes_three
         .buffer_unordered(16)
         .try_collect::<()>()
         .await?;
-    all_ready(&stage).await?;
+    all_ready(&stage, OBJECTS).await?;
     println!("counts: {OBJECTS} objects are Ready after {:.1?}", started.elapsed());
     settle(&stage).await?;
     used(&operator, "with all of them")?;
@@ -86,22 +85,22 @@ async fn quiet_intervals_and_a_restart_write_nothing_and_a_rotation_writes_three
 
 /// Told and not asserted: a debug build on a busy machine is no measure of speed.
 fn used(operator: &Operator, when: &str) -> Result<()> {
-    let (memory, time) = operator.used()?;
-    println!("counts: the operator {when}: {memory} KiB of its own, {time} ms of processor time so far");
+    let used = operator.used()?;
+    println!("counts: the operator {when}: {} KiB of its own, {:?} of processor time so far", used.own, used.processor);
     Ok(())
 }
 
-async fn all_ready(stage: &Stage) -> Result<()> {
+pub(crate) async fn all_ready(stage: &Stage, count: usize) -> Result<()> {
     until("all are Ready", async || {
         let objects = stage.objects().list(&kube::api::ListParams::default()).await?.items;
         let ready = objects.iter().filter(|object| ready_reason(object).is_some_and(|(status, _)| status == "True")).count();
-        Ok((ready == OBJECTS).then_some(()))
+        Ok((ready == count).then_some(()))
     })
     .await
 }
 
 /// Waits until the reconciles that follow the operator's own writes have ended: no write for three seconds.
-async fn settle(stage: &Stage) -> Result<()> {
+pub(crate) async fn settle(stage: &Stage) -> Result<()> {
     let mut before = usize::MAX;
     until("the writes have ended", async || {
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -112,7 +111,7 @@ async fn settle(stage: &Stage) -> Result<()> {
 }
 
 /// Nothing was written since.
-async fn quiet(stage: &Stage, what: &str, from: usize) -> Result<usize> {
+pub(crate) async fn quiet(stage: &Stage, what: &str, from: usize) -> Result<usize> {
     let (asked, end) = stage.asked(from).await?;
     report(what, &asked, stage);
     let writes = writes(&asked);

@@ -29,6 +29,7 @@ mod replicas;
 mod rights;
 mod rollout;
 mod rotating;
+mod scale;
 mod scan;
 mod scope;
 mod stage;

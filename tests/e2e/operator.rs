@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::process::{ProcessGroup, free_ports};
+use testkit::usage::Usage;
 use testkit::{PREFIX, REGION, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -157,17 +158,9 @@ impl Operator {
         self.group.check()
     }
 
-    /// What it holds and has used so far: memory of its own in KiB (without the program's pages), processor time in milliseconds.
-    pub(crate) fn used(&self) -> Result<(u64, u64)> {
-        let id = *self.group.ids().first().context("a process")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("RssAnon")?;
-        let memory = memory.trim().trim_end_matches(" kB").parse()?;
-        // User and system time are the 14th and 15th field, in hundredths of a second; the second one may hold spaces.
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let after = stat.rsplit_once(") ").context("a stat line")?.1;
-        let times: Vec<u64> = after.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok((memory, times.iter().sum::<u64>() * 10))
+    /// What it holds and has used so far.
+    pub(crate) fn used(&self) -> Result<Usage> {
+        Usage::of(*self.group.ids().first().context("a process")?)
     }
 
     /// A limit of the process, as the kernel shows it: the soft one and the hard one.
@@ -177,14 +170,6 @@ impl Operator {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).context("a limit")?;
         let mut words = line.split_whitespace().map(str::to_owned);
         words.next().zip(words.next()).context("two limits")
-    }
-
-    /// The most memory that it ever held, in KiB, with the program's pages.
-    pub(crate) fn peak(&self) -> Result<u64> {
-        let id = *self.group.ids().first().context("a process")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-        Ok(memory.trim().trim_end_matches(" kB").parse()?)
     }
 
     pub(crate) fn ended(&self) -> Result<Option<ExitStatus>> {

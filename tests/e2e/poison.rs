@@ -259,7 +259,7 @@ async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> 
     let quiet = ["--log", "info"];
     let operator = Operator::start_with(&stage, &quiet).await?;
     others_live(&stage, "before").await?;
-    let start = operator.peak()?;
+    let start = operator.used()?.peak;
     let path = objects_in(&stage.namespace);
     let mut stored: u64 = 0;
     for number in 0..8 {
@@ -285,13 +285,13 @@ async fn what_one_tenant_stores_costs_a_bounded_share_of_memory() -> Result<()> 
     }
     stored += crowd(&raw, &stage.namespace).await?;
     others_live(&stage, "meanwhile").await?;
-    let running = operator.peak()?.saturating_sub(start) * 1024;
+    let running = operator.used()?.peak.saturating_sub(start) * 1024;
     println!("{stored} bytes stored; running: {running} bytes more at the peak");
     operator.terminate().await?;
 
     let operator = Operator::start_with(&stage, &quiet).await?;
     others_live(&stage, "after-a-restart").await?;
-    let cold = operator.peak()?.saturating_sub(start) * 1024;
+    let cold = operator.used()?.peak.saturating_sub(start) * 1024;
     println!("after a restart: {cold} bytes more at the peak");
     ensure!(running < COST * stored && cold < COST * stored, "{running} and {cold} for {stored} bytes");
     for name in (0..8).map(|n| format!("many-{n}")).chain((0..POLICIES).map(|n| format!("policy-{n}"))) {

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod bench;
 mod demo;
 mod helm;
 mod provision;
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Show the life cycle of one credential on this machine, without an AWS account
     Demo(demo::DemoArgs),
+    /// Measure the operator with mirrored objects: calls, requests, processor time and memory, as a table for docs/performance.md
+    Bench(bench::BenchArgs),
     /// Run the helm that the tests use, made if this machine does not have it yet
     Helm {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "HELM ARGUMENTS")]
@@ -56,6 +59,7 @@ impl Cli {
             Command::Provision => provision::provision_and_tell()?,
             Command::Verify { arguments } => return verify::verify(&arguments),
             Command::Demo(arguments) => return demo::demo(&arguments),
+            Command::Bench(arguments) => in_runtime(bench::bench(&arguments))?,
             Command::Helm { arguments } => return helm::helm(&arguments),
             Command::Up { node, postgres, functions } => in_runtime(up::up(node, postgres, &functions))?,
         }

@@ -8,8 +8,10 @@ pub mod binaries;
 mod launch;
 mod place;
 mod plane;
+mod requests;
 
 pub use apply::Applied;
 pub use audit::AuditEvent;
 pub use launch::Options;
 pub use plane::ControlPlane;
+pub use requests::Requests;

@@ -30,6 +30,9 @@ use screen::{Screen, seconds};
 use stage::{KEY, OPERATOR, REGION, Stage};
 use tools::on_path;
 
+pub(super) use stage::isolated;
+pub(super) use tools::{Http, executable, http as http_client, repository};
+
 /// As shells say it of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 

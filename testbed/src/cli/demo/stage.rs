@@ -162,8 +162,8 @@ impl Stage {
     }
 }
 
-/// A command that knows nothing of the caller's AWS account, clusters and proxies: everything that the demo speaks to is on this machine.
-pub(super) fn isolated(program: &Path) -> Command {
+/// A command that knows nothing of the caller's AWS account, clusters and proxies: everything that it speaks to is on this machine.
+pub(in crate::cli) fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

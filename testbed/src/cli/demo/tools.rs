@@ -23,7 +23,7 @@ use crate::cli::provision;
 const BUILD: &str = "cargo";
 
 /// The clone of the repository that this command was compiled in; the examples and manifests are in it.
-pub(super) fn repository() -> &'static Path {
+pub(in crate::cli) fn repository() -> &'static Path {
     let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
     testbed.parent().unwrap_or(testbed)
 }
@@ -94,7 +94,8 @@ fn detail(tail: &str) -> String {
     count.map(|count| format!(" ({})", count.trim())).unwrap_or_default()
 }
 
-fn executable(log: &str) -> Option<PathBuf> {
+/// The operator's binary, as cargo names it in its messages.
+pub(in crate::cli) fn executable(log: &str) -> Option<PathBuf> {
     let messages = log.split(['\n', '\r']).filter_map(|line| serde_json::from_str::<Value>(line).ok());
     messages
         .filter(|message| message.pointer("/target/name").and_then(Value::as_str) == Some("rotated-secrets"))
@@ -103,9 +104,9 @@ fn executable(log: &str) -> Option<PathBuf> {
 }
 
 /// A client for servers on this machine.
-pub(super) type Http = Client<HttpConnector, Full<Bytes>>;
+pub(in crate::cli) type Http = Client<HttpConnector, Full<Bytes>>;
 
-pub(super) fn http() -> Http {
+pub(in crate::cli) fn http() -> Http {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
