@@ -66,7 +66,7 @@ fn failures_in_a_row_are_counted_and_wait_by_their_class_in_whole_seconds() {
             detail: None,
             condition: "Provisioned".to_owned(),
             class: class.as_str().to_owned(),
-            reason: "AwsUnavailable".to_owned(),
+            reason: Reason::AwsUnavailable.as_str().to_owned(),
             message: "why AwsUnavailable".to_owned(),
             count,
             since: since.clone(),

@@ -14,8 +14,9 @@ use super::table::Phase;
 /// Far above what anything takes on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(20);
 const MINUTE: Duration = Duration::from_mins(1);
-/// Half a refresh interval: the checks that follow the creation come together, and one minute from here holds all of them once.
-const BEFORE_STEADY: Duration = Duration::from_secs(30);
+/// One and a half refresh intervals. The checks that follow the creation come together, and one minute from here holds all of them
+/// once. With the change feed, the check before that is the one at which objects are left to the feed.
+const BEFORE_STEADY: Duration = Duration::from_secs(90);
 /// The operator is at rest when it has had nothing to do at so many looks in a row.
 const LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(500);
