@@ -89,9 +89,12 @@ impl Listing {
     }
 
     /// Down to which date the next list is read. `None`: down to [`LAG`] before its newest entry. What rests on the feed was
-    /// read after the last complete list, so older changes are known. Both dates are of AWS's clock.
+    /// read after the last complete list, so older changes are known. Both dates are of AWS's clock. If nothing changes, the
+    /// clock of the operator counts, with as much again for its error, so that a batch of changes is not read for ever.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        self.newest?.checked_sub(LAG).ok()
+        let by_entries = self.newest?.checked_sub(LAG).ok()?;
+        let by_clock = self.last.and_then(|last| last.checked_sub(LAG.saturating_mul(2)).ok());
+        Some(by_clock.map_or(by_entries, |by_clock| by_clock.max(by_entries)))
     }
 
     /// A list is complete. Returns the objects that saw an older date.

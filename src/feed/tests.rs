@@ -97,6 +97,9 @@ fn the_next_list_is_read_down_to_the_lag_before_the_newest_entry() {
     feed.ended(&source(), at(120), &Answer::Listed(vec![]));
     feed.ended(&source(), at(180), &Answer::Failed);
     assert_eq!(feed.due(at(180)), [(source(), at(50).checked_sub(LAG).ok())], "a list that failed is made up for by the next one");
+    // Nothing has changed for two hours.
+    feed.ended(&source(), at(7200), &Answer::Listed(vec![]));
+    assert_eq!(feed.due(at(7200)), [(source(), at(7200).checked_sub(LAG * 2).ok())]);
 }
 
 #[test]
