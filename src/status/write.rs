@@ -92,7 +92,7 @@ pub fn write(
             if let Some(refresh) = want.and_then(|want| want.refresh_request.clone()) {
                 after.requests.get_or_insert_default().refresh = Some(refresh);
             }
-            // A step follows a read: then the cause was looked at, unless a condition that is not stated anew still has it.
+            // A step follows a read: then the cause was looked at, unless a condition that is kept still has it.
             let unread = attempts.failed.iter().any(|(attempt, _)| *attempt == Attempt::Read) || failed.failure.class == Class::Conflict;
             let stalled =
                 stalled::kept(&before, generation).filter(|kept| unread || stalled::persists(&before, failed.aspect, kept.reason));

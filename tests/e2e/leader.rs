@@ -151,7 +151,7 @@ async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_
     ensure!(wrote.is_empty(), "a standby writes nothing, not even the Lease: {wrote:?}");
     ensure!(stage.emulator.counters().all().is_empty(), "nor does it ask AWS: {:?}", stage.emulator.counters().all());
     ensure!(!leads(&standby).await?, "and says so");
-    ensure!(standby.metric("rotated_secrets_leaderless_seconds").await? < 1.0, "somebody leads");
+    ensure!(standby.metric("rotated_secrets_leaderless_seconds").await? < 1.0, "another replica leads");
 
     drop(stranger);
     held_by(&stage, "standby").await?;
