@@ -231,6 +231,7 @@ enum Users<'a> {
     Postgres(postgres::Server),
     PostgresPair(postgres::Server, &'a Turns, Option<&'a Administrator>),
     Mysql(mysql::Server),
+    /// With whether the previous version is later than the current one.
     MysqlDual(mysql::Server, bool),
     MysqlPair(mysql::Server, &'a Turns, Option<&'a Administrator>),
     Redis(redis::Server, Option<&'a Administrator>),
@@ -248,9 +249,7 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.apply(pending, current, previous).await,
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.apply(pending, current, fence).await,
             Self::Mysql(server) => mysql::SingleUser { server }.apply(pending, current, previous).await,
-            Self::MysqlDual(server, later) => {
-                mysql::DualPassword { server, previous_is_later: *later }.apply(pending, current, previous).await
-            }
+            Self::MysqlDual(server, later) => dual(server, *later).apply(pending, current, previous).await,
             Self::MysqlPair(server, turns, administrator) => {
                 mysql_pair(server, turns, *administrator)?.apply(pending, current, fence).await
             }
@@ -263,7 +262,7 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.verify(pending).await,
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.verify(pending).await,
             Self::Mysql(server) => mysql::SingleUser { server }.verify(pending).await,
-            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.verify(pending).await,
+            Self::MysqlDual(server, later) => dual(server, *later).verify(pending).await,
             Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.verify(pending).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).verify(pending).await,
         }
@@ -282,9 +281,7 @@ impl Users<'_> {
                 pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
             }
             Self::Mysql(server) => mysql::SingleUser { server }.undo(pending, current, previous).await,
-            Self::MysqlDual(server, later) => {
-                mysql::DualPassword { server, previous_is_later: *later }.undo(pending, current, previous).await
-            }
+            Self::MysqlDual(server, later) => dual(server, *later).undo(pending, current, previous).await,
             Self::MysqlPair(server, turns, administrator) => {
                 mysql_pair(server, turns, *administrator)?.undo(pending, fence, current, previous).await
             }
@@ -298,7 +295,7 @@ impl Users<'_> {
             Self::Postgres(_) | Self::Mysql(_) => Ok(()),
             Self::PostgresPair(server, turns, administrator) => pair(server, turns, *administrator)?.retire(old, current, fence).await,
             Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.retire(old, current, fence).await,
-            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.retire(old, current).await,
+            Self::MysqlDual(server, later) => dual(server, *later).retire(old, current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).retire(old, current, fence).await.map(drop),
         }
     }
@@ -308,7 +305,7 @@ impl Users<'_> {
             Self::Postgres(server) => postgres::SingleUser { server }.check(current).await,
             Self::PostgresPair(server, Turns { base, twin }, _) => postgres::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Mysql(server) => mysql::SingleUser { server }.check(current).await,
-            Self::MysqlDual(server, later) => mysql::DualPassword { server, previous_is_later: *later }.check(current).await,
+            Self::MysqlDual(server, later) => dual(server, *later).check(current).await,
             Self::MysqlPair(server, Turns { base, twin }, _) => mysql::AlternatingUsers::check(server, [base, twin], current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).check(current).await,
         }
@@ -331,6 +328,10 @@ fn mysql_pair<'s>(
 ) -> Result<mysql::AlternatingUsers<'s>, Problem> {
     let Administrator { credential, bound, .. } = administrator.ok_or(Refused::AdminRefused)?;
     Ok(mysql::AlternatingUsers { server, admin: credential, bound: *bound, base, twin })
+}
+
+fn dual(server: &mysql::Server, previous_is_later: bool) -> mysql::DualPassword<'_> {
+    mysql::DualPassword { server, previous_is_later }
 }
 
 fn two_passwords<'s>(server: &'s redis::Server, administrator: Option<&'s Administrator>) -> redis::TwoPasswords<'s> {
