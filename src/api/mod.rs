@@ -43,7 +43,7 @@ pub use staged::*;
 pub use status::*;
 pub use strength::{AMBIGUOUS, URL_UNSAFE};
 pub use target::{AdminRef, AlternateSpec, TlsMode, TlsSpec, VerifySpec, default_check_interval, default_suffix};
-pub use target_status::{AdministratorState, TargetOutcome, TargetStatus};
+pub use target_status::{AdministratorState, RotationTrial, TargetOutcome, TargetStatus};
 pub use v1alpha1::*;
 pub use value::*;
 pub use webhook::*;

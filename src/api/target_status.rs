@@ -31,6 +31,10 @@ pub struct TargetStatus {
     /// Whether the RotatedSecret in adminRef can be used. Present after a refresh only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub administrator: Option<AdministratorState>,
+    /// Whether a rotation can change the password, tried without effect. Present after a refresh only, if the target accepts the
+    /// current value and is a server with users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationTrial>,
     /// Token of the refresh that asked for the check, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -57,8 +61,19 @@ pub enum TargetOutcome {
 /// Whether an administrator can be used.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum AdministratorState {
-    /// Its object names the server and has a current value with a user and a password. They were not tried.
+    /// Its object names the server and has a current value with a user and a password.
     Usable,
     /// The message says why not.
     Unusable,
+}
+
+/// What a rotation could do, as far as that can be tried without effect.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+pub enum RotationTrial {
+    /// It can change the password: the user, or the administrator, logs in and has the privileges.
+    Possible,
+    /// It cannot. The message says why.
+    Impossible,
+    /// It is not known, because the server did not answer.
+    Unknown,
 }

@@ -3,16 +3,41 @@
 
 use super::reconciler::Reconciler;
 use super::target::{named, words};
-use crate::api::{AdministratorState, TargetOutcome, TargetStatus};
+use crate::api::{AdministratorState, RotationTrial, TargetOutcome, TargetStatus};
 use crate::desired::{Desired, Strategy};
 use crate::failure::Failure;
 use crate::strategy::webhook::Failure as Obstacle;
 use crate::strategy::{Problem, Tried};
+use crate::value::Payload;
 
 /// Characters of a message. What it is made of is shorter.
 const LONGEST: usize = 2000;
 
+/// What a person who asks for a check is told of the next rotation.
+#[derive(Default)]
+pub(super) struct Trial {
+    /// Whether the object of the administrator can be used, if there is one.
+    administrator: Option<Result<(), Failure>>,
+    /// Whether a rotation could change the password.
+    rotation: Option<Result<(), Problem>>,
+}
+
 impl Reconciler<'_> {
+    /// Tries whether a rotation could change the password, if a refresh asks for a check. `accepted`: the target accepts the
+    /// current value. Nothing is changed.
+    pub(super) async fn try_rotation(&self, want: &Desired, strategy: &Strategy, current: &Payload, accepted: bool) -> Trial {
+        if !self.check_requested(want) || !strategy.needs_credential() {
+            return Trial::default();
+        }
+        let target = self.target(want.object_ref(), strategy, &Tried::default()).await;
+        let administrator = strategy.admin().is_some().then(|| target.as_ref().map(drop).map_err(Clone::clone));
+        let rotation = match target.ok().filter(|_| accepted) {
+            Some(target) => target.try_rotation(current).await,
+            None => None,
+        };
+        Trial { administrator, rotation }
+    }
+
     /// Whether a refresh asks for a check that this reconcile has not made.
     pub(super) fn check_requested(&self, want: &Desired) -> bool {
         // A pod for each refresh would be too much.
@@ -36,20 +61,16 @@ impl Reconciler<'_> {
         self.target_answer = Some(TargetStatus { message: Some(bounded(&failure.message)), ..answer });
     }
 
-    /// What the target says of the current value. On request, the administrator's object is looked at, too.
-    pub(super) async fn check_answered(
+    /// What the target says of the current value, and what a trial of a rotation came to.
+    pub(super) fn check_answered(
         &mut self,
-        want: &Desired,
         strategy: &Strategy,
         user: Option<&str>,
         answer: &Result<(), Obstacle>,
+        trial: Trial,
         tried: &Tried,
     ) {
-        let administrator = match strategy.admin().filter(|_| self.check_requested(want)) {
-            // The other reconcile's future is large.
-            Some(admin) => Some(Box::pin(self.administrator(&want.namespace, admin, strategy)).await.map(drop)),
-            None => None,
-        };
+        let Trial { administrator, rotation } = trial;
         let obstacle = answer.as_ref().err();
         let outcome = match obstacle.map(|obstacle| obstacle.problem) {
             None => TargetOutcome::Accepted,
@@ -62,10 +83,19 @@ impl Reconciler<'_> {
             format!("{host} {} ({})", obstacle.problem.explanation(), words(obstacle))
         });
         let unusable = administrator.as_ref().and_then(|found| found.as_ref().err()).map(|failure| failure.message.clone());
-        let messages: Vec<String> = said.into_iter().chain(unusable).collect();
+        let impossible = rotation.and_then(Result::err).map(|problem| {
+            let host = named(&strategy.server, problem, tried.last());
+            format!("a rotation would fail: {host} {} ({})", problem.explanation(), problem.word())
+        });
+        let messages: Vec<String> = said.into_iter().chain(unusable).chain(impossible).collect();
         self.target_answer = Some(TargetStatus {
             reason: obstacle.map(|obstacle| obstacle.problem.word().to_owned()),
             administrator: administrator.map(|found| if found.is_ok() { AdministratorState::Usable } else { AdministratorState::Unusable }),
+            rotation: rotation.map(|tried| match tried {
+                Ok(()) => RotationTrial::Possible,
+                Err(Problem::Refused(_)) => RotationTrial::Impossible,
+                Err(Problem::Unknown(_)) => RotationTrial::Unknown,
+            }),
             message: (!messages.is_empty()).then(|| bounded(&messages.join("; "))),
             ..self.answer(strategy, outcome, user)
         });
@@ -79,6 +109,7 @@ impl Reconciler<'_> {
             reason: None,
             user: user.map(str::to_owned).filter(|user| user.len() <= 128),
             administrator: None,
+            rotation: None,
             refresh: None,
             message: None,
         }
@@ -126,7 +157,17 @@ mod tests {
         let of = |outcome, reason: Option<&str>| -> TargetStatus {
             let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
             let (reason, host) = (reason.map(str::to_owned), "db:5432".to_owned());
-            TargetStatus { host, check_time: time, outcome, reason, user: None, administrator: None, refresh: None, message: None }
+            TargetStatus {
+                host,
+                check_time: time,
+                outcome,
+                reason,
+                user: None,
+                administrator: None,
+                rotation: None,
+                refresh: None,
+                message: None,
+            }
         };
         let (accepted, silent) = (of(TargetOutcome::Accepted, None), of(TargetOutcome::Unanswered, Some("Timeout")));
         let refused = |word| of(TargetOutcome::Refused, Some(word));

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::answered::Trial;
 use super::job::{ByJob, Progress};
 use super::reconciler::Reconciler;
 use super::target::{declared, named, words};
@@ -61,24 +62,26 @@ impl Reconciler<'_> {
     pub(super) async fn check(&mut self, want: &Desired, at: Address<'_>, version: &VersionId) -> Result<Effect, Failure> {
         let strategy = declared(want)?;
         let tried = Tried::default();
-        let (answer, credential, host) = if strategy.runs_jobs() {
+        let (answer, credential, host, trial) = if strategy.runs_jobs() {
             let step = Step::Check { version: version.clone() };
             let asked = ByJob { step: &step, version, current: None, previous: None };
             let progress = self.ask_job(want.object_ref(), strategy, at, asked).await;
             match progress.inspect_err(|failure| self.not_asked(strategy, failure))? {
                 Progress::GoesOn(effect) => return Ok(effect),
-                Progress::Done => (Ok(()), None, String::new()),
-                Progress::Stopped(obstacle, who) => (Err(obstacle), None, who),
+                Progress::Done => (Ok(()), None, String::new(), Trial::default()),
+                Progress::Stopped(obstacle, who) => (Err(obstacle), None, who, Trial::default()),
             }
         } else {
             let current = self.read(at, Selector::Version(version)).await?.value;
             let entrance = self.entrance(want.object_ref(), strategy, &tried).await;
             let entrance = entrance.inspect_err(|failure| self.not_asked(strategy, failure))?;
-            (entrance.check(version, &current).await, Credential::of(&current).ok(), strategy.entrance().host_and_port())
+            let answer = entrance.check(version, &current).await;
+            let trial = self.try_rotation(want, strategy, &current, answer.is_ok()).await;
+            (answer, Credential::of(&current).ok(), strategy.entrance().host_and_port(), trial)
         };
         let (uid, target, now) = (self.uid(), hash(strategy), (self.ctx.clock)());
         let user = credential.as_ref().and_then(|current| declared_user(want, &current.user));
-        self.check_answered(want, strategy, user, &answer, &tried).await;
+        self.check_answered(strategy, user, &answer, trial, &tried);
         let Err(obstacle) = answer else {
             self.target_accepts(strategy);
             return Ok(self.applied());

@@ -172,6 +172,18 @@ impl Target<'_> {
         }
     }
 
+    /// Whether a rotation could change the password that is current. Nothing is changed. `None`: that cannot be tried.
+    pub(super) async fn try_rotation(&self, current: &Payload) -> Option<Result<(), Problem>> {
+        let tried = match self.driver() {
+            Ok(Driver::Receiver(_)) | Err(_) => return None,
+            Ok(Driver::Users(users)) => match Credential::of(current) {
+                Ok(current) => users.try_rotation(&current, self.now).await,
+                Err(problem) => Err(problem),
+            },
+        };
+        Some(tried)
+    }
+
     /// The failure, which passes by itself if the password of the administrator is changing.
     pub(super) fn waits(&self, problem: Problem, failure: Failure) -> Failure {
         let changing = matches!(&self.helper, Helper::Administrator(administrator) if administrator.staged);
@@ -297,6 +309,21 @@ impl Users<'_> {
             Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.retire(old, current, fence).await,
             Self::MysqlDual(server, later) => dual(server, *later).retire(old, current).await,
             Self::Redis(server, administrator) => two_passwords(server, *administrator).retire(old, current, fence).await.map(drop),
+        }
+    }
+
+    /// `now`: later than every version that the server can have.
+    async fn try_rotation(&self, current: &Credential, now: Timestamp) -> Result<(), Problem> {
+        match self {
+            Self::Postgres(server) => postgres::SingleUser { server }.try_rotation(current).await,
+            Self::PostgresPair(server, turns, administrator) => {
+                let fence = Fence { version: String::new(), created: now };
+                pair(server, turns, *administrator)?.try_rotation(current, &fence).await
+            }
+            Self::Mysql(server) => mysql::SingleUser { server }.try_rotation(current).await,
+            Self::MysqlDual(server, later) => dual(server, *later).try_rotation(current).await,
+            Self::MysqlPair(server, turns, administrator) => mysql_pair(server, turns, *administrator)?.try_rotation(current).await,
+            Self::Redis(server, administrator) => two_passwords(server, *administrator).try_rotation(current).await,
         }
     }
 

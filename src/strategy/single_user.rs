@@ -22,6 +22,9 @@ pub(super) trait Accounts {
     /// Changes the password of the user that logged in.
     async fn set_password(&self, session: &mut Self::Session, password: &Plaintext) -> Result<(), Problem>;
 
+    /// Makes sure that the user could change its password, and changes nothing.
+    async fn try_change(&self, session: &mut Self::Session, credential: &Credential) -> Result<(), Problem>;
+
     /// Ends attempts of the operator whose connection was lost. They may still wait for a lock in the server.
     async fn end_other_attempts(&self, session: &mut Self::Session) -> Result<(), Problem>;
 
@@ -105,6 +108,15 @@ pub(super) async fn undo<A: Accounts>(
 /// Whether the server accepts a value. One login.
 pub(super) async fn check<A: Accounts>(accounts: &A, current: &Credential) -> Result<(), Problem> {
     accounts.close(accounts.open(current).await?).await;
+    Ok(())
+}
+
+/// Whether a rotation could change the password. Nothing is changed. One login.
+pub(super) async fn try_rotation<A: Accounts>(accounts: &A, current: &Credential) -> Result<(), Problem> {
+    let mut session = accounts.open(current).await?;
+    accounts.rehearse(&mut session).await?;
+    accounts.try_change(&mut session, current).await?;
+    accounts.close(session).await;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 
 use super::report::{Finding, Report};
-use crate::api::{ALLOWED_HOSTS, AdministratorState, RotatedSecret, TargetOutcome};
+use crate::api::{ALLOWED_HOSTS, AdministratorState, RotatedSecret, RotationTrial, TargetOutcome};
 use crate::command::Command;
 use crate::desired::{Desired, Policy, Strategy, TargetServer, glob_allows};
 use crate::kubernetes::service::selects_pods;
@@ -72,14 +72,19 @@ fn answer(object: &RotatedSecret, strategy: &Strategy, probed: bool, now: Timest
         ),
         TargetOutcome::NotAsked => (Finding::Problem, format!("{host} was not asked: {message} ({asked})")),
     };
+    let server = strategy.host_and_port();
     let administrator = strategy.admin().zip(known.administrator).map(|(admin, state)| match state {
-        AdministratorState::Usable => (
-            Finding::Ok,
-            format!("adminRef: {admin} names {} and has a user and a password, which were not tried", strategy.host_and_port()),
-        ),
+        AdministratorState::Usable => (Finding::Ok, format!("adminRef: {admin} names {server} and has a user and a password")),
         AdministratorState::Unusable => (Finding::Problem, format!("adminRef: {admin} cannot be used: {message}")),
     });
-    [(result, said)].into_iter().chain(administrator).collect()
+    let rotation = known.rotation.map(|trial| match trial {
+        RotationTrial::Possible => {
+            let who = strategy.admin().map_or_else(|| "the user".to_owned(), |admin| format!("the administrator {admin}"));
+            (Finding::Ok, format!("a rotation can change the password at {server}: {who} logs in and has the privileges"))
+        }
+        RotationTrial::Impossible | RotationTrial::Unknown => (Finding::Problem, message.to_owned()),
+    });
+    [(result, said)].into_iter().chain(administrator).chain(rotation).collect()
 }
 
 /// Why the operator does not log in now.

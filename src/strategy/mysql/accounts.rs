@@ -62,6 +62,15 @@ impl Account {
     }
 }
 
+/// What was granted to the account of the session; `None`: the text is none that is known here.
+pub(super) async fn own_rights(session: &mut Session) -> Result<Option<Rights>, Problem> {
+    let named = session.run("SELECT CURRENT_USER()").await?.into_iter().flatten().next().flatten();
+    let Some((user, host)) = named.as_deref().and_then(|named| named.rsplit_once('@')) else { return Ok(None) };
+    let rows = session.run("SHOW GRANTS FOR CURRENT_USER()").await?;
+    let texts = rows.iter().flatten().map(|text| text.as_deref().unwrap_or_default());
+    Ok(parse(texts, Grantee { user, host }))
+}
+
 /// The accounts of the two users.
 pub(super) struct Accounts(Vec<Account>);
 

@@ -158,6 +158,38 @@ impl AlternatingUsers<'_> {
         SingleUser { server }.check(current).await
     }
 
+    /// Whether the administrator could give the user that is not in use a password. Two logins. Statements of the server take
+    /// effect at once, so they are tried with an account that does not exist.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
+        self.server
+            .endpoint
+            .within_a_step(async {
+                self.are_of_the_pair(&[current])?;
+                if !self.logs_in(current).await? {
+                    return Err(WRONG);
+                }
+                let mut session = self.administer().await?;
+                self.could_set(&mut session, current).await.map_err(of_admin)?;
+                session.close().await;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn could_set(&self, session: &mut Session, current: &Credential) -> Result<(), Problem> {
+        let accounts = self.begin(session).await?;
+        let hosts = accounts.proven(&[current]);
+        if hosts.is_empty() {
+            return Err(Refused::NoPasswordAccepted.into());
+        }
+        usable(session, &accounts, self.names(), &hosts).await?;
+        session.may_change_accounts().await?;
+        twin::could_grant(session, &accounts, self.names(), &hosts).await
+    }
+
     /// The names can be from a status, which is untrusted.
     fn are_of_the_pair(&self, credentials: &[&Credential]) -> Result<(), Problem> {
         let pair = [self.base, self.twin];

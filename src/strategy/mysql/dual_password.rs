@@ -144,6 +144,25 @@ impl DualPassword<'_> {
         self.users().check(current).await
     }
 
+    /// Whether a rotation could change the password: the server is not read-only, and the user may have two passwords. One login.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
+        self.server
+            .endpoint
+            .within_a_step(async {
+                let users = self.users();
+                let mut session = users.open(current).await?;
+                users.rehearse(&mut session).await?;
+                users.try_change(&mut session, current).await?;
+                let may = session.may_have_two_passwords().await?;
+                session.close().await;
+                if may { Ok(()) } else { Err(Refused::NotPermitted.into()) }
+            })
+            .await
+    }
+
     /// Makes `current`, by which the session has logged in as the secondary password, the primary one, if `previous` is it. `false`:
     /// nothing is changed.
     async fn restore_primary(&self, session: &mut Session, current: &Credential, previous: Option<&Credential>) -> Result<bool, Problem> {

@@ -251,6 +251,31 @@ pub(super) fn covers(rights: &Rights, right: &Right) -> bool {
     by_all || rights.contains(right)
 }
 
+/// Whether an account with these rights may give this one to another account. Rights for all of the server or for the schema
+/// include it. `None`: roles and patterns of names do not tell.
+pub(super) fn may_grant(rights: &Rights, right: &Right) -> Option<bool> {
+    let Right::Privilege { place, privilege } = right else { return Some(covers(rights, right)) };
+    let mut places = vec![place.text.clone(), "*.*".to_owned()];
+    places.extend(place.schema.as_ref().map(|schema| format!("{}.*", identifier(schema))));
+    let at = |wanted: &str| {
+        rights.iter().any(|found| match found {
+            Right::Privilege { place, privilege } => {
+                places.contains(&place.text) && (privilege == wanted || privilege == "ALL PRIVILEGES" && wanted != "GRANT OPTION")
+            }
+            Right::Role { .. } => false,
+        })
+    };
+    let of_columns = privilege.split_once(" (").map_or(privilege.as_str(), |(all, _)| all);
+    if at("GRANT OPTION") && (at(privilege) || at(of_columns)) {
+        return Some(true);
+    }
+    let is_clear = |found: &Right| match found {
+        Right::Privilege { place, .. } => !place.schema.as_ref().is_some_and(|schema| schema.contains(['%', '\\'])),
+        Right::Role { .. } => false,
+    };
+    rights.iter().all(is_clear).then_some(false)
+}
+
 /// The statements that take these rights from an account.
 pub(super) fn revoke<'r>(rights: impl Iterator<Item = &'r Right>, account: &str) -> Vec<String> {
     statements(rights, |what, on| format!("REVOKE {what}{on} FROM {account}"))

@@ -7,7 +7,7 @@ use super::dialect::{Dialect, NOT_THE_PRIMARY_PASSWORD, OPTION_PREVENTS, of_stat
 use super::login::{Connection, Stored, answer, login};
 use super::scramble::native_hash;
 use super::server::Server;
-use super::sql::literal;
+use super::sql::{account, literal};
 use super::wire::Rows;
 use crate::plaintext::Plaintext;
 use crate::strategy::{Credential, Problem, Refused, Unknown};
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// The other option that prevents a change is that the server wants to judge passwords (`strict_password_validation`).
-    async fn is_read_only(&mut self) -> Result<bool, Problem> {
+    pub(super) async fn is_read_only(&mut self) -> Result<bool, Problem> {
         let rows = self.run("SELECT @@GLOBAL.read_only").await?;
         let value = rows.into_iter().flatten().next().flatten();
         Ok(!value.is_some_and(|value| value == "0" || value == "OFF"))
@@ -143,6 +143,27 @@ impl Session {
             Err(NOT_THE_PRIMARY_PASSWORD) => Ok(false),
             // A server that is called MySQL and does not know it.
             Err(1064) => Err(Refused::DualPasswordUnsupported.into()),
+            Err(code) => Err(of_statement(code)),
+        }
+    }
+
+    /// Whether the user may have two passwords. It changes nothing.
+    pub(super) async fn may_have_two_passwords(&mut self) -> Result<bool, Problem> {
+        if self.dialect == Dialect::MariaDb {
+            return Err(Refused::DualPasswordUnsupported.into());
+        }
+        // The privileges of the roles in force are among these.
+        let rows = self.run("SHOW GRANTS").await?;
+        let mut texts = rows.into_iter().flatten().flatten();
+        Ok(texts.any(|text| text.contains("APPLICATION_PASSWORD_ADMIN") || text.contains("CREATE USER")))
+    }
+
+    /// Whether the user may change accounts: one that does not exist is changed.
+    pub(super) async fn may_change_accounts(&mut self) -> Result<(), Problem> {
+        let nobody = account(&format!("rs-{}", &uuid::Uuid::new_v4().simple().to_string()[..20]), "localhost");
+        match self.answer_to(&format!("ALTER USER {nobody} ACCOUNT LOCK")).await? {
+            // ER_CANNOT_USER: there is no such account.
+            Ok(_) | Err(1396) => Ok(()),
             Err(code) => Err(of_statement(code)),
         }
     }

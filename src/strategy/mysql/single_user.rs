@@ -48,6 +48,15 @@ impl SingleUser<'_> {
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
         self.server.endpoint.within_a_step(single_user::check(self, current)).await
     }
+
+    /// Whether a rotation could change the password: every user may change its own one, unless the server is read-only. One
+    /// login.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
+        self.server.endpoint.within_a_step(single_user::try_rotation(self, current)).await
+    }
 }
 
 impl Accounts for SingleUser<'_> {
@@ -63,6 +72,10 @@ impl Accounts for SingleUser<'_> {
 
     async fn set_password(&self, session: &mut Session, password: &Plaintext) -> Result<(), Problem> {
         session.set_password(password).await
+    }
+
+    async fn try_change(&self, session: &mut Session, _: &Credential) -> Result<(), Problem> {
+        if session.is_read_only().await? { Err(Refused::ReadOnly.into()) } else { Ok(()) }
     }
 
     async fn end_other_attempts(&self, session: &mut Session) -> Result<(), Problem> {

@@ -6,6 +6,7 @@ use super::session::Session;
 use super::single_user::SingleUser;
 use super::sql::{identifier, literal, verifier};
 use super::twin::{self, Role};
+use crate::plaintext::Plaintext;
 use crate::strategy::fence::{Standing, State, has_it_or_later};
 use crate::strategy::tls::Certificate;
 use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Undone};
@@ -159,6 +160,30 @@ impl AlternatingUsers<'_> {
         SingleUser { server }.check(current).await
     }
 
+    /// Whether the administrator could give the user that is not in use a password: it does that in a transaction that is rolled
+    /// back. Two logins. `fence`: later than every version that the server can have.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential, fence: &Fence) -> Result<(), Problem> {
+        self.server
+            .endpoint
+            .within_a_step(async {
+                self.are_of_the_pair([current])?;
+                let Some(shown) = self.proof(current).await? else { return Err(WRONG) };
+                let mut session = self.administer(shown).await?;
+                session.refuse_a_pooler().await?;
+                let next = if current.user == self.twin { self.base } else { self.twin };
+                let password = Plaintext::from(uuid::Uuid::new_v4().to_string());
+                let pending = Credential { user: next.to_owned(), password };
+                self.change(&mut session, &pending, current, fence).await.map_err(of_admin)?;
+                session.run("ROLLBACK").await?;
+                session.close().await;
+                Ok(())
+            })
+            .await
+    }
+
     /// The names can be from a status, which is untrusted. A longer name would be another one to the server.
     fn are_of_the_pair<const N: usize>(&self, credentials: [&Credential; N]) -> Result<(), Problem> {
         let pair = [self.base, self.twin];
@@ -216,6 +241,12 @@ impl AlternatingUsers<'_> {
 
     /// One transaction: a user is either as it was, or complete.
     async fn set(&self, session: &mut Session, pending: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
+        self.change(session, pending, current, fence).await?;
+        session.run("COMMIT").await.map(drop)
+    }
+
+    /// The same without the end of the transaction.
+    async fn change(&self, session: &mut Session, pending: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
         let (base, twin) = self.roles(session).await?;
         if current.user == self.twin && twin.is_none() {
             return Err(Refused::TwinNotUsable.into());
@@ -229,8 +260,8 @@ impl AlternatingUsers<'_> {
             twin::prepare(session, self.twin, twin.as_ref(), &base).await?;
         }
         self.mark(session, &pending.user, &fence.comment(before, State::InForce)).await?;
-        session.run(&format!("ALTER ROLE {} LOGIN PASSWORD '{}'", identifier(&pending.user), verifier(&pending.password))).await?;
-        session.run("COMMIT").await.map(drop)
+        let password = verifier(&pending.password);
+        session.run(&format!("ALTER ROLE {} LOGIN PASSWORD '{password}'", identifier(&pending.user))).await.map(drop)
     }
 
     /// The user is not to have the version. If it has, it loses the password, or gets the current one back if that is its own.

@@ -49,6 +49,14 @@ impl SingleUser<'_> {
     pub async fn check(&self, current: &Credential) -> Result<(), Problem> {
         self.server.endpoint.within_a_step(single_user::check(self, current)).await
     }
+
+    /// Whether a rotation could change the password: it is set in a transaction that is rolled back. One login.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
+        self.server.endpoint.within_a_step(single_user::try_rotation(self, current)).await
+    }
 }
 
 impl Accounts for SingleUser<'_> {
@@ -66,6 +74,13 @@ impl Accounts for SingleUser<'_> {
 
     async fn set_password(&self, session: &mut Session, password: &Plaintext) -> Result<(), Problem> {
         session.run(&format!("ALTER ROLE SESSION_USER PASSWORD '{}'", verifier(password))).await.map(drop)
+    }
+
+    /// The present password again, so that nothing is changed even if another program between here and the server commits it.
+    async fn try_change(&self, session: &mut Session, credential: &Credential) -> Result<(), Problem> {
+        session.run("BEGIN").await?;
+        self.set_password(session, &credential.password).await?;
+        session.run("ROLLBACK").await.map(drop)
     }
 
     /// What such a session committed before, the next statement replaces; if both change the role at the same moment, one of

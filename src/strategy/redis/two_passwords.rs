@@ -185,6 +185,23 @@ impl TwoPasswords<'_> {
         self.server.endpoint.within_a_step(step).await
     }
 
+    /// Whether a rotation could change the password: the user is read and given nothing new. Two logins with an administrator.
+    ///
+    /// # Errors
+    /// Why not, or that it is not known.
+    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
+        let step = async {
+            let proven = self.proof([Some(current)]).await?.ok_or(WRONG)?;
+            let mut session = self.act(proven).await?;
+            let tried = change(&mut session, &current.user, |_| Ok(None)).await;
+            tried.map_err(|problem| self.of_acting(problem))?;
+            // Without rules, the command leaves a user that exists as it is.
+            let tried = session.must(&["ACL", "SETUSER", &current.user]).await;
+            tried.map(drop).map_err(|problem| self.of_acting(problem))
+        };
+        self.server.endpoint.within_a_step(step).await
+    }
+
     async fn log_in(&self, credential: &Credential) -> Result<Session, Problem> {
         Session::open(&self.server.endpoint, credential).await
     }

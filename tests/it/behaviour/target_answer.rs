@@ -1,7 +1,7 @@
 //! A refresh has the target asked at once, and the status says what it answered.
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::{ALLOWED_HOSTS, AdministratorState, REFRESH, TargetOutcome, TargetStatus};
+use rotated_secrets::api::{ALLOWED_HOSTS, AdministratorState, REFRESH, RotationTrial, TargetOutcome, TargetStatus};
 use serde_json::{Value, json};
 use testkit::postgres::Postgres;
 
@@ -103,10 +103,35 @@ async fn a_refresh_says_whether_the_administrator_can_be_used() -> Result<()> {
     stage.settled("app", with_interval(pair.spec(), "1h")).await?;
     let answer = asked(stage, "usable").await?;
     assert_eq!((answer.outcome, answer.administrator), (TargetOutcome::Accepted, Some(AdministratorState::Usable)));
+    assert_eq!(answer.rotation, Some(RotationTrial::Possible), "{:?}", answer.message);
     stage.world.patch("admin", json!({"metadata": {"annotations": {ALLOWED_HOSTS: null}}})).await?;
     let answer = asked(stage, "another server").await?;
     assert_eq!((answer.outcome, answer.administrator), (TargetOutcome::Accepted, Some(AdministratorState::Unusable)));
     ensure!(answer.message.as_deref().is_some_and(|message| message.contains("does not name the host")), "{:?}", answer.message);
+    assert_eq!(answer.rotation, None, "nothing was tried");
     stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_says_that_the_administrator_lacks_a_privilege_before_a_rotation_fails_for_it() -> Result<()> {
+    let pair = Pair::with_admin(
+        "asked_may",
+        "asked_may_admin",
+        "CREATE ROLE asked_may_admin LOGIN CREATEROLE; GRANT asked_may TO asked_may_admin WITH ADMIN OPTION; \
+         ALTER ROLE asked_may_admin NOCREATEROLE",
+    )
+    .await?;
+    let stage = &pair.scene.stage;
+    stage.settled("app", with_interval(pair.spec(), "1h")).await?;
+    let answer = asked(stage, "one").await?;
+    assert_eq!((answer.outcome, answer.rotation), (TargetOutcome::Accepted, Some(RotationTrial::Impossible)));
+    let said = answer.message.context("a message")?;
+    ensure!(said.contains("a rotation would fail") && said.contains("CREATEROLE") && said.contains("(AdminNotPermitted)"), "{said}");
+    stage.expect("app", "Ready", "True", "Succeeded").await?;
+    stage.expect("app", "Rotated", "True", "Succeeded").await?;
+    pair.scene.postgres.sql("postgres", "ALTER ROLE asked_may_admin CREATEROLE")?;
+    let answer = asked(stage, "two").await?;
+    assert_eq!((answer.rotation, answer.message), (Some(RotationTrial::Possible), None));
     Ok(())
 }

@@ -23,5 +23,6 @@ mod proxy;
 mod redis;
 mod single_user;
 mod stand;
+mod trials;
 mod troubles;
 mod webhook;

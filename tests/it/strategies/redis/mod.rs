@@ -6,5 +6,6 @@ mod late;
 mod page;
 mod proxy;
 mod stand;
+mod trials;
 mod troubles;
 mod two_passwords;
