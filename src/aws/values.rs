@@ -61,6 +61,8 @@ pub struct Version {
     pub value: Payload,
     /// The time of its creation.
     pub created: Timestamp,
+    /// Its staging labels.
+    pub labels: Vec<String>,
 }
 
 /// The version to read. AWS's default is not used: it can lag behind the labels.
@@ -205,12 +207,13 @@ impl Version {
         let id = VersionId::from(output.version_id().unwrap_or_default());
         let created = output.created_date().and_then(timestamp);
         let created = created.ok_or_else(|| Failure::bug("GetSecretValue returned no creation date"))?;
+        let labels = output.version_stages.unwrap_or_default();
         let value = match (output.secret_string, output.secret_binary) {
             (Some(text), _) => Payload::Text(Plaintext::from(text)),
             (None, Some(blob)) => Payload::Binary(SecretBytes::from(blob.into_inner())),
             (None, None) => return Err(Failure::bug("GetSecretValue returned no value")),
         };
-        Ok(Self { id, value, created })
+        Ok(Self { id, value, created, labels })
     }
 }
 

@@ -4,7 +4,7 @@ use super::dispatch::may_have;
 use super::reconciler::Reconciler;
 use super::target::{declared, named, words};
 use crate::api::condition::Reason;
-use crate::api::{RETIRING_LABEL, WorkloadRef};
+use crate::api::{AWSCURRENT, RETIRING_LABEL, WorkloadRef};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::command::Command;
@@ -49,7 +49,7 @@ impl Reconciler<'_> {
             let message = format!("{} is not allowed any more, so no credential is retired there", strategy.host_and_port());
             return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message, request_id: None });
         }
-        let (old, current) = (self.find(at, version).await?, self.staged(at, current).await?);
+        let (old, current) = (self.find(at, version).await?, self.labelled(at, current, &[AWSCURRENT]).await?);
         // A change of another field of the value keeps the password.
         let differs = |old: &Payload| may_have(strategy, old, &current.value).unwrap_or(false);
         if let Some(old) = old.filter(|old| differs(&old.value)) {

@@ -56,9 +56,9 @@ impl Reconciler<'_> {
             let asked = ByJob { step: &step, version, current: Some(from), previous };
             return self.by_job(want.object_ref(), strategy, at, asked, Reason::ApplyFailed).await;
         }
-        let pending = self.staged(at, version).await?;
         let current = self.read(at, Selector::Version(from)).await?.value;
         let (previous, previous_is_later) = self.previous(at, previous, from).await?;
+        let pending = self.staged(at, version).await?;
         self.changes_user_in_use = strategy.replaces() || (strategy.alternation().is_some() && same_user(&pending.value, &current));
         let unsure = self.changes_user_in_use;
         let failed = |obstacle: &Obstacle| {
@@ -238,8 +238,18 @@ impl Reconciler<'_> {
         })
     }
 
-    pub(super) async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
+    /// A version that is on its way.
+    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
+        self.labelled(at, version, &[AWSPENDING, STAGED_LABEL]).await
+    }
+
+    /// A version that has one of these labels. A process that was stopped since it saw them reads them once more, without
+    /// another call: the old password alone does not keep it out if a rollback brought that one back.
+    pub(super) async fn labelled(&mut self, at: Address<'_>, version: &VersionId, labels: &[&str]) -> Result<Staged, Failure> {
         let read = self.read(at, Selector::Version(version)).await?;
+        if !read.labels.iter().any(|label| labels.contains(&label.as_str())) {
+            return Err(Failure::conflict("the labels of the version have moved since they were read; the operator reads them again"));
+        }
         Ok(Staged { fence: Fence { version: version.to_string(), created: read.created }, value: read.value })
     }
 }

@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ObjectMeta;
-use rotated_secrets::api::{ADOPT_BY, AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsAdoptionPolicy, ROTATE, RotatedSecret, RotatedSecretStatus};
+use rotated_secrets::api::{
+    ADOPT_BY, AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsAdoptionPolicy, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus,
+};
 use rotated_secrets::compare::{Need, Observation, compare};
 use rotated_secrets::desired::{Desired, Policy};
 use rotated_secrets::facts::{Facts, MirrorFacts};
@@ -17,8 +19,8 @@ use stateright::{Model, Property};
 use crate::aws::Secret;
 use crate::rules;
 use crate::server::Server;
-use crate::state::{Budget, Process, Read, Reconcile, Shown, Who, World};
-use crate::steps::carry_out;
+use crate::state::{Asked, Budget, Process, Read, Reconcile, Shown, Who, World};
+use crate::steps::{carry_out, labels_have_moved};
 
 /// After so much time no read is old and no backoff runs. The next rotation by schedule is later than all of it.
 const HOURS: SignedDuration = SignedDuration::from_hours(2);
@@ -48,6 +50,8 @@ pub(crate) enum Missing {
     Mark,
     /// A change does not name the password that it replaces.
     Replace,
+    /// The labels that come with the value of a version are not looked at.
+    Shown,
 }
 
 /// Whose password changes.
@@ -59,6 +63,16 @@ pub(crate) enum Users {
     Dual,
     /// Two that take turns.
     Two,
+}
+
+/// How a process acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Plainly,
+    /// By labels that have moved.
+    OnOld,
+    /// The version that it stages does not work.
+    Fails,
 }
 
 /// What may happen.
@@ -73,6 +87,8 @@ pub(crate) enum Action {
     },
     /// A process does what it decided.
     Act(Who),
+    /// The same, but it has read the labels before they moved.
+    ActOnOld(Who),
     /// It stages a version whose password does not work.
     Fail(Who),
     /// Another process becomes the leader. The one before does not know.
@@ -85,6 +101,8 @@ pub(crate) enum Action {
     Move,
     /// A person requests a rotation.
     Request,
+    /// A person requests the previous value.
+    RollBack,
     /// Hours pass.
     Wait,
 }
@@ -134,9 +152,11 @@ impl Machine {
 
     /// The object as a process has read it.
     fn object(&self, world: &World, read: Option<&Read>) -> RotatedSecret {
-        let (status, request) = read.map_or((&world.status.value, world.request), |read| (&read.status, read.request));
+        let (status, asked) = read.map_or((&world.status.value, world.asked), |read| (&read.status, read.asked));
         let mut object = self.declared.clone();
-        object.metadata.annotations = (request > 0).then(|| [(ROTATE.to_owned(), request.to_string())].into());
+        let rotation = (asked.rotation > 0).then(|| (ROTATE.to_owned(), asked.rotation.to_string()));
+        let rollback = (asked.rollback > 0).then(|| (ROLLBACK.to_owned(), format!("{}:{AWSPREVIOUS}", asked.rollback)));
+        object.metadata.annotations = Some(rotation.into_iter().chain(rollback).collect());
         object.status = Some(status.clone());
         object
     }
@@ -249,17 +269,20 @@ impl Machine {
         }
     }
 
-    fn act(&self, world: &mut World, who: Who, fails: bool) {
+    fn act(&self, world: &mut World, who: Who, how: How) {
         let Some(mut reconcile) = world.process(who).reconcile.take().map(|reconcile| reconcile.value) else { return };
         let Some(step) = reconcile.next.take() else { return };
         if who == Who::Late {
             world.disturb();
         }
-        if let (true, Step::Put { version, .. }) = (fails, &step) {
+        if let (How::Fails, Step::Put { version, .. }) = (how, &step) {
             world.broken = Some(version.clone());
         }
         // A conflict ends the reconcile, and the next one reads again.
-        if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {
+        let looks = how != How::OnOld && self.missing != Some(Missing::Shown);
+        if looks && labels_have_moved(world, &step) {
+            world.late = world.late.take().filter(|_| who == Who::Leader);
+        } else if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {
             reconcile.journal.record(step, effect);
             world.process(who).reconcile = Some(Shown::new(reconcile));
         } else {
@@ -278,7 +301,7 @@ impl Machine {
             server: Server::new(self.users),
             mirror: None,
             finalizer: false,
-            request: 0,
+            asked: Asked::default(),
             status: Shown::new(RotatedSecretStatus::default()),
             leader: Process::default(),
             late: None,
@@ -297,7 +320,7 @@ impl Machine {
                 return world;
             }
             match world.next_step(Who::Leader) {
-                Some(_) => self.act(&mut world, Who::Leader, false),
+                Some(_) => self.act(&mut world, Who::Leader, How::Plainly),
                 None => self.read(&mut world, Who::Leader, false),
             }
         }
@@ -351,6 +374,9 @@ impl Model for Machine {
                     if left.broken > 0 && matches!(step, Step::Put { version, .. } if !world.aws.versions.contains_key(version)) {
                         actions.push(Action::Fail(who));
                     }
+                    if left.stops > 0 && labels_have_moved(world, step) {
+                        actions.push(Action::ActOnOld(who));
+                    }
                     continue;
                 }
                 None if world.at_rest && who == Who::Leader => {}
@@ -367,6 +393,7 @@ impl Model for Machine {
             (left.others > 0, Action::Put),
             (left.others > 0 && world.aws.labelled(AWSPREVIOUS).is_some(), Action::Move),
             (left.requests > 0, Action::Request),
+            (left.rollbacks > 0 && world.aws.labelled(AWSPREVIOUS).is_some(), Action::RollBack),
             (left.waits > 0 && leader.reconcile.is_none() && !world.calm, Action::Wait),
         ];
         actions.extend(may.into_iter().filter(|(may, _)| *may).map(|(_, action)| action));
@@ -379,10 +406,14 @@ impl Model for Machine {
                 world.left.old_reads -= u8::from(old);
                 self.read(&mut world, who, old);
             }
-            Action::Act(who) => self.act(&mut world, who, false),
+            Action::Act(who) => self.act(&mut world, who, How::Plainly),
+            Action::ActOnOld(who) => {
+                world.left.stops -= 1;
+                self.act(&mut world, who, How::OnOld);
+            }
             Action::Fail(who) => {
                 world.left.broken -= 1;
-                self.act(&mut world, who, true);
+                self.act(&mut world, who, How::Fails);
             }
             Action::Crash => {
                 world.left.crashes -= 1;
@@ -413,7 +444,14 @@ impl Model for Machine {
             Action::Request => {
                 world.left.requests -= 1;
                 world.object_changes();
-                world.request += 1;
+                world.asked.rotation += 1;
+                world.chosen = None;
+                world.disturb();
+            }
+            Action::RollBack => {
+                world.left.rollbacks -= 1;
+                world.object_changes();
+                world.asked.rollback += 1;
                 world.chosen = None;
                 world.disturb();
             }
@@ -436,8 +474,9 @@ impl World {
         self.disturb();
         if self.on_its_way() {
             // A request that is open replaces it later.
-            let last = VersionIds::of(UID).request(&self.request.to_string());
-            let open = self.aws.labelled(AWSPENDING) != Some(&last);
+            let (ids, Asked { rotation, rollback }) = (VersionIds::of(UID), self.asked);
+            let last = [(rotation, ids.request(&rotation.to_string())), (rollback, ids.rollback(&rollback.to_string()))];
+            let open = last.iter().any(|(asked, version)| *asked > 0 && !self.aws.versions.contains_key(version));
             self.chosen = self.aws.current().filter(|_| !open).cloned();
         } else {
             self.aside = true;

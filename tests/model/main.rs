@@ -25,7 +25,7 @@ use self::rules::ENDS;
 use self::state::Budget;
 
 /// One rotation, and hours after it.
-const ONE: Budget = Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, broken: 0, waits: 1, replicas: 0 };
+const ONE: Budget = Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, rollbacks: 0, broken: 0, waits: 1, replicas: 0, stops: 0 };
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
@@ -55,7 +55,7 @@ fn in_every_order_of_events_the_server_accepts_a_version_that_aws_keeps() {
 
 #[test]
 fn a_late_process_beside_the_leader_breaks_no_rule() {
-    search(Users::One, &[Budget { replicas: 1, ..ONE }, Budget { replicas: 1, broken: 1, ..ONE }]);
+    search(Users::One, &[Budget { replicas: 1, ..ONE }, Budget { replicas: 1, broken: 1, stops: 1, ..ONE }]);
 }
 
 #[test]
@@ -83,6 +83,18 @@ fn of_two_passwords_of_one_user_the_one_that_pods_have_logs_in_at_every_moment()
     search(Users::Dual, &budgets);
 }
 
+#[test]
+fn a_rollback_meanwhile_breaks_no_rule() {
+    let budgets = [
+        Budget { crashes: 1, rollbacks: 1, ..ONE },
+        Budget { broken: 1, rollbacks: 1, ..ONE },
+        Budget { replicas: 1, rollbacks: 1, ..ONE },
+    ];
+    search(Users::One, &budgets);
+    search(Users::Dual, &budgets);
+    search(Users::Two, &budgets);
+}
+
 /// Searches so many states as the variable says.
 fn search_many(users: Users, budget: Budget) {
     let states = std::env::var("MODEL_STATES").map_or(1_000_000, |states| states.parse().unwrap());
@@ -97,26 +109,35 @@ fn search_many(users: Users, budget: Budget) {
 #[test]
 #[ignore = "takes minutes"]
 fn in_so_many_states_as_the_variable_says_the_rules_hold() {
-    search_many(Users::One, Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, broken: 1, waits: 2, replicas: 1 });
+    search_many(
+        Users::One,
+        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+    );
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn of_two_users_the_rules_hold_in_so_many_states_too() {
-    search_many(Users::Two, Budget { crashes: 2, old_reads: 2, others: 0, requests: 2, broken: 1, waits: 2, replicas: 1 });
+    search_many(
+        Users::Two,
+        Budget { crashes: 2, old_reads: 2, others: 0, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+    );
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn of_two_passwords_the_rules_hold_in_so_many_states_too() {
-    search_many(Users::Dual, Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, broken: 1, waits: 2, replicas: 1 });
+    search_many(
+        Users::Dual,
+        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+    );
 }
 
 #[test]
 fn without_one_of_its_mechanisms_the_protocol_fails() {
     let one = |missing, budget| (Users::One, missing, budget);
     for (users, missing, budget) in [
-        (Users::Two, Missing::Mark, Budget { replicas: 1, broken: 1, requests: 2, waits: 0, ..ONE }),
+        (Users::Two, Missing::Mark, Budget { replicas: 1, broken: 1, requests: 2, waits: 0, stops: 1, ..ONE }),
         (Users::Two, Missing::Verify, Budget { broken: 1, ..ONE }),
         (Users::Two, Missing::Undo, Budget { broken: 1, ..ONE }),
         (Users::Dual, Missing::Replace, Budget { crashes: 1, ..ONE }),
@@ -128,7 +149,8 @@ fn without_one_of_its_mechanisms_the_protocol_fails() {
         one(Missing::From, Budget { others: 1, requests: 2, waits: 2, ..ONE }),
         one(Missing::Verify, Budget { broken: 1, ..ONE }),
         one(Missing::Undo, Budget { broken: 1, ..ONE }),
-        one(Missing::Abandoned, Budget { replicas: 1, broken: 1, ..ONE }),
+        one(Missing::Abandoned, Budget { replicas: 1, broken: 1, stops: 1, ..ONE }),
+        one(Missing::Shown, Budget { replicas: 1, rollbacks: 1, ..ONE }),
         one(Missing::Swap, Budget { replicas: 1, others: 1, ..ONE }),
     ] {
         let checker = Machine::new(users, budget, Some(missing)).checker().threads(threads());

@@ -1,6 +1,7 @@
 //! What must hold, whatever happens.
 
-use rotated_secrets::api::{ABANDONED_LABEL, AWSPENDING, STAGED_LABEL};
+use rotated_secrets::api::{ABANDONED_LABEL, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
+use rotated_secrets::version_id::VersionId;
 use stateright::Property;
 
 use crate::machine::{FOREIGN, Machine, Users};
@@ -43,18 +44,24 @@ fn pods_log_in(users: Users, world: &World) -> bool {
     users == Users::One || foreign || world.server.accepts(&world.aws, &mirror.version)
 }
 
-/// A user that changes its own password has no mark that keeps a late process out, so that one may apply a version after the
-/// leader abandoned it. The check of the target tells, and the next rotation logs in with that version, which AWS keeps for
-/// that.
-fn has_what_was_abandoned(users: Users, world: &World) -> bool {
-    let abandoned = world.aws.labelled(ABANDONED_LABEL);
-    users != Users::Two && world.applied_late && abandoned.is_some_and(|version| world.server.accepts(&world.aws, version))
+/// A user that changes its own password has no mark that keeps a process out that was stopped just before the login. It may
+/// apply a version after that was abandoned, or, after a rollback, one that was current. The check of the target tells, and the
+/// next rotation logs in with that version, which AWS keeps for that.
+fn has_an_earlier_one(users: Users, world: &World) -> bool {
+    let kept = [ABANDONED_LABEL, AWSPREVIOUS].map(|label| world.aws.labelled(label));
+    users != Users::Two && world.applied_late && kept.iter().flatten().any(|version| world.server.accepts(&world.aws, version))
 }
 
-/// A late process may apply it again.
+/// A late process may apply it again. What the server had before, from another version, is not taken away.
 fn refuses_abandoned(world: &World) -> bool {
-    let abandoned = world.aws.labelled(ABANDONED_LABEL).filter(|version| world.aws.current() != Some(version));
+    let abandoned = world.aws.labelled(ABANDONED_LABEL).filter(|version| !is_copied(world, version));
     world.applied_late || abandoned.is_none_or(|version| !world.server.accepts(&world.aws, version))
+}
+
+/// Whether another version has the same value, by a rollback.
+fn is_copied(world: &World, version: &VersionId) -> bool {
+    let value = |version: &VersionId| world.aws.versions.get(version).map(|version| (version.user, version.password));
+    world.aws.current() == Some(version) || world.aws.versions.keys().any(|other| other != version && value(other) == value(version))
 }
 
 fn broken_is_current(world: &World) -> bool {
@@ -64,7 +71,7 @@ fn broken_is_current(world: &World) -> bool {
 fn agrees(users: Users, world: &World) -> bool {
     let Some(current) = world.aws.current() else { return false };
     let mirrored = world.mirror.as_ref().is_some_and(|mirror| mirror.version == *current);
-    mirrored && (world.aside || world.server.accepts(&world.aws, current) || has_what_was_abandoned(users, world))
+    mirrored && (world.aside || world.server.accepts(&world.aws, current) || has_an_earlier_one(users, world))
 }
 
 fn nothing_is_staged(world: &World) -> bool {

@@ -23,12 +23,16 @@ pub(crate) struct Budget {
     pub(crate) others: u8,
     /// A person requests a rotation.
     pub(crate) requests: u8,
+    /// A person requests the previous value.
+    pub(crate) rollbacks: u8,
     /// A new password does not work.
     pub(crate) broken: u8,
     /// Hours pass.
     pub(crate) waits: u8,
     /// Another process becomes the leader, and the one before goes on with its reconcile.
     pub(crate) replicas: u8,
+    /// A process is stopped between the answer of AWS that shows the labels and the call of the server.
+    pub(crate) stops: u8,
 }
 
 /// A process of the operator.
@@ -52,7 +56,16 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) struct Read {
     pub(crate) status: RotatedSecretStatus,
-    pub(crate) request: u8,
+    pub(crate) asked: Asked,
+}
+
+/// How often a person has requested something: the tokens of the annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Asked {
+    /// A rotation.
+    pub(crate) rotation: u8,
+    /// The previous value.
+    pub(crate) rollback: u8,
 }
 
 /// A value that is compared and hashed by its `Debug` text.
@@ -121,7 +134,7 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) finalizer: bool,
-    pub(crate) request: u8,
+    pub(crate) asked: Asked,
     pub(crate) status: Shown<RotatedSecretStatus>,
     pub(crate) leader: Process,
     pub(crate) late: Option<Process>,
@@ -129,7 +142,7 @@ pub(crate) struct World {
     pub(crate) broken: Option<VersionId>,
     /// The version that another client chose while one was on its way.
     pub(crate) chosen: Option<VersionId>,
-    /// A late process made the server accept a version that the leader had abandoned.
+    /// A process made the server accept a version that was no longer staged.
     pub(crate) applied_late: bool,
     /// Another client changed AWS while nothing was on its way: the server does not have that value.
     pub(crate) aside: bool,
@@ -161,7 +174,7 @@ impl World {
 
     /// The object is about to change: processes that have read it go on with what they read.
     pub(crate) fn object_changes(&mut self) {
-        let read = Read { status: self.status.value.clone(), request: self.request };
+        let read = Read { status: self.status.value.clone(), asked: self.asked };
         for reconcile in [Some(&mut self.leader), self.late.as_mut()].into_iter().flatten().filter_map(|process| process.reconcile.as_mut())
         {
             if reconcile.value.before.is_none() {

@@ -5,7 +5,7 @@ use rotated_secrets::api::{ABANDONED_LABEL, AWSCURRENT, AWSPENDING, STAGED_LABEL
 use rotated_secrets::backoff::Class;
 use rotated_secrets::failure::{Failed, Failure};
 use rotated_secrets::journal::Effect;
-use rotated_secrets::step::{Stage, Step};
+use rotated_secrets::step::{Source, Stage, Step};
 use rotated_secrets::version_id::VersionId;
 
 use crate::machine::{Missing, Users};
@@ -39,15 +39,18 @@ pub(crate) fn carry_out(
             world.aws.tags.retain(|key, _| !keys.contains(key));
             world.aws.changed = now;
         }
-        Step::Put { version, stage, label, predecessor, .. } => {
+        Step::Put { version, source, stage, label, predecessor, .. } => {
             let own = if *stage == Stage::Pending { AWSPENDING } else { AWSCURRENT };
             let label = label.as_deref().filter(|_| missing != Some(Missing::Label));
             let labels: Vec<&str> = [Some(own), label].into_iter().flatten().collect();
             world.tick();
             let now = world.now;
-            let password = world.passwords + 1;
             let before = predecessor.as_ref().and_then(|before| world.aws.versions.get(before)).map_or(0, |before| before.user);
-            let user = if users == Users::Two { 1 - before } else { before };
+            let (user, password) = match source {
+                Source::Compose if users == Users::Two => (1 - before, world.passwords + 1),
+                Source::Compose => (before, world.passwords + 1),
+                Source::Copy { of } => world.aws.versions.get(of).map(|of| (of.user, of.password))?,
+            };
             if *stage == Stage::Pending {
                 world.process(who).met = Some((version.clone(), now));
             }
@@ -55,13 +58,13 @@ pub(crate) fn carry_out(
                 let created = world.aws.versions.get(version).map(|version| version.created)?;
                 return Some(Effect::Exists { created });
             }
-            world.passwords = password;
+            world.passwords = world.passwords.max(password);
         }
         Step::Apply { version, from } => {
             if world.server.apply(&world.aws, version, from, missing) == Answer::Refused {
                 return Some(failed(ConditionType::Rotated, Class::Denied, Reason::ApplyFailed));
             }
-            world.applied_late |= world.aws.labelled(ABANDONED_LABEL) == Some(version);
+            world.applied_late |= labels_have_moved(world, step);
         }
         Step::Verify { version } => {
             let works = world.server.accepts(&world.aws, version) && world.broken.as_ref() != Some(version);
@@ -102,8 +105,19 @@ pub(crate) fn carry_out(
     applied
 }
 
+/// Whether the step is about a staged version that is staged no longer. AWS shows that with its value.
+pub(crate) fn labels_have_moved(world: &World, step: &Step) -> bool {
+    let (Step::Apply { version, .. } | Step::Verify { version } | Step::Abandon { version, .. }) = step else { return false };
+    [AWSPENDING, STAGED_LABEL].iter().all(|label| world.aws.labelled(label) != Some(version))
+}
+
 fn abandon(world: &mut World, missing: Option<Missing>, version: &VersionId, current: &VersionId) -> Effect {
     let now = world.now;
+    let credential = |version: &VersionId| world.aws.versions.get(version).map(|version| (version.user, version.password));
+    // A copy of the current value was not applied.
+    if credential(version) == credential(current) {
+        return unstage(world, version);
+    }
     let before = world.aws.labelled(ABANDONED_LABEL).cloned();
     if before.as_ref() != Some(version) && missing != Some(Missing::Abandoned) {
         world.aws.move_label(ABANDONED_LABEL, before.as_ref(), Some(version), now);
@@ -111,6 +125,11 @@ fn abandon(world: &mut World, missing: Option<Missing>, version: &VersionId, cur
     if missing != Some(Missing::Undo) && world.server.undo(&world.aws, version, current) == Answer::Refused {
         return failed(ConditionType::Rotated, Class::Denied, Reason::AbandonFailed);
     }
+    unstage(world, version)
+}
+
+fn unstage(world: &mut World, version: &VersionId) -> Effect {
+    let now = world.now;
     for label in [AWSPENDING, STAGED_LABEL] {
         if world.aws.labelled(label) == Some(version) {
             world.aws.move_label(label, Some(version), None, now);
