@@ -280,6 +280,7 @@ impl Machine {
         }
         // A conflict ends the reconcile, and the next one reads again.
         let looks = how != How::OnOld && self.missing != Some(Missing::Shown);
+        world.applied_late |= how == How::OnOld && matches!(step, Step::Apply { .. });
         if looks && labels_have_moved(world, &step) {
             world.late = world.late.take().filter(|_| who == Who::Leader);
         } else if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {

@@ -142,7 +142,7 @@ pub(crate) struct World {
     pub(crate) broken: Option<VersionId>,
     /// The version that another client chose while one was on its way.
     pub(crate) chosen: Option<VersionId>,
-    /// A process made the server accept a version that was no longer staged.
+    /// A process that was stopped may have made the server accept a version that was no longer staged.
     pub(crate) applied_late: bool,
     /// Another client changed AWS while nothing was on its way: the server does not have that value.
     pub(crate) aside: bool,

@@ -64,7 +64,6 @@ pub(crate) fn carry_out(
             if world.server.apply(&world.aws, version, from, missing) == Answer::Refused {
                 return Some(failed(ConditionType::Rotated, Class::Denied, Reason::ApplyFailed));
             }
-            world.applied_late |= labels_have_moved(world, step);
         }
         Step::Verify { version } => {
             let works = world.server.accepts(&world.aws, version) && world.broken.as_ref() != Some(version);
