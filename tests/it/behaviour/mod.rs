@@ -16,6 +16,7 @@ mod corrections;
 mod declared;
 mod deletion;
 mod deputy;
+mod deputy_targets;
 mod foreign_aws_secret;
 mod foreign_secret;
 mod gap;
