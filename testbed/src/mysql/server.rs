@@ -212,6 +212,24 @@ impl MySql {
         Ok([statements, messages].iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
     }
 
+    /// The files of the server that have this text: its logs and its data. Blocks.
+    pub fn files_with(&self, text: &str) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.group.dir().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    directories.push(entry.path());
+                } else if kind.is_file() && String::from_utf8_lossy(&fs::read(entry.path())?).contains(text) {
+                    found.push(entry.path().display().to_string());
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The certificate of sessions that begin after this call. Blocks.
     pub fn set_certificate(&self, certificate: Certificate) -> Result<()> {
         self.place(certificate)?;
