@@ -35,6 +35,7 @@ mod mirror;
 mod mirror_only;
 mod moved;
 mod mysql_alternating;
+mod mysql_migration;
 mod names;
 mod peer_advisories;
 mod pin;
