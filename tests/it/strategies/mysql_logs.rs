@@ -1,27 +1,57 @@
-//! One user with two passwords, on a MySQL that logs all it can: no password is in a log, in the tables of statements, or in
-//! another file of the server, whatever becomes of the statement.
+//! A MySQL and a MariaDB that log all they can: no password is in a log, in the tables of statements, or in another file of the
+//! server, whatever becomes of the statement.
 
 use anyhow::{Result, ensure};
-use rotated_secrets::strategy::mysql::{DualPassword, Server};
+use rotated_secrets::strategy::mysql::{DualPassword, Server, SingleUser};
 use rotated_secrets::strategy::{Applied, Credential, Problem, Refused, Undone};
 use testkit::mysql::{Kind, MySql};
 
+use super::mysql_pair::{ADMIN, Pair, version};
 use super::mysql_stand::{identified_by, server};
 use super::stand::{NEW, OLD, THIRD, credential};
 
 const USER: &str = "logged_dual";
-/// Every log of MySQL with all that it can have.
-const VERBOSE: [&str; 9] = [
-    "--log-error-verbosity=3",
+/// Every log with all that it can have.
+const VERBOSE: [&str; 10] = [
     "--slow-query-log=ON",
     "--long-query-time=0",
-    "--log-slow-extra=ON",
     "--log-slow-admin-statements=ON",
     "--log-queries-not-using-indexes=ON",
     "--log-bin=binary",
     "--performance-schema=ON",
+    "--performance-schema-instrument=statement/%=ON",
+    "--performance-schema-consumer-events-statements-current=ON",
+    "--performance-schema-consumer-events-statements-history=ON",
     "--performance-schema-consumer-events-statements-history-long=ON",
 ];
+
+fn options(kind: Kind) -> Vec<&'static str> {
+    let own = match kind {
+        Kind::MySql => ["--log-error-verbosity=3", "--log-slow-extra=ON"],
+        Kind::MariaDb => ["--log-warnings=9", "--log-slow-verbosity=full"],
+    };
+    [&VERBOSE[..], &own].concat()
+}
+
+/// No file of the server and no table of its statements has a password. `shown`: what is in the slow log and in the tables of
+/// each of the two servers.
+fn nothing_is_told(mysql: &MySql, shown: &str) -> Result<()> {
+    let slow = mysql.files_with(shown)?;
+    ensure!(slow.iter().any(|name| name.ends_with("slow.log")), "{shown} is not in the slow log, but in {slow:?}");
+    let tables = ["events_statements_history_long", "events_statements_history", "events_statements_current"];
+    let tables = tables.map(|table| format!("SELECT sql_text FROM performance_schema.{table}"));
+    let tables = tables.iter().map(|table| mysql.sql(table)).collect::<Result<Vec<_>>>()?.join("\n");
+    ensure!(tables.contains(shown), "{shown} is not in the tables: {tables}");
+    for (password, part) in [(OLD, "canaryOld"), (NEW, "canaryNew"), (THIRD, "canaryThird"), (ADMIN, "canaryAdmin")] {
+        ensure!(password.starts_with(part) && !tables.contains(part), "{part} is in a table");
+        let found = mysql.files_with(part)?;
+        ensure!(found.is_empty(), "{part} is in {found:?}");
+    }
+    // What is searched for would be found.
+    mysql.sql("SELECT 'canaryControl'")?;
+    ensure!(!mysql.files_with("canaryControl")?.is_empty());
+    Ok(())
+}
 
 struct Logged {
     mysql: MySql,
@@ -30,7 +60,7 @@ struct Logged {
 
 impl Logged {
     fn start() -> Result<Self> {
-        let mysql = MySql::start_with(Kind::MySql, &VERBOSE)?;
+        let mysql = MySql::start_with(Kind::MySql, &options(Kind::MySql))?;
         let server = server(&mysql);
         Ok(Self { mysql, server })
     }
@@ -106,23 +136,35 @@ async fn no_password_of_a_user_with_two_is_in_a_file_or_a_table_of_a_server_that
     ] {
         ensure!(logged.count(statement)? > 0, "{statement} is not logged");
     }
-    let slow = logged.mysql.files_with("Query_time: ")?;
-    ensure!(slow.iter().any(|name| name.ends_with("slow.log")), "there is a slow log: {slow:?}");
-    let statements = "SELECT COUNT(*) FROM performance_schema.events_statements_history_long WHERE sql_text LIKE 'ALTER USER%<secret>%'";
-    ensure!(logged.mysql.sql(statements)?.parse::<usize>()? > 0, "the tables have the statements");
-    for (password, part) in [(OLD, "canaryOld"), (NEW, "canaryNew"), (THIRD, "canaryThird")] {
-        ensure!(password.starts_with(part));
-        let found = logged.mysql.files_with(part)?;
-        ensure!(found.is_empty(), "{part} is in {found:?}");
-        let tables = ["events_statements_history_long", "events_statements_history", "events_statements_current"];
-        for table in tables {
-            let told = logged.mysql.sql(&format!("SELECT sql_text FROM performance_schema.{table}"))?;
-            ensure!(!told.contains(part), "{part} is in {table}");
-        }
+    nothing_is_told(&logged.mysql, "ALTER USER 'logged_dual'@'%' IDENTIFIED BY <secret> REPLACE <secret>")
+}
+
+/// Statements of one user, and of two that take turns.
+async fn of_users(mysql: &'static MySql) -> Result<()> {
+    let pair = Pair::on(mysql, "logged_pair")?;
+    let single = SingleUser { server: &pair.server };
+    assert_eq!(single.apply(&pair.base(NEW), &pair.base(OLD), None).await, Ok(Applied::Now));
+    assert_eq!(single.verify(&pair.base(NEW)).await, Ok(()));
+    assert_eq!(single.undo(&pair.base(NEW), &pair.base(OLD), None).await, Ok(Undone::Now));
+    let strategy = pair.strategy();
+    assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(1)).await, Ok(Applied::Now));
+    assert_eq!(strategy.verify(&pair.twin(NEW)).await, Ok(()));
+    assert_eq!(strategy.undo(&pair.twin(NEW), &version(1), &pair.base(OLD), None).await, Ok(Undone::Now));
+    assert_eq!(strategy.apply(&pair.twin(NEW), &pair.base(OLD), &version(2)).await, Ok(Applied::Now));
+    assert_eq!(strategy.retire(&pair.base(OLD), &pair.twin(NEW), &version(2)).await, Ok(()));
+    assert_eq!(strategy.apply(&pair.base(THIRD), &pair.twin(NEW), &version(3)).await, Ok(Applied::Now));
+    let superseded = Err(Problem::Refused(Refused::Superseded));
+    assert_eq!(strategy.apply(&pair.base(OLD), &pair.twin(NEW), &version(2)).await, superseded);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_password_of_one_user_or_two_is_in_a_file_or_a_table_of_a_server_that_logs_everything() -> Result<()> {
+    for kind in Kind::here() {
+        // Its own server, for as long as this program.
+        let mysql: &'static MySql = Box::leak(Box::new(MySql::start_with(kind, &options(kind))?));
+        of_users(mysql).await?;
+        nothing_is_told(mysql, if kind == Kind::MySql { "BY <secret>" } else { "IDENTIFIED VIA mysql_native_password USING '*" })?;
     }
-    // What is searched for would be found.
-    let parts = [["canary", "Cont"].concat(), "rol".to_owned()].concat();
-    logged.mysql.sql(&format!("SELECT '{parts}'"))?;
-    ensure!(!logged.mysql.files_with(&parts)?.is_empty());
     Ok(())
 }
