@@ -2,151 +2,19 @@
 //! operator's own machine. Nothing is staged, or what is staged stays where it is; nothing is connected to, and nothing of the
 //! other namespace changes. That is so for each field of `spec.rotation` that names a host or an object.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod scene;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use rotated_secrets::api::{ADOPT_BY, ALLOWED_HOSTS, INITIAL_VALUE_FOR, REFRESH, RotatedSecret};
+use rotated_secrets::api::{ADOPT_BY, ALLOWED_HOSTS, INITIAL_VALUE_FOR, RotatedSecret};
 use serde_json::{Value, json};
 use testkit::jobs;
 use tokio::net::TcpListener;
 
-use super::stage::{HOUR, MINUTE, Stage};
-
-const OLD: &str = "theirs-canary-3kF7";
-
-/// What the tenant wants the operator to connect to: a port of this machine that counts who comes.
-struct Door {
-    port: u16,
-    entered: Arc<AtomicUsize>,
-}
-
-impl Door {
-    async fn open() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let port = listener.local_addr()?.port();
-        // Not every machine has IPv6.
-        let second = TcpListener::bind(("::1", port)).await.ok();
-        let entered = Arc::new(AtomicUsize::default());
-        for listener in [Some(listener), second].into_iter().flatten() {
-            let entered = Arc::clone(&entered);
-            tokio::spawn(async move {
-                while listener.accept().await.is_ok() {
-                    entered.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-        }
-        Ok(Self { port, entered })
-    }
-
-    fn entered(&self) -> usize {
-        self.entered.load(Ordering::SeqCst)
-    }
-}
-
-/// The tenant's namespace, the victim's with what the tenant names, and the door.
-struct Scene {
-    stage: Stage,
-    victim: Stage,
-    door: Door,
-}
-
-impl Scene {
-    async fn set() -> Result<Self> {
-        let (stage, victim) = (Stage::new("tenant").await?, Stage::new("victim").await?);
-        let scene = Self { stage, victim, door: Door::open().await? };
-        let pods = json!({"selector": {"app": "db"}, "ports": [{"port": 5432}]});
-        for (stage, name, spec) in [
-            (&scene.stage, "db", pods.clone()),
-            (&scene.victim, "db", pods),
-            (&scene.stage, "outside", json!({"type": "ExternalName", "externalName": "localhost"})),
-            (&scene.stage, "by-hand", json!({"ports": [{"port": 5432}]})),
-        ] {
-            let service: Service = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec}))?;
-            Api::<Service>::namespaced(stage.world.admin.clone(), &stage.world.namespace).create(&PostParams::default(), &service).await?;
-        }
-        Ok(scene)
-    }
-
-    /// An object that has adopted a value with a user and a password.
-    async fn object(&self, name: &str) -> Result<()> {
-        let value = json!({"username": "app", "password": OLD}).to_string();
-        let tags = [(ADOPT_BY.to_owned(), format!("{}/{name}", self.stage.world.namespace))].into();
-        self.stage.external_writer().create(&self.stage.aws_name(name), &value, &tags)?;
-        let spec = json!({
-            "aws": {"adoptionPolicy": "IfTagged"},
-            "value": {"data": {"username": "app"}, "generate": {"password": {}}},
-        });
-        self.stage.settled(name, spec).await?;
-        assert_eq!(self.stage.data(name).await?["password"], OLD);
-        Ok(())
-    }
-
-    /// The object gets this target, and a rotation is requested.
-    async fn attempt(&self, object: &str, target: &Value, token: &str) -> Result<()> {
-        let mut rotation =
-            json!({"schedule": "rate(12 hours)", "postgres": null, "mysql": null, "redis": null, "webhook": null, "job": null});
-        rotation.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
-        self.stage.world.patch(object, json!({"spec": {"rotation": rotation}})).await.with_context(|| format!("{target}"))?;
-        self.stage.advance(MINUTE);
-        self.stage.world.request_rotation(object, token).await?;
-        self.look(object).await
-    }
-
-    /// A few reconciles. What does not answer is tried again and again, so that nothing settles.
-    async fn look(&self, object: &str) -> Result<()> {
-        for _ in 0..3 {
-            self.stage.reconcile(object).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the backoff.
-    async fn again(&self, object: &str, token: &str) -> Result<()> {
-        self.stage.world.annotate(object, REFRESH, token).await?;
-        self.look(object).await
-    }
-
-    /// Refused with this reason and these words; pods keep what they have, and nobody came to the door.
-    async fn refused(&self, object: &str, reason: &str, words: &str) -> Result<String> {
-        let message = self.stage.expect(object, "Rotated", "False", reason).await?;
-        ensure!(message.contains(words) && !message.contains(OLD), "{words}: {message}");
-        assert_eq!(self.stage.data(object).await?["password"], OLD, "{message}");
-        assert_eq!(self.door.entered(), 0, "a connection was made: {message}");
-        Ok(message)
-    }
-
-    fn is_staged(&self, object: &str) -> bool {
-        self.stage.world.aws_secret(object).is_some_and(|secret| secret.labels.contains_key("AWSPENDING"))
-    }
-
-    /// The operator wrote nothing but the status and the finalizer of the object.
-    fn wrote_nothing(&self, why: &str) -> Result<()> {
-        let own = ["PUT rotatedsecrets/status", "PATCH rotatedsecrets"];
-        let writes: Vec<String> = self.stage.writes.take().into_iter().filter(|write| !own.contains(&write.as_str())).collect();
-        ensure!(writes.is_empty(), "{why}: {writes:?}");
-        Ok(())
-    }
-
-    async fn theirs(&self) -> Result<Vec<String>> {
-        let (client, namespace) = (self.victim.world.admin.clone(), &self.victim.world.namespace);
-        let all = ListParams::default();
-        let mut found: Vec<String> = Api::<Secret>::namespaced(client.clone(), namespace)
-            .list(&all)
-            .await?
-            .into_iter()
-            .map(|secret| format!("{:?} {:?}", secret.metadata.resource_version, secret.metadata.name))
-            .collect();
-        let objects = self.victim.world.objects().list(&all).await?;
-        found.extend(objects.into_iter().map(|object| format!("{:?} {:?}", object.metadata.resource_version, object.metadata.name)));
-        let jobs = Api::<Job>::namespaced(client, namespace).list(&all).await?;
-        found.extend(jobs.into_iter().map(|job| format!("{:?}", job.metadata.name)));
-        Ok(found)
-    }
-}
+use self::scene::Scene;
+use super::stage::HOUR;
 
 /// Each field that names a host, with this one.
 fn targets(host: &str, port: u16) -> Vec<(&'static str, Value)> {
@@ -199,7 +67,7 @@ async fn a_host_that_is_no_service_of_the_namespace_itself_is_not_connected_to_w
     scene.stage.writes.take();
     let mut tried = 0;
     for host in names.into_iter().chain(REFUSED_ADDRESSES.map(str::to_owned)) {
-        for (field, target) in targets(&host, scene.door.port) {
+        for (field, target) in targets(&host, scene.counter.port) {
             scene.attempt("app", &target, &format!("{field} {host}").replace(' ', "-")).await?;
             scene.refused("app", "HostNotAllowed", &host).await.with_context(|| format!("{field}: {host}"))?;
             scene.wrote_nothing(&format!("{field}: {host}"))?;
@@ -209,10 +77,10 @@ async fn a_host_that_is_no_service_of_the_namespace_itself_is_not_connected_to_w
     assert_eq!((tried, scene.stage.versions("app")), (14 * 8, 1), "no version was made");
     assert_eq!(scene.theirs().await?, theirs);
 
-    // The door counts: with permission the operator comes.
+    // The listener counts: with permission there is a connection.
     scene.stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
-    scene.attempt("app", &targets("127.0.0.1", scene.door.port)[3].1, "permitted").await?;
-    ensure!(scene.door.entered() > 0);
+    scene.attempt("app", &targets("127.0.0.1", scene.counter.port)[3].1, "permitted").await?;
+    ensure!(scene.counter.connections() > 0);
     Ok(())
 }
 
@@ -225,7 +93,7 @@ async fn addresses_of_the_operators_machine_are_refused_in_every_field_whatever_
     scene.stage.settled("key", json!({"value": {"plainText": {"type": "Bytes", "length": 32}}})).await?;
     for (number, host) in REFUSED_ADDRESSES.into_iter().enumerate() {
         // With a pooler, the server behind it is changed.
-        for (field, target) in targets(host, scene.door.port).into_iter().filter(|(field, _)| !field.contains("pooler")) {
+        for (field, target) in targets(host, scene.counter.port).into_iter().filter(|(field, _)| !field.contains("pooler")) {
             let object = format!("app-{number}-{}", field.replace('.', "-").to_lowercase());
             scene.object(&object).await?;
             scene.attempt(&object, &target, "now").await?;
@@ -252,7 +120,7 @@ fn helped(name: &str, port: u16) -> [(&'static str, Value); 4] {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_or_a_key_of_others_is_not_used_and_their_server_hears_nothing() -> Result<()> {
     let scene = Scene::set().await?;
-    let (stage, port) = (&scene.stage, scene.door.port);
+    let (stage, port) = (&scene.stage, scene.counter.port);
     stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
     let credential = json!({"username": "root", "password": "of-the-victim-canary-6bN1"}).to_string();
     let victims = scene.victim.aws_name("admin");
@@ -326,7 +194,7 @@ async fn accounts_templates_and_secrets_of_others_are_not_used() -> Result<()> {
     let theirs = scene.theirs().await?;
 
     scene.object("hook").await?;
-    let origin = format!("https://127.0.0.1:{}", scene.door.port);
+    let origin = format!("https://127.0.0.1:{}", scene.counter.port);
     let account = |name: &str| json!({"webhook": {"url": origin, "serviceAccountToken": {"name": name, "audience": origin}}});
     for name in ["rotator".to_owned(), format!("{victim}/rotator"), format!("system:serviceaccount:{victim}:rotator")] {
         stage.writes.take();
@@ -413,19 +281,23 @@ async fn no_reference_has_a_namespace_and_certificates_are_not_read_from_other_o
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_record_of_a_staged_version_leads_to_no_other_server() -> Result<()> {
     let scene = Scene::set().await?;
-    let (stage, port) = (&scene.stage, scene.door.port);
+    let (stage, port) = (&scene.stage, scene.counter.port);
     // A server that the tenant may use, and that does not answer.
     let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     stage.annotate_namespace(json!({ALLOWED_HOSTS: format!("127.0.0.1:{closed}")})).await?;
     stage.settled("key", json!({"value": {"plainText": {"type": "Bytes", "length": 32}}})).await?;
     let (host, turns) = ("127.0.0.1", json!({"adminName": "key", "base": "app", "twin": "app_clone"}));
-    for (number, (field, record)) in [
-        ("postgres", json!({"host": host, "port": port, "database": "app"})),
-        ("postgres", json!({"host": host, "port": port, "database": "app", "alternating": turns})),
-        ("mysql", json!({"host": host, "port": port, "users": "DualPassword"})),
-        ("mysql", json!({"host": host, "port": port, "users": "AlternatingUsers", "alternating": turns})),
-        ("redis", json!({"host": host, "port": port, "adminName": "key"})),
-        ("webhook", json!({"url": format!("https://{host}:{port}/"), "signingKeyName": "key"})),
+    // A template that does not name the objects.
+    jobs::template(&stage.world.admin, &stage.world.namespace, "of-another-team", "another").await?;
+    let not_allowed = ("HostNotAllowed", format!("{host}:{port} is not allowed"));
+    for (number, (field, record, (reason, words))) in [
+        ("postgres", json!({"host": host, "port": port, "database": "app"}), not_allowed.clone()),
+        ("postgres", json!({"host": host, "port": port, "database": "app", "alternating": turns}), not_allowed.clone()),
+        ("mysql", json!({"host": host, "port": port, "users": "DualPassword"}), not_allowed.clone()),
+        ("mysql", json!({"host": host, "port": port, "users": "AlternatingUsers", "alternating": turns}), not_allowed.clone()),
+        ("redis", json!({"host": host, "port": port, "adminName": "key"}), not_allowed.clone()),
+        ("webhook", json!({"url": format!("https://{host}:{port}/"), "signingKeyName": "key"}), not_allowed),
+        ("job", json!({"templateName": "of-another-team"}), ("AbandonFailed", "TemplateNotOffered".to_owned())),
     ]
     .into_iter()
     .enumerate()
@@ -442,8 +314,10 @@ async fn a_forged_record_of_a_staged_version_leads_to_no_other_server() -> Resul
         stage.world.patch(&object, json!({"spec": {"rotation": {"mysql": null}}})).await?;
         stage.advance(HOUR);
         scene.look(&object).await?;
-        scene.refused(&object, "HostNotAllowed", &format!("{host}:{port} is not allowed")).await.with_context(|| field)?;
+        scene.refused(&object, reason, &words).await.with_context(|| field)?;
         ensure!(scene.is_staged(&object), "what a server may have keeps a label");
     }
+    let jobs = Api::<Job>::namespaced(stage.world.admin.clone(), &stage.world.namespace).list(&ListParams::default()).await?;
+    ensure!(jobs.items.is_empty(), "a Job was made");
     Ok(())
 }
