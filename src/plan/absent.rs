@@ -81,10 +81,13 @@ pub fn initial<'a>(want: &'a Desired, seen: &Observation) -> Option<&'a InitialR
 /// A value that the operator generates is none that the target accepts.
 fn no_first_value(want: &Desired) -> Refusal {
     let create = Command::CreateForAdoption(want.secret_ref(), want.object_ref());
+    // Otherwise a person who names a user would get its password.
+    let admin = want.strategy.as_ref().and_then(Strategy::admin);
+    let admin = admin.map_or("", |_| " (adminRef is used only for a user whose password the object has)");
     Refusal::new(
         Reason::SecretNotFound,
         format!(
-            "spec.rotation.{} changes a credential that works already, and there is no AWS secret {} with a value that has it: name a \
+            "spec.rotation.{} changes a credential that works already, and there is no AWS secret {} with a value that has it{admin}: name a \
              Secret with the present password in spec.value.initialRef; or set spec.aws.adoptionPolicy: IfTagged, put the present value, \
              such as username and password, into value.json, and run: {create}",
             want.strategy.as_ref().map_or("postgres", Strategy::field),

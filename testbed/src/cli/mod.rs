@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod absent;
 mod bench;
 mod demo;
 mod helm;

@@ -10,8 +10,18 @@ use testbed::moto;
 use testbed::packages::Programs;
 use testbed::{mysql, node, postgres, promtool, redis};
 
-/// The control plane's programs, and helm. Silent when everything is there.
-pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
+use super::absent::{self, Absent, Effect, note};
+
+/// What there is now.
+pub(crate) struct Provisioned {
+    binaries: Binaries,
+    helm: PathBuf,
+    /// What could not be obtained. The other tests run without it.
+    pub(crate) absent: Vec<Absent>,
+}
+
+/// The control plane's programs, helm, and the servers whose passwords are rotated. Silent when everything is there.
+pub(crate) fn provision() -> Result<Provisioned> {
     let binaries = binaries::provision()?;
     let helm = binaries::provision_helm()?;
     if moto::find()?.is_none() {
@@ -22,38 +32,39 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
         let _lock = lock()?;
         promtool::provision()?;
     }
-    // Only the tests of rotation in PostgreSQL need it.
-    if let Err(error) = postgres() {
-        eprintln!("no PostgreSQL here: {error}; the tests that rotate a password in one fail");
+    let mut absent = servers()?;
+    match node::obstacle() {
+        None => drop(node::provision()?),
+        Some(obstacle) => absent.push(Absent { tests: "on a node", effect: Effect::LeftOut, why: obstacle }),
     }
+    Ok(Provisioned { binaries, helm, absent })
+}
+
+/// The servers whose passwords are rotated. Gives those that could not be obtained: only their tests need them.
+fn servers() -> Result<Vec<Absent>> {
+    let mut absent = Vec::new();
+    note(&mut absent, "of PostgreSQL", Effect::Fail, postgres());
     if postgres::find_release(postgres::Release::Newest)?.is_none() {
         let _lock = lock()?;
-        if let Err(error) = postgres::provision_release(postgres::Release::Newest) {
-            eprintln!("no newer PostgreSQL here: {error:#}; the tests use that of this machine alone");
-        }
+        let newest = postgres::provision_release(postgres::Release::Newest);
+        note(&mut absent, "of PostgreSQL with its newest version", Effect::LeftOut, newest);
     }
     if postgres::pooler::find()?.is_none() {
         let _lock = lock()?;
-        if let Err(error) = postgres::pooler::provision() {
-            eprintln!("no PgBouncer here: {error:#}; the test of a connection pooler fails");
-        }
+        note(&mut absent, "of a connection pooler", Effect::Fail, postgres::pooler::provision());
     }
-    if let Err(error) = redis() {
-        eprintln!("no Redis here: {error}; the tests that rotate a password in one fail");
-    }
+    note(&mut absent, "of Redis", Effect::Fail, redis());
     for kind in mysql::Kind::ALL {
         if mysql::find(kind)?.is_none() {
             let _lock = lock()?;
-            if let Err(error) = mysql::provision(kind) {
-                eprintln!("no {kind:?} here: {error:#}; the tests that rotate a password in one fail");
-            }
+            let (tests, effect) = match kind {
+                mysql::Kind::MySql => ("of MySQL", Effect::LeftOut),
+                mysql::Kind::MariaDb => ("of MariaDB", Effect::Fail),
+            };
+            note(&mut absent, tests, effect, mysql::provision(kind));
         }
     }
-    match node::obstacle() {
-        None => drop(node::provision()?),
-        Some(obstacle) => eprintln!("no real node here: {obstacle}; what the tests do on one, they do on the control plane alone"),
-    }
-    Ok((binaries, helm))
+    Ok(absent)
 }
 
 /// PostgreSQL, fetched if this machine has none.
@@ -84,7 +95,7 @@ fn lock() -> Result<File> {
 }
 
 pub(crate) fn provision_and_tell() -> Result<()> {
-    let (binaries, helm) = provision()?;
+    let Provisioned { binaries, helm, absent } = provision()?;
     for program in [&binaries.etcd, &binaries.kube_apiserver, &binaries.kube_controller_manager, &binaries.kubectl, &helm] {
         println!("{}", program.display());
     }
@@ -98,6 +109,7 @@ pub(crate) fn provision_and_tell() -> Result<()> {
     {
         println!("KUBEBUILDER_ASSETS holds {version}; the tests are written for {KUBERNETES} and may fail with another");
     }
+    print!("{}", absent::sentences(&absent));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::NamedTempFile;
 use testbed::{node, postgres};
 
+use super::absent;
 use super::provision::provision;
 
 /// Where tests write how long they took. `testkit::timing` has the same name.
@@ -16,9 +17,15 @@ const TIMES: &str = "TEST_TIMES";
 /// How many of them are shown.
 const SHOWN: usize = 10;
 
-/// Provisions, then runs every test; with arguments, only what they name.
+/// Provisions, then runs every test; with arguments, only what they name. Says last what could not be tested here.
 pub(crate) fn verify(arguments: &[String]) -> Result<ExitCode> {
-    provision()?;
+    let absent = provision()?.absent;
+    let code = test(arguments)?;
+    absent::tell(&absent)?;
+    Ok(code)
+}
+
+fn test(arguments: &[String]) -> Result<ExitCode> {
     if node::obstacle().is_none() {
         build_for_image()?;
     }

@@ -37,7 +37,7 @@ impl Kind {
     /// Why tests go on without this one; `None`: they need it.
     pub fn obstacle(self) -> Option<String> {
         (self == Self::MySql && find(self).is_ok_and(|found| found.is_none()))
-            .then(|| "no MySQL here: Debian's unstable suite did not have it; what the tests do with MySQL is not tried".to_owned())
+            .then(|| "MySQL is not provisioned, so what the tests do with it is left out; `cargo provision` says why".to_owned())
     }
 
     pub(super) fn name(self) -> &'static str {

@@ -212,6 +212,16 @@ impl MySql {
         Ok([statements, messages].iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
     }
 
+    /// The files of the server that have this text: its logs and its data. Blocks.
+    pub fn files_with(&self, text: &str) -> Result<Vec<String>> {
+        let mut search = Command::new("grep");
+        search.args(["--recursive", "--files-with-matches", "--text", "--fixed-strings", "--devices=skip", "--no-messages", "-e", text]);
+        let output = search.arg(self.group.dir()).env("LC_ALL", "C").output().context("cannot run grep")?;
+        // 1: nothing is found; 2: a file went away meanwhile.
+        ensure!(output.status.code().is_some_and(|code| code <= 2), "grep: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
     /// The certificate of sessions that begin after this call. Blocks.
     pub fn set_certificate(&self, certificate: Certificate) -> Result<()> {
         self.place(certificate)?;

@@ -5,6 +5,8 @@ use rotated_secrets::api::{ADOPT_BY, ALLOWED_HOSTS, Cause, INITIAL_VALUE_FOR};
 use serde_json::{Value, json};
 use testkit::postgres::Postgres;
 
+use super::postgres::OLD;
+use super::postgres_alternating::Pair;
 use super::stage::{MINUTE, Stage};
 
 const THEIRS: &str = "theirs-canary-7hK2";
@@ -48,6 +50,32 @@ async fn a_password_in_use_is_taken_from_a_secret_and_rotated_in_the_database() 
     ensure!(password != THEIRS && postgres.accepts(ROLE, &password)? && !postgres.accepts(ROLE, THEIRS)?);
     assert_eq!(stage.causes("app").await?, [Cause::Requested, Cause::Created]);
     stage.assert_silence("app").await
+}
+
+/// The administrator could set one. Then a person who names a user would get its password.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_sets_no_first_password_and_one_from_a_secret_begins_the_turns() -> Result<()> {
+    let pair = Pair::new("first_of_two").await?;
+    let (stage, users) = (pair.stage(), pair.users()?);
+    stage.settled("fresh", pair.spec()).await?;
+    let message = stage.expect("fresh", "Provisioned", "False", "SecretNotFound").await?;
+    ensure!(message.contains("only for a user whose password the object has") && message.contains("spec.value.initialRef"), "{message}");
+    ensure!(stage.world.aws_secret("fresh").is_none() && stage.no_secret("fresh").await?);
+    assert_eq!(pair.users()?, users, "nothing was changed in the server");
+
+    stage.make_secret(secret(&json!({INITIAL_VALUE_FOR: "fresh"}), &json!({"password": OLD}))).await?;
+    stage.world.patch("fresh", json!({"spec": {"value": {"initialRef": {"secretName": "orders"}}}})).await?;
+    stage.settle("fresh").await?;
+    let first = stage.data("fresh").await?;
+    assert_eq!((first["username"].as_str(), first["password"].as_str()), ("first_of_two", OLD));
+    stage.advance(MINUTE);
+    stage.world.request_rotation("fresh", "now").await?;
+    stage.settle("fresh").await?;
+    let next = stage.data("fresh").await?;
+    assert_eq!(next["username"], pair.twin());
+    ensure!(pair.accepts(&next["username"], &next["password"])? && pair.accepts("first_of_two", OLD)?);
+    assert_eq!(stage.causes("fresh").await?, [Cause::Requested, Cause::Created]);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

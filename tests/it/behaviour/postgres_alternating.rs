@@ -107,7 +107,7 @@ impl Pair {
     }
 
     /// The two users with their passwords and rights.
-    fn users(&self) -> Result<String> {
+    pub(super) fn users(&self) -> Result<String> {
         let (role, twin) = (self.scene.role, self.twin());
         self.scene.postgres.sql(
             "postgres",

@@ -16,6 +16,7 @@ mod mysql_cuts;
 mod mysql_docs;
 mod mysql_dual;
 mod mysql_hostile;
+mod mysql_logs;
 mod mysql_pair;
 mod mysql_proxy;
 mod mysql_stand;

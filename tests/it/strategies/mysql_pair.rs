@@ -24,7 +24,12 @@ pub(super) const ADMIN: &str = "canaryAdmin-8wL1;q5";
 
 impl Pair {
     pub(super) fn new(kind: Kind, base: &str) -> Result<Self> {
-        let mysql = MySql::shared(kind)?;
+        Self::on(MySql::shared(kind)?, base)
+    }
+
+    /// The same on a server of the test's own.
+    pub(super) fn on(mysql: &'static MySql, base: &str) -> Result<Self> {
+        let kind = mysql.kind();
         let (twin, admin) = (format!("{base}_clone"), format!("{base}_admin"));
         mysql.sql(&format!(
             "CREATE SCHEMA IF NOT EXISTS {base}; CREATE TABLE {base}.t (a INT, b INT); \
