@@ -1,7 +1,7 @@
 //! Another writer puts a value into AWS while a version is on its way to the server. That value wins, in the server too.
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::{ABANDONED_LABEL, Outcome, STAGED_LABEL};
+use rotated_secrets::api::{ABANDONED_LABEL, AWSPENDING, Outcome, STAGED_LABEL};
 use serde_json::{Value, json};
 use testkit::emulator::Fault;
 
@@ -206,5 +206,32 @@ async fn a_version_that_another_replica_abandons_while_it_is_verified_is_not_pro
     let moved =
         stage.world.emulator.log().into_iter().filter(|call| call.request.get("VersionStage").is_some_and(|label| label == "AWSCURRENT"));
     assert_eq!(moved.filter(|call| call.operation == "UpdateSecretVersionStage").count(), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_labels_have_moved_since_they_were_read_is_not_given_to_the_server() -> Result<()> {
+    let role = "moved_meanwhile";
+    let scene = Scene::settled(role).await?;
+    let (stage, postgres) = (&scene.stage, scene.postgres);
+    let stored = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'");
+    let before = postgres.sql("postgres", &stored)?;
+    // The operator has read the labels, and waits for the values.
+    stage.break_aws("GetSecretValue", Fault::Delay { millis: 2000 });
+    let moves = async || -> Result<()> {
+        while scene.pending().is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        for label in [AWSPENDING, STAGED_LABEL] {
+            stage.external_writer().move_label(&stage.aws_name("app"), label, None)?;
+        }
+        stage.mend_aws();
+        Ok(())
+    };
+    let (rotated, moved) = tokio::join!(scene.request("now"), moves());
+    rotated?;
+    moved?;
+    assert_eq!(postgres.sql("postgres", &stored)?, before, "the password was never changed");
+    assert_eq!(scene.check(2).await?, OLD);
     Ok(())
 }

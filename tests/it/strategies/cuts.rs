@@ -46,6 +46,17 @@ async fn decided(stand: &Stand) -> [bool; 2] {
 }
 
 #[tokio::test]
+async fn a_process_that_is_stopped_between_login_and_change_changes_nothing_when_it_goes_on() -> Result<()> {
+    let stand = Stand::new("cut_late")?;
+    let (_, messages) = apply(&stand, None).await?;
+    stand.reset(OLD)?;
+    let (answer, _) = apply(&stand, Some((messages - 1, Break::Late))).await?;
+    assert_eq!(answer, Err(Unknown::ConnectionLost.into()), "the server has ended the session");
+    assert_eq!(stand.accepted()?, [OLD]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn wherever_attempts_end_the_server_accepts_one_of_the_two_and_the_next_attempt_finishes() -> Result<()> {
     let stand = Stand::new("cut_apply")?;
     // Two logins of three messages; the first is refused. Two settings, the question whether it is a pooler, and the statement.

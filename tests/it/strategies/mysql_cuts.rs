@@ -3,14 +3,14 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
-use rotated_secrets::strategy::Problem;
 use rotated_secrets::strategy::mysql::{DualPassword, Server, SingleUser};
+use rotated_secrets::strategy::{Applied, Problem, Unknown};
 use testkit::mysql::Kind;
 
 use super::cutting::{Found, cut_everywhere};
 use super::mysql_proxy::Proxy;
 use super::mysql_stand::{Stand, checked};
-use super::proxy::MOMENTS;
+use super::proxy::{Break, MOMENTS};
 use super::stand::{NEW, OLD, THIRD};
 
 /// The passwords that log in, and which of them is the primary one.
@@ -42,6 +42,24 @@ fn accepted(found: &Found<State>) -> Vec<Vec<&'static str>> {
     let mut all: Vec<_> = found.states.iter().map(|(accepted, _)| accepted.clone()).collect();
     all.dedup();
     all
+}
+
+#[tokio::test]
+async fn a_process_that_is_stopped_between_login_and_change_changes_nothing_when_it_goes_on() -> Result<()> {
+    for stand in Stand::both("cut_late")? {
+        let apply = async |at| -> Result<(Result<Applied, Problem>, usize)> {
+            let proxy = Proxy::start(stand.mysql, at).await?;
+            let server = proxy.through(&stand.server);
+            let answer = SingleUser { server: &server }.apply(&stand.with(NEW), &stand.with(OLD), None).await;
+            Ok((answer, proxy.seen()))
+        };
+        let (_, packets) = apply(None).await?;
+        stand.reset(OLD)?;
+        let (answer, _) = apply(Some((packets - 1, Break::Late))).await?;
+        assert_eq!(answer, Err(Unknown::ConnectionLost.into()), "the server has ended the session");
+        assert_eq!(stand.accepted()?, [OLD]);
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -133,6 +133,9 @@ where
                 let ends = packet.get(3..5) == Some(&[0, 1]);
                 let number = if ends { None } else { Some(seen.fetch_add(1, Ordering::SeqCst)) };
                 let here = at.filter(|(at, _)| Some(*at) == number).map(|(_, kind)| kind);
+                if here == Some(Break::Late) {
+                    while server.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+                }
                 if here != Some(Break::Before) {
                     server.write_all(&packet).await?;
                     server.flush().await?;

@@ -18,6 +18,8 @@ pub(super) enum Break {
     After,
     /// The server gets it, and the client waits for the answer without end.
     Hang,
+    /// The server gets it when it has ended the session by itself.
+    Late,
     /// The client gets rows without end in place of the answer.
     Flood,
     /// The client is asked for data in place of the answer.
@@ -82,11 +84,14 @@ async fn forward(client: TcpStream, mut server: TcpStream, seen: &AtomicUsize, a
                     server.write_all(&message).await?;
                     continue;
                 };
+                if kind == Break::Late {
+                    while server.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+                }
                 if kind != Break::Before {
                     server.write_all(&message).await?;
                 }
                 match kind {
-                    Break::Before => {}
+                    Break::Before | Break::Late => {}
                     Break::After => drop(server.read(&mut buffer).await?),
                     Break::Hang => while messages.recv().await.is_some() {},
                     Break::Flood => loop {
