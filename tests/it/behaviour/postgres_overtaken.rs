@@ -228,9 +228,9 @@ async fn a_version_whose_labels_have_moved_since_they_were_read_is_not_given_to_
         stage.mend_aws();
         Ok(())
     };
-    let (rotated, moved) = tokio::join!(scene.request("now"), moves());
-    rotated?;
-    moved?;
+    let (requested, taken) = tokio::join!(scene.request("now"), moves());
+    requested?;
+    taken?;
     assert_eq!(postgres.sql("postgres", &stored)?, before, "the password was never changed");
     assert_eq!(scene.check(2).await?, OLD);
     Ok(())
