@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::AwsSecret;
+use crate::api::{ABANDONED_LABEL, AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
 use crate::desired::SecretPlace;
 use crate::version_id::VersionId;
 
@@ -58,4 +60,18 @@ pub struct StagedLeft {
     pub previous: Option<VersionId>,
     /// The one that was abandoned last.
     pub abandoned: Option<VersionId>,
+}
+
+impl StagedLeft {
+    /// A version that the operator staged for a target: no other writer derives IDs, except that AWS rotates to them for this
+    /// object where a function is configured. `announced`: the version that the status says is staged.
+    pub fn of(found: &AwsSecret, announced: Option<&VersionId>) -> Option<Self> {
+        let ours = |version: &VersionId| found.rotation.function.is_none() || announced == Some(version);
+        let marked = found.labelled(STAGED_LABEL).filter(|marked| found.labelled(AWSPREVIOUS) != Some(*marked));
+        let version = found.labelled(AWSPENDING).filter(|version| marked == Some(*version) || ours(version)).or(marked)?;
+        let version = Some(version).filter(|version| version.is_derived())?;
+        let current = found.labelled(AWSCURRENT).filter(|current| *current != version)?;
+        let [previous, abandoned] = [AWSPREVIOUS, ABANDONED_LABEL].map(|label| found.labelled(label).cloned());
+        Some(Self { version: version.clone(), current: current.clone(), previous, abandoned })
+    }
 }

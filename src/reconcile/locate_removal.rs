@@ -2,7 +2,7 @@
 
 use super::authorize::Actor;
 use super::reconciler::Reconciler;
-use crate::api::{ABANDONED_LABEL, ALLOWED_NAMES, AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL, SUSPEND};
+use crate::api::{ALLOWED_NAMES, SUSPEND};
 use crate::aws::Address;
 use crate::backoff::Class;
 use crate::desired::{AwsRemoval, Owner, Removal, SecretArn, SecretPlace, glob_allows};
@@ -10,7 +10,6 @@ use crate::facts::{AwsSecret, SecretLeft, StagedLeft};
 use crate::failure::Failure;
 use crate::kubernetes::mirror;
 use crate::kubernetes::namespace::NamespacePolicy;
-use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
     /// Looks at each place where the secret may be. What the administrator has forbidden since is left alone.
@@ -76,7 +75,7 @@ impl Reconciler<'_> {
         };
         Ok(match (found, here.filter(elsewhere)) {
             (Some(found), _) if owner(&found) == Owner::This => SecretLeft::Ours {
-                staged: staged(&found, announced),
+                staged: StagedLeft::of(&found, announced),
                 arn: found.arn,
                 place: place.clone(),
                 deleted: found.deleted,
@@ -132,16 +131,4 @@ impl Reconciler<'_> {
         let found = mirror::read_by_name(&self.ctx.client, &self.object, name).await.ok().flatten()?;
         SecretArn::parse(found.arn.filter(|_| found.facts.ours)?.as_str())
     }
-}
-
-/// A version that the operator staged for a target: no other writer derives IDs, except that AWS rotates to them for this object
-/// where a function is configured. `announced`: the version that the status says is staged.
-fn staged(found: &AwsSecret, announced: Option<&VersionId>) -> Option<StagedLeft> {
-    let ours = |version: &VersionId| found.rotation.function.is_none() || announced == Some(version);
-    let marked = found.labelled(STAGED_LABEL).filter(|marked| found.labelled(AWSPREVIOUS) != Some(*marked));
-    let version = found.labelled(AWSPENDING).filter(|version| marked == Some(*version) || ours(version)).or(marked)?;
-    let version = Some(version).filter(|version| version.is_derived())?;
-    let current = found.labelled(AWSCURRENT).filter(|current| *current != version)?;
-    let [previous, abandoned] = [AWSPREVIOUS, ABANDONED_LABEL].map(|label| found.labelled(label).cloned());
-    Some(StagedLeft { version: version.clone(), current: current.clone(), previous, abandoned })
 }

@@ -2,15 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ObjectMeta;
-use rotated_secrets::api::{
-    ADOPT_BY, AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsAdoptionPolicy, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus,
-};
-use rotated_secrets::compare::{Need, Observation, compare};
-use rotated_secrets::desired::{Desired, Policy};
-use rotated_secrets::facts::{Facts, MirrorFacts};
-use rotated_secrets::journal::Journal;
-use rotated_secrets::plan::{Assessment, Next, plan};
-use rotated_secrets::status::{self, Attempt, Attempts, Outcome};
+use rotated_secrets::api::{ADOPT_BY, AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsAdoptionPolicy, RotatedSecret, RotatedSecretStatus};
+use rotated_secrets::desired::Policy;
 use rotated_secrets::step::Step;
 use rotated_secrets::version_id::{VersionId, VersionIds};
 use serde_json::json;
@@ -19,11 +12,11 @@ use stateright::{Model, Property};
 use crate::aws::Secret;
 use crate::rules;
 use crate::server::Server;
-use crate::state::{Asked, Budget, Process, Read, Reconcile, Shown, Who, World};
-use crate::steps::{carry_out, labels_have_moved};
+use crate::state::{Asked, Budget, Process, Shown, Who, World};
+use crate::steps::labels_have_moved;
 
 /// After so much time no read is old and no backoff runs. The next rotation by schedule is later than all of it.
-const HOURS: SignedDuration = SignedDuration::from_hours(2);
+pub(crate) const HOURS: SignedDuration = SignedDuration::from_hours(2);
 const UID: &str = "9e5d0c6a-6d0e-4d8a-9f0e-3c0f6f3d2b11";
 const START: i64 = 1_800_000_000;
 /// The version that another client puts.
@@ -67,7 +60,7 @@ pub(crate) enum Users {
 
 /// How a process acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     Plainly,
     /// By labels that have moved.
     OnOld,
@@ -103,6 +96,8 @@ pub(crate) enum Action {
     Request,
     /// A person requests the previous value.
     RollBack,
+    /// A person deletes the object.
+    Delete,
     /// Hours pass.
     Wait,
 }
@@ -117,8 +112,8 @@ pub(crate) struct Machine {
     /// What the operator lacks.
     pub(crate) missing: Option<Missing>,
     /// The object without a status.
-    declared: RotatedSecret,
-    policy: Policy,
+    pub(crate) declared: RotatedSecret,
+    pub(crate) policy: Policy,
 }
 
 impl Machine {
@@ -150,147 +145,6 @@ impl Machine {
         Self { users, budget, missing, declared, policy }
     }
 
-    /// The object as a process has read it.
-    fn object(&self, world: &World, read: Option<&Read>) -> RotatedSecret {
-        let (status, asked) = read.map_or((&world.status.value, world.asked), |read| (&read.status, read.asked));
-        let mut object = self.declared.clone();
-        let rotation = (asked.rotation > 0).then(|| (ROTATE.to_owned(), asked.rotation.to_string()));
-        let rollback = (asked.rollback > 0).then(|| (ROLLBACK.to_owned(), format!("{}:{AWSPREVIOUS}", asked.rollback)));
-        object.metadata.annotations = Some(rotation.into_iter().chain(rollback).collect());
-        object.status = Some(status.clone());
-        object
-    }
-
-    /// What the operator sees, by its own comparison.
-    fn observe(
-        &self,
-        world: &World,
-        met: Option<&(VersionId, Timestamp)>,
-        object: &RotatedSecret,
-        want: &Desired,
-        journal: &Journal,
-        aws: &Secret,
-    ) -> Observation {
-        let mut status = status::read(object, world.now);
-        if let Some(announced) = &mut status.staging.announced {
-            let met = met.filter(|(version, _)| *version == announced.version).map_or(world.now, |(_, met)| *met);
-            status.staging.met = Some(met).filter(|_| self.missing != Some(Missing::Hold));
-            if self.missing == Some(Missing::From) {
-                announced.from = None;
-            }
-        }
-        let mirror = world.mirror.as_ref().map(|mirror| MirrorFacts {
-            ours: true,
-            version: Some(mirror.version.clone()),
-            intact: true,
-            written: Some(mirror.written),
-            changed: Some(mirror.changed),
-            revision: Some(mirror.revision.to_string()),
-            ..MirrorFacts::default()
-        });
-        let mut facts = Facts { finalizer: world.finalizer, secret: Some(aws.described()), mirror, ..Facts::default() };
-        loop {
-            match compare(want, &facts, &status, journal, world.now) {
-                Ok(seen) => return seen,
-                Err(Need::Version(version)) => {
-                    let created = world.aws.versions[&version].created;
-                    facts.reads.created.insert(version.clone(), created);
-                    facts.reads.matches.insert(version, true);
-                }
-                Err(Need::Policy) => unreachable!("no policy is declared"),
-            }
-        }
-    }
-
-    fn read(&self, world: &mut World, who: Who, old: bool) {
-        let now = world.now;
-        let begun = world.process(who).reconcile.take().map(|reconcile| reconcile.value);
-        let object = self.object(world, begun.as_ref().and_then(|begun| begun.before.as_ref()));
-        let want = Desired::parse(&object, &self.policy).expect("the spec is valid");
-        let mut reconcile = begun.unwrap_or_else(|| Reconcile {
-            journal: Journal::holding(status::waits(&object, now).steps),
-            next: None,
-            old: false,
-            mirror: None,
-            before: None,
-        });
-        reconcile.old |= old;
-        reconcile.mirror = world.mirror.as_ref().map(|mirror| mirror.revision);
-        let met = &mut world.process(who).met;
-        if let Some(announced) = object.status.as_ref().and_then(|status| status.staged.as_ref())
-            && met.as_ref().is_none_or(|(version, _)| version.as_str() != announced.version_id)
-        {
-            *met = Some((VersionId::from(announced.version_id.as_str()), now));
-        }
-        let met = met.clone();
-        let aws = if old { &world.earlier } else { &world.aws };
-        let seen = self.observe(world, met.as_ref(), &object, &want, &reconcile.journal, aws);
-        match plan(&want, &seen, now) {
-            Next::Do(step) => {
-                reconcile.next = Some(step);
-                world.process(who).reconcile = Some(Shown::new(reconcile));
-            }
-            Next::Rest(assessment) => {
-                Self::report(world, who, &object, &want, seen, assessment, &reconcile);
-                // It is not the leader, so it begins no other reconcile.
-                world.late = world.late.take().filter(|_| who == Who::Leader);
-            }
-        }
-    }
-
-    fn report(
-        world: &mut World,
-        who: Who,
-        object: &RotatedSecret,
-        want: &Desired,
-        seen: Observation,
-        assessment: Assessment,
-        reconcile: &Reconcile,
-    ) {
-        let journal = &reconcile.journal;
-        let attempts = Attempts {
-            failed: journal.failed().map(|(key, failed)| (Attempt::Step(key), failed.clone())).collect(),
-            held: journal.held().cloned().map(Attempt::Step).collect(),
-            ..Attempts::default()
-        };
-        let attempts = attempts.of_staged(seen.secret.as_ref().and_then(|secret| secret.pending.in_progress()));
-        let idle = journal.entries().is_empty() && !reconcile.old && assessment.wake().is_none_or(|wake| wake > world.now + HOURS);
-        let outcome = Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists: None };
-        let after = status::write(object, Some(want), &outcome, &attempts, world.now);
-        // A process that is late says nothing of the leader.
-        world.at_rest = if who == Who::Leader { idle && after == world.status.value } else { world.at_rest };
-        // The API server refuses to write over a newer object.
-        if reconcile.before.is_none() && after != world.status.value {
-            if who == Who::Late {
-                world.disturb();
-            }
-            world.object_changes();
-            world.status = Shown::new(after);
-        }
-    }
-
-    fn act(&self, world: &mut World, who: Who, how: How) {
-        let Some(mut reconcile) = world.process(who).reconcile.take().map(|reconcile| reconcile.value) else { return };
-        let Some(step) = reconcile.next.take() else { return };
-        if who == Who::Late {
-            world.disturb();
-        }
-        if let (How::Fails, Step::Put { version, .. }) = (how, &step) {
-            world.broken = Some(version.clone());
-        }
-        // A conflict ends the reconcile, and the next one reads again.
-        let looks = how != How::OnOld && self.missing != Some(Missing::Shown);
-        world.applied_late |= how == How::OnOld && matches!(step, Step::Apply { .. });
-        if looks && labels_have_moved(world, &step) {
-            world.late = world.late.take().filter(|_| who == Who::Leader);
-        } else if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {
-            reconcile.journal.record(step, effect);
-            world.process(who).reconcile = Some(Shown::new(reconcile));
-        } else {
-            world.late = world.late.take().filter(|_| who == Who::Leader);
-        }
-    }
-
     /// The object was created, and everything is settled.
     fn settled(&self) -> World {
         let now = Timestamp::from_second(START).expect("a time");
@@ -310,6 +164,7 @@ impl Machine {
             chosen: None,
             applied_late: false,
             aside: false,
+            gone: None,
             at_rest: false,
             calm: false,
             left: self.budget,
@@ -345,7 +200,7 @@ impl World {
     }
 
     /// Something else than the leader acts.
-    fn disturb(&mut self) {
+    pub(crate) fn disturb(&mut self) {
         self.calm = false;
         self.at_rest = false;
     }
@@ -380,21 +235,22 @@ impl Model for Machine {
                     }
                     continue;
                 }
-                None if world.at_rest && who == Who::Leader => {}
+                None if (world.at_rest || world.gone.is_some()) && who == Who::Leader => {}
                 None => actions.push(Action::Read { who, old: false }),
             }
-            if left.old_reads > 0 && world.aws != world.earlier {
+            if left.old_reads > 0 && world.aws != world.earlier && world.gone.is_none() {
                 actions.push(Action::Read { who, old: true });
             }
         }
-        let leader = &world.leader;
+        let (leader, lives) = (&world.leader, world.asked.deletion.is_none());
         let may = [
             (left.crashes > 0 && (leader.reconcile.is_some() || leader.met.is_some()), Action::Crash),
             (left.replicas > 0 && world.late.is_none() && world.next_step(Who::Leader).is_some(), Action::Depose),
             (left.others > 0, Action::Put),
             (left.others > 0 && world.aws.labelled(AWSPREVIOUS).is_some(), Action::Move),
-            (left.requests > 0, Action::Request),
-            (left.rollbacks > 0 && world.aws.labelled(AWSPREVIOUS).is_some(), Action::RollBack),
+            (left.requests > 0 && lives, Action::Request),
+            (left.deletions > 0 && lives, Action::Delete),
+            (left.rollbacks > 0 && lives && world.aws.labelled(AWSPREVIOUS).is_some(), Action::RollBack),
             (left.waits > 0 && leader.reconcile.is_none() && !world.calm, Action::Wait),
         ];
         actions.extend(may.into_iter().filter(|(may, _)| *may).map(|(_, action)| action));
@@ -456,6 +312,13 @@ impl Model for Machine {
                 world.chosen = None;
                 world.disturb();
             }
+            Action::Delete => {
+                world.left.deletions -= 1;
+                world.object_changes();
+                world.asked.deletion = Some(world.now);
+                world.chosen = None;
+                world.disturb();
+            }
             Action::Wait => {
                 world.left.waits -= 1;
                 world.pass_hours();
@@ -475,7 +338,7 @@ impl World {
         self.disturb();
         if self.on_its_way() {
             // A request that is open replaces it later.
-            let (ids, Asked { rotation, rollback }) = (VersionIds::of(UID), self.asked);
+            let (ids, Asked { rotation, rollback, .. }) = (VersionIds::of(UID), self.asked);
             let last = [(rotation, ids.request(&rotation.to_string())), (rollback, ids.rollback(&rollback.to_string()))];
             let open = last.iter().any(|(asked, version)| *asked > 0 && !self.aws.versions.contains_key(version));
             self.chosen = self.aws.current().filter(|_| !open).cloned();

@@ -13,6 +13,7 @@
 
 mod aws;
 mod machine;
+mod operator;
 mod rules;
 mod server;
 mod state;
@@ -25,7 +26,8 @@ use self::rules::ENDS;
 use self::state::Budget;
 
 /// One rotation, and hours after it.
-const ONE: Budget = Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, rollbacks: 0, broken: 0, waits: 1, replicas: 0, stops: 0 };
+const ONE: Budget =
+    Budget { crashes: 0, old_reads: 0, others: 0, requests: 1, rollbacks: 0, broken: 0, waits: 1, replicas: 0, stops: 0, deletions: 0 };
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
@@ -90,6 +92,18 @@ fn a_rollback_meanwhile_breaks_no_rule() {
     }
 }
 
+#[test]
+fn an_object_that_is_deleted_leaves_the_current_version_in_the_server() {
+    // No late process: it can promote a version while the leader abandons it (docs/design/0021-strategies.md).
+    for users in [Users::One, Users::Dual, Users::Two] {
+        for budget in
+            [Budget { crashes: 1, ..ONE }, Budget { broken: 1, ..ONE }, Budget { old_reads: 1, ..ONE }, Budget { others: 1, ..ONE }]
+        {
+            search(users, &[Budget { deletions: 1, ..budget }]);
+        }
+    }
+}
+
 /// It would log in with the old password, which the rollback brought back.
 const LATE: Budget = Budget { replicas: 1, rollbacks: 1, ..ONE };
 
@@ -124,7 +138,7 @@ fn search_many(users: Users, budget: Budget) {
 fn in_so_many_states_as_the_variable_says_the_rules_hold() {
     search_many(
         Users::One,
-        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1, deletions: 0 },
     );
 }
 
@@ -133,7 +147,7 @@ fn in_so_many_states_as_the_variable_says_the_rules_hold() {
 fn of_two_users_the_rules_hold_in_so_many_states_too() {
     search_many(
         Users::Two,
-        Budget { crashes: 2, old_reads: 2, others: 0, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+        Budget { crashes: 2, old_reads: 2, others: 0, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1, deletions: 0 },
     );
 }
 
@@ -142,7 +156,7 @@ fn of_two_users_the_rules_hold_in_so_many_states_too() {
 fn of_two_passwords_the_rules_hold_in_so_many_states_too() {
     search_many(
         Users::Dual,
-        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1 },
+        Budget { crashes: 2, old_reads: 2, others: 1, requests: 2, rollbacks: 1, broken: 1, waits: 2, replicas: 1, stops: 1, deletions: 0 },
     );
 }
 

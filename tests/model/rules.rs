@@ -23,6 +23,10 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         Property::always("at rest, the version that another client chose is current", |_, world| {
             !at_rest(world) || world.chosen.is_none() || world.chosen.as_ref() == world.aws.current()
         }),
+        Property::always(
+            "after a deletion, the server has the current version, and no other one is on its way",
+            |machine: &Machine, world: &World| !world.calm || world.gone != Some(false) || is_left_well(machine.users, world),
+        ),
         Property::sometimes(ENDS, |_, world| at_rest(world) && world.server.accepted.iter().flatten().any(|password| *password > 0)),
     ]
 }
@@ -72,6 +76,14 @@ fn agrees(users: Users, world: &World) -> bool {
     let Some(current) = world.aws.current() else { return false };
     let mirrored = world.mirror.as_ref().is_some_and(|mirror| mirror.version == *current);
     mirrored && (world.aside || world.server.accepts(&world.aws, current) || has_an_earlier_one(users, world))
+}
+
+fn is_left_well(users: Users, world: &World) -> bool {
+    let accepts = |version| world.server.accepts(&world.aws, version);
+    let current = world.aside || world.aws.current().is_some_and(accepts) || has_an_earlier_one(users, world);
+    // A label on the version that is current does no harm.
+    let staged = [AWSPENDING, STAGED_LABEL].into_iter().filter_map(|label| world.aws.labelled(label));
+    current && !broken_is_current(world) && staged.into_iter().all(|version| world.aws.current() == Some(version))
 }
 
 fn nothing_is_staged(world: &World) -> bool {

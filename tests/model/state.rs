@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use jiff::Timestamp;
 use rotated_secrets::api::RotatedSecretStatus;
+use rotated_secrets::facts::SecretLeft;
 use rotated_secrets::journal::Journal;
 use rotated_secrets::step::Step;
 use rotated_secrets::version_id::VersionId;
@@ -33,6 +34,8 @@ pub(crate) struct Budget {
     pub(crate) replicas: u8,
     /// A process is stopped between the answer of AWS that shows the labels and the call of the server.
     pub(crate) stops: u8,
+    /// A person deletes the object.
+    pub(crate) deletions: u8,
 }
 
 /// A process of the operator.
@@ -66,6 +69,8 @@ pub(crate) struct Asked {
     pub(crate) rotation: u8,
     /// The previous value.
     pub(crate) rollback: u8,
+    /// That the object is deleted, at this time.
+    pub(crate) deletion: Option<Timestamp>,
 }
 
 /// A value that is compared and hashed by its `Debug` text.
@@ -122,6 +127,8 @@ pub(crate) struct Reconcile {
     pub(crate) mirror: Option<u8>,
     /// The object that it read, if that one is no longer in the API server.
     pub(crate) before: Option<Read>,
+    /// What it found of an object that is being deleted.
+    pub(crate) left: Option<SecretLeft>,
 }
 
 /// The world.
@@ -146,6 +153,8 @@ pub(crate) struct World {
     pub(crate) applied_late: bool,
     /// Another client changed AWS while nothing was on its way: the server does not have that value.
     pub(crate) aside: bool,
+    /// The object is gone; inside, whether a staged version was left.
+    pub(crate) gone: Option<bool>,
     /// Nothing is left to do, and nothing happened since hours passed.
     pub(crate) at_rest: bool,
     /// Hours have passed since anything but the operator acted.
