@@ -18,7 +18,7 @@ pub(crate) fn provision() -> Result<(Binaries, PathBuf)> {
         let _lock = lock()?;
         moto::provision()?;
     }
-    if promtool::find()?.is_none() {
+    if !promtool::complete()? {
         let _lock = lock()?;
         promtool::provision()?;
     }
