@@ -20,7 +20,7 @@ use crate::kubernetes::connection;
 use crate::kubernetes::publisher::Events;
 use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
-use crate::reconcile::{Context, Memory};
+use crate::reconcile::Context;
 
 mod availability;
 mod fatal;
@@ -228,7 +228,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         "starting"
     );
     let ctx = Arc::new(Context {
-        memory: Memory::default(),
+        memory: Arc::default(),
         events: Events::new(client.clone(), metrics.clone()).at_home(availability.home(&config)),
         client: client.clone(),
         aws,

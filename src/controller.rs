@@ -101,13 +101,14 @@ where
     });
     shared.ctx.metrics.count_objects({
         let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
+        let memory = Arc::clone(&shared.ctx.memory);
         move || {
-            let mut stats = FleetStats::default();
+            let mut stats = FleetStats { status_not_written: memory.count_unwritable(), ..FleetStats::default() };
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
                 match object.readable() {
                     Some(object) => stats.count(object, now, per_object),
-                    None => stats.unreadable = stats.unreadable.saturating_add(1),
+                    None => stats.count_unreadable(&object.namespace().unwrap_or_default()),
                 }
             }
             stats

@@ -42,7 +42,14 @@ pub struct InNamespace {
     pub rollout_waiting_max: SignedDuration,
     /// Time since the longest deletion in progress was requested.
     pub deleting_max: SignedDuration,
+    /// Objects that the operator cannot read and does not reconcile.
+    pub unreadable: i64,
+    /// Number of objects whose target refuses a password, by the reason.
+    pub targets_refusing: BTreeMap<&'static str, i64>,
 }
+
+/// Reasons with which the target of a rotation refuses a password.
+const REFUSALS: [Reason; 4] = [Reason::ApplyFailed, Reason::VerifyFailed, Reason::AbandonFailed, Reason::TargetDiverged];
 
 /// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,6 +85,8 @@ pub struct FleetStats {
     pub namespaces: BTreeMap<String, InNamespace>,
     /// Objects that the operator cannot read and does not reconcile.
     pub unreadable: i64,
+    /// Objects whose status the API server refused at the last attempt of this process.
+    pub status_not_written: i64,
     /// Longest time by which a rotation is overdue.
     pub overdue_max: SignedDuration,
     /// Creation time of the oldest current value that rotates.
@@ -146,6 +155,13 @@ impl FleetStats {
             add(&mut self.out_of_step, true);
             add(&mut self.within(&namespace).out_of_step, true);
         }
+        let refused = ["Rotated", "Ready"].into_iter().filter(|of| says(of, "False")).find_map(|of| {
+            let reason = word(&condition(of)?.reason);
+            REFUSALS.iter().any(|known| known.as_str() == reason).then_some(reason)
+        });
+        if let Some(reason) = refused.filter(|_| !inactive) {
+            add(self.within(&namespace).targets_refusing.entry(reason).or_default(), true);
+        }
         if let Some(held_up) = condition("RolledOut").filter(|rolled_out| rolled_out.status == "False" && !inactive) {
             add(self.not_rolled_out.entry(word(&held_up.reason)).or_default(), true);
             let rollout = status.and_then(|status| status.rollout.as_ref()).filter(|rollout| rollout.phase == RolloutPhase::Waiting);
@@ -197,6 +213,12 @@ impl FleetStats {
                 next_rotation: next,
             });
         }
+    }
+
+    /// Adds an object that the operator cannot read.
+    pub fn count_unreadable(&mut self, namespace: &str) {
+        add(&mut self.unreadable, true);
+        add(&mut self.within(namespace).unreadable, true);
     }
 
     /// What is wrong in this namespace, or in all others when there are too many.

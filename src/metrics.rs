@@ -8,8 +8,8 @@ mod durations;
 mod feed;
 mod kubernetes;
 mod process;
+mod repairs;
 mod standing;
-mod targets;
 mod zero;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,8 +25,8 @@ use tokio::time::Instant;
 
 use self::durations::Durations;
 use self::feed::FeedMetrics;
+use self::repairs::Repairs;
 use self::standing::Standing;
-use self::targets::TargetRefusals;
 use crate::fleet::FleetStats;
 
 type Label = (&'static str, &'static str);
@@ -65,11 +65,11 @@ struct Inner {
 struct Counts {
     reconciles: Family<[Label; 1], Counter>,
     errors: Family<[Label; 1], Counter>,
-    target_refusals: TargetRefusals,
     steps: Family<[Label; 2], Counter>,
     rotations: Family<[Label; 3], Counter>,
     mirror_writes: Family<[Label; 1], Counter>,
     drift_repairs: Family<[Label; 1], Counter>,
+    namespace_repairs: Repairs,
     requests_delayed: Counter,
     secrets_kept: Counter,
     secrets_retained: Counter,
@@ -129,10 +129,9 @@ impl Metrics {
         self.0.durations.reconcile.observe(took.as_secs_f64());
     }
 
-    /// Records a failed reconcile with the reason of its condition. `namespace`: that of the object.
-    pub fn failure(&self, reason: &'static str, namespace: Option<&str>) {
+    /// Records a failed reconcile with the reason of its condition.
+    pub fn failure(&self, reason: &'static str) {
         count(&self.0.counts.errors, [("reason", reason)]);
-        self.0.counts.target_refusals.count(namespace.unwrap_or_default(), reason);
     }
 
     /// Records a step of the plan: `ok` or `failed`.
@@ -190,6 +189,11 @@ impl Metrics {
     /// Records the step that corrected drift.
     pub fn drift_repair(&self, step: &'static str) {
         count(&self.0.counts.drift_repairs, [("step", step)]);
+    }
+
+    /// Records the repair of a Secret of this namespace.
+    pub fn mirror_repair(&self, namespace: &str) {
+        self.0.counts.namespace_repairs.count(namespace);
     }
 
     /// Records a rotate or rollback request that has to wait.
@@ -302,15 +306,15 @@ impl Counts {
     fn register(&self, registry: &mut Registry) {
         registry.register("reconciles", "Reconciliations by outcome", self.reconciles.clone());
         registry.register("errors", "Failed reconciliations by reason", self.errors.clone());
-        registry.register(
-            "namespace_target_refusals",
-            "Failures of objects of a namespace whose target refused a password, by reason",
-            self.target_refusals.counters.clone(),
-        );
         registry.register("steps", "Steps of the plan by kind and outcome", self.steps.clone());
         registry.register("rotations", "New versions and failed attempts", self.rotations.clone());
         registry.register("mirror_writes", "Writes of mirrored Secrets", self.mirror_writes.clone());
         registry.register("drift_repairs", "Corrections of drift by step", self.drift_repairs.clone());
+        registry.register(
+            "namespace_mirror_repairs",
+            "Repairs of Secrets of a namespace that another client edited or deleted",
+            self.namespace_repairs.counters.clone(),
+        );
         registry.register(
             "requests_delayed",
             "Requests that wait, because requests create versions too quickly",

@@ -75,7 +75,8 @@ impl Observation {
     /// Recent repairs of the Secret, with the one of this reconcile.
     pub fn repairs(&self, now: Timestamp) -> Option<Repairs> {
         let same = |version: &VersionId| self.status.mirror.version.as_ref() == Some(version);
-        let expected = self.status.mirror.previous == self.extras.wanted_previous;
+        // A write after a refused one only carries out what was declared.
+        let expected = self.status.mirror.previous == self.extras.wanted_previous && !self.status.mirror.failed;
         let repaired = self.status.current_generation && expected && self.journal.mirrored().is_some_and(same);
         let earlier = self.status.mirror.repairs.as_ref();
         if repaired { Some(Repairs::again(earlier, self.claims.manager.clone(), now)) } else { earlier.cloned() }

@@ -114,6 +114,8 @@ pub struct ReportedMirror {
     pub confirmed_revision: Option<String>,
     /// Recent repairs.
     pub repairs: Option<Repairs>,
+    /// The last attempt to write it failed.
+    pub failed: bool,
     /// The rollout of a version that it held.
     pub rollout: Option<ReportedRollout>,
 }

@@ -209,3 +209,28 @@ fn the_longest_suspension_counts_from_the_time_in_the_status_and_not_from_before
     young.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-26T11:00:00Z")).unwrap();
     assert_eq!(longest(&[young]), 1, "forged");
 }
+
+#[test]
+fn targets_that_refuse_and_objects_that_cannot_be_read_are_told_by_namespace() {
+    let of = |rotated: &str, ready: &str| {
+        let of = |of: &str, reason: &str| condition(of, if reason == "Succeeded" { "True" } else { "False" }, reason);
+        object(&rotating(), &json!({"conditions": [of("Ready", ready), of("Rotated", rotated)]}))
+    };
+    let mut suspended = of("ApplyFailed", "Suspended");
+    suspended.spec.suspend = true;
+    let objects = vec![
+        of("ApplyFailed", "ApplyFailed"),
+        of("VerifyFailed", "AwsUnavailable"),
+        of("Succeeded", "AbandonFailed"),
+        of("TargetUnreachable", "TargetUnreachable"),
+        of("Succeeded", "Succeeded"),
+        of("ApplyFailed", "Overdue"),
+        suspended,
+    ];
+    let mut census = census(&objects);
+    census.count_unreadable("shop");
+    census.count_unreadable("bank");
+    let refusing = [("ApplyFailed", 2), ("VerifyFailed", 1), ("AbandonFailed", 1)];
+    assert_eq!(census.namespaces["shop"].targets_refusing, BTreeMap::from(refusing));
+    assert_eq!((census.unreadable, census.namespaces["shop"].unreadable, census.namespaces["bank"].unreadable), (2, 1, 1));
+}

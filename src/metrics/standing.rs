@@ -44,6 +44,9 @@ pub(super) struct Standing {
     namespace_not_rolled_out: Family<[Name; 2], Gauge>,
     namespace_rollout_waiting_max: Family<[Name; 1], Gauge>,
     namespace_deleting_max: Family<[Name; 1], Gauge>,
+    namespace_unreadable: Family<[Name; 1], Gauge>,
+    namespace_refusing: Family<[Name; 2], Gauge>,
+    status_not_written: Gauge,
     unreadable: Family<[Label; 1], Gauge>,
     overdue_max: Gauge,
     oldest_version: Maybe,
@@ -109,6 +112,11 @@ impl Standing {
             self.without_rotation.clone(),
         );
         self.register_namespaces(registry);
+        registry.register(
+            "objects_status_not_written",
+            "Objects whose status the API server refused at the last attempt of this replica",
+            self.status_not_written.clone(),
+        );
         registry.register("unreadable_objects", "Objects that the operator cannot read and does not reconcile", self.unreadable.clone());
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Maybe| {
             registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
@@ -153,6 +161,8 @@ impl Standing {
         self.deleting_max.set(census.deleting_max.as_secs());
         self.without_rotation.set(census.without_rotation);
         self.show_namespaces(census);
+        // What a former leader remembers is old.
+        self.status_not_written.set(if self.leader.get() == 1 { census.status_not_written } else { 0 });
         self.unreadable.get_or_create(&[("kind", "RotatedSecret")]).set(census.unreadable);
         self.overdue_max.set(census.overdue_max.as_secs());
         let maybe = |gauge: &Maybe, time: Option<Timestamp>| {
@@ -211,31 +221,56 @@ impl Standing {
             Unit::Seconds,
             self.namespace_deleting_max.clone(),
         );
+        registry.register(
+            "namespace_unreadable_objects",
+            "Objects of a namespace that the operator cannot read and does not reconcile. Only namespaces that have some",
+            self.namespace_unreadable.clone(),
+        );
+        registry.register(
+            "namespace_targets_refusing",
+            "Objects of a namespace whose target refuses a password, by reason. Only namespaces that have some",
+            self.namespace_refusing.clone(),
+        );
     }
 
     fn show_namespaces(&self, census: &FleetStats) {
         self.namespace_not_ready.clear();
         self.namespace_not_ready_max.clear();
         self.namespace_not_rolled_out.clear();
+        self.namespace_refusing.clear();
         for ((namespace, reason, concerns), trouble) in &census.not_ready {
             let labels = [("object_namespace", namespace.clone()), ("reason", (*reason).to_owned()), ("concerns", (*concerns).to_owned())];
             self.namespace_not_ready.get_or_create(&labels).set(trouble.number);
             self.namespace_not_ready_max.get_or_create(&labels).set(trouble.longest.as_secs());
         }
-        let gauges =
-            [&self.namespace_overdue_max, &self.namespace_out_of_step, &self.namespace_rollout_waiting_max, &self.namespace_deleting_max];
+        let gauges = [
+            &self.namespace_overdue_max,
+            &self.namespace_out_of_step,
+            &self.namespace_rollout_waiting_max,
+            &self.namespace_deleting_max,
+            &self.namespace_unreadable,
+        ];
         for gauge in gauges {
             gauge.clear();
         }
         for (namespace, within) in &census.namespaces {
             let name: Name = ("object_namespace", namespace.clone());
-            let values =
-                [within.overdue_max.as_secs(), within.out_of_step, within.rollout_waiting_max.as_secs(), within.deleting_max.as_secs()];
+            let values = [
+                within.overdue_max.as_secs(),
+                within.out_of_step,
+                within.rollout_waiting_max.as_secs(),
+                within.deleting_max.as_secs(),
+                within.unreadable,
+            ];
             for (gauge, value) in gauges.iter().zip(values).filter(|(_, value)| *value > 0) {
                 gauge.get_or_create(std::array::from_ref(&name)).set(value);
             }
-            for (reason, number) in &within.not_rolled_out {
-                self.namespace_not_rolled_out.get_or_create(&[name.clone(), ("reason", (*reason).to_owned())]).set(*number);
+            let by_reason =
+                [(&self.namespace_not_rolled_out, &within.not_rolled_out), (&self.namespace_refusing, &within.targets_refusing)];
+            for (gauge, numbers) in by_reason {
+                for (reason, number) in numbers {
+                    gauge.get_or_create(&[name.clone(), ("reason", (*reason).to_owned())]).set(*number);
+                }
             }
         }
     }

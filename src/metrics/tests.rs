@@ -9,8 +9,8 @@ use crate::fleet::{InNamespace, One, Trouble};
 fn used() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconcile("changed", Duration::from_millis(20));
-    metrics.failure("AccessDenied", None);
-    metrics.failure("ApplyFailed", Some("shop"));
+    metrics.failure("AccessDenied");
+    metrics.mirror_repair("shop");
     metrics.step("Put", "ok");
     metrics.rotation("Generate", "Scheduled", "Succeeded");
     metrics.mirror_write("NewVersion");
@@ -34,6 +34,7 @@ fn used() -> Metrics {
         suspended: 4,
         suspended_max: SignedDuration::from_secs(85),
         unreadable: 2,
+        status_not_written: 11,
         out_of_step: 5,
         not_rolled_out: BTreeMap::from([("RolloutFailed", 6)]),
         rollout_waiting_max: SignedDuration::from_secs(70),
@@ -52,6 +53,8 @@ fn used() -> Metrics {
                 not_rolled_out: BTreeMap::from([("RolloutFailed", 3)]),
                 rollout_waiting_max: SignedDuration::from_secs(65),
                 deleting_max: SignedDuration::from_secs(75),
+                unreadable: 9,
+                targets_refusing: BTreeMap::from([("ApplyFailed", 10)]),
             },
         )]),
         overdue_max: SignedDuration::from_secs(60),
@@ -172,7 +175,10 @@ fn counts_and_standings_are_what_was_told() {
         "rotated_secrets_namespace_objects_not_rolled_out{object_namespace=\"shop\",reason=\"RolloutFailed\"} 3",
         "rotated_secrets_namespace_rollout_waiting_max_seconds{object_namespace=\"shop\"} 65",
         "rotated_secrets_namespace_deleting_max_seconds{object_namespace=\"shop\"} 75",
-        "rotated_secrets_namespace_target_refusals_total{object_namespace=\"shop\",reason=\"ApplyFailed\"} 1",
+        "rotated_secrets_namespace_unreadable_objects{object_namespace=\"shop\"} 9",
+        "rotated_secrets_namespace_targets_refusing{object_namespace=\"shop\",reason=\"ApplyFailed\"} 10",
+        "rotated_secrets_namespace_mirror_repairs_total{object_namespace=\"shop\"} 1",
+        "rotated_secrets_objects_status_not_written 11",
         "rotated_secrets_next_rotation_timestamp_seconds{} 1800000000",
         "rotated_secrets_object_version_timestamp_seconds{object_namespace=\"shop\",object_name=\"db\"} 1700000000",
         concat!("rotated_secrets_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -180,6 +186,8 @@ fn counts_and_standings_are_what_was_told() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
+    metrics.leads(false);
+    assert!(metrics.render().unwrap().contains("rotated_secrets_objects_status_not_written 0\n"), "a standby writes none");
     drop(under_way);
     assert!(metrics.render().unwrap().contains("rotated_secrets_reconciles_in_progress 0"));
 }

@@ -77,6 +77,9 @@ pub(super) struct Health {
     pub(super) ready: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// The reason of the condition Stalled, if it is True and not that of Ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stalled_reason: Option<String>,
     /// What happened, why, and the command to run; absent if the object is Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
@@ -123,6 +126,7 @@ impl Health {
             state: State::Stalled,
             ready: "Unknown".to_owned(),
             reason: Some("Unreadable".to_owned()),
+            stalled_reason: None,
             message: Some(format!("{}: apply it again, or delete it", unreadable.defect)),
             suspended: false,
             rotation_suspended: false,
@@ -147,13 +151,18 @@ impl Health {
         let line = |health: &Self| {
             (
                 health.state,
-                health.reason.clone(),
+                health.shown_reason().map(str::to_owned),
                 health.message.clone(),
                 health.current_version_id.clone(),
                 health.mirror_version_id.clone(),
             )
         };
         line(self) == line(other)
+    }
+
+    /// The reason of the state: what waits for a user comes before what cannot be read at the moment.
+    pub(super) fn shown_reason(&self) -> Option<&str> {
+        self.stalled_reason.as_ref().filter(|_| self.state == State::Stalled).or(self.reason.as_ref()).map(String::as_str)
     }
 
     /// Whether the object is Ready, or was Ready when it was suspended.
@@ -185,8 +194,15 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
     let because = reason_of_suspension(object).filter(|_| object.spec.suspend || rotation_suspended);
     let by_namespace = suspended_by_namespace(object).is_some();
     let said = || ready.map(|ready| ready.message.clone());
+    let stalled = condition(object, ConditionType::Stalled)
+        .filter(|stalled| stalled.status == "True" && ready.is_none_or(|ready| ready.reason != stalled.reason));
     let message = match state {
         State::Ready => None,
+        State::Stalled => match (stalled, ready) {
+            (Some(stalled), Some(ready)) => Some(format!("{}; at the moment: {}", stalled.message, ready.message)),
+            (Some(stalled), None) => Some(stalled.message.clone()),
+            (None, _) => said(),
+        },
         State::Overdue | State::Unattended if unattended.is_some() => unattended,
         State::Overdue => condition(object, ConditionType::Rotated)
             .filter(|rotated| rotated.status == "False")
@@ -220,6 +236,7 @@ pub(super) fn judge(object: &RotatedSecret, now: Timestamp, flags: &Flags) -> He
         state,
         ready: ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone()),
         reason: ready.map(|ready| ready.reason.clone()),
+        stalled_reason: stalled.map(|stalled| stalled.reason.clone()),
         message,
         suspended: object.spec.suspend || by_namespace,
         rotation_suspended,

@@ -218,7 +218,7 @@ impl Reconciler<'_> {
 
     fn unfit(&self, version: &VersionId, unfit: Unfit) -> Effect {
         tracing::warn!(reason = %unfit.refusal.reason, version = version.as_str(), "the value is not used");
-        self.ctx.metrics.failure(unfit.refusal.reason.as_str(), self.object.metadata.namespace.as_deref());
+        self.ctx.metrics.failure(unfit.refusal.reason.as_str());
         Effect::Unfit(unfit)
     }
 

@@ -100,7 +100,7 @@ impl Reconciler<'_> {
                     // Nothing is to be done there, so nobody has to act.
                     Some(until) => {
                         tracing::warn!(host, answer = problem.word(), %until, "the target does not answer; the check is repeated");
-                        self.ctx.metrics.failure(Reason::TargetUnreachable.as_str(), self.object.metadata.namespace.as_deref());
+                        self.ctx.metrics.failure(Reason::TargetUnreachable.as_str());
                         Ok(Effect::Absent)
                     }
                     None => Err(Failure {

@@ -33,7 +33,7 @@ impl Reconciler<'_> {
             }
             Err(failure) => {
                 tracing::warn!(step = step.kind(), reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "a step failed");
-                self.ctx.metrics.failure(failure.reason.as_str(), self.object.metadata.namespace.as_deref());
+                self.ctx.metrics.failure(failure.reason.as_str());
                 Effect::Failed(failed::in_step(&step, false, failure))
             }
         };

@@ -71,6 +71,7 @@ impl Reconciler<'_> {
             } else if declared_before {
                 metrics.mirror_write("Repair");
                 metrics.drift_repair(step.kind());
+                metrics.mirror_repair(self.object.metadata.namespace.as_deref().unwrap_or_default());
                 let version = step.version().map(crate::version_id::VersionId::as_str);
                 let manager = self.rival.as_deref().and_then(manager_name);
                 tracing::warn!(reason = "MirrorRepaired", cause = "Repair", step = step.kind(), version, manager, "repaired");
@@ -124,7 +125,7 @@ impl Reconciler<'_> {
         }
         // A failure was counted when it happened.
         if change.is_refusal() {
-            self.ctx.metrics.failure(known.as_str(), self.object.metadata.namespace.as_deref());
+            self.ctx.metrics.failure(known.as_str());
         }
     }
 

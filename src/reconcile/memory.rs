@@ -254,6 +254,21 @@ impl Memory {
         })
     }
 
+    /// How many objects there are whose status could not be written at the last attempt.
+    pub fn count_unwritable(&self) -> i64 {
+        let generations = self.generations();
+        let unwritable = generations.recent.values().chain(generations.earlier.values()).filter(|entry| entry.unwritable.is_some());
+        i64::try_from(unwritable.count()).unwrap_or(i64::MAX)
+    }
+
+    /// The status is what is to be written.
+    pub(super) fn is_as_written(&self, uid: &str) {
+        let _: Option<()> = self.known(uid, |entry| {
+            entry.unwritable = None;
+            None
+        });
+    }
+
     /// Whether `after` may be written in place of `before`.
     pub(super) fn permit(&self, uid: &str, before: &RotatedSecretStatus, after: &RotatedSecretStatus, now: Timestamp) -> Permit {
         let contested = self.known(uid, |entry| {

@@ -114,7 +114,7 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
         }
         Err(Stopped { attempt, failed }) => {
             tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
-            ctx.metrics.failure(failed.failure.reason.as_str(), reconciler.object.metadata.namespace.as_deref());
+            ctx.metrics.failure(failed.failure.reason.as_str());
             attempts.failed.push((attempt, failed.clone()));
             Outcome::Failed { failed, secret_exists: reconciler.secret_exists(&want).await }
         }
@@ -191,7 +191,7 @@ impl Reconciler<'_> {
             return Err(Stopped { attempt: Attempt::Step(step.key()), failed });
         }
         tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "a step failed");
-        self.ctx.metrics.failure(failed.failure.reason.as_str(), self.object.metadata.namespace.as_deref());
+        self.ctx.metrics.failure(failed.failure.reason.as_str());
         Ok(Effect::Failed(failed))
     }
 

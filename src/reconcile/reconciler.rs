@@ -50,7 +50,7 @@ pub struct Context {
     /// After this time, an object whose deletion does not succeed is released and its AWS secret kept.
     pub deletion_timeout: SignedDuration,
     /// What this process remembers of objects.
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,

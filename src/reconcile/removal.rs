@@ -74,7 +74,7 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
         }
         Err(Failed { aspect, failure }) => {
             tracing::warn!(reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "the deletion waits");
-            ctx.metrics.failure(failure.reason.as_str(), object.metadata.namespace.as_deref());
+            ctx.metrics.failure(failure.reason.as_str());
             let begun = if failure.is_of_the_clock() { deletion::failing_since(object, now).unwrap_or(now) } else { removal.requested };
             let ends = begun.saturating_add(ctx.deletion_timeout).unwrap_or(begun);
             let after = deletion::failed(object, &removal, &failure, aspect, ends, now);
@@ -282,7 +282,9 @@ impl Reconciler<'_> {
         let before = object.status.clone().unwrap_or_default();
         let mut changed = self.journal.kinds().next().is_some();
         let mut again = at_least_a_second(again);
-        if after != before {
+        if after == before {
+            self.ctx.memory.is_as_written(&self.uid());
+        } else {
             let now = (self.ctx.clock)();
             match self.write_status(&before, &after, &[], now).await {
                 Ok(()) => {

@@ -57,6 +57,8 @@ impl Reconciler<'_> {
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), namespace_suspends, ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
             self.ctx.memory.keep_quiet(&uid, now);
+            // A large future, of a rare case.
+            Box::pin(self.tell_repair(want, outcome, &attempts, &steps, now)).await;
             result.again = Some(at_least_a_second(delay));
             return result;
         }
@@ -69,6 +71,7 @@ impl Reconciler<'_> {
             self.ctx.events.publish(&self.object, &note).await;
         }
         if after == before {
+            self.ctx.memory.is_as_written(&uid);
             self.audit(&entries);
         } else {
             match self.write_status(&before, &after, &entries, now).await {
@@ -96,6 +99,19 @@ impl Reconciler<'_> {
         tracing::debug!(?steps, took = %now.duration_since(started), "reconcile ended");
         result.again = Some(at_least_a_second(self.again(want, outcome, &after, now)));
         result
+    }
+
+    /// Tells that the Secret was repaired. The status is not written, so the next reconcile does not know of it.
+    async fn tell_repair(&self, want: Option<&Desired>, outcome: &Outcome, attempts: &Attempts, steps: &[StepKind], now: Timestamp) {
+        let before = self.object.status.clone().unwrap_or_default();
+        let after = status::write(&self.object, want, outcome, attempts, now);
+        let mut entries = self.entries(&before, &after, steps).await;
+        entries.retain(Entry::is_repair);
+        self.audit(&entries);
+        let note = status::events::of_mirror(&before, &after, steps, self.rival.as_deref());
+        if let Some(note) = note.filter(|note| note.reason == status::events::MIRROR_REPAIRED) {
+            self.ctx.events.publish(&self.object, &note).await;
+        }
     }
 
     /// The delay after failures that pass by themselves and are the first after a reconcile that carried everything out:
@@ -152,7 +168,7 @@ impl Reconciler<'_> {
     /// Without a status, the next reconcile would repeat what this one did. So the object waits.
     fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
         let until = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
-        self.ctx.metrics.failure("StatusNotWritten", self.object.metadata.namespace.as_deref());
+        self.ctx.metrics.failure("StatusNotWritten");
         tracing::warn!(
             reason = %failure.reason,
             message = failure.message,
@@ -171,7 +187,7 @@ impl Reconciler<'_> {
              --namespaces or --object-selector disjoint, or stop one; until then the status is written once a minute"
         );
         tracing::warn!(writer, "another writer replaces the status");
-        self.ctx.metrics.failure("StatusContested", self.object.metadata.namespace.as_deref());
+        self.ctx.metrics.failure("StatusContested");
         let note = EventNote { warning: true, reason: "StatusContested".to_owned(), action: "Report", note };
         self.ctx.events.publish(&self.object, &note).await;
     }

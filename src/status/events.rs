@@ -16,6 +16,9 @@ use crate::desired::{Desired, SecretArn};
 use crate::step::{Step, StepKind};
 use crate::text::manager_name;
 
+/// The reason of the Event of a repaired Secret.
+pub const MIRROR_REPAIRED: &str = "MirrorRepaired";
+
 fn warning(reason: &str, action: &'static str, note: String) -> EventNote {
     EventNote { warning: true, reason: reason.to_owned(), action, note }
 }
@@ -148,7 +151,8 @@ pub fn left_staged(arn: Option<&str>, why: &str) -> EventNote {
 /// this reconcile found one.
 pub fn of_mirror(before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind], rival: Option<&str>) -> Option<EventNote> {
     let written = steps.iter().any(|step| matches!(step, StepKind::CreateMirror | StepKind::ReplaceMirror));
-    if written && recorded(before, after).is_none() { mirrored(before, after, rival) } else { None }
+    let created = steps.iter().rev().find(|step| step.writes_mirror()) == Some(&StepKind::CreateMirror);
+    if written && recorded(before, after).is_none() { mirrored(before, after, rival, created) } else { None }
 }
 
 /// The Events of a reconcile, from the status before and after it.
@@ -202,8 +206,8 @@ fn version_abandoned(entry: &HistoryEntry) -> EventNote {
     warning("VersionAbandoned", "Abandon", note)
 }
 
-/// The Secret went to another version, or was repaired.
-fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Option<&str>) -> Option<EventNote> {
+/// The Secret went to another version, or was repaired. `created`: it was missing.
+fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Option<&str>, created: bool) -> Option<EventNote> {
     let earlier = before.mirror.as_ref()?;
     let held = after.mirror.as_ref().and_then(|mirror| mirror.version_id.as_deref());
     if let (Some(held), Some(earlier)) = (held, earlier.version_id.as_deref())
@@ -217,8 +221,17 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Op
     let unchanged = before.observed_generation == after.observed_generation && previous(before) == previous(after);
     let declared = unchanged && !mirror_failed(before);
     let repaired = declared && !after.conditions.iter().any(contested);
-    let who = rival.and_then(manager_name).map_or_else(|| "another client".to_owned(), |name| format!("the field manager {name}"));
-    repaired.then(|| warning("MirrorRepaired", "Mirror", format!("{who} edited or deleted the Secret, and it is as declared again")))
+    let told = match rival.and_then(manager_name) {
+        // `managedFields` are gone with the object.
+        _ if created => {
+            "the Secret was deleted, and the operator has created it again: the audit log of the API server says by whom".to_owned()
+        }
+        Some(name) => format!("the field manager {name} edited the Secret, and the operator has written it again"),
+        None => "another client edited the Secret, and the operator has written it again: which client is not known, because \
+                 metadata.managedFields names none"
+            .to_owned(),
+    };
+    repaired.then(|| warning(MIRROR_REPAIRED, "Mirror", told))
 }
 
 fn condition(change: &ConditionChange<'_>) -> Option<EventNote> {

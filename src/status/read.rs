@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::failures::mirror_failed;
 use super::{bounds, requests, rollout};
 use crate::api::{Abandonment, AwsStatus, DeclaredStatus, HistoryEntry, Outcome, RotatedSecret, RotatedSecretStatus};
 use crate::desired::SecretArn;
@@ -58,6 +59,7 @@ pub fn read(object: &RotatedSecret, now: Timestamp) -> StatusFacts {
             version: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.version_id.as_deref()?)),
             previous: status.mirror.as_ref().and_then(|mirror| VersionId::parse(mirror.previous_version_id.as_deref()?)),
             repairs: repairs(&status).filter(|repairs| repairs.is_recent(now)),
+            failed: mirror_failed(&status),
             rollout: rollout::read(&status, now, bounded),
             confirmed_revision: status.mirror.as_ref().and_then(|mirror| mirror.confirmed_resource_version.clone()),
         },

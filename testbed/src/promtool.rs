@@ -1,5 +1,5 @@
-//! promtool, which checks alert rules and queries. The one of this machine if there is one; else Debian's package is unpacked into the cache, without
-//! installing anything.
+//! promtool, which checks alert rules and queries, and Prometheus. Those of this machine if there are some; else Debian's package is unpacked into
+//! the cache, without installing anything.
 
 use std::env;
 use std::fs;
@@ -10,27 +10,53 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::controlplane::binaries::cache_dir;
 
-/// What a caller says when it is missing.
-pub const MISSING: &str = "promtool is not provisioned; type: cargo provision";
+/// A program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    Promtool,
+    Prometheus,
+}
 
-/// On PATH, or in the cache; none until it is provisioned.
-pub fn find() -> Result<Option<PathBuf>> {
-    let on_path =
-        env::var_os("PATH").and_then(|path| env::split_paths(&path).map(|dir| dir.join("promtool")).find(|program| program.is_file()));
-    let cached = home()?.join("usr/bin/promtool");
-    Ok(on_path.or_else(|| cached.is_file().then_some(cached)))
+impl Program {
+    const ALL: [Self; 2] = [Self::Promtool, Self::Prometheus];
+
+    /// Its name in Debian.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Promtool => "promtool",
+            Self::Prometheus => "prometheus",
+        }
+    }
+
+    /// On PATH, or in the cache; none until it is provisioned.
+    pub fn find(self) -> Result<Option<PathBuf>> {
+        let on_path =
+            env::var_os("PATH").and_then(|path| env::split_paths(&path).map(|dir| dir.join(self.name())).find(|program| program.is_file()));
+        let cached = home()?.join("usr/bin").join(self.name());
+        Ok(on_path.or_else(|| cached.is_file().then_some(cached)))
+    }
+
+    /// A command that runs it. It must have been provisioned.
+    pub fn command(self) -> Result<Command> {
+        let Some(program) = self.find()? else { bail!("{} is not provisioned; type: cargo provision", self.name()) };
+        Ok(Command::new(program))
+    }
+}
+
+/// Whether all of them are there.
+pub fn complete() -> Result<bool> {
+    Ok(Program::ALL.into_iter().map(Program::find).collect::<Result<Vec<_>>>()?.iter().all(Option::is_some))
 }
 
 fn home() -> Result<PathBuf> {
     Ok(cache_dir()?.join("promtool"))
 }
 
-/// Unpacks Debian's package if there is no promtool: some ten seconds. Says on stderr what it does. Blocks.
+/// Unpacks Debian's package if one of them is missing: some ten seconds. Says on stderr what it does. Blocks. Returns promtool.
 pub fn provision() -> Result<PathBuf> {
-    const ADVICE: &str =
-        "promtool is missing, and Debian's package `prometheus`, which has it, cannot be fetched: install Prometheus 2.42 or later";
-    if let Some(program) = find()? {
-        return Ok(program);
+    const ADVICE: &str = "promtool or prometheus is missing, and Debian's package `prometheus`, which has them, cannot be fetched: install Prometheus 2.42 or later";
+    if complete()? {
+        return Program::Promtool.find()?.context(ADVICE);
     }
     let home = home()?;
     eprintln!("promtool: unpacking Debian's package prometheus into {}", home.display());
@@ -43,10 +69,12 @@ pub fn provision() -> Result<PathBuf> {
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
     let unpacked = staging.path().join("unpacked");
     perform(Command::new("dpkg-deb").arg("-x").arg(package.context(ADVICE)?).arg(&unpacked)).context(ADVICE)?;
-    let program = home.join("usr/bin/promtool");
-    fs::create_dir_all(home.join("usr/bin"))?;
-    fs::rename(unpacked.join("usr/bin/promtool"), &program).context(ADVICE)?;
-    Ok(program)
+    let programs = home.join("usr/bin");
+    fs::create_dir_all(&programs)?;
+    for program in Program::ALL {
+        fs::rename(unpacked.join("usr/bin").join(program.name()), programs.join(program.name())).context(ADVICE)?;
+    }
+    Program::Promtool.find()?.context(ADVICE)
 }
 
 fn perform(command: &mut Command) -> Result<()> {
@@ -57,9 +85,7 @@ fn perform(command: &mut Command) -> Result<()> {
 
 /// Runs it; gives what it said, or fails with that.
 pub fn run(args: &[&str]) -> Result<String> {
-    let Some(program) = find()? else { bail!(MISSING) };
-    let output =
-        Command::new(&program).args(args).stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", program.display()))?;
+    let output = Program::Promtool.command()?.args(args).stdin(Stdio::null()).output().context("cannot run promtool")?;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "promtool {}: {said}", args.join(" "));
     Ok(said)

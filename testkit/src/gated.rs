@@ -56,15 +56,20 @@ pub struct Refusals {
     pub quota: Refusal,
     /// The status of every object.
     pub status: Refusal,
+    /// Every write of a Secret, because the operator has no permission.
+    pub secrets: Refusal,
+    /// Every request: the API server does not work.
+    pub everything: Refusal,
 }
 
 impl Refusals {
     /// The cause of the refusal.
-    fn of(&self, created: bool, status: bool) -> Option<&'static str> {
+    fn of(&self, created: bool, effect: &str) -> Option<&'static str> {
         let causes = [
             (self.ending.meets(created), "NamespaceTerminating"),
             (self.quota.meets(created), "Quota"),
-            (self.status.meets(status), "Forbidden"),
+            (self.status.meets(effect.ends_with("/status")), "Forbidden"),
+            (self.secrets.meets(effect.ends_with(" secrets")), "Forbidden"),
         ];
         causes.into_iter().find_map(|(meets, cause)| meets.then_some(cause))
     }
@@ -77,6 +82,13 @@ impl Gated {
     }
 
     async fn pass(self, request: Request<Body>) -> kube::Result<Response<Body>> {
+        if self.refusals.everything.meets(true) {
+            return Ok(answer(
+                503,
+                &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "ServiceUnavailable",
+                "code": 503, "message": "unavailable"}),
+            ));
+        }
         if request.method() == Method::GET {
             let namespace = request.uri().path() == format!("/api/v1/namespaces/{}", self.namespace);
             let answer = self.client.send(request).await?;
@@ -93,7 +105,7 @@ impl Gated {
         }
         self.gate.pass(&effect, Moment::Before).await;
         let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{}/", self.namespace));
-        let answer = if let Some(cause) = self.refusals.of(created, effect.ends_with("/status")) {
+        let answer = if let Some(cause) = self.refusals.of(created, &effect) {
             Ok(refused(cause))
         } else {
             self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await
@@ -134,7 +146,11 @@ fn refused(cause: &str) -> Response<Body> {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "forbidden",
         "details": {"causes": [{"reason": cause, "field": "metadata.namespace"}]},
     });
-    let answer = Response::builder().status(403).header("content-type", "application/json");
+    answer(403, &status)
+}
+
+fn answer(code: u16, status: &Value) -> Response<Body> {
+    let answer = Response::builder().status(code).header("content-type", "application/json");
     answer.body(Body::from(status.to_string().into_bytes())).expect("an answer")
 }
 

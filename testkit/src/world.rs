@@ -21,7 +21,7 @@ use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
 use rotated_secrets::kubernetes::publisher::Events;
 use rotated_secrets::metrics::Metrics;
-use rotated_secrets::reconcile::{Context, Memory, ReconcileResult, reconcile};
+use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::json;
 use testbed::controlplane::ControlPlane;
 use tokio::sync::OnceCell;
@@ -139,7 +139,7 @@ impl World {
         let time: Arc<dyn Fn() -> Timestamp + Send + Sync> =
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
-            memory: Memory::default(),
+            memory: Arc::default(),
             events: Events::new(client.clone(), metrics.clone()).at_home(home()),
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),

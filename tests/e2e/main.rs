@@ -21,6 +21,7 @@ mod pages;
 mod poison;
 mod policy;
 mod policy_of_objects;
+mod prometheus;
 mod proxy;
 mod recipes;
 mod recorded;

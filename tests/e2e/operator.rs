@@ -122,6 +122,11 @@ impl Operator {
         Ok(lines)
     }
 
+    /// Where its metrics are.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// A page of its own ports: status and body.
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
         let address = if path == "/metrics" { self.metrics } else { self.health };

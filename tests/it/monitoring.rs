@@ -137,7 +137,7 @@ fn every_alert_has_a_firing_and_a_quiet_case_and_a_place_in_the_runbook() -> Res
 
 /// A dashboard's query as Prometheus gets it.
 fn expanded(query: &str) -> String {
-    query.replace("$__rate_interval", "5m").replace("$job", ".+").replace("$namespace", ".*")
+    query.replace("$__rate_interval", "5m").replace("$job", ".+").replace("$namespace", ".*").replace("$cluster", ".*")
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path(DASHBOARD))?)?;
     let variables: BTreeSet<&str> =
         list(&dashboard["templating"], "list")?.iter().filter_map(|variable| variable["name"].as_str()).collect();
-    ensure!(variables == BTreeSet::from(["datasource", "job", "namespace"]), "{variables:?}");
+    ensure!(variables == BTreeSet::from(["cluster", "datasource", "job", "namespace"]), "{variables:?}");
     let (mut ids, mut places, mut queries) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     for panel in list(&dashboard, "panels")? {
         let title = text(panel, "title")?;
@@ -171,7 +171,7 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
             let query = text(target, "expr")?;
             all_known(query).with_context(|| title.to_owned())?;
             ensure!(
-                query.matches("{namespace=~\"$namespace\",job=~\"$job\"").count() == named_times(query),
+                query.matches("{cluster=~\"$cluster\",namespace=~\"$namespace\",job=~\"$job\"").count() == named_times(query),
                 "{title}: of the chosen operators only: {query}"
             );
             ensure!(target["datasource"]["uid"] == "${datasource}", "{title}");
@@ -197,5 +197,79 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
         .filter(|name| !shown.contains(name))
         .collect();
     ensure!(hidden.is_empty(), "metrics that the dashboard leaves out: {hidden:?}");
+    Ok(())
+}
+
+/// Sources and targets of each rule of the inhibition in docs/alerts.md.
+const INHIBITION: [(&[&str], &[&str]); 4] = [
+    (
+        &["OperatorDown"],
+        &[
+            "Contested",
+            "Defect",
+            "DeletionStuck",
+            "Failing",
+            "MostObjectsFail",
+            "NoLeader",
+            "NotRetired",
+            "OutOfStep",
+            "Overdue",
+            "OverdueForADay",
+            "ReconcilesWait",
+            "RolloutFailed",
+            "RolloutWaiting",
+            "Stalled",
+            "StatusNotWritten",
+            "TargetRefuses",
+            "Throttled",
+            "UnreadableObjects",
+            "WatchesInterrupted",
+        ],
+    ),
+    (&["NoLeader"], &["DeletionStuck", "Failing", "MostObjectsFail", "OutOfStep", "Overdue", "Stalled"]),
+    (&["MostObjectsFail"], &["DeletionStuck", "Failing", "OutOfStep", "Overdue", "Throttled"]),
+    (&["OverdueForADay", "Stalled"], &["Overdue"]),
+];
+
+/// The labels of an alert of one release, beside its name: those that its expression keeps, or those of the selector.
+fn labels(rule: &Value) -> Result<BTreeSet<String>> {
+    let kept = text(rule, "expr")?.split_once("by (").and_then(|(_, rest)| rest.split_once(')')).map(|(labels, _)| labels);
+    Ok(kept.unwrap_or("cluster, namespace, job").split(", ").map(str::to_owned).collect())
+}
+
+#[test]
+fn the_inhibition_in_the_documents_meets_the_alerts_that_are_meant_and_labels_that_they_have() -> Result<()> {
+    let (_, block) = include_str!("../../docs/alerts.md").split_once("```yaml\ninhibit_rules:\n").context("the inhibition")?;
+    let block: Value = serde_saphyr::from_str(block.split_once("```").context("its end")?.0)?;
+    let inhibition = block.as_array().context("a list")?;
+    assert_eq!(inhibition.len(), INHIBITION.len());
+    let rules = rules()?;
+    let name = |rule: &Value| rule["alert"].as_str().unwrap_or_default().to_owned();
+    // Alertmanager has the matchers of Prometheus.
+    let series: Vec<Value> =
+        rules.iter().map(|rule| json!({"series": format!("alert{{alertname={:?}}}", name(rule)), "values": "1"})).collect();
+    let mut checks = Vec::new();
+    for (rule, (sources, targets)) in inhibition.iter().zip(INHIBITION) {
+        for (matchers, alerts) in [("source_matchers", sources), ("target_matchers", targets)] {
+            let matchers: Vec<&str> = list(rule, matchers)?.iter().filter_map(Value::as_str).collect();
+            let alerts: Vec<String> = alerts.iter().map(|alert| format!("RotatedSecrets{alert}")).collect();
+            let samples: Vec<Value> =
+                alerts.iter().map(|alert| json!({"labels": format!("alert{{alertname={alert:?}}}"), "value": 1})).collect();
+            checks.push(json!({"expr": format!("alert{{{}}}", matchers.join(",")), "eval_time": "0m", "exp_samples": samples}));
+            for alert in alerts {
+                let found = rules.iter().find(|rule| name(rule) == alert).with_context(|| format!("there is no alert {alert}"))?;
+                let missing: Vec<_> = list(rule, "equal")?
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .filter(|label| !labels(found).is_ok_and(|all| all.contains(*label)))
+                    .collect();
+                ensure!(missing.is_empty(), "{alert} does not have the labels {missing:?}, which have to be equal: {rule}");
+            }
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("inhibition.yaml");
+    std::fs::write(&file, json!({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": checks}]}).to_string())?;
+    println!("{}", promtool::run(&["test", "rules", &file.display().to_string()])?);
     Ok(())
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::scene::Scene;
 use testkit::fixtures::{spec, unscheduled};
 
-const HEADER: &str = "cluster,namespace,name,owner,schedule,strategy,lastRotationTime,lastDueTime,lastFailedAttempts,nextRotationTime,overdue,\
-                      overdueSeconds,ready,reason,kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
+const HEADER: &str = "cluster,namespace,name,owner,contact,classification,schedule,strategy,lastRotationTime,lastDueTime,lastLateSeconds,\
+                      lastFailedAttempts,nextRotationTime,overdue,overdueSeconds,ready,reason,kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
 
 impl Scene {
     async fn apply(&self, object: Value) -> Result<()> {
@@ -41,16 +41,23 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     scene.settled("db", spec()).await?;
     scene.settled("api", unscheduled()).await?;
     let hostile = "=HYPERLINK(\"http://example.com\")|\n\u{1b}[2J<b>";
-    scene.world.patch("db", json!({"metadata": {"labels": {"team": "payments"}, "annotations": {"example.com/owner": hostile}}})).await?;
+    scene
+        .world
+        .patch(
+            "db",
+            json!({"metadata": {"labels": {"team": "payments", "data-classification": "internal"},
+        "annotations": {"example.com/owner": hostile, "contact": "oncall"}}}),
+        )
+        .await?;
 
     let ran = scene.run("report").await?.ends(0);
     let lines: Vec<&str> = ran.out.split("\r\n").collect();
     assert_eq!((lines[0], lines.len(), lines[3]), (HEADER, 4, ""), "{ran:#?}");
     let (api, db): (Vec<&str>, Vec<&str>) = (lines[1].split(',').collect(), lines[2].split(',').collect());
-    assert_eq!(api[1..6], [namespace.as_str(), "api", "", "none", "none"], "{ran:#?}");
-    assert_eq!(db[1..6], [namespace.as_str(), "db", "payments", "rate(1 hour)", "operator"], "{ran:#?}");
+    assert_eq!(api[1..8], [namespace.as_str(), "api", "", "", "", "none", "none"], "{ran:#?}");
+    assert_eq!(db[1..8], [namespace.as_str(), "db", "payments", "oncall", "internal", "rate(1 hour)", "operator"], "{ran:#?}");
     let arn = scene.world.aws_secret("db").context("a secret")?.arn;
-    assert_eq!((db[10], db[12], db[13], db[16], db[20]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
+    assert_eq!((db[13], db[15], db[16], db[19], db[23]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
 
     let by = "report --owner-label none --owner-label example.com/owner";
     let ran = scene.run(by).await?.ends(0);

@@ -115,6 +115,9 @@ struct PackageArgs {
     /// The digest of the image
     #[arg(long, value_name = "SHA256:...")]
     digest: String,
+    /// The repository of the source, for the links of the chart and its alerts
+    #[arg(long, value_name = "https://github.com/OWNER/NAME")]
+    source: String,
     /// The directory for the files
     #[arg(long, value_name = "DIRECTORY")]
     out: PathBuf,
@@ -171,7 +174,7 @@ fn write_chart(check: bool) -> Result<()> {
 }
 
 fn write_package(args: &PackageArgs) -> Result<()> {
-    let release = chart::Release { version: &args.version, repository: &args.repository, digest: &args.digest };
+    let release = chart::Release { version: &args.version, repository: &args.repository, digest: &args.digest, source: &args.source };
     // helm runs in the repository.
     let out = std::path::absolute(&args.out)?;
     for file in chart::package(&release, &out, helm)? {

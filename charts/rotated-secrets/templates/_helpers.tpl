@@ -1,17 +1,24 @@
 {{- define "rotated-secrets.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimAll "-." }}
 {{- end }}
 
 {{- /* At most 52 characters, because the longest suffix below has 11. */}}
 {{- define "rotated-secrets.fullname" -}}
 {{- $name := include "rotated-secrets.name" . }}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 52 | trimAll "-." }}
 {{- else if contains $name .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | trunc 52 | trimAll "-." }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimAll "-." }}
 {{- end }}
+{{- end }}
+
+{{- /* The name of a Service has no dots, and begins with a letter. */}}
+{{- define "rotated-secrets.serviceName" -}}
+{{- $name := printf "%s-metrics" (include "rotated-secrets.fullname" . | replace "." "-") }}
+{{- if regexMatch "^[0-9]" $name }}{{ $name = printf "m-%s" $name }}{{ end }}
+{{- $name }}
 {{- end }}
 
 {{- define "rotated-secrets.namespace" -}}
@@ -63,7 +70,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "rotated-secrets.image" -}}
 {{- $registry := .Values.image.registry }}
 {{- if not (or $registry (include "rotated-secrets.repositoryHasRegistry" .)) }}
-{{- $registry = .Values.global.imageRegistry }}
+{{- /* A parent chart may set the global value to "". The released chart has its registry in this annotation. */}}
+{{- $registry = default (index (default dict .Chart.Annotations) "rotated-secrets.io/image-registry") .Values.global.imageRegistry }}
 {{- end }}
 {{- $repository := .Values.image.repository }}
 {{- with $registry }}{{ $repository = printf "%s/%s" . $repository }}{{ end }}

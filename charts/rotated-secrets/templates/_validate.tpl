@@ -142,8 +142,9 @@
 {{- define "rotated-secrets.validateNames" -}}
 {{- range $key := list "nameOverride" "fullnameOverride" }}
 {{- $value := get $.Values $key }}
-{{- if and $value (not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $value)) }}
-{{- fail (printf "%s is %q: use lowercase letters, digits, - and ., with a letter or digit at both ends" $key $value) }}
+{{- $part := "[a-z0-9]([-a-z0-9]*[a-z0-9])?" }}
+{{- if and $value (not (regexMatch (printf "^%s([.]%s)*$" $part $part) $value)) }}
+{{- fail (printf "%s is %q: use lowercase letters, digits, - and ., with a letter or digit at both ends and beside each dot" $key $value) }}
 {{- end }}
 {{- end }}
 {{- range $key, $value := dict "namespaceOverride" .Values.namespaceOverride "metrics.monitor.namespace" .Values.metrics.monitor.namespace "metrics.prometheusRule.namespace" .Values.metrics.prometheusRule.namespace "metrics.dashboard.namespace" .Values.metrics.dashboard.namespace }}
@@ -207,6 +208,24 @@
 {{- end }}
 {{- end }}
 
+{{- /* The API server refuses a second volume or mount path with the same name, and uses only the last of two variables. */}}
+{{- define "rotated-secrets.validateExtras" -}}
+{{- $own := dict "extraEnv" (list "POD_NAME" "POD_NAMESPACE" "ROTATED_SECRETS_LOG_FILTER_FILE") "extraVolumes" (list "operator-pod") "extraVolumeMounts" (list "/etc/rotated-secrets/pod") }}
+{{- range $key, $known := $own }}
+{{- $seen := list }}
+{{- range index $.Values $key }}
+{{- $name := get . (ternary "mountPath" "name" (eq $key "extraVolumeMounts")) }}
+{{- if has $name $known }}
+{{- fail (printf "%s: the chart sets %s: remove it" $key $name) }}
+{{- end }}
+{{- if has $name $seen }}
+{{- fail (printf "%s: %s is there twice: remove one" $key $name) }}
+{{- end }}
+{{- $seen = append $seen $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "rotated-secrets.validatePods" -}}
 {{- with .Values.podDisruptionBudget }}
 {{- $replicas := int $.Values.replicas }}
@@ -234,11 +253,7 @@
 {{- if and (eq (toString .Values.dnsPolicy) "None") (not (default dict .Values.dnsConfig).nameservers) }}
 {{- fail "dnsPolicy is None: set dnsConfig.nameservers, otherwise the pods resolve no name" }}
 {{- end }}
-{{- range .Values.extraEnv }}
-{{- if has .name (list "POD_NAME" "POD_NAMESPACE") }}
-{{- fail (printf "extraEnv: the chart sets %s, the identity of the replica and the namespace of its Lease" .name) }}
-{{- end }}
-{{- end }}
+{{- include "rotated-secrets.validateExtras" . }}
 {{- $names := list "operator" }}
 {{- range $key := list "initContainers" "extraContainers" }}
 {{- range index $.Values $key }}

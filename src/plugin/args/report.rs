@@ -20,6 +20,12 @@ pub(in crate::plugin) struct ReportArgs {
     /// owner; may be repeated: the first that is there counts.
     #[arg(long = "owner-label", value_name = "KEY", default_values = ["team", "owner", "app.kubernetes.io/part-of"])]
     pub(in crate::plugin) owner_labels: Vec<String>,
+    /// The same for the contact.
+    #[arg(long = "contact-label", value_name = "KEY", default_values = ["contact"])]
+    pub(in crate::plugin) contact_labels: Vec<String>,
+    /// The same for the classification.
+    #[arg(long = "classification-label", value_name = "KEY", default_values = ["data-classification"])]
+    pub(in crate::plugin) classification_labels: Vec<String>,
     /// Also name the subjects that RBAC allows to read each mirrored Secret. Lists the objects of RBAC.
     #[arg(long)]
     pub(in crate::plugin) readers: bool,

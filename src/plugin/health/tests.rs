@@ -188,3 +188,14 @@ fn the_fields_for_machines_are_those_of_the_document() {
     assert_eq!(written["nextRotationTime"], "2026-06-01T11:00:00Z");
     assert_eq!(written["failures"]["count"], 2);
 }
+
+#[test]
+fn what_waits_for_a_user_is_told_while_aws_cannot_be_read() {
+    let conditions = json!([
+        condition_json("Ready", "False", "AwsUnavailable", "AWS does not answer"),
+        condition_json("Stalled", "True", "NotOwned", "not ours: ask its owner"),
+    ]);
+    let health = judge(&object(&json!({"status": {"conditions": conditions}})), now(), &Flags::default());
+    assert_eq!((health.state, health.reason.as_deref(), health.shown_reason()), (State::Stalled, Some("AwsUnavailable"), Some("NotOwned")));
+    assert_eq!(health.message.as_deref(), Some("not ours: ask its owner; at the moment: AWS does not answer"));
+}

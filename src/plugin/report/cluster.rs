@@ -14,7 +14,7 @@ use super::orphans::{self, Judged, Object, Secret};
 use super::owner::owner;
 use super::rbac::{Listed, Rbac};
 use super::record::{Marks, Record};
-use super::row::Row;
+use super::row::{People, Row};
 use crate::kubernetes::watch::PAGE;
 use crate::plugin::args::ReportArgs;
 use crate::plugin::connect::{Session, pages};
@@ -60,9 +60,12 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
             let object = if let Seen::Readable { object, .. } = &record.seen { Some(&**object) } else { None };
             let tags = object.map(|object| &object.spec.aws.tags);
             let unknown = || namespaces.as_ref().err().map(|why| format!("unknown: {why}"));
-            let named = owner(&args.owner_labels, &record.marks, tags, of_namespace);
-            owners_known &= named.is_some() || namespaces.is_ok();
-            let row = Row::of(cluster, status::health(session, &record.seen), object, named.or_else(unknown));
+            let named = |keys: &[String]| owner(keys, &record.marks, tags, of_namespace).or_else(unknown);
+            let [owner, contact, classification] =
+                [&args.owner_labels, &args.contact_labels, &args.classification_labels].map(|keys| named(keys));
+            owners_known &= namespaces.is_ok() || ![&owner, &contact, &classification].into_iter().any(|found| *found == unknown());
+            let people = People { owner, contact, classification };
+            let row = Row::of(cluster, status::health(session, &record.seen), object, people);
             match &rbac {
                 Some(rbac) => read_by(row, object.is_some(), rbac),
                 None => row,
@@ -70,7 +73,7 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
         })
         .collect();
     if let (false, Err(why)) = (owners_known, &namespaces) {
-        output::note(&format!("error: {cluster}: owners that only a Namespace names are unknown: {why}"));
+        output::note(&format!("error: {cluster}: owners, contacts and classifications that only a Namespace names are unknown: {why}"));
         exit = Exit::Unreachable;
     }
     rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

@@ -9,15 +9,18 @@ use crate::desired::SecretArn;
 use crate::plugin::health::Health;
 
 /// The columns, which are the fields of `-o json`.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 24] = [
     "cluster",
     "namespace",
     "name",
     "owner",
+    "contact",
+    "classification",
     "schedule",
     "strategy",
     "lastRotationTime",
     "lastDueTime",
+    "lastLateSeconds",
     "lastFailedAttempts",
     "nextRotationTime",
     "overdue",
@@ -38,6 +41,17 @@ pub(super) fn columns(readers: bool) -> Vec<&'static str> {
     COLUMNS.into_iter().chain(readers.then_some("readers")).collect()
 }
 
+/// What labels, annotations and tags say of a credential.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct People {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) contact: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) classification: Option<String>,
+}
+
 /// A credential. Fields without a value are omitted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,8 +59,8 @@ pub(super) struct Row {
     pub(super) cluster: String,
     pub(super) namespace: String,
     pub(super) name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) owner: Option<String>,
+    #[serde(flatten)]
+    pub(super) people: People,
     /// As the spec says it, `none`, or `suspended: ` and what the spec says.
     schedule: String,
     strategy: &'static str,
@@ -55,6 +69,9 @@ pub(super) struct Row {
     /// When the last version that became current was due.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_due_time: Option<Time>,
+    /// How long after that it became current.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_late_seconds: Option<i64>,
     /// Failures in a row before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failed_attempts: Option<i32>,
@@ -94,14 +111,14 @@ pub(super) struct Row {
 
 impl Row {
     /// `object`: absent if it cannot be decoded.
-    pub(super) fn of(cluster: &str, health: Health, object: Option<&RotatedSecret>, owner: Option<String>) -> Self {
+    pub(super) fn of(cluster: &str, health: Health, object: Option<&RotatedSecret>, people: People) -> Self {
         let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
         let last = status.history.iter().find(|entry| entry.outcome == Outcome::Succeeded);
         let of_arn = || health.secret_arn.as_deref().and_then(SecretArn::parse).map(|arn| arn.region);
         let of_spec = || object.and_then(|object| object.spec.aws.region.clone());
         Self {
             cluster: cluster.to_owned(),
-            owner,
+            people,
             schedule: object.map_or_else(|| "unknown".to_owned(), |object| schedule(object, &health)),
             strategy: object.map_or("unknown", strategy),
             overdue: health.overdue_seconds.is_some(),
@@ -109,6 +126,7 @@ impl Row {
             region: status.aws.and_then(|aws| aws.region).or_else(of_arn).or_else(of_spec),
             deletion_policy: object.map(|object| object.spec.aws.deletion_policy),
             last_due_time: last.and_then(|entry| entry.due_time.clone()),
+            last_late_seconds: last.and_then(|entry| Some(entry.time.0.duration_since(entry.due_time.as_ref()?.0).as_secs().max(0))),
             last_failed_attempts: last.and_then(|entry| entry.failed_attempts),
             history_entries: status.history.len(),
             mirror_secret_name: health.mirror_secret_name.filter(|name| !name.is_empty()).or_else(|| mirrored(object?)),
@@ -182,7 +200,9 @@ mod tests {
             "metadata": {"name": "db", "namespace": "shop", "generation": 1}, "spec": spec, "status": status}))
         .unwrap();
         let health = judge(&object, "2026-06-01T12:00:00Z".parse().unwrap(), &Flags::default());
-        Row::of("prod", health, Some(&object), Some("payments".to_owned()))
+        let people =
+            People { owner: Some("payments".to_owned()), contact: Some("oncall".to_owned()), classification: Some("internal".to_owned()) };
+        Row::of("prod", health, Some(&object), people)
     }
 
     #[test]
@@ -232,9 +252,10 @@ mod tests {
         let commands = document.as_object_mut().unwrap().remove("awsCommands").unwrap();
         assert_eq!(
             document,
-            json!({"cluster": "prod", "namespace": "shop", "name": "db", "owner": "payments", "schedule": "rate(30 days)",
-                "strategy": "operator", "lastRotationTime": at, "lastDueTime": "2026-05-02T11:00:00Z", "lastFailedAttempts": 2,
-                "nextRotationTime": "2026-06-01T11:00:00Z", "overdue": true,
+            json!({"cluster": "prod", "namespace": "shop", "name": "db", "owner": "payments", "contact": "oncall",
+                "classification": "internal", "schedule": "rate(30 days)",
+                "strategy": "operator", "lastRotationTime": at, "lastDueTime": "2026-05-02T11:00:00Z",
+                "lastLateSeconds": 3600, "lastFailedAttempts": 2, "nextRotationTime": "2026-06-01T11:00:00Z", "overdue": true,
                 "overdueSeconds": 3600, "ready": "False", "reason": "AccessDenied", "kmsKeyId": "alias/x", "region": "eu-central-1",
                 "secretArn": arn, "currentVersionId": "v1", "deletionPolicy": "Delete", "historyEntries": 2,
                 "mirrorSecretName": "login", "readers": ["User:jane"]})

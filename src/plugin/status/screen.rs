@@ -83,7 +83,7 @@ impl Screen {
             }
             row.push(health.name.as_str().into());
             row.push(Cell(format!("{:?}", health.state), health.state.tone()));
-            row.push(health.reason.as_deref().unwrap_or("-").into());
+            row.push(health.shown_reason().unwrap_or("-").into());
             row.push(age(health.last_rotation_time.as_ref()).into());
             row.push(next(health, self.now));
             row.push(age(health.creation_time.as_ref()).into());
@@ -101,7 +101,7 @@ impl Screen {
     fn sentences(&self, items: &[Health]) -> Vec<String> {
         let told: Vec<&Health> = items.iter().filter(|health| health.message.is_some() && health.state != State::Due).collect();
         let mut groups: Vec<Vec<&Health>> = Vec::new();
-        let key = |health: &Health| (health.state, health.reason.clone());
+        let key = |health: &Health| (health.state, health.shown_reason().map(str::to_owned));
         for health in told {
             match groups.iter_mut().find(|group| group.first().is_some_and(|first| key(first) == key(health))) {
                 Some(group) => group.push(health),
@@ -156,7 +156,7 @@ fn summary(items: &[Health], now: Timestamp) -> String {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
             for health in group.iter().filter(|health| !health.is_fine()) {
                 // Of a suspended object the reason is Suspended.
-                let reason = if state == State::Suspended { Some("not Ready before") } else { health.reason.as_deref() };
+                let reason = if state == State::Suspended { Some("not Ready before") } else { health.shown_reason() };
                 let count = reasons.entry(reason.unwrap_or("no reason yet")).or_default();
                 *count = count.saturating_add(1);
             }

@@ -126,3 +126,16 @@ fn two_writers_that_begin_a_suspension_at_other_times_contest_the_status() {
     }
     assert_eq!(memory.permit("db", &status(1, 3), &status(0, 3), at(3)), Permit::WaitUntil(at(62)));
 }
+
+#[test]
+fn objects_whose_status_cannot_be_written_are_counted_until_nothing_is_to_be_written() {
+    let (memory, status) = (Memory::default(), RotatedSecretStatus::default());
+    for uid in ["written", "as-written", "gone", "other"] {
+        memory.cannot_write(uid, Some(1), 0, at(0));
+    }
+    assert_eq!(memory.count_unwritable(), 4);
+    memory.wrote("written", &status, at(1));
+    memory.is_as_written("as-written");
+    memory.forget("gone");
+    assert_eq!(memory.count_unwritable(), 1);
+}

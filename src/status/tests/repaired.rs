@@ -9,16 +9,19 @@ use crate::status::events::{of_mirror, of_repair};
 fn a_repair_of_the_secret_names_the_other_field_manager_if_it_has_the_form_of_one() {
     let status = live();
     let note = |rival: Option<&str>| {
-        let told = of_mirror(&status, &status, &[StepKind::ReplaceMirror], rival).unwrap();
+        let told = of_mirror(&status, &status, &[StepKind::CreateMirror, StepKind::ReplaceMirror], rival).unwrap();
         assert_eq!((told.reason.as_str(), told.warning), ("MirrorRepaired", true));
         assert!(event_notes(&status, &status).is_empty(), "told once");
         told.note
     };
-    let ending = "edited or deleted the Secret, and it is as declared again";
+    let ending = "edited the Secret, and the operator has written it again";
     assert_eq!(note(Some("kubectl-edit")), format!("the field manager kubectl-edit {ending}"));
+    let unclear = "which client is not known, because metadata.managedFields names none";
     for unknown in [None, Some(""), Some("nobody; the Secret is fine and it was not"), Some("a?b")] {
-        assert_eq!(note(unknown), format!("another client {ending}"), "{unknown:?}");
+        assert_eq!(note(unknown), format!("another client {ending}: {unclear}"), "{unknown:?}");
     }
+    let deleted = of_mirror(&status, &status, &[StepKind::CreateMirror], Some("kubectl-edit")).unwrap().note;
+    assert!(deleted.starts_with("the Secret was deleted, and the operator has created it again: "), "{deleted}");
 }
 
 #[test]

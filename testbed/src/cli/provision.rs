@@ -28,7 +28,7 @@ pub(crate) fn provision() -> Result<Provisioned> {
         let _lock = lock()?;
         moto::provision()?;
     }
-    if promtool::find()?.is_none() {
+    if !promtool::complete()? {
         let _lock = lock()?;
         promtool::provision()?;
     }

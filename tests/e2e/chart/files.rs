@@ -1,7 +1,7 @@
 //! What is made from other files is as it would be made today.
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::chart;
 
 #[test]
@@ -14,7 +14,9 @@ fn what_is_made_from_the_chart_and_the_definition_is_up_to_date() -> Result<()> 
 #[test]
 fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests() -> Result<()> {
     let digest = format!("sha256:{}", "0a".repeat(32));
-    let release = chart::Release { version: env!("CARGO_PKG_VERSION"), repository: "registry.example.com/org/operator", digest: &digest };
+    let version = env!("CARGO_PKG_VERSION");
+    let (repository, source) = ("registry.example.com/org/operator", "https://github.com/org/operator");
+    let release = chart::Release { version, repository, digest: &digest, source };
     let out = tempfile::tempdir()?;
     let image = format!("registry.example.com/org/operator@{digest}");
     let [packaged, install] = chart::package(&release, out.path(), || chart::helm().unwrap())?;
@@ -23,6 +25,8 @@ fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests()
     // Users can replace each part of it.
     for (values, image) in [
         ("image.digest=,image.tag=v1", "registry.example.com/org/operator:v1"),
+        // A parent chart may leave the global value empty.
+        ("global.imageRegistry=", &image),
         ("global.imageRegistry=other.example.com", &format!("other.example.com/org/operator@{digest}")),
         ("image.registry=other.example.com/mirror", &format!("other.example.com/mirror/org/operator@{digest}")),
         ("image.repository=other.example.com/ours", &format!("other.example.com/ours@{digest}")),
@@ -30,6 +34,16 @@ fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests()
         let other = chart::render(&packaged, &["--set", values])?;
         ensure!(other.contains(&format!("image: \"{image}\"")), "{values}: {other}");
     }
+    // Each alert links to its section of the runbook of this version, and the chart to its source.
+    let rules = "metrics.prometheusRule.enabled=true,metrics.prometheusRule.selector=job=\"own\"";
+    let rules = chart::render(&packaged, &["--set", rules])?;
+    let linked = format!("runbook_url: {source}/blob/v{version}/docs/runbook.md#rotatedsecrets");
+    ensure!(rules.matches(&linked).count() == rules.matches("- alert: RotatedSecrets").count(), "{rules}");
+    ensure!(!rules.contains("runbook: "), "{rules}");
+    let shown = chart::run(chart::helm()?.args(["show", "chart"]).arg(&packaged))?;
+    let shown: Value = serde_saphyr::from_str(&shown)?;
+    ensure!(shown["home"] == source && shown["sources"] == json!([source]), "{shown}");
+    ensure!(shown["maintainers"] == json!([{"name": "org", "url": "https://github.com/org"}]), "{shown}");
 
     let (plain, present) = (std::fs::read_to_string(install)?, include_str!("../../../deploy/install.yaml"));
     let body = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();

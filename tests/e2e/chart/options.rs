@@ -175,3 +175,22 @@ fn compared(path: &str, values: &Value, schema: &Value) -> Result<()> {
     ensure!(missing.is_empty(), "values.yaml has no {missing:?} in {path}");
     Ok(())
 }
+
+#[test]
+fn every_name_is_valid_whatever_the_name_of_the_release_contains() -> Result<()> {
+    let monitor =
+        "metrics.monitor.enabled=true,metrics.monitor.kind=ServiceMonitor,networkPolicy.enabled=false,metrics.dashboard.enabled=true";
+    let ends_at_a_dot = format!("{}.more", "a".repeat(51));
+    for name in ["team.operator", "9.operator", &ends_at_a_dot] {
+        let manifests = documents(&render(&set(&[monitor, &format!("fullnameOverride={name}")]))?)?;
+        let label = |name: &str| name.len() <= 63 && !name.contains('.') && name.starts_with(|first: char| first.is_ascii_lowercase());
+        let service = of(&manifests, "Service")?["metadata"]["name"].as_str().context("a name")?.to_owned();
+        ensure!(label(&service) && service.ends_with("-metrics"), "{name}: the Service is {service}");
+        for document in &manifests {
+            let name = document["metadata"]["name"].as_str().context("a name")?;
+            let parts = name.split('.').all(|part| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-'));
+            ensure!(parts && name.len() <= 63, "{}: {name}", document["kind"]);
+        }
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 92] = [
+const REFUSED: [(&str, &str); 98] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -96,7 +96,14 @@ const REFUSED: [(&str, &str); 92] = [
     ("extraObjects[0].kind=ConfigMap", "at '/extraObjects/0': missing property 'apiVersion'"),
     ("extraObjects[0]=7", "at '/extraObjects/0': got number, want string or object"),
     ("extraEnv[0].value=a", "at '/extraEnv/0': missing property 'name'"),
-    ("extraEnv[0].name=POD_NAME", "extraEnv: the chart sets POD_NAME"),
+    ("extraEnv[0].name=POD_NAME", "extraEnv: the chart sets POD_NAME: remove it"),
+    ("extraEnv[0].name=A,extraEnv[1].name=A", "extraEnv: A is there twice: remove one"),
+    ("extraVolumes[0].name=operator-pod", "extraVolumes: the chart sets operator-pod: remove it"),
+    ("extraVolumes[0].name=a,extraVolumes[1].name=a", "extraVolumes: a is there twice: remove one"),
+    (
+        "extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=/a,extraVolumeMounts[1].name=b,extraVolumeMounts[1].mountPath=/a",
+        "extraVolumeMounts: /a is there twice: remove one",
+    ),
     ("extraArgs={log=debug}", "extraArgs: \"log=debug\" is not a flag: use the form --flag=value"),
     ("extraArgs={--log=debug},operator.log=info", "extraArgs: the chart sets --log from another value: change that value instead"),
     ("extraArgs={--namespaces=shop},namespaces={bank}", "extraArgs: the chart sets --namespaces from another value"),
@@ -105,6 +112,11 @@ const REFUSED: [(&str, &str); 92] = [
     ("commonLabels.app\\.kubernetes\\.io/name=a", "commonLabels: the chart sets the label app.kubernetes.io/name: use nameOverride"),
     ("podLabels.app\\.kubernetes\\.io/instance=a", "podLabels: the chart sets the label app.kubernetes.io/instance"),
     ("fullnameOverride=UPPER", "fullnameOverride is \"UPPER\": use lowercase letters, digits, - and ."),
+    (
+        "fullnameOverride=a..b",
+        "fullnameOverride is \"a..b\": use lowercase letters, digits, - and ., with a letter or digit at both ends and",
+    ),
+    ("nameOverride=a.-b", "nameOverride is \"a.-b\": use lowercase letters"),
     ("nameOverride=a_b", "nameOverride is \"a_b\": use lowercase letters, digits, - and ."),
     ("namespaceOverride=Shop", "namespaceOverride is \"Shop\": use the name of a namespace, such as monitoring"),
     ("metrics.monitor.namespace=a.b", "metrics.monitor.namespace is \"a.b\": use the name of a namespace, such as monitoring"),

@@ -288,3 +288,28 @@ async fn an_event_that_the_api_server_refuses_is_counted_and_holds_up_nothing() 
     ensure!(lost()?, "{}", stage.ctx.metrics.render()?);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_is_told_also_if_another_step_of_the_same_reconcile_fails_shortly() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    let mut described = spec();
+    described["aws"] = json!({"description": "ours"});
+    stage.settled("app", described).await?;
+    stage.ctx.audit = lines.stream();
+    stage.advance(10 * MINUTE);
+    stage.external_writer().set_description(&stage.aws_name("app"), "theirs")?;
+    stage.edit_secret("app", json!({"stringData": {"password": "edited"}})).await?;
+    stage.break_aws("UpdateSecret", Fault::ServerError { status: 500 });
+    let ended = stage.reconcile("app").await?;
+    ensure!(ended.failed && stage.status("app").await?.failures.is_none(), "the failure is not reported yet");
+    assert_eq!(actions(&lines.take()?), ["repaired"]);
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
+    stage.mend_aws();
+    stage.advance(MINUTE);
+    stage.settle("app").await?;
+    let rest = lines.take()?;
+    assert_eq!((actions(&rest), &rest[0]["step"]), (vec!["repaired"], &json!("SetDescription")));
+    assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1, "told once");
+    stage.assert_silence("app").await
+}

@@ -128,12 +128,12 @@ async fn what_aws_refuses_to_all_pages_once_and_ends_when_it_is_over() -> Result
     for (name, fault) in
         [("AWS denies everything", refuse("AccessDeniedException")), ("AWS does not work", Fault::ServerError { status: 503 })]
     {
-        let moments = vec![(5, &[][..]), (15, &["RotatedSecretsMostObjectsFail"]), (90, ALL)];
+        let moments = vec![(5, &[][..]), (20, &["RotatedSecretsMostObjectsFail"]), (90, ALL)];
         check(&Incident { name, faults: everything(fault), moments, sights: all_fail() }).await?;
     }
     let moments = vec![
         (5, &[][..]),
-        (15, &["RotatedSecretsMostObjectsFail"]),
+        (20, &["RotatedSecretsMostObjectsFail"]),
         (30, &["RotatedSecretsMostObjectsFail", "RotatedSecretsThrottled"]),
         (90, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOverdue", "RotatedSecretsThrottled"]),
     ];
@@ -262,6 +262,40 @@ async fn an_operator_that_cannot_write_a_status_is_an_alert() -> Result<()> {
         &[(100, "Ready A", Exactly(4)), (100, "Overdue A", Exactly(4)), (53, "Failed reconciles A", Above(0.0))],
     )
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_for_secrets_that_is_gone_is_an_alert_when_one_has_to_be_written() -> Result<()> {
+    let denied = async |release: &mut Release| {
+        release.stage.world.refusals.secrets.set(true);
+        Ok(())
+    };
+    with(
+        "the operator may not write Secrets",
+        denied,
+        &[(40, &[]), (105, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOutOfStep"])],
+        &[(105, "Out of step A", Exactly(4)), (53, "Failed steps A", Above(0.0))],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_interruptions_of_the_operator_fire_no_alert() -> Result<()> {
+    let killed = async |release: &mut Release| release.fail_over().await;
+    with("the leader is killed, and another replica leads", killed, &[(120, &[])], &[(120, "Ready A", Exactly(4))]).await?;
+    // Without the API server, the leader does not renew the Lease.
+    let halted = async |release: &mut Release| {
+        let rotations_are_due = 48;
+        release.run(rotations_are_due).await?;
+        release.stage.world.refusals.everything.set(true);
+        release.stage.ctx.metrics.leads(false);
+        release.run(4).await?;
+        ensure!(release.stage.world.refusals.everything.met() > 0, "the operator noticed");
+        release.stage.world.refusals.everything.set(false);
+        release.fail_over().await
+    };
+    with("the API server does not work for four minutes while rotations are due", halted, &[(120, &[])], &healthy(120).collect::<Vec<_>>())
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,7 +75,7 @@ async fn a_value_that_another_tool_applies_by_force_is_put_right() -> Result<()>
     assert_put_right_once(&stage, "applied").await?;
     assert_eq!(stage.data("app").await?, before);
     let messages = stage.messages("app", "MirrorRepaired").await?;
-    assert_eq!(messages, ["the field manager gitops edited or deleted the Secret, and it is as declared again"]);
+    assert_eq!(messages, ["the field manager gitops edited the Secret, and the operator has written it again"]);
     Ok(())
 }
 
@@ -90,7 +90,8 @@ async fn a_deleted_mirror_is_made_anew() -> Result<()> {
     stage.world.check_agreement("app").await?;
     assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
     let messages = stage.messages("app", "MirrorRepaired").await?;
-    assert_eq!(messages, ["another client edited or deleted the Secret, and it is as declared again"], "who deletes is not known");
+    let told = "the Secret was deleted, and the operator has created it again: the audit log of the API server says by whom";
+    assert_eq!(messages, [told], "who deletes is not known");
     Ok(())
 }
 
@@ -197,9 +198,30 @@ async fn a_repair_whose_status_cannot_be_written_is_told_once() -> Result<()> {
     stage.world.refusals.status.set(true);
     stage.reconcile("app").await?;
     assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
+    assert_eq!(stage.ctx.memory.count_unwritable(), 1);
     stage.world.refusals.status.set(false);
     stage.advance(10 * MINUTE);
     stage.settle("app").await?;
+    assert_eq!(stage.ctx.memory.count_unwritable(), 0);
     assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1);
     stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_refused_before_is_no_repair_of_a_contested_secret() -> Result<()> {
+    let stage = Stage::new("mirror").await?;
+    stage.settled("app", spec()).await?;
+    let repairs = async || stage.status("app").await.map(|status| status.mirror.and_then(|mirror| mirror.repairs).map(|found| found.count));
+    stage.delete_secret("app").await?;
+    stage.world.refusals.quota.set(true);
+    stage.settle("app").await?;
+    stage.expect("app", "Mirrored", "False", "AccessDenied").await?;
+    stage.world.refusals.quota.set(false);
+    stage.advance(HOUR / 2);
+    stage.settle("app").await?;
+    assert_eq!(repairs().await?, None, "written late");
+    stage.delete_secret("app").await?;
+    stage.settle("app").await?;
+    assert_eq!(repairs().await?, Some(1), "repaired");
+    Ok(())
 }

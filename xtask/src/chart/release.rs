@@ -16,22 +16,37 @@ pub struct Release<'a> {
     pub repository: &'a str,
     /// The digest of the image, `sha256:...`.
     pub digest: &'a str,
+    /// The repository of the source at GitHub, such as `https://github.com/OWNER/rotated-secrets`.
+    pub source: &'a str,
 }
 
 /// Writes `rotated-secrets-VERSION.tgz` and `install.yaml` into the directory `out`, and returns their paths. `helm` gives a
 /// command that runs helm.
 ///
 /// # Errors
-/// If the digest is not one, the values do not have the expected lines, or helm fails.
+/// If the digest is not one, the source is no repository at GitHub, the values do not have the expected lines, or helm fails.
 pub fn package(release: &Release<'_>, out: &Path, helm: impl Fn() -> Command) -> Result<[PathBuf; 2]> {
     let digest = release.digest.strip_prefix("sha256:").unwrap_or_default();
     ensure!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "not a digest: {}", release.digest);
+    let owner = owner(release.source)?;
     let folder = tempfile::tempdir()?;
     let chart = folder.path().join(NAME);
     copy(&Path::new(ROOT).join(DIRECTORY), &chart)?;
     let values = chart.join("values.yaml");
     let text = fs::read_to_string(&values).with_context(|| format!("cannot read {}", values.display()))?;
-    fs::write(&values, with_image(&text, release)?)?;
+    let source = release.source;
+    let runbook = format!("{source}/blob/v{}/docs/runbook.md", release.version);
+    fs::write(&values, with_runbook(&with_image(&text, release)?, &runbook)?)?;
+    let metadata = chart.join("Chart.yaml");
+    let text = fs::read_to_string(&metadata).with_context(|| format!("cannot read {}", metadata.display()))?;
+    let (registry, _) = release.repository.split_once('/').context("the repository begins with a registry")?;
+    fs::write(
+        &metadata,
+        format!(
+            "{text}home: {source}\nsources: [{source}]\nmaintainers:\n  - name: {owner}\n    url: https://github.com/{owner}\n\
+             annotations:\n  rotated-secrets.io/image-registry: {registry}\n"
+        ),
+    )?;
 
     fs::create_dir_all(out)?;
     let versions = ["--version", release.version, "--app-version", release.version];
@@ -44,14 +59,29 @@ pub fn package(release: &Release<'_>, out: &Path, helm: impl Fn() -> Command) ->
     Ok([packaged, install])
 }
 
-/// The values with this image as the default. Comments stay. The registry is the global one, which `image.registry` and the
-/// global value of a parent chart replace.
+/// The owner of a repository at GitHub.
+fn owner(source: &str) -> Result<&str> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let names = source.strip_prefix("https://github.com/").and_then(|rest| rest.split_once('/'));
+    let (owner, _) =
+        names.filter(|(owner, name)| is_name(owner) && is_name(name)).with_context(|| format!("not a repository at GitHub: {source}"))?;
+    Ok(owner)
+}
+
+/// The values with this address of the runbook as the default.
+fn with_runbook(values: &str, url: &str) -> Result<String> {
+    const LINE: &str = "    runbookUrl: \"\"\n";
+    ensure!(values.matches(LINE).count() == 1, "values.yaml does not have one line {LINE:?}");
+    Ok(values.replace(LINE, &format!("    runbookUrl: {url}\n")))
+}
+
+/// The values with this image as the default. Comments stay. The registry is in Chart.yaml, so that an empty global value of
+/// a parent chart does not remove it.
 fn with_image(values: &str, release: &Release<'_>) -> Result<String> {
     let (before, image) = values.split_once("\nimage:\n").context("values.yaml has no image")?;
     let mut image = image.to_owned();
-    let (registry, repository) = release.repository.split_once('/').context("the repository begins with a registry")?;
-    let lines =
-        [("  repository: rotated-secrets\n", repository), ("  digest: \"\"\n", release.digest), ("  imageRegistry: \"\"\n", registry)];
+    let (_, repository) = release.repository.split_once('/').context("the repository begins with a registry")?;
+    let lines = [("  repository: rotated-secrets\n", repository), ("  digest: \"\"\n", release.digest)];
     for (line, value) in lines {
         if image.matches(line).count() != 1 {
             bail!("values.yaml does not have one line {line:?} for the image");
@@ -86,16 +116,23 @@ fn run(command: &mut Command) -> Result<String> {
 mod tests {
     use super::*;
 
-    const RELEASE: Release<'_> =
-        Release { version: "1.2.3", repository: "registry.example.com/rotated-secrets/operator", digest: "sha256:00" };
+    const RELEASE: Release<'_> = Release {
+        version: "1.2.3",
+        repository: "registry.example.com/rotated-secrets/operator",
+        digest: "sha256:00",
+        source: "https://github.com/owner/rotated-secrets",
+    };
 
     #[test]
-    fn the_values_of_the_chart_get_the_image_and_nothing_else_changes() {
+    fn the_values_of_the_chart_get_image_and_runbook_and_nothing_else_changes() {
         let values = fs::read_to_string(Path::new(ROOT).join(DIRECTORY).join("values.yaml")).unwrap();
-        let released = with_image(&values, &RELEASE).unwrap();
+        let released = with_runbook(&with_image(&values, &RELEASE).unwrap(), "https://docs.example/runbook").unwrap();
         let changed: Vec<_> =
             values.lines().zip(released.lines()).filter(|(before, after)| before != after).map(|(_, after)| after).collect();
-        assert_eq!(changed, ["  repository: rotated-secrets/operator", "  digest: sha256:00", "  imageRegistry: registry.example.com"]);
+        assert_eq!(
+            changed,
+            ["  repository: rotated-secrets/operator", "  digest: sha256:00", "    runbookUrl: https://docs.example/runbook"]
+        );
         assert_eq!(values.lines().count(), released.lines().count());
     }
 
@@ -103,6 +140,22 @@ mod tests {
     fn values_without_the_expected_lines_are_refused() {
         for values in ["", "a: b\nimage:\n  repository: rotated-secrets\n", "a: b\nimage:\n  repository: other\n  digest: \"\"\n"] {
             assert!(with_image(values, &RELEASE).is_err(), "{values}");
+        }
+        assert!(with_runbook("a: b\n", "https://docs.example/runbook").is_err());
+    }
+
+    #[test]
+    fn the_maintainer_is_the_owner_of_the_repository() {
+        assert_eq!(owner(RELEASE.source).unwrap(), "owner");
+        for wrong in [
+            "",
+            "owner/rotated-secrets",
+            "https://github.com/owner",
+            "https://github.com/owner/a/b",
+            "https://github.com//a",
+            "https://github.com/a: b/c",
+        ] {
+            assert!(owner(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -37,7 +37,8 @@ impl Dashboard {
                 let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
                 let name = format!("{} {}", text(&panel["title"])?, text(&target["refId"])?);
                 let expression = text(&target["expr"])?;
-                let expression = expression.replace("$__rate_interval", "5m").replace("$job", ".+").replace("$namespace", ".*");
+                let expression = expression.replace("$__rate_interval", "5m").replace("$job", ".+");
+                let expression = expression.replace("$namespace", ".*").replace("$cluster", ".*");
                 ensure!(!expression.contains('$'), "{name}: {expression}");
                 queries.push(Query { name, expression });
             }

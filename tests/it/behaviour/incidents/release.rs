@@ -19,7 +19,7 @@ use super::super::stage::{MINUTE, Stage};
 use super::dashboard::{Dashboard, Shows, Sight};
 
 /// The labels that a scrape adds.
-const TARGET: &str = r#"job="rotated-secrets",namespace="operators",pod="a""#;
+const TARGET: &str = r#"job="rotated-secrets",namespace="operators""#;
 
 /// A value of a series, in the notation of promtool.
 type Sample = String;
@@ -31,6 +31,8 @@ pub(super) struct Release {
     due: BTreeMap<String, Timestamp>,
     series: BTreeMap<String, Vec<Sample>>,
     minutes: usize,
+    /// Which replica leads.
+    pod: char,
     /// Whether Prometheus reaches the operator.
     pub(super) scraped: bool,
     log: Log,
@@ -55,18 +57,9 @@ impl Release {
     /// With `count` objects of this spec, which are Ready. Their metrics of the first minutes are known.
     pub(super) async fn of(count: usize, spec: &Value) -> Result<Self> {
         let stage = Stage::new("incident").await?;
-        let objects = Arc::<Mutex<Vec<RotatedSecret>>>::default();
-        stage.ctx.metrics.leads(true);
-        stage.ctx.metrics.count_objects({
-            let (objects, clock) = (Arc::clone(&objects), Arc::clone(&stage.ctx.clock));
-            move || {
-                let mut stats = FleetStats::default();
-                objects.lock().unwrap().iter().for_each(|object| stats.count(object, clock(), false));
-                stats
-            }
-        });
-        let mut release =
-            Self { stage, objects, due: BTreeMap::new(), series: BTreeMap::new(), minutes: 0, scraped: true, log: Log::default() };
+        let (objects, due, series, log) = Default::default();
+        let mut release = Self { stage, objects, due, series, minutes: 0, pod: 'a', scraped: true, log };
+        release.leads();
         for number in 0..count {
             let name = format!("app-{number}");
             release.stage.settled(&name, spec.clone()).await?;
@@ -74,6 +67,30 @@ impl Release {
         }
         release.run(10).await?;
         Ok(release)
+    }
+
+    /// The present replica leads, and counts the objects.
+    fn leads(&self) {
+        let ctx = &self.stage.ctx;
+        ctx.metrics.leads(true);
+        ctx.metrics.count_objects({
+            let (objects, clock, memory) = (Arc::clone(&self.objects), Arc::clone(&ctx.clock), Arc::clone(&ctx.memory));
+            move || {
+                let mut stats = FleetStats { status_not_written: memory.count_unwritable(), ..FleetStats::default() };
+                objects.lock().unwrap().iter().for_each(|object| stats.count(object, clock(), false));
+                stats
+            }
+        });
+    }
+
+    /// The leader is killed, and another replica, which knows nothing, leads from now on.
+    pub(super) async fn fail_over(&mut self) -> Result<()> {
+        self.stage.ctx = self.stage.operator().await?;
+        self.pod = char::from_u32(u32::from(self.pod) + 1).context("a letter")?;
+        self.leads();
+        let now = self.stage.now();
+        self.due.values_mut().for_each(|at| *at = now);
+        Ok(())
     }
 
     /// Another object, which the operator has not seen yet.
@@ -132,8 +149,8 @@ impl Release {
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').with_context(|| line.to_owned())?;
             let name = match name.split_once('{') {
-                Some((name, labels)) => format!("{name}{{{TARGET},{labels}"),
-                None => format!("{name}{{{TARGET}}}"),
+                Some((name, labels)) => format!("{name}{{{TARGET},pod=\"{}\",{labels}", self.pod),
+                None => format!("{name}{{{TARGET},pod=\"{}\"}}", self.pod),
             };
             now.insert(name, value);
         }
