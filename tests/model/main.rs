@@ -96,9 +96,10 @@ fn a_rollback_meanwhile_breaks_no_rule() {
 fn an_object_that_is_deleted_leaves_the_current_version_in_the_server() {
     // No late process: it can promote a version while the leader abandons it (docs/design/0021-strategies.md).
     for users in [Users::One, Users::Dual, Users::Two] {
-        for budget in
-            [Budget { crashes: 1, ..ONE }, Budget { broken: 1, ..ONE }, Budget { old_reads: 1, ..ONE }, Budget { others: 1, ..ONE }]
-        {
+        let budgets = [Budget { crashes: 1, ..ONE }, Budget { broken: 1, ..ONE }, Budget { old_reads: 1, ..ONE }];
+        // Of two users, a value that another client puts is not set for the user in use.
+        let others = (users != Users::Two).then_some(Budget { others: 1, ..ONE });
+        for budget in budgets.into_iter().chain(others) {
             search(users, &[Budget { deletions: 1, ..budget }]);
         }
     }
