@@ -2,6 +2,7 @@
 
 mod feeding;
 mod gone;
+mod initial;
 mod owner;
 mod scope;
 mod start;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use self::gone::Gone;
+use self::initial::Initial;
 use self::owner::owner;
 pub use self::scope::Scope;
 use self::scope::{api, ours};
@@ -60,6 +62,7 @@ struct Part {
     shared: Arc<Shared>,
     /// Requests the reconcile of an object that has waited for its permit.
     wake: mpsc::UnboundedSender<Key>,
+    initial: Initial,
 }
 
 /// Settings of the controller.
@@ -162,6 +165,8 @@ fn control(
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
+    let initial = Initial::new();
+    let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
     let secrets = secrets.inspect({
         let (store, permits) = (store.clone(), Arc::clone(&shared.permits));
         move |event| hurry(event, &store, &permits)
@@ -187,7 +192,8 @@ fn control(
             let store = store.clone();
             move |secret| owner(&secret, &store)
         })
-        .reconcile_all_on(shared.leadership.begins());
+        .reconcile_all_on(shared.leadership.begins())
+        .reconcile_all_on(initial.ends());
     if part.is_none() {
         let store = store.clone();
         let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Stored>> {
@@ -197,12 +203,16 @@ fn control(
         // A Role in a namespace allows to read that Namespace, but not to watch it. With --namespaces, a change of its
         // annotations is seen at the next reconcile.
         let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone());
-        controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
+        controller = controller.watches_stream(initial.wait_for(namespaces).touched_objects(), objects_of);
     }
     let permits = Arc::clone(&shared.permits);
     let reconciling = controller
         .graceful_shutdown_on(stop)
-        .run(reconcile_one, |_, _, _| Action::requeue(Duration::from_secs(30)), Arc::new(Part { shared: Arc::clone(shared), wake }))
+        .run(
+            reconcile_one,
+            |_, _, _| Action::requeue(Duration::from_secs(30)),
+            Arc::new(Part { shared: Arc::clone(shared), wake, initial }),
+        )
         .for_each(move |result| {
             match result {
                 Ok(_) => {}
@@ -244,10 +254,11 @@ fn hurry(event: &watcher::Result<Event<Brief<Secret>>>, store: &Store<Stored>, p
 }
 
 async fn reconcile_one(object: Arc<Stored>, part: Arc<Part>) -> Result<Action, Interrupted> {
-    let Part { shared, wake } = &*part;
+    let Part { shared, wake, initial } = &*part;
     let key = key(&object);
-    // A new leader reconciles every object, so nothing is lost here. Unreadable objects are reported by every replica.
-    if object.readable().is_some() && !shared.leadership.may_begin() {
+    // A new leader reconciles every object, and so does the end of the first lists. So nothing is lost here. Unreadable objects
+    // are reported by every replica.
+    if object.readable().is_some() && !(shared.leadership.may_begin() && initial.done()) {
         shared.permits.forget(&key);
         return Ok(Action::await_change());
     }
