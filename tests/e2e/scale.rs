@@ -42,7 +42,7 @@ async fn objects_that_only_mirror_cost_one_describe_for_each_interval_and_a_rest
     counters.reset();
     stage.reads(3 * OBJECTS).await?;
     quiet(&stage, "three intervals", from).await?;
-    bounded(&stage, "three intervals", start, from, 1).await?;
+    bounded(&stage, "three intervals", start, from).await?;
 
     ensure!(operator.terminate().await?.success(), "the operator stops with code 0");
     let (_, from) = stage.asked(0).await?;
@@ -52,8 +52,7 @@ async fn objects_that_only_mirror_cost_one_describe_for_each_interval_and_a_rest
     until("every object was looked at after the restart", async || Ok((counters.total("DescribeSecret") >= OBJECTS).then_some(()))).await?;
     settle(&stage).await?;
     quiet(&stage, "a restart", from).await?;
-    // An object is checked again if a watch shows its Secret or its Namespace only after the first check.
-    bounded(&stage, "a restart", start, from, 2).await?;
+    bounded(&stage, "a restart", start, from).await?;
     operator.check()
 }
 
@@ -78,13 +77,13 @@ async fn mirrored_objects(stage: &Stage) -> Result<()> {
         .await
 }
 
-/// An object is checked `at_once`, and then once in each interval, which is up to a tenth shorter or longer for it. Each check is one
+/// An object is checked at once, and then once in each interval, which is up to a tenth shorter or longer for it. Each check is one
 /// `DescribeSecret` and two reads of metadata. A slow machine makes fewer checks, not more.
-async fn bounded(stage: &Stage, what: &str, start: Instant, from: usize, at_once: u64) -> Result<()> {
+async fn bounded(stage: &Stage, what: &str, start: Instant, from: usize) -> Result<()> {
     let (asked, _) = stage.asked(from).await?;
     let counters = stage.emulator.counters();
     let intervals = u64::try_from(start.elapsed().as_millis() / (INTERVAL * 9 / 10).as_millis())?;
-    let (checks, most) = (counters.total("DescribeSecret"), OBJECTS * (intervals + at_once));
+    let (checks, most) = (counters.total("DescribeSecret"), OBJECTS * (intervals + 1));
     ensure!(checks <= most, "{what}: {checks} DescribeSecret, and at most {most} are expected");
     ensure!(counters.calls() == checks, "{what}: no other call: {:?}", counters.all());
     let reads = Requests::of(&asked).reads;
