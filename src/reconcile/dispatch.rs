@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::admin::Administrator;
 use super::reconciler::Reconciler;
-use crate::api::TlsMode;
+use crate::api::{AWSPENDING, STAGED_LABEL, TlsMode};
+use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::ObjectRef;
 use crate::desired::{Kind, ReceiverProof, Strategy, TargetServer};
@@ -62,6 +63,21 @@ pub(super) fn may_have(strategy: &Strategy, pending: &Payload, current: &Payload
 }
 
 impl Reconciler<'_> {
+    /// A version that is on its way.
+    pub(super) async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
+        self.labelled(at, version, &[AWSPENDING, STAGED_LABEL]).await
+    }
+
+    /// A version that has one of these labels. A process that was stopped since it saw them reads them once more, without
+    /// another call: the old password alone does not keep it out if a rollback brought that one back.
+    pub(super) async fn labelled(&mut self, at: Address<'_>, version: &VersionId, labels: &[&str]) -> Result<Staged, Failure> {
+        let read = self.read(at, Selector::Version(version)).await?;
+        if !read.labels.iter().any(|label| labels.contains(&label.as_str())) {
+            return Err(Failure::conflict("the labels of the version have moved since they were read; the operator reads them again"));
+        }
+        Ok(Staged { fence: Fence { version: version.to_string(), created: read.created }, value: read.value })
+    }
+
     /// The target, with the user and password of its administrator.
     pub(super) async fn target<'t>(&self, of: ObjectRef<'t>, strategy: &'t Strategy, tried: &Tried) -> Result<Target<'t>, Failure> {
         // The other reconcile's future is large.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::act::NewVersion;
-use super::dispatch::{Staged, may_have};
+use super::dispatch::may_have;
 use super::job::{self, ByJob, Progress};
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
@@ -21,7 +21,7 @@ use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::service;
 use crate::step::Step;
 use crate::strategy::webhook::Failure as Obstacle;
-use crate::strategy::{Applied, Credential, Fence, Problem, Refused, Tried};
+use crate::strategy::{Applied, Credential, Problem, Refused, Tried};
 use crate::value::Payload;
 use crate::version_id::VersionId;
 
@@ -236,21 +236,6 @@ impl Reconciler<'_> {
             message: format!("no version is staged, because it could not be mirrored: {}", unfit.refusal.message),
             request_id: None,
         })
-    }
-
-    /// A version that is on its way.
-    async fn staged(&mut self, at: Address<'_>, version: &VersionId) -> Result<Staged, Failure> {
-        self.labelled(at, version, &[AWSPENDING, STAGED_LABEL]).await
-    }
-
-    /// A version that has one of these labels. A process that was stopped since it saw them reads them once more, without
-    /// another call: the old password alone does not keep it out if a rollback brought that one back.
-    pub(super) async fn labelled(&mut self, at: Address<'_>, version: &VersionId, labels: &[&str]) -> Result<Staged, Failure> {
-        let read = self.read(at, Selector::Version(version)).await?;
-        if !read.labels.iter().any(|label| labels.contains(&label.as_str())) {
-            return Err(Failure::conflict("the labels of the version have moved since they were read; the operator reads them again"));
-        }
-        Ok(Staged { fence: Fence { version: version.to_string(), created: read.created }, value: read.value })
     }
 }
 

@@ -158,40 +158,8 @@ impl AlternatingUsers<'_> {
         SingleUser { server }.check(current).await
     }
 
-    /// Whether the administrator could give the user that is not in use a password. Two logins. Statements of the server take
-    /// effect at once, so they are tried with an account that does not exist.
-    ///
-    /// # Errors
-    /// Why not, or that it is not known.
-    pub async fn try_rotation(&self, current: &Credential) -> Result<(), Problem> {
-        self.server
-            .endpoint
-            .within_a_step(async {
-                self.are_of_the_pair(&[current])?;
-                if !self.logs_in(current).await? {
-                    return Err(WRONG);
-                }
-                let mut session = self.administer().await?;
-                self.could_set(&mut session, current).await.map_err(of_admin)?;
-                session.close().await;
-                Ok(())
-            })
-            .await
-    }
-
-    async fn could_set(&self, session: &mut Session, current: &Credential) -> Result<(), Problem> {
-        let accounts = self.begin(session).await?;
-        let hosts = accounts.proven(&[current]);
-        if hosts.is_empty() {
-            return Err(Refused::NoPasswordAccepted.into());
-        }
-        usable(session, &accounts, self.names(), &hosts).await?;
-        session.may_change_accounts().await?;
-        twin::could_grant(session, &accounts, self.names(), &hosts).await
-    }
-
     /// The names can be from a status, which is untrusted.
-    fn are_of_the_pair(&self, credentials: &[&Credential]) -> Result<(), Problem> {
+    pub(super) fn are_of_the_pair(&self, credentials: &[&Credential]) -> Result<(), Problem> {
         let pair = [self.base, self.twin];
         let are_names = self.base != self.twin && pair.iter().all(|name| !name.is_empty());
         if are_names && credentials.iter().all(|credential| pair.contains(&credential.user.as_str())) {
@@ -201,12 +169,12 @@ impl AlternatingUsers<'_> {
         }
     }
 
-    fn names(&self) -> Names<'_> {
+    pub(super) fn names(&self) -> Names<'_> {
         Names { base: self.base, twin: self.twin }
     }
 
     /// Whether this password logs in.
-    async fn logs_in(&self, credential: &Credential) -> Result<bool, Problem> {
+    pub(super) async fn logs_in(&self, credential: &Credential) -> Result<bool, Problem> {
         match Session::open(self.server, credential).await {
             Ok(session) => {
                 session.close().await;
@@ -243,7 +211,7 @@ impl AlternatingUsers<'_> {
     }
 
     /// A session of the administrator. Names in what it is shown are in backquotes.
-    async fn administer(&self) -> Result<Session, Problem> {
+    pub(super) async fn administer(&self) -> Result<Session, Problem> {
         if self.bound {
             return Err(Refused::WeakAuthentication.into());
         }
@@ -256,7 +224,7 @@ impl AlternatingUsers<'_> {
     }
 
     /// Waits for other attempts for this base user, also for those whose connection was lost, and reads the accounts of both users.
-    async fn begin(&self, session: &mut Session) -> Result<Accounts, Problem> {
+    pub(super) async fn begin(&self, session: &mut Session) -> Result<Accounts, Problem> {
         let seconds = self.server.endpoint.limits.statement.mul_f64(0.8).as_secs().max(1);
         let rows = session.run(&format!("SELECT GET_LOCK({}, {seconds})", literal(&self.names().lock()))).await?;
         match rows.into_iter().flatten().next().flatten().as_deref() {
@@ -410,7 +378,7 @@ impl AlternatingUsers<'_> {
 }
 
 /// What the server says to the administrator.
-fn of_admin(problem: Problem) -> Problem {
+pub(super) fn of_admin(problem: Problem) -> Problem {
     match problem {
         Problem::Refused(Refused::NotPermitted) => Refused::AdminNotPermitted.into(),
         problem => problem,

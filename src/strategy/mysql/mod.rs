@@ -14,6 +14,7 @@ mod session;
 mod single_user;
 mod sql;
 mod tokens;
+mod trial;
 mod twin;
 mod wire;
 

@@ -1,9 +1,9 @@
 //! The second user: at each host an account with the privileges and settings of the base user's one. Each statement takes effect
 //! by itself, so an account is locked and has no password until it is complete.
 
-use super::accounts::{Account, Accounts, own_rights};
+use super::accounts::{Account, Accounts};
 use super::dialect::Dialect;
-use super::grants::{Right, Rights, covers, grant, may_grant, revoke};
+use super::grants::{Right, Rights, covers, grant, revoke};
 use super::mark::{Mark, any_password, attribute};
 use super::names::Names;
 use super::session::Session;
@@ -78,24 +78,6 @@ pub(super) async fn prepare(
         };
         if !are_same(session, base, twin).await? {
             return Err(Refused::PrivilegesDiffer.into());
-        }
-    }
-    Ok(())
-}
-
-/// Whether the administrator may grant what the second user lacks at these hosts. What its own grants do not tell is left to a
-/// rotation.
-pub(super) async fn could_grant(session: &mut Session, accounts: &Accounts, names: Names<'_>, hosts: &[String]) -> Result<(), Problem> {
-    let Some(own) = own_rights(session).await? else { return Ok(()) };
-    for host in hosts {
-        let Some(base) = accounts.at(names.base, host) else { continue };
-        let wanted = rights(session, base).await?;
-        let found = match accounts.at(names.twin, host) {
-            Some(twin) => twin.rights(session).await?.ok_or(Refused::TwinNotUsable)?,
-            None => Rights::new(),
-        };
-        if wanted.difference(&found).any(|right| may_grant(&own, right) == Some(false)) {
-            return Err(Refused::AdminNotPermitted.into());
         }
     }
     Ok(())
