@@ -20,6 +20,8 @@ pub(super) struct Trial {
     administrator: Option<Result<(), Failure>>,
     /// Whether a rotation could change the password.
     rotation: Option<Result<(), Problem>>,
+    /// The addresses that were tried for that.
+    tried: Tried,
 }
 
 impl Reconciler<'_> {
@@ -29,13 +31,14 @@ impl Reconciler<'_> {
         if !self.check_requested(want) || !strategy.needs_credential() {
             return Trial::default();
         }
-        let target = self.target(want.object_ref(), strategy, &Tried::default()).await;
+        let tried = Tried::default();
+        let target = self.target(want.object_ref(), strategy, &tried).await;
         let administrator = strategy.admin().is_some().then(|| target.as_ref().map(drop).map_err(Clone::clone));
         let rotation = match target.ok().filter(|_| accepted) {
             Some(target) => target.try_rotation(current).await,
             None => None,
         };
-        Trial { administrator, rotation }
+        Trial { administrator, rotation, tried }
     }
 
     /// Whether a refresh asks for a check that this reconcile has not made.
@@ -70,7 +73,7 @@ impl Reconciler<'_> {
         trial: Trial,
         tried: &Tried,
     ) {
-        let Trial { administrator, rotation } = trial;
+        let Trial { administrator, rotation, tried: by_trial } = trial;
         let obstacle = answer.as_ref().err();
         let outcome = match obstacle.map(|obstacle| obstacle.problem) {
             None => TargetOutcome::Accepted,
@@ -84,8 +87,12 @@ impl Reconciler<'_> {
         });
         let unusable = administrator.as_ref().and_then(|found| found.as_ref().err()).map(|failure| failure.message.clone());
         let impossible = rotation.and_then(Result::err).map(|problem| {
-            let host = named(&strategy.server, problem, tried.last());
-            format!("a rotation would fail: {host} {} ({})", problem.explanation(), problem.word())
+            let host = named(&strategy.server, problem, by_trial.last());
+            let follows = match problem {
+                Problem::Refused(_) => "a rotation would fail",
+                Problem::Unknown(_) => "whether a rotation can change the password is not known",
+            };
+            format!("{follows}: {host} {} ({})", problem.explanation(), problem.word())
         });
         let messages: Vec<String> = said.into_iter().chain(unusable).chain(impossible).collect();
         self.target_answer = Some(TargetStatus {

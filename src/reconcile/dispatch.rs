@@ -328,12 +328,13 @@ impl Users<'_> {
         }
     }
 
-    /// `now`: later than every version that the server can have.
     async fn try_rotation(&self, current: &Credential, now: Timestamp) -> Result<(), Problem> {
         match self {
             Self::Postgres(server) => postgres::SingleUser { server }.try_rotation(current).await,
             Self::PostgresPair(server, turns, administrator) => {
-                let fence = Fence { version: String::new(), created: now };
+                // The clock can be behind that of AWS, by five minutes at most.
+                let created = now.saturating_add(jiff::SignedDuration::from_mins(10)).unwrap_or(now);
+                let fence = Fence { version: String::new(), created };
                 pair(server, turns, *administrator)?.try_rotation(current, &fence).await
             }
             Self::Mysql(server) => mysql::SingleUser { server }.try_rotation(current).await,

@@ -55,6 +55,8 @@ impl Reconciler<'_> {
         if let Some(old) = old.filter(|old| differs(&old.value)) {
             let tried = Tried::default();
             let target = self.target(want.object_ref(), strategy, &tried).await?;
+            // Last of all that is read: a rollback can have made the old credential current.
+            let current = self.labelled(at, &current.fence.version.as_str().into(), &[AWSCURRENT]).await?;
             let retired = target.retire(&old.value, &current).await;
             retired.map_err(|obstacle| {
                 let (class, reason) = match obstacle.problem {

@@ -58,6 +58,9 @@ impl Reconciler<'_> {
         }
         let current = self.read(at, Selector::Version(from)).await?.value;
         let (previous, previous_is_later) = self.previous(at, previous, from).await?;
+        let mut target = self.target(want.object_ref(), strategy, &tried).await?;
+        target.previous_is_later = previous_is_later;
+        // Last of all that is read.
         let pending = self.staged(at, version).await?;
         self.changes_user_in_use = strategy.replaces() || (strategy.alternation().is_some() && same_user(&pending.value, &current));
         let unsure = self.changes_user_in_use;
@@ -65,8 +68,6 @@ impl Reconciler<'_> {
             let host = named(&strategy.server, obstacle.problem, tried.last());
             failure_of(want.object_ref(), unsure, Reason::ApplyFailed, obstacle, &host)
         };
-        let mut target = self.target(want.object_ref(), strategy, &tried).await?;
-        target.previous_is_later = previous_is_later;
         let applied = target.apply(&pending, &current, previous.as_ref()).await;
         let applied = applied.map_err(|obstacle| target.waits(obstacle.problem, failed(&obstacle)))?;
         let gap = applied == Applied::Now && unsure;
@@ -88,8 +89,8 @@ impl Reconciler<'_> {
             }
             return Ok(effect);
         }
-        let pending = self.staged(at, version).await?;
         let target = self.target(want.object_ref(), strategy, &tried).await?;
+        let pending = self.staged(at, version).await?;
         let verified = target.verify(&pending).await;
         verified.map_err(|obstacle| failure(want.object_ref(), strategy, Reason::VerifyFailed, &obstacle, tried.last()))?;
         // The version becomes current next.

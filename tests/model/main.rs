@@ -102,6 +102,7 @@ fn an_object_that_is_deleted_leaves_the_current_version_in_the_server() {
         for budget in budgets.into_iter().chain(others) {
             search(users, &[Budget { deletions: 1, ..budget }]);
         }
+        search(users, &[Budget { deletions: 1, rollbacks: 1, ..ONE }]);
     }
 }
 

@@ -6,7 +6,7 @@ use rotated_secrets::api::{AWSPREVIOUS, ROLLBACK, ROTATE, RotatedSecret};
 use rotated_secrets::compare::{Need, Observation, compare};
 use rotated_secrets::desired::{Desired, Removal, SecretPlace};
 use rotated_secrets::facts::{Facts, MirrorFacts, Remains, SecretLeft, StagedLeft};
-use rotated_secrets::journal::Journal;
+use rotated_secrets::journal::{Effect, Journal};
 use rotated_secrets::plan::{Assessment, CleanupNext, Next, plan, plan_cleanup};
 use rotated_secrets::status::{self, Attempt, Attempts, Outcome};
 use rotated_secrets::step::{Step, StepKind};
@@ -153,10 +153,11 @@ impl Machine {
         }
         // A conflict ends the reconcile, and the next one reads again.
         let looks = how != How::OnOld && self.missing != Some(Missing::Shown);
-        world.applied_late |= how == How::OnOld && matches!(step, Step::Apply { .. });
+        let on_old = how == How::OnOld && matches!(step, Step::Apply { .. }) && labels_have_moved(world, &step);
         if looks && labels_have_moved(world, &step) {
             world.late = world.late.take().filter(|_| who == Who::Leader);
         } else if let Some(effect) = carry_out(world, who, (self.users, self.missing), &step, reconcile.mirror) {
+            world.applied_late |= on_old && matches!(effect, Effect::Applied { .. });
             reconcile.journal.record(step, effect);
             world.process(who).reconcile = Some(Shown::new(reconcile));
         } else {

@@ -18,7 +18,9 @@ pub(crate) fn all() -> Vec<Property<Machine>> {
         Property::always("at rest, the Secret and the server have the current version", |machine: &Machine, world| {
             !at_rest(world) || agrees(machine.users, world)
         }),
-        Property::always("at rest, the server refuses what was abandoned", |_, world| !at_rest(world) || refuses_abandoned(world)),
+        Property::always("at rest, the server refuses what was abandoned", |machine: &Machine, world| {
+            !at_rest(world) || refuses_abandoned(machine.users, world)
+        }),
         Property::always("at rest, no version is on its way", |_, world| !at_rest(world) || nothing_is_staged(world)),
         Property::always("at rest, the version that another client chose is current", |_, world| {
             !at_rest(world) || world.chosen.is_none() || world.chosen.as_ref() == world.aws.current()
@@ -57,15 +59,15 @@ fn has_an_earlier_one(users: Users, world: &World) -> bool {
 }
 
 /// A late process may apply it again. What the server had before, from another version, is not taken away.
-fn refuses_abandoned(world: &World) -> bool {
+fn refuses_abandoned(users: Users, world: &World) -> bool {
     let abandoned = world.aws.labelled(ABANDONED_LABEL).filter(|version| !is_copied(world, version));
-    world.applied_late || abandoned.is_none_or(|version| !world.server.accepts(&world.aws, version))
+    users != Users::Two && world.applied_late || abandoned.is_none_or(|version| !world.server.accepts(&world.aws, version))
 }
 
 /// Whether another version has the same value, by a rollback.
 fn is_copied(world: &World, version: &VersionId) -> bool {
     let value = |version: &VersionId| world.aws.versions.get(version).map(|version| (version.user, version.password));
-    world.aws.current() == Some(version) || world.aws.versions.keys().any(|other| other != version && value(other) == value(version))
+    world.aws.current() == Some(version) || world.aws.labels.values().any(|other| other != version && value(other) == value(version))
 }
 
 fn broken_is_current(world: &World) -> bool {

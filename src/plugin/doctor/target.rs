@@ -80,7 +80,7 @@ fn answer(object: &RotatedSecret, strategy: &Strategy, probed: bool, now: Timest
     let rotation = known.rotation.map(|trial| match trial {
         RotationTrial::Possible => {
             let who = strategy.admin().map_or_else(|| "the user".to_owned(), |admin| format!("the administrator {admin}"));
-            (Finding::Ok, format!("a rotation can change the password at {server}: {who} logs in and has the privileges"))
+            (Finding::Ok, format!("{who} logs in at {server}, and nothing was found that keeps a rotation from it"))
         }
         RotationTrial::Impossible | RotationTrial::Unknown => (Finding::Problem, message.to_owned()),
     });

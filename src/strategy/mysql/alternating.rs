@@ -245,10 +245,7 @@ impl AlternatingUsers<'_> {
         if hosts.is_empty() {
             return Err(Refused::NoPasswordAccepted.into());
         }
-        // MySQL has no longer names.
-        if session.dialect == Dialect::MySql && self.twin.chars().count() > 32 {
-            return Err(Refused::TwinNotUsable.into());
-        }
+        self.is_short_enough(session)?;
         usable(session, &accounts, self.names(), &hosts).await?;
         let is_twin = pending.user == self.twin;
         if self.is_complete(session, &accounts, pending, &hosts).await? {
@@ -269,6 +266,12 @@ impl AlternatingUsers<'_> {
         mark.change(session, &changed, Password::Is(pending), "ACCOUNT UNLOCK").await?;
         mark.drop_others(session, before.into_iter()).await?;
         Ok(Applied::Now)
+    }
+
+    /// MySQL has no longer names.
+    pub(super) fn is_short_enough(&self, session: &Session) -> Result<(), Problem> {
+        let too_long = session.dialect == Dialect::MySql && self.twin.chars().count() > 32;
+        if too_long { Err(Refused::TwinNotUsable.into()) } else { Ok(()) }
     }
 
     /// Whether nothing is left to do at these hosts.

@@ -252,9 +252,10 @@ pub(super) fn covers(rights: &Rights, right: &Right) -> bool {
 }
 
 /// Whether an account with these rights may give this one to another account. Rights for all of the server or for the schema
-/// include it. `None`: roles and patterns of names do not tell.
+/// include it. `None`: that does not tell, because of roles, of patterns of names, or of `ALL PRIVILEGES`, which MySQL shows as a
+/// list for all of the server.
 pub(super) fn may_grant(rights: &Rights, right: &Right) -> Option<bool> {
-    let Right::Privilege { place, privilege } = right else { return Some(covers(rights, right)) };
+    let Right::Privilege { place, privilege } = right else { return None };
     let mut places = vec![place.text.clone(), "*.*".to_owned()];
     places.extend(place.schema.as_ref().map(|schema| format!("{}.*", identifier(schema))));
     let at = |wanted: &str| {
@@ -270,10 +271,10 @@ pub(super) fn may_grant(rights: &Rights, right: &Right) -> Option<bool> {
         return Some(true);
     }
     let is_clear = |found: &Right| match found {
-        Right::Privilege { place, .. } => !place.schema.as_ref().is_some_and(|schema| schema.contains(['%', '\\'])),
+        Right::Privilege { place, .. } => place.schema.as_ref().is_none_or(|schema| !schema.contains(['%', '_', '\\'])),
         Right::Role { .. } => false,
     };
-    rights.iter().all(is_clear).then_some(false)
+    (privilege != "ALL PRIVILEGES" && rights.iter().all(is_clear)).then_some(false)
 }
 
 /// The statements that take these rights from an account.

@@ -107,6 +107,11 @@ impl Session {
         &self.password
     }
 
+    /// Whether [`Self::set_password`] knows how the account logs in.
+    pub(super) fn can_set_its_password(&self) -> bool {
+        self.dialect == Dialect::MySql || self.stored == Stored::Native
+    }
+
     /// Changes the password of the account that logged in.
     pub(super) async fn set_password(&mut self, password: &Plaintext) -> Result<(), Problem> {
         match self.dialect {

@@ -75,6 +75,9 @@ impl Accounts for SingleUser<'_> {
     }
 
     async fn try_change(&self, session: &mut Session, _: &Credential) -> Result<(), Problem> {
+        if !session.can_set_its_password() {
+            return Err(Refused::AuthenticationUnsupported.into());
+        }
         if session.is_read_only().await? { Err(Refused::ReadOnly.into()) } else { Ok(()) }
     }
 

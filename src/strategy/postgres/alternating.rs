@@ -170,7 +170,10 @@ impl AlternatingUsers<'_> {
             .endpoint
             .within_a_step(async {
                 self.are_of_the_pair([current])?;
-                let Some(shown) = self.proof(current).await? else { return Err(WRONG) };
+                let mut own = Session::open(self.server, current).await?;
+                let shown = own.certificate().cloned();
+                own.run_query(self.server.query.as_deref()).await?;
+                own.close().await;
                 let mut session = self.administer(shown).await?;
                 session.refuse_a_pooler().await?;
                 let next = if current.user == self.twin { self.base } else { self.twin };

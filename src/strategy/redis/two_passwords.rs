@@ -2,6 +2,7 @@
 //! time. So the current password keeps working until the next rotation.
 
 use super::mark::{Mark, Standing, hash};
+use super::reply::ServerError;
 use super::session::Session;
 use super::user::{User, must_be_primary, store};
 use crate::plaintext::Plaintext;
@@ -195,9 +196,12 @@ impl TwoPasswords<'_> {
             let mut session = self.act(proven).await?;
             let tried = change(&mut session, &current.user, |_| Ok(None)).await;
             tried.map_err(|problem| self.of_acting(problem))?;
-            // Without rules, the command leaves a user that exists as it is.
-            let tried = session.must(&["ACL", "SETUSER", &current.user]).await;
-            tried.map(drop).map_err(|problem| self.of_acting(problem))
+            // A password that the user does not have is removed: that fails, and creates no user.
+            let nothing = format!("!{}", hash(&uuid::Uuid::new_v4().to_string()));
+            match session.run(&["ACL", "SETUSER", &current.user, &nothing]).await? {
+                Ok(_) | Err(ServerError::NoSuchPassword) => Ok(()),
+                Err(error) => Err(self.of_acting(error.problem())),
+            }
         };
         self.server.endpoint.within_a_step(step).await
     }

@@ -128,14 +128,15 @@ fn accounts(pair: &MySqlPair) -> Result<String> {
 #[tokio::test]
 async fn what_keeps_a_mysql_administrator_from_a_rotation_is_said_by_a_trial() -> Result<()> {
     for (name, spoil, word) in [
-        ("mt_fit", "", None),
-        ("mt_create", "REVOKE CREATE USER ON *.* FROM mt_create_admin", Some(Refused::AdminNotPermitted)),
-        ("mt_grant", "REVOKE GRANT OPTION ON mt_grant.* FROM mt_grant_admin", Some(Refused::AdminNotPermitted)),
-        ("mt_other", "GRANT DELETE ON testkit.* TO mt_other", Some(Refused::AdminNotPermitted)),
-        ("mt_wide", "GRANT DELETE ON testkit.* TO mt_wide; GRANT DELETE ON *.* TO mt_wide_admin WITH GRANT OPTION", None),
-        ("mt_column", "GRANT UPDATE (a) ON mt_column.t TO mt_column", None),
-        ("mt_twin", "CREATE USER mt_twin_clone; GRANT DELETE ON mt_twin.* TO mt_twin_clone", Some(Refused::TwinNotUsable)),
-        ("mt_super", "GRANT CREATE USER ON *.* TO mt_super", Some(Refused::BaseUserNotUsable)),
+        ("mtfit", "", None),
+        ("mtcreate", "REVOKE CREATE USER ON *.* FROM mtcreate_admin", Some(Refused::AdminNotPermitted)),
+        ("mtgrant", "REVOKE GRANT OPTION ON mtgrant.* FROM mtgrant_admin", Some(Refused::AdminNotPermitted)),
+        ("mtother", "GRANT DELETE ON testkit.* TO mtother", Some(Refused::AdminNotPermitted)),
+        ("mtwide", "GRANT DELETE ON testkit.* TO mtwide; GRANT DELETE ON *.* TO mtwide_admin WITH GRANT OPTION", None),
+        ("mtall", "GRANT ALL PRIVILEGES ON mtall.* TO mtall; GRANT ALL PRIVILEGES ON *.* TO mtall_admin WITH GRANT OPTION", None),
+        ("mtcolumn", "GRANT UPDATE (a) ON mtcolumn.t TO mtcolumn", None),
+        ("mttwin", "CREATE USER mttwin_clone; GRANT DELETE ON mttwin.* TO mttwin_clone", Some(Refused::TwinNotUsable)),
+        ("mtsuper", "GRANT CREATE USER ON *.* TO mtsuper", Some(Refused::BaseUserNotUsable)),
     ] {
         for pair in MySqlPair::both(name)? {
             let kind = pair.kind;
@@ -151,6 +152,10 @@ async fn what_keeps_a_mysql_administrator_from_a_rotation_is_said_by_a_trial() -
                 // Nothing has to be granted for the next turns.
                 pair.sql(&format!("REVOKE GRANT OPTION ON {name}.* FROM {name}_admin"))?;
                 assert_eq!(pair.strategy().try_rotation(&pair.twin(NEW)).await, Ok(()), "{kind:?} {name}");
+                // The turn of the base user, which has to have what the other one has.
+                pair.sql(&format!("GRANT INDEX ON testkit.* TO {name}_clone"))?;
+                let differ = Err(refused(Refused::PrivilegesDiffer));
+                assert_eq!(pair.strategy().try_rotation(&pair.twin(NEW)).await, differ, "{kind:?} {name}");
             }
         }
     }
