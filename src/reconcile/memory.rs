@@ -11,6 +11,9 @@ use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
 use crate::version_id::VersionId;
 
+/// The longest wait until a status is written again. An attempt is one request, and an alert goes by its success.
+const LONGEST_WITHOUT_STATUS: SignedDuration = SignedDuration::from_mins(2);
+
 /// How many entries each of the two generations has. Twice as many are remembered at most.
 const MANY: usize = 16 * 1024;
 /// How often a status is written again that another writer replaces, after [`FREE_REPLACEMENTS`].
@@ -247,7 +250,7 @@ impl Memory {
         self.with(uid, |entry| {
             let count = entry.unwritable.map_or(0, |before| before.count).saturating_add(1);
             // The clock shows whole seconds.
-            let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
+            let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1)).min(LONGEST_WITHOUT_STATUS);
             let until = now.saturating_add(delay).unwrap_or(now);
             entry.unwritable = Some(Unwritable { count, until, generation });
             until
