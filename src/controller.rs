@@ -106,9 +106,10 @@ where
         let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
         let memory = Arc::clone(&shared.ctx.memory);
         move || {
-            let mut stats = FleetStats { status_not_written: memory.count_unwritable(), ..FleetStats::default() };
+            let mut stats = FleetStats::default();
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
+                stats.count_status_not_written(memory.is_unwritable(&object.uid().unwrap_or_default()));
                 match object.readable() {
                     Some(object) => stats.count(object, now, per_object),
                     None => stats.count_unreadable(&object.namespace().unwrap_or_default()),

@@ -215,6 +215,11 @@ impl FleetStats {
         }
     }
 
+    /// One object: whether its status could not be written.
+    pub fn count_status_not_written(&mut self, not_written: bool) {
+        add(&mut self.status_not_written, not_written);
+    }
+
     /// Adds an object that the operator cannot read.
     pub fn count_unreadable(&mut self, namespace: &str) {
         add(&mut self.unreadable, true);

@@ -257,11 +257,12 @@ impl Memory {
         })
     }
 
-    /// How many objects there are whose status could not be written at the last attempt.
-    pub fn count_unwritable(&self) -> i64 {
+    /// Whether the status of this object could not be written at the last attempt. It is asked of objects that exist: the deletion
+    /// of one can be missed.
+    pub fn is_unwritable(&self, uid: &str) -> bool {
         let generations = self.generations();
-        let unwritable = generations.recent.values().chain(generations.earlier.values()).filter(|entry| entry.unwritable.is_some());
-        i64::try_from(unwritable.count()).unwrap_or(i64::MAX)
+        let found = generations.recent.get(uid).or_else(|| generations.earlier.get(uid));
+        found.is_some_and(|entry| entry.unwritable.is_some())
     }
 
     /// The status is what is to be written.

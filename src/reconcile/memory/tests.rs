@@ -130,12 +130,14 @@ fn two_writers_that_begin_a_suspension_at_other_times_contest_the_status() {
 #[test]
 fn objects_whose_status_cannot_be_written_are_counted_until_nothing_is_to_be_written() {
     let (memory, status) = (Memory::default(), RotatedSecretStatus::default());
-    for uid in ["written", "as-written", "gone", "other"] {
+    let uids = ["written", "as-written", "gone", "other"];
+    for uid in uids {
+        assert!(!memory.is_unwritable(uid));
         memory.cannot_write(uid, Some(1), 0, at(0));
     }
-    assert_eq!(memory.count_unwritable(), 4);
+    assert!(uids.iter().all(|uid| memory.is_unwritable(uid)));
     memory.wrote("written", &status, at(1));
     memory.is_as_written("as-written");
     memory.forget("gone");
-    assert_eq!(memory.count_unwritable(), 1);
+    assert_eq!(uids.map(|uid| memory.is_unwritable(uid)), [false, false, false, true]);
 }

@@ -76,8 +76,11 @@ impl Release {
         ctx.metrics.count_objects({
             let (objects, clock, memory) = (Arc::clone(&self.objects), Arc::clone(&ctx.clock), Arc::clone(&ctx.memory));
             move || {
-                let mut stats = FleetStats { status_not_written: memory.count_unwritable(), ..FleetStats::default() };
-                objects.lock().unwrap().iter().for_each(|object| stats.count(object, clock(), false));
+                let mut stats = FleetStats::default();
+                for object in objects.lock().unwrap().iter() {
+                    stats.count(object, clock(), false);
+                    stats.count_status_not_written(memory.is_unwritable(object.metadata.uid.as_deref().unwrap_or_default()));
+                }
                 stats
             }
         });
