@@ -49,15 +49,15 @@ impl Reconciler<'_> {
             let message = format!("{} is not allowed any more, so no credential is retired there", strategy.host_and_port());
             return Err(Failure { class: Class::Denied, reason: Reason::HostNotAllowed, message, request_id: None });
         }
-        let (old, current) = (self.find(at, version).await?, self.labelled(at, current, &[AWSCURRENT]).await?);
+        let (old, kept) = (self.find(at, version).await?, self.labelled(at, current, &[AWSCURRENT]).await?);
         // A change of another field of the value keeps the password.
-        let differs = |old: &Payload| may_have(strategy, old, &current.value).unwrap_or(false);
+        let differs = |old: &Payload| may_have(strategy, old, &kept.value).unwrap_or(false);
         if let Some(old) = old.filter(|old| differs(&old.value)) {
             let tried = Tried::default();
             let target = self.target(want.object_ref(), strategy, &tried).await?;
             // Last of all that is read: a rollback can have made the old credential current.
-            let current = self.labelled(at, &current.fence.version.as_str().into(), &[AWSCURRENT]).await?;
-            let retired = target.retire(&old.value, &current).await;
+            let kept = self.labelled(at, current, &[AWSCURRENT]).await?;
+            let retired = target.retire(&old.value, &kept).await;
             retired.map_err(|obstacle| {
                 let (class, reason) = match obstacle.problem {
                     Problem::Refused(_) => (Class::Denied, Reason::RetirementFailed),

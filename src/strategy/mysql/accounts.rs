@@ -56,19 +56,20 @@ impl Account {
 
     /// What was granted to it; `None`: the text is none that is known here.
     pub(super) async fn rights(&self, session: &mut Session) -> Result<Option<Rights>, Problem> {
-        let rows = session.run(&format!("SHOW GRANTS FOR {}", self.name())).await?;
-        let texts = rows.iter().flatten().map(|text| text.as_deref().unwrap_or_default());
-        Ok(parse(texts, Grantee { user: &self.user, host: &self.host }))
+        shown(session, &self.name(), Grantee { user: &self.user, host: &self.host }).await
     }
+}
+
+async fn shown(session: &mut Session, account: &str, grantee: Grantee<'_>) -> Result<Option<Rights>, Problem> {
+    let rows = session.run(&format!("SHOW GRANTS FOR {account}")).await?;
+    Ok(parse(rows.iter().flatten().map(|text| text.as_deref().unwrap_or_default()), grantee))
 }
 
 /// What was granted to the account of the session; `None`: the text is none that is known here.
 pub(super) async fn own_rights(session: &mut Session) -> Result<Option<Rights>, Problem> {
     let named = session.run("SELECT CURRENT_USER()").await?.into_iter().flatten().next().flatten();
     let Some((user, host)) = named.as_deref().and_then(|named| named.rsplit_once('@')) else { return Ok(None) };
-    let rows = session.run("SHOW GRANTS FOR CURRENT_USER()").await?;
-    let texts = rows.iter().flatten().map(|text| text.as_deref().unwrap_or_default());
-    Ok(parse(texts, Grantee { user, host }))
+    shown(session, "CURRENT_USER()", Grantee { user, host }).await
 }
 
 /// The accounts of the two users.

@@ -174,7 +174,7 @@ impl AlternatingUsers<'_> {
     }
 
     /// Whether this password logs in.
-    pub(super) async fn logs_in(&self, credential: &Credential) -> Result<bool, Problem> {
+    async fn logs_in(&self, credential: &Credential) -> Result<bool, Problem> {
         match Session::open(self.server, credential).await {
             Ok(session) => {
                 session.close().await;

@@ -19,7 +19,7 @@ impl AlternatingUsers<'_> {
             .endpoint
             .within_a_step(async {
                 self.are_of_the_pair(&[current])?;
-                // The present password is the one that logs in, and verify.sql is not its fault.
+                // A rotation runs verify.sql, too.
                 let mut own = Session::open(self.server, current).await?;
                 own.run_query(self.server.query.as_deref()).await?;
                 own.close().await;
