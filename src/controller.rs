@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::{Resource as _, ResourceExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -34,7 +34,7 @@ use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::feed::Feed;
 use crate::fleet::FleetStats;
 use crate::journal::LONGEST_RECONCILE;
-use crate::kubernetes::stored::{Brief, Stored};
+use crate::kubernetes::stored::{Brief, Packed, Stored};
 use crate::kubernetes::watch::{self, Lists};
 use crate::reconcile::{Context, reconcile};
 use crate::{status, unreadable};
@@ -110,7 +110,7 @@ where
             let now = clock();
             for object in stores.iter().flat_map(Store::state) {
                 stats.count_status_not_written(memory.is_unwritable(&object.uid().unwrap_or_default()));
-                match object.readable() {
+                match object.member() {
                     Some(object) => stats.count(object, now, per_object),
                     None => stats.count_unreadable(&object.namespace().unwrap_or_default()),
                 }
@@ -157,14 +157,14 @@ fn control(
     scope: &Scope,
     part: Option<&str>,
     stop: future::Shared<future::BoxFuture<'static, ()>>,
-) -> (impl Future<Output = ()> + Send + use<>, Store<Stored>) {
+) -> (impl Future<Output = ()> + Send + use<>, Store<Packed>) {
     let client = &shared.ctx.client;
     let (lists, metrics) = (&shared.lists, &shared.ctx.metrics);
     let (store, writer) = reflector::store();
     let (wake, granted) = mpsc::unbounded_channel();
     let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
-    let objects = watch::events(api::<Stored>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
+    let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
     let initial = Initial::new();
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
@@ -176,14 +176,9 @@ fn control(
         let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
         move |event| {
             if let Ok(Event::Delete(object)) = event {
-                gone.report(object, leadership.may_begin());
+                gone.report(&object.unpack(), leadership.may_begin());
             }
         }
-    });
-    // What nothing reads is not kept.
-    let objects = objects.modify(|object| {
-        object.meta_mut().managed_fields = None;
-        object.meta_mut().owner_references = None;
     });
     let mut controller = Controller::for_stream(objects.reflect(writer).applied_objects(), store.clone())
         // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
@@ -197,7 +192,7 @@ fn control(
         .reconcile_all_on(initial.ends());
     if part.is_none() {
         let store = store.clone();
-        let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Stored>> {
+        let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Packed>> {
             let name = Some(namespace.name_any());
             store.state().iter().filter(|object| object.namespace() == name).map(|object| ObjectRef::from_obj(&**object)).collect()
         };
@@ -238,25 +233,26 @@ fn control(
     (ended, store)
 }
 
-fn object_ref(key: &Key) -> ObjectRef<Stored> {
+fn object_ref(key: &Key) -> ObjectRef<Packed> {
     ObjectRef::new(&key.name).within(&key.namespace)
 }
 
-fn key(object: &Stored) -> Key {
+fn key(object: &Packed) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// A Secret changed or is gone: its object is urgent, if there is one.
-fn hurry(event: &watcher::Result<Event<Brief<Secret>>>, store: &Store<Stored>, permits: &Permits) {
+fn hurry(event: &watcher::Result<Event<Brief<Secret>>>, store: &Store<Packed>, permits: &Permits) {
     let Ok(Event::Apply(secret) | Event::Delete(secret)) = event else { return };
     if let Some(owner) = owner(secret, store) {
         permits.hurry(Key::new(secret.namespace().unwrap_or_default(), owner.name));
     }
 }
 
-async fn reconcile_one(object: Arc<Stored>, part: Arc<Part>) -> Result<Action, Interrupted> {
+async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, Interrupted> {
     let Part { shared, wake, initial } = &*part;
     let key = key(&object);
+    let object = object.unpack();
     // A new leader reconciles every object, and so does the end of the first lists. So nothing is lost here. Unreadable objects
     // are reported by every replica.
     if object.readable().is_some() && !(shared.leadership.may_begin() && initial.done()) {

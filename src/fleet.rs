@@ -1,15 +1,13 @@
 //! Statistics over all objects, calculated from their statuses and the current time. Pure.
 
+mod member;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 
-use crate::api::condition::Reason;
-use crate::api::{FINALIZER, OWNER, PLATFORM, RolloutPhase, RotatedSecret};
-
-/// 2018-01-01T00:00:00Z. AWS Secrets Manager was introduced in April 2018.
-const EARLIEST: Timestamp = Timestamp::constant(1_514_764_800, 0);
+pub use self::member::Member;
+use self::member::Unusual;
 
 /// How many namespaces are told apart, and how many namespaces and reasons. A tenant can make objects, so the rest has one
 /// name.
@@ -47,9 +45,6 @@ pub struct InNamespace {
     /// Number of objects whose target refuses a password, by the reason.
     pub targets_refusing: BTreeMap<&'static str, i64>,
 }
-
-/// Reasons with which the target of a rotation refuses a password.
-const REFUSALS: [Reason; 4] = [Reason::ApplyFailed, Reason::VerifyFailed, Reason::AbandonFailed, Reason::TargetDiverged];
 
 /// Statistics for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,104 +109,73 @@ pub struct One {
 
 impl FleetStats {
     /// Adds one object. `each`: also to the statistics per object.
-    pub fn count(&mut self, object: &RotatedSecret, now: Timestamp, each: bool) {
-        let status = object.status.as_ref();
-        let condition = |of: &str| status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == of));
-        let ready = condition("Ready");
-        let known = match ready.map(|ready| ready.status.as_str()) {
-            Some("True") => "True",
-            Some("False") => "False",
-            _ => "Unknown",
-        };
-        let reason = ready.map_or("None", |ready| word(&ready.reason));
-        add(self.ready.entry((known, reason)).or_default(), true);
-
-        let rotation = object.spec.rotation.as_ref();
-        // Whether the Namespace suspends the object is only in the condition.
-        let by_namespace = ready.is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
-        let inactive = object.spec.suspend || by_namespace;
-        let suspended = inactive || rotation.is_some_and(|rotation| rotation.suspend);
-        // No rotation was due before the object existed, no value is older than AWS Secrets Manager, and none is from the
-        // future. The status may say so, for any user with access to it may have written it.
-        let created = object.metadata.creation_timestamp.as_ref().map_or(EARLIEST, |time| time.0.max(EARLIEST));
-        let next =
-            status.and_then(|status| status.next_rotation_time.as_ref()).map(|time| time.0.max(created)).filter(|_| rotation.is_some());
-        let since = status.and_then(|status| status.last_rotation_time.as_ref()).map(|time| time.0.max(EARLIEST).min(now));
-        let overdue = match next {
-            Some(next) if !suspended && object.metadata.deletion_timestamp.is_none() => now.duration_since(next).max(SignedDuration::ZERO),
+    pub fn count(&mut self, object: &Member, now: Timestamp, each: bool) {
+        add(self.ready.entry((object.ready, object.reason)).or_default(), true);
+        // No value is from the future.
+        let since = object.version_since.map(|since| since.min(now));
+        let overdue = match object.next {
+            Some(next) if !object.suspended && !object.is_deleting => now.duration_since(next).max(SignedDuration::ZERO),
             _ => SignedDuration::ZERO,
         };
-        let failures = status.and_then(|status| status.failures.as_ref()).map_or(0, |failures| i64::from(failures.count.max(0)));
-        let says = |of: &str, what: &str| condition(of).is_some_and(|condition| condition.status == what);
         add(&mut self.overdue, overdue > SignedDuration::ZERO);
-        add(&mut self.failing, failures > 0);
-        add(&mut self.stalled, says("Stalled", "True"));
-        add(&mut self.suspended, suspended);
-        if let Some(since) = status.and_then(|status| status.suspension_time.as_ref()).filter(|_| suspended) {
-            self.suspended_max = self.suspended_max.max(now.duration_since(since.0.max(created)));
-        }
-        let namespace = object.namespace().unwrap_or_default();
-        if says("Mirrored", "False") && !inactive {
-            add(&mut self.out_of_step, true);
-            add(&mut self.within(&namespace).out_of_step, true);
-        }
-        let refused = ["Rotated", "Ready"].into_iter().filter(|of| says(of, "False")).find_map(|of| {
-            let reason = word(&condition(of)?.reason);
-            REFUSALS.iter().any(|known| known.as_str() == reason).then_some(reason)
-        });
-        if let Some(reason) = refused.filter(|_| !inactive) {
-            add(self.within(&namespace).targets_refusing.entry(reason).or_default(), true);
-        }
-        if let Some(held_up) = condition("RolledOut").filter(|rolled_out| rolled_out.status == "False" && !inactive) {
-            add(self.not_rolled_out.entry(word(&held_up.reason)).or_default(), true);
-            let rollout = status.and_then(|status| status.rollout.as_ref()).filter(|rollout| rollout.phase == RolloutPhase::Waiting);
-            let waiting = rollout.map_or(SignedDuration::ZERO, |rollout| now.duration_since(rollout.start_time.0.max(created)));
-            self.rollout_waiting_max = self.rollout_waiting_max.max(waiting);
-            let within = self.within(&namespace);
-            add(within.not_rolled_out.entry(word(&held_up.reason)).or_default(), true);
-            within.rollout_waiting_max = within.rollout_waiting_max.max(waiting);
-        }
-        if let Some(deletion) = &object.metadata.deletion_timestamp {
-            // Other finalizers are those of other programs.
-            if object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-                add(&mut self.deleting, true);
-                let deleting = now.duration_since(deletion.0.max(created));
-                self.deleting_max = self.deleting_max.max(deleting);
-                let within = self.within(&namespace);
-                within.deleting_max = within.deleting_max.max(deleting);
-            }
-        } else if known != "True" && !inactive {
-            // While AWS cannot be read, Ready has the reason of that failure, and Stalled what waits for a user.
-            let stalled = condition("Stalled").filter(|stalled| stalled.status == "True");
-            let reason = stalled.map_or(reason, |stalled| word(&stalled.reason));
-            let concerns = concerns(object, reason);
-            let since = ready.map_or(created, |ready| ready.last_transition_time.0);
-            // The object may have waited for its owner, or was suspended, before what fails now began.
-            let failing = status.and_then(|status| status.failures.as_ref()).and_then(|failures| failures.since.as_ref());
-            let since = failing.filter(|_| concerns == PLATFORM).map_or(since, |failing| failing.0.max(since));
-            let key = place(&self.not_ready, (namespace.clone(), reason, concerns));
-            let trouble = self.not_ready.entry(key).or_default();
-            add(&mut trouble.number, true);
-            trouble.longest = trouble.longest.max(now.duration_since(since.max(created).min(now)));
+        add(&mut self.failing, object.failures > 0);
+        add(&mut self.suspended, object.suspended);
+        add(&mut self.without_rotation, object.without_rotation);
+        if let Some(unusual) = &object.unusual {
+            self.count_unusual(&object.namespace, unusual, now);
         }
         if overdue > SignedDuration::ZERO {
-            let within = self.within(&namespace);
+            let within = self.within(&object.namespace);
             within.overdue_max = within.overdue_max.max(overdue);
         }
-        add(&mut self.without_rotation, object.spec.value.is_some() && rotation.is_none());
         self.overdue_max = self.overdue_max.max(overdue);
-        self.oldest_version = since.filter(|_| rotation.is_some()).into_iter().chain(self.oldest_version).min();
-        self.next_rotation = next.filter(|next| *next > now && !suspended).into_iter().chain(self.next_rotation).min();
+        self.oldest_version = since.filter(|_| object.rotates).into_iter().chain(self.oldest_version).min();
+        self.next_rotation = object.next.filter(|next| *next > now && !object.suspended).into_iter().chain(self.next_rotation).min();
         if each {
             self.each.push(One {
-                namespace: object.namespace().unwrap_or_default(),
-                name: object.name_any(),
-                ready: known == "True",
-                failures,
+                namespace: object.namespace.to_string(),
+                name: object.name.to_string(),
+                ready: object.ready == "True",
+                failures: object.failures,
                 overdue,
                 version_since: since,
-                next_rotation: next,
+                next_rotation: object.next,
             });
+        }
+    }
+
+    fn count_unusual(&mut self, namespace: &str, unusual: &Unusual, now: Timestamp) {
+        add(&mut self.stalled, unusual.stalled);
+        if let Some(since) = unusual.suspended_since {
+            self.suspended_max = self.suspended_max.max(now.duration_since(since));
+        }
+        if unusual.out_of_step {
+            add(&mut self.out_of_step, true);
+            add(&mut self.within(namespace).out_of_step, true);
+        }
+        if let Some(reason) = unusual.refused {
+            add(self.within(namespace).targets_refusing.entry(reason).or_default(), true);
+        }
+        if let Some((reason, since)) = unusual.not_rolled_out {
+            let waiting = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+            add(self.not_rolled_out.entry(reason).or_default(), true);
+            self.rollout_waiting_max = self.rollout_waiting_max.max(waiting);
+            let within = self.within(namespace);
+            add(within.not_rolled_out.entry(reason).or_default(), true);
+            within.rollout_waiting_max = within.rollout_waiting_max.max(waiting);
+        }
+        if let Some(since) = unusual.deleting_since {
+            let deleting = now.duration_since(since);
+            add(&mut self.deleting, true);
+            self.deleting_max = self.deleting_max.max(deleting);
+            let within = self.within(namespace);
+            within.deleting_max = within.deleting_max.max(deleting);
+        }
+        if let Some((reason, concerns, since)) = unusual.trouble {
+            let key = place(&self.not_ready, (namespace.to_owned(), reason, concerns));
+            let trouble = self.not_ready.entry(key).or_default();
+            add(&mut trouble.number, true);
+            trouble.longest = trouble.longest.max(now.duration_since(since.min(now)));
         }
     }
 
@@ -230,22 +194,6 @@ impl FleetStats {
     fn within(&mut self, namespace: &str) -> &mut InNamespace {
         let is_told = self.namespaces.len() < MOST_NAMESPACES || self.namespaces.contains_key(namespace);
         self.namespaces.entry(if is_told { namespace } else { OTHERS }.to_owned()).or_default()
-    }
-}
-
-/// The reason of a condition. One that this version does not know is `Other`, so that the values of labels stay bounded.
-fn word(reason: &str) -> &'static str {
-    Reason::ALL.into_iter().find(|known| known.as_str() == reason).map_or("Other", Reason::as_str)
-}
-
-/// Whom it concerns that the object is not Ready for this reason. The permissions of an identity of its own are those of the
-/// owner.
-fn concerns(object: &RotatedSecret, reason: &str) -> &'static str {
-    let of_identity = [Reason::AccessDenied, Reason::IdentityRefused, Reason::KeyUnusable];
-    match Reason::parse(reason) {
-        Some(reason) if object.spec.aws.service_account_ref.is_some() && of_identity.contains(&reason) => OWNER,
-        Some(reason) => reason.concerns(),
-        None => PLATFORM,
     }
 }
 

@@ -5,12 +5,12 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use crate::api::{GROUP, RotatedSecret};
-use crate::kubernetes::stored::{Brief, Stored};
+use crate::kubernetes::stored::{Brief, Packed};
 
 /// The object that controls the Secret, if there is one of this name. At most one, because users write owner references,
 /// also of objects that do not exist. The uid is not compared: the successor of a deleted object waits until the Secret of
 /// its predecessor is gone.
-pub(super) fn owner(secret: &Brief<Secret>, objects: &Store<Stored>) -> Option<ObjectRef<Stored>> {
+pub(super) fn owner(secret: &Brief<Secret>, objects: &Store<Packed>) -> Option<ObjectRef<Packed>> {
     let controller = secret.owner_references().iter().find(|owner| owner.controller == Some(true))?;
     let ours = controller.kind == RotatedSecret::kind(&()) && controller.api_version.split('/').next() == Some(GROUP);
     let object = ObjectRef::new(&controller.name).within(&secret.namespace()?);
@@ -30,7 +30,7 @@ mod tests {
     }
 
     /// The objects `db` and `n7` in the namespace `shop`.
-    fn store() -> Store<Stored> {
+    fn store() -> Store<Packed> {
         let (store, mut writer) = reflector::store();
         for name in ["db", "n7"] {
             let object = json!({"metadata": {"namespace": "shop", "name": name, "uid": "1"}, "spec": {}});

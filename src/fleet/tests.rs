@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
+use super::member::EARLIEST;
 use super::*;
+use crate::api::{FINALIZER, OWNER, PLATFORM, RotatedSecret};
 
 const NOW: &str = "2026-11-26T12:00:00Z";
 
@@ -19,7 +21,7 @@ fn condition(of: &str, status: &str, reason: &str) -> Value {
 fn census(objects: &[RotatedSecret]) -> FleetStats {
     let mut census = FleetStats::default();
     for object in objects {
-        census.count(object, NOW.parse().unwrap(), true);
+        census.count(&Member::of(object), NOW.parse().unwrap(), true);
     }
     census
 }
@@ -157,7 +159,7 @@ fn a_rotation_is_overdue_in_its_namespace_and_many_namespaces_share_one_name() {
         let overdue = json!({"nextRotationTime": "2026-11-26T11:00:00Z", "conditions": [condition("Ready", "False", "Overdue")]});
         let mut object = object(&rotating(), &overdue);
         object.metadata.namespace = Some(format!("team-{number}"));
-        stats.count(&object, NOW.parse().unwrap(), false);
+        stats.count(&Member::of(&object), NOW.parse().unwrap(), false);
     }
     assert_eq!((stats.namespaces.len(), stats.not_ready.len()), (MOST_NAMESPACES + 1, MOST_NAMESPACES + 1));
     assert_eq!(stats.namespaces[OTHERS].overdue_max, SignedDuration::from_hours(1));

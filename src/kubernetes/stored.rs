@@ -2,6 +2,7 @@
 //! be decoded is represented by its metadata. docs/design/0011 explains why kube's own types cannot be used for that.
 
 mod metadata;
+mod packed;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 pub use self::metadata::MOST_FINALIZERS;
 use self::metadata::metadata;
 pub(super) use self::metadata::time;
+pub use self::packed::Packed;
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatus};
 
 /// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
