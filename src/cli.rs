@@ -219,16 +219,10 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let endpoints = EndpointConfig { region, endpoint, fips, instance_identity };
     let aws = Aws::load(&endpoints, &cluster, metrics.clone()).await;
     let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        region = default_region,
-        prefix = name_prefix,
-        cluster,
-        minimum_rotation_interval = %minimum_rotation_interval,
-        "starting"
-    );
+    report_start(&default_region, &name_prefix, &cluster, minimum_rotation_interval);
     let ctx = Arc::new(Context {
         memory: Arc::default(),
+        known: Arc::default(),
         events: Events::new(client.clone(), metrics.clone()).at_home(availability.home(&config)),
         client: client.clone(),
         aws,
@@ -272,6 +266,11 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), serving).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn report_start(region: &str, prefix: &str, cluster: &str, minimum_rotation_interval: SignedDuration) {
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, region, prefix, cluster, %minimum_rotation_interval, "starting");
 }
 
 /// The message, with a hint if a proxy may be the cause.

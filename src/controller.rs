@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, future, stream};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
@@ -34,6 +34,7 @@ use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::feed::Feed;
 use crate::fleet::FleetStats;
 use crate::journal::LONGEST_RECONCILE;
+use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::stored::{Brief, Packed, Stored};
 use crate::kubernetes::watch::{self, Lists};
 use crate::reconcile::{Context, reconcile};
@@ -165,10 +166,10 @@ fn control(
     let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
-    let secrets = watch::events(api::<Brief<Secret>>(client, part), Some(&ours()), lists.clone(), metrics.clone());
+    let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone());
     let initial = Initial::new();
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
-    let secrets = secrets.inspect({
+    let secrets = secrets.inspect(shared.ctx.known.sees_secrets(part)).inspect({
         let (store, permits) = (store.clone(), Arc::clone(&shared.permits));
         move |event| hurry(event, &store, &permits)
     });
@@ -199,7 +200,8 @@ fn control(
         // A Role in a namespace allows to read that Namespace, but not to watch it. With --namespaces, a change of its
         // annotations is seen at the next reconcile.
         let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone());
-        controller = controller.watches_stream(initial.wait_for(namespaces).touched_objects(), objects_of);
+        let namespaces = initial.wait_for(namespaces).inspect(shared.ctx.known.sees_namespaces());
+        controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
     let permits = Arc::clone(&shared.permits);
     let reconciling = controller
@@ -242,7 +244,7 @@ fn key(object: &Packed) -> Key {
 }
 
 /// A Secret changed or is gone: its object is urgent, if there is one.
-fn hurry(event: &watcher::Result<Event<Brief<Secret>>>, store: &Store<Packed>, permits: &Permits) {
+fn hurry(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<Packed>, permits: &Permits) {
     let Ok(Event::Apply(secret) | Event::Delete(secret)) = event else { return };
     if let Some(owner) = owner(secret, store) {
         permits.hurry(Key::new(secret.namespace().unwrap_or_default(), owner.name));

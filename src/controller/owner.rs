@@ -1,16 +1,16 @@
 //! The object that an event of a Secret concerns.
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use crate::api::{GROUP, RotatedSecret};
-use crate::kubernetes::stored::{Brief, Packed};
+use crate::kubernetes::known::WatchedSecret;
+use crate::kubernetes::stored::Packed;
 
 /// The object that controls the Secret, if there is one of this name. At most one, because users write owner references,
 /// also of objects that do not exist. The uid is not compared: the successor of a deleted object waits until the Secret of
 /// its predecessor is gone.
-pub(super) fn owner(secret: &Brief<Secret>, objects: &Store<Packed>) -> Option<ObjectRef<Packed>> {
+pub(super) fn owner(secret: &WatchedSecret, objects: &Store<Packed>) -> Option<ObjectRef<Packed>> {
     let controller = secret.owner_references().iter().find(|owner| owner.controller == Some(true))?;
     let ours = controller.kind == RotatedSecret::kind(&()) && controller.api_version.split('/').next() == Some(GROUP);
     let object = ObjectRef::new(&controller.name).within(&secret.namespace()?);

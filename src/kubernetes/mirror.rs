@@ -14,6 +14,7 @@ use kube::{Client, Resource as _, ResourceExt};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::known::Known;
 use super::managed_fields::{self, Writers};
 use super::{failed, refused};
 use crate::api::condition::Reason;
@@ -57,6 +58,12 @@ impl MirrorMetadata {
 pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
     let found = fetch(client, object, &target.name).await?;
     Ok(found.map(|(metadata, writers)| read_metadata(metadata, writers, object, target, arn)))
+}
+
+/// The same from what a watch shows, which may be older. `None`: no watch shows the Secret.
+pub fn watched(known: &Known, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Option<MirrorMetadata> {
+    let text = known.secret(object.metadata.namespace.as_deref()?, &target.name)?;
+    managed_fields::read(&text).map(|(metadata, writers)| read_metadata(metadata, writers, object, target, arn))
 }
 
 /// Reads the metadata of the Secret without a comparison with the spec: `intact` is false.

@@ -1,9 +1,11 @@
 //! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, Jobs, Services, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
+mod compressed;
 pub mod connection;
 pub mod initial;
 pub mod job;
+pub mod known;
 pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;

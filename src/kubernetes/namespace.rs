@@ -15,7 +15,7 @@ use crate::failure::Failure;
 const LONGEST: usize = 256;
 
 /// What a Namespace says. Empty if the Namespace does not exist.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamespacePolicy {
     /// Its uid.
     pub uid: Option<String>,
@@ -52,6 +52,11 @@ impl NamespacePolicy {
     pub fn suspension(&self) -> Option<String> {
         let text = self.get(SUSPEND)?;
         Some(text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// Number of bytes of its annotations.
+    pub(super) fn len(&self) -> usize {
+        self.annotations.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
     }
 
     /// Whether the Namespace is being deleted or does not exist.

@@ -275,6 +275,13 @@ pub struct Brief<K> {
     kind: PhantomData<fn() -> K>,
 }
 
+impl<K> Brief<K> {
+    /// From the JSON of one object.
+    pub(super) fn decode(text: &str) -> Self {
+        Self { metadata: Parts::of(text).metadata.map(|raw| metadata(raw.get())).unwrap_or_default(), kind: PhantomData }
+    }
+}
+
 impl<K> Clone for Brief<K> {
     fn clone(&self) -> Self {
         Self { metadata: self.metadata.clone(), kind: PhantomData }
@@ -289,9 +296,7 @@ impl<K> fmt::Debug for Brief<K> {
 
 impl<'de, K> Deserialize<'de> for Brief<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let metadata = Parts::of(raw.get()).metadata.map(|raw| metadata(raw.get())).unwrap_or_default();
-        Ok(Self { metadata, kind: PhantomData })
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::decode(raw.get()))
     }
 }
 

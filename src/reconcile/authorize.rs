@@ -42,7 +42,7 @@ impl Reconciler<'_> {
         if let Some(namespace) = &self.namespace {
             return Ok(namespace.clone());
         }
-        let namespace = NamespacePolicy::of(&self.ctx.client, &want.namespace).await?;
+        let namespace = self.watched_namespace(&want.namespace).await?;
         self.namespace = Some(namespace.clone());
         Ok(namespace)
     }

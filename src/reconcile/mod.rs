@@ -25,6 +25,7 @@ mod result;
 mod rollout;
 mod shape;
 mod target;
+mod watched;
 mod weakness;
 
 use jiff::Timestamp;
@@ -90,39 +91,57 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     if let Some((step, effect)) = finalizer {
         reconciler.journal.record(step, effect);
     }
-    let configured = want.clone();
-    let (want, run) = match reconciler.locate(want).await {
-        Ok(want) => {
-            let run = reconciler.run(&want).await;
-            (want, run)
+    loop {
+        let (want, outcome, attempts) = Box::pin(reconciler.attempt(want.clone())).await;
+        if reconciler.may_stand(&want, &outcome, &attempts, now) {
+            return reconciler.finish(Some(&want), &outcome, attempts, now).await;
         }
-        Err(failure) => {
-            let failed = reconciler.hasten(&configured, Failed { aspect: ConditionType::Provisioned, failure });
-            (configured, Err(Stopped::read(failed)))
+        if let Err(failed) = reconciler.confirm(&want).await {
+            let (outcome, attempts) = reconciler.stopped(&want, Stopped::read(failed)).await;
+            return reconciler.finish(Some(&want), &outcome, attempts, now).await;
         }
-    };
-    let mut attempts = reconciler.attempts();
-    let outcome = match run {
-        Ok((seen, assessment)) => {
-            attempts = attempts.of_staged(seen.secret.as_ref().and_then(|secret| secret.pending.in_progress()));
-            // The plan ended before the Secret, so what is reported of it may be out of date.
-            let secret_exists = match &assessment {
-                Assessment::Examined(_) => None,
-                Assessment::Suspended | Assessment::Blocked(_) => reconciler.reported_secret_exists().await,
-            };
-            Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }
-        }
-        Err(Stopped { attempt, failed }) => {
-            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
-            ctx.metrics.failure(failed.failure.reason.as_str());
-            attempts.failed.push((attempt, failed.clone()));
-            Outcome::Failed { failed, secret_exists: reconciler.secret_exists(&want).await }
-        }
-    };
-    reconciler.finish(Some(&want), &outcome, attempts, now).await
+    }
 }
 
 impl Reconciler<'_> {
+    /// Observes and acts until there is nothing to do. Returns the desired state at the place where the secret is, and what is to
+    /// be reported.
+    async fn attempt(&mut self, configured: Desired) -> (Desired, Outcome, Attempts) {
+        let (want, run) = match self.locate(configured.clone()).await {
+            Ok(want) => {
+                let run = self.run(&want).await;
+                (want, run)
+            }
+            Err(failure) => {
+                let failed = self.hasten(&configured, Failed { aspect: ConditionType::Provisioned, failure });
+                (configured, Err(Stopped::read(failed)))
+            }
+        };
+        let (seen, assessment) = match run {
+            Ok(rests) => rests,
+            Err(stopped) => {
+                let (outcome, attempts) = self.stopped(&want, stopped).await;
+                return (want, outcome, attempts);
+            }
+        };
+        let attempts = self.attempts().of_staged(seen.secret.as_ref().and_then(|secret| secret.pending.in_progress()));
+        // The plan ended before the Secret, so what is reported of it may be out of date.
+        let secret_exists = match &assessment {
+            Assessment::Examined(_) => None,
+            Assessment::Suspended | Assessment::Blocked(_) => self.reported_secret_exists().await,
+        };
+        (want, Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }, attempts)
+    }
+
+    /// What is to be reported of a reconcile that ended early.
+    async fn stopped(&self, want: &Desired, Stopped { attempt, failed }: Stopped) -> (Outcome, Attempts) {
+        tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
+        self.ctx.metrics.failure(failed.failure.reason.as_str());
+        let mut attempts = self.attempts();
+        attempts.failed.push((attempt, failed.clone()));
+        (Outcome::Failed { failed, secret_exists: self.secret_exists(want).await }, attempts)
+    }
+
     /// Until there is nothing to do.
     async fn run(&mut self, want: &Desired) -> Result<(Observation, Assessment), Stopped> {
         for _ in 0..MAX_STEPS {
@@ -132,6 +151,10 @@ impl Reconciler<'_> {
             };
             let step = match plan(want, &seen, (self.ctx.clock)()) {
                 Next::Rest(assessment) => return Ok((seen, assessment)),
+                Next::Do(_) if self.watched.is_used() => {
+                    self.confirm(want).await.map_err(Stopped::read)?;
+                    continue;
+                }
                 Next::Do(step) => self.weaknesses.step(step),
             };
             self.carry_out(want, &seen, &step).await?;

@@ -57,7 +57,7 @@ impl Reconciler<'_> {
         facts.place = self.place.clone();
         let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
         let read = if let Some(target) = &want.target {
-            mirror::read(&self.ctx.client, &self.weaknesses.owner(&self.object), target, arn).await
+            self.watched_mirror(target, arn).await
         } else {
             // One that was declared before must not stay ours and out of date.
             mirror::read_by_name(&self.ctx.client, &self.object, &want.mirror_name).await
@@ -73,14 +73,16 @@ impl Reconciler<'_> {
     }
 
     async fn secret(&mut self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
-        if let Some(located) = self.located.take() {
-            return Ok(Some(located));
-        }
-        match self.describe(want, status).await {
-            // Nothing is done at an unproved place, and the place is what a person must correct.
-            Err(failure) if failure.class == Class::Denied && matches!(self.place, Place::Unproved(_) | Place::Unsettled(..)) => Ok(None),
-            described => described,
-        }
+        let described = match self.located.take() {
+            Some(located) => Some(located),
+            None => match self.describe(want, status).await {
+                // Nothing is done at an unproved place, and the place is what a person must correct.
+                Err(failure) if failure.class == Class::Denied && matches!(self.place, Place::Unproved(_) | Place::Unsettled(..)) => None,
+                described => described?,
+            },
+        };
+        self.watched.described(described.as_ref());
+        Ok(described)
     }
 
     /// By full ARN once it is known; by name before, and if the ARN is gone. A user who can write a status can write any ARN

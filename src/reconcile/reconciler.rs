@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 
 use super::memory::Memory;
+use super::watched::Watched;
 #[cfg(feature = "weakened")]
 use super::weakness::Weakness;
 use super::weakness::Weaknesses;
@@ -19,6 +20,7 @@ use crate::facts::{Access, AwsSecret, Place, Reads, Workload};
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::kubernetes::known::Known;
 use crate::kubernetes::mirror::MirrorMetadata;
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::kubernetes::publisher::Events;
@@ -51,6 +53,8 @@ pub struct Context {
     pub deletion_timeout: SignedDuration,
     /// What this process remembers of objects.
     pub memory: Arc<Memory>,
+    /// What the watches of this process show.
+    pub known: Arc<Known>,
     /// A mechanism that a test takes away.
     #[cfg(feature = "weakened")]
     pub weakness: Option<Weakness>,
@@ -78,6 +82,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) place: Place,
     /// What was read there, for the first observation.
     pub(super) located: Option<AwsSecret>,
+    /// What of this is known from watches only.
+    pub(super) watched: Watched,
     /// AWS, as the identity that acts for this object.
     pub(super) aws: Option<SecretsManager>,
     /// The Secret, as last read.
@@ -113,6 +119,7 @@ impl<'a> Reconciler<'a> {
             access: None,
             place: Place::AsConfigured,
             located: None,
+            watched: Watched::default(),
             aws: None,
             mirror: None,
             rival: None,

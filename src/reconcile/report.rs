@@ -63,8 +63,7 @@ impl Reconciler<'_> {
             return result;
         }
         self.ctx.memory.reported(&uid);
-        let after = status::write(&self.object, want, outcome, &attempts, now);
-        let after = RotatedSecretStatus { target: self.target_status(want, after.target), ..after };
+        let after = self.next_status(want, outcome, &attempts, now);
         let entries = self.entries(&before, &after, &steps).await;
         // The next reconcile does not tell it, if this status cannot be written.
         if let Some(note) = status::events::of_mirror(&before, &after, &steps, self.rival.as_deref()) {

@@ -14,12 +14,15 @@ use emulator::WriteBarrier;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
-use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, RotatedSecret};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::runtime::watcher::Event;
+use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, MANAGED_BY, RotatedSecret};
 use rotated_secrets::audit::Audit;
 use rotated_secrets::aws::Aws;
 use rotated_secrets::desired::Policy;
+use rotated_secrets::kubernetes::known::WatchedSecret;
 use rotated_secrets::kubernetes::publisher::Events;
+use rotated_secrets::kubernetes::stored::Brief;
 use rotated_secrets::metrics::Metrics;
 use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::json;
@@ -140,6 +143,7 @@ impl World {
             Arc::new(move || Timestamp::from_second(clock.now().as_second()).unwrap_or_default());
         Ok(Context {
             memory: Arc::default(),
+            known: Arc::default(),
             events: Events::new(client.clone(), metrics.clone()).at_home(home()),
             client,
             aws: Aws::with_clock(config, metrics.clone(), Arc::clone(&time)),
@@ -184,11 +188,29 @@ impl World {
         self.jobs.pass(&self.admin, &self.namespace, object.metadata.uid.as_deref().unwrap_or_default()).await
     }
 
+    /// The watches of the operator show everything up to now.
+    pub async fn show(&self, ctx: &Context) -> Result<()> {
+        let ours = ListParams::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let secrets = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).list(&ours).await?;
+        let mut sees = ctx.known.sees_secrets(Some(&self.namespace));
+        sees(&Ok(Event::Init));
+        for secret in secrets {
+            sees(&Ok(Event::InitApply(secret)));
+        }
+        sees(&Ok(Event::InitDone));
+        let namespace = Api::<Brief<Namespace>>::all(self.admin.clone()).get_opt(&self.namespace).await?;
+        if let Some(namespace) = namespace {
+            ctx.known.sees_namespaces()(&Ok(Event::Apply(namespace)));
+        }
+        Ok(())
+    }
+
     /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. A
     /// change triggers a reconcile at once. If each of several in a row changes something, as while AWS shows an old state, the clock advances
-    /// as well. `None`: the object is gone.
+    /// as well. The watches show what happened before, and not what the operator does meanwhile. `None`: the object is gone.
     pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
         let mut changes = 0;
+        self.show(ctx).await?;
         for _ in 0..60 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;

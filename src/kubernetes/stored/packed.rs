@@ -3,16 +3,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Defect, Parts, Stored, Unreadable, named_as};
 use crate::api::RotatedSecret;
 use crate::fleet::Member;
-
-/// Text that most objects have in common. Only the memory that an object needs depends on it.
-const TYPICAL: &[u8] = include_bytes!("typical.json");
+use crate::kubernetes::compressed::Compressed;
 
 /// A RotatedSecret, packed.
 #[derive(Debug, Clone)]
@@ -25,7 +22,7 @@ pub struct Packed {
 #[derive(Debug, Clone)]
 enum Content {
     /// The compressed JSON of the metadata that [`super::metadata`] reads, of the spec and of the status, and what counts of it.
-    Readable(Box<[u8]>, Box<Member>),
+    Readable(Compressed, Box<Member>),
     Unreadable(Box<Unreadable>),
 }
 
@@ -41,18 +38,12 @@ impl Packed {
     /// The object, as it was decoded when it was packed.
     pub fn unpack(&self) -> Stored {
         match &self.content {
-            Content::Readable(packed, _) => {
-                let text = decompress_size_prepended_with_dict(packed, TYPICAL).ok().and_then(|text| String::from_utf8(text).ok());
-                match text {
-                    Some(text) => Stored::decode(&text),
-                    // Cannot happen: only this file compresses it.
-                    None => Stored::Unreadable(Box::new(Unreadable {
-                        metadata: self.metadata.clone(),
-                        defect: Defect::Unknown("spec"),
-                        arn: None,
-                    })),
+            Content::Readable(packed, _) => match packed.text() {
+                Some(text) => Stored::decode(&text),
+                None => {
+                    Stored::Unreadable(Box::new(Unreadable { metadata: self.metadata.clone(), defect: Defect::Unknown("spec"), arn: None }))
                 }
-            }
+            },
             Content::Unreadable(unreadable) => Stored::Unreadable(unreadable.clone()),
         }
     }
@@ -81,13 +72,12 @@ fn brief(metadata: &ObjectMeta) -> ObjectMeta {
 }
 
 /// The text itself is kept, not the object that was decoded from it, so that it is decoded in the same way again.
-fn compress(text: &str, object: &RotatedSecret) -> Box<[u8]> {
+fn compress(text: &str, object: &RotatedSecret) -> Compressed {
     let parts = Parts::of(text);
     let kept = ObjectMeta { managed_fields: None, owner_references: None, ..object.metadata.clone() };
     let metadata = serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned());
     let raw = |part: Option<&RawValue>| part.map_or("null", RawValue::get).to_owned();
-    let text = format!(r#"{{"metadata":{metadata},"spec":{},"status":{}}}"#, raw(parts.spec), raw(parts.status));
-    compress_prepend_size_with_dict(text.as_bytes(), TYPICAL).into_boxed_slice()
+    Compressed::of(&format!(r#"{{"metadata":{metadata},"spec":{},"status":{}}}"#, raw(parts.spec), raw(parts.status)))
 }
 
 impl<'de> Deserialize<'de> for Packed {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::fleet::FleetStats;
+use rotated_secrets::fleet::{FleetStats, Member};
 use rotated_secrets::reconcile::reconcile;
 use serde_json::{Value, json};
 use testkit::promtool;
@@ -78,7 +78,7 @@ impl Release {
             move || {
                 let mut stats = FleetStats::default();
                 for object in objects.lock().unwrap().iter() {
-                    stats.count(object, clock(), false);
+                    stats.count(&Member::of(object), clock(), false);
                     stats.count_status_not_written(memory.is_unwritable(object.metadata.uid.as_deref().unwrap_or_default()));
                 }
                 stats

@@ -1,0 +1,105 @@
+//! What watches show of the Namespace and of the Secret. It may be older than what the API server has. So the object may rest on
+//! it if nothing is to be done and the status stays as it is; otherwise, both are read, and the plan is made again.
+
+use jiff::Timestamp;
+
+use super::failed;
+use super::reconciler::Reconciler;
+use crate::api::RotatedSecretStatus;
+use crate::api::condition::ConditionType;
+use crate::desired::{Desired, Target};
+use crate::facts::AwsSecret;
+use crate::failure::{Failed, Failure};
+use crate::kubernetes::mirror::{self, MirrorMetadata};
+use crate::kubernetes::namespace::NamespacePolicy;
+use crate::status::{self, Attempts, Outcome};
+
+/// Which facts of this reconcile come from watches.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// The Namespace.
+    namespace: bool,
+    /// The Secret.
+    mirror: bool,
+    /// What AWS showed meanwhile, for the first observation after the confirmation.
+    described: Option<AwsSecret>,
+    /// Everything is read.
+    confirmed: bool,
+}
+
+impl Watched {
+    /// Whether something was not read.
+    pub(super) fn is_used(&self) -> bool {
+        self.namespace || self.mirror
+    }
+
+    /// AWS was read.
+    pub(super) fn described(&mut self, secret: Option<&AwsSecret>) {
+        if !self.confirmed {
+            self.described = secret.cloned();
+        }
+    }
+}
+
+impl Reconciler<'_> {
+    /// The Namespace, from the watch if that shows it.
+    pub(super) async fn watched_namespace(&mut self, name: &str) -> Result<NamespacePolicy, Failure> {
+        match self.ctx.known.namespace(name).filter(|_| !self.watched.confirmed) {
+            Some(shown) => {
+                self.watched.namespace = true;
+                Ok(shown)
+            }
+            None => NamespacePolicy::of(&self.ctx.client, name).await,
+        }
+    }
+
+    /// The Secret of the target, from the watch if that shows it.
+    pub(super) async fn watched_mirror(&mut self, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
+        let owner = self.weaknesses.owner(&self.object);
+        match mirror::watched(&self.ctx.known, &owner, target, arn).filter(|_| !self.watched.confirmed) {
+            Some(shown) => {
+                self.watched.mirror = true;
+                Ok(Some(shown))
+            }
+            None => mirror::read(&self.ctx.client, &owner, target, arn).await,
+        }
+    }
+
+    /// Reads what is only known from watches. The next observation reads the Secret; what AWS showed is still true.
+    ///
+    /// # Errors
+    /// A conflict if the Namespace says something else: what was decided with it is void.
+    pub(super) async fn confirm(&mut self, want: &Desired) -> Result<(), Failed> {
+        let aspect = ConditionType::Provisioned;
+        self.watched.confirmed = true;
+        self.watched.mirror = false;
+        self.located = self.watched.described.take();
+        if std::mem::take(&mut self.watched.namespace) {
+            let read = NamespacePolicy::of(&self.ctx.client, &want.namespace).await.map_err(|failure| failed::of(aspect, failure))?;
+            if self.namespace.as_ref() != Some(&read) {
+                self.ctx.known.correct_namespace(&want.namespace, &read);
+                return Err(failed::of(aspect, Failure::conflict("the Namespace changed meanwhile; the operator reads it again")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what follows from watches may stand: the status stays as it is. A failure does not follow from them.
+    pub(super) fn may_stand(&self, want: &Desired, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> bool {
+        !self.watched.is_used()
+            || matches!(outcome, Outcome::Failed { .. })
+            || self.object.status.clone().unwrap_or_default() == self.next_status(Some(want), outcome, attempts, now)
+    }
+
+    /// The status after this reconcile.
+    pub(super) fn next_status(
+        &self,
+        want: Option<&Desired>,
+        outcome: &Outcome,
+        attempts: &Attempts,
+        now: Timestamp,
+    ) -> RotatedSecretStatus {
+        let after = status::write(&self.object, want, outcome, attempts, now);
+        RotatedSecretStatus { target: self.target_status(want, after.target.clone()), ..after }
+    }
+}
