@@ -28,6 +28,7 @@ use self::owner::owner;
 pub use self::scope::Scope;
 use self::scope::{api, ours};
 pub use self::start::{StartError, check};
+use crate::desired::SecretArn;
 use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
@@ -189,8 +190,8 @@ fn control(
             let store = store.clone();
             move |secret| owner(&secret, &store)
         })
-        .reconcile_all_on(shared.leadership.begins())
-        .reconcile_all_on(initial.ends());
+        .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)))
+        .reconcile_all_on(initial.ends().inspect(expect(shared, &store)));
     if part.is_none() {
         let store = store.clone();
         let objects_of = move |namespace: Brief<Namespace>| -> Vec<ObjectRef<Packed>> {
@@ -233,6 +234,21 @@ fn control(
         }
     };
     (ended, store)
+}
+
+/// Every object is reconciled for the first time from now on.
+fn expect(shared: &Shared, store: &Store<Packed>) -> impl FnMut(&()) + Send + use<> {
+    let (ctx, store) = (Arc::clone(&shared.ctx), store.clone());
+    move |()| {
+        let Some(feed) = &ctx.feed else { return };
+        let objects = store.state();
+        feed.expect(objects.iter().filter_map(|object| arn(&object.unpack())), (ctx.clock)());
+    }
+}
+
+/// The AWS secret that the status names.
+fn arn(object: &Stored) -> Option<SecretArn> {
+    SecretArn::parse(object.readable()?.status.as_ref()?.aws.as_ref()?.arn.as_deref()?)
 }
 
 fn object_ref(key: &Key) -> ObjectRef<Packed> {

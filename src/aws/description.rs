@@ -1,15 +1,17 @@
 //! DescribeSecret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::{ReplicationStatusType, Tag};
 
 use super::client::{Address, SecretsManager, timestamp};
 use super::fault::Cause;
 use super::operation::Operation;
+use super::rotation;
 use crate::desired::SecretArn;
-use crate::facts::{AwsSecret, Replica, ReplicaState};
+use crate::facts::{AwsSecret, Replica, ReplicaState, RotationFacts};
 use crate::failure::Failure;
 use crate::version_id::VersionId;
 
@@ -22,7 +24,7 @@ impl SecretsManager {
         let request = self.client(at.region).describe_secret().secret_id(at.id);
         match self.call(at, Operation::DescribeSecret, request.send()).await {
             Ok(output) => {
-                let secret = parse(&output);
+                let secret = described(&output);
                 // An ARN may lead to another account, a name does not.
                 if !at.id.starts_with("arn:")
                     && let Some(arn) = SecretArn::parse(&secret.arn)
@@ -37,31 +39,69 @@ impl SecretsManager {
     }
 }
 
-fn parse(output: &DescribeSecretOutput) -> AwsSecret {
+/// The members that a description and an entry of a list have in common.
+pub(super) struct Shown<'a> {
+    pub(super) arn: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+    pub(super) description: Option<&'a str>,
+    pub(super) kms_key_id: Option<&'a str>,
+    pub(super) tags: &'a [Tag],
+    pub(super) deleted: bool,
+    pub(super) rotation: RotationFacts,
+    pub(super) owning_service: Option<&'a str>,
+    pub(super) versions: Option<&'a HashMap<String, Vec<String>>>,
+    pub(super) last_changed: Option<&'a DateTime>,
+    pub(super) replicas: &'a [ReplicationStatusType],
+    pub(super) primary_region: Option<&'a str>,
+}
+
+fn described(output: &DescribeSecretOutput) -> AwsSecret {
+    parse(&Shown {
+        arn: output.arn(),
+        name: output.name(),
+        description: output.description(),
+        kms_key_id: output.kms_key_id(),
+        tags: output.tags(),
+        deleted: output.deleted_date().is_some(),
+        rotation: rotation::facts(&rotation::Shown {
+            enabled: output.rotation_enabled(),
+            function: output.rotation_lambda_arn(),
+            rules: output.rotation_rules(),
+            last: output.last_rotated_date(),
+            next: output.next_rotation_date(),
+        }),
+        owning_service: output.owning_service(),
+        versions: output.version_ids_to_stages(),
+        last_changed: output.last_changed_date(),
+        replicas: output.replication_status(),
+        primary_region: output.primary_region(),
+    })
+}
+
+pub(super) fn parse(shown: &Shown<'_>) -> AwsSecret {
     let tag = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
     AwsSecret {
-        arn: output.arn().unwrap_or_default().to_owned(),
-        name: output.name().unwrap_or_default().to_owned(),
-        description: output.description().map(str::to_owned),
-        kms_key_id: output.kms_key_id().map(str::to_owned),
-        tags: output.tags().iter().filter_map(tag).collect(),
-        deleted: output.deleted_date().is_some(),
-        rotation: super::rotation::facts(output),
-        owning_service: output.owning_service().map(str::to_owned),
-        labels: labels(output),
-        last_changed: output.last_changed_date().and_then(timestamp),
-        replicas: output.replication_status().iter().filter_map(replica).collect(),
-        primary_region: output.primary_region().map(str::to_owned),
+        arn: shown.arn.unwrap_or_default().to_owned(),
+        name: shown.name.unwrap_or_default().to_owned(),
+        description: shown.description.map(str::to_owned),
+        kms_key_id: shown.kms_key_id.map(str::to_owned),
+        tags: shown.tags.iter().filter_map(tag).collect(),
+        deleted: shown.deleted,
+        rotation: shown.rotation.clone(),
+        owning_service: shown.owning_service.map(str::to_owned),
+        labels: labels(shown.versions),
+        last_changed: shown.last_changed.and_then(timestamp),
+        replicas: shown.replicas.iter().filter_map(replica).collect(),
+        primary_region: shown.primary_region.map(str::to_owned),
     }
 }
 
-fn labels(output: &DescribeSecretOutput) -> BTreeMap<String, VersionId> {
-    let versions = output.version_ids_to_stages().into_iter().flatten();
+fn labels(versions: Option<&HashMap<String, Vec<String>>>) -> BTreeMap<String, VersionId> {
     let of_version = |(version, labels): (&String, &Vec<String>)| {
         let version = VersionId::from(version.clone());
         labels.iter().map(|label| (label.clone(), version.clone())).collect::<Vec<_>>()
     };
-    versions.flat_map(of_version).collect()
+    versions.into_iter().flatten().flat_map(of_version).collect()
 }
 
 /// From an entry of `ReplicationStatus`. AWS's message becomes one word.
@@ -125,7 +165,8 @@ mod tests {
             .version_ids_to_stages("two", vec!["AWSPREVIOUS".to_owned()])
             .version_ids_to_stages("three", Vec::new())
             .build();
-        let labels: Vec<(String, String)> = labels(&output).into_iter().map(|(label, version)| (label, version.to_string())).collect();
+        let labels: Vec<(String, String)> =
+            described(&output).labels.into_iter().map(|(label, version)| (label, version.to_string())).collect();
         let expected = [("AWSCURRENT", "one"), ("AWSPREVIOUS", "two"), ("stable", "one")];
         assert_eq!(labels, expected.map(|(label, version)| (label.to_owned(), version.to_owned())));
     }

@@ -1,11 +1,13 @@
-//! Secrets of a region by the date of their last change.
+//! Lists of the secrets of a region.
 
-use aws_sdk_secretsmanager::types::{SortByType, SortOrderType};
+use aws_sdk_secretsmanager::types::{SecretListEntry, SortByType, SortOrderType};
 use jiff::{SignedDuration, Timestamp};
 
 use super::client::{Address, SecretsManager, timestamp};
+use super::description::{self, Shown};
 use super::operation::Operation;
-use crate::facts::Listed;
+use crate::desired::SecretArn;
+use crate::facts::{AwsSecret, Listed};
 use crate::failure::Failure;
 
 /// Entries of a page. More are not possible.
@@ -48,4 +50,61 @@ impl SecretsManager {
         }
         Ok(None)
     }
+
+    /// Passes on every secret of the region, as `DescribeSecret` would show it, but without replicas: those that are scheduled for
+    /// deletion, too. `false`: there are more than `most_pages` pages of a hundred, and nothing is known of the rest.
+    ///
+    /// # Errors
+    /// That of the call that failed.
+    pub async fn list(&self, region: &str, most_pages: usize, mut each: impl FnMut(AwsSecret)) -> Result<bool, Failure> {
+        let mut token = None;
+        for _ in 0..most_pages {
+            let request = self
+                .client(region)
+                .list_secrets()
+                .max_results(PAGE)
+                .include_planned_deletion(true)
+                // Names do not change while pages are read.
+                .sort_by(SortByType::Name)
+                .sort_order(SortOrderType::Asc)
+                .set_next_token(token);
+            let page = self.call(Address { region, id: "" }, Operation::ListSecrets, request.send()).await;
+            let page = page.map_err(super::fault::Fault::into_failure)?;
+            for secret in page.secret_list().iter().map(parse) {
+                // A list has no secrets of other accounts.
+                if let Some(arn) = SecretArn::parse(&secret.arn) {
+                    self.session.found(arn.account);
+                }
+                each(secret);
+            }
+            token = page.next_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn parse(entry: &SecretListEntry) -> AwsSecret {
+    description::parse(&Shown {
+        arn: entry.arn(),
+        name: entry.name(),
+        description: entry.description(),
+        kms_key_id: entry.kms_key_id(),
+        tags: entry.tags(),
+        deleted: entry.deleted_date().is_some(),
+        rotation: super::rotation::facts(&super::rotation::Shown {
+            enabled: entry.rotation_enabled(),
+            function: entry.rotation_lambda_arn(),
+            rules: entry.rotation_rules(),
+            last: entry.last_rotated_date(),
+            next: entry.next_rotation_date(),
+        }),
+        owning_service: entry.owning_service(),
+        versions: entry.secret_versions_to_stages(),
+        last_changed: entry.last_changed_date(),
+        replicas: &[],
+        primary_region: entry.primary_region(),
+    })
 }

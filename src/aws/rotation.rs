@@ -1,6 +1,6 @@
 //! Rotation by AWS with a Lambda function.
 
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::RotationRulesType;
 
 use super::client::{Address, SecretsManager, timestamp};
@@ -22,19 +22,26 @@ pub struct Rotate<'a> {
     pub configure: Option<(&'a str, &'a Rules)>,
 }
 
-/// What DescribeSecret shows of rotation by AWS.
-pub(super) fn facts(output: &DescribeSecretOutput) -> RotationFacts {
-    let rules = output.rotation_rules();
+/// What AWS shows of rotation, in a description and in an entry of a list.
+pub(super) struct Shown<'a> {
+    pub(super) enabled: Option<bool>,
+    pub(super) function: Option<&'a str>,
+    pub(super) rules: Option<&'a RotationRulesType>,
+    pub(super) last: Option<&'a DateTime>,
+    pub(super) next: Option<&'a DateTime>,
+}
+
+pub(super) fn facts(shown: &Shown<'_>) -> RotationFacts {
     RotationFacts {
-        enabled: output.rotation_enabled().unwrap_or(false),
-        function: output.rotation_lambda_arn().map(str::to_owned),
+        enabled: shown.enabled.unwrap_or(false),
+        function: shown.function.map(str::to_owned),
         rules: Rules {
-            days: rules.and_then(RotationRulesType::automatically_after_days),
-            expression: rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
-            duration: rules.and_then(RotationRulesType::duration).map(str::to_owned),
+            days: shown.rules.and_then(RotationRulesType::automatically_after_days),
+            expression: shown.rules.and_then(RotationRulesType::schedule_expression).map(str::to_owned),
+            duration: shown.rules.and_then(RotationRulesType::duration).map(str::to_owned),
         },
-        last: output.last_rotated_date().and_then(timestamp),
-        next: output.next_rotation_date().and_then(timestamp),
+        last: shown.last.and_then(timestamp),
+        next: shown.next.and_then(timestamp),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The change feed: lists of the secrets of a whole region say which of them changed, so that objects at rest are not read
 //! one by one. It decides only when an object is reconciled, and nothing else: see docs/design/0027-change-feed.md.
 
+mod first;
 mod listing;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::first::FirstLists;
 pub use self::listing::{LAG, Standing};
 use self::listing::{Listing, Resting};
 use crate::facts::Listed;
@@ -64,6 +66,7 @@ pub struct Counts {
 pub struct Feed {
     interval: SignedDuration,
     state: Mutex<State>,
+    first: FirstLists,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +79,7 @@ struct State {
 impl Feed {
     /// `interval`: between two lists of one source.
     pub fn new(interval: SignedDuration) -> Self {
-        Self { interval, state: Mutex::default() }
+        Self { interval, state: Mutex::default(), first: FirstLists::default() }
     }
 
     /// The data is complete after every change, so a poisoned lock is used as it is.
@@ -89,12 +92,21 @@ impl Feed {
     pub fn rests(&self, key: &Key, sight: Sight, now: Timestamp) -> bool {
         let mut state = self.state();
         state.forget(key);
-        let first = now.saturating_add(self.share(&sight.source)).unwrap_or(now);
-        let listing = state.listings.entry(sight.source.clone()).or_insert_with(|| Listing::new(first));
+        let listing = self.listing(&mut state, &sight.source, now);
         let covered = listing.objects >= LEAST_OBJECTS && listing.covers(now, self.interval);
         listing.add(sight.arn.clone(), Resting { key: key.clone(), seen: sight.changed, waits: covered });
         state.objects.insert(key.clone(), (sight.source, sight.arn));
         covered
+    }
+
+    /// Objects of this source are about to rest.
+    fn listens(&self, source: &Source, now: Timestamp) {
+        self.listing(&mut self.state(), source, now);
+    }
+
+    fn listing<'a>(&self, state: &'a mut State, source: &Source, now: Timestamp) -> &'a mut Listing {
+        let first = now.saturating_add(self.share(source)).unwrap_or(now);
+        state.listings.entry(source.clone()).or_insert_with(|| Listing::new(first))
     }
 
     /// The object is gone, or does not rest.
@@ -105,13 +117,14 @@ impl Feed {
     /// Forgets everything. What another leader did meanwhile is not known.
     pub fn clear(&self) {
         *self.state() = State::default();
+        self.first.clear();
     }
 
     /// The sources whose list is due, each with how far back it is read. Their next lists are planned.
     pub fn due(&self, now: Timestamp) -> Vec<(Source, Option<Timestamp>)> {
         let mut state = self.state();
         // An identity that no object uses any more.
-        state.listings.retain(|_, listing| !listing.is_empty());
+        state.listings.retain(|_, listing| !listing.is_empty() || listing.covers(now, self.interval));
         let due = state.listings.iter_mut().filter(|(_, listing)| listing.next <= now && listing.objects >= LEAST_OBJECTS);
         due.map(|(source, listing)| {
             listing.next = now.saturating_add(self.interval).unwrap_or(now);

@@ -10,6 +10,7 @@ mod check;
 mod dispatch;
 mod failed;
 mod finalizer;
+mod first_list;
 mod instrument;
 mod job;
 mod locate_removal;

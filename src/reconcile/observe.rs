@@ -73,6 +73,10 @@ impl Reconciler<'_> {
     }
 
     async fn secret(&mut self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
+        if let Some(listed) = self.first_listed(want, status).await {
+            self.watched.listed();
+            return Ok(Some(listed));
+        }
         let described = match self.located.take() {
             Some(located) => Some(located),
             None => match self.describe(want, status).await {

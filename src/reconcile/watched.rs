@@ -1,5 +1,6 @@
-//! What watches show of the Namespace and of the Secret. It may be older than what the API server has. So the object may rest on
-//! it if nothing is to be done and the status stays as it is; otherwise, both are read, and the plan is made again.
+//! What watches show of the Namespace and of the Secret, and the first list of the AWS secret. It may be older than what the API
+//! server and AWS have. So the object may rest on it if nothing is to be done and the status stays as it is; otherwise, all of it
+//! is read, and the plan is made again.
 
 use jiff::Timestamp;
 
@@ -14,13 +15,15 @@ use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::kubernetes::namespace::NamespacePolicy;
 use crate::status::{self, Attempts, Outcome};
 
-/// Which facts of this reconcile come from watches.
+/// Which facts of this reconcile come from watches and from the first list.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     /// The Namespace.
     namespace: bool,
     /// The Secret.
     mirror: bool,
+    /// The AWS secret.
+    listed: bool,
     /// What AWS showed meanwhile, for the first observation after the confirmation.
     described: Option<AwsSecret>,
     /// Everything is read.
@@ -30,7 +33,17 @@ pub(super) struct Watched {
 impl Watched {
     /// Whether something was not read.
     pub(super) fn is_used(&self) -> bool {
-        self.namespace || self.mirror
+        self.namespace || self.mirror || self.listed
+    }
+
+    /// Whether everything is read from now on.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// A list showed the AWS secret.
+    pub(super) fn listed(&mut self) {
+        self.listed = true;
     }
 
     /// AWS was read.
@@ -65,14 +78,15 @@ impl Reconciler<'_> {
         }
     }
 
-    /// Reads what is only known from watches. The next observation reads the Secret; what AWS showed is still true.
+    /// Reads what is only known from watches and lists. The next observation reads the Secret; what `DescribeSecret` showed is still
+    /// true.
     ///
     /// # Errors
     /// A conflict if the Namespace says something else: what was decided with it is void.
     pub(super) async fn confirm(&mut self, want: &Desired) -> Result<(), Failed> {
         let aspect = ConditionType::Provisioned;
         self.watched.confirmed = true;
-        self.watched.mirror = false;
+        (self.watched.mirror, self.watched.listed) = (false, false);
         self.located = self.watched.described.take();
         if std::mem::take(&mut self.watched.namespace) {
             let read = NamespacePolicy::of(&self.ctx.client, &want.namespace).await.map_err(|failure| failed::of(aspect, failure))?;

@@ -12,14 +12,16 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use emulator::Clock;
 use emulator::WriteBarrier;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference, Secret};
 use kube::Client;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::ResourceExt as _;
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::watcher::Event;
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, MANAGED_BY, RotatedSecret};
 use rotated_secrets::audit::Audit;
 use rotated_secrets::aws::Aws;
-use rotated_secrets::desired::Policy;
+use rotated_secrets::desired::{Policy, SecretArn};
+use rotated_secrets::feed::Feed;
 use rotated_secrets::kubernetes::known::WatchedSecret;
 use rotated_secrets::kubernetes::publisher::Events;
 use rotated_secrets::kubernetes::stored::Brief;
@@ -188,20 +190,28 @@ impl World {
         self.jobs.pass(&self.admin, &self.namespace, object.metadata.uid.as_deref().unwrap_or_default()).await
     }
 
-    /// The watches of the operator show everything up to now.
-    pub async fn show(&self, ctx: &Context) -> Result<()> {
-        let ours = ListParams::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-        let secrets = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).list(&ours).await?;
-        let mut sees = ctx.known.sees_secrets(Some(&self.namespace));
-        sees(&Ok(Event::Init));
-        for secret in secrets {
-            sees(&Ok(Event::InitApply(secret)));
+    /// The watches of the operator show the Secret of this name and the Namespace as they are now.
+    pub async fn show(&self, ctx: &Context, name: &str) -> Result<()> {
+        let secret = self.secrets().get_opt(name).await?;
+        let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
+        let shown = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).get_opt(name).await?;
+        let event = shown.map(|shown| if secret.is_some_and(|secret| ours(&secret)) { Event::Apply(shown) } else { Event::Delete(shown) });
+        if let Some(event) = event {
+            ctx.known.sees_secrets(Some(&self.namespace))(&Ok(event));
         }
-        sees(&Ok(Event::InitDone));
-        let namespace = Api::<Brief<Namespace>>::all(self.admin.clone()).get_opt(&self.namespace).await?;
-        if let Some(namespace) = namespace {
+        if let Some(namespace) = Api::<Brief<Namespace>>::all(self.admin.clone()).get_opt(&self.namespace).await? {
             ctx.known.sees_namespaces()(&Ok(Event::Apply(namespace)));
         }
+        Ok(())
+    }
+
+    /// Gives the operator a change feed, and the object its first reconcile: what a list shows is enough if it is at rest.
+    pub async fn feed(&self, ctx: &mut Context, name: &str) -> Result<()> {
+        let feed = Feed::new(ctx.refresh_interval);
+        let arn = self.objects().get_opt(name).await?.and_then(|object| SecretArn::parse(object.status?.aws?.arn.as_deref()?));
+        // As many as make a list worth its calls.
+        feed.expect(arn.into_iter().flat_map(|arn| std::iter::repeat_n(arn, 100)), (ctx.clock)());
+        ctx.feed = Some(feed);
         Ok(())
     }
 
@@ -210,7 +220,7 @@ impl World {
     /// as well. The watches show what happened before, and not what the operator does meanwhile. `None`: the object is gone.
     pub async fn settle(&self, ctx: &Context, name: &str) -> Result<Option<RotatedSecret>> {
         let mut changes = 0;
-        self.show(ctx).await?;
+        self.show(ctx, name).await?;
         for _ in 0..60 {
             let Some(object) = self.objects().get_opt(name).await? else { return Ok(None) };
             self.emulator.run_rotations().await;

@@ -170,6 +170,7 @@ async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Cont
         fuse.next_process();
         let mut ctx = case.world.operator(Some(gate()), Arc::clone(&mirrored)).await?;
         (story.configure)(&mut ctx);
+        case.feed(&mut ctx).await?;
         weaken(&mut ctx);
         let settled = tokio::select! {
             biased;
@@ -188,6 +189,7 @@ async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Cont
     fuse.next_process();
     let mut ctx = case.world.operator(Some(gate()), Arc::clone(&mirrored)).await?;
     (story.configure)(&mut ctx);
+    case.feed(&mut ctx).await?;
     case.world.settle(&ctx, &case.name).await?;
     let late = fuse.effects();
     case.world.emulator.set_write_barrier(None);

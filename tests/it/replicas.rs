@@ -91,6 +91,9 @@ async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context))
     let mirrored = Arc::new(Mutex::new(Vec::new()));
     let mut contexts = [world.operator(gate(), Arc::clone(&mirrored)).await?, world.operator(gate(), Arc::clone(&mirrored)).await?];
     contexts.iter_mut().for_each(story.configure);
+    for ctx in &mut contexts {
+        case.feed(ctx).await?;
+    }
     contexts.iter_mut().for_each(weaken);
 
     interleave(&turnstile, [&contexts[0], &contexts[1]].map(|ctx| Box::pin(world.settle(ctx, name)))).await?;
@@ -103,6 +106,7 @@ async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context))
     turnstile.effects.iter().for_each(|effects| effects.lock().unwrap().clear());
     let mut fourth = world.operator(gate(), Arc::clone(&mirrored)).await?;
     (story.configure)(&mut fourth);
+    case.feed(&mut fourth).await?;
     world.settle(&fourth, name).await?;
     story.check_end(case).await?;
     let late: Vec<_> = turnstile.effects.iter().flat_map(|effects| effects.lock().unwrap().clone()).collect();

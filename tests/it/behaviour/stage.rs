@@ -159,7 +159,7 @@ impl Stage {
     pub(super) async fn reconcile(&self, name: &str) -> Result<ReconcileResult> {
         let object = self.object(name).await?;
         self.world.run_jobs(&object).await?;
-        self.world.show(&self.ctx).await?;
+        self.world.show(&self.ctx, name).await?;
         Ok(reconcile(&object, &self.ctx).await)
     }
 

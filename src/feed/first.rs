@@ -1,0 +1,108 @@
+//! The first list of each source: what AWS showed of every secret when this process began to lead. An object that was at rest
+//! before needs no call of its own then. A list may show an old state, so only the conclusion that nothing is to be done may be
+//! drawn from it, and once for each object.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OnceCell;
+
+use super::{Answer, Feed, Source};
+use crate::desired::SecretArn;
+use crate::facts::{AwsSecret, Listed};
+use crate::identity::AwsAccount;
+
+/// A list is worth its calls if there are so many objects for each page.
+const OBJECTS_PER_PAGE: usize = 10;
+/// How long objects are reconciled for the first time, and what a list shows may be used.
+const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+
+/// The first lists of all sources.
+#[derive(Debug, Default)]
+pub(super) struct FirstLists(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    lists: HashMap<Source, Arc<FirstList>>,
+    /// How many objects have a secret in each account and region, and since when they are reconciled for the first time.
+    objects: HashMap<(AwsAccount, String), usize>,
+    since: Option<Timestamp>,
+}
+
+/// The first list of one source.
+#[derive(Debug, Default)]
+struct FirstList {
+    /// When it began, and what of it was not used yet, by ARN.
+    entries: OnceCell<(Timestamp, Mutex<HashMap<String, AwsSecret>>)>,
+}
+
+impl FirstLists {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clear(&self) {
+        self.lock().lists.clear();
+    }
+
+    /// The list of the source in which this secret is, and with how many pages it is worth its calls.
+    fn of(&self, source: &Source, arn: &str, now: Timestamp) -> Option<(Arc<FirstList>, usize)> {
+        let arn = SecretArn::parse(arn)?;
+        let mut state = self.lock();
+        state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
+        let pages = state.objects.get(&(arn.account, arn.region))? / OBJECTS_PER_PAGE;
+        (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages))
+    }
+}
+
+impl Feed {
+    /// The objects that have these secrets are reconciled for the first time from now on.
+    pub fn expect(&self, secrets: impl Iterator<Item = SecretArn>, now: Timestamp) {
+        let mut objects = HashMap::<_, usize>::new();
+        for arn in secrets {
+            let number = objects.entry((arn.account, arn.region)).or_default();
+            *number = number.saturating_add(1);
+        }
+        let mut state = self.first.lock();
+        (state.objects, state.since) = (objects, Some(now));
+    }
+
+    /// What the first list of the source shows of this secret: once, and only soon after it. `list` makes the list with at most so
+    /// many pages; an error or `None` makes it an empty one. Others wait for the list meanwhile.
+    pub async fn first_sight(
+        &self,
+        source: &Source,
+        arn: &str,
+        now: Timestamp,
+        list: impl AsyncFnOnce(usize) -> Option<HashMap<String, AwsSecret>>,
+    ) -> Option<AwsSecret> {
+        let (first, pages) = self.first.of(source, arn, now)?;
+        let make = async || {
+            let entries = list(pages).await;
+            if let Some(entries) = &entries {
+                self.began(source, now, entries.values());
+            }
+            (now, Mutex::new(entries.unwrap_or_default()))
+        };
+        let (began, entries) = first.entries.get_or_init(make).await;
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(*began) > LONGEST {
+            *entries = HashMap::new();
+        }
+        entries.remove(arn)
+    }
+
+    /// The first list counts as one that is complete.
+    fn began<'a>(&self, source: &Source, began: Timestamp, entries: impl Iterator<Item = &'a AwsSecret>) {
+        let newest = entries
+            .filter_map(|secret| Some(Listed { arn: secret.arn.clone(), changed: secret.last_changed? }))
+            .max_by_key(|entry| entry.changed);
+        self.listens(source, began);
+        // Objects that rest already are named by the next list, too.
+        self.ended(source, began, &Answer::Listed(newest.into_iter().collect()));
+    }
+}
+
+#[cfg(test)]
+mod tests;
