@@ -34,6 +34,12 @@ impl Reconciler<'_> {
                 Ok(observation) => return Ok(observation),
                 Err(need) => need,
             };
+            // A value is not read for what may have changed.
+            if self.watched.is_used() {
+                self.confirm(want).await?;
+                facts = self.facts(want, &status).await?;
+                continue;
+            }
             let Some(secret) = &facts.secret else {
                 return Err(failed::of(ConditionType::Ready, Failure::bug("a fact about an AWS secret that does not exist is needed")));
             };

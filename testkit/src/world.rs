@@ -195,10 +195,11 @@ impl World {
         let secret = self.secrets().get_opt(name).await?;
         let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
         let shown = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).get_opt(name).await?;
-        let event = shown.map(|shown| if secret.is_some_and(|secret| ours(&secret)) { Event::Apply(shown) } else { Event::Delete(shown) });
-        if let Some(event) = event {
-            ctx.known.sees_secrets(Some(&self.namespace))(&Ok(event));
-        }
+        let event = match shown.filter(|_| secret.is_some_and(|secret| ours(&secret))) {
+            Some(shown) => Event::Apply(shown),
+            None => Event::Delete(serde_json::from_value(json!({"metadata": {"name": name, "namespace": self.namespace}}))?),
+        };
+        ctx.known.sees_secrets(Some(&self.namespace))(&Ok(event));
         if let Some(namespace) = Api::<Brief<Namespace>>::all(self.admin.clone()).get_opt(&self.namespace).await? {
             ctx.known.sees_namespaces()(&Ok(Event::Apply(namespace)));
         }

@@ -71,4 +71,5 @@ mod templates;
 mod tenancy;
 mod untrusted;
 mod vanished;
+mod watched;
 mod webhook;
