@@ -5,7 +5,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::{GROUP, RotatedSecret};
 use crate::kubernetes::known::WatchedSecret;
-use crate::kubernetes::stored::Packed;
+use crate::kubernetes::packed::Packed;
 
 /// The object that controls the Secret, if there is one of this name. At most one, because users write owner references,
 /// also of objects that do not exist. The uid is not compared: the successor of a deleted object waits until the Secret of

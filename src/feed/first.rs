@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 
-use super::{Answer, Feed, Source};
+use super::source::Source;
 use crate::desired::SecretArn;
-use crate::facts::{AwsSecret, Listed};
+use crate::facts::AwsSecret;
 use crate::identity::AwsAccount;
 
 /// A list is worth its calls if there are so many objects for each page.
@@ -32,9 +32,26 @@ struct State {
 
 /// The first list of one source.
 #[derive(Debug, Default)]
-struct FirstList {
+pub(super) struct FirstList {
     /// When it began, and what of it was not used yet, by ARN.
     entries: OnceCell<(Timestamp, Mutex<HashMap<String, AwsSecret>>)>,
+}
+
+impl FirstList {
+    /// What it shows of this secret. `list` makes the list, if there is none yet; others wait for it meanwhile.
+    pub(super) async fn take(
+        &self,
+        arn: &str,
+        now: Timestamp,
+        list: impl AsyncFnOnce() -> HashMap<String, AwsSecret>,
+    ) -> Option<AwsSecret> {
+        let (began, entries) = self.entries.get_or_init(async || (now, Mutex::new(list().await))).await;
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(*began) > LONGEST {
+            *entries = HashMap::new();
+        }
+        entries.remove(arn)
+    }
 }
 
 impl FirstLists {
@@ -46,61 +63,24 @@ impl FirstLists {
         self.lock().lists.clear();
     }
 
-    /// The list of the source in which this secret is, and with how many pages it is worth its calls.
-    fn of(&self, source: &Source, arn: &str, now: Timestamp) -> Option<(Arc<FirstList>, usize)> {
-        let arn = SecretArn::parse(arn)?;
-        let mut state = self.lock();
-        state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
-        let pages = state.objects.get(&(arn.account, arn.region))? / OBJECTS_PER_PAGE;
-        (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages))
-    }
-}
-
-impl Feed {
     /// The objects that have these secrets are reconciled for the first time from now on.
-    pub fn expect(&self, secrets: impl Iterator<Item = SecretArn>, now: Timestamp) {
+    pub(super) fn expect(&self, secrets: impl Iterator<Item = SecretArn>, now: Timestamp) {
         let mut objects = HashMap::<_, usize>::new();
         for arn in secrets {
             let number = objects.entry((arn.account, arn.region)).or_default();
             *number = number.saturating_add(1);
         }
-        let mut state = self.first.lock();
+        let mut state = self.lock();
         (state.objects, state.since) = (objects, Some(now));
     }
 
-    /// What the first list of the source shows of this secret: once, and only soon after it. `list` makes the list with at most so
-    /// many pages; an error or `None` makes it an empty one. Others wait for the list meanwhile.
-    pub async fn first_sight(
-        &self,
-        source: &Source,
-        arn: &str,
-        now: Timestamp,
-        list: impl AsyncFnOnce(usize) -> Option<HashMap<String, AwsSecret>>,
-    ) -> Option<AwsSecret> {
-        let (first, pages) = self.first.of(source, arn, now)?;
-        let make = async || {
-            let entries = list(pages).await;
-            if let Some(entries) = &entries {
-                self.began(source, now, entries.values());
-            }
-            (now, Mutex::new(entries.unwrap_or_default()))
-        };
-        let (began, entries) = first.entries.get_or_init(make).await;
-        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(*began) > LONGEST {
-            *entries = HashMap::new();
-        }
-        entries.remove(arn)
-    }
-
-    /// The first list counts as one that is complete.
-    fn began<'a>(&self, source: &Source, began: Timestamp, entries: impl Iterator<Item = &'a AwsSecret>) {
-        let newest = entries
-            .filter_map(|secret| Some(Listed { arn: secret.arn.clone(), changed: secret.last_changed? }))
-            .max_by_key(|entry| entry.changed);
-        self.listens(source, began);
-        // Objects that rest already are named by the next list, too.
-        self.ended(source, began, &Answer::Listed(newest.into_iter().collect()));
+    /// The list of the source in which this secret is, and with how many pages it is worth its calls.
+    pub(super) fn of(&self, source: &Source, arn: &str, now: Timestamp) -> Option<(Arc<FirstList>, usize)> {
+        let arn = SecretArn::parse(arn)?;
+        let mut state = self.lock();
+        state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
+        let pages = state.objects.get(&(arn.account, arn.region))? / OBJECTS_PER_PAGE;
+        (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages))
     }
 }
 

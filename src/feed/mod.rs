@@ -3,6 +3,7 @@
 
 mod first;
 mod listing;
+mod source;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -13,9 +14,10 @@ use jiff::{SignedDuration, Timestamp};
 use self::first::FirstLists;
 pub use self::listing::{LAG, Standing};
 use self::listing::{Listing, Resting};
-use crate::facts::Listed;
+pub use self::source::Source;
+use crate::desired::SecretArn;
+use crate::facts::{AwsSecret, Listed};
 use crate::fairness::Key;
-use crate::identity::Identity;
 
 /// Fewer objects are cheaper to read one by one.
 const LEAST_OBJECTS: usize = 3;
@@ -23,13 +25,6 @@ const LEAST_OBJECTS: usize = 3;
 pub const PARTS: u64 = 12;
 /// How long after a denied list the next one is tried.
 const AFTER_DENIAL: SignedDuration = SignedDuration::from_mins(10);
-
-/// Who lists, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Source {
-    pub identity: Identity,
-    pub region: String,
-}
 
 /// The AWS secret of an object, as the object saw it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +92,40 @@ impl Feed {
         listing.add(sight.arn.clone(), Resting { key: key.clone(), seen: sight.changed, waits: covered });
         state.objects.insert(key.clone(), (sight.source, sight.arn));
         covered
+    }
+
+    /// The objects that have these secrets are reconciled for the first time from now on.
+    pub fn expect(&self, secrets: impl Iterator<Item = SecretArn>, now: Timestamp) {
+        self.first.expect(secrets, now);
+    }
+
+    /// What the first list of the source shows of this secret: once, and only soon after it. `list` makes the list with at most so
+    /// many pages; `None` makes it an empty one. Others wait for the list meanwhile.
+    pub async fn first_sight(
+        &self,
+        source: &Source,
+        arn: &str,
+        now: Timestamp,
+        list: impl AsyncFnOnce(usize) -> Option<HashMap<String, AwsSecret>>,
+    ) -> Option<AwsSecret> {
+        let (first, pages) = self.first.of(source, arn, now)?;
+        let make = async || {
+            let entries = list(pages).await;
+            if let Some(entries) = &entries {
+                self.began(source, now, entries.values());
+            }
+            entries.unwrap_or_default()
+        };
+        first.take(arn, now, make).await
+    }
+
+    /// The first list counts as one that is complete.
+    fn began<'a>(&self, source: &Source, began: Timestamp, entries: impl Iterator<Item = &'a AwsSecret>) {
+        let dated = entries.filter_map(|secret| Some(Listed { arn: secret.arn.clone(), changed: secret.last_changed? }));
+        let newest = dated.max_by_key(|entry| entry.changed);
+        self.listens(source, began);
+        // Objects that rest already are named by the next list, too.
+        self.ended(source, began, &Answer::Listed(newest.into_iter().collect()));
     }
 
     /// Objects of this source are about to rest.

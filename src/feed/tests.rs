@@ -1,5 +1,6 @@
 use super::listing::LAG;
 use super::*;
+use crate::identity::Identity;
 
 const START: i64 = 1_800_000_000;
 const INTERVAL: SignedDuration = SignedDuration::from_mins(1);

@@ -24,7 +24,7 @@ pub struct NamespacePolicy {
 }
 
 impl NamespacePolicy {
-    /// Reads from the API server, not from a cache, so that a revoked permission is not used any more.
+    /// Reads from the API server, not from a cache, so that a revoked permission is not used any more. Before anything is done.
     ///
     /// # Errors
     /// If the Namespace cannot be read.

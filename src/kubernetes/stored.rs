@@ -2,7 +2,6 @@
 //! be decoded is represented by its metadata. docs/design/0011 explains why kube's own types cannot be used for that.
 
 mod metadata;
-mod packed;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,7 +15,6 @@ use serde_json::value::RawValue;
 pub use self::metadata::MOST_FINALIZERS;
 use self::metadata::metadata;
 pub(super) use self::metadata::time;
-pub use self::packed::Packed;
 use crate::api::{AwsStatus, RotatedSecret, RotatedSecretSpec, RotatedSecretStatus};
 
 /// Maximum size of a `spec` and of a `status` that are decoded, in bytes of JSON. A value in AWS has at most 65,536
@@ -120,7 +118,7 @@ impl Stored {
     }
 
     /// From the JSON of one object.
-    fn decode(text: &str) -> Self {
+    pub(super) fn decode(text: &str) -> Self {
         let parts = Parts::of(text);
         let status = parts.status.map(|status| part("status", status).unwrap_or_else(|_| parts.rest_of_status()));
         Self::assemble(&parts, Ok(status))
@@ -137,17 +135,17 @@ impl Stored {
 
 /// The parts of an object, not decoded. Splitting it does not depend on the content of the parts.
 #[derive(Deserialize, Default)]
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
-    spec: Option<&'a RawValue>,
+    pub(super) spec: Option<&'a RawValue>,
     #[serde(borrow)]
-    status: Option<&'a RawValue>,
+    pub(super) status: Option<&'a RawValue>,
 }
 
 impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Self {
+    pub(super) fn of(text: &'a str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 

@@ -14,6 +14,8 @@ use crate::stage::Stage;
 const OBJECTS: u32 = 30;
 /// Lists every four seconds. The sweep is too far away to be seen.
 const FLAGS: [&str; 5] = ["--change-feed", "--refresh-interval", "4s", "--log", "info"];
+/// The first objects at rest are too few for lists, and are described once more.
+const AFTER_RESTART: u64 = 6;
 const COVERED: &str = "rotated_secrets_feed_objects{covered=\"true\"}";
 
 fn name(number: u32) -> String {
@@ -81,6 +83,21 @@ async fn objects_at_rest_cost_one_list_an_interval_and_a_change_reads_its_object
     ensure!(read.iter().all(|id| id.contains(&name(7))), "only this secret is read: {read:?}");
     let writes = stage.asked(from).await?.0.into_iter().filter(|event| event.resource == "secrets" && event.verb != "get").count();
     ensure!(writes == 1, "only its Secret is written: {writes}");
+
+    // Another process lists once, and finds every object at rest.
+    ensure!(operator.terminate().await?.success(), "the operator stops with code 0");
+    let (_, from) = stage.asked(from).await?;
+    counters.reset();
+    let operator = Operator::start_with(&stage, &FLAGS).await?;
+    covered(&stage, &operator).await?;
+    let described = counters.total("DescribeSecret");
+    ensure!(described <= AFTER_RESTART, "objects at rest are not described after a restart: {described}");
+    ensure!(counters.total("GetSecretValue") == 0 && counters.writes() == 0, "{:?}", counters.all());
+    let (asked, _) = stage.asked(from).await?;
+    let asked: Vec<_> = asked.iter().filter(|event| event.resource != "leases" && event.verb != "watch" && event.verb != "list").collect();
+    // The cluster's id and the check before the start.
+    ensure!(asked.len() <= 2 * usize::try_from(AFTER_RESTART)?, "lists are enough: {asked:?}");
+    println!("feed: a restart with {OBJECTS} objects, {described} described");
     operator.check()
 }
 

@@ -118,6 +118,9 @@ async fn secrets_are_read_by_their_metadata_only() -> Result<()> {
     let (before, listed) = (answers(&stage, "GET").await?, answers(&stage, "LIST").await?);
     let second = Operator::start_with(&stage, &["--refresh-interval", "1s"]).await?;
     stage.reads(6).await?;
+    // Watches show an object at rest. A request is carried out after a read.
+    stage.refresh("large", "look").await?;
+    stage.reads(2).await?;
     second.terminate().await?;
     for (verb, before) in [("GET", before), ("LIST", listed)] {
         let after = answers(&stage, verb).await?;

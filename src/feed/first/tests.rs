@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::fairness::Key;
-use crate::feed::Sight;
+use crate::feed::{Feed, Sight};
 use crate::identity::Identity;
 
 const INTERVAL: SignedDuration = SignedDuration::from_mins(1);

@@ -1,7 +1,6 @@
 //! What watches and lists show may be old. An object rests on it, and nothing is written because of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
@@ -35,7 +34,7 @@ async fn once(stage: &Stage, ctx: &Context) -> Result<ReconcileResult> {
 fn calls(stage: &Stage) -> BTreeMap<String, u64> {
     let mut calls = BTreeMap::new();
     for ((operation, _), count) in stage.world.emulator.counters().all() {
-        *calls.entry(operation.to_string()).or_default() += count;
+        *calls.entry(operation.clone()).or_default() += count;
     }
     calls
 }
@@ -161,7 +160,7 @@ async fn an_entry_of_a_list_says_what_a_description_says_except_for_replicas() -
     writer.create("replicated", "value", &BTreeMap::new())?;
     writer.act("ReplicateSecretToRegions", &json!({"SecretId": "replicated", "AddReplicaRegions": [{"Region": "eu-west-1"}]}))?;
     writer.create_managed("managed", "value");
-    stage.advance(Duration::from_secs(600));
+    stage.advance(10 * MINUTE);
     let aws = stage.ctx.aws.operator();
     let mut listed = Vec::new();
     let all = aws.list(REGION, 1, |secret| listed.push(secret)).await.map_err(|failure| anyhow::anyhow!(failure.message))?;

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
+use super::super::stored::DEEPEST;
 use super::*;
-use crate::kubernetes::stored::DEEPEST;
 
 fn packed(text: &str) -> Packed {
     serde_json::from_str(text).unwrap()

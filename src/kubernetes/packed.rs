@@ -6,10 +6,10 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Defect, Parts, Stored, Unreadable, named_as};
+use super::compressed::Compressed;
+use super::stored::{Defect, Parts, Stored, Unreadable, named_as};
 use crate::api::RotatedSecret;
 use crate::fleet::Member;
-use crate::kubernetes::compressed::Compressed;
 
 /// A RotatedSecret, packed.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Packed {
 
 #[derive(Debug, Clone)]
 enum Content {
-    /// The compressed JSON of the metadata that [`super::metadata`] reads, of the spec and of the status, and what counts of it.
+    /// The compressed JSON of the metadata that [`Stored`] reads, of the spec and of the status, and what counts of it.
     Readable(Compressed, Box<Member>),
     Unreadable(Box<Unreadable>),
 }
@@ -76,8 +76,8 @@ fn compress(text: &str, object: &RotatedSecret) -> Compressed {
     let parts = Parts::of(text);
     let kept = ObjectMeta { managed_fields: None, owner_references: None, ..object.metadata.clone() };
     let metadata = serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned());
-    let raw = |part: Option<&RawValue>| part.map_or("null", RawValue::get).to_owned();
-    Compressed::of(&format!(r#"{{"metadata":{metadata},"spec":{},"status":{}}}"#, raw(parts.spec), raw(parts.status)))
+    let [spec, status] = [parts.spec, parts.status].map(|part| part.map_or("null", RawValue::get));
+    Compressed::of(&format!(r#"{{"metadata":{metadata},"spec":{spec},"status":{status}}}"#))
 }
 
 impl<'de> Deserialize<'de> for Packed {
