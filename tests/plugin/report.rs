@@ -109,6 +109,14 @@ async fn the_readers_are_those_whom_rbac_allows_and_what_may_not_be_listed_is_na
     assert_eq!(rows[0]["readers"].as_array().map(Vec::len), Some(1), "{rows}");
     assert!(rows[0]["readers"][0].as_str().is_some_and(|reader| reader.starts_with("unknown: you may not list ")), "{rows}");
     assert_eq!(rows[0]["owner"], "unknown: you may not get namespaces", "{rows}");
+    // The owner decides about the exit code, not whom to call.
+    scene.run("report -o json --as auditor").await?.ends(3).says("owners that only a Namespace names are unknown");
+    for name in ["db", "api"] {
+        scene.world.patch(name, json!({"metadata": {"labels": {"team": "shop"}}})).await?;
+    }
+    let ran = scene.run("report -o json --as auditor").await?.ends(0).says("contacts and classifications that only a Namespace names");
+    let rows = ran.json();
+    assert_eq!((&rows[0]["owner"], &rows[0]["contact"]), (&json!("shop"), &json!("unknown: you may not get namespaces")), "{rows}");
     scene.run("report --as joe").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
     Ok(())
 }
