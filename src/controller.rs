@@ -1,5 +1,6 @@
 //! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
+mod census;
 mod feeding;
 mod gone;
 mod initial;
@@ -22,6 +23,7 @@ use kube::{Resource as _, ResourceExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+pub use self::census::census;
 use self::gone::Gone;
 use self::initial::Initial;
 use self::owner::owner;
@@ -32,7 +34,6 @@ use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::feed::Feed;
-use crate::fleet::FleetStats;
 use crate::journal::LONGEST_RECONCILE;
 use crate::kubernetes::stored::{Brief, Stored};
 use crate::kubernetes::watch::{self, Lists};
@@ -105,18 +106,7 @@ where
     shared.ctx.metrics.count_objects({
         let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
         let memory = Arc::clone(&shared.ctx.memory);
-        move || {
-            let mut stats = FleetStats::default();
-            let now = clock();
-            for object in stores.iter().flat_map(Store::state) {
-                stats.count_status_not_written(memory.is_unwritable(&object.uid().unwrap_or_default()));
-                match object.readable() {
-                    Some(object) => stats.count(object, now, per_object),
-                    None => stats.count_unreadable(&object.namespace().unwrap_or_default()),
-                }
-            }
-            stats
-        }
+        move || census(stores.iter().flat_map(Store::state), &memory, clock(), per_object)
     });
     shared.ctx.metrics.measure_longest_wait({
         // The permits have the metrics.

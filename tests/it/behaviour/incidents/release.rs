@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::fleet::FleetStats;
+use rotated_secrets::controller::census;
+use rotated_secrets::kubernetes::stored::Stored;
 use rotated_secrets::reconcile::reconcile;
 use serde_json::{Value, json};
 use testkit::promtool;
@@ -27,7 +28,7 @@ type Sample = String;
 /// A fleet of objects and the samples of its metrics.
 pub(super) struct Release {
     pub(super) stage: Stage,
-    objects: Arc<Mutex<Vec<RotatedSecret>>>,
+    objects: Arc<Mutex<Vec<Stored>>>,
     due: BTreeMap<String, Timestamp>,
     series: BTreeMap<String, Vec<Sample>>,
     minutes: usize,
@@ -75,14 +76,7 @@ impl Release {
         ctx.metrics.leads(true);
         ctx.metrics.count_objects({
             let (objects, clock, memory) = (Arc::clone(&self.objects), Arc::clone(&ctx.clock), Arc::clone(&ctx.memory));
-            move || {
-                let mut stats = FleetStats::default();
-                for object in objects.lock().unwrap().iter() {
-                    stats.count(object, clock(), false);
-                    stats.count_status_not_written(memory.is_unwritable(object.metadata.uid.as_deref().unwrap_or_default()));
-                }
-                stats
-            }
+            move || census(objects.lock().unwrap().iter(), &memory, clock(), false)
         });
     }
 
@@ -146,7 +140,8 @@ impl Release {
 
     async fn scrape(&mut self) -> Result<()> {
         let list = self.stage.world.objects().list(&ListParams::default()).await?;
-        *self.objects.lock().unwrap() = list.items;
+        let stored: Vec<Stored> = list.items.into_iter().map(|object| Stored::Readable(Box::new(object))).collect();
+        *self.objects.lock().unwrap() = stored;
         let page = if self.scraped { self.stage.ctx.metrics.render()? } else { String::new() };
         let mut now: BTreeMap<String, &str> = BTreeMap::new();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -232,6 +227,11 @@ impl Release {
             let conditions = object.status.iter().flat_map(|status| &status.conditions);
             conditions.filter(|condition| condition.status == "False").map(|c| format!("{} {}", c.type_, c.reason)).collect::<Vec<_>>()
         };
-        objects.iter().map(|object| format!("{}: {:?}", object.name_any(), ready(object))).collect::<Vec<_>>().join("; ")
+        objects
+            .iter()
+            .filter_map(Stored::readable)
+            .map(|object| format!("{}: {:?}", object.name_any(), ready(object)))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
