@@ -23,7 +23,7 @@ use kube::{Resource as _, ResourceExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-pub use self::census::census;
+pub use self::census::{Counted, census};
 use self::gone::Gone;
 use self::initial::Initial;
 use self::owner::owner;
@@ -71,8 +71,8 @@ struct Part {
 pub struct Settings {
     /// Maximum number of concurrent reconciles.
     pub concurrency: u16,
-    /// Whether there are metrics for each object.
-    pub metrics_per_object: bool,
+    /// What the metrics of the objects count.
+    pub counted: Counted,
     /// Namespaces that cannot be watched at the start. The operator is ready without them.
     pub unavailable: Vec<String>,
 }
@@ -104,9 +104,9 @@ where
         }
     });
     shared.ctx.metrics.count_objects({
-        let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
+        let (stores, clock, counted) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.counted);
         let memory = Arc::clone(&shared.ctx.memory);
-        move || census(stores.iter().flat_map(Store::state), &memory, clock(), per_object)
+        move || census(stores.iter().flat_map(Store::state), &memory, clock(), counted)
     });
     shared.ctx.metrics.measure_longest_wait({
         // The permits have the metrics.

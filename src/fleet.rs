@@ -46,6 +46,8 @@ pub struct InNamespace {
     pub unreadable: i64,
     /// Number of objects whose target refuses a password, by the reason.
     pub targets_refusing: BTreeMap<&'static str, i64>,
+    /// Objects whose current value is older than the maximum age.
+    pub over_age: i64,
 }
 
 /// Reasons with which the target of a rotation refuses a password.
@@ -79,6 +81,8 @@ pub struct FleetStats {
     pub deleting_max: SignedDuration,
     /// Objects that own an AWS secret and declare no rotation.
     pub without_rotation: i64,
+    /// Objects whose current value is older than the maximum age.
+    pub over_age: i64,
     /// Objects that are not Ready and neither suspended nor being deleted, by namespace, reason, and whom that concerns.
     pub not_ready: BTreeMap<Key, Trouble>,
     /// What is wrong beside that, by namespace. Only namespaces in which something is.
@@ -212,6 +216,19 @@ impl FleetStats {
                 version_since: since,
                 next_rotation: next,
             });
+        }
+    }
+
+    /// One object: whether its current value is older than `max_age`, also if it is suspended or declares no rotation. The
+    /// value of an object that only mirrors is for others to rotate.
+    pub fn count_age(&mut self, object: &RotatedSecret, now: Timestamp, max_age: SignedDuration) {
+        let owns = object.spec.value.is_some() || object.spec.rotation.is_some();
+        let since = object.status.as_ref().and_then(|status| status.last_rotation_time.as_ref());
+        // A status may say any time.
+        let age = since.map(|since| now.duration_since(since.0.max(EARLIEST)));
+        if owns && object.metadata.deletion_timestamp.is_none() && age.is_some_and(|age| age > max_age) {
+            add(&mut self.over_age, true);
+            add(&mut self.within(&object.namespace().unwrap_or_default()).over_age, true);
         }
     }
 

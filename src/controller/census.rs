@@ -2,21 +2,35 @@
 
 use std::borrow::Borrow;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::fleet::FleetStats;
 use crate::kubernetes::stored::Stored;
 use crate::reconcile::Memory;
 
-/// Counts the objects. `each`: also in the statistics per object.
-pub fn census<O: Borrow<Stored>>(objects: impl IntoIterator<Item = O>, memory: &Memory, now: Timestamp, each: bool) -> FleetStats {
+/// What is counted beside what is always.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    /// Each object by itself.
+    pub each: bool,
+    /// Objects whose value is older than this.
+    pub max_age: Option<SignedDuration>,
+}
+
+/// Counts the objects.
+pub fn census<O: Borrow<Stored>>(objects: impl IntoIterator<Item = O>, memory: &Memory, now: Timestamp, counted: Counted) -> FleetStats {
     let mut stats = FleetStats::default();
     for object in objects {
         let object = object.borrow();
         stats.count_status_not_written(memory.is_unwritable(&object.uid().unwrap_or_default()));
         match object.readable() {
-            Some(object) => stats.count(object, now, each),
+            Some(object) => {
+                stats.count(object, now, counted.each);
+                if let Some(max_age) = counted.max_age {
+                    stats.count_age(object, now, max_age);
+                }
+            }
             None => stats.count_unreadable(&object.namespace().unwrap_or_default()),
         }
     }

@@ -214,6 +214,7 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
             "NoLeader",
             "NotRetired",
             "OutOfStep",
+            "OverAge",
             "Overdue",
             "OverdueForADay",
             "ReconcilesWait",

@@ -67,7 +67,8 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
             owners_known &= known(&owner);
             people_known &= known(&contact) && known(&classification);
             let people = People { owner, contact, classification };
-            let row = Row::of(cluster, status::health(session, &record.seen), object, people);
+            let row = Row::of(cluster, status::health(session, &record.seen), object, people, session.now());
+            let row = if let Some(days) = args.max_age_days { row.older_than(days) } else { row };
             match &rbac {
                 Some(rbac) => read_by(row, object.is_some(), rbac),
                 None => row,

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::controller::census;
+use rotated_secrets::controller::{Counted, census};
 use rotated_secrets::kubernetes::stored::Stored;
 use rotated_secrets::reconcile::reconcile;
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ use super::dashboard::{Dashboard, Shows, Sight};
 
 /// The labels that a scrape adds.
 const TARGET: &str = r#"job="rotated-secrets",namespace="operators""#;
+
+/// Twice the time between two rotations of the objects.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(2);
 
 /// A value of a series, in the notation of promtool.
 type Sample = String;
@@ -36,6 +39,8 @@ pub(super) struct Release {
     pod: char,
     /// Whether Prometheus reaches the operator.
     pub(super) scraped: bool,
+    /// Objects that the operator cannot read, without their metadata.
+    pub(super) unreadable: Vec<Value>,
     log: Log,
 }
 
@@ -59,7 +64,7 @@ impl Release {
     pub(super) async fn of(count: usize, spec: &Value) -> Result<Self> {
         let stage = Stage::new("incident").await?;
         let (objects, due, series, log) = Default::default();
-        let mut release = Self { stage, objects, due, series, minutes: 0, pod: 'a', scraped: true, log };
+        let mut release = Self { stage, objects, due, series, minutes: 0, pod: 'a', scraped: true, unreadable: Vec::new(), log };
         release.leads();
         for number in 0..count {
             let name = format!("app-{number}");
@@ -76,7 +81,7 @@ impl Release {
         ctx.metrics.leads(true);
         ctx.metrics.count_objects({
             let (objects, clock, memory) = (Arc::clone(&self.objects), Arc::clone(&ctx.clock), Arc::clone(&ctx.memory));
-            move || census(objects.lock().unwrap().iter(), &memory, clock(), false)
+            move || census(objects.lock().unwrap().iter(), &memory, clock(), Counted { max_age: Some(MAX_AGE), ..Counted::default() })
         });
     }
 
@@ -140,7 +145,12 @@ impl Release {
 
     async fn scrape(&mut self) -> Result<()> {
         let list = self.stage.world.objects().list(&ListParams::default()).await?;
-        let stored: Vec<Stored> = list.items.into_iter().map(|object| Stored::Readable(Box::new(object))).collect();
+        let mut stored: Vec<Stored> = list.items.into_iter().map(|object| Stored::Readable(Box::new(object))).collect();
+        for object in &self.unreadable {
+            let mut object = object.clone();
+            object["metadata"] = json!({"name": "odd", "namespace": self.stage.namespace, "uid": "u-1"});
+            stored.push(serde_json::from_value(object)?);
+        }
         *self.objects.lock().unwrap() = stored;
         let page = if self.scraped { self.stage.ctx.metrics.render()? } else { String::new() };
         let mut now: BTreeMap<String, &str> = BTreeMap::new();
