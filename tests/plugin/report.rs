@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::scene::Scene;
 use testkit::fixtures::{spec, unscheduled};
 
-const HEADER: &str = "cluster,namespace,name,owner,contact,classification,schedule,strategy,lastRotationTime,lastDueTime,lastLateSeconds,\
+const HEADER: &str = "cluster,namespace,name,owner,contact,classification,schedule,strategy,lastRotationTime,ageSeconds,lastDueTime,lastLateSeconds,\
                       lastFailedAttempts,nextRotationTime,overdue,overdueSeconds,ready,reason,kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
 
 impl Scene {
@@ -57,7 +57,7 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     assert_eq!(api[1..8], [namespace.as_str(), "api", "", "", "", "none", "none"], "{ran:#?}");
     assert_eq!(db[1..8], [namespace.as_str(), "db", "payments", "oncall", "internal", "rate(1 hour)", "operator"], "{ran:#?}");
     let arn = scene.world.aws_secret("db").context("a secret")?.arn;
-    assert_eq!((db[13], db[15], db[16], db[19], db[23]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
+    assert_eq!((db[14], db[16], db[17], db[20], db[24]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
 
     let by = "report --owner-label none --owner-label example.com/owner";
     let ran = scene.run(by).await?.ends(0);
@@ -68,6 +68,8 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     let rows = scene.run(&format!("{by} -o json")).await?.ends(0).json();
     assert_eq!((&rows[0]["name"], &rows[1]["owner"], &rows[1]["overdue"]), (&json!("api"), &json!(hostile), &json!(false)));
     assert!(rows[1].get("readers").is_none(), "{rows}");
+    let rows = scene.run("report --max-age-days 1 -o json").await?.ends(0).json();
+    assert_eq!((&rows[1]["overAge"], rows[1]["ageSeconds"].is_number()), (&json!(false), true), "{rows}");
     scene.run_with(&["report", "-n", "typo"], &[]).await?.ends(3).in_one_sentence().says("there is no namespace typo");
     Ok(())
 }
