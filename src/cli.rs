@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt as _};
 
 use crate::api::AwsAdoptionPolicy;
 use crate::aws::{Aws, EndpointConfig};
-use crate::controller::{self, Settings};
+use crate::controller::{self, Counted, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::flags::{duration, endpoint, interval, tag};
@@ -196,7 +196,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         logging,
         availability,
     } = args;
-    let audit = logging.begin()?;
+    let (audit, max_age) = (logging.begin()?, intervals.max_age());
     let lines = audit.clone();
     check_interval(minimum_rotation_interval, development)?;
     availability.check()?;
@@ -257,7 +257,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
-    let settings = Settings { concurrency, metrics_per_object, unavailable };
+    let settings = Settings { concurrency, counted: Counted { each: metrics_per_object, max_age }, unavailable };
     let watching = tokio::spawn(controller::run(ctx, &scope, &settings, leadership, readiness, until(stopped)));
     let ended = Tasks { watching, electing, stop, ended }.run(&mut signals).await;
     lines.close().await;

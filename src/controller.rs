@@ -1,5 +1,6 @@
 //! Watches, queue, shutdown. It decides nothing: every event only requests a reconcile of one object.
 
+mod census;
 mod feeding;
 mod gone;
 mod initial;
@@ -22,6 +23,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+pub use self::census::{Counted, census};
 use self::gone::Gone;
 use self::initial::Initial;
 use self::owner::owner;
@@ -33,7 +35,6 @@ use crate::election::Leadership;
 use crate::endpoints::Readiness;
 use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::feed::Feed;
-use crate::fleet::FleetStats;
 use crate::journal::LONGEST_RECONCILE;
 use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::packed::Packed;
@@ -73,8 +74,8 @@ struct Part {
 pub struct Settings {
     /// Maximum number of concurrent reconciles.
     pub concurrency: u16,
-    /// Whether there are metrics for each object.
-    pub metrics_per_object: bool,
+    /// What the metrics of the objects count.
+    pub counted: Counted,
     /// Namespaces that cannot be watched at the start. The operator is ready without them.
     pub unavailable: Vec<String>,
 }
@@ -106,20 +107,9 @@ where
         }
     });
     shared.ctx.metrics.count_objects({
-        let (stores, clock, per_object) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.metrics_per_object);
+        let (stores, clock, counted) = (stores.clone(), Arc::clone(&shared.ctx.clock), settings.counted);
         let memory = Arc::clone(&shared.ctx.memory);
-        move || {
-            let mut stats = FleetStats::default();
-            let now = clock();
-            for object in stores.iter().flat_map(Store::state) {
-                stats.count_status_not_written(memory.is_unwritable(&object.uid().unwrap_or_default()));
-                match object.member() {
-                    Some(object) => stats.count(object, now, per_object),
-                    None => stats.count_unreadable(&object.namespace().unwrap_or_default()),
-                }
-            }
-            stats
-        }
+        move || census(stores.iter().flat_map(Store::state), &memory, clock(), counted)
     });
     shared.ctx.metrics.measure_longest_wait({
         // The permits have the metrics.

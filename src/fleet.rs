@@ -44,6 +44,8 @@ pub struct InNamespace {
     pub unreadable: i64,
     /// Number of objects whose target refuses a password, by the reason.
     pub targets_refusing: BTreeMap<&'static str, i64>,
+    /// Objects whose current value is older than the maximum age.
+    pub over_age: i64,
 }
 
 /// Statistics for metrics.
@@ -74,6 +76,8 @@ pub struct FleetStats {
     pub deleting_max: SignedDuration,
     /// Objects that own an AWS secret and declare no rotation.
     pub without_rotation: i64,
+    /// Objects whose current value is older than the maximum age.
+    pub over_age: i64,
     /// Objects that are not Ready and neither suspended nor being deleted, by namespace, reason, and whom that concerns.
     pub not_ready: BTreeMap<Key, Trouble>,
     /// What is wrong beside that, by namespace. Only namespaces in which something is.
@@ -176,6 +180,17 @@ impl FleetStats {
             let trouble = self.not_ready.entry(key).or_default();
             add(&mut trouble.number, true);
             trouble.longest = trouble.longest.max(now.duration_since(since.min(now)));
+        }
+    }
+
+    /// One object: whether its current value is older than `max_age`, also if it is suspended or declares no rotation. The
+    /// value of an object that only mirrors is for others to rotate.
+    pub fn count_age(&mut self, object: &Member, now: Timestamp, max_age: SignedDuration) {
+        let owns = object.rotates || object.without_rotation;
+        let age = object.version_since.map(|since| now.duration_since(since));
+        if owns && !object.is_deleting && age.is_some_and(|age| age > max_age) {
+            add(&mut self.over_age, true);
+            add(&mut self.within(&object.namespace).over_age, true);
         }
     }
 

@@ -5,23 +5,15 @@ use kube::ResourceExt;
 use super::entry::{Action, Entry};
 use crate::api::{Cause, HistoryEntry, Outcome, ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus};
 use crate::desired::{RollbackRequest, bounded};
-use crate::status::{ConditionChange, abandoned, mirror_failed, recorded, rollback_refused, rolled_out};
-use crate::step::StepKind;
+use crate::status::{ConditionChange, abandoned, recorded, rollback_refused, rolled_out};
 use crate::version_id::VersionIds;
 
-/// The entries of a reconcile of `object`, from the status before and after it and the kinds of the steps that were carried
-/// out. They follow from the status alone, except for a repair of the Secret: a process that is stopped before it writes the
-/// status leaves them to the next one. `rival`: the field manager that had changed the Secret, if this reconcile found one.
-pub fn changes(
-    object: &RotatedSecret,
-    before: &RotatedSecretStatus,
-    after: &RotatedSecretStatus,
-    steps: &[StepKind],
-    rival: Option<&str>,
-) -> Vec<Entry> {
+/// The entries of a reconcile of `object`, from the status before and after it. They follow from the status alone: a process
+/// that is stopped before it writes the status leaves them to the next one. A repair is told when it is made.
+pub fn changes(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Vec<Entry> {
     let changed = Changed { object, before, after };
     let mut entries: Vec<Entry> = recorded(before, after).map(|entry| changed.version(entry)).into_iter().collect();
-    entries.extend(changed.secret(steps, rival));
+    entries.extend(changed.secret());
     entries.extend(abandoned(before, after).map(|entry| changed.abandoned(entry)));
     entries.extend(changed.rolled_out());
     entries.extend(changed.request_refused());
@@ -88,24 +80,12 @@ impl Changed<'_> {
         }
     }
 
-    /// The Secret has another version, or was written again with the same one although the spec did not change.
-    fn secret(&self, steps: &[StepKind], rival: Option<&str>) -> Option<Entry> {
-        let held = self.after.mirror.as_ref()?;
-        let version = held.version_id.clone()?;
-        let earlier = self.before.mirror.as_ref();
-        let previous_version = earlier.and_then(|earlier| earlier.version_id.clone());
-        if previous_version.as_ref() != Some(&version) {
-            return Some(Entry { version: Some(version), previous_version, ..self.entry(Action::Mirrored) });
-        }
-        let earlier = earlier?;
-        // `managedFields` would tell also after a crash. But every user may write under the name of the operator.
-        let step = <&'static str>::from(*steps.iter().rev().find(|kind| kind.writes_mirror())?);
-        let declared = self.before.observed_generation == self.object.metadata.generation
-            && earlier.previous_version_id == held.previous_version_id
-            && !mirror_failed(self.before);
-        // The status keeps the manager of an earlier repair, also if another client deleted the Secret now.
-        let manager = rival.map(str::to_owned);
-        declared.then(|| Entry { version: Some(version), step: Some(step), manager, ..self.entry(Action::Repaired) })
+    /// The Secret has another version.
+    fn secret(&self) -> Option<Entry> {
+        let version = self.after.mirror.as_ref()?.version_id.clone()?;
+        let previous_version = self.before.mirror.as_ref().and_then(|earlier| earlier.version_id.clone());
+        let changed = previous_version.as_ref() != Some(&version);
+        changed.then(|| Entry { version: Some(version), previous_version, ..self.entry(Action::Mirrored) })
     }
 
     fn rolled_out(&self) -> Option<Entry> {

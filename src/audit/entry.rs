@@ -112,11 +112,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether drift was corrected.
-    pub fn is_repair(&self) -> bool {
-        matches!(self.action, Action::Repaired)
-    }
-
     /// An entry without details.
     pub fn of(action: Action) -> Self {
         Self {

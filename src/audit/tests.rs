@@ -7,7 +7,6 @@ use strum::VariantArray as _;
 use super::*;
 use crate::api::{ROLLBACK, ROTATE, RotatedSecret, RotatedSecretStatus, TICKET};
 use crate::desired::fixture::UID;
-use crate::step::StepKind;
 use crate::version_id::VersionIds;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:k8s/shop/db-admin-AbCdEf";
@@ -45,21 +44,21 @@ fn ready(holds: bool, reason: &str) -> Value {
 }
 
 /// The entries as JSON, without the ARN, which each has.
-fn entries(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Value> {
-    let found = changes(object, before, after, steps, None);
+fn entries(object: &RotatedSecret, before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Vec<Value> {
+    let found = changes(object, before, after);
     assert!(found.iter().all(|entry| entry.arn.as_deref() == Some(ARN)), "{found:?}");
     let without = |entry: &Entry| serde_json::to_value(Entry { arn: None, ..entry.clone() }).unwrap();
     found.iter().map(without).collect()
 }
 
-/// Before, after, the steps between them, and the entries.
-type Row = (RotatedSecretStatus, RotatedSecretStatus, &'static [StepKind], Value);
+/// Before, after, and the entries.
+type Row = (RotatedSecretStatus, RotatedSecretStatus, Value);
 
 fn check(rows: &[Row]) {
     let object = object(&json!({}));
-    for (number, (before, after, steps, expected)) in rows.iter().enumerate() {
-        assert_eq!(json!(entries(&object, before, after, steps)), *expected, "row {number}");
-        assert!(changes(&object, after, after, &[], None).is_empty(), "row {number}: at rest");
+    for (number, (before, after, expected)) in rows.iter().enumerate() {
+        assert_eq!(json!(entries(&object, before, after)), *expected, "row {number}");
+        assert!(changes(&object, after, after).is_empty(), "row {number}: at rest");
     }
 }
 
@@ -89,24 +88,22 @@ fn each_new_version_is_one_entry_with_its_cause_and_one_when_it_reaches_the_secr
         (
             RotatedSecretStatus::default(),
             v1(&no_more),
-            &[StepKind::Create, StepKind::CreateMirror],
             json!([{"action": "created", "version": "v1", "cause": "Created"}, {"action": "mirrored", "version": "v1"}]),
         ),
-        (v1(&no_more), due(late), &[StepKind::Put, StepKind::ReplaceMirror], rotated(late, 51)),
-        (v1(&no_more), due(soon), &[], rotated(soon, 0)),
-        (overdue, status("v2", "Scheduled", &no_more), &[], new("rotated", "Scheduled")),
-        (v1(&no_more), status("v2", "Requested", &no_more), &[], new("rotated", "Requested")),
-        (v1(&no_more), status("v2", "SpecChanged", &no_more), &[], new("rotated", "SpecChanged")),
-        (v1(&no_more), status("v2", "Adopted", &no_more), &[], new("adopted", "Adopted")),
-        (v1(&no_more), status("v2", "External", &no_more), &[StepKind::ReplaceMirror], new("changedInAws", "External")),
-        (v1(&no_more), status("v2", "RolledBack", &copied), &[StepKind::ReplaceMirror], restored),
+        (v1(&no_more), due(late), rotated(late, 51)),
+        (v1(&no_more), due(soon), rotated(soon, 0)),
+        (overdue, status("v2", "Scheduled", &no_more), new("rotated", "Scheduled")),
+        (v1(&no_more), status("v2", "Requested", &no_more), new("rotated", "Requested")),
+        (v1(&no_more), status("v2", "SpecChanged", &no_more), new("rotated", "SpecChanged")),
+        (v1(&no_more), status("v2", "Adopted", &no_more), new("adopted", "Adopted")),
+        (v1(&no_more), status("v2", "External", &no_more), new("changedInAws", "External")),
+        (v1(&no_more), status("v2", "RolledBack", &copied), restored),
     ];
     check(&rows);
 }
 
 #[test]
-fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write() {
-    let no_more = json!({});
+fn the_secret_is_told_if_it_has_another_version() {
     let mirror = |more: &Value| {
         let mut mirror = json!({"secretName": "db-admin", "versionId": "v1", "lastWriteTime": MADE});
         mirror.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -114,31 +111,17 @@ fn a_repair_of_the_secret_is_seen_by_its_step_and_never_by_what_users_may_write(
     };
     let rewritten = mirror(&json!({"lastWriteTime": "2026-12-01T02:00:07Z"}));
     let by = mirror(&json!({"repairs": {"count": 1, "lastTime": MADE, "manager": "forged"}}));
-    let spec_changed = v1(&json!({"observedGeneration": 1}));
+    let without = || v1(&json!({"mirror": null}));
     let rows: Vec<Row> = vec![
-        (v1(&no_more), by, &[StepKind::ReplaceMirror], json!([{"action": "repaired", "version": "v1", "step": "ReplaceMirror"}])),
-        (v1(&no_more), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "repaired", "version": "v1", "step": "CreateMirror"}])),
-        (v1(&no_more), rewritten.clone(), &[], json!([])),
-        (rewritten.clone(), v1(&no_more), &[], json!([])),
-        (spec_changed, rewritten, &[StepKind::ReplaceMirror], json!([])),
-        (v1(&no_more), mirror(&json!({"previousVersionId": "v0"})), &[StepKind::ReplaceMirror], json!([])),
-        (v1(&json!({"mirror": null})), v1(&no_more), &[StepKind::CreateMirror], json!([{"action": "mirrored", "version": "v1"}])),
-        (v1(&no_more), v1(&json!({"mirror": null})), &[], json!([])),
-        (v1(&no_more), v1(&no_more), &[StepKind::Tag, StepKind::SetDescription], json!([])),
+        (without(), v1(&json!({})), json!([{"action": "mirrored", "version": "v1"}])),
+        (v1(&json!({})), without(), json!([])),
+        // Repairs are told when they are made, not by what users may write.
+        (v1(&json!({})), by, json!([])),
+        (v1(&json!({})), rewritten.clone(), json!([])),
+        (v1(&json!({"observedGeneration": 1})), rewritten, json!([])),
+        (v1(&json!({})), mirror(&json!({"previousVersionId": "v0"})), json!([])),
     ];
     check(&rows);
-    // Of this repair, not of an earlier one in the status.
-    let found = changes(&object(&json!({})), &v1(&no_more), &v1(&no_more), &[StepKind::ReplaceMirror], Some("kubectl-edit"));
-    assert_eq!((found.len(), found[0].manager.as_deref()), (1, Some("kubectl-edit")));
-}
-
-#[test]
-fn a_write_of_the_secret_that_failed_before_is_no_repair() {
-    let after_failure = |step: &str| {
-        let failures = json!({"count": 1, "steps": [{"step": step, "reason": "WriteRefused"}]});
-        entries(&object(&json!({})), &v1(&json!({"failures": failures})), &v1(&json!({})), &[StepKind::ReplaceMirror]).len()
-    };
-    assert_eq!([after_failure("ReplaceMirror"), after_failure("CreateMirror"), after_failure("Tag")], [0, 0, 1]);
 }
 
 #[test]
@@ -156,12 +139,11 @@ fn an_abandoned_version_and_the_end_of_a_rollout_are_entries() {
         (
             v1(&json!({})),
             v1(&history),
-            &[StepKind::Verify],
             json!([{"action": "abandoned", "version": "v2", "cause": "Scheduled", "reason": "VerifyFailed", "dueTime": MADE,
                 "failedAttempts": 4}]),
         ),
-        (rollout("Waiting", None), rollout("Completed", Some(MADE)), &[], json!([{"action": "rolledOut", "version": "v1"}])),
-        (v1(&json!({})), rollout("Waiting", None), &[StepKind::Restart], json!([])),
+        (rollout("Waiting", None), rollout("Completed", Some(MADE)), json!([{"action": "rolledOut", "version": "v1"}])),
+        (v1(&json!({})), rollout("Waiting", None), json!([])),
     ];
     check(&rows);
 }
@@ -184,23 +166,23 @@ fn a_refusal_is_an_entry_once_and_neither_a_failure_nor_progress_is_one() {
     let refused = |reason: &str| json!([{"action": "refused", "reason": reason}]);
     let answered = json!({"requests": {"rollback": "undo", "rollbackRefused": "VersionNotFound"}});
     let rows: Vec<Row> = vec![
-        (fine(), ill("NotOwned"), &[], refused("NotOwned")),
-        (ill("NotOwned"), ill("NameNotAllowed"), &[], refused("NameNotAllowed")),
-        (ill("Progressing"), ill("NotOwned"), &[], refused("NotOwned")),
-        (fine(), failing("AccessDenied"), &[], json!([])),
-        (failing("AccessDenied"), ill("NotOwned"), &[], refused("NotOwned")),
-        (fine(), ill("Progressing"), &[], json!([])),
-        (fine(), ill("Creating"), &[], json!([])),
-        (fine(), ill("Suspended"), &[], json!([])),
-        (ill("NotOwned"), fine(), &[], json!([])),
+        (fine(), ill("NotOwned"), refused("NotOwned")),
+        (ill("NotOwned"), ill("NameNotAllowed"), refused("NameNotAllowed")),
+        (ill("Progressing"), ill("NotOwned"), refused("NotOwned")),
+        (fine(), failing("AccessDenied"), json!([])),
+        (failing("AccessDenied"), ill("NotOwned"), refused("NotOwned")),
+        (fine(), ill("Progressing"), json!([])),
+        (fine(), ill("Creating"), json!([])),
+        (fine(), ill("Suspended"), json!([])),
+        (ill("NotOwned"), fine(), json!([])),
         // Stalled kept it while AWS could not be read.
-        (stalled("Throttled"), stalled("NotOwned"), &[], json!([])),
-        (v1(&json!({})), v1(&answered), &[], json!([{"action": "refused", "reason": "RollbackRefused"}])),
+        (stalled("Throttled"), stalled("NotOwned"), json!([])),
+        (v1(&json!({})), v1(&answered), json!([{"action": "refused", "reason": "RollbackRefused"}])),
     ];
     check(&rows);
     for (annotation, request) in [("undo:AWSPREVIOUS", Some("undo")), ("undo", None), ("undo:", None)] {
         let asking = object(&json!({ROLLBACK: annotation}));
-        let found = changes(&asking, &v1(&json!({})), &v1(&answered), &[], None);
+        let found = changes(&asking, &v1(&json!({})), &v1(&answered));
         assert_eq!(found[0].request.as_deref(), request, "{annotation}");
     }
 }
@@ -214,12 +196,12 @@ fn the_token_of_a_request_is_the_one_from_which_the_id_of_the_version_follows() 
     let handled = json!({"requests": {"rotate": "please", "rollback": "undo"}});
     for (object, more) in [(&now, &json!({})), (&later, &handled)] {
         for (version, cause, token, annotation) in [(&asked, "Requested", "please", ROTATE), (&undone, "RolledBack", "undo", ROLLBACK)] {
-            let found = changes(object, &v1(&json!({})), &status(version.as_str(), cause, more), &[], None);
+            let found = changes(object, &v1(&json!({})), &status(version.as_str(), cause, more));
             assert_eq!((found[0].request.as_deref(), found[0].annotation()), (Some(token), Some(annotation)), "{cause}");
         }
     }
     for (version, cause) in [(&asked, "Scheduled"), (&ids.first(), "Requested"), (&asked, "RolledBack")] {
-        let found = changes(&now, &v1(&json!({})), &status(version.as_str(), cause, &json!({})), &[], None);
+        let found = changes(&now, &v1(&json!({})), &status(version.as_str(), cause, &json!({})));
         assert_eq!((found[0].request.as_deref(), found[0].annotation()), (None, None), "{cause}");
     }
 }

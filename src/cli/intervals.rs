@@ -1,4 +1,4 @@
-//! Flags that say how soon changes in AWS are found, and how long a deletion may take.
+//! Flags that say how soon changes in AWS are found, how long a deletion may take, and how old a value may become.
 
 use jiff::SignedDuration;
 
@@ -24,9 +24,18 @@ pub(super) struct IntervalArgs {
     /// the log name it.
     #[arg(long, env = "ROTATED_SECRETS_DELETION_TIMEOUT", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(super) deletion_timeout: SignedDuration,
+    /// Maximum age of a credential. Objects whose value is older are counted in the metrics, also if they are suspended or
+    /// declare no rotation. They keep working. Longer than the longest schedule and its window. Default: none.
+    #[arg(long, env = "ROTATED_SECRETS_MAX_CREDENTIAL_AGE_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    max_credential_age_days: Option<u16>,
 }
 
 impl IntervalArgs {
+    /// The maximum age of a credential.
+    pub(super) fn max_age(&self) -> Option<SignedDuration> {
+        self.max_credential_age_days.map(|days| SignedDuration::from_hours(24_i64.saturating_mul(days.into())))
+    }
+
     /// The feed, if it is wanted and possible.
     pub(super) fn feed(&self, scope: &Scope) -> Option<Feed> {
         if self.change_feed && !scope.is_cluster() {

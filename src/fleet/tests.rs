@@ -236,3 +236,33 @@ fn targets_that_refuse_and_objects_that_cannot_be_read_are_told_by_namespace() {
     assert_eq!(census.namespaces["shop"].targets_refusing, BTreeMap::from(refusing));
     assert_eq!((census.unreadable, census.namespaces["shop"].unreadable, census.namespaces["bank"].unreadable), (2, 1, 1));
 }
+
+#[test]
+fn a_value_is_over_age_whatever_the_schedule_says_unless_others_manage_it() {
+    let (old, young) = ("2026-08-28T11:59:59Z", "2026-08-28T12:00:00Z");
+    let value = json!({"generate": {"password": {}}});
+    let suspended = json!({"value": value, "suspend": true, "rotation": {"schedule": "rate(30 days)", "suspend": true}});
+    let by_aws = json!({"rotation": {"schedule": "rate(30 days)", "lambda": {"functionArn": "arn:aws:lambda:eu-central-1:1:function:f"}}});
+    let mut deleted = object(&rotating(), &json!({"lastRotationTime": old}));
+    deleted.metadata.deletion_timestamp = serde_json::from_value(json!(NOW)).unwrap();
+    for (object, expected) in vec![
+        (object(&rotating(), &json!({"lastRotationTime": old})), 1),
+        (object(&json!({"value": value}), &json!({"lastRotationTime": old})), 1),
+        (object(&suspended, &json!({"lastRotationTime": old})), 1),
+        (object(&by_aws, &json!({"lastRotationTime": "0001-01-01T00:00:00Z"})), 1),
+        (object(&rotating(), &json!({"lastRotationTime": young})), 0),
+        (object(&rotating(), &json!({"lastRotationTime": "9999-12-30T21:59:59Z"})), 0),
+        (object(&json!({}), &json!({"lastRotationTime": old})), 0),
+        (object(&rotating(), &json!({})), 0),
+        (deleted, 0),
+    ] {
+        let mut stats = FleetStats::default();
+        stats.count_age(&Member::of(&object), NOW.parse().unwrap(), SignedDuration::from_hours(24 * 90));
+        let within = stats.namespaces.get("shop").map_or(0, |shop| shop.over_age);
+        assert_eq!(
+            (stats.over_age, within, stats.namespaces.len()),
+            (expected, expected, usize::try_from(expected).unwrap()),
+            "{object:?}"
+        );
+    }
+}

@@ -37,6 +37,7 @@ pub(super) struct Standing {
     deleting: Gauge,
     deleting_max: Gauge,
     without_rotation: Gauge,
+    over_age: Gauge,
     namespace_not_ready: Family<Trouble, Gauge>,
     namespace_not_ready_max: Family<Trouble, Gauge>,
     namespace_overdue_max: Family<[Name; 1], Gauge>,
@@ -45,6 +46,7 @@ pub(super) struct Standing {
     namespace_rollout_waiting_max: Family<[Name; 1], Gauge>,
     namespace_deleting_max: Family<[Name; 1], Gauge>,
     namespace_unreadable: Family<[Name; 1], Gauge>,
+    namespace_over_age: Family<[Name; 1], Gauge>,
     namespace_refusing: Family<[Name; 2], Gauge>,
     status_not_written: Gauge,
     unreadable: Family<[Label; 1], Gauge>,
@@ -111,6 +113,7 @@ impl Standing {
             "Objects that own an AWS secret and declare no rotation",
             self.without_rotation.clone(),
         );
+        registry.register("objects_over_age", "Objects whose value is older than --max-credential-age-days", self.over_age.clone());
         self.register_namespaces(registry);
         registry.register(
             "objects_status_not_written",
@@ -160,6 +163,7 @@ impl Standing {
         self.deleting.set(census.deleting);
         self.deleting_max.set(census.deleting_max.as_secs());
         self.without_rotation.set(census.without_rotation);
+        self.over_age.set(census.over_age);
         self.show_namespaces(census);
         // What a former leader remembers is old.
         self.status_not_written.set(if self.leader.get() == 1 { census.status_not_written } else { 0 });
@@ -227,6 +231,11 @@ impl Standing {
             self.namespace_unreadable.clone(),
         );
         registry.register(
+            "namespace_objects_over_age",
+            "Objects of a namespace whose value is older than --max-credential-age-days. Only namespaces that have some",
+            self.namespace_over_age.clone(),
+        );
+        registry.register(
             "namespace_targets_refusing",
             "Objects of a namespace whose target refuses a password, by reason. Only namespaces that have some",
             self.namespace_refusing.clone(),
@@ -249,6 +258,7 @@ impl Standing {
             &self.namespace_rollout_waiting_max,
             &self.namespace_deleting_max,
             &self.namespace_unreadable,
+            &self.namespace_over_age,
         ];
         for gauge in gauges {
             gauge.clear();
@@ -261,6 +271,7 @@ impl Standing {
                 within.rollout_waiting_max.as_secs(),
                 within.deleting_max.as_secs(),
                 within.unreadable,
+                within.over_age,
             ];
             for (gauge, value) in gauges.iter().zip(values).filter(|(_, value)| *value > 0) {
                 gauge.get_or_create(std::array::from_ref(&name)).set(value);

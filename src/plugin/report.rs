@@ -40,7 +40,7 @@ async fn credentials(clusters: &[ClusterArgs], args: &ReportArgs) -> Result<Exit
         exit = exit.and(of_cluster);
         rows.extend(more);
     }
-    let columns = row::columns(args.readers);
+    let columns = row::columns(args.max_age_days.is_some(), args.readers);
     write(args.output, &columns, &rows, || if args.readers { footnote() } else { String::new() })?;
     Ok(exit)
 }

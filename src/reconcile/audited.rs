@@ -8,17 +8,17 @@ use crate::audit::{Action, Entry, changes};
 use crate::compare::{MirrorState, Observation};
 use crate::desired::{Desired, Rotation};
 use crate::kubernetes::object;
-use crate::status::{EventNote, unrecorded};
-use crate::step::{Step, StepKind};
+use crate::status::{EventNote, SecretWrite, unrecorded};
+use crate::step::Step;
 use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
     /// What this reconcile changed, with the field managers of its requests.
-    pub(super) async fn entries(&self, before: &RotatedSecretStatus, after: &RotatedSecretStatus, steps: &[StepKind]) -> Vec<Entry> {
+    pub(super) async fn entries(&self, before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Vec<Entry> {
         if !self.ctx.audit.is_on() {
             return Vec::new();
         }
-        let mut entries = changes(&self.object, before, after, steps, self.rival.as_deref());
+        let mut entries = changes(&self.object, before, after);
         for entry in &mut entries {
             if let Some(annotation) = entry.annotation() {
                 let asks = |text: &str| entry.is_requested_by(text);
@@ -40,6 +40,13 @@ impl Reconciler<'_> {
         let entry = match step {
             Step::Restore => Entry::of(Action::Restored),
             step if self.corrects(seen, step) => Entry { step: Some(step.kind()), ..Entry::of(Action::Repaired) },
+            step if self.secret_write(seen, step) == Some(SecretWrite::Repair) => Entry {
+                version: step.version().map(ToString::to_string),
+                step: Some(step.kind()),
+                // The status keeps the manager of an earlier repair, also if another client deleted the Secret now.
+                manager: self.rival.clone(),
+                ..Entry::of(Action::Repaired)
+            },
             _ => return,
         };
         self.audit(&[Entry { arn: seen.secret.as_ref().map(|secret| secret.arn.clone()), ..entry }]);

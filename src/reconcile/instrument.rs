@@ -9,9 +9,10 @@ use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::facts::ReplicaState;
 use crate::journal::Effect;
-use crate::status::{self, Attempts, ConditionChange};
+use crate::status::{self, Attempts, ConditionChange, SecretWrite};
 use crate::step::Step;
 use crate::text::manager_name;
+use crate::version_id::VersionId;
 
 impl Reconciler<'_> {
     /// Counts a step. `effect`: what it did; `None`: it failed.
@@ -58,25 +59,21 @@ impl Reconciler<'_> {
         step.is_setting() && !again && self.declared_before() && status::failed_before(&self.object, &step.key()).is_none()
     }
 
+    /// What a step writes into the Secret; `None`: the step does not write it.
+    pub(super) fn secret_write(&self, seen: &Observation, step: &Step) -> Option<SecretWrite> {
+        SecretWrite::of(&self.object, step, seen.extras.wanted_previous.as_ref())
+    }
+
     fn record_drift(&self, seen: &Observation, step: &Step) {
         let metrics = &self.ctx.metrics;
-        let status = self.object.status.as_ref();
-        let declared_before = self.declared_before() && !status.is_some_and(status::mirror_failed);
-        if step.writes_mirror() {
-            let held = status.and_then(|status| status.mirror.as_ref()).and_then(|mirror| mirror.version_id.as_deref());
-            if held != step.version().map(crate::version_id::VersionId::as_str) {
-                metrics.mirror_write("NewVersion");
-            } else if declared_before && seen.status.mirror.previous != seen.extras.wanted_previous {
-                metrics.mirror_write("Previous");
-            } else if declared_before {
-                metrics.mirror_write("Repair");
+        if let Some(write) = self.secret_write(seen, step) {
+            metrics.mirror_write(write.into());
+            if write == SecretWrite::Repair {
                 metrics.drift_repair(step.kind());
                 metrics.mirror_repair(self.object.metadata.namespace.as_deref().unwrap_or_default());
-                let version = step.version().map(crate::version_id::VersionId::as_str);
+                let version = step.version().map(VersionId::as_str);
                 let manager = self.rival.as_deref().and_then(manager_name);
                 tracing::warn!(reason = "MirrorRepaired", cause = "Repair", step = step.kind(), version, manager, "repaired");
-            } else {
-                metrics.mirror_write("Spec");
             }
         } else if self.corrects(seen, step) {
             metrics.drift_repair(step.kind());

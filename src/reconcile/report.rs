@@ -64,7 +64,7 @@ impl Reconciler<'_> {
         }
         self.ctx.memory.reported(&uid);
         let after = self.next_status(want, outcome, &attempts, now);
-        let entries = self.entries(&before, &after, &steps).await;
+        let entries = self.entries(&before, &after).await;
         // The next reconcile does not tell it, if this status cannot be written.
         if let Some(note) = status::events::of_mirror(&before, &after, &steps, self.rival.as_deref()) {
             self.ctx.events.publish(&self.object, &note).await;
@@ -100,13 +100,10 @@ impl Reconciler<'_> {
         result
     }
 
-    /// Tells that the Secret was repaired. The status is not written, so the next reconcile does not know of it.
+    /// The Event of a repaired Secret. The status is not written, so the next reconcile does not know of it.
     async fn tell_repair(&self, want: Option<&Desired>, outcome: &Outcome, attempts: &Attempts, steps: &[StepKind], now: Timestamp) {
         let before = self.object.status.clone().unwrap_or_default();
         let after = status::write(&self.object, want, outcome, attempts, now);
-        let mut entries = self.entries(&before, &after, steps).await;
-        entries.retain(Entry::is_repair);
-        self.audit(&entries);
         let note = status::events::of_mirror(&before, &after, steps, self.rival.as_deref());
         if let Some(note) = note.filter(|note| note.reason == status::events::MIRROR_REPAIRED) {
             self.ctx.events.publish(&self.object, &note).await;

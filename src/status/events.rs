@@ -227,8 +227,8 @@ fn mirrored(before: &RotatedSecretStatus, after: &RotatedSecretStatus, rival: Op
             "the Secret was deleted, and the operator has created it again: the audit log of the API server says by whom".to_owned()
         }
         Some(name) => format!("the field manager {name} edited the Secret, and the operator has written it again"),
-        None => "another client edited the Secret, and the operator has written it again: which client is not known, because \
-                 metadata.managedFields names none"
+        None => "the Secret was edited by a client that its metadata.managedFields do not name, and the operator has written it again: \
+                 the audit log of the API server says by whom"
             .to_owned(),
     };
     repaired.then(|| warning(MIRROR_REPAIRED, "Mirror", told))

@@ -12,6 +12,7 @@ mod note;
 mod read;
 mod requests;
 mod rollout;
+mod secret_write;
 mod settings;
 mod staged;
 mod stalled;
@@ -26,6 +27,7 @@ pub use note::EventNote;
 pub use read::{read, repair_delayed, urgent};
 pub use requests::{delayed, rollback_refused};
 pub use rollout::rolled_out;
+pub use secret_write::SecretWrite;
 pub use write::{Outcome, placed, write};
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ pub struct Refusals {
     pub status: Refusal,
     /// Every write of a Secret, because the operator has no permission.
     pub secrets: Refusal,
+    /// Every write of a Secret, because an admission policy does not accept it.
+    pub policy: Refusal,
+    /// Every request, because the operator has no permission.
+    pub permissions: Refusal,
     /// Every request: the API server does not work.
     pub everything: Refusal,
 }
@@ -89,6 +93,9 @@ impl Gated {
                 "code": 503, "message": "unavailable"}),
             ));
         }
+        if self.refusals.permissions.meets(true) {
+            return Ok(refused("Forbidden"));
+        }
         if request.method() == Method::GET {
             let namespace = request.uri().path() == format!("/api/v1/namespaces/{}", self.namespace);
             let answer = self.client.send(request).await?;
@@ -107,6 +114,10 @@ impl Gated {
         let created = parts.method == Method::POST && parts.uri.path().contains(&format!("/namespaces/{}/", self.namespace));
         let answer = if let Some(cause) = self.refusals.of(created, &effect) {
             Ok(refused(cause))
+        } else if self.refusals.policy.meets(effect.ends_with(" secrets")) {
+            let body =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422, "message": "no"});
+            Ok(answer(422, &body))
         } else {
             self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await
         };

@@ -18,6 +18,11 @@ use crate::stage::Stage;
 
 const DASHBOARD: &str = include_str!("../../charts/rotated-secrets/files/dashboard.json");
 
+const ALERTS: &str = include_str!("../../charts/rotated-secrets/files/alerts.yaml");
+
+/// How many evaluations an alert waits here: there is one in each second.
+const WAIT: u32 = 5;
+
 /// Prometheus.
 struct Server {
     group: ProcessGroup,
@@ -68,6 +73,16 @@ impl Server {
         Ok(series.iter().map(|one| (one["metric"].clone(), one["value"][1].as_str().unwrap_or_default().to_owned())).collect())
     }
 
+    /// How many times the rules of every release were evaluated.
+    async fn evaluations(&self) -> Result<u64> {
+        let (status, page) = self.ask("GET", "/metrics", "").await?;
+        ensure!(status == 200, "{page}");
+        let groups = page.lines().filter_map(|line| line.strip_prefix("prometheus_rule_group_iterations_total{")?.rsplit_once(' '));
+        let counts: Vec<u64> = groups.map(|(_, count)| count.parse()).collect::<Result<_, _>>()?;
+        ensure!(counts.len() == 2, "a group for each release: {counts:?}");
+        counts.into_iter().min().context("a count")
+    }
+
     /// The alerts that fire, with the namespace of their release.
     async fn firing(&self) -> Result<BTreeSet<(String, String)>> {
         let alerts = self.query("ALERTS{alertstate=\"firing\"}").await?;
@@ -78,9 +93,13 @@ impl Server {
 
 /// The rules of the release `rotated-secrets` in this namespace. What waits for minutes waits for seconds.
 fn rules(namespace: &str) -> Result<Value> {
-    let of = |alert: &str| format!("metrics.prometheusRule.alerts.RotatedSecrets{alert}.for=5s");
+    let file: Value = serde_saphyr::from_str(ALERTS)?;
+    let alerts = file["groups"].as_array().into_iter().flatten().flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    let waiting: Vec<&str> = alerts.filter(|rule| rule.get("for").is_some()).filter_map(|rule| rule["alert"].as_str()).collect();
+    ensure!(waiting.len() > 10, "{waiting:?}");
+    let shorter = waiting.iter().map(|alert| format!("metrics.prometheusRule.alerts.{alert}.for={WAIT}s"));
     let sets = ["metrics.prometheusRule.enabled=true", "metrics.monitor.enabled=true", "networkPolicy.enabled=false"].map(str::to_owned);
-    let sets = sets.into_iter().chain(["OperatorDown", "NoLeader"].map(of)).collect::<Vec<_>>().join(",");
+    let sets = sets.into_iter().chain(shorter).collect::<Vec<_>>().join(",");
     let arguments = ["--set", &sets, "--set", &format!("namespaceOverride={namespace}"), "--show-only", "templates/prometheusrule.yaml"];
     let rule: Value = serde_saphyr::from_str(&chart::render(&chart::dir(), &arguments)?)?;
     Ok(rule["spec"].clone())
@@ -147,7 +166,14 @@ async fn alerts_and_dashboard_of_a_release_do_not_speak_of_another_one_of_the_sa
         let wrong: Vec<_> = prometheus.query(&query).await?.into_iter().filter(|(labels, _)| other(labels)).collect();
         ensure!(wrong.is_empty(), "{panel}: {wrong:?}");
     }
-    until("no alert fires", async || Ok(prometheus.firing().await?.is_empty().then_some(()))).await?;
+    // Prometheus evaluates the rules some seconds before it scrapes for the first time.
+    until("no release is down", async || Ok(prometheus.firing().await?.is_empty().then_some(()))).await?;
+    // Longer than the alerts wait, and than it is looked back.
+    let enough = prometheus.evaluations().await? + u64::from(2 * WAIT + 2);
+    until("the rules are evaluated again and again", async || Ok((prometheus.evaluations().await? >= enough).then_some(()))).await?;
+    let fired = format!("group by (alertname) (count_over_time(ALERTS{{alertstate=\"firing\"}}[{}s]))", 2 * WAIT);
+    let fired = prometheus.query(&fired).await?;
+    ensure!(fired.is_empty(), "no alert has fired: {fired:?}");
 
     blue.kill().await?;
     let down = BTreeSet::from([("RotatedSecretsOperatorDown".to_owned(), "blue".to_owned())]);

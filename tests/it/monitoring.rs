@@ -120,7 +120,8 @@ fn every_alert_has_a_firing_and_a_quiet_case_and_a_place_in_the_runbook() -> Res
         ensure!(seen.get(alert) == Some(&(true, true)), "{alert} has a case in which it fires, and one in which it never does");
         ensure!(["warning", "critical"].contains(&text(&rule["labels"], "severity")?), "{alert}");
         text(&rule["annotations"], "summary")?;
-        text(&rule["annotations"], "description")?;
+        let description = text(&rule["annotations"], "description")?;
+        ensure!(!description.contains("{{ $value }} "), "{alert}: a number may be 1, so no word in the plural follows it: {description}");
         ensure!(text(&rule["annotations"], "runbook_url")? == format!("docs/runbook.md#{}", alert.to_lowercase()), "{alert}");
         ensure!(runbook.lines().any(|line| line == format!("### {alert}")), "docs/runbook.md has a section {alert}");
         let expr = text(rule, "expr")?;
@@ -213,6 +214,7 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
             "NoLeader",
             "NotRetired",
             "OutOfStep",
+            "OverAge",
             "Overdue",
             "OverdueForADay",
             "ReconcilesWait",

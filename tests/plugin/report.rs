@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::scene::Scene;
 use testkit::fixtures::{spec, unscheduled};
 
-const HEADER: &str = "cluster,namespace,name,owner,contact,classification,schedule,strategy,lastRotationTime,lastDueTime,lastLateSeconds,\
+const HEADER: &str = "cluster,namespace,name,owner,contact,classification,schedule,strategy,lastRotationTime,ageSeconds,lastDueTime,lastLateSeconds,\
                       lastFailedAttempts,nextRotationTime,overdue,overdueSeconds,ready,reason,kmsKeyId,region,secretArn,currentVersionId,deletionPolicy,historyEntries,mirrorSecretName";
 
 impl Scene {
@@ -57,7 +57,7 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     assert_eq!(api[1..8], [namespace.as_str(), "api", "", "", "", "none", "none"], "{ran:#?}");
     assert_eq!(db[1..8], [namespace.as_str(), "db", "payments", "oncall", "internal", "rate(1 hour)", "operator"], "{ran:#?}");
     let arn = scene.world.aws_secret("db").context("a secret")?.arn;
-    assert_eq!((db[13], db[15], db[16], db[19], db[23]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
+    assert_eq!((db[14], db[16], db[17], db[20], db[24]), ("false", "True", "Succeeded", arn.as_str(), "db"), "{ran:#?}");
 
     let by = "report --owner-label none --owner-label example.com/owner";
     let ran = scene.run(by).await?.ends(0);
@@ -68,6 +68,8 @@ async fn each_credential_has_a_row_and_no_cell_is_a_formula_or_markup() -> Resul
     let rows = scene.run(&format!("{by} -o json")).await?.ends(0).json();
     assert_eq!((&rows[0]["name"], &rows[1]["owner"], &rows[1]["overdue"]), (&json!("api"), &json!(hostile), &json!(false)));
     assert!(rows[1].get("readers").is_none(), "{rows}");
+    let rows = scene.run("report --max-age-days 1 -o json").await?.ends(0).json();
+    assert_eq!((&rows[1]["overAge"], rows[1]["ageSeconds"].is_number()), (&json!(false), true), "{rows}");
     scene.run_with(&["report", "-n", "typo"], &[]).await?.ends(3).in_one_sentence().says("there is no namespace typo");
     Ok(())
 }
@@ -109,6 +111,14 @@ async fn the_readers_are_those_whom_rbac_allows_and_what_may_not_be_listed_is_na
     assert_eq!(rows[0]["readers"].as_array().map(Vec::len), Some(1), "{rows}");
     assert!(rows[0]["readers"][0].as_str().is_some_and(|reader| reader.starts_with("unknown: you may not list ")), "{rows}");
     assert_eq!(rows[0]["owner"], "unknown: you may not get namespaces", "{rows}");
+    // The owner decides about the exit code, not whom to call.
+    scene.run("report -o json --as auditor").await?.ends(3).says("owners that only a Namespace names are unknown");
+    for name in ["db", "api"] {
+        scene.world.patch(name, json!({"metadata": {"labels": {"team": "shop"}}})).await?;
+    }
+    let ran = scene.run("report -o json --as auditor").await?.ends(0).says("contacts and classifications that only a Namespace names");
+    let rows = ran.json();
+    assert_eq!((&rows[0]["owner"], &rows[0]["contact"]), (&json!("shop"), &json!("unknown: you may not get namespaces")), "{rows}");
     scene.run("report --as joe").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
     Ok(())
 }

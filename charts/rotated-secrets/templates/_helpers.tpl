@@ -67,16 +67,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if regexMatch "^([^/]*[.:A-Z][^/]*|localhost)/" .Values.image.repository }}true{{ end }}
 {{- end }}
 
+{{- /* The image of a released chart and the address of its runbook are in its annotations, not in its values: `--reuse-values`
+keeps those of the release before, and a parent chart may set the global registry to "". */}}
+{{- define "rotated-secrets.released" -}}
+{{- index (default dict .root.Chart.Annotations) (printf "rotated-secrets.io/%s" .key) | default "" }}
+{{- end }}
+
 {{- define "rotated-secrets.image" -}}
 {{- $registry := .Values.image.registry }}
-{{- if not (or $registry (include "rotated-secrets.repositoryHasRegistry" .)) }}
-{{- /* A parent chart may set the global value to "". The released chart has its registry in this annotation. */}}
-{{- $registry = default (index (default dict .Chart.Annotations) "rotated-secrets.io/image-registry") .Values.global.imageRegistry }}
-{{- end }}
 {{- $repository := .Values.image.repository }}
+{{- if not (or $registry (include "rotated-secrets.repositoryHasRegistry" .)) }}
+{{- $registry = .Values.global.imageRegistry }}
+{{- end }}
+{{- /* The default value. The registry of the release belongs to its repository only. */}}
+{{- if eq $repository "rotated-secrets" }}
+{{- $repository = default $repository (include "rotated-secrets.released" (dict "root" . "key" "image-repository")) }}
+{{- $registry = default (include "rotated-secrets.released" (dict "root" . "key" "image-registry")) $registry }}
+{{- end }}
 {{- with $registry }}{{ $repository = printf "%s/%s" . $repository }}{{ end }}
-{{- if .Values.image.digest }}
-{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- $digest := .Values.image.digest }}
+{{- if not (or $digest .Values.image.tag) }}
+{{- $digest = include "rotated-secrets.released" (dict "root" . "key" "image-digest") }}
+{{- end }}
+{{- if $digest }}
+{{- printf "%s@%s" $repository $digest }}
 {{- else }}
 {{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}

@@ -26,6 +26,9 @@ pub(in crate::plugin) struct ReportArgs {
     /// The same for the classification.
     #[arg(long = "classification-label", value_name = "KEY", default_values = ["data-classification"])]
     pub(in crate::plugin) classification_labels: Vec<String>,
+    /// Also say which values are older than this many days.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(in crate::plugin) max_age_days: Option<u16>,
     /// Also name the subjects that RBAC allows to read each mirrored Secret. Lists the objects of RBAC.
     #[arg(long)]
     pub(in crate::plugin) readers: bool,

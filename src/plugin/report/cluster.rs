@@ -51,7 +51,7 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
         output::note(&format!("error: {cluster}: who can read the Secrets is not fully known: {why} ({try_it} shows what you may)"));
         exit = Exit::Unreachable;
     }
-    let mut owners_known = true;
+    let (mut owners_known, mut people_known) = (true, true);
     let mut rows: Vec<Row> = records
         .into_iter()
         .map(|record| {
@@ -63,18 +63,26 @@ pub(super) async fn rows(session: &Session, cluster: &str, args: &ReportArgs) ->
             let named = |keys: &[String]| owner(keys, &record.marks, tags, of_namespace).or_else(unknown);
             let [owner, contact, classification] =
                 [&args.owner_labels, &args.contact_labels, &args.classification_labels].map(|keys| named(keys));
-            owners_known &= namespaces.is_ok() || ![&owner, &contact, &classification].into_iter().any(|found| *found == unknown());
+            let known = |found: &Option<String>| namespaces.is_ok() || *found != unknown();
+            owners_known &= known(&owner);
+            people_known &= known(&contact) && known(&classification);
             let people = People { owner, contact, classification };
-            let row = Row::of(cluster, status::health(session, &record.seen), object, people);
+            let row = Row::of(cluster, status::health(session, &record.seen), object, people, session.now());
+            let row = if let Some(days) = args.max_age_days { row.older_than(days) } else { row };
             match &rbac {
                 Some(rbac) => read_by(row, object.is_some(), rbac),
                 None => row,
             }
         })
         .collect();
-    if let (false, Err(why)) = (owners_known, &namespaces) {
-        output::note(&format!("error: {cluster}: owners, contacts and classifications that only a Namespace names are unknown: {why}"));
-        exit = Exit::Unreachable;
+    if let Err(why) = &namespaces {
+        if !owners_known {
+            output::note(&format!("error: {cluster}: owners that only a Namespace names are unknown: {why}"));
+            exit = Exit::Unreachable;
+        }
+        if !people_known {
+            output::note(&format!("note: {cluster}: contacts and classifications that only a Namespace names are unknown: {why}"));
+        }
     }
     rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     Ok(Rows { rows, exit })

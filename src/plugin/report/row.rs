@@ -1,5 +1,6 @@
 //! One row of the report.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::desired::SecretArn;
 use crate::plugin::health::Health;
 
 /// The columns, which are the fields of `-o json`.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "cluster",
     "namespace",
     "name",
@@ -19,6 +20,7 @@ const COLUMNS: [&str; 24] = [
     "schedule",
     "strategy",
     "lastRotationTime",
+    "ageSeconds",
     "lastDueTime",
     "lastLateSeconds",
     "lastFailedAttempts",
@@ -36,9 +38,9 @@ const COLUMNS: [&str; 24] = [
     "mirrorSecretName",
 ];
 
-/// The columns, with or without that of the readers: an empty one would say that there are none.
-pub(super) fn columns(readers: bool) -> Vec<&'static str> {
-    COLUMNS.into_iter().chain(readers.then_some("readers")).collect()
+/// The columns, with or without those that were not asked for: an empty one would say that there are none.
+pub(super) fn columns(max_age: bool, readers: bool) -> Vec<&'static str> {
+    COLUMNS.into_iter().chain(max_age.then_some("overAge")).chain(readers.then_some("readers")).collect()
 }
 
 /// What labels, annotations and tags say of a credential.
@@ -66,6 +68,9 @@ pub(super) struct Row {
     strategy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_rotation_time: Option<Time>,
+    /// Time since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<i64>,
     /// When the last version that became current was due.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_due_time: Option<Time>,
@@ -98,6 +103,9 @@ pub(super) struct Row {
     history_entries: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mirror_secret_name: Option<String>,
+    /// With `--max-age-days`: whether the value is older, if the object has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_age: Option<bool>,
     /// With `--readers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) readers: Option<Vec<String>>,
@@ -111,7 +119,7 @@ pub(super) struct Row {
 
 impl Row {
     /// `object`: absent if it cannot be decoded.
-    pub(super) fn of(cluster: &str, health: Health, object: Option<&RotatedSecret>, people: People) -> Self {
+    pub(super) fn of(cluster: &str, health: Health, object: Option<&RotatedSecret>, people: People, now: Timestamp) -> Self {
         let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
         let last = status.history.iter().find(|entry| entry.outcome == Outcome::Succeeded);
         let of_arn = || health.secret_arn.as_deref().and_then(SecretArn::parse).map(|arn| arn.region);
@@ -132,6 +140,8 @@ impl Row {
             mirror_secret_name: health.mirror_secret_name.filter(|name| !name.is_empty()).or_else(|| mirrored(object?)),
             namespace: health.namespace,
             name: health.name,
+            age_seconds: health.last_rotation_time.as_ref().map(|time| now.duration_since(time.0).as_secs().max(0)),
+            over_age: None,
             last_rotation_time: health.last_rotation_time,
             next_rotation_time: health.next_rotation_time,
             overdue_seconds: health.overdue_seconds,
@@ -143,6 +153,14 @@ impl Row {
             aws_commands: None,
             unknown_fields: health.unknown_fields,
         }
+    }
+
+    /// The row with whether the value is older than this many days. The value of an object that only mirrors is for others
+    /// to rotate, and an object without a value has no age.
+    pub(super) fn older_than(self, days: u16) -> Self {
+        let most = i64::from(days).saturating_mul(24 * 60 * 60);
+        let over_age = self.age_seconds.filter(|_| self.strategy != "mirror").map(|age| age > most);
+        Self { over_age, ..self }
     }
 
     /// The row with who can read the value.
@@ -202,7 +220,7 @@ mod tests {
         let health = judge(&object, "2026-06-01T12:00:00Z".parse().unwrap(), &Flags::default());
         let people =
             People { owner: Some("payments".to_owned()), contact: Some("oncall".to_owned()), classification: Some("internal".to_owned()) };
-        Row::of("prod", health, Some(&object), people)
+        Row::of("prod", health, Some(&object), people, "2026-06-01T12:00:00Z".parse().unwrap())
     }
 
     #[test]
@@ -247,26 +265,42 @@ mod tests {
             "lastRotationTime": at, "nextRotationTime": "2026-06-01T11:00:00Z",
         });
         let spec = json!({"aws": {"kmsKeyId": "alias/x", "deletionPolicy": "Delete"}, "rotation": {"schedule": "rate(30 days)"}});
-        let row = row(&spec, &status).read_by(vec!["User:jane".to_owned()]);
+        let row = row(&spec, &status).older_than(29).read_by(vec!["User:jane".to_owned()]);
         let mut document = serde_json::to_value(&row).unwrap();
         let commands = document.as_object_mut().unwrap().remove("awsCommands").unwrap();
         assert_eq!(
             document,
             json!({"cluster": "prod", "namespace": "shop", "name": "db", "owner": "payments", "contact": "oncall",
                 "classification": "internal", "schedule": "rate(30 days)",
-                "strategy": "operator", "lastRotationTime": at, "lastDueTime": "2026-05-02T11:00:00Z",
+                "strategy": "operator", "lastRotationTime": at, "ageSeconds": 2_592_000, "overAge": true, "lastDueTime": "2026-05-02T11:00:00Z",
                 "lastLateSeconds": 3600, "lastFailedAttempts": 2, "nextRotationTime": "2026-06-01T11:00:00Z", "overdue": true,
                 "overdueSeconds": 3600, "ready": "False", "reason": "AccessDenied", "kmsKeyId": "alias/x", "region": "eu-central-1",
                 "secretArn": arn, "currentVersionId": "v1", "deletionPolicy": "Delete", "historyEntries": 2,
                 "mirrorSecretName": "login", "readers": ["User:jane"]})
         );
         let mut fields: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut columns = columns(true);
+        let mut columns = columns(true, true);
         fields.sort_unstable();
         columns.sort_unstable();
         assert_eq!(fields, columns);
         let first = format!("aws secretsmanager get-resource-policy --region eu-central-1 --secret-id {arn}");
         assert_eq!((&commands[0], commands.as_array().map(Vec::len)), (&json!(first), Some(3)));
+    }
+
+    #[test]
+    fn a_value_is_over_age_if_it_is_older_and_the_object_has_one_of_its_own() {
+        let status = json!({"lastRotationTime": "2026-05-02T12:00:00Z"});
+        let value = json!({"value": {"generate": {"password": {}}}});
+        for (spec, status, days, expected) in [
+            (&value, &status, 29, Some(true)),
+            (&value, &status, 30, Some(false)),
+            (&value, &json!({}), 29, None),
+            (&json!({}), &status, 29, None),
+        ] {
+            assert_eq!(row(spec, status).older_than(days).over_age, expected, "{spec} {status} {days}");
+        }
+        assert_eq!(row(&value, &status).over_age, None);
+        assert!(!columns(false, true).contains(&"overAge"));
     }
 
     #[test]

@@ -24,12 +24,17 @@ fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests()
     ensure!(rendered.contains(&format!("image: \"{image}\"")), "{rendered}");
     // Users can replace each part of it.
     for (values, image) in [
-        ("image.digest=,image.tag=v1", "registry.example.com/org/operator:v1"),
+        ("image.tag=v1", "registry.example.com/org/operator:v1"),
         // A parent chart may leave the global value empty.
         ("global.imageRegistry=", &image),
         ("global.imageRegistry=other.example.com", &format!("other.example.com/org/operator@{digest}")),
         ("image.registry=other.example.com/mirror", &format!("other.example.com/mirror/org/operator@{digest}")),
         ("image.repository=other.example.com/ours", &format!("other.example.com/ours@{digest}")),
+        // The registry of the release has no other repository than that of the release.
+        ("image.repository=ours/operator", &format!("ours/operator@{digest}")),
+        ("image.repository=operator,image.tag=v1", "operator:v1"),
+        ("image.repository=ours,image.registry=other.example.com", &format!("other.example.com/ours@{digest}")),
+        ("image.repository=ours,global.imageRegistry=other.example.com", &format!("other.example.com/ours@{digest}")),
     ] {
         let other = chart::render(&packaged, &["--set", values])?;
         ensure!(other.contains(&format!("image: \"{image}\"")), "{values}: {other}");
@@ -52,6 +57,31 @@ fn a_release_names_its_image_by_digest_in_the_chart_and_in_the_plain_manifests()
         plain.iter().zip(&present).filter(|(released, here)| released != here).map(|(released, _)| released.trim()).collect();
     ensure!(plain.len() == present.len() && changed == [format!("image: \"{image}\"")], "only the image differs: {changed:?}");
     ensure!(chart::package(&chart::Release { digest: "sha256:0a", ..release }, out.path(), || chart::helm().unwrap()).is_err());
+    Ok(())
+}
+
+#[test]
+fn an_upgrade_that_keeps_the_values_of_the_release_before_has_image_and_runbook_of_its_own() -> Result<()> {
+    let source = "https://github.com/org/operator";
+    let (out, helm) = (tempfile::tempdir()?, || chart::helm().unwrap());
+    let packaged = |version: &str, digest: &str| {
+        let release = chart::Release { version, repository: "registry.example.com/org/operator", digest, source };
+        chart::package(&release, out.path(), helm).map(|[packaged, _]| packaged)
+    };
+    let [first, second] = ["0a", "0b"].map(|byte| format!("sha256:{}", byte.repeat(32)));
+    let (before, after) = (packaged("1.0.0", &first)?, packaged("1.1.0", &second)?);
+    // What helm keeps for `--reuse-values`.
+    let values = out.path().join("values.yaml");
+    std::fs::write(&values, chart::run(chart::helm()?.args(["show", "values"]).arg(&before))?)?;
+    let values = values.display().to_string();
+    let rules = "metrics.prometheusRule.enabled=true,metrics.prometheusRule.selector=job=\"own\"";
+    let rendered = chart::render(&after, &["--values", &values, "--set", rules])?;
+    ensure!(rendered.contains(&format!("image: \"registry.example.com/org/operator@{second}\"")), "{rendered}");
+    ensure!(rendered.contains(&format!("runbook_url: {source}/blob/v1.1.0/docs/runbook.md#rotatedsecretsoverdue")), "{rendered}");
+    for old in [first.as_str(), "1.0.0", "runbook: "] {
+        ensure!(!rendered.contains(old), "{old}: {rendered}");
+    }
+    ensure!(rendered == chart::render(&after, &["--set", rules])?, "as without the values of the release before");
     Ok(())
 }
 

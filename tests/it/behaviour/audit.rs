@@ -1,18 +1,22 @@
 //! The audit stream: a line for each change, none at rest, and after a crash a line twice rather than never.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::BoxFuture;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use rotated_secrets::api::{Cause, ROLLBACK, ROTATE, TICKET};
 use rotated_secrets::audit::Audit;
 use rotated_secrets::kubernetes::stored::{Stored, Unreadable};
+use rotated_secrets::reconcile::reconcile;
 use rotated_secrets::unreadable;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::stage::{HOUR, MINUTE, Stage};
-use testkit::emulator::{Fault, FaultPlan, When};
+use testkit::emulator::{Fault, FaultPlan, Moment, When, WriteBarrier};
 use testkit::fixtures::spec;
 
 /// What was written.
@@ -312,4 +316,66 @@ async fn a_repair_is_told_also_if_another_step_of_the_same_reconcile_fails_short
     assert_eq!((actions(&rest), &rest[0]["step"]), (vec!["repaired"], &json!("SetDescription")));
     assert_eq!(stage.told("app", "Warning", "MirrorRepaired").await?, 1, "told once");
     stage.assert_silence("app").await
+}
+
+/// The process ends at the first write after that of the Secret.
+#[derive(Default)]
+struct Stop {
+    written: AtomicBool,
+    reached: Notify,
+}
+
+impl WriteBarrier for Stop {
+    fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if moment == Moment::After {
+                self.written.fetch_or(effect.ends_with(" secrets"), Ordering::SeqCst);
+            } else if self.written.load(Ordering::SeqCst) {
+                self.reached.notify_one();
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_has_one_line_also_if_its_reconcile_does_not_end_or_read_an_old_object() -> Result<()> {
+    let mut stage = Stage::new("audit").await?;
+    let lines = Lines::default();
+    stage.settled("app", spec()).await?;
+    stage.ctx.audit = lines.stream();
+    let edit = async |number: u8| {
+        stage.advance(10 * MINUTE);
+        stage.edit_secret("app", json!({"stringData": {"password": format!("edit-{number}")}})).await
+    };
+    let repaired = |lines: Vec<Value>| {
+        let one = actions(&lines) == ["repaired"] && lines[0]["manager"] == "kubectl-edit" && lines[0]["step"] == "ReplaceMirror";
+        ensure!(one, "one line: {lines:?}");
+        Ok(())
+    };
+    // The cache has the object as it was before the first repair was reported.
+    let old = stage.object("app").await?;
+    edit(1).await?;
+    stage.reconcile("app").await?;
+    repaired(lines.take()?)?;
+    edit(2).await?;
+    let ended = reconcile(&old, &stage.ctx).await;
+    repaired(lines.take()?)?;
+    ensure!(stage.status("app").await?.mirror.context("a Secret")?.repairs.context("repairs")?.count == 1, "not reported: {ended:?}");
+    stage.settle("app").await?;
+    assert_eq!(lines.take()?.len(), 0, "told before");
+
+    edit(3).await?;
+    let stop = Arc::new(Stop::default());
+    let mut stopped = stage.operator_through(Arc::clone(&stop) as Arc<dyn WriteBarrier>).await?;
+    stopped.audit = lines.stream();
+    let object = stage.object("app").await?;
+    tokio::select! {
+        ended = reconcile(&object, &stopped) => anyhow::bail!("it ended: {ended:?}"),
+        () = stop.reached.notified() => {}
+    }
+    repaired(lines.take()?)?;
+    stage.settle("app").await?;
+    assert_eq!(lines.take()?.len(), 0, "told before");
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! exact.
 
 mod dashboard;
+mod documented;
+mod operator;
 mod release;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +15,7 @@ use testkit::fixtures::{spec, unscheduled};
 
 use self::dashboard::Shows::{Above, Exactly, Nothing};
 use self::dashboard::Sight;
+use self::documented::is_documented;
 use self::release::Release;
 
 /// What panels show of four objects that are as declared.
@@ -53,7 +56,7 @@ async fn check(incident: &Incident) -> Result<()> {
     let end = incident.moments.iter().map(|(minute, _)| *minute).max().context("a moment")?;
     release.run(end).await?;
     let trouble = release.trouble();
-    println!("{}: {} lines of log in {end} minutes", incident.name, release.lines() - lines);
+    let log = (release.lines() - lines, end);
     // The release recovers, the alerts end, and the panels show it.
     release.stage.mend_aws();
     release.run(75).await?;
@@ -62,26 +65,7 @@ async fn check(incident: &Incident) -> Result<()> {
     let mut sights: Vec<_> = incident.sights.iter().map(|(minute, panel, shows)| (start + minute, *panel, *shows)).collect();
     sights.extend(healthy(release.now()));
     release.check(&moments, &sights).with_context(|| format!("{}, from minute {start} to {}: {trouble}", incident.name, start + end))?;
-    is_documented(incident.name, &incident.moments)
-}
-
-/// The table of docs/alerts.md has the incident, with each of its alerts and the first of these minutes in which it fires.
-fn is_documented(incident: &str, moments: &[(usize, &[&str])]) -> Result<()> {
-    let page = include_str!("../../../docs/alerts.md");
-    let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {incident} | ")));
-    let told = row.with_context(|| format!("docs/alerts.md has no row for: {incident}"))?.trim_end_matches('|').trim();
-    let mut expected: Vec<String> = Vec::new();
-    for (minute, alerts) in moments {
-        for alert in *alerts {
-            let alert = format!("`{}`", alert.trim_start_matches("RotatedSecrets"));
-            if !expected.iter().any(|known| known.starts_with(&alert)) {
-                expected.push(format!("{alert} by minute {minute}"));
-            }
-        }
-    }
-    let expected = if expected.is_empty() { "none".to_owned() } else { expected.join(", ") };
-    ensure!(told == expected, "docs/alerts.md says of {incident}: {told}, instead of: {expected}");
-    Ok(())
+    is_documented(incident.name, &incident.moments, log)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,6 +155,17 @@ async fn short_errors_of_aws_fire_no_alert() -> Result<()> {
     check(&Incident { name: "one call of a hundred is throttled", faults, moments: vec![(120, &[])], sights: Vec::new() }).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_aws_that_is_used_up_is_an_alert_also_if_no_object_suffers() -> Result<()> {
+    let throttled = async |release: &mut Release| {
+        release.stage.world.emulator.set_faults(FaultPlan::seeded(1).with("*", When::Probability(0.25), Fault::Throttle));
+        Ok(())
+    };
+    let release = Release::of(30, &unscheduled()).await?;
+    let (moments, sights) = ([(15, &[][..]), (40, &["RotatedSecretsThrottled"])], [(40, "Throttled requests A", Above(0.05))]);
+    with_release(release, "one call of four is throttled", throttled, &moments, &sights).await
+}
+
 /// What happens to a release with four objects, by hand.
 async fn with(
     incident: &str,
@@ -178,16 +173,25 @@ async fn with(
     moments: &[(usize, &[&str])],
     sights: &[Sight],
 ) -> Result<()> {
-    let mut release = Release::of(4, &spec()).await?;
+    with_release(Release::of(4, &spec()).await?, incident, begin, moments, sights).await
+}
+
+async fn with_release(
+    mut release: Release,
+    incident: &str,
+    begin: impl AsyncFnOnce(&mut Release) -> Result<()>,
+    moments: &[(usize, &[&str])],
+    sights: &[Sight],
+) -> Result<()> {
     let (start, lines) = (release.now(), release.lines());
     begin(&mut release).await?;
     let end = moments.iter().map(|(minute, _)| start + minute).max().unwrap_or(start);
     release.run(end.saturating_sub(release.now())).await?;
-    println!("{incident}: {} lines of log in {} minutes", release.lines() - lines, release.now() - start);
+    let log = (release.lines() - lines, release.now() - start);
     let since_start: Vec<_> = moments.iter().map(|(minute, alerts)| (start + minute, *alerts)).collect();
     let sights: Vec<_> = sights.iter().map(|(minute, panel, shows)| (start + minute, *panel, *shows)).collect();
     release.check(&since_start, &sights).with_context(|| format!("{incident}: {}", release.trouble()))?;
-    is_documented(incident, moments)
+    is_documented(incident, moments, log)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +206,16 @@ async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platfor
         taken,
         &[(10, &[]), (20, &["RotatedSecretsStalled"])],
         &[(20, "Ready A", Exactly(4)), (20, "Not Ready A", Exactly(1)), (20, "User action required A", Exactly(1))],
+    )
+    .await?;
+    let mut often = spec();
+    often["rotation"]["schedule"] = json!("rate(5 minutes)");
+    let refused = async |release: &mut Release| release.add("often", often).await;
+    with(
+        "the operator refuses the spec of one object",
+        refused,
+        &[(10, &[]), (20, &["RotatedSecretsStalled"])],
+        &[(20, "Ready A", Exactly(4)), (20, "User action required A", Exactly(1))],
     )
     .await?;
     let pending = async |release: &mut Release| {
@@ -226,6 +240,40 @@ async fn what_the_owner_of_one_object_has_to_correct_is_no_alert_for_the_platfor
         &[(5, &[]), (20, &["RotatedSecretsOutOfStep"]), (45, &["RotatedSecretsFailing", "RotatedSecretsOutOfStep"])],
         &[(20, "Out of step A", Exactly(1)), (20, "Out of step, by namespace A", Exactly(1))],
     )
+    .await?;
+    let refused = async |release: &mut Release| {
+        release.stage.world.refusals.policy.set(true);
+        release.add("new", unscheduled()).await
+    };
+    with(
+        "an admission policy refuses a new Secret",
+        refused,
+        &[(5, &[]), (25, &["RotatedSecretsOutOfStep", "RotatedSecretsStalled"])],
+        &[(25, "Out of step A", Exactly(1)), (25, "User action required A", Exactly(1))],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_owner_is_told_also_while_aws_throttles() -> Result<()> {
+    let both = async |release: &mut Release| {
+        let name = release.stage.aws_name("theirs");
+        release.stage.external_writer().create(&name, "{}", &std::collections::BTreeMap::new())?;
+        release.add("theirs", unscheduled()).await?;
+        release.run(20).await?;
+        release.stage.world.emulator.set_faults(everything(Fault::Throttle));
+        Ok(())
+    };
+    with(
+        "AWS throttles everything from minute 20 on, and one object has been waiting for its owner since minute 0",
+        both,
+        &[
+            (20, &["RotatedSecretsStalled"]),
+            (40, &["RotatedSecretsMostObjectsFail", "RotatedSecretsOutOfStep", "RotatedSecretsStalled"]),
+            (50, &["RotatedSecretsMostObjectsFail", "RotatedSecretsOutOfStep", "RotatedSecretsStalled", "RotatedSecretsThrottled"]),
+        ],
+        &[(45, "User action required A", Exactly(1))],
+    )
     .await
 }
 
@@ -249,56 +297,6 @@ async fn a_fight_over_a_secret_is_an_alert_of_its_own() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_cannot_write_a_status_is_an_alert() -> Result<()> {
-    let denied = async |release: &mut Release| {
-        release.stage.world.refusals.status.set(true);
-        Ok(())
-    };
-    with(
-        "the API server refuses every status",
-        denied,
-        &[(40, &[]), (100, &["RotatedSecretsOverdue", "RotatedSecretsStatusNotWritten"])],
-        // The objects look Ready.
-        &[(100, "Ready A", Exactly(4)), (100, "Overdue A", Exactly(4)), (53, "Failed reconciles A", Above(0.0))],
-    )
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_permission_for_secrets_that_is_gone_is_an_alert_when_one_has_to_be_written() -> Result<()> {
-    let denied = async |release: &mut Release| {
-        release.stage.world.refusals.secrets.set(true);
-        Ok(())
-    };
-    with(
-        "the operator may not write Secrets",
-        denied,
-        &[(40, &[]), (105, &["RotatedSecretsFailing", "RotatedSecretsMostObjectsFail", "RotatedSecretsOutOfStep"])],
-        &[(105, "Out of step A", Exactly(4)), (53, "Failed steps A", Above(0.0))],
-    )
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn short_interruptions_of_the_operator_fire_no_alert() -> Result<()> {
-    let killed = async |release: &mut Release| release.fail_over().await;
-    with("the leader is killed, and another replica leads", killed, &[(120, &[])], &[(120, "Ready A", Exactly(4))]).await?;
-    // Without the API server, the leader does not renew the Lease.
-    let halted = async |release: &mut Release| {
-        let rotations_are_due = 48;
-        release.run(rotations_are_due).await?;
-        release.stage.world.refusals.everything.set(true);
-        release.stage.ctx.metrics.leads(false);
-        release.run(4).await?;
-        ensure!(release.stage.world.refusals.everything.met() > 0, "the operator noticed");
-        release.stage.world.refusals.everything.set(false);
-        release.fail_over().await
-    };
-    with("the API server does not work for four minutes while rotations are due", halted, &[(120, &[])], &healthy(120).collect::<Vec<_>>())
-        .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_aws_refuses_is_an_alert_of_its_own() -> Result<()> {
     let mut deletable = spec();
     deletable["aws"] = json!({"deletionPolicy": "Delete"});
@@ -318,18 +316,4 @@ async fn a_deletion_that_aws_refuses_is_an_alert_of_its_own() -> Result<()> {
         &[(30, "Deletions and objects without rotation A", Exactly(1)), (30, "Longest deletion in progress, by namespace A", Above(900.0))],
     )
     .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_does_not_lead_or_is_not_scraped_is_an_alert() -> Result<()> {
-    let led = async |release: &mut Release| {
-        release.stage.ctx.metrics.leads(false);
-        Ok(())
-    };
-    with("no replica leads", led, &[(4, &[]), (8, &["RotatedSecretsNoLeader"])], &[(8, "Leaders A", Exactly(0))]).await?;
-    let down = async |release: &mut Release| {
-        release.scraped = false;
-        Ok(())
-    };
-    with("no replica is scraped", down, &[(4, &[]), (8, &["RotatedSecretsOperatorDown"])], &[]).await
 }

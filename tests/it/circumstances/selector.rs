@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::controller::{self, Scope, Settings};
+use rotated_secrets::controller::{self, Counted, Scope, Settings};
 use rotated_secrets::election::Leadership;
 use rotated_secrets::endpoints::Readiness;
 use serde_json::json;
@@ -39,7 +39,7 @@ async fn elsewhere(case: &Case) -> Result<()> {
     let before = state(case).await?;
     let ctx = Arc::new(case.world.operator(None, Arc::default()).await?);
     let scope = Scope::new(vec![case.world.namespace.clone()], Some(format!("{LABEL}={other}")));
-    let settings = Settings { concurrency: 4, metrics_per_object: false, unavailable: Vec::new() };
+    let settings = Settings { concurrency: 4, counted: Counted::default(), unavailable: Vec::new() };
     let (stop, stopped) = oneshot::channel::<()>();
     let running = controller::run(ctx, &scope, &settings, Leadership::always(), Readiness::default(), async {
         stopped.await.ok();

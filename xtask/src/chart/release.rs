@@ -1,10 +1,11 @@
-//! The chart and the plain manifests of a release. They name the image that was released, by its digest.
+//! The chart and the plain manifests of a release. They name the image that was released, by its digest. The chart does so in
+//! annotations, not in its values, because `helm upgrade --reuse-values` keeps the values of the release before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::manifests::{DEFAULTS, DIRECTORY, NAME, ROOT, manifests};
 
@@ -24,29 +25,16 @@ pub struct Release<'a> {
 /// command that runs helm.
 ///
 /// # Errors
-/// If the digest is not one, the source is no repository at GitHub, the values do not have the expected lines, or helm fails.
+/// If the digest is not one, the source is no repository at GitHub, or helm fails.
 pub fn package(release: &Release<'_>, out: &Path, helm: impl Fn() -> Command) -> Result<[PathBuf; 2]> {
     let digest = release.digest.strip_prefix("sha256:").unwrap_or_default();
     ensure!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "not a digest: {}", release.digest);
-    let owner = owner(release.source)?;
     let folder = tempfile::tempdir()?;
     let chart = folder.path().join(NAME);
     copy(&Path::new(ROOT).join(DIRECTORY), &chart)?;
-    let values = chart.join("values.yaml");
-    let text = fs::read_to_string(&values).with_context(|| format!("cannot read {}", values.display()))?;
-    let source = release.source;
-    let runbook = format!("{source}/blob/v{}/docs/runbook.md", release.version);
-    fs::write(&values, with_runbook(&with_image(&text, release)?, &runbook)?)?;
     let metadata = chart.join("Chart.yaml");
     let text = fs::read_to_string(&metadata).with_context(|| format!("cannot read {}", metadata.display()))?;
-    let (registry, _) = release.repository.split_once('/').context("the repository begins with a registry")?;
-    fs::write(
-        &metadata,
-        format!(
-            "{text}home: {source}\nsources: [{source}]\nmaintainers:\n  - name: {owner}\n    url: https://github.com/{owner}\n\
-             annotations:\n  rotated-secrets.io/image-registry: {registry}\n"
-        ),
-    )?;
+    fs::write(&metadata, with_release(&text, release)?)?;
 
     fs::create_dir_all(out)?;
     let versions = ["--version", release.version, "--app-version", release.version];
@@ -68,28 +56,17 @@ fn owner(source: &str) -> Result<&str> {
     Ok(owner)
 }
 
-/// The values with this address of the runbook as the default.
-fn with_runbook(values: &str, url: &str) -> Result<String> {
-    const LINE: &str = "    runbookUrl: \"\"\n";
-    ensure!(values.matches(LINE).count() == 1, "values.yaml does not have one line {LINE:?}");
-    Ok(values.replace(LINE, &format!("    runbookUrl: {url}\n")))
-}
-
-/// The values with this image as the default. Comments stay. The registry is in Chart.yaml, so that an empty global value of
-/// a parent chart does not remove it.
-fn with_image(values: &str, release: &Release<'_>) -> Result<String> {
-    let (before, image) = values.split_once("\nimage:\n").context("values.yaml has no image")?;
-    let mut image = image.to_owned();
-    let (_, repository) = release.repository.split_once('/').context("the repository begins with a registry")?;
-    let lines = [("  repository: rotated-secrets\n", repository), ("  digest: \"\"\n", release.digest)];
-    for (line, value) in lines {
-        if image.matches(line).count() != 1 {
-            bail!("values.yaml does not have one line {line:?} for the image");
-        }
-        let key = line.split_once(':').map_or(line, |(key, _)| key);
-        image = image.replace(line, &format!("{key}: {value}\n"));
-    }
-    Ok(format!("{before}\nimage:\n{image}"))
+/// Chart.yaml with the home, the image and the runbook of the release.
+fn with_release(metadata: &str, release: &Release<'_>) -> Result<String> {
+    let Release { source, version, digest, .. } = release;
+    let (registry, repository) = release.repository.split_once('/').context("the repository begins with a registry")?;
+    let owner = owner(source)?;
+    ensure!(!metadata.contains("\nannotations:"), "Chart.yaml has annotations already");
+    Ok(format!(
+        "{metadata}home: {source}\nsources: [{source}]\nmaintainers:\n  - name: {owner}\n    url: https://github.com/{owner}\n\
+         annotations:\n  rotated-secrets.io/image-registry: {registry}\n  rotated-secrets.io/image-repository: {repository}\n  \
+         rotated-secrets.io/image-digest: {digest}\n  rotated-secrets.io/runbook-url: {source}/blob/v{version}/docs/runbook.md\n"
+    ))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -124,24 +101,18 @@ mod tests {
     };
 
     #[test]
-    fn the_values_of_the_chart_get_image_and_runbook_and_nothing_else_changes() {
-        let values = fs::read_to_string(Path::new(ROOT).join(DIRECTORY).join("values.yaml")).unwrap();
-        let released = with_runbook(&with_image(&values, &RELEASE).unwrap(), "https://docs.example/runbook").unwrap();
-        let changed: Vec<_> =
-            values.lines().zip(released.lines()).filter(|(before, after)| before != after).map(|(_, after)| after).collect();
-        assert_eq!(
-            changed,
-            ["  repository: rotated-secrets/operator", "  digest: sha256:00", "    runbookUrl: https://docs.example/runbook"]
-        );
-        assert_eq!(values.lines().count(), released.lines().count());
-    }
-
-    #[test]
-    fn values_without_the_expected_lines_are_refused() {
-        for values in ["", "a: b\nimage:\n  repository: rotated-secrets\n", "a: b\nimage:\n  repository: other\n  digest: \"\"\n"] {
-            assert!(with_image(values, &RELEASE).is_err(), "{values}");
-        }
-        assert!(with_runbook("a: b\n", "https://docs.example/runbook").is_err());
+    fn the_chart_of_a_release_has_image_and_runbook_in_its_annotations() {
+        let text = with_release("name: rotated-secrets\n", &RELEASE).unwrap();
+        let chart: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        let expected = serde_json::json!({
+            "rotated-secrets.io/image-registry": "registry.example.com",
+            "rotated-secrets.io/image-repository": "rotated-secrets/operator",
+            "rotated-secrets.io/image-digest": "sha256:00",
+            "rotated-secrets.io/runbook-url": "https://github.com/owner/rotated-secrets/blob/v1.2.3/docs/runbook.md",
+        });
+        assert_eq!((&chart["annotations"], &chart["name"]), (&expected, &serde_json::json!("rotated-secrets")));
+        assert!(with_release("name: a\nannotations:\n  a: b\n", &RELEASE).is_err());
+        assert!(with_release("name: a\n", &Release { repository: "operator", ..RELEASE }).is_err());
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{Api, ListParams};
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::fleet::{FleetStats, Member};
+use rotated_secrets::controller::{Counted, census};
+use rotated_secrets::kubernetes::packed::Packed;
 use rotated_secrets::reconcile::reconcile;
 use serde_json::{Value, json};
 use testkit::promtool;
@@ -21,13 +22,16 @@ use super::dashboard::{Dashboard, Shows, Sight};
 /// The labels that a scrape adds.
 const TARGET: &str = r#"job="rotated-secrets",namespace="operators""#;
 
+/// Twice the time between two rotations of the objects.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(2);
+
 /// A value of a series, in the notation of promtool.
 type Sample = String;
 
 /// A fleet of objects and the samples of its metrics.
 pub(super) struct Release {
     pub(super) stage: Stage,
-    objects: Arc<Mutex<Vec<RotatedSecret>>>,
+    objects: Arc<Mutex<Vec<Packed>>>,
     due: BTreeMap<String, Timestamp>,
     series: BTreeMap<String, Vec<Sample>>,
     minutes: usize,
@@ -35,6 +39,8 @@ pub(super) struct Release {
     pod: char,
     /// Whether Prometheus reaches the operator.
     pub(super) scraped: bool,
+    /// Objects that the operator cannot read, without their metadata.
+    pub(super) unreadable: Vec<Value>,
     log: Log,
 }
 
@@ -58,7 +64,7 @@ impl Release {
     pub(super) async fn of(count: usize, spec: &Value) -> Result<Self> {
         let stage = Stage::new("incident").await?;
         let (objects, due, series, log) = Default::default();
-        let mut release = Self { stage, objects, due, series, minutes: 0, pod: 'a', scraped: true, log };
+        let mut release = Self { stage, objects, due, series, minutes: 0, pod: 'a', scraped: true, unreadable: Vec::new(), log };
         release.leads();
         for number in 0..count {
             let name = format!("app-{number}");
@@ -75,14 +81,7 @@ impl Release {
         ctx.metrics.leads(true);
         ctx.metrics.count_objects({
             let (objects, clock, memory) = (Arc::clone(&self.objects), Arc::clone(&ctx.clock), Arc::clone(&ctx.memory));
-            move || {
-                let mut stats = FleetStats::default();
-                for object in objects.lock().unwrap().iter() {
-                    stats.count(&Member::of(object), clock(), false);
-                    stats.count_status_not_written(memory.is_unwritable(object.metadata.uid.as_deref().unwrap_or_default()));
-                }
-                stats
-            }
+            move || census(objects.lock().unwrap().iter(), &memory, clock(), Counted { max_age: Some(MAX_AGE), ..Counted::default() })
         });
     }
 
@@ -145,8 +144,14 @@ impl Release {
     }
 
     async fn scrape(&mut self) -> Result<()> {
-        let list = self.stage.world.objects().list(&ListParams::default()).await?;
-        *self.objects.lock().unwrap() = list.items;
+        let objects = Api::<Packed>::namespaced(self.stage.admin.clone(), &self.stage.namespace);
+        let mut stored = objects.list(&ListParams::default()).await?.items;
+        for object in &self.unreadable {
+            let mut object = object.clone();
+            object["metadata"] = json!({"name": "odd", "namespace": self.stage.namespace, "uid": "u-1"});
+            stored.push(serde_json::from_str(&object.to_string())?);
+        }
+        *self.objects.lock().unwrap() = stored;
         let page = if self.scraped { self.stage.ctx.metrics.render()? } else { String::new() };
         let mut now: BTreeMap<String, &str> = BTreeMap::new();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -232,6 +237,12 @@ impl Release {
             let conditions = object.status.iter().flat_map(|status| &status.conditions);
             conditions.filter(|condition| condition.status == "False").map(|c| format!("{} {}", c.type_, c.reason)).collect::<Vec<_>>()
         };
-        objects.iter().map(|object| format!("{}: {:?}", object.name_any(), ready(object))).collect::<Vec<_>>().join("; ")
+        objects
+            .iter()
+            .map(Packed::unpack)
+            .filter_map(|object| object.into_readable().ok())
+            .map(|object| format!("{}: {:?}", object.name_any(), ready(&object)))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
