@@ -7,6 +7,7 @@ mod answered;
 mod audited;
 mod authorize;
 mod check;
+mod confirm;
 mod dispatch;
 mod failed;
 mod finalizer;

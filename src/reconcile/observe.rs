@@ -80,7 +80,7 @@ impl Reconciler<'_> {
 
     async fn secret(&mut self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
         if let Some(listed) = self.first_listed(want, status).await {
-            self.watched.listed();
+            self.watched.listed = true;
             return Ok(Some(listed));
         }
         let described = match self.located.take() {

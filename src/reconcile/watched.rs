@@ -2,28 +2,17 @@
 //! server and AWS have. So the object may rest on it if nothing is to be done and the status stays as it is; otherwise, all of it
 //! is read, and the plan is made again.
 
-use jiff::Timestamp;
-
-use super::failed;
-use super::reconciler::Reconciler;
-use crate::api::RotatedSecretStatus;
-use crate::api::condition::ConditionType;
-use crate::desired::{Desired, Target};
 use crate::facts::AwsSecret;
-use crate::failure::{Failed, Failure};
-use crate::kubernetes::mirror::{self, MirrorMetadata};
-use crate::kubernetes::namespace::NamespacePolicy;
-use crate::status::{self, Attempts, Outcome};
 
 /// Which facts of this reconcile come from watches and from the first list.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     /// The Namespace.
-    namespace: bool,
+    pub(super) namespace: bool,
     /// The Secret.
-    mirror: bool,
+    pub(super) mirror: bool,
     /// The AWS secret.
-    listed: bool,
+    pub(super) listed: bool,
     /// What AWS showed meanwhile, for the first observation after the confirmation.
     described: Option<AwsSecret>,
     /// Everything is read.
@@ -41,79 +30,16 @@ impl Watched {
         self.confirmed
     }
 
-    /// A list showed the AWS secret.
-    pub(super) fn listed(&mut self) {
-        self.listed = true;
-    }
-
     /// AWS was read.
     pub(super) fn described(&mut self, secret: Option<&AwsSecret>) {
         if !self.confirmed {
             self.described = secret.cloned();
         }
     }
-}
 
-impl Reconciler<'_> {
-    /// The Namespace, from the watch if that shows it.
-    pub(super) async fn watched_namespace(&mut self, name: &str) -> Result<NamespacePolicy, Failure> {
-        match self.ctx.known.namespace(name).filter(|_| !self.watched.confirmed) {
-            Some(shown) => {
-                self.watched.namespace = true;
-                Ok(shown)
-            }
-            None => NamespacePolicy::of(&self.ctx.client, name).await,
-        }
-    }
-
-    /// The Secret of the target, from the watch if that shows it.
-    pub(super) async fn watched_mirror(&mut self, target: &Target, arn: Option<&str>) -> Result<Option<MirrorMetadata>, Failure> {
-        let owner = self.weaknesses.owner(&self.object);
-        match mirror::watched(&self.ctx.known, &owner, target, arn).filter(|_| !self.watched.confirmed) {
-            Some(shown) => {
-                self.watched.mirror = true;
-                Ok(Some(shown))
-            }
-            None => mirror::read(&self.ctx.client, &owner, target, arn).await,
-        }
-    }
-
-    /// Reads what is only known from watches and lists. The next observation reads the Secret; what `DescribeSecret` showed is still
-    /// true.
-    ///
-    /// # Errors
-    /// A conflict if the Namespace says something else: what was decided with it is void.
-    pub(super) async fn confirm(&mut self, want: &Desired) -> Result<(), Failed> {
-        let aspect = ConditionType::Provisioned;
-        self.watched.confirmed = true;
-        (self.watched.mirror, self.watched.listed) = (false, false);
-        self.located = self.watched.described.take();
-        if std::mem::take(&mut self.watched.namespace) {
-            let read = NamespacePolicy::of(&self.ctx.client, &want.namespace).await.map_err(|failure| failed::of(aspect, failure))?;
-            if self.namespace.as_ref() != Some(&read) {
-                self.ctx.known.correct_namespace(&want.namespace, &read);
-                return Err(failed::of(aspect, Failure::conflict("the Namespace changed meanwhile; the operator reads it again")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether what follows from watches may stand: the status stays as it is. A failure does not follow from them.
-    pub(super) fn may_stand(&self, want: &Desired, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> bool {
-        !self.watched.is_used()
-            || matches!(outcome, Outcome::Failed { .. })
-            || self.object.status.clone().unwrap_or_default() == self.next_status(Some(want), outcome, attempts, now)
-    }
-
-    /// The status after this reconcile.
-    pub(super) fn next_status(
-        &self,
-        want: Option<&Desired>,
-        outcome: &Outcome,
-        attempts: &Attempts,
-        now: Timestamp,
-    ) -> RotatedSecretStatus {
-        let after = status::write(&self.object, want, outcome, attempts, now);
-        RotatedSecretStatus { target: self.target_status(want, after.target.clone()), ..after }
+    /// Everything is read from now on. Returns whether the Namespace was only known from the watch, and what AWS showed.
+    pub(super) fn confirm(&mut self) -> (bool, Option<AwsSecret>) {
+        let confirmed = std::mem::replace(self, Self { confirmed: true, ..Self::default() });
+        (confirmed.namespace, confirmed.described)
     }
 }
