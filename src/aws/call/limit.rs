@@ -84,7 +84,7 @@ impl RateLimits {
     }
 
     /// Takes a token, if there is one. Otherwise: the time until there can be one.
-    pub(super) fn acquire(&self, group: QuotaGroup, place: &str, now: Instant) -> Option<Duration> {
+    pub(in crate::aws) fn acquire(&self, group: QuotaGroup, place: &str, now: Instant) -> Option<Duration> {
         self.with(group, place, now, |bucket| bucket.take(now))
     }
 

@@ -64,6 +64,17 @@ async fn a_throttled_answer_reduces_the_rate_also_if_the_sdk_retries_with_succes
 }
 
 #[tokio::test]
+async fn a_retry_takes_a_token_of_its_own() {
+    let aws = aws(&[(400, THROTTLED), (200, "{}")], &Metrics::new());
+    let start = Instant::now();
+    aws.operator().restore(Address { region: "eu-central-1", id: "shop/db" }).await.unwrap();
+    let wait = aws.limits().acquire(QuotaGroup::Restore, "eu-central-1", Instant::now()).unwrap();
+    // None was left after the throttled request, one is owed for the retry, and one is wanted, at 60 % of 47 a second.
+    let owed = (wait + start.elapsed()).as_secs_f64();
+    assert!(owed > 1.95 / (0.6 * 47.0), "{owed}");
+}
+
+#[tokio::test]
 async fn other_refusals_leave_the_rate_as_it_is() {
     let metrics = Metrics::new();
     let aws = aws(&[(400, r#"{"__type":"AccessDeniedException","message":"no"}"#)], &metrics);

@@ -16,7 +16,7 @@ use testbed::controlplane::Requests;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::operator::Operator;
-use super::phases::{DEADLINE, at_rest};
+use super::phases::{DEADLINE, at_rest, deadline};
 use super::seen::{FIELD, until};
 use super::stage::{CLIENTS, IDENTITY, REGION, Stage, in_aws, key, value, within};
 
@@ -74,30 +74,33 @@ pub(super) struct Herd {
     pub(super) own: u64,
 }
 
-/// With AWS's quotas, twice, the second time with a kill; and without.
+/// Each kind, with objects of its own: the second rotation of a secret needs one more write, for the label that retains its first version.
 pub(super) async fn herds(binary: &Path, count: u32, flags: &[String], step: impl Fn(&str)) -> Result<Vec<Herd>> {
     let mut herds = Vec::new();
-    for (kinds, quotas) in [(&[Kind::Quotas, Kind::Killed][..], Quotas::Real), (&[Kind::Unlimited], Quotas::Off)] {
-        step(&format!("herd: a control plane starts, quotas {quotas:?}"));
+    for kind in [Kind::Quotas, Kind::Killed, Kind::Unlimited] {
+        step(&format!("herd ({kind:?}): a control plane starts"));
+        let (quotas, regions) = match kind {
+            Kind::Quotas | Kind::Killed => (Quotas::Real, &[REGION][..]),
+            Kind::Unlimited => (Quotas::Off, &REGIONS[..]),
+        };
         let stage = Stage::start(BYSTANDERS, Config { quotas, log_room: LOG_ROOM, ..Config::default() }).await?;
-        let regions = if quotas == Quotas::Off { &REGIONS[..] } else { &[REGION] };
-        let flags: Vec<String> = ["--allowed-regions".to_owned(), regions.join(",")].into_iter().chain(flags.iter().cloned()).collect();
+        let mut flags = flags.to_vec();
+        flags.extend(["--allowed-regions".to_owned(), regions.join(",")]);
+        if !flags.iter().any(|flag| flag.starts_with("--refresh-interval")) {
+            // What is due is reconciled by its due time.
+            flags.extend(["--refresh-interval", "1h"].map(str::to_owned));
+        }
         let leader = stage.start_operator(binary, IDENTITY, &flags).await?;
         let mut scene = Scene { operators: vec![leader], stage, count, created: Duration::ZERO };
-        step("herd: they are created");
+        step("herd: the objects are created");
         scene.create(regions).await?;
-        for kind in kinds {
-            if *kind == Kind::Killed {
-                scene.operators.push(scene.stage.start_operator(binary, "standby", &flags).await?);
-            }
-            step(&format!("herd: {kind:?}"));
-            let herd = scene.herd(*kind).await?;
-            step(&format!(
-                "herd: {} secrets have one new version each, {} of {} attempts throttled",
-                herd.once, herd.throttled, herd.attempts
-            ));
-            herds.push(herd);
+        if kind == Kind::Killed {
+            scene.operators.push(scene.stage.start_operator(binary, "standby", &flags).await?);
         }
+        step("herd: their schedules get the same due time");
+        let herd = scene.herd(kind).await?;
+        step(&format!("herd: {} secrets have one new version each, {} of {} attempts throttled", herd.once, herd.throttled, herd.attempts));
+        herds.push(herd);
         for operator in scene.operators {
             operator.stop().await?;
         }
@@ -153,7 +156,7 @@ impl Scene {
         };
         stream::iter(0..self.count).map(create).buffer_unordered(CLIENTS).try_collect::<()>().await?;
         let all = usize::try_from(self.count + BYSTANDERS)?;
-        until("all objects are Ready", DEADLINE, || (self.stage.seen.ready() >= all).then_some(())).await?;
+        until("all objects are Ready", deadline(self.count), || (self.stage.seen.ready() >= all).then_some(())).await?;
         self.at_rest().await?;
         self.created = start.elapsed();
         Ok(())
@@ -189,7 +192,7 @@ impl Scene {
         let mut work = FuturesUnordered::new();
         let mut ended = false;
         while !ended || !work.is_empty() {
-            ensure!(start.elapsed() < DEADLINE, "the rotations do not end");
+            ensure!(start.elapsed() < deadline(self.count), "the rotations do not end");
             tokio::select! {
                 _ = ticks.tick(), if !ended => {
                     work.push(edited(stage, probes).boxed_local());

@@ -14,6 +14,8 @@ use super::table::Phase;
 
 /// Far above what anything takes on a busy machine.
 pub(super) const DEADLINE: Duration = Duration::from_mins(20);
+/// And for each object.
+const FOR_EACH: Duration = Duration::from_millis(60);
 const MINUTE: Duration = Duration::from_mins(1);
 /// One and a half refresh intervals. The checks that follow the creation come together, and one minute from here holds all of them
 /// once. With the change feed, the check before that is the one at which objects are left to the feed.
@@ -58,7 +60,7 @@ pub(super) async fn start(stage: &Stage, operator: &Operator) -> Result<Phase> {
     let count = Count::begin(stage, operator.usage()?.processor).await?;
     stage.create_objects().await?;
     let all = usize::try_from(stage.count)?;
-    until("all objects are Ready", DEADLINE, || (stage.seen.ready() >= all).then_some(())).await?;
+    until("all objects are Ready", deadline(stage.count), || (stage.seen.ready() >= all).then_some(())).await?;
     let took = count.start.elapsed();
     at_rest(operator, stage.count).await?;
     count.end(stage, operator, took).await
@@ -115,12 +117,17 @@ pub(super) async fn restart(stage: &Stage, binary: &Path, flags: &[String]) -> R
 pub(super) async fn at_rest(operator: &Operator, objects: u32) -> Result<()> {
     let (start, mut looks) = (Instant::now(), 0);
     while looks < LOOKS {
-        ensure!(start.elapsed() < DEADLINE, "the operator does not come to rest");
+        ensure!(start.elapsed() < deadline(objects), "the operator does not come to rest");
         let (open, ended) = operator.reconciles().await?;
         looks = if open < 0.5 && ended >= f64::from(objects) { looks + 1 } else { 0 };
         sleep(LOOK).await;
     }
     Ok(())
+}
+
+/// For something that takes a time for each object.
+pub(super) fn deadline(objects: u32) -> Duration {
+    DEADLINE.saturating_add(FOR_EACH.saturating_mul(objects))
 }
 
 /// So many of the objects, evenly spread.
