@@ -131,10 +131,10 @@ enum Probe {
 }
 
 impl Probed {
-    fn note(&mut self, probe: Probe) {
+    fn note(&mut self, probe: &Probe) {
         match probe {
-            Probe::Created(took) => self.created.push(took),
-            Probe::Edited(took) => self.edited.push(took),
+            Probe::Created(took) => self.created.push(*took),
+            Probe::Edited(took) => self.edited.push(*took),
         }
     }
 }
@@ -183,9 +183,9 @@ impl Scene {
         let due = self.make_due().await?;
         let from = self.stage.log_end().await?;
         self.stage.emulator.clear_log();
-        let before = self.processor()?;
         sleep(Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default()).await;
-        let (start, mut lost, mut probed) = (Instant::now(), Duration::ZERO, Probed::default());
+        let (start, mut lost, mut results) = (Instant::now(), Duration::ZERO, Probed::default());
+        let before = self.processor()?;
         let (mut ticks, mut probes, mut killed) = (interval(BETWEEN_PROBES), 0, kind != Kind::Killed);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (stage, all) = (&self.stage, usize::try_from(self.count)?);
@@ -207,7 +207,7 @@ impl Scene {
                     }
                     ended = rotated >= all;
                 }
-                Some(probe) = work.next() => probed.note(probe?),
+                Some(probe) = work.next() => results.note(&probe?),
             }
         }
         drop(work);
@@ -215,7 +215,7 @@ impl Scene {
         let after = self.processor()?;
         let used = |place: fn(&[Duration; 3]) -> Duration| place(&after).saturating_sub(place(&before));
         let processor = [used(|all| all[0]).saturating_add(lost), used(|all| all[1]), used(|all| all[2])];
-        self.told(kind, due, from, probed, processor).await
+        self.told(kind, due, from, results, processor).await
     }
 
     /// Of the operators, the control plane, and this process.

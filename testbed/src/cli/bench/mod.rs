@@ -41,6 +41,9 @@ pub(crate) struct BenchArgs {
     /// Measure a debug build, which is there sooner; its processor time says nothing
     #[arg(long)]
     debug: bool,
+    /// Measure this binary of the operator instead of building one
+    #[arg(long, value_name = "PATH", conflicts_with = "debug")]
+    operator: Option<PathBuf>,
     /// By how many seconds ListSecrets lags behind in the emulated AWS (AWS: up to 300)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     list_lag: u64,
@@ -72,8 +75,12 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
     }
     spawn_blocking(binaries::provision).await??;
     let debug = arguments.debug;
-    tell(if debug { "building the operator" } else { "building the operator, as for a release" });
-    let binary = spawn_blocking(move || build(debug)).await??;
+    let binary = if let Some(binary) = &arguments.operator {
+        binary.clone()
+    } else {
+        tell(if debug { "building the operator" } else { "building the operator, as for a release" });
+        spawn_blocking(move || build(debug)).await??
+    };
     let mut all = Vec::new();
     let sizes = arguments.objects.iter().map(|count| (*count, true)).chain(arguments.at_rest.iter().map(|count| (*count, false)));
     for (count, whole) in sizes.filter(|(count, _)| *count > 0) {
@@ -87,7 +94,11 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
     }
     let circumstances = Circumstances {
         kubernetes: Release::selected()?.version().to_owned(),
-        build: if debug { "debug" } else { "release" },
+        build: match (&arguments.operator, debug) {
+            (Some(_), _) => "given",
+            (None, true) => "debug",
+            (None, false) => "release",
+        },
         processors: std::thread::available_parallelism()?.get(),
         list_lag: Duration::from_secs(arguments.list_lag),
         flags: arguments.flags.clone(),
@@ -98,7 +109,7 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
         let plot = page.with_extension("svg");
         fs::write(&plot, plot::plot(&all, &herds))?;
         let name = plot.file_name().unwrap_or_default().to_string_lossy();
-        text.push_str(&format!("\n![The figures by number of objects, and the rotations over time]({name})\n"));
+        text += &format!("\n![The figures by number of objects, and the rotations over time]({name})\n");
         fs::write(page, page::replace(&fs::read_to_string(page)?, &text)?)?;
     }
     Ok(())

@@ -27,6 +27,8 @@ struct Panel {
     reference: Option<([(f64, f64); 2], &'static str)>,
 }
 
+type Figure = fn(&Figures) -> f64;
+
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
@@ -51,13 +53,13 @@ pub(super) fn plot(all: &[Figures], herds: &[Herd]) -> String {
 
 /// Figures by the number of objects.
 fn sizes(all: &[Figures]) -> Vec<Panel> {
-    let figures: [(&str, fn(&Figures) -> f64); 4] = [
+    let figures: [(&str, Figure); 4] = [
         ("AWS calls in a minute, unchanged", |all| number(all.steady.calls())),
         ("Kubernetes reads in a minute, unchanged", |all| number(all.steady.requests.reads)),
         ("CPU seconds in a minute, unchanged", |all| all.steady.usage.processor.as_secs_f64()),
         ("Memory of its own, peak since the start, MiB", |all| number(all.steady.own) / 1024.0),
     ];
-    let panel = |(title, figure): (&str, fn(&Figures) -> f64)| {
+    let panel = |(title, figure): (&str, Figure)| {
         let points: Vec<(f64, f64)> = all.iter().map(|all| (f64::from(all.count), figure(all))).collect();
         let first = points.iter().find(|(_, y)| *y > 0.0).copied();
         let last = points.last().map_or(0.0, |(x, _)| *x);
@@ -150,10 +152,18 @@ impl Panel {
         for (number, line) in self.lines.iter().enumerate() {
             let _ = writeln!(text, "<polyline class=\"line c{number}\" points=\"{}\"/>", path(&line.points));
             if line.name.is_empty() {
-                for point in &line.points {
+                for (nth, point) in line.points.iter().enumerate() {
                     let (x, y) = place(*point);
+                    // Not on the axis, and above a line that rises.
+                    let (anchor, away) = if nth == 0 { ("start", 8.0) } else { ("end", -4.0) };
                     let _ = writeln!(text, "<circle class=\"d{number}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
-                    let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", y - 8.0, figure(point.1));
+                    let _ = writeln!(
+                        text,
+                        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                        x + away,
+                        y - 8.0,
+                        figure(point.1)
+                    );
                 }
             } else {
                 let y = base - 8.0 - 18.0 * f64::from(u32::try_from(number).unwrap_or_default());
