@@ -8,6 +8,7 @@ mod durations;
 mod feed;
 mod kubernetes;
 mod process;
+mod rates;
 mod repairs;
 mod standing;
 mod zero;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use self::durations::Durations;
 use self::feed::FeedMetrics;
+use self::rates::Rates;
 use self::repairs::Repairs;
 use self::standing::Standing;
 use crate::fleet::FleetStats;
@@ -51,6 +53,7 @@ struct Inner {
     standing: Standing,
     durations: Durations,
     feed: FeedMetrics,
+    rates: Rates,
     /// Counts the objects at scrape time. Scrapes are rendered one at a time: each recalculates the gauges.
     census: OnceLock<Box<dyn Fn() -> FleetStats + Send + Sync>>,
     /// The longest wait for a reconcile, at scrape time.
@@ -96,15 +99,17 @@ impl Metrics {
         let standing = Standing::default();
         let durations = Durations::default();
         let feed = FeedMetrics::default();
+        let rates = Rates::default();
         counts.start_at_zero();
         counts.register(&mut registry);
         standing.register(&mut registry);
         durations.register(&mut registry);
         feed.register(&mut registry);
+        rates.register(&mut registry);
         registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let process = process::registry();
         let (census, longest_wait, led_until, page) = (OnceLock::new(), OnceLock::new(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { registry, process, counts, standing, durations, feed, census, longest_wait, led_until, page }))
+        Self(Arc::new(Inner { registry, process, counts, standing, durations, feed, rates, census, longest_wait, led_until, page }))
     }
 
     /// Records the start of a reconcile.
@@ -231,6 +236,11 @@ impl Metrics {
         let _ = self.0.feed.census.set(Box::new(census));
     }
 
+    /// Sets the function that tells the lowest rate of each AWS quota as a share of the highest one. A second call is ignored.
+    pub(crate) fn show_rates(&self, lowest: impl Fn() -> Vec<(&'static str, f64)> + Send + Sync + 'static) {
+        let _ = self.0.rates.lowest.set(Box::new(lowest));
+    }
+
     /// Records an interrupted watch and its phase.
     pub fn watch_error(&self, phase: &'static str) {
         count(&self.0.counts.watch_errors, [("phase", phase)]);
@@ -277,6 +287,7 @@ impl Metrics {
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let _page = self.0.page.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.feed.show();
+        self.0.rates.show();
         if let Some(census) = self.0.census.get() {
             self.0.standing.show(&census());
         }

@@ -77,7 +77,7 @@ pub(super) async fn web_identity(
 }
 
 fn client(environment: &Environment) -> Client {
-    let meter = Meter(environment.calls.metrics().clone());
+    let meter = Meter::new(&environment.calls, &region(environment), None);
     Client::from_conf(config::Builder::from(&environment.config).interceptor(meter).build())
 }
 

@@ -1,17 +1,17 @@
 //! The only path of an AWS call: ask the circuit breaker, wait for the rate limit, send, count, classify.
 
 mod breaker;
+mod bucket;
 mod limit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use breaker::{Breakers, End, Target};
-use governor::clock::MonotonicClock;
 use jiff::Timestamp;
-pub(super) use limit::QuotaGroup;
-use limit::RateLimits;
+pub(super) use limit::{QuotaGroup, RateLimits};
 
 use super::fault::{Cause, Fault};
 use super::operation::Operation;
@@ -24,7 +24,7 @@ pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Sends calls. All identities of the process share one: AWS charges a call to the account of the caller.
 pub(super) struct Calls {
     metrics: Metrics,
-    limits: RateLimits<MonotonicClock>,
+    limits: Arc<RateLimits>,
     breakers: Mutex<Breakers>,
     clock: Clock,
 }
@@ -46,12 +46,20 @@ impl Drop for Passed<'_> {
 
 impl Calls {
     pub(super) fn new(metrics: Metrics, clock: Clock) -> Self {
-        Self { metrics, limits: RateLimits::published(MonotonicClock), breakers: Mutex::default(), clock }
+        let limits = Arc::new(RateLimits::published());
+        let shown = Arc::clone(&limits);
+        metrics.show_rates(move || shown.lowest(Instant::now()));
+        Self { metrics, limits, breakers: Mutex::default(), clock }
     }
 
     /// For the interceptor, which counts requests.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// For the interceptor, which sees what AWS throttles.
+    pub(super) fn limits(&self) -> &Arc<RateLimits> {
+        &self.limits
     }
 
     /// Waits until the quota of `operation` in `region` permits a call, then sends `request`. `role`: the role that signs it, if any.
@@ -72,10 +80,7 @@ impl Calls {
         // The SDK's futures are large.
         let request = Box::pin(request);
         async move {
-            // An account has its own quotas.
-            let account = role.and_then(RoleArn::account);
-            let place = account.map_or_else(|| region.to_owned(), |account| format!("{account} {region}"));
-            self.wait(&place, operation).await;
+            self.wait(&place(region, role), operation).await;
             let mut passed = self.pass(region, operation, role)?;
             let answer = request.await;
             passed.end = end(&answer);
@@ -112,9 +117,14 @@ impl Calls {
     }
 
     async fn wait(&self, place: &str, operation: Operation) {
-        if let Some(wait) = self.limits.acquire(operation.group(), place) {
+        let mut next = self.limits.acquire(operation.group(), place, Instant::now());
+        if next.is_some() {
             self.metrics.aws_call_delayed(operation.as_str());
-            self.limits.acquire_after(wait, operation.group(), place).await;
+        }
+        // It waits again where another call took the token.
+        while let Some(wait) = next {
+            tokio::time::sleep(wait).await;
+            next = self.limits.acquire(operation.group(), place, Instant::now());
         }
     }
 
@@ -143,6 +153,11 @@ impl Calls {
             }
         }
     }
+}
+
+/// What has quotas of its own: a Region of an account.
+pub(super) fn place(region: &str, role: Option<&RoleArn>) -> String {
+    role.and_then(RoleArn::account).map_or_else(|| region.to_owned(), |account| format!("{account} {region}"))
 }
 
 fn end<T, E>(answer: &Result<T, SdkError<E>>) -> End

@@ -137,6 +137,10 @@ impl Aws {
     pub(super) fn sessions_kept(&self) -> usize {
         lock(&self.0.sessions).len()
     }
+
+    pub(super) fn limits(&self) -> Arc<super::call::RateLimits> {
+        Arc::clone(self.0.environment.calls.limits())
+    }
 }
 
 impl SecretsManager {

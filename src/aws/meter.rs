@@ -1,22 +1,47 @@
 //! Counts the requests that are sent to AWS. The SDK retries, so one call can be several requests, and a throttled request that succeeded on a
-//! retry is counted nowhere else.
+//! retry is counted nowhere else. The rate limits also learn here what AWS throttles.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::{BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef};
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
+use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use serde::Deserialize;
 
+use super::call::{self, Calls, QuotaGroup, RateLimits};
 use super::fault::{Cause, bounded_code};
+use super::operation::Operation;
+use crate::identity::RoleArn;
 use crate::metrics::Metrics;
 
 /// An interceptor of every AWS client.
-#[derive(Debug, Clone)]
-pub(super) struct Meter(pub(super) Metrics);
+#[derive(Clone)]
+pub(super) struct Meter {
+    metrics: Metrics,
+    limits: Arc<RateLimits>,
+    /// Whose quotas the client uses.
+    place: String,
+}
+
+impl Meter {
+    /// Of the client of this Region and role.
+    pub(super) fn new(calls: &Calls, region: &str, role: Option<&RoleArn>) -> Self {
+        Self { metrics: calls.metrics().clone(), limits: Arc::clone(calls.limits()), place: call::place(region, role) }
+    }
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meter")
+    }
+}
 
 #[derive(Debug)]
 struct Started(Instant);
@@ -35,6 +60,19 @@ impl Intercept for Meter {
         Ok(())
     }
 
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // The first one has waited for its token.
+        if let Some(group) = group(cfg).filter(|_| cfg.load::<RequestAttempts>().is_some_and(|number| number.attempts() > 1)) {
+            self.limits.charge(group, &self.place, Instant::now());
+        }
+        Ok(())
+    }
+
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
@@ -47,7 +85,10 @@ impl Intercept for Meter {
             (_, Some(response)) if throttled(response) => "throttled",
             (_, Some(_)) => "refused",
         };
-        self.0.aws_request(operation(cfg), outcome);
+        if let Some(group) = group(cfg).filter(|_| outcome == "throttled") {
+            self.limits.throttled(group, &self.place, Instant::now());
+        }
+        self.metrics.aws_request(operation(cfg), outcome);
         Ok(())
     }
 
@@ -58,7 +99,7 @@ impl Intercept for Meter {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(Started(at)) = cfg.load::<Started>() {
-            self.0.aws_call_took(operation(cfg), at.elapsed());
+            self.metrics.aws_call_took(operation(cfg), at.elapsed());
         }
         Ok(())
     }
@@ -69,14 +110,30 @@ fn operation(cfg: &ConfigBag) -> &str {
     cfg.load::<Metadata>().map_or("Unknown", Metadata::name)
 }
 
+/// The quota of the operation.
+fn group(cfg: &ConfigBag) -> Option<QuotaGroup> {
+    Operation::named(operation(cfg)).map(Operation::group)
+}
+
 /// Whether the answer is a throttling error. Only the code is read.
 fn throttled(response: &HttpResponse) -> bool {
+    let code = response.body().bytes().and_then(code);
+    Cause::of(code.as_deref(), "", response.status().as_u16()) == Cause::Throttled
+}
+
+/// The code in the body of a refusal: JSON of Secrets Manager, XML of STS.
+fn code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {
         #[serde(rename = "__type")]
         code: String,
     }
-    let refusal = response.body().bytes().and_then(|body| serde_json::from_slice::<Refusal>(body).ok());
-    let code = refusal.as_ref().and_then(|refusal| refusal.code.rsplit('#').next()).map(bounded_code);
-    Cause::of(code.as_deref(), "", response.status().as_u16()) == Cause::Throttled
+    if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
+        return refusal.code.rsplit('#').next().map(bounded_code);
+    }
+    let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| bounded_code(code))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The operations of AWS that the operator uses.
 
+use strum::IntoEnumIterator;
+
 use super::call::QuotaGroup;
 
 /// Every operation that the operator uses, by AWS's name.
@@ -32,6 +34,11 @@ impl Operation {
     /// AWS's name for it.
     pub(super) fn as_str(self) -> &'static str {
         self.into()
+    }
+
+    /// The operation with this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::iter().find(|operation| operation.as_str() == name)
     }
 
     /// The quota that it counts against.

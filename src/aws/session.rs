@@ -170,7 +170,7 @@ impl Session {
 
     fn new_client(&self, environment: &Environment, region: &str) -> Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&environment.config).region(Region::new(region.to_owned()));
-        config.push_interceptor(SharedInterceptor::new(Meter(environment.calls.metrics().clone())));
+        config.push_interceptor(SharedInterceptor::new(Meter::new(&environment.calls, region, self.role())));
         if self.identity != Identity::Operator {
             // Without the SDK's cache every request uses the credentials of the latest renewal.
             config.set_identity_cache(IdentityCache::no_cache());

@@ -25,6 +25,7 @@ fn used() -> Metrics {
     metrics.watch_error("list");
     metrics.event_not_published();
     metrics.leads(true);
+    metrics.show_rates(|| vec![("Write", 0.7)]);
     metrics.measure_longest_wait(|| Duration::from_millis(61_900));
     metrics.count_objects(|| FleetStats {
         ready: BTreeMap::from([(("False", "NotOwned"), 2)]),

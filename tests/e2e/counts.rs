@@ -122,7 +122,7 @@ pub(crate) async fn quiet(stage: &Stage, what: &str, from: usize) -> Result<usiz
     Ok(end)
 }
 
-fn report(what: &str, asked: &[AuditEvent], stage: &Stage) {
+pub(crate) fn report(what: &str, asked: &[AuditEvent], stage: &Stage) {
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for event in asked {
         let sub = if event.subresource.is_empty() { String::new() } else { format!("/{}", event.subresource) };

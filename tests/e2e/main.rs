@@ -8,6 +8,7 @@ mod edges;
 mod fairness;
 mod feed;
 mod helped;
+mod herd;
 mod hygiene;
 mod identity;
 mod jobs;

@@ -1,24 +1,22 @@
-//! Token buckets: one for each quota of AWS and Region.
+//! Rate limits: a token bucket for each quota of AWS and place, which is an account and a Region.
 //!
-//! AWS's quotas hold for the whole account, which other programs use as well. The operator stays below the published numbers, so that it is
-//! throttled only where others use the rest.
+//! AWS's quotas hold for the whole account, which other programs use as well. The operator stays below the published numbers, and its rate
+//! follows what AWS throttles (docs/design/0029-rate-limits.md).
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::HashMapStateStore;
-use governor::{Quota, RateLimiter};
 use strum::IntoEnumIterator;
 
-/// More Regions than this are not remembered once their buckets are full again. AWS has fewer.
-const MAX_REGIONS: usize = 50;
+use super::bucket::{Bucket, Ceiling};
+
+/// More places than this are not remembered once their buckets are like new ones again.
+const MAX_PLACES: usize = 50;
 
 /// Operations that share one quota.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter, strum::IntoStaticStr)]
 pub(in crate::aws) enum QuotaGroup {
     /// DescribeSecret.
     Describe,
@@ -46,67 +44,84 @@ pub(in crate::aws) enum QuotaGroup {
 
 impl QuotaGroup {
     /// AWS's quota, in requests per second, account and Region.
-    fn published(self) -> u32 {
+    pub(super) fn published(self) -> f64 {
         match self {
-            Self::Describe => 40_000,
-            Self::Read => 10_000,
-            Self::List => 100,
-            Self::Sts => 600,
-            Self::Write | Self::Create | Self::Delete | Self::Restore | Self::Rotation | Self::Tags | Self::ResourcePolicy => 50,
+            Self::Describe => 40_000.0,
+            Self::Read => 10_000.0,
+            Self::List => 100.0,
+            Self::Sts => 600.0,
+            Self::Write | Self::Create | Self::Delete | Self::Restore | Self::Rotation | Self::Tags | Self::ResourcePolicy => 50.0,
         }
     }
 
-    /// Four fifths of AWS's quota as the rate and one fifth as the burst, so that no second has more than the quota.
-    pub(super) fn quota(self) -> Quota {
-        let part = |fifths: u32| NonZeroU32::new((self.published() / 5).saturating_mul(fifths)).unwrap_or(NonZeroU32::MIN);
-        Quota::per_second(part(4)).allow_burst(part(1))
+    /// The rate and the burst together are AWS's quota, so that no second has more than the quota.
+    pub(super) fn ceiling(self) -> Ceiling {
+        Ceiling { rate: self.published() * 0.94, burst: self.published() * 0.06 }
     }
 }
 
-/// The buckets of one quota, by Region.
-type Buckets<C> = RateLimiter<String, HashMapStateStore<String>, C, NoOpMiddleware<<C as Clock>::Instant>>;
-
-/// The buckets of all quotas and Regions.
-pub(in crate::aws) struct RateLimits<C: Clock> {
-    clock: C,
-    groups: HashMap<QuotaGroup, Buckets<C>>,
+/// The buckets of all quotas and places.
+pub(in crate::aws) struct RateLimits {
+    ceiling: fn(QuotaGroup) -> Ceiling,
+    buckets: Mutex<HashMap<QuotaGroup, HashMap<String, Bucket>>>,
 }
 
-impl<C: Clock + Clone> RateLimits<C> {
+impl RateLimits {
     /// By AWS's published quotas.
-    pub(in crate::aws) fn published(clock: C) -> Self {
-        Self::new(clock, QuotaGroup::quota)
+    pub(in crate::aws) fn published() -> Self {
+        Self::new(QuotaGroup::ceiling)
     }
 
     /// With these quotas.
-    pub(super) fn new(clock: C, quota: impl Fn(QuotaGroup) -> Quota) -> Self {
-        let limiter = |group| RateLimiter::new(quota(group), HashMapStateStore::default(), clock.clone());
-        let groups = QuotaGroup::iter().map(|group| (group, limiter(group))).collect();
-        Self { clock, groups }
+    pub(super) fn new(ceiling: fn(QuotaGroup) -> Ceiling) -> Self {
+        Self { ceiling, buckets: Mutex::default() }
     }
 
-    /// The number of Regions with a bucket.
+    /// The number of places with a bucket.
     #[cfg(test)]
-    pub(super) fn regions(&self, group: QuotaGroup) -> usize {
-        self.groups.get(&group).map_or(0, RateLimiter::len)
+    pub(super) fn places(&self, group: QuotaGroup) -> usize {
+        self.buckets().get(&group).map_or(0, HashMap::len)
     }
 
     /// Takes a token, if there is one. Otherwise: the time until there can be one.
-    pub(super) fn acquire(&self, group: QuotaGroup, region: &str) -> Option<Duration> {
-        let limiter = self.groups.get(&group)?;
-        if limiter.len() > MAX_REGIONS {
-            limiter.retain_recent();
-        }
-        limiter.check_key(&region.to_owned()).err().map(|not_until| not_until.wait_time_from(self.clock.now()))
+    pub(in crate::aws) fn acquire(&self, group: QuotaGroup, place: &str, now: Instant) -> Option<Duration> {
+        self.with(group, place, now, |bucket| bucket.take(now))
     }
 
-    /// Waits, then takes a token; waits again where another call took it.
-    pub(super) async fn acquire_after(&self, wait: Duration, group: QuotaGroup, region: &str) {
-        let mut next = Some(wait);
-        while let Some(wait) = next {
-            // tokio's timer instead of the crate's `until_ready`, which runs a thread of its own.
-            tokio::time::sleep(wait).await;
-            next = self.acquire(group, region);
+    /// Takes a token for a request that does not wait: a retry of the SDK.
+    pub(in crate::aws) fn charge(&self, group: QuotaGroup, place: &str, now: Instant) {
+        self.with(group, place, now, |bucket| bucket.charge(now));
+    }
+
+    /// AWS has throttled a request.
+    pub(in crate::aws) fn throttled(&self, group: QuotaGroup, place: &str, now: Instant) {
+        self.with(group, place, now, |bucket| bucket.throttled(now));
+    }
+
+    /// The lowest rate of each quota among the places, as a share of the highest one.
+    pub(super) fn lowest(&self, now: Instant) -> Vec<(&'static str, f64)> {
+        let buckets = self.buckets();
+        let lowest = |group| {
+            let places = buckets.get(&group).into_iter().flat_map(HashMap::values);
+            (group.into(), places.map(|bucket| bucket.ratio(now)).fold(1.0, f64::min))
+        };
+        QuotaGroup::iter().map(lowest).collect()
+    }
+
+    fn with<T>(&self, group: QuotaGroup, place: &str, now: Instant, act: impl FnOnce(&mut Bucket) -> T) -> T {
+        let mut buckets = self.buckets();
+        let places = buckets.entry(group).or_default();
+        if places.len() > MAX_PLACES {
+            places.retain(|_, bucket| !bucket.is_new(now));
         }
+        if let Some(bucket) = places.get_mut(place) {
+            return act(bucket);
+        }
+        act(places.entry(place.to_owned()).or_insert_with(|| Bucket::new((self.ceiling)(group), now)))
+    }
+
+    /// The data is complete after every change, so a poisoned lock is used as it is.
+    fn buckets(&self) -> MutexGuard<'_, HashMap<QuotaGroup, HashMap<String, Bucket>>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,60 +4,72 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use futures::FutureExt;
-use governor::Quota;
-use governor::clock::{Clock, FakeRelativeClock};
 use strum::IntoEnumIterator;
 
+use super::bucket::Ceiling;
 use super::*;
 
 const REGION: &str = "eu-central-1";
 
 /// Takes tokens until there is none; returns their number.
-fn drain<C: Clock + Clone>(limits: &RateLimits<C>, group: QuotaGroup, region: &str) -> u32 {
-    (0..100_000).find(|_| limits.acquire(group, region).is_some()).unwrap()
+fn drain(limits: &RateLimits, group: QuotaGroup, region: &str, now: Instant) -> u32 {
+    (0..100_000).find(|_| limits.acquire(group, region, now).is_some()).unwrap()
 }
 
 #[test]
 fn every_quota_group_is_used_and_stays_within_the_published_quota() {
     let used: BTreeSet<String> = Operation::iter().map(|operation| format!("{:?}", operation.group())).collect();
     assert_eq!(used, QuotaGroup::iter().map(|group| format!("{group:?}")).collect());
-    for (group, burst, per_second) in [(QuotaGroup::Write, 10, 40), (QuotaGroup::Sts, 120, 480), (QuotaGroup::Read, 2000, 8000)] {
-        let clock = FakeRelativeClock::default();
-        let limits = RateLimits::published(clock.clone());
-        assert_eq!(drain(&limits, group, REGION), burst, "{group:?}");
-        let mut sent = 0;
-        for _ in 0..1000 {
-            clock.advance(Duration::from_millis(1));
-            sent += drain(&limits, group, REGION);
+    for group in QuotaGroup::iter() {
+        let (limits, start) = (RateLimits::published(), Instant::now());
+        let mut sent = drain(&limits, group, REGION, start);
+        for millis in 1..=1000 {
+            sent += drain(&limits, group, REGION, start + Duration::from_millis(millis));
         }
-        assert_eq!(sent, per_second, "{group:?}");
+        let published = group.published();
+        assert!((published * 0.94..=published).contains(&f64::from(sent)), "{group:?}: {sent} in the first second, of {published}");
     }
 }
 
 #[test]
 fn calls_beyond_the_burst_wait_and_those_of_other_groups_and_regions_do_not() {
-    let clock = FakeRelativeClock::default();
-    let limits = RateLimits::published(clock.clone());
-    drain(&limits, QuotaGroup::Write, REGION);
-    let wait = limits.acquire(QuotaGroup::Write, REGION).expect("the burst is used");
+    let (limits, start) = (RateLimits::published(), Instant::now());
+    drain(&limits, QuotaGroup::Write, REGION, start);
+    let wait = limits.acquire(QuotaGroup::Write, REGION, start).expect("the burst is used");
     for group in QuotaGroup::iter().filter(|group| *group != QuotaGroup::Write) {
-        assert_eq!(limits.acquire(group, REGION), None, "{group:?}");
+        assert_eq!(limits.acquire(group, REGION, start), None, "{group:?}");
     }
-    assert_eq!(limits.acquire(QuotaGroup::Write, "eu-west-1"), None);
-    clock.advance(wait);
-    assert_eq!(limits.acquire(QuotaGroup::Write, REGION), None);
-    assert!(limits.acquire(QuotaGroup::Write, REGION).is_some(), "only one token was added");
+    assert_eq!(limits.acquire(QuotaGroup::Write, "eu-west-1", start), None);
+    // A wait is rounded to nanoseconds.
+    let later = start + wait + Duration::from_nanos(1);
+    assert_eq!(limits.acquire(QuotaGroup::Write, REGION, later), None);
+    assert!(limits.acquire(QuotaGroup::Write, REGION, later).is_some(), "only one token was added");
 }
 
 #[test]
-fn regions_that_are_no_longer_used_are_forgotten() {
-    let clock = FakeRelativeClock::default();
-    let limits = RateLimits::published(clock.clone());
+fn throttling_concerns_one_quota_of_one_place() {
+    let (limits, start) = (RateLimits::published(), Instant::now());
+    limits.throttled(QuotaGroup::Write, REGION, start);
+    assert!(limits.acquire(QuotaGroup::Write, REGION, start).is_some(), "no burst");
+    assert_eq!(limits.acquire(QuotaGroup::Write, "eu-west-1", start), None);
+    assert_eq!(limits.acquire(QuotaGroup::Create, REGION, start), None);
+    let reduced: Vec<_> = limits.lowest(start).into_iter().filter(|(_, ratio)| *ratio < 1.0).collect();
+    assert_eq!(reduced, [("Write", 0.6)]);
+}
+
+#[test]
+fn places_that_are_no_longer_used_are_forgotten_unless_their_rate_is_reduced() {
+    let (limits, start) = (RateLimits::published(), Instant::now());
+    let at = |second| start + Duration::from_secs(second);
     for number in 0..10_000 {
-        assert_eq!(limits.acquire(QuotaGroup::Write, &format!("region-{number}")), None);
-        clock.advance(Duration::from_secs(1));
+        assert_eq!(limits.acquire(QuotaGroup::Write, &format!("region-{number}"), at(number)), None);
     }
-    assert!(limits.regions(QuotaGroup::Write) < 100);
+    assert!(limits.places(QuotaGroup::Write) < 100);
+    limits.throttled(QuotaGroup::Write, REGION, at(10_000));
+    for number in 0..100 {
+        assert_eq!(limits.acquire(QuotaGroup::Write, &format!("region-{number}"), at(10_000)), None);
+    }
+    assert!(limits.acquire(QuotaGroup::Write, REGION, at(10_000)).is_some());
 }
 
 /// At a time that does not change.
@@ -67,8 +79,7 @@ fn calls() -> Calls {
 
 /// Each group sends one call per hour.
 fn one_per_hour() -> Calls {
-    let quota = |_| Quota::with_period(Duration::from_hours(1)).unwrap();
-    Calls { limits: RateLimits::new(MonotonicClock, quota), ..calls() }
+    Calls { limits: Arc::new(RateLimits::new(|_| Ceiling { rate: 1.0 / 3600.0, burst: 1.0 })), ..calls() }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the API server was asked: its audit log, read back.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,8 @@ rules:
   - level: Metadata
 ";
 
+/// In the query of a request that marks a place of the log.
+const MARKER: &str = "audit-marker=";
 const DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -113,30 +116,42 @@ struct ResponseStatus {
 impl ControlPlane {
     /// The audit log until now, in the order of the answers. Every request that was answered before this call is in it.
     pub async fn audit(&self) -> Result<Vec<AuditEvent>> {
+        Ok(self.audit_since(0).await?.0)
+    }
+
+    /// The same, from this place of the log on; and the place where it ends.
+    pub async fn audit_since(&self, from: u64) -> Result<(Vec<AuditEvent>, u64)> {
+        let end = self.audit_end().await?;
+        let mut log = BufReader::new(File::open(self.dir().join(LOG))?);
+        log.seek(SeekFrom::Start(from))?;
+        let lines = log.take(end.saturating_sub(from)).lines();
+        let asked = lines.filter(|line| line.as_ref().map_or(true, |line| !line.contains(MARKER)));
+        Ok((asked.map(|line| AuditEvent::parse(&line?)).collect::<Result<_>>()?, end))
+    }
+
+    /// The place of the audit log where it ends now.
+    pub async fn audit_end(&self) -> Result<u64> {
         let path = self.dir().join(LOG);
         if !path.exists() {
             bail!("this control plane keeps no audit log: start it with Options {{ audit: true, .. }}");
         }
+        let mut log = BufReader::new(File::open(&path)?);
+        let mut place = log.seek(SeekFrom::End(0))?;
         // A line is written just after its answer, so the end of the log is where a later request of our own stands.
-        let marker = format!("/version?audit-marker={}", Uuid::new_v4().simple());
+        let marker = format!("/version?{MARKER}{}", Uuid::new_v4().simple());
         let request = http::Request::get(&marker).body(Vec::new())?;
         self.admin().request_text(request).await?;
-        let start = Instant::now();
-        loop {
-            let text = fs::read_to_string(&path)?;
-            let lines: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
-            if let Some(end) = lines.iter().position(|line| line.contains(&marker)) {
-                return lines
-                    .iter()
-                    .take(end)
-                    .filter(|line| !line.contains("audit-marker="))
-                    .map(|line| AuditEvent::parse(line.trim_end()))
-                    .collect();
+        let (start, mut line) = (Instant::now(), Vec::new());
+        while start.elapsed() < DEADLINE {
+            place += u64::try_from(log.read_until(b'\n', &mut line)?)?;
+            if line.last() != Some(&b'\n') {
+                sleep(POLL).await;
+            } else if String::from_utf8_lossy(&line).contains(&marker) {
+                return Ok(place);
+            } else {
+                line.clear();
             }
-            if start.elapsed() > DEADLINE {
-                bail!("the API server does not write its audit log {}", path.display());
-            }
-            sleep(POLL).await;
         }
+        bail!("the API server does not write its audit log {}", path.display());
     }
 }

@@ -1,9 +1,12 @@
-//! `bench`: what the operator costs with so many mirrored objects, and how this grows. Figures only; the tests fail on counts
-//! (`tests/e2e/scale.rs`).
+//! `bench`: what the operator costs with so many mirrored objects, how this grows, and what many rotations at the same time cost. Figures only;
+//! the tests fail on counts (`tests/e2e/scale.rs`).
 
+mod herd;
+mod herd_table;
 mod operator;
 mod page;
 mod phases;
+mod plot;
 mod seen;
 mod stage;
 mod table;
@@ -15,26 +18,36 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use emulator::Config;
 use testbed::controlplane::binaries::{self, Release};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 use super::demo::{executable, repository};
-use table::{Circumstances, Figures};
+use table::{Changes, Circumstances, Figures};
 
 /// What is measured, and with which operator.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
-    /// Numbers of objects, each measured with a new control plane
+    /// Numbers of objects, each measured with a new control plane; 0 for none
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [250, 1000, 4000])]
     objects: Vec<u32>,
+    /// Numbers of objects of which only the start and the steady state are measured
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    at_rest: Vec<u32>,
+    /// Numbers of rotations that are due at the same time; 0 for none
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1000])]
+    herd: Vec<u32>,
     /// Measure a debug build, which is there sooner; its processor time says nothing
     #[arg(long)]
     debug: bool,
+    /// Measure this binary of the operator instead of building one
+    #[arg(long, value_name = "PATH", conflicts_with = "debug")]
+    operator: Option<PathBuf>,
     /// By how many seconds ListSecrets lags behind in the emulated AWS (AWS: up to 300)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     list_lag: u64,
-    /// A page that gets the table, between the lines `<!-- bench -->` and `<!-- /bench -->`
+    /// A page that gets the tables, between the lines `<!-- bench -->` and `<!-- /bench -->`. The plot is written beside it, as SVG
     #[arg(long, value_name = "PAGE")]
     output: Option<PathBuf>,
     /// Further flags of the operator, or other values of those that the benchmark sets
@@ -54,44 +67,69 @@ pub(crate) async fn bench(arguments: &BenchArgs) -> Result<()> {
 }
 
 async fn measure(arguments: &BenchArgs) -> Result<()> {
-    ensure!(arguments.objects.iter().all(|count| *count >= stage::LEAST), "--objects: at least {} each", stage::LEAST);
+    ensure!(arguments.objects.iter().all(|count| *count == 0 || *count >= stage::LEAST), "--objects: at least {} each", stage::LEAST);
+    ensure!(arguments.objects.iter().chain(&arguments.at_rest).is_sorted(), "--objects and --at-rest: the smallest number first");
     // Read first: a page without the marks is noticed before the minutes of the measurement.
     if let Some(page) = &arguments.output {
         page::replace(&fs::read_to_string(page).with_context(|| page.display().to_string())?, "")?;
     }
     spawn_blocking(binaries::provision).await??;
     let debug = arguments.debug;
-    tell(if debug { "building the operator" } else { "building the operator, as for a release" });
-    let binary = spawn_blocking(move || build(debug)).await??;
+    let binary = if let Some(binary) = &arguments.operator {
+        binary.clone()
+    } else {
+        tell(if debug { "building the operator" } else { "building the operator, as for a release" });
+        spawn_blocking(move || build(debug)).await??
+    };
     let mut all = Vec::new();
-    for count in &arguments.objects {
-        all.push(one_size(arguments, &binary, *count).await.with_context(|| format!("with {count} objects"))?);
+    let sizes = arguments.objects.iter().map(|count| (*count, true)).chain(arguments.at_rest.iter().map(|count| (*count, false)));
+    for (count, whole) in sizes.filter(|(count, _)| *count > 0) {
+        all.push(one_size(arguments, &binary, count, whole).await.with_context(|| format!("with {count} objects"))?);
+    }
+    let mut herds = Vec::new();
+    for count in arguments.herd.iter().filter(|count| **count > 0) {
+        let step = |what: &str| tell(&format!("{count} rotations: {what}"));
+        let of_size = herd::herds(&binary, *count, &arguments.flags, step).await;
+        herds.extend(of_size.with_context(|| format!("with {count} rotations"))?);
     }
     let circumstances = Circumstances {
         kubernetes: Release::selected()?.version().to_owned(),
-        build: if debug { "debug" } else { "release" },
+        build: match (&arguments.operator, debug) {
+            (Some(_), _) => "given",
+            (None, true) => "debug",
+            (None, false) => "release",
+        },
         processors: std::thread::available_parallelism()?.get(),
         list_lag: Duration::from_secs(arguments.list_lag),
         flags: arguments.flags.clone(),
     };
-    let table = table::table(&circumstances, &all);
-    print!("{table}");
+    let mut text = table::table(&circumstances, &all) + &herd_table::table(&herds);
+    print!("{text}");
     if let Some(page) = &arguments.output {
-        fs::write(page, page::replace(&fs::read_to_string(page)?, &table)?)?;
+        let plot = page.with_extension("svg");
+        fs::write(&plot, plot::plot(&all, &herds))?;
+        let name = plot.file_name().unwrap_or_default().to_string_lossy();
+        text += &format!("\n![The figures by number of objects, and the rotations over time]({name})\n");
+        fs::write(page, page::replace(&fs::read_to_string(page)?, &text)?)?;
     }
     Ok(())
 }
 
-/// All phases, with a control plane, an emulator and an operator of their own.
-async fn one_size(arguments: &BenchArgs, binary: &Path, count: u32) -> Result<Figures> {
+/// All phases, or the first two, with a control plane, an emulator and an operator of their own.
+async fn one_size(arguments: &BenchArgs, binary: &Path, count: u32, whole: bool) -> Result<Figures> {
     let step = |what: &str| tell(&format!("{count} objects: {what}"));
     step("a control plane starts");
-    let stage = stage::Stage::start(count, Duration::from_secs(arguments.list_lag)).await?;
-    let operator = stage.start_operator(binary, &arguments.flags).await?;
+    let stage = stage::Stage::start(count, Config { list_lag: Duration::from_secs(arguments.list_lag), ..Config::default() }).await?;
+    let operator = stage.start_operator(binary, stage::IDENTITY, &arguments.flags).await?;
     step("start: they are created");
     let start = phases::start(&stage, &operator).await?;
     step("steady: one minute without a change");
     let steady = phases::steady(&stage, &operator).await?;
+    if !whole {
+        operator.stop().await?;
+        stage.stop().await?;
+        return Ok(Figures { count, start, steady, changes: None });
+    }
     step("drift: Secrets are edited");
     let drift = phases::drift(&stage).await?;
     step("latency: values are changed in AWS");
@@ -101,7 +139,7 @@ async fn one_size(arguments: &BenchArgs, binary: &Path, count: u32) -> Result<Fi
     let (operator, restart) = phases::restart(&stage, binary, &arguments.flags).await?;
     operator.stop().await?;
     stage.stop().await?;
-    Ok(Figures { count, start, steady, drift, latency, restart })
+    Ok(Figures { count, start, steady, changes: Some(Changes { drift, latency, restart }) })
 }
 
 /// Gives the binary. Compiler messages go to standard error.

@@ -1,6 +1,8 @@
 //! The operator's process, and what it says about itself.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,7 +10,7 @@ use http::Uri;
 use http_body_util::BodyExt as _;
 use testbed::process::{ProcessGroup, free_ports};
 use testbed::usage::Usage;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::super::demo::{Http, http_client, isolated};
@@ -18,8 +20,9 @@ const NAME: &str = "operator";
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_mins(2);
 /// As the chart sets it, so that requests for the Lease are counted, too.
-const FLAGS: [(&str, &str); 4] =
-    [("--refresh-interval", "60s"), ("--lease-namespace", "rotated-secrets"), ("--lease-identity", "bench"), ("--cluster-id", "bench")];
+const FLAGS: [(&str, &str); 3] = [("--refresh-interval", "60s"), ("--lease-namespace", "rotated-secrets"), ("--cluster-id", "bench")];
+/// How often the kernel is asked for the memory in use, of which it keeps no peak.
+const MEMORY_POLL: Duration = Duration::from_millis(100);
 
 pub(super) struct Operator {
     group: ProcessGroup,
@@ -27,16 +30,19 @@ pub(super) struct Operator {
     health: u16,
     metrics: u16,
     http: Http,
+    /// The most memory of its own so far, in KiB.
+    own: Arc<AtomicU64>,
+    _work: JoinSet<()>,
 }
 
 impl Operator {
-    /// Starts the binary and waits until it is ready. `flags` replace those of the benchmark.
-    pub(super) async fn start(binary: &Path, kubeconfig: &Path, aws: &[(&str, String)], flags: &[String]) -> Result<Self> {
+    /// Starts the binary and waits until it is ready. `identity`: the name of this replica. `flags` replace those of the benchmark.
+    pub(super) async fn start(binary: &Path, identity: &str, kubeconfig: &Path, aws: &[(&str, String)], flags: &[String]) -> Result<Self> {
         let [health, metrics] = free_ports()?;
         let group = ProcessGroup::new("rotated-secrets-bench-")?;
         let mut command = isolated(binary);
         command
-            .args(["run", "--leader-elect"])
+            .args(["run", "--leader-elect", "--lease-identity", identity])
             .args(["--health-address", &format!("127.0.0.1:{health}"), "--metrics-address", &format!("127.0.0.1:{metrics}")])
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
@@ -46,7 +52,15 @@ impl Operator {
             command.args([name, value]);
         }
         let id = group.start_apart(NAME, &command)?;
-        let operator = Self { group, id, health, metrics, http: http_client() };
+        let (own, mut work) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
+        let most = Arc::clone(&own);
+        work.spawn(async move {
+            while let Ok(usage) = Usage::of(id) {
+                most.fetch_max(usage.own, Ordering::Relaxed);
+                sleep(MEMORY_POLL).await;
+            }
+        });
+        let operator = Self { group, id, health, metrics, http: http_client(), own, _work: work };
         let start = Instant::now();
         while operator.get(health, "/readyz").await.is_err() {
             operator.group.check()?;
@@ -75,6 +89,16 @@ impl Operator {
     /// What its process has used since its start.
     pub(super) fn usage(&self) -> Result<Usage> {
         Usage::of(self.id).context("the operator has ended")
+    }
+
+    /// The most memory of its own since its start, in KiB: without the pages of the program (`RssAnon`).
+    pub(super) fn own_peak(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    /// SIGKILL: it ends in the middle of what it does.
+    pub(super) fn kill(self) {
+        drop(self);
     }
 
     /// SIGTERM, as the kubelet does.

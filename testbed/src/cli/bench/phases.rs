@@ -4,15 +4,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use testbed::controlplane::Requests;
 use tokio::time::sleep;
 
 use super::operator::Operator;
 use super::seen::until;
-use super::stage::{LEAST, Stage, key, value};
+use super::stage::{IDENTITY, LEAST, Stage, key, value};
 use super::table::Phase;
 
 /// Far above what anything takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(20);
+pub(super) const DEADLINE: Duration = Duration::from_mins(20);
+/// And for each object.
+const FOR_EACH: Duration = Duration::from_millis(60);
 const MINUTE: Duration = Duration::from_mins(1);
 /// One and a half refresh intervals. The checks that follow the creation come together, and one minute from here holds all of them
 /// once. With the change feed, the check before that is the one at which objects are left to the feed.
@@ -27,14 +30,14 @@ const BETWEEN_CHANGES: Duration = Duration::from_secs(3);
 
 /// Counts from now on.
 struct Count {
-    from: usize,
+    from: u64,
     processor: Duration,
     start: Instant,
 }
 
 impl Count {
     async fn begin(stage: &Stage, processor: Duration) -> Result<Self> {
-        let (_, from) = stage.requests(0).await?;
+        let from = stage.log_end().await?;
         stage.emulator.counters().reset();
         Ok(Self { from, processor, start: Instant::now() })
     }
@@ -47,8 +50,8 @@ impl Count {
         for ((operation, _), count) in stage.emulator.counters().all() {
             *calls.entry(operation).or_default() += count;
         }
-        let (requests, _) = stage.requests(self.from).await?;
-        Ok(Phase { took, calls, requests, usage })
+        let requests = Requests::of(&stage.asked(self.from).await?);
+        Ok(Phase { took, calls, requests, usage, own: operator.own_peak() })
     }
 }
 
@@ -57,7 +60,7 @@ pub(super) async fn start(stage: &Stage, operator: &Operator) -> Result<Phase> {
     let count = Count::begin(stage, operator.usage()?.processor).await?;
     stage.create_objects().await?;
     let all = usize::try_from(stage.count)?;
-    until("all objects are Ready", DEADLINE, || (stage.seen.ready() >= all).then_some(())).await?;
+    until("all objects are Ready", deadline(stage.count), || (stage.seen.ready() >= all).then_some(())).await?;
     let took = count.start.elapsed();
     at_rest(operator, stage.count).await?;
     count.end(stage, operator, took).await
@@ -103,7 +106,7 @@ pub(super) async fn latency(stage: &Stage) -> Result<Vec<Duration>> {
 /// A new process of the operator, until it is at rest.
 pub(super) async fn restart(stage: &Stage, binary: &Path, flags: &[String]) -> Result<(Operator, Phase)> {
     let count = Count::begin(stage, Duration::ZERO).await?;
-    let operator = stage.start_operator(binary, flags).await?;
+    let operator = stage.start_operator(binary, IDENTITY, flags).await?;
     at_rest(&operator, stage.count).await?;
     let took = count.start.elapsed().saturating_sub(LOOK * (LOOKS - 1));
     let phase = count.end(stage, &operator, took).await?;
@@ -111,15 +114,20 @@ pub(super) async fn restart(stage: &Stage, binary: &Path, flags: &[String]) -> R
 }
 
 /// Each object was reconciled at least once, and none is due.
-async fn at_rest(operator: &Operator, objects: u32) -> Result<()> {
+pub(super) async fn at_rest(operator: &Operator, objects: u32) -> Result<()> {
     let (start, mut looks) = (Instant::now(), 0);
     while looks < LOOKS {
-        ensure!(start.elapsed() < DEADLINE, "the operator does not come to rest");
+        ensure!(start.elapsed() < deadline(objects), "the operator does not come to rest");
         let (open, ended) = operator.reconciles().await?;
         looks = if open < 0.5 && ended >= f64::from(objects) { looks + 1 } else { 0 };
         sleep(LOOK).await;
     }
     Ok(())
+}
+
+/// For something that takes a time for each object.
+pub(super) fn deadline(objects: u32) -> Duration {
+    DEADLINE.saturating_add(FOR_EACH.saturating_mul(objects))
 }
 
 /// So many of the objects, evenly spread.

@@ -67,6 +67,16 @@ impl Seen {
         lock(&self.state).ready.len()
     }
 
+    /// How many Secrets with this in their name have a value that they did not have then.
+    pub(super) fn changed(&self, part: &str, since: Instant) -> usize {
+        lock(&self.state).values.iter().filter(|(name, (_, at))| *at > since && name.contains(part)).count()
+    }
+
+    /// The value of a Secret.
+    pub(super) fn value(&self, name: &str) -> Option<String> {
+        lock(&self.state).values.get(name).map(|(value, _)| value.clone())
+    }
+
     /// When the Secret got this value after `since`; `None` if it has another one, or has had it since before.
     pub(super) fn value_since(&self, name: &str, value: &str, since: Instant) -> Option<Instant> {
         lock(&self.state).values.get(name).filter(|(known, at)| known == value && *at > since).map(|(_, at)| *at)

@@ -11,8 +11,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use serde_json::json;
-use testbed::controlplane::{ControlPlane, Options, Requests};
+use serde_json::{Value, json};
+use testbed::controlplane::{AuditEvent, ControlPlane, Options};
+use testbed::usage::Usage;
 
 use super::operator::Operator;
 use super::seen::{FIELD, Seen, kind};
@@ -24,9 +25,11 @@ pub(super) const LEAST: u32 = 20;
 const NAMESPACES: u32 = 10;
 const ACCOUNT: &str = "rotated-secrets";
 const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
-const REGION: &str = "us-east-1";
+/// The name of the replica that leads.
+pub(super) const IDENTITY: &str = "bench";
+pub(super) const REGION: &str = "us-east-1";
 /// Objects that are created at the same time.
-const CLIENTS: usize = 16;
+pub(super) const CLIENTS: usize = 16;
 
 pub(super) struct Stage {
     pub(super) count: u32,
@@ -40,7 +43,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Everything but the objects and the operator.
-    pub(super) async fn start(count: u32, list_lag: Duration) -> Result<Self> {
+    pub(super) async fn start(count: u32, aws: Config) -> Result<Self> {
         let plane = ControlPlane::start(Options::default()).await?;
         let admin = plane.admin();
         plane.apply_yaml(include_str!("../../../../crds/rotatedsecrets.yaml")).await?;
@@ -53,7 +56,7 @@ impl Stage {
             });
             Api::<Namespace>::all(admin.clone()).create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
         }
-        let emulator = Emulator::new(Config { region: REGION.to_owned(), list_lag, ..Config::default() });
+        let emulator = Emulator::new(Config { region: REGION.to_owned(), ..aws });
         let external_writer = emulator.external_writer();
         for number in 0..count {
             external_writer.create(&aws_name(number), &in_aws(&value(number, 0)), &BTreeMap::new()).context("a secret in AWS")?;
@@ -64,28 +67,39 @@ impl Stage {
     }
 
     /// The operator with the rights of its own account.
-    pub(super) async fn start_operator(&self, binary: &Path, flags: &[String]) -> Result<Operator> {
+    pub(super) async fn start_operator(&self, binary: &Path, identity: &str, flags: &[String]) -> Result<Operator> {
         let aws = [
             ("AWS_ENDPOINT_URL", self.server.endpoint_url()),
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "bench".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
         ];
-        Operator::start(binary, &self.kubeconfig, &aws, flags).await
+        Operator::start(binary, identity, &self.kubeconfig, &aws, flags).await
     }
 
     /// An object for each secret in AWS.
     pub(super) async fn create_objects(&self) -> Result<()> {
-        let create = async |number: u32| {
-            let object = json!({
-                "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret",
-                "metadata": {"name": name(number)}, "spec": {"aws": {"secretName": aws_name(number)}},
-            });
-            let api: Api<DynamicObject> = Api::namespaced_with(self.admin.clone(), &namespace(number % NAMESPACES), &kind());
-            api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
-            anyhow::Ok(())
-        };
+        let create = async |number: u32| self.create(number, &name(number), json!({"aws": {"secretName": aws_name(number)}})).await;
         stream::iter(0..self.count).map(create).buffer_unordered(CLIENTS).try_collect().await
+    }
+
+    /// An object of this name and spec. The number decides the namespace.
+    pub(super) async fn create(&self, number: u32, name: &str, spec: Value) -> Result<()> {
+        let object = json!({
+            "apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "metadata": {"name": name}, "spec": spec,
+        });
+        self.objects(number).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        Ok(())
+    }
+
+    /// Changes an object, as a user does.
+    pub(super) async fn patch(&self, number: u32, name: &str, patch: Value) -> Result<()> {
+        self.objects(number).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    fn objects(&self, number: u32) -> Api<DynamicObject> {
+        Api::namespaced_with(self.admin.clone(), &namespace(number % NAMESPACES), &kind())
     }
 
     /// Changes a mirrored Secret, as a person with kubectl does.
@@ -102,11 +116,23 @@ impl Stage {
         Ok(())
     }
 
-    /// The requests of the operator, after so many lines of the audit log; and how many lines there are.
-    pub(super) async fn requests(&self, from: usize) -> Result<(Requests, usize)> {
-        let events = self.plane.audit().await?;
-        let asked = events.iter().skip(from).filter(|event| event.user == USER);
-        Ok((Requests::of(asked), events.len()))
+    /// The place of the audit log where it ends now.
+    pub(super) async fn log_end(&self) -> Result<u64> {
+        self.plane.audit_end().await
+    }
+
+    /// The requests of the operator from this place of the audit log on.
+    pub(super) async fn asked(&self, from: u64) -> Result<Vec<AuditEvent>> {
+        let (mut events, _) = self.plane.audit_since(from).await?;
+        events.retain(|event| event.user == USER);
+        Ok(events)
+    }
+
+    /// Processor time of etcd and the API server so far, and of this process: the emulated AWS and what counts.
+    pub(super) fn processor(&self) -> Result<[Duration; 2]> {
+        let of = |id: u32| Ok::<_, anyhow::Error>(Usage::of(id)?.processor);
+        let plane = self.plane.process_ids().into_iter().map(of).sum::<Result<Duration>>()?;
+        Ok([plane, of(std::process::id())?])
     }
 
     pub(super) async fn stop(self) -> Result<()> {
@@ -115,9 +141,14 @@ impl Stage {
     }
 }
 
+/// A name in the namespace of this number.
+pub(super) fn within(number: u32, name: &str) -> String {
+    format!("{}/{name}", namespace(number % NAMESPACES))
+}
+
 /// Namespace and name of an object and its Secret.
 pub(super) fn key(number: u32) -> String {
-    format!("{}/{}", namespace(number % NAMESPACES), name(number))
+    within(number, &name(number))
 }
 
 /// The value of an object before any change (0), and after one.
@@ -125,7 +156,7 @@ pub(super) fn value(number: u32, change: u32) -> String {
     format!("value-{change}-of-object-{number}")
 }
 
-fn in_aws(value: &str) -> String {
+pub(super) fn in_aws(value: &str) -> String {
     json!({FIELD: value}).to_string()
 }
 

@@ -14,10 +14,12 @@ pub(super) struct Phase {
     pub(super) requests: Requests,
     /// Processor time of this phase; the rest since the start of the process.
     pub(super) usage: Usage,
+    /// The most memory of its own since the start of the process, in KiB.
+    pub(super) own: u64,
 }
 
 impl Phase {
-    fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.calls.values().sum()
     }
 }
@@ -27,6 +29,12 @@ pub(super) struct Figures {
     pub(super) count: u32,
     pub(super) start: Phase,
     pub(super) steady: Phase,
+    /// `None`: not measured with so many.
+    pub(super) changes: Option<Changes>,
+}
+
+/// What was measured after the steady state.
+pub(super) struct Changes {
     pub(super) drift: Vec<Duration>,
     pub(super) latency: Vec<Duration>,
     pub(super) restart: Phase,
@@ -44,6 +52,9 @@ pub(super) struct Circumstances {
 /// Two tables, the figures and how they grow, with the circumstances before them.
 pub(super) fn table(circumstances: &Circumstances, all: &[Figures]) -> String {
     let mut text = said(circumstances);
+    if all.is_empty() {
+        return text;
+    }
     text.push_str(&line(["Objects".to_owned()].into_iter().chain(all.iter().map(|figures| grouped(figures.count.into())))));
     text.push_str(&line(["---".to_owned()].into_iter().chain(all.iter().map(|_| "---:".to_owned()))));
     let mut before = "";
@@ -72,32 +83,40 @@ fn rows(all: &[Figures]) -> Vec<Row> {
     let row =
         |phase, label: &str, cell: fn(&Figures) -> String| Row { phase, label: label.to_owned(), cells: all.iter().map(cell).collect() };
     let mut rows = vec![row("start", "seconds until all are Ready", |all| seconds(all.start.took))];
-    rows.extend(counts("start", all, |all| &all.start));
+    rows.extend(counts("start", all, |all| Some(&all.start)));
     rows.push(row("start", "CPU seconds", |all| seconds(all.start.usage.processor)));
-    rows.extend(counts("steady", all, |all| &all.steady));
+    rows.push(row("start", "memory of its own, peak, MiB", |all| mebibytes(all.start.own)));
+    rows.extend(counts("steady", all, |all| Some(&all.steady)));
     rows.push(row("steady", "requests for the Lease", |all| grouped(all.steady.requests.leases)));
     rows.push(row("steady", "watches that ended", |all| grouped(all.steady.requests.watches)));
     rows.push(row("steady", "CPU seconds", |all| seconds(all.steady.usage.processor)));
     rows.push(row("steady", "RSS, peak since the start, MiB", |all| mebibytes(all.steady.usage.peak)));
+    rows.push(row("steady", "memory of its own, at the end, MiB", |all| mebibytes(all.steady.usage.own)));
     rows.push(row("steady", "open files", |all| all.steady.usage.files.to_string()));
-    rows.push(row("drift", "seconds until repaired, median / max", |all| median_and_most(&all.drift)));
-    rows.push(row("latency", "seconds until mirrored, median / max", |all| median_and_most(&all.latency)));
-    rows.push(row("restart", "seconds until at rest", |all| seconds(all.restart.took)));
-    rows.extend(counts("restart", all, |all| &all.restart));
-    rows.push(row("restart", "CPU seconds", |all| seconds(all.restart.usage.processor)));
-    rows.push(row("restart", "RSS, peak, MiB", |all| mebibytes(all.restart.usage.peak)));
+    let changed = |phase, label: &str, cell: fn(&Changes) -> String| Row {
+        phase,
+        label: label.to_owned(),
+        cells: all.iter().map(|all| all.changes.as_ref().map_or_else(|| "-".to_owned(), cell)).collect(),
+    };
+    rows.push(changed("drift", "seconds until repaired, median / max", |all| median_and_most(&all.drift)));
+    rows.push(changed("latency", "seconds until mirrored, median / max", |all| median_and_most(&all.latency)));
+    rows.push(changed("restart", "seconds until at rest", |all| seconds(all.restart.took)));
+    rows.extend(counts("restart", all, |all| all.changes.as_ref().map(|changes| &changes.restart)));
+    rows.push(changed("restart", "CPU seconds", |all| seconds(all.restart.usage.processor)));
+    rows.push(changed("restart", "RSS, peak, MiB", |all| mebibytes(all.restart.usage.peak)));
+    rows.push(changed("restart", "memory of its own, peak, MiB", |all| mebibytes(all.restart.own)));
     rows
 }
 
 /// Calls by operation, and requests, of one phase.
-fn counts(phase: &'static str, all: &[Figures], of: fn(&Figures) -> &Phase) -> Vec<Row> {
-    let mut operations: BTreeSet<&str> = all.iter().flat_map(|figures| of(figures).calls.keys().map(String::as_str)).collect();
+fn counts(phase: &'static str, all: &[Figures], of: fn(&Figures) -> Option<&Phase>) -> Vec<Row> {
+    let mut operations: BTreeSet<&str> = all.iter().filter_map(of).flat_map(|phase| phase.calls.keys().map(String::as_str)).collect();
     // Shown also where they are zero: that is the point of some phases.
     operations.extend(["DescribeSecret", "GetSecretValue"]);
     let row = |label: String, count: &dyn Fn(&Phase) -> u64| Row {
         phase,
         label,
-        cells: all.iter().map(|figures| grouped(count(of(figures)))).collect(),
+        cells: all.iter().map(|figures| of(figures).map_or_else(|| "-".to_owned(), |phase| grouped(count(phase)))).collect(),
     };
     let mut rows: Vec<Row> = operations
         .into_iter()
@@ -120,12 +139,14 @@ fn growth(all: &[Figures]) -> String {
     let heads = pairs.iter().map(|(a, b)| format!("{} to {}", grouped(a.count.into()), grouped(b.count.into())));
     text.push_str(&line(["Growth exponent".to_owned()].into_iter().chain(heads)));
     text.push_str(&line(["---".to_owned()].into_iter().chain(pairs.iter().map(|_| "---:".to_owned()))));
-    let figures: [(&str, Figure); 5] = [
+    let figures: [(&str, Figure); 7] = [
         ("start: seconds", |all| all.start.took.as_secs_f64()),
         ("steady: AWS calls", |all| number(all.steady.calls())),
         ("steady: Kubernetes reads", |all| number(all.steady.requests.reads)),
         ("steady: CPU seconds", |all| all.steady.usage.processor.as_secs_f64()),
         ("steady: RSS, peak", |all| number(all.steady.usage.peak)),
+        ("start: memory of its own, peak", |all| number(all.start.own)),
+        ("steady: memory of its own", |all| number(all.steady.usage.own)),
     ];
     for (label, figure) in figures {
         let cells = pairs.iter().map(|(a, b)| exponent((a.count, figure(a)), (b.count, figure(b))));
@@ -141,20 +162,20 @@ fn exponent((fewer, small): (u32, f64), (more, large): (u32, f64)) -> String {
     format!("{:.2}", (large / small).ln() / (f64::from(more) / f64::from(fewer)).ln())
 }
 
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-fn line(cells: impl Iterator<Item = String>) -> String {
+pub(super) fn line(cells: impl Iterator<Item = String>) -> String {
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 10.0 { format!("{seconds:.2}") } else { format!("{seconds:.1}") }
 }
 
-fn mebibytes(kib: u64) -> String {
+pub(super) fn mebibytes(kib: u64) -> String {
     format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024)
 }
 
@@ -166,7 +187,7 @@ fn median_and_most(times: &[Duration]) -> String {
 }
 
 /// 12,345.
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -179,7 +200,7 @@ fn grouped(count: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn phase(count: u64) -> Phase {
@@ -188,18 +209,21 @@ mod tests {
             calls: BTreeMap::from([("DescribeSecret".to_owned(), count)]),
             requests: Requests { reads: 2 * count, writes: 0, watches: 1, leases: 30 },
             usage: Usage { own: 1, peak: 10_240, processor: Duration::from_millis(count), files: 12 },
+            own: 5120,
         }
     }
 
-    fn figures(count: u32) -> Figures {
+    pub(crate) fn figures(count: u32) -> Figures {
         let n = u64::from(count);
         Figures {
             count,
             start: phase(n),
             steady: phase(n),
-            drift: vec![Duration::from_millis(30), Duration::from_millis(10), Duration::from_millis(20)],
-            latency: vec![Duration::from_mins(1)],
-            restart: phase(n),
+            changes: Some(Changes {
+                drift: vec![Duration::from_millis(30), Duration::from_millis(10), Duration::from_millis(20)],
+                latency: vec![Duration::from_mins(1)],
+                restart: phase(n),
+            }),
         }
     }
 
@@ -221,6 +245,7 @@ mod tests {
             "| steady: Kubernetes reads | 500 | 2,000 |\n| steady: Kubernetes writes | 0 | 0 |\n",
             "| **drift**: seconds until repaired, median / max | 0.02 / 0.03 | 0.02 / 0.03 |\n",
             "| steady: RSS, peak since the start, MiB | 10.0 | 10.0 |\n",
+            "| start: memory of its own, peak, MiB | 5.0 | 5.0 |\n",
             "| Growth exponent | 250 to 1,000 |\n",
             "| steady: AWS calls | 1.00 |\n",
             "| steady: RSS, peak | 0.00 |\n",
@@ -228,6 +253,11 @@ mod tests {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(!table(&circumstances, &[figures(250)]).contains("Growth"), "one size does not grow");
+        let text = table(&circumstances, &[figures(250), Figures { changes: None, ..figures(1000) }]);
+        for line in ["| **drift**: seconds until repaired, median / max | 0.02 / 0.03 | - |\n", "| restart: Kubernetes writes | 0 | - |\n"]
+        {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 
     #[test]
