@@ -252,6 +252,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         metrics,
         audit,
         feed: intervals.feed(&scope),
+        event_index: intervals.event_index(),
         refresh_interval: intervals.refresh_interval,
         sweep_interval: intervals.sweep_interval,
         deletion_timeout: intervals.deletion_timeout,
@@ -263,7 +264,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
-    let settings = Settings { concurrency, metrics_per_object, unavailable };
+    let settings = Settings { concurrency, metrics_per_object, unavailable, event_queues: intervals.event_queues };
     let watching = tokio::spawn(controller::run(ctx, &scope, &settings, leadership, readiness, until(stopped)));
     let ended = Tasks { watching, electing, stop, ended }.run(&mut signals).await;
     lines.close().await;

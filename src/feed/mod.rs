@@ -1,6 +1,7 @@
 //! The change feed: lists of the secrets of a whole region say which of them changed, so that objects at rest are not read
 //! one by one. It decides only when an object is reconciled, and nothing else: see docs/design/0027-change-feed.md.
 
+mod events;
 mod listing;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::events::{Arrival, EventIndex, LabelMoved, Useless};
 pub use self::listing::{LAG, Standing};
 use self::listing::{Listing, Resting};
 use crate::facts::Listed;
