@@ -20,6 +20,7 @@ mod rotation;
 mod scheduler;
 mod service;
 mod snapshot;
+mod sqs;
 mod store;
 mod write_barrier;
 

@@ -111,12 +111,12 @@ impl Receivers {
                 continue;
             }
             let started = Instant::now();
-            let received = tokio::select! {
-                received = receiver.queue.receive() => received,
+            let answer = tokio::select! {
+                answer = receiver.queue.receive() => answer,
                 // A message that the answer would have had is hidden for a while, then the leader gets it.
                 () = self.leadership.over() => continue,
             };
-            let pause = match received {
+            let pause = match answer {
                 Ok(messages) if messages.is_empty() => {
                     self.works(receiver, &mut failures);
                     SHORTEST_POLL.saturating_sub(started.elapsed())

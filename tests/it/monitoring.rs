@@ -208,6 +208,7 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
             "Contested",
             "Defect",
             "DeletionStuck",
+            "EventQueueUnreadable",
             "Failing",
             "MostObjectsFail",
             "NoLeader",

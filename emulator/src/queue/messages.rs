@@ -15,7 +15,7 @@ const RETENTION: Duration = Duration::from_hours(4 * 24);
 const SENDER: &str = "AIDAJ2E3KPEXAMPLE";
 
 #[derive(Debug, Default)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     next: u64,
     /// In the order of their arrival.
     kept: BTreeMap<u64, Message>,
@@ -34,13 +34,13 @@ struct Message {
 
 /// What a receiver names a message by: its number, and how often it had been received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Receipt {
+pub(crate) struct Receipt {
     number: u64,
     received: u64,
 }
 
 impl Receipt {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (number, received) = text.strip_prefix("AQEB")?.split_once('+')?;
         Some(Self { number: number.parse().ok()?, received: received.parse().ok()? })
     }
@@ -53,18 +53,18 @@ impl std::fmt::Display for Receipt {
 }
 
 impl Messages {
-    pub(super) fn post(&mut self, body: &str, sent: Timestamp, visible: Timestamp) {
+    pub(crate) fn post(&mut self, body: &str, sent: Timestamp, visible: Timestamp) {
         let message = Message { id: Uuid::new_v4().to_string(), body: body.to_owned(), sent, visible, received: 0, first_received: None };
         self.kept.insert(self.next, message);
         self.next += 1;
     }
 
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(crate) fn bodies(&self) -> Vec<String> {
         self.kept.values().map(|message| message.body.clone()).collect()
     }
 
     /// Up to so many messages, which become invisible. `attributes`: the system attributes that are shown of each.
-    pub(super) fn receive(&mut self, most: usize, hidden: Duration, attributes: &[&str], now: Timestamp) -> Vec<Value> {
+    pub(crate) fn receive(&mut self, most: usize, hidden: Duration, attributes: &[&str], now: Timestamp) -> Vec<Value> {
         let horizon = before(now, RETENTION);
         self.kept.retain(|_, message| message.sent > horizon);
         let visible = self.kept.iter_mut().filter(|(_, message)| message.visible <= now).take(most);
@@ -79,14 +79,14 @@ impl Messages {
     }
 
     /// Deletes a message. Without effect if it is gone, or was received again since.
-    pub(super) fn delete(&mut self, receipt: Receipt) {
+    pub(crate) fn delete(&mut self, receipt: Receipt) {
         if self.kept.get(&receipt.number).is_some_and(|message| message.received == receipt.received) {
             self.kept.remove(&receipt.number);
         }
     }
 
     /// Changes for how long a message stays invisible. `false`: it is not invisible.
-    pub(super) fn hide(&mut self, receipt: Receipt, hidden: Duration, now: Timestamp) -> bool {
+    pub(crate) fn hide(&mut self, receipt: Receipt, hidden: Duration, now: Timestamp) -> bool {
         let message = self.kept.get_mut(&receipt.number).filter(|message| message.received == receipt.received && message.visible > now);
         message.map(|message| message.visible = after(now, hidden)).is_some()
     }

@@ -1,8 +1,5 @@
-//! Queues of SQS that the event bus of their Region sends events of Secrets Manager to, and the wire protocol to receive from them.
-//! The bus is inside: a rule is a list of staging labels.
+//! Queues of SQS that the event bus of their Region sends events of Secrets Manager to. The bus is inside: a rule is a list of staging labels.
 
-mod call;
-mod event;
 mod messages;
 
 use std::collections::BTreeMap;
@@ -15,10 +12,8 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, after};
 use crate::faults::FaultInjector;
 use crate::lock::lock;
-use crate::service::Emulator;
 use crate::store::arn::{ACCOUNT, partition};
-pub(crate) use event::moved;
-use messages::Messages;
+pub(crate) use messages::{Messages, Receipt};
 
 /// What fault plans call the delivery of one event to one queue. `Delay`, `LoseEvent` and `RepeatEvent` act on it.
 pub const EVENT: &str = "SecretLabelUpdated";
@@ -51,25 +46,11 @@ pub struct EventQueue {
     name: String,
 }
 
-impl Emulator {
-    /// A queue in the emulator's own Region, and the rule that selects events for it: those of these staging labels; none: of every label.
-    pub fn create_event_queue(&self, name: &str, labels: &[&str]) -> EventQueue {
-        let queue = Queue { labels: labels.iter().map(|label| (*label).to_owned()).collect(), messages: Messages::default() };
-        lock(&self.queues().0.queues).insert((self.region().to_owned(), name.to_owned()), queue);
-        self.handle(name)
-    }
-
-    /// The queue of this name in the emulator's own Region.
-    pub fn event_queue(&self, name: &str) -> Option<EventQueue> {
-        self.queues().with(self.region(), name, |_| ()).map(|()| self.handle(name))
-    }
-
-    fn handle(&self, name: &str) -> EventQueue {
-        EventQueue { queues: self.queues().clone(), clock: self.clock(), region: self.region().to_owned(), name: name.to_owned() }
-    }
-}
-
 impl EventQueue {
+    pub(crate) fn new(queues: &Queues, clock: Clock, region: &str, name: &str) -> Self {
+        Self { queues: queues.clone(), clock, region: region.to_owned(), name: name.to_owned() }
+    }
+
     /// Its URL, as AWS tells it. SDKs send requests to the endpoint that they are configured with.
     pub fn url(&self) -> String {
         let domain = if partition(&self.region) == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -108,6 +89,12 @@ impl Queues {
         Self(Arc::new(Parts { faults, ..Parts::default() }))
     }
 
+    /// Makes a queue, and the rule that selects the events of these labels for it.
+    pub(crate) fn create(&self, region: &str, name: &str, labels: &[&str]) {
+        let queue = Queue { labels: labels.iter().map(|label| (*label).to_owned()).collect(), messages: Messages::default() };
+        lock(&self.0.queues).insert((region.to_owned(), name.to_owned()), queue);
+    }
+
     /// The bus has an event about this label: every queue of the Region whose rule selects it gets a message.
     pub(crate) fn send(&self, region: &str, label: &str, body: &str, now: Timestamp) {
         for ((of, _), queue) in lock(&self.0.queues).iter_mut().filter(|((of, _), _)| of == region) {
@@ -128,16 +115,17 @@ impl Queues {
         self.0.arrived.notify_waiters();
     }
 
-    fn with<T>(&self, region: &str, name: &str, act: impl FnOnce(&mut Messages) -> T) -> Option<T> {
+    /// Acts on the messages of a queue, if it exists.
+    pub(crate) fn with<T>(&self, region: &str, name: &str, act: impl FnOnce(&mut Messages) -> T) -> Option<T> {
         lock(&self.0.queues).get_mut(&(region.to_owned(), name.to_owned())).map(|queue| act(&mut queue.messages))
     }
 
     /// Until a message arrives, or a delayed one may be due.
-    async fn arrival(&self) {
+    pub(crate) async fn arrival(&self) {
         let _ = tokio::time::timeout(Duration::from_millis(20), self.0.arrived.notified()).await;
     }
 }
 
-fn arn(region: &str, name: &str) -> String {
+pub(crate) fn arn(region: &str, name: &str) -> String {
     format!("arn:{}:sqs:{region}:{ACCOUNT}:{name}", partition(region))
 }

@@ -7,6 +7,7 @@ pub(crate) mod arn;
 mod batch;
 mod create;
 mod delete;
+mod event;
 mod fields;
 mod filter;
 mod foreign;
@@ -35,9 +36,9 @@ use serde_json::Value;
 
 use crate::clock::{after, before};
 use crate::error::AwsError;
-use crate::queue::{Queues, moved};
+use crate::queue::Queues;
 use fields::Fields;
-pub(crate) use secret::{PENDING, PREVIOUS, Secret};
+pub(crate) use secret::Secret;
 
 /// How far back a stale read can see. Older states are forgotten.
 pub(crate) const MEMORY: Duration = Duration::from_hours(1);
@@ -270,7 +271,7 @@ impl Store {
         if let Some(secret) = secret.as_ref().filter(|secret| !matches!(secret.replication, secret::Replication::Replica { .. })) {
             // Whether the Region of a replica has events of its own is not documented.
             let before = self.shelf(region, name).and_then(|shelf| shelf.secret.as_deref());
-            for (label, event) in moved(before, secret, region, now) {
+            for (label, event) in event::moved(before, secret, region, now) {
                 self.queues.send(region, &label, &event, now);
             }
         }

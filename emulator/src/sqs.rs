@@ -1,4 +1,4 @@
-//! One call of SQS: AWS JSON 1.0, with error codes of the older query protocol in a header.
+//! Queues of SQS on the wire: AWS JSON 1.0, with error codes of the older query protocol in a header.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-json-api-responses.html>
 
 use std::collections::BTreeSet;
@@ -7,10 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::messages::Receipt;
-use super::{Queues, arn};
 use crate::error::AwsError;
 use crate::iam::Principal;
+use crate::queue::{EventQueue, Messages, Queues, Receipt, arn};
 use crate::service::{Emulator, Reply};
 use crate::store::Answer;
 
@@ -22,6 +21,18 @@ const LONGEST_WAIT: u64 = 20;
 const MOST_MESSAGES: u64 = 10;
 
 impl Emulator {
+    /// A queue in the emulator's own Region, and the rule that selects events for it: those of these staging labels; none: of every label.
+    pub fn create_event_queue(&self, name: &str, labels: &[&str]) -> EventQueue {
+        self.queues().create(self.region(), name, labels);
+        EventQueue::new(self.queues(), self.clock(), self.region(), name)
+    }
+
+    /// The queue of this name in the emulator's own Region.
+    pub fn event_queue(&self, name: &str) -> Option<EventQueue> {
+        let exists = self.queues().with(self.region(), name, |_| ());
+        exists.map(|()| EventQueue::new(self.queues(), self.clock(), self.region(), name))
+    }
+
     /// One call of SQS with its faults, IAM, count and log. A call for messages is counted when it is answered.
     pub(crate) async fn answer_sqs(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
         let injected = self.draw(operation, region);
@@ -63,7 +74,7 @@ impl Emulator {
                 let receipt = receipt(body)?;
                 let hidden = number(body, "VisibilityTimeout", 0, LONGEST_VISIBILITY)?.ok_or_else(|| missing("VisibilityTimeout"))?;
                 let now = self.clock().now();
-                let hide = |messages: &mut super::Messages| messages.hide(receipt, Duration::from_secs(hidden), now);
+                let hide = |messages: &mut Messages| messages.hide(receipt, Duration::from_secs(hidden), now);
                 match self.queues().with(region, name, hide) {
                     Some(true) => Ok(json!({})),
                     Some(false) => Err(AwsError::new(
@@ -88,7 +99,7 @@ impl Emulator {
         loop {
             let now = self.clock().now();
             let most = usize::try_from(most).unwrap_or(1);
-            let take = |messages: &mut super::Messages| messages.receive(most, hidden, &attributes, now);
+            let take = |messages: &mut Messages| messages.receive(most, hidden, &attributes, now);
             let taken = self.queues().with(region, name, take).ok_or_else(no_queue)?;
             if !taken.is_empty() {
                 return Ok(json!({"Messages": taken}));

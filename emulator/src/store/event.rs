@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::store::arn::ACCOUNT;
-use crate::store::{PENDING, PREVIOUS, Secret};
+use super::arn::ACCOUNT;
+use super::secret::{PENDING, PREVIOUS, Secret};
 
 /// The events that a change of a secret causes, each with its label and its text: one for each staging label that is on another version
 /// than before, all but AWSPENDING and AWSPREVIOUS. A label that is only removed moves to no version.
-pub(crate) fn moved(before: Option<&Secret>, now_is: &Secret, region: &str, now: Timestamp) -> Vec<(String, String)> {
+pub(super) fn moved(before: Option<&Secret>, now_is: &Secret, region: &str, now: Timestamp) -> Vec<(String, String)> {
     let moved = now_is.labels.iter().filter(|(label, version)| {
         ![PENDING, PREVIOUS].contains(&label.as_str()) && before.and_then(|before| before.labels.get(*label)) != Some(*version)
     });
