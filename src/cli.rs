@@ -208,9 +208,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving =
         endpoints::serve(health_address, metrics_address, pages, until(stopped.clone())).map_err(|error| Fatal(error.to_string()))?;
 
-    let mut config = configuration().await?;
-    // The work queue retries, so that other objects are reconciled in between.
-    config.default_retry = false;
+    let config = configuration().await?;
     let client = connection::client(config.clone(), &metrics).map_err(Fatal)?;
     let scope = availability.scope();
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
@@ -284,10 +282,13 @@ fn unreachable(config: &kube::Config, error: &controller::StartError) -> Fatal {
 /// The configuration of the kubeconfig, otherwise that of the pod.
 async fn configuration() -> Result<kube::Config, Fatal> {
     const NONE: &str = "no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod";
-    match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
-        Ok(config) => Ok(config),
-        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned())),
-    }
+    let mut config = match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
+        Ok(config) => config,
+        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned()))?,
+    };
+    // The work queue retries, so that other objects are reconciled in between.
+    config.default_retry = false;
+    Ok(config)
 }
 
 fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {

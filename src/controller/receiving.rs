@@ -142,7 +142,9 @@ impl Receivers {
         for message in messages {
             let outcome = match LabelMoved::parse(&message.body).map(|event| index.arrives(event)) {
                 Ok(Arrival::Requested(objects)) => {
-                    objects.iter().for_each(|object| self.wake(object));
+                    for object in &objects {
+                        self.wake(object);
+                    }
                     "requested"
                 }
                 Ok(Arrival::InProgress) => "in_progress",

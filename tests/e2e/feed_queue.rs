@@ -7,7 +7,7 @@ use testkit::emulator::{EVENT, EventQueue, Fault, FaultPlan, When};
 use testkit::until;
 
 use crate::operator::Operator;
-use crate::stage::Stage;
+use crate::stage::{NAMESPACE, Stage};
 
 const OBJECTS: usize = 5;
 /// What a change by another client costs, however it is found: the Secret is written, and the watches tell of that write once more.
@@ -154,6 +154,49 @@ async fn a_change_reaches_pods_by_its_event_and_reads_its_object_only() -> Resul
     let (described, read) = (scene.calls("DescribeSecret", 4), scene.calls("GetSecretValue", 4));
     println!("feed_queue: with an older event after a newer one {described:?} DescribeSecret and {read:?} GetSecretValue");
     ensure!(described == (1, 0) && read == (0, 0), "the older event costs one DescribeSecret: {described:?} {read:?}");
+    scene.operator.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_leader_receives_and_the_next_one_goes_on() -> Result<()> {
+    let flags = |name: &'static str| {
+        let lease = ["--leader-elect", "--lease-namespace", NAMESPACE, "--lease-identity", name, "--lease-duration", "3s"];
+        [&lease[..], &["--lease-renew-deadline", "2s", "--lease-retry-period", "1s", "--log", "info"]].concat()
+    };
+    let scene = Scene::new("queue-leader", SELDOM, &flags("first")).await?;
+    let url = scene.queue.url();
+    let further = [&["--event-queue-url", url.as_str(), "--refresh-interval", SELDOM], flags("second").as_slice()].concat();
+    let standby = Operator::start_with(&scene.stage, &further).await?;
+    scene.put(0, "seen by the leader")?;
+    scene.mirrored(0, "seen by the leader").await?;
+    ensure!(standby.metric("rotated_secrets_feed_receives_total{outcome=\"ok\"}").await? < 1.0, "the standby receives nothing");
+
+    // No goodbye: what the leader was waiting for is answered to a dead connection, and comes again after the visibility timeout.
+    scene.operator.kill().await?;
+    until("the standby reads the queue", async || Ok(standby.said(READABLE).is_ok().then_some(()))).await?;
+    scene.stage.ready(&name(1)).await?;
+    scene.stage.mirrors_have_aged().await?;
+    scene.put(1, "seen by the next one")?;
+    scene.mirrored(1, "seen by the next one").await?;
+    standby.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_of_two_namespaces_finds_the_objects_of_both_by_one_queue() -> Result<()> {
+    let stage = Stage::enter("queue-scope").await?;
+    let other = stage.plane().namespace("queue-other").await?;
+    let queue = stage.emulator.create_event_queue("changes", &["AWSCURRENT"]);
+    let (url, namespaces) = (queue.url(), format!("{other},{}", stage.namespace));
+    let flags = ["--event-queue-url", &url, "--refresh-interval", SELDOM, "--namespaces", &namespaces, "--log", "info"];
+    let operator = Operator::start_with(&stage, &flags).await?;
+    stage.create(&name(0), json!({"value": {"generate": {"password": {}}}})).await?;
+    stage.ready(&name(0)).await?;
+    let scene = Scene { stage, operator, queue };
+    scene.drained().await?;
+    scene.stage.mirrors_have_aged().await?;
+    scene.put(0, "in one of two")?;
+    scene.mirrored(0, "in one of two").await?;
+    ensure!(scene.messages("requested").await? == 1, "one message asked for a reconcile");
     scene.operator.check()
 }
 
