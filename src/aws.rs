@@ -11,6 +11,7 @@ mod fault;
 mod list;
 mod meter;
 mod operation;
+mod queue;
 mod recent;
 mod rotation;
 mod session;
@@ -18,5 +19,6 @@ mod settings;
 mod values;
 
 pub use self::client::{Address, Aws, EndpointConfig, SecretsManager};
+pub use self::queue::{Message, Queue};
 pub use self::rotation::Rotate;
 pub use self::values::{Moved, NewSecret, Selector, Version, Written};

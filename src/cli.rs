@@ -208,9 +208,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving =
         endpoints::serve(health_address, metrics_address, pages, until(stopped.clone())).map_err(|error| Fatal(error.to_string()))?;
 
-    let mut config = configuration().await?;
-    // The work queue retries, so that other objects are reconciled in between.
-    config.default_retry = false;
+    let config = configuration().await?;
     let client = connection::client(config.clone(), &metrics).map_err(Fatal)?;
     let scope = availability.scope();
     let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
@@ -246,6 +244,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         metrics,
         audit,
         feed: intervals.feed(&scope),
+        event_index: intervals.event_index(),
         refresh_interval: intervals.refresh_interval,
         sweep_interval: intervals.sweep_interval,
         deletion_timeout: intervals.deletion_timeout,
@@ -257,7 +256,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
-    let settings = Settings { concurrency, counted: Counted { each: metrics_per_object, max_age }, unavailable };
+    let settings =
+        Settings { concurrency, counted: Counted { each: metrics_per_object, max_age }, unavailable, event_queues: intervals.event_queues };
     let watching = tokio::spawn(controller::run(ctx, &scope, &settings, leadership, readiness, until(stopped)));
     let ended = Tasks { watching, electing, stop, ended }.run(&mut signals).await;
     lines.close().await;
@@ -282,10 +282,13 @@ fn unreachable(config: &kube::Config, error: &controller::StartError) -> Fatal {
 /// The configuration of the kubeconfig, otherwise that of the pod.
 async fn configuration() -> Result<kube::Config, Fatal> {
     const NONE: &str = "no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod";
-    match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
-        Ok(config) => Ok(config),
-        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned())),
-    }
+    let mut config = match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
+        Ok(config) => config,
+        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned()))?,
+    };
+    // The work queue retries, so that other objects are reconciled in between.
+    config.default_retry = false;
+    Ok(config)
 }
 
 fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {

@@ -5,6 +5,7 @@ mod feeding;
 mod gone;
 mod initial;
 mod owner;
+mod receiving;
 mod scope;
 mod start;
 
@@ -27,6 +28,7 @@ pub use self::census::{Counted, census};
 use self::gone::Gone;
 use self::initial::Initial;
 use self::owner::owner;
+use self::receiving::{Receivers, Watched};
 pub use self::scope::Scope;
 use self::scope::{api, ours};
 pub use self::start::{StartError, check};
@@ -59,6 +61,7 @@ struct Shared {
     permits: Arc<Permits>,
     pauses: Pauses,
     lists: Lists,
+    receivers: Arc<Receivers>,
 }
 
 /// What the reconciles of one controller share.
@@ -78,6 +81,8 @@ pub struct Settings {
     pub counted: Counted,
     /// Namespaces that cannot be watched at the start. The operator is ready without them.
     pub unavailable: Vec<String>,
+    /// The URLs of queues with events of Secrets Manager. If there are any, the context has an index.
+    pub event_queues: Vec<String>,
 }
 
 /// Runs until `stop` resolves and the reconciles in progress have ended. While this replica is not the leader, it
@@ -94,7 +99,8 @@ where
     S: Future<Output = ()> + Send + 'static,
 {
     let permits = Permits::new(usize::from(settings.concurrency), ctx.metrics.clone());
-    let shared = Arc::new(Shared { ctx, leadership, permits, pauses: Pauses::default(), lists: Lists::default() });
+    let receivers = Receivers::new(&ctx, &leadership, &settings.event_queues);
+    let shared = Arc::new(Shared { ctx, leadership, permits, pauses: Pauses::default(), lists: Lists::default(), receivers });
     let stop = stop.boxed().shared();
     let watches: Vec<_> = scope.parts().into_iter().map(|part| control(&shared, scope, part, stop.clone())).collect();
     let (controllers, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
@@ -140,6 +146,7 @@ where
         tokio::select! {
             _ = async { futures::join!(future::join_all(controllers), ready, synchronized) } => {}
             () = closed => {}
+            () = shared.receivers.run() => {}
         }
     }
 }
@@ -156,6 +163,7 @@ fn control(
     let (store, writer) = reflector::store();
     let (wake, granted) = mpsc::unbounded_channel();
     let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
+    shared.receivers.add(part, &wake);
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
     let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone());
@@ -275,7 +283,10 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
     }
     let urgent = object.readable().is_none_or(status::urgent);
     match shared.permits.ask(&key, if urgent { Urgency::Urgent } else { Urgency::Routine }, wake) {
-        Answer::Granted(permit) => Box::pin(with_permit(&object, shared, key, &permit)).await,
+        Answer::Granted(permit) => {
+            let _watched = Watched::new(&shared.ctx, &key, wake);
+            Box::pin(with_permit(&object, shared, key, &permit)).await
+        }
         Answer::Waiting | Answer::Stopped => Ok(Action::await_change()),
     }
 }

@@ -27,6 +27,18 @@ pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+/// Accepts the URL of an SQS queue: an endpoint, then the account and the name.
+pub(crate) fn queue_url(text: &str) -> Result<String, String> {
+    const EXAMPLE: &str = "use the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/changes";
+    let url = endpoint(text).map_err(|_| EXAMPLE.to_owned())?;
+    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path).unwrap_or_default();
+    let name = |name: &str| (1..=80).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    match path.split_once('/') {
+        Some((account, queue)) if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && name(queue) => Ok(url),
+        _ => Err(EXAMPLE.to_owned()),
+    }
+}
+
 /// Parses `KEY=VALUE` of a tag in AWS.
 /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/managing-secrets_tagging.html>
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
@@ -67,6 +79,23 @@ mod tests {
         }
         for bad in ["http://example.com", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "secretsmanager", "http://10.0.0.1"] {
             assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_queue_has_an_account_and_a_name() {
+        for good in ["https://sqs.eu-central-1.amazonaws.com/123456789012/changes", "http://127.0.0.1:4566/123456789012/a_b-c.fifo"] {
+            assert_eq!(queue_url(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "changes",
+            "arn:aws:sqs:eu-central-1:123456789012:changes",
+            "https://sqs.eu-central-1.amazonaws.com/changes",
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/",
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/changes?x=y",
+            "http://sqs.eu-central-1.amazonaws.com/123456789012/changes",
+        ] {
+            assert!(queue_url(bad).is_err(), "{bad}");
         }
     }
 

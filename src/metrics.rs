@@ -231,6 +231,24 @@ impl Metrics {
         self.0.feed.changes.inc_by(u64::try_from(number).unwrap_or(u64::MAX));
     }
 
+    /// Records a message of an event queue, and how old it was.
+    pub(crate) fn feed_message(&self, outcome: &'static str, age: Option<Duration>) {
+        count(&self.0.feed.messages, [("outcome", outcome)]);
+        if let Some(age) = age {
+            self.0.feed.message_age.observe(age.as_secs_f64());
+        }
+    }
+
+    /// Records a call to receive from an event queue: `ok`, `failed` or `denied`.
+    pub(crate) fn feed_receive(&self, outcome: &'static str) {
+        count(&self.0.feed.receives, [("outcome", outcome)]);
+    }
+
+    /// Sets the function that says for how long an event queue cannot be read. A second call is ignored.
+    pub(crate) fn measure_unreadable_queue(&self, unreadable: impl Fn() -> Duration + Send + Sync + 'static) {
+        let _ = self.0.feed.unreadable_for.set(Box::new(unreadable));
+    }
+
     /// Sets the function that counts the objects at rest: covered by the change feed, and not. A second call is ignored.
     pub(crate) fn count_feed(&self, census: impl Fn() -> [usize; 2] + Send + Sync + 'static) {
         let _ = self.0.feed.census.set(Box::new(census));

@@ -18,10 +18,11 @@ locals {
   # File name without .json -> document, for this account, region and cluster.
   documents = {
     for name in fileset(path.module, "*.json") : trimsuffix(name, ".json") =>
-    replace(replace(replace(replace(replace(replace(replace(replace(
+    replace(replace(replace(replace(replace(replace(replace(replace(replace(
       file("${path.module}/${name}"),
       "arn:aws:", "arn:${local.partition}:"),
       "FUNCTION", var.rotation_function),
+      "QUEUE", var.event_queue),
       "REPLICA_REGION", var.replica_region),
       "REGION", var.region),
       "ACCOUNT_ID", local.account),

@@ -15,6 +15,12 @@ variable "rotation_function" {
   default     = "*"
 }
 
+variable "event_queue" {
+  description = "The name of the queue for --event-queue-url, and of its rule. Each operator needs one of its own."
+  type        = string
+  default     = "rotated-secrets-events"
+}
+
 variable "cluster" {
   description = "What the operator writes in the tag rotated-secrets.io/cluster: --cluster-id, or the uid of the namespace kube-system."
   type        = string
@@ -63,7 +69,7 @@ variable "kms_keys" {
 }
 
 variable "optional" {
-  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption, rotation, change-feed"
+  description = "Further rights of the operator, by the names of the files here: mirror, replicas, resource-policies, adoption, rotation, change-feed, event-queue"
   type        = set(string)
   default     = []
 }

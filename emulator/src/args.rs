@@ -24,6 +24,9 @@ pub struct EmulatorArgs {
     /// Where ARN suffixes and passwords come from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// A queue of SQS with the events of AWSCURRENT, by its name. May be given several times
+    #[arg(long = "event-queue", value_name = "NAME")]
+    pub event_queues: Vec<String>,
     /// A rotation function: its ARN, then `builtin` (keeps the user name, takes a new password), an endpoint that speaks Lambda's Invoke, or a
     /// program that reads the event from its standard input. May be given several times
     #[arg(long = "function", value_name = "ARN=TARGET")]
@@ -34,6 +37,9 @@ pub struct EmulatorArgs {
 pub async fn run(args: EmulatorArgs) -> anyhow::Result<()> {
     let emulator =
         Emulator::new(Config { quotas: args.quotas, seed: args.seed, list_lag: Duration::from_secs(args.list_lag), ..Config::default() });
+    for name in &args.event_queues {
+        emulator.create_event_queue(name, &["AWSCURRENT"]);
+    }
     let server = emulator.serve(args.listen).await?;
     for function in &args.functions {
         function.register(&emulator, &server.endpoint_url());

@@ -20,6 +20,22 @@ struct Advance {
     advance_seconds: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewQueue {
+    name: String,
+    /// None: every label.
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Post {
+    queue: String,
+    body: String,
+}
+
 /// A call of the external writer, named by `act`.
 #[derive(Deserialize)]
 #[serde(tag = "act", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -84,6 +100,15 @@ pub(crate) fn handle(emulator: &Emulator, method: &Method, path: &str, body: &[u
         ("POST", "faults") => parse::<FaultPlan>(body).map(|plan| {
             emulator.set_faults(plan);
             json!({})
+        }),
+        ("POST", "queues") => parse::<NewQueue>(body).map(|queue| {
+            let labels: Vec<&str> = queue.labels.iter().map(String::as_str).collect();
+            json!({"url": emulator.create_event_queue(&queue.name, &labels).url()})
+        }),
+        ("POST", "messages") => parse::<Post>(body).and_then(|post| {
+            let queue = emulator.event_queue(&post.queue).ok_or("there is no such queue")?;
+            queue.post(&post.body);
+            Ok(json!({}))
         }),
         ("POST", "external-writer") => parse::<Act>(body).and_then(|act| perform(emulator, act).map_err(|error| error.to_string())),
         _ => {

@@ -33,6 +33,13 @@ pub enum Fault {
         /// The HTTP status: 500 or 503.
         status: u16,
     },
+    /// An event is lost between the event bus and the queue. Calls are not touched by it.
+    LoseEvent,
+    /// An event arrives that many times more. Calls are not touched by it.
+    RepeatEvent {
+        /// How many copies there are besides the first.
+        times: usize,
+    },
     /// A read is answered from the state of that many seconds ago. Writes are not touched by it: they always act on the newest state.
     StaleRead {
         /// The age.
@@ -123,6 +130,8 @@ pub(crate) struct InjectedFault {
     pub(crate) refusal: Option<(u16, AwsError)>,
     pub(crate) lose_answer: bool,
     pub(crate) age: Duration,
+    pub(crate) lose_event: bool,
+    pub(crate) repeat: usize,
 }
 
 impl FaultInjector {
@@ -167,6 +176,8 @@ impl InjectedFault {
             }
             Fault::LoseAnswer => self.lose_answer = true,
             Fault::Delay { millis } => self.delay += Duration::from_millis(*millis),
+            Fault::LoseEvent => self.lose_event = true,
+            Fault::RepeatEvent { times } => self.repeat = self.repeat.max(*times),
             Fault::StaleRead { seconds } => self.age = self.age.max(Duration::from_secs(*seconds)),
         }
     }

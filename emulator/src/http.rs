@@ -1,5 +1,5 @@
-//! The wire: AWS JSON 1.1 over HTTP/1.1, and STS's query protocol at the same address. The signature is read for the Region it names, and verified
-//! where its key is a registered one.
+//! The wire: AWS JSON over HTTP/1.1 for Secrets Manager and SQS, and STS's query protocol at the same address. The signature is read for the
+//! Region it names, and verified where its key is a registered one.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -119,21 +119,26 @@ async fn handle(emulator: &Emulator, request: Request<Incoming>) -> Result<HttpR
     if text(&head.headers, "content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return handle_sts(emulator, &head, &body).await;
     }
-    let called = read_head(&head.headers).and_then(|(authorization, operation)| {
+    let called = read_head(&head.headers).and_then(|(service, authorization, operation)| {
         let who = authenticate(emulator, &authorization, &head, &body)?;
         let body = match body.len() {
             0 => json!({}),
             _ => serde_json::from_slice(&body).map_err(|_| AwsError::new("SerializationException", "The body is no JSON."))?,
         };
-        Ok((who, authorization.region, operation, body))
+        Ok((service, who, authorization.region, operation, body))
     });
-    let (who, region, operation, body) = match called {
+    let (service, who, region, operation, body) = match called {
         Ok(called) => called,
         Err(error) => return Ok(send(400, &Err(error))),
     };
-    match emulator.answer(&who, region, operation, &body).await {
-        Reply::Answer(status, answer) => Ok(send(status, &answer)),
-        Reply::Severed => Err(Severed),
+    let reply = match service {
+        Service::SecretsManager => emulator.answer(&who, region, operation, &body).await,
+        Service::Sqs => emulator.answer_sqs(&who, region, operation, &body).await,
+    };
+    match (reply, service) {
+        (Reply::Answer(status, answer), Service::SecretsManager) => Ok(send(status, &answer)),
+        (Reply::Answer(status, answer), Service::Sqs) => Ok(send_sqs(status, &answer)),
+        (Reply::Severed, _) => Err(Severed),
     }
 }
 
@@ -175,18 +180,34 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The signature and the operation of a request.
-fn read_head(headers: &HeaderMap) -> Result<(Authorization<'_>, &str), AwsError> {
-    let operation = text(headers, "x-amz-target").and_then(|target| target.strip_prefix("secretsmanager."));
-    let operation = operation.ok_or_else(|| AwsError::new("UnknownOperationException", "X-Amz-Target names no operation."))?;
+/// What speaks AWS JSON here.
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    SecretsManager,
+    Sqs,
+}
+
+impl Service {
+    /// As `X-Amz-Target` names it, and as signatures name it.
+    const ALL: [(&'static str, &'static str, Self); 2] =
+        [("secretsmanager.", "secretsmanager", Self::SecretsManager), ("AmazonSQS.", "sqs", Self::Sqs)];
+}
+
+/// The service, the signature and the operation of a request.
+fn read_head(headers: &HeaderMap) -> Result<(Service, Authorization<'_>, &str), AwsError> {
+    let target = text(headers, "x-amz-target").unwrap_or_default();
+    let found = Service::ALL.into_iter().find_map(|(prefix, scope, service)| Some((service, scope, target.strip_prefix(prefix)?)));
+    let (service, scope, operation) =
+        found.ok_or_else(|| AwsError::new("UnknownOperationException", "X-Amz-Target names no operation."))?;
     let authorization = text(headers, "authorization")
         .ok_or_else(|| AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token"))?;
     let incomplete = || AwsError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
     let authorization = Authorization::parse(authorization).ok_or_else(incomplete)?;
-    if authorization.service != "secretsmanager" {
-        return Err(AwsError::new("InvalidSignatureException", "Credential should be scoped to correct service: 'secretsmanager'."));
+    if authorization.service != scope {
+        let message = format!("Credential should be scoped to correct service: '{scope}'.");
+        return Err(AwsError::new("InvalidSignatureException", message));
     }
-    Ok((authorization, operation))
+    Ok((service, authorization, operation))
 }
 
 /// An answer of STS.
@@ -212,6 +233,28 @@ fn send_sts(status: u16, form: &Form, answer: &Result<String, AwsError>) -> Http
     let mut response = Response::new(Full::new(Bytes::from(xml)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
+}
+
+/// An answer of SQS. A code of the query protocol is in a header, beside the type in the body.
+fn send_sqs(status: u16, answer: &Result<Value, AwsError>) -> HttpResponse {
+    let Err(error) = answer else { return with_type(send(status, answer), "application/x-amz-json-1.0") };
+    let code = error.code.rsplit('.').next().unwrap_or_default();
+    let (kind, member) = match code {
+        "NonExistentQueue" => ("com.amazonaws.sqs#QueueDoesNotExist".to_owned(), "message"),
+        "AccessDenied" => ("com.amazon.coral.service#AccessDeniedException".to_owned(), "Message"),
+        code => (format!("com.amazonaws.sqs#{code}"), "message"),
+    };
+    let mut response = send(status, &Ok(json!({"__type": kind, member: error.message})));
+    let blame = if status < 500 { "Sender" } else { "Receiver" };
+    if let Ok(value) = HeaderValue::from_str(&format!("{};{blame}", error.code)) {
+        response.headers_mut().insert("x-amzn-query-error", value);
+    }
+    with_type(response, "application/x-amz-json-1.0")
+}
+
+fn with_type(mut response: HttpResponse, kind: &'static str) -> HttpResponse {
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

@@ -1,5 +1,5 @@
 //! AWS Secrets Manager for tests: the wire protocol (AWS JSON 1.1) in front of a store that follows the documented and recorded rules of AWS,
-//! with STS and IAM, a clock, quotas, injected faults, a barrier around writes, counters, and a second principal that a test acts as.
+//! with STS and IAM, events in queues of SQS, a clock, quotas, injected faults, a barrier around writes, counters, and a second principal that a test acts as.
 
 mod args;
 mod clock;
@@ -12,6 +12,7 @@ mod http;
 mod iam;
 mod lock;
 mod payload;
+mod queue;
 mod quota;
 mod records;
 mod response;
@@ -19,6 +20,7 @@ mod rotation;
 mod scheduler;
 mod service;
 mod snapshot;
+mod sqs;
 mod store;
 mod write_barrier;
 
@@ -30,6 +32,7 @@ pub use faults::{Fault, FaultPlan, FaultRule, When};
 pub use http::Server;
 pub use iam::{AccessKey, Decision, Iam, SessionRecord};
 pub use payload::Payload;
+pub use queue::{EVENT, EventQueue};
 pub use quota::Quotas;
 pub use records::{CallRecord, Counters};
 pub use rotation::{Invocation, RotationEvent, RotationFunction, RotationStep};

@@ -117,6 +117,9 @@ const SHOWN: &[&str] = &[
     "RotateImmediately",
     "RotationLambdaARN",
     "RotationRules",
+    "QueueUrl",
+    "MaxNumberOfMessages",
+    "WaitTimeSeconds",
     "RoleArn",
     "RoleSessionName",
 ];

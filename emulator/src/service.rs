@@ -13,6 +13,7 @@ use crate::faults::{FaultInjector, FaultPlan, InjectedFault};
 use crate::iam::sts::Form;
 use crate::iam::{Iam, Principal};
 use crate::lock::lock;
+use crate::queue::Queues;
 use crate::quota::{Meter, Quotas};
 use crate::records::{CallRecord, Counters, Journal};
 use crate::rotation::Rotations;
@@ -66,7 +67,8 @@ struct Parts {
     rotates_by_itself: bool,
     store: Arc<Mutex<Store>>,
     meter: Mutex<Meter>,
-    faults: Mutex<FaultInjector>,
+    faults: Arc<Mutex<FaultInjector>>,
+    queues: Queues,
     journal: Mutex<Journal>,
     barrier: Mutex<Option<Arc<dyn WriteBarrier>>>,
     rotations: Rotations,
@@ -88,13 +90,16 @@ impl Emulator {
     /// An empty service.
     pub fn new(config: Config) -> Self {
         let lags = Lags { list: config.list_lag, forced_deletion: config.forced_deletion_lag, ..Lags::default() };
+        let faults = Arc::new(Mutex::new(FaultInjector::default()));
+        let queues = Queues::new(Arc::clone(&faults));
         Self(Arc::new(Parts {
             clock: config.clock,
             region: config.region,
             rotates_by_itself: config.rotates_by_itself,
-            store: Arc::new(Mutex::new(Store::new(config.seed, lags))),
+            store: Arc::new(Mutex::new(Store::new(config.seed, lags, queues.clone()))),
             meter: Mutex::new(Meter::new(config.quotas)),
-            faults: Mutex::default(),
+            faults,
+            queues,
             journal: Mutex::new(Journal::new(config.log_room)),
             barrier: Mutex::new(None),
             rotations: Rotations::default(),
@@ -173,6 +178,19 @@ impl Emulator {
         lock(&self.0.journal).clear();
     }
 
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.0.queues
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    /// What happens to the next call of this operation.
+    pub(crate) fn draw(&self, operation: &str, region: &str) -> InjectedFault {
+        lock(&self.0.faults).next(operation, region)
+    }
+
     pub(crate) fn rotations(&self) -> &Rotations {
         &self.0.rotations
     }
@@ -187,7 +205,7 @@ impl Emulator {
 
     /// One call, with all that surrounds the store: faults, quota, gate, count, log.
     pub(crate) async fn answer(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
-        let injected = lock(&self.0.faults).next(operation, region);
+        let injected = self.draw(operation, region);
         if !injected.delay.is_zero() {
             tokio::time::sleep(injected.delay).await;
         }
@@ -227,7 +245,7 @@ impl Emulator {
     /// One call of STS: the operation, and its result as XML. `None`: the connection closes without an answer.
     pub(crate) async fn answer_sts(&self, who: Option<&Principal>, region: &str, form: &Form) -> Option<(u16, Result<String, AwsError>)> {
         let operation = form.get("Action").unwrap_or("none").to_owned();
-        let injected = lock(&self.0.faults).next(&operation, region);
+        let injected = self.draw(&operation, region);
         if !injected.delay.is_zero() {
             tokio::time::sleep(injected.delay).await;
         }
@@ -261,7 +279,7 @@ impl Emulator {
         }
     }
 
-    fn note(&self, region: &str, operation: &str, body: &Value, answer: &Answer, answered: bool) {
+    pub(crate) fn note(&self, region: &str, operation: &str, body: &Value, answer: &Answer, answered: bool) {
         let outcome = answer.as_ref().map_or_else(|error| error.code.as_ref(), |_| "ok");
         self.0.counters.note(operation, outcome);
         lock(&self.0.journal).note(self.0.clock.now(), region, operation, body, outcome, answered);

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
-use breaker::{Breakers, End, Target};
+use breaker::{Breakers, End, Service, Target};
 use jiff::Timestamp;
 pub(super) use limit::{QuotaGroup, RateLimits};
 
@@ -92,7 +92,12 @@ impl Calls {
     /// Asks the breaker. A call that it does not let pass fails as the one before, without an answer.
     fn pass(&self, region: &str, operation: Operation, role: Option<&RoleArn>) -> Result<Passed<'_>, Fault> {
         let role = role.map(ToString::to_string);
-        let target = Target { sts: operation.group() == QuotaGroup::Sts, region: region.to_owned(), role: role.clone() };
+        let service = match operation.group() {
+            QuotaGroup::Sts => Service::Sts,
+            QuotaGroup::Queue => Service::Sqs,
+            _ => Service::SecretsManager,
+        };
+        let target = Target { service, region: region.to_owned(), role: role.clone() };
         let now = (self.clock)();
         let number = self.breakers().begin(&target, now);
         let number = number.ok_or_else(|| {

@@ -102,6 +102,10 @@ impl Aws {
         }))
     }
 
+    pub(super) fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
     /// The Region of the configuration.
     pub fn region(&self) -> Option<String> {
         self.0.environment.region()

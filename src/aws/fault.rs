@@ -1,5 +1,7 @@
 //! Failed AWS calls: their cause, and what a person is told. AWS's own texts do not leave this module.
 
+mod queue;
+
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
@@ -59,6 +61,8 @@ pub(super) enum Cause {
     RotationInProgress,
     /// AWS does not accept the resource policy.
     ResourcePolicy,
+    /// The queue does not exist.
+    NoQueue,
     /// The secret or the version does not exist, or is not visible yet.
     NotFound,
     /// No answer, or a server error.
@@ -150,7 +154,7 @@ impl Cause {
             | "InvalidAction"
             | "MissingAction"
             | "MissingParameter" => Self::Defect,
-            _ => return None,
+            _ => return Self::of_queue_code(code),
         })
     }
 
@@ -178,6 +182,7 @@ impl Cause {
             | Self::ClockSkew
             | Self::RegionDisabled
             | Self::Key
+            | Self::NoQueue
             | Self::ScheduledForDeletion => Class::Denied,
             Self::RotationInProgress | Self::NotFound => Class::Conflict,
             Self::SessionExpired | Self::NameInDeletion | Self::Unavailable => Class::Retry,
@@ -200,7 +205,7 @@ impl Cause {
             Self::NameInDeletion | Self::RotationInProgress | Self::NotFound => Reason::Progressing,
             Self::ResourcePolicy => Reason::PolicyRefused,
             Self::Unavailable => Reason::AwsUnavailable,
-            Self::Rejected => Reason::AwsRefused,
+            Self::Rejected | Self::NoQueue => Reason::AwsRefused,
             Self::Defect => Reason::InternalError,
         }
     }
@@ -350,6 +355,7 @@ impl Cause {
                 "AWS does not accept spec.aws.resourcePolicy: check its principals, and whether it grants public access \
                  (spec.aws.blockPublicPolicy)"
             }
+            Self::NoQueue => "check --event-queue-url: the queue must exist in this region and account; the operator retries",
             Self::NotFound => "the secret or the version does not exist or is not visible yet; the operator retries",
             Self::Unavailable => "the operator retries; if this lasts, check the region, the endpoint and the network",
             Self::Rejected => "compare spec.aws with the values that AWS accepts",

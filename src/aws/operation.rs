@@ -12,6 +12,7 @@ pub(super) enum Operation {
     AssumeRoleWithWebIdentity,
     CancelRotateSecret,
     CreateSecret,
+    DeleteMessageBatch,
     DeleteResourcePolicy,
     DeleteSecret,
     DescribeSecret,
@@ -20,6 +21,7 @@ pub(super) enum Operation {
     ListSecrets,
     PutResourcePolicy,
     PutSecretValue,
+    ReceiveMessage,
     RemoveRegionsFromReplication,
     ReplicateSecretToRegions,
     RestoreSecret,
@@ -45,6 +47,7 @@ impl Operation {
     pub(super) fn group(self) -> QuotaGroup {
         match self {
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity => QuotaGroup::Sts,
+            Self::ReceiveMessage | Self::DeleteMessageBatch => QuotaGroup::Queue,
             Self::CreateSecret => QuotaGroup::Create,
             Self::DeleteSecret => QuotaGroup::Delete,
             Self::DescribeSecret => QuotaGroup::Describe,

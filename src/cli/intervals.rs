@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use crate::controller::Scope;
-use crate::feed::Feed;
-use crate::flags::duration;
+use crate::feed::{EventIndex, Feed};
+use crate::flags::{duration, queue_url};
 
 /// Intervals and timeouts.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,11 @@ pub(super) struct IntervalArgs {
     /// With --change-feed: maximum interval between checks of an unchanged object against AWS.
     #[arg(long, env = "ROTATED_SECRETS_SWEEP_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(super) sweep_interval: SignedDuration,
+    /// URL of an SQS queue with the EventBridge events of changed AWSCURRENT labels (docs/iam/event-queue.tf). A change in AWS is
+    /// then found when its event arrives. Events can be lost, so the periodic checks remain. Requires sqs:ReceiveMessage and
+    /// sqs:DeleteMessage. Use one queue for each region, and no queue of another operator.
+    #[arg(long = "event-queue-url", env = "ROTATED_SECRETS_EVENT_QUEUE_URL", value_name = "URL,...", value_delimiter = ',', value_parser = queue_url)]
+    pub(super) event_queues: Vec<String>,
     /// Time after which an object whose deletion does not succeed is released. Its AWS secret is then kept, and an Event and
     /// the log name it.
     #[arg(long, env = "ROTATED_SECRETS_DELETION_TIMEOUT", value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -42,5 +47,10 @@ impl IntervalArgs {
             tracing::warn!("--change-feed has no effect with --namespaces");
         }
         (self.change_feed && scope.is_cluster()).then(|| Feed::new(self.refresh_interval))
+    }
+
+    /// What events are compared with, if there is a queue.
+    pub(super) fn event_index(&self) -> Option<EventIndex> {
+        (!self.event_queues.is_empty()).then(EventIndex::default)
     }
 }

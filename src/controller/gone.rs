@@ -63,8 +63,12 @@ impl Gone {
     /// The object is gone. `leads`: this replica reports it.
     pub(super) fn report(&self, object: &Stored, leads: bool) {
         self.ctx.memory.forget(&object.uid().unwrap_or_default());
+        let key = Key::new(object.namespace().unwrap_or_default(), object.name_any());
         if let Some(feed) = &self.ctx.feed {
-            feed.forget(&Key::new(object.namespace().unwrap_or_default(), object.name_any()));
+            feed.forget(&key);
+        }
+        if let Some(index) = &self.ctx.event_index {
+            index.forget(&key);
         }
         let Some(object) = object.readable().filter(|_| leads) else { return };
         let Some(note) = status::events::secret_retained(object) else { return };

@@ -1,6 +1,7 @@
 //! The change feed: lists of the secrets of a whole region say which of them changed, so that objects at rest are not read
 //! one by one. It decides only when an object is reconciled, and nothing else: see docs/design/0027-change-feed.md.
 
+mod events;
 mod first;
 mod listing;
 mod source;
@@ -11,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::events::{Arrival, EventIndex, LabelMoved, Useless};
 use self::first::FirstLists;
 pub use self::listing::{LAG, Standing};
 use self::listing::{Listing, Resting};

@@ -18,7 +18,7 @@ use crate::aws::{Aws, SecretsManager};
 use crate::desired::Policy;
 use crate::facts::{Access, AwsSecret, Place, Reads, Workload};
 use crate::failure::Failure;
-use crate::feed::Feed;
+use crate::feed::{EventIndex, Feed};
 use crate::journal::Journal;
 use crate::kubernetes::known::Known;
 use crate::kubernetes::mirror::MirrorMetadata;
@@ -47,6 +47,8 @@ pub struct Context {
     pub refresh_interval: SignedDuration,
     /// Lists of what changes in AWS. `None`: objects are read one by one.
     pub feed: Option<Feed>,
+    /// What events are compared with. `None`: there is no event queue.
+    pub event_index: Option<EventIndex>,
     /// The resync period of objects that the feed covers.
     pub sweep_interval: SignedDuration,
     /// After this time, an object whose deletion does not succeed is released and its AWS secret kept.

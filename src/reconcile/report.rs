@@ -53,6 +53,7 @@ impl Reconciler<'_> {
         let steps: Vec<StepKind> = self.journal.kinds().collect();
         let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
         self.stirs();
+        self.saw(outcome);
         let namespace_suspends = self.namespace.as_ref().map(|namespace| namespace.suspension().is_some());
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), namespace_suspends, ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {

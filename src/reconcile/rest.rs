@@ -3,12 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::reconciler::Reconciler;
+use crate::api::AWSCURRENT;
 use crate::compare::Observation;
 use crate::desired::{Desired, SecretArn};
 use crate::facts::Place;
 use crate::fairness::Key;
 use crate::feed::{Sight, Source};
 use crate::identity::Identity;
+use crate::status::Outcome;
 
 impl Reconciler<'_> {
     /// When an object is reconciled again that waits for nothing: at the resync, or at the sweep if lists tell what changes.
@@ -24,6 +26,15 @@ impl Reconciler<'_> {
     pub(super) fn stirs(&self) {
         if let Some(feed) = &self.ctx.feed {
             feed.forget(&self.key());
+        }
+    }
+
+    /// Tells the index of events which version AWSCURRENT is on, whether the object rests or not. Without an observation, what the
+    /// object saw before remains.
+    pub(super) fn saw(&self, outcome: &Outcome) {
+        let (Some(index), Outcome::Assessed { seen, .. }) = (&self.ctx.event_index, outcome) else { return };
+        if let Some(secret) = &seen.secret {
+            index.saw(&self.key(), &secret.arn, secret.labels.get(AWSCURRENT));
         }
     }
 

@@ -171,6 +171,7 @@ impl World {
             audit: Audit::off(),
             refresh_interval: SignedDuration::from_mins(5),
             feed: None,
+            event_index: None,
             sweep_interval: SignedDuration::from_hours(1),
             deletion_timeout: SignedDuration::from_hours(1),
             #[cfg(feature = "weakened")]

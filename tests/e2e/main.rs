@@ -7,6 +7,7 @@ mod counts;
 mod edges;
 mod fairness;
 mod feed;
+mod feed_queue;
 mod helped;
 mod herd;
 mod hygiene;

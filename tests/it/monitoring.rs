@@ -209,6 +209,7 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
             "Contested",
             "Defect",
             "DeletionStuck",
+            "EventQueueUnreadable",
             "Failing",
             "MostObjectsFail",
             "NoLeader",

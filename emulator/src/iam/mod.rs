@@ -254,6 +254,18 @@ impl Iam {
         Ok(())
     }
 
+    /// Whether the principal may make this call of SQS; a refusal in AWS's words.
+    pub(crate) fn authorise_sqs(&self, who: &Principal, region: &str, action: &str, queue: &str) -> Result<(), AwsError> {
+        let Some(known) = &who.known else { return Ok(()) };
+        let ask = Ask { action: format!("sqs:{action}"), resource: queue.to_owned(), facts: known.facts(region) };
+        let verdict = self.decide(known, &ask, None);
+        if verdict.is_allowed() {
+            return Ok(());
+        }
+        // SQS writes the action in small letters.
+        Err(denied("AccessDenied", known, &Ask { action: ask.action.to_lowercase(), ..ask }, &verdict))
+    }
+
     /// Whether the role's trust policy allows it. A role that does not exist trusts no caller, and AWS responds the same in both cases.
     fn trusts(&self, role: &str, ask: &Ask, who: &Named) -> bool {
         self.state().roles.get(role).is_some_and(|role| evaluate([&role.trust], ask, Some(who)).is_allowed())

@@ -7,6 +7,7 @@ pub(crate) mod arn;
 mod batch;
 mod create;
 mod delete;
+mod event;
 mod fields;
 mod filter;
 mod foreign;
@@ -35,6 +36,7 @@ use serde_json::Value;
 
 use crate::clock::{after, before};
 use crate::error::AwsError;
+use crate::queue::Queues;
 use fields::Fields;
 pub(crate) use secret::Secret;
 
@@ -108,6 +110,8 @@ pub(crate) struct Store {
     functions: BTreeSet<String>,
     /// Secrets of other accounts that this one may read, by ARN.
     shared: BTreeMap<String, Arc<Secret>>,
+    /// Where events go.
+    queues: Queues,
 }
 
 /// State of one name.
@@ -133,7 +137,7 @@ impl Shelf {
 
 impl Store {
     /// An empty store. ARN suffixes and passwords follow from the seed.
-    pub(crate) fn new(seed: u64, lags: Lags) -> Self {
+    pub(crate) fn new(seed: u64, lags: Lags, queues: Queues) -> Self {
         Self {
             shelves: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -141,6 +145,7 @@ impl Store {
             chance: ChaCha12Rng::seed_from_u64(seed),
             functions: BTreeSet::new(),
             shared: BTreeMap::new(),
+            queues,
         }
     }
 
@@ -262,6 +267,13 @@ impl Store {
         self.due.insert((forget, region.to_owned(), name.to_owned()));
         if let Some(deletion) = secret.as_ref().and_then(|secret| secret.deletion) {
             self.due.insert((deletion.planned, region.to_owned(), name.to_owned()));
+        }
+        if let Some(secret) = secret.as_ref().filter(|secret| !matches!(secret.replication, secret::Replication::Replica { .. })) {
+            // Whether the Region of a replica has events of its own is not documented.
+            let before = self.shelf(region, name).and_then(|shelf| shelf.secret.as_deref());
+            for (label, event) in event::moved(before, secret, region, now) {
+                self.queues.send(region, &label, &event, now);
+            }
         }
         let place = self.shelf_mut(region, name);
         let past = std::mem::replace(&mut place.secret, secret.map(Arc::new));

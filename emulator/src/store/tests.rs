@@ -15,7 +15,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { store: Store::new(1, Lags::default()), now: "2026-05-05T12:00:00Z".parse().unwrap(), count: 0 }
+        Self {
+            store: Store::new(1, Lags::default(), crate::queue::Queues::default()),
+            now: "2026-05-05T12:00:00Z".parse().unwrap(),
+            count: 0,
+        }
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -112,7 +116,7 @@ fn a_purged_name_is_free_at_once() {
 fn arns_follow_from_the_seed() {
     let arn = |seed| {
         let mut bench = Bench::new();
-        bench.store = Store::new(seed, Lags::default());
+        bench.store = Store::new(seed, Lags::default(), crate::queue::Queues::default());
         bench.create("s");
         bench.call("DescribeSecret", &json!({"SecretId": "s"})).unwrap()["ARN"].clone()
     };

@@ -13,11 +13,18 @@ const SILENT: SignedDuration = SignedDuration::from_secs(5);
 /// Above this number, a target is forgotten for each new one.
 const MANY: usize = 1000;
 
+/// Each has endpoints of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Service {
+    SecretsManager,
+    Sts,
+    Sqs,
+}
+
 /// What answers or does not answer as one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Target {
-    /// STS has other endpoints than Secrets Manager.
-    pub(super) sts: bool,
+    pub(super) service: Service,
     pub(super) region: String,
     /// The role that signs; `None`: the operator itself.
     pub(super) role: Option<String>,
@@ -118,7 +125,7 @@ mod tests {
     use super::*;
 
     fn target(region: &str) -> Target {
-        Target { sts: false, region: region.to_owned(), role: None }
+        Target { service: Service::SecretsManager, region: region.to_owned(), role: None }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -133,7 +140,9 @@ mod tests {
         for second in 3..7 {
             assert_eq!(breakers.begin(&west, at(second)), None, "{second}");
         }
-        for other in [target("eu-north-1"), Target { sts: true, ..west.clone() }, Target { role: Some("r".to_owned()), ..west.clone() }] {
+        for other in
+            [target("eu-north-1"), Target { service: Service::Sts, ..west.clone() }, Target { role: Some("r".to_owned()), ..west.clone() }]
+        {
             assert!(breakers.begin(&other, at(3)).is_some(), "{other:?} is another target");
         }
         let probe = breakers.begin(&west, at(7)).unwrap();

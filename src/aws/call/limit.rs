@@ -38,6 +38,8 @@ pub(in crate::aws) enum QuotaGroup {
     Tags,
     /// The operations on resource policies.
     ResourcePolicy,
+    /// SQS. A standard queue has no quota of requests; this one limits a loop.
+    Queue,
     /// STS. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     Sts,
 }
@@ -48,7 +50,7 @@ impl QuotaGroup {
         match self {
             Self::Describe => 40_000.0,
             Self::Read => 10_000.0,
-            Self::List => 100.0,
+            Self::List | Self::Queue => 100.0,
             Self::Sts => 600.0,
             Self::Write | Self::Create | Self::Delete | Self::Restore | Self::Rotation | Self::Tags | Self::ResourcePolicy => 50.0,
         }

@@ -116,6 +116,7 @@ fn each_cause_has_one_class_and_one_reason() {
         (Cause::NameInDeletion, Class::Retry, Reason::Progressing),
         (Cause::RotationInProgress, Class::Conflict, Reason::Progressing),
         (Cause::ResourcePolicy, Class::Invalid, Reason::PolicyRefused),
+        (Cause::NoQueue, Class::Denied, Reason::AwsRefused),
         (Cause::NotFound, Class::Conflict, Reason::Progressing),
         (Cause::Unavailable, Class::Retry, Reason::AwsUnavailable),
         (Cause::Rejected, Class::Invalid, Reason::AwsRefused),

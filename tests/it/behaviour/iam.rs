@@ -38,12 +38,23 @@ enum Part {
     Rotation,
     /// Lists of what changed.
     ChangeFeed,
+    /// Events of what changed.
+    EventQueue,
 }
 
 impl Part {
     /// One for each document that ends in `-policy.json`; those of namespaces, people and trust have tests of their own below.
-    const ALL: [Self; 8] =
-        [Self::Operator, Self::Kms, Self::Mirror, Self::Replicas, Self::ResourcePolicies, Self::Adoption, Self::Rotation, Self::ChangeFeed];
+    const ALL: [Self; 9] = [
+        Self::Operator,
+        Self::Kms,
+        Self::Mirror,
+        Self::Replicas,
+        Self::ResourcePolicies,
+        Self::Adoption,
+        Self::Rotation,
+        Self::ChangeFeed,
+        Self::EventQueue,
+    ];
 
     fn document(self) -> &'static str {
         match self {
@@ -55,6 +66,7 @@ impl Part {
             Self::Adoption => "adoption-policy",
             Self::Rotation => "rotation-policy",
             Self::ChangeFeed => "change-feed-policy",
+            Self::EventQueue => "event-queue-policy",
         }
     }
 
@@ -68,6 +80,7 @@ impl Part {
             Self::Adoption => adopt(stage).await,
             Self::Rotation => rotate_by_aws(stage).await,
             Self::ChangeFeed => list_changes(stage).await,
+            Self::EventQueue => receive_events(stage).await,
         }
     }
 }
@@ -84,6 +97,7 @@ fn document(name: &str, further: &[(&str, &str)]) -> Result<Value> {
         ("KMS_KEY", "shop"),
         ("FUNCTION", "rotate-*"),
         ("PREFIX", PREFIX),
+        ("QUEUE", "changes"),
     ];
     for (word, value) in further.iter().chain(&own) {
         text = text.replace(word, value);
@@ -215,6 +229,17 @@ async fn adopt(stage: &Stage) -> Result<()> {
 async fn list_changes(stage: &Stage) -> Result<()> {
     let listed = stage.ctx.aws.operator().changed_since(REGION, None, LAG).await;
     ensure!(listed.map_err(|failure| anyhow::anyhow!("{}", failure.message))?.is_some(), "the list is complete");
+    Ok(())
+}
+
+async fn receive_events(stage: &Stage) -> Result<()> {
+    let events = stage.world.emulator.create_event_queue("changes", &["AWSCURRENT"]);
+    stage.external_writer().create("desk/changed", "one", &std::collections::BTreeMap::new())?;
+    let queue = stage.ctx.aws.queue(&events.url());
+    let failed = |failure: rotated_secrets::failure::Failure| anyhow::anyhow!("{}", failure.message);
+    let messages = queue.receive().await.map_err(failed)?;
+    queue.delete(&messages).await.map_err(failed)?;
+    ensure!(messages.len() == 1 && events.bodies().is_empty(), "one event came and is deleted");
     Ok(())
 }
 
@@ -435,7 +460,7 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
         ["guard-scp", "assume-policy", "namespace-policy", "namespace-trust", "plugin-policy", "irsa-trust", "pod-identity-trust"];
     let known: BTreeSet<String> = Part::ALL.into_iter().map(Part::document).chain(further).map(str::to_owned).collect();
     assert_eq!(names, known);
-    let terraform: String = ["main.tf", "operator.tf", "namespace.tf", "guard.tf"]
+    let terraform: String = ["main.tf", "operator.tf", "namespace.tf", "guard.tf", "event-queue.tf"]
         .iter()
         .map(|file| std::fs::read_to_string(format!("{dir}/{file}")))
         .collect::<Result<_, _>>()?;
@@ -453,6 +478,7 @@ fn every_document_is_known_to_a_test_and_terraform_reads_the_same_files() -> Res
         "REPLICA_REGION",
         "FUNCTION",
         "PREFIX",
+        "QUEUE",
         "ADMIN_ROLE",
     ] {
         ensure!(terraform.contains(&format!("\"{word}\"")), "Terraform fills in {word}");

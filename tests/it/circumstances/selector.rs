@@ -39,7 +39,7 @@ async fn elsewhere(case: &Case) -> Result<()> {
     let before = state(case).await?;
     let ctx = Arc::new(case.world.operator(None, Arc::default()).await?);
     let scope = Scope::new(vec![case.world.namespace.clone()], Some(format!("{LABEL}={other}")));
-    let settings = Settings { concurrency: 4, counted: Counted::default(), unavailable: Vec::new() };
+    let settings = Settings { concurrency: 4, ..Settings::default() };
     let (stop, stopped) = oneshot::channel::<()>();
     let running = controller::run(ctx, &scope, &settings, Leadership::always(), Readiness::default(), async {
         stopped.await.ok();

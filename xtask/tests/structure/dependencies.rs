@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// A new crate is new code of other people in the operator. Raise a number in the commit that adds the crate, with the
 /// reason in Cargo.toml.
-const MOST_CRATES: usize = 424;
+const MOST_CRATES: usize = 425;
 /// Crates of which the lock has several versions.
 const MOST_IN_SEVERAL_VERSIONS: usize = 19;
 /// The stack of TLS that the default features of the AWS SDK bring, with open advisories, and a second TLS library.

@@ -8,6 +8,7 @@ pub(crate) mod functions;
 mod labels;
 mod lists;
 mod protocol;
+mod queue;
 mod reads;
 mod regions;
 mod rotation;
@@ -60,6 +61,7 @@ pub(crate) fn rules() -> Vec<Rule> {
         tokens::RULES,
         values::RULES,
         labels::RULES,
+        queue::RULES,
         reads::RULES,
         lists::RULES,
         deletion::RULES,

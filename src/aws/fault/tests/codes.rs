@@ -1,7 +1,7 @@
 //! Every error code that AWS can answer with has a cause, a class and words for that cause. What the SDK knows is read from its generated
 //! source, because its enums are open: a code of a new version without a row fails the test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use strum::IntoEnumIterator as _;
@@ -42,6 +42,28 @@ const STS: [Row; 8] = [
     ("MalformedPolicyDocument", Cause::Rejected, Class::Denied, "annotations"),
     ("PackedPolicyTooLarge", Cause::Rejected, Class::Denied, "annotations"),
     ("RegionDisabledException", Cause::RegionDisabled, Class::Denied, "STS is not active"),
+];
+
+/// The exceptions of the operations of SQS, as they are shown: without dots.
+const SQS: [Row; 18] = [
+    ("AWSSimpleQueueServiceNonExistentQueue", Cause::NoQueue, Class::Denied, "--event-queue-url"),
+    ("InvalidAddress", Cause::NoQueue, Class::Denied, "--event-queue-url"),
+    ("AccessDenied", Cause::Permissions, Class::Denied, "IAM policy"),
+    ("InvalidSecurity", Cause::Defect, Class::Bug, "defect"),
+    ("OverLimit", Cause::Quota, Class::Limit, "quota"),
+    ("RequestThrottled", Cause::Throttled, Class::Throttled, "rate"),
+    ("KMSAccessDeniedException", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSDisabledException", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSInvalidKeyUsageException", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSInvalidStateException", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSNotFoundException", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSOptInRequired", Cause::Key, Class::Denied, "KMS key"),
+    ("KMSThrottlingException", Cause::Throttled, Class::Throttled, "rate"),
+    ("AWSSimpleQueueServiceUnsupportedOperation", Cause::Defect, Class::Bug, "defect"),
+    ("AWSSimpleQueueServiceBatchEntryIdsNotDistinct", Cause::Defect, Class::Bug, "defect"),
+    ("AWSSimpleQueueServiceEmptyBatchRequest", Cause::Defect, Class::Bug, "defect"),
+    ("AWSSimpleQueueServiceInvalidBatchEntryId", Cause::Defect, Class::Bug, "defect"),
+    ("AWSSimpleQueueServiceTooManyEntriesInBatchRequest", Cause::Defect, Class::Bug, "defect"),
 ];
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html>, and their older names.
@@ -95,9 +117,11 @@ fn check(rows: &[Row], operation: Operation) {
 fn every_code_of_the_table_has_the_words_of_its_cause() {
     check(&SECRETS_MANAGER, Operation::PutSecretValue);
     check(&STS, Operation::AssumeRoleWithWebIdentity);
+    check(&SQS, Operation::ReceiveMessage);
     check(&COMMON, Operation::GetSecretValue);
     // Every cause has a code, except for those that the text decides and those without an answer.
-    let of_codes: BTreeSet<String> = SECRETS_MANAGER.iter().chain(&STS).chain(&COMMON).map(|(_, cause, ..)| format!("{cause:?}")).collect();
+    let of_codes: BTreeSet<String> =
+        SECRETS_MANAGER.iter().chain(&STS).chain(&SQS).chain(&COMMON).map(|(_, cause, ..)| format!("{cause:?}")).collect();
     let others = [Cause::NoCredentials, Cause::ScheduledForDeletion, Cause::NameInDeletion, Cause::RotationInProgress];
     for cause in Cause::iter().filter(|cause| !others.contains(cause)) {
         assert!(of_codes.contains(&format!("{cause:?}")), "{cause:?}");
@@ -140,15 +164,17 @@ fn codes(operation: Operation, package: &Path) -> BTreeSet<String> {
 
 #[test]
 fn every_code_that_the_sdk_knows_is_in_the_table() {
-    let packages = BTreeMap::from([(false, "aws-sdk-secretsmanager"), (true, "aws-sdk-sts")]).into_iter();
-    let packages: BTreeMap<bool, PathBuf> = packages.map(|(sts, package)| (sts, source(package))).collect();
+    let [secrets_manager, sts, sqs] = ["aws-sdk-secretsmanager", "aws-sdk-sts", "aws-sdk-sqs"].map(source);
     let mut seen = BTreeSet::new();
     for operation in Operation::iter() {
-        let sts = operation.group() == QuotaGroup::Sts;
-        let rows = if sts { &STS[..] } else { &SECRETS_MANAGER[..] };
-        let found = codes(operation, &packages[&sts]);
+        let (rows, package) = match operation.group() {
+            QuotaGroup::Sts => (&STS[..], &sts),
+            QuotaGroup::Queue => (&SQS[..], &sqs),
+            _ => (&SECRETS_MANAGER[..], &secrets_manager),
+        };
+        let found = codes(operation, package);
         assert!(!found.is_empty(), "{operation}");
-        for code in found {
+        for code in found.iter().map(|code| bounded_code(code)) {
             assert!(rows.iter().any(|(known, ..)| *known == code), "{operation} can answer {code}: add it to the table");
             seen.insert(code);
         }
