@@ -11,6 +11,7 @@ mod seen;
 mod stage;
 mod table;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -109,7 +110,7 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
         let plot = page.with_extension("svg");
         fs::write(&plot, plot::plot(&all, &herds))?;
         let name = plot.file_name().unwrap_or_default().to_string_lossy();
-        text += &format!("\n![The figures by number of objects, and the rotations over time]({name})\n");
+        writeln!(text, "\n![The figures by number of objects, and the rotations over time]({name})")?;
         fs::write(page, page::replace(&fs::read_to_string(page)?, &text)?)?;
     }
     Ok(())
