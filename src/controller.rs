@@ -165,8 +165,12 @@ fn control(
     let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
     shared.receivers.add(part, &wake);
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
-    let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone());
-    let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone());
+    let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone(), || ());
+    let interrupted = {
+        let (known, part) = (Arc::clone(&shared.ctx.known), part.map(str::to_owned));
+        move || known.secrets_interrupted(part.as_deref())
+    };
+    let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone(), interrupted);
     let initial = Initial::new();
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
     let secrets = secrets.inspect(shared.ctx.known.sees_secrets(part)).inspect({
@@ -199,7 +203,9 @@ fn control(
         };
         // A Role in a namespace allows to read that Namespace, but not to watch it. With --namespaces, a change of its
         // annotations is seen at the next reconcile.
-        let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone());
+        let known = Arc::clone(&shared.ctx.known);
+        let interrupted = move || known.namespaces_interrupted();
+        let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone(), interrupted);
         let namespaces = initial.wait_for(namespaces).inspect(shared.ctx.known.sees_namespaces());
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }

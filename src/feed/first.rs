@@ -2,7 +2,7 @@
 //! before needs no call of its own then. A list may show an old state, so only the conclusion that nothing is to be done may be
 //! drawn from it, and once for each object.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,8 @@ use crate::identity::AwsAccount;
 
 /// A list is worth its calls if there are so many objects for each page.
 const OBJECTS_PER_PAGE: usize = 10;
+/// 10,000 secrets. An account with more is not listed.
+const MOST_PAGES: usize = 100;
 /// How long objects are reconciled for the first time, and what a list shows may be used.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 
@@ -25,7 +27,9 @@ pub(super) struct FirstLists(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     lists: HashMap<Source, Arc<FirstList>>,
-    /// How many objects have a secret in each account and region, and since when they are reconciled for the first time.
+    /// The secrets of objects that are reconciled for the first time, and since when.
+    expected: HashSet<String>,
+    /// How many of them are in each account and region.
     objects: HashMap<(AwsAccount, String), usize>,
     since: Option<Timestamp>,
 }
@@ -63,15 +67,29 @@ impl FirstLists {
         self.lock().lists.clear();
     }
 
+    /// Frees what is too old to be used.
+    pub(super) fn expire(&self, now: Timestamp) {
+        let mut state = self.lock();
+        if state.since.is_some_and(|since| now.duration_since(since) > LONGEST) {
+            *state = State::default();
+        }
+    }
+
+    /// Whether an object with this secret is reconciled for the first time.
+    pub(super) fn expects(&self, arn: &str) -> bool {
+        self.lock().expected.contains(arn)
+    }
+
     /// The objects that have these secrets are reconciled for the first time from now on.
     pub(super) fn expect(&self, secrets: impl Iterator<Item = SecretArn>, now: Timestamp) {
-        let mut objects = HashMap::<_, usize>::new();
+        let (mut objects, mut expected) = (HashMap::<_, usize>::new(), HashSet::new());
         for arn in secrets {
             let number = objects.entry((arn.account, arn.region)).or_default();
             *number = number.saturating_add(1);
+            expected.insert(arn.text);
         }
         let mut state = self.lock();
-        (state.objects, state.since) = (objects, Some(now));
+        (state.objects, state.expected, state.since) = (objects, expected, Some(now));
     }
 
     /// The list of the source in which this secret is, and with how many pages it is worth its calls.
@@ -80,7 +98,7 @@ impl FirstLists {
         let mut state = self.lock();
         state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
         let pages = state.objects.get(&(arn.account, arn.region))? / OBJECTS_PER_PAGE;
-        (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages))
+        (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages.min(MOST_PAGES)))
     }
 }
 

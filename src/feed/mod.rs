@@ -101,6 +101,11 @@ impl Feed {
         self.first.expect(secrets, now);
     }
 
+    /// Whether an object with this secret is reconciled for the first time.
+    pub fn expects(&self, arn: &str) -> bool {
+        self.first.expects(arn)
+    }
+
     /// What the first list of the source shows of this secret: once, and only soon after it. `list` makes the list with at most so
     /// many pages; `None` makes it an empty one. Others wait for the list meanwhile.
     pub async fn first_sight(
@@ -153,6 +158,7 @@ impl Feed {
 
     /// The sources whose list is due, each with how far back it is read. Their next lists are planned.
     pub fn due(&self, now: Timestamp) -> Vec<(Source, Option<Timestamp>)> {
+        self.first.expire(now);
         let mut state = self.state();
         // An identity that no object uses any more.
         state.listings.retain(|_, listing| !listing.is_empty() || listing.covers(now, self.interval));

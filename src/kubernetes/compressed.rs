@@ -6,7 +6,7 @@ use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended
 const TYPICAL: &[u8] = include_bytes!("typical.jsonl");
 
 /// A compressed text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compressed(Box<[u8]>);
 
 impl Compressed {
@@ -21,7 +21,6 @@ impl Compressed {
     }
 
     /// Number of bytes.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

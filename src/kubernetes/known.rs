@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,12 +17,19 @@ use serde_json::value::RawValue;
 use super::compressed::Compressed;
 use super::namespace::NamespacePolicy;
 use super::stored::{Brief, named_as};
+use crate::api::RotatedSecret;
 
 /// Maximum size of the metadata of a Secret that are kept, in bytes of JSON. Those of a usual one have fewer than 3,000. What
 /// is larger is read when it is needed.
 const LARGEST: usize = 32 * 1024;
 /// The same for what the administrator says in a Namespace, in characters.
 const LARGEST_POLICY: usize = 8 * 1024;
+/// Maximum size of all that is kept of one namespace, and of all of them, in bytes. Metadata of a usual Secret needs 300. A
+/// tenant can create labelled Secrets.
+const MOST_OF_NAMESPACE: usize = 8 * 1024 * 1024;
+const MOST: usize = 64 * 1024 * 1024;
+/// After an interruption, a watch is not used for so long: it may be interrupted again.
+const DISTRUST: Duration = Duration::from_mins(1);
 
 /// What the watches of this process show.
 #[derive(Debug, Default)]
@@ -33,79 +41,148 @@ pub struct Known {
 
 /// What is shown of one kind.
 #[derive(Debug)]
-struct Shown<V>(Mutex<ByNamespace<V>>);
+struct Shown<V>(Mutex<State<V>>);
 
-/// By namespace and name, each with the number of the list in which, or after which, it was shown.
-type ByNamespace<V> = HashMap<String, HashMap<String, (u64, V)>>;
+#[derive(Debug)]
+struct State<V> {
+    namespaces: HashMap<String, Within<V>>,
+    /// Bytes that are kept of all.
+    size: usize,
+    /// By the namespace that is watched, or `None` for the watch of all.
+    watches: HashMap<Option<String>, Standing>,
+}
 
-impl<V> Default for Shown<V> {
-    fn default() -> Self {
-        Self(Mutex::default())
+/// What is shown in one namespace.
+#[derive(Debug)]
+struct Within<V> {
+    /// By name, with the number of the list in which, or after which, it was shown, and its size in bytes.
+    objects: HashMap<String, (u64, usize, V)>,
+    size: usize,
+}
+
+/// Whether a watch can be used.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    lists: bool,
+    interrupted: Option<Instant>,
+}
+
+impl Standing {
+    fn is_usable(self, now: Instant) -> bool {
+        !self.lists && self.interrupted.is_none_or(|at| now.saturating_duration_since(at) >= DISTRUST)
     }
 }
 
-impl<V: Clone> Shown<V> {
+impl<V> Default for Shown<V> {
+    fn default() -> Self {
+        Self(Mutex::new(State { namespaces: HashMap::new(), size: 0, watches: HashMap::new() }))
+    }
+}
+
+impl<V: Clone + PartialEq> Shown<V> {
     /// The data is complete after every change, so a poisoned lock is used as it is.
-    fn lock(&self) -> MutexGuard<'_, ByNamespace<V>> {
+    fn lock(&self) -> MutexGuard<'_, State<V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, namespace: &str, name: &str) -> Option<V> {
-        self.lock().get(namespace)?.get(name).map(|(_, value)| value.clone())
+    /// `part`: the namespace of the watch that would show it, if there is one for each.
+    fn get(&self, namespace: &str, name: &str, part: Option<&str>, now: Instant) -> Option<V> {
+        let state = self.lock();
+        let unusable = |part: &Option<String>| state.watches.get(part).is_some_and(|standing| !standing.is_usable(now));
+        if unusable(&None) || part.is_some_and(|part| unusable(&Some(part.to_owned()))) {
+            return None;
+        }
+        state.namespaces.get(namespace)?.objects.get(name).map(|(_, _, value)| value.clone())
     }
 
-    /// `None`: it is not kept.
-    fn set(&self, namespace: String, name: String, list: u64, value: Option<V>) {
-        let mut all = self.lock();
-        if let Some(value) = value {
-            all.entry(namespace).or_default().insert(name, (list, value));
-        } else if let Some(within) = all.get_mut(&namespace) {
-            within.remove(&name);
-            if within.is_empty() {
-                all.remove(&namespace);
-            }
+    /// Keeps a value of this size; `None`: none.
+    fn set(&self, namespace: &str, name: &str, list: u64, value: Option<(usize, V)>) {
+        let mut state = self.lock();
+        state.remove(namespace, name);
+        let Some((size, value)) = value else { return };
+        let within = state.namespaces.get(namespace).map_or(0, |within| within.size);
+        if within.saturating_add(size) > MOST_OF_NAMESPACE || state.size.saturating_add(size) > MOST {
+            return;
         }
+        state.size = state.size.saturating_add(size);
+        let within = state.namespaces.entry(namespace.to_owned()).or_insert_with(|| Within { objects: HashMap::new(), size: 0 });
+        within.size = within.size.saturating_add(size);
+        within.objects.insert(name.to_owned(), (list, size, value));
     }
 
     /// A list is complete: what was shown before and is not in it is gone.
     fn keep(&self, part: Option<&str>, list: u64) {
-        self.lock().retain(|namespace, within| {
-            if part.is_none_or(|part| part == namespace) {
-                within.retain(|_, (shown, _)| *shown == list);
-            }
-            !within.is_empty()
-        });
+        let mut state = self.lock();
+        let mut gone = Vec::new();
+        for (namespace, within) in state.namespaces.iter().filter(|(namespace, _)| part.is_none_or(|part| part == *namespace)) {
+            let old = within.objects.iter().filter(|(_, (shown, _, _))| *shown != list);
+            gone.extend(old.map(|(name, _)| (namespace.clone(), name.clone())));
+        }
+        for (namespace, name) in gone {
+            state.remove(&namespace, &name);
+        }
+    }
+
+    fn stands(&self, part: Option<&str>, change: impl FnOnce(&mut Standing)) {
+        change(self.lock().watches.entry(part.map(str::to_owned)).or_default());
+    }
+}
+
+impl<V> State<V> {
+    fn remove(&mut self, namespace: &str, name: &str) {
+        let Some(within) = self.namespaces.get_mut(namespace) else { return };
+        if let Some((_, size, _)) = within.objects.remove(name) {
+            within.size = within.size.saturating_sub(size);
+            self.size = self.size.saturating_sub(size);
+        }
+        if within.objects.is_empty() {
+            self.namespaces.remove(namespace);
+        }
     }
 }
 
 impl Known {
     /// The metadata of a Secret, as JSON. `None`: it is not known.
     pub(super) fn secret(&self, namespace: &str, name: &str) -> Option<String> {
-        self.secrets.get(namespace, name)?.text()
+        self.secrets.get(namespace, name, Some(namespace), Instant::now())?.text()
     }
 
     /// What a Namespace says. `None`: it is not known.
     pub fn namespace(&self, name: &str) -> Option<NamespacePolicy> {
-        self.namespaces.get("", name)
+        self.namespaces.get("", name, None, Instant::now())
     }
 
-    /// The Namespace was read, and says this.
-    pub fn correct_namespace(&self, name: &str, read: &NamespacePolicy) {
-        let list = self.namespaces.lock().get("").and_then(|all| all.get(name)).map(|(list, _)| *list);
-        if let Some(list) = list {
-            self.namespaces.set(String::new(), name.to_owned(), list, Some(read.clone()));
+    /// The Namespace was read, and says something else than what was `shown`. What the watch has shown since stays.
+    pub fn correct_namespace(&self, name: &str, shown: &NamespacePolicy, read: &NamespacePolicy) {
+        let mut state = self.namespaces.lock();
+        let known = state.namespaces.get_mut("").and_then(|within| within.objects.get_mut(name));
+        if let Some((_, _, known)) = known.filter(|(_, _, known)| known == shown) {
+            known.clone_from(read);
         }
+    }
+
+    /// A watch was interrupted: of Secrets, in one namespace or in all.
+    pub fn secrets_interrupted(&self, part: Option<&str>) {
+        self.secrets.stands(part, |standing| standing.interrupted = Some(Instant::now()));
+    }
+
+    /// The watch of Namespaces was interrupted.
+    pub fn namespaces_interrupted(&self) {
+        self.namespaces.stands(None, |standing| standing.interrupted = Some(Instant::now()));
     }
 
     /// Takes the events of a watch of Secrets: of those in one namespace, or of all.
     pub fn sees_secrets(self: &Arc<Self>, part: Option<&str>) -> impl FnMut(&watcher::Result<Event<WatchedSecret>>) + Send + use<> {
         let place = |secret: &WatchedSecret| (secret.namespace().unwrap_or_default(), secret.name_any());
-        sees(Arc::clone(self), part, |known| &known.secrets, place, |secret| secret.text.clone())
+        sees(Arc::clone(self), part, |known| &known.secrets, place, |secret| secret.text.clone().map(|text| (text.len(), text)))
     }
 
     /// Takes the events of the watch of Namespaces.
     pub fn sees_namespaces(self: &Arc<Self>) -> impl FnMut(&watcher::Result<Event<Brief<Namespace>>>) + Send + use<> {
-        let kept = |namespace: &Brief<Namespace>| Some(NamespacePolicy::read(namespace)).filter(|policy| policy.len() <= LARGEST_POLICY);
+        let kept = |namespace: &Brief<Namespace>| {
+            let policy = NamespacePolicy::read(namespace);
+            Some((policy.len(), policy)).filter(|(size, _)| *size <= LARGEST_POLICY)
+        };
         sees(Arc::clone(self), None, |known| &known.namespaces, |namespace| (String::new(), namespace.name_any()), kept)
     }
 }
@@ -120,10 +197,10 @@ fn sees<K, V, S, P, F>(
     kept: F,
 ) -> impl FnMut(&watcher::Result<Event<K>>) + Send + use<K, V, S, P, F>
 where
-    V: Clone,
+    V: Clone + PartialEq,
     S: Fn(&Known) -> &Shown<V> + Send,
     P: Fn(&K) -> (String, String) + Send,
-    F: Fn(&K) -> Option<V> + Send,
+    F: Fn(&K) -> Option<(usize, V)> + Send,
 {
     let part = part.map(str::to_owned);
     let mut list = 0;
@@ -131,15 +208,21 @@ where
         let Ok(event) = event else { return };
         let shown = shown(&known);
         match event {
-            Event::Init => list = known.lists.fetch_add(1, Ordering::Relaxed),
+            Event::Init => {
+                list = known.lists.fetch_add(1, Ordering::Relaxed);
+                shown.stands(part.as_deref(), |standing| standing.lists = true);
+            }
             Event::InitApply(object) | Event::Apply(object) => {
                 let (namespace, name) = place(object);
-                shown.set(namespace, name, list, kept(object));
+                shown.set(&namespace, &name, list, kept(object));
             }
-            Event::InitDone => shown.keep(part.as_deref(), list),
+            Event::InitDone => {
+                shown.keep(part.as_deref(), list);
+                shown.stands(part.as_deref(), |standing| standing.lists = false);
+            }
             Event::Delete(object) => {
                 let (namespace, name) = place(object);
-                shown.set(namespace, name, list, None);
+                shown.set(&namespace, &name, list, None);
             }
         }
     }
@@ -163,8 +246,12 @@ impl fmt::Debug for WatchedSecret {
 impl<'de> Deserialize<'de> for WatchedSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = (raw.get().len() <= LARGEST).then(|| Compressed::of(raw.get()));
-        Ok(Self { metadata: Brief::<Secret>::decode(raw.get()).metadata, text })
+        let metadata = Brief::<Secret>::decode(raw.get()).metadata;
+        let kind = RotatedSecret::kind(&());
+        // A Secret of nobody is no mirror.
+        let is_mirror = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.kind == kind);
+        let text = (is_mirror && raw.get().len() <= LARGEST).then(|| Compressed::of(raw.get()));
+        Ok(Self { metadata, text })
     }
 }
 

@@ -35,15 +35,17 @@ impl Default for Lists {
     }
 }
 
-/// The events of all objects of `K` with these labels. An interruption is logged and counted, and the watch restarts after
-/// a backoff of its own.
-pub fn events<K>(
+/// The events of all objects of `K` with these labels. An interruption is logged, counted and told to `interrupted`, and the
+/// watch restarts after a backoff of its own.
+pub fn events<K, I>(
     api: Api<K>,
     labels: Option<&str>,
     lists: Lists,
     metrics: Metrics,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
+    interrupted: I,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K, I>
 where
+    I: Fn() + Send,
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let config = watcher::Config { label_selector: labels.map(str::to_owned), page_size: Some(PAGE), ..watcher::Config::default() };
@@ -51,6 +53,7 @@ where
         if let Err(error) = event {
             let phase = phase(error);
             metrics.watch_error(phase);
+            interrupted();
             tracing::warn!(resource = &*K::plural(&()), phase, "a watch was interrupted; restarting it");
         }
         future::ready(event.is_ok())

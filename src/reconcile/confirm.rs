@@ -7,6 +7,7 @@ use super::reconciler::Reconciler;
 use crate::api::RotatedSecretStatus;
 use crate::api::condition::ConditionType;
 use crate::desired::{Desired, Target};
+use crate::facts::Place;
 use crate::failure::{Failed, Failure};
 use crate::kubernetes::mirror::{self, MirrorMetadata};
 use crate::kubernetes::namespace::NamespacePolicy;
@@ -37,29 +38,36 @@ impl Reconciler<'_> {
     }
 
     /// Reads what is only known from watches and lists. The next observation reads the Secret; what `DescribeSecret` showed is still
-    /// true.
+    /// true. If the Namespace says something else, what was decided with it is void.
     ///
     /// # Errors
-    /// A conflict if the Namespace says something else: what was decided with it is void.
+    /// If the Namespace cannot be read.
     pub(super) async fn confirm(&mut self, want: &Desired) -> Result<(), Failed> {
-        let aspect = ConditionType::Provisioned;
         let (namespace, described) = self.watched.confirm();
-        self.located = described;
+        self.rival = None;
+        self.located = described.filter(|_| self.place == Place::AsConfigured);
         if namespace {
-            let read = NamespacePolicy::of(&self.ctx.client, &want.namespace).await.map_err(|failure| failed::of(aspect, failure))?;
-            if self.namespace.as_ref() != Some(&read) {
-                self.ctx.known.correct_namespace(&want.namespace, &read);
-                return Err(failed::of(aspect, Failure::conflict("the Namespace changed meanwhile; the operator reads it again")));
+            let read = NamespacePolicy::of(&self.ctx.client, &want.namespace).await;
+            let read = read.map_err(|failure| self.hasten(want, failed::of(ConditionType::Provisioned, failure)))?;
+            if let Some(shown) = self.namespace.replace(read.clone()).filter(|shown| *shown != read) {
+                self.ctx.known.correct_namespace(&want.namespace, &shown, &read);
+                self.watched.is_void = true;
+                (self.access, self.access_hash, self.aws, self.located) = (None, None, None, None);
             }
         }
         Ok(())
     }
 
-    /// Whether what follows from watches may stand: the status stays as it is. A failure does not follow from them.
+    /// Whether what follows from watches may stand: the status stays as it is. The failure of a call to AWS says nothing of the
+    /// Secret, but the identity follows from the Namespace.
     pub(super) fn may_stand(&self, want: &Desired, outcome: &Outcome, attempts: &Attempts, now: Timestamp) -> bool {
-        !self.watched.is_used()
-            || matches!(outcome, Outcome::Failed { .. })
-            || self.object.status.clone().unwrap_or_default() == self.next_status(Some(want), outcome, attempts, now)
+        if !self.watched.is_used() {
+            return true;
+        }
+        match outcome {
+            Outcome::Failed { .. } => !self.watched.namespace,
+            _ => self.object.status.clone().unwrap_or_default() == self.next_status(Some(want), outcome, attempts, now),
+        }
     }
 
     /// The status after this reconcile.

@@ -1,6 +1,9 @@
 //! What the first list of a source shows of the AWS secret, in place of a `DescribeSecret`.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
@@ -8,13 +11,18 @@ use crate::desired::Desired;
 use crate::facts::{AwsSecret, StatusFacts};
 use crate::feed::Source;
 use crate::identity::Identity;
+use crate::status;
+
+/// A list that takes longer is given up.
+const LONGEST_LIST: Duration = Duration::from_secs(20);
 
 impl Reconciler<'_> {
-    /// The secret, as the first list shows it. `None`: it does not, or more is needed than a list shows.
+    /// The secret, as the first list shows it. `None`: it does not, or more is needed than a list shows. Only the operator's own
+    /// identity lists: there may be a role for each namespace.
     pub(super) async fn first_listed(&mut self, want: &Desired, status: &StatusFacts) -> Option<AwsSecret> {
         let feed = self.ctx.feed.as_ref().filter(|_| !self.watched.is_confirmed())?;
         let identity = self.aws.as_ref()?.identity().clone();
-        if matches!(identity, Identity::ServiceAccount { .. }) {
+        if identity != Identity::Operator || !self.was_at_rest() {
             return None;
         }
         let by_arn = want.secret_name.starts_with("arn:");
@@ -26,10 +34,25 @@ impl Reconciler<'_> {
         usable.then_some(found)
     }
 
+    /// Whether the status says so. Otherwise, a list would not be enough.
+    fn was_at_rest(&self) -> bool {
+        let generation = self.object.metadata.generation;
+        let Some(status) = &self.object.status else { return false };
+        let ready = |c: &Condition| c.type_ == "Ready" && c.status == "True" && c.observed_generation == generation;
+        status.conditions.iter().any(ready) && status.staged.is_none() && status.failures.is_none() && !status::urgent(&self.object)
+    }
+
     async fn list(&self, source: &Source, pages: usize) -> Option<HashMap<String, AwsSecret>> {
         let mut entries = HashMap::new();
         let aws = self.aws.as_ref()?;
-        let listed = aws.list(&source.region, pages, |secret| drop(entries.insert(secret.arn.clone(), secret))).await;
+        let feed = self.ctx.feed.as_ref()?;
+        let keep = |secret: AwsSecret| {
+            if feed.expects(&secret.arn) {
+                entries.insert(secret.arn.clone(), secret);
+            }
+        };
+        // Other reconciles wait for it.
+        let listed = tokio::time::timeout(LONGEST_LIST, aws.list(&source.region, pages, keep)).await.unwrap_or(Ok(false));
         let (region, role) = (&source.region, source.identity.role().map(ToString::to_string));
         let outcome = match &listed {
             Ok(true) => "ok",

@@ -46,6 +46,7 @@ use crate::api::{RotatedSecret, StagedStep};
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::{Desired, Strategy};
+use crate::facts::Place;
 use crate::failure::{Failed, Failure};
 use crate::journal::{Effect, Journal};
 use crate::plan::{Assessment, Next, plan};
@@ -94,12 +95,17 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
         reconciler.journal.record(step, effect);
     }
     loop {
-        let (want, outcome, attempts) = Box::pin(reconciler.attempt(want.clone())).await;
-        if reconciler.may_stand(&want, &outcome, &attempts, now) {
-            return reconciler.finish(Some(&want), &outcome, attempts, now).await;
+        let (want, mut outcome, mut attempts) = Box::pin(reconciler.attempt(want.clone())).await;
+        if !reconciler.watched.is_void && !reconciler.may_stand(&want, &outcome, &attempts, now) {
+            let failure_stands = matches!(outcome, Outcome::Failed { .. });
+            match reconciler.confirm(&want).await {
+                Ok(()) if failure_stands => {}
+                Ok(()) => continue,
+                Err(failed) => (outcome, attempts) = reconciler.stopped(&want, Stopped::read(failed)).await,
+            }
         }
-        if let Err(failed) = reconciler.confirm(&want).await {
-            let (outcome, attempts) = reconciler.stopped(&want, Stopped::read(failed)).await;
+        // At most once, since everything is read from then on.
+        if !std::mem::take(&mut reconciler.watched.is_void) {
             return reconciler.finish(Some(&want), &outcome, attempts, now).await;
         }
     }
@@ -109,6 +115,8 @@ impl Reconciler<'_> {
     /// Observes and acts until there is nothing to do. Returns the desired state at the place where the secret is, and what is to
     /// be reported.
     async fn attempt(&mut self, configured: Desired) -> (Desired, Outcome, Attempts) {
+        // Decided again.
+        (self.place, self.access) = (Place::AsConfigured, None);
         let (want, run) = match self.locate(configured.clone()).await {
             Ok(want) => {
                 let run = self.run(&want).await;
@@ -135,8 +143,11 @@ impl Reconciler<'_> {
         (want, Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }, attempts)
     }
 
-    /// What is to be reported of a reconcile that ended early.
+    /// What is to be reported of a reconcile that ended early. If it begins again, nothing is.
     async fn stopped(&self, want: &Desired, Stopped { attempt, failed }: Stopped) -> (Outcome, Attempts) {
+        if self.watched.is_void {
+            return (Outcome::Failed { failed, secret_exists: None }, Attempts::default());
+        }
         tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
         self.ctx.metrics.failure(failed.failure.reason.as_str());
         let mut attempts = self.attempts();
@@ -155,6 +166,7 @@ impl Reconciler<'_> {
                 Next::Rest(assessment) => return Ok((seen, assessment)),
                 Next::Do(_) if self.watched.is_used() => {
                     self.confirm(want).await.map_err(Stopped::read)?;
+                    self.not_void()?;
                     continue;
                 }
                 Next::Do(step) => self.weaknesses.step(step),
@@ -162,6 +174,12 @@ impl Reconciler<'_> {
             self.carry_out(want, &seen, &step).await?;
         }
         Err(Stopped::read(Failed { aspect: ConditionType::Ready, failure: Failure::bug("the plan does not come to rest") }))
+    }
+
+    /// What was decided with the Namespace is still true.
+    fn not_void(&self) -> Result<(), Stopped> {
+        let changed = || Failure::conflict("the Namespace changed meanwhile; the operator reads it again");
+        if self.watched.is_void { Err(Stopped::read(failed::of(ConditionType::Provisioned, changed()))) } else { Ok(()) }
     }
 
     /// One step, and its entry in the journal.

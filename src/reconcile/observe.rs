@@ -35,8 +35,11 @@ impl Reconciler<'_> {
                 Err(need) => need,
             };
             // A value is not read for what may have changed.
-            if self.watched.is_used() {
+            if self.watched.is_used() && (self.watched.listed || !matches!(need, Need::Policy)) {
                 self.confirm(want).await?;
+                if self.watched.is_void {
+                    return Err(provisioned(Failure::conflict("the Namespace changed meanwhile; the operator reads it again")));
+                }
                 facts = self.facts(want, &status).await?;
                 continue;
             }
@@ -80,6 +83,7 @@ impl Reconciler<'_> {
 
     async fn secret(&mut self, want: &Desired, status: &StatusFacts) -> Result<Option<AwsSecret>, Failure> {
         if let Some(listed) = self.first_listed(want, status).await {
+            self.watched.described(None);
             self.watched.listed = true;
             return Ok(Some(listed));
         }

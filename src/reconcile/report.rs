@@ -65,6 +65,11 @@ impl Reconciler<'_> {
         }
         self.ctx.memory.reported(&uid);
         let after = self.next_status(want, outcome, &attempts, now);
+        if after != before && self.watched.is_used() && !matches!(outcome, Outcome::Failed { .. }) {
+            // Time has passed since it was compared. The next reconcile reads what this one only saw in watches.
+            result.again = Some(at_least_a_second(SignedDuration::ZERO));
+            return result;
+        }
         let entries = self.entries(&before, &after).await;
         // The next reconcile does not tell it, if this status cannot be written.
         if let Some(note) = status::events::of_mirror(&before, &after, &steps, self.rival.as_deref()) {

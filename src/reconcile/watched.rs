@@ -17,6 +17,8 @@ pub(super) struct Watched {
     described: Option<AwsSecret>,
     /// Everything is read.
     confirmed: bool,
+    /// The Namespace said something else, so the reconcile begins again.
+    pub(super) is_void: bool,
 }
 
 impl Watched {

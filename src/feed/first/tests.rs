@@ -102,3 +102,14 @@ async fn another_leader_lists_again() {
     }
     assert_eq!((first.into_inner(), again.into_inner()), (1, 1));
 }
+
+#[tokio::test]
+async fn what_is_too_old_to_be_used_is_freed_and_nothing_else_is_expected() {
+    let feed = feed(20);
+    assert!(feed.expects(&arn(19)) && !feed.expects(&arn(20)));
+    feed.due(at(299));
+    assert!(feed.first_sight(&source(), &arn(0), at(299), async |_| Some(entries())).await.is_some());
+    feed.due(at(301));
+    assert!(!feed.expects(&arn(19)));
+    assert_eq!(feed.first_sight(&source(), &arn(1), at(302), async |_| panic!("a list")).await, None);
+}

@@ -3,8 +3,10 @@ use serde_json::json;
 use super::*;
 
 fn secret(namespace: &str, name: &str, revision: &str) -> WatchedSecret {
-    let text = json!({"metadata": {"namespace": namespace, "name": name, "resourceVersion": revision, "labels": {"a": "b"}}}).to_string();
-    serde_json::from_str(&text).unwrap()
+    let owner = json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": name, "uid": "1", "controller": true});
+    let metadata =
+        json!({"namespace": namespace, "name": name, "resourceVersion": revision, "labels": {"a": "b"}, "ownerReferences": [owner]});
+    serde_json::from_str(&json!({"metadata": metadata}).to_string()).unwrap()
 }
 
 /// Which revision is known of the Secret `db` of each namespace.
@@ -27,7 +29,7 @@ fn the_last_event_of_a_secret_is_known_until_it_is_gone() {
     let mut sees = known.sees_secrets(None);
     for (event, expected) in [
         (Event::Init, &[][..]),
-        (Event::InitApply(secret("shop", "db", "1")), &[("shop", "1")]),
+        (Event::InitApply(secret("shop", "db", "1")), &[]),
         (Event::InitDone, &[("shop", "1")]),
         (Event::Apply(secret("shop", "db", "2")), &[("shop", "2")]),
         (Event::Apply(secret("desk", "db", "3")), &[("desk", "3"), ("shop", "2")]),
@@ -48,8 +50,9 @@ fn what_a_new_list_does_not_show_is_gone_in_the_namespaces_of_this_watch() {
         sees(&Ok(Event::InitApply(secret("desk", "db", "1"))));
     }
     desk(&Ok(Event::InitDone));
+    shop(&Ok(Event::InitDone));
+    assert_eq!(revisions(&known).len(), 2);
     shop(&Ok(Event::Init));
-    assert_eq!(revisions(&known).len(), 2, "a list that is not complete says nothing of what is gone");
     shop(&Ok(Event::InitDone));
     assert_eq!(revisions(&known), owned(&[("desk", "1")]));
 }
@@ -72,12 +75,77 @@ fn what_is_too_large_is_not_kept_nor_what_was_shown_before_it() {
 }
 
 #[test]
-fn a_read_corrects_what_is_known_of_a_namespace_and_nothing_else() {
+fn a_secret_that_no_object_controls_is_not_kept() {
     let known = Arc::new(Known::default());
-    known.correct_namespace("shop", &NamespacePolicy::default());
+    let nobodys = serde_json::from_str(r#"{"metadata": {"namespace": "shop", "name": "db", "labels": {"a": "b"}}}"#).unwrap();
+    known.sees_secrets(None)(&Ok(Event::Apply(nobodys)));
+    assert_eq!(revisions(&known), owned(&[]));
+}
+
+#[test]
+fn what_one_namespace_makes_known_is_bounded_and_others_are_kept() {
+    let known = Arc::new(Known::default());
+    let mut sees = known.sees_secrets(None);
+    // Not to be compressed.
+    let noise = |seed: usize| -> String {
+        let mut state = u64::try_from(seed).unwrap() + 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
+        };
+        (0..30_000).map(|_| next()).collect()
+    };
+    let many = 400;
+    for number in 0..many {
+        sees(&Ok(Event::Apply(secret("shop", &format!("s{number}"), &noise(number)))));
+    }
+    let kept = (0..many).filter(|number| known.secret("shop", &format!("s{number}")).is_some()).count();
+    assert!(kept < many && kept * 15_000 < MOST_OF_NAMESPACE, "{kept}");
+    sees(&Ok(Event::Apply(secret("desk", "db", "1"))));
+    assert_eq!(revisions(&known), owned(&[("desk", "1")]));
+    for number in 0..many {
+        sees(&Ok(Event::Delete(secret("shop", &format!("s{number}"), "1"))));
+    }
+    sees(&Ok(Event::Apply(secret("shop", "db", "2"))));
+    assert_eq!(revisions(&known), owned(&[("desk", "1"), ("shop", "2")]), "what is gone makes room");
+}
+
+#[test]
+fn a_watch_that_lists_or_was_interrupted_is_not_used() {
+    let known = Arc::new(Known::default());
+    let mut sees = known.sees_secrets(Some("shop"));
+    sees(&Ok(Event::Apply(secret("shop", "db", "1"))));
+    sees(&Ok(Event::Init));
+    assert_eq!(revisions(&known), owned(&[]));
+    sees(&Ok(Event::InitApply(secret("shop", "db", "2"))));
+    sees(&Ok(Event::InitDone));
+    assert_eq!(revisions(&known), owned(&[("shop", "2")]));
+    known.secrets_interrupted(Some("desk"));
+    assert_eq!(revisions(&known), owned(&[("shop", "2")]), "the watch of another namespace");
+    known.secrets_interrupted(Some("shop"));
+    assert_eq!(revisions(&known), owned(&[]));
+    let later = Instant::now() + DISTRUST;
+    assert!(known.secrets.get("shop", "db", Some("shop"), later).is_some());
+    known.secrets_interrupted(None);
+    assert!(known.secrets.get("shop", "db", Some("shop"), later).is_none());
+}
+
+#[test]
+fn a_read_corrects_what_a_watch_has_shown_and_not_what_it_shows_since() {
+    let known = Arc::new(Known::default());
+    let (none, read) = (NamespacePolicy::default(), NamespacePolicy::default());
+    known.correct_namespace("shop", &none, &read);
     assert_eq!(known.namespace("shop"), None, "no watch shows it");
-    let shown = serde_json::from_value(json!({"metadata": {"name": "shop", "uid": "1"}})).unwrap();
-    known.sees_namespaces()(&Ok(Event::Apply(shown)));
-    known.correct_namespace("shop", &NamespacePolicy::default());
-    assert_eq!(known.namespace("shop"), Some(NamespacePolicy::default()));
+    let show = |uid: &str| {
+        let shown: Brief<Namespace> = serde_json::from_value(json!({"metadata": {"name": "shop", "uid": uid}})).unwrap();
+        let policy = NamespacePolicy::read(&shown);
+        known.sees_namespaces()(&Ok(Event::Apply(shown)));
+        policy
+    };
+    let first = show("1");
+    known.correct_namespace("shop", &first, &read);
+    assert_eq!(known.namespace("shop"), Some(read.clone()));
+    let second = show("2");
+    known.correct_namespace("shop", &first, &read);
+    assert_eq!(known.namespace("shop"), Some(second));
 }

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use rotated_secrets::api::RotatedSecret;
-use rotated_secrets::controller::{self, Counted, Scope, Settings};
+use rotated_secrets::controller::{self, Scope, Settings};
 use rotated_secrets::election::Leadership;
 use rotated_secrets::endpoints::Readiness;
 use serde_json::json;
