@@ -1,5 +1,6 @@
 //! AWS Secrets Manager for tests: the wire protocol (AWS JSON 1.1) in front of a store that follows the documented and recorded rules of AWS,
-//! with STS and IAM, events in queues of SQS, a clock, quotas, injected faults, a barrier around writes, counters, and a second principal that a test acts as.
+//! with STS and IAM, events in queues of SQS, a clock, quotas, injected faults, a barrier around writes, counters, and a second principal that
+//! a test acts as.
 
 mod args;
 mod clock;
