@@ -35,6 +35,10 @@ impl Refusal {
         self.on.store(on, Ordering::SeqCst);
     }
 
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::SeqCst)
+    }
+
     /// How many writes were refused.
     pub fn met(&self) -> usize {
         self.met.load(Ordering::SeqCst)

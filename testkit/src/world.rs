@@ -191,8 +191,14 @@ impl World {
         self.jobs.pass(&self.admin, &self.namespace, object.metadata.uid.as_deref().unwrap_or_default()).await
     }
 
-    /// The watches of the operator show the Secret of this name and the Namespace as they are now.
+    /// The watches of the operator show the Secret of this name and the Namespace as they are now. If the API server refuses all,
+    /// they are interrupted.
     pub async fn show(&self, ctx: &Context, name: &str) -> Result<()> {
+        if self.refusals.permissions.is_on() || self.refusals.everything.is_on() {
+            ctx.known.secrets_interrupted(Some(&self.namespace));
+            ctx.known.namespaces_interrupted();
+            return Ok(());
+        }
         let secret = self.secrets().get_opt(name).await?;
         let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
         let shown = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).get_opt(name).await?;

@@ -134,6 +134,7 @@ impl Release {
             self.due.remove(name);
             return Ok(());
         };
+        self.stage.world.show(&self.stage.ctx, name).await?;
         let log = self.log.clone();
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(move || log.clone()).finish();
         let ended = reconcile(&object, &self.stage.ctx).with_subscriber(subscriber).await;
