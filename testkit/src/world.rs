@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use emulator::Clock;
 use emulator::WriteBarrier;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, ObjectReference, Secret};
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
@@ -199,12 +199,11 @@ impl World {
             ctx.known.namespaces_interrupted();
             return Ok(());
         }
-        let secret = self.secrets().get_opt(name).await?;
-        let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
-        let shown = Api::<WatchedSecret>::namespaced(self.admin.clone(), &self.namespace).get_opt(name).await?;
-        let event = match shown.filter(|_| secret.is_some_and(|secret| ours(&secret))) {
-            Some(shown) => Event::Apply(shown),
-            None => Event::Delete(serde_json::from_value(json!({"metadata": {"name": name, "namespace": self.namespace}}))?),
+        let secret = self.secrets().get_metadata_opt(name).await?;
+        let ours = secret.filter(|secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1));
+        let event: Event<WatchedSecret> = match ours {
+            Some(secret) => Event::Apply(serde_json::from_str(&serde_json::to_string(&secret)?)?),
+            None => Event::Delete(serde_json::from_str(&json!({"metadata": {"name": name, "namespace": self.namespace}}).to_string())?),
         };
         ctx.known.sees_secrets(Some(&self.namespace))(&Ok(event));
         if let Some(namespace) = Api::<Brief<Namespace>>::all(self.admin.clone()).get_opt(&self.namespace).await? {
