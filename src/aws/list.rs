@@ -1,5 +1,6 @@
 //! Lists of the secrets of a region.
 
+use aws_sdk_secretsmanager::operation::list_secrets::ListSecretsOutput;
 use aws_sdk_secretsmanager::types::{SecretListEntry, SortByType, SortOrderType};
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,17 +25,7 @@ impl SecretsManager {
     pub async fn changed_since(&self, region: &str, since: Option<Timestamp>, lag: SignedDuration) -> Result<Option<Vec<Listed>>, Failure> {
         let (mut found, mut since, mut token) = (Vec::new(), since, None);
         for _ in 0..MOST_PAGES {
-            let request = self
-                .client(region)
-                .list_secrets()
-                .max_results(PAGE)
-                .include_planned_deletion(true)
-                .sort_by(SortByType::LastChangedDate)
-                .sort_order(SortOrderType::Desc)
-                .set_next_token(token);
-            // It is about no secret in particular.
-            let page = self.call(Address { region, id: "" }, Operation::ListSecrets, request.send()).await;
-            let page = page.map_err(super::fault::Fault::into_failure)?;
+            let page = self.page(region, (SortByType::LastChangedDate, SortOrderType::Desc), token).await?;
             for entry in page.secret_list() {
                 let (Some(arn), Some(changed)) = (entry.arn(), entry.last_changed_date().and_then(timestamp)) else { continue };
                 let from = *since.get_or_insert(changed.checked_sub(lag).unwrap_or(changed));
@@ -59,17 +50,8 @@ impl SecretsManager {
     pub async fn list(&self, region: &str, most_pages: usize, mut each: impl FnMut(AwsSecret)) -> Result<bool, Failure> {
         let mut token = None;
         for _ in 0..most_pages {
-            let request = self
-                .client(region)
-                .list_secrets()
-                .max_results(PAGE)
-                .include_planned_deletion(true)
-                // Names do not change while pages are read.
-                .sort_by(SortByType::Name)
-                .sort_order(SortOrderType::Asc)
-                .set_next_token(token);
-            let page = self.call(Address { region, id: "" }, Operation::ListSecrets, request.send()).await;
-            let page = page.map_err(super::fault::Fault::into_failure)?;
+            // Names do not change while pages are read.
+            let page = self.page(region, (SortByType::Name, SortOrderType::Asc), token).await?;
             for secret in page.secret_list().iter().map(parse) {
                 // A list has no secrets of other accounts.
                 if let Some(arn) = SecretArn::parse(&secret.arn) {
@@ -83,6 +65,22 @@ impl SecretsManager {
             }
         }
         Ok(false)
+    }
+}
+
+impl SecretsManager {
+    async fn page(&self, region: &str, order: (SortByType, SortOrderType), token: Option<String>) -> Result<ListSecretsOutput, Failure> {
+        let request = self
+            .client(region)
+            .list_secrets()
+            .max_results(PAGE)
+            .include_planned_deletion(true)
+            .sort_by(order.0)
+            .sort_order(order.1)
+            .set_next_token(token);
+        // It is about no secret in particular.
+        let page = self.call(Address { region, id: "" }, Operation::ListSecrets, request.send()).await;
+        page.map_err(super::fault::Fault::into_failure)
     }
 }
 

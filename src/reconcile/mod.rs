@@ -96,18 +96,24 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     }
     loop {
         let (want, mut outcome, mut attempts) = Box::pin(reconciler.attempt(want.clone())).await;
-        if !reconciler.watched.is_void && !reconciler.may_stand(&want, &outcome, &attempts, now) {
-            let failure_stands = matches!(outcome, Outcome::Failed { .. });
-            match reconciler.confirm(&want).await {
-                Ok(()) if failure_stands => {}
-                Ok(()) => continue,
+        // What was decided with an old Namespace is void. At most once, since everything is read from then on.
+        if std::mem::take(&mut reconciler.watched.is_void) {
+            continue;
+        }
+        if !reconciler.may_stand(&want, &outcome, &attempts, now) {
+            let confirmed = reconciler.confirm(&want).await;
+            let is_void = std::mem::take(&mut reconciler.watched.is_void);
+            match confirmed {
                 Err(failed) => (outcome, attempts) = reconciler.stopped(&want, Stopped::read(failed)).await,
+                Ok(()) if is_void || !matches!(outcome, Outcome::Failed { .. }) => continue,
+                Ok(()) => {}
             }
         }
-        // At most once, since everything is read from then on.
-        if !std::mem::take(&mut reconciler.watched.is_void) {
-            return reconciler.finish(Some(&want), &outcome, attempts, now).await;
+        if let Outcome::Failed { failed, .. } = &outcome {
+            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
+            ctx.metrics.failure(failed.failure.reason.as_str());
         }
+        return reconciler.finish(Some(&want), &outcome, attempts, now).await;
     }
 }
 
@@ -143,13 +149,8 @@ impl Reconciler<'_> {
         (want, Outcome::Assessed { seen: Box::new(seen), assessment, secret_exists }, attempts)
     }
 
-    /// What is to be reported of a reconcile that ended early. If it begins again, nothing is.
+    /// What is to be reported of a reconcile that ended early.
     async fn stopped(&self, want: &Desired, Stopped { attempt, failed }: Stopped) -> (Outcome, Attempts) {
-        if self.watched.is_void {
-            return (Outcome::Failed { failed, secret_exists: None }, Attempts::default());
-        }
-        tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
-        self.ctx.metrics.failure(failed.failure.reason.as_str());
         let mut attempts = self.attempts();
         attempts.failed.push((attempt, failed.clone()));
         (Outcome::Failed { failed, secret_exists: self.secret_exists(want).await }, attempts)

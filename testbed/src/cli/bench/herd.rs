@@ -32,7 +32,7 @@ const LOG_ROOM: usize = 2_000_000;
 /// How their names begin.
 const HERD: &str = "herd-";
 const ROTATION: &str = "PutSecretValue";
-/// Quotas are counted for each Region, and the operator keeps to AWS's, whatever the emulator allows. In ten of them it may write 470 times
+/// Quotas are counted for each Region, and the operator keeps to AWS's, also if the emulator has none. In ten of them it may write 470 times
 /// a second.
 const REGIONS: [&str; 10] =
     [REGION, "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1", "ap-south-1"];
