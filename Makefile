@@ -25,6 +25,10 @@ verify: ## Run all tests; the first run installs a control plane (minutes)
 oldest: ## Run the behaviour tests on the oldest supported Kubernetes
 	bash .ci/run oldest
 
+.PHONY: plans
+plans: ## Run all crash plans and interleavings; `make verify` runs a sample of those with two stops
+	bash .ci/run plans
+
 .PHONY: demo
 demo: ## Run the demo: the life cycle of one credential on this machine
 	bash .ci/run demo

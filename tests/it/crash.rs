@@ -20,7 +20,7 @@ use strum::VariantArray as _;
 use testkit::emulator::{Moment, WriteBarrier};
 use tokio::sync::Notify;
 
-use crate::campaign::{Campaign, EVENT};
+use crate::campaign::{Campaign, EVENT, sample};
 use crate::stories::{self, Case, Story};
 
 /// Defines the stories, and a test for each.
@@ -225,6 +225,13 @@ fn different(story: &Story, run: &Run) -> Vec<Crash> {
     all.filter(|crash| crash.moment == Moment::After || !story.passes_barrier()).collect()
 }
 
+/// Whether the process after a crash makes the writes that were left, and no others. Then a crash of it leaves what a single crash
+/// leaves, as far as the names of the writes tell.
+fn resumes(whole: &Run, after: &Run) -> bool {
+    let seen = |run: &Run| run.effects.iter().filter(|effect| *effect != EVENT).cloned().collect::<Vec<_>>();
+    seen(whole).ends_with(&seen(after))
+}
+
 /// What a campaign showed.
 struct Shown {
     plans: usize,
@@ -234,17 +241,24 @@ struct Shown {
     steps: BTreeSet<String>,
 }
 
-/// All single crashes of a story, and all pairs that differ: the second crash at every write of the process that follows the first.
+/// All single crashes of a story, and pairs that differ: the second crash at every write of the process that follows the first. Of the pairs
+/// whose second process only resumes, a sample.
 async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<Shown> {
     let campaign = Campaign::new("crash", story).await?;
     let run = async |case: &Case, plan: &Vec<Crash>| run(story, case, plan, weaken).await;
     let mut whole = campaign.run(vec![Vec::new()], run).await?;
     let (_, whole) = whole.remove(0);
-    let one = campaign.run(crashes(&whole).into_iter().map(|crash| vec![crash]).collect(), run).await?;
+    let mut one = campaign.run(crashes(&whole).into_iter().map(|crash| vec![crash]).collect(), run).await?;
+    // They end in any order, and the sample must be the same each time.
+    one.sort_by_key(|(crash, _)| (crash[0].write, crash[0].moment == Moment::After));
     let first = different(story, &whole);
     let after_first = one.iter().filter(|(crash, _)| first.contains(&crash[0]));
-    let pairs = after_first.flat_map(|(first, after)| different(story, after).into_iter().map(|second| vec![first[0], second])).collect();
-    let two = campaign.run(pairs, run).await?;
+    let pairs =
+        after_first.map(|(first, after)| (after, different(story, after).into_iter().map(|second| vec![first[0], second]).collect()));
+    let (resumed, other): (Vec<_>, Vec<_>) = pairs.partition(|(after, _)| resumes(&whole, after));
+    let plans = |pairs: Vec<(_, Vec<_>)>| pairs.into_iter().map(|(_, plans)| plans);
+    let two = plans(other).flatten().chain(sample(plans(resumed))).collect();
+    let two = campaign.run(two, run).await?;
     let steps = one.iter().flat_map(|(_, run)| run.steps.clone()).chain(whole.steps).collect();
     Ok(Shown { plans: 1 + one.len() + two.len(), writes: whole.effects.into_iter().collect(), steps })
 }

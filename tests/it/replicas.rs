@@ -1,6 +1,6 @@
-//! Two replicas at once, without leader election, in every interleaving of their writes that has one switch each way: the first stops before
+//! Two replicas at once, without leader election, in interleavings of their writes that have one switch each way: the first stops before
 //! or after one of its writes, the second runs until it stops before one of its own, the first goes on to its end, then the second. One version
-//! for each cause, and the mirror holds what AWS holds.
+//! for each cause, and the mirror holds what AWS holds. `STORY_PLANS=all` runs every interleaving, otherwise a third of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use rotated_secrets::reconcile::Context;
 use testkit::emulator::{Moment, WriteBarrier};
 use tokio::sync::Notify;
 
-use crate::campaign::{Campaign, EVENT};
+use crate::campaign::{Campaign, EVENT, sample};
 use crate::stories::{self, Case, Story};
 
 /// A test for each of these stories.
@@ -144,7 +144,7 @@ async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<usize> {
     let stops = seen().flat_map(|write| [Moment::Before, Moment::After].map(|moment| Some((write, moment))));
     // The second one stops before its writes: then what it has read is old when it goes on.
     let before = || seen().map(|write| Some((write, Moment::Before)));
-    let plans = stops.flat_map(|first| before().map(move |second| [first, second])).collect();
+    let plans = sample(stops.map(|first| before().map(move |second| [first, second]).collect()));
     Ok(1 + campaign.run(plans, run).await?.len())
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
-use std::{env, fs, iter};
+use std::{env, fs, iter, thread};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::NamedTempFile;
@@ -14,6 +14,12 @@ use super::provision::provision;
 
 /// Where tests write how long they took. `testkit::timing` has the same name.
 const TIMES: &str = "TEST_TIMES";
+const WORKSPACE: [&str; 2] = ["--workspace", "--no-fail-fast"];
+/// The names of all integration tests except `it`. No other begins with this letter.
+const OTHERS: &str = "[!i]*";
+/// The number of tests at the same time, for the test harness.
+const THREADS: &str = "RUST_TEST_THREADS";
+const THREADS_FOR_EACH_PROCESSOR: usize = 2;
 /// How many of them are shown.
 const SHOWN: usize = 10;
 
@@ -30,7 +36,8 @@ fn test(arguments: &[String]) -> Result<ExitCode> {
         build_for_image()?;
     }
     let times = NamedTempFile::new()?;
-    let code = cargo_test(&["--workspace", "--no-fail-fast"], arguments, &[(TIMES, times.path().as_os_str())])?;
+    let write_times = (TIMES, times.path().as_os_str());
+    let code = if arguments.is_empty() { all(write_times)? } else { cargo_test(&WORKSPACE, arguments, &[write_times])? };
     print!("{}", slowest(&fs::read_to_string(times.path())?));
     if code != ExitCode::SUCCESS || !arguments.is_empty() {
         return Ok(code);
@@ -43,6 +50,15 @@ fn test(arguments: &[String]) -> Result<ExitCode> {
     }
     // The crash plans once more, against an operator that lacks a mechanism: they must notice.
     cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], &[])
+}
+
+/// Every test. Those of `it` share one control plane and wait for it most of the time, so more of them run at once.
+fn all(write_times: (&str, &OsStr)) -> Result<ExitCode> {
+    let others = cargo_test(&[&WORKSPACE[..], &["--lib", "--bins", "--test", OTHERS]].concat(), &[], &[write_times])?;
+    let threads = THREADS_FOR_EACH_PROCESSOR * thread::available_parallelism().map_or(1, usize::from);
+    let threads = env::var_os(THREADS).unwrap_or_else(|| threads.to_string().into());
+    let it = cargo_test(&[&WORKSPACE[..], &["--test", "it"]].concat(), &[], &[write_times, (THREADS, &threads)])?;
+    Ok(if others == ExitCode::SUCCESS { it } else { others })
 }
 
 /// What differs between versions of PostgreSQL: statements, privileges and answers.
@@ -105,6 +121,16 @@ mod tests {
         let names: Vec<&str> = shown.lines().skip(2).filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(names, ["test12", "test11", "test10", "test9", "test8", "test7", "test6", "test5", "test4", "test3"]);
         assert!(shown.contains("   12.0 s  test12\n"), "{shown}");
+    }
+
+    #[test]
+    fn no_other_integration_test_begins_as_it_does() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let members = ["", "emulator", "testbed", "testkit", "xtask"].map(|member| workspace.join(member).join("tests"));
+        let entries = members.iter().filter_map(|tests| fs::read_dir(tests).ok()).flatten();
+        let names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().any(|name| name == "e2e"), "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.starts_with('i')).collect::<Vec<_>>(), ["it"]);
     }
 
     #[test]
