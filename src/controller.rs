@@ -4,6 +4,7 @@ mod census;
 mod feeding;
 mod gone;
 mod initial;
+mod own;
 mod owner;
 mod receiving;
 mod scope;
@@ -27,11 +28,13 @@ use tracing::Instrument as _;
 pub use self::census::{Counted, census};
 use self::gone::Gone;
 use self::initial::Initial;
+use self::own::InProgress;
 use self::owner::owner;
 use self::receiving::{Receivers, Watched};
 pub use self::scope::Scope;
 use self::scope::{api, ours};
 pub use self::start::{StartError, check};
+use crate::api::RotatedSecret;
 use crate::desired::SecretArn;
 use crate::election::Leadership;
 use crate::endpoints::Readiness;
@@ -39,6 +42,7 @@ use crate::fairness::{Answer, Key, Pauses, Permit, Permits, Urgency};
 use crate::feed::Feed;
 use crate::journal::LONGEST_RECONCILE;
 use crate::kubernetes::known::WatchedSecret;
+use crate::kubernetes::mirror::was_edited;
 use crate::kubernetes::packed::Packed;
 use crate::kubernetes::stored::{Brief, Stored};
 use crate::kubernetes::watch::{self, Lists};
@@ -173,19 +177,31 @@ fn control(
     let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone(), interrupted);
     let initial = Initial::new();
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
-    let secrets = secrets.inspect(shared.ctx.known.sees_secrets(part)).inspect({
-        let (store, permits) = (store.clone(), Arc::clone(&shared.permits));
-        move |event| hurry(event, &store, &permits)
+    let secrets = secrets.inspect(shared.ctx.known.sees_secrets(part)).filter({
+        let (store, shared) = (store.clone(), Arc::clone(shared));
+        move |event| future::ready(secret_is_news(event, &store, &shared))
     });
     let objects = objects.inspect({
         let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
+        let known = Arc::clone(&shared.ctx.known);
         move |event| {
             if let Ok(Event::Delete(object)) = event {
+                let key = key(object);
+                known.own_writes.forget(&key.namespace, &key.name);
                 gone.report(&object.unpack(), leadership.may_begin());
             }
         }
     });
-    let mut controller = Controller::for_stream(objects.reflect(writer).applied_objects(), store.clone())
+    // While a list has further pages, the store still has the objects as they were before.
+    let (listed, lists_end) = mpsc::unbounded_channel();
+    let objects = objects.reflect(writer).inspect(move |event| {
+        if matches!(event, Ok(Event::InitDone)) {
+            // The receiver ends with the controller.
+            let _ = listed.send(());
+        }
+    });
+    let lists_end = stream::unfold(lists_end, async |mut ends| ends.recv().await.map(|()| ((), ends)));
+    let mut controller = Controller::for_stream(objects.applied_objects(), store.clone())
         // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
         .with_config(controller::Config::default().concurrency(0))
         .reconcile_on(granted)
@@ -193,6 +209,7 @@ fn control(
             let store = store.clone();
             move |secret| owner(&secret, &store)
         })
+        .reconcile_all_on(lists_end)
         .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)))
         .reconcile_all_on(initial.ends().inspect(expect(shared, &store)));
     if part.is_none() {
@@ -264,12 +281,18 @@ fn key(object: &Packed) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// A Secret changed or is gone: its object is urgent, if there is one.
-fn hurry(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<Packed>, permits: &Permits) {
-    let Ok(Event::Apply(secret) | Event::Delete(secret)) = event else { return };
-    if let Some(owner) = owner(secret, store) {
-        permits.hurry(Key::new(secret.namespace().unwrap_or_default(), owner.name));
+/// Whether the event of a Secret requests a reconcile. If another client changed it, or it is gone, its object is urgent.
+fn secret_is_news(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<Packed>, shared: &Shared) -> bool {
+    let of = |secret: &WatchedSecret| Some(Key::new(secret.namespace()?, owner(secret, store)?.name));
+    if !own::is_news(&shared.ctx.known.own_writes, event, of) {
+        return false;
     }
+    if let Ok(Event::Apply(secret) | Event::Delete(secret)) = event
+        && let Some(key) = of(secret)
+    {
+        shared.permits.hurry(key);
+    }
+    true
 }
 
 async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, Interrupted> {
@@ -287,11 +310,19 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
         shared.permits.forget(&key);
         return Ok(Action::requeue(rest));
     }
-    let urgent = object.readable().is_none_or(status::urgent);
+    // A new leader has acted on no event of a Secret that was edited before it led. A repair that failed is not urgent any longer.
+    let fails = |object: &RotatedSecret| object.status.as_ref().is_some_and(|status| status.failures.is_some());
+    let edited = |object: &RotatedSecret| !fails(object) && !object.spec.suspend && was_edited(&shared.ctx.known, object);
+    let urgent = object.readable().is_none_or(|object| status::urgent(object) || edited(object));
     match shared.permits.ask(&key, if urgent { Urgency::Urgent } else { Urgency::Routine }, wake) {
         Answer::Granted(permit) => {
             let _watched = Watched::new(&shared.ctx, &key, wake);
-            Box::pin(with_permit(&object, shared, key, &permit)).await
+            let mut own = InProgress::new(&shared.ctx.known.own_writes, &shared.permits, key.clone(), wake);
+            let ended = Box::pin(with_permit(&object, shared, key, &permit)).await;
+            if ended.is_ok() {
+                own.reported();
+            }
+            ended
         }
         Answer::Waiting | Answer::Stopped => Ok(Action::await_change()),
     }

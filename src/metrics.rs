@@ -294,7 +294,7 @@ impl Metrics {
 
     /// Sets the function that says how long an object has been waiting for a reconcile, of the one that has waited longest. A
     /// second call is ignored.
-    pub(crate) fn measure_longest_wait(&self, longest: impl Fn() -> Duration + Send + Sync + 'static) {
+    pub fn measure_longest_wait(&self, longest: impl Fn() -> Duration + Send + Sync + 'static) {
         let _ = self.0.longest_wait.set(Box::new(longest));
     }
 

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::compressed::Compressed;
 use super::namespace::NamespacePolicy;
+use super::own_writes::OwnWrites;
 use super::stored::{Brief, named_as};
 use crate::api::RotatedSecret;
 
@@ -37,6 +38,8 @@ pub struct Known {
     secrets: Shown<Compressed>,
     namespaces: Shown<NamespacePolicy>,
     lists: AtomicU64,
+    /// Which of it this process wrote itself.
+    pub own_writes: OwnWrites,
 }
 
 /// What is shown of one kind.
@@ -48,6 +51,8 @@ struct State<V> {
     namespaces: HashMap<String, Within<V>>,
     /// Bytes that are kept of all.
     size: usize,
+    /// Something was shown since the last list and is not kept.
+    incomplete: bool,
     /// By the namespace that is watched, or `None` for the watch of all.
     watches: HashMap<Option<String>, Standing>,
 }
@@ -75,7 +80,7 @@ impl Standing {
 
 impl<V> Default for Shown<V> {
     fn default() -> Self {
-        Self(Mutex::new(State { namespaces: HashMap::new(), size: 0, watches: HashMap::new() }))
+        Self(Mutex::new(State { namespaces: HashMap::new(), size: 0, incomplete: false, watches: HashMap::new() }))
     }
 }
 
@@ -95,13 +100,26 @@ impl<V: Clone + PartialEq> Shown<V> {
         state.namespaces.get(namespace)?.objects.get(name).map(|(_, _, value)| value.clone())
     }
 
-    /// Keeps a value of this size; `None`: none.
-    fn set(&self, namespace: &str, name: &str, list: u64, value: Option<(usize, V)>) {
+    /// Whether a list was complete, is still followed, and shows no such object. False if not everything is kept.
+    fn lacks(&self, namespace: &str, name: &str, part: Option<&str>, now: Instant) -> bool {
+        let state = self.lock();
+        let of = |part: Option<&str>| state.watches.get(&part.map(str::to_owned)).copied();
+        let watches: Vec<Standing> = [of(None), part.and_then(|part| of(Some(part)))].into_iter().flatten().collect();
+        let found = state.namespaces.get(namespace).is_some_and(|within| within.objects.contains_key(name));
+        !found && !state.incomplete && !watches.is_empty() && watches.iter().all(|standing| standing.is_usable(now))
+    }
+
+    /// Keeps a value of this size; `None`: none. `shown`: the object is there.
+    fn set(&self, namespace: &str, name: &str, list: u64, shown: bool, value: Option<(usize, V)>) {
         let mut state = self.lock();
         state.remove(namespace, name);
-        let Some((size, value)) = value else { return };
+        let Some((size, value)) = value else {
+            state.incomplete |= shown;
+            return;
+        };
         let within = state.namespaces.get(namespace).map_or(0, |within| within.size);
         if within.saturating_add(size) > MOST_OF_NAMESPACE || state.size.saturating_add(size) > MOST {
+            state.incomplete = true;
             return;
         }
         state.size = state.size.saturating_add(size);
@@ -145,6 +163,11 @@ impl Known {
     /// The metadata of a Secret, as JSON. `None`: it is not known.
     pub(super) fn secret(&self, namespace: &str, name: &str) -> Option<String> {
         self.secrets.get(namespace, name, Some(namespace), Instant::now())?.text()
+    }
+
+    /// Whether a watch of Secrets shows all there are, and this one is not among them.
+    pub(super) fn lacks_secret(&self, namespace: &str, name: &str) -> bool {
+        self.secrets.lacks(namespace, name, Some(namespace), Instant::now())
     }
 
     /// What a Namespace says. `None`: it is not known.
@@ -211,10 +234,11 @@ where
             Event::Init => {
                 list = known.lists.fetch_add(1, Ordering::Relaxed);
                 shown.stands(part.as_deref(), |standing| standing.lists = true);
+                shown.lock().incomplete = false;
             }
             Event::InitApply(object) | Event::Apply(object) => {
                 let (namespace, name) = place(object);
-                shown.set(&namespace, &name, list, kept(object));
+                shown.set(&namespace, &name, list, true, kept(object));
             }
             Event::InitDone => {
                 shown.keep(part.as_deref(), list);
@@ -222,7 +246,7 @@ where
             }
             Event::Delete(object) => {
                 let (namespace, name) = place(object);
-                shown.set(&namespace, &name, list, None);
+                shown.set(&namespace, &name, list, false, None);
             }
         }
     }

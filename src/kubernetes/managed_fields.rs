@@ -7,6 +7,7 @@
 
 #![allow(clippy::zero_sized_map_values, reason = "the values are skipped, at any depth")]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -78,6 +79,18 @@ pub(crate) fn read(text: &str) -> Option<(ObjectMeta, Writers)> {
         Some(list) => serde_json::from_str(list).ok()?,
     };
     Some((metadata, Writers::read(&entries)))
+}
+
+/// The same from the answer to a write, if it is the metadata that were asked for.
+pub(super) fn read_partial(text: &str) -> Option<(ObjectMeta, Writers)> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        kind: Cow<'a, str>,
+    }
+    let Kind { kind } = serde_json::from_str(text).ok()?;
+    let (metadata, writers) = read(text).filter(|_| kind == "PartialObjectMetadata")?;
+    (metadata.name.is_some() && metadata.resource_version.is_some()).then_some((metadata, writers))
 }
 
 /// The field manager that owns this annotation, from the JSON of the object of this uid, if the text of the annotation

@@ -1,5 +1,5 @@
 //! The mirrored Secret. The operator reads only its metadata. It writes with POST and PUT and preconditions, requests the
-//! responses as metadata and discards them, so that no library can log a body with a value in it.
+//! responses as metadata, so that no library can log a body with a value in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,11 @@ pub struct MirrorMetadata {
 }
 
 impl MirrorMetadata {
+    /// The revision of the Secret.
+    pub fn revision(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+
     /// The keys of its data that the operator wrote last.
     pub fn keys(&self) -> &BTreeSet<String> {
         &self.writers.our_keys
@@ -64,6 +69,21 @@ pub async fn read(client: &Client, object: &RotatedSecret, target: &Target, arn:
 pub fn watched(known: &Known, object: &RotatedSecret, target: &Target, arn: Option<&str>) -> Option<MirrorMetadata> {
     let text = known.secret(object.metadata.namespace.as_deref()?, &target.name)?;
     managed_fields::read(&text).map(|(metadata, writers)| read_metadata(metadata, writers, object, target, arn))
+}
+
+/// Whether the watch shows that another client wrote data of the Secret or deleted it, as far as this can be told without the spec. Used
+/// to decide which object comes first, and for nothing else.
+pub fn was_edited(known: &Known, object: &RotatedSecret) -> bool {
+    let mirror = object.status.as_ref().and_then(|status| status.mirror.as_ref());
+    let (Some(mirror), Some(namespace)) = (mirror, object.metadata.namespace.as_deref()) else { return false };
+    let Some(text) = known.secret(namespace, &mirror.secret_name) else { return known.lacks_secret(namespace, &mirror.secret_name) };
+    managed_fields::read(&text).is_some_and(|(metadata, writers)| {
+        let confirmed = mirror.confirmed_resource_version.is_some() && metadata.resource_version == mirror.confirmed_resource_version;
+        let edited = !writers.foreign_keys.is_subset(&writers.our_keys)
+            || writers.foreign_form
+            || annotation(&metadata, VERSION_ID) != mirror.version_id.as_deref();
+        edited && !confirmed
+    })
 }
 
 /// Reads the metadata of the Secret without a comparison with the spec: `intact` is false.
@@ -156,7 +176,8 @@ pub struct Contents<'a> {
     pub data: Data,
 }
 
-/// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read.
+/// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read. Returns its metadata as the
+/// API server has stored them; `None`: the answer does not tell.
 ///
 /// # Errors
 /// Includes a conflict if another client wrote the Secret meanwhile. Another reconcile follows.
@@ -166,7 +187,7 @@ pub async fn write(
     target: &Target,
     before: Option<&MirrorMetadata>,
     contents: Contents<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<MirrorMetadata>, Failure> {
     let Contents { arn, version, previous, changed, not_after, data } = contents;
     let namespace = object.namespace().unwrap_or_default();
     let rendering = target.rendering(data.keys().map(String::as_str));
@@ -192,7 +213,10 @@ pub async fn write(
     };
     let answer = send(client, method, &path, "application/json", body).await?;
     let status = answer.status();
-    if status == StatusCode::UNPROCESSABLE_ENTITY && unchangeable(answer).await {
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        if !unchangeable(answer).await {
+            return Err(refused("writing the Secret", status));
+        }
         return Err(Failure {
             class: Class::Invalid,
             reason: Reason::TypeMismatch,
@@ -205,7 +229,10 @@ pub async fn write(
             request_id: None,
         });
     }
-    accepted(status, "writing the Secret")
+    accepted(status, "writing the Secret")?;
+    let answer = answer.into_body().collect_bytes().await.ok();
+    let read = answer.and_then(|answer| managed_fields::read_partial(str::from_utf8(&answer).ok()?));
+    Ok(read.map(|(metadata, writers)| read_metadata(metadata, writers, object, target, Some(arn))))
 }
 
 /// Removes our owner reference from the Secret, so that it is not deleted with its owner, and what says that it is ours.

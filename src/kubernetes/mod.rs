@@ -10,6 +10,7 @@ pub(crate) mod managed_fields;
 pub mod mirror;
 pub mod namespace;
 pub mod object;
+pub mod own_writes;
 pub mod packed;
 pub mod publisher;
 mod requests;

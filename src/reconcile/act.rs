@@ -292,7 +292,12 @@ impl Reconciler<'_> {
         let changed = secret.last_changed.max(self.journal.made_current(version));
         let previous = seen.extras.wanted_previous.as_ref();
         let contents = mirror::Contents { arn: &secret.arn, version, previous, changed, not_after, data };
-        mirror::write(&self.ctx.client, &self.weaknesses.owner(&self.object), target, self.mirror.as_ref(), contents).await?;
+        let owner = self.weaknesses.owner(&self.object);
+        let written = mirror::write(&self.ctx.client, &owner, target, self.mirror.as_ref(), contents).await?;
+        if let Some(written) = &written {
+            self.wrote_secret(written.revision());
+        }
+        self.answered.written(written);
         if let Some((_, since)) = self.applied_version.take_if(|(applied, _)| applied == version) {
             self.ctx.metrics.target_gap(want.strategy(), since.elapsed());
         }

@@ -43,6 +43,16 @@ impl Reconciler<'_> {
         self.object.status.as_ref().and_then(|status| status.observed_generation) == self.object.metadata.generation
     }
 
+    /// Whether the declaration changed since the last status, and was not tried yet.
+    pub(super) fn follows_change(&self) -> bool {
+        let tried = |status: &RotatedSecretStatus| {
+            let failures = status.failures.as_ref();
+            failures.is_some_and(|failures| failures.generation == self.object.metadata.generation)
+        };
+        let status = self.object.status.as_ref();
+        !self.declared_before() && status.is_some_and(|status| status.observed_generation.is_some() && !tried(status))
+    }
+
     /// Whether the step corrects drift of a setting in AWS. A step that failed before carries out what was declared then, and
     /// so does a further attempt at a replica that AWS could not make.
     pub(super) fn corrects(&self, seen: &Observation, step: &Step) -> bool {

@@ -30,8 +30,8 @@ pub struct Memory(Mutex<Generations>);
 /// removed. So no entry is searched for, however many objects users create.
 #[derive(Debug, Default)]
 struct Generations {
-    recent: HashMap<String, Entry>,
-    earlier: HashMap<String, Entry>,
+    recent: HashMap<Box<str>, Box<Entry>>,
+    earlier: HashMap<Box<str>, Box<Entry>>,
 }
 
 impl Generations {
@@ -40,14 +40,14 @@ impl Generations {
         if let Some(entry) = self.earlier.remove(uid) {
             self.insert(uid, entry);
         }
-        self.recent.get_mut(uid)
+        self.recent.get_mut(uid).map(Box::as_mut)
     }
 
-    fn insert(&mut self, uid: &str, entry: Entry) {
+    fn insert(&mut self, uid: &str, entry: Box<Entry>) {
         if self.recent.len() >= MANY {
             self.earlier = std::mem::take(&mut self.recent);
         }
-        self.recent.insert(uid.to_owned(), entry);
+        self.recent.insert(uid.into(), entry);
     }
 }
 
@@ -122,7 +122,7 @@ impl Memory {
         if let Some(entry) = generations.get(uid) {
             return change(entry);
         }
-        let mut entry = Entry::default();
+        let mut entry = Box::<Entry>::default();
         let changed = change(&mut entry);
         generations.insert(uid, entry);
         changed
@@ -245,15 +245,15 @@ impl Memory {
         (found.until > now && found.generation == generation).then_some(found.until)
     }
 
-    /// The status could not be written. Returns until when nothing is done for the object.
-    pub(super) fn cannot_write(&self, uid: &str, generation: Option<i64>, seed: u128, now: Timestamp) -> Timestamp {
+    /// The status could not be written. Returns until when nothing is done for the object, and how often in a row that was.
+    pub(super) fn cannot_write(&self, uid: &str, generation: Option<i64>, seed: u128, now: Timestamp) -> (Timestamp, u32) {
         self.with(uid, |entry| {
             let count = entry.unwritable.map_or(0, |before| before.count).saturating_add(1);
             // The clock shows whole seconds.
             let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1)).min(LONGEST_WITHOUT_STATUS);
             let until = now.saturating_add(delay).unwrap_or(now);
             entry.unwritable = Some(Unwritable { count, until, generation });
-            until
+            (until, count)
         })
     }
 

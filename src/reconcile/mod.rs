@@ -165,6 +165,7 @@ impl Reconciler<'_> {
             };
             let step = match plan(want, &seen, (self.ctx.clock)()) {
                 Next::Rest(assessment) => return Ok((seen, assessment)),
+                Next::Do(_) if self.answered.was_used() => continue,
                 Next::Do(_) if self.watched.is_used() => {
                     self.confirm(want).await.map_err(Stopped::read)?;
                     self.not_void()?;
@@ -219,7 +220,8 @@ impl Reconciler<'_> {
         }
         self.journal.record(step.clone(), effect);
         let repair = || self.corrects(seen, step).then(|| events::of_repair(want, step.into()));
-        if let Some(note) = events::of_step(want, step).or_else(repair).filter(|_| done) {
+        let change = || self.follows_change().then(|| events::of_change(want, step.into())).flatten();
+        if let Some(note) = events::of_step(want, step).or_else(repair).or_else(change).filter(|_| done) {
             self.ctx.events.publish(&self.object, &note).await;
         }
         Ok(())

@@ -43,6 +43,10 @@ impl Reconciler<'_> {
                 facts = self.facts(want, &status).await?;
                 continue;
             }
+            if self.answered.was_used() {
+                facts = self.facts(want, &status).await?;
+                continue;
+            }
             let Some(secret) = &facts.secret else {
                 return Err(failed::of(ConditionType::Ready, Failure::bug("a fact about an AWS secret that does not exist is needed")));
             };
@@ -61,11 +65,17 @@ impl Reconciler<'_> {
         if want.suspended || !(facts.access.granted() || self.weaknesses.reads_first()) || finalizer_first {
             return Ok(facts);
         }
-        facts.secret = self.secret(want, status).await.map_err(provisioned)?;
+        let (described, written) = self.answered.take().unzip();
+        facts.secret = match described {
+            Some(described) => Some(described),
+            None => self.secret(want, status).await.map_err(provisioned)?,
+        };
         self.compare_accounts(want, facts.secret.as_ref());
         facts.place = self.place.clone();
         let arn = facts.secret.as_ref().map(|secret| secret.arn.as_str());
-        let read = if let Some(target) = &want.target {
+        let read = if written.is_some() {
+            Ok(written)
+        } else if let Some(target) = &want.target {
             self.watched_mirror(target, arn).await
         } else {
             // One that was declared before must not stay ours and out of date.
@@ -96,6 +106,7 @@ impl Reconciler<'_> {
             },
         };
         self.watched.described(described.as_ref());
+        self.answered.described(described.as_ref());
         Ok(described)
     }
 

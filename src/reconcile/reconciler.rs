@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 
 use super::memory::Memory;
-use super::watched::Watched;
+use super::watched::{Answered, Watched};
 #[cfg(feature = "weakened")]
 use super::weakness::Weakness;
 use super::weakness::Weaknesses;
@@ -86,6 +86,8 @@ pub(super) struct Reconciler<'a> {
     pub(super) located: Option<AwsSecret>,
     /// What of this is known from watches only.
     pub(super) watched: Watched,
+    /// What the answer to a write of the Secret tells.
+    pub(super) answered: Answered,
     /// AWS, as the identity that acts for this object.
     pub(super) aws: Option<SecretsManager>,
     /// The Secret, as last read.
@@ -122,6 +124,7 @@ impl<'a> Reconciler<'a> {
             place: Place::AsConfigured,
             located: None,
             watched: Watched::default(),
+            answered: Answered::default(),
             aws: None,
             mirror: None,
             rival: None,
@@ -137,6 +140,14 @@ impl<'a> Reconciler<'a> {
             weaknesses: Weaknesses::of(ctx.weakness),
             #[cfg(not(feature = "weakened"))]
             weaknesses: Weaknesses::default(),
+        }
+    }
+
+    /// This reconcile has written this revision of the Secret.
+    pub(super) fn wrote_secret(&self, revision: Option<&str>) {
+        let ObjectMeta { namespace, name, .. } = &self.object.metadata;
+        if let (Some(namespace), Some(name)) = (namespace, name) {
+            self.ctx.known.own_writes.wrote(namespace, name, revision);
         }
     }
 

@@ -163,13 +163,14 @@ impl Reconciler<'_> {
                 tracing::debug!("the status was not written: the object changed meanwhile");
                 Err(now)
             }
-            Err(failure) => Err(self.cannot_write(&failure, now)),
+            Err(failure) => Err(self.cannot_write(&failure, now).await),
         }
     }
 
-    /// Without a status, the next reconcile would repeat what this one did. So the object waits.
-    fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
-        let until = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
+    /// Without a status, the next reconcile would repeat what this one did. So the object waits. Told once, until a status is written: at
+    /// once if it was refused, otherwise if the next attempt fails too.
+    async fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
+        let (until, count) = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
         self.ctx.metrics.failure("StatusNotWritten");
         tracing::warn!(
             reason = %failure.reason,
@@ -177,6 +178,15 @@ impl Reconciler<'_> {
             %until,
             "the status cannot be written; the operator does nothing for this object until then"
         );
+        let told_at = if matches!(failure.class, Class::Denied | Class::Invalid) { 1 } else { 2 };
+        if count == told_at {
+            let note = format!(
+                "the status of this object cannot be written, so the operator does nothing for it until {until}, and then tries again: {}",
+                failure.message
+            );
+            let note = EventNote { warning: true, reason: "StatusNotWritten".to_owned(), action: "Report", note };
+            self.ctx.events.publish(&self.object, &note).await;
+        }
         until
     }
 

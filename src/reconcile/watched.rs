@@ -3,6 +3,7 @@
 //! is read, and the plan is made again.
 
 use crate::facts::AwsSecret;
+use crate::kubernetes::mirror::MirrorMetadata;
 
 /// Which facts of this reconcile come from watches and from the first list.
 #[derive(Debug, Default)]
@@ -43,5 +44,42 @@ impl Watched {
     pub(super) fn confirm(&mut self) -> (bool, Option<AwsSecret>) {
         let confirmed = std::mem::replace(self, Self { confirmed: true, ..Self::default() });
         (confirmed.namespace, confirmed.described)
+    }
+}
+
+/// What the reconcile knows without another read after a write of the Secret: AWS did not change by it, and the API server answered
+/// with the metadata as they are now. It may end with that; before another step, both are read.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// What AWS showed last, for the observation that follows.
+    described: Option<AwsSecret>,
+    /// The Secret as it was written, until the observation that follows.
+    written: Option<MirrorMetadata>,
+    /// The observation rests on it.
+    used: bool,
+}
+
+impl Answered {
+    /// AWS was read.
+    pub(super) fn described(&mut self, secret: Option<&AwsSecret>) {
+        self.described = secret.cloned();
+    }
+
+    /// The Secret was written, with this answer.
+    pub(super) fn written(&mut self, answer: Option<MirrorMetadata>) {
+        self.written = answer;
+    }
+
+    /// AWS and the Secret after the write, once. `None`: they must be read.
+    pub(super) fn take(&mut self) -> Option<(AwsSecret, MirrorMetadata)> {
+        self.used = false;
+        let both = self.written.take().and_then(|written| Some((self.described.take()?, written)));
+        self.used = both.is_some();
+        both
+    }
+
+    /// Whether the observation rests on it. The next one does not.
+    pub(super) fn was_used(&mut self) -> bool {
+        std::mem::take(&mut self.used)
     }
 }

@@ -52,10 +52,19 @@ pub fn of_step(want: &Desired, step: &Step) -> Option<EventNote> {
     }
 }
 
-/// The Event of a step that corrected drift of a setting in AWS: another writer had changed it, or the flags of the operator
-/// changed.
-pub fn of_repair(want: &Desired, step: StepKind) -> EventNote {
-    let what = match step {
+/// The Event of a step that carried out a change of the spec in AWS. `None`: its step has Events of its own, or none.
+pub fn of_change(want: &Desired, step: StepKind) -> Option<EventNote> {
+    if !step.is_setting() || matches!(step, StepKind::MoveLabel | StepKind::Settle) {
+        return None;
+    }
+    let what = setting(step);
+    let step: &'static str = step.into();
+    let note = format!("the {what} of the AWS secret {}: set as the changed spec declares ({step})", want.secret_name);
+    Some(normal("SettingsChanged", "Configure", note))
+}
+
+fn setting(step: StepKind) -> &'static str {
+    match step {
         StepKind::SetDescription => "description",
         StepKind::SetKey => "KMS key",
         StepKind::Tag | StepKind::Untag => "tags",
@@ -63,7 +72,13 @@ pub fn of_repair(want: &Desired, step: StepKind) -> EventNote {
         StepKind::Replicate | StepKind::StopReplicating => "replication",
         StepKind::SetReplicaKey => "KMS key of a replica",
         _ => "settings",
-    };
+    }
+}
+
+/// The Event of a step that corrected drift of a setting in AWS: another writer had changed it, or the flags of the operator
+/// changed.
+pub fn of_repair(want: &Desired, step: StepKind) -> EventNote {
+    let what = setting(step);
     let step: &'static str = step.into();
     let note = format!(
         "the {what} of the AWS secret {} differed from the declaration, and the operator corrected that ({step})",

@@ -36,7 +36,16 @@ fn every_event_has_a_row_and_an_anchor_in_the_runbook() -> Result<()> {
     let mut texts = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut texts)?;
     let events: BTreeSet<String> = texts.iter().filter(|text| text.contains("EventNote")).flat_map(|text| events(text)).collect();
-    for name in ["Rotated", "MirrorReleased", "AwsSecretKept", "StatusContested", "Unreadable", "RollbackRefused"] {
+    for name in [
+        "Rotated",
+        "MirrorReleased",
+        "AwsSecretKept",
+        "StatusContested",
+        "StatusNotWritten",
+        "SettingsChanged",
+        "Unreadable",
+        "RollbackRefused",
+    ] {
         ensure!(events.contains(name), "{name} is found in the source: {events:?}");
     }
     let runbook = include_str!("../../docs/runbook.md");

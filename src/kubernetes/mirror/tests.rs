@@ -1,9 +1,13 @@
 //! What the metadata of a Secret tells, from `managedFields` as an API server writes them.
 
+use std::sync::Arc;
+
+use kube::runtime::watcher::Event;
 use serde_json::Value;
 
 use super::*;
 use crate::api::{AwsSpec, RotatedSecretSpec, SecretType, TargetSpec};
+use crate::kubernetes::known::WatchedSecret;
 use crate::value::Layout;
 
 const UID: &str = "0b7a4c52-57c5-4e0c-9e6f-9d2f7f1c2a11";
@@ -89,6 +93,34 @@ fn found(entries: &[Value], change: impl FnOnce(&mut Value)) -> MirrorMetadata {
 fn read(secret: &Value, target: &Target, arn: Option<&str>) -> MirrorMetadata {
     let (metadata, writers) = managed_fields::read(&secret.to_string()).unwrap();
     read_metadata(metadata, writers, &object(), target, arn)
+}
+
+#[test]
+fn a_watch_tells_whose_secret_was_edited_or_deleted() {
+    let known = Arc::new(Known::default());
+    let mut object = object();
+    object.status = serde_json::from_value(json!({"mirror": {"secretName": "db-admin", "versionId": "v1"}})).unwrap();
+    let shows = |entries: &[Value], version: &str| {
+        let controller = json!([{"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": "db-admin", "uid": UID, "controller": true}]);
+        let annotations = json!({VERSION_ID: version});
+        let metadata = json!({"name": "db-admin", "namespace": "shop", "annotations": annotations, "ownerReferences": controller, "managedFields": entries});
+        serde_json::from_str::<WatchedSecret>(&json!({"metadata": metadata}).to_string()).unwrap()
+    };
+    let mut sees = known.sees_secrets(None);
+    assert!(!was_edited(&known, &object), "no watch has shown anything");
+    sees(&Ok(Event::Init));
+    assert!(!was_edited(&known, &object), "the list is not complete");
+    sees(&Ok(Event::InitApply(shows(&[ours(&BOTH)], "v1"))));
+    sees(&Ok(Event::InitDone));
+    assert!(!was_edited(&known, &object));
+    sees(&Ok(Event::Apply(shows(&[ours(&["username"]), kubectl_edit(&["password"])], "v1"))));
+    assert!(was_edited(&known, &object), "another client wrote a key");
+    sees(&Ok(Event::Apply(shows(&[ours(&BOTH)], "v0"))));
+    assert!(was_edited(&known, &object), "another version than the status says");
+    sees(&Ok(Event::Delete(shows(&[ours(&BOTH)], "v1"))));
+    assert!(was_edited(&known, &object), "it was deleted");
+    object.status = None;
+    assert!(!was_edited(&known, &object), "the object has never had one");
 }
 
 const BOTH: [&str; 2] = ["password", "username"];

@@ -2,6 +2,7 @@
 //! so an Event with another note, such as the next version, is published by itself.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,14 +14,18 @@ const COUNTED: SignedDuration = SignedDuration::from_mins(6);
 /// that is edited in a loop does not fill the storage of the API server.
 const MOST: usize = 10;
 
-/// The object, the type and the reason.
-type Kind = (String, bool, String);
+/// How often Events that are too old are removed. Not with each Event: in a herd, all of them are recent.
+const SWEEP: SignedDuration = SignedDuration::from_mins(3);
+
+/// A hash of the object, the type and the reason. Texts would need more memory than the objects.
+type Kind = u64;
 
 /// An Event that was published.
 #[derive(Debug, Clone)]
 struct Published {
-    note: String,
-    name: String,
+    /// A hash.
+    note: u64,
+    name: Box<str>,
     count: i32,
     last: Timestamp,
 }
@@ -40,18 +45,25 @@ pub(super) enum Publication {
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     published: HashMap<Kind, Vec<Published>>,
+    /// When the old ones were removed last.
+    swept: Option<Timestamp>,
 }
 
 impl Recent {
     /// What to do with this Event about `object` (its uid, or its name).
     pub(super) fn next(&mut self, object: &str, note: &EventNote, now: Timestamp) -> Publication {
-        self.published.retain(|_, events| {
-            events.retain(|event| now.duration_since(event.last) < COUNTED);
-            !events.is_empty()
-        });
-        let events = self.published.get(&kind(object, note)).map(Vec::as_slice).unwrap_or_default();
-        match events.iter().find(|event| event.note == note.note) {
-            Some(event) => Publication::Again { name: event.name.clone(), count: event.count.saturating_add(1) },
+        if self.swept.is_none_or(|swept| now.duration_since(swept).abs() >= SWEEP) {
+            self.swept = Some(now);
+            self.published.retain(|_, events| is_recent(events, now));
+            self.published.shrink_to_fit();
+        }
+        let kind = kind(object, note);
+        if self.published.get_mut(&kind).is_some_and(|events| !is_recent(events, now)) {
+            self.published.remove(&kind);
+        }
+        let events = self.published.get(&kind).map(Vec::as_slice).unwrap_or_default();
+        match events.iter().find(|event| event.note == hash(&note.note)) {
+            Some(event) => Publication::Again { name: event.name.clone().into(), count: event.count.saturating_add(1) },
             None if events.len() >= MOST => Publication::TooMany,
             None => Publication::New,
         }
@@ -59,14 +71,26 @@ impl Recent {
 
     /// It was published, or counted, under this name.
     pub(super) fn published(&mut self, object: &str, note: &EventNote, name: &str, count: i32, now: Timestamp) {
-        let events = self.published.entry(kind(object, note)).or_default();
-        events.retain(|event| event.note != note.note);
-        events.push(Published { note: note.note.clone(), name: name.to_owned(), count, last: now });
+        let events = self.published.entry(kind(object, note)).or_insert_with(|| Vec::with_capacity(1));
+        events.retain(|event| event.note != hash(&note.note));
+        events.push(Published { note: hash(&note.note), name: name.into(), count, last: now });
     }
 }
 
+/// Removes those of one kind that are too old. Returns whether there are others.
+fn is_recent(events: &mut Vec<Published>, now: Timestamp) -> bool {
+    events.retain(|event| now.duration_since(event.last) < COUNTED);
+    !events.is_empty()
+}
+
 fn kind(object: &str, note: &EventNote) -> Kind {
-    (object.to_owned(), note.warning, note.reason.clone())
+    hash(&(object, note.warning, &note.reason))
+}
+
+fn hash(what: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

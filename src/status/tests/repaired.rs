@@ -3,7 +3,7 @@
 use strum::VariantArray as _;
 
 use super::*;
-use crate::status::events::{of_mirror, of_repair};
+use crate::status::events::{of_change, of_mirror, of_repair};
 use crate::step::Step;
 
 #[test]
@@ -72,6 +72,9 @@ fn a_correction_of_each_setting_has_its_words() {
         .map(|kind| of_repair(&want(), *kind))
         .collect();
     assert_eq!(notes.len(), 9);
+    let changes: Vec<EventNote> = StepKind::VARIANTS.iter().filter_map(|kind| of_change(&want(), *kind)).collect();
+    assert_eq!(changes.len(), 9);
+    assert!(changes.iter().all(|note| note.reason == "SettingsChanged" && !note.warning && !note.note.contains("settings")), "{changes:?}");
     for note in notes {
         assert_eq!((note.reason.as_str(), note.warning), ("SettingsRepaired", true));
         assert!(!note.note.contains("settings") && note.note.contains("differed from the declaration"), "{}", note.note);

@@ -6,6 +6,7 @@ mod dashboard;
 mod documented;
 mod operator;
 mod release;
+mod rollouts;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::api::DeleteParams;

@@ -377,6 +377,7 @@ async fn a_setting_that_iam_denies_is_said_and_does_not_hold_up_the_rotation() -
         stage.world.check_agreement("app").await?;
         assert_eq!((stage.tag("team"), stage.key().as_deref(), stage.policy()), (None, Some("alias/shop"), Some(policy("210987654321"))));
         assert_eq!(stage.told("app", "Warning", "SettingsRepaired").await?, 0, "{operation}: the spec changed, and nobody else");
+        assert!(stage.told("app", "Normal", "SettingsChanged").await? > 0, "{operation}");
         stage.assert_silence("app").await?;
     }
     Ok(())

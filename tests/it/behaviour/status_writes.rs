@@ -90,6 +90,7 @@ async fn a_status_that_cannot_be_written_repeats_no_write_and_is_counted() -> Re
     assert_eq!(stage.world.emulator.counters().total("PutSecretValue"), 1);
     let page = stage.ctx.metrics.render()?;
     ensure!(page.contains(r#"reason="StatusNotWritten"} 9"#), "{page}");
+    assert_eq!(stage.told("app", "Warning", "StatusNotWritten").await?, 1, "told once");
 
     denial.end(&stage).await?;
     stage.advance(720 * SECOND);

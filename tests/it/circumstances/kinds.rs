@@ -98,7 +98,7 @@ pub(super) static QUOTA: Circumstance = Circumstance {
         ready(Ok(())).boxed()
     },
     untaken: &["CreateMirror"],
-    unmet: &["cancel-by-aws", "configure-by-aws", "declare", "describe", "rekey-replica", "undeclare"],
+    unmet: &["cancel-by-aws", "configure-by-aws"],
     of_second: false,
     ..Circumstance::of("quota", |seen| seen.case.world.refusals.quota.met())
 };

@@ -10,7 +10,7 @@ pub(crate) static STORY: Story = Story {
     cause: |case| case.patch_spec(json!({"aws": settings()})).boxed(),
     check: |case| check(case).boxed(),
     steps: &["PutPolicy", "Replicate", "SetKey", "Tag"],
-    writes: &["PUT rotatedsecrets/status", "PutResourcePolicy", "ReplicateSecretToRegions", "TagResource", "UpdateSecret"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "PutResourcePolicy", "ReplicateSecretToRegions", "TagResource", "UpdateSecret"],
     ..Story::of("declare")
 };
 

@@ -12,7 +12,7 @@ pub(crate) static STORY: Story = Story {
         case.patch_spec(json!({"aws": aws})).boxed()
     },
     steps: &["SetDescription", "SetKey", "Tag"],
-    writes: &["PUT rotatedsecrets/status", "TagResource", "UpdateSecret"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "TagResource", "UpdateSecret"],
     check: |case| check(case).boxed(),
     ..Story::of("describe")
 };

@@ -13,7 +13,7 @@ pub(crate) static STORY: Story = Story {
     arrange: |case| case.settled(spec_with_aws(&settings())).boxed(),
     cause: |case| case.patch_spec(json!({"aws": {"replicaRegions": [{"region": REPLICA, "kmsKeyId": KEY}]}})).boxed(),
     steps: &["SetReplicaKey"],
-    writes: &["PUT rotatedsecrets/status", "UpdateSecret"],
+    writes: &["POST events", "PUT rotatedsecrets/status", "UpdateSecret"],
     check: |case| check(case).boxed(),
     ..Story::of("rekey-replica")
 };

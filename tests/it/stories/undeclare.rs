@@ -13,7 +13,14 @@ pub(crate) static STORY: Story = Story {
         case.patch_spec(json!({"aws": nothing})).boxed()
     },
     steps: &["DeletePolicy", "SetKey", "StopReplicating", "Untag"],
-    writes: &["DeleteResourcePolicy", "PUT rotatedsecrets/status", "RemoveRegionsFromReplication", "UntagResource", "UpdateSecret"],
+    writes: &[
+        "DeleteResourcePolicy",
+        "POST events",
+        "PUT rotatedsecrets/status",
+        "RemoveRegionsFromReplication",
+        "UntagResource",
+        "UpdateSecret",
+    ],
     check: |case| check(case).boxed(),
     ..Story::of("undeclare")
 };
