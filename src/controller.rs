@@ -4,6 +4,7 @@ mod census;
 mod feeding;
 mod gone;
 mod initial;
+mod listed;
 mod own;
 mod owner;
 mod receiving;
@@ -192,15 +193,7 @@ fn control(
             }
         }
     });
-    // While a list has further pages, the store still has the objects as they were before.
-    let (listed, lists_end) = mpsc::unbounded_channel();
-    let objects = objects.reflect(writer).inspect(move |event| {
-        if matches!(event, Ok(Event::InitDone)) {
-            // The receiver ends with the controller.
-            let _ = listed.send(());
-        }
-    });
-    let lists_end = stream::unfold(lists_end, async |mut ends| ends.recv().await.map(|()| ((), ends)));
+    let (objects, listed) = listed::reflect(objects, writer);
     let mut controller = Controller::for_stream(objects.applied_objects(), store.clone())
         // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
         .with_config(controller::Config::default().concurrency(0))
@@ -209,7 +202,7 @@ fn control(
             let store = store.clone();
             move |secret| owner(&secret, &store)
         })
-        .reconcile_all_on(lists_end)
+        .reconcile_all_on(listed)
         .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)))
         .reconcile_all_on(initial.ends().inspect(expect(shared, &store)));
     if part.is_none() {
@@ -281,7 +274,8 @@ fn key(object: &Packed) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// Whether the event of a Secret requests a reconcile. If another client changed it, or it is gone, its object is urgent.
+/// Whether the event of a Secret requests a reconcile. If another client changed it, or it is gone, its object is
+/// urgent.
 fn secret_is_news(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<Packed>, shared: &Shared) -> bool {
     let of = |secret: &WatchedSecret| Some(Key::new(secret.namespace()?, owner(secret, store)?.name));
     if !own::is_news(&shared.ctx.known.own_writes, event, of) {
@@ -310,7 +304,8 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
         shared.permits.forget(&key);
         return Ok(Action::requeue(rest));
     }
-    // A new leader has acted on no event of a Secret that was edited before it led. A repair that failed is not urgent any longer.
+    // A new leader has acted on no event of a Secret that was edited before it led. A repair that failed is not urgent
+    // any longer.
     let fails = |object: &RotatedSecret| object.status.as_ref().is_some_and(|status| status.failures.is_some());
     let edited = |object: &RotatedSecret| !fails(object) && !object.spec.suspend && was_edited(&shared.ctx.known, object);
     let urgent = object.readable().is_none_or(|object| status::urgent(object) || edited(object));

@@ -1,7 +1,5 @@
 //! Events of Secrets that only show what this process wrote.
 
-use std::sync::Arc;
-
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,14 +28,14 @@ pub(super) fn is_news(own: &OwnWrites, event: &watcher::Result<Event<WatchedSecr
 /// A reconcile in progress. When it ends, what another client did to the Secret meanwhile requests another one.
 pub(super) struct InProgress<'a> {
     own: &'a OwnWrites,
-    permits: &'a Arc<Permits>,
+    permits: &'a Permits,
     key: Key,
     wake: &'a UnboundedSender<Key>,
     reported: bool,
 }
 
 impl<'a> InProgress<'a> {
-    pub(super) fn new(own: &'a OwnWrites, permits: &'a Arc<Permits>, key: Key, wake: &'a UnboundedSender<Key>) -> Self {
+    pub(super) fn new(own: &'a OwnWrites, permits: &'a Permits, key: Key, wake: &'a UnboundedSender<Key>) -> Self {
         own.begins(&key.namespace, &key.name);
         Self { own, permits, key, wake, reported: false }
     }

@@ -199,6 +199,21 @@ mod tests {
     use crate::api::{ROLLBACK, ROTATE};
 
     #[test]
+    fn only_the_metadata_that_were_asked_for_are_read_from_an_answer() {
+        let answer = |kind: &str, metadata: Value| json!({"kind": kind, "metadata": metadata}).to_string();
+        let whole = json!({"name": "db", "resourceVersion": "7"});
+        let (read, _) = read_partial(&answer("PartialObjectMetadata", whole.clone())).unwrap();
+        assert_eq!((read.name.as_deref(), read.resource_version.as_deref()), (Some("db"), Some("7")));
+        assert!(read_partial(&answer("Secret", whole)).is_none(), "a proxy ignores the header Accept");
+        for metadata in [json!({}), json!({"name": "db"}), json!({"resourceVersion": "7"})] {
+            assert!(read_partial(&answer("PartialObjectMetadata", metadata.clone())).is_none(), "{metadata}");
+        }
+        for none in ["", "{}", r#"{"kind": "PartialObjectMetadata"}"#, r#"{"kind": 7, "metadata": {}}"#] {
+            assert!(read_partial(none).is_none(), "{none}");
+        }
+    }
+
+    #[test]
     fn the_last_owner_of_an_annotation_is_found_and_forged_entries_are_passed_over() {
         let entry = |manager: &str, annotation: &str| {
             let annotations = json!({".": {}, (format!("f:{annotation}")): {}});

@@ -71,8 +71,8 @@ pub fn watched(known: &Known, object: &RotatedSecret, target: &Target, arn: Opti
     managed_fields::read(&text).map(|(metadata, writers)| read_metadata(metadata, writers, object, target, arn))
 }
 
-/// Whether the watch shows that another client wrote data of the Secret or deleted it, as far as this can be told without the spec. Used
-/// to decide which object comes first, and for nothing else.
+/// Whether the watch shows that another client wrote data of the Secret or deleted it, as far as this can be told
+/// without the spec. Used to decide which object comes first, and for nothing else.
 pub fn was_edited(known: &Known, object: &RotatedSecret) -> bool {
     let mirror = object.status.as_ref().and_then(|status| status.mirror.as_ref());
     let (Some(mirror), Some(namespace)) = (mirror, object.metadata.namespace.as_deref()) else { return false };
@@ -176,8 +176,8 @@ pub struct Contents<'a> {
     pub data: Data,
 }
 
-/// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read. Returns its metadata as the
-/// API server has stored them; `None`: the answer does not tell.
+/// Creates the Secret (`before` is `None`), or replaces it if it has not changed since `before` was read. Returns its
+/// metadata as the API server has stored them; `None`: the answer does not tell.
 ///
 /// # Errors
 /// Includes a conflict if another client wrote the Secret meanwhile. Another reconcile follows.

@@ -1,6 +1,7 @@
-//! The writes of this process to Secrets. The watch shows each of them, and such an event must not make its object urgent, nor request a
-//! reconcile of its own: the one that wrote the Secret tells its result in the status. Only an event that shows exactly one revision that
-//! this process wrote is left out. A list may show several changes as one object, and is never left out.
+//! The writes of this process to Secrets. The watch shows each of them, and such an event must not make its object
+//! urgent, nor request a reconcile of its own: the one that wrote the Secret tells its result in the status. Only an
+//! event that shows exactly one revision that this process wrote is left out. A list may show several changes as one
+//! object, and is never left out.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The most revisions of one Secret that are kept. A reconcile with more writes is followed by another reconcile.
 const MOST: usize = 16;
 
-/// The writes that the watch has not shown yet, and what it shows of a Secret during the reconcile of its object. By namespace and name of
-/// the object.
+/// The writes that the watch has not shown yet, and what it shows of a Secret during the reconcile of its object. By
+/// namespace and name of the object.
 #[derive(Debug, Default)]
 pub struct OwnWrites(Mutex<HashMap<(String, String), Entry>>);
 
@@ -54,8 +55,8 @@ impl OwnWrites {
         }
     }
 
-    /// The reconcile ends. `reported`: it came to its end, so that its result is in the status. Returns whether the watch has shown
-    /// meanwhile what this process did not write, or what is in no status.
+    /// The reconcile ends. `reported`: it came to its end, so that its result is in the status. Returns whether the
+    /// watch has shown meanwhile what this process did not write, or what is in no status.
     pub fn ends(&self, namespace: &str, name: &str, reported: bool) -> bool {
         let mut entries = self.lock();
         let key = (namespace.to_owned(), name.to_owned());
@@ -74,8 +75,8 @@ impl OwnWrites {
         foreign
     }
 
-    /// The watch shows a change of the Secret. Returns whether that is news: otherwise this process wrote it, or the end of the reconcile in
-    /// progress decides.
+    /// The watch shows a change of the Secret. Returns whether that is news: otherwise this process wrote it, or the
+    /// end of the reconcile in progress decides.
     pub fn sees(&self, namespace: &str, name: &str, revision: Option<&str>) -> bool {
         let mut entries = self.lock();
         let key = (namespace.to_owned(), name.to_owned());

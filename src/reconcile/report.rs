@@ -167,8 +167,8 @@ impl Reconciler<'_> {
         }
     }
 
-    /// Without a status, the next reconcile would repeat what this one did. So the object waits. Told once, until a status is written: at
-    /// once if it was refused, otherwise if the next attempt fails too.
+    /// Without a status, the next reconcile would repeat what this one did. So the object waits. Told once, until a
+    /// status is written: at once if it was refused, otherwise if the next attempt fails too.
     async fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
         let (until, count) = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
         self.ctx.metrics.failure("StatusNotWritten");

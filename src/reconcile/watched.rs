@@ -47,8 +47,8 @@ impl Watched {
     }
 }
 
-/// What the reconcile knows without another read after a write of the Secret: AWS did not change by it, and the API server answered
-/// with the metadata as they are now. It may end with that; before another step, both are read.
+/// What the reconcile knows without another read after a write of the Secret: AWS did not change by it, and the API
+/// server answered with the metadata as they are now. It may end with that; before another step, both are read.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     /// What AWS showed last, for the observation that follows.

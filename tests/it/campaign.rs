@@ -30,18 +30,18 @@ const PLANS: &str = "STORY_PLANS";
 /// Without it, one of so many.
 const STRIDE: usize = 3;
 
-/// Of plans with two stops, those to run. `plans` has one list for each first stop, in the order of the second ones, and all lists end with
-/// the same second stop. Kept are the pairs of a first stop and the next one, and of the others a part, so that each first stop is with
-/// several second ones, and each second one with several first ones.
-pub(crate) fn sample<P>(plans: impl IntoIterator<Item = Vec<P>>) -> Vec<P> {
+/// Of plans with two stops, those to run. `plans` has one list for each first stop, in the order of the second ones,
+/// and all lists end with the same second stop. Kept are the pairs of a first stop and the `next` ones after it, and of
+/// the others a part, so that each first stop is with several second ones, and each second one with several first ones.
+pub(crate) fn sample<P>(next: usize, plans: impl IntoIterator<Item = Vec<P>>) -> Vec<P> {
     let stride = if std::env::var(PLANS).is_ok_and(|plans| plans == "all") { 1 } else { STRIDE };
-    every(stride, plans)
+    every(stride, next, plans)
 }
 
-fn every<P>(stride: usize, plans: impl IntoIterator<Item = Vec<P>>) -> Vec<P> {
+fn every<P>(stride: usize, next: usize, plans: impl IntoIterator<Item = Vec<P>>) -> Vec<P> {
     let of_first = |(first, plans): (usize, Vec<P>)| {
         let last = plans.len();
-        let kept = move |second: usize| second == 0 || (first + last - second).is_multiple_of(stride);
+        let kept = move |second: usize| second < next || (first + last - second).is_multiple_of(stride);
         plans.into_iter().enumerate().filter(move |(second, _)| kept(*second)).map(|(_, plan)| plan)
     };
     plans.into_iter().enumerate().flat_map(of_first).collect()
@@ -52,15 +52,15 @@ fn a_sample_has_each_first_and_each_second_stop() {
     // Of two replicas, and of a process whose successor makes the writes that are left.
     let lists: [fn(usize) -> std::ops::Range<usize>; 2] = [|_| 0..9, |first| first + 1..9];
     for list in lists {
-        let sample = every(STRIDE, (0..8).map(|first| list(first).map(|second| (first, second)).collect()));
+        let sample = every(STRIDE, 1, (0..8).map(|first| list(first).map(|second| (first, second)).collect()));
         let of_first = |stop: usize| sample.iter().filter(|(first, _)| *first == stop).count();
         let of_second = |stop: usize| sample.iter().filter(|(_, second)| *second == stop).count();
         assert!((0..8).all(|stop| of_first(stop) >= 1) && (0..5).all(|stop| of_first(stop) >= 2), "{sample:?}");
         assert!((1..9).all(|stop| of_second(stop) >= 1) && (4..9).all(|stop| of_second(stop) >= 2), "{sample:?}");
         assert!(sample.len() < 40, "{}", sample.len());
     }
-    assert_eq!(every(STRIDE, vec![vec!['a'], vec!['b'], vec![]]), ['a', 'b'], "the only plan of a first stop is kept");
-    assert_eq!(every(1, vec![vec!['a', 'b'], vec!['c']]), ['a', 'b', 'c']);
+    assert_eq!(every(STRIDE, 1, vec![vec!['a'], vec!['b'], vec![]]), ['a', 'b'], "the only plan of a first stop is kept");
+    assert_eq!(every(1, 1, vec![vec!['a', 'b'], vec!['c']]), ['a', 'b', 'c']);
 }
 
 /// The runs of one story, in a namespace of their own.

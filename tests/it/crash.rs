@@ -225,8 +225,8 @@ fn different(story: &Story, run: &Run) -> Vec<Crash> {
     all.filter(|crash| crash.moment == Moment::After || !story.passes_barrier()).collect()
 }
 
-/// Whether the process after a crash makes the writes that were left, and no others. Then a crash of it leaves what a single crash
-/// leaves, as far as the names of the writes tell.
+/// Whether the process after a crash makes the writes that were left, and no others. Then a crash of it leaves what a
+/// single crash leaves, as far as the names of the writes tell.
 fn resumes(whole: &Run, after: &Run) -> bool {
     let seen = |run: &Run| run.effects.iter().filter(|effect| *effect != EVENT).cloned().collect::<Vec<_>>();
     seen(whole).ends_with(&seen(after))
@@ -241,8 +241,8 @@ struct Shown {
     steps: BTreeSet<String>,
 }
 
-/// All single crashes of a story, and pairs that differ: the second crash at every write of the process that follows the first. Of the pairs
-/// whose second process only resumes, a sample.
+/// All single crashes of a story, and pairs that differ: the second crash at every write of the process that follows
+/// the first. Of the pairs whose second process only resumes, a sample.
 async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<Shown> {
     let campaign = Campaign::new("crash", story).await?;
     let run = async |case: &Case, plan: &Vec<Crash>| run(story, case, plan, weaken).await;
@@ -257,7 +257,7 @@ async fn campaign(story: &Story, weaken: fn(&mut Context)) -> Result<Shown> {
         after_first.map(|(first, after)| (after, different(story, after).into_iter().map(|second| vec![first[0], second]).collect()));
     let (resumed, other): (Vec<_>, Vec<_>) = pairs.partition(|(after, _)| resumes(&whole, after));
     let plans = |pairs: Vec<(_, Vec<_>)>| pairs.into_iter().map(|(_, plans)| plans);
-    let two = plans(other).flatten().chain(sample(plans(resumed))).collect();
+    let two = plans(other).flatten().chain(sample(1, plans(resumed))).collect();
     let two = campaign.run(two, run).await?;
     let steps = one.iter().flat_map(|(_, run)| run.steps.clone()).chain(whole.steps).collect();
     Ok(Shown { plans: 1 + one.len() + two.len(), writes: whole.effects.into_iter().collect(), steps })

@@ -2,7 +2,7 @@
 //! so an Event with another note, such as the next version, is published by itself.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,9 +88,7 @@ fn kind(object: &str, note: &EventNote) -> Kind {
 }
 
 fn hash(what: &(impl Hash + ?Sized)) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(what)
 }
 
 #[cfg(test)]

@@ -15,6 +15,28 @@ const OLD: &str = "theirs-canary-8wQ1";
 /// Not long enough for a second look at the workloads.
 const SECONDS: Duration = Duration::from_secs(3);
 
+/// A user in Redis and the AWS secret with its password. Returns the user, and the spec of the object of this name, which adopts the
+/// secret and rotates the password.
+pub(super) async fn user_in_redis(stage: &Stage, object: &str, rollout: Value) -> Result<(String, Value)> {
+    let redis = Redis::shared()?;
+    let user = stage.world.namespace.replace('-', "_");
+    redis.command(&["ACL", "SETUSER", &user, "on", &format!(">{OLD}"), "+acl"])?;
+    let value = json!({"username": user, "password": OLD}).to_string();
+    let tags = [(ADOPT_BY.to_owned(), format!("{}/{object}", stage.world.namespace))].into();
+    stage.external_writer().create(&stage.aws_name(object), &value, &tags)?;
+    stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
+    let target = json!({"host": "127.0.0.1", "port": redis.port(), "tls": {"caBundle": redis.ca()}, "checkInterval": "0s"});
+    let mut spec = json!({
+        "aws": {"adoptionPolicy": "IfTagged"},
+        "value": {"data": {"username": user}, "generate": {"password": {}}},
+        "rotation": {"schedule": "rate(12 hours)", "redis": target},
+    });
+    if !rollout.is_null() {
+        spec["rollout"] = rollout;
+    }
+    Ok((user, spec))
+}
+
 /// A user in Redis, an object that rotates its password, and a Deployment that uses it.
 struct Scene {
     stage: Stage,
@@ -25,26 +47,12 @@ struct Scene {
 
 impl Scene {
     async fn new(prefix: &str, rollout: Value) -> Result<Self> {
-        let (stage, redis) = (Stage::in_step(prefix).await?, Redis::shared()?);
-        let user = stage.world.namespace.replace('-', "_");
-        redis.command(&["ACL", "SETUSER", &user, "on", &format!(">{OLD}"), "+acl"])?;
-        let value = json!({"username": user, "password": OLD}).to_string();
-        let tags = [(ADOPT_BY.to_owned(), format!("{}/app", stage.world.namespace))].into();
-        stage.external_writer().create(&stage.aws_name("app"), &value, &tags)?;
-        stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
+        let stage = Stage::in_step(prefix).await?;
+        let (user, spec) = user_in_redis(&stage, "app", rollout).await?;
         let deployments = Workloads::of(&stage.world, "Deployment");
         deployments.create("api", "app").await?;
-        let target = json!({"host": "127.0.0.1", "port": redis.port(), "tls": {"caBundle": redis.ca()}, "checkInterval": "0s"});
-        let mut spec = json!({
-            "aws": {"adoptionPolicy": "IfTagged"},
-            "value": {"data": {"username": user}, "generate": {"password": {}}},
-            "rotation": {"schedule": "rate(12 hours)", "redis": target},
-        });
-        if !rollout.is_null() {
-            spec["rollout"] = rollout;
-        }
         stage.settled("app", spec).await?;
-        Ok(Self { stage, deployments, redis, user })
+        Ok(Self { stage, deployments, redis: Redis::shared()?, user })
     }
 
     async fn rotate(&self, token: &str) -> Result<String> {

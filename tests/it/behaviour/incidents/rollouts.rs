@@ -1,14 +1,14 @@
-//! Incidents of targets and rollouts: a server that refuses a password, workloads that do not become healthy, a credential that cannot be
-//! retired. And reconciles that wait.
+//! Incidents of targets and rollouts: a server that refuses a password, workloads that do not become healthy, a
+//! credential that cannot be retired. And reconciles that wait.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use rotated_secrets::api::{ADOPT_BY, ALLOWED_HOSTS};
 use serde_json::{Value, json};
 use testkit::fixtures::unscheduled;
 use testkit::redis::Redis;
 
+use super::super::retirement::user_in_redis;
 use super::dashboard::Shows::Exactly;
 use super::release::Release;
 use super::{with, with_release};
@@ -36,24 +36,9 @@ async fn a_rollout_that_fails_is_an_alert_for_the_owner() -> Result<()> {
     with_release(release, "a rollout fails", fails, &moments, &[(15, "Not Ready A", Exactly(1))]).await
 }
 
-/// A user in Redis whose password an object of the release rotates once an hour.
+/// A user in Redis whose password an object of the release rotates.
 async fn with_user(release: &mut Release, rollout: Value) -> Result<String> {
-    let stage = &release.stage;
-    let user = stage.world.namespace.replace('-', "_");
-    let redis = Redis::shared()?;
-    redis.command(&["ACL", "SETUSER", &user, "on", ">theirs", "+acl"])?;
-    let tags = [(ADOPT_BY.to_owned(), format!("{}/db", stage.world.namespace))].into();
-    stage.external_writer().create(&stage.aws_name("db"), &json!({"username": user, "password": "theirs"}).to_string(), &tags)?;
-    stage.annotate_namespace(json!({ALLOWED_HOSTS: "127.0.0.1:*"})).await?;
-    let target = json!({"host": "127.0.0.1", "port": redis.port(), "tls": {"caBundle": redis.ca()}, "checkInterval": "0s"});
-    let mut spec = json!({
-        "aws": {"adoptionPolicy": "IfTagged"},
-        "value": {"data": {"username": user}, "generate": {"password": {}}},
-        "rotation": {"schedule": "rate(1 hour)", "redis": target},
-    });
-    if !rollout.is_null() {
-        spec["rollout"] = rollout;
-    }
+    let (user, spec) = user_in_redis(&release.stage, "db", rollout).await?;
     release.add("db", spec).await?;
     release.run(5).await?;
     Ok(user)
