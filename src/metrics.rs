@@ -101,6 +101,7 @@ impl Metrics {
         let feed = FeedMetrics::default();
         let rates = Rates::default();
         counts.start_at_zero();
+        durations.start_at_zero();
         counts.register(&mut registry);
         standing.register(&mut registry);
         durations.register(&mut registry);
@@ -216,9 +217,12 @@ impl Metrics {
         self.0.counts.secrets_retained.inc();
     }
 
-    /// Counts a request to the API server, with its method and the code of its answer. `None`: there was no answer.
-    pub(crate) fn kubernetes_request(&self, method: &str, code: Option<u16>) {
-        count(&self.0.counts.kubernetes_requests, kubernetes::labels(method, code));
+    /// Records a request to the API server: its method, the code of its answer, and the time until the answer began or
+    /// the request ended without one. `None`: there was no answer.
+    pub(crate) fn kubernetes_request(&self, method: &str, code: Option<u16>, took: Duration) {
+        let labels = kubernetes::labels(method, code);
+        count(&self.0.counts.kubernetes_requests, labels);
+        self.0.durations.kubernetes_request.get_or_create(&[labels[0]]).observe(took.as_secs_f64());
     }
 
     /// Records a list of the change feed: `ok`, `failed`, `denied` or `too_long`.

@@ -1,6 +1,7 @@
-//! Counts the requests of a client to the API server.
+//! Counts the requests of a client to the API server, and measures their time.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -42,7 +43,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let mut unanswered = Unanswered { method: request.method().clone(), metrics: Some(self.metrics.clone()) };
+        let mut unanswered = Unanswered { method: request.method().clone(), sent: Instant::now(), metrics: Some(self.metrics.clone()) };
         let answer = self.inner.call(request);
         async move {
             let answer = answer.await;
@@ -59,13 +60,14 @@ where
 /// waiting.
 struct Unanswered {
     method: Method,
+    sent: Instant,
     metrics: Option<Metrics>,
 }
 
 impl Unanswered {
     fn has_answer(&mut self, code: u16) {
         if let Some(metrics) = self.metrics.take() {
-            metrics.kubernetes_request(self.method.as_str(), Some(code));
+            metrics.kubernetes_request(self.method.as_str(), Some(code), self.sent.elapsed());
         }
     }
 }
@@ -73,7 +75,7 @@ impl Unanswered {
 impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(metrics) = self.metrics.take() {
-            metrics.kubernetes_request(self.method.as_str(), None);
+            metrics.kubernetes_request(self.method.as_str(), None, self.sent.elapsed());
         }
     }
 }
@@ -94,9 +96,16 @@ mod tests {
     }
 
     fn count(metrics: &Metrics, method: &str, code: &str) -> u64 {
-        let series = format!("rotated_secrets_kubernetes_requests_total{{method=\"{method}\",code=\"{code}\"}} ");
+        of(metrics, &format!("rotated_secrets_kubernetes_requests_total{{method=\"{method}\",code=\"{code}\"}} "))
+    }
+
+    fn measured(metrics: &Metrics, method: &str) -> u64 {
+        of(metrics, &format!("rotated_secrets_kubernetes_request_duration_seconds_count{{method=\"{method}\"}} "))
+    }
+
+    fn of(metrics: &Metrics, series: &str) -> u64 {
         let page = metrics.render().unwrap();
-        page.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |value| value.parse().unwrap())
+        page.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |value| value.parse().unwrap())
     }
 
     #[tokio::test]
@@ -112,6 +121,7 @@ mod tests {
         }
         let counts = [("GET", "200"), ("PUT", "409"), ("PUT", "200"), ("GET", "error")].map(|(m, code)| count(&metrics, m, code));
         assert_eq!(counts, [2, 1, 0, 0]);
+        assert_eq!(["GET", "PUT", "POST"].map(|method| measured(&metrics, method)), [2, 1, 0]);
     }
 
     #[tokio::test]
@@ -126,5 +136,6 @@ mod tests {
         assert_eq!(count(&metrics, "PATCH", "error"), 0, "it may still be answered");
         drop(waits);
         assert_eq!((count(&metrics, "POST", "error"), count(&metrics, "PATCH", "error")), (1, 1));
+        assert_eq!(["POST", "PATCH"].map(|method| measured(&metrics, method)), [1, 1]);
     }
 }

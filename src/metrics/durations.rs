@@ -13,11 +13,14 @@ const TURN_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0
 const ROLLOUT_SECONDS: [f64; 9] = [5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 86_400.0];
 /// From a request in the same region to a call with three attempts.
 const CALL_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 45.0];
+/// From a read to a request that waits for an admission webhook.
+const REQUEST_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// How long things take.
 pub(super) struct Durations {
     pub(super) reconcile: Histogram,
     pub(super) aws_call: Histograms<String>,
+    pub(super) kubernetes_request: Histograms<&'static str>,
     pub(super) target_gap: Histograms<&'static str>,
     pub(super) rollout: Histogram,
 }
@@ -27,6 +30,7 @@ impl Default for Durations {
         Self {
             reconcile: Histogram::new(TURN_SECONDS),
             aws_call: Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram),
+            kubernetes_request: Family::new_with_constructor((|| Histogram::new(REQUEST_SECONDS)) as fn() -> Histogram),
             target_gap: Family::new_with_constructor((|| Histogram::new(TURN_SECONDS)) as fn() -> Histogram),
             rollout: Histogram::new(ROLLOUT_SECONDS),
         }
@@ -41,6 +45,12 @@ impl Durations {
             "Duration of an AWS API call, including retries",
             Unit::Seconds,
             self.aws_call.clone(),
+        );
+        registry.register_with_unit(
+            "kubernetes_request_duration",
+            "Time until the API server answers a request",
+            Unit::Seconds,
+            self.kubernetes_request.clone(),
         );
         registry.register_with_unit(
             "target_gap",

@@ -21,7 +21,7 @@ fn used() -> Metrics {
     metrics.aws_call_took("DescribeSecret", Duration::from_millis(20));
     metrics.aws_request("DescribeSecret", "ok");
     metrics.target_gap("PostgresSingleUser", Duration::from_millis(20));
-    metrics.kubernetes_request("GET", Some(200));
+    metrics.kubernetes_request("GET", Some(200), Duration::from_millis(20));
     metrics.watch_error("list");
     metrics.event_not_published();
     metrics.leads(true);

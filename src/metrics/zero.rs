@@ -3,7 +3,7 @@
 
 use strum::VariantArray as _;
 
-use super::{Counts, Label, kubernetes};
+use super::{Counts, Durations, Label, kubernetes};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::step::StepKind;
@@ -19,6 +19,15 @@ const STRATEGIES: [&str; 3] = ["Generate", "Lambda", "None"];
 /// Causes of a version.
 const CAUSES: [Cause; 7] =
     [Cause::Created, Cause::Adopted, Cause::External, Cause::RolledBack, Cause::Scheduled, Cause::Requested, Cause::SpecChanged];
+
+impl Durations {
+    /// Makes the series of the requests to the API server, at zero.
+    pub(super) fn start_at_zero(&self) {
+        for [method, _] in kubernetes::all() {
+            drop(self.kubernetes_request.get_or_create(&[method]));
+        }
+    }
+}
 
 impl Counts {
     /// Makes the series of closed label sets, at zero.

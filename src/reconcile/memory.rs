@@ -14,6 +14,9 @@ use crate::version_id::VersionId;
 /// The longest wait until a status is written again. An attempt is one request, and an alert goes by its success.
 const LONGEST_WITHOUT_STATUS: SignedDuration = SignedDuration::from_mins(2);
 
+/// After so many attempts to write a status, what stands in the way is logged again: once an hour.
+const LOGGED_AGAIN: u32 = 30;
+
 /// How many entries each of the two generations has. Twice as many are remembered at most.
 const MANY: usize = 16 * 1024;
 /// How often a status is written again that another writer replaces, after [`FREE_REPLACEMENTS`].
@@ -56,6 +59,8 @@ struct Entry {
     /// Failures that passed by themselves so far and were not reported: how many, and when the first was.
     unreported: Option<(u32, Timestamp)>,
     unwritable: Option<Unwritable>,
+    /// A hash of the reason with which a reconcile failed last.
+    failure: Option<u64>,
     written: Option<Written>,
     /// A hash of the revision whose status this process replaced last.
     superseded: Option<u64>,
@@ -86,8 +91,21 @@ enum LastCheck {
 #[derive(Debug, Clone, Copy)]
 struct Unwritable {
     count: u32,
+    /// A hash of the reason.
+    reason: u64,
     until: Timestamp,
     generation: Option<i64>,
+}
+
+/// An attempt to write a status that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotWritten {
+    /// Until then, nothing is done for the object.
+    pub(super) until: Timestamp,
+    /// How often in a row that was.
+    pub(super) count: u32,
+    /// The log has a line with this reason from an earlier attempt, within the last hour or so.
+    pub(super) logged: bool,
 }
 
 /// The status as this process wrote it last.
@@ -245,15 +263,29 @@ impl Memory {
         (found.until > now && found.generation == generation).then_some(found.until)
     }
 
-    /// The status could not be written. Returns until when nothing is done for the object, and how often in a row that was.
-    pub(super) fn cannot_write(&self, uid: &str, generation: Option<i64>, seed: u128, now: Timestamp) -> (Timestamp, u32) {
+    /// The status could not be written for this reason.
+    pub(super) fn cannot_write(&self, uid: &str, generation: Option<i64>, seed: u128, reason: &str, now: Timestamp) -> NotWritten {
         self.with(uid, |entry| {
-            let count = entry.unwritable.map_or(0, |before| before.count).saturating_add(1);
+            let reason = hash(reason);
+            let before = entry.unwritable;
+            let count = before.map_or(0, |before| before.count).saturating_add(1);
             // The clock shows whole seconds.
             let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1)).min(LONGEST_WITHOUT_STATUS);
             let until = now.saturating_add(delay).unwrap_or(now);
-            entry.unwritable = Some(Unwritable { count, until, generation });
-            (until, count)
+            entry.unwritable = Some(Unwritable { count, reason, until, generation });
+            let known = before.is_some_and(|before| before.reason == reason);
+            NotWritten { until, count, logged: known && !count.is_multiple_of(LOGGED_AGAIN) }
+        })
+    }
+
+    /// A reconcile failed for this reason. Returns whether that was logged already, and is not in the status because that
+    /// cannot be written.
+    pub(super) fn is_logged(&self, uid: &str, reason: &str) -> bool {
+        self.with(uid, |entry| {
+            let reason = Some(hash(reason));
+            let known = std::mem::replace(&mut entry.failure, reason) == reason;
+            let attempt = |unwritable: Unwritable| unwritable.count.saturating_add(1);
+            known && entry.unwritable.is_some_and(|unwritable| !attempt(unwritable).is_multiple_of(LOGGED_AGAIN))
         })
     }
 
@@ -265,12 +297,9 @@ impl Memory {
         found.is_some_and(|entry| entry.unwritable.is_some())
     }
 
-    /// The status is what is to be written.
-    pub(super) fn is_as_written(&self, uid: &str) {
-        let _: Option<()> = self.known(uid, |entry| {
-            entry.unwritable = None;
-            None
-        });
+    /// The status is what is to be written. Returns whether the last attempt to write one had failed.
+    pub(super) fn is_as_written(&self, uid: &str) -> bool {
+        self.known(uid, |entry| entry.unwritable.take()).is_some()
     }
 
     /// Whether `after` may be written in place of `before`.
@@ -291,13 +320,13 @@ impl Memory {
         contested.unwrap_or(Permit::Write)
     }
 
-    /// The status was written.
-    pub(super) fn wrote(&self, uid: &str, status: &RotatedSecretStatus, now: Timestamp) {
+    /// The status was written. Returns whether the attempt before had failed.
+    pub(super) fn wrote(&self, uid: &str, status: &RotatedSecretStatus, now: Timestamp) -> bool {
         self.with(uid, |entry| {
-            entry.unwritable = None;
             let replaced = entry.written.map_or(0, |written| written.replaced);
             entry.written = Some(Written { said: said(status), at: now, replaced });
-        });
+            entry.unwritable.take().is_some()
+        })
     }
 
     /// The object cannot be read, in this generation and for this reason. Returns whether that is new to this process.

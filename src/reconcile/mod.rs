@@ -110,7 +110,7 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
             }
         }
         if let Outcome::Failed { failed, .. } = &outcome {
-            tracing::warn!(reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "the reconcile failed");
+            reconciler.log_failure(&failed.failure);
             ctx.metrics.failure(failed.failure.reason.as_str());
         }
         return reconciler.finish(Some(&want), &outcome, attempts, now).await;
@@ -191,7 +191,11 @@ impl Reconciler<'_> {
         self.audit_passed_over(want, seen, step);
         let span = tracing::error_span!("step", step = step.kind(), version);
         let acted = async {
-            tracing::info!("step");
+            if StepKind::from(step).reads() {
+                tracing::debug!("step");
+            } else {
+                tracing::info!("step");
+            }
             self.act(want, seen, step).await
         };
         let acted = acted.instrument(span).await;

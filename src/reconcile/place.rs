@@ -138,7 +138,7 @@ impl Reconciler<'_> {
         let now = (self.ctx.clock)();
         let status = status::placed(&self.object, want, now);
         self.object = object::write_status(&self.ctx.client, &self.object, &status).await?;
-        self.ctx.memory.wrote(&self.uid(), &status, now);
+        super::report::status_is_written(self.ctx.memory.wrote(&self.uid(), &status, now));
         Ok(())
     }
 

@@ -283,7 +283,7 @@ impl Reconciler<'_> {
         let mut changed = self.journal.kinds().next().is_some();
         let mut again = at_least_a_second(again);
         if after == before {
-            self.ctx.memory.is_as_written(&self.uid());
+            super::report::status_is_written(self.ctx.memory.is_as_written(&self.uid()));
         } else {
             let now = (self.ctx.clock)();
             match self.write_status(&before, &after, &[], now).await {

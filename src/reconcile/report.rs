@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::memory::Permit;
+use super::memory::{NotWritten, Permit};
 use super::reconciler::Reconciler;
 use super::result::{ReconcileResult, at_least_a_second};
 use crate::api::RotatedSecretStatus;
@@ -26,6 +26,13 @@ const SOON: SignedDuration = SignedDuration::from_secs(5);
 const ACCOUNT_READ: SignedDuration = SignedDuration::from_mins(1);
 /// How many conflicts in a row are not reported.
 const QUIET_CONFLICTS: u32 = 3;
+
+/// The status is as it should be. `failed`: the last attempt to write it had failed.
+pub(super) fn status_is_written(failed: bool) {
+    if failed {
+        tracing::info!("the status is written again");
+    }
+}
 
 /// Whether a Job failed. Its result is read once, and the next attempt is no failure while it runs: the status has the count.
 fn of_a_job(want: Option<&Desired>, attempts: &Attempts) -> bool {
@@ -76,7 +83,7 @@ impl Reconciler<'_> {
             self.ctx.events.publish(&self.object, &note).await;
         }
         if after == before {
-            self.ctx.memory.is_as_written(&uid);
+            status_is_written(self.ctx.memory.is_as_written(&uid));
             self.audit(&entries);
         } else {
             match self.write_status(&before, &after, &entries, now).await {
@@ -154,7 +161,7 @@ impl Reconciler<'_> {
         match object::write_status(&self.ctx.client, &self.object, after).await {
             Ok(written) => {
                 self.object = written;
-                self.ctx.memory.wrote(&uid, after, now);
+                status_is_written(self.ctx.memory.wrote(&uid, after, now));
                 self.ctx.memory.supersedes(&uid, &revision);
                 Ok(())
             }
@@ -167,17 +174,29 @@ impl Reconciler<'_> {
         }
     }
 
+    /// A reconcile failed. Without a status that can be written, each attempt fails in the same way: logged once an hour.
+    pub(super) fn log_failure(&self, failure: &Failure) {
+        let (reason, message, request_id) = (failure.reason.as_str(), &failure.message, failure.request_id.as_deref());
+        if self.ctx.memory.is_logged(&self.uid(), reason) {
+            tracing::debug!(reason, message, request_id, "the reconcile failed again");
+        } else {
+            tracing::warn!(reason, message, request_id, "the reconcile failed");
+        }
+    }
+
     /// Without a status, the next reconcile would repeat what this one did. So the object waits. Told once, until a
     /// status is written: at once if it was refused, otherwise if the next attempt fails too.
     async fn cannot_write(&self, failure: &Failure, now: Timestamp) -> Timestamp {
-        let (until, count) = self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), now);
+        let reason = failure.reason.as_str();
+        let NotWritten { until, count, logged } =
+            self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), reason, now);
         self.ctx.metrics.failure("StatusNotWritten");
-        tracing::warn!(
-            reason = %failure.reason,
-            message = failure.message,
-            %until,
-            "the status cannot be written; the operator does nothing for this object until then"
-        );
+        let message = &failure.message;
+        if logged {
+            tracing::debug!(reason, message, %until, "the status cannot be written again");
+        } else {
+            tracing::warn!(reason, message, %until, "the status cannot be written; the operator does nothing for this object until then");
+        }
         let told_at = if matches!(failure.class, Class::Denied | Class::Invalid) { 1 } else { 2 };
         if count == told_at {
             let note = format!(
@@ -198,7 +217,7 @@ impl Reconciler<'_> {
             "another writer (field manager {writer}) replaces the status of this object: if two operators reconcile it, make their \
              --namespaces or --object-selector disjoint, or stop one; until then the status is written once a minute"
         );
-        tracing::warn!(writer, "another writer replaces the status");
+        tracing::warn!(reason = "StatusContested", writer, "another writer replaces the status");
         self.ctx.metrics.failure("StatusContested");
         let note = EventNote { warning: true, reason: "StatusContested".to_owned(), action: "Report", note };
         self.ctx.events.publish(&self.object, &note).await;

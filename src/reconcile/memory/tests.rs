@@ -84,7 +84,7 @@ fn questions_about_an_object_leave_nothing_and_neither_does_an_object_that_is_go
     memory.reported("db");
     assert_eq!(size(&memory), 0);
     memory.wrote("db", &status, at(0));
-    memory.cannot_write("db", Some(1), 0, at(0));
+    memory.cannot_write("db", Some(1), 0, "AccessDenied", at(0));
     assert_eq!(size(&memory), 1);
     memory.forget("db");
     assert_eq!(size(&memory), 0);
@@ -133,11 +133,29 @@ fn objects_whose_status_cannot_be_written_are_counted_until_nothing_is_to_be_wri
     let uids = ["written", "as-written", "gone", "other"];
     for uid in uids {
         assert!(!memory.is_unwritable(uid));
-        memory.cannot_write(uid, Some(1), 0, at(0));
+        memory.cannot_write(uid, Some(1), 0, "AccessDenied", at(0));
     }
     assert!(uids.iter().all(|uid| memory.is_unwritable(uid)));
     memory.wrote("written", &status, at(1));
     memory.is_as_written("as-written");
     memory.forget("gone");
     assert_eq!(uids.map(|uid| memory.is_unwritable(uid)), [false, false, false, true]);
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_status_is_logged_once_and_then_once_an_hour() {
+    let memory = Memory::default();
+    let attempt = |failure: &str, refusal: &str, second: i64| {
+        let failed = memory.is_logged("db", failure);
+        (failed, memory.cannot_write("db", Some(1), 0, refusal, at(second)).logged)
+    };
+    assert_eq!(attempt("AccessDenied", "AccessDenied", 0), (false, false));
+    assert_eq!(attempt("AccessDenied", "AccessDenied", 60), (true, true));
+    assert_eq!(attempt("AwsUnavailable", "AccessDenied", 120), (false, true), "the reconcile fails for another reason");
+    assert_eq!(attempt("AwsUnavailable", "Conflict", 180), (true, false), "the status is refused for another reason");
+    let logged = (5..=LOGGED_AGAIN).filter(|count| attempt("AwsUnavailable", "Conflict", i64::from(60 * count)) == (false, false));
+    assert_eq!(logged.collect::<Vec<_>>(), [LOGGED_AGAIN]);
+    assert!(memory.wrote("db", &RotatedSecretStatus::default(), at(3600)) && !memory.is_as_written("db"));
+    assert!(!memory.is_logged("db", "AwsUnavailable"), "with a status, each failure is logged");
+    assert!(!memory.is_logged("db", "AwsUnavailable"));
 }

@@ -45,6 +45,9 @@ pub(crate) struct BenchArgs {
     /// Measure this binary of the operator instead of building one
     #[arg(long, value_name = "PATH", conflicts_with = "debug")]
     operator: Option<PathBuf>,
+    /// Let the operator receive the events of Secrets Manager from a queue of the emulated AWS
+    #[arg(long)]
+    event_queue: bool,
     /// By how many seconds ListSecrets lags behind in the emulated AWS (AWS: up to 300)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     list_lag: u64,
@@ -59,9 +62,13 @@ pub(crate) struct BenchArgs {
 /// Measures, and prints the table. Progress goes to standard error.
 pub(crate) async fn bench(arguments: &BenchArgs) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut arguments = arguments.clone();
+    if arguments.event_queue {
+        arguments.flags.extend(["--event-queue-url".to_owned(), stage::queue_url()]);
+    }
     // Dropping the work ends the processes that it has started.
     tokio::select! {
-        done = Box::pin(measure(arguments)) => done,
+        done = Box::pin(measure(&arguments)) => done,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }

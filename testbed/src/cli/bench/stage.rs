@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use emulator::{Config, Emulator, Server};
+use emulator::{Config, Emulator, EventQueue, Server};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
@@ -28,6 +29,8 @@ const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
 /// The name of the replica that leads.
 pub(super) const IDENTITY: &str = "bench";
 pub(super) const REGION: &str = "us-east-1";
+/// How old the secrets in AWS are.
+const AGE: SignedDuration = SignedDuration::from_hours(2);
 /// Objects that are created at the same time.
 pub(super) const CLIENTS: usize = 16;
 
@@ -58,9 +61,13 @@ impl Stage {
         }
         let emulator = Emulator::new(Config { region: REGION.to_owned(), ..aws });
         let external_writer = emulator.external_writer();
+        // Otherwise each list of the change feed would have all of them, as recent changes.
+        emulator.clock().set(Timestamp::now().saturating_sub(AGE)?);
         for number in 0..count {
             external_writer.create(&aws_name(number), &in_aws(&value(number, 0)), &BTreeMap::new()).context("a secret in AWS")?;
         }
+        emulator.clock().set(Timestamp::now());
+        event_queue(&emulator);
         let server = emulator.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let seen = Seen::new(&admin);
         Ok(Self { count, emulator, seen, plane, admin, server, kubeconfig })
@@ -139,6 +146,16 @@ impl Stage {
         drop(self.server);
         self.plane.stop().await
     }
+}
+
+/// The URL of the queue in every emulated AWS of the benchmark.
+pub(super) fn queue_url() -> String {
+    event_queue(&Emulator::new(Config { region: REGION.to_owned(), ..Config::default() })).url()
+}
+
+/// The queue with the events of Secrets Manager, which the operator reads if it is told to.
+fn event_queue(emulator: &Emulator) -> EventQueue {
+    emulator.create_event_queue("changes", &["AWSCURRENT"])
 }
 
 /// A name in the namespace of this number.
