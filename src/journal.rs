@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, RETIRING_LABEL, STAGED_LABEL};
+use crate::api::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Cause, RETIRING_LABEL, STAGED_LABEL};
 use crate::failure::Failed;
 use crate::refusal::Refusal;
 use crate::step::{Source, Stage, Step, StepKey, StepKind};
@@ -102,12 +102,25 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// Steps that failed in an earlier reconcile, and whose backoff is not over. They are not tried.
     held: BTreeMap<StepKey, Failed>,
+    /// A version that this process wrote in an earlier reconcile, and why. No status has it.
+    unreported: Option<(VersionId, Cause)>,
 }
 
 impl Journal {
     /// The journal of a reconcile that does not try these steps.
     pub fn holding(held: impl IntoIterator<Item = (StepKey, Failed)>) -> Self {
-        Self { entries: Vec::new(), held: held.into_iter().collect() }
+        Self { held: held.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The same after a reconcile that wrote this version, whose status could not be written.
+    #[must_use]
+    pub fn following(self, unreported: Option<(VersionId, Cause)>) -> Self {
+        Self { unreported, ..self }
+    }
+
+    /// Why this process wrote the version, in an earlier reconcile whose status could not be written.
+    pub fn unreported_cause(&self, version: &VersionId) -> Option<Cause> {
+        self.unreported.as_ref().filter(|(written, _)| written == version).map(|(_, cause)| *cause)
     }
 
     /// Appends a step.

@@ -83,6 +83,7 @@ impl Intercept for Meter {
             (Some(Ok(_)), _) => "ok",
             (_, None) => "unanswered",
             (_, Some(response)) if throttled(response) => "throttled",
+            (_, Some(response)) if response.status().is_server_error() => "failed",
             (_, Some(_)) => "refused",
         };
         if let Some(group) = group(cfg).filter(|_| outcome == "throttled") {

@@ -142,6 +142,11 @@ pub fn explain(
     want.ids.explain(version, &candidates)
 }
 
+/// The due time that the ID of this version follows from.
+pub fn slot_of(want: &Desired, status: &StatusFacts, version: &VersionId, now: Timestamp) -> Option<Timestamp> {
+    due_times(want, status, now).into_iter().find(|due| want.ids.slot(*due) == *version)
+}
+
 /// The due times after the last reported change of the value.
 fn due_times(want: &Desired, status: &StatusFacts, now: Timestamp) -> Vec<Timestamp> {
     let Rotation::Scheduled { clock, expression, .. } = &want.rotation else { return Vec::new() };

@@ -161,7 +161,7 @@ impl Receivers {
 
     fn wake(&self, object: &Key) {
         let wakes = lock(&self.wakes);
-        let of_part = |part: &Option<String>| part.as_ref().is_none_or(|namespace| *namespace == object.namespace);
+        let of_part = |part: &Option<String>| part.as_ref().is_none_or(|namespace| **namespace == *object.namespace);
         for (_, wake) in wakes.iter().filter(|(part, _)| of_part(part)) {
             let _ = wake.send(object.clone());
         }

@@ -196,6 +196,7 @@ impl Election {
         }
         let ours = self.sighting().is_some_and(|lease| lease.holder == Some(&self.me));
         if self.leads() && !ours {
+            self.name_holder();
             self.lose("another replica holds the Lease");
         }
         // Back off, so that two candidates do not livelock.
@@ -227,7 +228,7 @@ impl Election {
     }
 
     fn lose(&self, why: &'static str) {
-        tracing::warn!(identity = self.me, why, "lost the leadership");
+        tracing::warn!(identity = self.me, holder = self.named, why, "lost the leadership");
         self.metrics.leads(false);
         self.term.send_modify(|term| term.renewed = None);
     }

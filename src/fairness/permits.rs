@@ -175,7 +175,7 @@ mod tests {
             }
         }
 
-        fn woken(&mut self) -> Option<String> {
+        fn woken(&mut self) -> Option<Arc<str>> {
             self.woken.try_recv().ok().map(|key| key.name)
         }
     }

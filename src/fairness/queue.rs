@@ -4,20 +4,21 @@
 //! if none of its reconciles hangs. A reconcile that hangs lends its permit to the others.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Every so many permits one goes to routine work first, so that urgent work cannot hold it up forever.
 const ROUTINE_FIRST: u64 = 4;
 
-/// An object.
+/// An object. Clones share the texts: each object at rest has some.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    pub namespace: String,
-    pub name: String,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
 }
 
 impl Key {
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 }
@@ -51,9 +52,9 @@ struct Held {
 #[derive(Debug, Default)]
 struct Lane {
     /// The namespaces of these objects, in the order of their turns.
-    turns: VecDeque<String>,
+    turns: VecDeque<Arc<str>>,
     /// An entry is void unless the object waits with this urgency.
-    objects: HashMap<String, VecDeque<Key>>,
+    objects: HashMap<Arc<str>, VecDeque<Key>>,
 }
 
 /// The objects that wait and those that have a permit.
@@ -63,7 +64,7 @@ pub struct Queue {
     share: usize,
     reserve: usize,
     places: HashMap<Key, Place>,
-    held: HashMap<String, Held>,
+    held: HashMap<Arc<str>, Held>,
     routine: Lane,
     urgent: Lane,
     running: usize,

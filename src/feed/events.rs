@@ -2,7 +2,7 @@
 //! nothing of it is used but to look up objects that this process knows, and none of its text is shown.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
@@ -96,7 +96,7 @@ pub struct EventIndex(Mutex<State>);
 struct State {
     objects: HashMap<Key, Known>,
     /// By ARN. Several objects may mirror one secret.
-    secrets: HashMap<String, Vec<Key>>,
+    secrets: HashMap<Arc<str>, Vec<Key>>,
     /// Objects that are being reconciled, with what arrived meanwhile.
     busy: HashMap<Key, Vec<VersionId>>,
     /// The last version of secrets that no object is known to have. The first reconcile of an object may have read before it.
@@ -105,7 +105,8 @@ struct State {
 
 #[derive(Debug)]
 struct Known {
-    arn: String,
+    /// Shared with the index.
+    arn: Arc<str>,
     version: Option<VersionId>,
 }
 
@@ -124,15 +125,18 @@ impl EventIndex {
     pub fn saw(&self, key: &Key, arn: &str, version: Option<&VersionId>) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let moved = state.objects.get(key).is_none_or(|known| known.arn != arn);
+        let known = state.objects.get(key).filter(|known| *known.arn == *arn).map(|known| Arc::clone(&known.arn));
+        let moved = known.is_none();
+        let shared = known.or_else(|| state.secrets.get_key_value(arn).map(|(known, _)| Arc::clone(known))).unwrap_or_else(|| arn.into());
         if moved {
             state.remove(key);
-            state.secrets.entry(arn.to_owned()).or_default().push(key.clone());
+            // Hardly any secret has a second object.
+            state.secrets.entry(Arc::clone(&shared)).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
             if let (Some(earlier), Some(arrived)) = (state.unknown.get(arn), state.busy.get_mut(key)) {
                 arrived.push(earlier.clone());
             }
         }
-        state.objects.insert(key.clone(), Known { arn: arn.to_owned(), version: version.cloned() });
+        state.objects.insert(key.clone(), Known { arn: shared, version: version.cloned() });
     }
 
     /// The reconcile of the object has ended. Says whether an event arrived meanwhile of a version that it did not see.
@@ -159,7 +163,7 @@ impl EventIndex {
     pub fn arrives(&self, event: LabelMoved) -> Arrival {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(keys) = state.secrets.get(&event.arn) else {
+        let Some(keys) = state.secrets.get(event.arn.as_str()) else {
             if state.unknown.len() >= MOST_UNKNOWN {
                 state.unknown.clear();
             }

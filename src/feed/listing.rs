@@ -1,6 +1,7 @@
 //! What is known of one source, and of the objects that rest on it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,7 +38,7 @@ pub(super) struct Resting {
 #[derive(Debug)]
 pub(super) struct Listing {
     /// By the ARN of the secret. Several objects may mirror one.
-    secrets: HashMap<String, Vec<Resting>>,
+    secrets: HashMap<Arc<str>, Vec<Resting>>,
     /// How many objects there are.
     pub(super) objects: usize,
     pub(super) standing: Standing,
@@ -65,8 +66,9 @@ impl Listing {
         self.secrets.values().flatten().filter(|resting| resting.waits).count()
     }
 
-    pub(super) fn add(&mut self, arn: String, resting: Resting) {
-        self.secrets.entry(arn).or_default().push(resting);
+    pub(super) fn add(&mut self, arn: Arc<str>, resting: Resting) {
+        // Hardly any secret has a second object.
+        self.secrets.entry(arn).or_insert_with(|| Vec::with_capacity(1)).push(resting);
         self.objects = self.objects.saturating_add(1);
     }
 
@@ -102,7 +104,7 @@ impl Listing {
         self.standing = Standing::Working;
         self.last = Some(began);
         self.newest = entries.iter().map(|entry| entry.changed).max().max(self.newest);
-        let seen = entries.iter().filter_map(|entry| Some((entry.changed, self.secrets.get(&entry.arn)?)));
+        let seen = entries.iter().filter_map(|entry| Some((entry.changed, self.secrets.get(entry.arn.as_str())?)));
         seen.flat_map(|(changed, resting)| resting.iter().filter(move |resting| resting.seen < changed))
             .map(|resting| resting.key.clone())
             .collect()

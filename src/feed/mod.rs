@@ -8,7 +8,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -68,9 +68,9 @@ pub struct Feed {
 
 #[derive(Debug, Default)]
 struct State {
-    listings: HashMap<Source, Listing>,
-    /// The source of each object that rests, and the ARN of its secret.
-    objects: HashMap<Key, (Source, String)>,
+    listings: HashMap<Arc<Source>, Listing>,
+    /// The source of each object that rests, and the ARN of its secret. Shared with the listings.
+    objects: HashMap<Key, (Arc<Source>, Arc<str>)>,
 }
 
 impl Feed {
@@ -91,8 +91,10 @@ impl Feed {
         state.forget(key);
         let listing = self.listing(&mut state, &sight.source, now);
         let covered = listing.objects >= LEAST_OBJECTS && listing.covers(now, self.interval);
-        listing.add(sight.arn.clone(), Resting { key: key.clone(), seen: sight.changed, waits: covered });
-        state.objects.insert(key.clone(), (sight.source, sight.arn));
+        let arn: Arc<str> = sight.arn.into();
+        listing.add(Arc::clone(&arn), Resting { key: key.clone(), seen: sight.changed, waits: covered });
+        let source = state.listings.get_key_value(&sight.source).map_or_else(|| Arc::new(sight.source), |(known, _)| Arc::clone(known));
+        state.objects.insert(key.clone(), (source, arn));
         covered
     }
 
@@ -142,7 +144,7 @@ impl Feed {
 
     fn listing<'a>(&self, state: &'a mut State, source: &Source, now: Timestamp) -> &'a mut Listing {
         let first = now.saturating_add(self.share(source)).unwrap_or(now);
-        state.listings.entry(source.clone()).or_insert_with(|| Listing::new(first))
+        state.listings.entry(Arc::new(source.clone())).or_insert_with(|| Listing::new(first))
     }
 
     /// The object is gone, or does not rest.
@@ -165,7 +167,7 @@ impl Feed {
         let due = state.listings.iter_mut().filter(|(_, listing)| listing.next <= now && listing.objects >= LEAST_OBJECTS);
         due.map(|(source, listing)| {
             listing.next = now.saturating_add(self.interval).unwrap_or(now);
-            (source.clone(), listing.since())
+            (Source::clone(source), listing.since())
         })
         .collect()
     }

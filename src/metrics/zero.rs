@@ -8,8 +8,8 @@ use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::step::StepKind;
 
-/// What `rotated_secrets_errors_total` counts beside the reasons of conditions: the status itself.
-const OF_THE_STATUS: [&str; 2] = ["StatusNotWritten", "StatusContested"];
+/// What `rotated_secrets_errors_total` counts beside the reasons of conditions: the status itself, and requests.
+const OTHER_REASONS: [&str; 3] = ["StatusNotWritten", "StatusContested", "RollbackRefused"];
 /// What `rotated_secrets_reconciles_total` tells apart.
 const OUTCOMES: [&str; 3] = ["changed", "unchanged", "error"];
 /// What `rotated_secrets_mirror_writes_total` tells apart.
@@ -32,7 +32,7 @@ impl Durations {
 impl Counts {
     /// Makes the series of closed label sets, at zero.
     pub(super) fn start_at_zero(&self) {
-        for reason in Reason::ALL.into_iter().map(Reason::as_str).chain(OF_THE_STATUS) {
+        for reason in Reason::ALL.into_iter().map(Reason::as_str).chain(OTHER_REASONS) {
             drop(self.errors.get_or_create(&[("reason", reason)]));
         }
         for outcome in OUTCOMES {

@@ -113,7 +113,7 @@ impl Session {
         let api = self.everywhere(everywhere);
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = selector.map(str::to_owned);
-        pages(params, async |params| api.list(params).await).await.map_err(|error| self.trouble("list", "", &error))
+        pages(params, async |params| api.list(params).await).await.map_err(|error| self.trouble_of_all("list", everywhere, &error))
     }
 
     /// The object, if this version of the plugin can decode it.
@@ -127,7 +127,16 @@ impl Session {
 
     /// Message for an error. `verb`: as in RBAC; `name`: of one object, or empty.
     pub(super) fn trouble(&self, verb: &str, name: &str, error: &kube::Error) -> Trouble {
-        let mut trouble = explain(verb, &self.namespace, name, error, &self.flags, &self.login);
+        self.trouble_in(&self.namespace, verb, name, error)
+    }
+
+    /// The same for a request for all objects of the namespace, or of all namespaces.
+    pub(super) fn trouble_of_all(&self, verb: &str, everywhere: bool, error: &kube::Error) -> Trouble {
+        self.trouble_in(if everywhere { "" } else { &self.namespace }, verb, "", error)
+    }
+
+    fn trouble_in(&self, namespace: &str, verb: &str, name: &str, error: &kube::Error) -> Trouble {
+        let mut trouble = explain(verb, namespace, name, error, &self.flags, &self.login);
         if let (Some(proxy), false) = (&self.proxy, matches!(error, kube::Error::Api(_) | kube::Error::Auth(_))) {
             trouble.message = format!("{}; {proxy}", trouble.message);
         }
@@ -188,7 +197,11 @@ fn explain(verb: &str, namespace: &str, name: &str, error: &kube::Error, flags: 
         // Admission webhooks and policies also respond with 403, with a message that the user needs.
         403 if !status.message.contains("denied") => Trouble::unreachable(format!(
             "you may not {verb} RotatedSecrets {what}: ask for that permission; {} shows whether you have it",
-            flags.kubectl(&format!("auth can-i {verb} rsec"))
+            if namespace.is_empty() {
+                flags.cluster(&format!("auth can-i {verb} rsec -A"))
+            } else {
+                flags.kubectl(&format!("auth can-i {verb} rsec"))
+            }
         )),
         // The response names a missing object, but not a missing definition.
         404 if status.details.as_ref().is_some_and(|details| details.name == name && !name.is_empty()) => {

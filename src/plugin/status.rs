@@ -132,7 +132,7 @@ async fn follow(session: &Session, args: &StatusArgs, before: Vec<Health>) -> Re
             }
             Ok(Some(Event::Init | Event::InitDone)) => continue,
             Ok(None) => return Ok(Exit::Fine),
-            Err(error) => return Err(watching(session, &error)),
+            Err(error) => return Err(watching(session, args.all_namespaces, &error)),
         };
         let health = health(session, &seen);
         if !wanted(args, &health) {
@@ -149,10 +149,12 @@ fn wanted(args: &StatusArgs, health: &Health) -> bool {
     (args.names.is_empty() || args.names.contains(&health.name)) && (!args.problems || !health.is_fine())
 }
 
-fn watching(session: &Session, error: &kube::runtime::watcher::Error) -> Trouble {
+fn watching(session: &Session, everywhere: bool, error: &kube::runtime::watcher::Error) -> Trouble {
     use kube::runtime::watcher::Error;
     match error {
-        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => session.trouble("watch", "", error),
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
+            session.trouble_of_all("watch", everywhere, error)
+        }
         _ => Trouble::unreachable("the watch was interrupted: run the command again"),
     }
 }

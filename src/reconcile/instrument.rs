@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{Cause, HistoryEntry, RotatedSecretStatus};
+use crate::api::{ADOPT_BY, Cause, HistoryEntry, RotatedSecretStatus};
 use crate::compare::Observation;
 use crate::desired::Desired;
 use crate::facts::ReplicaState;
@@ -61,6 +61,8 @@ impl Reconciler<'_> {
             replicas.filter(|replica| replica.state == ReplicaState::Failed).map(|replica| replica.region.as_str()).collect();
         let again = match step {
             Step::MoveLabel { .. } | Step::Settle { .. } => true,
+            // The consent to an adoption is removed when it was used.
+            Step::Untag { keys } => keys.iter().eq([ADOPT_BY]),
             // The last report did not have it as declared: it could not be read then.
             Step::PutPolicy | Step::DeletePolicy => seen.status.applied.last_changed_date.is_none(),
             Step::Replicate { replicas } => replicas.keys().all(|region| failed.contains(&region.as_str())),

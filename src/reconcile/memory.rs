@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::RotatedSecretStatus;
+use crate::api::{Cause, RotatedSecretStatus};
 use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
 use crate::version_id::VersionId;
@@ -70,6 +70,8 @@ struct Entry {
     charged: Charged,
     /// The last check, and a hash of the target.
     target: Option<(u64, LastCheck)>,
+    /// The version that this process wrote last, and why, until a status has it.
+    unreported_version: Option<Box<(VersionId, Cause)>>,
     /// The version that is about to be staged, and when this process met its record or last tried to stage it.
     staging: Option<(VersionId, Timestamp)>,
 }
@@ -179,6 +181,16 @@ impl Memory {
                 now
             }
         })
+    }
+
+    /// This process wrote a version.
+    pub(super) fn puts(&self, uid: &str, version: &VersionId, cause: Cause) {
+        self.with(uid, |entry| entry.unreported_version = Some(Box::new((version.clone(), cause))));
+    }
+
+    /// The version that this process wrote, and why, if no status has it.
+    pub(super) fn unreported_version(&self, uid: &str) -> Option<(VersionId, Cause)> {
+        self.known(uid, |entry| entry.unreported_version.as_deref().cloned())
     }
 
     /// The version is about to be staged.
@@ -324,6 +336,8 @@ impl Memory {
     pub(super) fn wrote(&self, uid: &str, status: &RotatedSecretStatus, now: Timestamp) -> bool {
         self.with(uid, |entry| {
             let replaced = entry.written.map_or(0, |written| written.replaced);
+            let has = |version: &VersionId| status.history.iter().any(|entry| entry.version_id == version.as_str());
+            entry.unreported_version.take_if(|version| has(&version.0));
             entry.written = Some(Written { said: said(status), at: now, replaced });
             entry.unwritable.take().is_some()
         })

@@ -90,7 +90,7 @@ pub async fn reconcile(object: &RotatedSecret, ctx: &Context) -> ReconcileResult
     if waits.read.is_some() {
         return reconciler.wait(&want, waits, now).await;
     }
-    reconciler.journal = Journal::holding(waits.steps);
+    reconciler.journal = Journal::holding(waits.steps).following(ctx.memory.unreported_version(&reconciler.uid()));
     if let Some((step, effect)) = finalizer {
         reconciler.journal.record(step, effect);
     }
@@ -186,7 +186,7 @@ impl Reconciler<'_> {
 
     /// One step, and its entry in the journal.
     async fn carry_out(&mut self, want: &Desired, seen: &Observation, step: &Step) -> Result<(), Stopped> {
-        let version = step.version().map_or("", crate::version_id::VersionId::as_str);
+        let version = step.version().map(crate::version_id::VersionId::as_str);
         // Before the step, which may be carried out without an answer.
         self.audit_passed_over(want, seen, step);
         let span = tracing::error_span!("step", step = step.kind(), version);
@@ -222,6 +222,11 @@ impl Reconciler<'_> {
         if let Some(limited) = step.limited().filter(|_| done) {
             self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());
         }
+        if let Step::Put { version, cause, .. } = step
+            && done
+        {
+            self.ctx.memory.puts(&self.uid(), version, *cause);
+        }
         self.journal.record(step.clone(), effect);
         let repair = || self.corrects(seen, step).then(|| events::of_repair(want, step.into()));
         let change = || self.follows_change().then(|| events::of_change(want, step.into())).flatten();
@@ -240,7 +245,8 @@ impl Reconciler<'_> {
         if matches!(class, Class::Conflict | Class::Bug) || (class.is_transient() && unanswered.saturating_add(1) >= MAX_UNANSWERED) {
             return Err(Stopped { attempt: Attempt::Step(step.key()), failed });
         }
-        tracing::warn!(step = step.kind(), reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "a step failed");
+        let version = step.version().map(crate::version_id::VersionId::as_str);
+        tracing::warn!(step = step.kind(), version, reason = %failed.failure.reason, message = failed.failure.message, request_id = failed.failure.request_id.as_deref(), "a step failed");
         self.ctx.metrics.failure(failed.failure.reason.as_str());
         Ok(Effect::Failed(failed))
     }

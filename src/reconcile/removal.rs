@@ -29,8 +29,6 @@ use crate::step::{Step, StepKind};
 const MAX_STEPS: usize = 10;
 /// How long to wait between two looks while AWS may show an old state.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
-/// How many attempts are made before the object is released, if there was no operator for a long time.
-const LEAST_ATTEMPTS: i32 = 3;
 
 /// How an attempt ended.
 enum Attempt {
@@ -73,10 +71,10 @@ pub(super) async fn reconcile(object: &RotatedSecret, ctx: &Context) -> Reconcil
             reconciler.report(object, after, again, None).await
         }
         Err(Failed { aspect, failure }) => {
-            tracing::warn!(reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), "the deletion waits");
-            ctx.metrics.failure(failure.reason.as_str());
             let begun = if failure.is_of_the_clock() { deletion::failing_since(object, now).unwrap_or(now) } else { removal.requested };
             let ends = begun.saturating_add(ctx.deletion_timeout).unwrap_or(begun);
+            tracing::warn!(reason = %failure.reason, message = failure.message, request_id = failure.request_id.as_deref(), until = %ends, "the deletion waits");
+            ctx.metrics.failure(failure.reason.as_str());
             let after = deletion::failed(object, &removal, &failure, aspect, ends, now);
             let next = after.failures.as_ref().and_then(|failures| failures.next_attempt_time.as_ref());
             let again = next.map_or(LOOK_AGAIN, |next| next.0.duration_since(now));
@@ -268,7 +266,7 @@ impl Reconciler<'_> {
         let waited = now.duration_since(removal.requested);
         let attempts = deletion::attempts(&self.object);
         // The number of attempts is in the status, which cannot be written if the permission is gone.
-        waited >= timeout && (attempts.saturating_add(1) >= LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
+        waited >= timeout && (attempts.saturating_add(1) >= deletion::LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
     }
 
     /// Writes the status, and says when to reconcile again. `failed`: why the attempt failed, which is logged and counted.
@@ -290,7 +288,12 @@ impl Reconciler<'_> {
                 Ok(()) => {
                     changed = true;
                     self.record_conditions(&before, &after, failed.as_slice());
-                    for note in status::event_notes(&before, &after) {
+                    let mut notes = status::event_notes(&before, &after);
+                    // The object was not Ready for the same reason before it was deleted.
+                    if failed.is_some() && deletion::attempts(object) == 0 && !notes.iter().any(|note| note.warning) {
+                        notes.extend(deletion::note(&after));
+                    }
+                    for note in notes {
                         self.ctx.events.publish(&self.object, &note).await;
                     }
                 }

@@ -24,6 +24,8 @@ const SOON: SignedDuration = SignedDuration::from_secs(5);
 /// How often the ServiceAccount of an object without access is read. The operator may read ServiceAccounts of single
 /// namespaces only, so it cannot watch them.
 const ACCOUNT_READ: SignedDuration = SignedDuration::from_mins(1);
+/// The reason of a status that cannot be written.
+const NOT_WRITTEN: &str = "StatusNotWritten";
 /// How many conflicts in a row are not reported.
 const QUIET_CONFLICTS: u32 = 3;
 
@@ -95,8 +97,13 @@ impl Reconciler<'_> {
             }
             result.changed = true;
             self.record_conditions(&before, &after, &self.logged(&attempts));
-            if status::delayed(&before, &after).is_some() {
+            if let Some(until) = status::delayed(&before, &after) {
+                tracing::info!(reason = "RequestDelayed", %until, "a request waits");
                 self.ctx.metrics.request_delayed();
+            }
+            if let Some((_, refusal)) = status::rollback_refused(&before, &after) {
+                tracing::warn!(reason = "RollbackRefused", message = refusal.sentence(), "a request is refused");
+                self.ctx.metrics.failure("RollbackRefused");
             }
             if let Some(took) = status::rolled_out(&before, &after) {
                 self.ctx.metrics.rolled_out(took.unsigned_abs());
@@ -190,17 +197,17 @@ impl Reconciler<'_> {
         let reason = failure.reason.as_str();
         let NotWritten { until, count, logged } =
             self.ctx.memory.cannot_write(&self.uid(), self.object.metadata.generation, self.seed(), reason, now);
-        self.ctx.metrics.failure("StatusNotWritten");
+        self.ctx.metrics.failure(NOT_WRITTEN);
         let message = &failure.message;
         if logged {
-            tracing::debug!(reason, message, %until, "the status cannot be written again");
+            tracing::debug!(reason = NOT_WRITTEN, cause = reason, message, %until, "the status cannot be written again");
         } else {
-            tracing::warn!(reason, message, %until, "the status cannot be written; the operator does nothing for this object until then");
+            tracing::warn!(reason = NOT_WRITTEN, cause = reason, message, "the status cannot be written");
         }
         let told_at = if matches!(failure.class, Class::Denied | Class::Invalid) { 1 } else { 2 };
         if count == told_at {
             let note = format!(
-                "the status of this object cannot be written, so the operator does nothing for it until {until}, and then tries again: {}",
+                "the status of this object cannot be written: it may look Ready, and the operator tries again once in two minutes: {}",
                 failure.message
             );
             let note = EventNote { warning: true, reason: "StatusNotWritten".to_owned(), action: "Report", note };

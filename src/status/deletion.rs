@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::note::EventNote;
 use super::{bounds, conditions, requests, stalled};
 use crate::api::condition::{ConditionType, Statement, merge};
 use crate::api::{FailureStatus, RotatedSecret, RotatedSecretStatus};
@@ -14,6 +15,8 @@ use crate::refusal::Refusal;
 
 /// The longest wait between two attempts, before jitter.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+/// How many attempts are made before an object is released, if there was no operator for a long time.
+pub const LEAST_ATTEMPTS: i32 = 3;
 /// The longest credible wait: with jitter, and with the difference between the clocks of two replicas.
 const CREDIBLE: SignedDuration = SignedDuration::from_mins(11);
 
@@ -54,7 +57,7 @@ pub fn waits(object: &RotatedSecret, removal: &Removal, why: &Refusal, now: Time
     after
 }
 
-/// The status after an attempt that failed. `ends`: when the object is released in any case.
+/// The status after an attempt that failed. `ends`: when the object is released, if there were enough attempts.
 pub fn failed(
     object: &RotatedSecret,
     removal: &Removal,
@@ -63,11 +66,12 @@ pub fn failed(
     ends: Timestamp,
     now: Timestamp,
 ) -> RotatedSecretStatus {
+    let in_the_end = |what: &str| format!(" until {ends}, for {LEAST_ATTEMPTS} attempts at least; then the object is released and {what}");
     let limit = match of {
         ConditionType::Ready => String::new(),
-        ConditionType::Mirrored => format!(" until {ends}, when the object is released and the Secret is deleted with it"),
-        ConditionType::Rotated => format!(" until {ends}, when the object is released and the version stays staged"),
-        _ => format!(" until {ends}, when the object is released and the AWS secret is kept"),
+        ConditionType::Mirrored => in_the_end("the Secret is deleted with it"),
+        ConditionType::Rotated => in_the_end("the version stays staged"),
+        _ => in_the_end("the AWS secret is kept"),
     };
     let message = format!("{}; the deletion waits for this{limit}; {}", failure.message, end_it(removal, of));
     let told = Failure { message, ..failure.clone() };
@@ -93,6 +97,12 @@ pub fn failed(
     let statements = conditions::failed(&undue, &Failed { aspect: of, failure: told }, stalled, now);
     conclude(&mut after, object, &statements, now);
     after
+}
+
+/// The Event of a deletion that waits, from its status.
+pub fn note(status: &RotatedSecretStatus) -> Option<EventNote> {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    Some(EventNote { warning: true, reason: ready.reason.clone(), action: "Delete", note: ready.message.clone() })
 }
 
 /// Every refusal may pass by itself while AWS carries out what was asked before, so none waits for hours.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecretStatus};
-use crate::compare::{Current, Observation, SecretState, explain};
+use crate::compare::{Current, Observation, SecretState, explain, slot_of};
 use crate::desired::{Desired, RollbackRequest, RollbackTo, Rotation};
 use crate::version_id::VersionId;
 
@@ -58,6 +58,26 @@ fn due_time(before: &RotatedSecretStatus, version: &VersionId, cause: Cause, lat
     due.clone().filter(|due| cause == Cause::Scheduled && (Timestamp::UNIX_EPOCH..=latest).contains(&due.0))
 }
 
+/// The same for a version whose ID tells it. The status may be that of an earlier rotation.
+fn due_time_of(
+    before: &RotatedSecretStatus,
+    want: &Desired,
+    seen: &Observation,
+    version: &VersionId,
+    cause: Cause,
+    latest: Timestamp,
+    now: Timestamp,
+) -> Option<Time> {
+    let told = due_time(before, version, cause, latest);
+    let staged = before.staged.as_ref().is_some_and(|staged| staged.version_id == version.as_str());
+    // The IDs of these tell no due time.
+    if staged || matches!(want.rotation, Rotation::Lambda(_)) || *version == want.ids.first() {
+        return told;
+    }
+    let of_id = slot_of(want, &seen.status, version, now).filter(|due| cause == Cause::Scheduled && *due <= latest);
+    of_id.map(Time).or_else(|| told.filter(|told| *version == want.ids.slot(told.0)))
+}
+
 /// The due time that a version takes with it while it is staged.
 pub(super) fn staged_due_time(before: &RotatedSecretStatus, version: &VersionId, now: Timestamp) -> Option<Time> {
     due_time(before, version, Cause::Scheduled, now)
@@ -90,7 +110,7 @@ pub(super) fn record(
     let copy = if cause == Cause::RolledBack { copy_of(want, seen, current) } else { None };
     // AWS may rotate before the date that it reports. The operator does not, but the clock of AWS may be slower than its own.
     let latest = if matches!(want.rotation, Rotation::Lambda(_)) { current.changed } else { current.changed.max(now) };
-    let due_time = due_time(before, &current.version, cause, latest);
+    let due_time = due_time_of(before, want, seen, &current.version, cause, latest, now);
     insert(after, before, HistoryEntry { copy_of: copy, due_time, ..entry(&current.version, cause, current.changed) });
 }
 
@@ -133,6 +153,10 @@ fn cause(
         return Cause::RolledBack;
     }
     if let Some(cause) = explain(want, &seen.status, &secret.labels, &current.version, now) {
+        return cause;
+    }
+    // What asked for it is gone, and the status could not be written since then.
+    if let Some(cause) = seen.journal.unreported_cause(&current.version) {
         return cause;
     }
     // What asked for it may be gone. Staged versions without a cause count as requested.

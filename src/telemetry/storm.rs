@@ -25,7 +25,7 @@ const TEXTS: [&str; 9] = [
     "the deletion waits",
     "the value is not used",
     "repaired",
-    "the status cannot be written; the operator does nothing for this object until then",
+    "the status cannot be written",
     "another writer replaces the status",
 ];
 

@@ -99,7 +99,7 @@
 {{- with .Values.operator.log }}
 {{- if not (contains "[" .) }}
 {{- range $directive := splitList "," . }}
-{{- if and (contains "=" $directive) (not (regexMatch "^[^=]*=(off|error|warn|info|debug|trace|[0-5])$" (lower $directive))) }}
+{{- if not (regexMatch "^([^=]*=)?(off|error|warn|info|debug|trace|[0-5])$" (lower (trim $directive))) }}
 {{- fail (printf "operator.log: %q: a level is off, error, warn, info, debug or trace, as in info,rotated_secrets=debug" $directive) }}
 {{- end }}
 {{- end }}

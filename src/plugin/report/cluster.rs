@@ -128,7 +128,7 @@ pub(super) async fn orphans(session: &Session, cluster: &str, args: &ReportArgs,
 async fn records(session: &Session, everywhere: bool) -> Result<Vec<Record>, Trouble> {
     let api: Api<Record> = in_scope(session, everywhere);
     let listed = pages(ListParams::default().limit(PAGE), async |params| api.list(params).await).await;
-    listed.map_err(|error| session.trouble("list", "", &error))
+    listed.map_err(|error| session.trouble_of_all("list", everywhere, &error))
 }
 
 /// The labels and annotations of the Namespaces by name, or why they are not known.

@@ -29,7 +29,7 @@ fn recorded(before: &RotatedSecretStatus, want: &Desired, version: &VersionId, c
 
 #[test]
 fn a_scheduled_rotation_has_its_due_time_and_every_version_the_attempts_that_failed_before_it() {
-    let slot = ids().slot(at(DUE));
+    let (slot, first) = (ids().slot(at(DUE)), || ids().first());
     let asking = Desired { rotate_request: Some("now".to_owned()), ..want() };
     let undoing =
         Desired { rollback_request: Some(RollbackRequest { token: "undo".to_owned(), to: Some(RollbackTo::Version(id("v0"))) }), ..want() };
@@ -40,10 +40,12 @@ fn a_scheduled_rotation_has_its_due_time_and_every_version_the_attempts_that_fai
         ("at the first attempt", want(), slot.clone(), due, None, (Cause::Scheduled, due, None)),
         ("no failure", want(), slot.clone(), due, Some(0), (Cause::Scheduled, due, None)),
         ("senseless", want(), slot.clone(), due, Some(-7), (Cause::Scheduled, due, None)),
-        ("the clock of AWS is slower", want(), slot.clone(), Some(DUE + 14), None, (Cause::Scheduled, Some(DUE + 14), None)),
-        ("not due yet", want(), slot.clone(), Some(DUE + 16), failed, (Cause::Scheduled, None, failed)),
-        ("before 1970", want(), slot.clone(), Some(-1), failed, (Cause::Scheduled, None, failed)),
-        ("not announced", want(), slot, None, failed, (Cause::Scheduled, None, failed)),
+        ("an earlier rotation was announced", want(), slot.clone(), Some(DUE - HOUR), None, (Cause::Scheduled, due, None)),
+        ("not announced", want(), slot, None, failed, (Cause::Scheduled, due, failed)),
+        ("the clock of AWS is slower", want(), first(), Some(DUE + 14), None, (Cause::Scheduled, Some(DUE + 14), None)),
+        ("not due yet", want(), first(), Some(DUE + 16), failed, (Cause::Scheduled, None, failed)),
+        ("before 1970", want(), first(), Some(-1), failed, (Cause::Scheduled, None, failed)),
+        ("the first one, not announced", want(), first(), None, failed, (Cause::Scheduled, None, failed)),
         ("requested", asking, ids().request("now"), due, failed, (Cause::Requested, None, failed)),
         ("rolled back", undoing, ids().rollback("undo"), due, failed, (Cause::RolledBack, None, failed)),
         ("spec changed", want(), redeclared, due, failed, (Cause::SpecChanged, None, failed)),
@@ -85,9 +87,7 @@ fn a_version_that_was_staged_has_the_due_time_with_which_it_was_recorded() {
         webhook: None,
         job: None,
     };
-    for (staged, expected) in
-        [(staged(&slot, Some(DUE)), Some(DUE)), (staged(&slot, None), None), (staged(&id("v"), None), Some(DUE + HOUR))]
-    {
+    for (staged, expected) in [(staged(&slot, Some(DUE)), Some(DUE)), (staged(&slot, None), None), (staged(&id("v"), None), Some(DUE))] {
         let before = RotatedSecretStatus { staged: Some(staged), ..announced(Some(DUE + HOUR), Some(3)) };
         assert_eq!(recorded(&before, &want(), &slot, DUE + 2 * HOUR), (Cause::Scheduled, expected, Some(3)));
     }
@@ -102,4 +102,19 @@ fn an_entry_that_is_there_stays_as_it_is() {
     assert_eq!(again.history, first.history);
     assert_eq!((again.history[0].due_time.clone(), again.history[0].failed_attempts), (Some(Time(at(DUE))), Some(2)));
     assert_eq!(again.history[1], live().history[0]);
+}
+
+#[test]
+fn a_version_that_this_process_wrote_keeps_its_cause_when_the_status_could_not_be_written() {
+    // The request was withdrawn since, and the times of the schedule count from a version that no status has.
+    for (version, cause) in [(ids().request("withdrawn"), Cause::Requested), (ids().slot(at(DUE + 7)), Cause::Scheduled)] {
+        for (unreported, expected) in [(None, Cause::External), (Some((version.clone(), cause)), cause)] {
+            let mut facts = seen(&version, DUE + 10);
+            facts.secret.as_mut().unwrap().labels.insert("AWSPREVIOUS".to_owned(), ids().creation());
+            facts.journal = Journal::default().following(unreported);
+            let status = report(&object(&announced(Some(DUE), None)), Some(&want()), &assessed(facts, rest()), at(DUE + 15));
+            let entry = &status.history[0];
+            assert_eq!((entry.version_id.as_str(), entry.cause, entry.due_time.clone()), (version.as_str(), expected, None));
+        }
+    }
 }

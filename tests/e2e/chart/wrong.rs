@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 98] = [
+const REFUSED: [(&str, &str); 100] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -132,6 +132,8 @@ const REFUSED: [(&str, &str); 98] = [
     ("operator.clusterId=a!", "operator.clusterId is \"a!\": use 1 to 128 letters"),
     ("operator.defaultTags.aws:a=b", "operator.defaultTags: \"aws:a\" is reserved"),
     ("operator.defaultTags.a=b!", "operator.defaultTags: \"a\"=\"b!\": use a key of 1 to 128 and a value of up to 256 letters"),
+    ("operator.log=debgu", "operator.log: \"debgu\": a level is off, error, warn, info, debug or trace"),
+    ("operator.log=info\\,warning", "operator.log: \"warning\": a level is off, error, warn, info, debug or trace"),
     ("operator.log=rotated_secrets=loud", "operator.log: \"rotated_secrets=loud\": a level is off, error, warn, info, debug or trace"),
 ];
 

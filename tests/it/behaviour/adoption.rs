@@ -88,6 +88,7 @@ async fn an_aws_secret_is_adopted_only_as_the_policy_says() -> Result<()> {
         stage.settled(name, spec).await?;
         if adopted {
             stage.world.check_agreement(name).await?;
+            assert_eq!(stage.told(name, "Warning", "SettingsRepaired").await?, 0, "{name}: the used consent is no drift");
             continue;
         }
         let message = stage.expect(name, "Provisioned", "False", "AlreadyExists").await?;

@@ -114,6 +114,23 @@ async fn a_deletion_that_waits_for_aws_says_how_to_end_it_and_that_ends_it() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_waits_is_told_also_if_the_object_was_not_ready_for_the_same_reason() -> Result<()> {
+    let stage = Stage::in_step("deletion").await?;
+    stage.settled("app", deletable()).await?;
+    stage.break_aws("*", denied());
+    stage.advance(HOUR);
+    stage.settle("app").await?;
+    stage.expect("app", "Ready", "False", "AccessDenied").await?;
+    assert_eq!(stage.told("app", "Warning", "AccessDenied").await?, 1);
+    stage.delete_object("app").await?;
+    for time in ["at once", "and once"] {
+        pass(&stage, "app", 5 * MINUTE).await?;
+        assert_eq!(stage.told("app", "Warning", "AccessDenied").await?, 2, "{time}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_aws_refuses_for_longer_than_the_timeout_is_kept_and_reported() -> Result<()> {
     for (operation, attempts) in [("DescribeSecret", 10), ("DeleteSecret", 10)] {
         let stage = Stage::in_step("deletion").await?;

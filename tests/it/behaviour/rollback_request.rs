@@ -132,6 +132,8 @@ async fn a_request_that_cannot_be_carried_out_is_answered_once_and_writes_nothin
         ensure!(message.contains("the request to roll back is not carried out: ") && message.contains(refusal.sentence()), "{message}");
         told += 1;
         assert_eq!(stage.told("app", "Warning", "RollbackRefused").await?, told, "{request}");
+        let counted = format!("rotated_secrets_errors_total{{reason=\"RollbackRefused\"}} {told}\n");
+        ensure!(stage.ctx.metrics.render()?.contains(&counted), "{request}");
         stage.assert_silence("app").await?;
     }
     assert_eq!((stage.aws(), stage.secret("app").await?), (before, mirror));

@@ -157,7 +157,7 @@ async fn a_change_that_the_first_list_does_not_show_yet_is_in_a_later_one() -> R
     let now = (ctx.clock)();
     let listed = ctx.aws.operator().changed_since(REGION, None, LAG).await.map_err(|failure| anyhow::anyhow!(failure.message))?;
     let (changed, _) = feed.ended(&source, now, &Answer::Listed(listed.context("few")?));
-    ensure!(changed.len() == 1 && changed[0].name == "app", "{changed:?}");
+    ensure!(changed.len() == 1 && *changed[0].name == *"app", "{changed:?}");
     stage.world.settle(&ctx, "app").await?;
     ensure!(stage.data("app").await?["password"] == "of another client");
     Ok(())
