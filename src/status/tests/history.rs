@@ -170,8 +170,7 @@ fn the_cause_of_a_version_follows_from_its_id() {
     let before = knows(&[(&second, MADE), (&first, MADE - HOUR)]);
     for (row, ((want, version), cause)) in table.into_iter().enumerate() {
         let status = sees(&before, &want, &version, Some(&second), MADE + 4 * HOUR);
-        let newest = HistoryEntry { due_time: None, ..status.history[0].clone() };
-        assert_eq!(newest, entry(&version, MADE + 4 * HOUR, cause), "row {row}");
+        assert_eq!(HistoryEntry { due_time: None, ..status.history[0].clone() }, entry(&version, MADE + 4 * HOUR, cause), "row {row}");
         assert_eq!(status.history[1..], before.history[..], "row {row}");
         assert_eq!(status.last_rotation_time, Some(Time(at(MADE + 4 * HOUR))), "row {row}");
     }
