@@ -16,6 +16,11 @@
 {{- fail (printf "metrics.monitor.%s is %q: use a duration of Prometheus such as 30s or 1m30s" $key $value) }}
 {{- end }}
 {{- end }}
+{{- with .Values.metrics.monitor }}
+{{- if and .interval .scrapeTimeout (gt (int64 (include "rotated-secrets.milliseconds" .scrapeTimeout)) (int64 (include "rotated-secrets.milliseconds" .interval))) }}
+{{- fail (printf "metrics.monitor.scrapeTimeout is %q: it must not be longer than metrics.monitor.interval, %q" .scrapeTimeout .interval) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.metrics.monitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) }}
 {{- fail "metrics.monitor.enabled is true, but the NetworkPolicy lets nobody scrape: set networkPolicy.metricsFrom to your Prometheus, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}], or networkPolicy.enabled to false" }}
 {{- end }}

@@ -24,16 +24,7 @@ const RECENT: SignedDuration = SignedDuration::from_mins(2);
 
 /// The checks of the operator.
 pub(super) async fn check(session: &Session, args: &DoctorArgs, report: &mut Report) {
-    let leases = leases(&session.client, session.now(), &session.flags).await;
-    let led = leases.iter().any(|leader| leader.held && leader.bound);
-    for Leader { held, bound, message } in leases {
-        let result = match (bound, held) {
-            (true, true) => Finding::Ok,
-            (true, false) => Finding::Problem,
-            (false, _) => Finding::Note,
-        };
-        report.add("operator", result, message);
-    }
+    let led = leaders(session, report).await;
     match session.list(args.all_namespaces, None).await {
         Ok(seen) => {
             let objects: Vec<RotatedSecret> = seen.into_iter().filter_map(|seen| seen.into_readable().ok()).collect();
@@ -44,11 +35,29 @@ pub(super) async fn check(session: &Session, args: &DoctorArgs, report: &mut Rep
     }
 }
 
-/// Probes the operator by this object, if it can be read.
+/// Who holds the Leases. Returns whether a replica of an operator leads.
+async fn leaders(session: &Session, report: &mut Report) -> bool {
+    let leases = leases(&session.client, session.now(), &session.flags).await;
+    let led = leases.iter().any(|leader| leader.held && leader.bound);
+    for Leader { held, bound, message } in leases {
+        let result = match (bound, held) {
+            (true, true) => Finding::Ok,
+            (true, false) => Finding::Problem,
+            (false, _) => Finding::Note,
+        };
+        report.add("operator", result, message);
+    }
+    led
+}
+
+/// Probes the operator by this object, if it can be read. If it does not answer, another client may hold its Lease.
 pub(super) async fn probe_named(session: &Session, name: &str, report: &mut Report) {
     if let Ok(object) = session.object(name).await {
         let (result, message) = probe(session, &object).await;
         report.add("operator", result, message);
+        if result == Finding::Problem {
+            leaders(session, report).await;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 100] = [
+const REFUSED: [(&str, &str); 101] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -120,6 +120,10 @@ const REFUSED: [(&str, &str); 100] = [
     ("nameOverride=a_b", "nameOverride is \"a_b\": use lowercase letters, digits, - and ."),
     ("namespaceOverride=Shop", "namespaceOverride is \"Shop\": use the name of a namespace, such as monitoring"),
     ("metrics.monitor.namespace=a.b", "metrics.monitor.namespace is \"a.b\": use the name of a namespace, such as monitoring"),
+    (
+        "metrics.monitor.interval=10s,metrics.monitor.scrapeTimeout=1m",
+        "metrics.monitor.scrapeTimeout is \"1m\": it must not be longer than metrics.monitor.interval, \"10s\"",
+    ),
     ("metrics.monitor.interval=often", "metrics.monitor.interval is \"often\": use a duration of Prometheus such as 30s or 1m30s"),
     ("metrics.monitor.relabelings=a", "at '/metrics/monitor/relabelings': got string, want array"),
     ("leaderElection.leaseDuration=5s", "leaderElection.leaseDuration (5s) must be longer than leaderElection.renewDeadline (10s)"),
