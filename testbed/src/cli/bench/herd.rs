@@ -20,8 +20,11 @@ use super::phases::{DEADLINE, at_rest, deadline};
 use super::seen::{FIELD, until};
 use super::stage::{CLIENTS, IDENTITY, REGION, Stage, in_aws, key, value, within};
 
-/// Objects that only mirror, whose Secrets are edited.
+/// Objects that only mirror, whose Secrets are edited: at least so many.
 const BYSTANDERS: u32 = 50;
+/// Or one for so many rotations, so that each Secret is edited once. The operator takes one that is edited again and again
+/// for a contested one, and leaves it alone for a minute.
+const ROTATIONS_FOR_EACH: u32 = 8;
 /// A new object and an edit each time.
 const BETWEEN_PROBES: Duration = Duration::from_millis(200);
 /// From the last change of a schedule to the due time, at least.
@@ -83,7 +86,8 @@ pub(super) async fn herds(binary: &Path, count: u32, flags: &[String], step: imp
             Kind::Quotas | Kind::Killed => (Quotas::Real, &[REGION][..]),
             Kind::Unlimited => (Quotas::Off, &REGIONS[..]),
         };
-        let stage = Stage::start(BYSTANDERS, Config { quotas, log_room: LOG_ROOM, ..Config::default() }).await?;
+        let stage =
+            Stage::start(BYSTANDERS.max(count / ROTATIONS_FOR_EACH), Config { quotas, log_room: LOG_ROOM, ..Config::default() }).await?;
         let mut flags = flags.to_vec();
         flags.extend(["--allowed-regions".to_owned(), regions.join(",")]);
         if !flags.iter().any(|flag| flag.starts_with("--refresh-interval")) {
@@ -155,7 +159,7 @@ impl Scene {
             self.stage.create(number, &name(number), spec).await
         };
         stream::iter(0..self.count).map(create).buffer_unordered(CLIENTS).try_collect::<()>().await?;
-        let all = usize::try_from(self.count + BYSTANDERS)?;
+        let all = usize::try_from(self.count + self.stage.count)?;
         until("all objects are Ready", deadline(self.count), || (self.stage.seen.ready() >= all).then_some(())).await?;
         self.at_rest().await?;
         self.created = start.elapsed();
@@ -293,7 +297,7 @@ fn name(number: u32) -> String {
 
 /// Edits the Secret of a bystander, and waits until it is repaired.
 async fn edited(stage: &Stage, probe: u32) -> Result<Probe> {
-    let (number, start) = (probe % BYSTANDERS, Instant::now());
+    let (number, start) = (probe % stage.count, Instant::now());
     stage.edit_mirror(number).await?;
     let repaired =
         until("an edited Secret is repaired", DEADLINE, || stage.seen.value_since(&key(number), &value(number, 0), start)).await?;
