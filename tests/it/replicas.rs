@@ -1,7 +1,7 @@
 //! Two replicas at once, without leader election, in interleavings of their writes that have one switch each way: the
 //! first stops before or after one of its writes, the second runs until it stops before one of its own, the first goes
 //! on to its end, then the second. One version for each cause, and the mirror holds what AWS holds. `STORY_PLANS=all`
-//! runs every interleaving, otherwise a third of them.
+//! runs every interleaving, otherwise a part of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
