@@ -10,6 +10,7 @@ mod owner;
 mod receiving;
 mod scope;
 mod start;
+mod urgent;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 pub use self::census::{Counted, census};
-use self::gone::Gone;
+use self::gone::{Gone, forget};
 use self::initial::Initial;
 use self::own::InProgress;
 use self::owner::owner;
@@ -104,7 +105,7 @@ where
     S: Future<Output = ()> + Send + 'static,
 {
     let permits = Permits::new(usize::from(settings.concurrency), ctx.metrics.clone());
-    let receivers = Receivers::new(&ctx, &leadership, &settings.event_queues);
+    let receivers = Receivers::new(&ctx, &leadership, &permits, &settings.event_queues);
     let shared = Arc::new(Shared { ctx, leadership, permits, pauses: Pauses::default(), lists: Lists::default(), receivers });
     let stop = stop.boxed().shared();
     let watches: Vec<_> = scope.parts().into_iter().map(|part| control(&shared, scope, part, stop.clone())).collect();
@@ -144,14 +145,18 @@ where
             }
         }));
         let closed = async {
-            stop.await;
+            tokio::select! {
+                biased;
+                () = stop => {}
+                // What comes later is for the next process, since nothing begins here any more.
+                () = shared.receivers.run() => {}
+            }
             shared.permits.close();
             future::pending::<()>().await;
         };
         tokio::select! {
             _ = async { futures::join!(future::join_all(controllers), ready, synchronized) } => {}
             () = closed => {}
-            () = shared.receivers.run() => {}
         }
     }
 }
@@ -167,7 +172,7 @@ fn control(
     let (lists, metrics) = (&shared.lists, &shared.ctx.metrics);
     let (store, writer) = reflector::store();
     let (wake, granted) = mpsc::unbounded_channel();
-    let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), wake.clone());
+    let feeding = feeding::feed(Arc::clone(&shared.ctx), shared.leadership.clone(), Arc::clone(&shared.permits), wake.clone());
     shared.receivers.add(part, &wake);
     let granted = stream::unfold(granted, async |mut granted| granted.recv().await.map(|key: Key| (object_ref(&key), granted)));
     let objects = watch::events(api::<Packed>(client, part), scope.selector.as_deref(), lists.clone(), metrics.clone(), || ());
@@ -184,11 +189,8 @@ fn control(
     });
     let objects = objects.inspect({
         let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
-        let known = Arc::clone(&shared.ctx.known);
         move |event| {
             if let Ok(Event::Delete(object)) = event {
-                let key = key(object);
-                known.own_writes.forget(&key.namespace, &key.name);
                 gone.report(&object.unpack(), leadership.may_begin());
             }
         }
@@ -203,7 +205,10 @@ fn control(
             move |secret| owner(&secret, &store)
         })
         .reconcile_all_on(listed)
-        .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)))
+        .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)).inspect({
+            let ctx = Arc::clone(&shared.ctx);
+            move |()| ctx.memory.begins_to_lead()
+        }))
         .reconcile_all_on(initial.ends().inspect(expect(shared, &store)));
     if part.is_none() {
         let store = store.clone();
@@ -219,7 +224,7 @@ fn control(
         let namespaces = initial.wait_for(namespaces).inspect(shared.ctx.known.sees_namespaces());
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
-    let permits = Arc::clone(&shared.permits);
+    let (permits, ctx) = (Arc::clone(&shared.permits), Arc::clone(&shared.ctx));
     let reconciling = controller
         .graceful_shutdown_on(stop)
         .run(
@@ -231,7 +236,10 @@ fn control(
             match result {
                 Ok(_) => {}
                 Err(controller::Error::ObjectNotFound(object)) => {
-                    permits.forget(&Key::new(object.namespace.unwrap_or_default(), object.name));
+                    let key = Key::new(object.namespace.unwrap_or_default(), object.name);
+                    permits.forget(&key);
+                    // A list does not tell of a deletion, and the end of a reconcile may come after it.
+                    forget(&ctx, &key);
                 }
                 Err(controller::Error::ReconcilerFailed(_, object)) => {
                     tracing::error!(%object, "the reconcile was interrupted; retrying");
@@ -311,7 +319,7 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
     let urgent = object.readable().is_none_or(|object| status::urgent(object) || edited(object));
     match shared.permits.ask(&key, if urgent { Urgency::Urgent } else { Urgency::Routine }, wake) {
         Answer::Granted(permit) => {
-            let _watched = Watched::new(&shared.ctx, &key, wake);
+            let _watched = Watched::new(&shared.ctx, &shared.permits, &key, wake);
             let mut own = InProgress::new(&shared.ctx.known.own_writes, &shared.permits, key.clone(), wake);
             let ended = Box::pin(with_permit(&object, shared, key, &permit)).await;
             if ended.is_ok() {

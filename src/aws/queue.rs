@@ -88,7 +88,7 @@ impl Queue {
     /// Deletes messages. One that cannot be deleted comes again.
     ///
     /// # Errors
-    /// Any refusal, or no answer.
+    /// Any refusal, also of a single message, or no answer.
     pub async fn delete(&self, messages: &[Message]) -> Result<(), Failure> {
         let entry = |(number, message): (usize, &Message)| {
             DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(&message.receipt).build().ok()
@@ -96,7 +96,10 @@ impl Queue {
         let entries = messages.iter().enumerate().filter_map(entry).collect();
         let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let answer = self.aws.environment().calls.call(&self.region, Operation::DeleteMessageBatch, None, request.send()).await;
-        answer.map(drop).map_err(Fault::into_failure)
+        let refused = answer.map_err(Fault::into_failure)?.failed.into_iter().next();
+        refused.map_or(Ok(()), |refused| {
+            Err(Fault::of_entry(Operation::DeleteMessageBatch, &refused.code, refused.sender_fault).into_failure())
+        })
     }
 }
 

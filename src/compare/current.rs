@@ -98,6 +98,10 @@ fn schedule_base(input: Input<'_>, secret: &AwsSecret, version: &VersionId, chan
         previous.is_some_and(|previous| want.ids.is_declaration(version, previous, &hash))
     };
     match (redeclared, status.last_rotation, previous) {
+        // The value changed before the declaration did, and no status says so.
+        (true, Some(before), Some(previous)) if !reported && !status.recorded(previous) => {
+            created(input, previous).map(|at| at.max(before))
+        }
         (true, Some(before), _) => Ok(before),
         // The status does not know. The version before has a date of its own.
         (true, None, Some(previous)) => created(input, previous),

@@ -18,7 +18,7 @@ use crate::step::{Step, StepKind};
 /// Tags of the operator itself. `spec.aws.tags` cannot name them.
 const OWN_TAGS: &str = "rotated-secrets.io/";
 /// How long a failed replica is left alone before it is requested again.
-const REPLICA_RETRY: SignedDuration = SignedDuration::from_mins(10);
+pub const REPLICA_RETRY: SignedDuration = SignedDuration::from_mins(10);
 
 /// The differences.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

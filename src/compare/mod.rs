@@ -11,7 +11,7 @@ mod rotation;
 mod state;
 
 pub use current::Current;
-pub use drift::{Drift, PolicyState};
+pub use drift::{Drift, PolicyState, REPLICA_RETRY};
 use input::Input;
 pub use input::{Need, whole_seconds};
 pub use ownership::{Difference, Ownership, consent, ownership};

@@ -7,16 +7,17 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use super::urgent;
 use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::facts::Listed;
 use crate::failure::Failure;
-use crate::fairness::Key;
+use crate::fairness::{Key, Permits};
 use crate::feed::{Answer, LAG, PARTS, Source, Standing};
 use crate::reconcile::Context;
 
 /// Ends with the controller, which drops it. `wake` requests the reconcile of an object.
-pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, wake: UnboundedSender<Key>) {
+pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, permits: Arc<Permits>, wake: UnboundedSender<Key>) {
     let Some(feed) = &ctx.feed else { return };
     let part_of_an_interval = ctx.refresh_interval.checked_div(i32::try_from(PARTS).unwrap_or(1)).unwrap_or(ctx.refresh_interval);
     let pause = Duration::try_from(part_of_an_interval).unwrap_or_default();
@@ -32,21 +33,18 @@ pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, wake: Unboun
         let now = (ctx.clock)();
         for (source, since) in feed.due(now) {
             // A region that does not answer must not hold the others up.
-            lists.spawn(list(Arc::clone(&ctx), source, since, now, wake.clone()));
+            let (permits, wake) = (Arc::clone(&permits), wake.clone());
+            lists.spawn(list(Arc::clone(&ctx), source, since, now, move |object: &Key| urgent::request(&permits, &wake, object)));
         }
         while lists.try_join_next().is_some() {}
-        request(&feed.uncovered(part, now), &wake);
+        for object in feed.uncovered(part, now) {
+            // The receiver ends with the controller.
+            let _ = wake.send(object);
+        }
     }
 }
 
-fn request(objects: &[Key], wake: &UnboundedSender<Key>) {
-    for object in objects {
-        // The receiver ends with the controller.
-        let _ = wake.send(object.clone());
-    }
-}
-
-async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began: Timestamp, wake: UnboundedSender<Key>) {
+async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began: Timestamp, request: impl Fn(&Key)) {
     let Some(feed) = &ctx.feed else { return };
     let (answer, outcome, failure) = match changed(&ctx, &source, since).await {
         Ok(Some(entries)) => (Answer::Listed(entries), "ok", None),
@@ -58,7 +56,8 @@ async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began
     let (changed, standing) = feed.ended(&source, began, &answer);
     ctx.metrics.feed_changes(changed.len());
     report(&source, standing, failure.as_ref());
-    request(&changed, &wake);
+    // Something happened to them, unlike to those that lists do not cover.
+    changed.iter().for_each(request);
 }
 
 async fn changed(ctx: &Context, source: &Source, since: Option<Timestamp>) -> Result<Option<Vec<Listed>>, Failure> {

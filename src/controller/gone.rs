@@ -63,13 +63,7 @@ impl Gone {
     /// The object is gone. `leads`: this replica reports it.
     pub(super) fn report(&self, object: &Stored, leads: bool) {
         self.ctx.memory.forget(&object.uid().unwrap_or_default());
-        let key = Key::new(object.namespace().unwrap_or_default(), object.name_any());
-        if let Some(feed) = &self.ctx.feed {
-            feed.forget(&key);
-        }
-        if let Some(index) = &self.ctx.event_index {
-            index.forget(&key);
-        }
+        forget(&self.ctx, &Key::new(object.namespace().unwrap_or_default(), object.name_any()));
         let Some(object) = object.readable().filter(|_| leads) else { return };
         let Some(note) = status::events::secret_retained(object) else { return };
         let arn = object.status.as_ref().and_then(|status| status.aws.as_ref()?.arn.clone());
@@ -78,6 +72,17 @@ impl Gone {
             let left = full.into_inner();
             if self.selects { not_known(&left) } else { tell(&self.ctx, &left) }
         }
+    }
+}
+
+/// Forgets what is known of an object by its name.
+pub(super) fn forget(ctx: &Context, key: &Key) {
+    ctx.known.own_writes.forget(&key.namespace, &key.name);
+    if let Some(feed) = &ctx.feed {
+        feed.forget(key);
+    }
+    if let Some(index) = &ctx.event_index {
+        index.forget(key);
     }
 }
 

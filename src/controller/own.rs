@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::urgent;
 use crate::fairness::{Key, Permits};
 use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::own_writes::OwnWrites;
@@ -49,9 +50,7 @@ impl<'a> InProgress<'a> {
 impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         if self.own.ends(&self.key.namespace, &self.key.name, self.reported) {
-            self.permits.hurry(self.key.clone());
-            // The receiver ends with the controller.
-            let _ = self.wake.send(self.key.clone());
+            urgent::request(self.permits, self.wake, &self.key);
         }
     }
 }

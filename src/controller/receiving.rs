@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use futures::future;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::urgent;
 use crate::aws::{Message, Queue};
 use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::failure::Failure;
-use crate::fairness::Key;
+use crate::fairness::{Key, Permits};
 use crate::feed::{Arrival, EventIndex, LabelMoved, Useless};
 use crate::reconcile::Context;
 
@@ -20,6 +21,9 @@ use crate::reconcile::Context;
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// The longest wait after calls that failed.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+/// A message that could not be deleted has not come again for so long: it is gone. By default, it comes again after 30
+/// seconds.
+const COMES_AGAIN: Duration = Duration::from_mins(5);
 /// How often a replica that is not the leader asks whether it is.
 const STANDBY: Duration = Duration::from_secs(1);
 
@@ -27,6 +31,7 @@ const STANDBY: Duration = Duration::from_secs(1);
 pub(super) struct Receivers {
     ctx: Arc<Context>,
     leadership: Leadership,
+    permits: Arc<Permits>,
     queues: Vec<Receiver>,
     /// Each controller has the objects of one namespace, or of all.
     wakes: Mutex<Vec<(Option<String>, UnboundedSender<Key>)>>,
@@ -35,6 +40,15 @@ pub(super) struct Receivers {
 struct Receiver {
     queue: Queue,
     standing: Mutex<Standing>,
+}
+
+/// What failed lately with a queue.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Calls in a row.
+    failures: u32,
+    /// When messages could not be deleted. An empty answer meanwhile only shows that they are hidden.
+    undeleted: Option<Instant>,
 }
 
 /// Whether a queue can be read.
@@ -49,35 +63,35 @@ enum Standing {
 /// A reconcile in progress, for the index. When it ends, an event that arrived meanwhile may request another one.
 pub(super) struct Watched<'a> {
     index: Option<&'a EventIndex>,
+    permits: &'a Permits,
     key: Key,
     wake: &'a UnboundedSender<Key>,
 }
 
 impl<'a> Watched<'a> {
-    pub(super) fn new(ctx: &'a Context, key: &Key, wake: &'a UnboundedSender<Key>) -> Self {
+    pub(super) fn new(ctx: &'a Context, permits: &'a Permits, key: &Key, wake: &'a UnboundedSender<Key>) -> Self {
         let index = ctx.event_index.as_ref();
         if let Some(index) = index {
             index.begins(key);
         }
-        Self { index, key: key.clone(), wake }
+        Self { index, permits, key: key.clone(), wake }
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
         if self.index.is_some_and(|index| index.ends(&self.key)) {
-            // The receiver ends with the controller.
-            let _ = self.wake.send(self.key.clone());
+            urgent::request(self.permits, self.wake, &self.key);
         }
     }
 }
 
 impl Receivers {
-    pub(super) fn new(ctx: &Arc<Context>, leadership: &Leadership, urls: &[String]) -> Arc<Self> {
+    pub(super) fn new(ctx: &Arc<Context>, leadership: &Leadership, permits: &Arc<Permits>, urls: &[String]) -> Arc<Self> {
         let receiver = |url: &String| Receiver { queue: ctx.aws.queue(url), standing: Mutex::new(Standing::Unknown) };
         let queues = urls.iter().map(receiver).collect();
-        let receivers = Self { ctx: Arc::clone(ctx), leadership: leadership.clone(), queues, wakes: Mutex::default() };
-        let receivers = Arc::new(receivers);
+        let (leadership, permits) = (leadership.clone(), Arc::clone(permits));
+        let receivers = Arc::new(Self { ctx: Arc::clone(ctx), leadership, permits, queues, wakes: Mutex::default() });
         ctx.metrics.measure_unreadable_queue({
             // The context has the metrics.
             let receivers = Arc::downgrade(&receivers);
@@ -98,7 +112,7 @@ impl Receivers {
     }
 
     async fn receive(&self, receiver: &Receiver) -> Infallible {
-        let mut failures: u32 = 0;
+        let mut trouble = Trouble::default();
         loop {
             if !self.leadership.may_begin() {
                 // Another replica receives, and what it does is not seen here.
@@ -106,7 +120,7 @@ impl Receivers {
                     index.clear();
                 }
                 *lock(&receiver.standing) = Standing::Unknown;
-                failures = 0;
+                trouble = Trouble::default();
                 tokio::time::sleep(STANDBY).await;
                 continue;
             }
@@ -116,20 +130,32 @@ impl Receivers {
                 // A message that the answer would have had is hidden for a while, then the leader gets it.
                 () = self.leadership.over() => continue,
             };
+            if answer.is_ok() {
+                self.ctx.metrics.feed_receive("ok");
+            }
             let pause = match answer {
                 Ok(messages) if messages.is_empty() => {
-                    self.works(receiver, &mut failures);
+                    if trouble.undeleted.is_none_or(|at| at.elapsed() > COMES_AGAIN) {
+                        Self::works(receiver, &mut trouble);
+                    }
                     SHORTEST_POLL.saturating_sub(started.elapsed())
                 }
+                // Nothing begins here any more. The messages are hidden for a while, then the leader gets them.
+                Ok(_) if !self.leadership.may_begin() => continue,
                 Ok(messages) => {
-                    self.works(receiver, &mut failures);
                     self.take(&messages);
                     match receiver.queue.delete(&messages).await {
-                        Ok(()) => Duration::ZERO,
-                        Err(failure) => self.fails(receiver, &failure, &mut failures),
+                        Ok(()) => {
+                            Self::works(receiver, &mut trouble);
+                            Duration::ZERO
+                        }
+                        Err(failure) => {
+                            trouble.undeleted = Some(Instant::now());
+                            self.fails(receiver, &failure, &mut trouble.failures)
+                        }
                     }
                 }
-                Err(failure) => self.fails(receiver, &failure, &mut failures),
+                Err(failure) => self.fails(receiver, &failure, &mut trouble.failures),
             };
             tokio::time::sleep(pause).await;
         }
@@ -163,13 +189,12 @@ impl Receivers {
         let wakes = lock(&self.wakes);
         let of_part = |part: &Option<String>| part.as_ref().is_none_or(|namespace| **namespace == *object.namespace);
         for (_, wake) in wakes.iter().filter(|(part, _)| of_part(part)) {
-            let _ = wake.send(object.clone());
+            urgent::request(&self.permits, wake, object);
         }
     }
 
-    fn works(&self, receiver: &Receiver, failures: &mut u32) {
-        *failures = 0;
-        self.ctx.metrics.feed_receive("ok");
+    fn works(receiver: &Receiver, trouble: &mut Trouble) {
+        *trouble = Trouble::default();
         if receiver.readable() {
             tracing::info!(queue = receiver.queue.url(), "changes in AWS are found by events");
         }

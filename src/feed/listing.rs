@@ -84,19 +84,29 @@ impl Listing {
         }
     }
 
-    /// Whether a change is seen without a reconcile: the last complete list is not older than two intervals.
+    /// Whether a change is seen without a reconcile: the last complete list is not older than two intervals. It may
+    /// have begun a little after `now`, which a reconcile takes before it reports. A list from further ahead is of a
+    /// clock that was set back.
     pub(super) fn covers(&self, now: Timestamp, interval: SignedDuration) -> bool {
-        let longest = interval.saturating_mul(2);
-        self.standing != Standing::Denied && self.last.is_some_and(|last| now.duration_since(last) <= longest)
+        let ages = interval.saturating_mul(-1)..=interval.saturating_mul(2);
+        self.standing != Standing::Denied && self.last.is_some_and(|last| ages.contains(&now.duration_since(last)))
     }
 
-    /// Down to which date the next list is read. `None`: down to [`LAG`] before its newest entry. What rests on the feed was
-    /// read after the last complete list, so older changes are known. Both dates are of AWS's clock. If nothing changes, the
-    /// clock of the operator counts, with as much again for its error, so that a batch of changes is not read for ever.
+    /// Whether the next list is due. No list is planned further ahead than `longest`, unless the clock was set back
+    /// since.
+    pub(super) fn is_due(&self, now: Timestamp, longest: SignedDuration) -> bool {
+        let planned = SignedDuration::from_nanos(1)..=longest;
+        !planned.contains(&self.next.duration_since(now))
+    }
+
+    /// Down to which date the next list is read. `None`: down to [`LAG`] before its newest entry. What rests on the
+    /// feed was read after the last complete list, so older changes are known. Both dates are of AWS's clock. If
+    /// nothing changes, the clock of the operator counts, with as much again for its error, so that a batch of changes
+    /// is not read for ever. It counts alone if no list had an entry.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        let by_entries = self.newest?.checked_sub(LAG).ok()?;
+        let by_entries = self.newest.and_then(|newest| newest.checked_sub(LAG).ok());
         let by_clock = self.last.and_then(|last| last.checked_sub(LAG.saturating_mul(2)).ok());
-        Some(by_clock.map_or(by_entries, |by_clock| by_clock.max(by_entries)))
+        by_clock.max(by_entries)
     }
 
     /// A list is complete. Returns the objects that saw an older date.

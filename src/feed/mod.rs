@@ -25,7 +25,7 @@ use crate::fairness::Key;
 const LEAST_OBJECTS: usize = 3;
 /// How many parts of an interval there are, over which work is spread.
 pub const PARTS: u64 = 12;
-/// How long after a denied list the next one is tried.
+/// How long after a denied list the next one is tried, unless the interval is longer.
 const AFTER_DENIAL: SignedDuration = SignedDuration::from_mins(10);
 
 /// The AWS secret of an object, as the object saw it last.
@@ -90,7 +90,8 @@ impl Feed {
         let mut state = self.state();
         state.forget(key);
         let listing = self.listing(&mut state, &sight.source, now);
-        let covered = listing.objects >= LEAST_OBJECTS && listing.covers(now, self.interval);
+        // With this one.
+        let covered = listing.objects.saturating_add(1) >= LEAST_OBJECTS && listing.covers(now, self.interval);
         let arn: Arc<str> = sight.arn.into();
         listing.add(Arc::clone(&arn), Resting { key: key.clone(), seen: sight.changed, waits: covered });
         let source = state.listings.get_key_value(&sight.source).map_or_else(|| Arc::new(sight.source), |(known, _)| Arc::clone(known));
@@ -164,7 +165,8 @@ impl Feed {
         let mut state = self.state();
         // An identity that no object uses any more.
         state.listings.retain(|_, listing| !listing.is_empty() || listing.covers(now, self.interval));
-        let due = state.listings.iter_mut().filter(|(_, listing)| listing.next <= now && listing.objects >= LEAST_OBJECTS);
+        let longest = self.after_denial();
+        let due = state.listings.iter_mut().filter(|(_, listing)| listing.is_due(now, longest) && listing.objects >= LEAST_OBJECTS);
         due.map(|(source, listing)| {
             listing.next = now.saturating_add(self.interval).unwrap_or(now);
             (Source::clone(source), listing.since())
@@ -183,7 +185,7 @@ impl Feed {
             Answer::Denied => {
                 listing.fail(Standing::Denied);
                 listing.lose();
-                listing.next = began.saturating_add(AFTER_DENIAL.max(self.interval)).unwrap_or(began);
+                listing.next = began.saturating_add(self.after_denial()).unwrap_or(began);
                 Vec::new()
             }
             Answer::Failed => {
@@ -219,6 +221,11 @@ impl Feed {
         let state = self.state();
         let covered = state.listings.values().map(Listing::waiting).sum();
         Counts { covered, uncovered: state.objects.len().saturating_sub(covered) }
+    }
+
+    /// How long after a denied list the next one is tried. No other pause is longer.
+    fn after_denial(&self) -> SignedDuration {
+        AFTER_DENIAL.max(self.interval)
     }
 
     /// The first list of each source comes at a time of its own.

@@ -104,6 +104,39 @@ fn the_next_list_is_read_down_to_the_lag_before_the_newest_entry() {
 }
 
 #[test]
+fn without_any_entry_the_next_list_is_read_down_by_the_clock() {
+    let feed = with_four();
+    feed.ended(&source(), at(60), &Answer::Listed(vec![]));
+    assert_eq!(feed.due(at(120)), [(source(), at(60).checked_sub(LAG * 2).ok())]);
+}
+
+#[test]
+fn three_objects_are_enough() {
+    let feed = Feed::new(INTERVAL);
+    let rest = |now| [0, 1, 2].map(|number| feed.rests(&key(number), sight(number, 0), at(now)));
+    assert_eq!(rest(0), [false; 3]);
+    feed.ended(&source(), at(60), &Answer::Listed(vec![]));
+    assert_eq!(rest(61), [true; 3]);
+    feed.forget(&key(2));
+    assert!(!feed.rests(&key(1), sight(1, 0), at(62)), "two are too few");
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_neither_lists_nor_reads() {
+    let feed = covered();
+    assert_eq!(feed.due(at(61)).len(), 1);
+    assert_eq!(feed.due(at(62)), []);
+    let before = -86_400;
+    assert_eq!(feed.due(at(before)).len(), 1, "the next one was planned for tomorrow");
+    assert_eq!(feed.due(at(before + 1)), [], "from then on once an interval");
+    assert_eq!(all_uncovered(&feed, at(before)), [key(0), key(1), key(2), key(3)], "the last list was tomorrow");
+    assert!(!feed.rests(&key(0), sight(0, 0), at(before)));
+    feed.ended(&source(), at(before + 2), &Answer::Listed(vec![]));
+    assert!(feed.rests(&key(0), sight(0, 0), at(before + 3)));
+    assert!(feed.rests(&key(0), sight(0, 0), at(before + 1)), "a reconcile that began to end before the list");
+}
+
+#[test]
 fn objects_go_back_to_reads_of_their_own_after_two_intervals_without_a_list() {
     let feed = covered();
     assert_eq!(feed.ended(&source(), at(120), &Answer::Failed), (vec![], Some(Standing::Failing)));

@@ -175,6 +175,14 @@ impl Aspects {
     }
 }
 
+impl Examined {
+    /// Whether every part is as declared, and nothing goes on.
+    pub fn is_at_rest(&self) -> bool {
+        let Aspects { provisioned, settings, mirrored, rotated, rolled_out } = &self.aspects;
+        self.goes_on.is_none() && [provisioned, settings, mirrored, rotated, rolled_out].into_iter().all(Option::is_none)
+    }
+}
+
 impl Next {
     /// Blocked by this refusal.
     pub(super) fn blocked(refusal: Refusal) -> Self {

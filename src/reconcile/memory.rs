@@ -183,14 +183,23 @@ impl Memory {
         })
     }
 
-    /// This process wrote a version.
-    pub(super) fn puts(&self, uid: &str, version: &VersionId, cause: Cause) {
-        self.with(uid, |entry| entry.unreported_version = Some(Box::new((version.clone(), cause))));
+    /// This process wrote a version, or found that it `exists`. That one may be older than another one that was written.
+    pub(super) fn puts(&self, uid: &str, version: &VersionId, cause: Cause, exists: bool) {
+        self.with(uid, |entry| match entry.unreported_version {
+            Some(_) if exists => {}
+            _ => entry.unreported_version = Some(Box::new((version.clone(), cause))),
+        });
     }
 
     /// The version that this process wrote, and why, if no status has it.
     pub(super) fn unreported_version(&self, uid: &str) -> Option<(VersionId, Cause)> {
         self.known(uid, |entry| entry.unreported_version.as_deref().cloned())
+    }
+
+    /// Another replica may have led meanwhile, and may have staged what this one has met.
+    pub fn begins_to_lead(&self) {
+        let Generations { recent, earlier, .. } = &mut *self.generations();
+        recent.values_mut().chain(earlier.values_mut()).for_each(|entry| entry.staging = None);
     }
 
     /// The version is about to be staged.
@@ -292,13 +301,18 @@ impl Memory {
 
     /// A reconcile failed for this reason. Returns whether that was logged already, and is not in the status because that
     /// cannot be written.
-    pub(super) fn is_logged(&self, uid: &str, reason: &str) -> bool {
+    pub(super) fn fails_again(&self, uid: &str, reason: &str) -> bool {
         self.with(uid, |entry| {
             let reason = Some(hash(reason));
             let known = std::mem::replace(&mut entry.failure, reason) == reason;
             let attempt = |unwritable: Unwritable| unwritable.count.saturating_add(1);
             known && entry.unwritable.is_some_and(|unwritable| !attempt(unwritable).is_multiple_of(LOGGED_AGAIN))
         })
+    }
+
+    /// A reconcile did not fail.
+    pub(super) fn failed_no_more(&self, uid: &str) {
+        let _: Option<u64> = self.known(uid, |entry| entry.failure.take());
     }
 
     /// Whether the status of this object could not be written at the last attempt. It is asked of objects that exist: the deletion

@@ -42,7 +42,7 @@ use self::result::at_least_a_second;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
 use crate::api::condition::ConditionType;
-use crate::api::{RotatedSecret, StagedStep};
+use crate::api::{Cause, RotatedSecret, StagedStep};
 use crate::backoff::Class;
 use crate::compare::Observation;
 use crate::desired::{Desired, Strategy};
@@ -222,10 +222,13 @@ impl Reconciler<'_> {
         if let Some(limited) = step.limited().filter(|_| done) {
             self.ctx.memory.charge(&want.secret_key(), limited, want.request_interval, (self.ctx.clock)());
         }
-        if let Step::Put { version, cause, .. } = step
-            && done
-        {
-            self.ctx.memory.puts(&self.uid(), version, *cause);
+        let written = match step {
+            Step::Put { version, cause, .. } => Some((version, *cause)),
+            Step::RotateNow { version } => Some((version, Cause::Requested)),
+            _ => None,
+        };
+        if let Some((version, cause)) = written.filter(|_| done) {
+            self.ctx.memory.puts(&self.uid(), version, cause, matches!(effect, Effect::Exists { .. }));
         }
         self.journal.record(step.clone(), effect);
         let repair = || self.corrects(seen, step).then(|| events::of_repair(want, step.into()));

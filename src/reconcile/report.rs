@@ -63,6 +63,10 @@ impl Reconciler<'_> {
         let mut result = ReconcileResult { again: None, changed: steps.iter().any(|step| !step.reads()), failed };
         self.stirs();
         self.saw(outcome);
+        // One that waits has tried nothing.
+        if matches!(outcome, Outcome::Assessed { .. } | Outcome::Invalid { .. }) {
+            self.ctx.memory.failed_no_more(&uid);
+        }
         let namespace_suspends = self.namespace.as_ref().map(|namespace| namespace.suspension().is_some());
         let attempts = Attempts { unreported: self.ctx.memory.unreported(&uid, now), namespace_suspends, ..attempts };
         if let Some(delay) = self.quiet(&before, &attempts).filter(|_| !of_a_job(want, &attempts)) {
@@ -184,7 +188,7 @@ impl Reconciler<'_> {
     /// A reconcile failed. Without a status that can be written, each attempt fails in the same way: logged once an hour.
     pub(super) fn log_failure(&self, failure: &Failure) {
         let (reason, message, request_id) = (failure.reason.as_str(), &failure.message, failure.request_id.as_deref());
-        if self.ctx.memory.is_logged(&self.uid(), reason) {
+        if self.ctx.memory.fails_again(&self.uid(), reason) {
             tracing::debug!(reason, message, request_id, "the reconcile failed again");
         } else {
             tracing::warn!(reason, message, request_id, "the reconcile failed");
@@ -242,8 +246,10 @@ impl Reconciler<'_> {
             Outcome::Assessed { seen, assessment, .. } => {
                 let soonest = match assessment {
                     _ if assessment.awaits_consistency() => SOON,
-                    // What is blocked or failed may depend on more than the feed tells.
-                    Assessment::Examined(_) if status.failures.is_none() => self.until_next(want, seen, now),
+                    // What is refused, failed or in progress may depend on more than the feed tells.
+                    Assessment::Examined(examined) if status.failures.is_none() && examined.is_at_rest() => {
+                        self.until_next(want, seen, now)
+                    }
                     _ => self.resync(),
                 };
                 assessment.wake().map_or(soonest, |wake| wake.duration_since(now).min(soonest))

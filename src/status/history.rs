@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecretStatus};
 use crate::compare::{Current, Observation, SecretState, explain, slot_of};
 use crate::desired::{Desired, RollbackRequest, RollbackTo, Rotation};
+use crate::schedule::Clock;
 use crate::version_id::VersionId;
 
 /// How many versions the history keeps.
@@ -74,8 +75,20 @@ fn due_time_of(
     if staged || matches!(want.rotation, Rotation::Lambda(_)) || *version == want.ids.first() {
         return told;
     }
-    let of_id = slot_of(want, &seen.status, version, now).filter(|due| cause == Cause::Scheduled && *due <= latest);
-    of_id.map(Time).or_else(|| told.filter(|told| *version == want.ids.slot(told.0)))
+    let Some(slot) = slot_of(want, &seen.status, version, now) else {
+        return told.filter(|told| *version == want.ids.slot(told.0));
+    };
+    let clock = clock_of(want, seen)?;
+    let planned = |now: Timestamp| clock.appointment(slot, now).map(|planned| planned.at);
+    // It may have been announced for a later window, or for the end of an excluded period.
+    let announced = told.filter(|told| planned(told.0) == Some(told.0));
+    announced.or_else(|| planned(slot).map(Time)).filter(|due| cause == Cause::Scheduled && due.0 <= latest)
+}
+
+/// The clock of the schedule, with the days that the Namespace excludes.
+fn clock_of(want: &Desired, seen: &Observation) -> Option<Clock> {
+    let Rotation::Scheduled { clock, .. } = &want.rotation else { return None };
+    Some(clock.clone().excluding(seen.access.excluded.as_deref().unwrap_or_default()))
 }
 
 /// The due time that a version takes with it while it is staged.
@@ -181,16 +194,12 @@ fn by_function(before: &RotatedSecretStatus, secret: &SecretState, current: &Cur
     if rotated { Cause::Scheduled } else { Cause::External }
 }
 
+/// Windows that passed before the version was made. None for a version whose slot is not known, or that has none as the
+/// first one.
 fn missed(want: &Desired, seen: &Observation, current: &Current, now: Timestamp) -> i32 {
-    let (Rotation::Scheduled { clock, expression, .. }, Some(base)) = (&want.rotation, seen.status.counted_from()) else { return 0 };
-    // Before the first rotation there was no due time to miss.
-    if current.version == want.ids.first() {
-        return 0;
-    }
-    let since = seen.status.schedule_since(expression, now);
-    let due = clock.due_after(base, since).filter(|due| *due <= current.changed);
-    let clock = clock.clone().excluding(seen.access.excluded.as_deref().unwrap_or_default());
-    due.map_or(0, |due| i32::try_from(clock.missed(due, current.changed)).unwrap_or(i32::MAX))
+    let slot = slot_of(want, &seen.status, &current.version, now).filter(|slot| *slot <= current.changed);
+    let (Some(slot), Some(clock)) = (slot, clock_of(want, seen)) else { return 0 };
+    i32::try_from(clock.missed(slot, current.changed)).unwrap_or(i32::MAX)
 }
 
 /// The version that became current in this reconcile, if one did.

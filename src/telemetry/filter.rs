@@ -19,11 +19,18 @@ pub struct InvalidFilter(#[source] Option<ParseError>);
 /// every other target would be off: it is a mistake.
 pub(super) fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     // The filter of a span has values, which may contain anything.
-    let filter = if filter.contains('[') { filter.to_owned() } else { filter.split(',').map(str::trim).collect::<Vec<_>>().join(",") };
+    if filter.contains('[') {
+        return built(filter);
+    }
+    let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
     let is_level = |word: &str| LevelFilter::from_str(word).is_ok();
-    if !filter.contains('[') && !filter.split(',').all(|directive| directive.contains('=') || directive.is_empty() || is_level(directive)) {
+    if !directives.iter().all(|directive| directive.contains('=') || directive.is_empty() || is_level(directive)) {
         return Err(InvalidFilter(None));
     }
+    built(&directives.join(","))
+}
+
+fn built(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     EnvFilter::builder().parse(filter).map_err(|error| InvalidFilter(Some(error)))
 }
 

@@ -306,3 +306,31 @@ async fn a_queue_that_is_denied_or_gone_is_told_once_and_objects_keep_working() 
     }
     scene.operator.check()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_cannot_be_deleted_are_told_once_and_used_all_the_same() -> Result<()> {
+    let scene = Scene::new("queue-undeleted", SELDOM, &["--log", "info"]).await?;
+    let lines = |message: &str| -> Result<usize> { Ok(scene.operator.log()?.iter().filter(|line| line["message"] == message).count()) };
+    let denied = Fault::Refuse { code: "AccessDenied".to_owned(), message: "no".to_owned() };
+    scene.stage.emulator.set_faults(FaultPlan::none().with("DeleteMessageBatch", When::Always, denied));
+    scene.put(0, "not deleted")?;
+    scene.mirrored(0, "not deleted").await?;
+    // Each one ends a call for messages, which succeeds.
+    for refused in 1..=3 {
+        until("the deletion was refused", async || {
+            Ok((scene.operator.metric("rotated_secrets_feed_receives_total{outcome=\"denied\"}").await? >= f64::from(refused))
+                .then_some(()))
+        })
+        .await?;
+        scene.queue.post("x");
+    }
+    ensure!((lines(UNREADABLE)?, lines(READABLE)?) == (1, 1), "one line");
+    ensure!(scene.operator.metric("rotated_secrets_feed_queue_unreadable_seconds").await? >= 1.0, "the metric shows since when");
+
+    scene.stage.emulator.set_faults(FaultPlan::none());
+    scene.queue.post("x");
+    until("the queue works again", async || Ok((lines(READABLE)? == 2).then_some(()))).await?;
+    ensure!(scene.operator.metric("rotated_secrets_feed_queue_unreadable_seconds").await? < 1.0, "the metric is back at zero");
+    ensure!(lines(UNREADABLE)? == 1, "one line");
+    scene.operator.check()
+}

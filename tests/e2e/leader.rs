@@ -164,6 +164,22 @@ async fn a_standby_is_ready_and_asks_nothing_of_aws_and_writes_nothing_until_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_lease_another_client_takes_names_it_and_leads_again_when_that_is_gone() -> Result<()> {
+    let stage = Stage::enter("taken-lease").await?;
+    let operator = replica(&stage, "replica-0").await?;
+    held_by(&stage, "replica-0").await?;
+    let taken = json!({"spec": {"holderIdentity": "somebody", "renewTime": MicroTime(Timestamp::now())}});
+    leases(&stage).patch("rotated-secrets", &PatchParams::default(), &Patch::Merge(taken)).await?;
+    let lost = until("it says who holds the Lease", async || {
+        Ok(operator.log()?.into_iter().find(|line| line["message"] == "lost the leadership"))
+    })
+    .await?;
+    ensure!(lost["holder"] == "somebody" && lost["identity"] == "replica-0", "{lost}");
+    held_by(&stage, "replica-0").await?;
+    operator.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_cannot_renew_begins_nothing_and_goes_on_when_it_can() -> Result<()> {
     // Alone: rights are taken away.
     let stage = Stage::alone("no-renewal").await?;

@@ -67,6 +67,7 @@ async fn the_log_filter_follows_a_file_and_a_refusal_of_aws_has_its_request_id()
     let failed = says("a step failed").await?;
     let id = field(&failed, "request_id").context("an ID")?;
     ensure!(id.len() == 36 && field(&failed, "reason") == Some("AccessDenied"), "{failed}");
+    ensure!(field(&failed, "version").is_some_and(|version| !version.is_empty()), "the version that is created: {failed}");
     ensure!(!operator.log()?.iter().any(|line| line["level"] == "DEBUG"), "not yet");
 
     std::fs::write(&file, "rotated_secrets=loud")?;

@@ -1,10 +1,10 @@
 //! Where a test plays: a control plane with our definition and roles, an empty AWS, a namespace. Every operator sees the whole cluster, so one
-//! test at a time has the shared one.
+//! test at a time has a shared one.
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
@@ -14,8 +14,8 @@ use serde_json::json;
 use testkit::controlplane::{AuditEvent, ControlPlane, Options};
 use testkit::emulator::{self, SecretSnapshot};
 use testkit::node::Node;
-use testkit::{Agreed, REGION, TestNamespace, control_plane, prepare, ready_reason, until};
-use tokio::sync::{Mutex, MutexGuard};
+use testkit::{Agreed, REGION, TestNamespace, prepare, ready_reason, until};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 /// The operator's identity for the API server.
 pub(crate) const USER: &str = "system:serviceaccount:rotated-secrets:rotated-secrets";
@@ -23,7 +23,7 @@ pub(crate) const USER: &str = "system:serviceaccount:rotated-secrets:rotated-sec
 pub(crate) const NAMESPACE: &str = "rotated-secrets";
 
 enum Cluster {
-    Shared { plane: &'static ControlPlane, _turn: MutexGuard<'static, ()> },
+    Shared(MappedMutexGuard<'static, ControlPlane>),
     Own(Box<ControlPlane>),
     Node(Box<Node>),
 }
@@ -31,7 +31,7 @@ enum Cluster {
 impl Cluster {
     fn plane(&self) -> &ControlPlane {
         match self {
-            Self::Shared { plane, .. } => plane,
+            Self::Shared(plane) => plane,
             Self::Own(plane) => plane,
             Self::Node(node) => node.plane(),
         }
@@ -60,13 +60,24 @@ impl DerefMut for Stage {
 }
 
 impl Stage {
-    /// The shared control plane, for one test at a time, without a trace of the test before.
+    /// A shared control plane, for one test at a time, without a trace of the test before. Such a test waits most of the
+    /// time, so there are two.
     pub(crate) async fn enter(prefix: &str) -> Result<Self> {
-        static TURN: Mutex<()> = Mutex::const_new(());
-        let turn = TURN.lock().await;
-        let plane = control_plane().await?;
+        static FIRST: Mutex<Option<ControlPlane>> = Mutex::const_new(None);
+        static SECOND: Mutex<Option<ControlPlane>> = Mutex::const_new(None);
+        let mut shared = tokio::select! {
+            biased;
+            first = FIRST.lock() => first,
+            second = SECOND.lock() => second,
+        };
+        if shared.is_none() {
+            let plane = ControlPlane::start(Options::default()).await?;
+            prepare(&plane).await?;
+            *shared = Some(plane);
+        }
+        let plane = MutexGuard::try_map(shared, Option::as_mut).ok().context("a control plane")?;
         sweep(&plane.admin()).await?;
-        Self::on(Cluster::Shared { plane, _turn: turn }, prefix).await
+        Self::on(Cluster::Shared(plane), prefix).await
     }
 
     /// A separate control plane, so that no other client is counted.

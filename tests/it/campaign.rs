@@ -28,7 +28,7 @@ pub(crate) const EVENT: &str = "POST events";
 const PLANS: &str = "STORY_PLANS";
 
 /// Without it, one of so many.
-const STRIDE: usize = 3;
+const STRIDE: usize = 6;
 
 /// Of plans with two stops, those to run. `plans` has one list for each first stop, in the order of the second ones,
 /// and all lists end with the same second stop. Kept are the pairs of a first stop and the `next` ones after it, and of
@@ -56,8 +56,8 @@ fn a_sample_has_each_first_and_each_second_stop() {
         let of_first = |stop: usize| sample.iter().filter(|(first, _)| *first == stop).count();
         let of_second = |stop: usize| sample.iter().filter(|(_, second)| *second == stop).count();
         assert!((0..8).all(|stop| of_first(stop) >= 1) && (0..5).all(|stop| of_first(stop) >= 2), "{sample:?}");
-        assert!((1..9).all(|stop| of_second(stop) >= 1) && (4..9).all(|stop| of_second(stop) >= 2), "{sample:?}");
-        assert!(sample.len() < 40, "{}", sample.len());
+        assert!((1..9).all(|stop| of_second(stop) >= 1), "{sample:?}");
+        assert!(sample.len() < 20, "{}", sample.len());
     }
     assert_eq!(every(STRIDE, 1, vec![vec!['a'], vec!['b'], vec![]]), ['a', 'b'], "the only plan of a first stop is kept");
     assert_eq!(every(1, 1, vec![vec!['a', 'b'], vec!['c']]), ['a', 'b', 'c']);

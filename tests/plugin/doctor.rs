@@ -140,6 +140,7 @@ async fn who_has_no_rights_is_told_which() -> Result<()> {
 
     let scene = scene.by_user(cluster.service_account_kubeconfig(&namespace, "stranger").await?);
     scene.run("status").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets");
+    scene.run("status -A").await?.ends(3).in_one_sentence().says("you may not list RotatedSecrets in all namespaces");
     scene.run("status db").await?.ends(3).in_one_sentence().says("you may not get RotatedSecrets");
     scene.run("doctor").await?.ends(1).says("which status needs");
     Ok(())

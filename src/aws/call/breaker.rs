@@ -21,6 +21,14 @@ pub(super) enum Service {
     Sqs,
 }
 
+impl Service {
+    /// Whether its calls may wait long for their answer. All queues of a region are one target, and each has one call
+    /// at a time, so a call that waits says nothing of another queue.
+    fn polls(self) -> bool {
+        self == Self::Sqs
+    }
+}
+
 /// What answers or does not answer as one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Target {
@@ -78,11 +86,11 @@ impl Breakers {
         if let Some(opened) = state.opened {
             // A clock that was set back does not keep it open.
             let open = (SignedDuration::ZERO..OPEN).contains(&now.duration_since(opened));
-            if open || state.probe.is_some() {
+            if open || (state.probe.is_some() && !target.service.polls()) {
                 return None;
             }
             state.probe = Some(call);
-        } else if state.silent(now) {
+        } else if !target.service.polls() && state.silent(now) {
             return None;
         }
         self.calls = self.calls.saturating_add(1);
@@ -175,6 +183,20 @@ mod tests {
         breakers.end(&west, hanging, End::Unanswered, at(45));
         breakers.end(&west, second, End::Unknown, at(45));
         assert_eq!(breakers.begin(&west, at(46)), None, "the call of second 7 hangs too");
+    }
+
+    #[test]
+    fn a_queue_without_messages_holds_no_other_queue_of_its_region_up() {
+        let (mut breakers, queues) = (Breakers::default(), Target { service: Service::Sqs, ..target("eu-west-1") });
+        let idle = breakers.begin(&queues, at(0)).unwrap();
+        let other = breakers.begin(&queues, at(19)).expect("the first one waits for messages");
+        breakers.end(&queues, idle, End::Unanswered, at(30));
+        assert_eq!(breakers.begin(&queues, at(31)), None, "no answer at all");
+        let probe = breakers.begin(&queues, at(34)).unwrap();
+        assert!(breakers.begin(&queues, at(50)).is_some(), "the probe waits for messages, too");
+        breakers.end(&queues, probe, End::Answered, at(54));
+        breakers.end(&queues, other, End::Unanswered, at(55));
+        assert!(breakers.begin(&queues, at(55)).is_some(), "a later call was answered");
     }
 
     #[test]

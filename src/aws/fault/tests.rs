@@ -214,6 +214,19 @@ fn a_code_is_a_word_of_at_most_64_characters() {
 }
 
 #[test]
+fn an_entry_of_a_batch_fails_for_its_own_code() {
+    for (code, of_sender, expected) in [
+        ("AccessDenied", true, Cause::Permissions),
+        ("ReceiptHandleIsInvalid", true, Cause::Rejected),
+        ("InternalError", false, Cause::Unavailable),
+        ("Unknown", false, Cause::Unavailable),
+    ] {
+        let fault = Fault::of_entry(Operation::DeleteMessageBatch, code, of_sender);
+        assert_eq!((fault.cause, fault.code.as_deref()), (expected, Some(code)));
+    }
+}
+
+#[test]
 fn every_cause_has_advice_of_its_own_without_any_text_of_aws() {
     let mut advice = BTreeSet::new();
     for cause in Cause::iter() {

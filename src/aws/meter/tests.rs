@@ -75,6 +75,18 @@ async fn a_retry_takes_a_token_of_its_own() {
 }
 
 #[tokio::test]
+async fn an_error_of_aws_is_told_from_a_refusal() {
+    let metrics = Metrics::new();
+    let aws = aws(&[(503, "{}"), (400, r#"{"__type":"AccessDeniedException","message":"no"}"#)], &metrics);
+    assert!(aws.operator().describe(Address { region: "eu-central-1", id: "shop/db" }).await.is_err());
+    let page = metrics.render().unwrap();
+    for outcome in ["failed", "refused"] {
+        let line = format!("aws_requests_total{{operation=\"DescribeSecret\",outcome=\"{outcome}\"}} 1\n");
+        assert!(page.contains(&line), "{outcome}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn other_refusals_leave_the_rate_as_it_is() {
     let metrics = Metrics::new();
     let aws = aws(&[(400, r#"{"__type":"AccessDeniedException","message":"no"}"#)], &metrics);

@@ -179,6 +179,25 @@ fn a_change_of_the_declaration_does_not_move_what_the_schedule_counts_from() {
 }
 
 #[test]
+fn a_change_of_the_declaration_counts_from_the_value_before_it_also_if_no_status_has_that() {
+    let want = scheduled("rate(1 hour)");
+    let redeclared = want.ids.declaration(&id("by-hand"), &hash(&want));
+    let scene = Scene::new(want).with(|scene| {
+        scene.label(AWSCURRENT, &redeclared);
+        scene.label(AWSPREVIOUS, &id("by-hand"));
+        scene.read_at(&redeclared, ago(5));
+        scene.status.last_rotation = Some(ago(7 * HOUR));
+    });
+    assert_eq!(scene.current(), Err(needs("by-hand")));
+    for (created, expected) in [(HOUR, HOUR), (8 * HOUR, 7 * HOUR)] {
+        let read = scene.clone().with(|scene| scene.read("by-hand", created));
+        assert_eq!(read.current().unwrap().schedule_base, ago(expected), "{created}");
+    }
+    let known = scene.with(|scene| scene.status.history.insert(0, entry("by-hand", HOUR, Cause::External)));
+    assert_eq!(known.current().unwrap().schedule_base, ago(7 * HOUR), "the status has counted it");
+}
+
+#[test]
 fn every_other_change_moves_what_the_schedule_counts_from() {
     let want = scheduled("rate(1 hour)");
     for cause in [Cause::Created, Cause::Adopted, Cause::Scheduled, Cause::Requested, Cause::External, Cause::RolledBack] {

@@ -9,7 +9,7 @@ mod rollback;
 mod scheduled;
 mod staged;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::assessment::{Aspects, Assessment, Examined, Next, RotationOutlook, Wake};
 use super::hold::{defer, hold};
@@ -21,7 +21,9 @@ pub(super) use requested::open_request;
 use super::{lambda_rotation, pipeline, retirement, rollout, settings};
 use crate::api::ALLOWED_HOSTS;
 use crate::api::condition::Reason;
+use crate::compare::REPLICA_RETRY;
 use crate::desired::{Desired, Rotation, Strategy, TargetServer, jobs_not_allowed};
+use crate::facts::{Replica, ReplicaState};
 use crate::refusal::Refusal;
 use crate::step::Step;
 
@@ -185,10 +187,20 @@ fn ready(situation: &Situation<'_>, examined: &mut Examined) -> bool {
     if examined.aspects.settings.as_ref().is_some_and(|refusal| refusal.reason == Reason::Progressing) {
         examined.wake.at(now.saturating_add(SETTINGS_RECHECK));
     }
+    examined.wake.at(retry_of_replicas(situation));
     let Some(until) = situation.stale_until() else { return true };
     examined.awaiting_consistency = true;
     examined.wake.at([until]);
     false
+}
+
+/// When a declared replica that failed is requested again. Once that time has come, it is among the settings that
+/// differ.
+fn retry_of_replicas(Situation { want, secret, now, .. }: &Situation<'_>) -> Option<Timestamp> {
+    let regions = want.settings.replicas.value()?;
+    let failed = |replica: &Replica| replica.state == ReplicaState::Failed && regions.contains_key(&replica.region);
+    secret.replicas.iter().any(failed).then_some(())?;
+    secret.last_changed?.checked_add(REPLICA_RETRY).ok().filter(|retry| retry > now)
 }
 
 /// The namespace may not use the host of the target, or the administrator has not enabled Jobs.

@@ -148,10 +148,11 @@ fn appointment(situation: &Situation<'_>, clock: &Clock, expression: &str) -> Op
     let since = situation.seen.status.schedule_since(expression, situation.now);
     let mut due = clock.due_after(situation.current.schedule_base, since)?;
     // The version of a due time exists although another one is current: the rotation happened, and a person went back
-    // since. AWS showed each such version in this reconcile, so there are few.
+    // since; or AWS, whose clock is slower, created it before the due time, and a later change of the declared fields left
+    // it without a label. AWS showed each such version in this reconcile or the history has it, so there are few.
     let version = loop {
         let version = situation.want.ids.slot(due);
-        if !situation.known(&version) {
+        if !situation.known(&version) && !situation.seen.status.recorded(&version) {
             break version;
         }
         due = clock.next_after(due)?;

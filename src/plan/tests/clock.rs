@@ -52,6 +52,16 @@ fn a_missed_window_is_told_of_until_the_next_one() {
 }
 
 #[test]
+fn a_rotation_that_the_clock_of_aws_dates_before_its_due_time_happens_once() {
+    // The version of this hour was created a second before, and a change of the declared fields followed it.
+    let mut world = Observation { secret: Some(SecretState { current: Some(current(PERIOD + 1)), ..secret() }), ..seen() };
+    assert!(matches!(plan(&want(), &world, at(NOW)), Next::Do(Step::Put { .. })));
+    world.status.history = vec![recorded("current"), recorded(ids().slot(at(NOW - 1)).as_str())];
+    let Next::Rest(rest) = plan(&want(), &world, at(NOW)) else { panic!() };
+    assert_eq!(rest.next_rotation, Some(at(NOW - 1 + PERIOD)));
+}
+
+#[test]
 fn rotation_that_is_new_begins_with_one_rotation_at_once_where_that_is_asked() {
     let asking = |suspended| Desired { rotation: on_clock(30, OnMissedWindow::RotateNow, suspended, true), ..want() };
     let mut world = seen();

@@ -78,6 +78,21 @@ fn replicas_that_are_asked_for_and_not_in_sync_are_said_the_failed_ones_first() 
 }
 
 #[test]
+fn a_failed_replica_is_looked_at_again_when_it_may_be_requested_again() {
+    let wanted = crate::desired::Settings { replicas: replicas(&[("eu-west-1", None)]), ..Default::default() };
+    let wake = |state, age: i64| {
+        let (want, mut facts) = with(Drift::default(), wanted.clone());
+        let secret = facts.secret.as_mut().unwrap();
+        (secret.replicas, secret.last_changed) = (vec![replica("eu-west-1", None, state)], Some(at(NOW - age)));
+        rest_of(&want, &facts).wake.filter(|wake| *wake <= at(NOW + 600))
+    };
+    assert_eq!(wake(ReplicaState::Failed, 60), Some(at(NOW + 540)));
+    assert_eq!(wake(ReplicaState::Failed, 600), None, "it was requested in this reconcile, and AWS does not show it yet");
+    assert_eq!(wake(ReplicaState::Detached, 60), None);
+    assert_eq!(wake(ReplicaState::InSync, 60), None);
+}
+
+#[test]
 fn what_the_administrator_does_not_allow_is_said_and_a_key_is_needed_before_anything_is_created() {
     let refusal = || Refusal::new(Reason::KeyNotAllowed, "not this one");
     let key = crate::desired::Settings { key: Setting::Rejected(refusal()), ..Default::default() };

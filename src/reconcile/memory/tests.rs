@@ -59,6 +59,26 @@ fn a_recorded_version_is_met_once_and_again_when_it_is_staged() {
 }
 
 #[test]
+fn with_a_new_term_of_leadership_every_recorded_version_is_met_again() {
+    let memory = Memory::default();
+    let one = VersionId::from("one");
+    memory.meets("db", &one, at(10));
+    memory.begins_to_lead();
+    assert_eq!(memory.meets("db", &one, at(400)), at(400));
+}
+
+#[test]
+fn a_version_that_was_there_already_does_not_replace_one_that_was_written() {
+    let memory = Memory::default();
+    let (older, newer) = (VersionId::from("older"), VersionId::from("newer"));
+    memory.puts("db", &newer, Cause::Scheduled, false);
+    memory.puts("db", &older, Cause::Requested, true);
+    assert_eq!(memory.unreported_version("db"), Some((newer, Cause::Scheduled)));
+    memory.puts("other", &older, Cause::Requested, true);
+    assert_eq!(memory.unreported_version("other"), Some((older, Cause::Requested)), "its answer was lost");
+}
+
+#[test]
 fn a_target_that_does_not_answer_is_asked_again_after_ten_minutes_at_most() {
     let memory = Memory::default();
     let mut now = 0;
@@ -146,7 +166,7 @@ fn objects_whose_status_cannot_be_written_are_counted_until_nothing_is_to_be_wri
 fn what_stands_in_the_way_of_a_status_is_logged_once_and_then_once_an_hour() {
     let memory = Memory::default();
     let attempt = |failure: &str, refusal: &str, second: i64| {
-        let failed = memory.is_logged("db", failure);
+        let failed = memory.fails_again("db", failure);
         (failed, memory.cannot_write("db", Some(1), 0, refusal, at(second)).logged)
     };
     assert_eq!(attempt("AccessDenied", "AccessDenied", 0), (false, false));
@@ -155,7 +175,9 @@ fn what_stands_in_the_way_of_a_status_is_logged_once_and_then_once_an_hour() {
     assert_eq!(attempt("AwsUnavailable", "Conflict", 180), (true, false), "the status is refused for another reason");
     let logged = (5..=LOGGED_AGAIN).filter(|count| attempt("AwsUnavailable", "Conflict", i64::from(60 * count)) == (false, false));
     assert_eq!(logged.collect::<Vec<_>>(), [LOGGED_AGAIN]);
+    memory.failed_no_more("db");
+    assert!(!memory.fails_again("db", "AwsUnavailable"), "it is another failure");
     assert!(memory.wrote("db", &RotatedSecretStatus::default(), at(3600)) && !memory.is_as_written("db"));
-    assert!(!memory.is_logged("db", "AwsUnavailable"), "with a status, each failure is logged");
-    assert!(!memory.is_logged("db", "AwsUnavailable"));
+    assert!(!memory.fails_again("db", "AwsUnavailable"), "with a status, each failure is logged");
+    assert!(!memory.fails_again("db", "AwsUnavailable"));
 }

@@ -40,7 +40,6 @@ fn a_scheduled_rotation_has_its_due_time_and_every_version_the_attempts_that_fai
         ("at the first attempt", want(), slot.clone(), due, None, (Cause::Scheduled, due, None)),
         ("no failure", want(), slot.clone(), due, Some(0), (Cause::Scheduled, due, None)),
         ("senseless", want(), slot.clone(), due, Some(-7), (Cause::Scheduled, due, None)),
-        ("an earlier rotation was announced", want(), slot.clone(), Some(DUE - HOUR), None, (Cause::Scheduled, due, None)),
         ("not announced", want(), slot, None, failed, (Cause::Scheduled, due, failed)),
         ("the clock of AWS is slower", want(), first(), Some(DUE + 14), None, (Cause::Scheduled, Some(DUE + 14), None)),
         ("not due yet", want(), first(), Some(DUE + 16), failed, (Cause::Scheduled, None, failed)),
@@ -56,6 +55,26 @@ fn a_scheduled_rotation_has_its_due_time_and_every_version_the_attempts_that_fai
     }
     let created = recorded(&RotatedSecretStatus { history: Vec::new(), ..announced(None, failed) }, &want(), &ids().creation(), DUE);
     assert_eq!(created, (Cause::Created, None, failed));
+}
+
+#[test]
+fn the_due_time_has_the_offset_of_the_object_also_if_an_earlier_rotation_was_announced() {
+    let rotation = on_clock("rate(1 hour)", 50, OnMissedWindow::RotateNow);
+    let Rotation::Scheduled { clock, .. } = &rotation else { panic!() };
+    let planned = |slot: i64| clock.appointment(at(slot), at(slot)).unwrap().at.as_second();
+    assert_ne!(planned(DUE), DUE, "this object has an offset");
+    let want = Desired { rotation: rotation.clone(), ..want() };
+    for slot in [DUE, DUE + HOUR] {
+        for next in [Some(planned(DUE)), None] {
+            let due = Some(planned(slot));
+            let told = recorded(&announced(next, None), &want, &ids().slot(at(slot)), planned(slot) + 10);
+            assert_eq!(told, (Cause::Scheduled, due, None), "{next:?}");
+        }
+    }
+    let next_window = Desired { rotation: on_clock("rate(1 hour)", 50, OnMissedWindow::NextWindow), ..want };
+    let late = planned(DUE + 2 * HOUR);
+    let told = recorded(&announced(Some(late), None), &next_window, &ids().slot(at(DUE)), late + 10);
+    assert_eq!(told, (Cause::Scheduled, Some(late), None), "it was announced for a later window");
 }
 
 #[test]

@@ -228,8 +228,7 @@ fn after_an_outage_of_so_many_periods_so_many_rotations_were_missed() {
     let first = MADE + HOUR;
     for periods in 0..5_i32 {
         assert_eq!(missed(&want(), first, first + i64::from(periods) * HOUR + 10), periods, "rate");
-        let full = MADE + 1800;
-        assert_eq!(missed(&cron("0 * * * *"), full, full + i64::from(periods) * HOUR + 10), periods, "cron");
+        assert_eq!(missed(&cron("0 * * * *"), first - 1800, first - 1800 + i64::from(periods) * HOUR + 10), periods, "cron");
     }
     let in_window = |on_missed| Desired { rotation: on_clock("rate(1 hour)", 50, on_missed), ..want() };
     for on_missed in [OnMissedWindow::RotateNow, OnMissedWindow::NextWindow] {
@@ -237,6 +236,7 @@ fn after_an_outage_of_so_many_periods_so_many_rotations_were_missed() {
             assert_eq!(missed(&in_window(on_missed), first, first + late), expected, "a window of fifty minutes");
         }
     }
+    assert_eq!(missed(&want(), first + 2 * HOUR, first + 2 * HOUR + 10), 0, "it was on time, and no status has the two before");
     let late = RotatedSecretStatus { missed_rotations: 3, ..before.clone() };
     assert_eq!(sees(&late, &want(), &ids().slot(at(first)), None, first).missed_rotations, 0, "on time again");
     assert_eq!(sees(&late, &want(), &id("foreign"), None, first).missed_rotations, 3, "not the operator's rotation");

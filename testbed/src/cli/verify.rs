@@ -15,11 +15,13 @@ use super::provision::provision;
 /// Where tests write how long they took. `testkit::timing` has the same name.
 const TIMES: &str = "TEST_TIMES";
 const WORKSPACE: [&str; 2] = ["--workspace", "--no-fail-fast"];
-/// The names of all integration tests except `it`. No other begins with this letter.
-const OTHERS: &str = "[!i]*";
+/// The names of all integration tests except `it` and `e2e`. No other begins with one of these letters.
+const OTHERS: &str = "[!ei]*";
 /// The number of tests at the same time, for the test harness.
 const THREADS: &str = "RUST_TEST_THREADS";
 const THREADS_FOR_EACH_PROCESSOR: usize = 2;
+/// Two of them have the control planes that tests of `e2e` share, and another one has its own.
+const THREADS_OF_E2E: &str = "3";
 /// How many of them are shown.
 const SHOWN: usize = 10;
 
@@ -52,13 +54,17 @@ fn test(arguments: &[String]) -> Result<ExitCode> {
     cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], &[])
 }
 
-/// Every test. Those of `it` share one control plane and wait for it most of the time, so more of them run at once.
+/// Every test. Those of `it` and `e2e` wait most of the time, so more of them run at once.
 fn all(write_times: (&str, &OsStr)) -> Result<ExitCode> {
     let others = cargo_test(&[&WORKSPACE[..], &["--lib", "--bins", "--test", OTHERS]].concat(), &[], &[write_times])?;
-    let threads = THREADS_FOR_EACH_PROCESSOR * thread::available_parallelism().map_or(1, usize::from);
-    let threads = env::var_os(THREADS).unwrap_or_else(|| threads.to_string().into());
-    let it = cargo_test(&[&WORKSPACE[..], &["--test", "it"]].concat(), &[], &[write_times, (THREADS, &threads)])?;
-    Ok(if others == ExitCode::SUCCESS { it } else { others })
+    let of_it = (THREADS_FOR_EACH_PROCESSOR * thread::available_parallelism().map_or(1, usize::from)).to_string();
+    let set = env::var_os(THREADS);
+    let tests = |name: &str, threads: &str| {
+        let threads = set.clone().unwrap_or_else(|| threads.into());
+        cargo_test(&[&WORKSPACE[..], &["--test", name]].concat(), &[], &[write_times, (THREADS, &threads)])
+    };
+    let ended = [others, tests("e2e", THREADS_OF_E2E)?, tests("it", &of_it)?];
+    Ok(ended.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS))
 }
 
 /// What differs between versions of PostgreSQL: statements, privileges and answers.
@@ -103,6 +109,8 @@ fn cargo_test(what: &[&str], arguments: &[String], variables: &[(&str, &OsStr)])
         .args(["test", "--locked"])
         .args(what)
         .args(arguments)
+        // A failed test tells its error. The backtrace would be of the harness. That of a panic is left as it is.
+        .env("RUST_LIB_BACKTRACE", "0")
         .envs(variables.iter().copied())
         .status()
         .context("cargo cannot be started: install Rust from rustup.rs")?;
@@ -112,6 +120,8 @@ fn cargo_test(what: &[&str], arguments: &[String], variables: &[(&str, &OsStr)])
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -124,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn no_other_integration_test_begins_as_it_does() {
+    fn no_other_integration_test_begins_as_they_do() {
         let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let members = ["", "emulator", "testbed", "testkit", "xtask"].map(|member| workspace.join(member).join("tests"));
         let entries = members.iter().filter_map(|tests| fs::read_dir(tests).ok()).flatten();
         let names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        assert!(names.iter().any(|name| name == "e2e"), "{names:?}");
-        assert_eq!(names.iter().filter(|name| name.starts_with('i')).collect::<Vec<_>>(), ["it"]);
+        let own: BTreeSet<&str> = names.iter().filter(|name| name.starts_with(['e', 'i'])).map(String::as_str).collect();
+        assert_eq!(own.into_iter().collect::<Vec<_>>(), ["e2e", "it"]);
     }
 
     #[test]

@@ -47,6 +47,23 @@ async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_somebody_put_in_aws_lives_until_the_next_due_time_also_if_the_declaration_changes_before_it_is_seen() -> Result<()> {
+    let stage = Stage::new("external").await?;
+    stage.settled("app", spec()).await?;
+    // Nobody reconciles for three periods.
+    stage.advance(3 * HOUR);
+    stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"theirs"}"#)?;
+    let put = stage.now();
+    stage.advance(MINUTE);
+    stage.world.patch("app", json!({"spec": {"value": {"data": {"host": "db-2"}}}})).await?;
+    stage.settle("app").await?;
+    assert_eq!(stage.data("app").await?["password"], "theirs");
+    assert_eq!((stage.data("app").await?["host"].as_str(), stage.versions("app")), ("db-2", 3));
+    assert_eq!(stage.next_rotation("app").await?, Some(put + HOUR), "the schedule counts from their change");
+    stage.assert_silence("app").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_of_another_form_is_not_mirrored_and_is_rotated_when_that_is_due() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;

@@ -158,7 +158,8 @@ async fn a_refusal_is_told_with_its_exit_code_and_tried_seldom() -> Result<()> {
     ensure!((3..=8).contains(&attempts), "{attempts} attempts in an hour: 1 minute first, then twice as long each time");
     stage.expect("app", "Rotated", "False", "ApplyFailed").await?;
     scene.exit(0);
-    stage.live("app", HOUR).await?;
+    // The longest wait between two attempts is 72 minutes.
+    stage.live("app", 2 * HOUR).await?;
     ensure!(scene.check().await? != OLD, "the staged version is finished");
     stage.expect("app", "Ready", "True", "Succeeded").await?;
     Ok(())

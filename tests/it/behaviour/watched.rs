@@ -8,7 +8,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use rotated_secrets::api::{ALLOWED_NAMES, ROLE_ARN};
 use rotated_secrets::aws::Address;
-use rotated_secrets::feed::{Answer, LAG, Source};
+use rotated_secrets::fairness::Key;
+use rotated_secrets::feed::{Answer, Feed, LAG, Sight, Source};
 use rotated_secrets::identity::Identity;
 use rotated_secrets::reconcile::{Context, ReconcileResult, reconcile};
 use serde_json::json;
@@ -160,6 +161,76 @@ async fn a_change_that_the_first_list_does_not_show_yet_is_in_a_later_one() -> R
     ensure!(changed.len() == 1 && *changed[0].name == *"app", "{changed:?}");
     stage.world.settle(&ctx, "app").await?;
     ensure!(stage.data("app").await?["password"] == "of another client");
+    Ok(())
+}
+
+/// Three other objects rest, and a list is complete: the feed covers what comes to rest from now on.
+fn covers(ctx: &mut Context) -> Result<()> {
+    let (feed, now) = (Feed::new(ctx.refresh_interval), (ctx.clock)());
+    let source = Source { identity: Identity::Operator, region: REGION.to_owned() };
+    for number in 0..3 {
+        let sight = Sight { source: source.clone(), arn: number.to_string(), changed: now };
+        ensure!(!feed.rests(&Key::new("others", number.to_string()), sight, now), "no list is complete");
+    }
+    feed.ended(&source, now, &Answer::Listed(Vec::new()));
+    ctx.feed = Some(feed);
+    Ok(())
+}
+
+/// Reconciles until nothing is written. Says whether the object is left to the feed.
+async fn left_to_the_feed(stage: &Stage, ctx: &mut Context) -> Result<bool> {
+    covers(ctx)?;
+    let mut ended = once(stage, ctx).await?;
+    while ended.changed {
+        ended = once(stage, ctx).await?;
+    }
+    let covered = ctx.feed.as_ref().context("a feed")?.counts().covered;
+    let again = ended.again.context("it is reconciled again")?;
+    // An interval is spread by a tenth.
+    let soon = again.as_secs() * 10 <= ctx.refresh_interval.unsigned_abs().as_secs() * 11;
+    ensure!((covered == 0) == soon, "{covered} covered, again in {again:?}");
+    Ok(covered == 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_with_a_part_that_is_not_as_declared_is_not_left_to_the_feed() -> Result<()> {
+    let stage = Stage::new("not-at-rest").await?;
+    stage.settled("app", unscheduled()).await?;
+    let mut ctx = restarted(&stage).await?;
+    ensure!(left_to_the_feed(&stage, &mut ctx).await?, "it rests");
+    stage.delete_secret("app").await?;
+    stage.make_secret(json!({"metadata": {"name": "app"}, "stringData": {"password": "of somebody"}})).await?;
+    let mut ctx = restarted(&stage).await?;
+    ensure!(!left_to_the_feed(&stage, &mut ctx).await?);
+    stage.expect("app", "Mirrored", "False", "SecretNotOwned").await?;
+    // No change in AWS tells of this.
+    stage.delete_secret("app").await?;
+    stage.settle("app").await?;
+    ensure!(left_to_the_feed(&stage, &mut restarted(&stage).await?).await?, "it rests again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_replica_is_requested_again_after_ten_minutes_however_seldom_the_object_is_read() -> Result<()> {
+    const WEST: &str = "eu-west-1";
+    let stage = Stage::new("failed-replica").await?;
+    let there = stage.external_writer().in_region(WEST);
+    there.create(&stage.aws_name("app"), "theirs", &BTreeMap::new())?;
+    let mut wanted = unscheduled();
+    wanted["aws"] = json!({"replicaRegions": [{"region": WEST}]});
+    stage.settled("app", wanted).await?;
+    let mut ctx = restarted(&stage).await?;
+    ensure!(!left_to_the_feed(&stage, &mut ctx).await?);
+    stage.expect("app", "Provisioned", "False", "ReplicaFailed").await?;
+
+    ctx.refresh_interval = jiff::SignedDuration::from_hours(24);
+    ensure!(there.purge(&stage.aws_name("app")));
+    let again = once(&stage, &ctx).await?.again.context("it is reconciled again")?;
+    ensure!(!calls(&stage).contains_key("ReplicateSecretToRegions"), "it is left alone for a while: {:?}", calls(&stage));
+    ensure!(again <= 10 * MINUTE, "{again:?}");
+    stage.advance(again);
+    once(&stage, &ctx).await?;
+    ensure!(calls(&stage).get("ReplicateSecretToRegions") == Some(&1), "{:?}", calls(&stage));
     Ok(())
 }
 
