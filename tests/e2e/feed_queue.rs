@@ -334,3 +334,22 @@ async fn messages_that_cannot_be_deleted_are_told_once_and_used_all_the_same() -
     ensure!(lines(UNREADABLE)? == 1, "one line");
     scene.operator.check()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_ends_leaves_messages_for_the_next_one() -> Result<()> {
+    let scene = Scene::new("queue-end", SELDOM, &["--log", "info"]).await?;
+    // A reconcile that holds the end up.
+    scene.stage.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::Always, Fault::Delay { millis: 8000 }));
+    scene.stage.refresh(&name(0), "look").await?;
+    until("a reconcile is in progress", async || {
+        Ok((scene.operator.metric("rotated_secrets_reconciles_in_progress").await? >= 1.0).then_some(()))
+    })
+    .await?;
+    scene.operator.ask_to_stop()?;
+    let stopping = "stopping: waiting for reconciles in progress";
+    until("it is stopping", async || Ok(scene.operator.said(stopping).is_ok().then_some(()))).await?;
+    scene.queue.post("of the next one");
+    ensure!(scene.operator.stopped().await?.success(), "it ends in order");
+    ensure!(scene.queue.bodies() == ["of the next one"], "{:?}", scene.queue.bodies());
+    Ok(())
+}
