@@ -194,8 +194,8 @@ fn by_function(before: &RotatedSecretStatus, secret: &SecretState, current: &Cur
     if rotated { Cause::Scheduled } else { Cause::External }
 }
 
-/// Windows that passed before the version was made. None for a version whose slot is not known, or that has none as the
-/// first one.
+/// How many windows passed before the version was made. 0 for a version that has no slot, such as the first one, or whose
+/// slot is not known.
 fn missed(want: &Desired, seen: &Observation, current: &Current, now: Timestamp) -> i32 {
     let slot = slot_of(want, &seen.status, &current.version, now).filter(|slot| *slot <= current.changed);
     let (Some(slot), Some(clock)) = (slot, clock_of(want, seen)) else { return 0 };

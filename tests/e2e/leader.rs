@@ -168,13 +168,13 @@ async fn a_leader_whose_lease_another_client_takes_names_it_and_leads_again_when
     let stage = Stage::enter("taken-lease").await?;
     let operator = replica(&stage, "replica-0").await?;
     held_by(&stage, "replica-0").await?;
-    let taken = json!({"spec": {"holderIdentity": "somebody", "renewTime": MicroTime(Timestamp::now())}});
+    let taken = json!({"spec": {"holderIdentity": "another-client", "renewTime": MicroTime(Timestamp::now())}});
     leases(&stage).patch("rotated-secrets", &PatchParams::default(), &Patch::Merge(taken)).await?;
     let lost = until("it says who holds the Lease", async || {
         Ok(operator.log()?.into_iter().find(|line| line["message"] == "lost the leadership"))
     })
     .await?;
-    ensure!(lost["holder"] == "somebody" && lost["identity"] == "replica-0", "{lost}");
+    ensure!(lost["holder"] == "another-client" && lost["identity"] == "replica-0", "{lost}");
     held_by(&stage, "replica-0").await?;
     operator.check()
 }

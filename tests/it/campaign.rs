@@ -32,7 +32,7 @@ const STRIDE: usize = 6;
 
 /// Of plans with two stops, those to run. `plans` has one list for each first stop, in the order of the second ones,
 /// and all lists end with the same second stop. Kept are the pairs of a first stop and the `next` ones after it, and of
-/// the others a part, so that each first stop is with several second ones, and each second one with several first ones.
+/// the others a part, so that each first stop is with several second ones, and each second one with some first ones.
 pub(crate) fn sample<P>(next: usize, plans: impl IntoIterator<Item = Vec<P>>) -> Vec<P> {
     let stride = if std::env::var(PLANS).is_ok_and(|plans| plans == "all") { 1 } else { STRIDE };
     every(stride, next, plans)

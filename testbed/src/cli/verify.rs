@@ -20,8 +20,8 @@ const OTHERS: &str = "[!ei]*";
 /// The number of tests at the same time, for the test harness.
 const THREADS: &str = "RUST_TEST_THREADS";
 const THREADS_FOR_EACH_PROCESSOR: usize = 2;
-/// Two of them have the control planes that tests of `e2e` share, and another one has its own.
-const THREADS_OF_E2E: &str = "3";
+/// At least. Two of them have the control planes that tests of `e2e` share, and another one has its own.
+const THREADS_OF_E2E: usize = 3;
 /// How many of them are shown.
 const SHOWN: usize = 10;
 
@@ -57,13 +57,13 @@ fn test(arguments: &[String]) -> Result<ExitCode> {
 /// Every test. Those of `it` and `e2e` wait most of the time, so more of them run at once.
 fn all(write_times: (&str, &OsStr)) -> Result<ExitCode> {
     let others = cargo_test(&[&WORKSPACE[..], &["--lib", "--bins", "--test", OTHERS]].concat(), &[], &[write_times])?;
-    let of_it = (THREADS_FOR_EACH_PROCESSOR * thread::available_parallelism().map_or(1, usize::from)).to_string();
-    let set = env::var_os(THREADS);
-    let tests = |name: &str, threads: &str| {
-        let threads = set.clone().unwrap_or_else(|| threads.into());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let tests = |name: &str, threads: usize| {
+        let threads = env::var_os(THREADS).unwrap_or_else(|| threads.to_string().into());
         cargo_test(&[&WORKSPACE[..], &["--test", name]].concat(), &[], &[write_times, (THREADS, &threads)])
     };
-    let ended = [others, tests("e2e", THREADS_OF_E2E)?, tests("it", &of_it)?];
+    let e2e = tests("e2e", processors.max(THREADS_OF_E2E))?;
+    let ended = [others, e2e, tests("it", processors * THREADS_FOR_EACH_PROCESSOR)?];
     Ok(ended.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS))
 }
 

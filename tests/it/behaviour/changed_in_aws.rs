@@ -47,10 +47,10 @@ async fn a_value_that_somebody_puts_in_aws_is_mirrored_and_lives_until_the_next_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_somebody_put_in_aws_lives_until_the_next_due_time_also_if_the_declaration_changes_before_it_is_seen() -> Result<()> {
+async fn a_value_of_another_client_lives_until_the_next_due_time_also_if_the_declaration_changes_before_it_is_seen() -> Result<()> {
     let stage = Stage::new("external").await?;
     stage.settled("app", spec()).await?;
-    // Nobody reconciles for three periods.
+    // There is no reconcile for three periods.
     stage.advance(3 * HOUR);
     stage.external_writer().put_value(&stage.aws_name("app"), r#"{"username":"root","password":"theirs"}"#)?;
     let put = stage.now();

@@ -199,7 +199,7 @@ async fn an_object_with_a_part_that_is_not_as_declared_is_not_left_to_the_feed()
     let mut ctx = restarted(&stage).await?;
     ensure!(left_to_the_feed(&stage, &mut ctx).await?, "it rests");
     stage.delete_secret("app").await?;
-    stage.make_secret(json!({"metadata": {"name": "app"}, "stringData": {"password": "of somebody"}})).await?;
+    stage.make_secret(json!({"metadata": {"name": "app"}, "stringData": {"password": "of another client"}})).await?;
     let mut ctx = restarted(&stage).await?;
     ensure!(!left_to_the_feed(&stage, &mut ctx).await?);
     stage.expect("app", "Mirrored", "False", "SecretNotOwned").await?;
