@@ -70,10 +70,22 @@ impl MySql {
         self.group.dir().join("data")
     }
 
+    /// A program that stores temporary tables. Each server has a directory for them: MariaDB deletes all that it finds
+    /// there at its start, also those that another server uses.
+    fn program(&self, name: &str) -> Command {
+        let mut command = self.installed.programs.command(name);
+        command.env("TMPDIR", self.temporary());
+        command
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.group.dir().join("tmp")
+    }
+
     /// The server, as root only if we are.
     fn server(&self) -> Command {
         let [server, _] = self.kind.programs();
-        let mut command = self.installed.programs.command(server);
+        let mut command = self.program(server);
         command.args(["--no-defaults", "--datadir"]).arg(self.data()).current_dir("/");
         if rustix::process::geteuid().is_root() {
             command.arg("--user=root");
@@ -87,11 +99,12 @@ impl MySql {
     }
 
     fn initialize(&self) -> Result<()> {
+        fs::create_dir(self.temporary())?;
         match self.kind {
             Kind::MySql => run(self.server().arg("--initialize-insecure"))?,
             Kind::MariaDb => {
                 fs::create_dir(self.data())?;
-                let mut tables = self.installed.programs.command("mariadb-install-db");
+                let mut tables = self.program("mariadb-install-db");
                 tables
                     .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
                     .arg(option("basedir", &self.installed.root.join("usr")))
