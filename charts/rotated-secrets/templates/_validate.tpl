@@ -250,8 +250,15 @@
 {{- end }}
 {{- else if le $replicas 1 }}
 {{- fail (printf "podDisruptionBudget.minAvailable is set, but replicas is %d: use at least 2 replicas, or set podDisruptionBudget.enabled to false" $replicas) }}
-{{- else if or (eq (toString .minAvailable) "100%") (and (not (kindIs "string" .minAvailable)) (ge (int .minAvailable) $replicas)) }}
+{{- else }}
+{{- $least := int .minAvailable }}
+{{- if kindIs "string" .minAvailable }}
+{{- /* Kubernetes rounds up. */}}
+{{- $least = div (add (mul $replicas (trimSuffix "%" .minAvailable | int)) 99) 100 }}
+{{- end }}
+{{- if ge (int $least) $replicas }}
 {{- fail (printf "podDisruptionBudget.minAvailable is %v with %d replicas: no pod could be evicted, and no node drained; use at most %d" .minAvailable $replicas (sub $replicas 1)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -353,9 +353,10 @@ fn the_network_lets_in_nobody_but_prometheus_and_out_what_the_operator_needs() -
         ensure!(spec["ingress"] == ingress, "{about}: {}", spec["ingress"]);
         if about == "defaults" {
             let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
+            let udp = |port: u16| json!({"port": port, "protocol": "UDP"});
             let agent = json!([{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}]);
             let egress = json!([
-                {"ports": [{"port": 53, "protocol": "UDP"}, tcp(53)]},
+                {"ports": [udp(53), tcp(53), udp(5353), tcp(5353)]},
                 {"ports": [tcp(443), tcp(6443)]},
                 {"to": agent, "ports": [tcp(80)]},
             ]);

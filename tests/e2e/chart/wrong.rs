@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 101] = [
+const REFUSED: [(&str, &str); 103] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -70,6 +70,8 @@ const REFUSED: [(&str, &str); 101] = [
         "minAvailable is 2 with 2 replicas: no pod could be evicted, and no node drained; use at most 1",
     ),
     ("podDisruptionBudget.minAvailable=100%", "minAvailable is 100% with 2 replicas: no pod could be evicted"),
+    ("podDisruptionBudget.minAvailable=51%", "minAvailable is 51% with 2 replicas: no pod could be evicted"),
+    ("podDisruptionBudget.minAvailable=67%,replicas=3", "minAvailable is 67% with 3 replicas: no pod could be evicted"),
     ("podDisruptionBudget.minAvailable=1,replicas=0", "minAvailable is set, but replicas is 0: use at least 2 replicas, or set"),
     ("podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": use a number, or a percentage such as 50%"),
     (
@@ -163,7 +165,8 @@ fn what_looks_odd_and_is_right_is_taken() -> Result<()> {
         "image.registry=localhost:5000/mirror",
         "global.imageRegistry=mirror.example.com,image.repository=registry.example.com/a",
         "podDisruptionBudget.minAvailable=0",
-        "podDisruptionBudget.minAvailable=99%",
+        "podDisruptionBudget.minAvailable=50%",
+        "podDisruptionBudget.minAvailable=66%,replicas=3",
         "podDisruptionBudget.enabled=false,podDisruptionBudget.minAvailable=2",
         "leaderElection.leaseDuration=10001ms",
         "leaderElection.retryPeriod=5s",
