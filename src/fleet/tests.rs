@@ -199,6 +199,22 @@ fn what_waits_for_a_user_is_told_by_its_own_reason_while_aws_cannot_be_read() {
 }
 
 #[test]
+fn a_key_that_the_spec_names_concerns_the_owner_and_another_one_the_platform() {
+    for (aws, concerned) in [
+        (json!({}), PLATFORM),
+        (json!({"kmsKeyId": "alias/shop"}), OWNER),
+        (json!({"serviceAccountRef": {"name": "shop"}}), OWNER),
+    ] {
+        let status = json!({"conditions": [condition("Ready", "False", "KeyUnusable")]});
+        let mut spec = rotating();
+        spec["aws"] = aws;
+        let census = census(&[object(&spec, &status)]);
+        let found: Vec<_> = census.not_ready.keys().map(|(_, reason, concerns)| (*reason, *concerns)).collect();
+        assert_eq!(found, [("KeyUnusable", concerned)], "{spec}");
+    }
+}
+
+#[test]
 fn the_longest_suspension_counts_from_the_time_in_the_status_and_not_from_before_the_object() {
     let mut paused = rotating();
     paused["rotation"]["suspend"] = true.into();
