@@ -158,6 +158,10 @@ impl SecretsManager {
         self.session.account()
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.aws.0.environment.now()
+    }
+
     pub(super) fn client(&self, region: &str) -> Client {
         self.session.client(&self.aws.0.environment, region)
     }

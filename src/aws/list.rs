@@ -17,18 +17,19 @@ const PAGE: i32 = 100;
 const MOST_PAGES: usize = 100;
 
 impl SecretsManager {
-    /// The secrets of the region that changed at `since` or later, newest first. `since: None`: those within `lag` before the newest
-    /// change. Those that are scheduled for deletion are included. `None`: there are more than 10,000. One call for each hundred.
+    /// The secrets of the region that changed at `since` or later, newest first. `since: None`: those within `lag` before the
+    /// newest change, unless that was long ago. Those that are scheduled for deletion are included. `None`: there are more
+    /// than 10,000. One call for each hundred.
     ///
     /// # Errors
     /// That of the call that failed.
     pub async fn changed_since(&self, region: &str, since: Option<Timestamp>, lag: SignedDuration) -> Result<Option<Vec<Listed>>, Failure> {
-        let (mut found, mut since, mut token) = (Vec::new(), since, None);
+        let (mut found, mut since, mut token, began) = (Vec::new(), since, None, self.now());
         for _ in 0..MOST_PAGES {
             let page = self.page(region, (SortByType::LastChangedDate, SortOrderType::Desc), token).await?;
             for entry in page.secret_list() {
                 let (Some(arn), Some(changed)) = (entry.arn(), entry.last_changed_date().and_then(timestamp)) else { continue };
-                let from = *since.get_or_insert(changed.checked_sub(lag).unwrap_or(changed));
+                let from = *since.get_or_insert_with(|| horizon(changed, began, lag));
                 if changed < from {
                     return Ok(Some(found));
                 }
@@ -84,6 +85,13 @@ impl SecretsManager {
     }
 }
 
+/// Down to which date the first list is read. By the clock of the operator, with as much again for its error, if nothing
+/// changed for long: a batch of more than 10,000 changes would otherwise be too long for every list after it.
+fn horizon(newest: Timestamp, now: Timestamp, lag: SignedDuration) -> Timestamp {
+    let before = |time: Timestamp, span: SignedDuration| time.checked_sub(span).unwrap_or(Timestamp::MIN);
+    before(newest, lag).max(before(now, lag.saturating_mul(2)))
+}
+
 fn parse(entry: &SecretListEntry) -> AwsSecret {
     description::parse(&Shown {
         arn: entry.arn(),
@@ -105,4 +113,19 @@ fn parse(entry: &SecretListEntry) -> AwsSecret {
         replicas: &[],
         primary_region: entry.primary_region(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_list_is_read_by_its_newest_entry_and_no_further_than_twice_that_before_now() {
+        let at = |minute: i64| Timestamp::from_second(1_800_000_000 + 60 * minute).unwrap();
+        let lag = SignedDuration::from_mins(15);
+        for (newest, now, expected) in [(0, 0, -15), (0, 14, -15), (0, 15, -15), (0, 16, -14), (0, 600, 570), (0, -600, -15)] {
+            assert_eq!(horizon(at(newest), at(now), lag), at(expected), "{newest} {now}");
+        }
+        assert_eq!(horizon(Timestamp::MIN, Timestamp::MIN, lag), Timestamp::MIN);
+    }
 }

@@ -14,7 +14,7 @@ use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::failure::Failure;
 use crate::fairness::{Key, Permits};
-use crate::feed::{Arrival, EventIndex, LabelMoved, Useless};
+use crate::feed::{Again, Arrival, EventIndex, LabelMoved, Useless};
 use crate::reconcile::Context;
 
 /// An empty answer that comes sooner is not that of a long poll.
@@ -24,6 +24,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// A message that could not be deleted has not come again for so long: it is gone. By default, it comes again after 30
 /// seconds.
 const COMES_AGAIN: Duration = Duration::from_mins(5);
+/// How long after a reconcile that did not see the version of its event AWS is asked once more.
+const OLD_STATE: Duration = Duration::from_secs(5);
 /// How often a replica that is not the leader asks whether it is.
 const STANDBY: Duration = Duration::from_secs(1);
 
@@ -63,13 +65,13 @@ enum Standing {
 /// A reconcile in progress, for the index. When it ends, an event that arrived meanwhile may request another one.
 pub(super) struct Watched<'a> {
     index: Option<&'a EventIndex>,
-    permits: &'a Permits,
+    permits: &'a Arc<Permits>,
     key: Key,
     wake: &'a UnboundedSender<Key>,
 }
 
 impl<'a> Watched<'a> {
-    pub(super) fn new(ctx: &'a Context, permits: &'a Permits, key: &Key, wake: &'a UnboundedSender<Key>) -> Self {
+    pub(super) fn new(ctx: &'a Context, permits: &'a Arc<Permits>, key: &Key, wake: &'a UnboundedSender<Key>) -> Self {
         let index = ctx.event_index.as_ref();
         if let Some(index) = index {
             index.begins(key);
@@ -80,10 +82,22 @@ impl<'a> Watched<'a> {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        if self.index.is_some_and(|index| index.ends(&self.key)) {
-            urgent::request(self.permits, self.wake, &self.key);
+        match self.index.map_or(Again::No, |index| index.ends(&self.key)) {
+            Again::No => {}
+            Again::Now => urgent::request(self.permits, self.wake, &self.key),
+            Again::Later => request_later(self.permits, self.wake, &self.key),
         }
     }
+}
+
+fn request_later(permits: &Arc<Permits>, wake: &UnboundedSender<Key>, object: &Key) {
+    // Without a runtime, the process ends.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let (permits, wake, object) = (Arc::clone(permits), wake.clone(), object.clone());
+    runtime.spawn(async move {
+        tokio::time::sleep(OLD_STATE).await;
+        urgent::request(&permits, &wake, &object);
+    });
 }
 
 impl Receivers {

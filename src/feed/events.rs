@@ -74,6 +74,17 @@ impl LabelMoved {
     }
 }
 
+/// Whether an object is reconciled again because of events, after a reconcile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// It saw what the events named, or there were none.
+    No,
+    /// An event arrived meanwhile of a version that it did not see.
+    Now,
+    /// It was requested by an event and did not see its version. AWS may have answered from an older state.
+    Later,
+}
+
 /// What an event is to the objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
@@ -108,6 +119,8 @@ struct Known {
     /// Shared with the index.
     arn: Arc<str>,
     version: Option<VersionId>,
+    /// That of the last event that requested a reconcile, until one has ended.
+    awaited: Option<VersionId>,
 }
 
 impl EventIndex {
@@ -125,26 +138,32 @@ impl EventIndex {
     pub fn saw(&self, key: &Key, arn: &str, version: Option<&VersionId>) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let known = state.objects.get(key).filter(|known| *known.arn == *arn).map(|known| Arc::clone(&known.arn));
-        let moved = known.is_none();
-        let shared = known.or_else(|| state.secrets.get_key_value(arn).map(|(known, _)| Arc::clone(known))).unwrap_or_else(|| arn.into());
-        if moved {
+        if let Some(known) = state.objects.get_mut(key).filter(|known| *known.arn == *arn) {
+            known.version = version.cloned();
+        } else {
+            let shared = state.secrets.get_key_value(arn).map_or_else(|| arn.into(), |(known, _)| Arc::clone(known));
             state.remove(key);
             // Hardly any secret has a second object.
             state.secrets.entry(Arc::clone(&shared)).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
             if let (Some(earlier), Some(arrived)) = (state.unknown.get(arn), state.busy.get_mut(key)) {
                 arrived.push(earlier.clone());
             }
+            state.objects.insert(key.clone(), Known { arn: shared, version: version.cloned(), awaited: None });
         }
-        state.objects.insert(key.clone(), Known { arn: shared, version: version.cloned() });
     }
 
-    /// The reconcile of the object has ended. Says whether an event arrived meanwhile of a version that it did not see.
-    pub fn ends(&self, key: &Key) -> bool {
+    /// The reconcile of the object has ended. An event leads to two more of them at most: it may be old, or forged.
+    pub fn ends(&self, key: &Key) -> Again {
         let mut state = self.state();
         let arrived = state.busy.remove(key).unwrap_or_default();
-        let seen = state.objects.get(key).and_then(|known| known.version.as_ref());
-        arrived.iter().any(|version| Some(version) != seen)
+        let Some(known) = state.objects.get_mut(key) else { return if arrived.is_empty() { Again::No } else { Again::Now } };
+        let awaited = known.awaited.take();
+        known.awaited = arrived.into_iter().find(|version| Some(version) != known.version.as_ref());
+        match (&known.awaited, awaited) {
+            (Some(_), _) => Again::Now,
+            (None, Some(awaited)) if Some(&awaited) != known.version.as_ref() => Again::Later,
+            (None, _) => Again::No,
+        }
     }
 
     /// The object is gone.
@@ -179,7 +198,8 @@ impl EventIndex {
                 if arrived.len() < MOST_ARRIVED && !arrived.contains(&event.version) {
                     arrived.push(event.version.clone());
                 }
-            } else if state.objects.get(key).and_then(|known| known.version.as_ref()) != Some(&event.version) {
+            } else if let Some(known) = state.objects.get_mut(key).filter(|known| known.version.as_ref() != Some(&event.version)) {
+                known.awaited = Some(event.version.clone());
                 requested.push(key.clone());
             }
         }

@@ -88,16 +88,22 @@ impl FirstLists {
             *number = number.saturating_add(1);
             expected.insert(arn.text);
         }
-        let mut state = self.lock();
-        (state.objects, state.expected, state.since) = (objects, expected, Some(now));
+        // A list from before does not have what its objects used already, nor what another leader did since.
+        *self.lock() = State { lists: HashMap::new(), expected, objects, since: Some(now) };
     }
 
-    /// The list of the source in which this secret is, and with how many pages it is worth its calls.
-    pub(super) fn of(&self, source: &Source, arn: &str, now: Timestamp) -> Option<(Arc<FirstList>, usize)> {
+    /// The list of the source in which this secret is, and with how many pages it is worth its calls. `own`: the account of
+    /// the source, if it is known; a list shows no secrets of others. Otherwise, the number of pages must not depend on who
+    /// asks first.
+    pub(super) fn of(&self, source: &Source, arn: &str, own: Option<&AwsAccount>, now: Timestamp) -> Option<(Arc<FirstList>, usize)> {
         let arn = SecretArn::parse(arn)?;
+        if arn.region != source.region || own.is_some_and(|own| *own != arn.account) {
+            return None;
+        }
         let mut state = self.lock();
         state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
-        let pages = state.objects.get(&(arn.account, arn.region))? / OBJECTS_PER_PAGE;
+        let shown = state.objects.iter().filter(|((account, region), _)| *region == source.region && own.is_none_or(|own| own == account));
+        let pages = shown.map(|(_, number)| *number).max()? / OBJECTS_PER_PAGE;
         (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages.min(MOST_PAGES)))
     }
 }

@@ -99,10 +99,10 @@ impl Listing {
         !planned.contains(&self.next.duration_since(now))
     }
 
-    /// Down to which date the next list is read. `None`: down to [`LAG`] before its newest entry. What rests on the
-    /// feed was read after the last complete list, so older changes are known. Both dates are of AWS's clock. If
-    /// nothing changes, the clock of the operator counts, with as much again for its error, so that a batch of changes
-    /// is not read for ever. It counts alone if no list had an entry.
+    /// Down to which date the next list is read. `None`: down to [`LAG`] before its newest entry, and no further than
+    /// twice that before the list itself. What rests on the feed was read after the last complete list, so older changes
+    /// are known. Both dates are of AWS's clock. If nothing changes, the clock of the operator counts, with as much again
+    /// for its error, so that a batch of changes is not read for ever. It counts alone if no list had an entry.
     pub(super) fn since(&self) -> Option<Timestamp> {
         let by_entries = self.newest.and_then(|newest| newest.checked_sub(LAG).ok());
         let by_clock = self.last.and_then(|last| last.checked_sub(LAG.saturating_mul(2)).ok());

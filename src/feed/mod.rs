@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::events::{Arrival, EventIndex, LabelMoved, Useless};
+pub use self::events::{Again, Arrival, EventIndex, LabelMoved, Useless};
 use self::first::FirstLists;
 pub use self::listing::{LAG, Standing};
 use self::listing::{Listing, Resting};
@@ -20,6 +20,7 @@ pub use self::source::Source;
 use crate::desired::SecretArn;
 use crate::facts::{AwsSecret, Listed};
 use crate::fairness::Key;
+use crate::identity::AwsAccount;
 
 /// Fewer objects are cheaper to read one by one.
 const LEAST_OBJECTS: usize = 3;
@@ -109,27 +110,29 @@ impl Feed {
         self.first.expects(arn)
     }
 
-    /// What the first list of the source shows of this secret: once, and only soon after it. `list` makes the list with at most so
-    /// many pages; `None` makes it an empty one. Others wait for the list meanwhile.
+    /// What the first list of the source shows of this secret: once, and only soon after it. `own`: the account of the
+    /// source, if it is known. `list` makes the list with at most so many pages, and says whether it is complete. Others wait
+    /// for it meanwhile.
     pub async fn first_sight(
         &self,
         source: &Source,
         arn: &str,
+        own: Option<&AwsAccount>,
         now: Timestamp,
-        list: impl AsyncFnOnce(usize) -> Option<HashMap<String, AwsSecret>>,
+        list: impl AsyncFnOnce(usize) -> (HashMap<String, AwsSecret>, bool),
     ) -> Option<AwsSecret> {
-        let (first, pages) = self.first.of(source, arn, now)?;
+        let (first, pages) = self.first.of(source, arn, own, now)?;
         let make = async || {
-            let entries = list(pages).await;
-            if let Some(entries) = &entries {
+            let (entries, complete) = list(pages).await;
+            if complete {
                 self.began(source, now, entries.values());
             }
-            entries.unwrap_or_default()
+            entries
         };
         first.take(arn, now, make).await
     }
 
-    /// The first list counts as one that is complete.
+    /// The first list counts as one of the feed, if it is complete.
     fn began<'a>(&self, source: &Source, began: Timestamp, entries: impl Iterator<Item = &'a AwsSecret>) {
         let dated = entries.filter_map(|secret| Some(Listed { arn: secret.arn.clone(), changed: secret.last_changed? }));
         let newest = dated.max_by_key(|entry| entry.changed);

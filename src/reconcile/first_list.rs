@@ -13,7 +13,7 @@ use crate::feed::Source;
 use crate::identity::Identity;
 use crate::status;
 
-/// A list that takes longer is given up.
+/// A list that takes longer is given up. What arrived is used.
 const LONGEST_LIST: Duration = Duration::from_secs(20);
 
 impl Reconciler<'_> {
@@ -21,14 +21,15 @@ impl Reconciler<'_> {
     /// identity lists: there may be a role for each namespace.
     pub(super) async fn first_listed(&mut self, want: &Desired, status: &StatusFacts) -> Option<AwsSecret> {
         let feed = self.ctx.feed.as_ref().filter(|_| !self.watched.is_confirmed())?;
-        let identity = self.aws.as_ref()?.identity().clone();
+        let aws = self.aws.as_ref()?;
+        let (identity, own) = (aws.identity().clone(), aws.account());
         if identity != Identity::Operator || !self.was_at_rest() {
             return None;
         }
         let by_arn = want.secret_name.starts_with("arn:");
         let arn = if by_arn { &want.secret_name } else { status.arn.as_ref()? };
         let source = Source { identity, region: want.region.clone() };
-        let found = feed.first_sight(&source, arn, (self.ctx.clock)(), async |pages| self.list(&source, pages).await).await?;
+        let found = feed.first_sight(&source, arn, own.as_ref(), (self.ctx.clock)(), async |pages| self.list(&source, pages).await).await?;
         // A list does not show replicas.
         let usable = (by_arn || found.name == want.secret_name) && found.primary_region.is_none();
         usable.then_some(found)
@@ -42,10 +43,11 @@ impl Reconciler<'_> {
         status.conditions.iter().any(ready) && status.staged.is_none() && status.failures.is_none() && !status::urgent(&self.object)
     }
 
-    async fn list(&self, source: &Source, pages: usize) -> Option<HashMap<String, AwsSecret>> {
+    /// The secrets of objects that are reconciled for the first time, and whether the list is complete. To the objects of
+    /// these secrets, what arrived before a list was given up is as good as a whole list.
+    async fn list(&self, source: &Source, pages: usize) -> (HashMap<String, AwsSecret>, bool) {
         let mut entries = HashMap::new();
-        let aws = self.aws.as_ref()?;
-        let feed = self.ctx.feed.as_ref()?;
+        let (Some(aws), Some(feed)) = (&self.aws, &self.ctx.feed) else { return (entries, false) };
         let keep = |secret: AwsSecret| {
             if feed.expects(&secret.arn) {
                 entries.insert(secret.arn.clone(), secret);
@@ -63,9 +65,9 @@ impl Reconciler<'_> {
         self.ctx.metrics.feed_list(outcome);
         if outcome == "ok" {
             tracing::info!(region, role, secrets = entries.len(), "secrets are listed, instead of read one by one at the start");
-            return Some(entries);
+        } else {
+            tracing::info!(region, role, outcome, listed = entries.len(), "secrets are read one by one at the start");
         }
-        tracing::info!(region, role, outcome, "secrets are read one by one at the start");
-        None
+        (entries, outcome == "ok")
     }
 }

@@ -111,7 +111,7 @@ fn version(id: &str) -> VersionId {
 }
 
 /// A whole reconcile that sees this version. Says whether another one is requested.
-fn reconciled(index: &EventIndex, name: &str, arn: &str, id: &str) -> bool {
+fn reconciled(index: &EventIndex, name: &str, arn: &str, id: &str) -> Again {
     index.begins(&key(name));
     index.saw(&key(name), arn, Some(&version(id)));
     index.ends(&key(name))
@@ -121,13 +121,13 @@ fn reconciled(index: &EventIndex, name: &str, arn: &str, id: &str) -> bool {
 fn an_event_requests_every_object_that_saw_another_version_and_no_others() {
     let index = EventIndex::default();
     for (name, arn, id) in [("a", "arn:1", "v1"), ("b", "arn:1", "v1"), ("c", "arn:1", "v2"), ("d", "arn:2", "v1")] {
-        assert!(!reconciled(&index, name, arn, id));
+        assert_eq!(reconciled(&index, name, arn, id), Again::No);
     }
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Requested(vec![key("a"), key("b")]));
-    assert!(!reconciled(&index, "a", "arn:1", "v2"));
+    assert_eq!(reconciled(&index, "a", "arn:1", "v2"), Again::No);
     // A duplicate, while one of them has not been reconciled yet.
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Requested(vec![key("b")]));
-    assert!(!reconciled(&index, "b", "arn:1", "v2"));
+    assert_eq!(reconciled(&index, "b", "arn:1", "v2"), Again::No);
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Echo);
     // One that comes late asks once for each object, which sees that nothing changed.
     assert_eq!(index.arrives(moved("arn:1", "v1")), Arrival::Requested(vec![key("a"), key("b"), key("c")]));
@@ -137,13 +137,13 @@ fn an_event_requests_every_object_that_saw_another_version_and_no_others() {
 #[test]
 fn an_event_during_a_reconcile_is_compared_when_that_ends() {
     let index = EventIndex::default();
-    assert!(!reconciled(&index, "a", "arn:1", "v1"));
+    assert_eq!(reconciled(&index, "a", "arn:1", "v1"), Again::No);
     // Its own write.
     index.begins(&key("a"));
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::InProgress);
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::InProgress);
     index.saw(&key("a"), "arn:1", Some(&version("v2")));
-    assert!(!index.ends(&key("a")));
+    assert_eq!(index.ends(&key("a")), Again::No);
     // A change after the read, also after many duplicates.
     index.begins(&key("a"));
     index.saw(&key("a"), "arn:1", Some(&version("v2")));
@@ -151,12 +151,12 @@ fn an_event_during_a_reconcile_is_compared_when_that_ends() {
         assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::InProgress);
     }
     assert_eq!(index.arrives(moved("arn:1", "v3")), Arrival::InProgress);
-    assert!(index.ends(&key("a")));
-    assert!(!index.ends(&key("a")), "once");
+    assert_eq!(index.ends(&key("a")), Again::Now);
+    assert_eq!(index.ends(&key("a")), Again::Later, "once at once");
     // A reconcile that observed nothing.
     index.begins(&key("a"));
     assert_eq!(index.arrives(moved("arn:1", "v3")), Arrival::InProgress);
-    assert!(index.ends(&key("a")));
+    assert_eq!(index.ends(&key("a")), Again::Now);
     assert_eq!(index.arrives(moved("arn:1", "v3")), Arrival::Requested(vec![key("a")]));
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Echo);
 }
@@ -168,8 +168,8 @@ fn an_event_during_the_first_reconcile_of_an_object_is_not_missed() {
     // It has read v1 and is not known yet.
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Unknown);
     index.saw(&key("new"), "arn:1", Some(&version("v1")));
-    assert!(index.ends(&key("new")));
-    assert!(!reconciled(&index, "new", "arn:1", "v2"));
+    assert_eq!(index.ends(&key("new")), Again::Now);
+    assert_eq!(reconciled(&index, "new", "arn:1", "v2"), Again::No);
     // What is remembered of unknown secrets is bounded.
     for number in 0..=MOST_UNKNOWN * 2 {
         index.arrives(moved(&format!("arn:u{number}"), "v1"));
@@ -181,14 +181,36 @@ fn an_event_during_the_first_reconcile_of_an_object_is_not_missed() {
 fn what_is_gone_or_moved_is_not_requested_and_a_cleared_index_knows_nothing() {
     let index = EventIndex::default();
     for name in ["a", "b"] {
-        assert!(!reconciled(&index, name, "arn:1", "v1"));
+        assert_eq!(reconciled(&index, name, "arn:1", "v1"), Again::No);
     }
-    assert!(!reconciled(&index, "b", "arn:2", "v1"));
+    assert_eq!(reconciled(&index, "b", "arn:2", "v1"), Again::No);
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Requested(vec![key("a")]));
     index.forget(&key("a"));
     assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::Unknown);
     assert!(!index.state().secrets.contains_key("arn:1"));
     index.clear();
     assert_eq!(index.arrives(moved("arn:2", "v2")), Arrival::Unknown);
-    assert!(!index.ends(&key("b")));
+    assert_eq!(index.ends(&key("b")), Again::No);
+}
+
+#[test]
+fn a_reconcile_that_reads_an_older_state_than_its_event_is_repeated_once_later() {
+    let index = EventIndex::default();
+    assert_eq!(reconciled(&index, "a", "arn:1", "v1"), Again::No);
+    let asked = Arrival::Requested(vec![key("a")]);
+    for (seen, again) in [("v1", [Again::Later, Again::No]), ("v2", [Again::No, Again::No]), ("v1", [Again::Later, Again::No])] {
+        let event = if seen == "v2" { "v2" } else { "v0" };
+        assert_eq!(index.arrives(moved("arn:1", event)), asked, "{seen}");
+        assert_eq!(again, [(); 2].map(|()| reconciled(&index, "a", "arn:1", seen)), "{seen}");
+    }
+    // The event of its next version arrives during a reconcile, and the one after that reads an older state.
+    index.begins(&key("a"));
+    assert_eq!(index.arrives(moved("arn:1", "v2")), Arrival::InProgress);
+    index.saw(&key("a"), "arn:1", Some(&version("v1")));
+    assert_eq!(index.ends(&key("a")), Again::Now);
+    assert_eq!(reconciled(&index, "a", "arn:1", "v1"), Again::Later);
+    assert_eq!(reconciled(&index, "a", "arn:1", "v2"), Again::No);
+    // What an event of another secret named is not awaited.
+    assert_eq!(index.arrives(moved("arn:1", "v3")), asked);
+    assert_eq!(reconciled(&index, "a", "arn:2", "v1"), Again::No);
 }
