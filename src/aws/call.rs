@@ -95,6 +95,7 @@ impl Calls {
         let service = match operation.group() {
             QuotaGroup::Sts => Service::Sts,
             QuotaGroup::Queue => Service::Sqs,
+            QuotaGroup::List => Service::Lists,
             _ => Service::SecretsManager,
         };
         let target = Target { service, region: region.to_owned(), role: role.clone() };

@@ -1,12 +1,15 @@
 //! Which of the waiting objects is reconciled next. Pure.
 //!
 //! Namespaces take turns. A namespace gets more than its share of the permits only while a reserve stays free, and only
-//! if none of its reconciles hangs. A reconcile that hangs lends its permit to the others.
+//! if none of its reconciles hangs. A reconcile that hangs lends its permit to the others. If the share of a namespace
+//! hangs, some of its urgent objects may begin beyond the share: not everything in it needs what hangs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// How many objects of a namespace may be in progress beyond its share.
+const BEYOND: usize = 2;
 /// Every so many permits one goes to routine work first, so that urgent work cannot hold it up forever.
 const ROUTINE_FIRST: u64 = 4;
 
@@ -46,6 +49,8 @@ enum Place {
 struct Held {
     running: usize,
     lent: usize,
+    /// Those of both that began beyond the share.
+    beyond: usize,
 }
 
 /// Objects that wait with the same urgency.
@@ -67,6 +72,8 @@ pub struct Queue {
     held: HashMap<Arc<str>, Held>,
     routine: Lane,
     urgent: Lane,
+    /// Objects in progress that began beyond the share of their namespace. At most as many as the reserve.
+    beyond: HashSet<Key>,
     running: usize,
     lent: usize,
     waiting: usize,
@@ -86,6 +93,7 @@ impl Queue {
             held: HashMap::new(),
             routine: Lane::default(),
             urgent: Lane::default(),
+            beyond: HashSet::new(),
             running: 0,
             lent: 0,
             waiting: 0,
@@ -129,15 +137,18 @@ impl Queue {
         } else {
             [Urgency::Urgent, Urgency::Routine]
         };
-        let share = self.share;
-        let within_share = move |held: Held| held.running.saturating_add(held.lent) < share;
-        let mut next = lanes.into_iter().find_map(|urgency| self.take(urgency, within_share));
+        let mut next = lanes.into_iter().find_map(|urgency| self.take(urgency, Self::has_place));
         if next.is_none() && self.permits.saturating_sub(self.running) > self.reserve {
-            next = lanes.into_iter().find_map(|urgency| self.take(urgency, |held| held.lent == 0));
+            next = lanes.into_iter().find_map(|urgency| self.take(urgency, |_, held, _| held.lent == 0));
         }
         let key = next?;
         self.places.insert(key.clone(), Place::Running);
+        let share = self.share;
         let held = self.held.entry(key.namespace.clone()).or_default();
+        if held.lent > 0 && held.running.saturating_add(held.lent) >= share {
+            held.beyond = held.beyond.saturating_add(1);
+            self.beyond.insert(key.clone());
+        }
         held.running = held.running.saturating_add(1);
         self.running = self.running.saturating_add(1);
         self.waiting = self.waiting.saturating_sub(1);
@@ -145,9 +156,18 @@ impl Queue {
         Some(key)
     }
 
-    /// The reconcile of this object hangs: its permit is free, as long as fewer hang than there are permits.
+    /// Whether a namespace that holds so many permits may have another one for work of this urgency.
+    fn has_place(&self, held: Held, urgency: Urgency) -> bool {
+        let within_share = held.running.saturating_add(held.lent) < self.share;
+        let hangs = held.lent > 0 && held.running < self.share;
+        let beyond = hangs && held.beyond < BEYOND && self.beyond.len() < self.reserve;
+        within_share || (urgency == Urgency::Urgent && beyond)
+    }
+
+    /// The reconcile of this object hangs: its permit is free, as long as fewer hang than there are permits. Those beyond
+    /// the shares come on top, so that they take nothing from others.
     pub fn lend(&mut self, key: &Key) {
-        if self.lent >= self.permits || self.places.get(key) != Some(&Place::Running) {
+        if self.lent >= self.permits.saturating_add(self.reserve) || self.places.get(key) != Some(&Place::Running) {
             return;
         }
         self.places.insert(key.clone(), Place::Lent);
@@ -173,6 +193,9 @@ impl Queue {
                 self.lent = self.lent.saturating_sub(1);
             }
         }
+        if self.beyond.remove(key) {
+            held.beyond = held.beyond.saturating_sub(1);
+        }
         if held.running.saturating_add(held.lent) == 0 {
             self.held.remove(&key.namespace);
         }
@@ -186,10 +209,10 @@ impl Queue {
     }
 
     /// The first object of the first namespace in turn that may have another permit.
-    fn take(&mut self, urgency: Urgency, may: impl Fn(Held) -> bool) -> Option<Key> {
+    fn take(&mut self, urgency: Urgency, may: impl Fn(&Self, Held, Urgency) -> bool) -> Option<Key> {
         for _ in 0..self.lane(urgency).turns.len() {
             let namespace = self.lane(urgency).turns.pop_front()?;
-            if !may(self.held.get(&namespace).copied().unwrap_or_default()) {
+            if !may(self, self.held.get(&namespace).copied().unwrap_or_default(), urgency) {
                 self.lane(urgency).turns.push_back(namespace);
                 continue;
             }

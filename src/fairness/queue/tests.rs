@@ -131,7 +131,18 @@ fn a_hanging_reconcile_lends_its_permit_and_counts_against_its_own_namespace() {
     for key in &hanging {
         queue.lend(key);
     }
-    assert_eq!(grant(&mut queue), [], "no more than hang already");
+    let beyond = grant(&mut queue);
+    assert_eq!(beyond.len(), 2, "urgent work, which may need something else than what hangs");
+    for key in &beyond {
+        queue.lend(key);
+    }
+    assert_eq!(grant(&mut queue), [], "that hangs too");
+    for ended in &beyond {
+        queue.remove(ended);
+        let next = queue.grant().expect("in the place of the one that ended");
+        queue.lend(&next);
+        assert_eq!(queue.grant(), None);
+    }
     for namespace in ["a", "b", "c", "d"] {
         wait(&mut queue, namespace, 0..100, Urgency::Routine);
     }
@@ -145,7 +156,45 @@ fn a_hanging_reconcile_lends_its_permit_and_counts_against_its_own_namespace() {
 }
 
 #[test]
-fn at_most_as_many_reconciles_hang_as_there_are_permits() {
+fn urgent_work_is_not_held_up_by_routine_work_of_its_namespace_that_hangs() {
+    for permits in [2, 4, 8, 16, 64] {
+        let mut queue = Queue::new(permits);
+        wait(&mut queue, "shop", 0..1000, Urgency::Routine);
+        for key in grant(&mut queue) {
+            queue.lend(&key);
+        }
+        assert_eq!(grant(&mut queue), [], "{permits}: routine work waits");
+        queue.enqueue(&key("shop", 1000), Urgency::Urgent, Instant::now());
+        assert_eq!(grant(&mut queue), [key("shop", 1000)], "{permits}");
+        queue.remove(&key("shop", 1000));
+        queue.enqueue(&key("shop", 1001), Urgency::Urgent, Instant::now());
+        assert_eq!(grant(&mut queue), [key("shop", 1001)], "{permits}: the place is free again");
+    }
+}
+
+#[test]
+fn work_beyond_the_shares_takes_no_permit_from_others_when_it_hangs() {
+    for permits in [2, 4, 8, 16] {
+        let mut queue = Queue::new(permits);
+        // As many namespaces as have all permits together.
+        let hostile: Vec<String> = (0..permits / queue.share).map(|number| format!("hostile-{number}")).collect();
+        for namespace in &hostile {
+            wait(&mut queue, namespace, 0..100, Urgency::Urgent);
+        }
+        for _ in 0..10 {
+            for key in grant(&mut queue) {
+                queue.lend(&key);
+            }
+        }
+        assert_eq!(queue.running, 0, "{permits}: all that hang are lent");
+        assert!(!queue.beyond.is_empty() && queue.beyond.len() <= queue.reserve, "{permits}: {:?}", queue.beyond);
+        wait(&mut queue, "victim", 0..1000, Urgency::Routine);
+        assert!(grant(&mut queue).len() >= queue.share, "{permits}");
+    }
+}
+
+#[test]
+fn no_more_reconciles_hang_than_there_are_permits_and_a_reserve() {
     let mut queue = Queue::new(4);
     for namespace in 0..20 {
         wait(&mut queue, &format!("n{namespace}"), 0..10, Urgency::Routine);
@@ -161,7 +210,7 @@ fn at_most_as_many_reconciles_hang_as_there_are_permits() {
             queue.lend(key);
         }
     }
-    assert_eq!(begun, 8, "twice the permits, and no more");
+    assert_eq!(begun, 9, "twice the permits and the reserve, and no more");
 }
 
 #[test]
@@ -216,7 +265,10 @@ fn in_every_order_of_events_no_permit_is_idle_while_a_namespace_below_its_share_
                 assert!(begun.insert(next), "{seed}: and was not granted twice");
             }
             assert_eq!(queue.waiting(), waiting.len(), "{seed}");
-            assert!(queue.running <= permits && queue.lent <= permits && queue.running + queue.lent == begun.len(), "{seed}");
+            assert!(
+                queue.running <= permits && queue.lent <= permits + queue.reserve && queue.running + queue.lent == begun.len(),
+                "{seed}"
+            );
             let below = |key: &Key| begun.iter().filter(|other| other.namespace == key.namespace).count() < queue.share;
             assert!(queue.running == permits || !waiting.iter().any(below), "{seed}: a permit is idle");
         }
