@@ -5,6 +5,7 @@ mod feeding;
 mod gone;
 mod initial;
 mod listed;
+mod namespaces;
 mod own;
 mod owner;
 mod receiving;
@@ -222,6 +223,8 @@ fn control(
         let interrupted = move || known.namespaces_interrupted();
         let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone(), interrupted);
         let namespaces = initial.wait_for(namespaces).inspect(shared.ctx.known.sees_namespaces());
+        let mut changes = namespaces::changes();
+        let namespaces = namespaces.filter(move |event| future::ready(changes(event)));
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
     let (permits, ctx) = (Arc::clone(&shared.permits), Arc::clone(&shared.ctx));

@@ -29,7 +29,7 @@ const LARGEST_POLICY: usize = 8 * 1024;
 /// tenant can create labelled Secrets.
 const MOST_OF_NAMESPACE: usize = 8 * 1024 * 1024;
 const MOST: usize = 64 * 1024 * 1024;
-/// After an interruption, a watch is not used for so long: it may be interrupted again.
+/// After an interruption, a watch is not used for so long, unless it lists meanwhile: it may be interrupted again.
 const DISTRUST: Duration = Duration::from_mins(1);
 
 /// What the watches of this process show.
@@ -242,7 +242,8 @@ where
             }
             Event::InitDone => {
                 shown.keep(part.as_deref(), list);
-                shown.stands(part.as_deref(), |standing| standing.lists = false);
+                // What happened during an interruption is in the list.
+                shown.stands(part.as_deref(), |standing| *standing = Standing::default());
             }
             Event::Delete(object) => {
                 let (namespace, name) = place(object);

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 const LONGEST: usize = 256;
 
 /// What a Namespace says. Empty if the Namespace does not exist.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct NamespacePolicy {
     /// Its uid.
     pub uid: Option<String>,

@@ -123,6 +123,12 @@ fn a_watch_that_lists_or_was_interrupted_is_not_used() {
     assert_eq!(revisions(&known), owned(&[("shop", "2")]), "the watch of another namespace");
     known.secrets_interrupted(Some("shop"));
     assert_eq!(revisions(&known), owned(&[]));
+    sees(&Ok(Event::Init));
+    assert_eq!(revisions(&known), owned(&[]));
+    sees(&Ok(Event::InitApply(secret("shop", "db", "3"))));
+    sees(&Ok(Event::InitDone));
+    assert_eq!(revisions(&known), owned(&[("shop", "3")]), "a whole list has come since");
+    known.secrets_interrupted(Some("shop"));
     let later = Instant::now() + DISTRUST;
     assert!(known.secrets.get("shop", "db", Some("shop"), later).is_some());
     known.secrets_interrupted(None);
