@@ -203,7 +203,7 @@ fn alerts_are_of_one_release_and_single_ones_can_be_changed() -> Result<()> {
     let selector = format!("namespace=\"{PLACE}\",job=\"{}\"", chart::NAME);
     for rule in rules("")? {
         let expr = rule["expr"].as_str().context("an expression")?;
-        let metrics = expr.matches("rotated_secrets_").count();
+        let metrics = expr.matches("rotated_secrets_").count() + expr.matches("process_").count();
         ensure!(metrics > 0 && expr.matches(&selector).count() == metrics, "{}: of this release only: {expr}", rule["alert"]);
     }
     let of = "metrics.prometheusRule.alerts.RotatedSecrets";
