@@ -295,7 +295,7 @@ fn secret_is_news(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<P
     if let Ok(Event::Apply(secret) | Event::Delete(secret)) = event
         && let Some(key) = of(secret)
     {
-        shared.permits.hurry(key);
+        shared.permits.hurry(key, Urgency::Urgent);
     }
     true
 }
@@ -319,8 +319,13 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
     // any longer.
     let fails = |object: &RotatedSecret| object.status.as_ref().is_some_and(|status| status.failures.is_some());
     let edited = |object: &RotatedSecret| !fails(object) && !object.spec.suspend && was_edited(&shared.ctx.known, object);
-    let urgent = object.readable().is_none_or(|object| status::urgent(object) || edited(object));
-    match shared.permits.ask(&key, if urgent { Urgency::Urgent } else { Urgency::Routine }, wake) {
+    let is_new = |object: &RotatedSecret| object.status.is_none() && object.metadata.deletion_timestamp.is_none();
+    let urgency = match object.readable() {
+        Some(object) if is_new(object) => Urgency::News,
+        Some(object) if !status::urgent(object) && !edited(object) => Urgency::Routine,
+        _ => Urgency::Urgent,
+    };
+    match shared.permits.ask(&key, urgency, wake) {
         Answer::Granted(permit) => {
             let _watched = Watched::new(&shared.ctx, &shared.permits, &key, wake);
             let mut own = InProgress::new(&shared.ctx.known.own_writes, &shared.permits, key.clone(), wake);

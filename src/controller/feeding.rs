@@ -12,7 +12,7 @@ use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::facts::Listed;
 use crate::failure::Failure;
-use crate::fairness::{Key, Permits};
+use crate::fairness::{Key, Permits, Urgency};
 use crate::feed::{Answer, LAG, PARTS, Source, Standing};
 use crate::reconcile::Context;
 
@@ -34,7 +34,9 @@ pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, permits: Arc
         for (source, since) in feed.due(now) {
             // A region that does not answer must not hold the others up.
             let (permits, wake) = (Arc::clone(&permits), wake.clone());
-            lists.spawn(list(Arc::clone(&ctx), source, since, now, move |object: &Key| urgent::request(&permits, &wake, object)));
+            lists.spawn(list(Arc::clone(&ctx), source, since, now, move |object: &Key| {
+                urgent::request(&permits, &wake, object, Urgency::News)
+            }));
         }
         while lists.try_join_next().is_some() {}
         for object in feed.uncovered(part, now) {

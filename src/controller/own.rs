@@ -5,7 +5,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::urgent;
-use crate::fairness::{Key, Permits};
+use crate::fairness::{Key, Permits, Urgency};
 use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::own_writes::OwnWrites;
 
@@ -50,7 +50,7 @@ impl<'a> InProgress<'a> {
 impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         if self.own.ends(&self.key.namespace, &self.key.name, self.reported) {
-            urgent::request(self.permits, self.wake, &self.key);
+            urgent::request(self.permits, self.wake, &self.key, Urgency::Urgent);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::aws::{Message, Queue};
 use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::failure::Failure;
-use crate::fairness::{Key, Permits};
+use crate::fairness::{Key, Permits, Urgency};
 use crate::feed::{Again, Arrival, EventIndex, LabelMoved, Useless};
 use crate::reconcile::Context;
 
@@ -84,7 +84,7 @@ impl Drop for Watched<'_> {
     fn drop(&mut self) {
         match self.index.map_or(Again::No, |index| index.ends(&self.key)) {
             Again::No => {}
-            Again::Now => urgent::request(self.permits, self.wake, &self.key),
+            Again::Now => urgent::request(self.permits, self.wake, &self.key, Urgency::News),
             Again::Later => request_later(self.permits, self.wake, &self.key),
         }
     }
@@ -96,7 +96,7 @@ fn request_later(permits: &Arc<Permits>, wake: &UnboundedSender<Key>, object: &K
     let (permits, wake, object) = (Arc::clone(permits), wake.clone(), object.clone());
     runtime.spawn(async move {
         tokio::time::sleep(OLD_STATE).await;
-        urgent::request(&permits, &wake, &object);
+        urgent::request(&permits, &wake, &object, Urgency::News);
     });
 }
 
@@ -203,7 +203,7 @@ impl Receivers {
         let wakes = lock(&self.wakes);
         let of_part = |part: &Option<String>| part.as_ref().is_none_or(|namespace| **namespace == *object.namespace);
         for (_, wake) in wakes.iter().filter(|(part, _)| of_part(part)) {
-            urgent::request(&self.permits, wake, object);
+            urgent::request(&self.permits, wake, object, Urgency::News);
         }
     }
 

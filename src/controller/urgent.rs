@@ -2,11 +2,11 @@
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::fairness::{Key, Permits};
+use crate::fairness::{Key, Permits, Urgency};
 
 /// Requests the reconcile of an object. `wake` is that of its controller.
-pub(super) fn request(permits: &Permits, wake: &UnboundedSender<Key>, object: &Key) {
-    permits.hurry(object.clone());
+pub(super) fn request(permits: &Permits, wake: &UnboundedSender<Key>, object: &Key, urgency: Urgency) {
+    permits.hurry(object.clone(), urgency);
     // The receiver ends with the controller.
     let _ = wake.send(object.clone());
 }
@@ -16,7 +16,7 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
-    use crate::fairness::{Answer, Urgency};
+    use crate::fairness::Answer;
     use crate::metrics::Metrics;
 
     #[test]
@@ -29,7 +29,7 @@ mod tests {
             assert!(matches!(ask(name), Answer::Waiting), "{name}");
         }
         for name in ["changed", "new"] {
-            request(&permits, &wake, &Key::new("shop", name));
+            request(&permits, &wake, &Key::new("shop", name), Urgency::News);
             assert_eq!(woken.try_recv().map(|key| key.name.to_string()).as_deref(), Ok(name));
             assert!(matches!(ask(name), Answer::Waiting), "{name}");
         }

@@ -22,8 +22,8 @@ struct State {
     granted: HashSet<Key>,
     /// Whom to tell when an object that waits gets its permit.
     wake: HashMap<Key, UnboundedSender<Key>>,
-    /// Objects whose next reconcile is urgent for a reason that the object itself does not show.
-    hurried: HashSet<Key>,
+    /// Objects whose next reconcile is not routine for a reason that the object itself does not show.
+    hurried: HashMap<Key, Urgency>,
     closed: bool,
 }
 
@@ -40,7 +40,7 @@ pub enum Answer {
 impl Permits {
     /// This number of permits.
     pub fn new(permits: usize, metrics: Metrics) -> Arc<Self> {
-        let (granted, wake, hurried) = <(HashSet<Key>, HashMap<Key, UnboundedSender<Key>>, HashSet<Key>)>::default();
+        let (granted, wake, hurried) = <(HashSet<Key>, HashMap<_, _>, HashMap<_, _>)>::default();
         let state = State { queue: Queue::new(permits), granted, wake, hurried, closed: false };
         Arc::new(Self { state: Mutex::new(state), metrics })
     }
@@ -52,7 +52,7 @@ impl Permits {
             return Answer::Stopped;
         }
         if !state.granted.remove(key) {
-            let urgency = if state.hurried.remove(key) { Urgency::Urgent } else { urgency };
+            let urgency = state.hurried.remove(key).map_or(urgency, |hurried| hurried.max(urgency));
             state.queue.enqueue(key, urgency, Instant::now());
             state.wake.insert(key.clone(), wake.clone());
             self.grant(&mut state, Some(key));
@@ -69,11 +69,12 @@ impl Permits {
         self.lock().queue.longest_since().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The next reconcile of this object is urgent.
-    pub fn hurry(&self, key: Key) {
+    /// The next reconcile of this object is as urgent as this, or more.
+    pub fn hurry(&self, key: Key, urgency: Urgency) {
         let mut state = self.lock();
         if !state.closed {
-            state.hurried.insert(key);
+            let known = state.hurried.entry(key).or_insert(urgency);
+            *known = urgency.max(*known);
         }
     }
 
@@ -213,7 +214,8 @@ mod tests {
         let mut scene = Scene::new(1);
         let first = scene.granted("a");
         assert!(matches!(scene.ask("b"), Answer::Waiting));
-        scene.permits.hurry(Key::new("shop", "c"));
+        scene.permits.hurry(Key::new("shop", "c"), Urgency::Urgent);
+        scene.permits.hurry(Key::new("shop", "c"), Urgency::News);
         assert!(matches!(scene.ask("c"), Answer::Waiting));
         drop(first);
         assert_eq!(scene.woken().as_deref(), Some("c"));

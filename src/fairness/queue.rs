@@ -31,7 +31,9 @@ impl Key {
 pub enum Urgency {
     /// Resync, start of the operator, retry.
     Routine,
-    /// Something happened: an edit, a request, a deletion, a Secret that changed.
+    /// The object is new, or its AWS secret changed. There may be thousands at once.
+    News,
+    /// Somebody waits for this object: an edit, a request, a deletion, a Secret that changed.
     Urgent,
 }
 
@@ -53,13 +55,31 @@ struct Held {
     beyond: usize,
 }
 
-/// Objects that wait with the same urgency.
+/// Objects that wait: those of routine work, or all others.
 #[derive(Debug, Default)]
 struct Lane {
     /// The namespaces of these objects, in the order of their turns.
     turns: VecDeque<Arc<str>>,
-    /// An entry is void unless the object waits with this urgency.
-    objects: HashMap<Arc<str>, VecDeque<Key>>,
+    objects: HashMap<Arc<str>, Waiting>,
+}
+
+/// Objects of one namespace in a lane, the urgent ones apart. An entry is void unless the object waits with this urgency.
+#[derive(Debug, Default)]
+struct Waiting {
+    urgent: VecDeque<Key>,
+    others: VecDeque<Key>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.others.is_empty()
+    }
+
+    /// The first one that `waits` with the urgency of its entry. `others`: that of those that are not urgent.
+    fn next(&mut self, others: Urgency, waits: impl Fn(&Key, Urgency) -> bool) -> Option<Key> {
+        let urgent = std::iter::from_fn(|| self.urgent.pop_front()).find(|key| waits(key, Urgency::Urgent));
+        urgent.or_else(|| std::iter::from_fn(|| self.others.pop_front()).find(|key| waits(key, others)))
+    }
 }
 
 /// The objects that wait and those that have a permit.
@@ -124,7 +144,7 @@ impl Queue {
             }
         };
         self.places.insert(key.clone(), Place::Waiting(urgency, since));
-        self.lane(urgency).push(key);
+        self.lane(urgency).push(key, urgency);
     }
 
     /// The object that gets the next permit, if one is free for any that waits.
@@ -133,9 +153,9 @@ impl Queue {
             return None;
         }
         let lanes = if self.granted % ROUTINE_FIRST == ROUTINE_FIRST - 1 {
-            [Urgency::Routine, Urgency::Urgent]
+            [Urgency::Routine, Urgency::News]
         } else {
-            [Urgency::Urgent, Urgency::Routine]
+            [Urgency::News, Urgency::Routine]
         };
         let mut next = lanes.into_iter().find_map(|urgency| self.take(urgency, Self::has_place));
         if next.is_none() && self.permits.saturating_sub(self.running) > self.reserve {
@@ -161,7 +181,7 @@ impl Queue {
         let within_share = held.running.saturating_add(held.lent) < self.share;
         let hangs = held.lent > 0 && held.running < self.share;
         let beyond = hangs && held.beyond < BEYOND && self.beyond.len() < self.reserve;
-        within_share || (urgency == Urgency::Urgent && beyond)
+        within_share || (urgency > Urgency::Routine && beyond)
     }
 
     /// The reconcile of this object hangs: its permit is free, as long as fewer hang than there are permits. Those beyond
@@ -204,11 +224,11 @@ impl Queue {
     fn lane(&mut self, urgency: Urgency) -> &mut Lane {
         match urgency {
             Urgency::Routine => &mut self.routine,
-            Urgency::Urgent => &mut self.urgent,
+            Urgency::News | Urgency::Urgent => &mut self.urgent,
         }
     }
 
-    /// The first object of the first namespace in turn that may have another permit.
+    /// The first object of the first namespace in turn that may have another permit. `urgency`: the lowest of the lane.
     fn take(&mut self, urgency: Urgency, may: impl Fn(&Self, Held, Urgency) -> bool) -> Option<Key> {
         for _ in 0..self.lane(urgency).turns.len() {
             let namespace = self.lane(urgency).turns.pop_front()?;
@@ -217,8 +237,8 @@ impl Queue {
                 continue;
             }
             let mut objects = self.lane(urgency).objects.remove(&namespace).unwrap_or_default();
-            let waits = |key: &Key| matches!(self.places.get(key), Some(Place::Waiting(known, _)) if *known == urgency);
-            let found = std::iter::from_fn(|| objects.pop_front()).find(waits);
+            let waits = |key: &Key, urgency| matches!(self.places.get(key), Some(Place::Waiting(known, _)) if *known == urgency);
+            let found = objects.next(urgency, waits);
             if !objects.is_empty() {
                 self.lane(urgency).objects.insert(namespace.clone(), objects);
                 self.lane(urgency).turns.push_back(namespace);
@@ -232,11 +252,12 @@ impl Queue {
 }
 
 impl Lane {
-    fn push(&mut self, key: &Key) {
+    fn push(&mut self, key: &Key, urgency: Urgency) {
         let objects = self.objects.entry(key.namespace.clone()).or_default();
         if objects.is_empty() {
             self.turns.push_back(key.namespace.clone());
         }
+        let objects = if urgency == Urgency::Urgent { &mut objects.urgent } else { &mut objects.others };
         objects.push_back(key.clone());
     }
 }

@@ -86,6 +86,22 @@ fn urgent_objects_are_first_and_do_not_hold_up_routine_ones_forever() {
 }
 
 #[test]
+fn what_somebody_waits_for_is_before_news_and_news_before_routine_work_of_a_namespace() {
+    let mut queue = Queue::new(1);
+    wait(&mut queue, "a", 0..1, Urgency::Routine);
+    wait(&mut queue, "a", 10..13, Urgency::News);
+    wait(&mut queue, "a", 20..21, Urgency::Urgent);
+    queue.enqueue(&key("a", 12), Urgency::Urgent, Instant::now());
+    let order: Vec<Key> = std::iter::from_fn(|| {
+        let next = queue.grant()?;
+        queue.remove(&next);
+        Some(next)
+    })
+    .collect();
+    assert_eq!(order, [20, 12, 10, 0, 11].map(|number| key("a", number)), "the fourth prefers routine work");
+}
+
+#[test]
 fn an_object_that_waits_becomes_urgent_and_is_granted_once() {
     let mut queue = Queue::new(1);
     wait(&mut queue, "a", 0..3, Urgency::Routine);
@@ -247,7 +263,7 @@ fn in_every_order_of_events_no_permit_is_idle_while_a_namespace_below_its_share_
             let any = key(["a", "b", "c", "d", "e"][chance.below(5)], chance.below(30));
             match chance.below(10) {
                 0..5 => {
-                    let urgency = if chance.below(2) == 0 { Urgency::Urgent } else { Urgency::Routine };
+                    let urgency = [Urgency::Routine, Urgency::News, Urgency::Urgent][chance.below(3)];
                     queue.enqueue(&any, urgency, Instant::now());
                     if !begun.contains(&any) {
                         waiting.insert(any);
