@@ -164,6 +164,24 @@ async fn a_change_that_the_first_list_does_not_show_yet_is_in_a_later_one() -> R
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_long_ago_are_not_listed_for_ever_although_nothing_changed_since() -> Result<()> {
+    let stage = Stage::new("long-ago").await?;
+    for name in ["one", "other"] {
+        stage.external_writer().create(&stage.aws_name(name), "a value", &BTreeMap::new())?;
+    }
+    let listed = async || -> Result<usize> {
+        let listed = stage.ctx.aws.operator().changed_since(REGION, None, LAG).await;
+        Ok(listed.map_err(|failure| anyhow::anyhow!(failure.message))?.context("few")?.len())
+    };
+    ensure!(listed().await? == 2);
+    stage.advance(2 * LAG.unsigned_abs() - MINUTE);
+    ensure!(listed().await? == 2);
+    stage.advance(2 * MINUTE);
+    ensure!(listed().await? == 0, "so many changes at once that no list has them all are left behind");
+    Ok(())
+}
+
 /// Three other objects rest, and a list is complete: the feed covers what comes to rest from now on.
 fn covers(ctx: &mut Context) -> Result<()> {
     let (feed, now) = (Feed::new(ctx.refresh_interval), (ctx.clock)());
