@@ -152,11 +152,13 @@ fn word(reason: &str) -> &'static str {
 }
 
 /// Whom it concerns that the object is not Ready for this reason. The permissions of an identity of its own are those of the
-/// owner.
+/// owner, who has also chosen the key that the spec names.
 fn concerns(object: &RotatedSecret, reason: &str) -> &'static str {
     let of_identity = [Reason::AccessDenied, Reason::IdentityRefused, Reason::KeyUnusable];
+    let aws = &object.spec.aws;
     match Reason::parse(reason) {
-        Some(reason) if object.spec.aws.service_account_ref.is_some() && of_identity.contains(&reason) => OWNER,
+        Some(reason) if aws.service_account_ref.is_some() && of_identity.contains(&reason) => OWNER,
+        Some(Reason::KeyUnusable) if aws.kms_key_id.is_some() => OWNER,
         Some(reason) => reason.concerns(),
         None => PLATFORM,
     }

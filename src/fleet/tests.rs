@@ -200,11 +200,9 @@ fn what_waits_for_a_user_is_told_by_its_own_reason_while_aws_cannot_be_read() {
 
 #[test]
 fn a_key_that_the_spec_names_concerns_the_owner_and_another_one_the_platform() {
-    for (aws, concerned) in [
-        (json!({}), PLATFORM),
-        (json!({"kmsKeyId": "alias/shop"}), OWNER),
-        (json!({"serviceAccountRef": {"name": "shop"}}), OWNER),
-    ] {
+    for (aws, concerned) in
+        [(json!({}), PLATFORM), (json!({"kmsKeyId": "alias/shop"}), OWNER), (json!({"serviceAccountRef": {"name": "shop"}}), OWNER)]
+    {
         let status = json!({"conditions": [condition("Ready", "False", "KeyUnusable")]});
         let mut spec = rotating();
         spec["aws"] = aws;
