@@ -35,7 +35,7 @@ pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, permits: Arc
             // A region that does not answer must not hold the others up.
             let (permits, wake) = (Arc::clone(&permits), wake.clone());
             lists.spawn(list(Arc::clone(&ctx), source, since, now, move |object: &Key| {
-                urgent::request(&permits, &wake, object, Urgency::News)
+                urgent::request(&permits, &wake, object, Urgency::News);
             }));
         }
         while lists.try_join_next().is_some() {}
