@@ -314,6 +314,12 @@ impl Journal {
         self.entries.iter().filter_map(|entry| Some((version(&entry.step)?, created(&entry.effect)?))).collect()
     }
 
+    /// Whether this reconcile met the version as one on its way to a target only, and did not make it current.
+    pub fn only_staged(&self, version: &VersionId) -> bool {
+        let stages = |step: &Step| matches!(step, Step::Put { stage: Stage::Pending, version: staged, .. } if staged == version);
+        self.applied().any(stages) && self.made_current(version).is_none()
+    }
+
     /// Whether AWS said that it has no such version.
     pub fn missing(&self, version: &VersionId) -> bool {
         let about = |step: &Step| match step {

@@ -20,6 +20,8 @@ pub enum RollbackRefusal {
     AlreadyRolledBack,
     /// The version lacks a field that spec.value declares.
     FieldMissing,
+    /// The request names AWSPREVIOUS while another version is on its way, after which AWSPREVIOUS would be another version.
+    RotationInProgress,
 }
 
 impl RollbackRefusal {
@@ -45,6 +47,10 @@ impl RollbackRefusal {
             Self::FieldMissing => {
                 "the version lacks a field that spec.value declares now, so the Secret could not hold its value; choose another version, or \
                  remove the field from spec.value, and use a new token"
+            }
+            Self::RotationInProgress => {
+                "another version is on its way, and after it AWSPREVIOUS would be the version that is current now; use the ID of a version of \
+                 status.history and a new token"
             }
             Self::NoPreviousVersion => "the secret has no previous version yet",
             Self::MirrorOnly => {

@@ -107,9 +107,10 @@ pub struct RolloutStatus {
     pub version_id: String,
     /// State of the rollout.
     pub phase: RolloutPhase,
-    /// Time at which the operator found the version in the Secret.
+    /// Time at which the operator found the version in the Secret, or a workload without the version after the rollout.
     pub start_time: Time,
-    /// Time at which every workload was healthy with the version.
+    /// Time at which every workload was healthy with the version. Stays if the rollout continues because a workload without
+    /// the version appeared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
     /// Number of restarts of workloads for this version.

@@ -68,8 +68,11 @@ fn created(input: Input<'_>, version: &VersionId) -> Result<Timestamp, Need> {
 fn superseded(input: Input<'_>, secret: &AwsSecret, version: &VersionId) -> Option<Timestamp> {
     let mut used = input.journal.used();
     used.extend(input.status.unseen.clone());
+    // The status has the current version, so one that was only staged after it was abandoned, and never current.
+    let recorded = input.status.newest() == Some(version);
     let unlabelled = used.into_iter().filter(|(used, created)| {
         used != version
+            && !(recorded && input.journal.only_staged(used))
             && secret.labels.values().all(|labelled| labelled != used)
             && input.now.duration_since(*created) >= CONSISTENCY_WINDOW
     });

@@ -15,7 +15,7 @@ pub use drift::{Drift, PolicyState, REPLICA_RETRY};
 use input::Input;
 pub use input::{Need, whole_seconds};
 pub use ownership::{Difference, Ownership, consent, ownership};
-pub use pending::{Pending, explain, slot_of};
+pub use pending::{Pending, explain, last_attempted, slot_of};
 pub use rotation::LambdaState;
 pub use state::{Extras, Manager, MirrorState, Observation, SecretState};
 

@@ -13,6 +13,8 @@ use crate::version_id::{Candidates, VersionId};
 
 /// How many due times are considered to explain the id of a version: as many as the history keeps.
 const MAX_SLOTS: usize = 10;
+/// How many due times may have passed with attempts that were abandoned: more than a year of hourly ones.
+const MAX_ATTEMPTS: usize = 10_000;
 
 /// The version of a rotation that has not ended: it has the label `AWSPENDING`, or lost it to another writer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,10 +149,32 @@ pub fn slot_of(want: &Desired, status: &StatusFacts, version: &VersionId, now: T
     due_times(want, status, now).into_iter().find(|due| want.ids.slot(*due) == *version)
 }
 
-/// The due times after the last reported change of the value.
+/// The last due time whose version was abandoned. Those before it are over too, also if the history does not have their
+/// versions any more.
+pub fn last_attempted(want: &Desired, status: &StatusFacts, now: Timestamp) -> Option<Timestamp> {
+    let abandoned = &status.staging.abandoned;
+    if abandoned.is_empty() {
+        return None;
+    }
+    let is_abandoned = |due: &Timestamp| status.staging.abandoned(&want.ids.slot(*due)).is_some();
+    due_times(want, status, now).into_iter().rfind(is_abandoned)
+}
+
+/// The due times after the last reported change of the value: those with attempts that were abandoned, and as many after them
+/// as the history keeps.
 fn due_times(want: &Desired, status: &StatusFacts, now: Timestamp) -> Vec<Timestamp> {
     let Rotation::Scheduled { clock, expression, .. } = &want.rotation else { return Vec::new() };
     let Some(base) = status.counted_from() else { return Vec::new() };
     let first = clock.due_after(base, status.schedule_since(expression, now));
-    std::iter::successors(first, |due| clock.next_after(*due)).take(MAX_SLOTS).collect()
+    let last = status.staging.abandoned.first().map(|last| last.time);
+    let attempted = |due: &Timestamp| last.is_some_and(|last| *due <= last);
+    let mut left = MAX_SLOTS;
+    std::iter::successors(first, |due| clock.next_after(*due))
+        .take(MAX_ATTEMPTS)
+        .take_while(|due| {
+            let goes_on = attempted(due) || left > 0;
+            left = left.saturating_sub(usize::from(!attempted(due)));
+            goes_on
+        })
+        .collect()
 }

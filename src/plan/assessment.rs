@@ -63,6 +63,8 @@ pub struct Examined {
     pub rollout: Option<RolloutNews>,
     /// When the previous credential is retired.
     pub retirement: Option<Timestamp>,
+    /// That it is due, and workloads are not healthy.
+    pub unsettled: bool,
     /// AWS may show an old state: what was read is not reported.
     pub awaiting_consistency: bool,
     /// When to reconcile again at the latest.
@@ -88,7 +90,7 @@ pub struct RolloutNews {
     pub phase: RolloutPhase,
     /// When the operator found the version in the Secret.
     pub since: Timestamp,
-    /// When it was completed.
+    /// When it was completed, also if it goes on since.
     pub completed: Option<Timestamp>,
     /// How many workloads this reconcile restarted.
     pub restarted: i32,

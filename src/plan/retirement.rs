@@ -39,7 +39,17 @@ pub(super) fn mark(situation: &Situation<'_>, staged: &VersionId, replaced: &Ver
 
 /// Without a rollout, nobody knows whether pods still have the previous credential. In an emergency, that does not matter.
 fn retires(situation: &Situation<'_>) -> bool {
-    situation.want.rollout.is_some() || situation.want.emergency || situation.is_emergency(&situation.current.version)
+    situation.want.rollout.is_some() || situation.want.emergency || in_emergency(situation)
+}
+
+/// Whether the current credential is that of an emergency. A change of the declaration keeps the password, so the credential
+/// before it is still to be retired at once.
+fn in_emergency(situation: &Situation<'_>) -> bool {
+    let current = &situation.current.version;
+    let history = &situation.seen.status.history;
+    let kept = history.iter().take_while(|entry| entry.cause == Cause::SpecChanged).count();
+    let kept = if situation.seen.status.newest() == Some(current) { history.get(kept) } else { None };
+    situation.is_emergency(current) || kept.is_some_and(|entry| situation.is_emergency(&entry.version))
 }
 
 /// The version whose credential is left to retire.
@@ -61,10 +71,15 @@ pub(super) fn advance(situation: &Situation<'_>, examined: &mut Examined) -> Opt
         return None;
     }
     let mut due = due(situation, examined)?;
-    if due <= situation.now && !situation.is_emergency(&situation.current.version) {
+    if due <= situation.now && !in_emergency(situation) {
         let Some(workloads) = &situation.seen.workloads else { return rollout::look(situation, examined) };
-        if !rollout::have(workloads, &situation.current.version) {
+        if rollout::lacks(workloads, &situation.current.version) {
             rollout::reopen(situation, examined);
+            return None;
+        }
+        if let Some(unsettled) = rollout::unsettled(workloads, &situation.current.version, left) {
+            examined.aspects.rolled_out = Some(unsettled);
+            examined.unsettled = true;
             return None;
         }
         due = drained(examined, workloads)?;
@@ -92,7 +107,7 @@ fn due(situation: &Situation<'_>, examined: &Examined) -> Option<Timestamp> {
     if situation.mirrored() != Some(current) {
         return None;
     }
-    if situation.is_emergency(current) {
+    if in_emergency(situation) {
         return Some(situation.now);
     }
     let rollout = situation.want.rollout.as_ref()?;
@@ -115,9 +130,10 @@ pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Exami
     if situation.seen.journal.failure(&step).is_some_and(|failed| !failed.failure.class.is_transient()) {
         return None;
     }
-    // After a rollout that failed, a person decides.
+    // After a rollout that failed, and while workloads are not healthy, a person decides.
     let completed = examined.rollout.as_ref().is_some_and(|news| news.phase == RolloutPhase::Completed);
-    if !completed || cause == Cause::RolledBack || cause == Cause::Requested && situation.want.emergency {
+    let decided = cause == Cause::Requested && (situation.want.emergency || examined.unsettled);
+    if !completed || cause == Cause::RolledBack || decided {
         return None;
     }
     let until = examined.retirement.map_or_else(String::new, |due| format!(" at {due}"));

@@ -42,8 +42,8 @@ pub(super) fn advance(situation: &Situation<'_>, examined: &mut Examined) -> Opt
     let (rollout, version) = (want.rollout.as_ref()?, situation.mirrored()?);
     let reported = reported(situation, version);
     let since = reported.map_or(now, |reported| reported.since);
-    if let Some(completed) = reported.and_then(|reported| reported.completed) {
-        let phase = RolloutPhase::Completed;
+    let phase = RolloutPhase::Completed;
+    if let Some(completed) = reported.filter(|reported| reported.phase == phase).and_then(|reported| reported.completed) {
         examined.rollout =
             Some(RolloutNews { version: version.clone(), phase, since, completed: Some(completed), restarted: 0, workloads: None });
         examined.aspects.rolled_out = restored(situation, version);
@@ -93,7 +93,7 @@ fn assess(
         let ends = since.saturating_add(rollout.timeout).unwrap_or(since);
         examined.wake.at([now.saturating_add(LOOK).unwrap_or(now).min(ends.max(now))]);
     }
-    let completed = (phase == RolloutPhase::Completed).then_some(now);
+    let completed = if phase == RolloutPhase::Completed { Some(now) } else { completed_before(reported) };
     let restarted = i32::try_from(restarted(situation)).unwrap_or(i32::MAX);
     examined.rollout = Some(RolloutNews { version: version.clone(), phase, since, completed, restarted, workloads: Some(states.to_vec()) });
 }
@@ -232,6 +232,7 @@ fn waiting(version: &VersionId, states: &[(WorkloadRef, WorkloadState, u32)]) ->
 fn failed(situation: &Situation<'_>, rollout: &Rollout, version: &VersionId, states: &[(WorkloadRef, WorkloadState, u32)]) -> Refusal {
     let object = situation.want.object_ref();
     let restores = rollout.rolls_back && version.is_derived() && !situation.is_recovery(version) && !situation.is_emergency(version);
+    let restores = restores && completed_before(reported(situation, version)).is_none();
     let next = if restores {
         "the previous value is restored".to_owned()
     } else {
@@ -259,17 +260,33 @@ fn restored(situation: &Situation<'_>, version: &VersionId) -> Option<Refusal> {
     })
 }
 
-/// Whether each of these workloads has the version, and no pod of an earlier pod template is left.
-pub(super) fn have(workloads: &[Workload], version: &VersionId) -> bool {
-    use WorkloadState::{Healthy, Missing, ScaledToZero};
-    workloads.iter().all(|found| matches!(found.state(version), Healthy | Missing | ScaledToZero))
+/// When all workloads had the version, if that was so once. A later failure does not say that the value is wrong.
+fn completed_before(reported: Option<&ReportedRollout>) -> Option<Timestamp> {
+    reported.and_then(|reported| reported.completed)
 }
 
-/// The rollout is not complete any more: a workload was added or changed since.
+/// Whether one of these workloads does not have the version.
+pub(super) fn lacks(workloads: &[Workload], version: &VersionId) -> bool {
+    workloads.iter().any(|found| found.state(version) == WorkloadState::Outdated)
+}
+
+/// Why a credential is not retired although every workload has the version: earlier pods of one may be left, and nobody knows
+/// which version they have.
+pub(super) fn unsettled(workloads: &[Workload], version: &VersionId, left: &VersionId) -> Option<Refusal> {
+    use WorkloadState::{Healthy, Missing, ScaledToZero};
+    let states: Vec<_> = workloads.iter().map(|found| (found.workload.clone(), found.state(version), 0)).collect();
+    let settled = states.iter().all(|(_, state, _)| matches!(state, Healthy | Missing | ScaledToZero));
+    (!settled).then(|| {
+        let message = format!("the credential of version {left} is retired when these workloads are healthy: {}", named(&states));
+        Refusal::new(Reason::Waiting, message)
+    })
+}
+
+/// The rollout goes on: a workload without the version was added since.
 pub(super) fn reopen(situation: &Situation<'_>, examined: &mut Examined) {
     let Some(news) = &mut examined.rollout else { return };
     news.phase = RolloutPhase::Waiting;
-    (news.since, news.completed) = (situation.now, None);
+    news.since = situation.now;
     let states = situation.seen.workloads.as_deref().map(|found| states(situation, &news.version, found, None)).unwrap_or_default();
     examined.aspects.rolled_out = Some(waiting(&news.version, &states));
     news.workloads = Some(states);

@@ -11,6 +11,8 @@ use crate::version_id::VersionId;
 
 /// How many versions the history keeps.
 const MAX_ENTRIES: usize = 10;
+/// How many of them may be abandoned ones. Attempts that fail for days must not remove the versions that were current.
+const MAX_ABANDONED: usize = 5;
 
 /// Puts the version of an adopted secret at the head of the history.
 pub(super) fn adopt(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, current: &Current) {
@@ -48,6 +50,11 @@ fn entry(version: &VersionId, cause: Cause, time: Timestamp) -> HistoryEntry {
 fn insert(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, entry: HistoryEntry) {
     let failed_attempts = before.failures.as_ref().map(|failures| failures.count).filter(|count| *count > 0);
     after.history.insert(0, HistoryEntry { failed_attempts, ..entry });
+    let mut abandoned = 0_usize;
+    after.history.retain(|entry| {
+        abandoned = abandoned.saturating_add(usize::from(entry.outcome == Outcome::Abandoned));
+        entry.outcome != Outcome::Abandoned || abandoned <= MAX_ABANDONED
+    });
     after.history.truncate(MAX_ENTRIES);
 }
 

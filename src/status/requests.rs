@@ -60,7 +60,10 @@ pub(super) fn waits(until: Timestamp) -> String {
 pub(super) fn still_holds(refusal: RollbackRefusal, asked: &RollbackRequest, want: &Desired, after: &RotatedSecretStatus) -> bool {
     let aws = after.aws.as_ref();
     match refusal {
-        RollbackRefusal::Malformed | RollbackRefusal::VersionNotFound | RollbackRefusal::FieldMissing => true,
+        RollbackRefusal::Malformed
+        | RollbackRefusal::VersionNotFound
+        | RollbackRefusal::FieldMissing
+        | RollbackRefusal::RotationInProgress => true,
         RollbackRefusal::MirrorOnly => want.value.is_none(),
         RollbackRefusal::NoPreviousVersion => aws.is_none_or(|aws| aws.previous_version_id.is_none()),
         RollbackRefusal::VersionPending => match &asked.to {

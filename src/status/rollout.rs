@@ -52,11 +52,12 @@ fn status((workload, state, restarts): &(WorkloadRef, WorkloadState, u32)) -> Wo
 
 /// How long the rollout took that this reconcile found complete. `None`: none, or it restarted no workload.
 pub fn rolled_out(before: &RotatedSecretStatus, after: &RotatedSecretStatus) -> Option<SignedDuration> {
+    let completed = |rollout: &RolloutStatus| rollout.completion_time.clone().filter(|_| rollout.phase == RolloutPhase::Completed);
     let rollout = after.rollout.as_ref()?;
-    let completed = rollout.completion_time.as_ref()?;
-    let known = before.rollout.as_ref().is_some_and(|before| before.version_id == rollout.version_id && before.completion_time.is_some());
+    let at = completed(rollout)?.0;
+    let known = before.rollout.as_ref().is_some_and(|before| before.version_id == rollout.version_id && completed(before).is_some());
     let restarted = rollout.workloads.iter().any(|workload| workload.restarts > 0);
-    (restarted && !known).then(|| completed.0.duration_since(rollout.start_time.0))
+    (restarted && !known).then(|| at.duration_since(rollout.start_time.0))
 }
 
 /// The rollout as a fact.
@@ -76,7 +77,7 @@ pub(super) fn read(status: &RotatedSecretStatus, now: Timestamp, bounded: impl F
         version: VersionId::parse(&rollout.version_id)?,
         phase: rollout.phase,
         since: past(&rollout.start_time),
-        completed: rollout.completion_time.as_ref().map(past).filter(|_| rollout.phase == RolloutPhase::Completed),
+        completed: rollout.completion_time.as_ref().map(past),
         waits_for_user: rollout.workloads.iter().any(|found| found.state.is_of_user()),
         total: u32::try_from(rollout.restarts).unwrap_or_default(),
         restarts,

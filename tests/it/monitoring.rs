@@ -202,7 +202,7 @@ fn the_dashboard_asks_for_what_there_is_and_every_panel_can_be_read() -> Result<
 }
 
 /// Sources and targets of each rule of the inhibition in docs/alerts.md.
-const INHIBITION: [(&[&str], &[&str]); 4] = [
+const INHIBITION: [(&[&str], &[&str]); 7] = [
     (
         &["OperatorDown"],
         &[
@@ -214,6 +214,7 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
             "MostObjectsFail",
             "NoLeader",
             "NotRetired",
+            "ObjectsUnknown",
             "OutOfStep",
             "OverAge",
             "Overdue",
@@ -232,6 +233,9 @@ const INHIBITION: [(&[&str], &[&str]); 4] = [
     (&["NoLeader"], &["DeletionStuck", "Failing", "MostObjectsFail", "OutOfStep", "Overdue", "Stalled"]),
     (&["MostObjectsFail"], &["DeletionStuck", "Failing", "OutOfStep", "Overdue", "Throttled"]),
     (&["OverdueForADay", "Stalled"], &["Overdue"]),
+    (&["Contested"], &["OutOfStep", "Stalled"]),
+    (&["TargetRefuses"], &["Stalled"]),
+    (&["NotRetired"], &["Stalled"]),
 ];
 
 /// The labels of an alert of one release, beside its name: those that its expression keeps, or those of the selector.

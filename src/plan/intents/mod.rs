@@ -11,7 +11,7 @@ mod staged;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::assessment::{Aspects, Assessment, Examined, Next, RotationOutlook, Wake};
+use super::assessment::{Aspects, Assessment, Examined, HandledRequests, Next, RotationOutlook, Wake};
 use super::hold::{defer, hold};
 use super::mirror::Mirrored;
 use super::situation::Situation;
@@ -39,7 +39,7 @@ pub(super) const INTENTS: [(&str, Rule); 10] = [
     ("staged", staged::staged),
     // A change of the declaration that was written is reported before another version follows it.
     ("unreported", redeclared::unreported),
-    // A person says that the current value is wrong. No other version comes in between: AWSPREVIOUS would be another one.
+    // A person says that the current value is wrong. A request for AWSPREVIOUS is refused while a version is on its way.
     ("rollback", rollback::rolled_back),
     // The workloads do not run with the current value.
     ("recovered", recovered::recovered),
@@ -158,6 +158,7 @@ fn begin(situation: &Situation<'_>, mirrored: Mirrored) -> Examined {
             rotated: staged::left_behind(situation).or_else(|| staged::last_abandoned(situation)),
         },
         rotation: RotationOutlook { rotates, first_pending: scheduled::first_pending(situation), ..RotationOutlook::default() },
+        requests: HandledRequests { rollback: rollback::refused_meanwhile(situation), ..HandledRequests::default() },
         awaiting_consistency: mirrored.awaiting_consistency,
         wake: Wake(mirrored.wake),
         ..Examined::default()

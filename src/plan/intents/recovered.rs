@@ -11,7 +11,9 @@ use crate::step::Source;
 pub(super) fn recovered(situation: &Situation<'_>, examined: &mut Examined) -> Proposal {
     let Situation { want, seen, secret, current, .. } = situation;
     let asked = want.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back) && want.value.is_some();
-    let failed = examined.rollout.as_ref().is_some_and(|news| news.phase == RolloutPhase::Failed && news.version == current.version);
+    let failed = examined.rollout.as_ref().filter(|news| news.phase == RolloutPhase::Failed && news.version == current.version);
+    // All workloads were healthy with the value once, so it is not the reason.
+    let failed = failed.is_some_and(|news| news.completed.is_none());
     // A value of another writer is the truth, also if pods cannot use it.
     let ours = current.version.is_derived() && !situation.is_recovery(&current.version);
     // An emergency replaces a value that leaked.

@@ -5,10 +5,11 @@
 
 use super::intent::{Intent, Proposal};
 use crate::api::{AWSPENDING, Cause, RollbackRefusal};
+use crate::compare::Pending;
 use crate::desired::RollbackTo;
 use crate::plan::assessment::Examined;
 use crate::plan::situation::Situation;
-use crate::step::Source;
+use crate::step::{Source, StepKind};
 use crate::version_id::VersionId;
 
 /// Writes the older value again, once for each token.
@@ -30,6 +31,18 @@ pub(super) fn rolled_back(situation: &Situation<'_>, examined: &mut Examined) ->
     }
 }
 
+/// The refusal of a request for `AWSPREVIOUS` while another version is on its way. That version is finished first, and then the
+/// label would be on the version that the request is to replace.
+pub(super) fn refused_meanwhile(situation: &Situation<'_>) -> Option<(String, Option<RollbackRefusal>)> {
+    let Situation { want, seen, secret, .. } = situation;
+    let request = want.rollback_request.as_ref().filter(|request| request.to == Some(RollbackTo::Previous) && want.value.is_some())?;
+    let version = want.ids.rollback(&request.token);
+    let handled = seen.status.requests.rollback.as_ref().is_some_and(|(token, _)| *token == request.token) || situation.known(&version);
+    let on_its_way = matches!(secret.pending, Pending::Ours(..) | Pending::Overtaken(..) | Pending::Delegated(_));
+    let moves = on_its_way || seen.journal.did(StepKind::Promote);
+    (moves && !handled).then(|| (request.token.clone(), Some(RollbackRefusal::RotationInProgress)))
+}
+
 enum Answer {
     /// It was carried out, there is nothing to do, or it cannot be carried out.
     Handled(Option<RollbackRefusal>),
@@ -48,6 +61,9 @@ fn answer(situation: &Situation<'_>) -> Answer {
     let version = want.ids.rollback(&request.token);
     if situation.known(&version) {
         return Answer::Handled(None);
+    }
+    if let Some((_, refused)) = refused_meanwhile(situation) {
+        return Answer::Handled(refused);
     }
     if want.value.is_none() {
         return Answer::Handled(Some(RollbackRefusal::MirrorOnly));

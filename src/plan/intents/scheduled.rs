@@ -6,6 +6,7 @@ use super::intent::{Intent, Proposal};
 use crate::api::Cause;
 use crate::api::condition::Reason;
 use crate::command::Command;
+use crate::compare::last_attempted;
 use crate::desired::{Desired, Rotation};
 use crate::plan::assessment::Examined;
 use crate::plan::hold::obstacle;
@@ -147,6 +148,9 @@ fn intent(version: VersionId) -> Proposal {
 fn appointment(situation: &Situation<'_>, clock: &Clock, expression: &str) -> Option<Appointment> {
     let since = situation.seen.status.schedule_since(expression, situation.now);
     let mut due = clock.due_after(situation.current.schedule_base, since)?;
+    if let Some(attempted) = last_attempted(situation.want, &situation.seen.status, situation.now).filter(|attempted| *attempted >= due) {
+        due = clock.next_after(attempted)?;
+    }
     // The version of a due time exists although another one is current: the rotation happened, and a person went back
     // since; or AWS, whose clock is slower, created it before the due time, and a later change of the declared fields left
     // it without a label. AWS showed each such version in this reconcile or the history has it, so there are few.

@@ -1,6 +1,7 @@
 //! What the clock asks for: places in windows, windows that were missed, and how rotation begins.
 
 use super::*;
+use crate::api::Abandonment;
 
 /// A value that was due so long ago, and what the plan says.
 fn late(want: &Desired, late: i64) -> Next {
@@ -59,6 +60,27 @@ fn a_rotation_that_the_clock_of_aws_dates_before_its_due_time_happens_once() {
     world.status.history = vec![recorded("current"), recorded(ids().slot(at(NOW - 1)).as_str())];
     let Next::Rest(rest) = plan(&want(), &world, at(NOW)) else { panic!() };
     assert_eq!(rest.next_rotation, Some(at(NOW - 1 + PERIOD)));
+}
+
+#[test]
+fn due_times_with_attempts_that_were_abandoned_are_over_also_if_the_history_has_the_last_ones_only() {
+    let attempts = 24;
+    let due = |number: i64| at(NOW - 60 - (attempts - number) * PERIOD);
+    let mut world =
+        Observation { secret: Some(SecretState { current: Some(current(60 + (attempts + 1) * PERIOD)), ..secret() }), ..seen() };
+    world.status.history = vec![HistoryFact { time: due(-1), ..recorded("current") }];
+    world.status.schedule = Some(ReportedSchedule { expression: on_clock_expression(&want()), since: None });
+    assert!(matches!(plan(&want(), &world, at(NOW)), Next::Do(Step::Put { version, .. }) if version == ids().slot(due(0))));
+    let abandoned = |number| AbandonedFact {
+        version: ids().slot(due(number)),
+        time: due(number) + SignedDuration::from_secs(30),
+        why: Abandonment::VerifyFailed,
+    };
+    world.status.staging.abandoned = (attempts - 3..attempts).rev().map(abandoned).collect();
+    assert!(matches!(plan(&want(), &world, at(NOW)), Next::Do(Step::Put { version, .. }) if version == ids().slot(due(attempts))));
+    world.status.staging.abandoned.insert(0, abandoned(attempts));
+    let Next::Rest(rest) = plan(&want(), &world, at(NOW)) else { panic!() };
+    assert_eq!(rest.next_rotation, Some(due(attempts + 1)));
 }
 
 #[test]

@@ -78,6 +78,8 @@ fn reports() -> Vec<Option<ReportedRollout>> {
         for age in [10, RETIRE_AFTER, TIMEOUT] {
             reports.extend([0, 3].map(|restarts| Some(reported(CURRENT, phase, age, restarts))));
         }
+        // It goes on after it was complete.
+        reports.push(Some(ReportedRollout { completed: Some(at(NOW - 4000)), ..reported(CURRENT, phase, 10, 1) }));
     }
     reports
 }
@@ -136,14 +138,14 @@ fn no_combination_restarts_retires_or_rotates_too_early() {
             }
         }
     }
-    assert_eq!(combinations, 20 * 10 * 3 * 2 * 3 * 2);
+    assert_eq!(combinations, 23 * 10 * 3 * 2 * 3 * 2);
     assert!(restored > 0);
 }
 
 /// The rules, which do not depend on how the plan is written.
 fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str>, about: &str) {
     let reported = world.status.mirror.rollout.as_ref().filter(|reported| reported.version == id(CURRENT));
-    let completed = reported.and_then(|reported| reported.completed);
+    let completed = reported.filter(|reported| reported.phase == RolloutPhase::Completed).and_then(|reported| reported.completed);
     let restarted = world.journal.entries().iter().filter(|entry| matches!(entry.step, Step::Restart { .. })).count();
     let found = world.workloads.iter().flatten();
     let outdated = found.clone().filter(|found| found.version != Some(id(CURRENT))).count();
@@ -167,6 +169,7 @@ fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str
     let news = examined.rollout.as_ref().unwrap_or_else(|| panic!("{about}"));
     if *version == ids().recovery(&id(CURRENT)) {
         assert!(want.rollout.as_ref().unwrap().rolls_back && news.phase == RolloutPhase::Failed, "{about}");
+        assert!(reported.is_none_or(|reported| reported.completed.is_none()), "the value worked once: {about}");
         return;
     }
     let requested = want.rotate_request.as_ref().is_some_and(|token| *version == ids().request(token));
@@ -179,7 +182,9 @@ fn check(want: &Desired, world: &Observation, next: &Next, retiring: Option<&str
         let unhealthy = found.filter(|found| found.unhealthy().is_some()).count();
         assert_eq!(unhealthy, 0, "a workload is not healthy: {about}");
     }
-    let left = retiring == Some("previous") && news.phase == RolloutPhase::Completed;
+    // A person decides while workloads are not healthy.
+    let decided = requested && examined.unsettled;
+    let left = retiring == Some("previous") && news.phase == RolloutPhase::Completed && !decided;
     assert!(!left, "the last credential is not retired yet: {about}");
 }
 
@@ -238,6 +243,62 @@ fn before_a_credential_is_retired_the_workloads_are_read_again() {
         let next = run(&with_rollout(false), &mut world, &found);
         assert_eq!(matches!(next, Next::Do(Step::Retire { .. })), retires, "{about}: {next:?}");
         assert!(world.journal.did(StepKind::FindWorkloads), "{about}");
+    }
+}
+
+#[test]
+fn a_workload_that_is_not_healthy_any_more_postpones_the_retirement_and_the_rollout_stays_complete() {
+    let complete = || Some(reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1));
+    for pods in [
+        Pods { available: 0, ..up() },
+        Pods { updated: 0, replacement: Replacement::Stuck, ..up() },
+        Pods { updated: 0, replacement: Replacement::Paused, ..up() },
+    ] {
+        let mut world = world(complete(), None, Some("previous"), 60);
+        let next = run(&with_rollout(true), &mut world, &[workload(Some(CURRENT), pods)]);
+        let Next::Rest(Assessment::Examined(examined)) = next else { panic!("{next:?}") };
+        let news = examined.rollout.as_ref().unwrap();
+        assert_eq!((news.phase, news.completed), (RolloutPhase::Completed, Some(at(NOW - RETIRE_AFTER))), "{examined:?}");
+        let why = examined.aspects.rolled_out.as_ref().unwrap();
+        assert!(why.reason == Reason::Waiting && why.message.contains("version previous") && why.message.contains("api"), "{why:?}");
+        assert!(examined.wake.0.is_some_and(|wake| wake > at(NOW)), "they are read again: {examined:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_goes_on_after_it_was_complete_does_not_restore_the_previous_value() {
+    let mut seen = world(Some(reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1)), None, Some("previous"), 60);
+    let want = with_rollout(true);
+    let Next::Rest(Assessment::Examined(examined)) = run(&want, &mut seen, &[workload(None, Pods { available: 0, ..up() })]) else {
+        panic!("{seen:?}")
+    };
+    let news = examined.rollout.unwrap();
+    assert_eq!((news.phase, news.completed), (RolloutPhase::Waiting, Some(at(NOW - RETIRE_AFTER))), "one was added");
+    let goes_on = ReportedRollout { completed: news.completed, ..reported(CURRENT, RolloutPhase::Waiting, TIMEOUT, 1) };
+    let mut late = world(Some(goes_on), None, Some("previous"), 60);
+    let next = run(&want, &mut late, &[workload(Some(CURRENT), Pods { available: 0, ..up() })]);
+    let Next::Rest(Assessment::Examined(examined)) = next else { panic!("{next:?}") };
+    assert_eq!((examined.rollout.unwrap().phase, examined.staging), (RolloutPhase::Failed, None));
+    let why = examined.aspects.rolled_out.unwrap().message;
+    assert!(!why.contains("is restored") && why.contains("rollback"), "{why}");
+}
+
+#[test]
+fn an_emergency_goes_on_after_a_change_of_the_declaration() {
+    let version = ids().request("now:emergency");
+    for (causes, retires) in
+        [(&[Cause::SpecChanged][..], true), (&[Cause::SpecChanged, Cause::SpecChanged], true), (&[Cause::Scheduled], false)]
+    {
+        let mut world = world(None, None, Some("previous"), 60);
+        let later = causes.iter().enumerate().map(|(number, cause)| {
+            let entry = if number == 0 { recorded(CURRENT) } else { recorded("another") };
+            HistoryFact { cause: *cause, ..entry }
+        });
+        world.status.history = later.chain([HistoryFact { cause: Cause::Requested, ..recorded(version.as_str()) }]).collect();
+        world.status.requests.rotate = Some("now:emergency".to_owned());
+        let want = Desired { rollout: None, ..with_rollout(false) };
+        let next = run(&want, &mut world, &[]);
+        assert_eq!(matches!(next, Next::Do(Step::Retire { .. })), retires, "{causes:?}: {next:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Versions on their way to a target: what is recorded before it happens, and when a staged version is abandoned.
 
 use super::*;
-use crate::api::{Abandonment, STAGED_LABEL};
+use crate::api::{Abandonment, RollbackRefusal, STAGED_LABEL};
 use crate::desired::{Delivery, RollbackRequest, RollbackTo};
 use crate::failure::Failed;
 
@@ -45,6 +45,32 @@ fn rest(want: &Desired, world: &Observation) -> Rest {
         Next::Rest(rest) => rest,
         next @ Next::Do(_) => panic!("{next:?}"),
     }
+}
+
+#[test]
+fn a_rollback_to_awsprevious_is_refused_while_a_version_is_on_its_way() {
+    let asking = |to| Some(RollbackRequest { token: "back".to_owned(), to: Some(to) });
+    let want = Desired { rollback_request: asking(RollbackTo::Previous), ..with_target() };
+    let refused = Some(("back".to_owned(), Some(RollbackRefusal::RotationInProgress)));
+    let mut world = staged();
+    world.journal.record(Step::Apply { version: version(), from: id("current") }, waits_for_the_target());
+    assert_eq!(rest(&want, &world).rollback_handled, refused, "it is not finished yet");
+    let mut finished = Observation { finalizer: true, ..seen() };
+    promoted(finished.secret.as_mut().unwrap(), &version());
+    finished.mirror = mirrored(version().as_str());
+    finished.status.requests.rotate = Some("now".to_owned());
+    finished.status.history.insert(0, recorded(version().as_str()));
+    finished.journal.record(Step::Promote { version: version(), from: id("current") }, Effect::Applied { at: at(NOW) });
+    assert_eq!(rest(&want, &finished).rollback_handled, refused, "this reconcile finished it");
+    finished.journal = Journal::default();
+    assert_eq!(rest(&want, &finished).staging, Some(StagingNews::Announced(ids().rollback("back"))), "a request after it");
+    // By its ID, the version is meant.
+    let want = Desired { rollback_request: asking(RollbackTo::Version(id("previous"))), ..with_target() };
+    assert_eq!(rest(&want, &world).rollback_handled, None);
+}
+
+fn waits_for_the_target() -> Effect {
+    Effect::Failed(Failed::denied(&Refusal::new(Reason::TargetUnreachable, "no answer")))
 }
 
 #[test]

@@ -45,8 +45,9 @@ pub(super) fn page(object: &RotatedSecret, health: &Health, now: Timestamp, colo
         line("Staged:", Cell(text, Tone::Caution));
     }
     if let Some(rollout) = object.status.as_ref().and_then(|status| status.rollout.as_ref()) {
-        let tone = if rollout.phase == RolloutPhase::Completed { Tone::Plain } else { Tone::Caution };
-        let at = rollout.completion_time.as_ref().unwrap_or(&rollout.start_time).0;
+        let complete = rollout.phase == RolloutPhase::Completed;
+        let tone = if complete { Tone::Plain } else { Tone::Caution };
+        let at = rollout.completion_time.as_ref().filter(|_| complete).unwrap_or(&rollout.start_time).0;
         line("Rollout:", Cell(format!("{:?}, version {}, {}", rollout.phase, rollout.version_id, ages::until(at, now)), tone));
         for workload in &rollout.workloads {
             let tone = if workload.state <= WorkloadState::ScaledToZero { Tone::Plain } else { Tone::Caution };

@@ -172,6 +172,29 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
 }
 
 #[test]
+fn attempts_that_are_abandoned_again_and_again_remove_no_version_that_was_current() {
+    let entry = |version: &str| HistoryEntry {
+        version_id: version.to_owned(),
+        time: Time(at(NOW - 60)),
+        cause: Cause::Created,
+        outcome: Outcome::Succeeded,
+        reason: None,
+        copy_of: None,
+        due_time: None,
+        failed_attempts: None,
+    };
+    let mut status = RotatedSecretStatus { history: ["current", "previous"].map(entry).into(), ..RotatedSecretStatus::default() };
+    for number in 0..12 {
+        let version = id(&format!("v{number}"));
+        let pending = Pending::Ours(version.clone(), Cause::Scheduled);
+        let news = Some(StagingNews::Abandoned(version, Abandonment::VerifyFailed));
+        status = reported(&want(), &status, &seen(pending, Journal::default()), news, NOW + number);
+    }
+    let kept: Vec<_> = status.history.iter().map(|entry| entry.version_id.as_str()).collect();
+    assert_eq!(kept, ["v11", "v10", "v9", "v8", "v7", "current", "previous"]);
+}
+
+#[test]
 fn a_staged_version_takes_its_due_time_with_it() {
     let due = |status: &RotatedSecretStatus| status.staged.as_ref().and_then(|staged| staged.due_time.clone()).map(|due| due.0);
     let news = || Some(StagingNews::Announced(id("v")));

@@ -43,6 +43,11 @@ impl DualPassword<'_> {
             Err(problem) => return Err(problem),
         };
         session.run_query(self.server.query.as_deref()).await?;
+        // A version with the same password ends none: to set it again would replace the secondary one, which pods may have.
+        if accepted && pending.is(current) {
+            session.close().await;
+            return Ok(Applied::Already);
+        }
         let primary = if accepted { current.password.expose() } else { session.password().expose() };
         let primary = Plaintext::from(primary.to_owned());
         let mut replaced = session.replace_primary(&primary, &pending.password, Old::Retained).await;

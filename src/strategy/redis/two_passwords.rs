@@ -49,8 +49,8 @@ const WRONG: Problem = Problem::Refused(Refused::PasswordRefused);
 const TRIES: usize = 4;
 
 impl TwoPasswords<'_> {
-    /// Makes the server accept `pending` and `current`, and no other password. At most four logins, one of them of the
-    /// administrator, who acts only for those who can log in as the user.
+    /// Makes the server accept `pending` and `current`, and no other password unless these two are the same. At most four logins,
+    /// one of them of the administrator, who acts only for those who can log in as the user.
     ///
     /// # Errors
     /// The server's refusal, or that its answer is not known. What the server accepted before, it accepts in either case, except
@@ -70,8 +70,13 @@ impl TwoPasswords<'_> {
             let Some(proven) = self.proof(known).await? else { return Err(self.none_accepted(known).await.into()) };
             let mut session = self.act(proven).await?;
             let [new, old] = [pending, current].map(|credential| hash(credential.password.expose()));
+            // A version with the same password ends none: pods may have the one before.
+            let kept = |user: &User| if new == old { user.passwords().cloned().collect() } else { Vec::new() };
             let before = change(&mut session, &pending.user, |user| match user.standing(fence) {
-                Standing::Older | Standing::This => Ok(Some(with_mark(vec![new.clone(), old.clone()], Mark::of(fence, false)))),
+                Standing::Older | Standing::This => {
+                    let wanted = [vec![new.clone(), old.clone()], kept(user)].concat();
+                    Ok(Some(with_mark(wanted, Mark::of(fence, false))))
+                }
                 Standing::Withdrawn | Standing::Later => Err(Refused::Superseded.into()),
             });
             let before = before.await.map_err(|problem| self.of_acting(problem))?;

@@ -35,6 +35,19 @@ async fn the_password_before_works_until_the_next_rotation() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_version_with_the_same_password_ends_none() -> Result<()> {
+    let Some(stand) = stand("dual_same")? else { return Ok(()) };
+    let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));
+    assert_eq!(stand.dual().apply(&new, &old, None).await, Ok(Applied::Now));
+    // Another field of the declaration changed.
+    assert_eq!(stand.dual().apply(&new, &new, Some(&old)).await, Ok(Applied::Already));
+    assert_eq!(stand.accepted()?, [OLD, NEW], "pods may have the previous one");
+    assert_eq!(stand.dual().apply(&third, &new, Some(&new)).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_rollback_to_the_password_before_keeps_both_in_the_rotation_after_it_too() -> Result<()> {
     let Some(stand) = stand("dual_back")? else { return Ok(()) };
     let (old, new, third) = (stand.with(OLD), stand.with(NEW), stand.with(THIRD));

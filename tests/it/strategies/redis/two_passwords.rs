@@ -34,6 +34,19 @@ async fn the_current_password_keeps_working_until_the_next_rotation() -> Result<
 }
 
 #[tokio::test]
+async fn a_version_with_the_same_password_ends_none() -> Result<()> {
+    let stand = Stand::new("same")?;
+    let [old, new, third, _] = ALL.map(|password| stand.with(password));
+    assert_eq!(stand.strategy().apply(&new, &old, None, &version(1)).await, Ok(Applied::Now));
+    // Another field of the declaration changed.
+    assert_eq!(stand.strategy().apply(&new, &new, Some(&old), &version(2)).await, Ok(Applied::Already));
+    assert_eq!(stand.accepted()?, [OLD, NEW], "pods may have the previous one");
+    assert_eq!(stand.strategy().apply(&third, &new, Some(&new), &version(3)).await, Ok(Applied::Now));
+    assert_eq!(stand.accepted()?, [NEW, THIRD]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_user_that_may_change_users_needs_no_administrator() -> Result<()> {
     let stand = Stand::new("alone")?;
     let itself = TwoPasswords { server: &stand.server, admin: None };
