@@ -249,11 +249,8 @@ fn before_a_credential_is_retired_the_workloads_are_read_again() {
 #[test]
 fn a_workload_that_is_not_healthy_any_more_postpones_the_retirement_and_the_rollout_stays_complete() {
     let complete = || Some(reported(CURRENT, RolloutPhase::Completed, RETIRE_AFTER, 1));
-    for pods in [
-        Pods { available: 0, ..up() },
-        Pods { updated: 0, replacement: Replacement::Stuck, ..up() },
-        Pods { updated: 0, replacement: Replacement::Paused, ..up() },
-    ] {
+    let of = |replacement| Pods { updated: 0, replacement, ..up() };
+    for pods in [Pods { available: 0, ..up() }, of(Replacement::Stuck), of(Replacement::Paused)] {
         let mut world = world(complete(), None, Some("previous"), 60);
         let next = run(&with_rollout(true), &mut world, &[workload(Some(CURRENT), pods)]);
         let Next::Rest(Assessment::Examined(examined)) = next else { panic!("{next:?}") };
@@ -290,10 +287,7 @@ fn an_emergency_goes_on_after_a_change_of_the_declaration() {
         [(&[Cause::SpecChanged][..], true), (&[Cause::SpecChanged, Cause::SpecChanged], true), (&[Cause::Scheduled], false)]
     {
         let mut world = world(None, None, Some("previous"), 60);
-        let later = causes.iter().enumerate().map(|(number, cause)| {
-            let entry = if number == 0 { recorded(CURRENT) } else { recorded("another") };
-            HistoryFact { cause: *cause, ..entry }
-        });
+        let later = [CURRENT, "another"].into_iter().zip(causes).map(|(name, cause)| HistoryFact { cause: *cause, ..recorded(name) });
         world.status.history = later.chain([HistoryFact { cause: Cause::Requested, ..recorded(version.as_str()) }]).collect();
         world.status.requests.rotate = Some("now:emergency".to_owned());
         let want = Desired { rollout: None, ..with_rollout(false) };
