@@ -18,7 +18,7 @@ pub(super) struct IntervalArgs {
     #[arg(long, env = "ROTATED_SECRETS_CHANGE_FEED")]
     change_feed: bool,
     /// With --change-feed: maximum interval between checks of an unchanged object against AWS.
-    #[arg(long, env = "ROTATED_SECRETS_SWEEP_INTERVAL", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    #[arg(long, env = "ROTATED_SECRETS_SWEEP_INTERVAL", value_name = "DURATION", default_value = "24h", value_parser = duration)]
     pub(super) sweep_interval: SignedDuration,
     /// URL of an SQS queue with the EventBridge events of changed AWSCURRENT labels (docs/iam/event-queue.tf). A change in AWS is
     /// then found when its event arrives. Events can be lost, so the periodic checks remain. Requires sqs:ReceiveMessage and
