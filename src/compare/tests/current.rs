@@ -116,6 +116,20 @@ fn a_later_version_of_ours_without_a_label_shows_that_this_one_became_current_af
 }
 
 #[test]
+fn a_version_that_was_only_staged_does_not_move_the_date_of_a_current_one_that_is_recorded() {
+    let age = CONSISTENCY_WINDOW.as_secs();
+    let staged = |scene: &mut Scene| {
+        let (source, cause, stage) = (Source::Compose, Cause::Scheduled, Stage::Pending);
+        let step = Step::Put { version: id("lost"), source, predecessor: Some(id("current")), cause, stage, label: None };
+        scene.journal.record(step, Effect::Exists { created: ago(age) });
+    };
+    let recorded = Scene::new(generated(&json!({}))).with(staged);
+    assert_eq!(recorded.current().unwrap().changed, ago(HOUR), "it was abandoned");
+    let unknown = unreported(generated(&json!({}))).with(|scene| scene.read("new", HOUR - 1)).with(staged);
+    assert_eq!(changed(&unknown), ago(age), "the status does not know: it may have been current");
+}
+
+#[test]
 fn what_this_reconcile_wrote_is_not_read_while_the_mirror_gets_it_next() {
     let target = |target: Value| want(json!({"value": {"generate": {"password": {}}}, "target": target}));
     let adopts = || target(json!({"adoptionPolicy": "IfAnnotated"}));
