@@ -152,8 +152,7 @@ pub fn slot_of(want: &Desired, status: &StatusFacts, version: &VersionId, now: T
 /// The last due time whose version was abandoned. Those before it are over too, also if the history does not have their
 /// versions any more.
 pub fn last_attempted(want: &Desired, status: &StatusFacts, now: Timestamp) -> Option<Timestamp> {
-    let abandoned = &status.staging.abandoned;
-    if abandoned.is_empty() {
+    if status.staging.abandoned.is_empty() {
         return None;
     }
     let is_abandoned = |due: &Timestamp| status.staging.abandoned(&want.ids.slot(*due)).is_some();

@@ -33,7 +33,7 @@ pub enum Urgency {
     Routine,
     /// The object is new, or its AWS secret changed. There may be thousands at once.
     News,
-    /// Somebody waits for this object: an edit, a request, a deletion, a Secret that changed.
+    /// A user or a pod waits for this object: an edit, a request, a deletion, a Secret that changed.
     Urgent,
 }
 

@@ -63,7 +63,7 @@ pub struct Examined {
     pub rollout: Option<RolloutNews>,
     /// When the previous credential is retired.
     pub retirement: Option<Timestamp>,
-    /// That it is due, and workloads are not healthy.
+    /// Whether that is due, and held up by workloads that are not healthy.
     pub unsettled: bool,
     /// AWS may show an old state: what was read is not reported.
     pub awaiting_consistency: bool,

@@ -45,11 +45,10 @@ fn retires(situation: &Situation<'_>) -> bool {
 /// Whether the current credential is that of an emergency. A change of the declaration keeps the password, so the credential
 /// before it is still to be retired at once.
 fn in_emergency(situation: &Situation<'_>) -> bool {
-    let current = &situation.current.version;
-    let history = &situation.seen.status.history;
-    let kept = history.iter().take_while(|entry| entry.cause == Cause::SpecChanged).count();
-    let kept = if situation.seen.status.newest() == Some(current) { history.get(kept) } else { None };
-    situation.is_emergency(current) || kept.is_some_and(|entry| situation.is_emergency(&entry.version))
+    let (current, status) = (&situation.current.version, &situation.seen.status);
+    let made_the_password = status.history.iter().find(|entry| entry.cause != Cause::SpecChanged);
+    let made_the_password = made_the_password.filter(|_| status.newest() == Some(current));
+    situation.is_emergency(current) || made_the_password.is_some_and(|entry| situation.is_emergency(&entry.version))
 }
 
 /// The version whose credential is left to retire.

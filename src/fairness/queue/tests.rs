@@ -86,7 +86,7 @@ fn urgent_objects_are_first_and_do_not_hold_up_routine_ones_forever() {
 }
 
 #[test]
-fn what_somebody_waits_for_is_before_news_and_news_before_routine_work_of_a_namespace() {
+fn urgent_work_is_before_news_and_news_before_routine_work_of_a_namespace() {
     let mut queue = Queue::new(1);
     wait(&mut queue, "a", 0..1, Urgency::Routine);
     wait(&mut queue, "a", 10..13, Urgency::News);

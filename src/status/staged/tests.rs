@@ -143,10 +143,9 @@ fn the_step_that_comes_next_is_shown() {
     }
 }
 
-#[test]
-fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one() {
-    let current = HistoryEntry {
-        version_id: "current".to_owned(),
+fn was_current(version: &str) -> HistoryEntry {
+    HistoryEntry {
+        version_id: version.to_owned(),
         time: Time(at(NOW - 60)),
         cause: Cause::Created,
         outcome: Outcome::Succeeded,
@@ -154,8 +153,12 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
         copy_of: None,
         due_time: None,
         failed_attempts: None,
-    };
-    let before = RotatedSecretStatus { history: vec![current.clone()], ..RotatedSecretStatus::default() };
+    }
+}
+
+#[test]
+fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one() {
+    let before = RotatedSecretStatus { history: vec![was_current("current")], ..RotatedSecretStatus::default() };
     for why in [Abandonment::VerifyFailed, Abandonment::TargetRemoved, Abandonment::Withdrawn] {
         let news = Some(StagingNews::Abandoned(id("v"), why));
         let after = reported(&want(), &before, &seen(ours(), Journal::default()), news, NOW);
@@ -173,17 +176,7 @@ fn an_abandoned_version_is_in_the_history_and_is_never_taken_for_the_current_one
 
 #[test]
 fn attempts_that_are_abandoned_again_and_again_remove_no_version_that_was_current() {
-    let entry = |version: &str| HistoryEntry {
-        version_id: version.to_owned(),
-        time: Time(at(NOW - 60)),
-        cause: Cause::Created,
-        outcome: Outcome::Succeeded,
-        reason: None,
-        copy_of: None,
-        due_time: None,
-        failed_attempts: None,
-    };
-    let mut status = RotatedSecretStatus { history: ["current", "previous"].map(entry).into(), ..RotatedSecretStatus::default() };
+    let mut status = RotatedSecretStatus { history: ["current", "previous"].map(was_current).into(), ..RotatedSecretStatus::default() };
     for number in 0..12 {
         let version = id(&format!("v{number}"));
         let pending = Pending::Ours(version.clone(), Cause::Scheduled);
