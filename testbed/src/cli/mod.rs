@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod helm;
 mod provision;
+mod repeat;
 mod up;
 mod verify;
 

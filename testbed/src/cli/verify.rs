@@ -1,7 +1,8 @@
 //! `verify`: all tests, on a machine that may have nothing yet.
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitCode, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 use std::{env, fs, iter, thread};
 
@@ -9,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::NamedTempFile;
 use testbed::{node, postgres};
 
-use super::absent;
 use super::provision::provision;
+use super::{absent, repeat};
 
 /// Where tests write how long they took. `testkit::timing` has the same name.
 const TIMES: &str = "TEST_TIMES";
@@ -22,45 +23,50 @@ const THREADS: &str = "RUST_TEST_THREADS";
 const THREADS_FOR_EACH_PROCESSOR: usize = 2;
 /// At least. Two of them have the control planes that tests of `e2e` share, and another one has its own.
 const THREADS_OF_E2E: usize = 3;
-/// How many of them are shown.
+const CARGO: &str = "cargo cannot be started: install Rust from rustup.rs";
+/// How many of the slowest tests are shown.
 const SHOWN: usize = 10;
 
-/// Provisions, then runs every test; with arguments, only what they name. Says last what could not be tested here.
+/// Provisions, then runs every test; with arguments, only what they name. Says last what could not be tested here, and which
+/// tests passed only when they were repeated.
 pub(crate) fn verify(arguments: &[String]) -> Result<ExitCode> {
     let absent = provision()?.absent;
-    let code = test(arguments)?;
+    let mut unstable = Vec::new();
+    let code = test(arguments, &mut unstable)?;
     absent::tell(&absent)?;
+    repeat::tell(&unstable)?;
     Ok(code)
 }
 
-fn test(arguments: &[String]) -> Result<ExitCode> {
+fn test(arguments: &[String], unstable: &mut Vec<String>) -> Result<ExitCode> {
     if node::obstacle().is_none() {
         build_for_image()?;
     }
     let times = NamedTempFile::new()?;
     let write_times = (TIMES, times.path().as_os_str());
-    let code = if arguments.is_empty() { all(write_times)? } else { cargo_test(&WORKSPACE, arguments, &[write_times])? };
+    let code = if arguments.is_empty() { all(write_times, unstable)? } else { cargo_test(&WORKSPACE, arguments, &[write_times])? };
     print!("{}", slowest(&fs::read_to_string(times.path())?));
     if code != ExitCode::SUCCESS || !arguments.is_empty() {
         return Ok(code);
     }
     if postgres::find_release(postgres::Release::Newest)?.is_some() {
-        let code = on_newest_postgres()?;
+        let code = on_newest_postgres(unstable)?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
     }
     // The crash plans once more, against an operator that lacks a mechanism: they must notice.
-    cargo_test(&["--features", "rotated-secrets/weakened", "--test", "it", "notice"], &[], &[])
+    repeated(&["--features", "rotated-secrets/weakened", "--test", "it"], &["notice"], &[], unstable)
 }
 
-/// Every test. Those of `it` and `e2e` wait most of the time, so more of them run at once.
-fn all(write_times: (&str, &OsStr)) -> Result<ExitCode> {
+/// Every test. Those of `it` and `e2e` wait most of the time, so more of them run at once. A few that fail are repeated alone.
+fn all(write_times: (&str, &OsStr), unstable: &mut Vec<String>) -> Result<ExitCode> {
     let others = cargo_test(&[&WORKSPACE[..], &["--lib", "--bins", "--test", OTHERS]].concat(), &[], &[write_times])?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let tests = |name: &str, threads: usize| {
+    let mut tests = |name: &str, threads: usize| {
         let threads = env::var_os(THREADS).unwrap_or_else(|| threads.to_string().into());
-        cargo_test(&[&WORKSPACE[..], &["--test", name]].concat(), &[], &[write_times, (THREADS, &threads)])
+        let what = [&WORKSPACE[..], &["--test", name]].concat();
+        repeated(&what, &[], &[write_times, (THREADS, &threads)], unstable)
     };
     let e2e = tests("e2e", processors.max(THREADS_OF_E2E))?;
     let ended = [others, e2e, tests("it", processors * THREADS_FOR_EACH_PROCESSOR)?];
@@ -68,12 +74,12 @@ fn all(write_times: (&str, &OsStr)) -> Result<ExitCode> {
 }
 
 /// What differs between versions of PostgreSQL: statements, privileges and answers.
-fn on_newest_postgres() -> Result<ExitCode> {
+fn on_newest_postgres(unstable: &mut Vec<String>) -> Result<ExitCode> {
     let tests =
         ["strategies::alternating", "strategies::single_user", "strategies::troubles", "behaviour::postgres", "crash::apply_to_postgres"];
     println!("\nPostgreSQL of Debian's unstable suite:");
     let release = (postgres::VARIABLE, OsStr::new("newest"));
-    cargo_test(&[&["--workspace", "--test", "it", "--"], &tests[..]].concat(), &[], &[release])
+    repeated(&["--workspace", "--test", "it"], &tests, &[release], unstable)
 }
 
 /// The ten tests that took longest, from lines of milliseconds and a name, as the member `testkit` writes them.
@@ -102,20 +108,50 @@ fn build_for_image() -> Result<()> {
     Ok(())
 }
 
+/// Runs the tests of one program whose names contain one of `names`, or all. If a few of them fail, runs these once more, one
+/// after the other; adds those that then pass to `unstable`.
+fn repeated(what: &[&str], names: &[&str], variables: &[(&str, &OsStr)], unstable: &mut Vec<String>) -> Result<ExitCode> {
+    let selected: Vec<String> = iter::once("--").chain(names.iter().copied()).map(str::to_owned).collect();
+    let mut child = cargo(what, &selected, variables).stdout(Stdio::piped()).spawn().context(CARGO)?;
+    let mut failures = repeat::Failures::default();
+    let output = child.stdout.take().context("the output of cargo is not connected")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        failures.read(&line);
+    }
+    let code = ended(child.wait()?);
+    let Some(failed) = failures.to_repeat(code) else { return Ok(code.into()) };
+    println!("\nRepeated, one after the other: {}", failed.join(", "));
+    let arguments = [&["--".to_owned(), "--exact".to_owned()], failed].concat();
+    let again = cargo_test(what, &arguments, &[variables, &[(THREADS, OsStr::new("1"))]].concat())?;
+    if again == ExitCode::SUCCESS {
+        unstable.extend_from_slice(failed);
+    }
+    Ok(again)
+}
+
 /// Streams its output and ends as it ends.
 fn cargo_test(what: &[&str], arguments: &[String], variables: &[(&str, &OsStr)]) -> Result<ExitCode> {
+    Ok(ended(cargo(what, arguments, variables).status().context(CARGO)?).into())
+}
+
+fn ended(status: ExitStatus) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+fn cargo(what: &[&str], arguments: &[String], variables: &[(&str, &OsStr)]) -> Command {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(["test", "--locked"])
         .args(what)
         .args(arguments)
         // A failed test tells its error. The backtrace would be of the harness. That of a panic is left as it is.
         .env("RUST_LIB_BACKTRACE", "0")
-        .envs(variables.iter().copied())
-        .status()
-        .context("cargo cannot be started: install Rust from rustup.rs")?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+        .envs(variables.iter().copied());
+    command
 }
 
 #[cfg(test)]
