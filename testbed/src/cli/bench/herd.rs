@@ -77,40 +77,36 @@ pub(super) struct Herd {
     pub(super) own: u64,
 }
 
-/// Each kind, with objects of its own: the second rotation of a secret needs one more write, for the label that retains its first version.
-pub(super) async fn herds(binary: &Path, count: u32, flags: &[String], step: impl Fn(&str)) -> Result<Vec<Herd>> {
-    let mut herds = Vec::new();
-    for kind in [Kind::Quotas, Kind::Killed, Kind::Unlimited] {
-        step(&format!("herd ({kind:?}): a control plane starts"));
-        let (quotas, regions) = match kind {
-            Kind::Quotas | Kind::Killed => (Quotas::Real, &[REGION][..]),
-            Kind::Unlimited => (Quotas::Off, &REGIONS[..]),
-        };
-        let stage =
-            Stage::start(BYSTANDERS.max(count / ROTATIONS_FOR_EACH), Config { quotas, log_room: LOG_ROOM, ..Config::default() }).await?;
-        let mut flags = flags.to_vec();
-        flags.extend(["--allowed-regions".to_owned(), regions.join(",")]);
-        if !flags.iter().any(|flag| flag.starts_with("--refresh-interval")) {
-            // What is due is reconciled by its due time.
-            flags.extend(["--refresh-interval", "1h"].map(str::to_owned));
-        }
-        let leader = stage.start_operator(binary, IDENTITY, &flags).await?;
-        let mut scene = Scene { operators: vec![leader], stage, count, created: Duration::ZERO };
-        step("herd: the objects are created");
-        scene.create(regions).await?;
-        if kind == Kind::Killed {
-            scene.operators.push(scene.stage.start_operator(binary, "standby", &flags).await?);
-        }
-        step("herd: their schedules get the same due time");
-        let herd = scene.herd(kind).await?;
-        step(&format!("herd: {} secrets have one new version each, {} of {} attempts throttled", herd.once, herd.throttled, herd.attempts));
-        herds.push(herd);
-        for operator in scene.operators {
-            operator.stop().await?;
-        }
-        scene.stage.stop().await?;
+/// One herd, with objects of its own: the second rotation of a secret needs one more write, for the label that retains its first version.
+pub(super) async fn herd(binary: &Path, kind: Kind, count: u32, flags: &[String], step: impl Fn(&str)) -> Result<Herd> {
+    step(&format!("herd ({kind:?}): a control plane starts"));
+    let (quotas, regions) = match kind {
+        Kind::Quotas | Kind::Killed => (Quotas::Real, &[REGION][..]),
+        Kind::Unlimited => (Quotas::Off, &REGIONS[..]),
+    };
+    let stage =
+        Stage::start(BYSTANDERS.max(count / ROTATIONS_FOR_EACH), Config { quotas, log_room: LOG_ROOM, ..Config::default() }).await?;
+    let mut flags = flags.to_vec();
+    flags.extend(["--allowed-regions".to_owned(), regions.join(",")]);
+    if !flags.iter().any(|flag| flag.starts_with("--refresh-interval")) {
+        // What is due is reconciled by its due time.
+        flags.extend(["--refresh-interval", "1h"].map(str::to_owned));
     }
-    Ok(herds)
+    let leader = stage.start_operator(binary, IDENTITY, &flags).await?;
+    let mut scene = Scene { operators: vec![leader], stage, count, created: Duration::ZERO };
+    step("herd: the objects are created");
+    scene.create(regions).await?;
+    if kind == Kind::Killed {
+        scene.operators.push(scene.stage.start_operator(binary, "standby", &flags).await?);
+    }
+    step("herd: their schedules get the same due time");
+    let herd = scene.herd(kind).await?;
+    step(&format!("herd: {} secrets have one new version each, {} of {} attempts throttled", herd.once, herd.throttled, herd.attempts));
+    for operator in scene.operators {
+        operator.stop().await?;
+    }
+    scene.stage.stop().await?;
+    Ok(herd)
 }
 
 struct Scene {

@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 use super::demo::{executable, repository};
+use herd::{Herd, Kind};
 use table::{Changes, Circumstances, Figures};
 
 /// What is measured, and with which operator.
@@ -59,7 +60,7 @@ pub(crate) struct BenchArgs {
     flags: Vec<String>,
 }
 
-/// Measures, and prints the table. Progress goes to standard error.
+/// Measures, and prints the table; of what was measured, also if a later part fails. Progress goes to standard error.
 pub(crate) async fn bench(arguments: &BenchArgs) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut arguments = arguments.clone();
@@ -89,17 +90,8 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
         tell(if debug { "building the operator" } else { "building the operator, as for a release" });
         spawn_blocking(move || build(debug)).await??
     };
-    let mut all = Vec::new();
-    let sizes = arguments.objects.iter().map(|count| (*count, true)).chain(arguments.at_rest.iter().map(|count| (*count, false)));
-    for (count, whole) in sizes.filter(|(count, _)| *count > 0) {
-        all.push(one_size(arguments, &binary, count, whole).await.with_context(|| format!("with {count} objects"))?);
-    }
-    let mut herds = Vec::new();
-    for count in arguments.herd.iter().filter(|count| **count > 0) {
-        let step = |what: &str| tell(&format!("{count} rotations: {what}"));
-        let of_size = herd::herds(&binary, *count, &arguments.flags, step).await;
-        herds.extend(of_size.with_context(|| format!("with {count} rotations"))?);
-    }
+    let mut measured = Measured::default();
+    let outcome = Box::pin(parts(arguments, &binary, &mut measured)).await;
     let circumstances = Circumstances {
         kubernetes: Release::selected()?.version().to_owned(),
         build: match (&arguments.operator, debug) {
@@ -111,14 +103,39 @@ async fn measure(arguments: &BenchArgs) -> Result<()> {
         list_lag: Duration::from_secs(arguments.list_lag),
         flags: arguments.flags.clone(),
     };
-    let mut text = table::table(&circumstances, &all) + &herd_table::table(&herds);
+    let Measured { sizes, herds } = measured;
+    let mut text = table::table(&circumstances, &sizes) + &herd_table::table(&herds);
     print!("{text}");
+    // A page is replaced by all of it only.
+    outcome?;
     if let Some(page) = &arguments.output {
         let plot = page.with_extension("svg");
-        fs::write(&plot, plot::plot(&all, &herds))?;
+        fs::write(&plot, plot::plot(&sizes, &herds))?;
         let name = plot.file_name().unwrap_or_default().to_string_lossy();
         writeln!(text, "\n![The figures by number of objects, and the rotations over time]({name})")?;
         fs::write(page, page::replace(&fs::read_to_string(page)?, &text)?)?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Measured {
+    sizes: Vec<Figures>,
+    herds: Vec<Herd>,
+}
+
+/// Each size, then each herd, added to `measured` when it has ended.
+async fn parts(arguments: &BenchArgs, binary: &Path, measured: &mut Measured) -> Result<()> {
+    let sizes = arguments.objects.iter().map(|count| (*count, true)).chain(arguments.at_rest.iter().map(|count| (*count, false)));
+    for (count, whole) in sizes.filter(|(count, _)| *count > 0) {
+        measured.sizes.push(one_size(arguments, binary, count, whole).await.with_context(|| format!("with {count} objects"))?);
+    }
+    for count in arguments.herd.iter().filter(|count| **count > 0) {
+        let step = |what: &str| tell(&format!("{count} rotations: {what}"));
+        for kind in [Kind::Quotas, Kind::Killed, Kind::Unlimited] {
+            let herd = herd::herd(binary, kind, *count, &arguments.flags, step).await;
+            measured.herds.push(herd.with_context(|| format!("with {count} rotations ({kind:?})"))?);
+        }
     }
     Ok(())
 }
