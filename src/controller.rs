@@ -10,6 +10,7 @@ mod own;
 mod owner;
 mod receiving;
 mod scope;
+mod secrets;
 mod start;
 mod urgent;
 
@@ -24,7 +25,7 @@ use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -32,10 +33,11 @@ pub use self::census::{Counted, census};
 use self::gone::{Gone, forget};
 use self::initial::Initial;
 use self::own::InProgress;
-use self::owner::owner;
+use self::owner::owners;
 use self::receiving::{Receivers, Watched};
 pub use self::scope::Scope;
 use self::scope::{api, ours};
+use self::secrets::SecretEvents;
 pub use self::start::{StartError, check};
 use crate::api::RotatedSecret;
 use crate::desired::SecretArn;
@@ -124,6 +126,10 @@ where
         let memory = Arc::clone(&shared.ctx.memory);
         move || census(stores.iter().flat_map(Store::state), &memory, clock(), counted)
     });
+    shared.ctx.memory.remembers_checks_of({
+        let stores = stores.clone();
+        move || stores.iter().map(Store::len).fold(0, usize::saturating_add)
+    });
     shared.ctx.metrics.measure_longest_wait({
         // The permits have the metrics.
         let permits = Arc::downgrade(&shared.permits);
@@ -184,9 +190,11 @@ fn control(
     let secrets = watch::events(api::<WatchedSecret>(client, part), Some(&ours()), lists.clone(), metrics.clone(), interrupted);
     let initial = Initial::new();
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
-    let secrets = secrets.inspect(shared.ctx.known.sees_secrets(part)).filter({
-        let (store, shared) = (store.clone(), Arc::clone(shared));
-        move |event| future::ready(secret_is_news(event, &store, &shared))
+    let known = Arc::clone(&shared.ctx.known);
+    let secrets = secrets.modify(move |secret| known.note_former_controller(secret)).inspect(shared.ctx.known.sees_secrets(part)).filter({
+        let (shared, store, wake, initial) = (Arc::clone(shared), store.clone(), wake.clone(), initial.clone());
+        let mut events = SecretEvents { shared, store, wake, initial, late: false };
+        move |event| future::ready(events.is_news(event))
     });
     let objects = objects.inspect({
         let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
@@ -203,7 +211,7 @@ fn control(
         .reconcile_on(granted)
         .watches_stream(secrets.touched_objects(), {
             let store = store.clone();
-            move |secret| owner(&secret, &store)
+            move |secret| owners(&secret, &store)
         })
         .reconcile_all_on(listed)
         .reconcile_all_on(shared.leadership.begins().inspect(expect(shared, &store)).inspect({
@@ -223,7 +231,10 @@ fn control(
         let interrupted = move || known.namespaces_interrupted();
         let namespaces = watch::events(Api::<Brief<Namespace>>::all(client.clone()), None, lists.clone(), metrics.clone(), interrupted);
         let namespaces = initial.wait_for(namespaces).inspect(shared.ctx.known.sees_namespaces());
-        let mut changes = namespaces::changes();
+        let mut changes = namespaces::changes({
+            let initial = initial.clone();
+            move || initial.done()
+        });
         let namespaces = namespaces.filter(move |event| future::ready(changes(event)));
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
@@ -264,9 +275,10 @@ fn control(
 
 /// Every object is reconciled for the first time from now on.
 fn expect(shared: &Shared, store: &Store<Packed>) -> impl FnMut(&()) + Send + use<> {
-    let (ctx, store) = (Arc::clone(&shared.ctx), store.clone());
+    let (ctx, store, leadership) = (Arc::clone(&shared.ctx), store.clone(), shared.leadership.clone());
     move |()| {
-        let Some(feed) = &ctx.feed else { return };
+        // A standby expects them when it begins to lead.
+        let Some(feed) = ctx.feed.as_ref().filter(|_| leadership.may_begin()) else { return };
         let objects = store.state();
         feed.expect(objects.iter().filter_map(|object| arn(&object.unpack())), (ctx.clock)());
     }
@@ -283,21 +295,6 @@ fn object_ref(key: &Key) -> ObjectRef<Packed> {
 
 fn key(object: &Packed) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
-}
-
-/// Whether the event of a Secret requests a reconcile. If another client changed it, or it is gone, its object is
-/// urgent.
-fn secret_is_news(event: &watcher::Result<Event<WatchedSecret>>, store: &Store<Packed>, shared: &Shared) -> bool {
-    let of = |secret: &WatchedSecret| Some(Key::new(secret.namespace()?, owner(secret, store)?.name));
-    if !own::is_news(&shared.ctx.known.own_writes, event, of) {
-        return false;
-    }
-    if let Ok(Event::Apply(secret) | Event::Delete(secret)) = event
-        && let Some(key) = of(secret)
-    {
-        shared.permits.hurry(key, Urgency::Urgent);
-    }
-    true
 }
 
 async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, Interrupted> {
@@ -340,22 +337,21 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
 }
 
 async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit) -> Result<Action, Interrupted> {
+    let ctx = &shared.ctx;
     let object = match object {
         Stored::Readable(object) => object,
         Stored::Unreadable(unreadable) => {
-            return Ok(unreadable::handle(unreadable, &shared.ctx, shared.leadership.may_begin()).await);
+            let handled = unreadable::handle(unreadable, ctx, shared.leadership.may_begin());
+            return tokio::select! {
+                ended = tokio::time::timeout(LONGEST_RECONCILE, handled) => ended.map_err(|_| Interrupted),
+                never = permit.lend_after(HANGS) => match never {},
+            };
         }
     };
-    let ctx = &shared.ctx;
     let _in_progress = ctx.metrics.reconcile_begins();
     let started = Instant::now();
     // At this level, so that also the lines of a quiet log name the object.
     let span = tracing::error_span!("reconcile", object = format!("{}/{}", key.namespace, key.name));
-    let hangs = async {
-        tokio::time::sleep(HANGS).await;
-        permit.lend();
-        future::pending::<()>().await;
-    };
     let ended = tokio::select! {
         ended = tokio::time::timeout(LONGEST_RECONCILE, AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span)) => ended,
         // This is like a crash. The next leader continues from the state that it finds.
@@ -364,7 +360,7 @@ async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit
             ctx.metrics.reconcile("error", started.elapsed());
             return Ok(Action::await_change());
         }
-        () = hangs => return Err(Interrupted),
+        never = permit.lend_after(HANGS) => match never {},
     };
     let Ok(Ok(result)) = ended else {
         ctx.metrics.reconcile("error", started.elapsed());

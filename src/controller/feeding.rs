@@ -8,12 +8,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use super::urgent;
+use crate::api::condition::Reason;
 use crate::backoff::Class;
 use crate::election::Leadership;
 use crate::facts::Listed;
 use crate::failure::Failure;
 use crate::fairness::{Key, Permits, Urgency};
-use crate::feed::{Answer, LAG, PARTS, Source, Standing};
+use crate::feed::{Answer, Feed, LAG, PARTS, Source, Standing};
 use crate::reconcile::Context;
 
 /// Ends with the controller, which drops it. `wake` requests the reconcile of an object.
@@ -48,7 +49,7 @@ pub(super) async fn feed(ctx: Arc<Context>, leadership: Leadership, permits: Arc
 
 async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began: Timestamp, request: impl Fn(&Key)) {
     let Some(feed) = &ctx.feed else { return };
-    let (answer, outcome, failure) = match changed(&ctx, &source, since).await {
+    let (answer, outcome, failure) = match changed(&ctx, feed, &source, since).await {
         Ok(Some(entries)) => (Answer::Listed(entries), "ok", None),
         Ok(None) => (Answer::TooLong, "too_long", None),
         Err(failure) if failure.class == Class::Denied => (Answer::Denied, "denied", Some(failure)),
@@ -62,9 +63,16 @@ async fn list(ctx: Arc<Context>, source: Source, since: Option<Timestamp>, began
     changed.iter().for_each(request);
 }
 
-async fn changed(ctx: &Context, source: &Source, since: Option<Timestamp>) -> Result<Option<Vec<Listed>>, Failure> {
+async fn changed(ctx: &Context, feed: &Feed, source: &Source, since: Option<Timestamp>) -> Result<Option<Vec<Listed>>, Failure> {
     let token = async || Err(Failure::bug("a ServiceAccount does not list"));
-    ctx.aws.client_for(&source.identity, token).await?.changed_since(&source.region, since, LAG).await
+    let list = async { ctx.aws.client_for(&source.identity, token).await?.changed_since(&source.region, since, LAG).await };
+    let limit = Duration::try_from(feed.longest_list()).unwrap_or_default();
+    tokio::time::timeout(limit, list).await.unwrap_or_else(|_| Err(unfinished()))
+}
+
+fn unfinished() -> Failure {
+    let message = "ListSecrets did not end in time, because AWS answers slowly or many secrets changed".to_owned();
+    Failure { class: Class::Retry, reason: Reason::AwsUnavailable, message, request_id: None }
 }
 
 /// A line when lists begin to fail, and when they work again.

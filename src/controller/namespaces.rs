@@ -12,15 +12,17 @@ use crate::kubernetes::stored::Brief;
 
 /// Says of each event whether it requests the reconciles of the objects in the Namespace: if what the operator reads of it
 /// is another than the event before showed. Other programs may write labels and annotations of their own every minute.
-/// What a reconcile has read meanwhile does not count, because the other objects have not seen it.
-pub(super) fn changes() -> impl FnMut(&watcher::Result<Event<Brief<Namespace>>>) -> bool + Send {
+/// What a reconcile has read meanwhile does not count, because the other objects have not seen it. `begun`: whether reconciles
+/// have begun. What a list shows before requests nothing, since every object is reconciled then.
+pub(super) fn changes(begun: impl Fn() -> bool + Send) -> impl FnMut(&watcher::Result<Event<Brief<Namespace>>>) -> bool + Send {
     let hashes = RandomState::new();
     let (mut shown, mut before) = (HashMap::<String, u64>::new(), HashMap::new());
     move |event| match event {
-        Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => {
+        Ok(event @ (Event::Apply(namespace) | Event::InitApply(namespace))) => {
             let (name, says) = (namespace.name_any(), hashes.hash_one(NamespacePolicy::read(namespace)));
             let earlier = before.remove(&name);
-            shown.insert(name, says).or(earlier) != Some(says)
+            let changed = shown.insert(name, says).or(earlier) != Some(says);
+            changed && (begun() || matches!(event, Event::Apply(_)))
         }
         Ok(Event::Delete(namespace)) => {
             shown.remove(&namespace.name_any());
@@ -40,6 +42,8 @@ pub(super) fn changes() -> impl FnMut(&watcher::Result<Event<Brief<Namespace>>>)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -52,7 +56,7 @@ mod tests {
 
     #[test]
     fn only_what_the_operator_reads_of_a_namespace_concerns_its_objects() {
-        let mut changes = changes();
+        let mut changes = changes(|| true);
         let role = |role: &str| json!({"uid": "1", "annotations": {"rotated-secrets.io/role-arn": role}});
         let ending = json!({"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"});
         for (metadata, concerns) in [
@@ -75,8 +79,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_list_requests_nothing_before_reconciles_begin() {
+        let begun = AtomicBool::new(false);
+        let mut changes = changes(|| begun.load(Ordering::Relaxed));
+        let (one, other) = (json!({"uid": "1"}), json!({"uid": "2"}));
+        assert!(!changes(&Ok(Event::InitApply(namespace("shop", &one)))));
+        begun.store(true, Ordering::Relaxed);
+        assert!(changes(&Ok(Event::InitApply(namespace("desk", &one)))), "the list came late");
+        assert!(!changes(&Ok(Event::Apply(namespace("shop", &one)))), "it is known");
+        assert!(changes(&Ok(Event::Apply(namespace("shop", &other)))));
+    }
+
+    #[test]
     fn a_list_names_what_changed_while_there_was_no_watch() {
-        let mut changes = changes();
+        let mut changes = changes(|| true);
         let mut list = |namespaces: &[(&str, &str)], complete: bool| -> Vec<String> {
             assert!(changes(&Ok(Event::Init)));
             let mut concerned = Vec::new();

@@ -1,9 +1,8 @@
-//! The object that an event of a Secret concerns.
+//! The objects that an event of a Secret concerns.
 
+use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
 
-use crate::api::{GROUP, RotatedSecret};
 use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::packed::Packed;
 
@@ -11,19 +10,29 @@ use crate::kubernetes::packed::Packed;
 /// also of objects that do not exist. The uid is not compared: the successor of a deleted object waits until the Secret of
 /// its predecessor is gone.
 pub(super) fn owner(secret: &WatchedSecret, objects: &Store<Packed>) -> Option<ObjectRef<Packed>> {
-    let controller = secret.owner_references().iter().find(|owner| owner.controller == Some(true))?;
-    let ours = controller.kind == RotatedSecret::kind(&()) && controller.api_version.split('/').next() == Some(GROUP);
-    let object = ObjectRef::new(&controller.name).within(&secret.namespace()?);
-    (ours && objects.get(&object).is_some()).then_some(object)
+    existing(secret, secret.controller(), objects)
+}
+
+/// The objects that an event of the Secret concerns: the one that controls it, and the one that did so until then.
+pub(super) fn owners(secret: &WatchedSecret, objects: &Store<Packed>) -> impl Iterator<Item = ObjectRef<Packed>> + use<> {
+    [owner(secret, objects), existing(secret, secret.former_controller(), objects)].into_iter().flatten()
+}
+
+fn existing(secret: &WatchedSecret, name: Option<&str>, objects: &Store<Packed>) -> Option<ObjectRef<Packed>> {
+    let object = ObjectRef::new(name?).within(&secret.namespace()?);
+    objects.get(&object).is_some().then_some(object)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use kube::runtime::reflector;
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::kubernetes::known::Known;
 
     fn reference(name: &str, uid: &str, controller: bool) -> Value {
         json!({"apiVersion": "rotated-secrets.io/v1alpha1", "kind": "RotatedSecret", "name": name, "uid": uid, "controller": controller})
@@ -53,6 +62,31 @@ mod tests {
         assert_eq!(requests("shop", &with_controller), ["db"]);
         let all_control: Vec<Value> = (0..12_000).map(|n| reference(&format!("n{n}"), "1", true)).collect();
         assert!(requests("shop", &all_control).len() <= 1);
+    }
+
+    #[test]
+    fn a_secret_that_loses_its_controller_requests_that_one_once() {
+        let (known, store) = (Arc::new(Known::default()), store());
+        let mut sees = known.sees_secrets(None);
+        let mut shows = |owners: &[Value]| -> Vec<String> {
+            let metadata = json!({"namespace": "shop", "name": "s", "ownerReferences": owners});
+            let mut secret: WatchedSecret = serde_json::from_str(&json!({"metadata": metadata}).to_string()).unwrap();
+            known.note_former_controller(&mut secret);
+            let requested = owners_of(&secret, &store);
+            sees(&Ok(Event::Apply(secret)));
+            requested
+        };
+        assert_eq!(shows(&[reference("db", "1", true)]), ["db"]);
+        assert_eq!(shows(&[reference("db", "1", true)]), ["db"]);
+        assert_eq!(shows(&[]), ["db"], "the reference was removed");
+        assert_eq!(shows(&[]), Vec::<String>::new());
+        assert_eq!(shows(&[reference("db", "1", true)]), ["db"]);
+        assert_eq!(shows(&[reference("n7", "1", true)]), ["n7", "db"], "another object controls it");
+        assert_eq!(shows(&[reference("n7", "1", true)]), ["n7"]);
+    }
+
+    fn owners_of(secret: &WatchedSecret, store: &Store<Packed>) -> Vec<String> {
+        owners(secret, store).map(|object| object.name).collect()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! is told when it gets its permit.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -132,8 +133,16 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The reconcile hangs: others may use the permit meanwhile.
-    pub fn lend(&self) {
+    /// The reconcile hangs if it lasts longer than this: others may use the permit meanwhile. If too many hang for that, this is
+    /// tried again after the same time. Never ends.
+    pub async fn lend_after(&self, hangs: Duration) -> Infallible {
+        loop {
+            tokio::time::sleep(hangs).await;
+            self.lend();
+        }
+    }
+
+    fn lend(&self) {
         let mut state = self.permits.lock();
         state.queue.lend(&self.key);
         self.permits.grant(&mut state, None);
@@ -248,6 +257,40 @@ mod tests {
         assert!(matches!(scene.permits.ask(&other, Urgency::Routine, &scene.wake), Answer::Waiting));
         hanging.lend();
         assert_eq!(scene.woken().as_deref(), Some("b"));
+    }
+
+    #[tokio::test]
+    async fn a_permit_that_could_not_be_lent_is_lent_when_fewer_hang() {
+        const HANGS: Duration = Duration::from_millis(1);
+        let mut scene = Scene::new(4);
+        let mut hanging = Vec::new();
+        // Namespaces begin one after the other, each with all permits that it gets, until no more are free.
+        for namespace in 0.. {
+            let (before, namespace) = (hanging.len(), format!("n{namespace}"));
+            for number in 0..4 {
+                let key = Key::new(namespace.as_str(), number.to_string());
+                match scene.permits.ask(&key, Urgency::Urgent, &scene.wake) {
+                    Answer::Granted(permit) => hanging.push(Box::pin(async move { permit.lend_after(HANGS).await })),
+                    Answer::Waiting | Answer::Stopped => scene.permits.forget(&key),
+                }
+            }
+            if hanging.len() == before {
+                break;
+            }
+            for _ in 0..3 {
+                tokio::time::sleep(2 * HANGS).await;
+                assert!(hanging.iter_mut().all(|permit| futures::future::FutureExt::now_or_never(permit).is_none()));
+            }
+        }
+        let victim = Key::new("victim", "a");
+        assert!(matches!(scene.permits.ask(&victim, Urgency::Urgent, &scene.wake), Answer::Waiting), "as many hang as may");
+        while scene.woken.try_recv().is_ok() {}
+        hanging.drain(..4);
+        let woken = async { while scene.woken.recv().await.is_some_and(|key| key != victim) {} };
+        tokio::select! {
+            () = woken => {}
+            _ = futures::future::select_all(hanging) => {}
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ const LEAST_OBJECTS: usize = 3;
 pub const PARTS: u64 = 12;
 /// How long after a denied list the next one is tried, unless the interval is longer.
 const AFTER_DENIAL: SignedDuration = SignedDuration::from_mins(10);
+/// How long a list may last, if the interval is shorter. The next one does not begin before.
+const LONGEST_LIST: SignedDuration = SignedDuration::from_mins(5);
 
 /// The AWS secret of an object, as the object saw it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +173,8 @@ impl Feed {
         let longest = self.after_denial();
         let due = state.listings.iter_mut().filter(|(_, listing)| listing.is_due(now, longest) && listing.objects >= LEAST_OBJECTS);
         due.map(|(source, listing)| {
-            listing.next = now.saturating_add(self.interval).unwrap_or(now);
+            // Not while this one is under way. It is given up before.
+            listing.next = now.saturating_add(self.longest_list()).unwrap_or(now);
             (Source::clone(source), listing.since())
         })
         .collect()
@@ -183,6 +186,7 @@ impl Feed {
         let mut state = self.state();
         let Some(listing) = state.listings.get_mut(source) else { return (Vec::new(), None) };
         let before = listing.standing;
+        listing.next = listing.next.min(began.saturating_add(self.interval).unwrap_or(began));
         let changed = match answer {
             Answer::Listed(entries) => listing.succeed(began, entries),
             Answer::Denied => {
@@ -224,6 +228,11 @@ impl Feed {
         let state = self.state();
         let covered = state.listings.values().map(Listing::waiting).sum();
         Counts { covered, uncovered: state.objects.len().saturating_sub(covered) }
+    }
+
+    /// The longest time that a list may last.
+    pub fn longest_list(&self) -> SignedDuration {
+        LONGEST_LIST.max(self.interval)
     }
 
     /// How long after a denied list the next one is tried. No other pause is longer.

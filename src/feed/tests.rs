@@ -85,8 +85,27 @@ fn nothing_is_covered_before_a_list_or_by_few_objects() {
 fn a_source_is_listed_once_an_interval_and_first_within_one() {
     let feed = with_four();
     let first = (0..=60).find(|second| !feed.due(at(*second)).is_empty()).unwrap();
-    let listed: Vec<i64> = (first + 1..=first + 180).filter(|second| !feed.due(at(*second)).is_empty()).collect();
+    feed.ended(&source(), at(first), &Answer::Listed(vec![]));
+    let lists = |second: &i64| {
+        let due = !feed.due(at(*second)).is_empty();
+        if due {
+            feed.ended(&source(), at(*second), &Answer::Listed(vec![]));
+        }
+        due
+    };
+    let listed: Vec<i64> = (first + 1..=first + 180).filter(lists).collect();
     assert_eq!(listed, [first + 60, first + 120, first + 180]);
+}
+
+#[test]
+fn no_list_begins_while_another_one_of_the_source_is_under_way() {
+    let feed = with_four();
+    assert_eq!(feed.due(at(60)).len(), 1);
+    let longest = feed.longest_list().as_secs();
+    assert!((61..60 + longest).all(|second| feed.due(at(second)).is_empty()));
+    assert_eq!(feed.due(at(60 + longest)).len(), 1, "it is given up");
+    feed.ended(&source(), at(60), &Answer::Failed);
+    assert_eq!(feed.due(at(61 + longest)).len(), 1, "it took longer than an interval");
 }
 
 #[test]

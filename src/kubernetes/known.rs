@@ -18,7 +18,7 @@ use super::compressed::Compressed;
 use super::namespace::NamespacePolicy;
 use super::own_writes::OwnWrites;
 use super::stored::{Brief, named_as};
-use crate::api::RotatedSecret;
+use crate::api::{GROUP, RotatedSecret};
 
 /// Maximum size of the metadata of a Secret that are kept, in bytes of JSON. Those of a usual one have fewer than 3,000. What
 /// is larger is read when it is needed.
@@ -165,6 +165,11 @@ impl Known {
         self.secrets.get(namespace, name, Some(namespace), Instant::now())?.text()
     }
 
+    /// Whether the watch shows this Secret, and its metadata are kept.
+    pub fn shows_secret(&self, namespace: &str, name: &str) -> bool {
+        self.secrets.get(namespace, name, Some(namespace), Instant::now()).is_some()
+    }
+
     /// Whether a watch of Secrets shows all there are, and this one is not among them.
     pub(super) fn lacks_secret(&self, namespace: &str, name: &str) -> bool {
         self.secrets.lacks(namespace, name, Some(namespace), Instant::now())
@@ -192,6 +197,19 @@ impl Known {
     /// The watch of Namespaces was interrupted.
     pub fn namespaces_interrupted(&self) {
         self.namespaces.stands(None, |standing| standing.interrupted = Some(Instant::now()));
+    }
+
+    /// Notes which object controlled the Secret when it was shown last, if that is another one than now. To be called before the
+    /// event is taken.
+    pub fn note_former_controller(&self, secret: &mut WatchedSecret) {
+        let shown = {
+            let state = self.secrets.lock();
+            let within = secret.metadata.namespace.as_deref().and_then(|namespace| state.namespaces.get(namespace));
+            within.and_then(|within| within.objects.get(secret.metadata.name.as_deref()?)).map(|(_, _, text)| text.clone())
+        };
+        let shown = shown.and_then(|text| text.text()).map(|text| Brief::<Secret>::decode(&text).metadata);
+        secret.former_controller =
+            shown.as_ref().and_then(controller).filter(|former| Some(*former) != controller(&secret.metadata)).map(str::to_owned);
     }
 
     /// Takes the events of a watch of Secrets: of those in one namespace, or of all.
@@ -260,6 +278,26 @@ pub struct WatchedSecret {
     metadata: ObjectMeta,
     /// All of it, if it is not too large.
     text: Option<Compressed>,
+    /// The name of the object that controlled it when it was shown last, if that is another one than now.
+    former_controller: Option<String>,
+}
+
+impl WatchedSecret {
+    /// The name of the object that controls it, if that is a `RotatedSecret`.
+    pub fn controller(&self) -> Option<&str> {
+        controller(&self.metadata)
+    }
+
+    /// The name of the object that controlled it before.
+    pub fn former_controller(&self) -> Option<&str> {
+        self.former_controller.as_deref()
+    }
+}
+
+fn controller(metadata: &ObjectMeta) -> Option<&str> {
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    let ours = controller.kind == RotatedSecret::kind(&()) && controller.api_version.split('/').next() == Some(GROUP);
+    ours.then_some(controller.name.as_str())
 }
 
 impl fmt::Debug for WatchedSecret {
@@ -272,11 +310,9 @@ impl<'de> Deserialize<'de> for WatchedSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let metadata = Brief::<Secret>::decode(raw.get()).metadata;
-        let kind = RotatedSecret::kind(&());
         // A Secret of nobody is no mirror.
-        let is_mirror = metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.kind == kind);
-        let text = (is_mirror && raw.get().len() <= LARGEST).then(|| Compressed::of(raw.get()));
-        Ok(Self { metadata, text })
+        let text = (controller(&metadata).is_some() && raw.get().len() <= LARGEST).then(|| Compressed::of(raw.get()));
+        Ok(Self { metadata, text, former_controller: None })
     }
 }
 

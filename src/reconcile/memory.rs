@@ -1,11 +1,15 @@
 //! What this process remembers of an object between reconciles, beside the status. Losing it costs a repetition at most.
 
-use std::collections::HashMap;
+mod checks;
+mod generations;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::checks::Checks;
+use self::generations::Generations;
 use crate::api::{Cause, RotatedSecretStatus};
 use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
@@ -27,31 +31,9 @@ const FREE_REPLACEMENTS: u32 = 2;
 /// What is remembered of each object, by its uid, and of its AWS secret, by region and name. What is known of an object
 /// is removed with it. Its deletion may be missed, so the number is limited.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<Generations>);
-
-/// When the recent entries are [`MANY`], they become the earlier ones, and those that were not used since then are
-/// removed. So no entry is searched for, however many objects users create.
-#[derive(Debug, Default)]
-struct Generations {
-    recent: HashMap<Box<str>, Box<Entry>>,
-    earlier: HashMap<Box<str>, Box<Entry>>,
-}
-
-impl Generations {
-    /// The entry of this object, if there is one.
-    fn get(&mut self, uid: &str) -> Option<&mut Entry> {
-        if let Some(entry) = self.earlier.remove(uid) {
-            self.insert(uid, entry);
-        }
-        self.recent.get_mut(uid).map(Box::as_mut)
-    }
-
-    fn insert(&mut self, uid: &str, entry: Box<Entry>) {
-        if self.recent.len() >= MANY {
-            self.earlier = std::mem::take(&mut self.recent);
-        }
-        self.recent.insert(uid.into(), entry);
-    }
+pub struct Memory {
+    entries: Mutex<Generations<Entry>>,
+    checks: Checks,
 }
 
 #[derive(Debug, Default)]
@@ -68,25 +50,10 @@ struct Entry {
     unreadable: Option<u64>,
     /// Up to when versions are charged.
     charged: Charged,
-    /// The last check, and a hash of the target.
-    target: Option<(u64, LastCheck)>,
     /// The version that this process wrote last, and why, until a status has it.
     unreported_version: Option<Box<(VersionId, Cause)>>,
     /// The version that is about to be staged, and when this process met its record or last tried to stage it.
     staging: Option<(VersionId, Timestamp)>,
-}
-
-/// What is known of the last check of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastCheck {
-    /// It accepted the value. Or the check after this time is the first one.
-    Accepted(Timestamp),
-    /// It refused it. The next check follows as soon as the backoff of the step is over.
-    Refused,
-    /// It has a new value since then, and is asked at once.
-    Outdated,
-    /// It did not answer, so many times in a row, and is asked again at this time.
-    Silent(u32, Timestamp),
 }
 
 /// The status could not be written.
@@ -132,32 +99,24 @@ pub(super) enum Permit {
 }
 
 impl Memory {
-    fn generations(&self) -> MutexGuard<'_, Generations> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn generations(&self) -> MutexGuard<'_, Generations<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the entry of this object, or a new one.
     fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut generations = self.generations();
-        if let Some(entry) = generations.get(uid) {
-            return change(entry);
-        }
-        let mut entry = Box::<Entry>::default();
-        let changed = change(&mut entry);
-        generations.insert(uid, entry);
-        changed
+        change(self.generations().entry(uid, MANY))
     }
 
     /// Reads or changes the entry of this object, if there is one.
     fn known<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> Option<T>) -> Option<T> {
-        self.generations().get(uid).and_then(change)
+        self.generations().get(uid, MANY).and_then(change)
     }
 
     /// The object is gone, or is being deleted.
     pub fn forget(&self, uid: &str) {
-        let mut generations = self.generations();
-        generations.recent.remove(uid);
-        generations.earlier.remove(uid);
+        self.generations().remove(uid);
+        self.forget_check(uid);
     }
 
     /// Up to when versions of an AWS secret are charged. The secret counts, not the object: an object that is created again
@@ -198,66 +157,12 @@ impl Memory {
 
     /// Another replica may have led meanwhile, and may have staged what this one has met.
     pub fn begins_to_lead(&self) {
-        let Generations { recent, earlier, .. } = &mut *self.generations();
-        recent.values_mut().chain(earlier.values_mut()).for_each(|entry| entry.staging = None);
+        self.generations().each(|entry| entry.staging = None);
     }
 
     /// The version is about to be staged.
     pub(super) fn stages(&self, uid: &str, version: &VersionId, now: Timestamp) {
         self.with(uid, |entry| entry.staging = Some((version.clone(), now)));
-    }
-
-    /// When this target is asked next whether it accepts the current value: now, if the last check was one of another target.
-    /// After a restart, the checks of all objects are spread over the interval: `offset`, less than `every`, is the place of
-    /// this one. `refused`: the status says that the target refused the value.
-    pub(super) fn check_due(
-        &self,
-        uid: &str,
-        target: u64,
-        every: SignedDuration,
-        offset: SignedDuration,
-        refused: bool,
-        now: Timestamp,
-    ) -> Timestamp {
-        let first = || (target, if refused { LastCheck::Refused } else { LastCheck::Accepted(sum(now, offset.saturating_sub(every))) });
-        let (last_target, last) = self.with(uid, |entry| *entry.target.get_or_insert_with(first));
-        match last {
-            _ if last_target != target => now,
-            // A time in the future was taken from a wrong clock.
-            LastCheck::Accepted(at) if at <= now => sum(at, every),
-            LastCheck::Silent(_, until) if until <= sum(now, Class::Retry.longest()) => until,
-            LastCheck::Accepted(_) | LastCheck::Silent(..) | LastCheck::Refused | LastCheck::Outdated => now,
-        }
-    }
-
-    /// The target accepts the value that is current, or is about to be.
-    pub(super) fn target_accepts(&self, uid: &str, target: u64, now: Timestamp) {
-        self.with(uid, |entry| entry.target = Some((target, LastCheck::Accepted(now))));
-    }
-
-    /// The target gets a new value, and has not been asked in the way that clients take.
-    pub(super) fn target_changes(&self, uid: &str, target: u64) {
-        self.with(uid, |entry| entry.target = Some((target, LastCheck::Outdated)));
-    }
-
-    /// The target refuses the current value.
-    pub(super) fn target_refuses(&self, uid: &str, target: u64) {
-        self.with(uid, |entry| entry.target = Some((target, LastCheck::Refused)));
-    }
-
-    /// The target did not answer. Says when it is asked again; `None`: it refused the value before, so the step fails.
-    pub(super) fn target_silent(&self, uid: &str, target: u64, seed: u128, now: Timestamp) -> Option<Timestamp> {
-        self.with(uid, |entry| {
-            let count = match entry.target.filter(|(last, _)| *last == target) {
-                Some((_, LastCheck::Refused)) => return None,
-                Some((_, LastCheck::Silent(count, _))) => count.saturating_add(1),
-                Some((_, LastCheck::Accepted(_) | LastCheck::Outdated)) | None => 1,
-            };
-            let delay = SignedDuration::from_secs(backoff::delay(Class::Retry, count, seed).as_secs().max(1));
-            let until = sum(now, delay);
-            entry.target = Some((target, LastCheck::Silent(count, until)));
-            Some(until)
-        })
     }
 
     /// Failures that were not reported.
@@ -318,9 +223,7 @@ impl Memory {
     /// Whether the status of this object could not be written at the last attempt. It is asked of objects that exist: the deletion
     /// of one can be missed.
     pub fn is_unwritable(&self, uid: &str) -> bool {
-        let generations = self.generations();
-        let found = generations.recent.get(uid).or_else(|| generations.earlier.get(uid));
-        found.is_some_and(|entry| entry.unwritable.is_some())
+        self.generations().find(uid).is_some_and(|entry| entry.unwritable.is_some())
     }
 
     /// The status is what is to be written. Returns whether the last attempt to write one had failed.
@@ -372,10 +275,6 @@ impl Memory {
     pub(super) fn superseded(&self, uid: &str, revision: &str) -> bool {
         self.known(uid, |entry| entry.superseded).is_some_and(|last| last == hash(revision))
     }
-}
-
-fn sum(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.saturating_add(by).unwrap_or(at)
 }
 
 fn hash(text: &str) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use testkit::emulator::{Fault, FaultPlan, When};
 use testkit::until;
@@ -128,5 +129,15 @@ async fn without_lists_every_object_is_read_again_and_a_late_entry_is_not_missed
     counters.reset();
     until("every object is read on its own", async || Ok((counters.total("DescribeSecret") >= 2 * u64::from(OBJECTS)).then_some(())))
         .await?;
+    operator.check()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_loses_its_owner_reference_is_reported_although_its_object_is_left_to_the_feed() -> Result<()> {
+    let (stage, operator) = objects("feed-owner").await?;
+    let edit = Patch::Merge(json!({"metadata": {"ownerReferences": null}, "stringData": {"password": "of another client"}}));
+    stage.secrets().patch(&name(3), &PatchParams::default(), &edit).await?;
+    stage.refused(&name(3), "SecretNotOwned").await?;
+    ensure!(mirrored(&stage, &name(3)).await? == "of another client", "it is not overwritten");
     operator.check()
 }

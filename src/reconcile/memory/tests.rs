@@ -7,8 +7,21 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn size(memory: &Memory) -> usize {
-    let generations = memory.generations();
-    generations.recent.len() + generations.earlier.len()
+    memory.generations().len()
+}
+
+/// One namespace after the other, so that an entry is used once in an interval only.
+#[test]
+fn every_target_is_asked_however_many_objects_there_are() {
+    let (memory, objects) = (Memory::default(), 3 * MANY);
+    memory.remembers_checks_of(move || objects);
+    let every = SignedDuration::from_mins(60);
+    let due = |number: usize, round: i64| {
+        let offset = SignedDuration::from_secs(i64::try_from(number % 3600).unwrap());
+        memory.check_due(&number.to_string(), TARGET, every, offset, false, at(round * 3600)) <= at(round * 3600)
+    };
+    assert_eq!((0..objects).filter(|number| due(*number, 0)).count(), objects.div_ceil(3600), "they are spread over the interval");
+    assert_eq!((0..objects).filter(|number| due(*number, 1)).count(), objects);
 }
 
 #[test]
