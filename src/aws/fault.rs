@@ -263,7 +263,9 @@ impl Fault {
         let place = region.map_or_else(String::new, |region| format!(" in region {region}"));
         match &self.code {
             Some(code) => format!("{}: AWS answered {code}{place}", self.operation),
-            None if matches!(self.cause, Cause::NoCredentials | Cause::CredentialsUnavailable) => format!("{}: nothing was sent to AWS", self.operation),
+            None if matches!(self.cause, Cause::NoCredentials | Cause::CredentialsUnavailable) => {
+                format!("{}: nothing was sent to AWS", self.operation)
+            }
             None => format!("{}: AWS did not answer{place}", self.operation),
         }
     }

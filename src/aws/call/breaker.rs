@@ -66,7 +66,8 @@ impl State {
     /// Whether the target was called long ago and has answered nothing since then.
     fn silent(&self, now: Instant) -> bool {
         let oldest = self.calls.values().min();
-        oldest.is_some_and(|began| now.saturating_duration_since(*began) >= SILENT && self.answered.is_none_or(|answered| answered < *began))
+        oldest
+            .is_some_and(|began| now.saturating_duration_since(*began) >= SILENT && self.answered.is_none_or(|answered| answered < *began))
     }
 }
 
