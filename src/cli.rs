@@ -5,30 +5,26 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
-use kube::config::KubeConfigOptions;
-use kube::{Client, ResourceExt as _};
 
 use crate::api::AwsAdoptionPolicy;
-use crate::aws::{Aws, EndpointConfig};
+use crate::aws::EndpointConfig;
 use crate::controller::{self, Counted, Settings};
 use crate::desired::Policy;
 use crate::endpoints::{self, Endpoints, Heartbeat, Readiness};
 use crate::flags::{duration, endpoint, interval, tag};
-use crate::kubernetes::connection;
 use crate::kubernetes::publisher::Events;
-use crate::kubernetes::stored::Brief;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;
 
 mod availability;
+mod connecting;
 mod fatal;
 mod intervals;
 mod logging;
 mod shutdown;
 
 use availability::AvailabilityArgs;
+use connecting::{Connected, connect};
 pub use fatal::Fatal;
 use intervals::IntervalArgs;
 use logging::LoggingArgs;
@@ -129,11 +125,11 @@ pub struct RunArgs {
     /// Maximum number of concurrent reconciles.
     #[arg(long, env = "ROTATED_SECRETS_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
-    /// Address of the health endpoints /livez and /readyz.
-    #[arg(long, env = "ROTATED_SECRETS_HEALTH_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8081")]
+    /// Address of the health endpoints /livez and /readyz. `[::]` is every IPv4 and IPv6 address.
+    #[arg(long, env = "ROTATED_SECRETS_HEALTH_ADDRESS", value_name = "IP:PORT", default_value = "[::]:8081")]
     health_address: SocketAddr,
-    /// Address of /metrics.
-    #[arg(long, env = "ROTATED_SECRETS_METRICS_ADDRESS", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    /// Address of /metrics. `[::]` is every IPv4 and IPv6 address.
+    #[arg(long, env = "ROTATED_SECRETS_METRICS_ADDRESS", value_name = "IP:PORT", default_value = "[::]:8080")]
     metrics_address: SocketAddr,
     /// Export metrics for each object, labelled with its namespace and name: five series per object.
     #[arg(long, env = "ROTATED_SECRETS_METRICS_PER_OBJECT")]
@@ -196,6 +192,8 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         logging,
         availability,
     } = args;
+    // The first process of a container does not end by a signal that it does not handle.
+    let mut signals = Signals::new()?;
     let (audit, max_age) = (logging.begin()?, intervals.max_age());
     let lines = audit.clone();
     check_interval(minimum_rotation_interval, development)?;
@@ -208,15 +206,18 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let serving =
         endpoints::serve(health_address, metrics_address, pages, until(stopped.clone())).map_err(|error| Fatal(error.to_string()))?;
 
-    let config = configuration().await?;
-    let client = connection::client(config.clone(), &metrics).map_err(Fatal)?;
     let scope = availability.scope();
-    let unavailable = controller::check(&client, &scope).await.map_err(|error| unreachable(&config, &error))?;
-    let cluster = cluster_id_or_uid(cluster_id, &client).await?;
-    let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
     let endpoints = EndpointConfig { region, endpoint, fips, instance_identity };
-    let aws = Aws::load(&endpoints, &cluster, metrics.clone()).await;
-    let default_region = aws.region().ok_or_else(|| Fatal("no AWS region: set --aws-region, AWS_REGION or a profile".to_owned()))?;
+    let connected = tokio::select! {
+        connected = connect(&scope, cluster_id, &endpoints, &metrics) => connected?,
+        // Nothing is in progress.
+        () = signals.next() => {
+            tracing::info!("stopped before the start was complete");
+            return Ok(());
+        }
+    };
+    let Connected { config, client, unavailable, cluster, aws, default_region } = connected;
+    let name_prefix = name_prefix.unwrap_or_else(|| default_prefix(&cluster));
     report_start(&default_region, &name_prefix, &cluster, minimum_rotation_interval);
     let ctx = Arc::new(Context {
         memory: Arc::default(),
@@ -251,8 +252,6 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
         #[cfg(feature = "weakened")]
         weakness: None,
     });
-    // Signals are handled from here on. Earlier, a signal ends the process directly; no reconcile is in progress then.
-    let mut signals = Signals::new()?;
     let (election, leadership) = availability.election(&client, &config, &ctx.metrics);
     let (ended, all_ended) = tokio::sync::watch::channel(false);
     let electing = election.map(|election| tokio::spawn(election.run(until(all_ended))));
@@ -271,24 +270,6 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
 fn report_start(region: &str, prefix: &str, cluster: &str, minimum_rotation_interval: SignedDuration) {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, region, prefix, cluster, %minimum_rotation_interval, "starting");
-}
-
-/// The message, with a hint if a proxy may be the cause.
-fn unreachable(config: &kube::Config, error: &controller::StartError) -> Fatal {
-    let hint = connection::proxy_hint(config).filter(|_| error.is_connection());
-    Fatal(hint.map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}")))
-}
-
-/// The configuration of the kubeconfig, otherwise that of the pod.
-async fn configuration() -> Result<kube::Config, Fatal> {
-    const NONE: &str = "no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod";
-    let mut config = match connection::from_kubeconfig(None, &KubeConfigOptions::default()).await {
-        Ok(config) => config,
-        Err(error) => connection::in_cluster().ok_or_else(|| Fatal(connection::proxy_error(&error).unwrap_or(NONE).to_owned()))?,
-    };
-    // The work queue retries, so that other objects are reconciled in between.
-    config.default_retry = false;
-    Ok(config)
 }
 
 fn check_interval(minimum: SignedDuration, development: bool) -> Result<(), Fatal> {
@@ -313,17 +294,6 @@ fn now() -> Timestamp {
 async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
     // An error means that the sender was dropped, which also means stop.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn cluster_id_or_uid(id: Option<String>, client: &Client) -> Result<String, Fatal> {
-    if let Some(id) = id {
-        return Ok(id);
-    }
-    let namespace = Api::<Brief<Namespace>>::all(client.clone()).get("kube-system").await;
-    namespace
-        .ok()
-        .and_then(|namespace| namespace.uid())
-        .ok_or_else(|| Fatal("cannot read the uid of the namespace kube-system, the default cluster ID: set --cluster-id".to_owned()))
 }
 
 /// A string that is valid both as the value of an AWS secret tag and as the value of a session tag.

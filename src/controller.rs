@@ -18,6 +18,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 pub use self::census::{Counted, census};
-use self::gone::{Gone, forget};
+use self::gone::{Gone, Reports, forget};
 use self::initial::Initial;
 use self::own::InProgress;
 use self::owner::owners;
@@ -71,6 +72,7 @@ struct Shared {
     pauses: Pauses,
     lists: Lists,
     receivers: Arc<Receivers>,
+    reports: Reports,
 }
 
 /// What the reconciles of one controller share.
@@ -109,10 +111,11 @@ where
 {
     let permits = Permits::new(usize::from(settings.concurrency), ctx.metrics.clone());
     let receivers = Receivers::new(&ctx, &leadership, &permits, &settings.event_queues);
-    let shared = Arc::new(Shared { ctx, leadership, permits, pauses: Pauses::default(), lists: Lists::default(), receivers });
+    let (pauses, lists, reports) = (Pauses::default(), Lists::default(), Reports::default());
+    let shared = Arc::new(Shared { ctx, leadership, permits, pauses, lists, receivers, reports });
     let stop = stop.boxed().shared();
     let watches: Vec<_> = scope.parts().into_iter().map(|part| control(&shared, scope, part, stop.clone())).collect();
-    let (controllers, stores): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+    let (mut controllers, stores): (FuturesUnordered<_>, Vec<_>) = watches.into_iter().unzip();
     shared.ctx.metrics.count_feed({
         // The context has the metrics.
         let ctx = Arc::downgrade(&shared.ctx);
@@ -151,6 +154,7 @@ where
                 metrics.unsynchronized(-1);
             }
         }));
+        let stopping = stop.clone();
         let closed = async {
             tokio::select! {
                 biased;
@@ -161,10 +165,16 @@ where
             shared.permits.close();
             future::pending::<()>().await;
         };
+        // One that ends by itself ends all: the objects of its namespace would be left alone, and nothing would show it.
+        let all = async { while controllers.next().await.is_some() && stopping.peek().is_some() {} };
         tokio::select! {
-            _ = async { futures::join!(future::join_all(controllers), ready, synchronized) } => {}
+            () = all => {}
+            () = async { futures::join!(ready, synchronized); future::pending().await } => {}
             () = closed => {}
         }
+        // The reports end with the controllers, which request them.
+        drop(controllers);
+        shared.reports.end().await;
     }
 }
 
@@ -197,7 +207,7 @@ fn control(
         move |event| future::ready(events.is_news(event))
     });
     let objects = objects.inspect({
-        let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some()), shared.leadership.clone());
+        let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some(), &shared.reports), shared.leadership.clone());
         move |event| {
             if let Ok(Event::Delete(object)) = event {
                 gone.report(&object.unpack(), leadership.may_begin());
@@ -240,7 +250,7 @@ fn control(
     }
     let (permits, ctx) = (Arc::clone(&shared.permits), Arc::clone(&shared.ctx));
     let reconciling = controller
-        .graceful_shutdown_on(stop)
+        .graceful_shutdown_on(stop.clone())
         .run(
             reconcile_one,
             |_, _, _| Action::requeue(Duration::from_secs(30)),
@@ -264,9 +274,11 @@ fn control(
             future::ready(())
         });
     // The feed never ends by itself.
+    let never_ready = initial::stopped_before_ready(store.clone(), stop);
     let ended = async move {
         tokio::select! {
             () = reconciling => {}
+            () = never_ready => {}
             () = async { feeding.await; future::pending().await } => {}
         }
     };

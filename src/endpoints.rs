@@ -4,7 +4,7 @@
 //! that clients cannot exhaust the process.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -133,9 +133,19 @@ pub fn serve(
 }
 
 fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
+    let listener = std::net::TcpListener::bind(address).or_else(|error| match without_ipv6(address, &error) {
+        Some(address) => std::net::TcpListener::bind(address),
+        None => Err(error),
+    })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Every IPv4 address instead of every address, if the kernel has no IPv6. `[::]` covers both where it has.
+fn without_ipv6(address: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
+    let taken = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
+    let every = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    (every && !taken).then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
 }
 
 fn health_router(pages: Endpoints) -> Router {
@@ -264,6 +274,35 @@ mod tests {
         for (health, metrics, flag) in [(taken_at, free, "--health-address"), (free, taken_at, "--metrics-address")] {
             let error = serve(health, metrics, pages(), std::future::pending()).unwrap_err().to_string();
             assert!(error.contains(flag) && error.contains(&taken_at.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_address_means_every_ipv4_address_where_the_kernel_has_no_ipv6() {
+        let errors = [(io::ErrorKind::Unsupported, true), (io::ErrorKind::AddrNotAvailable, true), (io::ErrorKind::AddrInUse, false)];
+        for (kind, falls_back) in errors {
+            for (address, expected) in [("[::]:8081", falls_back.then_some("0.0.0.0:8081")), ("[::1]:8081", None), ("0.0.0.0:8081", None)] {
+                let found = without_ipv6(address.parse().unwrap(), &kind.into());
+                assert_eq!(found.map(|found| found.to_string()).as_deref(), expected, "{address} {kind}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_default_address_takes_ipv4_and_ipv6() {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let every = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let (health, metrics) = (every(free()), every(free()));
+        let _serving = serve(health, metrics, pages(), std::future::pending()).unwrap();
+        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        // A machine without IPv6 has no such address.
+        addresses.extend(std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok().then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        for address in addresses {
+            let mut client = tokio::net::TcpStream::connect((address, health.port())).await.unwrap();
+            client.write_all(LIVEZ).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{address}: {answer}");
         }
     }
 

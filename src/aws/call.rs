@@ -10,7 +10,6 @@ use std::time::Instant;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use breaker::{Breakers, End, Service, Target};
-use jiff::Timestamp;
 pub(super) use limit::{QuotaGroup, RateLimits};
 
 use super::fault::{Cause, Fault};
@@ -18,15 +17,15 @@ use super::operation::Operation;
 use crate::identity::RoleArn;
 use crate::metrics::Metrics;
 
-/// The time that breakers compare.
-pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// The time that breakers compare. Not that of the node's clock, which can be set.
+pub(super) type Monotonic = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// Sends calls. All identities of the process share one: AWS charges a call to the account of the caller.
 pub(super) struct Calls {
     metrics: Metrics,
     limits: Arc<RateLimits>,
     breakers: Mutex<Breakers>,
-    clock: Clock,
+    monotonic: Monotonic,
 }
 
 /// A call that the breaker let pass. If it is dropped, the call was given up.
@@ -39,17 +38,17 @@ struct Passed<'a> {
 
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
-        let now = (self.calls.clock)();
+        let now = (self.calls.monotonic)();
         self.calls.breakers().end(&self.target, self.number, self.end, now);
     }
 }
 
 impl Calls {
-    pub(super) fn new(metrics: Metrics, clock: Clock) -> Self {
+    pub(super) fn new(metrics: Metrics, monotonic: Monotonic) -> Self {
         let limits = Arc::new(RateLimits::published());
         let shown = Arc::clone(&limits);
         metrics.show_rates(move || shown.lowest(Instant::now()));
-        Self { metrics, limits, breakers: Mutex::default(), clock }
+        Self { metrics, limits, breakers: Mutex::default(), monotonic }
     }
 
     /// For the interceptor, which counts requests.
@@ -99,7 +98,7 @@ impl Calls {
             _ => Service::SecretsManager,
         };
         let target = Target { service, region: region.to_owned(), role: role.clone() };
-        let now = (self.clock)();
+        let now = (self.monotonic)();
         let number = self.breakers().begin(&target, now);
         let number = number.ok_or_else(|| {
             self.metrics.aws_call_failed_fast(operation.as_str());
@@ -172,7 +171,7 @@ where
 {
     match answer {
         Ok(_) | Err(SdkError::ServiceError(_)) => End::Answered,
-        Err(error) if Cause::of_unanswered(error) == Cause::Unavailable => End::Unanswered,
+        Err(error) if matches!(Cause::of_unanswered(error), Cause::Unavailable | Cause::CredentialsUnavailable) => End::Unanswered,
         Err(_) => End::Unknown,
     }
 }

@@ -1,7 +1,7 @@
 //! The entry points: the configuration with the sessions of all identities, and Secrets Manager as one of them.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
@@ -11,9 +11,9 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use jiff::Timestamp;
 
-use super::call::{Calls, Clock};
+use super::call::{Calls, Monotonic};
 use super::chain;
-use super::environment::Environment;
+use super::environment::{Clock, Environment};
 use super::fault::Fault;
 use super::operation::Operation;
 use super::session::{Session, Sessions, lock};
@@ -91,15 +91,19 @@ impl Aws {
 
     /// With an existing configuration.
     pub fn new(config: SdkConfig, metrics: Metrics) -> Self {
-        Self::with_clock(config, metrics, Arc::new(Timestamp::now))
+        Self::with_clocks(config, metrics, Arc::new(Timestamp::now), Arc::new(Instant::now))
     }
 
-    /// With an existing configuration and a clock for the expiry of sessions.
+    /// With an existing configuration and a clock that never goes back, which also measures durations.
     pub fn with_clock(config: SdkConfig, metrics: Metrics, clock: Clock) -> Self {
-        Self(Arc::new(Parts {
-            environment: Environment { config, calls: Calls::new(metrics, Arc::clone(&clock)), clock },
-            sessions: Mutex::default(),
-        }))
+        let (started, zero, time) = (Instant::now(), clock(), Arc::clone(&clock));
+        let elapsed = move || Duration::try_from(time().duration_since(zero)).unwrap_or_default();
+        Self::with_clocks(config, metrics, clock, Arc::new(move || started.checked_add(elapsed()).unwrap_or(started)))
+    }
+
+    fn with_clocks(config: SdkConfig, metrics: Metrics, clock: Clock, monotonic: Monotonic) -> Self {
+        let calls = Calls::new(metrics, Arc::clone(&monotonic));
+        Self(Arc::new(Parts { environment: Environment { config, calls, clock, monotonic }, sessions: Mutex::default() }))
     }
 
     pub(super) fn environment(&self) -> &Environment {
@@ -180,10 +184,10 @@ impl SecretsManager {
     {
         let call = self.aws.0.environment.calls.call(at.region, operation, self.session.role(), request);
         async move {
-            let started = self.aws.0.environment.now();
+            let started = self.aws.0.environment.instant();
             let answer = call.await;
             answer.map_err(|fault| Fault { secret: Some(at.id.into()), ..fault }).inspect_err(|fault| {
-                self.session.after_fault(fault.cause, started, self.aws.0.environment.now());
+                self.session.after_fault(fault.cause, started, self.aws.0.environment.instant());
             })
         }
     }

@@ -1,8 +1,8 @@
 //! Failed AWS calls: their cause, and what a person is told. AWS's own texts do not leave this module.
 
+mod credentials;
 mod queue;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 
@@ -43,6 +43,8 @@ pub(super) enum Cause {
     Permissions,
     /// There are no credentials, so nothing was sent.
     NoCredentials,
+    /// What issues the operator's credentials does not answer, so nothing was sent.
+    CredentialsUnavailable,
     /// AWS does not accept the credentials.
     Credentials,
     /// The session token has expired.
@@ -88,11 +90,10 @@ impl Cause {
 
     /// Of an error without an answer of AWS.
     pub(super) fn of_unanswered<E: std::error::Error + Send + Sync + 'static>(error: &SdkError<E>) -> Self {
-        match error {
-            _ if without_credentials(error) => Self::NoCredentials,
+        Self::of_missing_credentials(error).unwrap_or(match error {
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Self::Unavailable,
             _ => Self::Defect,
-        }
+        })
     }
 
     /// By the code, if it is known.
@@ -185,7 +186,7 @@ impl Cause {
             | Self::NoQueue
             | Self::ScheduledForDeletion => Class::Denied,
             Self::RotationInProgress | Self::NotFound => Class::Conflict,
-            Self::SessionExpired | Self::NameInDeletion | Self::Unavailable => Class::Retry,
+            Self::SessionExpired | Self::NameInDeletion | Self::CredentialsUnavailable | Self::Unavailable => Class::Retry,
             Self::ResourcePolicy | Self::Rejected => Class::Invalid,
             Self::Defect => Class::Bug,
         }
@@ -204,7 +205,7 @@ impl Cause {
             Self::ScheduledForDeletion => Reason::ScheduledForDeletion,
             Self::NameInDeletion | Self::RotationInProgress | Self::NotFound => Reason::Progressing,
             Self::ResourcePolicy => Reason::PolicyRefused,
-            Self::Unavailable => Reason::AwsUnavailable,
+            Self::CredentialsUnavailable | Self::Unavailable => Reason::AwsUnavailable,
             Self::Rejected | Self::NoQueue => Reason::AwsRefused,
             Self::Defect => Reason::InternalError,
         }
@@ -262,7 +263,9 @@ impl Fault {
         let place = region.map_or_else(String::new, |region| format!(" in region {region}"));
         match &self.code {
             Some(code) => format!("{}: AWS answered {code}{place}", self.operation),
-            None if self.cause == Cause::NoCredentials => format!("{}: nothing was sent to AWS", self.operation),
+            None if matches!(self.cause, Cause::NoCredentials | Cause::CredentialsUnavailable) => {
+                format!("{}: nothing was sent to AWS", self.operation)
+            }
             None => format!("{}: AWS did not answer{place}", self.operation),
         }
     }
@@ -337,6 +340,10 @@ impl Cause {
                 "the operator has no AWS credentials: give its ServiceAccount a role with IRSA or EKS Pod Identity (docs/security.md, AWS \
                  identities); the role of the node is used only with --allow-instance-identity; the operator retries"
             }
+            Self::CredentialsUnavailable => {
+                "what issues the operator's credentials does not answer (STS, the EKS Pod Identity agent or the instance metadata service): \
+                 the operator retries; if this lasts, check that service, the network and the NetworkPolicy"
+            }
             Self::Credentials => {
                 "AWS does not accept the operator's credentials: check the access key and the role of its ServiceAccount, and the clock of the \
                  node; the operator retries"
@@ -373,19 +380,6 @@ fn unreachable(proxy: Option<&str>) -> String {
         ),
         None => Cause::Unavailable.advice().to_owned(),
     }
-}
-
-/// Whether the call failed because there are no credentials, by the errors under this one.
-fn without_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut source = Some(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<CredentialsError>() {
-            // A provider that timed out may answer the next time.
-            return !matches!(error, CredentialsError::ProviderTimedOut(_));
-        }
-        source = error.source();
-    }
-    false
 }
 
 /// The code as it may be shown. AWS's codes are words; what a proxy puts in their place is cut.

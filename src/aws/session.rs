@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
@@ -30,7 +30,7 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(10);
 /// If it cannot be renewed, a session is used while it has this time left: more than the longest reconcile.
 const MIN_REMAINING: SignedDuration = SignedDuration::from_mins(4);
 /// A session younger than this is not replaced because AWS denied a call: that is at most one AssumeRole for each identity in this time.
-const MIN_AGE: SignedDuration = SignedDuration::from_mins(2);
+const MIN_AGE: Duration = Duration::from_mins(2);
 
 /// All sessions. Only those are kept for which STS issued credentials, so that a role that refuses displaces none.
 #[derive(Default)]
@@ -132,7 +132,7 @@ pub(super) struct Session {
 #[derive(Clone)]
 struct Issued {
     credentials: Credentials,
-    at: Timestamp,
+    at: Instant,
     /// AWS denied a call with them. They are not removed: without credentials the calls of other reconciles would fail with another cause.
     rejected: bool,
 }
@@ -207,7 +207,7 @@ impl Session {
         };
         match issued {
             Ok(credentials) => {
-                *lock(&self.issued) = Some(Issued { credentials, at: environment.now(), rejected: false });
+                *lock(&self.issued) = Some(Issued { credentials, at: environment.instant(), rejected: false });
                 Ok(())
             }
             // Rejected credentials are used only if STS did not refuse new ones: the rejection may concern one secret.
@@ -223,13 +223,14 @@ impl Session {
     ///
     /// AWS also denies calls when the sessions of a role are revoked or the role is re-created; then a new session helps, and the code does
     /// not tell it apart from a missing permission.
-    pub(super) fn after_fault(&self, cause: Cause, started: Timestamp, now: Timestamp) {
-        let issued_until = match cause {
-            Cause::SessionExpired => started,
-            Cause::Permissions | Cause::Credentials => started.min(now.saturating_sub(MIN_AGE).unwrap_or(Timestamp::MIN)),
+    pub(super) fn after_fault(&self, cause: Cause, started: Instant, now: Instant) {
+        let least_age = match cause {
+            Cause::SessionExpired => Duration::ZERO,
+            Cause::Permissions | Cause::Credentials => MIN_AGE,
             _ => return,
         };
-        if let Some(issued) = lock(&self.issued).as_mut().filter(|issued| issued.at <= issued_until) {
+        let concerns = |issued: &Issued| issued.at <= started && now.saturating_duration_since(issued.at) >= least_age;
+        if let Some(issued) = lock(&self.issued).as_mut().filter(|issued| concerns(issued)) {
             issued.rejected = true;
         }
     }

@@ -1,11 +1,12 @@
 //! Objects that are gone. Without a finalizer, only the watch tells of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::core::{PartialObjectMeta, PartialObjectMetaExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::api::RotatedSecret;
 use crate::audit::{Action, Entry};
@@ -21,6 +22,32 @@ const MOST_WAITING: usize = 4096;
 /// How often the API server is asked whether an object is gone, and how long after an attempt that failed.
 const ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// The most time for reports in progress at the end.
+const LONGEST_END: Duration = Duration::from_secs(5);
+
+/// Tasks that report. The process must not end before them: no other replica reports the same.
+#[derive(Debug, Default)]
+pub(super) struct Reports(Mutex<JoinSet<()>>);
+
+impl Reports {
+    fn spawn(&self, report: impl Future<Output = ()> + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(report);
+    }
+
+    /// Waits until everything is reported. No further report may be requested: each [`Gone`] is dropped.
+    pub(super) async fn end(&self) {
+        self.end_within(LONGEST_END).await;
+    }
+
+    async fn end_within(&self, longest: Duration) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(longest, all).await.is_err() {
+            tracing::warn!("the API server did not answer in time: not every object that is gone was reported");
+        }
+    }
+}
 
 /// Reports what objects leave behind.
 pub(super) struct Gone {
@@ -40,11 +67,11 @@ struct Left {
 impl Gone {
     /// Reports one after the other, until this value is dropped. Events are slower than the rest, so they wait apart.
     /// `selects`: the watch has a label selector.
-    pub(super) fn new(ctx: &Arc<Context>, selects: bool) -> Self {
+    pub(super) fn new(ctx: &Arc<Context>, selects: bool, reports: &Reports) -> Self {
         let (left, mut waiting) = mpsc::channel::<Left>(MOST_WAITING);
         let (told, mut events) = mpsc::channel::<Left>(MOST_WAITING);
         let (reporter, publisher) = (Arc::clone(ctx), ctx.events.clone());
-        tokio::spawn(async move {
+        reports.spawn(async move {
             while let Some(left) = waiting.recv().await {
                 if !selects || is_gone(&reporter, &left).await {
                     tell(&reporter, &left);
@@ -52,7 +79,7 @@ impl Gone {
                 }
             }
         });
-        tokio::spawn(async move {
+        reports.spawn(async move {
             while let Some(left) = events.recv().await {
                 publisher.publish_lasting(&left.object, &left.note).await;
             }
@@ -119,4 +146,37 @@ fn tell(ctx: &Context, left: &Left) {
 
 fn name(object: &PartialObjectMeta<RotatedSecret>) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_requested_is_reported_before_the_end() {
+        let (reports, reported) = (Reports::default(), Arc::new(Mutex::new(Vec::new())));
+        let (requests, mut waiting) = mpsc::channel(10);
+        reports.spawn({
+            let reported = Arc::clone(&reported);
+            async move {
+                while let Some(request) = waiting.recv().await {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    reported.lock().unwrap().push(request);
+                }
+            }
+        });
+        for request in 0..5 {
+            requests.send(request).await.unwrap();
+        }
+        drop(requests);
+        reports.end().await;
+        assert_eq!(*reported.lock().unwrap(), [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_report_that_hangs_does_not_keep_the_process() {
+        let reports = Reports::default();
+        reports.spawn(std::future::pending());
+        reports.end_within(Duration::from_millis(10)).await;
+    }
 }

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, future, stream};
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
+
+use crate::kubernetes::packed::Packed;
 
 /// After this time, reconciles begin without the lists: a watch that cannot list must not hold up the objects.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -56,6 +59,14 @@ impl Initial {
                 missing.send_replace(0);
             }
         })
+    }
+}
+
+/// Resolves with `stop` if the store is not ready then: no reconcile has begun. A controller ends only after its store is ready.
+pub(super) async fn stopped_before_ready(store: Store<Packed>, stop: impl Future<Output = ()>) {
+    stop.await;
+    if store.wait_until_ready().now_or_never().is_some() {
+        future::pending::<()>().await;
     }
 }
 

@@ -79,7 +79,7 @@ impl Leases {
         let same = before.holder_identity.as_deref() == Some(holder);
         let spec = LeaseSpec {
             holder_identity: Some(holder.to_owned()),
-            lease_duration_seconds: Some(i32::try_from(lasting.as_secs()).unwrap_or(i32::MAX)),
+            lease_duration_seconds: Some(whole_seconds(lasting)),
             acquire_time: before.acquire_time.filter(|_| same).or(Some(MicroTime(now))),
             renew_time: Some(MicroTime(now)),
             lease_transitions: Some(match before.lease_transitions {
@@ -117,5 +117,26 @@ impl Leases {
             None => self.api().create(&params, &lease).await?,
             Some(_) => self.api().replace(&self.name, &params, &lease).await?,
         })
+    }
+}
+
+/// The duration as a Lease has it. Rounded up: the holder leads for all of it, and the next one must not begin before.
+fn whole_seconds(duration: Duration) -> i32 {
+    let fraction = u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(duration.as_secs().saturating_add(fraction)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fraction_of_a_second_is_rounded_up_since_the_holder_leads_for_all_of_it() {
+        for (millis, seconds) in [(1000, 1), (1001, 2), (1500, 2), (14_999, 15), (15_000, 15)] {
+            let (lasting, written) = (Duration::from_millis(millis), whole_seconds(Duration::from_millis(millis)));
+            assert_eq!(written, seconds, "{lasting:?}");
+            assert!(Duration::from_secs(written.try_into().unwrap()) >= lasting, "{lasting:?}");
+        }
+        assert_eq!(whole_seconds(Duration::MAX), i32::MAX);
     }
 }

@@ -21,6 +21,8 @@ use crate::metrics::Metrics;
 
 /// Of a pod. Who may write the Lease chooses the name of the holder.
 const LONGEST_NAME: usize = 253;
+/// The most time for the release of the Lease at the end, with all attempts. A dead API server must not keep the process.
+const LONGEST_RELEASE: Duration = Duration::from_secs(5);
 
 /// Whether this replica may act. It is evaluated at the moment of use, so that a blocked renewal cannot leave a stale
 /// permission behind.
@@ -104,6 +106,9 @@ pub struct Election {
     seen: Option<(Lease, Instant)>,
     /// The other holder that the log names.
     named: Option<String>,
+    /// A write of this replica has no answer yet. If it is given up, it may have reached the API server.
+    writes: bool,
+    longest_release: Duration,
 }
 
 impl Election {
@@ -112,7 +117,8 @@ impl Election {
         let (term, receiver) = watch::channel(Term::default());
         metrics.led_until(None);
         let leadership = Leadership(Some(Elected { term: receiver, timing }));
-        (Self { leases, me, timing, metrics, term, seen: None, named: None }, leadership)
+        let longest_release = LONGEST_RELEASE;
+        (Self { leases, me, timing, metrics, term, seen: None, named: None, writes: false, longest_release }, leadership)
     }
 
     /// Runs until `stop` resolves, then releases the Lease. `stop` must resolve only after all reconciles have ended.
@@ -121,7 +127,11 @@ impl Election {
         let mut stop = std::pin::pin!(stop.fuse());
         tracing::info!(identity = self.me, "standby: waiting for the Lease");
         loop {
-            let wait = self.attempt().await;
+            let wait = tokio::select! {
+                // What ends anyway must not wait for an answer.
+                () = &mut stop => break,
+                wait = self.attempt() => wait,
+            };
             self.metrics.led_until(self.led_until());
             // A leader does not need the watch: it sees the Lease at every renewal.
             watch = if self.leads() { None } else { watch.or_else(|| Some(self.leases.changes().boxed())) };
@@ -160,7 +170,10 @@ impl Election {
         let asked = Instant::now();
         let seen = self.seen.as_ref().map(|(lease, _)| lease);
         let hold = self.leases.hold(seen, &self.me, self.timing.duration, Timestamp::now());
-        match self.bounded(hold).await {
+        self.writes = true;
+        let held = self.bounded(hold).await;
+        self.writes = matches!(held, Err(LeaseError::Unreachable));
+        match held {
             Ok(lease) => {
                 self.seen = Some((lease, asked));
                 self.hold(asked);
@@ -266,11 +279,53 @@ impl Election {
         timeout(self.timing.renew_deadline / 2, request).await.unwrap_or(Err(LeaseError::Unreachable))
     }
 
-    async fn release(self) {
-        let (true, Some((lease, _))) = (self.leads(), &self.seen) else { return };
-        match self.bounded(self.leases.release(lease, Timestamp::now())).await {
-            Ok(()) => tracing::info!(identity = self.me, "released the Lease"),
-            Err(error) => tracing::warn!(%error, "could not release the Lease; the next leader waits until it expires"),
+    /// Gives the Lease back, so that the next leader does not wait until it expires.
+    async fn release(mut self) {
+        if !self.leads() && !self.writes {
+            return;
+        }
+        match timeout(self.longest_release, self.give_back()).await {
+            Ok(Ok(true)) => tracing::info!(identity = self.me, "released the Lease"),
+            // Another replica holds it.
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not release the Lease; the next leader waits until it expires"),
+            Err(_) => tracing::warn!("could not release the Lease in time; the next leader waits until it expires"),
+        }
+    }
+
+    /// Until the API server has answered: whether this replica held the Lease. Retries what may succeed the next time.
+    async fn give_back(&mut self) -> Result<bool, LeaseError> {
+        // A write without an answer may have changed the Lease.
+        let mut known = !self.writes;
+        let once = self.longest_release / 3;
+        loop {
+            let attempt = async {
+                if !known {
+                    self.read().await?;
+                }
+                match &self.seen {
+                    Some((lease, _)) if self.sighting().is_some_and(|lease| lease.holder == Some(&self.me)) => {
+                        self.leases.release(lease, Timestamp::now()).await.map(|()| true)
+                    }
+                    _ => Ok(false),
+                }
+            };
+            let error = match timeout(once, attempt).await.unwrap_or(Err(LeaseError::Unreachable)) {
+                Ok(held) => return Ok(held),
+                Err(error) => error,
+            };
+            match error {
+                LeaseError::Refused(code) if code < 500 && code != 429 => return Err(error),
+                LeaseError::Conflict => {}
+                LeaseError::Refused(_) | LeaseError::Unreachable => {
+                    tracing::warn!(%error, "cannot release the Lease; retrying");
+                    sleep(once / 4).await;
+                }
+            }
+            known = false;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

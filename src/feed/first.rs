@@ -51,7 +51,7 @@ impl FirstList {
     ) -> Option<AwsSecret> {
         let (began, entries) = self.entries.get_or_init(async || (now, Mutex::new(list().await))).await;
         let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(*began) > LONGEST {
+        if !is_recent(*began, now) {
             *entries = HashMap::new();
         }
         entries.remove(arn)
@@ -70,7 +70,7 @@ impl FirstLists {
     /// Frees what is too old to be used.
     pub(super) fn expire(&self, now: Timestamp) {
         let mut state = self.lock();
-        if state.since.is_some_and(|since| now.duration_since(since) > LONGEST) {
+        if state.since.is_some_and(|since| !is_recent(since, now)) {
             *state = State::default();
         }
     }
@@ -101,11 +101,17 @@ impl FirstLists {
             return None;
         }
         let mut state = self.lock();
-        state.since.filter(|since| now.duration_since(*since) <= LONGEST)?;
+        state.since.filter(|since| is_recent(*since, now))?;
         let shown = state.objects.iter().filter(|((account, region), _)| *region == source.region && own.is_none_or(|own| own == account));
         let pages = shown.map(|(_, number)| *number).max()? / OBJECTS_PER_PAGE;
         (pages > 0).then(|| (Arc::clone(state.lists.entry(source.clone()).or_default()), pages.min(MOST_PAGES)))
     }
+}
+
+/// Whether what was read at this time may still be used. After a clock was set back, its age is not known. Reconciles that wait for a
+/// list began a little before it.
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(at).abs() <= LONGEST
 }
 
 #[cfg(test)]

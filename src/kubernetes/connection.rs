@@ -7,6 +7,7 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::bounded::BoundRequests;
 use super::requests::CountRequests;
 use crate::command::Command;
 use crate::metrics::Metrics;
@@ -46,13 +47,13 @@ pub fn in_cluster() -> Option<Config> {
     Some(config)
 }
 
-/// The client of a configuration. Its requests are counted, those of watches too.
+/// The client of a configuration. Its requests are counted, those of watches too. All others have a time limit.
 ///
 /// # Errors
 /// One sentence with the reason. Sends no request.
 pub fn client(config: Config, metrics: &Metrics) -> Result<Client, String> {
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error, &Command::WhoAmI.to_string()))?;
-    Ok(builder.with_layer(&CountRequests(metrics.clone())).build())
+    Ok(builder.with_layer(&CountRequests(metrics.clone())).with_layer(&BoundRequests::default()).build())
 }
 
 /// Why there is no client. `whoami`: the command that shows the login.

@@ -1,6 +1,7 @@
 //! Adapters for Kubernetes: the mirrored Secret, the object's finalizer and status, Events, Jobs, Services, ServiceAccounts, the
 //! annotations of the Namespace, and watches. They decide nothing.
 
+mod bounded;
 mod compressed;
 pub mod connection;
 pub mod initial;

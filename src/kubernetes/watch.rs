@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 pub const PAGE: u32 = 50;
 
 /// The longest time limit of a page.
-const LONGEST: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_PAGE: Duration = Duration::from_mins(5);
 
 /// Permit to list. One watch holds it at a time, so that one page is in memory, however many namespaces are watched.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ where
             event?
         } else {
             state.events = Box::pin((state.watch)());
-            state.patience = state.patience.saturating_mul(2).min(LONGEST);
+            state.patience = state.patience.saturating_mul(2).min(LONGEST_PAGE);
             Err(watcher::Error::InitialListFailed(kube::Error::Service("a page did not arrive in time".into())))
         };
         match &event {

@@ -183,10 +183,10 @@ impl Memory {
         self.known(uid, |entry| entry.unreported.take());
     }
 
-    /// Until when nothing is done for the object, because its status could not be written.
+    /// Until when nothing is done for the object, because its status could not be written. No longer after a clock was set back.
     pub(super) fn unwritable(&self, uid: &str, generation: Option<i64>, now: Timestamp) -> Option<Timestamp> {
-        let found = self.known(uid, |entry| entry.unwritable)?;
-        (found.until > now && found.generation == generation).then_some(found.until)
+        let Unwritable { until, generation: of, .. } = self.known(uid, |entry| entry.unwritable)?;
+        (until > now && until.duration_since(now) <= LONGEST_WITHOUT_STATUS && of == generation).then_some(until)
     }
 
     /// The status could not be written for this reason.

@@ -266,7 +266,8 @@ impl Reconciler<'_> {
         let waited = now.duration_since(removal.requested);
         let attempts = deletion::attempts(&self.object);
         // The number of attempts is in the status, which cannot be written if the permission is gone.
-        waited >= timeout && (attempts.saturating_add(1) >= deletion::LEAST_ATTEMPTS || waited >= timeout.saturating_mul(2))
+        let uncounted = || waited >= timeout.saturating_mul(2) && self.ctx.memory.is_unwritable(&self.uid());
+        waited >= timeout && (attempts.saturating_add(1) >= deletion::LEAST_ATTEMPTS || uncounted())
     }
 
     /// Writes the status, and says when to reconcile again. `failed`: why the attempt failed, which is logged and counted.

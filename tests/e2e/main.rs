@@ -4,6 +4,7 @@
 
 mod chart;
 mod counts;
+mod credentials;
 mod edges;
 mod fairness;
 mod feed;
@@ -35,6 +36,7 @@ mod rotating;
 mod scale;
 mod scan;
 mod scope;
+mod signals;
 mod stage;
 mod story;
 mod troubles;

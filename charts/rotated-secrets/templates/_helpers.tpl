@@ -30,8 +30,8 @@
 {{- end }}
 
 {{- define "rotated-secrets.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "rotated-secrets.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "rotated-secrets.name" . | toYaml }}
+app.kubernetes.io/instance: {{ toYaml .Release.Name }}
 {{- end }}
 
 {{- /* Does not use app.kubernetes.io/managed-by=rotated-secrets, which marks mirrored Secrets. */}}

@@ -36,9 +36,9 @@
 
 {{- /* A duration in milliseconds. */}}
 {{- define "rotated-secrets.milliseconds" -}}
-{{- $units := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
+{{- $units := dict "y" 31536000000 "w" 604800000 "d" 86400000 "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
 {{- $sum := 0.0 }}
-{{- range regexFindAll "[0-9]+(\\.[0-9]+)?(h|ms|m|s)" . -1 }}
+{{- range regexFindAll "[0-9]+(\\.[0-9]+)?(y|w|d|h|ms|m|s)" . -1 }}
 {{- $number := regexFind "^[0-9.]+" . }}
 {{- $sum = addf $sum (mulf $number (get $units (trimPrefix $number .))) }}
 {{- end }}
@@ -47,10 +47,12 @@
 
 {{- /* What would stop the operator at its start. */}}
 {{- define "rotated-secrets.validateOperator" -}}
+{{- /* As the operator reads it: the largest unit first, each once, a fraction only of the last one. */}}
+{{- $duration := "^(([0-9]+h)?([0-9]+m)?([0-9]+s)?[0-9]+(\\.[0-9]+)?ms|([0-9]+h)?([0-9]+m)?[0-9]+(\\.[0-9]+)?s|([0-9]+h)?[0-9]+(\\.[0-9]+)?m|[0-9]+(\\.[0-9]+)?h)$" }}
 {{- range $block, $keys := dict "operator" (list "minimumRotationInterval" "minimumRequestInterval" "refreshInterval" "sweepInterval" "deletionTimeout") "leaderElection" (list "leaseDuration" "renewDeadline" "retryPeriod") }}
 {{- range $key := $keys }}
 {{- $value := get (get $.Values $block) $key }}
-{{- if and $value (not (regexMatch "^([0-9]+(\\.[0-9]+)?(h|m|s|ms))+$" $value)) }}
+{{- if and $value (not (regexMatch $duration $value)) }}
 {{- fail (printf "%s.%s is %q: use a duration such as 90m or 36h" $block $key $value) }}
 {{- end }}
 {{- $milliseconds := include "rotated-secrets.milliseconds" (toString $value) | int64 }}

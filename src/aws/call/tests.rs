@@ -74,7 +74,8 @@ fn places_that_are_no_longer_used_are_forgotten_unless_their_rate_is_reduced() {
 
 /// At a time that does not change.
 fn calls() -> Calls {
-    Calls::new(Metrics::new(), Arc::new(|| Timestamp::UNIX_EPOCH))
+    let now = Instant::now();
+    Calls::new(Metrics::new(), Arc::new(move || now))
 }
 
 /// Each group sends one call per hour.

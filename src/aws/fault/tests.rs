@@ -107,6 +107,7 @@ fn each_cause_has_one_class_and_one_reason() {
         (Cause::Quota, Class::Limit, Reason::LimitExceeded),
         (Cause::Permissions, Class::Denied, Reason::AccessDenied),
         (Cause::NoCredentials, Class::Denied, Reason::IdentityRefused),
+        (Cause::CredentialsUnavailable, Class::Retry, Reason::AwsUnavailable),
         (Cause::Credentials, Class::Denied, Reason::AccessDenied),
         (Cause::SessionExpired, Class::Retry, Reason::AccessDenied),
         (Cause::ClockSkew, Class::Denied, Reason::ClockSkew),

@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_secretsmanager::config::http::HttpRequest;
@@ -173,12 +174,18 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// An hour after the start, so that there is a time before it.
+fn instant(second: i64) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *START + Duration::from_secs(u64::try_from(3600 + second).unwrap())
+}
+
 /// A session of a role that started at second 0 and lasts an hour.
 fn issued_at_zero() -> Session {
     let session = Session::new(&role("shop"));
     let expiry = SystemTime::from(at(3600));
     let credentials = Credentials::new("AKIAEXAMPLE", "example", Some("token".to_owned()), Some(expiry), "test");
-    *lock(&session.issued) = Some(Issued { credentials, at: at(0), rejected: false });
+    *lock(&session.issued) = Some(Issued { credentials, at: instant(0), rejected: false });
     session
 }
 
@@ -194,7 +201,7 @@ fn a_denied_call_ends_a_session_that_is_older_than_two_minutes_and_an_expired_on
         (Cause::Key, 1000, 1000, false),
     ] {
         let session = issued_at_zero();
-        session.after_fault(cause, at(started), at(now));
+        session.after_fault(cause, instant(started), instant(now));
         assert_eq!(session.left(at(now)), (SignedDuration::from_secs(3600 - now), rejected), "{cause:?} {now}");
     }
 }
@@ -203,7 +210,7 @@ fn a_denied_call_ends_a_session_that_is_older_than_two_minutes_and_an_expired_on
 fn an_answer_to_a_call_with_earlier_credentials_does_not_end_the_session() {
     for cause in [Cause::Permissions, Cause::SessionExpired] {
         let session = issued_at_zero();
-        session.after_fault(cause, at(-1), at(600));
+        session.after_fault(cause, instant(-1), instant(600));
         assert!(!session.left(at(600)).1, "{cause:?}");
     }
 }

@@ -157,3 +157,14 @@ async fn what_is_too_old_to_be_used_is_freed_and_nothing_else_is_expected() {
     assert!(!feed.expects(&arn(19)));
     assert_eq!(feed.first_sight(&source(), &arn(1), None, at(302), async |_| panic!("a list")).await, None);
 }
+
+#[tokio::test]
+async fn after_a_clock_was_set_back_what_was_listed_before_is_not_used() {
+    let (feed, never) = (feed(20), async |_| panic!("a list"));
+    assert!(feed.first_sight(&source(), &arn(1), None, at(0), async |_| (entries(), true)).await.is_some());
+    assert!(feed.first_sight(&source(), &arn(2), None, at(-2), never).await.is_some(), "a reconcile that began before the list");
+    assert_eq!(feed.first_sight(&source(), &arn(3), None, at(-3600), never).await, None);
+    assert!(feed.expects(&arn(3)));
+    feed.due(at(-3600));
+    assert!(!feed.expects(&arn(3)), "it is freed");
+}

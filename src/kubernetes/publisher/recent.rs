@@ -79,7 +79,8 @@ impl Recent {
 
 /// Removes those of one kind that are too old. Returns whether there are others.
 fn is_recent(events: &mut Vec<Published>, now: Timestamp) -> bool {
-    events.retain(|event| now.duration_since(event.last) < COUNTED);
+    // After a clock was set back, the age of an Event is not known.
+    events.retain(|event| now.duration_since(event.last).abs() < COUNTED);
     !events.is_empty()
 }
 
@@ -134,5 +135,15 @@ mod tests {
         assert_eq!(recent.next("uid", &rotated("10"), at(0)), Publication::TooMany);
         assert_eq!(recent.next("other", &rotated("10"), at(0)), Publication::New);
         assert_eq!(recent.next("uid", &rotated("10"), at(6)), Publication::New);
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_events_are_published_again() {
+        let mut recent = Recent::default();
+        for version in 0..10 {
+            recent.published("uid", &rotated(&version.to_string()), "app.1", 1, at(600));
+        }
+        assert_eq!(recent.next("uid", &rotated("10"), at(600)), Publication::TooMany);
+        assert_eq!(recent.next("uid", &rotated("10"), at(0)), Publication::New);
     }
 }

@@ -176,6 +176,14 @@ fn objects_whose_status_cannot_be_written_are_counted_until_nothing_is_to_be_wri
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_lengthen_the_wait_after_a_status_that_could_not_be_written() {
+    let memory = Memory::default();
+    let until = memory.cannot_write("db", Some(1), 0, "AccessDenied", at(3600)).until;
+    assert_eq!(memory.unwritable("db", Some(1), at(3600)), Some(until));
+    assert_eq!(memory.unwritable("db", Some(1), at(0)), None);
+}
+
+#[test]
 fn what_stands_in_the_way_of_a_status_is_logged_once_and_then_once_an_hour() {
     let memory = Memory::default();
     let attempt = |failure: &str, refusal: &str, second: i64| {

@@ -10,6 +10,7 @@ mod options;
 mod policies;
 mod rendered;
 mod reused;
+mod typed;
 mod wrong;
 
 use std::path::PathBuf;

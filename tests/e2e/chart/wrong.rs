@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testkit::chart;
 
 /// What is set, and what helm must say.
-const REFUSED: [(&str, &str); 103] = [
+const REFUSED: [(&str, &str); 111] = [
     ("replica=2", "additional properties 'replica' not allowed"),
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replicas=11", "at '/replicas': maximum: got 11, want 10"),
@@ -97,6 +97,7 @@ const REFUSED: [(&str, &str); 103] = [
     ),
     ("extraObjects[0].kind=ConfigMap", "at '/extraObjects/0': missing property 'apiVersion'"),
     ("extraObjects[0]=7", "at '/extraObjects/0': got number, want string or object"),
+    ("extraEnv[0].name=A,extraEnv[0].value=1", "at '/extraEnv/0/value': got number, want string"),
     ("extraEnv[0].value=a", "at '/extraEnv/0': missing property 'name'"),
     ("extraEnv[0].name=POD_NAME", "extraEnv: the chart sets POD_NAME: remove it"),
     ("extraEnv[0].name=A,extraEnv[1].name=A", "extraEnv: A is there twice: remove one"),
@@ -127,6 +128,16 @@ const REFUSED: [(&str, &str); 103] = [
         "metrics.monitor.scrapeTimeout is \"1m\": it must not be longer than metrics.monitor.interval, \"10s\"",
     ),
     ("metrics.monitor.interval=often", "metrics.monitor.interval is \"often\": use a duration of Prometheus such as 30s or 1m30s"),
+    ("metrics.monitor.scrapeTimeout=10", "at '/metrics/monitor/scrapeTimeout': got number, want string"),
+    ("metrics.monitor.scrapeTimeout=1s1m", "metrics.monitor.scrapeTimeout is \"1s1m\": use a duration of Prometheus such as 30s or 1m30s"),
+    (
+        "metrics.monitor.interval=1m,metrics.monitor.scrapeTimeout=1d",
+        "metrics.monitor.scrapeTimeout is \"1d\": it must not be longer than metrics.monitor.interval, \"1m\"",
+    ),
+    ("leaderElection.leaseDuration=15", "at '/leaderElection/leaseDuration': got number, want string"),
+    ("operator.refreshInterval=30m1h", "operator.refreshInterval is \"30m1h\": use a duration such as 90m or 36h"),
+    ("operator.refreshInterval=1.5h30m", "operator.refreshInterval is \"1.5h30m\": use a duration such as 90m or 36h"),
+    ("priorityClassName=1000", "at '/priorityClassName': got number, want string"),
     ("metrics.monitor.relabelings=a", "at '/metrics/monitor/relabelings': got string, want array"),
     ("leaderElection.leaseDuration=5s", "leaderElection.leaseDuration (5s) must be longer than leaderElection.renewDeadline (10s)"),
     ("leaderElection.retryPeriod=6s", "leaderElection.renewDeadline (10s) must be at least twice leaderElection.retryPeriod (6s)"),
@@ -181,6 +192,8 @@ fn what_looks_odd_and_is_right_is_taken() -> Result<()> {
         "operator.log=rotated_secrets[reconcile{object=a}]=debug",
         "extraArgs={--log,info}",
         "metrics.monitor.interval=1m30s",
+        "metrics.monitor.interval=1d,metrics.monitor.scrapeTimeout=10s",
+        "operator.refreshInterval=1h30m1.5s",
         "enabled=true",
         "enabled=false",
     ] {

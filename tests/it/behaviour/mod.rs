@@ -15,6 +15,7 @@ mod contested;
 mod corrections;
 mod declared;
 mod deletion;
+mod deletion_attempts;
 mod deputy;
 mod deputy_targets;
 mod foreign_aws_secret;
