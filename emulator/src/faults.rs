@@ -21,7 +21,7 @@ pub enum Fault {
     },
     /// The call takes effect, then the connection is closed without an answer.
     LoseAnswer,
-    /// The call waits first.
+    /// The call waits first, at most until there is another plan.
     Delay {
         /// For how long, in milliseconds.
         millis: u64,

@@ -40,7 +40,7 @@ pub use rotation::{Invocation, RotationEvent, RotationFunction, RotationStep};
 pub use service::{Config, Emulator};
 pub use snapshot::{RotationSnapshot, SecretSnapshot, VersionSnapshot};
 pub use store::arn::ACCOUNT;
-pub use store::is_write;
+pub use store::{ListLie, is_write};
 pub use write_barrier::{Moment, WriteBarrier};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::AwsError;
@@ -18,7 +19,7 @@ use crate::quota::{Meter, Quotas};
 use crate::records::{CallRecord, Counters, Journal};
 use crate::rotation::Rotations;
 use crate::snapshot::SecretSnapshot;
-use crate::store::{Answer, Caller, Lags, Store, is_write};
+use crate::store::{Answer, Caller, Lags, ListLie, Store, is_write};
 use crate::write_barrier::{Moment, WriteBarrier};
 
 /// How an emulator is set up.
@@ -68,6 +69,8 @@ struct Parts {
     store: Arc<Mutex<Store>>,
     meter: Mutex<Meter>,
     faults: Arc<Mutex<FaultInjector>>,
+    /// How often there was another plan. Ends the delays of the one before.
+    plans: watch::Sender<u64>,
     queues: Queues,
     journal: Mutex<Journal>,
     barrier: Mutex<Option<Arc<dyn WriteBarrier>>>,
@@ -99,6 +102,7 @@ impl Emulator {
             store: Arc::new(Mutex::new(Store::new(config.seed, lags, queues.clone()))),
             meter: Mutex::new(Meter::new(config.quotas)),
             faults,
+            plans: watch::Sender::new(0),
             queues,
             journal: Mutex::new(Journal::new(config.log_room)),
             barrier: Mutex::new(None),
@@ -119,9 +123,10 @@ impl Emulator {
         *lock(&self.0.barrier) = barrier;
     }
 
-    /// Sets the faults, and resets the counters.
+    /// Sets the faults, resets the counters, and ends delays that are in progress.
     pub fn set_faults(&self, plan: FaultPlan) {
         *lock(&self.0.faults) = FaultInjector::new(plan);
+        self.0.plans.send_modify(|plans| *plans = plans.wrapping_add(1));
     }
 
     /// Changes the quotas; all buckets are full again.
@@ -132,6 +137,11 @@ impl Emulator {
     /// Changes how far `ListSecrets` lags behind.
     pub fn set_list_lag(&self, lag: Duration) {
         self.store().set_list_lag(lag);
+    }
+
+    /// Changes what `ListSecrets` shows and is not so; `None`: it tells the truth.
+    pub fn set_list_lie(&self, lie: Option<ListLie>) {
+        self.store().set_list_lie(lie);
     }
 
     /// Changes for how long a new replica says that it is being made.
@@ -191,6 +201,21 @@ impl Emulator {
         lock(&self.0.faults).next(operation, region)
     }
 
+    /// How many calls wait because of a delay.
+    pub fn delayed(&self) -> usize {
+        self.0.plans.receiver_count()
+    }
+
+    /// Draws, and waits as the plan says, until there is another plan.
+    async fn draw_and_wait(&self, operation: &str, region: &str) -> InjectedFault {
+        let mut plans = self.0.plans.subscribe();
+        let injected = self.draw(operation, region);
+        if !injected.delay.is_zero() {
+            let _ = tokio::time::timeout(injected.delay, plans.changed()).await;
+        }
+        injected
+    }
+
     pub(crate) fn rotations(&self) -> &Rotations {
         &self.0.rotations
     }
@@ -205,10 +230,7 @@ impl Emulator {
 
     /// One call, with all that surrounds the store: faults, quota, gate, count, log.
     pub(crate) async fn answer(&self, who: &Principal, region: &str, operation: &str, body: &Value) -> Reply {
-        let injected = self.draw(operation, region);
-        if !injected.delay.is_zero() {
-            tokio::time::sleep(injected.delay).await;
-        }
+        let injected = self.draw_and_wait(operation, region).await;
         if let Some((status, error)) = self.refusal(&injected, region, operation) {
             self.note(region, operation, body, &Err(error.clone()), true);
             return Reply::Answer(status, Err(error));
@@ -245,10 +267,7 @@ impl Emulator {
     /// One call of STS: the operation, and its result as XML. `None`: the connection closes without an answer.
     pub(crate) async fn answer_sts(&self, who: Option<&Principal>, region: &str, form: &Form) -> Option<(u16, Result<String, AwsError>)> {
         let operation = form.get("Action").unwrap_or("none").to_owned();
-        let injected = self.draw(&operation, region);
-        if !injected.delay.is_zero() {
-            tokio::time::sleep(injected.delay).await;
-        }
+        let injected = self.draw_and_wait(&operation, region).await;
         let (status, answer) = match self.refusal(&injected, region, &operation) {
             Some((status, error)) => (status, Err(error)),
             None => match self.0.iam.sts(who, region, form, self.0.clock.now()) {

@@ -7,6 +7,7 @@ pub mod moto;
 pub mod mysql;
 pub mod node;
 pub mod packages;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod promtool;

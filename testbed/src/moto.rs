@@ -24,7 +24,7 @@ const REQUIREMENTS: &str = include_str!("../tests/moto/requirements.txt");
 const DONE: &str = "provisioned";
 
 /// How long moto takes to start on a busy machine, and then some.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where moto is, or will be: a Python environment in the user's cache, one for all clones.
 pub fn home() -> Result<PathBuf> {

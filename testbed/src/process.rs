@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+
+pub use crate::ports::{free_ports, on_free_ports};
 
 /// Reads `hold PID`, `gone PID` and `tree CGROUP`; at the end of its input kills what it holds, the newest first, removes the cgroups, which it
 /// can as soon as the last process in them is dead, and the directory `$1`. The second try is for a file that a process made while it was dying.
@@ -264,30 +266,6 @@ fn gated(command: &Command) -> Command {
 /// A panic elsewhere must not keep us from killing what we started.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Loopback ports that are free now; another process may take one before it is used, so the user of a port tries again with others.
-pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
-    // All are held until all are known, or the same one could come twice.
-    let mut held = Vec::with_capacity(N);
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
-}
-
-/// Starts a server on ports that are free now. Another process may take one in between, so there is a second and a third try.
-/// `start` ends what it has begun if it fails. Blocks.
-pub fn on_free_ports<const N: usize>(mut start: impl FnMut([u16; N]) -> Result<()>) -> Result<()> {
-    for _ in 0..2 {
-        if start(free_ports()?).is_ok() {
-            return Ok(());
-        }
-    }
-    start(free_ports()?)
 }
 
 #[cfg(test)]

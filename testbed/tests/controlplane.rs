@@ -41,7 +41,7 @@ async fn a_namespace_is_fresh_and_its_name_is_its_own() -> Result<()> {
     let first = cp.namespace("fresh").await?;
     let second = cp.namespace("fresh").await?;
     assert_ne!(first, second);
-    assert!(first.starts_with("fresh-") && first.len() == "fresh-".len() + 5, "{first}");
+    assert!(first.starts_with("fresh-") && first.len() == "fresh-".len() + 10, "{first}");
     let secrets: Api<Secret> = Api::namespaced(cp.admin(), &first);
     assert_eq!(secrets.list(&ListParams::default()).await?.items.len(), 0);
     Ok(())

@@ -59,7 +59,7 @@ impl Jobs {
             let name = job.name_any();
             if job.metadata.deletion_timestamp.is_some() {
                 // The garbage collector is the real one.
-                for _ in 0..600 {
+                for _ in 0..6000 {
                     if jobs.get_opt(&name).await?.is_none_or(|found| found.uid() != job.uid()) {
                         break;
                     }

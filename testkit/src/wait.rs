@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, bail};
 
 /// Far above what anything takes on a slow, busy machine, and above the two minutes for which the operator does not act on a
 /// read of AWS that may be old.
-const DEADLINE: Duration = Duration::from_mins(5);
+const DEADLINE: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Polls until the probe gives a value. Fails when it fails, or gives none for five minutes.
+/// Polls until the probe gives a value. Fails when it fails, or gives none for ten minutes.
 pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::Client;
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::runtime::watcher::Event;
 use rotated_secrets::api::{ALLOWED_FUNCTIONS, AwsAdoptionPolicy, MANAGED_BY, RotatedSecret};
 use rotated_secrets::audit::Audit;
@@ -39,6 +39,10 @@ use crate::namespace::{PREFIX, TestNamespace};
 pub const HOME: &str = "default";
 
 pub const REGION: &str = "eu-central-1";
+
+/// How often the workloads are looked at until their controllers have seen them: ten minutes and more.
+const LOOKS: u32 = 6000;
+const POLL: Duration = Duration::from_millis(100);
 
 /// After so many changes in a row the clock advances. An object without faults settles with fewer.
 const CHANGES: usize = 6;
@@ -222,6 +226,27 @@ impl World {
         Ok(())
     }
 
+    /// Waits until the controllers of workloads have seen the newest spec of each one. They work in real time, and the clock of a test must not
+    /// run ahead of them.
+    pub async fn controllers_have_seen_workloads(&self) -> Result<()> {
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
+            let workloads: Api<DynamicObject> = Api::namespaced_with(self.admin.clone(), &self.namespace, &resource);
+            // Not `until`: this future must be `Send`.
+            for attempt in 0.. {
+                let found = workloads.list(&ListParams::default()).await?.items;
+                if found.iter().all(|one| one.data["status"]["observedGeneration"].as_i64() == one.metadata.generation) {
+                    break;
+                }
+                anyhow::ensure!(attempt < LOOKS, "the controller has not seen each {kind}");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        // What they do then takes them a moment.
+        tokio::time::sleep(POLL).await;
+        Ok(())
+    }
+
     /// Reconciles until nothing changes and nothing is due within a minute; where the operator asks for a pause, the clock advances by it. A
     /// change triggers a reconcile at once. If each of several in a row changes something, as while AWS shows an old state, the clock advances
     /// as well. The watches show what happened before, and not what the operator does meanwhile. `None`: the object is gone.
@@ -234,10 +259,9 @@ impl World {
             self.run_jobs(&object).await?;
             let ReconcileResult { again, changed, .. } = Box::pin(reconcile(&object, ctx)).await;
             changes = if changed { changes + 1 } else { 0 };
-            // Controllers of workloads work in real time.
             let waits = object.status.iter().flat_map(|status| &status.conditions).any(|c| c.type_ == "RolledOut" && c.reason == "Waiting");
             if waits && !changed {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                self.controllers_have_seen_workloads().await?;
             }
             match again {
                 Some(wait) if wait.as_secs() < 60 && !changed => self.emulator.clock().advance(wait),

@@ -1,7 +1,5 @@
 //! What quiet intervals, a restart and one rotation cost with two hundred objects.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
@@ -60,7 +58,7 @@ async fn quiet_intervals_and_a_restart_write_nothing_and_a_rotation_writes_three
     let operator = Operator::start_with(&stage, &FLAGS).await?;
     until("every object was looked at after the restart", async || Ok((counters.total("DescribeSecret") >= OBJECTS as u64).then_some(())))
         .await?;
-    pause(5).await;
+    settle(&stage).await?;
     from = quiet(&stage, "a restart", from).await?;
     let versions: usize = stage.emulator.secrets().iter().map(|secret| secret.versions.len()).sum();
     ensure!(versions == OBJECTS, "no rotation by the restart");
@@ -68,7 +66,7 @@ async fn quiet_intervals_and_a_restart_write_nothing_and_a_rotation_writes_three
     counters.reset();
     let agreed = stage.rotate("o042", "please").await?;
     ensure!(agreed.aws.versions.len() == 2, "one rotation");
-    pause(5).await;
+    settle(&stage).await?;
     let (asked, _) = stage.asked(from).await?;
     report("one rotation", &asked, &stage);
     let all = writes(&asked);
@@ -99,13 +97,14 @@ pub(crate) async fn all_ready(stage: &Stage, count: usize) -> Result<()> {
     .await
 }
 
-/// Waits until the reconciles that follow the operator's own writes have ended: no write for three seconds.
+/// Waits until the reconciles that follow the operator's own writes have ended: no write and no read of a value for five seconds.
 pub(crate) async fn settle(stage: &Stage) -> Result<()> {
-    let mut before = usize::MAX;
-    until("the writes have ended", async || {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let now = writes(&stage.asked(0).await?.0).len();
-        Ok((std::mem::replace(&mut before, now) == now).then_some(()))
+    let counters = stage.emulator.counters();
+    let mut before = None;
+    until("the reconciles have ended", async || {
+        pause(5).await;
+        let now = (writes(&stage.asked(0).await?.0).len(), counters.writes(), counters.total("GetSecretValue"));
+        Ok((before.replace(now) == Some(now)).then_some(()))
     })
     .await
 }

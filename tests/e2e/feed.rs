@@ -13,8 +13,9 @@ use crate::operator::Operator;
 use crate::stage::Stage;
 
 const OBJECTS: u32 = 30;
-/// Lists every four seconds. The sweep is too far away to be seen.
-const FLAGS: [&str; 5] = ["--change-feed", "--refresh-interval", "4s", "--log", "info"];
+/// Lists every eight seconds: objects are left to them while the last one is not older than two intervals. The sweep is too far away to be
+/// seen.
+const FLAGS: [&str; 5] = ["--change-feed", "--refresh-interval", "8s", "--log", "info"];
 /// The first objects at rest are too few for lists, and are described once more.
 const AFTER_RESTART: u64 = 6;
 const COVERED: &str = "rotated_secrets_feed_objects{covered=\"true\"}";

@@ -84,9 +84,11 @@ async fn jobs_run_where_the_right_is_bound_and_every_right_is_used() -> Result<(
     stage.refresh("app", "again").await?;
     let second = accepted(&first).await?;
 
-    for secret in stage.secrets().list(&ListParams::default().labels(JOB_OF)).await? {
-        ensure!(secret.data.iter().flatten().next().is_none(), "values are left in {}", secret.name_any());
-    }
+    until("no values are left in the Secrets of the Jobs", async || {
+        let secrets = stage.secrets().list(&ListParams::default().labels(JOB_OF)).await?;
+        Ok(secrets.iter().all(|secret| secret.data.iter().flatten().next().is_none()).then_some(()))
+    })
+    .await?;
     let found = Api::<Job>::namespaced(stage.admin.clone(), &stage.namespace).list(&ListParams::default()).await?;
     let shown = serde_json::to_string(&found.items)? + &operator.output()?;
     ensure!(![OLD, &first, &second].iter().any(|password| shown.contains(*password)), "a value is shown");

@@ -9,6 +9,7 @@ mod edges;
 mod fairness;
 mod feed;
 mod feed_queue;
+mod gate;
 mod helped;
 mod herd;
 mod hygiene;

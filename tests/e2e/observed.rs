@@ -20,6 +20,7 @@ async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_
     stage.ready("db").await?;
     let agreed = stage.rotate("db", "please").await?;
     let version = agreed.aws.labels.get("AWSCURRENT").context("a current version")?.clone();
+    operator.says("rotated").await?;
     let log = operator.log()?;
     let traced: Vec<&Value> = log.iter().filter(|line| field(line, "version") == Some(&version)).collect();
     let steps: Vec<&str> = traced.iter().filter(|line| line["message"] == "step").filter_map(|line| field(line, "step")).collect();
@@ -29,7 +30,12 @@ async fn the_version_id_leads_through_the_log_and_the_user_agent_names_operator_
     for line in traced {
         ensure!(field(line, "object") == Some(&format!("{}/db", stage.namespace)), "each names the object: {line}");
     }
-    let audited = operator.audited()?;
+    let audited = until("the audit stream has the rotation and its Secret", async || {
+        let lines = operator.audited()?;
+        let last = lines.iter().filter(|line| field(line, "version") == Some(&version)).map(|line| field(line, "action")).next_back();
+        Ok((last == Some(Some("mirrored"))).then_some(lines))
+    })
+    .await?;
     // A line may be repeated.
     let mut changes = Vec::new();
     for change in audited.iter().map(|line| (field(line, "action"), field(line, "version"))) {
@@ -89,20 +95,24 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     });
     stage.create("db", spec).await?;
     stage.ready("db").await?;
-    let at = async |series: &str| operator.metric(&format!("rotated_secrets_{series}")).await.map(|value| format!("{value}"));
-    ensure!(at("aws_requests_total{operation=\"CreateSecret\",outcome=\"throttled\"}").await? == "1", "one was throttled");
-    ensure!(at("aws_requests_total{operation=\"CreateSecret\",outcome=\"ok\"}").await? == "1", "and sent again");
-    ensure!(at("aws_calls_total{operation=\"CreateSecret\",outcome=\"ok\"}").await? == "1", "which was one call");
-    ensure!(at("aws_call_duration_seconds_count{operation=\"CreateSecret\"}").await? == "1", "measured as one");
-    ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Created\",outcome=\"Succeeded\"}").await? == "1", "one version");
-    ensure!(at("mirror_writes_total{cause=\"NewVersion\"}").await? == "1", "mirrored once");
-    ensure!(at("objects{ready=\"True\",reason=\"Succeeded\"}").await? == "1", "one object, Ready");
+    let once = async |series: &str| operator.counts(&format!("rotated_secrets_{series}"), 1.0).await;
+    once("aws_requests_total{operation=\"CreateSecret\",outcome=\"throttled\"}").await?;
+    once("aws_requests_total{operation=\"CreateSecret\",outcome=\"ok\"}").await.context("sent again")?;
+    once("aws_calls_total{operation=\"CreateSecret\",outcome=\"ok\"}").await.context("which was one call")?;
+    once("aws_call_duration_seconds_count{operation=\"CreateSecret\"}").await.context("measured as one")?;
+    once("rotations_total{strategy=\"Generate\",cause=\"Created\",outcome=\"Succeeded\"}").await?;
+    once("mirror_writes_total{cause=\"NewVersion\"}").await?;
+    once("objects{ready=\"True\",reason=\"Succeeded\"}").await?;
     let requests = async |labels: &str| operator.metric(&format!("rotated_secrets_kubernetes_requests_total{{{labels}}}")).await;
     ensure!(requests("method=\"POST\",code=\"201\"").await? >= 1.0, "the Secret was created");
-    ensure!(requests("method=\"GET\",code=\"200\"").await? >= 6.0, "three kinds of objects were listed and are watched");
+    until("three kinds of objects were listed and are watched", async || {
+        Ok((requests("method=\"GET\",code=\"200\"").await? >= 6.0).then_some(()))
+    })
+    .await?;
     ensure!(requests("method=\"GET\",code=\"429\"").await? < 1.0, "the API server refused none for its load");
     let labels = format!("{{object_namespace=\"{}\",object_name=\"db\"}}", stage.namespace);
-    ensure!(at(&format!("object_ready{labels}")).await? == "1" && at(&format!("object_overdue_seconds{labels}")).await? == "0", "by name");
+    once(&format!("object_ready{labels}")).await.context("by name")?;
+    operator.counts(&format!("rotated_secrets_object_overdue_seconds{labels}"), 0.0).await.context("by name")?;
 
     stage.mirrors_have_aged().await?;
     stage.kubectl(&["delete", "secret", "db"]).await?;
@@ -114,9 +124,9 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     })
     .await?;
     stage.ready("db").await?;
-    ensure!(at("mirror_writes_total{cause=\"Repair\"}").await? == "1", "one repair of the mirror");
-    ensure!(at("drift_repairs_total{step=\"CreateMirror\"}").await? == "1", "which is drift");
-    ensure!(at("drift_repairs_total{step=\"SetDescription\"}").await? == "1", "as is the description");
+    once("mirror_writes_total{cause=\"Repair\"}").await?;
+    once("drift_repairs_total{step=\"CreateMirror\"}").await?;
+    once("drift_repairs_total{step=\"SetDescription\"}").await?;
 
     stage.emulator.set_faults(FaultPlan::none().with(
         "PutSecretValue",
@@ -125,9 +135,10 @@ async fn metrics_tell_of_throttling_that_the_sdk_absorbs_of_repairs_and_if_asked
     ));
     stage.ask_rotation("db", "please").await?;
     stage.refused("db", "AccessDenied").await?;
-    ensure!(at("rotations_total{strategy=\"Generate\",cause=\"Requested\",outcome=\"Failed\"}").await? == "1", "an attempt that failed");
-    ensure!(at("steps_total{step=\"Put\",outcome=\"failed\"}").await? == "1", "at its step");
-    ensure!(at("errors_total{reason=\"AccessDenied\"}").await? == "1" && at("objects_failing").await? == "1", "for its reason");
+    once("rotations_total{strategy=\"Generate\",cause=\"Requested\",outcome=\"Failed\"}").await.context("an attempt that failed")?;
+    once("steps_total{step=\"Put\",outcome=\"failed\"}").await.context("at its step")?;
+    once("errors_total{reason=\"AccessDenied\"}").await.context("for its reason")?;
+    once("objects_failing").await?;
     operator.check()
 }
 

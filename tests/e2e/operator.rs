@@ -158,6 +158,21 @@ impl Operator {
         Ok(line["timestamp"].as_str().context("a time")?.parse()?)
     }
 
+    /// Waits until it has said this, and tells when it last did. What others can see may be there before the line of the log.
+    pub(crate) async fn says(&self, message: &str) -> Result<Timestamp> {
+        until(&format!("the operator says: {message}"), async || Ok(self.said(message).ok())).await
+    }
+
+    /// Waits until a series has this value: what others can see may be there before it is counted. A count that is too high fails at once.
+    pub(crate) async fn counts(&self, series: &str, expected: f64) -> Result<()> {
+        until(&format!("{series} is {expected}"), async || {
+            let counted = self.metric(series).await?;
+            ensure!(counted <= expected, "{series} is {counted} instead of {expected}");
+            Ok((counted >= expected).then_some(()))
+        })
+        .await
+    }
+
     /// Fails when it has ended.
     pub(crate) fn check(&self) -> Result<()> {
         self.group.check()
@@ -233,5 +248,5 @@ pub(crate) async fn run_to_end_with(kubeconfig: &Path, args: &[&str], environmen
     let mut command = tokio::process::Command::from(command(kubeconfig));
     command.envs(environment.iter().copied());
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it does not end by itself")?.map_err(Into::into)
+    tokio::time::timeout(Duration::from_mins(5), command.output()).await.context("it does not end by itself")?.map_err(Into::into)
 }

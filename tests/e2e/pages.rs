@@ -54,8 +54,9 @@ fn deeds(page: &str) -> Vec<(String, Deed)> {
 }
 
 pub(crate) struct Reader {
-    pub(crate) stage: Stage,
+    /// It ends before another test gets the control plane.
     _operator: Operator,
+    pub(crate) stage: Stage,
     deeds: Vec<(String, Deed)>,
     pub(crate) bin: tempfile::TempDir,
 }

@@ -172,8 +172,12 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
     write_poison(&stage, &raw, &theirs).await?;
     others_live(&stage, "meanwhile").await?;
     told(&operator, &theirs).await?;
-    let refused = operator.audited()?.into_iter().filter(|line| line["reason"] == "Unreadable");
-    let mut refused: Vec<String> = refused.filter_map(|line| line["name"].as_str().map(str::to_owned)).collect();
+    let mut refused = until("each is in the audit stream", async || {
+        let lines = operator.audited()?.into_iter().filter(|line| line["reason"] == "Unreadable");
+        let names: Vec<String> = lines.filter_map(|line| line["name"].as_str().map(str::to_owned)).collect();
+        Ok((names.len() >= UNREADABLE.len()).then_some(names))
+    })
+    .await?;
     refused.sort();
     ensure!(refused == UNREADABLE, "each is refused once in the audit stream: {refused:?}");
     operator.terminate().await?;
@@ -204,11 +208,18 @@ async fn what_one_tenant_stores_never_stops_the_others_and_can_be_deleted() -> R
         Ok((counted.abs() < 0.5).then_some(()))
     })
     .await?;
-    let events = stage.kubectl(&["get", "events", "-n", &theirs, "-o", "json"]).await?;
-    ensure!(events.contains("secret:k8s/theirs-AbCdEf stays") && !events.contains(MARK), "what stays in AWS is told: {events}");
-    let log = operator.log()?;
-    let let_go = log.iter().filter(|line| line["message"] == "removed the finalizer from an object that cannot be read").count();
-    ensure!(let_go == UNREADABLE.len(), "each was let go once: {let_go}");
+    let events = until("what stays in AWS is told", async || {
+        let events = stage.kubectl(&["get", "events", "-n", &theirs, "-o", "json"]).await?;
+        Ok(events.contains("secret:k8s/theirs-AbCdEf stays").then_some(events))
+    })
+    .await?;
+    ensure!(!events.contains(MARK), "{events}");
+    let let_go = || -> Result<usize> {
+        let log = operator.log()?;
+        Ok(log.iter().filter(|line| line["message"] == "removed the finalizer from an object that cannot be read").count())
+    };
+    until("each was let go", async || Ok((let_go()? >= UNREADABLE.len()).then_some(()))).await?;
+    ensure!(let_go()? == UNREADABLE.len(), "each was let go once: {}", let_go()?);
     operator.check()
 }
 

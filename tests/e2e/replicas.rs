@@ -9,6 +9,7 @@ use kube::api::{WatchEvent, WatchParams};
 use rotated_secrets::api::VERSION_ID;
 use testkit::{ready_reason, until};
 
+use crate::counts::settle;
 use crate::operator::Operator;
 use crate::rotating;
 use crate::stage::Stage;
@@ -31,7 +32,7 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
                 _ => None,
             })
         });
-        anyhow::Ok(written.take_until(tokio::time::sleep(Duration::from_mins(4))).boxed())
+        anyhow::Ok(written.take_until(tokio::time::sleep(Duration::from_mins(30))).boxed())
     })
     .await??;
 
@@ -45,6 +46,12 @@ async fn two_replicas_rotate_once_for_each_due_time() -> Result<()> {
         calls.count("PutSecretValue", "ResourceExistsException") + calls.count("CreateSecret", "ResourceExistsException"),
     );
 
+    // What each replica had begun before has ended.
+    settle(&stage).await?;
+    let mut ends = ends;
+    for (name, end) in &mut ends {
+        *end = stage.ready(name).await?;
+    }
     // No further writes, whichever replica reconciles.
     let (_, from) = stage.asked(0).await?;
     stage.emulator.counters().reset();

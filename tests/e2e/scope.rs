@@ -10,7 +10,7 @@ use rotated_secrets::api::RotatedSecret;
 use serde_json::json;
 use testkit::chart;
 use testkit::controlplane::Applied;
-use testkit::{pause, until};
+use testkit::until;
 
 use crate::operator::Operator;
 use crate::rights::{asked_of, granted_by};
@@ -74,6 +74,8 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     // Everything for which there is a right: create, mirror, repair, a name beyond the prefix, an Event twice, retain the Secret, delete.
     stage.create("own", json!({"value": {"generate": {"password": {}}}, "target": {"deletionPolicy": "Retain"}})).await?;
     stage.ready("own").await?;
+    // That of the creation.
+    let mut events = 1;
     for _ in 0..2 {
         stage.kubectl(&["patch", "secret", "own", "--type=merge", "--patch", r#"{"stringData":{"password":"mine"}}"#]).await?;
         until("the mirror is repaired", async || {
@@ -83,7 +85,12 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
         })
         .await?;
         // The Event follows the status.
-        pause(2).await;
+        events += 1;
+        until("the Event is written", async || {
+            let asked = stage.asked(from).await?.0;
+            Ok((asked.iter().filter(|event| event.is_write() && event.resource == "events").count() >= events).then_some(()))
+        })
+        .await?;
     }
     stage.create("target", crate::troubles::targeted()).await?;
     stage.refused("target", "SecretNotFound").await?;
@@ -103,17 +110,18 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     stage.objects().delete("own", &DeleteParams::default()).await?;
     until("the object is gone", async || Ok(stage.objects().get_opt("own").await?.is_none().then_some(()))).await?;
     ensure!(stage.secrets().get_opt("own").await?.is_some(), "its Secret stays");
-    pause(2).await;
+    let granted = granted_by(&applied.objects)?;
+    let all_used = async || Ok(asked_of(&stage.asked(from).await?.0).is_superset(&granted).then_some(()));
+    let waited = until("every right that is granted is used", all_used).await;
     operator.terminate().await?;
 
     let (events, _) = stage.asked(from).await?;
     let refused: Vec<_> = events.iter().filter(|event| matches!(event.code, 401 | 403)).map(|event| &event.uri).collect();
     ensure!(refused.is_empty(), "refused: {refused:?}");
-    let (asked, granted) = (asked_of(&events), granted_by(&applied.objects)?);
+    let asked = asked_of(&events);
     let beyond: Vec<_> = asked.difference(&granted).collect();
     ensure!(beyond.is_empty(), "asked beyond the rules: {beyond:?}");
-    let unused: Vec<_> = granted.difference(&asked).collect();
-    ensure!(unused.is_empty(), "granted and never used: {unused:?}");
+    waited.with_context(|| format!("granted and never used: {:?}", granted.difference(&asked).collect::<Vec<_>>()))?;
     let places: BTreeSet<&str> = events.iter().filter(|event| !event.resource.is_empty()).map(|event| event.namespace.as_str()).collect();
     ensure!(places == BTreeSet::from([stage.namespace.as_str(), "kube-system"]), "in its namespace and nowhere else: {places:?}");
     let of_cluster: Vec<_> = events.iter().filter(|event| event.namespace == "kube-system").map(|event| event.uri.as_str()).collect();

@@ -84,7 +84,8 @@ async fn rotation(stage: &Stage, first: &Agreed) -> Result<()> {
     let status = agreed.object.status.clone().context("a status")?;
     let causes: Vec<Cause> = status.history.iter().map(|entry| entry.cause).collect();
     ensure!(causes.split_last() == Some((&Cause::Created, vec![Cause::Scheduled; causes.len() - 1].as_slice())), "{causes:?}");
-    ensure!(status.missed_rotations == 0, "nothing was missed");
+    let missed = u64::try_from(status.missed_rotations)?;
+    ensure!(missed <= late(&agreed.aws, PERIOD)?, "no more was missed than a slow machine was late: {missed}");
 
     let count = stage.versions(NAME);
     let due = agreed.aws.versions.last().context("a version")?.created + SignedDuration::from_secs(PERIOD);
@@ -108,6 +109,12 @@ pub(crate) fn check_chain(object: &RotatedSecret, aws: &SecretSnapshot, period: 
     ensure!(aws.labels.get("AWSCURRENT") == Some(&current.id), "the newest is current");
     ensure!(aws.labels.get("AWSPREVIOUS") == Some(&previous.id), "its predecessor is the previous one");
     Ok(())
+}
+
+/// How many due times passed between that of each version and its creation.
+fn late(aws: &SecretSnapshot, period: i64) -> Result<u64> {
+    let seconds = aws.versions.windows(2).map(|pair| pair[1].created.as_second() - pair[0].created.as_second() - period);
+    Ok(u64::try_from(seconds.map(|late| late / period).sum::<i64>())?)
 }
 
 /// Agreement without a word on Ready: a rotation that is due and suspended is told there.
@@ -168,7 +175,7 @@ async fn repair(stage: &Stage) -> Result<()> {
 async fn columns(stage: &Stage) -> Result<()> {
     stage.patch(NAME, json!({"spec": {"rotation": {"suspend": false, "schedule": "rate(30 days)"}}})).await?;
     stage.ready(NAME).await?;
-    stage.kubectl(&["wait", "--for=condition=Ready", &format!("rsec/{NAME}"), "--timeout=60s"]).await?;
+    stage.kubectl(&["wait", "--for=condition=Ready", &format!("rsec/{NAME}"), "--timeout=5m"]).await?;
     let narrow = stage.kubectl(&["get", "rsec"]).await?;
     ensure!(header(&narrow) == ["NAME", "READY", "LAST ROTATED", "NEXT ROTATION", "AGE"], "{narrow}");
     ensure!(narrow.lines().nth(1).is_some_and(|line| line.split_whitespace().nth(1) == Some("True")), "{narrow}");
@@ -178,11 +185,13 @@ async fn columns(stage: &Stage) -> Result<()> {
     let aws = stage.aws_secret(NAME).context("the AWS secret")?;
     ensure!(wide.contains(&aws.arn) && wide.contains(&aws.labels["AWSCURRENT"]), "{wide}");
 
-    let events = stage.kubectl(&["get", "events.events.k8s.io", "--output", "json"]).await?;
-    let events: Value = serde_json::from_str(&events)?;
-    let reasons: Vec<&str> = events["items"].as_array().into_iter().flatten().filter_map(|event| event["reason"].as_str()).collect();
     for reason in ["Created", "Rotated", "MirrorRepaired"] {
-        ensure!(reasons.contains(&reason), "an Event tells that it was {reason}: {reasons:?}");
+        until(&format!("an Event tells that it was {reason}"), async || {
+            let events: Value = serde_json::from_str(&stage.kubectl(&["get", "events.events.k8s.io", "--output", "json"]).await?)?;
+            let mut reasons = events["items"].as_array().into_iter().flatten().filter_map(|event| event["reason"].as_str());
+            Ok(reasons.any(|found| found == reason).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }
@@ -200,7 +209,7 @@ async fn end(stage: &Stage) -> Result<()> {
     })
     .await?;
     let count = stage.versions(NAME);
-    stage.kubectl(&["delete", "rsec", NAME, "--timeout=60s"]).await?;
+    stage.kubectl(&["delete", "rsec", NAME, "--timeout=5m"]).await?;
     let aws = stage.aws_secret(NAME).context("the AWS secret is still there")?;
     let window = aws.deletion_date.context("it waits for deletion")?.duration_since(Timestamp::now()).as_hours();
     ensure!((7 * 24 - 1..=7 * 24).contains(&window), "for the window of 7 days, not {window} hours");

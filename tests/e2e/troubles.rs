@@ -29,7 +29,7 @@ pub(crate) async fn policies(stage: &Stage) -> Result<()> {
     stage.ready("released").await?;
     let kept = stage.ready("kept").await?;
 
-    stage.kubectl(&["delete", "rsec", "released", "kept", "--timeout=60s"]).await?;
+    stage.kubectl(&["delete", "rsec", "released", "kept", "--timeout=5m"]).await?;
     let secret = stage.secrets().get("released").await?;
     ensure!(secret.owner_references().is_empty(), "the Secret stays, without its owner");
     let aws = stage.aws_secret("released").context("its AWS secret")?;

@@ -160,14 +160,18 @@ struct Run {
 }
 
 async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Context)) -> Result<Run> {
+    case.begin_lists();
     (story.cause)(case).await?;
     let fuse = Fuse::new(story, case, crashes);
     let gate = || Arc::clone(&fuse) as Arc<dyn WriteBarrier>;
     let mirrored = Arc::new(Mutex::new(Vec::new()));
     case.world.emulator.set_write_barrier(Some(gate()));
     let mut steps = BTreeSet::new();
+    let (mut goes_on, mut truth) = (false, false);
     loop {
-        fuse.next_process();
+        if !std::mem::take(&mut goes_on) {
+            fuse.next_process();
+        }
         let mut ctx = case.world.operator(Some(gate()), Arc::clone(&mirrored)).await?;
         (story.configure)(&mut ctx);
         case.feed(&mut ctx).await?;
@@ -179,7 +183,11 @@ async fn run(story: &Story, case: &Case, crashes: &[Crash], weaken: fn(&mut Cont
         };
         steps.extend(steps_taken(&ctx.metrics)?);
         if settled.is_some() {
-            break;
+            // What lists do not show is found when they show it. The process that finds it goes on where this one stopped.
+            goes_on = !std::mem::replace(&mut truth, true) && case.end_lists();
+            if !goes_on {
+                break;
+            }
         }
     }
     let effects = fuse.effects();

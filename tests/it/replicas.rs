@@ -84,6 +84,7 @@ impl WriteBarrier for Turnstile {
 
 /// The writes of the first replica.
 async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context)) -> Result<Vec<String>> {
+    case.begin_lists();
     (story.cause)(case).await?;
     let (world, name) = (&case.world, &case.name);
     let turnstile = Arc::new(Turnstile { stops: *stops, ..Turnstile::default() });
@@ -100,7 +101,8 @@ async fn run(story: &Story, case: &Case, stops: &Plan, weaken: fn(&mut Context))
     interleave(&turnstile, [&contexts[0], &contexts[1]].map(|ctx| Box::pin(world.settle(ctx, name)))).await?;
     let effects = turnstile.effects[0].lock().unwrap().clone();
 
-    // A third one sees what is left of conflicts, and a fourth one writes nothing.
+    case.end_lists();
+    // A third one sees what is left of conflicts and of lists that were not true, and a fourth one writes nothing.
     let mut third = world.operator(None, Arc::default()).await?;
     (story.configure)(&mut third);
     world.settle(&third, name).await?;

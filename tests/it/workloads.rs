@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::World;
 
 /// How often a state is asked for, and how long after each other.
-const PATIENCE: usize = 600;
+const PATIENCE: usize = 6000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The workloads of one kind.

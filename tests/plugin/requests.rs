@@ -36,9 +36,9 @@ async fn rotate_says_until_when_the_operator_holds_the_request_back() -> Result<
     for _ in 0..3 {
         scene.run("rotate db").await?.ends(0);
     }
-    let began = std::time::Instant::now();
+    // It does not wait for what cannot come: this is longer than the test waits for it.
+    assert!(crate::scene::PATIENCE < std::time::Duration::from_mins(5));
     let ran = scene.run("rotate db --timeout 5m").await?.ends(1);
-    assert!(began.elapsed() < std::time::Duration::from_mins(5), "it does not wait for what cannot come");
     assert!(ran.out.contains("   waits   ") && ran.out.contains("carries it out at "), "{ran:#?}");
     ran.says("not done within 5m: the operator carries it out at ").says(&scene.command("rotate db --cancel"));
     assert_eq!(scene.world.aws_secret("db").context("a secret")?.versions.len(), 4);
@@ -249,7 +249,7 @@ async fn an_interrupted_wait_says_that_the_request_stays() -> Result<()> {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         // Asked for is a moment before waited on.
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         anyhow::Ok(())
     };
     let ran = scene.run_until("rotate db -o json", interrupt).await?.ends(1);

@@ -21,6 +21,9 @@ use testkit::{REGION, World, control_plane};
 /// The plugin, as cargo built it for this test.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-rotatedsecret");
 
+/// Longer than it waits for the operator by default, on a slow machine. A wait of five minutes is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
+
 /// How the plugin ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -166,7 +169,7 @@ impl Scene {
         if self.credentials {
             command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "example");
         }
-        let ended = tokio::time::timeout(Duration::from_mins(2), command.output()).await??;
+        let ended = tokio::time::timeout(PATIENCE, command.output()).await.context("it does not end")??;
         let ran = Ran {
             code: ended.status.code().context("it ended by itself")?,
             out: String::from_utf8(ended.stdout)?,

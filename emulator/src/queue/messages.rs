@@ -63,6 +63,13 @@ impl Messages {
         self.kept.values().map(|message| message.body.clone()).collect()
     }
 
+    /// Messages that nobody has received yet can be received from now on.
+    pub(crate) fn hasten(&mut self, now: Timestamp) {
+        for message in self.kept.values_mut().filter(|message| message.received == 0) {
+            message.visible = message.visible.min(now);
+        }
+    }
+
     /// Up to so many messages, which become invisible. `attributes`: the system attributes that are shown of each.
     pub(crate) fn receive(&mut self, most: usize, hidden: Duration, attributes: &[&str], now: Timestamp) -> Vec<Value> {
         let horizon = before(now, RETENTION);
@@ -128,6 +135,19 @@ mod tests {
     #[test]
     fn the_digest_is_that_of_rfc_1321() {
         assert_eq!(md5("abc"), "900150983cd24fb0d6963f7d28e17f72");
+    }
+
+    #[test]
+    fn a_delayed_message_that_is_hastened_arrives_and_one_that_a_receiver_has_stays_invisible() {
+        let (now, hour) = (Timestamp::UNIX_EPOCH, Duration::from_hours(1));
+        let mut messages = Messages::default();
+        messages.post("received", now, now);
+        assert_eq!(messages.receive(10, hour, &[], now).len(), 1);
+        messages.post("delayed", now, after(now, hour));
+        assert_eq!(messages.receive(10, hour, &[], now).len(), 0);
+        messages.hasten(now);
+        let arrived = messages.receive(10, hour, &[], now);
+        assert_eq!(arrived.iter().map(|message| message["Body"].as_str()).collect::<Vec<_>>(), [Some("delayed")]);
     }
 
     #[test]

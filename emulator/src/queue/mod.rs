@@ -72,6 +72,13 @@ impl EventQueue {
         self.queues.with(&self.region, &self.name, |messages| messages.bodies()).unwrap_or_default()
     }
 
+    /// Ends the delays of messages that nobody has received yet.
+    pub fn hasten(&self) {
+        let now = self.clock.now();
+        self.queues.with(&self.region, &self.name, |messages| messages.hasten(now));
+        self.queues.0.arrived.notify_waiters();
+    }
+
     /// Deletes the queue with its messages.
     pub fn delete(&self) {
         lock(&self.queues.0.queues).remove(&(self.region.clone(), self.name.clone()));

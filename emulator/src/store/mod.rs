@@ -38,6 +38,7 @@ use crate::clock::{after, before};
 use crate::error::AwsError;
 use crate::queue::Queues;
 use fields::Fields;
+pub use list::ListLie;
 pub(crate) use secret::Secret;
 
 /// How far back a stale read can see. Older states are forgotten.
@@ -93,6 +94,8 @@ impl Caller<'_> {
 pub(crate) struct Lags {
     /// How far `ListSecrets` lags behind; AWS says up to five minutes.
     pub list: Duration,
+    /// What `ListSecrets` shows and is not so.
+    pub lie: Option<ListLie>,
     /// For how long a name cannot be used again after a forced deletion; at AWS some seconds.
     pub forced_deletion: Duration,
     /// For how long a new replica says that it is being made.
@@ -152,6 +155,11 @@ impl Store {
     /// Changes how far `ListSecrets` lags behind.
     pub(crate) fn set_list_lag(&mut self, lag: Duration) {
         self.lags.list = lag;
+    }
+
+    /// Changes what `ListSecrets` shows and is not so.
+    pub(crate) fn set_list_lie(&mut self, lie: Option<ListLie>) {
+        self.lags.lie = lie;
     }
 
     /// Changes for how long a new replica says that it is being made.

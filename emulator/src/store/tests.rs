@@ -139,6 +139,26 @@ fn a_label_too_many_leaves_no_version_behind() {
 }
 
 #[test]
+fn a_list_that_lies_shows_nothing_or_strangers_or_dates_that_are_ahead_and_descriptions_are_true() {
+    let mut bench = Bench::new();
+    bench.create("s");
+    let described = bench.call("DescribeSecret", &json!({"SecretId": "s"})).unwrap();
+    let mut listed = |lie| {
+        bench.store.set_list_lie(lie);
+        bench.call("ListSecrets", &json!({})).unwrap()["SecretList"].as_array().cloned().unwrap()
+    };
+    let truth = listed(None);
+    assert_eq!(truth[0]["LastChangedDate"], described["LastChangedDate"]);
+    assert_eq!(listed(Some(ListLie::Nothing)), Vec::<Value>::new());
+    let strangers = listed(Some(ListLie::Strangers));
+    assert_eq!((strangers.len(), &strangers[1]), (2, &truth[0]));
+    assert!(strangers[0]["Name"] == "s" && strangers[0]["ARN"] != truth[0]["ARN"], "{strangers:?}");
+    let future = listed(Some(ListLie::Future));
+    assert!(future[0]["LastChangedDate"].as_f64() > truth[0]["LastChangedDate"].as_f64() && future[0]["ARN"] == truth[0]["ARN"]);
+    assert_eq!(bench.call("DescribeSecret", &json!({"SecretId": "s"})).unwrap(), described);
+}
+
+#[test]
 fn nothing_in_a_store_prints_a_value() {
     let mut bench = Bench::new();
     let body = json!({"Name": "s", "ClientRequestToken": TOKEN, "SecretString": "hunter2"});

@@ -19,7 +19,7 @@ use super::plane::ControlPlane;
 
 const MANAGER: &str = "testbed";
 /// A definition is served a moment after it was accepted.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What an apply has done.

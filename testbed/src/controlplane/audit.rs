@@ -23,7 +23,7 @@ rules:
 
 /// In the query of a request that marks a place of the log.
 const MARKER: &str = "audit-marker=";
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// One answered request. Fields that do not apply are empty.

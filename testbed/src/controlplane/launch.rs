@@ -34,7 +34,7 @@ const CONTROLLERS: &str = "kube-controller-manager";
 /// Other processes take ports, too; a second try nearly always has luck.
 const ATTEMPTS: u32 = 5;
 /// Far above what a start takes on a slow, busy machine (seconds).
-const DEADLINE: Duration = Duration::from_mins(3);
+const DEADLINE: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(50);
 
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -168,7 +168,7 @@ async fn is_ready(config: Config) -> bool {
     let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else {
         return false;
     };
-    matches!(timeout(Duration::from_secs(5), client.request_text(request)).await, Ok(Ok(answer)) if answer == "ok")
+    matches!(timeout(Duration::from_secs(30), client.request_text(request)).await, Ok(Ok(answer)) if answer == "ok")
 }
 
 fn port_was_taken(group: &ProcessGroup) -> bool {

@@ -1,6 +1,7 @@
 //! A running control plane: its clients, its files and its processes.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,8 +18,8 @@ pub(super) const APISERVER: &str = "kube-apiserver";
 pub(super) const INSIDE_KUBECONFIG: &str = "inside.kubeconfig";
 pub(super) const KUBELET_CLIENT_AUTHORITY: &str = "kubelet-client-authority.crt";
 
-/// How long a process may take to end when asked to.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to end when asked to, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running control plane. Dropping it kills its processes and removes its directory; so does the end of our process, however it comes.
 #[derive(Debug)]
@@ -85,9 +86,9 @@ impl ControlPlane {
         self.group.ids()
     }
 
-    /// Creates a fresh namespace `PREFIX-xxxxx` and returns its name. Deleting one takes seconds: let it go with the control plane.
+    /// Creates a fresh namespace `PREFIX-xxxxxxxxxx` and returns its name. Deleting one takes seconds: let it go with the control plane.
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
-        let name = format!("{prefix}-{}", random_characters(5));
+        let name = format!("{prefix}-{}", suffix());
         let namespace = Namespace { metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() }, ..Namespace::default() };
         Api::all(self.admin())
             .create(&PostParams::default(), &namespace)
@@ -112,7 +113,27 @@ impl ControlPlane {
     }
 }
 
-/// Lower-case hexadecimal digits, which every Kubernetes name may hold.
-fn random_characters(count: usize) -> String {
-    Uuid::new_v4().simple().to_string().chars().take(count).collect()
+/// Ten lower-case hexadecimal digits, which every Kubernetes name may hold. The last four count, so that no two namespaces of this process
+/// have the same name. The others are random, for control planes that several processes use.
+fn suffix() -> String {
+    static MADE: AtomicU16 = AtomicU16::new(0);
+    let random: String = Uuid::new_v4().simple().to_string().chars().take(6).collect();
+    format!("{random}{:04x}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_suffixes_of_one_process_differ_and_have_one_length() {
+        let made: std::collections::BTreeSet<String> = (0..10_000).map(|_| suffix()).collect();
+        assert_eq!(made.len(), 10_000);
+        assert!(made.iter().all(|suffix| suffix.len() == 10 && suffix.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())));
+    }
+
+    #[test]
+    fn the_counted_digits_of_two_suffixes_differ() {
+        assert_ne!(suffix()[6..], suffix()[6..]);
+    }
 }

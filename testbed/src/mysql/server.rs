@@ -15,7 +15,7 @@ use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 const NAME: &str = "server";
 
@@ -208,6 +208,39 @@ impl MySql {
     /// Keeps a session of this user open for some seconds. Blocks.
     pub fn sleep_as(&self, user: &str, password: &str, seconds: u32) -> Result<()> {
         self.sql_as(user, password, &format!("SELECT SLEEP({seconds})")).map(drop)
+    }
+
+    /// Waits until a session runs a statement with these words. Blocks.
+    pub fn await_statement(&self, words: &str) -> Result<()> {
+        let begun = Instant::now();
+        while self.sessions_with(words)?.is_empty() {
+            ensure!(begun.elapsed() < PATIENCE, "no session runs {words}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions whose statement has these words, and waits until they are gone. Blocks.
+    pub fn end_sessions(&self, words: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let left = self.sessions_with(words)?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "sessions that run {words} do not end");
+            for id in left {
+                // It may have ended by now.
+                let _ = self.sql(&format!("KILL {id}"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The IDs of the sessions whose statement has these words.
+    fn sessions_with(&self, words: &str) -> Result<Vec<String>> {
+        let list = self.sql("SHOW FULL PROCESSLIST")?;
+        Ok(list.lines().filter(|line| line.contains(words)).filter_map(|line| line.split('\t').next().map(str::to_owned)).collect())
     }
 
     /// Runs SQL as this user and gives the rows. Blocks.

@@ -36,7 +36,7 @@ const SCHEDULER: &str = "kube-scheduler";
 const SWITCH: &str = "TESTBED_NODE";
 
 /// Far above what a start takes on a slow, busy machine.
-const DEADLINE: Duration = Duration::from_mins(3);
+const DEADLINE: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Why no node can be had here, in words; `None` when it can.

@@ -12,7 +12,7 @@ use super::Postgres;
 use crate::packages::{self, Archive, NOBODY, Packages, Programs, known, run};
 use crate::process::{ProcessGroup, on_free_ports};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 const NAME: &str = "pgbouncer";
 const MISSING: &str = "PgBouncer is not provisioned; type: cargo provision";
 

@@ -17,7 +17,7 @@ use crate::process::{ProcessGroup, on_free_ports};
 use crate::sandbox::authority::{Authority, Certificate};
 
 /// How long the server takes to start on a busy machine, and then some.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 const NAME: &str = "postgres";
 
@@ -186,7 +186,7 @@ impl Postgres {
     pub fn accepts(&self, user: &str, password: &str) -> Result<bool> {
         let mut psql = self.programs.command("psql");
         psql.args(["-XAtq", "-U", user, "-h", "127.0.0.1", "-p", &self.port.to_string(), "-d", "postgres", "-c", "SELECT 1"])
-            .envs([("PGPASSWORD", password), ("PGSSLMODE", "require"), ("PGCONNECT_TIMEOUT", "30")])
+            .envs([("PGPASSWORD", password), ("PGSSLMODE", "require"), ("PGCONNECT_TIMEOUT", "300")])
             .stdin(Stdio::null())
             .current_dir("/");
         let output = psql.output().context("cannot run psql")?;
@@ -218,6 +218,18 @@ impl Postgres {
         .current_dir("/");
         let output = run(&mut psql)?;
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// Ends the sessions whose statement has these words, and waits until they are gone. Blocks.
+    pub fn end_sessions(&self, words: &str) -> Result<()> {
+        let with = format!("FROM pg_stat_activity WHERE query LIKE '%{words}%' AND pid <> pg_backend_pid()");
+        self.sql("postgres", &format!("SELECT pg_terminate_backend(pid) {with}"))?;
+        let begun = Instant::now();
+        while self.sql("postgres", &format!("SELECT count(*) {with}"))? != "0" {
+            ensure!(begun.elapsed() < PATIENCE, "sessions that run {words} do not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// Stops the server and starts it as a standby without a primary. Blocks.

@@ -30,7 +30,7 @@ const HIDDEN: [&str; 4] = ["/run", "/var/log", "/var/lib", "/opt"];
 const READY: &str = "namespaces-ready";
 const HOLDER: &str = "namespaces";
 /// Far above what it takes.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// First argument: the cgroups; then the inner script and its arguments.
 const OUTER: &str = r#"
@@ -195,7 +195,7 @@ impl Namespaces {
 
     /// Connects to an address inside.
     pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        self.on_network(move || TcpStream::connect_timeout(&address, Duration::from_secs(5)))
+        self.on_network(move || TcpStream::connect_timeout(&address, Duration::from_secs(30)))
     }
 
     /// Listens inside.

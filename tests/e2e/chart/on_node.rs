@@ -104,7 +104,7 @@ impl<'a> Scene<'a> {
     fn helm(&self, verb: &str, chart: &Path, version: &str, flags: &[&str]) -> Result<()> {
         let (chart, values, tag) = (chart.display().to_string(), self.values.display().to_string(), format!("image.tag={version}"));
         let fixed =
-            [verb, chart::NAME, &chart, "--namespace", chart::NAME, "--values", &values, "--set", &tag, "--wait", "--timeout", "3m"];
+            [verb, chart::NAME, &chart, "--namespace", chart::NAME, "--values", &values, "--set", &tag, "--wait", "--timeout", "10m"];
         let helm = Helm(self.helm.0);
         tokio::task::block_in_place(|| helm.run(&[fixed.as_slice(), flags].concat()))?;
         Ok(())
@@ -241,7 +241,7 @@ impl<'a> Scene<'a> {
         until("the killed one is back", async || {
             let pod = pods.get(&leader.name_any()).await?;
             let restarts: i32 = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).map(|one| one.restart_count).sum();
-            Ok((restarts == 1 && is_ready(&pod)).then_some(()))
+            Ok((restarts >= 1 && is_ready(&pod)).then_some(()))
         })
         .await?;
         self.more_rotations("after the kill").await
@@ -262,7 +262,7 @@ impl<'a> Scene<'a> {
         self.has_followed(&application, before.aws.current()).await?;
         self.keep_logs(CURRENT).await?;
 
-        let args = ["uninstall", chart::NAME, "--namespace", chart::NAME, "--wait", "--timeout", "3m"];
+        let args = ["uninstall", chart::NAME, "--namespace", chart::NAME, "--wait", "--timeout", "10m"];
         tokio::task::block_in_place(|| self.helm.run(&args))?;
         let pods: Api<Pod> = Api::namespaced(self.stage.plane().admin(), chart::NAME);
         until("the operator's pods are gone", async || Ok(pods.list(&ListParams::default()).await?.items.is_empty().then_some(()))).await?;

@@ -15,6 +15,9 @@ pub(super) const MOUNT: &str = "/run/secrets/db";
 /// Open when the first login succeeded.
 pub(super) const READY_PORT: u16 = 8080;
 
+/// A server that is slow beside other tests refuses nothing.
+const PATIENCE: Limits = Limits { connect: Duration::from_mins(2), statement: Duration::from_mins(2), step: Duration::from_mins(5) };
+
 fn variable(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("the variable {name}"))
 }
@@ -40,7 +43,7 @@ impl Server {
             // The certificate is for another address.
             tls: Tls::Verify { names: false, ca: Some(variable("AUTHORITY")?) },
             addresses: Addresses::Local,
-            limits: Limits::default(),
+            limits: PATIENCE,
             tried: Tried::default(),
         };
         Ok(if variable("KIND")? == "postgres" {

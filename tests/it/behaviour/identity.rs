@@ -12,7 +12,7 @@ use testkit::control_plane;
 use testkit::fixtures::spec;
 
 /// Longer than the garbage collector needs to find out about a new kind.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_made_anew_under_the_same_name_takes_over_the_aws_secret_and_waits_until_the_old_mirror_is_collected() -> Result<()> {

@@ -1,14 +1,19 @@
 //! Another writer puts a value into AWS while a version is on its way to the server. That value wins, in the server too.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
+use futures::future::BoxFuture;
 use rotated_secrets::api::{ABANDONED_LABEL, AWSPENDING, Outcome, STAGED_LABEL};
 use serde_json::{Value, json};
-use testkit::emulator::Fault;
+use testkit::emulator::{Emulator, Fault, FaultPlan, Moment, When, WriteBarrier};
 
 use super::postgres::{OLD, Scene};
 use super::stage::MINUTE;
 
 const THEIRS: &str = "put by another client";
+/// A lock of the shared server that no other client uses.
+const GATE: u32 = 74_331;
 
 /// The server has the password of a staged version, and AWS refused to make that current. Returns the password.
 pub(super) async fn in_force(scene: &Scene) -> Result<String> {
@@ -185,28 +190,48 @@ async fn a_version_that_another_replica_abandons_while_it_is_verified_is_not_pro
     let role = "abandoned_meanwhile";
     let scene = Scene::new(role).await?;
     let (stage, postgres) = (&scene.stage, scene.postgres);
-    let verification = format!("SELECT pg_sleep(2), '{role}'");
+    // It waits until the test releases the lock.
+    let verification = format!("SELECT pg_advisory_lock_shared({GATE}), '{role}'");
     let mut spec = scene.spec();
     spec["rotation"]["postgres"]["verify"]["sql"] = json!(verification);
     stage.settled("app", spec).await?;
+    let lock = format!("pg_advisory_lock({GATE}), pg_sleep(3600)");
+    let holding = tokio::task::spawn_blocking({
+        let lock = lock.clone();
+        move || postgres.sql("postgres", &format!("SELECT {lock}"))
+    });
+    let held = format!("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT {lock}' AND wait_event = 'PgSleep'");
+    testkit::until("the lock is held", async || Ok((postgres.sql("postgres", &held)? == "1").then_some(()))).await?;
     let abandons = async || -> Result<()> {
-        let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event = 'PgSleep'");
-        while postgres.sql("postgres", &sleeps)? == "0" {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event = 'advisory'");
+        testkit::until("the version is being verified", async || Ok((postgres.sql("postgres", &waits)? != "0").then_some(()))).await?;
         let staged = scene.pending().context("a staged version")?;
         stage.external_writer().move_label(&stage.aws_name("app"), ABANDONED_LABEL, Some(&staged))?;
-        Ok(())
+        postgres.end_sessions(&lock)
     };
     let (rotated, abandoned) = tokio::join!(scene.request("now"), abandons());
     rotated?;
     abandoned?;
+    ensure!(holding.await?.is_err(), "the lock was held until then");
     // The operator reads the labels after each step. It gives the server the current password back.
     assert_eq!(scene.check(2).await?, OLD);
     let moved =
         stage.world.emulator.log().into_iter().filter(|call| call.request.get("VersionStage").is_some_and(|label| label == "AWSCURRENT"));
     assert_eq!(moved.filter(|call| call.operation == "UpdateSecretVersionStage").count(), 0);
     Ok(())
+}
+
+/// As soon as a version is staged, reads of values take long.
+struct SlowReads(Emulator);
+
+impl WriteBarrier for SlowReads {
+    fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if (effect, moment) == ("PutSecretValue", Moment::After) {
+                self.0.set_faults(FaultPlan::none().with("GetSecretValue", When::Always, Fault::Delay { millis: 3_600_000 }));
+            }
+        })
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,15 +241,15 @@ async fn a_version_whose_labels_have_moved_since_they_were_read_is_not_given_to_
     let (stage, postgres) = (&scene.stage, scene.postgres);
     let stored = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'");
     let before = postgres.sql("postgres", &stored)?;
-    // The operator has read the labels, and waits for the values.
-    stage.break_aws("GetSecretValue", Fault::Delay { millis: 2000 });
+    stage.emulator.set_write_barrier(Some(Arc::new(SlowReads(stage.emulator.clone()))));
     let moves = async || -> Result<()> {
-        while scene.pending().is_none() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let waits = async || Ok((stage.emulator.delayed() > 0).then_some(()));
+        testkit::until("the operator has read the labels, and waits for the values", waits).await?;
+        ensure!(scene.pending().is_some(), "a version is staged");
         for label in [AWSPENDING, STAGED_LABEL] {
             stage.external_writer().move_label(&stage.aws_name("app"), label, None)?;
         }
+        // This ends the delay.
         stage.mend_aws();
         Ok(())
     };

@@ -24,6 +24,9 @@ use testkit::{REGION, World, control_plane};
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
+/// Kubernetes tells the time of a write in whole seconds: what AWS changes so many seconds later is younger for certain.
+const OLDER: i64 = 3;
+
 /// Field manager of another writer.
 const SOMEBODY: &str = "kubectl-edit";
 
@@ -71,6 +74,7 @@ pub(super) struct Stage {
     pub(super) mirrored: Arc<Mutex<Vec<String>>>,
     /// The operator's own.
     key: Option<AccessKey>,
+    in_step: bool,
 }
 
 impl Deref for Stage {
@@ -88,12 +92,13 @@ impl Stage {
         let mirrored = Arc::new(Mutex::new(Vec::new()));
         world.emulator.set_write_barrier(Some(Arc::clone(&writes) as Arc<dyn WriteBarrier>));
         let ctx = operator(&world, Arc::clone(&writes) as Arc<dyn WriteBarrier>, &mirrored).await?;
-        Ok(Self { world, ctx, writes, mirrored, key: Some(anybody()) })
+        Ok(Self { world, ctx, writes, mirrored, key: Some(anybody()), in_step: false })
     }
 
-    /// AWS's clock is the API server's, to the second.
+    /// AWS's clock is the API server's, to the second. See [`Stage::advance`].
     pub(super) async fn in_step(prefix: &str) -> Result<Self> {
-        let stage = Self::new(prefix).await?;
+        let mut stage = Self::new(prefix).await?;
+        stage.in_step = true;
         stage.world.emulator.clock().set(Timestamp::from_second(Timestamp::now().as_second())?);
         Ok(stage)
     }
@@ -130,8 +135,15 @@ impl Stage {
         self.world.emulator.clock().now()
     }
 
+    /// If AWS's clock began in step with the API server's, it does not fall behind that, however slow the machine is: what AWS changes from now on
+    /// is younger than every mirrored Secret.
     pub(super) fn advance(&self, by: Duration) {
-        self.world.emulator.clock().advance(by);
+        let clock = self.world.emulator.clock();
+        clock.advance(by);
+        let least = Timestamp::from_second(Timestamp::now().as_second() + OLDER).unwrap();
+        if self.in_step && clock.now() < least {
+            clock.set(least);
+        }
     }
 
     pub(super) fn external_writer(&self) -> ExternalWriter {

@@ -45,7 +45,7 @@ impl Denial {
 
     /// Waits until writes of the status are denied, or no longer. The API server applies a change of a policy after a while.
     async fn until(stage: &Stage, denied: bool) -> Result<()> {
-        for _ in 0..300 {
+        for _ in 0..3000 {
             let same = Patch::Merge(json!({"status": {"missedRotations": 0}}));
             let params = PatchParams { dry_run: true, ..PatchParams::default() };
             if stage.world.objects().patch_status("app", &params, &same).await.is_err() == denied {

@@ -20,8 +20,8 @@ use crate::stories::Case;
 /// The label of the objects of the other operator.
 const LABEL: &str = "shard";
 
-/// Two minutes.
-const ATTEMPTS: u32 = 2400;
+/// Ten minutes.
+const ATTEMPTS: u32 = 12_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Without the evidence that the other operator worked, `elsewhere` fails.

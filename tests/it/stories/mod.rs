@@ -11,7 +11,7 @@ use kube::api::DeleteParams;
 use rotated_secrets::api::RotatedSecret;
 use rotated_secrets::reconcile::Context;
 use serde_json::{Value, json};
-use testkit::emulator::{ExternalWriter, SecretSnapshot};
+use testkit::emulator::{ExternalWriter, ListLie, SecretSnapshot};
 use testkit::fixtures::spec;
 use testkit::{Clients, World};
 use tokio::sync::OnceCell;
@@ -139,6 +139,17 @@ impl Story {
     }
 }
 
+/// What lists of secrets show.
+enum Lists {
+    True,
+    /// The state of some time ago.
+    Late,
+    False(ListLie),
+}
+
+/// How old the state in a list is that is late.
+const LATE: Duration = Duration::from_secs(30);
+
 /// One run of a story: one object in a namespace, with an AWS and a clock of its own.
 pub(crate) struct Case {
     pub(crate) world: World,
@@ -167,8 +178,38 @@ impl Case {
 
     /// Every second run has a change feed: what a list shows of the secret comes before what is read.
     pub(crate) async fn feed(&self, ctx: &mut Context) -> Result<()> {
-        let number: u32 = self.name.trim_start_matches('o').parse().unwrap_or_default();
-        if number % 2 == 1 { self.world.feed(ctx, &self.name).await } else { Ok(()) }
+        if self.lists().is_some() { self.world.feed(ctx, &self.name).await } else { Ok(()) }
+    }
+
+    /// What the lists of this run show; `None`: it has no feed.
+    fn lists(&self) -> Option<Lists> {
+        let number: usize = self.name.trim_start_matches('o').parse().unwrap_or_default();
+        let (odd, nth) = (number % 2 == 1, number / 2);
+        odd.then(|| match nth % 3 {
+            0 => Lists::True,
+            1 => Lists::Late,
+            _ => Lists::False([ListLie::Nothing, ListLie::Strangers, ListLie::Future][nth / 3 % 3]),
+        })
+    }
+
+    /// From now on, lists show what they show in this run. What was arranged is in them.
+    pub(crate) fn begin_lists(&self) {
+        let emulator = &self.world.emulator;
+        match self.lists() {
+            Some(Lists::Late) => {
+                emulator.clock().advance(2 * LATE);
+                emulator.set_list_lag(LATE);
+            }
+            Some(Lists::False(lie)) => emulator.set_list_lie(Some(lie)),
+            Some(Lists::True) | None => {}
+        }
+    }
+
+    /// From now on, lists show what is so. Returns whether they did not before.
+    pub(crate) fn end_lists(&self) -> bool {
+        self.world.emulator.set_list_lag(Duration::ZERO);
+        self.world.emulator.set_list_lie(None);
+        matches!(self.lists(), Some(Lists::Late | Lists::False(_)))
     }
 
     /// Runs the operator without interference until nothing is left to do.

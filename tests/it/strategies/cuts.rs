@@ -109,7 +109,7 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()> {
     let stand = Stand::new("cut_locked")?;
-    let lock = format!("BEGIN; SELECT 1 FROM pg_authid WHERE rolname = '{}' FOR UPDATE; SELECT pg_sleep(5); COMMIT", stand.role);
+    let lock = format!("BEGIN; SELECT 1 FROM pg_authid WHERE rolname = '{}' FOR UPDATE; SELECT pg_sleep(3600); COMMIT", stand.role);
     let postgres = stand.postgres;
     let locked = tokio::task::spawn_blocking(move || postgres.sql("postgres", &lock));
     let holds = format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%{}%'", stand.role);
@@ -120,7 +120,8 @@ async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()
     assert_eq!(answer, Err(Problem::Unknown(Unknown::ProtocolViolation)));
     let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD), None).await;
     assert_eq!(undone, Ok(Undone::Nothing));
-    locked.await??;
+    postgres.end_sessions(&format!("rolname = ''{}'' FOR UPDATE", stand.role))?;
+    assert!(locked.await?.is_err(), "it had the lock until now");
     assert_eq!(stand.accepted()?, [OLD]);
     Ok(())
 }

@@ -72,17 +72,16 @@ async fn a_change_that_waits_for_a_lock_is_ended_before_it_can_be_carried_out_af
         let strategy = SingleUser { server: &server };
         let lock = if kind == Kind::MySql { "BEGIN; UPDATE mysql.user SET max_updates = 1" } else { "LOCK TABLES mysql.global_priv READ" };
         let locking = Arc::clone(&mysql);
-        let lock = tokio::task::spawn_blocking(move || locking.sql(&format!("{lock}; SELECT SLEEP(5)")));
-        while !mysql.sql("SHOW FULL PROCESSLIST")?.contains("SLEEP(5)") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let lock = tokio::task::spawn_blocking(move || locking.sql(&format!("{lock}; SELECT SLEEP(3600)")));
+        mysql.await_statement("SLEEP(3600)")?;
         // The attempt is given up while its statement waits: what was sent is with the server.
         tokio::select! {
             answer = strategy.apply(&new, &old, None) => panic!("{kind:?}: the change did not wait: {answer:?}"),
             () = waits(&mysql) => {}
         }
         assert_eq!(strategy.undo(&new, &old, None).await, Ok(Undone::Nothing), "{kind:?}");
-        lock.await??;
+        mysql.end_sessions("SLEEP(3600)")?;
+        assert!(lock.await?.is_err(), "{kind:?}: it had the lock until now");
         assert!(mysql.accepts("app", OLD)? && !mysql.accepts("app", NEW)?, "{kind:?}");
     }
     Ok(())
@@ -163,12 +162,11 @@ async fn all_connections_taken_a_read_only_server_and_one_that_was_killed_change
         let strategy = SingleUser { server: &server };
         let (old, new) = (credential("app", "right"), credential("app", NEW));
         let holding = Arc::clone(&mysql);
-        let holder = tokio::task::spawn_blocking(move || holding.sleep_as("narrow", "right", 3));
-        while !mysql.sql("SHOW FULL PROCESSLIST")?.contains("SLEEP(3)") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let holder = tokio::task::spawn_blocking(move || holding.sleep_as("narrow", "right", 3600));
+        mysql.await_statement("SLEEP(3600)")?;
         assert_eq!(strategy.check(&credential("narrow", "right")).await, Err(Problem::Unknown(Unknown::ConnectionLimit)), "{kind:?}");
-        holder.await??;
+        mysql.end_sessions("SLEEP(3600)")?;
+        assert!(holder.await?.is_err(), "{kind:?}: it was connected until now");
         mysql.sql("SET GLOBAL read_only = ON")?;
         assert_eq!(strategy.apply(&new, &old, None).await, Err(Problem::Refused(Refused::ReadOnly)), "{kind:?}");
         assert_eq!(strategy.check(&old).await, Ok(()), "a standby lets in");
@@ -246,13 +244,12 @@ async fn passwords_of_every_kind_are_set_as_they_are() -> Result<()> {
 #[tokio::test]
 async fn an_undo_passes_over_statements_of_the_application_of_any_length() -> Result<()> {
     for stand in Stand::both("long_statement")? {
-        let (mysql, long) = (stand.mysql, format!("SELECT SLEEP(3), '{}'", "x".repeat(100_000)));
+        let (mysql, long) = (stand.mysql, format!("SELECT SLEEP(3600), '{}'", "x".repeat(100_000)));
         let running = tokio::task::spawn_blocking(move || mysql.sql_as("long_statement", OLD, &long));
-        while !stand.sql("SHOW PROCESSLIST")?.contains("SELECT SLEEP(3), 'xxx") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        mysql.await_statement("SELECT SLEEP(3600), 'xxx")?;
         assert_eq!(stand.single().undo(&stand.with(NEW), &stand.with(OLD), None).await, Ok(Undone::Nothing));
-        running.await??;
+        mysql.end_sessions("SELECT SLEEP(3600), 'xxx")?;
+        assert!(running.await?.is_err(), "it ran until now");
     }
     Ok(())
 }

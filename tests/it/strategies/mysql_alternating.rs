@@ -215,15 +215,14 @@ async fn an_attempt_waits_for_another_one_and_for_a_client_that_holds_its_lock()
         let lock = locks.next().and_then(|(_, rest)| rest.split('\'').next()).unwrap_or_default().to_owned();
         ensure!(lock.starts_with("rotated-secrets "), "{lock}");
         let mysql = pair.mysql;
-        let holding = tokio::task::spawn_blocking(move || mysql.sql(&format!("SELECT GET_LOCK('{lock}', 0), SLEEP(6)")));
-        while !pair.sql("SHOW FULL PROCESSLIST")?.contains("SLEEP(6)") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let holding = tokio::task::spawn_blocking(move || mysql.sql(&format!("SELECT GET_LOCK('{lock}', 0), SLEEP(3601)")));
+        mysql.await_statement("SLEEP(3601)")?;
         pair.server.endpoint.limits.statement = std::time::Duration::from_secs(2);
         let answer = pair.strategy().apply(&pair.base(THIRD), &pair.twin(NEW), &version(2)).await;
         assert_eq!(answer, Err(Problem::Unknown(Unknown::Timeout)), "{:?}", pair.kind);
         assert_eq!(pair.accepted()?, [vec![OLD], vec![NEW]]);
-        holding.await??;
+        mysql.end_sessions("SLEEP(3601)")?;
+        ensure!(holding.await?.is_err(), "it had the lock until now");
         pair.server.endpoint.limits.statement = std::time::Duration::from_mins(1);
         assert_eq!(pair.strategy().apply(&pair.base(THIRD), &pair.twin(NEW), &version(2)).await, Ok(Applied::Now));
     }

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use rotated_secrets::strategy::redis::{Retired, TwoPasswords};
 use rotated_secrets::strategy::{Addresses, Applied, Limits, Problem, Refused, Tls, Undone, Unknown};
 use testkit::redis::{Certificate, Redis, Setup, Users};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::super::stand::{by_address, credential};
 use super::stand::{ALL, FOURTH, NEW, OLD, Stand, THIRD, by, hash, reached, refused, server, version};
@@ -106,6 +107,20 @@ async fn a_replica_and_a_node_of_a_cluster_are_not_changed() -> Result<()> {
     Ok(())
 }
 
+/// A connection that the server has accepted. It may have to end the one of an earlier command first.
+async fn held(redis: &Redis) -> Result<TcpStream> {
+    loop {
+        let mut connection = TcpStream::connect(("127.0.0.1", redis.plain_port())).await?;
+        connection.write_all(b"PING\r\n").await?;
+        let mut answer = [0; 64];
+        let length = connection.read(&mut answer).await.unwrap_or(0);
+        // A server that accepts it asks for a login.
+        if answer[..length].starts_with(b"-NOAUTH") {
+            return Ok(connection);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_with_no_free_connection_is_asked_again_and_commands_that_are_renamed_are_a_refusal() -> Result<()> {
     let redis = with(Users::InAclFile, &[])?;
@@ -113,7 +128,7 @@ async fn a_server_with_no_free_connection_is_asked_again_and_commands_that_are_r
     let (old, new) = (stand.with(OLD), stand.with(NEW));
     let plain = reached(&stand.server, |endpoint| (endpoint.port, endpoint.tls) = (redis.plain_port(), Tls::Disable));
     redis.command(&["CONFIG", "SET", "maxclients", "1"])?;
-    let held = tokio::net::TcpStream::connect(("127.0.0.1", redis.plain_port())).await?;
+    let held = held(&redis).await?;
     let limited = [TwoPasswords { server: &plain, admin: None }.check(&old).await, stand.strategy().check(&old).await];
     assert_eq!(limited[0], Err(Problem::Unknown(Unknown::ConnectionLimit)));
     // The server says nothing before TLS has begun.

@@ -96,11 +96,11 @@ async fn wherever_the_answer_of_the_example_is_cut_the_next_delivery_finishes() 
         cutting.abort();
         // The receiver can still be at it when its answer is lost.
         let mut found = password(&example)?;
-        for _ in 0..10 {
+        for _ in 0..50 {
             if found == NEW {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             found = password(&example)?;
         }
         match answer {
