@@ -1,4 +1,4 @@
-//! The time limit of each request to the API server: until the last byte of its answer. A connection can be lost without a word after the
+//! The time limit of each request to the API server: until the last byte of its answer, or until a watch begins. A connection can be lost without a word after the
 //! request was sent, and what waits for the answer would wait for ever.
 
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::{BoxError, Layer, Service};
 
 use super::watch::LONGEST_PAGE;
@@ -18,7 +18,7 @@ use super::watch::LONGEST_PAGE;
 /// The API server gives up a request after one minute.
 const LONGEST_REQUEST: Duration = Duration::from_secs(90);
 
-/// Gives each request a time limit, except watches, which have their own.
+/// Gives each request a time limit. The events of a watch have none here: kube opens a watch again that is silent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BoundRequests {
     request: Duration,
@@ -32,16 +32,16 @@ impl Default for BoundRequests {
 }
 
 impl BoundRequests {
-    /// The limit of a request. `None`: it has none here.
-    fn limit(self, uri: &Uri) -> Option<Duration> {
+    /// The limit of a request, and whether the answer must have ended by then. Otherwise it must have begun.
+    fn limit(self, uri: &Uri) -> (Duration, bool) {
         let has = |wanted: fn(&str) -> bool| uri.query().unwrap_or_default().split('&').any(wanted);
         if has(|part| part == "watch=true" || part == "watch=1") {
-            None
+            (self.request, false)
         } else if has(|part| part.starts_with("limit=")) {
             // The list of a watch, which limits the time of each page itself.
-            Some(self.page)
+            (self.page, true)
         } else {
-            Some(self.request)
+            (self.request, true)
         }
     }
 }
@@ -76,16 +76,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let deadline = self.limits.limit(request.uri()).and_then(|limit| Instant::now().checked_add(limit));
+        let (limit, whole) = self.limits.limit(request.uri());
         let answer = self.inner.call(request);
         async move {
-            let (answer, rest) = match deadline {
-                Some(deadline) => {
-                    let answer = timeout_at(deadline, answer).await.map_err(|_| NoAnswer)?;
-                    (answer, Some(Box::pin(sleep_until(deadline))))
-                }
-                None => (answer.await, None),
-            };
+            let begun = Instant::now();
+            let answer = timeout(limit, answer).await.map_err(|_| NoAnswer)?;
+            let rest = whole.then(|| Box::pin(sleep(limit.saturating_sub(begun.elapsed()))));
             Ok(answer.map_err(Into::into)?.map(|inner| BoundedBody { inner, rest }))
         }
         .boxed()
@@ -165,29 +161,29 @@ mod tests {
     }
 
     #[test]
-    fn watches_have_no_limit_here_and_the_lists_of_watches_have_a_longer_one() {
+    fn watches_must_begin_in_time_and_the_lists_of_watches_have_a_longer_limit() {
         let limits = BoundRequests { request: Duration::from_secs(1), page: Duration::from_secs(2) };
         for (uri, expected) in [
-            ("/api/v1/namespaces/shop/secrets/one", Some(1)),
-            ("/api/v1/namespaces/shop/secrets?&fieldManager=rotated-secrets", Some(1)),
-            ("/api/v1/secrets?&labelSelector=watch%3Dtrue", Some(1)),
-            ("/api/v1/secrets?&limit=50&resourceVersion=0", Some(2)),
-            ("/api/v1/secrets?&watch=true&timeoutSeconds=290", None),
-            ("/api/v1/secrets?watch=1", None),
+            ("/api/v1/namespaces/shop/secrets/one", (1, true)),
+            ("/api/v1/namespaces/shop/secrets?&fieldManager=rotated-secrets", (1, true)),
+            ("/api/v1/secrets?&labelSelector=watch%3Dtrue", (1, true)),
+            ("/api/v1/secrets?&limit=50&resourceVersion=0", (2, true)),
+            ("/api/v1/secrets?&watch=true&timeoutSeconds=290", (1, false)),
+            ("/api/v1/secrets?watch=1", (1, false)),
         ] {
-            assert_eq!(limits.limit(&uri.parse().unwrap()).map(|limit| limit.as_secs()), expected, "{uri}");
+            let (limit, whole) = limits.limit(&uri.parse().unwrap());
+            assert_eq!((limit.as_secs(), whole), expected, "{uri}");
         }
         let BoundRequests { request, page } = BoundRequests::default();
         assert!(request == LONGEST_REQUEST && page >= LONGEST_PAGE && page >= request);
     }
 
     #[tokio::test]
-    async fn a_request_without_an_answer_fails_and_a_watch_waits() {
+    async fn a_request_without_an_answer_fails_and_so_does_a_watch_that_does_not_begin() {
         let silent = AT_ONCE.layer(service_fn(|_: Request<()>| pending::<Result<Response<Hangs>, Infallible>>()));
         assert_eq!(silent.clone().oneshot(request("/api/v1/secrets")).await.unwrap_err().to_string(), NoAnswer.to_string());
-        let mut watch = silent.oneshot(request("/api/v1/secrets?watch=true"));
-        tokio::task::yield_now().await;
-        assert!(poll!(&mut watch).is_pending());
+        let watch = silent.oneshot(request("/api/v1/secrets?watch=true")).await;
+        assert_eq!(watch.unwrap_err().to_string(), NoAnswer.to_string());
     }
 
     #[tokio::test]
