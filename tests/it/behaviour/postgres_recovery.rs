@@ -73,23 +73,30 @@ async fn a_new_process_that_reads_an_old_state_makes_no_version_beside_the_one_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_does_not_answer_after_the_server_has_the_password_is_tried_again_within_seconds() -> Result<()> {
-    let scene = Scene::settled("no_answer").await?;
-    let stage = &scene.stage;
-    stage.break_aws("UpdateSecretVersionStage", Fault::ServerError { status: 500 });
-    stage.advance(MINUTE);
-    stage.world.request_rotation("app", "now").await?;
-    for _ in 0..12 {
-        let again = stage.reconcile("app").await?.again.context("it tries again")?;
-        ensure!(again <= Duration::from_secs(36), "{again:?}");
-        stage.advance(again);
+async fn what_aws_does_not_answer_or_denies_after_the_server_has_the_password_is_tried_again_within_seconds() -> Result<()> {
+    let refuse =
+        |code: &str, message: &str| Fault::Refuse { code: format!("{code}Exception"), message: message.to_owned() };
+    for (role, operation, fault, class) in [
+        ("no_answer", "UpdateSecretVersionStage", Fault::ServerError { status: 500 }, "Urgent"),
+        ("denied_label", "UpdateSecretVersionStage", refuse("AccessDenied", "no"), "DeniedInForce"),
+        ("denied_key", "GetSecretValue", refuse("AccessDenied", "Access to KMS is not allowed"), "DeniedInForce"),
+    ] {
+        let scene = Scene::settled(role).await?;
+        let stage = &scene.stage;
+        in_force(&scene).await?;
+        stage.break_aws(operation, fault);
+        for _ in 0..12 {
+            let again = stage.reconcile("app").await?.again.context("it tries again")?;
+            ensure!(again <= Duration::from_secs(36), "{role}: {again:?}");
+            stage.advance(again);
+        }
+        let failures = stage.status("app").await?.failures.context("it fails")?;
+        let classes: Vec<&str> = failures.steps.iter().map(|step| step.class.as_str()).collect();
+        assert_eq!(classes, [class], "{role}: {failures:?}");
+        stage.mend_aws();
+        stage.settle("app").await?;
+        scene.check(2).await?;
+        stage.expect("app", "Ready", "True", "Succeeded").await?;
     }
-    let failures = stage.status("app").await?.failures.context("it fails")?;
-    let classes: Vec<&str> = failures.steps.iter().map(|step| step.class.as_str()).collect();
-    assert_eq!(classes, ["Urgent"], "{failures:?}");
-    stage.mend_aws();
-    stage.settle("app").await?;
-    scene.check(2).await?;
-    stage.expect("app", "Ready", "True", "Succeeded").await?;
     Ok(())
 }
