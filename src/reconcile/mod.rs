@@ -22,6 +22,7 @@ mod receiver_token;
 mod reconciler;
 mod removal;
 mod report;
+mod requested;
 mod rest;
 mod result;
 mod rollout;
