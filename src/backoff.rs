@@ -18,6 +18,8 @@ pub enum Class {
     Conflict,
     /// Access denied. User action is required, and permissions take minutes to propagate: from a minute to an hour.
     Denied,
+    /// As `Denied`, while users of the credential may be unable to log in: retried as soon as `Urgent`.
+    DeniedInForce,
     /// Invalid object or value. A change of the object triggers a reconcile; the delay is only a safety net.
     Invalid,
     /// Bug in the operator. Retried rarely, to limit the damage until it is fixed.
@@ -50,7 +52,7 @@ impl Class {
         match self {
             Self::Conflict => (SECOND, 30 * SECOND),
             Self::Retry => (5 * SECOND, 10 * MINUTE),
-            Self::Urgent => (5 * SECOND, 30 * SECOND),
+            Self::Urgent | Self::DeniedInForce => (5 * SECOND, 30 * SECOND),
             Self::Throttled => (15 * SECOND, 10 * MINUTE),
             Self::Denied => (MINUTE, 60 * MINUTE),
             Self::Invalid => (10 * MINUTE, 10 * MINUTE),
@@ -122,17 +124,27 @@ fn mix(seed: u128, count: u32) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: [Class; 8] =
-        [Class::Retry, Class::Urgent, Class::Throttled, Class::Conflict, Class::Denied, Class::Invalid, Class::Bug, Class::Limit];
+    const ALL: [Class; 9] = [
+        Class::Retry,
+        Class::Urgent,
+        Class::Throttled,
+        Class::Conflict,
+        Class::Denied,
+        Class::DeniedInForce,
+        Class::Invalid,
+        Class::Bug,
+        Class::Limit,
+    ];
 
     #[test]
     fn waits_double_from_the_first_to_the_longest() {
-        let table: [(Class, &[u64]); 8] = [
+        let table: [(Class, &[u64]); 9] = [
             (Class::Conflict, &[1, 2, 4, 8, 16, 30, 30]),
             (Class::Retry, &[5, 10, 20, 40, 80, 160, 320, 600, 600]),
             (Class::Urgent, &[5, 10, 20, 30, 30]),
             (Class::Throttled, &[15, 30, 60, 120, 240, 480, 600, 600]),
             (Class::Denied, &[60, 120, 240, 480, 960, 1920, 3600, 3600]),
+            (Class::DeniedInForce, &[5, 10, 20, 30, 30]),
             (Class::Invalid, &[600, 600]),
             (Class::Bug, &[600, 1200, 2400, 3600, 3600]),
             (Class::Limit, &[4500, 4500]),

@@ -17,6 +17,7 @@ use crate::version_id::VersionIds;
 
 mod arn;
 mod audience;
+mod corrected;
 mod generators;
 mod glob;
 mod job;

@@ -31,7 +31,13 @@ impl Failure {
 
     /// Whether the failure persists until a user acts or a long time passes.
     pub fn is_terminal(&self) -> bool {
-        matches!(self.class, Class::Denied | Class::Invalid | Class::Limit)
+        matches!(self.class, Class::Denied | Class::DeniedInForce | Class::Invalid | Class::Limit)
+    }
+
+    /// Whether AWS or Kubernetes denies the call. The word of a target is another one: more attempts could lock a user.
+    pub fn is_denial(&self) -> bool {
+        let denials = [Reason::AccessDenied, Reason::KeyUnusable, Reason::IdentityRefused, Reason::ClockSkew, Reason::WriteRefused];
+        matches!(self.class, Class::Denied | Class::Invalid) && denials.contains(&self.reason)
     }
 
     /// Another writer was faster. Reconcile again.

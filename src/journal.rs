@@ -320,6 +320,14 @@ impl Journal {
         self.applied().any(stages) && self.made_current(version).is_none()
     }
 
+    /// The versions that were to be staged and that AWS had before, why, and when they were created.
+    pub fn existed(&self) -> impl Iterator<Item = (&VersionId, Cause, Timestamp)> {
+        self.entries.iter().filter_map(|entry| match (&entry.step, &entry.effect) {
+            (Step::Put { stage: Stage::Pending, version, cause, .. }, Effect::Exists { created }) => Some((version, *cause, *created)),
+            _ => None,
+        })
+    }
+
     /// Whether AWS said that it has no such version.
     pub fn missing(&self, version: &VersionId) -> bool {
         let about = |step: &Step| match step {

@@ -235,12 +235,16 @@ pub struct StagedAlternation {
 pub enum Abandonment {
     /// The login or the query that verifies the version failed.
     VerifyFailed,
-    /// The spec no longer names a target.
+    /// The spec no longer names a target, or no longer the users that take turns.
     TargetRemoved,
-    /// A rollback to the version that is current was requested.
+    /// A rollback was requested: to the version that is current, or to any version while the target does not take this one.
     Withdrawn,
     /// Another writer made another version current.
     Overtaken,
+    /// The Secret is pinned to the version that is current.
+    Pinned,
+    /// It was not made: AWS has a version with this ID, which was made for the same cause before.
+    AlreadyExists,
 }
 
 impl Abandonment {

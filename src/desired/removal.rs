@@ -115,7 +115,10 @@ impl Removal {
         let namespace = object.namespace().unwrap_or_default();
         let staged = object.status.as_ref().and_then(|status| status.staged.as_ref());
         let recorded = staged.and_then(|staged| Some(Strategy::recorded(&staged.target()?, &namespace)));
-        let strategy = recorded.or_else(|| Strategy::declared(spec, &namespace));
+        let strategy = match (recorded, Strategy::declared(spec, &namespace)) {
+            (Some(recorded), Some(declared)) => Some(recorded.corrected(&declared)),
+            (recorded, declared) => recorded.or(declared),
+        };
         let matters = (deletes || strategy.is_some()) && !uid.is_empty();
         Self {
             staged: staged.map(|staged| staged.version_id.as_str().into()),

@@ -126,10 +126,10 @@ pub(super) fn defer(situation: &Situation<'_>, intent: &Intent, hold: Hold, exam
 }
 
 fn await_hidden(situation: &Situation<'_>, until: Timestamp, redeclared: bool, examined: &mut Examined) {
-    if redeclared {
-        let message = "spec.value changed: AWS may not show yet that another version is staged";
-        examined.aspects.provisioned = Some(Refusal::new(Reason::Progressing, message));
-    }
+    let version = situation.seen.hidden(situation.now).map_or_else(String::new, |(version, _)| version.to_string());
+    let waits =
+        format!("waiting until {until} at the latest: AWS may have version {version}, which the status records, and not show it yet");
+    obstruct(Refusal::new(Reason::Progressing, waits), redeclared, examined);
     // AWS shows it before that, as a rule, and pods may have a password that the target refuses until it is finished.
     let look = situation.now.saturating_add(LOOK_FOR_HIDDEN).unwrap_or(until);
     examined.wake.at([until.min(look)]);
@@ -200,8 +200,20 @@ fn delay_change(until: Timestamp, examined: &mut Examined) {
 /// What the conditions report of a version that is not staged yet: also that workloads take up the last one.
 pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Examined) -> Option<Refusal> {
     undeliverable(situation, cause, examined)
+        .or_else(|| pinned(situation, cause))
         .or_else(|| rollout::obstacle(situation, cause, examined))
         .or_else(|| retirement::obstacle(situation, cause, examined))
+}
+
+/// Pods keep the current version, and the target would refuse it. In an emergency it is to be refused, and a change of the
+/// declaration keeps the password.
+fn pinned(situation: &Situation<'_>, cause: Cause) -> Option<Refusal> {
+    let harmless = cause == Cause::SpecChanged || cause == Cause::Requested && situation.want.emergency;
+    (situation.pinned_to_current() && !harmless).then(|| {
+        let message = "waiting, because spec.target.versionId pins the Secret to the current version, and the target would refuse its password: \
+                       remove spec.target.versionId";
+        Refusal::new(Reason::Overdue, message)
+    })
 }
 
 /// What the conditions report: another rotation, a version that could not be delivered, or one that would lose fields. A

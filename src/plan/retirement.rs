@@ -91,6 +91,17 @@ pub(super) fn advance(situation: &Situation<'_>, examined: &mut Examined) -> Opt
     (!journal.tried(&step)).then_some(step)
 }
 
+/// In an emergency, what keeps the operator from the target is told of the credential that leaked, too: it is still valid.
+pub(super) fn held_up(situation: &Situation<'_>, examined: &mut Examined) {
+    let why = examined.aspects.rotated.as_ref().filter(|why| why.reason.requires_user_action() && !examined.awaiting_consistency);
+    if let (Some(left), Some(why)) = (left(situation), why)
+        && in_emergency(situation)
+    {
+        let message = format!("the credential of version {left} is still valid, because it cannot be retired: {}", why.message);
+        examined.aspects.rolled_out = Some(Refusal::new(Reason::RetirementFailed, message));
+    }
+}
+
 /// When no pod is in termination any more that a workload does not count.
 fn drained(examined: &Examined, workloads: &[Workload]) -> Option<Timestamp> {
     let grace = workloads.iter().map(|found| found.grace).max().unwrap_or_default();

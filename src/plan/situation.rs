@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::{AWSPENDING, STAGED_LABEL};
 use crate::compare::{Current, MirrorState, Observation, Pending, SecretState};
-use crate::desired::{Desired, Rotation, Strategy};
+use crate::desired::{Desired, Pin, Rotation, Strategy};
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::version_id::VersionId;
 
@@ -46,6 +46,12 @@ impl Situation<'_> {
     /// Whether a person requested this version because the credential before it must not be used any longer.
     pub(super) fn is_emergency(&self, version: &VersionId) -> bool {
         self.want.is_emergency(self.seen.status.requests.rotate.as_deref(), version)
+    }
+
+    /// Whether the Secret is pinned to the current version, and the target refuses that once it has another one.
+    pub(super) fn pinned_to_current(&self) -> bool {
+        let pin = self.want.target.as_ref().map(|target| &target.pin);
+        pin == Some(&Pin::Version(self.current.version.clone())) && self.want.strategy.as_ref().is_some_and(Strategy::replaces)
     }
 
     /// Whether the current version was written for this declaration.

@@ -20,6 +20,8 @@ pub(super) enum Outcome {
     DryRun,
     /// The version is current in AWS, and the Secret will not hold it until a user acts.
     NotMirrored,
+    /// The Secret holds the version, and workloads do not run with it.
+    NotRolledOut,
     /// The request was not carried out and will not be until a user acts.
     Refused,
     /// The request was not carried out in time, and may still be.
@@ -132,6 +134,7 @@ mod tests {
             (Outcome::Withdrawn, Exit::Fine),
             (Outcome::NothingToWithdraw, Exit::Fine),
             (Outcome::NotMirrored, Exit::Wrong),
+            (Outcome::NotRolledOut, Exit::Wrong),
             (Outcome::Refused, Exit::Wrong),
             (Outcome::TimedOut, Exit::Wrong),
             (Outcome::Interrupted, Exit::Wrong),

@@ -22,6 +22,12 @@ pub(super) fn lags(object: &RotatedSecret) -> bool {
     object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
 }
 
+/// Why workloads will not run with the version that the Secret holds until a user acts.
+pub(super) fn not_rolled_out(object: &RotatedSecret) -> Option<String> {
+    let rolled_out = condition(object, ConditionType::RolledOut).filter(|rolled_out| rolled_out.status == "False" && !lags(object))?;
+    Reason::parse(&rolled_out.reason).is_some_and(Reason::requires_user_action).then(|| rolled_out.message.clone())
+}
+
 /// Bytes of a reason that are shown.
 const LONGEST_REASON: usize = 512;
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::conditions::{condition, holds, lags, reason_of_suspension, suspended_by_namespace};
+use super::conditions::{condition, holds, lags, not_rolled_out, reason_of_suspension, suspended_by_namespace};
 use super::flags::Flags;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
@@ -45,6 +45,8 @@ pub(super) enum Verdict {
     Wait,
     /// The version is current in AWS and is not mirrored until a user acts: reason and command.
     NotMirrored(String),
+    /// The Secret holds the version, and workloads do not run with it until a user acts: reason and command.
+    NotRolledOut(String),
     /// The request was not carried out and will not be until a user acts: reason and command.
     Refused(String),
 }
@@ -164,9 +166,12 @@ fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: A
             || pinned(object)
             || (current.is_some() && status.mirror.and_then(|mirror| mirror.version_id) == current));
     let ready = mirrored && !lags(object) && holds(object, ConditionType::Ready);
-    let rolled_out = object.spec.rollout.is_some().then(|| mirrored && holds(object, ConditionType::RolledOut));
+    // Without a rollout, it says that a credential is not retired.
+    let reported = object.spec.rollout.is_some() || condition(object, ConditionType::RolledOut).is_some();
+    let rolled_out = reported.then(|| mirrored && holds(object, ConditionType::RolledOut));
     let steps = Steps { requested: true, current: made, mirrored, ready, rolled_out };
     let verdict = match steps {
+        Steps { rolled_out: Some(false), .. } if let Some(why) = not_rolled_out(object) => Verdict::NotRolledOut(why),
         // While workloads are restarted, the object is Ready.
         Steps { ready: true, rolled_out: Some(false), .. } => Verdict::Wait,
         Steps { ready: true, .. } => Verdict::Done,

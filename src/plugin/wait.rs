@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::answer::{Answer, Outcome};
+use super::conditions::condition;
 use super::connect::Session;
 use super::flags::Flags;
 use super::interrupt::Interrupt;
@@ -13,6 +14,7 @@ use super::objects::Task;
 use super::output::{self, Page};
 use super::progress::{self, Asked, Asking, Steps, Verdict};
 use super::{Exit, Trouble, ages};
+use crate::api::condition::ConditionType;
 use crate::api::{CreationPolicy, RotatedSecret, StagedStep};
 
 /// Interval at which the status is read. The operator writes it once in each reconcile.
@@ -229,12 +231,18 @@ impl Wait {
             Verdict::Done => (Outcome::Done, String::new()),
             Verdict::DoneUnready(why) => (Outcome::Done, format!("; the object is not Ready for another reason: {why}")),
             Verdict::NotMirrored(why) => (Outcome::NotMirrored, self.only_in_aws(&why)),
+            Verdict::NotRolledOut(why) => (Outcome::NotRolledOut, self.not_rolled_out(&why)),
             Verdict::Refused(why) => (Outcome::Refused, why),
             Verdict::Wait if !over => return None,
             Verdict::Wait => {
                 let waited = ages::human(SignedDuration::try_from(self.patience).unwrap_or_default());
                 let late = progress::late(&self.object, self.asking, &self.asked, &waited, &self.flags);
                 match self.steps.unwrap_or_default() {
+                    Steps { mirrored: true, rolled_out: Some(false), .. } => {
+                        let waits = condition(&self.object, ConditionType::RolledOut).filter(|rolled_out| rolled_out.status == "False");
+                        let why = waits.map_or(late, |waits| format!("not done within {waited}: {}", waits.message));
+                        (Outcome::NotRolledOut, self.not_rolled_out(&why))
+                    }
                     Steps { mirrored: true, .. } => (Outcome::Done, format!("; the object is not Ready yet: {late}")),
                     Steps { current: true, .. } => (Outcome::TimedOut, self.only_in_aws(&late)),
                     _ => (Outcome::TimedOut, late),
@@ -253,6 +261,11 @@ impl Wait {
     fn only_in_aws(&self, why: &str) -> String {
         let version = self.version.as_deref().unwrap_or_default();
         format!("version {version} is current in AWS, so do not repeat the request; the Secret does not hold it: {why}")
+    }
+
+    fn not_rolled_out(&self, why: &str) -> String {
+        let version = self.version.as_deref().unwrap_or_default();
+        format!("the Secret holds version {version}, so do not repeat the request; the workloads do not run with it: {why}")
     }
 
     fn end(self, session: &Session, outcome: Outcome, message: String, done: &str) -> Result<Answer, Trouble> {

@@ -49,9 +49,6 @@ impl Reconciler<'_> {
             Step::Put { version, source, predecessor, cause, stage, label } => {
                 let (predecessor, label) = (predecessor.as_ref(), label.as_deref());
                 let new = NewVersion { version, source, predecessor, cause: *cause, stage: *stage, label };
-                if *stage == Stage::Pending {
-                    self.ctx.memory.stages(&self.uid(), version, (self.ctx.clock)());
-                }
                 return self.put(want, seen, at, new).await;
             }
             Step::Apply { version, from } => return self.apply(want, seen, at, version, from).await,
@@ -162,7 +159,10 @@ impl Reconciler<'_> {
         }
         let stage = match new.stage {
             Stage::Current => AWSCURRENT,
-            Stage::Pending => AWSPENDING,
+            Stage::Pending => {
+                self.ctx.memory.stages(&self.uid(), new.version, (self.ctx.clock)());
+                AWSPENDING
+            }
         };
         let written = self.aws()?.put(at, new.version, &value, stage, new.label).await?;
         match (written, new.source) {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod generations;
+mod staging;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::checks::Checks;
 use self::generations::Generations;
+use self::staging::Staging;
 use crate::api::{Cause, RotatedSecretStatus};
 use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
@@ -52,8 +54,8 @@ struct Entry {
     charged: Charged,
     /// The version that this process wrote last, and why, until a status has it.
     unreported_version: Option<Box<(VersionId, Cause)>>,
-    /// The version that is about to be staged, and when this process met its record or last tried to stage it.
-    staging: Option<(VersionId, Timestamp)>,
+    /// The version that is about to be staged.
+    staging: Option<Staging>,
 }
 
 /// The status could not be written.
@@ -130,18 +132,6 @@ impl Memory {
         self.with(secret, |entry| entry.charged.add(limited, interval, now));
     }
 
-    /// When this process met the record of this version in the status, or last tried to stage the version.
-    pub(super) fn meets(&self, uid: &str, version: &VersionId, now: Timestamp) -> Timestamp {
-        self.with(uid, |entry| match &entry.staging {
-            // A time in the future was taken from a wrong clock.
-            Some((known, met)) if known == version && *met <= now => *met,
-            _ => {
-                entry.staging = Some((version.clone(), now));
-                now
-            }
-        })
-    }
-
     /// This process wrote a version, or found that it `exists`. That one may be older than another one that was written.
     pub(super) fn puts(&self, uid: &str, version: &VersionId, cause: Cause, exists: bool) {
         self.with(uid, |entry| match entry.unreported_version {
@@ -153,16 +143,6 @@ impl Memory {
     /// The version that this process wrote, and why, if no status has it.
     pub(super) fn unreported_version(&self, uid: &str) -> Option<(VersionId, Cause)> {
         self.known(uid, |entry| entry.unreported_version.as_deref().cloned())
-    }
-
-    /// Another replica may have led meanwhile, and may have staged what this one has met.
-    pub fn begins_to_lead(&self) {
-        self.generations().each(|entry| entry.staging = None);
-    }
-
-    /// The version is about to be staged.
-    pub(super) fn stages(&self, uid: &str, version: &VersionId, now: Timestamp) {
-        self.with(uid, |entry| entry.staging = Some((version.clone(), now)));
     }
 
     /// Failures that were not reported.

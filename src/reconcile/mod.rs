@@ -22,6 +22,7 @@ mod receiver_token;
 mod reconciler;
 mod removal;
 mod report;
+mod requested;
 mod rest;
 mod result;
 mod rollout;
@@ -42,10 +43,10 @@ use self::result::at_least_a_second;
 #[cfg(feature = "weakened")]
 pub use self::weakness::Weakness;
 use crate::api::condition::ConditionType;
-use crate::api::{Cause, RotatedSecret, StagedStep};
+use crate::api::{Cause, RotatedSecret, RotatedSecretStatus, StagedStep};
 use crate::backoff::Class;
 use crate::compare::Observation;
-use crate::desired::{Desired, Strategy};
+use crate::desired::{Desired, Pin, Strategy};
 use crate::facts::Place;
 use crate::failure::{Failed, Failure};
 use crate::journal::{Effect, Journal};
@@ -255,13 +256,20 @@ impl Reconciler<'_> {
     }
 
     /// One user has one password, which may be that of the staged version, while pods have the previous one. Until that has
-    /// ended, what passes by itself is tried again within seconds.
+    /// ended, what passes by itself is tried again within seconds, and so is what AWS or Kubernetes denies: it may be allowed
+    /// again at any time, and a call that is denied changes nothing. What the target refuses is tried rarely.
     fn hasten(&self, want: &Desired, mut failed: Failed) -> Failed {
         let one_user = self.changes_user_in_use || want.strategy.as_ref().is_some_and(Strategy::replaces);
-        let staged = self.object.status.as_ref().and_then(|status| status.staged.as_ref());
+        let status = self.object.status.as_ref();
+        let staged = status.and_then(|status| status.staged.as_ref());
         let in_force = staged.is_some_and(|staged| staged.step != StagedStep::Stage) || self.journal.did(StepKind::Apply);
-        if one_user && in_force && failed.failure.class == Class::Retry {
+        if !one_user || !(in_force || status.is_some_and(|status| secret_is_behind(want, status))) {
+            return failed;
+        }
+        if failed.failure.class == Class::Retry {
             failed.failure.class = Class::Urgent;
+        } else if failed.failure.is_denial() {
+            failed.failure.class = Class::DeniedInForce;
         }
         failed
     }
@@ -285,4 +293,12 @@ impl Reconciler<'_> {
             ..Attempts::default()
         }
     }
+}
+
+/// Whether the Secret does not hold the version that is current in AWS, although it is not pinned.
+fn secret_is_behind(want: &Desired, status: &RotatedSecretStatus) -> bool {
+    let follows = want.target.as_ref().is_some_and(|target| target.pin == Pin::Current);
+    let current = status.aws.as_ref().and_then(|aws| aws.current_version_id.as_ref());
+    let held = status.mirror.as_ref().and_then(|mirror| mirror.version_id.as_ref());
+    follows && held.zip(current).is_some_and(|(held, current)| held != current)
 }

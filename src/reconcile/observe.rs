@@ -24,7 +24,7 @@ impl Reconciler<'_> {
         let now = (self.ctx.clock)();
         let mut status = status::read(&self.object, now);
         if let Some(announced) = &status.staging.announced {
-            status.staging.met = Some(self.ctx.memory.meets(&self.uid(), &announced.version, now));
+            status.staging.met = self.ctx.memory.meets(&self.uid(), &announced.version, now);
         }
         let mut facts = self.facts(want, &status).await?;
         loop {

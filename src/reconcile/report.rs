@@ -17,7 +17,7 @@ use crate::plan::Assessment;
 use crate::refusal::Refusal;
 use crate::status::{self, Attempt, Attempts, EventNote, Outcome};
 use crate::step::StepKind;
-use crate::version_id::VersionIds;
+use crate::version_id::{VersionId, VersionIds};
 
 /// How soon to reconcile again while AWS may show an old state.
 const SOON: SignedDuration = SignedDuration::from_secs(5);
@@ -172,6 +172,10 @@ impl Reconciler<'_> {
         match object::write_status(&self.ctx.client, &self.object, after).await {
             Ok(written) => {
                 self.object = written;
+                let [recorded, earlier] = [after, before].map(|status| status.staged.as_ref().map(|staged| &staged.version_id));
+                if let Some(version) = recorded.filter(|_| recorded != earlier) {
+                    self.ctx.memory.announces(&uid, &VersionId::from(version.clone()), now);
+                }
                 status_is_written(self.ctx.memory.wrote(&uid, after, now));
                 self.ctx.memory.supersedes(&uid, &revision);
                 Ok(())

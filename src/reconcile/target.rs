@@ -124,13 +124,22 @@ impl Reconciler<'_> {
         current: &VersionId,
     ) -> Result<Effect, Failure> {
         let recorded = seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &want.namespace));
-        // The key of the same receiver may have been corrected since then.
-        let corrected = recorded.as_ref().and_then(|recorded| want.strategy.clone().filter(|declared| declared.same_receiver(recorded)));
-        let strategy =
-            corrected.or(recorded).or_else(|| want.strategy.clone()).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?;
+        let strategy = match (recorded, &want.strategy) {
+            (Some(recorded), Some(declared)) => recorded.corrected(declared),
+            (recorded, declared) => {
+                recorded.or_else(|| declared.clone()).ok_or_else(|| Failure::bug("a version of no target is abandoned"))?
+            }
+        };
         let labelled = |label: &str| seen.secret.as_ref().and_then(|secret| secret.labels.get(label));
         let staged = Abandoned { version, current, previous: labelled(AWSPREVIOUS), last: labelled(ABANDONED_LABEL) };
-        self.undo(want.object_ref(), &strategy, at, staged).await
+        let undone = self.undo(want.object_ref(), &strategy, at, staged).await;
+        match undone {
+            Err(failure) if failure.reason == Reason::AbandonFailed && self.has_requested(want, seen, &strategy, at, version).await => {
+                tracing::info!(%version, "the target accepts the version to which a rollback is requested, and so not this one");
+                self.unstage(at, version).await
+            }
+            undone => undone,
+        }
     }
 
     /// Sets the current value back, sees that the target accepts it and refuses the staged one, and removes `AWSPENDING`.

@@ -212,9 +212,16 @@ fn new_version(entry: &HistoryEntry) -> EventNote {
 
 fn version_abandoned(entry: &HistoryEntry) -> EventNote {
     let why = match entry.reason.as_deref().and_then(|reason| reason.parse().ok()) {
-        Some(Abandonment::TargetRemoved) => "spec.rotation no longer names a target",
-        Some(Abandonment::Withdrawn) => "a rollback to the current version was requested",
+        Some(Abandonment::TargetRemoved) => "spec.rotation no longer names its target or its users",
+        Some(Abandonment::Withdrawn) => "a rollback was requested",
         Some(Abandonment::Overtaken) => "another writer made another version current",
+        Some(Abandonment::Pinned) => "spec.target.versionId pins the Secret to the current version",
+        Some(Abandonment::AlreadyExists) => {
+            let id = &entry.version_id;
+            let note =
+                format!("version {id} was made and given up before: AWS has it, so it is not made again. The next cause makes another one");
+            return warning("VersionAbandoned", "Abandon", note);
+        }
         Some(Abandonment::VerifyFailed) | None => "it did not work in the target",
     };
     let note = format!("staged version {} is abandoned, because {why}: the target gets the current value back", entry.version_id);

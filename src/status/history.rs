@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::{Abandonment, Cause, HistoryEntry, Outcome, RotatedSecretStatus};
 use crate::compare::{Current, Observation, SecretState, explain, slot_of};
 use crate::desired::{Desired, RollbackRequest, RollbackTo, Rotation};
+use crate::journal::CONSISTENCY_WINDOW;
 use crate::schedule::Clock;
 use crate::version_id::VersionId;
 
@@ -50,12 +51,40 @@ fn entry(version: &VersionId, cause: Cause, time: Timestamp) -> HistoryEntry {
 fn insert(after: &mut RotatedSecretStatus, before: &RotatedSecretStatus, entry: HistoryEntry) {
     let failed_attempts = before.failures.as_ref().map(|failures| failures.count).filter(|count| *count > 0);
     after.history.insert(0, HistoryEntry { failed_attempts, ..entry });
-    let mut abandoned = 0_usize;
-    after.history.retain(|entry| {
-        abandoned = abandoned.saturating_add(usize::from(entry.outcome == Outcome::Abandoned));
-        entry.outcome != Outcome::Abandoned || abandoned <= MAX_ABANDONED
+    trim(&mut after.history);
+}
+
+/// The last attempt of a due time stays: without it, that due time and those before it would be due again.
+fn trim(history: &mut Vec<HistoryEntry>) {
+    let (mut abandoned, mut scheduled) = (0_usize, false);
+    history.retain(|entry| {
+        if entry.outcome != Outcome::Abandoned {
+            return true;
+        }
+        abandoned = abandoned.saturating_add(1);
+        let last_of_schedule = entry.cause == Cause::Scheduled && !scheduled;
+        scheduled = scheduled || last_of_schedule;
+        last_of_schedule || abandoned <= MAX_ABANDONED
     });
-    after.history.truncate(MAX_ENTRIES);
+    history.truncate(MAX_ENTRIES);
+}
+
+/// Versions that this reconcile was to stage, and that AWS had already, without a label: they were given up before, and no
+/// status says so. A label that AWS does not show yet would be one of a version that is not that old.
+pub(super) fn note_existing(
+    after: &mut RotatedSecretStatus,
+    before: &RotatedSecretStatus,
+    seen: &Observation,
+    secret: &SecretState,
+    now: Timestamp,
+) {
+    for (version, cause, created) in seen.journal.existed() {
+        let labelled = secret.labels.values().any(|shown| shown == version);
+        let noted = after.history.iter().any(|entry| entry.version_id == version.as_str());
+        if !labelled && !noted && now.duration_since(created) >= CONSISTENCY_WINDOW {
+            abandon(after, before, version, cause, Abandonment::AlreadyExists, now);
+        }
+    }
 }
 
 /// When a scheduled rotation was due. While its version was staged, the next rotation was that of a later due time.

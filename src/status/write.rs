@@ -192,6 +192,7 @@ impl Report<'_> {
         if let Some(current) = &secret.current {
             history::record(after, self.before, self.want, self.seen, secret, current, self.now);
         }
+        history::note_existing(after, self.before, self.seen, secret, self.now);
         rollout::report(after, self.want, examined);
         staged::report(after, self.before, self.want, self.seen, secret, examined, self.now);
     }

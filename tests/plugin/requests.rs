@@ -6,6 +6,7 @@ use rotated_secrets::api::{REFRESH, ROTATE, TAG_UID};
 use serde_json::json;
 
 use crate::scene::Scene;
+use testkit::control_plane;
 use testkit::fixtures::spec;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,5 +256,30 @@ async fn an_interrupted_wait_says_that_the_request_stays() -> Result<()> {
     let ran = scene.run_until("rotate db -o json", interrupt).await?.ends(1);
     let answer = ran.json();
     assert_eq!((&answer["outcome"], &answer["withdraw"]), (&json!("Interrupted"), &json!(scene.command("rotate db --cancel"))));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotate_says_that_workloads_do_not_run_with_the_version() -> Result<()> {
+    let scene = Scene::new("unrolled").await?;
+    let mut spec = spec();
+    // It does not exist, and is created while the request waits. No pod of it starts.
+    spec["rollout"] = json!({"workloads": [{"kind": "Deployment", "name": "api"}]});
+    let (labels, container) =
+        (json!({"app": "api"}), json!({"name": "api", "image": "example", "envFrom": [{"secretRef": {"name": "db"}}]}));
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"}, "spec": {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+    }});
+    scene.settled("db", spec).await?;
+    control_plane().await?.apply_yaml_in(&scene.world.namespace, &deployment.to_string()).await?;
+    let _operator = scene.operator().await?;
+    let ran = scene.run("rotate db --timeout 6s").await?.ends(1).in_one_sentence().says("so do not repeat the request");
+    ran.says("the workloads do not run with it: not done within 6s: ").says("Deployment api (");
+    let answer = scene.run("rotate db --timeout 6s -o json").await?.ends(1).json();
+    assert_eq!(
+        (&answer["outcome"], &answer["steps"]["mirrored"], &answer["steps"]["rolledOut"]),
+        (&json!("NotRolledOut"), &json!(true), &json!(false))
+    );
     Ok(())
 }

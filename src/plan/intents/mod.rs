@@ -117,6 +117,7 @@ fn current(situation: &Situation<'_>, examined: &mut Examined) -> Result<bool, S
         return Err(step);
     }
     if !ready(situation, examined) {
+        retirement::held_up(situation, examined);
         return Ok(false);
     }
     retirement::advance(situation, examined).map_or(Ok(true), Err)

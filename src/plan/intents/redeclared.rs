@@ -1,8 +1,8 @@
 //! The declared fields changed.
 
 use super::intent::{Intent, Proposal};
-use crate::api::Cause;
 use crate::api::condition::Reason;
+use crate::api::{Abandonment, Cause};
 use crate::desired::Rotation;
 use crate::journal::CONSISTENCY_WINDOW;
 use crate::plan::assessment::Examined;
@@ -37,7 +37,7 @@ pub(super) fn redeclared(situation: &Situation<'_>, examined: &mut Examined) -> 
     }
     let used = seen.used();
     for version in want.ids.declarations(&current.version, &declared) {
-        if let Some(why) = seen.status.staging.abandoned(&version) {
+        if let Some(why) = seen.status.staging.abandoned(&version).filter(|why| *why != Abandonment::AlreadyExists) {
             let message = format!("spec.value changed: version {version} was abandoned ({})", why.as_str());
             examined.aspects.provisioned = Some(Refusal::new(Reason::VerifyFailed, message));
             return Proposal::Nothing;

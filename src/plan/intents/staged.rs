@@ -3,10 +3,10 @@
 
 use super::intent::{Intent, Proposal};
 use crate::api::condition::Reason;
-use crate::api::{ABANDONED_LABEL, Abandonment, STAGED_LABEL};
+use crate::api::{ABANDONED_LABEL, Abandonment, Cause, STAGED_LABEL};
 use crate::command::Command;
 use crate::compare::Pending;
-use crate::desired::{RollbackRequest, RollbackTo};
+use crate::desired::{RollbackRequest, RollbackTo, Strategy};
 use crate::plan::assessment::{Examined, StagingNews};
 use crate::plan::hold::left_staged;
 use crate::plan::situation::Situation;
@@ -22,7 +22,7 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
     if situation.seen.status.staging.abandoned(version).is_some() {
         return Proposal::Step(Step::Abandon { version: version.clone(), current: situation.current.version.clone() });
     }
-    if let Some(why) = to_abandon(situation, version) {
+    if let Some(why) = to_abandon(situation, version, *cause) {
         examined.aspects.rotated = match why {
             // Pods have the value that the other client chose, and the target does not.
             Abandonment::Overtaken => Some(Refusal::new(
@@ -42,7 +42,7 @@ pub(super) fn staged(situation: &Situation<'_>, examined: &mut Examined) -> Prop
 }
 
 /// Why the staged version does not become current.
-fn to_abandon(situation: &Situation<'_>, version: &VersionId) -> Option<Abandonment> {
+fn to_abandon(situation: &Situation<'_>, version: &VersionId, cause: Cause) -> Option<Abandonment> {
     if matches!(situation.secret.pending, Pending::Overtaken(..)) {
         return Some(Abandonment::Overtaken);
     }
@@ -51,13 +51,25 @@ fn to_abandon(situation: &Situation<'_>, version: &VersionId) -> Option<Abandonm
         return Some(Abandonment::Withdrawn);
     }
     let recorded = situation.seen.status.staging.target_of(version).is_some();
-    if situation.want.strategy.is_none() && recorded {
+    if recorded && (situation.want.strategy.is_none() || for_other_users(situation, version)) {
         return Some(Abandonment::TargetRemoved);
     }
     if verify_failed(situation, version).is_some() {
         return Some(Abandonment::VerifyFailed);
     }
-    (recorded && withdrawn(situation)).then_some(Abandonment::Withdrawn)
+    if recorded && (withdrawn(situation) || replaced_by_rollback(situation, version)) {
+        return Some(Abandonment::Withdrawn);
+    }
+    // A change of the declaration keeps the password.
+    let changes = cause != Cause::SpecChanged && !situation.is_emergency(version);
+    (recorded && changes && situation.pinned_to_current()).then_some(Abandonment::Pinned)
+}
+
+/// The users that take turns are others than those for which the version was made. The target knows its user by the old name.
+fn for_other_users(situation: &Situation<'_>, version: &VersionId) -> bool {
+    let recorded = situation.seen.status.staging.target_of(version).map(|target| Strategy::recorded(target, &situation.want.namespace));
+    let turns = |strategy: Option<&Strategy>| strategy.and_then(Strategy::alternation).map(|alternation| alternation.turns.clone());
+    turns(recorded.as_ref()).zip(turns(situation.want.strategy.as_ref())).is_some_and(|(users, declared)| users != declared)
 }
 
 /// The target has the new value, and it does not work. Pods have the old one, which the target refuses.
@@ -68,9 +80,21 @@ fn verify_failed(situation: &Situation<'_>, version: &VersionId) -> Option<Refus
 
 /// A person asks for the version that is current, which no other one is to follow.
 fn withdrawn(situation: &Situation<'_>) -> bool {
-    let Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) = &situation.want.rollback_request else { return false };
+    asked_for(situation).is_some_and(|to| *to == situation.current.version)
+}
+
+/// A person asks for another version, and the target does not take this one. The other one would wait for it.
+fn replaced_by_rollback(situation: &Situation<'_>, version: &VersionId) -> bool {
+    let apply = Step::Apply { version: version.clone(), from: situation.current.version.clone() };
+    let refused = situation.seen.journal.failure(&apply).is_some_and(|failed| failed.failure.reason == Reason::ApplyFailed);
+    refused && asked_for(situation).is_some_and(|to| to != version && !situation.only_pending(to))
+}
+
+/// The version that an open rollback request names.
+fn asked_for<'a>(situation: &Situation<'a>) -> Option<&'a VersionId> {
+    let Some(RollbackRequest { token, to: Some(RollbackTo::Version(to)) }) = &situation.want.rollback_request else { return None };
     let handled = situation.seen.status.requests.rollback.as_ref().is_some_and(|(handled, _)| handled == token);
-    *to == situation.current.version && !handled
+    (!handled && situation.want.value.is_some()).then_some(to)
 }
 
 /// A version of ours that nothing goes on with: the target may accept its password only, also while no rotation is due.

@@ -293,6 +293,9 @@ fn an_emergency_goes_on_after_a_change_of_the_declaration() {
         let want = Desired { rollout: None, ..with_rollout(false) };
         let next = run(&want, &mut world, &[]);
         assert_eq!(matches!(next, Next::Do(Step::Retire { .. })), retires, "{causes:?}: {next:?}");
+        world.access.host_allowed = false;
+        let told = examined(&want, &mut world).aspects.rolled_out.map(|refusal| refusal.reason);
+        assert_eq!(told, retires.then_some(Reason::RetirementFailed), "{causes:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{Abandonment, RollbackRefusal, STAGED_LABEL};
-use crate::desired::{Delivery, RollbackRequest, RollbackTo};
+use crate::desired::{Delivery, Pin, RollbackRequest, RollbackTo, Target};
 use crate::failure::Failed;
 
 fn with_target() -> Desired {
@@ -37,6 +37,15 @@ fn unverified() -> Observation {
     let refused = Failed::denied(&Refusal::new(Reason::VerifyFailed, "the query fails"));
     let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..refused };
     world.journal.record(Step::Verify { version: version() }, Effect::Failed(failed));
+    world
+}
+
+/// The target does not take the version.
+fn refused() -> Observation {
+    let mut world = staged();
+    let refused = Failed::denied(&Refusal::new(Reason::ApplyFailed, "no password is accepted"));
+    let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..refused };
+    world.journal.record(Step::Apply { version: version(), from: id("current") }, Effect::Failed(failed));
     world
 }
 
@@ -106,7 +115,11 @@ fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() 
     let without = Desired { delivery: Delivery::Direct, strategy: None, rotation: Rotation::Never, ..with_target() };
     let mirror_only = Desired { value: None, ..without.clone() };
     let asks = |request: &RollbackRequest| Desired { rollback_request: Some(request.clone()), ..with_target() };
-    let table: [Case; 8] = [
+    let pinned = |version: &str| Desired {
+        target: with_target().target.map(|target| Target { pin: Pin::Version(id(version)), ..target }),
+        ..with_target()
+    };
+    let table: [Case; 12] = [
         (with_target(), staged, None),
         (Desired { rotate_request: None, ..with_target() }, staged, None),
         (Desired { rotation: scheduled(true), ..with_target() }, staged, None),
@@ -115,6 +128,10 @@ fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() 
         (with_target(), unverified, Some(Abandonment::VerifyFailed)),
         (without, staged, Some(Abandonment::TargetRemoved)),
         (mirror_only, staged, Some(Abandonment::TargetRemoved)),
+        (asks(&older), refused, Some(Abandonment::Withdrawn)),
+        (with_target(), refused, None),
+        (pinned("current"), staged, Some(Abandonment::Pinned)),
+        (pinned("previous"), staged, None),
     ];
     for (want, world, why) in table {
         let next = plan(&want, &world(), at(NOW));

@@ -339,3 +339,21 @@ fn what_is_suspended_meanwhile_is_not_waited_on() {
         assert!(matches!(&verdict, Verdict::Refused(why) if why.contains("resume db -n shop")), "{verdict:?}");
     }
 }
+
+#[test]
+fn a_rollout_that_failed_ends_the_wait_and_one_that_goes_on_does_not() {
+    for (reason, ready, failed) in [("RolloutFailed", "False", true), ("RetirementFailed", "False", true), ("Waiting", "True", false)] {
+        let conditions = json!([
+            {"type": "Ready", "status": ready, "reason": reason, "message": "of Ready", "lastTransitionTime": "2026-06-01T12:00:00Z"},
+            {"type": "RolledOut", "status": "False", "reason": reason, "message": "of RolledOut", "lastTransitionTime": "2026-06-01T12:00:00Z"},
+        ]);
+        let status = json!({"observedGeneration": 1, "conditions": conditions, "aws": {"currentVersionId": expected()},
+            "mirror": {"versionId": expected()}});
+        let verdict = if failed { Verdict::NotRolledOut("of RolledOut".to_owned()) } else { Verdict::Wait };
+        // An emergency needs no rollout.
+        for spec in [json!({"rollout": {}}), json!({})] {
+            let (steps, judged) = rotation(&object(&spec, &status), &asked(), &flags());
+            assert_eq!((steps.rolled_out, &judged), (Some(false), &verdict), "{reason}");
+        }
+    }
+}

@@ -64,20 +64,25 @@ fn a_target_is_asked_once_in_an_interval_and_first_at_the_place_of_its_object() 
 fn a_recorded_version_is_met_once_and_again_when_it_is_staged() {
     let memory = Memory::default();
     let (one, two) = (VersionId::from("one"), VersionId::from("two"));
-    assert_eq!((memory.meets("db", &one, at(10)), memory.meets("db", &one, at(20))), (at(10), at(10)));
+    assert_eq!((memory.meets("db", &one, at(10)), memory.meets("db", &one, at(20))), (Some(at(10)), Some(at(10))));
     memory.stages("db", &one, at(30));
-    assert_eq!(memory.meets("db", &one, at(40)), at(30));
-    assert_eq!(memory.meets("db", &two, at(50)), at(50));
-    assert_eq!(memory.meets("db", &two, at(45)), at(45), "a wrong clock");
+    assert_eq!(memory.meets("db", &one, at(40)), Some(at(30)));
+    assert_eq!(memory.meets("db", &two, at(50)), Some(at(50)));
+    assert_eq!(memory.meets("db", &two, at(45)), Some(at(45)), "a wrong clock");
+    // Nothing is waited for that this process recorded itself and has not sent.
+    memory.announces("db", &one, at(60));
+    assert_eq!((memory.meets("db", &one, at(61)), memory.meets("other", &one, at(61))), (None, Some(at(61))));
+    memory.stages("db", &one, at(70));
+    assert_eq!(memory.meets("db", &one, at(71)), Some(at(70)));
 }
 
 #[test]
 fn with_a_new_term_of_leadership_every_recorded_version_is_met_again() {
     let memory = Memory::default();
     let one = VersionId::from("one");
-    memory.meets("db", &one, at(10));
+    memory.announces("db", &one, at(10));
     memory.begins_to_lead();
-    assert_eq!(memory.meets("db", &one, at(400)), at(400));
+    assert_eq!(memory.meets("db", &one, at(400)), Some(at(400)));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::stage::{HOUR, MINUTE};
 
 impl Scene {
     /// The query works with the password that the role has now and with no other one.
-    fn make_verify_fail(&self) -> Result<()> {
+    pub(super) fn make_verify_fail(&self) -> Result<()> {
         let role = self.role;
         self.postgres.sql(
             "postgres",
@@ -22,7 +22,7 @@ impl Scene {
         Ok(())
     }
 
-    fn make_verify_work(&self) -> Result<()> {
+    pub(super) fn make_verify_work(&self) -> Result<()> {
         let role = self.role;
         self.postgres
             .sql(
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     /// With a query that works with the password of the role as it is now.
-    async fn with_query(role: &'static str) -> Result<Self> {
+    pub(super) async fn with_query(role: &'static str) -> Result<Self> {
         let scene = Self::new(role).await?;
         scene.make_verify_fail()?;
         let mut spec = scene.spec();
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     /// The server and pods have the first password, and no version is staged.
-    async fn is_back(&self, staged: Option<&str>) -> Result<()> {
+    pub(super) async fn is_back(&self, staged: Option<&str>) -> Result<()> {
         ensure!(self.postgres.accepts(self.role, OLD)?, "the current password logs in");
         if let Some(staged) = staged {
             ensure!(!self.postgres.accepts(self.role, staged)?, "the staged one does not");
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     /// The newest entry of the history: its outcome and reason.
-    async fn last(&self) -> Result<(Outcome, Option<String>)> {
+    pub(super) async fn last(&self) -> Result<(Outcome, Option<String>)> {
         let entry = self.stage.status("app").await?.history.into_iter().next().context("a history")?;
         Ok((entry.outcome, entry.reason))
     }

@@ -21,7 +21,10 @@ pub(super) async fn in_force(scene: &Scene) -> Result<String> {
     let before = scene.mirrored().await?;
     let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
     stage.break_aws("UpdateSecretVersionStage", denied);
-    scene.request("now").await?;
+    stage.advance(MINUTE);
+    stage.world.request_rotation("app", "now").await?;
+    // It is tried again every few seconds, so nothing settles.
+    stage.live("app", MINUTE).await?;
     stage.mend_aws();
     let aws = stage.world.aws_secret("app").context("the AWS secret")?;
     let value: Value = serde_json::from_str(aws.labelled("AWSPENDING").and_then(|v| v.value()?.as_str()).context("a value")?)?;
