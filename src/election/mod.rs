@@ -171,9 +171,9 @@ impl Election {
         let seen = self.seen.as_ref().map(|(lease, _)| lease);
         let hold = self.leases.hold(seen, &self.me, self.timing.duration, Timestamp::now());
         self.writes = true;
-        let held = self.bounded(hold).await;
-        self.writes = matches!(held, Err(LeaseError::Unreachable));
-        match held {
+        let written = self.bounded(hold).await;
+        self.writes = matches!(written, Err(LeaseError::Unreachable));
+        match written {
             Ok(lease) => {
                 self.seen = Some((lease, asked));
                 self.hold(asked);
@@ -311,7 +311,7 @@ impl Election {
                 }
             };
             let error = match timeout(once, attempt).await.unwrap_or(Err(LeaseError::Unreachable)) {
-                Ok(held) => return Ok(held),
+                Ok(released) => return Ok(released),
                 Err(error) => error,
             };
             match error {
