@@ -110,6 +110,8 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()> {
     let stand = Stand::new("cut_locked")?;
+    let (_, messages) = apply(&stand, None).await?;
+    stand.reset(OLD)?;
     let lock = format!("BEGIN; SELECT 1 FROM pg_authid WHERE rolname = '{}' FOR UPDATE; SELECT pg_sleep(3600); COMMIT", stand.role);
     let postgres = stand.postgres;
     let locked = tokio::task::spawn_blocking(move || postgres.sql("postgres", &lock));
@@ -117,7 +119,8 @@ async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()
     while stand.sql(&holds)? == "0" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (answer, _) = apply(&stand, Some((8, Break::AskForData))).await?;
+    // At the statement that changes the password.
+    let (answer, _) = apply(&stand, Some((messages - 1, Break::AskForData))).await?;
     assert_eq!(answer, Err(Problem::Unknown(Unknown::ProtocolViolation)));
     let waits =
         format!("SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'", stand.role);
