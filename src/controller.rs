@@ -34,7 +34,7 @@ pub use self::census::{Counted, census};
 use self::gone::{Gone, Reports, forget};
 use self::initial::Initial;
 use self::own::InProgress;
-use self::owner::owners;
+use self::owner::{key, owners};
 use self::receiving::{Receivers, Watched};
 pub use self::scope::Scope;
 use self::scope::{api, ours};
@@ -202,8 +202,9 @@ fn control(
     let (objects, secrets) = (initial.wait_for(objects), initial.wait_for(secrets));
     let known = Arc::clone(&shared.ctx.known);
     let secrets = secrets.modify(move |secret| known.note_former_controller(secret)).inspect(shared.ctx.known.sees_secrets(part)).filter({
-        let (shared, store, wake, initial) = (Arc::clone(shared), store.clone(), wake.clone(), initial.clone());
-        let mut events = SecretEvents { shared, store, wake, initial, late: false };
+        let (known, permits) = (Arc::clone(&shared.ctx.known), Arc::clone(&shared.permits));
+        let (store, wake, initial) = (store.clone(), wake.clone(), initial.clone());
+        let mut events = SecretEvents { known, permits, store, wake, initial, late: false };
         move |event| future::ready(events.is_news(event))
     });
     let objects = objects.inspect({
@@ -303,10 +304,6 @@ fn arn(object: &Stored) -> Option<SecretArn> {
 
 fn object_ref(key: &Key) -> ObjectRef<Packed> {
     ObjectRef::new(&key.name).within(&key.namespace)
-}
-
-fn key(object: &Packed) -> Key {
-    Key::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, Interrupted> {

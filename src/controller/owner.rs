@@ -3,8 +3,14 @@
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use crate::fairness::Key;
 use crate::kubernetes::known::WatchedSecret;
 use crate::kubernetes::packed::Packed;
+
+/// The name of an object in the queue.
+pub(super) fn key(object: &Packed) -> Key {
+    Key::new(object.namespace().unwrap_or_default(), object.name_any())
+}
 
 /// The object that controls the Secret, if there is one of this name. At most one, because users write owner references,
 /// also of objects that do not exist. The uid is not compared: the successor of a deleted object waits until the Secret of

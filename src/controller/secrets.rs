@@ -8,16 +8,17 @@ use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::initial::Initial;
-use super::owner::{owner, owners};
-use super::{Shared, key, own, urgent};
-use crate::fairness::{Key, Urgency};
-use crate::kubernetes::known::WatchedSecret;
+use super::owner::{key, owner, owners};
+use super::{own, urgent};
+use crate::fairness::{Key, Permits, Urgency};
+use crate::kubernetes::known::{Known, WatchedSecret};
 use crate::kubernetes::mirror::was_edited;
 use crate::kubernetes::packed::Packed;
 
 /// Decides of each event of one watch.
 pub(super) struct SecretEvents {
-    pub(super) shared: Arc<Shared>,
+    pub(super) known: Arc<Known>,
+    pub(super) permits: Arc<Permits>,
     pub(super) store: Store<Packed>,
     pub(super) wake: UnboundedSender<Key>,
     pub(super) initial: Initial,
@@ -30,7 +31,7 @@ impl SecretEvents {
     pub(super) fn is_news(&mut self, event: &watcher::Result<Event<WatchedSecret>>) -> bool {
         let store = &self.store;
         let of = |secret: &WatchedSecret| Some(Key::new(secret.namespace()?, owner(secret, store)?.name));
-        let news = own::is_news(&self.shared.ctx.known.own_writes, event, of);
+        let news = own::is_news(&self.known.own_writes, event, of);
         match event {
             Ok(Event::Init) => self.late = self.initial.done(),
             Ok(Event::InitApply(secret)) => {
@@ -54,13 +55,13 @@ impl SecretEvents {
             return;
         }
         for object in owners(secret, &self.store) {
-            self.shared.permits.hurry(Key::new(object.namespace.unwrap_or_default(), object.name), Urgency::Urgent);
+            self.permits.hurry(Key::new(object.namespace.unwrap_or_default(), object.name), Urgency::Urgent);
         }
     }
 
     /// A list names what exists, and not what was deleted while no watch was open. So each object is compared with it.
     fn compare(&self) {
-        let (known, permits) = (&self.shared.ctx.known, &self.shared.permits);
+        let (known, permits) = (&self.known, &self.permits);
         for object in self.store.state() {
             let unpacked = object.unpack();
             let Some(readable) = unpacked.readable() else { continue };

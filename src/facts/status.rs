@@ -44,7 +44,7 @@ pub struct StagingFacts {
     /// The version that is staged, or is about to be.
     pub announced: Option<Announced>,
     /// When this process met that record, or last tried to stage the version. AWS may not show before two minutes after that
-    /// whether the version is staged.
+    /// whether the version is staged. `None`: this process recorded the version, and has not sent it to AWS.
     pub met: Option<Timestamp>,
     /// Versions that are abandoned, newest first.
     pub abandoned: Vec<AbandonedFact>,

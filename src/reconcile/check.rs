@@ -30,7 +30,7 @@ impl Reconciler<'_> {
         let every = strategy.check_interval?;
         let seconds = want.ids.place(every.as_secs().unsigned_abs());
         let offset = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default());
-        Some(self.ctx.memory.check_due(&self.uid(), hash(strategy), every, offset, self.refused_before(), now))
+        Some(self.ctx.memory.checks.due(&self.uid(), hash(strategy), every, offset, self.refused_before(), now))
     }
 
     /// The server accepts the value that is about to be current. What a pooler says to it is seen by the check.
@@ -39,13 +39,13 @@ impl Reconciler<'_> {
             self.target_accepts(strategy);
             self.target_verified_by(strategy, user.and_then(|user| declared_user(want, &user.user)));
         } else {
-            self.ctx.memory.target_changes(&self.uid(), hash(strategy));
+            self.ctx.memory.checks.changes(&self.uid(), hash(strategy));
         }
     }
 
     /// The target accepts the value that is current.
     fn target_accepts(&self, strategy: &Strategy) {
-        self.ctx.memory.target_accepts(&self.uid(), hash(strategy), (self.ctx.clock)());
+        self.ctx.memory.checks.accepts(&self.uid(), hash(strategy), (self.ctx.clock)());
     }
 
     /// Whether the last check that the status tells of was refused. It is repeated, or a restart would hide that. While a version
@@ -90,13 +90,13 @@ impl Reconciler<'_> {
             // No condition is kept without further checks. The status says what the person asked.
             Problem::Refused(_) if strategy.check_interval.is_none() => Ok(Effect::Absent),
             Problem::Refused(_) => {
-                self.ctx.memory.target_refuses(&uid, target);
+                self.ctx.memory.checks.refuses(&uid, target);
                 let message = diverged(want, &host, at, version, &obstacle, credential.as_ref());
                 Err(Failure { class: Class::Denied, reason: Reason::TargetDiverged, message, request_id: None })
             }
             problem @ Problem::Unknown(_) => {
                 let host = if strategy.runs_jobs() { host } else { named(strategy.entrance(), problem, tried.last()) };
-                match self.ctx.memory.target_silent(&uid, target, VersionIds::of(&uid).seed(), now) {
+                match self.ctx.memory.checks.silent(&uid, target, VersionIds::of(&uid).seed(), now) {
                     // Nothing is to be done there, so nobody has to act.
                     Some(until) => {
                         tracing::warn!(host, answer = problem.word(), %until, "the target does not answer; the check is repeated");

@@ -2,7 +2,6 @@
 
 mod checks;
 mod generations;
-mod staging;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use self::checks::Checks;
-use self::generations::Generations;
-use self::staging::Staging;
+use self::generations::{Generations, MANY};
 use crate::api::{Cause, RotatedSecretStatus};
 use crate::backoff::{self, Class};
 use crate::facts::pace::{Charged, Limited};
@@ -23,8 +21,6 @@ const LONGEST_WITHOUT_STATUS: SignedDuration = SignedDuration::from_mins(2);
 /// After so many attempts to write a status, what stands in the way is logged again: once an hour.
 const LOGGED_AGAIN: u32 = 30;
 
-/// How many entries each of the two generations has. Twice as many are remembered at most.
-const MANY: usize = 16 * 1024;
 /// How often a status is written again that another writer replaces, after [`FREE_REPLACEMENTS`].
 pub(super) const CONTEST_FLOOR: SignedDuration = SignedDuration::from_mins(1);
 /// How often that is done at once. A status that was lost or edited is restored without delay.
@@ -35,7 +31,8 @@ const FREE_REPLACEMENTS: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Memory {
     entries: Mutex<Generations<Entry>>,
-    checks: Checks,
+    /// When targets were asked last.
+    pub(super) checks: Checks,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +53,16 @@ struct Entry {
     unreported_version: Option<Box<(VersionId, Cause)>>,
     /// The version that is about to be staged.
     staging: Option<Staging>,
+}
+
+/// A version that is about to be staged.
+#[derive(Debug)]
+struct Staging {
+    version: VersionId,
+    /// When this process met its record, or last tried to stage it.
+    met: Timestamp,
+    /// Whether AWS may have it. Not if this process recorded it and has not sent it.
+    sent: bool,
 }
 
 /// The status could not be written.
@@ -115,10 +122,15 @@ impl Memory {
         self.generations().get(uid, MANY).and_then(change)
     }
 
+    /// The checks of all objects are remembered, however many `count` returns.
+    pub fn remembers_checks_of(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        self.checks.remembers(count);
+    }
+
     /// The object is gone, or is being deleted.
     pub fn forget(&self, uid: &str) {
         self.generations().remove(uid);
-        self.forget_check(uid);
+        self.checks.forget(uid);
     }
 
     /// Up to when versions of an AWS secret are charged. The secret counts, not the object: an object that is created again
@@ -143,6 +155,35 @@ impl Memory {
     /// The version that this process wrote, and why, if no status has it.
     pub(super) fn unreported_version(&self, uid: &str) -> Option<(VersionId, Cause)> {
         self.known(uid, |entry| entry.unreported_version.as_deref().cloned())
+    }
+
+    /// When this process met the record of this version in the status, or last tried to stage the version. `None`: AWS certainly
+    /// does not have it.
+    pub(super) fn meets(&self, uid: &str, version: &VersionId, now: Timestamp) -> Option<Timestamp> {
+        self.with(uid, |entry| match &entry.staging {
+            Some(known) if known.version == *version && !known.sent => None,
+            // A time in the future was taken from a wrong clock.
+            Some(known) if known.version == *version && known.met <= now => Some(known.met),
+            _ => {
+                entry.staging = Some(Staging { version: version.clone(), met: now, sent: true });
+                Some(now)
+            }
+        })
+    }
+
+    /// This process recorded the version, which no status had before.
+    pub(super) fn announces(&self, uid: &str, version: &VersionId, now: Timestamp) {
+        self.with(uid, |entry| entry.staging = Some(Staging { version: version.clone(), met: now, sent: false }));
+    }
+
+    /// The version is sent to AWS now.
+    pub(super) fn stages(&self, uid: &str, version: &VersionId, now: Timestamp) {
+        self.with(uid, |entry| entry.staging = Some(Staging { version: version.clone(), met: now, sent: true }));
+    }
+
+    /// Another replica may have led meanwhile, and may have staged what this one has met.
+    pub fn begins_to_lead(&self) {
+        self.generations().each(|entry| entry.staging = None);
     }
 
     /// Failures that were not reported.

@@ -7,50 +7,11 @@ use serde_json::{Value, json};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::arn::ACCOUNT;
 use super::fields::Fields;
 use super::filter::Filters;
 use super::secret::{Secret, epoch};
 use super::{Answer, Caller, Store};
 use crate::error::AwsError;
-
-/// What `ListSecrets` shows and is not so. Everything else tells the truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListLie {
-    /// No secret at all.
-    Nothing,
-    /// Beside each secret, one of the same name, tags and labels in another account.
-    Strangers,
-    /// Dates of change that are a year ahead.
-    Future,
-}
-
-/// A date in an entry is seconds.
-const YEAR: f64 = 365.0 * 24.0 * 3600.0;
-
-impl ListLie {
-    fn told(self, entries: Vec<Value>) -> Vec<Value> {
-        match self {
-            Self::Nothing => Vec::new(),
-            Self::Strangers => entries.into_iter().flat_map(|entry| [stranger(entry.clone()), entry]).collect(),
-            Self::Future => entries.into_iter().map(ahead).collect(),
-        }
-    }
-}
-
-fn stranger(mut entry: Value) -> Value {
-    if let Some(arn) = entry.get_mut("ARN") {
-        *arn = arn.as_str().unwrap_or_default().replace(ACCOUNT, "999999999999").into();
-    }
-    entry
-}
-
-fn ahead(mut entry: Value) -> Value {
-    if let Some(changed) = entry.get_mut("LastChangedDate") {
-        *changed = (changed.as_f64().unwrap_or_default() + YEAR).into();
-    }
-    entry
-}
 
 impl Store {
     pub(super) fn list(&mut self, caller: Caller<'_>, fields: Fields<'_>) -> Answer {

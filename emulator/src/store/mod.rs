@@ -11,6 +11,7 @@ mod event;
 mod fields;
 mod filter;
 mod foreign;
+mod lie;
 mod list;
 mod password;
 mod policy;
@@ -38,7 +39,7 @@ use crate::clock::{after, before};
 use crate::error::AwsError;
 use crate::queue::Queues;
 use fields::Fields;
-pub use list::ListLie;
+pub use lie::ListLie;
 pub(crate) use secret::Secret;
 
 /// How far back a stale read can see. Older states are forgotten.

@@ -5,8 +5,7 @@ use std::sync::{MutexGuard, OnceLock, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::generations::Generations;
-use super::{MANY, Memory};
+use super::generations::{Generations, MANY};
 use crate::backoff::{self, Class};
 
 /// What is known of the last check of a target.
@@ -25,7 +24,7 @@ pub(super) enum LastCheck {
 /// The last check of each object, with a hash of the target. Not with what else is remembered: a check that is forgotten is
 /// postponed by an interval, and would be postponed for ever if more objects exist than are remembered.
 #[derive(Debug, Default)]
-pub(super) struct Checks {
+pub(in crate::reconcile) struct Checks {
     last: std::sync::Mutex<Generations<Option<(u64, LastCheck)>>>,
     objects: OnceLock<Objects>,
 }
@@ -39,30 +38,30 @@ impl fmt::Debug for Objects {
     }
 }
 
-impl Memory {
-    /// The checks of all objects are remembered, however many `count` returns.
-    pub fn remembers_checks_of(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+impl Checks {
+    /// Those of all objects, however many `count` returns.
+    pub(super) fn remembers(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
         // The first one stays.
-        let _ = self.checks.objects.set(Objects(Box::new(count)));
+        let _ = self.objects.set(Objects(Box::new(count)));
     }
 
     fn last_checks(&self) -> MutexGuard<'_, Generations<Option<(u64, LastCheck)>>> {
-        self.checks.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last_check<T>(&self, uid: &str, change: impl FnOnce(&mut Option<(u64, LastCheck)>) -> T) -> T {
-        let many = self.checks.objects.get().map_or(MANY, |count| MANY.max(count.0()));
+        let many = self.objects.get().map_or(MANY, |count| MANY.max(count.0()));
         change(self.last_checks().entry(uid, many))
     }
 
-    pub(super) fn forget_check(&self, uid: &str) {
+    pub(super) fn forget(&self, uid: &str) {
         self.last_checks().remove(uid);
     }
 
     /// When this target is asked next whether it accepts the current value: now, if the last check was one of another target.
     /// After a restart, the checks of all objects are spread over the interval: `offset`, less than `every`, is the place of
     /// this one. `refused`: the status says that the target refused the value.
-    pub(in crate::reconcile) fn check_due(
+    pub(in crate::reconcile) fn due(
         &self,
         uid: &str,
         target: u64,
@@ -83,22 +82,22 @@ impl Memory {
     }
 
     /// The target accepts the value that is current, or is about to be.
-    pub(in crate::reconcile) fn target_accepts(&self, uid: &str, target: u64, now: Timestamp) {
+    pub(in crate::reconcile) fn accepts(&self, uid: &str, target: u64, now: Timestamp) {
         self.last_check(uid, |last| *last = Some((target, LastCheck::Accepted(now))));
     }
 
     /// The target gets a new value, and has not been asked in the way that clients take.
-    pub(in crate::reconcile) fn target_changes(&self, uid: &str, target: u64) {
+    pub(in crate::reconcile) fn changes(&self, uid: &str, target: u64) {
         self.last_check(uid, |last| *last = Some((target, LastCheck::Outdated)));
     }
 
     /// The target refuses the current value.
-    pub(in crate::reconcile) fn target_refuses(&self, uid: &str, target: u64) {
+    pub(in crate::reconcile) fn refuses(&self, uid: &str, target: u64) {
         self.last_check(uid, |last| *last = Some((target, LastCheck::Refused)));
     }
 
     /// The target did not answer. Says when it is asked again; `None`: it refused the value before, so the step fails.
-    pub(in crate::reconcile) fn target_silent(&self, uid: &str, target: u64, seed: u128, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::reconcile) fn silent(&self, uid: &str, target: u64, seed: u128, now: Timestamp) -> Option<Timestamp> {
         self.last_check(uid, |check| {
             let count = match check.filter(|(last, _)| *last == target) {
                 Some((_, LastCheck::Refused)) => return None,

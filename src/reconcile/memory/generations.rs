@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 
+/// How many entries each generation has, unless there is a reason for more. Twice as many are remembered at most.
+pub(super) const MANY: usize = 16 * 1024;
+
 /// Two generations of entries.
 #[derive(Debug)]
 pub(super) struct Generations<E> {

@@ -18,7 +18,7 @@ fn every_target_is_asked_however_many_objects_there_are() {
     let every = SignedDuration::from_mins(60);
     let due = |number: usize, round: i64| {
         let offset = SignedDuration::from_secs(i64::try_from(number % 3600).unwrap());
-        memory.check_due(&number.to_string(), TARGET, every, offset, false, at(round * 3600)) <= at(round * 3600)
+        memory.checks.due(&number.to_string(), TARGET, every, offset, false, at(round * 3600)) <= at(round * 3600)
     };
     assert_eq!((0..objects).filter(|number| due(*number, 0)).count(), objects.div_ceil(3600), "they are spread over the interval");
     assert_eq!((0..objects).filter(|number| due(*number, 1)).count(), objects);
@@ -42,19 +42,19 @@ fn the_number_of_objects_is_limited_and_an_object_in_use_stays() {
 fn a_target_is_asked_once_in_an_interval_and_first_at_the_place_of_its_object() {
     let (every, offset) = (SignedDuration::from_mins(60), SignedDuration::from_mins(7));
     let memory = Memory::default();
-    let due = |refused: bool, now: i64| memory.check_due("db", TARGET, every, offset, refused, at(now));
+    let due = |refused: bool, now: i64| memory.checks.due("db", TARGET, every, offset, refused, at(now));
     assert_eq!(due(false, 0), at(7 * 60));
     assert_eq!(due(false, 300), at(7 * 60), "the first time stays, also if nothing else is known of the object");
-    memory.target_accepts("db", TARGET, at(500));
+    memory.checks.accepts("db", TARGET, at(500));
     assert_eq!(due(true, 501), at(500 + 3600), "what this process saw counts");
     assert_eq!(due(false, -7200), at(-7200), "a wrong clock");
-    memory.target_refuses("db", TARGET);
+    memory.checks.refuses("db", TARGET);
     assert_eq!(due(false, 502), at(502), "the step has a backoff of its own");
-    assert_eq!(memory.target_silent("db", TARGET, 0, at(503)), None, "what it refused stays refused");
+    assert_eq!(memory.checks.silent("db", TARGET, 0, at(503)), None, "what it refused stays refused");
     assert_eq!(due(false, 504), at(504));
-    memory.target_accepts("db", TARGET, at(505));
+    memory.checks.accepts("db", TARGET, at(505));
     assert_eq!(due(false, 505), at(505 + 3600));
-    let elsewhere = memory.check_due("db", TARGET + 1, every, offset, false, at(506));
+    let elsewhere = memory.checks.due("db", TARGET + 1, every, offset, false, at(506));
     assert_eq!(elsewhere, at(506), "another target is asked at once");
     memory.forget("db");
     assert_eq!(due(true, 506), at(506), "a restart does not hide a refusal");
@@ -102,15 +102,15 @@ fn a_target_that_does_not_answer_is_asked_again_after_ten_minutes_at_most() {
     let mut now = 0;
     let mut waits = Vec::new();
     for _ in 0..12 {
-        let until = memory.target_silent("db", TARGET, 7, at(now)).unwrap();
-        let due = memory.check_due("db", TARGET, SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
+        let until = memory.checks.silent("db", TARGET, 7, at(now)).unwrap();
+        let due = memory.checks.due("db", TARGET, SignedDuration::from_hours(1), SignedDuration::ZERO, false, at(now));
         assert_eq!(due, until);
         waits.push(until.as_second() - at(now).as_second());
         now = until.as_second() - at(0).as_second();
     }
     assert!(waits[0] <= 6 && waits.is_sorted_by_key(|wait| wait.min(&400)) && waits.iter().all(|wait| *wait <= 720), "{waits:?}");
-    memory.target_accepts("db", TARGET, at(now));
-    assert!(memory.target_silent("db", TARGET, 7, at(now)).unwrap() <= at(now + 6), "it begins again");
+    memory.checks.accepts("db", TARGET, at(now));
+    assert!(memory.checks.silent("db", TARGET, 7, at(now)).unwrap() <= at(now + 6), "it begins again");
 }
 
 #[test]

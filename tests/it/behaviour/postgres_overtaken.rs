@@ -1,6 +1,7 @@
 //! Another writer puts a value into AWS while a version is on its way to the server. That value wins, in the server too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::BoxFuture;
@@ -224,13 +225,13 @@ async fn a_version_that_another_replica_abandons_while_it_is_verified_is_not_pro
     Ok(())
 }
 
-/// As soon as a version is staged, reads of values take long.
-struct SlowReads(Emulator);
+/// As soon as the first version is staged, reads of values take long.
+struct SlowReads(Emulator, AtomicBool);
 
 impl WriteBarrier for SlowReads {
     fn pass<'a>(&'a self, effect: &'a str, moment: Moment) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if (effect, moment) == ("PutSecretValue", Moment::After) {
+            if (effect, moment) == ("PutSecretValue", Moment::After) && !self.1.swap(true, Ordering::SeqCst) {
                 self.0.set_faults(FaultPlan::none().with("GetSecretValue", When::Always, Fault::Delay { millis: 3_600_000 }));
             }
         })
@@ -244,7 +245,7 @@ async fn a_version_whose_labels_have_moved_since_they_were_read_is_not_given_to_
     let (stage, postgres) = (&scene.stage, scene.postgres);
     let stored = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'");
     let before = postgres.sql("postgres", &stored)?;
-    stage.emulator.set_write_barrier(Some(Arc::new(SlowReads(stage.emulator.clone()))));
+    stage.emulator.set_write_barrier(Some(Arc::new(SlowReads(stage.emulator.clone(), AtomicBool::new(false)))));
     let moves = async || -> Result<()> {
         let waits = async || Ok((stage.emulator.delayed() > 0).then_some(()));
         testkit::until("the operator has read the labels, and waits for the values", waits).await?;

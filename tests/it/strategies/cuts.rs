@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rotated_secrets::strategy::postgres::{Server, SingleUser};
 use rotated_secrets::strategy::{Applied, Limits, Problem, Tls, Undone, Unknown};
+use testkit::until;
 
 use super::cutting::cut_everywhere;
 use super::proxy::{Break, MOMENTS, Proxy};
@@ -109,6 +110,8 @@ async fn a_server_that_hangs_floods_or_asks_for_data_at_any_message_is_left() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()> {
     let stand = Stand::new("cut_locked")?;
+    let (_, messages) = apply(&stand, None).await?;
+    stand.reset(OLD)?;
     let lock = format!("BEGIN; SELECT 1 FROM pg_authid WHERE rolname = '{}' FOR UPDATE; SELECT pg_sleep(3600); COMMIT", stand.role);
     let postgres = stand.postgres;
     let locked = tokio::task::spawn_blocking(move || postgres.sql("postgres", &lock));
@@ -116,11 +119,21 @@ async fn a_change_that_waits_for_a_lock_does_not_outlive_the_undo() -> Result<()
     while stand.sql(&holds)? == "0" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (answer, _) = apply(&stand, Some((8, Break::AskForData))).await?;
+    // At the statement that changes the password.
+    let (answer, _) = apply(&stand, Some((messages - 1, Break::AskForData))).await?;
     assert_eq!(answer, Err(Problem::Unknown(Unknown::ProtocolViolation)));
-    let undone = stand.strategy().undo(&stand.with(NEW), &stand.with(OLD), None).await;
+    let waits =
+        format!("SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'", stand.role);
+    let change = until("the change waits", async || Ok(Some(stand.sql(&waits)?).filter(|pids| !pids.is_empty()))).await?;
+    let (new, old) = (stand.with(NEW), stand.with(OLD));
+    let strategy = stand.strategy();
+    let (undone, released) = tokio::join!(strategy.undo(&new, &old, None), async {
+        // The undo has ended the change, and its own statement waits in its place.
+        until("the undo waits", async || Ok(Some(stand.sql(&waits)?).filter(|pids| !pids.is_empty() && *pids != change))).await?;
+        postgres.end_sessions(&format!("rolname = ''{}'' FOR UPDATE", stand.role))
+    });
+    released?;
     assert_eq!(undone, Ok(Undone::Nothing));
-    postgres.end_sessions(&format!("rolname = ''{}'' FOR UPDATE", stand.role))?;
     assert!(locked.await?.is_err(), "it had the lock until now");
     assert_eq!(stand.accepted()?, [OLD]);
     Ok(())

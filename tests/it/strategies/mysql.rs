@@ -1,12 +1,12 @@
 //! One user with one password, on a MySQL and a MariaDB server that answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use rotated_secrets::strategy::mysql::{Server, SingleUser};
 use rotated_secrets::strategy::{Applied, Problem, Refused, Tls, Undone, Unknown};
 use testkit::mysql::{Certificate, Kind, MySql};
+use testkit::until;
 
 use super::mysql_stand::{Stand, server};
 use super::stand::{NEW, OLD, THIRD, by_address, credential};
@@ -75,24 +75,32 @@ async fn a_change_that_waits_for_a_lock_is_ended_before_it_can_be_carried_out_af
         let lock = tokio::task::spawn_blocking(move || locking.sql(&format!("{lock}; SELECT SLEEP(3600)")));
         mysql.await_statement("SLEEP(3600)")?;
         // The attempt is given up while its statement waits: what was sent is with the server.
-        tokio::select! {
+        let change = tokio::select! {
             answer = strategy.apply(&new, &old, None) => panic!("{kind:?}: the change did not wait: {answer:?}"),
-            () = waits(&mysql) => {}
-        }
-        assert_eq!(strategy.undo(&new, &old, None).await, Ok(Undone::Nothing), "{kind:?}");
-        mysql.end_sessions("SLEEP(3600)")?;
+            change = waits(&mysql, None) => change?,
+        };
+        let (undone, released) = tokio::join!(strategy.undo(&new, &old, None), async {
+            // The undo has ended the change, and its own statement waits in its place.
+            waits(&mysql, Some(&change)).await?;
+            mysql.end_sessions("SLEEP(3600)")
+        });
+        released?;
+        assert_eq!(undone, Ok(Undone::Nothing), "{kind:?}");
         assert!(lock.await?.is_err(), "{kind:?}: it had the lock until now");
         assert!(mysql.accepts("app", OLD)? && !mysql.accepts("app", NEW)?, "{kind:?}");
     }
     Ok(())
 }
 
-/// Until a change of a password waits.
-async fn waits(mysql: &MySql) {
-    let changes = |list: &str| list.lines().any(|line| line.contains("ALTER USER") || line.contains("SET PASSWORD"));
-    while !mysql.sql("SHOW FULL PROCESSLIST").is_ok_and(|list| changes(&list)) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Until a change of a password waits, in another session than `not`. Gives the session.
+async fn waits(mysql: &MySql, not: Option<&str>) -> Result<String> {
+    let changes = |line: &&str| line.contains("ALTER USER") || line.contains("SET PASSWORD");
+    until("a change of a password waits", async || {
+        let list = mysql.sql("SHOW FULL PROCESSLIST")?;
+        let mut sessions = list.lines().filter(changes).filter_map(|line| line.split('\t').next());
+        Ok(sessions.find(|session| Some(*session) != not).map(str::to_owned))
+    })
+    .await
 }
 
 #[tokio::test]
