@@ -150,7 +150,7 @@ pub async fn execute(cli: Cli) -> Result<(), Fatal> {
             use std::io::Write as _;
             std::io::stdout().write_all(crd()?.as_bytes()).map_err(|_| Fatal("standard output is closed".to_owned()))
         }
-        Command::Run(args) => run(*args).await,
+        Command::Run(args) => Box::pin(run(*args)).await,
     }
 }
 
