@@ -51,7 +51,7 @@ impl Scene {
         for number in 0..OBJECTS {
             stage.ready(&name(number)).await?;
         }
-        let scene = Self { stage, operator, queue };
+        let scene = Self { operator, stage, queue };
         scene.drained().await?;
         scene.stage.mirrors_have_aged().await?;
         scene.stage.emulator.counters().reset();
@@ -223,7 +223,7 @@ async fn an_operator_of_two_namespaces_finds_the_objects_of_both_by_one_queue() 
     let operator = Operator::start_with(&stage, &flags).await?;
     stage.create(&name(0), json!({"value": {"generate": {"password": {}}}})).await?;
     stage.ready(&name(0)).await?;
-    let scene = Scene { stage, operator, queue };
+    let scene = Scene { operator, stage, queue };
     scene.drained().await?;
     scene.stage.mirrors_have_aged().await?;
     scene.put(0, "in one of two")?;

@@ -74,9 +74,8 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
     // Everything for which there is a right: create, mirror, repair, a name beyond the prefix, an Event twice, retain the Secret, delete.
     stage.create("own", json!({"value": {"generate": {"password": {}}}, "target": {"deletionPolicy": "Retain"}})).await?;
     stage.ready("own").await?;
-    // That of the creation.
-    let mut events = 1;
-    for _ in 0..2 {
+    // The first one is that of the creation.
+    for events in [2, 3] {
         stage.kubectl(&["patch", "secret", "own", "--type=merge", "--patch", r#"{"stringData":{"password":"mine"}}"#]).await?;
         until("the mirror is repaired", async || {
             let secret = stage.secrets().get("own").await?;
@@ -85,7 +84,6 @@ async fn with_namespaces_roles_in_them_are_enough_and_each_right_is_used() -> Re
         })
         .await?;
         // The Event follows the status.
-        events += 1;
         until("the Event is written", async || {
             let asked = stage.asked(from).await?.0;
             Ok((asked.iter().filter(|event| event.is_write() && event.resource == "events").count() >= events).then_some(()))
