@@ -119,7 +119,7 @@ fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() 
         target: with_target().target.map(|target| Target { pin: Pin::Version(id(version)), ..target }),
         ..with_target()
     };
-    let table: [Case; 12] = [
+    let table: Vec<Case> = vec![
         (with_target(), staged, None),
         (Desired { rotate_request: None, ..with_target() }, staged, None),
         (Desired { rotation: scheduled(true), ..with_target() }, staged, None),
