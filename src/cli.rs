@@ -150,7 +150,7 @@ pub async fn execute(cli: Cli) -> Result<(), Fatal> {
             use std::io::Write as _;
             std::io::stdout().write_all(crd()?.as_bytes()).map_err(|_| Fatal("standard output is closed".to_owned()))
         }
-        Command::Run(args) => Box::pin(run(*args)).await,
+        Command::Run(args) => run(*args).await,
     }
 }
 
@@ -209,7 +209,7 @@ async fn run(args: RunArgs) -> Result<(), Fatal> {
     let scope = availability.scope();
     let endpoints = EndpointConfig { region, endpoint, fips, instance_identity };
     let connected = tokio::select! {
-        connected = connect(&scope, cluster_id, &endpoints, &metrics) => connected?,
+        connected = Box::pin(connect(&scope, cluster_id, &endpoints, &metrics)) => connected?,
         // Nothing is in progress.
         () = signals.next() => {
             tracing::info!("stopped before the start was complete");
