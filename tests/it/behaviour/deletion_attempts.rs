@@ -17,10 +17,13 @@ async fn after_a_night_without_an_operator_one_failure_is_no_reason_to_keep_the_
         stage.delete_object("app").await?;
         stage.advance(12 * HOUR);
         let denied = Fault::Refuse { code: "AccessDeniedException".to_owned(), message: "no".to_owned() };
-        stage.world.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::First(failures), denied));
-        for _ in 0..6 {
+        stage.world.emulator.set_faults(FaultPlan::none().with("DescribeSecret", When::Always, denied));
+        for attempt in 0..6 {
             if stage.world.objects().get_opt("app").await?.is_none() {
                 break;
+            }
+            if attempt == failures {
+                stage.world.emulator.set_faults(FaultPlan::none());
             }
             if let Some(again) = stage.reconcile("app").await?.again {
                 stage.advance(again);
