@@ -207,8 +207,6 @@ fn control(
         let mut events = SecretEvents { known, permits, store, wake, initial, late: false };
         move |event| future::ready(events.is_news(event))
     });
-    // Without their types. The compiler would look into them again and again.
-    let secrets = secrets.boxed();
     let objects = objects.inspect({
         let (gone, leadership) = (Gone::new(&shared.ctx, scope.selector.is_some(), &shared.reports), shared.leadership.clone());
         move |event| {
@@ -217,8 +215,7 @@ fn control(
             }
         }
     });
-    let (objects, listed) = listed::reflect(objects.boxed(), writer);
-    let objects = objects.boxed();
+    let (objects, listed) = listed::reflect(objects, writer);
     let mut controller = Controller::for_stream(objects.applied_objects(), store.clone())
         // The permits limit the reconciles. An object that waits for one is no reconcile of this controller.
         .with_config(controller::Config::default().concurrency(0))
@@ -249,7 +246,7 @@ fn control(
             let initial = initial.clone();
             move || initial.done()
         });
-        let namespaces = namespaces.filter(move |event| future::ready(changes(event))).boxed();
+        let namespaces = namespaces.filter(move |event| future::ready(changes(event)));
         controller = controller.watches_stream(namespaces.touched_objects(), objects_of);
     }
     let (permits, ctx) = (Arc::clone(&shared.permits), Arc::clone(&shared.ctx));
@@ -338,7 +335,7 @@ async fn reconcile_one(object: Arc<Packed>, part: Arc<Part>) -> Result<Action, I
         Answer::Granted(permit) => {
             let _watched = Watched::new(&shared.ctx, &shared.permits, &key, wake);
             let mut own = InProgress::new(&shared.ctx.known.own_writes, &shared.permits, key.clone(), wake);
-            let ended = with_permit(&object, shared, key, &permit).boxed().await;
+            let ended = Box::pin(with_permit(&object, shared, key, &permit)).await;
             if ended.is_ok() {
                 own.reported();
             }
@@ -353,7 +350,7 @@ async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit
     let object = match object {
         Stored::Readable(object) => object,
         Stored::Unreadable(unreadable) => {
-            let handled = unreadable::handle(unreadable, ctx, shared.leadership.may_begin()).boxed();
+            let handled = unreadable::handle(unreadable, ctx, shared.leadership.may_begin());
             return tokio::select! {
                 ended = tokio::time::timeout(LONGEST_RECONCILE, handled) => ended.map_err(|_| Interrupted),
                 never = permit.lend_after(HANGS) => match never {},
@@ -364,7 +361,7 @@ async fn with_permit(object: &Stored, shared: &Shared, key: Key, permit: &Permit
     let started = Instant::now();
     // At this level, so that also the lines of a quiet log name the object.
     let span = tracing::error_span!("reconcile", object = format!("{}/{}", key.namespace, key.name));
-    let reconciled = AssertUnwindSafe(reconcile(object, ctx).boxed()).catch_unwind().instrument(span);
+    let reconciled = AssertUnwindSafe(reconcile(object, ctx)).catch_unwind().instrument(span);
     let ended = tokio::select! {
         ended = tokio::time::timeout(LONGEST_RECONCILE, reconciled) => ended,
         // This is like a crash. The next leader continues from the state that it finds.

@@ -36,24 +36,22 @@ impl SecretEvents {
             Ok(Event::Init) => self.late = self.initial.done(),
             Ok(Event::InitApply(secret)) => {
                 self.late |= self.initial.done();
-                self.hurry(secret, secret.former_controller().is_some());
+                if secret.former_controller().is_some() {
+                    self.hurry(secret);
+                }
             }
-            Ok(Event::Apply(secret)) => {
-                let moved = secret.former_controller().is_some();
-                self.hurry(secret, news || moved);
-                return news || moved;
+            Ok(Event::Apply(secret)) if news || secret.former_controller().is_some() => {
+                self.hurry(secret);
+                return true;
             }
-            Ok(Event::Delete(secret)) => self.hurry(secret, true),
+            Ok(Event::Delete(secret)) => self.hurry(secret),
             Ok(Event::InitDone) if self.late => self.compare(),
-            Ok(Event::InitDone) | Err(_) => {}
+            Ok(Event::Apply(_) | Event::InitDone) | Err(_) => {}
         }
         news
     }
 
-    fn hurry(&self, secret: &WatchedSecret, urgent: bool) {
-        if !urgent {
-            return;
-        }
+    fn hurry(&self, secret: &WatchedSecret) {
         for object in owners(secret, &self.store) {
             self.permits.hurry(Key::new(object.namespace.unwrap_or_default(), object.name), Urgency::Urgent);
         }

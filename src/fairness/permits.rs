@@ -290,6 +290,7 @@ mod tests {
         tokio::select! {
             () = woken => {}
             _ = futures::future::select_all(hanging) => {}
+            () = tokio::time::sleep(Duration::from_mins(5)) => panic!("no permit was lent again"),
         }
     }
 

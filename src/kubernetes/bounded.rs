@@ -1,5 +1,5 @@
-//! The time limit of each request to the API server: until the last byte of its answer, or until a watch begins. A connection can be lost without a word after the
-//! request was sent, and what waits for the answer would wait for ever.
+//! The time limit of each request to the API server: until the last byte of its answer, or until a watch begins. A connection
+//! can be lost without a word after the request was sent, and what waits for the answer would wait for ever.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

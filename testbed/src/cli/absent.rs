@@ -59,12 +59,16 @@ pub(crate) fn sentences(absent: &[Absent]) -> String {
 
 /// Says it, and writes it for the caller who asked for it.
 pub(crate) fn tell(absent: &[Absent]) -> Result<()> {
-    let text = sentences(absent);
+    hand_over(&sentences(absent), FILE)
+}
+
+/// Prints a text, unless it is empty, and writes it to the file that the variable names, if it is set.
+pub(super) fn hand_over(text: &str, variable: &str) -> Result<()> {
     if !text.is_empty() {
         print!("\n{text}");
     }
-    match env::var_os(FILE) {
-        Some(file) => fs::write(Path::new(&file), &text).with_context(|| format!("cannot write the file of {FILE}")),
+    match env::var_os(variable) {
+        Some(file) => fs::write(Path::new(&file), text).with_context(|| format!("cannot write the file of {variable}")),
         None => Ok(()),
     }
 }

@@ -1,11 +1,9 @@
 //! Repeats tests that failed beside others. Tests of `it` and `e2e` share processors and control planes, so a failure may come
 //! from what ran at the same time. A test that fails alone as well is a failure of the run.
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::{env, fs};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
+use super::absent::hand_over;
 
 /// More failures than this are not a matter of load.
 const MOST: usize = 3;
@@ -55,15 +53,9 @@ fn failed(result: &str) -> Option<usize> {
 
 /// Says which tests failed once, and writes it for the caller who asked for it.
 pub(crate) fn tell(unstable: &[String]) -> Result<()> {
-    let mut text = String::new();
-    if !unstable.is_empty() {
-        writeln!(text, "Failed once, and passed when repeated alone: {}. The first failure is in the output.", unstable.join(", "))?;
-        print!("\n{text}");
-    }
-    match env::var_os(FILE) {
-        Some(file) => fs::write(Path::new(&file), &text).with_context(|| format!("cannot write the file of {FILE}")),
-        None => Ok(()),
-    }
+    let names = unstable.join(", ");
+    let text = format!("Failed once, and passed when repeated alone: {names}. The first failure is in the output.\n");
+    hand_over(if unstable.is_empty() { "" } else { &text }, FILE)
 }
 
 #[cfg(test)]
