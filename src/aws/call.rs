@@ -100,12 +100,12 @@ impl Calls {
         let target = Target { service, region: region.to_owned(), role: role.clone() };
         let now = (self.monotonic)();
         let number = self.breakers().begin(&target, now);
-        let number = number.ok_or_else(|| {
+        let number = number.map_err(|cause| {
             self.metrics.aws_call_failed_fast(operation.as_str());
             Fault {
                 operation,
                 code: None,
-                cause: Cause::Unavailable,
+                cause,
                 role,
                 region: Some(region.into()),
                 secret: None,
@@ -171,8 +171,10 @@ where
 {
     match answer {
         Ok(_) | Err(SdkError::ServiceError(_)) => End::Answered,
-        Err(error) if matches!(Cause::of_unanswered(error), Cause::Unavailable | Cause::CredentialsUnavailable) => End::Unanswered,
-        Err(_) => End::Unknown,
+        Err(error) => match Cause::of_unanswered(error) {
+            cause @ (Cause::Unavailable | Cause::CredentialsUnavailable) => End::Unanswered(cause),
+            _ => End::Unknown,
+        },
     }
 }
 

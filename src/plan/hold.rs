@@ -205,10 +205,9 @@ pub(super) fn obstacle(situation: &Situation<'_>, cause: Cause, examined: &Exami
         .or_else(|| retirement::obstacle(situation, cause, examined))
 }
 
-/// Pods keep the current version, and the target would refuse it. In an emergency it is to be refused, and a change of the
-/// declaration keeps the password.
+/// Pods keep the current version, and the target would refuse it. In an emergency it is to be refused.
 fn pinned(situation: &Situation<'_>, cause: Cause) -> Option<Refusal> {
-    let harmless = cause == Cause::SpecChanged || cause == Cause::Requested && situation.want.emergency;
+    let harmless = !situation.changes_credential(cause) || cause == Cause::Requested && situation.want.emergency;
     (situation.pinned_to_current() && !harmless).then(|| {
         let message = "waiting, because spec.target.versionId pins the Secret to the current version, and the target would refuse its password: \
                        remove spec.target.versionId";

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::{AWSPENDING, STAGED_LABEL};
+use crate::api::{AWSPENDING, Cause, STAGED_LABEL};
 use crate::compare::{Current, MirrorState, Observation, Pending, SecretState};
 use crate::desired::{Desired, Pin, Rotation, Strategy};
 use crate::journal::CONSISTENCY_WINDOW;
@@ -54,6 +54,13 @@ impl Situation<'_> {
         pin == Some(&Pin::Version(self.current.version.clone())) && self.want.strategy.as_ref().is_some_and(Strategy::replaces)
     }
 
+    /// Whether a version for this cause may have another credential than the current one. A change of the declaration keeps a
+    /// generated password.
+    pub(super) fn changes_credential(&self, cause: Cause) -> bool {
+        let by_password = self.want.strategy.as_ref().is_some_and(Strategy::needs_credential);
+        cause != Cause::SpecChanged || !by_password || self.seen.status.declared.fixed.iter().any(|field| field == "password")
+    }
+
     /// Whether the current version was written for this declaration.
     pub(super) fn has_declared(&self, hash: &str) -> bool {
         self.secret.written_for(self.want, hash)
@@ -62,9 +69,16 @@ impl Situation<'_> {
     /// Whether a version has no label but that of a version on its way, and is not known to have been current: its value may
     /// not be usable yet.
     pub(super) fn only_pending(&self, version: &VersionId) -> bool {
-        let labelled = |pending: bool| self.secret.labels.iter().any(|(label, on)| on == version && is_of_pending(label) == pending);
-        let was_current = self.seen.status.recorded(version) || *version == self.want.ids.creation();
-        labelled(true) && !labelled(false) && !was_current
+        self.labelled(version, true) && !self.was_current(version)
+    }
+
+    /// Whether a version is known to have been current, or has a label that only such a version gets.
+    pub(super) fn was_current(&self, version: &VersionId) -> bool {
+        self.labelled(version, false) || self.seen.status.recorded(version) || *version == self.want.ids.creation()
+    }
+
+    fn labelled(&self, version: &VersionId, pending: bool) -> bool {
+        self.secret.labels.iter().any(|(label, on)| on == version && is_of_pending(label) == pending)
     }
 
     /// Until when no version is made, because the read is older than a write of ours or than the status.

@@ -171,7 +171,8 @@ fn follow(object: &RotatedSecret, asked: &Asked, expected: &VersionId, answer: A
     let rolled_out = reported.then(|| mirrored && holds(object, ConditionType::RolledOut));
     let steps = Steps { requested: true, current: made, mirrored, ready, rolled_out };
     let verdict = match steps {
-        Steps { rolled_out: Some(false), .. } if let Some(why) = not_rolled_out(object) => Verdict::NotRolledOut(why),
+        // Before that, the condition is about the version before.
+        Steps { mirrored: true, rolled_out: Some(false), .. } if let Some(why) = not_rolled_out(object) => Verdict::NotRolledOut(why),
         // While workloads are restarted, the object is Ready.
         Steps { ready: true, rolled_out: Some(false), .. } => Verdict::Wait,
         Steps { ready: true, .. } => Verdict::Done,

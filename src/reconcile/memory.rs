@@ -42,6 +42,8 @@ struct Entry {
     unwritable: Option<Unwritable>,
     /// A hash of the reason with which a reconcile failed last.
     failure: Option<u64>,
+    /// How many attempts to delete the object failed in this process.
+    deletions: i32,
     written: Option<Written>,
     /// A hash of the revision whose status this process replaced last.
     superseded: Option<u64>,
@@ -239,6 +241,14 @@ impl Memory {
     /// A reconcile did not fail.
     pub(super) fn failed_no_more(&self, uid: &str) {
         let _: Option<u64> = self.known(uid, |entry| entry.failure.take());
+    }
+
+    /// An attempt to delete the object failed. Returns how many that were in this process.
+    pub(super) fn deletion_fails(&self, uid: &str) -> i32 {
+        self.with(uid, |entry| {
+            entry.deletions = entry.deletions.saturating_add(1);
+            entry.deletions
+        })
     }
 
     /// Whether the status of this object could not be written at the last attempt. It is asked of objects that exist: the deletion

@@ -264,10 +264,10 @@ impl Reconciler<'_> {
             return deletion::failing_since(&self.object, now).is_some_and(|since| now.duration_since(since) >= timeout);
         }
         let waited = now.duration_since(removal.requested);
-        let attempts = deletion::attempts(&self.object);
-        // The number of attempts is in the status, which cannot be written if the permission is gone.
-        let uncounted = || waited >= timeout.saturating_mul(2) && self.ctx.memory.is_unwritable(&self.uid());
-        waited >= timeout && (attempts.saturating_add(1) >= deletion::LEAST_ATTEMPTS || uncounted())
+        let attempts = deletion::attempts(&self.object).saturating_add(1);
+        // The status cannot be written if the permission is gone, and another client can replace it.
+        let here = self.ctx.memory.deletion_fails(&self.uid());
+        waited >= timeout && (attempts >= deletion::LEAST_ATTEMPTS || here >= deletion::LEAST_ATTEMPTS)
     }
 
     /// Writes the status, and says when to reconcile again. `failed`: why the attempt failed, which is logged and counted.

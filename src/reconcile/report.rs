@@ -6,8 +6,8 @@ use kube::ResourceExt;
 use super::memory::{NotWritten, Permit};
 use super::reconciler::Reconciler;
 use super::result::{ReconcileResult, at_least_a_second};
-use crate::api::RotatedSecretStatus;
 use crate::api::condition::Reason;
+use crate::api::{RotatedSecretStatus, StagedStep};
 use crate::audit::Entry;
 use crate::backoff::{self, Class};
 use crate::desired::{Desired, Strategy};
@@ -173,7 +173,9 @@ impl Reconciler<'_> {
             Ok(written) => {
                 self.object = written;
                 let [recorded, earlier] = [after, before].map(|status| status.staged.as_ref().map(|staged| &staged.version_id));
-                if let Some(version) = recorded.filter(|_| recorded != earlier) {
+                // With another step, AWS has the version, and the record was lost.
+                let unsent = || after.staged.as_ref().is_some_and(|staged| staged.step == StagedStep::Stage);
+                if let Some(version) = recorded.filter(|_| recorded != earlier && unsent()) {
                     self.ctx.memory.announces(&uid, &VersionId::from(version.clone()), now);
                 }
                 status_is_written(self.ctx.memory.wrote(&uid, after, now));

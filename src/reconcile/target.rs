@@ -9,7 +9,7 @@ use super::dispatch::may_have;
 use super::job::{self, ByJob, Progress};
 use super::reconciler::Reconciler;
 use crate::api::condition::Reason;
-use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
+use crate::api::{ABANDONED_LABEL, ALLOWED_HOSTS, AWSCURRENT, AWSPENDING, AWSPREVIOUS, STAGED_LABEL};
 use crate::aws::{Address, Selector};
 use crate::backoff::Class;
 use crate::command::{Command, ObjectRef, SecretRef};
@@ -170,7 +170,7 @@ impl Reconciler<'_> {
             Failure { message: failure.message + &by_hand(at, staged.version), ..failure }
         };
         let pending = self.staged(at, staged.version).await?;
-        let current = self.read(at, Selector::Version(staged.current)).await?.value;
+        let current = self.labelled(at, staged.current, &[AWSCURRENT]).await?.value;
         if may_have(strategy, &pending.value, &current).map_err(|problem| failed(&problem.into()))? {
             // A late replica may have applied the version that was abandoned before. It is read before its label moves.
             let [version, current_version] = [staged.version, staged.current];

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::aws::fault::Cause;
+
 /// How long calls fail at once after one without an answer. It is the shortest wait after such a failure, so that the
 /// object's own retry is a probe.
 const OPEN: Duration = Duration::from_secs(4);
@@ -45,8 +47,8 @@ pub(super) struct Target {
 pub(super) enum End {
     /// AWS answered, with success or with an error.
     Answered,
-    /// Without an answer.
-    Unanswered,
+    /// Without an answer, for this cause.
+    Unanswered(Cause),
     /// It was given up, or nothing was sent.
     Unknown,
 }
@@ -56,8 +58,8 @@ struct State {
     /// The calls in progress, with the time at which each began.
     calls: HashMap<u64, Instant>,
     answered: Option<Instant>,
-    /// Since when it is open.
-    opened: Option<Instant>,
+    /// Since when it is open, and what opened it.
+    opened: Option<(Instant, Cause)>,
     /// The call that tries whether the target answers again.
     probe: Option<u64>,
 }
@@ -79,25 +81,25 @@ pub(super) struct Breakers {
 }
 
 impl Breakers {
-    /// Begins a call. `None`: it has to fail at once.
-    pub(super) fn begin(&mut self, target: &Target, now: Instant) -> Option<u64> {
+    /// Begins a call. `Err`: it has to fail at once, for the same cause as the one before.
+    pub(super) fn begin(&mut self, target: &Target, now: Instant) -> Result<u64, Cause> {
         if self.targets.len() >= MANY && !self.targets.contains_key(target) {
             self.forget_one();
         }
         let state = self.targets.entry(target.clone()).or_default();
         let call = self.calls;
-        if let Some(opened) = state.opened {
+        if let Some((opened, cause)) = state.opened {
             let open = now.saturating_duration_since(opened) < OPEN;
             if open || (state.probe.is_some() && !target.service.polls()) {
-                return None;
+                return Err(cause);
             }
             state.probe = Some(call);
         } else if !target.service.polls() && state.silent(now) {
-            return None;
+            return Err(Cause::Unavailable);
         }
         self.calls = self.calls.saturating_add(1);
         state.calls.insert(call, now);
-        Some(call)
+        Ok(call)
     }
 
     /// Forgets the target that matters least: one that never answered before one that did, a closed one before an open
@@ -105,7 +107,7 @@ impl Breakers {
     /// progress is not forgotten; their number is limited.
     fn forget_one(&mut self) {
         let idle = self.targets.iter().filter(|(_, state)| state.calls.is_empty());
-        let least = idle.min_by_key(|(_, state)| (state.answered.is_some(), state.opened.is_some(), state.answered.max(state.opened)));
+        let least = idle.min_by_key(|(_, state)| (state.answered.is_some(), state.opened.is_some(), state.answered.max(state.opened.map(|(since, _)| since))));
         if let Some(least) = least.map(|(target, _)| target.clone()) {
             self.targets.remove(&least);
         }
@@ -124,8 +126,8 @@ impl Breakers {
                 state.opened = None;
             }
             // An answer to a later call shows that the target is there.
-            End::Unanswered if state.answered.is_none_or(|answered| answered <= began) => state.opened = Some(now),
-            End::Unanswered | End::Unknown => {}
+            End::Unanswered(cause) if state.answered.is_none_or(|answered| answered <= began) => state.opened = Some((now, cause)),
+            End::Unanswered(_) | End::Unknown => {}
         }
     }
 }
@@ -149,9 +151,9 @@ mod tests {
     fn after_a_call_without_an_answer_others_fail_at_once_until_a_probe_is_answered() {
         let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
         let first = breakers.begin(&west, at(0)).unwrap();
-        breakers.end(&west, first, End::Unanswered, at(3));
+        breakers.end(&west, first, End::Unanswered(Cause::Unavailable), at(3));
         for second in 3..7 {
-            assert_eq!(breakers.begin(&west, at(second)), None, "{second}");
+            assert_eq!(breakers.begin(&west, at(second)), Err(Cause::Unavailable), "{second}");
         }
         for other in [
             target("eu-north-1"),
@@ -159,15 +161,15 @@ mod tests {
             Target { service: Service::Lists, ..west.clone() },
             Target { role: Some("r".to_owned()), ..west.clone() },
         ] {
-            assert!(breakers.begin(&other, at(3)).is_some(), "{other:?} is another target");
+            assert!(breakers.begin(&other, at(3)).is_ok(), "{other:?} is another target");
         }
         let probe = breakers.begin(&west, at(7)).unwrap();
-        assert_eq!(breakers.begin(&west, at(60)), None, "one probe at a time");
-        breakers.end(&west, probe, End::Unanswered, at(61));
-        assert_eq!(breakers.begin(&west, at(64)), None, "open again");
+        assert_eq!(breakers.begin(&west, at(60)), Err(Cause::Unavailable), "one probe at a time");
+        breakers.end(&west, probe, End::Unanswered(Cause::Unavailable), at(61));
+        assert_eq!(breakers.begin(&west, at(64)), Err(Cause::Unavailable), "open again");
         let probe = breakers.begin(&west, at(65)).unwrap();
         breakers.end(&west, probe, End::Answered, at(65));
-        assert!(breakers.begin(&west, at(65)).is_some() && breakers.begin(&west, at(65)).is_some(), "closed");
+        assert!(breakers.begin(&west, at(65)).is_ok() && breakers.begin(&west, at(65)).is_ok(), "closed");
     }
 
     #[test]
@@ -176,8 +178,8 @@ mod tests {
         let lost = breakers.begin(&west, at(0)).unwrap();
         let other = breakers.begin(&west, at(1)).unwrap();
         breakers.end(&west, other, End::Answered, at(2));
-        breakers.end(&west, lost, End::Unanswered, at(3));
-        assert!(breakers.begin(&west, at(3)).is_some());
+        breakers.end(&west, lost, End::Unanswered(Cause::Unavailable), at(3));
+        assert!(breakers.begin(&west, at(3)).is_ok());
     }
 
     #[test]
@@ -185,12 +187,12 @@ mod tests {
         let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
         let hanging = breakers.begin(&west, at(0)).unwrap();
         let (second, answered) = (breakers.begin(&west, at(4)).unwrap(), breakers.begin(&west, at(4)).unwrap());
-        assert_eq!(breakers.begin(&west, at(5)), None);
+        assert_eq!(breakers.begin(&west, at(5)), Err(Cause::Unavailable));
         breakers.end(&west, answered, End::Answered, at(6));
-        assert!(breakers.begin(&west, at(7)).is_some(), "one call hangs, the target answers");
-        breakers.end(&west, hanging, End::Unanswered, at(45));
+        assert!(breakers.begin(&west, at(7)).is_ok(), "one call hangs, the target answers");
+        breakers.end(&west, hanging, End::Unanswered(Cause::Unavailable), at(45));
         breakers.end(&west, second, End::Unknown, at(45));
-        assert_eq!(breakers.begin(&west, at(46)), None, "the call of second 7 hangs too");
+        assert_eq!(breakers.begin(&west, at(46)), Err(Cause::Unavailable), "the call of second 7 hangs too");
     }
 
     #[test]
@@ -198,23 +200,23 @@ mod tests {
         let (mut breakers, queues) = (Breakers::default(), Target { service: Service::Sqs, ..target("eu-west-1") });
         let idle = breakers.begin(&queues, at(0)).unwrap();
         let other = breakers.begin(&queues, at(19)).expect("the first one waits for messages");
-        breakers.end(&queues, idle, End::Unanswered, at(30));
-        assert_eq!(breakers.begin(&queues, at(31)), None, "no answer at all");
+        breakers.end(&queues, idle, End::Unanswered(Cause::Unavailable), at(30));
+        assert_eq!(breakers.begin(&queues, at(31)), Err(Cause::Unavailable), "no answer at all");
         let probe = breakers.begin(&queues, at(34)).unwrap();
-        assert!(breakers.begin(&queues, at(50)).is_some(), "the probe waits for messages, too");
+        assert!(breakers.begin(&queues, at(50)).is_ok(), "the probe waits for messages, too");
         breakers.end(&queues, probe, End::Answered, at(54));
-        breakers.end(&queues, other, End::Unanswered, at(55));
-        assert!(breakers.begin(&queues, at(55)).is_some(), "a later call was answered");
+        breakers.end(&queues, other, End::Unanswered(Cause::Unavailable), at(55));
+        assert!(breakers.begin(&queues, at(55)).is_ok(), "a later call was answered");
     }
 
     #[test]
     fn a_probe_that_is_given_up_lets_another_one_try() {
         let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
         let first = breakers.begin(&west, at(0)).unwrap();
-        breakers.end(&west, first, End::Unanswered, at(1));
+        breakers.end(&west, first, End::Unanswered(Cause::Unavailable), at(1));
         let probe = breakers.begin(&west, at(10)).unwrap();
         breakers.end(&west, probe, End::Unknown, at(10));
-        assert!(breakers.begin(&west, at(10)).is_some());
+        assert!(breakers.begin(&west, at(10)).is_ok());
     }
 
     #[test]
@@ -223,16 +225,26 @@ mod tests {
         let answered = breakers.begin(&west, at(0)).unwrap();
         breakers.end(&west, answered, End::Answered, at(0));
         let unanswered = breakers.begin(&west, at(1)).unwrap();
-        breakers.end(&west, unanswered, End::Unanswered, at(2));
+        breakers.end(&west, unanswered, End::Unanswered(Cause::Unavailable), at(2));
         let busy_call = breakers.begin(&busy, at(2)).unwrap();
-        for (number, end) in (0..5000).zip([End::Unanswered, End::Unknown].into_iter().cycle()) {
+        for (number, end) in (0..5000).zip([End::Unanswered(Cause::Unavailable), End::Unknown].into_iter().cycle()) {
             let target = target(&format!("region-{number}"));
             let call = breakers.begin(&target, at(3)).unwrap();
             breakers.end(&target, call, end, at(3));
         }
         assert_eq!(breakers.targets.len(), MANY);
-        assert_eq!(breakers.begin(&west, at(4)), None, "it is still open");
-        breakers.end(&busy, busy_call, End::Unanswered, at(4));
-        assert_eq!(breakers.begin(&busy, at(5)), None, "the call in progress was not forgotten");
+        assert_eq!(breakers.begin(&west, at(4)), Err(Cause::Unavailable), "it is still open");
+        breakers.end(&busy, busy_call, End::Unanswered(Cause::Unavailable), at(4));
+        assert_eq!(breakers.begin(&busy, at(5)), Err(Cause::Unavailable), "the call in progress was not forgotten");
+    }
+
+    #[test]
+    fn a_call_that_fails_at_once_names_the_cause_of_the_one_before() {
+        let (mut breakers, west) = (Breakers::default(), target("eu-west-1"));
+        for (cause, began) in [(Cause::CredentialsUnavailable, 0), (Cause::Unavailable, 10)] {
+            let call = breakers.begin(&west, at(began)).unwrap();
+            breakers.end(&west, call, End::Unanswered(cause), at(began + 1));
+            assert_eq!(breakers.begin(&west, at(began + 2)), Err(cause));
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::api::{ABANDONED_LABEL, Abandonment, Cause, STAGED_LABEL};
 use crate::command::Command;
 use crate::compare::Pending;
 use crate::desired::{RollbackRequest, RollbackTo, Strategy};
+use crate::failure::Failure;
 use crate::plan::assessment::{Examined, StagingNews};
 use crate::plan::hold::left_staged;
 use crate::plan::situation::Situation;
@@ -60,8 +61,7 @@ fn to_abandon(situation: &Situation<'_>, version: &VersionId, cause: Cause) -> O
     if recorded && (withdrawn(situation) || replaced_by_rollback(situation, version)) {
         return Some(Abandonment::Withdrawn);
     }
-    // A change of the declaration keeps the password.
-    let changes = cause != Cause::SpecChanged && !situation.is_emergency(version);
+    let changes = situation.changes_credential(cause) && !situation.is_emergency(version);
     (recorded && changes && situation.pinned_to_current()).then_some(Abandonment::Pinned)
 }
 
@@ -83,11 +83,13 @@ fn withdrawn(situation: &Situation<'_>) -> bool {
     asked_for(situation).is_some_and(|to| *to == situation.current.version)
 }
 
-/// A person asks for another version, and the target does not take this one. The other one would wait for it.
+/// A person asks for an older version, and the target refuses this one. The older one would wait for it.
 fn replaced_by_rollback(situation: &Situation<'_>, version: &VersionId) -> bool {
     let apply = Step::Apply { version: version.clone(), from: situation.current.version.clone() };
-    let refused = situation.seen.journal.failure(&apply).is_some_and(|failed| failed.failure.reason == Reason::ApplyFailed);
-    refused && asked_for(situation).is_some_and(|to| to != version && !situation.only_pending(to))
+    let refused = |failure: &Failure| failure.reason == Reason::ApplyFailed && !failure.class.is_transient();
+    let refused = situation.seen.journal.failure(&apply).is_some_and(|failed| refused(&failed.failure));
+    let carries_it_out = || situation.want.rollback_request.as_ref().is_some_and(|request| situation.want.ids.rollback(&request.token) == *version);
+    refused && !carries_it_out() && asked_for(situation).is_some_and(|to| to != version && situation.was_current(to))
 }
 
 /// The version that an open rollback request names.

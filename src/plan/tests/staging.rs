@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::api::{Abandonment, RollbackRefusal, STAGED_LABEL};
+use crate::backoff::Class;
 use crate::desired::{Delivery, Pin, RollbackRequest, RollbackTo, Target};
-use crate::failure::Failed;
+use crate::failure::{Failed, Failure};
 
 fn with_target() -> Desired {
     Desired { delivery: Delivery::Staged, strategy: Some(fixture::strategy()), rotate_request: Some("now".to_owned()), ..want() }
@@ -19,10 +20,14 @@ fn announced(world: &mut Observation) {
 
 /// The version of the request is recorded and staged.
 fn staged() -> Observation {
-    let pending = Pending::Ours(version(), Cause::Requested);
+    staged_as(version(), Cause::Requested)
+}
+
+fn staged_as(version: VersionId, cause: Cause) -> Observation {
+    let pending = Pending::Ours(version.clone(), cause);
     let mut world = Observation { secret: Some(SecretState { pending, ..secret() }), finalizer: true, ..seen() };
-    relabelled(world.secret.as_mut().unwrap(), STAGED_LABEL, version());
-    announced(&mut world);
+    relabelled(world.secret.as_mut().unwrap(), STAGED_LABEL, version.clone());
+    world.status.staging.announced = Some(announcement(version));
     world
 }
 
@@ -42,10 +47,14 @@ fn unverified() -> Observation {
 
 /// The target does not take the version.
 fn refused() -> Observation {
-    let mut world = staged();
-    let refused = Failed::denied(&Refusal::new(Reason::ApplyFailed, "no password is accepted"));
-    let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, ..refused };
-    world.journal.record(Step::Apply { version: version(), from: id("current") }, Effect::Failed(failed));
+    refused_as(version(), Cause::Requested, Class::Denied)
+}
+
+fn refused_as(version: VersionId, cause: Cause, class: Class) -> Observation {
+    let mut world = staged_as(version.clone(), cause);
+    let failure = Failure { class, reason: Reason::ApplyFailed, message: "no password is accepted".to_owned(), request_id: None };
+    let failed = Failed { aspect: crate::api::condition::ConditionType::Rotated, failure };
+    world.journal.record(Step::Apply { version, from: id("current") }, Effect::Failed(failed));
     world
 }
 
@@ -145,6 +154,19 @@ fn a_staged_version_is_abandoned_once_that_is_recorded_and_for_no_other_cause() 
         world.status.staging.abandoned = vec![AbandonedFact { version: version(), time: at(NOW), why }];
         assert_eq!(plan(&want, &world, at(NOW)), abandon(), "{why:?}");
     }
+}
+
+#[test]
+fn a_rollback_ends_a_refused_version_for_a_known_one_and_not_its_own() {
+    let asks = |to| {
+        let request = RollbackRequest { token: "back".to_owned(), to: Some(RollbackTo::Version(to)) };
+        Desired { rollback_request: Some(request), ..with_target() }
+    };
+    let abandons = |to: &str, world: &Observation| matches!(rest(&asks(id(to)), world).staging, Some(StagingNews::Abandoned(..)));
+    assert!(abandons("previous", &refused()));
+    assert!(!abandons("unknown", &refused()), "it would end as VersionNotFound, without the staged version");
+    assert!(!abandons("previous", &refused_as(version(), Cause::Requested, Class::Retry)), "the target may take it soon");
+    assert!(!abandons("previous", &refused_as(ids().rollback("back"), Cause::RolledBack, Class::Denied)), "it is what was asked for");
 }
 
 #[test]

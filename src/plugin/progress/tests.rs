@@ -354,6 +354,10 @@ fn a_rollout_that_failed_ends_the_wait_and_one_that_goes_on_does_not() {
         for spec in [json!({"rollout": {}}), json!({})] {
             let (steps, judged) = rotation(&object(&spec, &status), &asked(), &flags());
             assert_eq!((steps.rolled_out, &judged), (Some(false), &verdict), "{reason}");
+            let mut before = status.clone();
+            before["aws"]["currentVersionId"] = json!("the version before");
+            before["mirror"]["versionId"] = json!("the version before");
+            assert_eq!(rotation(&object(&spec, &before), &asked(), &flags()).1, Verdict::Wait, "{reason} of the version before");
         }
     }
 }

@@ -46,7 +46,7 @@ impl Scene {
 
     /// A version is staged and the server has its password, as after a crash of the operator. It is not promoted, because
     /// the operator cannot know that.
-    async fn with_applied(role: &'static str) -> Result<(Self, String)> {
+    pub(super) async fn with_applied(role: &'static str) -> Result<(Self, String)> {
         let scene = Self::settled(role).await?;
         scene.postgres.set_password(role, "set by another person")?;
         scene.request("now").await?;

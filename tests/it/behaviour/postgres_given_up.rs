@@ -1,9 +1,10 @@
 //! Versions that do not become current: one that AWS has already, one that nobody waits for any more, and many that fail.
 
 use anyhow::{Context as _, Result, ensure};
-use rotated_secrets::api::{Cause, Outcome};
+use rotated_secrets::api::{Cause, Outcome, ROLLBACK};
 use rotated_secrets::version_id::VersionIds;
 use serde_json::json;
+use testkit::emulator::Fault;
 
 use super::postgres::{OLD, Scene};
 use super::postgres_overtaken::in_force;
@@ -71,6 +72,31 @@ async fn a_staged_version_is_given_up_if_the_secret_is_pinned_to_the_current_one
     stage.settle("app").await?;
     ensure!(scene.check(3).await? != OLD);
     stage.expect("app", "Ready", "True", "Succeeded").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_another_client_made_current_meanwhile_is_not_given_up() -> Result<()> {
+    let (scene, staged) = Scene::with_applied("current_meanwhile").await?;
+    let stage = &scene.stage;
+    let labels = stage.world.aws_secret("app").context("the AWS secret")?.labels;
+    stage.advance(2 * MINUTE);
+    stage.world.annotate("app", ROLLBACK, &format!("stay:{}", labels["AWSCURRENT"])).await?;
+    let (client, secret) = (stage.client().await, stage.aws_name("app"));
+    let current = client.update_secret_version_stage().secret_id(&secret).version_stage("AWSCURRENT");
+    current.move_to_version_id(&labels["AWSPENDING"]).remove_from_version_id(&labels["AWSCURRENT"]).send().await?;
+    // AWS still shows the former version as the current one.
+    stage.break_aws("DescribeSecret", Fault::StaleRead { seconds: 60 });
+    for _ in 0..3 {
+        stage.reconcile("app").await?;
+    }
+    assert_eq!(scene.last().await?, (Outcome::Abandoned, Some("Withdrawn".to_owned())));
+    ensure!(scene.postgres.accepts(scene.role, &staged)? && !scene.postgres.accepts(scene.role, OLD)?, "the server has the current one");
+
+    stage.mend_aws();
+    stage.live("app", 5 * MINUTE).await?;
+    // The rollback follows, by a version of its own.
+    assert_eq!(scene.check(3).await?, OLD);
     Ok(())
 }
 
