@@ -102,16 +102,7 @@ impl Calls {
         let number = self.breakers().begin(&target, now);
         let number = number.map_err(|cause| {
             self.metrics.aws_call_failed_fast(operation.as_str());
-            Fault {
-                operation,
-                code: None,
-                cause,
-                role,
-                region: Some(region.into()),
-                secret: None,
-                key: None,
-                request_id: None,
-            }
+            Fault { operation, code: None, cause, role, region: Some(region.into()), secret: None, key: None, request_id: None }
         })?;
         Ok(Passed { calls: self, target, number, end: End::Unknown })
     }

@@ -107,7 +107,9 @@ impl Breakers {
     /// progress is not forgotten; their number is limited.
     fn forget_one(&mut self) {
         let idle = self.targets.iter().filter(|(_, state)| state.calls.is_empty());
-        let least = idle.min_by_key(|(_, state)| (state.answered.is_some(), state.opened.is_some(), state.answered.max(state.opened.map(|(since, _)| since))));
+        let least = idle.min_by_key(|(_, state)| {
+            (state.answered.is_some(), state.opened.is_some(), state.answered.max(state.opened.map(|(since, _)| since)))
+        });
         if let Some(least) = least.map(|(target, _)| target.clone()) {
             self.targets.remove(&least);
         }

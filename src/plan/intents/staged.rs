@@ -88,7 +88,8 @@ fn replaced_by_rollback(situation: &Situation<'_>, version: &VersionId) -> bool 
     let apply = Step::Apply { version: version.clone(), from: situation.current.version.clone() };
     let refused = |failure: &Failure| failure.reason == Reason::ApplyFailed && !failure.class.is_transient();
     let refused = situation.seen.journal.failure(&apply).is_some_and(|failed| refused(&failed.failure));
-    let carries_it_out = || situation.want.rollback_request.as_ref().is_some_and(|request| situation.want.ids.rollback(&request.token) == *version);
+    let carries_it_out =
+        || situation.want.rollback_request.as_ref().is_some_and(|request| situation.want.ids.rollback(&request.token) == *version);
     refused && !carries_it_out() && asked_for(situation).is_some_and(|to| to != version && situation.was_current(to))
 }
 

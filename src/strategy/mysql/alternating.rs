@@ -241,7 +241,7 @@ impl AlternatingUsers<'_> {
 
     async fn set(&self, session: &mut Session, pending: &Credential, current: &Credential, fence: &Fence) -> Result<Applied, Problem> {
         let accounts = self.begin(session).await?;
-        let hosts = accounts.proven(&[current, pending]);
+        let hosts = accounts.proven(&[current, pending]).await;
         if hosts.is_empty() {
             return Err(Refused::NoPasswordAccepted.into());
         }
@@ -308,7 +308,7 @@ impl AlternatingUsers<'_> {
         known: &[&Credential],
     ) -> Result<Option<(Standing, bool)>, Problem> {
         let accounts = self.begin(session).await?;
-        let hosts = accounts.proven(known);
+        let hosts = accounts.proven(known).await;
         if hosts.is_empty() {
             return Err(Refused::NoPasswordAccepted.into());
         }
@@ -339,7 +339,7 @@ impl AlternatingUsers<'_> {
 
     async fn lock(&self, session: &mut Session, old: &Credential, current: &Credential, fence: &Fence) -> Result<(), Problem> {
         let accounts = self.begin(session).await?;
-        let hosts = accounts.proven(&[current]);
+        let hosts = accounts.proven(&[current]).await;
         usable(session, &accounts, self.names(), &hosts).await?;
         let found = hosts.iter().filter_map(|host| accounts.at(&old.user, host));
         let found: Vec<&Account> = found.filter(|account| account.has(old) && !account.locked).collect();
@@ -363,7 +363,7 @@ impl AlternatingUsers<'_> {
     /// Clients that have the value of the other user get this one, and must not miss anything.
     async fn compare(&self, session: &mut Session, pending: &Credential) -> Result<(), Problem> {
         let accounts = Accounts::read(session, [self.base, self.twin]).await?;
-        let hosts = accounts.proven(&[pending]);
+        let hosts = accounts.proven(&[pending]).await;
         let mut same = !hosts.is_empty();
         for host in &hosts {
             same &= match (accounts.at(self.base, host), accounts.at(self.twin, host)) {

@@ -88,12 +88,18 @@ const OF_AN_ADMINISTRATOR: [&str; 18] = [
     "FILE",
 ];
 
+/// The most rights of an account that are read.
+const MOST_RIGHTS: usize = 20_000;
+
 /// The rights that the rows of `SHOW GRANTS` give to this account; `None`: a row is none that is known here, or is for
-/// another account.
+/// another account, or they are too many.
 pub(super) fn parse<'r>(rows: impl Iterator<Item = &'r str>, grantee: Grantee<'_>) -> Option<Rights> {
     let mut rights = Rights::new();
     for row in rows {
         rights.extend(of_row(Tokens::read(row)?, grantee)?);
+        if rights.len() > MOST_RIGHTS {
+            return None;
+        }
     }
     Some(rights)
 }
@@ -251,30 +257,41 @@ pub(super) fn covers(rights: &Rights, right: &Right) -> bool {
     by_all || rights.contains(right)
 }
 
-/// Whether an account with these rights may give this one to another account. Rights for all of the server or for the schema
-/// include it. `None`: that does not tell, because of roles, of patterns of names, or of `ALL PRIVILEGES`, which MySQL shows as a
-/// list for all of the server.
-pub(super) fn may_grant(rights: &Rights, right: &Right) -> Option<bool> {
-    let Right::Privilege { place, privilege } = right else { return None };
-    let mut places = vec![place.text.clone(), "*.*".to_owned()];
-    places.extend(place.schema.as_ref().map(|schema| format!("{}.*", identifier(schema))));
-    let at = |wanted: &str| {
-        rights.iter().any(|found| match found {
-            Right::Privilege { place, privilege } => {
-                places.contains(&place.text) && (privilege == wanted || privilege == "ALL PRIVILEGES" && wanted != "GRANT OPTION")
-            }
+/// An account that gives rights to others. The server says how many rights there are, so none of them is looked for in all others.
+pub(super) struct Granter<'r> {
+    rights: &'r Rights,
+    /// Neither a role nor a pattern of names gives it more.
+    is_clear: bool,
+}
+
+impl<'r> Granter<'r> {
+    pub(super) fn with(rights: &'r Rights) -> Self {
+        let is_clear = |found: &Right| match found {
+            Right::Privilege { place, .. } => place.schema.as_ref().is_none_or(|schema| !schema.contains(['%', '_', '\\'])),
             Right::Role { .. } => false,
-        })
-    };
-    let of_columns = privilege.split_once(" (").map_or(privilege.as_str(), |(all, _)| all);
-    if at("GRANT OPTION") && (at(privilege) || at(of_columns)) {
-        return Some(true);
+        };
+        Self { rights, is_clear: rights.iter().all(is_clear) }
     }
-    let is_clear = |found: &Right| match found {
-        Right::Privilege { place, .. } => place.schema.as_ref().is_none_or(|schema| !schema.contains(['%', '_', '\\'])),
-        Right::Role { .. } => false,
-    };
-    (privilege != "ALL PRIVILEGES" && rights.iter().all(is_clear)).then_some(false)
+
+    /// Whether it may give this right to another account. Rights for all of the server or for the schema include it. `None`: its
+    /// rights do not tell, because of roles, of patterns of names, or of `ALL PRIVILEGES`, which MySQL shows as a list for all
+    /// of the server.
+    pub(super) fn may_grant(&self, right: &Right) -> Option<bool> {
+        let Right::Privilege { place, privilege } = right else { return None };
+        let mut places = vec![place.clone(), Place { schema: None, text: "*.*".to_owned() }];
+        places.extend(place.schema.as_ref().map(|schema| Place { text: format!("{}.*", identifier(schema)), ..place.clone() }));
+        let at = |wanted: &str| {
+            let has = |place: &Place, privilege: &str| {
+                self.rights.contains(&Right::Privilege { place: place.clone(), privilege: privilege.to_owned() })
+            };
+            places.iter().any(|place| has(place, wanted) || wanted != "GRANT OPTION" && has(place, "ALL PRIVILEGES"))
+        };
+        let of_columns = privilege.split_once(" (").map_or(privilege.as_str(), |(all, _)| all);
+        if at("GRANT OPTION") && (at(privilege) || at(of_columns)) {
+            return Some(true);
+        }
+        (privilege != "ALL PRIVILEGES" && self.is_clear).then_some(false)
+    }
 }
 
 /// The statements that take these rights from an account.

@@ -2,7 +2,7 @@
 
 use super::accounts::{Accounts, own_rights};
 use super::alternating::{AlternatingUsers, of_admin};
-use super::grants::{Rights, covers, may_grant};
+use super::grants::{Granter, Rights, covers};
 use super::names::Names;
 use super::session::Session;
 use super::twin::{rights, usable};
@@ -33,7 +33,7 @@ impl AlternatingUsers<'_> {
 
     async fn could_set(&self, session: &mut Session, current: &Credential) -> Result<(), Problem> {
         let accounts = self.begin(session).await?;
-        let hosts = accounts.proven(&[current]);
+        let hosts = accounts.proven(&[current]).await;
         if hosts.is_empty() {
             return Err(Refused::NoPasswordAccepted.into());
         }
@@ -53,6 +53,7 @@ impl AlternatingUsers<'_> {
 /// do not tell is left to a rotation.
 async fn could_copy(session: &mut Session, accounts: &Accounts, names: Names<'_>, hosts: &[String]) -> Result<(), Problem> {
     let Some(own) = own_rights(session).await? else { return Ok(()) };
+    let administrator = Granter::with(&own);
     for host in hosts {
         let Some(base) = accounts.at(names.base, host) else { continue };
         let wanted = rights(session, base).await?;
@@ -60,7 +61,7 @@ async fn could_copy(session: &mut Session, accounts: &Accounts, names: Names<'_>
             Some(twin) => rights(session, twin).await?,
             None => Rights::new(),
         };
-        if wanted.symmetric_difference(&found).any(|right| may_grant(&own, right) == Some(false)) {
+        if wanted.symmetric_difference(&found).any(|right| administrator.may_grant(right) == Some(false)) {
             return Err(Refused::AdminNotPermitted.into());
         }
     }

@@ -136,3 +136,15 @@ fn a_user_that_can_make_itself_an_administrator_is_told_by_its_rights() {
         assert!(!is(row), "{row}");
     }
 }
+
+#[test]
+fn no_account_has_more_rights_than_are_read() {
+    let rows = |columns: usize| {
+        let columns: Vec<String> = (0..columns).map(|number| format!("`c{number}`")).collect();
+        format!("GRANT SELECT ({}) ON `shop`.`t` TO `app`@`%`", columns.join(", "))
+    };
+    let grantee = Grantee { user: "app", host: "%" };
+    let (most, more) = (rows(MOST_RIGHTS), rows(MOST_RIGHTS + 1));
+    assert_eq!(parse([most.as_str()].into_iter(), grantee).map(|rights| rights.len()), Some(MOST_RIGHTS));
+    assert_eq!(parse([more.as_str()].into_iter(), grantee), None);
+}
